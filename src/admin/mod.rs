@@ -1,0 +1,1 @@
+//! The daemon's own pages under `/-/`: status, API, metrics, the CA certificate (never its key).

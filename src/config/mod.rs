@@ -1,0 +1,282 @@
+//! What the user asked for: the TOML as typed becomes a [`Config`] as meant, or a list of problems.
+//!
+//! [`load`] is the one way in, at start and at every reload; it reports every mistake of a file at once. Code that
+//! runs later holds an `Arc<Config>` and never asks "and if it was not set?". Nothing here touches the network.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::model::{Host, HostPattern, Role, Scheme, Target, TlsMode, secret::Credentials};
+
+/// Everything the daemon needs to know, resolved.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it came from; `None` for the embedded default.
+    pub file: Option<PathBuf>,
+    /// Where and for whom the daemon listens.
+    pub listen: Listen,
+    /// The CA, and later the spool.
+    pub state_directory: PathBuf,
+    /// Who is trusted upstream.
+    pub trust: Trust,
+    /// The log.
+    pub log: Log,
+    /// How long running transfers may take to end after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Idle origin connections.
+    pub pool: Pool,
+    /// Routes in the order of the file.
+    pub routes: Vec<Arc<Route>>,
+    /// Hosts that no route names.
+    pub other_hosts: Arc<Route>,
+}
+
+/// `[listen]`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The addresses, at least one.
+    pub addresses: Vec<SocketAddr>,
+    /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
+    pub credentials: Option<Credentials>,
+    /// Client connections at once.
+    pub max_connections: usize,
+    /// The largest request head, in bytes.
+    pub max_head: usize,
+    /// How long a client may take to send a request's head.
+    pub head_timeout: Duration,
+}
+
+/// `[trust]`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// PEM files beside the platform's roots.
+    pub extra_roots: Vec<PathBuf>,
+    /// Whether the platform's roots count.
+    pub platform_roots: bool,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Text for people or JSON for programs.
+    pub format: LogFormat,
+    /// The lowest level that is written.
+    pub level: LogLevel,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// gitferry cannot work.
+    Error,
+    /// A transfer failed or needed rescue.
+    Warn,
+    /// Life cycle and one closing line per transfer.
+    Info,
+    /// Attempts.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[pool]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// How long an idle origin connection is kept.
+    pub idle_timeout: Duration,
+    /// How many idle connections are kept for one origin.
+    pub idle_per_origin: usize,
+}
+
+/// One `[[route]]`, or `[other_hosts]`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The name in the log.
+    pub name: Box<str>,
+    /// What its hosts serve.
+    pub role: Role,
+    /// Which hosts; empty for `[other_hosts]`.
+    pub hosts: Vec<HostPattern>,
+    /// Which ports; `None` for every port.
+    pub ports: Option<Vec<u16>>,
+    /// What to do with their TLS.
+    pub tls: TlsMode,
+    /// The highest HTTP version offered, on both sides.
+    pub http: HttpVersion,
+    /// The ways to the origin, in order; at least one unless `tls` is deny.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Address overrides, like curl's `--resolve`: tried in the order given.
+    pub resolve: BTreeMap<Host, Vec<Override>>,
+    /// Deadlines and patience.
+    pub dial: Dial,
+}
+
+/// An address that stands for a host of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The address.
+    pub ip: IpAddr,
+    /// A port in place of the target's.
+    pub port: Option<u16>,
+}
+
+/// HTTP/1.1, or HTTP/2 where both sides speak it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// Only HTTP/1.1 is offered by ALPN.
+    Http1,
+    /// HTTP/2 is offered first.
+    Http2,
+}
+
+/// One configured way to an origin.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Stable within a config: `direct`, `environment`, the hop's name; with ` to MIRROR` after it for a mirror.
+    pub label: Box<str>,
+    /// Through what.
+    pub via: Via,
+    /// A mirror in place of the site itself.
+    pub mirror: Option<Mirror>,
+}
+
+/// Through what an origin is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Straight to the origin.
+    Direct,
+    /// Through a hop.
+    Hop(Arc<Hop>),
+    /// Through whatever the `*_PROXY` variables say for the target; see [`Environment::hop_for`].
+    Environment(Arc<Environment>),
+}
+
+/// An origin in place of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// http or https.
+    pub scheme: Scheme,
+    /// Host and port.
+    pub target: Target,
+    /// Stands before every path; empty or `/base` without a final slash.
+    pub base_path: Box<str>,
+}
+
+/// An upstream proxy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The name in `[hops]`; for the environment the variable's name.
+    pub name: Box<str>,
+    /// How it is spoken to.
+    pub kind: HopKind,
+    /// Where it is.
+    pub target: Target,
+    /// What it gets to know who asks.
+    pub credentials: Option<Credentials>,
+}
+
+/// How a hop is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HopKind {
+    /// CONNECT over TCP (RFC 9110, section 9.3.6).
+    Http,
+    /// CONNECT over TLS.
+    Https,
+    /// SOCKS5 (RFC 1928); names are looked up here.
+    Socks5,
+    /// SOCKS5; names are looked up by the hop.
+    Socks5h,
+}
+
+/// The `*_PROXY` variables as found at start.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// For `https://` targets and tunnels: `https_proxy`, `HTTPS_PROXY`, else `all_proxy`, `ALL_PROXY`.
+    pub https: Option<Arc<Hop>>,
+    /// For `http://` targets: `http_proxy` (lower case only, as curl does: CVE-2016-5385), else `all_proxy`, `ALL_PROXY`.
+    pub http: Option<Arc<Hop>>,
+    /// The entries of `no_proxy`, `NO_PROXY`, lower case.
+    pub no_proxy: Vec<Box<str>>,
+}
+
+/// `[dial]`, and a route's own `dial`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// For the name and TCP together, per attempt.
+    pub connect_timeout: Duration,
+    /// For the hop's answer.
+    pub greet_timeout: Duration,
+    /// For TLS.
+    pub handshake_timeout: Duration,
+    /// Tries per upstream before the next one, at least 1.
+    pub attempts: u32,
+    /// The first wait between two tries; it doubles, with jitter.
+    pub backoff: Duration,
+    /// The longest wait between two tries.
+    pub backoff_limit: Duration,
+    /// How long an upstream that failed is tried last.
+    pub cooldown: Duration,
+}
+
+impl Config {
+    /// The route of a host and port: exact names before wildcards, then the order of the file, then `[other_hosts]`.
+    pub fn route(&self, target: &Target) -> &Arc<Route> {
+        let fits = |exact: bool| {
+            self.routes.iter().find(|route| {
+                route
+                    .ports
+                    .as_ref()
+                    .is_none_or(|ports| ports.contains(&target.port))
+                    && route
+                        .hosts
+                        .iter()
+                        .any(|host| host.is_exact() == exact && host.matches(&target.host))
+            })
+        };
+        fits(true)
+            .or_else(|| fits(false))
+            .unwrap_or(&self.other_hosts)
+    }
+
+    /// True where a route of the file names the target.
+    pub fn names(&self, target: &Target) -> bool {
+        !Arc::ptr_eq(self.route(target), &self.other_hosts)
+    }
+
+    /// The patterns whose TLS is terminated: what the local CA must be allowed to sign for.
+    pub fn terminated_hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        self.routes
+            .iter()
+            .filter(|route| route.tls == TlsMode::Terminate)
+            .flat_map(|route| &route.hosts)
+    }
+}
+
+impl Hop {
+    /// The address overrides and deadlines of a route do not apply to the hop's own name; it is looked up as it stands.
+    pub fn scheme(&self) -> &'static str {
+        match self.kind {
+            HopKind::Http => "http",
+            HopKind::Https => "https",
+            HopKind::Socks5 => "socks5",
+            HopKind::Socks5h => "socks5h",
+        }
+    }
+}
+
+/// The text that the daemon runs on without a file; also the reference of every key.
+pub const DEFAULT: &str = include_str!("../../config/gitferry.toml");

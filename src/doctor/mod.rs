@@ -1,0 +1,1 @@
+//! Leg-by-leg checks of every route, a table.

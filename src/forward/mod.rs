@@ -1,0 +1,1 @@
+//! From a routed request or tunnel to its end: dial, send, answer.

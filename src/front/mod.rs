@@ -1,0 +1,1 @@
+//! What the client speaks: CONNECT, absolute form, the reverse front.

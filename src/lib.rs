@@ -1,0 +1,42 @@
+//! gitferry: a local forwarding proxy that gets git, git-lfs and the Hugging Face tools through networks that break them.
+//!
+//! # Words
+//!
+//! *client* (git, git-lfs, curl, ssh) → *gitferry* → *hop* (an upstream proxy, if any) → *origin* (the site or its mirror).
+//! A failure lies on one of three **legs**: client, hop, origin. A *target* is the host and port asked for; an *upstream* is one
+//! configured way to an origin; a *route* says for which hosts, what to do with their TLS, and which upstreams in which order. A
+//! *transfer* is one request, or one tunnel, being ferried. A *fault* is a failure with its address; a *stall* is a transfer in which
+//! nothing moves although something should.
+//!
+//! # Layers
+//!
+//! A module imports only from those to its left, which `tests/it/layers.rs` reads the source to check:
+//!
+//! `rt, model → config → track → net → tls → mirror → forward → front → admin, doctor → service → cli`
+//!
+//! # Walk A: CONNECT to a terminated host
+//!
+//! [`net::listen`] accepts → [`front`] serves HTTP/1.1 with upgrades → `front::connect` asks [`config::Config::route`] → 200 →
+//! `front::intercept` looks at the first bytes ([`tls::accept`]), accepts TLS with a leaf → each inner request goes to
+//! [`forward::exchange`]: begin a [`track::Transfer`], take a pooled connection or dial ([`net::dial`], then [`tls::connect`];
+//! [`model::retry`] decides what comes next), send through a tracked body, answer, body down → the `Transfer` ends when it is
+//! dropped: closing line.
+//!
+//! # Walk B: the reverse front
+//!
+//! Origin form → `front::reverse` takes the first segment as target → [`forward::exchange`] as above, with a mapping that brings
+//! absolute URLs back.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod forward;
+pub mod front;
+pub mod mirror;
+pub mod model;
+pub mod net;
+pub mod rt;
+pub mod service;
+pub mod tls;
+pub mod track;

@@ -1,0 +1,1 @@
+//! URLs that must stay on their routes: a table of rewrites.

@@ -1,0 +1,318 @@
+//! A failure with its address: which leg, at which stage, of which kind, with which peer.
+//!
+//! The code of a fault (`origin/handshaking/reset`) is stable: it stands in the log, the API, the metrics and in
+//! what the client is told. `Display` says its own level only; whoever renders walks `source()`.
+
+use std::{borrow::Cow, error::Error, fmt};
+
+/// The part of the path that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Leg {
+    /// Between the client and gitferry.
+    Client,
+    /// Between gitferry and the upstream proxy, or that proxy itself.
+    Hop,
+    /// Between gitferry (or the hop) and the site or its mirror.
+    Origin,
+}
+
+impl Leg {
+    /// The name in a fault's code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Hop => "hop",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+/// What a transfer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// The client's request was taken.
+    Accepted,
+    /// Waiting for a place (uploads at once).
+    Queued,
+    /// Looking a name up.
+    Resolving,
+    /// TCP.
+    Connecting,
+    /// Talking to the hop: CONNECT or SOCKS5.
+    Greeting,
+    /// TLS.
+    Handshaking,
+    /// The request's head is being written.
+    SendingHead,
+    /// The request's body is on its way.
+    SendingBody,
+    /// The whole request is out; the answer's head is awaited.
+    AwaitingHead,
+    /// The answer's body is on its way; for a tunnel: bytes flow.
+    ReceivingBody,
+}
+
+impl Stage {
+    /// Every stage, in the order of a transfer.
+    pub const ALL: [Self; 10] = [
+        Self::Accepted,
+        Self::Queued,
+        Self::Resolving,
+        Self::Connecting,
+        Self::Greeting,
+        Self::Handshaking,
+        Self::SendingHead,
+        Self::SendingBody,
+        Self::AwaitingHead,
+        Self::ReceivingBody,
+    ];
+
+    /// The name in a fault's code and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Queued => "queued",
+            Self::Resolving => "resolving",
+            Self::Connecting => "connecting",
+            Self::Greeting => "greeting",
+            Self::Handshaking => "handshaking",
+            Self::SendingHead => "sending-head",
+            Self::SendingBody => "sending-body",
+            Self::AwaitingHead => "awaiting-head",
+            Self::ReceivingBody => "receiving-body",
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The peer, or something on the path, sent a TCP reset.
+    Reset,
+    /// The stream ended where more was due.
+    ClosedEarly,
+    /// Nothing came within the deadline.
+    TimedOut,
+    /// A TLS alert, by its name in RFC 8446, section 6.
+    Alert(Cow<'static, str>),
+    /// The certificate's time is over.
+    Expired,
+    /// The certificate's time has not begun.
+    NotYetValid,
+    /// The certificate leads to no trusted root (self-signed included).
+    UnknownIssuer,
+    /// The certificate is for other names.
+    NameMismatch,
+    /// The certificate, its chain or its signature is bad in another way.
+    BadCertificate,
+    /// Client and peer share no TLS version or cipher suite.
+    NoCommonTls,
+    /// The port is closed (ICMP or RST to a SYN).
+    Refused,
+    /// No route to the host or network.
+    Unreachable,
+    /// The name does not exist or could not be looked up.
+    NameUnknown,
+    /// The hop said no: an HTTP status.
+    HopRefused(u16),
+    /// A SOCKS5 hop said no: its reply code (RFC 1928, section 6).
+    SocksRefused(u8),
+    /// The hop wants credentials, or refused the configured ones.
+    HopAuthentication,
+    /// What came is not the protocol that was due.
+    BadAnswer,
+    /// The client's request is malformed.
+    BadRequest,
+    /// The client gave no credentials, or wrong ones.
+    Unauthorized,
+    /// A route or the list of ports says no.
+    Denied,
+    /// The request would come back to gitferry itself.
+    Loop,
+    /// A head or body is over its limit.
+    TooLarge,
+    /// Too many connections at once.
+    Overloaded,
+    /// The client went away.
+    Gone,
+    /// gitferry is stopping and the grace is over.
+    Shutdown,
+    /// Something on this machine failed: no descriptors, no memory, an unreadable file.
+    Local,
+}
+
+impl FaultKind {
+    /// The name in a fault's code.
+    pub fn as_str(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Reset => "reset",
+            Self::ClosedEarly => "closed-early",
+            Self::TimedOut => "timed-out",
+            Self::Alert(name) => return format!("alert-{name}").into(),
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+            Self::UnknownIssuer => "unknown-issuer",
+            Self::NameMismatch => "name-mismatch",
+            Self::BadCertificate => "bad-certificate",
+            Self::NoCommonTls => "no-common-tls",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::NameUnknown => "name-unknown",
+            Self::HopRefused(status) => return format!("hop-refused-{status}").into(),
+            Self::SocksRefused(code) => return format!("socks-refused-{code}").into(),
+            Self::HopAuthentication => "hop-authentication",
+            Self::BadAnswer => "bad-answer",
+            Self::BadRequest => "bad-request",
+            Self::Unauthorized => "unauthorized",
+            Self::Denied => "denied",
+            Self::Loop => "loop",
+            Self::TooLarge => "too-large",
+            Self::Overloaded => "overloaded",
+            Self::Gone => "gone",
+            Self::Shutdown => "shutdown",
+            Self::Local => "local",
+        })
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str())
+    }
+}
+
+/// An error of a library, kept below a fault.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A failure with its address.
+#[derive(Debug)]
+pub struct Fault {
+    /// The part of the path.
+    pub leg: Leg,
+    /// What was being done.
+    pub stage: Stage,
+    /// What went wrong.
+    pub kind: FaultKind,
+    /// Whom it went wrong with: an address, or a name where there is none yet.
+    pub peer: Option<Box<str>>,
+    /// True as long as no byte of the request has left: trying again cannot happen twice.
+    pub unsent: bool,
+    /// One sentence more than the code says (what the hop answered, which names the certificate has). Never a secret.
+    pub detail: Option<Box<str>>,
+    /// What the library said.
+    pub source: Option<BoxError>,
+}
+
+impl Fault {
+    /// A fault before any byte of the request has left; see [`Fault::sent`] for the other case.
+    pub fn new(leg: Leg, stage: Stage, kind: FaultKind) -> Self {
+        Self {
+            leg,
+            stage,
+            kind,
+            peer: None,
+            unsent: stage < Stage::SendingHead,
+            detail: None,
+            source: None,
+        }
+    }
+
+    /// With the peer's address.
+    #[must_use]
+    pub fn peer(mut self, peer: impl fmt::Display) -> Self {
+        self.peer = Some(peer.to_string().into());
+        self
+    }
+
+    /// With a sentence for the reader.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// With the library's error below it.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says whether bytes of the request have left.
+    #[must_use]
+    pub fn sent(mut self, sent: bool) -> Self {
+        self.unsent = !sent;
+        self
+    }
+
+    /// The stable code: `leg/stage/kind`.
+    pub fn code(&self) -> String {
+        format!(
+            "{}/{}/{}",
+            self.leg.as_str(),
+            self.stage.as_str(),
+            self.kind
+        )
+    }
+
+    /// This level and every one below it, each once: for one line of log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = next {
+            let level = error.to_string();
+            // Libraries repeat the level below in their own text.
+            if !text.contains(&level) {
+                text.push_str(": ");
+                text.push_str(&level);
+            }
+            next = error.source();
+        }
+        text
+    }
+}
+
+/// The code, the peer and the detail, without the sources.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code())?;
+        if let Some(peer) = &self.peer {
+            write!(f, " with {peer}")?;
+        }
+        if let Some(detail) = &self.detail {
+            write!(f, " ({detail})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_says_each_level_once() {
+        let io = std::io::Error::new(
+            std::io::ErrorKind::ConnectionReset,
+            "connection reset by peer",
+        );
+        let fault = Fault::new(Leg::Origin, Stage::Handshaking, FaultKind::Reset)
+            .peer("192.0.2.1:443")
+            .source(io);
+        assert_eq!(fault.code(), "origin/handshaking/reset");
+        assert_eq!(
+            fault.chain(),
+            "origin/handshaking/reset with 192.0.2.1:443: connection reset by peer"
+        );
+        assert!(fault.unsent);
+        assert!(!Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::Reset).unsent);
+    }
+}

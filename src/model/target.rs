@@ -1,0 +1,255 @@
+//! Where a client wants to go: a [`Target`] is a host and a port, as asked for and before any route is applied.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// The scheme of a request that is ferried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The port that the scheme implies (RFC 9110, section 4.2).
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    /// The scheme as it stands in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A host as a name (lower case, no final dot) or as an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    /// A DNS name.
+    Name(Box<str>),
+    /// An address; IPv6 without its brackets.
+    Ip(IpAddr),
+}
+
+impl Host {
+    /// The address, where the host is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Name(_) => None,
+            Self::Ip(ip) => Some(*ip),
+        }
+    }
+
+    /// True for `localhost`, names below it, and loopback addresses.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Name(name) => &**name == "localhost" || name.ends_with(".localhost"),
+            Self::Ip(ip) => ip.is_loopback(),
+        }
+    }
+}
+
+/// As in a URL: an IPv6 address stands in brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = TargetError;
+
+    /// Fails on an empty host, on characters that no host name has, and on a label or a name that is too long (RFC 1035, 2.3.4).
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        if let Some(inner) = text.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or(TargetError::BadHost)?;
+            return inner
+                .parse::<Ipv6Addr>()
+                .map(|ip| Self::Ip(IpAddr::V6(ip)))
+                .map_err(|_| TargetError::BadHost);
+        }
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self::Ip(ip));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let fits = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if name.is_empty() || name.len() > 253 || !name.split('.').all(fits) {
+            return Err(TargetError::BadHost);
+        }
+        // A last label of digits is an address that did not parse (WHATWG URL, host parsing).
+        if name
+            .rsplit('.')
+            .next()
+            .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return Err(TargetError::BadHost);
+        }
+        Ok(Self::Name(name.to_ascii_lowercase().into()))
+    }
+}
+
+/// Host and port asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target {
+    /// The host, as asked for.
+    pub host: Host,
+    /// The port, as asked for or implied by the scheme.
+    pub port: u16,
+}
+
+impl Target {
+    /// A target from its parts.
+    pub fn new(host: Host, port: u16) -> Self {
+        Self { host, port }
+    }
+
+    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; without a port, `default_port` is taken.
+    ///
+    /// Fails where there is no port and no default, on a port outside 1 to 65535, and on a bad host.
+    pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, TargetError> {
+        let (host, port) = split_port(text);
+        let port = match port {
+            Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port
+                .parse::<u16>()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or(TargetError::BadPort)?,
+            Some(_) => return Err(TargetError::BadPort),
+            None => default_port.ok_or(TargetError::NoPort)?,
+        };
+        Ok(Self {
+            host: host.parse()?,
+            port,
+        })
+    }
+
+    /// As it stands in a `Host` header: the port only where the scheme does not imply it.
+    pub fn authority(&self, scheme: Scheme) -> String {
+        if self.port == scheme.default_port() {
+            self.host.to_string()
+        } else {
+            self.to_string()
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Why a text is no target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetError {
+    /// The host is empty, too long, or has a character that no host has.
+    BadHost,
+    /// The port is no number from 1 to 65535.
+    BadPort,
+    /// The port is missing and nothing implies one.
+    NoPort,
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadHost => "the host is not a name or an address",
+            Self::BadPort => "the port is not a number from 1 to 65535",
+            Self::NoPort => "the port is missing",
+        })
+    }
+}
+
+impl std::error::Error for TargetError {}
+
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    let after_bracket = text.rfind(']').map_or(0, |at| at + 1);
+    match text.get(after_bracket..).and_then(|rest| rest.rfind(':')) {
+        // `::1` without brackets is an address, not a host and a port.
+        Some(_) if after_bracket == 0 && text.matches(':').count() > 1 => (text, None),
+        Some(at) => {
+            let (host, port) = text.split_at(after_bracket + at);
+            (host, port.get(1..))
+        }
+        None => (text, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_read_as_it_is_shown() {
+        for text in [
+            "huggingface.co:443",
+            "127.0.0.1:8080",
+            "[::1]:443",
+            "a_b.example:1",
+        ] {
+            assert_eq!(Target::parse(text, None).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            Target::parse("HF.co.", Some(443)).unwrap().to_string(),
+            "hf.co:443"
+        );
+        assert_eq!(
+            Target::parse("::1", Some(443)).unwrap().to_string(),
+            "[::1]:443"
+        );
+    }
+
+    #[test]
+    fn what_is_no_target_says_why() {
+        let cases = [
+            ("", Some(443), TargetError::BadHost),
+            (":443", None, TargetError::BadHost),
+            ("hf.co", None, TargetError::NoPort),
+            ("hf.co:", None, TargetError::BadPort),
+            ("hf.co:0", None, TargetError::BadPort),
+            ("hf.co:65536", None, TargetError::BadPort),
+            ("hf.co:+1", None, TargetError::BadPort),
+            ("user@hf.co:443", None, TargetError::BadHost),
+            ("hf..co:443", None, TargetError::BadHost),
+            ("256.1.1.1:443", None, TargetError::BadHost),
+            ("[::1:443", None, TargetError::BadHost),
+            ("hf.co/x:443", None, TargetError::BadHost),
+        ];
+        for (text, default, error) in cases {
+            assert_eq!(Target::parse(text, default), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_header_names_the_port_only_where_it_differs() {
+        let target = Target::parse("hf.co:443", None).unwrap();
+        assert_eq!(target.authority(Scheme::Https), "hf.co");
+        assert_eq!(target.authority(Scheme::Http), "hf.co:443");
+    }
+}

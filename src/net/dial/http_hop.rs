@@ -1,0 +1,1 @@
+//! CONNECT through an http or https hop.

@@ -1,0 +1,71 @@
+//! From a target to a connected stream: directly, or through a hop.
+//!
+//! One attempt, one upstream: what comes after a fault is `model::retry`'s decision and `forward`'s act.
+
+pub mod direct;
+pub mod http_hop;
+pub mod socks_hop;
+
+use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
+
+use hyper::header::HeaderValue;
+
+use super::io::{BoxIo, Tcp};
+use crate::{
+    config::{Route, Via},
+    model::{Fault, Host, Scheme, Stage, Target},
+};
+
+/// A future behind a pointer.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What one attempt needs to know.
+pub struct Attempt<'a> {
+    /// The origin to reach (the mirror, where the upstream is one).
+    pub target: &'a Target,
+    /// Whether bytes of a tunnel or of TLS (`Https`), or plain HTTP follow; the environment and an http hop treat the two differently.
+    pub scheme: Scheme,
+    /// Deadlines and address overrides.
+    pub route: &'a Route,
+    /// Hears each stage as it begins.
+    pub progress: &'a (dyn Fn(Stage) + Send + Sync),
+    /// Secures the way to an https hop.
+    pub secure: &'a dyn Secure,
+}
+
+/// TLS to a hop, as `tls::connect` does it; here because `net` stands below `tls`.
+pub trait Secure: Send + Sync {
+    /// Shakes hands for `host`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
+    fn secure<'a>(
+        &'a self,
+        io: BoxIo,
+        host: &'a Host,
+        peer: SocketAddr,
+        deadline: Duration,
+    ) -> Boxed<'a, Result<BoxIo, Fault>>;
+}
+
+/// A stream to the origin, or to the hop that passes plain requests on.
+pub struct Connection {
+    /// Bytes both ways; what the hop sent after its answer is still in it.
+    pub io: BoxIo,
+    /// The socket below, to be looked at.
+    pub tcp: Tcp,
+    /// The TCP peer: the origin or the hop.
+    pub peer: SocketAddr,
+    /// Where set, requests are to be written in absolute form (RFC 9112, section 3.2.2).
+    pub absolute_form: Option<AbsoluteForm>,
+}
+
+/// How requests to an HTTP hop are written when it is not asked for a tunnel.
+#[derive(Clone, Debug)]
+pub struct AbsoluteForm {
+    /// `Proxy-Authorization`, marked sensitive.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// Dials `attempt` through `via`; every fault has its leg, stage and peer.
+pub async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+    let _ = via;
+    direct::dial(attempt).await
+}

@@ -1,0 +1,1 @@
+//! The listening sockets: bound here, or handed over by systemd.

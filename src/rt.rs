@@ -1,0 +1,69 @@
+//! The runtime's two shared things: [`Tasks`], the only place that spawns, and [`Shutdown`], the two steps of stopping.
+//!
+//! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here.
+
+use std::future::Future;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Every task of the daemon. Clones share the same set.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(TaskTracker);
+
+impl Tasks {
+    /// Runs `task` until it ends by itself; [`Tasks::finished`] waits for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+
+    /// How many tasks run.
+    pub fn running(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Waits until no task runs.
+    pub async fn finished(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}
+
+/// Stopping in two steps: first nothing new is taken, then what still runs is ended.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    draining: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Shutdown {
+    /// Step one: accept nothing new, let transfers finish.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Step two: end what still runs, with a fault that names shutdown.
+    pub fn end(&self) {
+        self.draining.cancel();
+        self.ended.cancel();
+    }
+
+    /// True after step one.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Waits for step one.
+    pub async fn drained(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// True after step two.
+    pub fn is_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Waits for step two.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}

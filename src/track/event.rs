@@ -1,0 +1,1 @@
+//! One struct per event: it writes the log line and the counter.

@@ -1,0 +1,1 @@
+//! Paths, queries and headers without what is secret in them.
