@@ -28,6 +28,17 @@ impl Tasks {
     }
 }
 
+/// For HTTP/2, whose streams hyper spawns.
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
 /// Stopping in two steps: first nothing new is taken, then what still runs is ended.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {

@@ -1,1 +1,115 @@
 //! From a routed request or tunnel to its end: dial, send, answer.
+//!
+//! A [`Forwarder`] is one snapshot of the config with everything that was built from it; a reload makes a new one, and
+//! transfers that run keep theirs. The fronts call [`Forwarder::exchange`] for a request and [`tunnel`] for bytes; what
+//! the client spoke is theirs, what goes to the origin is decided here.
+
+pub mod body;
+pub mod exchange;
+pub mod flight;
+pub mod headers;
+pub mod pool;
+pub mod pump;
+pub mod reach;
+pub mod reply;
+pub mod send;
+pub mod tunnel;
+mod upgrade;
+
+use std::sync::Arc;
+
+use crate::{
+    config::{Config, Route},
+    model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, health::Health},
+    rt::{Shutdown, Tasks},
+    tls::{Connector, Leaves},
+    track::Tracker,
+};
+
+pub use body::{Answer, AnswerBody};
+pub use exchange::Asked;
+
+/// One snapshot of the config, and what ferries by it.
+#[derive(Debug)]
+pub struct Forwarder {
+    /// The snapshot.
+    pub config: Arc<Config>,
+    /// TLS to origins and hops.
+    pub connector: Connector,
+    /// TLS to clients.
+    pub leaves: Arc<Leaves>,
+    /// What the daemon keeps over reloads.
+    pub shared: Shared,
+    pool: pool::Pool,
+}
+
+/// What outlives a reload. Clones share the same state.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    /// Running transfers and counters.
+    pub tracker: Tracker,
+    /// Which upstreams failed of late.
+    pub health: Arc<Health>,
+    /// Every task.
+    pub tasks: Tasks,
+    /// The two steps of stopping.
+    pub shutdown: Shutdown,
+}
+
+impl Forwarder {
+    /// A forwarder for `config`; its idle connections end with it.
+    pub fn new(
+        config: Arc<Config>,
+        connector: Connector,
+        leaves: Arc<Leaves>,
+        shared: Shared,
+    ) -> Arc<Self> {
+        let pool = pool::Pool::new(config.pool);
+        pool.sweep_until_drained(&shared);
+        Arc::new(Self {
+            config,
+            connector,
+            leaves,
+            shared,
+            pool,
+        })
+    }
+
+    /// The route of `target`, or why it is refused.
+    pub fn admit(&self, target: &Target) -> Result<Arc<Route>, Fault> {
+        let route = self.config.route(target);
+        let denied = |detail: String| {
+            Err(Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied)
+                .peer(target)
+                .detail(detail))
+        };
+        if self.is_own(target) {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(target);
+            return Err(fault.detail("the target is gitferry itself"));
+        }
+        if route.tls == TlsMode::Deny {
+            return denied(format!("route {} denies it", route.name));
+        }
+        if route
+            .ports
+            .as_ref()
+            .is_some_and(|ports| !ports.contains(&target.port))
+        {
+            return denied(format!(
+                "port {} is not among the ports of [{}]",
+                target.port, route.name
+            ));
+        }
+        Ok(Arc::clone(route))
+    }
+
+    /// True where a connection to `target` would come back here.
+    fn is_own(&self, target: &Target) -> bool {
+        self.config.listen.addresses.iter().any(|own| {
+            own.port() == target.port
+                && (target.host.is_loopback()
+                    && (own.ip().is_loopback() || own.ip().is_unspecified())
+                    || target.host.ip() == Some(own.ip()))
+        })
+    }
+}

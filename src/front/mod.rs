@@ -1,1 +1,238 @@
-//! What the client speaks: CONNECT, absolute form, the reverse front.
+//! What the client speaks, on one port: CONNECT, absolute form, the reverse front, and the daemon's own pages.
+//!
+//! A [`Front`] serves connections; every request takes the [`Forwarder`] that is current when it comes in, so that a
+//! reload reaches kept-alive clients and leaves running transfers alone. What goes to the origin is `forward`'s.
+
+mod absolute;
+mod connect;
+mod intercept;
+mod own;
+mod reverse;
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::{
+    Method, Request,
+    body::Incoming,
+    header::{PROXY_AUTHORIZATION, USER_AGENT},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use crate::{
+    forward::{Answer, Forwarder, reply::Asker},
+    model::{
+        Fault, FaultKind, Leg, Stage, Target, retry::Next, secret::Credentials, target::TargetError,
+    },
+    net::Tcp,
+    rt::Shutdown,
+    track::{self, Begin, Transfer},
+};
+
+pub use own::Pages;
+
+/// Serves clients by the current snapshot.
+#[derive(Clone)]
+pub struct Front {
+    current: Arc<Mutex<Arc<Forwarder>>>,
+    pages: Arc<dyn Pages>,
+}
+
+impl Front {
+    /// Serves by `forwarder` until another is put in its place; `pages` answers `/-/`.
+    pub fn new(forwarder: Arc<Forwarder>, pages: Arc<dyn Pages>) -> Self {
+        Self {
+            current: Arc::new(Mutex::new(forwarder)),
+            pages,
+        }
+    }
+
+    /// New requests go by `forwarder`; running ones keep theirs.
+    pub fn replace(&self, forwarder: Arc<Forwarder>) {
+        *self.lock() = forwarder;
+    }
+
+    /// The snapshot that new requests go by.
+    pub fn current(&self) -> Arc<Forwarder> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Forwarder>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves one client connection until it ends; `guard` is released with it.
+    pub fn serve(
+        &self,
+        socket: tokio::net::TcpStream,
+        client: SocketAddr,
+        guard: impl Send + 'static,
+    ) {
+        let forwarder = self.current();
+        let (tasks, shutdown) = (
+            forwarder.shared.tasks.clone(),
+            forwarder.shared.shutdown.clone(),
+        );
+        let listen = &forwarder.config.listen;
+        let mut builder = builder(listen.max_head);
+        builder.header_read_timeout(listen.head_timeout);
+        let front = self.clone();
+        tasks.spawn(async move {
+            let _guard = guard;
+            let service = service_fn(move |request| {
+                let front = front.clone();
+                async move { Ok::<_, Infallible>(front.answer(request, client).await) }
+            });
+            let connection = builder
+                .serve_connection(TokioIo::new(Tcp::new(socket)), service)
+                .with_upgrades();
+            run(std::pin::pin!(connection), client, &shutdown).await;
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Answer {
+        let forwarder = self.current();
+        if let Some(credentials) = &forwarder.config.listen.credentials
+            && !is_authorized(&request, credentials)
+        {
+            let fault =
+                Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
+            return refuse(&forwarder, &request, client, None, &fault).await;
+        }
+        if request.method() == Method::CONNECT {
+            return connect::serve(forwarder, request, client).await;
+        }
+        if request.uri().scheme().is_some() {
+            return absolute::serve(forwarder, request, client).await;
+        }
+        if own::is_own(request.uri().path()) {
+            return own::serve(&forwarder, &*self.pages, &request);
+        }
+        reverse::serve(forwarder, request, client).await
+    }
+}
+
+/// The settings that every server connection of the daemon has in common.
+fn builder(max_head: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .preserve_header_case(true)
+        .max_buf_size(max_head.max(8192))
+        .pipeline_flush(true);
+    builder
+}
+
+/// Drives a server connection: the first step of shutdown ends it when idle, the second at once.
+async fn run<I, S>(
+    mut connection: std::pin::Pin<&mut http1::UpgradeableConnection<I, S>>,
+    client: SocketAddr,
+    shutdown: &Shutdown,
+) where
+    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%client, %error, "client connection ended");
+                }
+                return;
+            }
+            () = shutdown.drained(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = shutdown.ended(), if draining => return,
+        }
+    }
+}
+
+/// What a `Host`, an authority or a first path segment is wrong in.
+fn bad_target(text: &str, error: TargetError) -> Fault {
+    let text: String = text
+        .chars()
+        .take(80)
+        .map(|c| if c.is_ascii_graphic() { c } else { '?' })
+        .collect();
+    // User info is a secret, and nothing that a target has.
+    let shown = text.rsplit('@').next().unwrap_or_default();
+    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
+        .detail(format!("{error}: {shown:?}"))
+}
+
+/// Answers with a fault before any transfer began; it is logged as one all the same.
+async fn refuse<B>(
+    forwarder: &Forwarder,
+    request: &Request<B>,
+    client: SocketAddr,
+    target: Option<&Target>,
+    fault: &Fault,
+) -> Answer {
+    let none = Target::new(crate::model::Host::Name("-".into()), 0);
+    let transfer = begin(forwarder, request, client, target.unwrap_or(&none));
+    transfer.fault(fault, &Next::GiveUp);
+    Asker::of(request).refuse(fault, &transfer, None).await
+}
+
+fn begin<B>(
+    forwarder: &Forwarder,
+    request: &Request<B>,
+    client: SocketAddr,
+    target: &Target,
+) -> Transfer {
+    let front = if request.method() == Method::CONNECT {
+        track::Front::Tunnel
+    } else if request.uri().scheme().is_some() {
+        track::Front::Absolute
+    } else {
+        track::Front::Reverse
+    };
+    forwarder.shared.tracker.begin(Begin {
+        front,
+        client,
+        target,
+        method: request.method().as_str(),
+        path: if request.method() == Method::CONNECT {
+            ""
+        } else {
+            request.uri().path()
+        },
+        route: &forwarder.config.route(target).name,
+        agent: request
+            .headers()
+            .get(USER_AGENT)
+            .and_then(|agent| agent.to_str().ok()),
+    })
+}
+
+fn is_authorized(request: &Request<Incoming>, credentials: &Credentials) -> bool {
+    let given = request
+        .headers()
+        .get(PROXY_AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
+    let wanted = format!("{}:{}", credentials.username, credentials.password.expose());
+    given.is_some_and(|given| constant_time_eq(&given, wanted.as_bytes()))
+}
+
+/// Compares without telling by its time where the first difference is.
+fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .fold(0, |seen, (a, b)| seen | (a ^ b))
+            == 0
+}

@@ -48,3 +48,18 @@ fn io_kind(error: &io::Error) -> Option<FaultKind> {
         _ => return error.raw_os_error().map(|_| FaultKind::Local),
     })
 }
+
+/// What an error of hyper means.
+pub fn http(error: &hyper::Error) -> FaultKind {
+    if error.is_parse_too_large() {
+        FaultKind::TooLarge
+    } else if error.is_parse() {
+        FaultKind::BadAnswer
+    } else if error.is_timeout() {
+        FaultKind::TimedOut
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        FaultKind::ClosedEarly
+    } else {
+        io(error)
+    }
+}

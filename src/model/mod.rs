@@ -12,7 +12,20 @@ pub mod route;
 pub mod secret;
 pub mod target;
 
+use std::sync::LazyLock;
+
 pub use fault::{Fault, FaultKind, Leg, Stage};
 pub use route::{HostPattern, Role, TlsMode};
 pub use secret::Secret;
 pub use target::{Host, Scheme, Target};
+
+/// The name of this process in `Via` (RFC 9110, section 7.6.3): `gitferry-` and eight random characters.
+///
+/// A request that already bears it has come in a circle. It is random so that two daemons in one chain are two.
+pub fn pseudonym() -> &'static str {
+    static PSEUDONYM: LazyLock<String> = LazyLock::new(|| {
+        let random = (0..8).map(|_| fastrand::alphanumeric().to_ascii_lowercase());
+        format!("gitferry-{}", random.collect::<String>())
+    });
+    &PSEUDONYM
+}

@@ -1,6 +1,23 @@
 //! What comes after a fault: the same upstream again, the next one, or the end.
+//!
+//! Only what cannot happen twice is done again: once a byte of the request has left, the answer is always the end. Before
+//! that it depends on what the fault says about the upstream:
+//!
+//! | what went wrong | on this upstream |
+//! |---|---|
+//! | reset, closed-early, hop-refused 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
+//! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
+//! | timed-out | again until the attempts are used up, but only once more where another upstream waits: each try costs its whole deadline |
+//! | refused, name-unknown, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
+//! | certificates, alerts, no-common-tls, bad-answer | not again: it will say the same; but it may be an intercepting hop, so the next upstream |
+//! | hop-authentication, any other hop-refused or socks-refused | not again: the hop means it; the next upstream |
+//! | everything on the client's leg, and what gitferry itself decided or ran out of | the end |
+//!
+//! When an upstream has had its tries, the next one follows at once.
 
 use std::time::Duration;
+
+use super::{Fault, FaultKind, Leg};
 
 /// What comes after a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,3 +35,137 @@ pub enum Next {
     /// The client gets an error.
     GiveUp,
 }
+
+/// How patient a route is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Tries per upstream before the next one.
+    pub attempts: u32,
+    /// The first wait between two tries; it doubles.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub backoff_limit: Duration,
+}
+
+/// How much was tried when a fault came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Attempts on this upstream, the one that just failed included.
+    pub on_this_upstream: u32,
+    /// Upstreams of the route that were not tried yet.
+    pub upstreams_left: usize,
+}
+
+/// What to do after a fault; [`Next`] is the same for the log, with the upstream's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The same upstream again, after a wait.
+    Again {
+        /// The wait.
+        after: Duration,
+    },
+    /// The next upstream of the route, at once.
+    NextUpstream,
+    /// The client gets an error.
+    GiveUp,
+}
+
+impl RetryPolicy {
+    /// At least one attempt; waits from `backoff`, doubling, to `backoff_limit`.
+    pub fn new(attempts: u32, backoff: Duration, backoff_limit: Duration) -> Self {
+        Self {
+            attempts: attempts.max(1),
+            backoff,
+            backoff_limit,
+        }
+    }
+
+    /// What comes after `fault`; `jitter`, from 0 to 1, is the caller's random number.
+    pub fn decide(&self, fault: &Fault, tried: Tried, jitter: f64) -> Decision {
+        if !fault.unsent || fault.leg == Leg::Client {
+            return Decision::GiveUp;
+        }
+        let tries = match outlook(&fault.kind) {
+            Outlook::Passing => self.attempts,
+            Outlook::Slow if tried.upstreams_left > 0 => self.attempts.min(2),
+            Outlook::Slow => self.attempts,
+            Outlook::Doubtful => self.attempts.min(2),
+            Outlook::Lasting => 1,
+            Outlook::Ours => return Decision::GiveUp,
+        };
+        if tried.on_this_upstream < tries {
+            Decision::Again {
+                after: self.wait(tried.on_this_upstream, jitter),
+            }
+        } else if tried.upstreams_left > 0 {
+            Decision::NextUpstream
+        } else {
+            Decision::GiveUp
+        }
+    }
+
+    /// Between half of the doubled wait and all of it: never at once (what resets one handshake resets the next one in the same
+    /// moment too), and never in step with the other transfers that failed together.
+    fn wait(&self, tried: u32, jitter: f64) -> Duration {
+        let doubled = 1_u32
+            .checked_shl(tried.saturating_sub(1))
+            .and_then(|factor| self.backoff.checked_mul(factor))
+            .unwrap_or(self.backoff_limit)
+            .min(self.backoff_limit);
+        let jitter = if jitter.is_finite() {
+            jitter.clamp(0.0, 1.0)
+        } else {
+            1.0
+        };
+        doubled.mul_f64(0.5 + jitter / 2.0)
+    }
+}
+
+/// What a fault promises for the next attempt on the same upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlook {
+    /// It comes and goes.
+    Passing,
+    /// It may pass, but finding out costs a deadline.
+    Slow,
+    /// It will probably stay.
+    Doubtful,
+    /// It stays, on this upstream.
+    Lasting,
+    /// It has nothing to do with the upstream.
+    Ours,
+}
+
+fn outlook(kind: &FaultKind) -> Outlook {
+    match kind {
+        FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => Outlook::Passing,
+        FaultKind::HopRefused(502..=504) | FaultKind::SocksRefused(6) => Outlook::Passing,
+        FaultKind::TimedOut => Outlook::Slow,
+        FaultKind::Refused | FaultKind::NameUnknown | FaultKind::SocksRefused(1 | 3..=5) => {
+            Outlook::Doubtful
+        }
+        FaultKind::Alert(_)
+        | FaultKind::Expired
+        | FaultKind::NotYetValid
+        | FaultKind::UnknownIssuer
+        | FaultKind::NameMismatch
+        | FaultKind::BadCertificate
+        | FaultKind::NoCommonTls
+        | FaultKind::BadAnswer
+        | FaultKind::HopRefused(_)
+        | FaultKind::SocksRefused(_)
+        | FaultKind::HopAuthentication => Outlook::Lasting,
+        FaultKind::BadRequest
+        | FaultKind::Unauthorized
+        | FaultKind::Denied
+        | FaultKind::Loop
+        | FaultKind::TooLarge
+        | FaultKind::Overloaded
+        | FaultKind::Gone
+        | FaultKind::Shutdown
+        | FaultKind::Local => Outlook::Ours,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -134,6 +134,7 @@ impl Target {
     /// Fails where there is no port and no default, on a port outside 1 to 65535, and on a bad host.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, TargetError> {
         let (host, port) = split_port(text);
+        let host = host.parse()?;
         let port = match port {
             Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port
                 .parse::<u16>()
@@ -143,10 +144,7 @@ impl Target {
             Some(_) => return Err(TargetError::BadPort),
             None => default_port.ok_or(TargetError::NoPort)?,
         };
-        Ok(Self {
-            host: host.parse()?,
-            port,
-        })
+        Ok(Self { host, port })
     }
 
     /// As it stands in a `Host` header: the port only where the scheme does not imply it.

@@ -14,4 +14,10 @@ impl Leaves {
         let _ = authority;
         Self
     }
+
+    /// True where the CA may sign for `host`.
+    pub fn covers(&self, host: &crate::model::Host) -> bool {
+        let _ = host;
+        false
+    }
 }

@@ -104,4 +104,15 @@ impl Transfer {
     pub fn finish(&self, outcome: Outcome) {
         let _ = outcome;
     }
+    /// The label of the upstream in use, if any.
+    pub fn upstream(&self) -> Option<Box<str>> {
+        None
+    }
+    /// The advice for a fault of this transfer.
+    pub fn advice(&self, fault: &Fault) -> Option<String> {
+        let _ = fault;
+        None
+    }
+    /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
+    pub fn handed_over(&self) {}
 }

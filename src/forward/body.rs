@@ -1,0 +1,367 @@
+//! Bodies that are watched while they pass: bytes are counted as they move, and the end of a body is an event.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    Response,
+    body::{Body, Frame, Incoming, SizeHint},
+};
+use tokio::time::Sleep;
+
+use super::pool::Lease;
+use crate::{
+    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, retry::Next},
+    rt::Shutdown,
+    track::{Outcome, Transfer},
+};
+
+/// What a client is answered with.
+pub type Answer = Response<AnswerBody>;
+/// The body of an answer, whoever made it.
+pub type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body of gitferry's own.
+pub fn full(bytes: impl Into<Bytes>) -> AnswerBody {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// A request's body on its way to the origin.
+pub struct RequestBody {
+    inner: Option<Incoming>,
+    transfer: Transfer,
+    notes: Arc<RequestNotes>,
+    gate: Option<Gate>,
+    begun: bool,
+}
+
+/// What is known of a request's body while hyper holds it.
+#[derive(Debug, Default)]
+pub struct RequestNotes {
+    taken: AtomicBool,
+    client_failed: AtomicBool,
+}
+
+impl RequestNotes {
+    /// True once a byte of the body was taken from the client: the request cannot be sent again.
+    pub fn taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// True where the client broke off.
+    pub fn client_failed(&self) -> bool {
+        self.client_failed.load(Ordering::Acquire)
+    }
+}
+
+impl RequestBody {
+    /// Watches `inner`; with a gate, nothing is read from the client until it opens.
+    pub fn new(
+        inner: Incoming,
+        transfer: Transfer,
+        gate: Option<Gate>,
+    ) -> (Self, Arc<RequestNotes>) {
+        let notes = Arc::<RequestNotes>::default();
+        let inner = (!inner.is_end_stream()).then_some(inner);
+        (
+            Self {
+                inner,
+                transfer,
+                notes: Arc::clone(&notes),
+                gate,
+                begun: false,
+            },
+            notes,
+        )
+    }
+
+    /// No body, to send a request without one again.
+    pub fn empty(transfer: Transfer) -> Self {
+        Self {
+            inner: None,
+            transfer,
+            notes: Arc::default(),
+            gate: None,
+            begun: false,
+        }
+    }
+
+    fn ended(&mut self) {
+        self.inner = None;
+        if self.transfer.stage() < Stage::AwaitingHead {
+            self.transfer.enter(Stage::AwaitingHead);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(gate) = &mut this.gate {
+            match gate.poll_open(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(false) => return Poll::Ready(Some(Err(Box::new(NotWanted)))),
+                Poll::Ready(true) => this.gate = None,
+            }
+        }
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(inner).poll_frame(cx);
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if !this.begun {
+                    this.begun = true;
+                    this.notes.taken.store(true, Ordering::Release);
+                    if this.transfer.stage() < Stage::SendingBody {
+                        this.transfer.enter(Stage::SendingBody);
+                    }
+                }
+                if let Some(data) = frame.data_ref() {
+                    this.transfer
+                        .counters()
+                        .up
+                        .fetch_add(data.len() as u64, Ordering::Relaxed);
+                }
+                if this.inner.as_ref().is_some_and(Body::is_end_stream) {
+                    this.ended();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.notes.client_failed.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                this.ended();
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// Holds a request's body back until the origin says `100 Continue` (RFC 9110, section 10.1.1).
+///
+/// hyper tells the client to continue when its body is first read, so both sides wait for the same word.
+pub struct Gate {
+    state: Arc<Mutex<GateState>>,
+    patience: Pin<Box<Sleep>>,
+}
+
+/// The other end of a [`Gate`].
+#[derive(Clone, Debug)]
+pub struct GateKey(Arc<Mutex<GateState>>);
+
+#[derive(Debug, Default)]
+struct GateState {
+    open: Option<bool>,
+    waker: Option<Waker>,
+}
+
+/// How long a silent origin is waited for before the body is sent anyway.
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Gate {
+    /// A closed gate and its key.
+    pub fn new() -> (Self, GateKey) {
+        let state = Arc::<Mutex<GateState>>::default();
+        let gate = Self {
+            state: Arc::clone(&state),
+            patience: Box::pin(tokio::time::sleep(CONTINUE_PATIENCE)),
+        };
+        (gate, GateKey(state))
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(open) = state.open {
+                return Poll::Ready(open);
+            }
+            state.waker = Some(cx.waker().clone());
+        }
+        self.patience.as_mut().poll(cx).map(|()| true)
+    }
+}
+
+impl GateKey {
+    /// Lets the body pass.
+    pub fn open(&self) {
+        self.decide(true);
+    }
+
+    /// The origin answered without it: the body is not wanted.
+    pub fn refuse(&self) {
+        self.decide(false);
+    }
+
+    fn decide(&self, open: bool) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open.get_or_insert(open);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The origin gave its final answer before it asked for the body.
+#[derive(Debug)]
+pub struct NotWanted;
+
+impl fmt::Display for NotWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the origin answered without asking for the body")
+    }
+}
+
+impl Error for NotWanted {}
+
+/// An origin's answer on its way to the client; its end is the end of the transfer.
+pub struct OriginBody {
+    inner: Incoming,
+    state: Option<OriginState>,
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// What is released when the answer's body ends, or is dropped.
+pub struct OriginState {
+    /// The transfer that ends with the body.
+    pub transfer: Transfer,
+    /// The answer's status.
+    pub status: u16,
+    /// The connection, which goes back to the pool.
+    pub lease: Option<Lease>,
+    /// Refused when the answer is over.
+    pub gate: Option<GateKey>,
+    /// The TCP peer.
+    pub peer: std::net::SocketAddr,
+}
+
+impl OriginBody {
+    /// Watches `inner`.
+    pub fn new(inner: Incoming, state: OriginState, shutdown: &Shutdown) -> Self {
+        let shutdown = shutdown.clone();
+        let mut body = Self {
+            inner,
+            state: Some(state),
+            ended: Box::pin(async move { shutdown.ended().await }),
+        };
+        if body.inner.is_end_stream() {
+            body.complete();
+        }
+        body
+    }
+
+    fn complete(&mut self) {
+        if let Some(mut state) = self.state.take() {
+            state.transfer.finish(Outcome::Answered(state.status));
+            if let Some(gate) = &state.gate {
+                gate.refuse();
+            }
+            if let Some(lease) = state.lease.take() {
+                lease.give_back();
+            }
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) -> BoxError {
+        if let Some(state) = self.state.take() {
+            let fault = fault.peer(state.peer);
+            state.transfer.fault(&fault, &Next::GiveUp);
+            state.transfer.finish(Outcome::Broken {
+                code: fault.code().into(),
+            });
+            return fault.into();
+        }
+        fault.into()
+    }
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
+                    state
+                        .transfer
+                        .counters()
+                        .down
+                        .fetch_add(data.len() as u64, Ordering::Relaxed);
+                }
+                if self.inner.is_end_stream() {
+                    self.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let kind = classify::io(&error);
+                let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, kind).source(error);
+                Poll::Ready(Some(Err(self.fail(fault))))
+            }
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                if self.state.is_some() && self.ended.as_mut().poll(cx).is_ready() {
+                    let fault = Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Shutdown);
+                    return Poll::Ready(Some(Err(self.fail(fault))));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for OriginBody {
+    fn drop(&mut self) {
+        if let Some(gate) = self.state.as_ref().and_then(|state| state.gate.as_ref()) {
+            gate.refuse();
+        }
+    }
+}

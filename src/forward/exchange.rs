@@ -1,0 +1,288 @@
+//! One request: from the client's head to the last byte of the answer.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Version,
+    body::{Body, Incoming},
+    header::{EXPECT, USER_AGENT},
+    http::request::Parts,
+    upgrade::OnUpgrade,
+};
+
+use super::{
+    Forwarder,
+    body::{Answer, Gate, GateKey, OriginBody, OriginState, RequestBody, RequestNotes},
+    headers,
+    pool::{Key, Lease},
+    reach::{Purpose, Ways},
+    reply::Asker,
+    send, upgrade,
+};
+use crate::{
+    config::Route,
+    mirror::ReverseBase,
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    track::{Begin, Front, Transfer},
+};
+
+/// What a front asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// How it came in.
+    pub front: Front,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The scheme toward the origin.
+    pub scheme: Scheme,
+    /// Where to.
+    pub target: Target,
+    /// On the reverse front: what the answer's URLs are mapped back to.
+    pub base: Option<ReverseBase>,
+}
+
+/// A request as it will be written, once or several times.
+struct Outgoing {
+    head: Parts,
+    transfer: Transfer,
+    /// The body, until it is handed over; then only what is known of it.
+    body: Option<RequestBody>,
+    notes: Arc<RequestNotes>,
+    bodiless: bool,
+    gate: Option<GateKey>,
+    upgrade: Option<(hyper::header::HeaderValue, OnUpgrade)>,
+}
+
+impl Forwarder {
+    /// Ferries one request; whatever goes wrong is told to the client in the form it shows.
+    pub async fn exchange(self: &Arc<Self>, request: Request<Incoming>, asked: Asked) -> Answer {
+        let asker = Asker::of(&request);
+        let transfer = self.begin(&request, &asked);
+        let refused = if headers::is_loop(request.headers()) {
+            let fault =
+                Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&asked.target);
+            Err(fault.detail("the request went through this gitferry before (Via)"))
+        } else {
+            self.admit(&asked.target)
+        };
+        let route = match refused {
+            Ok(route) => route,
+            Err(fault) => {
+                transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                return asker.refuse(&fault, &transfer, None).await;
+            }
+        };
+        let mut outgoing = Outgoing::new(request, &asked, &transfer);
+        match self.ferry(&mut outgoing, &route, &asked).await {
+            Ok(answer) => answer,
+            Err(fault) => asker.refuse(&fault, &transfer, outgoing.body.take()).await,
+        }
+    }
+
+    fn begin(&self, request: &Request<Incoming>, asked: &Asked) -> Transfer {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        self.shared.tracker.begin(Begin {
+            front: asked.front,
+            client: asked.client,
+            target: &asked.target,
+            method: request.method().as_str(),
+            path,
+            route: &self.config.route(&asked.target).name,
+            agent: request
+                .headers()
+                .get(USER_AGENT)
+                .and_then(|agent| agent.to_str().ok()),
+        })
+    }
+
+    async fn ferry(
+        self: &Arc<Self>,
+        outgoing: &mut Outgoing,
+        route: &Arc<Route>,
+        asked: &Asked,
+    ) -> Result<Answer, Fault> {
+        let mut ways = Ways::new(self, route);
+        loop {
+            let mut lease = self.connect(&mut ways, outgoing, asked).await?;
+            let request = outgoing.request(&lease, asked);
+            outgoing.transfer.enter(Stage::SendingHead);
+            let sent = tokio::select! {
+                sent = send::send(&mut lease, request) => sent,
+                () = self.shared.shutdown.ended() => {
+                    let fault = Fault::new(Leg::Client, outgoing.transfer.stage(), FaultKind::Shutdown);
+                    outgoing.transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                    return Err(fault);
+                }
+            };
+            match sent {
+                Ok(response) => {
+                    ways.succeeded(self);
+                    return Ok(self.answer(response, lease, outgoing, asked));
+                }
+                Err(failed) => {
+                    let fault = failed.fault(&outgoing.transfer, &outgoing.notes, lease.about.peer);
+                    outgoing.body = failed.request.map(Request::into_body);
+                    let again = outgoing.body.is_some() || outgoing.may_repeat();
+                    let fault = fault.sent(!again);
+                    if !ways.after(self, &outgoing.transfer, &fault).await {
+                        return Err(fault);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An idle connection of the upstream whose turn it is, else a new one of the first that answers.
+    async fn connect(
+        &self,
+        ways: &mut Ways,
+        outgoing: &Outgoing,
+        asked: &Asked,
+    ) -> Result<Lease, Fault> {
+        let key = |ways: &Ways| Key {
+            upstream: ways
+                .upstream()
+                .map(|upstream| upstream.label.clone())
+                .unwrap_or_default(),
+            scheme: asked.scheme,
+            target: asked.target.clone(),
+        };
+        let transfer = &outgoing.transfer;
+        // After a failure only a new connection tells whether the path works.
+        if ways.is_first()
+            && let Some(lease) = self.pool.take(&key(ways)).await
+        {
+            ways.begin(transfer);
+            transfer.reused();
+            transfer.connected(lease.about.peer);
+            return Ok(lease);
+        }
+        let reached = ways
+            .reach(
+                self,
+                transfer,
+                &asked.target,
+                Purpose::Requests(asked.scheme),
+            )
+            .await?;
+        match send::open(self, reached, outgoing.upgrade.is_some()).await {
+            Ok((sender, about)) => Ok(self.pool.lease(key(ways), sender, about)),
+            Err(fault) => {
+                transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                Err(fault)
+            }
+        }
+    }
+
+    fn answer(
+        self: &Arc<Self>,
+        mut response: Response<Incoming>,
+        lease: Lease,
+        outgoing: &mut Outgoing,
+        asked: &Asked,
+    ) -> Answer {
+        let transfer = outgoing.transfer.clone();
+        transfer.enter(Stage::ReceivingBody);
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let protocol = headers::strip_hop_by_hop(response.headers_mut());
+        headers::strip_transfer_encoding(response.headers_mut());
+        headers::add_via(response.headers_mut());
+        if let Some(base) = &asked.base {
+            base.map_answer(
+                response.headers_mut(),
+                &asked.target,
+                asked.scheme,
+                |target| self.config.names(target),
+            );
+        }
+        if switched && let (Some((_, client)), Some(protocol)) = (outgoing.upgrade.take(), protocol)
+        {
+            headers::set_upgrade(response.headers_mut(), protocol);
+            return upgrade::switch(&self.shared, response, client, transfer);
+        }
+        *response.version_mut() = Version::HTTP_11;
+        let state = OriginState {
+            status: response.status().as_u16(),
+            peer: lease.about.peer,
+            transfer,
+            lease: Some(lease),
+            gate: outgoing.gate.take(),
+        };
+        let shutdown = &self.shared.shutdown;
+        response.map(|body| {
+            http_body_util::BodyExt::boxed_unsync(OriginBody::new(body, state, shutdown))
+        })
+    }
+}
+
+impl Outgoing {
+    fn new(request: Request<Incoming>, asked: &Asked, transfer: &Transfer) -> Self {
+        let (mut head, body) = request.into_parts();
+        let protocol = headers::strip_hop_by_hop(&mut head.headers);
+        headers::strip_transfer_encoding(&mut head.headers);
+        headers::add_via(&mut head.headers);
+        let on_upgrade = head.extensions.remove::<OnUpgrade>();
+        let upgrade = protocol.zip(on_upgrade);
+        // The request's own word against the front's: an absolute or reverse target replaces `Host` (RFC 9112, 3.2.2).
+        if !matches!(asked.front, Front::Intercept)
+            && let Ok(host) = asked.target.authority(asked.scheme).parse()
+        {
+            head.headers.insert(hyper::header::HOST, host);
+        }
+        let bodiless = body.is_end_stream();
+        let (gate, key) = gate_for(&head.headers, bodiless);
+        let (body, notes) = RequestBody::new(body, transfer.clone(), gate);
+        Self {
+            head,
+            transfer: transfer.clone(),
+            body: Some(body),
+            notes,
+            bodiless,
+            gate: key,
+            upgrade,
+        }
+    }
+
+    /// True where the request can be made anew and a second one does no harm (RFC 9110, section 9.2.2).
+    fn may_repeat(&self) -> bool {
+        self.bodiless && self.upgrade.is_none() && self.head.method.is_idempotent()
+    }
+
+    /// The request for one connection.
+    fn request(&mut self, lease: &Lease, asked: &Asked) -> Request<RequestBody> {
+        let body = self
+            .body
+            .take()
+            .unwrap_or_else(|| RequestBody::empty(self.transfer.clone()));
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method.clone();
+        *request.headers_mut() = self.head.headers.clone();
+        *request.extensions_mut() = self.head.extensions.clone();
+        send::address(&mut request, &self.head.uri, lease, asked);
+        if let Some((protocol, _)) = &self.upgrade {
+            headers::set_upgrade(request.headers_mut(), protocol.clone());
+        }
+        if let Some(gate) = self.gate.clone() {
+            hyper::ext::on_informational(&mut request, move |informational| {
+                if informational.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
+        request
+    }
+}
+
+fn gate_for(headers: &HeaderMap, bodiless: bool) -> (Option<Gate>, Option<GateKey>) {
+    let expects = headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if !expects || bodiless {
+        return (None, None);
+    }
+    let (gate, key) = Gate::new();
+    (Some(gate), Some(key))
+}

@@ -1,0 +1,256 @@
+//! Idle origin connections, kept for the next request to the same origin through the same upstream.
+//!
+//! Ours on `hyper::client::conn`, because hyper-util's legacy client hides which request reused a connection and
+//! whether a failed one was sent: both decide whether trying again is safe.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::client::conn::{http1, http2};
+use tokio::time::Instant;
+
+use super::{Shared, body::RequestBody};
+use crate::{
+    config,
+    model::{Scheme, Target},
+    net::dial::AbsoluteForm,
+};
+
+/// What connections are alike in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The upstream's label.
+    pub upstream: Box<str>,
+    /// The scheme toward the origin.
+    pub scheme: Scheme,
+    /// The origin.
+    pub target: Target,
+}
+
+/// A connection that requests can be sent on.
+pub enum Sender {
+    /// One request at a time.
+    Http1(http1::SendRequest<RequestBody>),
+    /// Many at once.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// A connection that is in use; [`Lease::give_back`] makes it idle, dropping it closes it.
+pub struct Lease {
+    /// The connection.
+    pub sender: Sender,
+    /// What is known of it.
+    pub about: Arc<About>,
+    /// True where an earlier request used it.
+    pub reused: bool,
+    key: Key,
+    pool: Pool,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub struct About {
+    /// The TCP peer.
+    pub peer: SocketAddr,
+    /// Where set, requests are written in absolute form.
+    pub absolute_form: Option<AbsoluteForm>,
+}
+
+/// The idle connections. Clones share the same ones.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    limits: config::Pool,
+    idle: Mutex<HashMap<Key, Vec<Idle>>>,
+}
+
+struct Idle {
+    sender: Sender,
+    about: Arc<About>,
+    since: Instant,
+}
+
+/// How long a connection that was just given back may take to be ready again.
+const SETTLE: Duration = Duration::from_millis(100);
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(limits: config::Pool) -> Self {
+        Self(Arc::new(Inner {
+            limits,
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// Closes what is idle for too long, and everything when the daemon drains or the pool's owner is gone.
+    pub fn sweep_until_drained(&self, shared: &Shared) {
+        let weak = Arc::downgrade(&self.0);
+        let shutdown = shared.shutdown.clone();
+        let period = (self.0.limits.idle_timeout / 2).max(Duration::from_millis(100));
+        shared.tasks.spawn(async move {
+            loop {
+                let stop = tokio::select! {
+                    () = tokio::time::sleep(period) => false,
+                    () = shutdown.drained() => true,
+                };
+                let Some(inner) = weak.upgrade() else { return };
+                if stop {
+                    inner.lock().clear();
+                    return;
+                }
+                inner.sweep(Instant::now());
+            }
+        });
+    }
+
+    /// A connection for `key` that is ready, the most recently used first.
+    pub async fn take(&self, key: &Key) -> Option<Lease> {
+        loop {
+            let idle = {
+                let mut all = self.0.lock();
+                let idle = all.get_mut(key)?.pop()?;
+                // HTTP/2 carries many requests: it stays for the next one too.
+                if let Sender::Http2(sender) = &idle.sender {
+                    let copy = Idle {
+                        sender: Sender::Http2(sender.clone()),
+                        about: Arc::clone(&idle.about),
+                        since: idle.since,
+                    };
+                    if !sender.is_closed()
+                        && let Some(list) = all.get_mut(key)
+                    {
+                        list.push(copy);
+                    }
+                }
+                idle
+            };
+            if idle.since.elapsed() > self.0.limits.idle_timeout {
+                continue;
+            }
+            let mut lease = Lease {
+                sender: idle.sender,
+                about: idle.about,
+                reused: true,
+                key: key.clone(),
+                pool: self.clone(),
+            };
+            if lease.sender.ready().await {
+                return Some(lease);
+            }
+        }
+    }
+
+    /// A lease on a connection that was just made.
+    pub fn lease(&self, key: Key, sender: Sender, about: About) -> Lease {
+        let about = Arc::new(about);
+        if let Sender::Http2(shared) = &sender {
+            let idle = Idle {
+                sender: Sender::Http2(shared.clone()),
+                about: Arc::clone(&about),
+                since: Instant::now(),
+            };
+            self.0.put(key.clone(), idle);
+        }
+        Lease {
+            sender,
+            about,
+            reused: false,
+            key,
+            pool: self.clone(),
+        }
+    }
+
+    /// How many connections are idle.
+    pub fn idle(&self) -> usize {
+        self.0.lock().values().map(Vec::len).sum()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("idle", &self.idle()).finish()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Vec<Idle>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, key: Key, idle: Idle) {
+        let mut all = self.lock();
+        let list = all.entry(key).or_default();
+        if list.len() >= self.limits.idle_per_origin.max(1) {
+            list.remove(0);
+        }
+        list.push(idle);
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.lock().retain(|_, list| {
+            list.retain(|idle| {
+                !idle.sender.is_closed()
+                    && now.duration_since(idle.since) <= self.limits.idle_timeout
+            });
+            !list.is_empty()
+        });
+    }
+}
+
+impl Sender {
+    async fn ready(&mut self) -> bool {
+        let ready = async {
+            match self {
+                Self::Http1(sender) => sender.ready().await.is_ok(),
+                Self::Http2(sender) => sender.ready().await.is_ok(),
+            }
+        };
+        tokio::time::timeout(SETTLE, ready).await.unwrap_or(false)
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+}
+
+impl Lease {
+    /// Makes the connection idle again.
+    pub fn give_back(self) {
+        let Self {
+            sender,
+            about,
+            key,
+            pool,
+            ..
+        } = self;
+        // An HTTP/2 connection never left.
+        if matches!(sender, Sender::Http1(_)) && !sender.is_closed() {
+            pool.0.put(
+                key,
+                Idle {
+                    sender,
+                    about,
+                    since: Instant::now(),
+                },
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("key", &self.key)
+            .field("reused", &self.reused)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,230 @@
+//! Reaching an origin: every upstream of the route, every attempt, until one stands or none is left.
+//!
+//! [`Ways`] keeps the place in that sequence, so that a tunnel whose origin hangs up before its first byte goes on where
+//! dialling had stopped. What comes after a fault is decided by [`RetryPolicy`]; this module waits and goes on.
+
+use std::sync::Arc;
+
+use super::Forwarder;
+use crate::{
+    config::{HttpVersion, Route, Upstream},
+    model::{
+        Fault, FaultKind, Leg, Scheme, Stage, Target,
+        retry::{Decision, Next, RetryPolicy, Tried},
+    },
+    net::{
+        BoxIo, Tcp,
+        dial::{AbsoluteForm, Attempt, dial},
+    },
+    track::Transfer,
+};
+
+/// What the stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Requests are written on it: TLS is gitferry's, where the scheme has it.
+    Requests(Scheme),
+    /// The client's own bytes.
+    Tunnel,
+}
+
+/// A stream to an origin.
+pub struct Reached {
+    /// Plaintext both ways, or the tunnel's bytes.
+    pub io: BoxIo,
+    /// The socket below.
+    pub tcp: Tcp,
+    /// The TCP peer: the origin or the hop.
+    pub peer: std::net::SocketAddr,
+    /// What ALPN chose.
+    pub http: HttpVersion,
+    /// Where set, requests are written in absolute form.
+    pub absolute_form: Option<AbsoluteForm>,
+}
+
+/// The sequence of upstreams and attempts of one transfer.
+pub struct Ways {
+    route: Arc<Route>,
+    order: Vec<usize>,
+    at: usize,
+    on_this: u32,
+    total: u32,
+    policy: RetryPolicy,
+}
+
+impl Ways {
+    /// Begins at the route's first upstream that did not fail of late.
+    pub fn new(forwarder: &Forwarder, route: &Arc<Route>) -> Self {
+        let labels: Vec<&str> = route
+            .upstreams
+            .iter()
+            .map(|upstream| &*upstream.label)
+            .collect();
+        let order = forwarder.shared.health.order(
+            &route.name,
+            &labels,
+            tokio::time::Instant::now(),
+            route.dial.cooldown,
+        );
+        let dial = &route.dial;
+        let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
+        Self {
+            route: Arc::clone(route),
+            order,
+            at: 0,
+            on_this: 0,
+            total: 0,
+            policy,
+        }
+    }
+
+    /// The upstream whose turn it is.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.order
+            .get(self.at)
+            .and_then(|index| self.route.upstreams.get(*index))
+    }
+
+    /// True before any attempt.
+    pub fn is_first(&self) -> bool {
+        self.total == 0
+    }
+
+    /// Counts an attempt and says so.
+    pub fn begin(&mut self, transfer: &Transfer) {
+        self.on_this += 1;
+        self.total += 1;
+        if let Some(upstream) = self.upstream() {
+            transfer.attempting(&upstream.label, self.total);
+        }
+    }
+
+    /// Notes that the upstream whose turn it is reached the origin.
+    pub fn succeeded(&self, forwarder: &Forwarder) {
+        if let Some(upstream) = self.upstream() {
+            forwarder
+                .shared
+                .health
+                .succeeded(&self.route.name, &upstream.label);
+        }
+    }
+
+    /// Tells the fault, waits where that is what comes next, and is false where nothing does.
+    pub async fn after(
+        &mut self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        fault: &Fault,
+    ) -> bool {
+        let left = self.order.len().saturating_sub(self.at + 1);
+        let tried = Tried {
+            on_this_upstream: self.on_this,
+            upstreams_left: left,
+        };
+        let decision = self.policy.decide(fault, tried, fastrand::f64());
+        if !matches!(decision, Decision::Again { .. }) && fault.leg != Leg::Client {
+            let now = tokio::time::Instant::now();
+            if let Some(upstream) = self.upstream() {
+                forwarder
+                    .shared
+                    .health
+                    .failed(&self.route.name, &upstream.label, now);
+            }
+        }
+        match decision {
+            Decision::Again { after } => {
+                transfer.fault(fault, &Next::Again { after });
+                tokio::select! {
+                    () = tokio::time::sleep(after) => true,
+                    () = forwarder.shared.shutdown.ended() => false,
+                }
+            }
+            Decision::NextUpstream => {
+                self.at += 1;
+                self.on_this = 0;
+                let label = self
+                    .upstream()
+                    .map(|upstream| upstream.label.clone())
+                    .unwrap_or_default();
+                transfer.fault(fault, &Next::NextUpstream { label });
+                true
+            }
+            Decision::GiveUp => {
+                transfer.fault(fault, &Next::GiveUp);
+                false
+            }
+        }
+    }
+
+    /// Dials until an origin is reached; the last fault where none is.
+    pub async fn reach(
+        &mut self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        target: &Target,
+        purpose: Purpose,
+    ) -> Result<Reached, Fault> {
+        loop {
+            self.begin(transfer);
+            let attempt = tokio::select! {
+                attempt = self.attempt(forwarder, transfer, target, purpose) => attempt,
+                () = forwarder.shared.shutdown.ended() => {
+                    Err(Fault::new(Leg::Client, transfer.stage(), FaultKind::Shutdown))
+                }
+            };
+            match attempt {
+                Ok(reached) => {
+                    transfer.connected(reached.peer);
+                    return Ok(reached);
+                }
+                Err(fault) if self.after(forwarder, transfer, &fault).await => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        target: &Target,
+        purpose: Purpose,
+    ) -> Result<Reached, Fault> {
+        let Some(upstream) = self.upstream() else {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied).peer(target);
+            return Err(fault.detail(format!("route {} has no upstream", self.route.name)));
+        };
+        let scheme = match purpose {
+            Purpose::Requests(scheme) => scheme,
+            Purpose::Tunnel => Scheme::Https,
+        };
+        let progress = |stage| transfer.enter(stage);
+        let attempt = Attempt {
+            target,
+            scheme,
+            route: &self.route,
+            progress: &progress,
+            secure: &forwarder.connector,
+        };
+        let connection = dial(&upstream.via, &attempt).await?;
+        let mut reached = Reached {
+            io: connection.io,
+            tcp: connection.tcp,
+            peer: connection.peer,
+            http: HttpVersion::Http1,
+            absolute_form: connection.absolute_form,
+        };
+        if purpose == Purpose::Requests(Scheme::Https) {
+            transfer.enter(Stage::Handshaking);
+            let deadline = self.route.dial.handshake_timeout;
+            let (peer, http) = (connection.peer, self.route.http);
+            let secured = forwarder
+                .connector
+                .connect(reached.io, &target.host, http, Leg::Origin, peer, deadline)
+                .await?;
+            reached.io = secured.io;
+            reached.http = secured.http;
+        }
+        Ok(reached)
+    }
+}

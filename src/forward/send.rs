@@ -1,0 +1,189 @@
+//! HTTP on one connection to an origin: opening it, addressing a request, sending it, and what a failure means.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{
+    Request, Response, Uri, Version,
+    body::Incoming,
+    client::conn::{http1, http2},
+    header::{EXPECT, HOST, PROXY_AUTHORIZATION},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::{
+    Forwarder,
+    body::{RequestBody, RequestNotes},
+    exchange::Asked,
+    pool::{About, Lease, Sender},
+    reach::Reached,
+};
+use crate::{
+    config::HttpVersion,
+    model::{Fault, FaultKind, Leg, Stage, classify},
+    track::Transfer,
+};
+
+/// The most of a body that waits in one connection's buffer: beyond it the client is held back.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// Begins HTTP on a stream; the connection's task ends with its requests, or at shutdown's second step.
+pub(super) async fn open(
+    forwarder: &Forwarder,
+    reached: Reached,
+    upgrades: bool,
+) -> Result<(Sender, About), Fault> {
+    let peer = reached.peer;
+    let about = About {
+        peer,
+        absolute_form: reached.absolute_form,
+    };
+    let fault = |error: hyper::Error| {
+        Fault::new(Leg::Origin, Stage::SendingHead, classify::http(&error))
+            .peer(peer)
+            .source(error)
+            .sent(false)
+    };
+    let shutdown = forwarder.shared.shutdown.clone();
+    let io = TokioIo::new(reached.io);
+    let sender = match reached.http {
+        HttpVersion::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder
+                .preserve_header_case(true)
+                .max_buf_size(WRITE_BUFFER);
+            let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
+            forwarder.shared.tasks.spawn(async move {
+                let ended = async {
+                    if upgrades {
+                        connection.with_upgrades().await
+                    } else {
+                        connection.await
+                    }
+                };
+                tokio::select! {
+                    ended = ended => log_end(ended, peer),
+                    () = shutdown.ended() => {}
+                }
+            });
+            Sender::Http1(sender)
+        }
+        HttpVersion::Http2 => {
+            let mut builder = http2::Builder::new(forwarder.shared.tasks.clone());
+            builder.timer(TokioTimer::new()).adaptive_window(true);
+            let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
+            forwarder.shared.tasks.spawn(async move {
+                tokio::select! {
+                    ended = connection => log_end(ended, peer),
+                    () = shutdown.ended() => {}
+                }
+            });
+            Sender::Http2(sender)
+        }
+    };
+    Ok((sender, about))
+}
+
+/// Faults reach the transfer through the request; this is for whoever reads the debug log.
+fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "origin connection ended");
+    }
+}
+
+/// Writes the request's target in the form that this connection wants.
+pub(super) fn address(request: &mut Request<RequestBody>, uri: &Uri, lease: &Lease, asked: &Asked) {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let authority = asked.target.authority(asked.scheme);
+    let absolute = || {
+        Uri::builder()
+            .scheme(asked.scheme.as_str())
+            .authority(authority.as_str())
+            .path_and_query(path)
+            .build()
+    };
+    match (&lease.sender, &lease.about.absolute_form) {
+        (Sender::Http2(_), _) => {
+            *request.version_mut() = Version::HTTP_2;
+            // The client's own word for the host, where it gave one: it may be part of a signature.
+            let host = request.headers_mut().remove(HOST);
+            request.headers_mut().remove(EXPECT);
+            let named = host
+                .as_ref()
+                .and_then(|host| host.to_str().ok())
+                .unwrap_or(&authority)
+                .to_owned();
+            let uri = Uri::builder()
+                .scheme(asked.scheme.as_str())
+                .authority(named)
+                .path_and_query(path)
+                .build();
+            if let Ok(uri) = uri.or_else(|_| absolute()) {
+                *request.uri_mut() = uri;
+            }
+        }
+        (Sender::Http1(_), Some(form)) => {
+            if let Ok(uri) = absolute() {
+                *request.uri_mut() = uri;
+            }
+            if let Some(authorization) = &form.authorization {
+                request
+                    .headers_mut()
+                    .insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
+        (Sender::Http1(_), None) => {
+            if let Ok(path) = path.parse() {
+                *request.uri_mut() = path;
+            }
+            if !request.headers().contains_key(HOST)
+                && let Ok(host) = authority.parse()
+            {
+                request.headers_mut().insert(HOST, host);
+            }
+        }
+    }
+}
+
+/// A request that got no answer.
+pub(super) struct Failed {
+    error: hyper::Error,
+    /// The request itself, where nothing of it was written.
+    pub(super) request: Option<Request<RequestBody>>,
+}
+
+/// Sends and waits for the answer's head.
+pub(super) async fn send(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+) -> Result<Response<Incoming>, Failed> {
+    let sent = match &mut lease.sender {
+        Sender::Http1(sender) => sender.try_send_request(request).await,
+        Sender::Http2(sender) => sender.try_send_request(request).await,
+    };
+    sent.map_err(|mut failed| Failed {
+        request: failed.take_message(),
+        error: failed.into_error(),
+    })
+}
+
+impl Failed {
+    /// Whose fault it is, by what is known of the body.
+    pub(super) fn fault(
+        &self,
+        transfer: &Transfer,
+        notes: &Arc<RequestNotes>,
+        peer: SocketAddr,
+    ) -> Fault {
+        let stage = transfer.stage().max(Stage::SendingHead);
+        if notes.client_failed() {
+            return Fault::new(Leg::Client, stage, FaultKind::Gone);
+        }
+        let mut fault = Fault::new(Leg::Origin, stage, classify::http(&self.error)).peer(peer);
+        let mut next: Option<&dyn std::error::Error> = Some(&self.error);
+        while let Some(level) = next {
+            fault.detail = Some(level.to_string().into());
+            next = level.source();
+        }
+        fault
+    }
+}

@@ -1,0 +1,224 @@
+//! An opaque tunnel: dialled before CONNECT is answered, so that its failure has a status.
+//!
+//! Until the origin's first byte the client's first flight is kept and, where that is safe ([`Flight`]), replayed on the
+//! next connection or upstream: a handshake that something on the path resets is tried again without the client knowing.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    Forwarder,
+    flight::{Flight, LIMIT},
+    pump::{Pumped, pump},
+    reach::{Purpose, Reached, Ways},
+};
+use crate::{
+    config::Route,
+    model::{Fault, FaultKind, Leg, Stage, Target, classify},
+    net::BoxIo,
+    track::{Outcome, Transfer},
+};
+
+/// A tunnel whose origin side stands.
+pub struct Tunnel {
+    target: Target,
+    ways: Ways,
+    reached: Reached,
+}
+
+/// What the time before the origin's first byte came to.
+enum Opening {
+    /// The origin spoke: these are its first bytes.
+    Spoke(Vec<u8>),
+    /// The client closed its half, or sent more than is kept: go on without replay.
+    Unheld,
+    /// The client's side broke.
+    ClientFailed(std::io::Error),
+    /// The origin's side broke.
+    OriginFailed(FaultKind, Option<std::io::Error>),
+}
+
+impl Tunnel {
+    /// Dials `target` by its route.
+    pub async fn open(
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        route: &Arc<Route>,
+        target: &Target,
+    ) -> Result<Self, Fault> {
+        let mut ways = Ways::new(forwarder, route);
+        let reached = ways
+            .reach(forwarder, transfer, target, Purpose::Tunnel)
+            .await?;
+        Ok(Self {
+            target: target.clone(),
+            ways,
+            reached,
+        })
+    }
+
+    /// Carries the client's bytes until both sides have closed, or shutdown's second step.
+    pub async fn run(self, forwarder: &Forwarder, transfer: Transfer, client: BoxIo) {
+        let shutdown = forwarder.shared.shutdown.clone();
+        tokio::select! {
+            () = self.carry(forwarder, &transfer, client) => {}
+            () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown).tell(&transfer),
+        }
+    }
+
+    async fn carry(mut self, forwarder: &Forwarder, transfer: &Transfer, mut client: BoxIo) {
+        let counters = transfer.counters();
+        let mut held = Vec::new();
+        let spoken = loop {
+            match self
+                .opening(forwarder, transfer, &mut client, &mut held)
+                .await
+            {
+                Opening::Spoke(bytes) => {
+                    self.ways.succeeded(forwarder);
+                    break bytes;
+                }
+                Opening::Unheld => break Vec::new(),
+                Opening::ClientFailed(error) => {
+                    let fault = Fault::new(Leg::Client, transfer.stage(), classify::io(&error))
+                        .source(error);
+                    return give_up(transfer, &fault);
+                }
+                Opening::OriginFailed(kind, source) => {
+                    let replayable = Flight::of(&held).is_replayable();
+                    let mut fault = Fault::new(Leg::Origin, transfer.stage(), kind)
+                        .peer(self.reached.peer)
+                        .sent(!replayable);
+                    fault.source = source.map(Into::into);
+                    if !self.again(forwarder, transfer, &fault, &held).await {
+                        return transfer.finish(Outcome::Broken {
+                            code: fault.code().into(),
+                        });
+                    }
+                }
+            }
+        };
+        counters
+            .up
+            .fetch_add(held.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        drop(held);
+        transfer.enter(Stage::ReceivingBody);
+        if let Err(error) = client.write_all(&spoken).await {
+            let fault =
+                Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error)).source(error);
+            return give_up(transfer, &fault);
+        }
+        counters
+            .down
+            .fetch_add(spoken.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        drop(spoken);
+        pump(
+            &mut client,
+            &mut self.reached.io,
+            &counters.up,
+            &counters.down,
+        )
+        .await
+        .tell(transfer);
+    }
+
+    /// Waits for the origin's first byte while the client's flight is passed on and kept.
+    async fn opening(
+        &mut self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        client: &mut BoxIo,
+        held: &mut Vec<u8>,
+    ) -> Opening {
+        let route = forwarder.config.route(&self.target);
+        let mut from_client = vec![0; 4096];
+        let mut from_origin = vec![0; 4096];
+        loop {
+            if held.len() >= LIMIT {
+                return Opening::Unheld;
+            }
+            let handshaking = Flight::of(held) == Flight::Handshake;
+            if handshaking && transfer.stage() != Stage::Handshaking {
+                transfer.enter(Stage::Handshaking);
+            }
+            let silence = async {
+                // Only a handshake has an answer that is due; an idle tunnel may wait for ever.
+                if handshaking {
+                    tokio::time::sleep(route.dial.handshake_timeout).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                read = self.reached.io.read(&mut from_origin) => return match read {
+                    Ok(0) => Opening::OriginFailed(FaultKind::ClosedEarly, None),
+                    Ok(read) => {
+                        from_origin.truncate(read);
+                        Opening::Spoke(from_origin)
+                    }
+                    Err(error) => Opening::OriginFailed(classify::io(&error), Some(error)),
+                },
+                read = client.read(&mut from_client) => match read {
+                    Ok(0) => return Opening::Unheld,
+                    Ok(read) => {
+                        let Some(bytes) = from_client.get(..read) else { return Opening::Unheld };
+                        held.extend_from_slice(bytes);
+                        if let Err(error) = write(&mut self.reached.io, bytes).await {
+                            return Opening::OriginFailed(classify::io(&error), Some(error));
+                        }
+                    }
+                    Err(error) => return Opening::ClientFailed(error),
+                },
+                () = silence => return Opening::OriginFailed(FaultKind::TimedOut, None),
+            }
+        }
+    }
+
+    /// The next connection, with the flight on it; false where none is left.
+    async fn again(
+        &mut self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        fault: &Fault,
+        held: &[u8],
+    ) -> bool {
+        if !self.ways.after(forwarder, transfer, fault).await {
+            return false;
+        }
+        loop {
+            let Ok(reached) = self
+                .ways
+                .reach(forwarder, transfer, &self.target, Purpose::Tunnel)
+                .await
+            else {
+                return false;
+            };
+            self.reached = reached;
+            transfer.enter(Stage::Handshaking);
+            let Err(error) = write(&mut self.reached.io, held).await else {
+                return true;
+            };
+            let kind = classify::io(&error);
+            let fault = Fault::new(Leg::Origin, Stage::Handshaking, kind)
+                .peer(self.reached.peer)
+                .source(error);
+            if !self.ways.after(forwarder, transfer, &fault).await {
+                return false;
+            }
+        }
+    }
+}
+
+async fn write(io: &mut BoxIo, bytes: &[u8]) -> std::io::Result<()> {
+    io.write_all(bytes).await?;
+    io.flush().await
+}
+
+fn give_up(transfer: &Transfer, fault: &Fault) {
+    transfer.fault(fault, &crate::model::retry::Next::GiveUp);
+    transfer.finish(Outcome::Broken {
+        code: fault.code().into(),
+    });
+}

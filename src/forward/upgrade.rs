@@ -1,0 +1,57 @@
+//! What follows `101 Switching Protocols`: bytes both ways.
+
+use std::sync::atomic::Ordering;
+
+use hyper::{
+    Response,
+    body::Incoming,
+    upgrade::{OnUpgrade, on},
+};
+use hyper_util::rt::TokioIo;
+
+use super::{
+    Shared,
+    body::{Answer, full},
+    pump::{Pumped, pump},
+};
+use crate::{
+    model::{Fault, FaultKind, Leg, Stage, classify, retry::Next},
+    track::{Outcome, Transfer},
+};
+
+/// Passes the origin's 101 on and pumps once both sides have switched.
+pub(super) fn switch(
+    shared: &Shared,
+    mut response: Response<Incoming>,
+    client: OnUpgrade,
+    transfer: Transfer,
+) -> Answer {
+    let origin = on(&mut response);
+    let shutdown = shared.shutdown.clone();
+    shared.tasks.spawn(async move {
+        let both = async { tokio::try_join!(client, origin) };
+        let (client, origin) = match both.await {
+            Ok(both) => both,
+            Err(error) => {
+                let fault = Fault::new(Leg::Client, Stage::ReceivingBody, classify::http(&error))
+                    .source(error);
+                transfer.fault(&fault, &Next::GiveUp);
+                return transfer.finish(Outcome::Broken {
+                    code: fault.code().into(),
+                });
+            }
+        };
+        let counters = transfer.counters();
+        let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
+        let pumped = tokio::select! {
+            pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
+            () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
+        };
+        pumped.tell(&transfer);
+        tracing::trace!(
+            up = counters.up.load(Ordering::Relaxed),
+            "upgraded connection ended"
+        );
+    });
+    response.map(|_| full(""))
+}

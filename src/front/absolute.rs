@@ -1,0 +1,51 @@
+//! `GET http://host/…`: plain forward proxying (RFC 9112, section 3.2.2).
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{Request, body::Incoming};
+
+use super::{bad_target, refuse};
+use crate::{
+    forward::{Answer, Asked, Forwarder},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    track::Front,
+};
+
+/// Ferries the request to the host of its target.
+pub(super) async fn serve(
+    forwarder: Arc<Forwarder>,
+    request: Request<Incoming>,
+    client: SocketAddr,
+) -> Answer {
+    let scheme = match request.uri().scheme_str() {
+        Some("http") => Scheme::Http,
+        // A client that speaks plain HTTP to us and leaves TLS to us: allowed, the way out is encrypted all the same.
+        Some("https") => Scheme::Https,
+        other => {
+            let detail = format!(
+                "gitferry carries http and https, not {:?}",
+                other.unwrap_or_default()
+            );
+            let fault =
+                Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(detail);
+            return refuse(&forwarder, &request, client, None, &fault).await;
+        }
+    };
+    let text = request
+        .uri()
+        .authority()
+        .map_or("", |authority| authority.as_str());
+    match Target::parse(text, Some(scheme.default_port())) {
+        Ok(target) => {
+            let asked = Asked {
+                front: Front::Absolute,
+                client,
+                scheme,
+                target,
+                base: None,
+            };
+            forwarder.exchange(request, asked).await
+        }
+        Err(error) => refuse(&forwarder, &request, client, None, &bad_target(text, error)).await,
+    }
+}

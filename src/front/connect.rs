@@ -1,0 +1,110 @@
+//! `CONNECT host:port` (RFC 9110, section 9.3.6).
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{Request, Response, body::Incoming, upgrade};
+use hyper_util::rt::TokioIo;
+
+use super::{bad_target, begin, intercept, refuse};
+use crate::{
+    config::Route,
+    forward::{Answer, Forwarder, body::full, headers, reply::Asker, tunnel::Tunnel},
+    model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify, retry::Next},
+    net::{BoxIo, Prefixed, Tcp},
+    track::{Outcome, Transfer},
+};
+
+/// Answers 200 and goes on with the bytes that follow, or says why not.
+pub(super) async fn serve(
+    forwarder: Arc<Forwarder>,
+    request: Request<Incoming>,
+    client: SocketAddr,
+) -> Answer {
+    let text = request
+        .uri()
+        .authority()
+        .map_or("", |authority| authority.as_str());
+    let target = match Target::parse(text, None) {
+        Ok(target) => target,
+        Err(error) => {
+            return refuse(&forwarder, &request, client, None, &bad_target(text, error)).await;
+        }
+    };
+    if headers::is_loop(request.headers()) {
+        let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&target);
+        let fault = fault.detail("the request went through this gitferry before (Via)");
+        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+    }
+    let route = match forwarder.admit(&target) {
+        Ok(route) => route,
+        Err(fault) => return refuse(&forwarder, &request, client, Some(&target), &fault).await,
+    };
+    if route.tls == TlsMode::Terminate && forwarder.leaves.covers(&target.host) {
+        terminate(&forwarder, request, client, route, target);
+        return established();
+    }
+    tunnel(forwarder, request, client, route, target).await
+}
+
+fn established() -> Answer {
+    Response::new(full(""))
+}
+
+fn terminate(
+    forwarder: &Arc<Forwarder>,
+    request: Request<Incoming>,
+    client: SocketAddr,
+    route: Arc<Route>,
+    target: Target,
+) {
+    let transfer = begin(forwarder, &request, client, &target);
+    let here = Arc::clone(forwarder);
+    forwarder.shared.tasks.spawn(async move {
+        if let Some(io) = upgraded(request, &transfer).await {
+            intercept::serve(here, io, client, route, target, transfer).await;
+        }
+    });
+}
+
+/// Dials first, so that a failure has a status.
+async fn tunnel(
+    forwarder: Arc<Forwarder>,
+    request: Request<Incoming>,
+    client: SocketAddr,
+    route: Arc<Route>,
+    target: Target,
+) -> Answer {
+    let transfer = begin(&forwarder, &request, client, &target);
+    let tunnel = match Tunnel::open(&forwarder, &transfer, &route, &target).await {
+        Ok(tunnel) => tunnel,
+        Err(fault) => return Asker::Connect.refuse(&fault, &transfer, None).await,
+    };
+    let here = Arc::clone(&forwarder);
+    forwarder.shared.tasks.spawn(async move {
+        if let Some(io) = upgraded(request, &transfer).await {
+            tunnel.run(&here, transfer, io).await;
+        }
+    });
+    established()
+}
+
+/// The client's stream after the 200, with what hyper had read of it already.
+async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<BoxIo> {
+    let upgraded = match upgrade::on(request).await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            let fault =
+                Fault::new(Leg::Client, Stage::Accepted, classify::http(&error)).source(error);
+            transfer.fault(&fault, &Next::GiveUp);
+            transfer.finish(Outcome::Broken {
+                code: fault.code().into(),
+            });
+            return None;
+        }
+    };
+    Some(match upgraded.downcast::<TokioIo<Tcp>>() {
+        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner()),
+        Ok(parts) => Box::new(Prefixed::new(parts.read_buf, parts.io.into_inner())),
+        Err(upgraded) => Box::new(TokioIo::new(upgraded)),
+    })
+}

@@ -1,0 +1,79 @@
+//! `GET /-/…`: the daemon's own pages, for clients that mean this daemon.
+
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue},
+};
+
+use crate::{
+    forward::{Answer, Forwarder, body::full},
+    model::Target,
+};
+
+/// What answers `/-/`; `admin` stands above the fronts, so it comes in through here.
+pub trait Pages: Send + Sync {
+    /// The answer to `method` and `path`, by what `accept` prefers.
+    fn page(
+        &self,
+        forwarder: &Forwarder,
+        method: &Method,
+        path: &str,
+        accept: Option<&str>,
+    ) -> Answer;
+}
+
+/// True for a path of the daemon's own.
+pub(super) fn is_own(path: &str) -> bool {
+    path == "/" || path == "/-" || path.starts_with("/-/")
+}
+
+/// Answers, unless the name asked for is somebody else's: a web page that had its name point to loopback (DNS rebinding)
+/// would read this daemon's status.
+pub(super) fn serve(
+    forwarder: &Forwarder,
+    pages: &dyn Pages,
+    request: &Request<Incoming>,
+) -> Answer {
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
+    if !host.is_some_and(|host| names_this_daemon(host, forwarder)) {
+        let mut answer = Response::new(full(
+            "gitferry: these pages are served by address or as localhost only\n",
+        ));
+        *answer.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+        answer.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        return answer;
+    }
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    pages.page(forwarder, request.method(), path(request.uri()), accept)
+}
+
+fn path(uri: &Uri) -> &str {
+    match uri.path() {
+        "/" | "/-" => "/-/",
+        path => path,
+    }
+}
+
+fn names_this_daemon(host: &str, forwarder: &Forwarder) -> bool {
+    Target::parse(host, Some(80)).is_ok_and(|target| {
+        target.host.is_loopback()
+            || target.host.ip().is_some_and(|ip| {
+                forwarder
+                    .config
+                    .listen
+                    .addresses
+                    .iter()
+                    .any(|own| own.ip() == ip || own.ip().is_unspecified())
+            })
+    })
+}

@@ -1,0 +1,137 @@
+//! `GET /huggingface.co/user/repo…`: the first segment is the target; neither proxy setting nor CA in the client.
+//!
+//! Only hosts that a route names are served here: anything on this machine can send a request to a loopback port, a web
+//! page in a browser included.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{
+    Request, Uri,
+    body::Incoming,
+    header::{HOST, ORIGIN},
+};
+
+use super::{bad_target, refuse};
+use crate::{
+    forward::{Answer, Asked, Forwarder},
+    mirror::ReverseBase,
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    track::Front,
+};
+
+/// Ferries the request to the host of its first segment.
+pub(super) async fn serve(
+    forwarder: Arc<Forwarder>,
+    mut request: Request<Incoming>,
+    client: SocketAddr,
+) -> Answer {
+    let (target, path) = match split(request.uri()) {
+        Ok(split) => split,
+        Err(fault) => return refuse(&forwarder, &request, client, None, &fault).await,
+    };
+    let denied = |detail: String| {
+        Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied)
+            .peer(&target)
+            .detail(detail)
+    };
+    if !forwarder.config.names(&target) {
+        let fault = denied(format!(
+            "no [[route]] names {}, and the reverse front serves no other host",
+            target.host
+        ));
+        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+    }
+    if request.headers().contains_key(ORIGIN) {
+        let fault = denied(
+            "a request with Origin comes from a web page, which the reverse front does not serve"
+                .into(),
+        );
+        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+    }
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("127.0.0.1");
+    let base = Some(ReverseBase::new(host));
+    // https, but for port 80; see `mirror::location`, which writes the same.
+    let scheme = if target.port == Scheme::Http.default_port() {
+        Scheme::Http
+    } else {
+        Scheme::Https
+    };
+    *request.uri_mut() = path;
+    forwarder
+        .exchange(
+            request,
+            Asked {
+                front: Front::Reverse,
+                client,
+                scheme,
+                target,
+                base,
+            },
+        )
+        .await
+}
+
+/// The target and what is left of the path.
+fn split(uri: &Uri) -> Result<(Target, Uri), Fault> {
+    let whole = uri.path_and_query().map_or("/", |path| path.as_str());
+    let rest = whole.strip_prefix('/').unwrap_or(whole);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (segment, path) = rest.split_at(end);
+    let target = Target::parse(segment, Some(Scheme::Https.default_port())).map_err(|error| {
+        let mut fault = bad_target(segment, error);
+        fault.detail =
+            Some("the path must begin with the host, as in /huggingface.co/user/repo".into());
+        fault
+    })?;
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    };
+    let path = path
+        .parse()
+        .map_err(|_| Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest))?;
+    Ok((target, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_segment_is_the_target_and_the_rest_is_kept_to_the_byte() {
+        for (uri, target, path) in [
+            (
+                "/hf.co/user/repo.git/info/refs?service=git-upload-pack",
+                "hf.co:443",
+                "/user/repo.git/info/refs?service=git-upload-pack",
+            ),
+            ("/hf.co", "hf.co:443", "/"),
+            ("/hf.co?x=1", "hf.co:443", "/?x=1"),
+            (
+                "/localhost:8443//a%2Fb/../c",
+                "localhost:8443",
+                "//a%2Fb/../c",
+            ),
+            ("/[::1]:8443/x", "[::1]:8443", "/x"),
+        ] {
+            let (got, rest) = split(&uri.parse().unwrap()).unwrap();
+            assert_eq!(
+                (got.to_string().as_str(), rest.to_string().as_str()),
+                (target, path),
+                "{uri}"
+            );
+        }
+        for uri in ["/", "/user@hf.co/x", "/%20/x", "//hf.co/x"] {
+            assert_eq!(
+                split(&uri.parse().unwrap()).unwrap_err().kind,
+                FaultKind::BadRequest,
+                "{uri}"
+            );
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use super::*;
+use crate::model::Stage;
+
+const POLICY: RetryPolicy = RetryPolicy {
+    attempts: 4,
+    backoff: Duration::from_millis(250),
+    backoff_limit: Duration::from_secs(5),
+};
+
+fn fault(kind: FaultKind) -> Fault {
+    Fault::new(Leg::Origin, Stage::Handshaking, kind)
+}
+
+/// How often one upstream is tried for `kind` before something else follows, and what that is.
+fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, Decision) {
+    for on_this_upstream in 1..100 {
+        let tried = Tried {
+            on_this_upstream,
+            upstreams_left,
+        };
+        match POLICY.decide(&fault(kind.clone()), tried, 0.5) {
+            Decision::Again { .. } => {}
+            last => return (on_this_upstream, last),
+        }
+    }
+    panic!("{kind} is tried for ever");
+}
+
+/// Every kind, with how often it is tried where another upstream waits and where none does; 0: the end at once.
+fn expected(kind: &FaultKind) -> (u32, u32) {
+    match kind {
+        FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => (4, 4),
+        FaultKind::TimedOut => (2, 4),
+        FaultKind::Refused | FaultKind::NameUnknown => (2, 2),
+        FaultKind::HopRefused(status) => match status {
+            502..=504 => (4, 4),
+            _ => (1, 1),
+        },
+        FaultKind::SocksRefused(code) => match code {
+            1 | 3 | 4 | 5 => (2, 2),
+            6 => (4, 4),
+            _ => (1, 1),
+        },
+        FaultKind::Alert(_)
+        | FaultKind::Expired
+        | FaultKind::NotYetValid
+        | FaultKind::UnknownIssuer
+        | FaultKind::NameMismatch
+        | FaultKind::BadCertificate
+        | FaultKind::NoCommonTls
+        | FaultKind::HopAuthentication
+        | FaultKind::BadAnswer => (1, 1),
+        FaultKind::BadRequest
+        | FaultKind::Unauthorized
+        | FaultKind::Denied
+        | FaultKind::Loop
+        | FaultKind::TooLarge
+        | FaultKind::Overloaded
+        | FaultKind::Gone
+        | FaultKind::Shutdown
+        | FaultKind::Local => (0, 0),
+    }
+}
+
+fn every_kind() -> Vec<FaultKind> {
+    let mut kinds = vec![
+        FaultKind::Reset,
+        FaultKind::ClosedEarly,
+        FaultKind::TimedOut,
+        FaultKind::Alert("handshake-failure".into()),
+        FaultKind::Expired,
+        FaultKind::NotYetValid,
+        FaultKind::UnknownIssuer,
+        FaultKind::NameMismatch,
+        FaultKind::BadCertificate,
+        FaultKind::NoCommonTls,
+        FaultKind::Refused,
+        FaultKind::Unreachable,
+        FaultKind::NameUnknown,
+        FaultKind::HopAuthentication,
+        FaultKind::BadAnswer,
+        FaultKind::BadRequest,
+        FaultKind::Unauthorized,
+        FaultKind::Denied,
+        FaultKind::Loop,
+        FaultKind::TooLarge,
+        FaultKind::Overloaded,
+        FaultKind::Gone,
+        FaultKind::Shutdown,
+        FaultKind::Local,
+    ];
+    kinds.extend((0..=20).map(FaultKind::SocksRefused));
+    kinds.extend((100..=599).map(FaultKind::HopRefused));
+    kinds
+}
+
+#[test]
+fn every_kind_of_fault_has_its_number_of_tries() {
+    let kinds = every_kind();
+    assert_eq!(kinds.len(), 24 + 21 + 500);
+    for kind in &kinds {
+        let (with_others, alone) = expected(kind);
+        let then = if with_others == 0 {
+            Decision::GiveUp
+        } else {
+            Decision::NextUpstream
+        };
+        assert_eq!(tries(kind, 1), (with_others.max(1), then), "{kind}");
+        assert_eq!(tries(kind, 0), (alone.max(1), Decision::GiveUp), "{kind}");
+    }
+}
+
+#[test]
+fn nothing_is_tried_again_once_a_byte_of_the_request_has_left() {
+    let tried = Tried {
+        on_this_upstream: 1,
+        upstreams_left: 3,
+    };
+    for kind in every_kind() {
+        let sent = fault(kind).sent(true);
+        let decision = POLICY.decide(&sent, tried, 0.5);
+        assert_eq!(decision, Decision::GiveUp, "{sent}");
+    }
+}
+
+#[test]
+fn what_happens_to_the_client_is_no_reason_to_try_an_upstream() {
+    let tried = Tried {
+        on_this_upstream: 1,
+        upstreams_left: 3,
+    };
+    for kind in every_kind() {
+        let mut fault = fault(kind);
+        fault.leg = Leg::Client;
+        assert_eq!(POLICY.decide(&fault, tried, 0.5), Decision::GiveUp);
+    }
+}
+
+#[test]
+fn three_reset_handshakes_are_survived_with_growing_waits() {
+    let waits: Vec<u128> = (1..=3)
+        .map(|on_this_upstream| {
+            let tried = Tried {
+                on_this_upstream,
+                upstreams_left: 0,
+            };
+            match POLICY.decide(&fault(FaultKind::Reset), tried, 1.0) {
+                Decision::Again { after } => after.as_millis(),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    assert_eq!(waits, [250, 500, 1000]);
+}
+
+#[test]
+fn waits_stay_between_half_and_all_of_the_doubled_back_off_and_below_the_limit() {
+    let policy = RetryPolicy::new(u32::MAX, POLICY.backoff, POLICY.backoff_limit);
+    for (tried, jitter, millis) in [
+        (1, 0.0, 125),
+        (1, 1.0, 250),
+        (2, 0.5, 375),
+        (5, 1.0, 4000),
+        (6, 1.0, 5000),
+        (6, 0.0, 2500),
+        (33, 1.0, 5000),
+        (u32::MAX - 1, 1.0, 5000),
+        (1, -3.0, 125),
+        (1, 7.0, 250),
+        (1, f64::NAN, 250),
+        (1, f64::INFINITY, 250),
+    ] {
+        let wait = policy.wait(tried, jitter);
+        assert_eq!(wait, Duration::from_millis(millis), "{tried} {jitter}");
+    }
+}
+
+#[test]
+fn one_attempt_means_one() {
+    let policy = RetryPolicy::new(0, POLICY.backoff, POLICY.backoff_limit);
+    let tried = Tried {
+        on_this_upstream: 1,
+        upstreams_left: 0,
+    };
+    let decision = policy.decide(&fault(FaultKind::Reset), tried, 0.5);
+    assert_eq!(decision, Decision::GiveUp);
+}
