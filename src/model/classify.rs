@@ -4,27 +4,11 @@ use std::{error::Error, io};
 
 use super::FaultKind;
 
-/// What an I/O error means, wherever in a chain of sources it stands.
+/// What an I/O error means, wherever in a chain of sources it stands; also inside hyper's and rustls' errors.
+///
+/// Where nothing in the chain says more, the stream ended where more was due.
 pub fn io(error: &(dyn Error + 'static)) -> FaultKind {
-    let mut next = Some(error);
-    while let Some(level) = next {
-        if let Some(io) = level.downcast_ref::<io::Error>() {
-            if let Some(inner) = io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            {
-                return tls(inner);
-            }
-            if let Some(kind) = io_kind(io) {
-                return kind;
-            }
-        }
-        if let Some(error) = level.downcast_ref::<rustls::Error>() {
-            return tls(error);
-        }
-        next = level.source();
-    }
-    FaultKind::ClosedEarly
+    in_chain(error).unwrap_or(FaultKind::ClosedEarly)
 }
 
 /// What a TLS error means.
@@ -33,10 +17,33 @@ pub fn tls(error: &rustls::Error) -> FaultKind {
     FaultKind::BadAnswer
 }
 
+/// From the outside in; the first level that says something counts.
+fn in_chain(error: &(dyn Error + 'static)) -> Option<FaultKind> {
+    let mut next = Some(error);
+    while let Some(level) = next {
+        if let Some(io) = level.downcast_ref::<io::Error>() {
+            // `source()` of an I/O error skips the very error it was made from.
+            let inner = io.get_ref().and_then(|inner| in_chain(inner));
+            return inner.or_else(|| io_kind(io));
+        }
+        if let Some(error) = level.downcast_ref::<rustls::Error>() {
+            return Some(tls(error));
+        }
+        if let Some(kind) = level.downcast_ref::<hyper::Error>().and_then(hyper_kind) {
+            return Some(kind);
+        }
+        next = level.source();
+    }
+    None
+}
+
 fn io_kind(error: &io::Error) -> Option<FaultKind> {
     use io::ErrorKind as Kind;
     Some(match error.kind() {
-        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => FaultKind::Reset,
+        // NotConnected: the reset came before the socket was asked about its peer.
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected => {
+            FaultKind::Reset
+        }
         Kind::ConnectionRefused => FaultKind::Refused,
         Kind::UnexpectedEof => FaultKind::ClosedEarly,
         Kind::TimedOut => FaultKind::TimedOut,
@@ -45,21 +52,73 @@ fn io_kind(error: &io::Error) -> Option<FaultKind> {
         | Kind::AddrNotAvailable
         | Kind::NetworkDown => FaultKind::Unreachable,
         Kind::InvalidData => FaultKind::BadAnswer,
-        _ => return error.raw_os_error().map(|_| FaultKind::Local),
+        _ => match error.raw_os_error() {
+            Some(NO_FAMILY) => FaultKind::Unreachable,
+            Some(_) => FaultKind::Local,
+            None => return None,
+        },
     })
 }
 
-/// What an error of hyper means.
-pub fn http(error: &hyper::Error) -> FaultKind {
+/// What hyper says by itself; `None` where the level below says it better.
+fn hyper_kind(error: &hyper::Error) -> Option<FaultKind> {
     if error.is_parse_too_large() {
-        FaultKind::TooLarge
+        Some(FaultKind::TooLarge)
     } else if error.is_parse() {
-        FaultKind::BadAnswer
+        Some(FaultKind::BadAnswer)
     } else if error.is_timeout() {
-        FaultKind::TimedOut
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        FaultKind::ClosedEarly
+        Some(FaultKind::TimedOut)
     } else {
-        io(error)
+        None
+    }
+}
+
+/// `EAFNOSUPPORT`, what a machine without IPv6 says to an IPv6 socket; std has no kind for it.
+const NO_FAMILY: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_has_a_name() {
+        use io::ErrorKind as Kind;
+        let cases = [
+            (Kind::ConnectionReset, FaultKind::Reset),
+            (Kind::BrokenPipe, FaultKind::Reset),
+            (Kind::NotConnected, FaultKind::Reset),
+            (Kind::ConnectionRefused, FaultKind::Refused),
+            (Kind::UnexpectedEof, FaultKind::ClosedEarly),
+            (Kind::TimedOut, FaultKind::TimedOut),
+            (Kind::HostUnreachable, FaultKind::Unreachable),
+            (Kind::NetworkUnreachable, FaultKind::Unreachable),
+            (Kind::InvalidData, FaultKind::BadAnswer),
+            (Kind::Other, FaultKind::ClosedEarly),
+        ];
+        for (said, kind) in cases {
+            assert_eq!(io(&io::Error::from(said)), kind, "{said}");
+        }
+        const NO_DESCRIPTORS: i32 = 24;
+        let cases = [
+            (NO_DESCRIPTORS, FaultKind::Local),
+            (NO_FAMILY, FaultKind::Unreachable),
+        ];
+        for (code, kind) in cases {
+            assert_eq!(io(&io::Error::from_raw_os_error(code)), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_wrapped_error_is_found_wherever_it_stands() {
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(io(&io::Error::other(reset())), FaultKind::Reset);
+        let twice = io::Error::other(io::Error::other(reset()));
+        assert_eq!(io(&twice), FaultKind::Reset);
+        let fault = crate::model::Fault::new(
+            crate::model::Leg::Origin,
+            crate::model::Stage::Handshaking,
+            FaultKind::Reset,
+        );
+        assert_eq!(io(&fault.source(reset())), FaultKind::Reset);
     }
 }

@@ -7,9 +7,9 @@
 //! |---|---|
 //! | reset, closed-early, hop-refused 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
-//! | timed-out | again until the attempts are used up, but only once more where another upstream waits: each try costs its whole deadline |
+//! | timed-out | the same, but only once more where another upstream waits: each try costs its whole deadline |
 //! | refused, name-unknown, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
-//! | certificates, alerts, no-common-tls, bad-answer | not again: it will say the same; but it may be an intercepting hop, so the next upstream |
+//! | certificates, alerts, no-common-tls, bad-answer | not again; but it may be an intercepting hop that says so: the next upstream |
 //! | hop-authentication, any other hop-refused or socks-refused | not again: the hop means it; the next upstream |
 //! | everything on the client's leg, and what gitferry itself decided or ran out of | the end |
 //!
