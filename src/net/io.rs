@@ -5,11 +5,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -34,7 +35,37 @@ impl Tcp {
     pub fn socket(&self) -> &TcpStream {
         &self.0
     }
+
+    /// Does `act`; where it moved less than `wanted`, the kernel's buffer is known to be used up, and the next poll waits for
+    /// the next event instead of asking once more in vain. `TcpStream` does the same in its own `poll_read` and `poll_write`,
+    /// which need it exclusively.
+    fn emptied_by(
+        &self,
+        interest: Interest,
+        wanted: usize,
+        act: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut moved = None;
+        let result = self.0.try_io(interest, || {
+            let count = act()?;
+            moved = Some(count);
+            // Inside `try_io`, so that an event that comes in between is not taken for the one that is used up.
+            if EDGE_TRIGGERED && 0 < count && count < wanted {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        moved.map_or(result, Ok)
+    }
 }
+
+/// Where the kernel tells every change once (epoll, kqueue), as tokio uses it.
+const EDGE_TRIGGERED: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+));
 
 impl AsyncRead for Tcp {
     fn poll_read(
@@ -42,15 +73,14 @@ impl AsyncRead for Tcp {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let room = buf.remaining();
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buf.initialize_unfilled()) {
-                Ok(read) => {
-                    buf.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
+            // Straight into the buffer: zeroing it first would cost as much as the copy itself.
+            let read = self.emptied_by(Interest::READABLE, room, || self.0.try_read_buf(buf));
+            match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                result => return Poll::Ready(result.map(drop)),
             }
         }
     }
@@ -64,7 +94,8 @@ impl AsyncWrite for Tcp {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(buf) {
+            let written = self.emptied_by(Interest::WRITABLE, buf.len(), || self.0.try_write(buf));
+            match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
@@ -76,9 +107,13 @@ impl AsyncWrite for Tcp {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
         loop {
             ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write_vectored(bufs) {
+            let written = self.emptied_by(Interest::WRITABLE, length, || {
+                self.0.try_write_vectored(bufs)
+            });
+            match written {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
@@ -100,6 +135,17 @@ impl AsyncWrite for Tcp {
             result => Poll::Ready(result),
         }
     }
+}
+
+/// What every socket of gitferry gets: small writes leave at once, and a peer that vanished without a word is noticed.
+///
+/// Without effect on a socket that is closed already; its first read says so.
+pub fn tune(socket: &socket2::SockRef<'_>) {
+    let alive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10));
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&alive);
 }
 
 /// A stream that first gives back bytes that were read too early.
@@ -168,5 +214,100 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn pair() -> (Tcp, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Tcp::new(near.unwrap()), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn every_byte_goes_both_ways_at_once_and_the_end_is_seen() {
+        let (near, mut far) = pair().await;
+        let (mut read, mut write) = tokio::io::split(near);
+        let sent: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 251) as u8).collect();
+        let up = async {
+            write.write_all(&sent).await.unwrap();
+            write.shutdown().await.unwrap();
+        };
+        let down = async {
+            let mut got = Vec::new();
+            read.read_to_end(&mut got).await.unwrap();
+            got
+        };
+        let echo = async {
+            let (mut from, mut to) = far.split();
+            tokio::io::copy(&mut from, &mut to).await.unwrap();
+            to.shutdown().await.unwrap();
+        };
+        let (_, got, _) = timeout(PATIENCE, async { tokio::join!(up, down, echo) })
+            .await
+            .unwrap();
+        assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
+    }
+
+    #[tokio::test]
+    async fn a_short_read_does_not_miss_what_comes_next() {
+        let (mut near, mut far) = pair().await;
+        let mut buffer = [0; 64];
+        for round in 0..200_u8 {
+            far.write_all(&[round; 3]).await.unwrap();
+            let read = near.read_exact(&mut buffer[..3]);
+            timeout(PATIENCE, read).await.unwrap().unwrap();
+            // The next one comes while the reader already waits for it, and does not fill its buffer.
+            let (read, ()) = tokio::join!(timeout(PATIENCE, near.read(&mut buffer)), async {
+                far.write_all(&[round; 2]).await.unwrap();
+            });
+            let count = read.unwrap().unwrap();
+            assert_eq!(buffer[..count], vec![round; count]);
+            if count < 2 {
+                near.read_exact(&mut buffer[..2 - count]).await.unwrap();
+            }
+        }
+        drop(far);
+        let last = timeout(PATIENCE, near.read(&mut buffer)).await.unwrap();
+        assert_eq!(last.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn shutting_down_after_the_peer_is_no_error() {
+        let (mut near, far) = pair().await;
+        socket2::SockRef::from(&far)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(far);
+        let reset = timeout(PATIENCE, near.read(&mut [0; 8])).await.unwrap();
+        assert_eq!(reset.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        near.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_read_too_early_is_read_first() {
+        let (near, mut far) = tokio::io::duplex(64);
+        far.write_all(b"2.0-OpenSSH\r\n").await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut stream = Prefixed::new(Bytes::from_static(b"SSH-"), near);
+        let mut little = [0; 3];
+        stream.read_exact(&mut little).await.unwrap();
+        assert_eq!(&little, b"SSH");
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "-2.0-OpenSSH\r\n");
+        assert!(stream.into_parts().0.is_empty());
     }
 }
