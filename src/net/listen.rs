@@ -1,1 +1,287 @@
-//! The listening sockets: bound here, or handed over by systemd.
+//! The listening sockets: bound here, or handed over by systemd; and accepting that outlives bad moments.
+//!
+//! [`open`] is called once at start, by `service`; `front` asks each [`Acceptor`] for clients. Who may connect from where is decided
+//! by the config; only what the config cannot see is refused here: a socket of systemd's that would open the daemon to the network.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::fd::{FromRawFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+
+use super::io::{Tcp, tune};
+use crate::config::Listen;
+
+/// Opens what the config asks for, or takes the sockets of systemd's socket activation in its place.
+///
+/// `receive_buffer` clamps `SO_RCVBUF` of every client's socket; the kernel's own buffers park megabytes of an upload. Fails on
+/// the first address that cannot be had, with what to do about it.
+pub fn open(listen: &Listen, receive_buffer: Option<usize>) -> Result<Vec<Acceptor>, ListenError> {
+    let mut sockets = inherited()?;
+    for socket in &sockets {
+        check_inherited(socket, listen.credentials.is_some())?;
+    }
+    if sockets.is_empty() {
+        sockets = listen
+            .addresses
+            .iter()
+            .map(bind)
+            .collect::<Result<_, _>>()?;
+    }
+    // Every acceptor holds a slot while it waits; an idle one must not take a client's.
+    let slots = listen.max_connections + sockets.len().saturating_sub(1);
+    let slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
+    sockets
+        .into_iter()
+        .map(|socket| Acceptor::new(socket, Arc::clone(&slots), receive_buffer))
+        .collect()
+}
+
+/// A listening socket, and the places for its clients.
+#[derive(Debug)]
+pub struct Acceptor {
+    listener: TcpListener,
+    address: SocketAddr,
+    slots: Arc<Semaphore>,
+    full: AtomicBool,
+    failures: AtomicU64,
+}
+
+/// A client that was accepted.
+#[derive(Debug)]
+pub struct Client {
+    /// Its connection.
+    pub tcp: Tcp,
+    /// Its address.
+    pub peer: SocketAddr,
+    /// Its place; to be kept as long as the connection is served.
+    pub slot: OwnedSemaphorePermit,
+}
+
+impl Acceptor {
+    fn new(
+        socket: Socket,
+        slots: Arc<Semaphore>,
+        receive_buffer: Option<usize>,
+    ) -> Result<Self, ListenError> {
+        let open = || {
+            // What is accepted inherits it, before the client learns of a window.
+            if let Some(size) = receive_buffer {
+                socket.set_recv_buffer_size(size)?;
+            }
+            socket.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(socket.into())?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        let (listener, address) = open().map_err(|error| ListenError::new(None, error))?;
+        Ok(Self {
+            listener,
+            address,
+            slots,
+            full: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+        })
+    }
+
+    /// The next client. Never fails: what is wrong with one connection costs that one, and when this machine is out of descriptors
+    /// or memory it waits and tries again. At the limit of connections it waits for one to end; the others wait in the kernel's queue.
+    ///
+    /// May be dropped at any time without losing a client.
+    pub async fn accept(&self) -> Client {
+        let slot = self.slot().await;
+        let (socket, peer) = self.persistently(|| self.listener.accept()).await;
+        tune(&SockRef::from(&socket));
+        Client {
+            tcp: Tcp::new(socket),
+            peer,
+            slot,
+        }
+    }
+
+    /// Where it listens; the port is the real one where the config said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How often accepting failed for want of something on this machine.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    async fn slot(&self) -> OwnedSemaphorePermit {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            self.full.store(false, Ordering::Relaxed);
+            return slot;
+        }
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(address = %self.address, "connections are at their limit");
+        }
+        match Arc::clone(&self.slots).acquire_owned().await {
+            Ok(slot) => slot,
+            // Nobody closes the semaphore.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn persistently<F>(&self, accept: impl Fn() -> F) -> (TcpStream, SocketAddr)
+    where
+        F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+    {
+        let mut pause = PAUSE;
+        loop {
+            let error = match accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => error,
+            };
+            if is_about_the_connection(&error) {
+                continue;
+            }
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            if pause == PAUSE {
+                tracing::warn!(address = %self.address, %error, "could not accept");
+            }
+            // The connection stays in the queue and the socket stays readable: without a pause this would spin.
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// The first pause when this machine is out of something; it doubles.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Errors of a connection that ended in the queue (accept(2): "treat them like EAGAIN by retrying").
+fn is_about_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::ConnectionRefused
+            | Kind::Interrupted
+            | Kind::NetworkDown
+            | Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+    )
+}
+
+fn bind(address: &SocketAddr) -> Result<Socket, ListenError> {
+    let bound = || {
+        let socket = Socket::new(
+            Domain::for_address(*address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // A restart must not wait for the last connections' TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        socket.bind(&(*address).into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| ListenError::new(Some(*address), error))
+}
+
+/// The kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// The sockets of socket activation (sd_listen_fds(3)); none where systemd handed none over, and for every call but the first.
+fn inherited() -> Result<Vec<Socket>, ListenError> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Ok(Vec::new());
+    }
+    let descriptors = sd_notify::listen_fds().map_err(|error| ListenError::new(None, error))?;
+    Ok(descriptors.map(take).collect())
+}
+
+#[expect(
+    unsafe_code,
+    reason = "a descriptor that comes as a number in the environment can only be believed"
+)]
+fn take(descriptor: i32) -> Socket {
+    // SAFETY: `LISTEN_PID` names this process, so its parent opened the descriptor for it; `TAKEN` lets it be owned once.
+    Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// A socket unit may name any address; that does not make the daemon an open relay.
+fn check_inherited(socket: &Socket, has_credentials: bool) -> Result<(), ListenError> {
+    let fail = |address, text: &str| {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, text);
+        Err(ListenError::new(address, error))
+    };
+    let address = socket.local_addr().ok().and_then(|a| a.as_socket());
+    let listens = socket.is_listener().unwrap_or(false);
+    match address {
+        Some(address) if listens && (address.ip().is_loopback() || has_credentials) => Ok(()),
+        Some(address) if listens => fail(
+            Some(address),
+            "the socket unit opens it to the network, and `listen.username` is not set",
+        ),
+        _ => fail(
+            None,
+            "the service manager handed over something that is no listening TCP socket",
+        ),
+    }
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug)]
+pub struct ListenError {
+    /// The address, where one is known.
+    pub address: Option<SocketAddr>,
+    source: io::Error,
+}
+
+impl ListenError {
+    fn new(address: Option<SocketAddr>, source: io::Error) -> Self {
+        Self { address, source }
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "is gitferry running already? `gitferry status` tells; else name another port in `listen.address`"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 are for root: name another one in `listen.address`"
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "no interface of this machine has the address: `listen.address` takes `127.0.0.1:4483`"
+            }
+            _ => "look at `listen.address`, or at `ListenStream=` of the socket unit",
+        }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "cannot listen on {address}"),
+            None => f.write_str("cannot listen"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use std::{collections::VecDeque, error::Error, sync::Mutex};
+
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::model::{Secret, secret::Credentials};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn listen(addresses: &[SocketAddr], max_connections: usize) -> Listen {
+    Listen {
+        addresses: addresses.to_vec(),
+        credentials: None,
+        max_connections,
+        max_head: 65536,
+        head_timeout: PATIENCE,
+    }
+}
+
+fn anywhere() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn one(max_connections: usize, receive_buffer: Option<usize>) -> Acceptor {
+    let listen = listen(&[anywhere()], max_connections);
+    open(&listen, receive_buffer).unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_client_over_the_limit_waits_for_one_to_end_and_is_not_dropped() {
+    let acceptor = one(1, None);
+    let (_first, second) = (
+        TcpStream::connect(acceptor.address()).await.unwrap(),
+        TcpStream::connect(acceptor.address()).await.unwrap(),
+    );
+    let served = timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    assert_eq!(acceptor.slots.available_permits(), 0);
+    {
+        let mut waiting = std::pin::pin!(acceptor.accept());
+        let once = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
+        assert!(once.await.is_pending());
+        // Dropped here, while it waits: nothing is lost.
+    }
+    drop(served);
+    let next = timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    assert_eq!(next.peer, second.local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn an_idle_listener_takes_no_place_from_a_busy_one() {
+    let acceptors = open(&listen(&[anywhere(), anywhere()], 1), None).unwrap();
+    let [idle, busy] = acceptors.as_slice() else {
+        panic!("{acceptors:?}");
+    };
+    let _client = TcpStream::connect(busy.address()).await.unwrap();
+    let served = async {
+        tokio::select! {
+            biased;
+            _ = idle.accept() => panic!("nobody came"),
+            client = busy.accept() => client,
+        }
+    };
+    timeout(PATIENCE, served).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_get_the_clamped_buffer_and_no_delay() {
+    let acceptor = one(8, Some(32 * 1024));
+    let _client = TcpStream::connect(acceptor.address()).await.unwrap();
+    let client = timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    let socket = SockRef::from(client.tcp.socket());
+    // Linux doubles it for its own bookkeeping.
+    assert!(socket.recv_buffer_size().unwrap() <= 64 * 1024);
+    assert!(socket.tcp_nodelay().unwrap());
+    assert!(socket.keepalive().unwrap());
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named_with_what_to_do() {
+    let first = one(1, None);
+    let error = open(&listen(&[first.address()], 1), None).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot listen on {}", first.address())
+    );
+    assert!(error.source().is_some());
+    assert!(error.advice().contains("`gitferry status`"));
+}
+
+#[tokio::test]
+async fn a_restart_does_not_wait_for_the_last_connections() {
+    let first = one(1, None);
+    let address = first.address();
+    let client = TcpStream::connect(address).await.unwrap();
+    // This side closes first, and so keeps the port in TIME_WAIT.
+    drop(timeout(PATIENCE, first.accept()).await.unwrap());
+    drop((first, client));
+    open(&listen(&[address], 1), None).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_out_of_descriptors_is_waited_for_without_spinning() {
+    // Real sockets before the clock matters; accepting itself is played from a list.
+    let acceptor = one(8, None);
+    let std_client = std::net::TcpStream::connect(acceptor.address()).unwrap();
+    std_client.set_nonblocking(true).unwrap();
+    let address = acceptor.address();
+    let emfile = || Err(io::Error::from_raw_os_error(24));
+    let aborted = || Err(io::ErrorKind::ConnectionAborted.into());
+    let socket = TcpStream::from_std(std_client).unwrap();
+    let mut script: VecDeque<io::Result<(TcpStream, SocketAddr)>> = VecDeque::new();
+    script.extend([aborted(), aborted()]);
+    script.extend((0..10).map(|_| emfile()));
+    script.push_back(Ok((socket, address)));
+    let script = Mutex::new(script);
+    let start = Instant::now();
+    let next = || std::future::ready(script.lock().unwrap().pop_front().unwrap());
+    acceptor.persistently(next).await;
+    assert_eq!(acceptor.failures(), 10);
+    // 5 + 10 + … + 640, then two of a second.
+    assert_eq!(start.elapsed().as_millis(), 5 * 255 + 2000);
+}
+
+#[test]
+fn a_socket_of_systemds_does_not_open_the_daemon_to_the_network() {
+    let bound = |address: &str| bind(&address.parse().unwrap()).unwrap();
+    assert!(check_inherited(&bound("127.0.0.1:0"), false).is_ok());
+    let open = bound("0.0.0.0:0");
+    assert!(check_inherited(&open, true).is_ok());
+    let error = check_inherited(&open, false).unwrap_err();
+    let source = error.source().unwrap().to_string();
+    assert!(source.contains("`listen.username`"), "{source}");
+    let other = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    assert!(check_inherited(&other, true).is_err());
+}
+
+#[test]
+fn credentials_in_the_config_are_not_in_an_error() {
+    let mut listen = listen(&["192.0.2.77:1".parse().unwrap()], 1);
+    listen.credentials = Some(Credentials {
+        username: "me".into(),
+        password: Secret::new("hunter2"),
+    });
+    let error = open(&listen, None).unwrap_err();
+    assert!(!format!("{error} {error:?} {}", error.advice()).contains("hunter2"));
+    assert!(error.advice().contains("no interface"));
+}
