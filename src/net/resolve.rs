@@ -1,1 +1,189 @@
 //! Names to addresses.
+//!
+//! [`Resolve`] is the seam; [`System`] asks what the machine asks (`getaddrinfo`, so `/etc/hosts` and `nsswitch` count). Before
+//! that, a route's overrides and hosts that are addresses answer by themselves. Called by `net::dial` only.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::dial::{Attempt, Boxed};
+use crate::{
+    config::Override,
+    model::{Fault, FaultKind, Host, Leg, Stage, Target},
+};
+
+/// Looks a name up.
+pub trait Resolve: Send + Sync {
+    /// Its addresses, the preferred first. Fails with what the resolver said.
+    fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>>;
+}
+
+/// The machine's own resolver.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl Resolve for System {
+    fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// The address overrides of the attempt's route for `host`, in their order; empty where there is none.
+pub fn overrides<'a>(attempt: &Attempt<'a>, host: &Host) -> &'a [Override] {
+    attempt.route.resolve.get(host).map_or(&[], Vec::as_slice)
+}
+
+/// Where `target` is, in the order to try: the overrides as given, else the address it is, else what `resolver` finds, with the
+/// families in turn (RFC 8305, section 4).
+///
+/// `progress` hears of the stage only where a name is really looked up. Fails with `resolving/name-unknown` on `leg`.
+pub async fn addresses(
+    resolver: &dyn Resolve,
+    target: &Target,
+    overrides: &[Override],
+    leg: Leg,
+    progress: &(dyn Fn(Stage) + Send + Sync),
+) -> Result<Vec<SocketAddr>, Fault> {
+    if !overrides.is_empty() {
+        let at = |over: &Override| SocketAddr::new(over.ip, over.port.unwrap_or(target.port));
+        return Ok(overrides.iter().map(at).collect());
+    }
+    let name = match &target.host {
+        Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, target.port)]),
+        Host::Name(name) => name,
+    };
+    progress(Stage::Resolving);
+    let unknown = || Fault::new(leg, Stage::Resolving, FaultKind::NameUnknown).peer(target);
+    match resolver.resolve(name).await {
+        Ok(found) if found.is_empty() => Err(unknown().detail("the name has no address")),
+        Ok(found) => Ok(families_in_turn(found)
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, target.port))
+            .collect()),
+        Err(error) => Err(unknown().source(error)),
+    }
+}
+
+/// Each address once, IPv6 and IPv4 in turn. The resolver's first choice stays first: where the machine has a way into the IPv6
+/// network that is IPv6, where it has none that is IPv4 (RFC 6724, rule 1).
+fn families_in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut unique: Vec<IpAddr> = Vec::with_capacity(found.len());
+    for ip in found {
+        if !unique.contains(&ip) {
+            unique.push(ip);
+        }
+    }
+    let six_first = unique.first().is_some_and(IpAddr::is_ipv6);
+    let (mut this, mut other): (VecDeque<IpAddr>, VecDeque<IpAddr>) = unique
+        .iter()
+        .partition(|address| address.is_ipv6() == six_first);
+    let mut ordered = Vec::with_capacity(unique.len());
+    while let Some(ip) = this.pop_front().or_else(|| other.pop_front()) {
+        ordered.push(ip);
+        ordered.extend(other.pop_front());
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Knows(Vec<IpAddr>);
+
+    impl Resolve for Knows {
+        fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
+            Box::pin(async move {
+                match name {
+                    "hf.co" => Ok(self.0.clone()),
+                    _ => Err(io::Error::other("no such host is known")),
+                }
+            })
+        }
+    }
+
+    async fn lookup(
+        target: &str,
+        found: &[&str],
+        overrides: &[Override],
+    ) -> Result<Vec<String>, Fault> {
+        let knows = Knows(found.iter().map(|ip| ip.parse().unwrap()).collect());
+        let target = Target::parse(target, None).unwrap();
+        let found = addresses(&knows, &target, overrides, Leg::Origin, &|_| {}).await?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+
+    #[tokio::test]
+    async fn the_families_take_turns_and_no_address_comes_twice() {
+        let six_first = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1"];
+        assert_eq!(
+            lookup("hf.co:443", &six_first, &[]).await.unwrap(),
+            ["[2001:db8::1]:443", "192.0.2.1:443", "[2001:db8::2]:443"]
+        );
+        let four_first = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"];
+        assert_eq!(
+            lookup("hf.co:22", &four_first, &[]).await.unwrap(),
+            [
+                "192.0.2.1:22",
+                "[2001:db8::1]:22",
+                "192.0.2.2:22",
+                "192.0.2.3:22"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn overrides_answer_before_the_resolver_and_in_their_own_order() {
+        let overrides = [
+            Override {
+                ip: "127.0.0.2".parse().unwrap(),
+                port: Some(8443),
+            },
+            Override {
+                ip: "::1".parse().unwrap(),
+                port: None,
+            },
+        ];
+        for target in ["hf.co:443", "unknown.example:443", "192.0.2.9:443"] {
+            assert_eq!(
+                lookup(target, &["192.0.2.1"], &overrides).await.unwrap(),
+                ["127.0.0.2:8443", "[::1]:443"]
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_not_looked_up() {
+        let stage = |stage| panic!("{stage:?}");
+        let target = Target::parse("[::1]:22", None).unwrap();
+        let found = addresses(&Knows(vec![]), &target, &[], Leg::Origin, &stage).await;
+        assert_eq!(found.unwrap(), ["[::1]:22".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn a_name_nobody_knows_is_told_with_the_resolvers_words() {
+        let fault = lookup("nowhere.example:443", &[], &[]).await.unwrap_err();
+        assert_eq!(
+            fault.chain(),
+            "origin/resolving/name-unknown with nowhere.example:443: no such host is known"
+        );
+        let fault = lookup("hf.co:443", &[], &[]).await.unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "origin/resolving/name-unknown with hf.co:443 (the name has no address)"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_system_knows_localhost() {
+        let found = System.resolve("localhost").await.unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+        assert!(!found.is_empty());
+    }
+}

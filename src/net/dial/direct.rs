@@ -1,10 +1,268 @@
-//! Straight to the origin.
+//! Straight to a host: the origin, or a hop.
+//!
+//! Happy eyeballs (RFC 8305) are written here: hyper-util's connector tells neither the stage nor the addresses it tried,
+//! and those are what the reader of a failing push needs.
 
-use super::{Attempt, Connection};
-use crate::model::{Fault, FaultKind, Leg, Stage};
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+
+use super::{Attempt, Boxed, Connection};
+use crate::{
+    config::Override,
+    model::{Fault, FaultKind, Leg, Stage, Target, classify},
+    net::{
+        io::{Tcp, tune},
+        resolve::{self, System},
+    },
+};
 
 /// Looks the name up and connects to the first address that answers (RFC 8305).
 pub async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
-    let _ = attempt;
-    Err(Fault::new(Leg::Origin, Stage::Connecting, FaultKind::Local))
+    let overrides = resolve::overrides(attempt, &attempt.target.host);
+    let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
+    Ok(Connection {
+        io: Box::new(tcp.clone()),
+        tcp,
+        peer,
+        absolute_form: None,
+    })
+}
+
+/// A TCP connection to `target`, which stands on `leg`, within the attempt's connect timeout.
+///
+/// A fault keeps the most telling of several errors, and lists every address where there were several.
+pub(super) async fn reach(
+    attempt: &Attempt<'_>,
+    target: &Target,
+    overrides: &[Override],
+    leg: Leg,
+) -> Result<(Tcp, SocketAddr), Fault> {
+    let limit = attempt.route.dial.connect_timeout;
+    let mut race = Race::new(&|address| Box::pin(connect(address)));
+    let outcome = timeout(limit, async {
+        let found = resolve::addresses(&System, target, overrides, leg, attempt.progress).await?;
+        (attempt.progress)(Stage::Connecting);
+        Ok(race.run(found).await)
+    });
+    match outcome.await {
+        Ok(Ok(Some((socket, peer)))) => Ok((Tcp::new(socket), peer)),
+        Ok(Err(fault)) => Err(fault),
+        Ok(Ok(None)) | Err(_) => Err(race.fault(leg, target, limit)),
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    tune(&socket2::SockRef::from(&socket));
+    let stream = socket.connect(address).await?;
+    // On loopback a closed port may be the very one the kernel chose for this socket, which then connects to itself.
+    if stream.local_addr()? == address {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+/// Attempts that run side by side; the first that connects wins, and dropping the race ends the others.
+struct Race<'a, T> {
+    connect: &'a Connect<'a, T>,
+    waiting: std::vec::IntoIter<SocketAddr>,
+    running: Vec<(SocketAddr, Boxed<'a, io::Result<T>>)>,
+    failed: Vec<Failure>,
+}
+
+/// How one address is connected to; a test brings its own.
+type Connect<'a, T> = dyn Fn(SocketAddr) -> Boxed<'a, io::Result<T>> + Send + Sync + 'a;
+
+struct Failure {
+    address: SocketAddr,
+    kind: FaultKind,
+    error: Option<io::Error>,
+}
+
+impl<'a, T> Race<'a, T> {
+    fn new(connect: &'a Connect<'a, T>) -> Self {
+        Self {
+            connect,
+            waiting: Vec::new().into_iter(),
+            running: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Begins with the first address; the next one follows when one fails, or after a short while without an outcome. `None` when
+    /// all have failed.
+    async fn run(&mut self, addresses: Vec<SocketAddr>) -> Option<(T, SocketAddr)> {
+        self.waiting = addresses.into_iter();
+        loop {
+            if let Some(address) = self.waiting.next() {
+                self.running.push((address, (self.connect)(address)));
+            } else if self.running.is_empty() {
+                return None;
+            }
+            let more = self.waiting.len() > 0;
+            tokio::select! {
+                biased;
+                (address, result) = first_done(&mut self.running) => match result {
+                    Ok(won) => return Some((won, address)),
+                    Err(error) => self.failed.push(Failure {
+                        address,
+                        kind: classify::io(&error),
+                        error: Some(error),
+                    }),
+                },
+                () = sleep(ATTEMPT_DELAY), if more => {}
+            }
+        }
+    }
+
+    /// What a race without a winner comes to; what still runs has not answered within `limit`.
+    fn fault(self, leg: Leg, target: &Target, limit: Duration) -> Fault {
+        let mut failed = self.failed;
+        failed.extend(self.running.iter().map(|(address, _)| Failure {
+            address: *address,
+            kind: FaultKind::TimedOut,
+            error: None,
+        }));
+        let list: Vec<String> = failed
+            .iter()
+            .map(|failure| format!("{} {}", failure.address, failure.kind))
+            .collect();
+        let Some(telling) = failed.into_iter().min_by_key(|failure| rank(&failure.kind)) else {
+            return Fault::new(leg, Stage::Resolving, FaultKind::TimedOut)
+                .peer(target)
+                .detail(format!("no answer from the resolver within {limit:?}"));
+        };
+        let timed_out = telling.kind == FaultKind::TimedOut;
+        let mut fault = Fault::new(leg, Stage::Connecting, telling.kind).peer(telling.address);
+        fault.source = telling.error.map(Into::into);
+        if list.len() > 1 {
+            fault.detail(format!("tried {}", list.join(", ")))
+        } else if timed_out {
+            fault.detail(format!("no answer within {limit:?}"))
+        } else {
+            fault
+        }
+    }
+}
+
+/// RFC 8305, section 5: the recommended "Connection Attempt Delay".
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// The first of `running` that is done, taken out of it; waits for ever where nothing runs.
+async fn first_done<T>(
+    running: &mut Vec<(SocketAddr, Boxed<'_, io::Result<T>>)>,
+) -> (SocketAddr, io::Result<T>) {
+    std::future::poll_fn(|cx| {
+        let done = running
+            .iter_mut()
+            .enumerate()
+            .find_map(|(at, (_, attempt))| match attempt.as_mut().poll(cx) {
+                std::task::Poll::Ready(result) => Some((at, result)),
+                std::task::Poll::Pending => None,
+            });
+        match done {
+            Some((at, result)) => std::task::Poll::Ready((running.swap_remove(at).0, result)),
+            None => std::task::Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Whoever answered, even with no, says more about the target than silence, and silence more than a family without a route.
+fn rank(kind: &FaultKind) -> usize {
+    [
+        FaultKind::Refused,
+        FaultKind::Reset,
+        FaultKind::TimedOut,
+        FaultKind::Unreachable,
+    ]
+    .iter()
+    .position(|telling| telling == kind)
+    .unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// 192.0.2.1 never answers, 192.0.2.2 refuses after 100 ms, 192.0.2.3 has no route, 192.0.2.4 answers after 10 ms.
+    fn network(address: SocketAddr) -> Boxed<'static, io::Result<&'static str>> {
+        Box::pin(async move {
+            match address.ip().to_string().as_str() {
+                "192.0.2.1" => std::future::pending().await,
+                "192.0.2.2" => {
+                    sleep(Duration::from_millis(100)).await;
+                    Err(io::ErrorKind::ConnectionRefused.into())
+                }
+                "192.0.2.3" => Err(io::ErrorKind::NetworkUnreachable.into()),
+                _ => {
+                    sleep(Duration::from_millis(10)).await;
+                    Ok("connected")
+                }
+            }
+        })
+    }
+
+    fn addresses(last: &[u8]) -> Vec<SocketAddr> {
+        let address = |last: &u8| SocketAddr::from(([192, 0, 2, *last], 443));
+        last.iter().map(address).collect()
+    }
+
+    async fn took(last: &[u8]) -> (Option<String>, u128) {
+        let start = Instant::now();
+        let mut race = Race::new(&network);
+        let won = race.run(addresses(last)).await;
+        let won = won.map(|(_, address)| address.to_string());
+        (won, start.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_address_is_tried_beside_a_silent_one_and_at_once_after_a_failed_one() {
+        let four = Some("192.0.2.4:443".to_owned());
+        assert_eq!(took(&[4]).await, (four.clone(), 10));
+        assert_eq!(took(&[1, 4]).await, (four.clone(), 260));
+        assert_eq!(took(&[1, 1, 4]).await, (four.clone(), 510));
+        assert_eq!(took(&[2, 4]).await, (four.clone(), 110));
+        assert_eq!(took(&[3, 3, 3, 4]).await, (four.clone(), 10));
+        // The refusal comes 100 ms into the second attempt: the third does not wait for the rest of the delay.
+        assert_eq!(took(&[1, 2, 4]).await, (four, 360));
+        assert_eq!(took(&[3, 2]).await, (None, 100));
+        assert_eq!(took(&[]).await, (None, 0));
+    }
+
+    async fn fails(last: &[u8]) -> Fault {
+        let mut race = Race::new(&network);
+        let limit = Duration::from_secs(10);
+        let won = timeout(limit, race.run(addresses(last))).await;
+        assert!(!matches!(won, Ok(Some(_))));
+        let target = Target::parse("hf.co:443", None).unwrap();
+        race.fault(Leg::Origin, &target, limit)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_errors_the_most_telling_is_kept_and_every_address_is_named() {
+        assert_eq!(
+            fails(&[3, 1, 2]).await.to_string(),
+            "origin/connecting/refused with 192.0.2.2:443 \
+             (tried 192.0.2.3:443 unreachable, 192.0.2.2:443 refused, 192.0.2.1:443 timed-out)"
+        );
+        assert_eq!(fails(&[3, 1]).await.code(), "origin/connecting/timed-out");
+        assert_eq!(
+            fails(&[1]).await.to_string(),
+            "origin/connecting/timed-out with 192.0.2.1:443 (no answer within 10s)"
+        );
+        assert_eq!(
+            fails(&[3]).await.chain(),
+            "origin/connecting/unreachable with 192.0.2.3:443: network unreachable"
+        );
+    }
 }

@@ -1,1 +1,190 @@
-//! CONNECT through an http or https hop.
+//! CONNECT through an http or https hop (RFC 9110, section 9.3.6), and plain requests that the hop passes on.
+//!
+//! The codec is our own: hyper-util's `Tunnel` loses bytes that come in one segment with the reply (an ssh banner), and hides
+//! the reply's status. Overrides of the route hold here too: the hop is asked for the address in place of the name.
+
+mod answer;
+
+use std::{net::SocketAddr, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::header::HeaderValue;
+use tokio::time::timeout;
+
+use self::answer::Answer;
+use super::{
+    AbsoluteForm, Attempt, Connection, direct,
+    greeting::{Greeting, within},
+};
+use crate::{
+    config::{Hop, HopKind},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, pseudonym, secret::Credentials},
+    net::{
+        io::{BoxIo, Tcp},
+        resolve,
+    },
+};
+
+/// Reaches the hop and asks it for a tunnel to the attempt's target.
+///
+/// Plain HTTP needs no tunnel and many hops refuse one to port 80: there the connection is to the hop itself, and says that requests
+/// are written in absolute form. Only an override asks for a tunnel even then, because a hop looks at nothing but the name.
+pub async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+    let (io, tcp, peer) = reach(hop, attempt).await?;
+    let target = attempt.target;
+    let credentials = hop.credentials.as_ref();
+    let address = resolve::overrides(attempt, &target.host)
+        .first()
+        .map(|over| SocketAddr::new(over.ip, over.port.unwrap_or(target.port)));
+    let connection = |io, absolute_form| Connection {
+        io,
+        tcp,
+        peer,
+        absolute_form,
+    };
+    let authority = match (address, attempt.scheme) {
+        (Some(address), _) => address.to_string(),
+        (None, Scheme::Https) => target.to_string(),
+        (None, Scheme::Http) => {
+            let authorization = credentials.and_then(authorization);
+            return Ok(connection(io, Some(AbsoluteForm { authorization })));
+        }
+    };
+    (attempt.progress)(Stage::Greeting);
+    let mut greeting = Greeting::new(io, peer);
+    let request = encode(&authority, credentials);
+    let limit = attempt.route.dial.greet_timeout;
+    let answer = within(limit, peer, ask(&mut greeting, &request)).await?;
+    if !answer.is_success() {
+        return Err(refusal(&mut greeting, &answer, credentials).await);
+    }
+    Ok(connection(greeting.into_tunnel(), None))
+}
+
+/// A stream to the hop, inside TLS where it is an https hop.
+async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAddr), Fault> {
+    let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
+    let io: BoxIo = Box::new(tcp.clone());
+    if hop.kind != HopKind::Https {
+        return Ok((io, tcp, peer));
+    }
+    (attempt.progress)(Stage::Handshaking);
+    let limit = attempt.route.dial.handshake_timeout;
+    let io = attempt
+        .secure
+        .secure(io, &hop.target.host, peer, limit)
+        .await?;
+    Ok((io, tcp, peer))
+}
+
+/// The CONNECT request.
+fn encode(authority: &str, credentials: Option<&Credentials>) -> Vec<u8> {
+    let mut head = format!(
+        "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gitferry/{}\r\nVia: 1.1 {}\r\n",
+        env!("CARGO_PKG_VERSION"),
+        pseudonym(),
+    );
+    if let Some(credentials) = credentials {
+        head.push_str("Proxy-Authorization: ");
+        head.push_str(&basic(credentials));
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// RFC 7617; base64 leaves nothing that could end the header.
+fn basic(credentials: &Credentials) -> String {
+    let pair = format!("{}:{}", credentials.username, credentials.password.expose());
+    format!("Basic {}", BASE64_STANDARD.encode(pair))
+}
+
+fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(basic(credentials)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Sends the request and reads the final answer's head; interim ones are skipped.
+async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<Answer, Fault> {
+    greeting.say(request).await?;
+    let mut skipped = 0;
+    loop {
+        match answer::decode(&greeting.received) {
+            Ok(Some(answer)) => {
+                let _ = greeting.received.split_to(answer.length);
+                if !answer.is_interim() {
+                    return Ok(answer);
+                }
+                skipped += answer.length;
+            }
+            Ok(None) => greeting.hear().await?,
+            Err(answer::Malformed) => return Err(greeting.bad_answer()),
+        }
+        if skipped + greeting.received.len() > MAX_HEAD {
+            return Err(greeting
+                .fault(FaultKind::BadAnswer)
+                .detail("the head of its answer does not end"));
+        }
+    }
+}
+
+/// A head of more than this is no answer.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Why there is no tunnel, with the hop's own words where it sends them without delay.
+async fn refusal(
+    greeting: &mut Greeting,
+    answer: &Answer,
+    credentials: Option<&Credentials>,
+) -> Fault {
+    if answer.status == 407 {
+        return greeting
+            .fault(FaultKind::HopAuthentication)
+            .detail(answer.authentication(credentials.is_some()));
+    }
+    let reading =
+        async { while answer.wants_more(&greeting.received) && greeting.hear().await.is_ok() {} };
+    // What has come until then is shown.
+    let _ = timeout(BODY_PATIENCE, reading).await;
+    let token = credentials.map(basic).unwrap_or_default();
+    let secrets = [
+        token.trim_start_matches("Basic "),
+        credentials.map_or("", |credentials| credentials.password.expose()),
+    ];
+    let said = answer.refusal(&greeting.received, &secrets);
+    let fault = greeting.fault(FaultKind::HopRefused(answer.status));
+    if said.is_empty() {
+        fault
+    } else {
+        fault.detail(said)
+    }
+}
+
+/// The client waits: an explanation is worth this much.
+const BODY_PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Secret;
+
+    #[test]
+    fn the_request_names_the_target_twice_and_the_credentials_once() {
+        let credentials = Credentials {
+            username: "me".into(),
+            password: Secret::new("pass\r\nword"),
+        };
+        let request = String::from_utf8(encode("[::1]:22", Some(&credentials))).unwrap();
+        let lines: Vec<&str> = request.split("\r\n").collect();
+        assert_eq!(lines[0], "CONNECT [::1]:22 HTTP/1.1");
+        assert_eq!(lines[1], "Host: [::1]:22");
+        assert!(lines[2].starts_with("User-Agent: gitferry/"));
+        assert_eq!(lines[3], format!("Via: 1.1 {}", pseudonym()));
+        assert_eq!(lines[4], "Proxy-Authorization: Basic bWU6cGFzcw0Kd29yZA==");
+        assert_eq!(lines[5..], ["", ""]);
+        let bare = String::from_utf8(encode("hf.co:443", None)).unwrap();
+        assert!(!bare.contains("Authorization"));
+        assert!(format!("{:?}", authorization(&credentials)).contains("Sensitive"));
+    }
+}

@@ -1,8 +1,10 @@
 //! From a target to a connected stream: directly, or through a hop.
 //!
-//! One attempt, one upstream: what comes after a fault is `model::retry`'s decision and `forward`'s act.
+//! One attempt, one upstream: what comes after a fault is `model::retry`'s decision and `forward`'s act. Every kind of hop has a
+//! file with a pure codec (bytes to send, bytes to read) and a shell around it; what they share is `greeting`.
 
 pub mod direct;
+mod greeting;
 pub mod http_hop;
 pub mod socks_hop;
 
@@ -12,7 +14,7 @@ use hyper::header::HeaderValue;
 
 use super::io::{BoxIo, Tcp};
 use crate::{
-    config::{Route, Via},
+    config::{HopKind, Route, Via},
     model::{Fault, Host, Scheme, Stage, Target},
 };
 
@@ -66,6 +68,19 @@ pub struct AbsoluteForm {
 
 /// Dials `attempt` through `via`; every fault has its leg, stage and peer.
 pub async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
-    let _ = via;
-    direct::dial(attempt).await
+    let hop = match via {
+        Via::Direct => None,
+        Via::Hop(hop) => Some(hop),
+        Via::Environment(environment) => environment.hop_for(attempt.scheme, attempt.target),
+    };
+    match hop {
+        None => direct::dial(attempt).await,
+        Some(hop) => match hop.kind {
+            HopKind::Http | HopKind::Https => http_hop::dial(hop, attempt).await,
+            HopKind::Socks5 | HopKind::Socks5h => socks_hop::dial(hop, attempt).await,
+        },
+    }
 }
+
+#[cfg(test)]
+mod tests;

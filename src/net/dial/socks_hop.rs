@@ -1,1 +1,155 @@
-//! SOCKS5 (RFC 1928, RFC 1929).
+//! SOCKS5 hops (RFC 1928, RFC 1929).
+//!
+//! `socks5` looks names up here, `socks5h` leaves that to the hop; an override of the route is used with both, and then the hop
+//! sees the address. Where there are several addresses and the hop cannot reach one, it is asked for the next.
+
+mod codec;
+
+use std::net::SocketAddr;
+
+use tokio::time::timeout;
+
+use self::codec::{Method, Verdict};
+use super::{
+    Attempt, Connection, direct,
+    greeting::{Greeting, within},
+};
+use crate::{
+    config::{Hop, HopKind},
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials},
+    net::resolve::{self, System},
+};
+
+/// Reaches the hop and asks it for a connection to the attempt's target.
+pub async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+    let mut last = None;
+    for target in targets(hop, attempt).await? {
+        match ask_for(hop, attempt, &target).await {
+            Err(fault) if codec::is_about_the_address(&fault.kind) => last = Some(fault),
+            result => return result,
+        }
+    }
+    Err(last.unwrap_or_else(|| Fault::new(Leg::Hop, Stage::Greeting, FaultKind::Local)))
+}
+
+/// What the hop is asked for, in order; never empty.
+async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault> {
+    let target = attempt.target;
+    let overrides = resolve::overrides(attempt, &target.host);
+    if hop.kind == HopKind::Socks5h && overrides.is_empty() {
+        return Ok(vec![target.clone()]);
+    }
+    let limit = attempt.route.dial.connect_timeout;
+    let lookup = resolve::addresses(&System, target, overrides, Leg::Origin, attempt.progress);
+    let mut found = timeout(limit, lookup).await.unwrap_or_else(|_| {
+        Err(
+            Fault::new(Leg::Origin, Stage::Resolving, FaultKind::TimedOut)
+                .peer(target)
+                .detail(format!("no answer from the resolver within {limit:?}")),
+        )
+    })?;
+    if overrides.is_empty() {
+        // This machine's way into the IPv6 network says nothing about the hop's.
+        found.sort_by_key(SocketAddr::is_ipv6);
+    }
+    let target = |address: SocketAddr| Target::new(Host::Ip(address.ip()), address.port());
+    Ok(found.into_iter().take(MAX_ADDRESSES).map(target).collect())
+}
+
+/// Each costs a connection to the hop.
+const MAX_ADDRESSES: usize = 3;
+
+async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Connection, Fault> {
+    let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
+    (attempt.progress)(Stage::Greeting);
+    let greeting = Greeting::new(Box::new(tcp.clone()), peer);
+    let limit = attempt.route.dial.greet_timeout;
+    let greeting = within(
+        limit,
+        peer,
+        greet(greeting, target, hop.credentials.as_ref()),
+    )
+    .await?;
+    Ok(Connection {
+        io: greeting.into_tunnel(),
+        tcp,
+        peer,
+        absolute_form: None,
+    })
+}
+
+async fn greet(
+    mut greeting: Greeting,
+    target: &Target,
+    credentials: Option<&Credentials>,
+) -> Result<Greeting, Fault> {
+    let Some(request) = codec::request(target) else {
+        return Err(greeting
+            .fault(FaultKind::NameUnknown)
+            .detail("the name is longer than SOCKS5 can carry"));
+    };
+    greeting.say(codec::hello(credentials.is_some())).await?;
+    match hear(&mut greeting, codec::method).await? {
+        Method::Open => {}
+        Method::Password => authenticate(&mut greeting, credentials).await?,
+        Method::Unacceptable => {
+            let detail = if credentials.is_some() {
+                "the hop accepts neither user name and password nor no authentication"
+            } else {
+                "the hop wants credentials and none are configured"
+            };
+            return Err(greeting.fault(FaultKind::HopAuthentication).detail(detail));
+        }
+    }
+    greeting.say(&request).await?;
+    match hear(&mut greeting, codec::reply).await? {
+        Verdict::Granted => Ok(greeting),
+        Verdict::Refused(code) => Err(greeting
+            .fault(FaultKind::SocksRefused(code))
+            .detail(codec::meaning(code))),
+    }
+}
+
+async fn authenticate(
+    greeting: &mut Greeting,
+    credentials: Option<&Credentials>,
+) -> Result<(), Fault> {
+    let refused = |greeting: &Greeting, detail| {
+        Err(greeting.fault(FaultKind::HopAuthentication).detail(detail))
+    };
+    let Some(credentials) = credentials else {
+        return refused(
+            greeting,
+            "the hop wants credentials and none are configured",
+        );
+    };
+    let Some(message) = codec::credentials(credentials) else {
+        return refused(
+            greeting,
+            "user name or password is longer than SOCKS5 can carry",
+        );
+    };
+    greeting.say(&message).await?;
+    if hear(greeting, codec::accepted).await? {
+        Ok(())
+    } else {
+        refused(greeting, "the hop refused the configured credentials")
+    }
+}
+
+/// Waits until `decode` has a whole message, and takes its bytes.
+async fn hear<T>(
+    greeting: &mut Greeting,
+    decode: impl Fn(&[u8]) -> Result<Option<(T, usize)>, codec::Malformed>,
+) -> Result<T, Fault> {
+    loop {
+        match decode(&greeting.received) {
+            Ok(Some((message, length))) => {
+                let _ = greeting.received.split_to(length);
+                return Ok(message);
+            }
+            Ok(None) => greeting.hear().await?,
+            Err(codec::Malformed) => return Err(greeting.bad_answer()),
+        }
+    }
+}

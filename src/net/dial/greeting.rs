@@ -1,0 +1,117 @@
+//! What greeting a hop has in common, whatever the hop speaks: bytes out, bytes in, faults on the hop's leg, nothing lost.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use bytes::BytesMut;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::{
+    model::{Fault, FaultKind, Leg, Stage, classify},
+    net::io::{BoxIo, Prefixed},
+};
+
+/// A conversation with a hop before the tunnel stands.
+pub(super) struct Greeting {
+    io: BoxIo,
+    peer: SocketAddr,
+    /// What the hop sent and nobody took yet.
+    pub(super) received: BytesMut,
+}
+
+impl Greeting {
+    pub(super) fn new(io: BoxIo, peer: SocketAddr) -> Self {
+        Self {
+            io,
+            peer,
+            received: BytesMut::new(),
+        }
+    }
+
+    /// Sends all of `bytes`.
+    pub(super) async fn say(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let sent = match self.io.write_all(bytes).await {
+            Ok(()) => self.io.flush().await,
+            failed => failed,
+        };
+        sent.map_err(|error| self.fault(classify::io(&error)).source(error))
+    }
+
+    /// Waits for more in `received`. Fails where the hop closes instead.
+    pub(super) async fn hear(&mut self) -> Result<(), Fault> {
+        self.received.reserve(1024);
+        match self.io.read_buf(&mut self.received).await {
+            Ok(0) if self.received.is_empty() => Err(self
+                .fault(FaultKind::ClosedEarly)
+                .detail("the hop closed without an answer")),
+            Ok(0) => Err(self
+                .fault(FaultKind::ClosedEarly)
+                .detail("the hop closed in the middle of its answer")),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.fault(classify::io(&error)).source(error)),
+        }
+    }
+
+    /// A fault of this hop at this stage.
+    pub(super) fn fault(&self, kind: FaultKind) -> Fault {
+        Fault::new(Leg::Hop, Stage::Greeting, kind).peer(self.peer)
+    }
+
+    /// What came instead of an answer, as far as it can be shown.
+    pub(super) fn bad_answer(&self) -> Fault {
+        self.fault(FaultKind::BadAnswer)
+            .detail(describe(&self.received))
+    }
+
+    /// The tunnel; what the hop sent after its answer is read first.
+    pub(super) fn into_tunnel(self) -> BoxIo {
+        if self.received.is_empty() {
+            return self.io;
+        }
+        Box::new(Prefixed::new(self.received.freeze(), self.io))
+    }
+}
+
+/// Gives `greeting` with `peer` no longer than `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    peer: SocketAddr,
+    greeting: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    timeout(limit, greeting).await.unwrap_or_else(|_| {
+        Err(Fault::new(Leg::Hop, Stage::Greeting, FaultKind::TimedOut)
+            .peer(peer)
+            .detail(format!("no answer from the hop within {limit:?}")))
+    })
+}
+
+/// `text` on one line, without what a terminal would obey, at most `limit` characters.
+pub(super) fn printable(text: &str, limit: usize) -> String {
+    let shown = |c: &char| {
+        // Marks that turn the direction of a line or take no room.
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        !invisible && (!c.is_control() || c.is_whitespace())
+    };
+    let visible: String = text.chars().filter(shown).collect();
+    let line = visible.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(limit).collect()
+}
+
+fn describe(bytes: &[u8]) -> String {
+    match bytes {
+        [0x15 | 0x16, 0x03, ..] => "it speaks TLS: the url of this hop may need https://".into(),
+        [0x05, ..] => "it speaks SOCKS5: the url of this hop may need socks5h://".into(),
+        [b'H', b'T', b'T', b'P', ..] => {
+            let line = printable(&String::from_utf8_lossy(bytes), 60);
+            format!("it answered in HTTP: {line}")
+        }
+        _ => {
+            let shown = printable(&String::from_utf8_lossy(bytes), 60)
+                .escape_debug()
+                .to_string();
+            format!("it began with \"{shown}\"")
+        }
+    }
+}

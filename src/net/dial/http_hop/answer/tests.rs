@@ -1,0 +1,134 @@
+use super::*;
+
+fn answer(head: &str) -> Answer {
+    let head = head.replace('\n', "\r\n") + "\r\n\r\n";
+    decode(head.as_bytes()).unwrap().unwrap()
+}
+
+#[test]
+fn a_head_is_read_however_it_is_cut() {
+    let reply = b"HTTP/1.1 200  Connection established\r\nProxy-Agent: x\r\n\r\nSSH-2.0-x\r\n";
+    let end = reply.len() - 11;
+    for cut in 0..end {
+        assert_eq!(decode(&reply[..cut]), Ok(None), "{cut}");
+    }
+    for cut in end..=reply.len() {
+        let answer = decode(&reply[..cut]).unwrap().unwrap();
+        assert_eq!((answer.status, answer.length), (200, end));
+        assert!(answer.is_success());
+    }
+}
+
+#[test]
+fn what_is_no_http_is_malformed_from_the_first_bytes_on() {
+    for garbage in [
+        &b"\x15\x03\x01\x00\x02\x02\x28"[..],
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/2 200\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"\x05\xff",
+        b"\0",
+    ] {
+        assert_eq!(decode(garbage), Err(Malformed), "{garbage:?}");
+    }
+}
+
+#[test]
+fn nothing_a_hop_sends_makes_the_codec_panic() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let seeds: [&[u8]; 3] = [
+        b"HTTP/1.1 503 x\r\ncontent-type: text/html\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"ffffffffffffffff\r\n<scr\xc3\r\n0\r\n\r\n<style <!-- &amp;",
+        b"4\r\nabcd\r\n0\r\n\r\n",
+    ];
+    let head = answer("HTTP/1.1 503 x\ncontent-type: text/html\ntransfer-encoding: chunked");
+    for _ in 0..20_000 {
+        let mut bytes = random.choice(seeds).unwrap().to_vec();
+        for _ in 0..random.usize(0..6) {
+            let at = random.usize(0..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        bytes.truncate(random.usize(0..=bytes.len()));
+        if let Ok(Some(answer)) = decode(&bytes) {
+            answer.refusal(&bytes[answer.length..], &[]);
+            answer.authentication(true);
+        }
+        head.wants_more(&bytes);
+        head.refusal(&bytes, &[]);
+    }
+}
+
+#[test]
+fn a_squid_page_is_told_in_its_own_words() {
+    let squid = answer(
+        "HTTP/1.1 403 Forbidden\nContent-Type: text/html;charset=utf-8\nContent-Length: 999\nX-Squid-Error: ERR_ACCESS_DENIED 0",
+    );
+    let page = "<!DOCTYPE html><html><head><STYLE type=\"text/css\">body { a: b }</STYLE></head>\n<!-- <p>no</p> -->\
+                <body><h1>ERROR</h1><p>Access\u{202e}\x1b[31m Denied &amp;c.</p></body></html>";
+    assert_eq!(
+        squid.refusal(page.as_bytes(), &[]),
+        "Forbidden; ERROR Access[31m Denied &c.; X-Squid-Error: ERR_ACCESS_DENIED 0"
+    );
+    assert!(squid.wants_more(page.as_bytes()));
+    assert!(!squid.wants_more(&[b'x'; 999]));
+}
+
+#[test]
+fn only_text_is_shown_and_not_too_much_of_it() {
+    let plain = answer(
+        "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain\nProxy-Status: office; error=dns_error",
+    );
+    assert_eq!(
+        plain.refusal(&[b'x'; 10_000], &[]),
+        format!(
+            "Bad Gateway; {}; Proxy-Status: office; error=dns_error",
+            "x".repeat(200)
+        )
+    );
+    assert!(!plain.wants_more(&[b'x'; 4096]));
+    for kind in ["application/json", "text/html\nContent-Encoding: gzip"] {
+        let other = answer(&format!("HTTP/1.1 503 Busy\nContent-Type: {kind}"));
+        assert_eq!(other.refusal(b"{}", &[]), "Busy");
+        assert!(!other.wants_more(b""));
+    }
+}
+
+#[test]
+fn a_secret_is_hidden_even_where_the_text_is_cut() {
+    let plain = answer("HTTP/1.1 400 hunter2\nContent-Type: text/plain\nProxy-Status: x; hunter2");
+    let body = format!("{}hunter2", "x".repeat(196));
+    let said = plain.refusal(body.as_bytes(), &["", "hunter2"]);
+    assert!(!said.contains("hunt"), "{said}");
+    assert_eq!(said.matches("***").count(), 3);
+}
+
+#[test]
+fn a_chunked_page_is_shown_without_its_sizes() {
+    let head = answer("HTTP/1.1 503 \nContent-Type: text/plain\nTransfer-Encoding: chunked");
+    let body = b"6\r\nno way\r\n5;x=y\r\n out.\r\n0\r\n\r\n";
+    assert_eq!(head.refusal(body, &[]), "no way out.");
+    assert!(!head.wants_more(body));
+    assert!(head.wants_more(&body[..12]));
+    assert_eq!(head.refusal(&body[..9], &[]), "no way");
+}
+
+#[test]
+fn a_407_names_the_schemes_and_what_gitferry_lacks() {
+    let basic = answer(
+        "HTTP/1.1 407 x\nProxy-Authenticate: Negotiate\nProxy-Authenticate: Basic realm=\"a, b\", charset=\"UTF-8\"",
+    );
+    assert_eq!(
+        basic.authentication(false),
+        "the hop wants credentials and none are configured; it offers Negotiate, Basic"
+    );
+    let ntlm = answer("HTTP/1.1 407 x\nProxy-Authenticate: Negotiate, NTLM");
+    assert_eq!(
+        ntlm.authentication(true),
+        "the hop refused the configured credentials; it offers only Negotiate, NTLM, and gitferry speaks only Basic"
+    );
+    let silent = answer("HTTP/1.1 407 x");
+    assert_eq!(
+        silent.authentication(true),
+        "the hop refused the configured credentials"
+    );
+}

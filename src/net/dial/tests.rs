@@ -1,0 +1,223 @@
+//! Dialling over loopback: every way a hop can fail, and what comes early.
+
+mod direct_way;
+mod http;
+mod socks;
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use super::*;
+use crate::{
+    config::{Dial, Environment, Hop, HttpVersion, Override},
+    model::{FaultKind, Leg, Role, Secret, TlsMode, secret::Credentials},
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const BANNER: &str = "SSH-2.0-OpenSSH_9.2\r\n";
+
+fn route() -> Route {
+    Route {
+        name: "test".into(),
+        role: Role::Other,
+        hosts: vec![],
+        ports: None,
+        tls: TlsMode::Tunnel,
+        http: HttpVersion::Http1,
+        upstreams: vec![],
+        resolve: std::collections::BTreeMap::new(),
+        dial: Dial {
+            connect_timeout: PATIENCE,
+            greet_timeout: PATIENCE,
+            handshake_timeout: PATIENCE,
+            attempts: 1,
+            backoff: Duration::ZERO,
+            backoff_limit: Duration::ZERO,
+            cooldown: Duration::ZERO,
+        },
+    }
+}
+
+fn overriding(host: &str, addresses: &[SocketAddr]) -> Route {
+    let over = |address: &SocketAddr| Override {
+        ip: address.ip(),
+        port: Some(address.port()),
+    };
+    let mut route = route();
+    let overrides = addresses.iter().map(over).collect();
+    route.resolve.insert(host.parse().unwrap(), overrides);
+    route
+}
+
+fn hop(kind: HopKind, address: SocketAddr, with_credentials: bool) -> Via {
+    Via::Hop(Arc::new(Hop {
+        name: "office".into(),
+        kind,
+        target: Target::new(Host::Ip(address.ip()), address.port()),
+        credentials: with_credentials.then(|| Credentials {
+            username: "me".into(),
+            password: Secret::new("hunter2"),
+        }),
+    }))
+}
+
+/// TLS that says in plain text that it was asked for.
+struct Marks;
+
+impl Secure for Marks {
+    fn secure<'a>(
+        &'a self,
+        mut io: BoxIo,
+        host: &'a Host,
+        _: SocketAddr,
+        _: Duration,
+    ) -> Boxed<'a, Result<BoxIo, Fault>> {
+        Box::pin(async move {
+            let hello = format!("TLS for {host}\n");
+            io.write_all(hello.as_bytes()).await.unwrap();
+            Ok(io)
+        })
+    }
+}
+
+/// Dials and says which stages it went through.
+async fn dial_as(
+    via: &Via,
+    target: &str,
+    scheme: Scheme,
+    route: &Route,
+) -> (Result<Connection, Fault>, Vec<Stage>) {
+    dial_to(via, &Target::parse(target, None).unwrap(), scheme, route).await
+}
+
+async fn dial_to(
+    via: &Via,
+    target: &Target,
+    scheme: Scheme,
+    route: &Route,
+) -> (Result<Connection, Fault>, Vec<Stage>) {
+    let stages = Mutex::new(Vec::new());
+    let attempt = Attempt {
+        target,
+        scheme,
+        route,
+        progress: &|stage| stages.lock().unwrap().push(stage),
+        secure: &Marks,
+    };
+    let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();
+    (result, stages.into_inner().unwrap())
+}
+
+async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<Connection, Fault> {
+    dial_as(via, target, Scheme::Https, route).await.0
+}
+
+/// What a test's hop does with its one client.
+enum Act {
+    /// Reads so many bytes.
+    Hear(usize),
+    /// Reads up to the end of a head.
+    HearHead,
+    /// Writes.
+    Say(Vec<u8>),
+    /// Makes closing a reset.
+    Reset,
+    /// Keeps the connection open until the test ends.
+    Stay,
+}
+
+struct Peer {
+    address: SocketAddr,
+    /// What it heard.
+    heard: Arc<Mutex<String>>,
+    _runtime: tokio::task::JoinSet<()>,
+}
+
+impl Peer {
+    fn heard(&self) -> String {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+/// A server that does as told with each client, and then closes.
+async fn plays(scripts: Vec<Vec<Act>>) -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(String::new()));
+    let mut runtime = tokio::task::JoinSet::new();
+    let hears = Arc::clone(&heard);
+    runtime.spawn(async move {
+        for script in scripts {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            for act in script {
+                perform(act, &mut socket, &hears).await;
+            }
+        }
+    });
+    Peer {
+        address,
+        heard,
+        _runtime: runtime,
+    }
+}
+
+async fn perform(act: Act, socket: &mut TcpStream, heard: &Mutex<String>) {
+    match act {
+        Act::Hear(count) => {
+            let mut bytes = vec![0; count];
+            socket.read_exact(&mut bytes).await.unwrap();
+            let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+            heard.lock().unwrap().push_str(&text);
+        }
+        Act::HearHead => {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            heard
+                .lock()
+                .unwrap()
+                .push_str(&String::from_utf8(head).unwrap());
+        }
+        Act::Say(bytes) => socket.write_all(&bytes).await.unwrap(),
+        Act::Reset => socket2::SockRef::from(&*socket)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap(),
+        Act::Stay => std::future::pending().await,
+    }
+}
+
+async fn answers(text: &str) -> Peer {
+    let said = Act::Say(text.as_bytes().to_vec());
+    plays(vec![vec![Act::HearHead, said, Act::Stay]]).await
+}
+
+async fn read(connection: &mut Connection, count: usize) -> String {
+    let mut bytes = vec![0; count];
+    let read = connection.io.read_exact(&mut bytes);
+    timeout(PATIENCE, read).await.unwrap().unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// An address whose port is closed.
+async fn closed() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A name that is refused before anybody is asked for it, so that no test leaves the machine.
+fn unaskable() -> Target {
+    Target::new(Host::Name("git\0ferry.invalid".into()), 443)
+}
+
+fn err(result: Result<Connection, Fault>) -> Fault {
+    match result {
+        Ok(connection) => panic!("connected to {}", connection.peer),
+        Err(fault) => fault,
+    }
+}

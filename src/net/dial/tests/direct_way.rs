@@ -1,0 +1,47 @@
+//! Without a hop.
+
+use super::*;
+
+#[tokio::test]
+async fn a_dead_first_address_is_stepped_over() {
+    let origin = plays(vec![vec![Act::Say(BANNER.into()), Act::Stay]]).await;
+    let route = overriding("git.example", &[closed().await, origin.address]);
+    let (result, stages) = dial_as(&Via::Direct, "git.example:22", Scheme::Https, &route).await;
+    let mut connection = result.unwrap();
+    assert_eq!(connection.peer, origin.address);
+    assert_eq!(read(&mut connection, BANNER.len()).await, BANNER);
+    assert_eq!(stages, [Stage::Connecting]);
+    assert!(connection.tcp.socket().nodelay().unwrap());
+    let socket = socket2::SockRef::from(connection.tcp.socket());
+    assert_eq!(
+        socket.tcp_keepalive_time().unwrap(),
+        Duration::from_secs(30)
+    );
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused_on_the_origins_leg() {
+    let address = closed().await;
+    let fault = err(tunnel(&Via::Direct, &address.to_string(), &route()).await);
+    assert_eq!(fault.code(), "origin/connecting/refused");
+    assert_eq!(fault.peer, Some(address.to_string().into()));
+    assert!(fault.unsent);
+}
+
+#[tokio::test]
+async fn a_name_that_the_resolver_refuses_is_unknown() {
+    let target = unaskable();
+    let (result, stages) = dial_to(&Via::Direct, &target, Scheme::Https, &route()).await;
+    let fault = err(result);
+    assert_eq!(fault.code(), "origin/resolving/name-unknown");
+    assert!(fault.source.is_some());
+    assert_eq!(stages, [Stage::Resolving]);
+}
+
+#[tokio::test]
+async fn an_environment_without_a_hop_is_the_direct_way() {
+    let origin = plays(vec![vec![Act::Stay]]).await;
+    let via = Via::Environment(Arc::new(Environment::default()));
+    let connection = tunnel(&via, &origin.address.to_string(), &route()).await;
+    assert_eq!(connection.unwrap().peer, origin.address);
+}

@@ -1,0 +1,166 @@
+//! http and https hops.
+
+use super::*;
+
+async fn refused(answer: &str) -> Fault {
+    let peer = answers(answer).await;
+    let fault = err(tunnel(
+        &hop(HopKind::Http, peer.address, false),
+        "hf.co:443",
+        &route(),
+    )
+    .await);
+    assert_eq!((fault.leg, fault.stage), (Leg::Hop, Stage::Greeting));
+    assert_eq!(fault.peer, Some(peer.address.to_string().into()));
+    assert!(fault.unsent);
+    fault
+}
+
+#[tokio::test]
+async fn a_banner_that_comes_with_the_reply_is_kept() {
+    let reply = "HTTP/1.1 100 Wait\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+    let peer = answers(&format!("{reply}{BANNER}")).await;
+    let via = hop(HopKind::Http, peer.address, true);
+    let (result, stages) = dial_as(&via, "git.example:22", Scheme::Https, &route()).await;
+    let mut connection = result.unwrap();
+    assert_eq!(read(&mut connection, BANNER.len()).await, BANNER);
+    assert_eq!(connection.peer, peer.address);
+    assert!(connection.absolute_form.is_none());
+    assert_eq!(stages, [Stage::Connecting, Stage::Greeting]);
+    let heard = peer.heard();
+    assert!(
+        heard.starts_with("CONNECT git.example:22 HTTP/1.1\r\n"),
+        "{heard}"
+    );
+    assert!(heard.contains("Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n"));
+}
+
+#[tokio::test]
+async fn an_https_hop_is_greeted_inside_tls() {
+    let peer = answers("HTTP/1.0 200 OK\r\n\r\n").await;
+    let via = hop(HopKind::Https, peer.address, false);
+    let (result, stages) = dial_as(&via, "hf.co:443", Scheme::Https, &route()).await;
+    result.unwrap();
+    assert_eq!(
+        stages,
+        [Stage::Connecting, Stage::Handshaking, Stage::Greeting]
+    );
+    let heard = peer.heard();
+    assert!(
+        heard.starts_with("TLS for 127.0.0.1\nCONNECT hf.co:443"),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
+async fn plain_http_goes_to_the_hop_in_absolute_form() {
+    let peer = plays(vec![vec![Act::Stay]]).await;
+    let via = hop(HopKind::Http, peer.address, true);
+    let (result, stages) = dial_as(&via, "hf.co:80", Scheme::Http, &route()).await;
+    let absolute = result.unwrap().absolute_form.unwrap();
+    let authorization = absolute.authorization.unwrap();
+    assert_eq!(authorization, "Basic bWU6aHVudGVyMg==");
+    assert!(authorization.is_sensitive());
+    assert_eq!(stages, [Stage::Connecting]);
+}
+
+#[tokio::test]
+async fn an_override_reaches_through_the_hop_for_both_schemes() {
+    for scheme in [Scheme::Http, Scheme::Https] {
+        let peer = answers("HTTP/1.1 200 OK\r\n\r\n").await;
+        let route = overriding("hf.co", &[SocketAddr::from(([127, 0, 0, 1], 8443))]);
+        let via = hop(HopKind::Http, peer.address, false);
+        let connection = dial_as(&via, "hf.co:443", scheme, &route).await.0.unwrap();
+        assert!(connection.absolute_form.is_none());
+        assert!(peer.heard().starts_with("CONNECT 127.0.0.1:8443 "));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_status_and_its_words() {
+    let fault = refused("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<b>not from here</b>").await;
+    assert_eq!(fault.kind, FaultKind::HopRefused(403));
+    assert_eq!(fault.detail.as_deref(), Some("Forbidden; not from here"));
+    // The page that was promised does not come: the status is told all the same.
+    let fault = refused(
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n",
+    )
+    .await;
+    assert_eq!(fault.kind, FaultKind::HopRefused(502));
+    assert_eq!(fault.detail.as_deref(), Some("Bad Gateway"));
+}
+
+#[tokio::test]
+async fn a_page_that_quotes_the_request_does_not_give_the_password_away() {
+    let peer = answers(
+        "HTTP/1.1 400 Bad hunter2\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nBasic bWU6aHVudGVyMg== is me with hunter2 ..",
+    )
+    .await;
+    let fault = err(tunnel(
+        &hop(HopKind::Http, peer.address, true),
+        "hf.co:443",
+        &route(),
+    )
+    .await);
+    assert_eq!(
+        fault.detail.as_deref(),
+        Some("Bad ***; Basic *** is me with *** ..")
+    );
+}
+
+#[tokio::test]
+async fn a_hop_that_wants_credentials_says_which() {
+    let fault = refused("HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n\r\n").await;
+    assert_eq!(fault.kind, FaultKind::HopAuthentication);
+    assert!(fault.detail.unwrap().contains("only NTLM"));
+}
+
+#[tokio::test]
+async fn garbage_is_a_bad_answer_and_is_shown() {
+    let fault = refused("220 mail.example ESMTP\r\n").await;
+    assert_eq!(fault.kind, FaultKind::BadAnswer);
+    assert!(fault.detail.unwrap().contains("220 mail.example"));
+    let fault = refused("\x15\x03\x01\0\x02\x02(").await;
+    assert!(fault.detail.unwrap().contains("https://"));
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_a_bad_answer() {
+    let endless = "X-Filler: yyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n".repeat(90);
+    let interim = format!("HTTP/1.1 103 Hints\r\n{endless}\r\n").repeat(30);
+    assert_eq!(refused(&interim).await.kind, FaultKind::BadAnswer);
+}
+
+#[tokio::test]
+async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
+    let mut impatient = route();
+    impatient.dial.greet_timeout = Duration::from_millis(50);
+    for (end, kind) in [
+        (vec![], FaultKind::ClosedEarly),
+        (vec![Act::Say("HTTP/1.1 20".into())], FaultKind::ClosedEarly),
+        (vec![Act::Reset], FaultKind::Reset),
+        (vec![Act::Stay], FaultKind::TimedOut),
+    ] {
+        let mut script = vec![Act::HearHead];
+        script.extend(end);
+        let peer = plays(vec![script]).await;
+        let route = if kind == FaultKind::TimedOut {
+            &impatient
+        } else {
+            &route()
+        };
+        let fault = err(tunnel(&hop(HopKind::Http, peer.address, false), "hf.co:443", route).await);
+        assert_eq!(
+            (fault.leg, fault.stage, &fault.kind),
+            (Leg::Hop, Stage::Greeting, &kind)
+        );
+        assert_eq!(fault.peer, Some(peer.address.to_string().into()));
+    }
+}
+
+#[tokio::test]
+async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
+    let via = hop(HopKind::Http, closed().await, false);
+    let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+    assert_eq!(fault.code(), "hop/connecting/refused");
+}

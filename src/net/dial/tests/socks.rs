@@ -1,0 +1,160 @@
+//! SOCKS5 hops.
+
+use super::*;
+
+const GRANTED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+/// What a hop without authentication does for a request of `length` bytes.
+fn open(length: usize, reply: &[u8]) -> Vec<Act> {
+    vec![
+        Act::Hear(3),
+        Act::Say(vec![5, 0]),
+        Act::Hear(length),
+        Act::Say(reply.to_vec()),
+    ]
+}
+
+#[tokio::test]
+async fn a_banner_that_comes_with_the_reply_is_kept() {
+    let with_banner = [&GRANTED[..], BANNER.as_bytes()].concat();
+    let mut script = open(5 + 11 + 2, &with_banner);
+    script.push(Act::Stay);
+    let peer = plays(vec![script]).await;
+    let via = hop(HopKind::Socks5h, peer.address, false);
+    let (result, stages) = dial_as(&via, "git.example:22", Scheme::Https, &route()).await;
+    let mut connection = result.unwrap();
+    assert_eq!(read(&mut connection, BANNER.len()).await, BANNER);
+    assert_eq!(stages, [Stage::Connecting, Stage::Greeting]);
+    assert_eq!(
+        peer.heard(),
+        "\x05\x01\0\x05\x01\0\x03\x0bgit.example\0\x16"
+    );
+}
+
+#[tokio::test]
+async fn credentials_are_given_and_may_be_refused() {
+    for (status, granted) in [(0, true), (1, false)] {
+        let mut script = vec![
+            Act::Hear(4),
+            Act::Say(vec![5, 2]),
+            Act::Hear(1 + 1 + 2 + 1 + 7),
+            Act::Say(vec![1, status]),
+        ];
+        if granted {
+            script.extend([Act::Hear(5 + 5 + 2), Act::Say(GRANTED.to_vec()), Act::Stay]);
+        }
+        let peer = plays(vec![script]).await;
+        let via = hop(HopKind::Socks5h, peer.address, true);
+        let result = tunnel(&via, "hf.co:443", &route()).await;
+        assert!(peer.heard().contains("\x01\x02me\x07hunter2"));
+        match result {
+            Ok(_) => assert!(granted),
+            Err(fault) => {
+                assert!(!granted);
+                assert_eq!(fault.code(), "hop/greeting/hop-authentication");
+                assert!(!fault.chain().contains("hunter2"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hop_that_insists_on_credentials_is_told_as_such() {
+    for choice in [2, 0xff] {
+        let peer = plays(vec![vec![Act::Hear(3), Act::Say(vec![5, choice])]]).await;
+        let via = hop(HopKind::Socks5h, peer.address, false);
+        let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+        assert_eq!(fault.kind, FaultKind::HopAuthentication);
+        assert!(fault.detail.unwrap().contains("none are configured"));
+    }
+}
+
+#[tokio::test]
+async fn an_override_is_sent_as_an_address_and_the_next_one_follows_a_dead_one() {
+    let unreachable = open(10, &[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
+    let mut granted = open(10, &GRANTED);
+    granted.push(Act::Stay);
+    let peer = plays(vec![unreachable, granted]).await;
+    let at = |last| SocketAddr::from(([127, 0, 0, last], 22));
+    let route = overriding("git.example", &[at(3), at(4)]);
+    let via = hop(HopKind::Socks5h, peer.address, false);
+    tunnel(&via, "git.example:22", &route).await.unwrap();
+    assert!(peer.heard().contains("\x05\x01\0\x01\x7f\0\0\x03\0\x16"));
+    assert!(peer.heard().ends_with("\x05\x01\0\x01\x7f\0\0\x04\0\x16"));
+}
+
+#[tokio::test]
+async fn socks5_looks_names_up_itself() {
+    let mut script = open(10, &GRANTED);
+    script.push(Act::Stay);
+    let peer = plays(vec![script]).await;
+    let via = hop(HopKind::Socks5, peer.address, false);
+    let (result, stages) = dial_as(&via, "localhost:22", Scheme::Https, &route()).await;
+    result.unwrap();
+    assert_eq!(
+        stages,
+        [Stage::Resolving, Stage::Connecting, Stage::Greeting]
+    );
+    assert!(peer.heard().contains("\x01\x7f\0\0\x01\0\x16"));
+    let fault = err(dial_to(&via, &unaskable(), Scheme::Https, &route()).await.0);
+    assert_eq!(fault.code(), "origin/resolving/name-unknown");
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_code_in_words() {
+    let peer = plays(vec![open(5 + 5 + 2, &[5, 2])]).await;
+    let via = hop(HopKind::Socks5h, peer.address, false);
+    let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+    assert_eq!(
+        fault.to_string(),
+        format!(
+            "hop/greeting/socks-refused-2 with {} (not allowed by the hop's rules)",
+            peer.address
+        )
+    );
+}
+
+#[tokio::test]
+async fn what_speaks_http_is_named() {
+    let said = Act::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
+    let peer = plays(vec![vec![Act::Hear(3), said]]).await;
+    let via = hop(HopKind::Socks5h, peer.address, false);
+    let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+    assert_eq!(fault.kind, FaultKind::BadAnswer);
+    assert!(fault.detail.unwrap().contains("HTTP/1.1 400 Bad Request"));
+}
+
+#[tokio::test]
+async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
+    let mut impatient = route();
+    impatient.dial.greet_timeout = Duration::from_millis(50);
+    for (end, kind) in [
+        (vec![Act::Say(vec![5])], FaultKind::ClosedEarly),
+        (vec![Act::Reset], FaultKind::Reset),
+        (vec![Act::Stay], FaultKind::TimedOut),
+    ] {
+        let mut script = vec![Act::Hear(3)];
+        script.extend(end);
+        let peer = plays(vec![script]).await;
+        let route = if kind == FaultKind::TimedOut {
+            &impatient
+        } else {
+            &route()
+        };
+        let via = hop(HopKind::Socks5h, peer.address, false);
+        let fault = err(tunnel(&via, "hf.co:443", route).await);
+        assert_eq!(
+            (fault.leg, fault.stage, &fault.kind),
+            (Leg::Hop, Stage::Greeting, &kind)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_is_refused_without_a_panic() {
+    let peer = plays(vec![vec![Act::Stay]]).await;
+    let via = hop(HopKind::Socks5h, peer.address, false);
+    let target = Target::new(Host::Name("x".repeat(300).into()), 22);
+    let fault = err(dial_to(&via, &target, Scheme::Https, &route()).await.0);
+    assert_eq!(fault.kind, FaultKind::NameUnknown);
+}
