@@ -38,7 +38,7 @@ pub(super) async fn open(
         absolute_form: reached.absolute_form,
     };
     let fault = |error: hyper::Error| {
-        Fault::new(Leg::Origin, Stage::SendingHead, classify::http(&error))
+        Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))
             .peer(peer)
             .source(error)
             .sent(false)
@@ -178,7 +178,7 @@ impl Failed {
         if notes.client_failed() {
             return Fault::new(Leg::Client, stage, FaultKind::Gone);
         }
-        let mut fault = Fault::new(Leg::Origin, stage, classify::http(&self.error)).peer(peer);
+        let mut fault = Fault::new(Leg::Origin, stage, classify::io(&self.error)).peer(peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
             fault.detail = Some(level.to_string().into());

@@ -33,7 +33,7 @@ pub(super) fn switch(
         let (client, origin) = match both.await {
             Ok(both) => both,
             Err(error) => {
-                let fault = Fault::new(Leg::Client, Stage::ReceivingBody, classify::http(&error))
+                let fault = Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error))
                     .source(error);
                 transfer.fault(&fault, &Next::GiveUp);
                 return transfer.finish(Outcome::Broken {

@@ -94,7 +94,7 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<Box
         Ok(upgraded) => upgraded,
         Err(error) => {
             let fault =
-                Fault::new(Leg::Client, Stage::Accepted, classify::http(&error)).source(error);
+                Fault::new(Leg::Client, Stage::Accepted, classify::io(&error)).source(error);
             transfer.fault(&fault, &Next::GiveUp);
             transfer.finish(Outcome::Broken {
                 code: fault.code().into(),

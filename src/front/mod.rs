@@ -68,12 +68,7 @@ impl Front {
     }
 
     /// Serves one client connection until it ends; `guard` is released with it.
-    pub fn serve(
-        &self,
-        socket: tokio::net::TcpStream,
-        client: SocketAddr,
-        guard: impl Send + 'static,
-    ) {
+    pub fn serve(&self, socket: Tcp, client: SocketAddr, guard: impl Send + 'static) {
         let forwarder = self.current();
         let (tasks, shutdown) = (
             forwarder.shared.tasks.clone(),
@@ -90,7 +85,7 @@ impl Front {
                 async move { Ok::<_, Infallible>(front.answer(request, client).await) }
             });
             let connection = builder
-                .serve_connection(TokioIo::new(Tcp::new(socket)), service)
+                .serve_connection(TokioIo::new(socket), service)
                 .with_upgrades();
             run(std::pin::pin!(connection), client, &shutdown).await;
         });

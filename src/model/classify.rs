@@ -13,8 +13,42 @@ pub fn io(error: &(dyn Error + 'static)) -> FaultKind {
 
 /// What a TLS error means.
 pub fn tls(error: &rustls::Error) -> FaultKind {
-    let _ = error;
-    FaultKind::BadAnswer
+    use rustls::{CertificateError as Certificate, Error as Tls};
+    match error {
+        Tls::InvalidCertificate(certificate) => match certificate {
+            Certificate::Expired | Certificate::ExpiredContext { .. } => FaultKind::Expired,
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                FaultKind::NotYetValid
+            }
+            Certificate::UnknownIssuer => FaultKind::UnknownIssuer,
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                FaultKind::NameMismatch
+            }
+            // webpki says so of a self-signed certificate that is a CA's: what is missing is its trust.
+            Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                FaultKind::UnknownIssuer
+            }
+            _ => FaultKind::BadCertificate,
+        },
+        Tls::AlertReceived(alert) => FaultKind::Alert(kebab(&format!("{alert:?}")).into()),
+        Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => FaultKind::NoCommonTls,
+        Tls::NoCertificatesPresented => FaultKind::BadCertificate,
+        _ => FaultKind::BadAnswer,
+    }
+}
+
+/// `UnknownCA` as `unknown-ca`: the names of RFC 8446, section 6, from those of rustls.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    let mut before_upper = true;
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !before_upper {
+            kebab.push('-');
+        }
+        before_upper = letter.is_ascii_uppercase();
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    kebab
 }
 
 /// From the outside in; the first level that says something counts.

@@ -1,13 +1,16 @@
 //! The client's side: what its first bytes are, and TLS with a leaf of the local CA.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use rustls::server::Acceptor;
+use tokio::io::AsyncReadExt;
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::leaf::Leaves;
 use crate::{
     config::HttpVersion,
-    model::{Fault, FaultKind, Host, Leg, Stage},
+    model::{Fault, FaultKind, Host, Leg, Stage, classify},
     net::BoxIo,
 };
 
@@ -25,9 +28,26 @@ pub enum FirstBytes {
 }
 
 /// Reads until the first bytes are known for what they are; short reads are continued within `deadline`.
-pub async fn first_bytes(io: &mut BoxIo, deadline: Duration) -> std::io::Result<FirstBytes> {
-    let _ = (io, deadline);
-    Ok(FirstBytes::Silent)
+pub async fn first_bytes(io: &mut BoxIo, deadline: Duration) -> io::Result<FirstBytes> {
+    // Record type handshake, legacy version 3.x (RFC 8446, section 5.1).
+    const TLS: [u8; 2] = [22, 3];
+    let mut read = Vec::with_capacity(512);
+    let reading = async {
+        while read.len() < TLS.len() && TLS.starts_with(&read) {
+            if io.read_buf(&mut read).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    let timed = tokio::time::timeout(deadline, reading).await;
+    match timed {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) if read.is_empty() => Ok(FirstBytes::Closed),
+        Err(_) if read.is_empty() => Ok(FirstBytes::Silent),
+        Ok(Ok(())) | Err(_) if read.starts_with(&TLS) => Ok(FirstBytes::Tls(read.into())),
+        Ok(Ok(())) | Err(_) => Ok(FirstBytes::Plain(read.into())),
+    }
 }
 
 /// A client's TLS stream.
@@ -51,6 +71,32 @@ pub async fn accept(
     client: SocketAddr,
     deadline: Duration,
 ) -> Result<Accepted, Fault> {
-    let _ = (io, leaves, host, http, deadline);
-    Err(Fault::new(Leg::Client, Stage::Handshaking, FaultKind::Local).peer(client))
+    let fault = |kind| Fault::new(Leg::Client, Stage::Handshaking, kind).peer(client);
+    let accepting = async {
+        let io_fault = |error: io::Error| fault(classify::io(&error)).source(error);
+        let start = LazyConfigAcceptor::new(Acceptor::default(), io)
+            .await
+            .map_err(io_fault)?;
+        let sni: Option<Host> = start
+            .client_hello()
+            .server_name()
+            .and_then(|name| name.parse().ok());
+        let name = sni
+            .as_ref()
+            .filter(|name| leaves.covers(name))
+            .unwrap_or(host);
+        let config = leaves
+            .server_config(name, http)
+            .map_err(|error| fault(FaultKind::Local).source(error))?;
+        let stream = start.into_stream(config).await.map_err(io_fault)?;
+        let chosen = super::chosen(stream.get_ref().1.alpn_protocol());
+        Ok(Accepted {
+            io: Box::new(stream),
+            http: chosen,
+            sni,
+        })
+    };
+    tokio::time::timeout(deadline, accepting)
+        .await
+        .unwrap_or_else(|_| Err(fault(FaultKind::TimedOut)))
 }

@@ -1,23 +1,143 @@
 //! One leaf certificate per host, made when first asked for and kept in memory.
+//!
+//! The leaves of a process share one key: it never leaves memory, and a key of its own per leaf would guard nothing more.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+};
+use rustls::{
+    crypto::aws_lc_rs,
+    pki_types::PrivateKeyDer,
+    server::ServerConfig,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 
 use super::ca::Authority;
+use crate::{
+    config::HttpVersion,
+    model::{Host, fault::BoxError},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Apple's clients refuse more than 398 days (CA/Browser Forum, Baseline Requirements 6.3.2).
+const VALIDITY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// A leaf is made anew when less than this is left of it.
+const RENEW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// More hosts than a user's routes will meet; beyond it the cache starts anew.
+const LIMIT: usize = 512;
 
 /// Leaves of one CA.
-#[derive(Debug)]
-pub struct Leaves;
+pub struct Leaves {
+    authority: Arc<Authority>,
+    key: KeyPair,
+    ready: Mutex<HashMap<(Host, bool), Leaf>>,
+    tickets: Option<Arc<dyn rustls::server::ProducesTickets>>,
+}
+
+struct Leaf {
+    config: Arc<ServerConfig>,
+    renew_at: SystemTime,
+}
 
 impl Leaves {
-    /// No leaf yet.
-    pub fn new(authority: Arc<Authority>) -> Self {
-        let _ = authority;
-        Self
+    /// No leaf yet; fails where no key can be made.
+    pub fn new(authority: Arc<Authority>) -> Result<Self, BoxError> {
+        Ok(Self {
+            authority,
+            key: KeyPair::generate()?,
+            ready: Mutex::default(),
+            tickets: aws_lc_rs::Ticketer::new().ok(),
+        })
     }
 
     /// True where the CA may sign for `host`.
-    pub fn covers(&self, host: &crate::model::Host) -> bool {
-        let _ = host;
-        false
+    pub fn covers(&self, host: &Host) -> bool {
+        self.authority.covers(host)
+    }
+
+    /// TLS for clients of `host`, offering at most `http`.
+    ///
+    /// Fails where the CA does not cover `host`.
+    pub fn server_config(
+        &self,
+        host: &Host,
+        http: HttpVersion,
+    ) -> Result<Arc<ServerConfig>, BoxError> {
+        if !self.covers(host) {
+            return Err(
+                format!("the local CA may not sign for {host}: run `gitferry ca rotate`").into(),
+            );
+        }
+        let key = (host.clone(), http == HttpVersion::Http2);
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(leaf) = ready
+            .get(&key)
+            .filter(|leaf| leaf.renew_at > SystemTime::now())
+        {
+            return Ok(Arc::clone(&leaf.config));
+        }
+        let config = Arc::new(self.make(host, http)?);
+        if ready.len() >= LIMIT {
+            ready.clear();
+        }
+        ready.insert(
+            key,
+            Leaf {
+                config: Arc::clone(&config),
+                renew_at: SystemTime::now() + VALIDITY - RENEW,
+            },
+        );
+        Ok(config)
+    }
+
+    fn make(&self, host: &Host, http: HttpVersion) -> Result<ServerConfig, BoxError> {
+        let mut params = CertificateParams::default();
+        let (name, alternative) = match host {
+            Host::Name(name) => (
+                name.to_string(),
+                SanType::DnsName(name.to_string().try_into()?),
+            ),
+            Host::Ip(ip) => (ip.to_string(), SanType::IpAddress(*ip)),
+        };
+        params.subject_alt_names = vec![alternative];
+        // A common name is 64 characters at most (RFC 5280, appendix A.1), and nobody compares it any more.
+        if name.len() <= 64 {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = (SystemTime::now() - DAY).into();
+        params.not_after = (SystemTime::now() + VALIDITY).into();
+        let leaf = params.signed_by(&self.key, self.authority.issuer())?;
+        let key = PrivateKeyDer::try_from(self.key.serialize_der())?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let chain = vec![leaf.der().clone(), self.authority.der().clone()];
+        let certified = CertifiedKey::from_der(chain, key, &provider)?;
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = super::alpn(http);
+        if let Some(tickets) = &self.tickets {
+            config.ticketer = Arc::clone(tickets);
+        }
+        config.send_tls13_tickets = 1;
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for Leaves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaves")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
     }
 }
