@@ -1,1 +1,222 @@
 //! The sentence for the person: a guess, apart from the cause, that names a key or a command.
+
+use super::{Fault, FaultKind, Leg, Stage};
+
+/// What a fault happened in.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The host asked for.
+    pub host: &'a str,
+    /// The port asked for.
+    pub port: u16,
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's label.
+    pub upstream: &'a str,
+    /// The client's product, where known.
+    pub agent: Option<&'a str>,
+}
+
+/// What to do about `fault`; `None` where nothing sensible can be said.
+pub fn advice(fault: &Fault, context: Context<'_>) -> Option<String> {
+    match fault.leg {
+        Leg::Client => client(fault, context),
+        Leg::Hop => hop(fault, context),
+        Leg::Origin => origin(fault, context),
+    }
+}
+
+fn client(fault: &Fault, Context { host, port, .. }: Context<'_>) -> Option<String> {
+    use FaultKind as Kind;
+    Some(match (&fault.kind, fault.stage) {
+        (Kind::Alert(_) | Kind::Reset | Kind::ClosedEarly, Stage::Handshaking) => format!(
+            "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give it the file that `gitferry ca path --bundle` prints"
+        ),
+        (Kind::Denied, _) if fault.detail.as_deref().is_some_and(|detail| detail.starts_with("port ")) => {
+            format!("add {port} to `ports` of `[other_hosts]`, or a `[[route]]` for {host}")
+        }
+        (Kind::Denied, _) => format!("add a `[[route]]` with `hosts = [\"{host}\"]`, or see `gitferry check`"),
+        (Kind::Loop, _) => "a proxy setting of gitferry's own environment or config points back at gitferry: see `gitferry check`".into(),
+        (Kind::Unauthorized, _) => "give the client the `username` and password of `[listen]`".into(),
+        (Kind::TooLarge, _) => "raise `max_head` of `[listen]`".into(),
+        (Kind::Overloaded, _) => "raise `max_connections` of `[listen]`".into(),
+        (Kind::Shutdown, _) => "repeat it when gitferry runs again; a longer `grace` of `[shutdown]` lets more finish".into(),
+        (Kind::Local, _) => "see the cause: gitferry itself ran out of something, or cannot read its state directory".into(),
+        (
+            Kind::Alert(_)
+            | Kind::Reset
+            | Kind::ClosedEarly
+            | Kind::TimedOut
+            | Kind::Expired
+            | Kind::NotYetValid
+            | Kind::UnknownIssuer
+            | Kind::NameMismatch
+            | Kind::BadCertificate
+            | Kind::NoCommonTls
+            | Kind::Refused
+            | Kind::Unreachable
+            | Kind::NameUnknown
+            | Kind::HopRefused(_)
+            | Kind::SocksRefused(_)
+            | Kind::HopAuthentication
+            | Kind::BadAnswer
+            | Kind::BadRequest
+            | Kind::Gone,
+            _,
+        ) => return None,
+    })
+}
+
+fn hop(
+    fault: &Fault,
+    Context {
+        host,
+        route,
+        upstream,
+        ..
+    }: Context<'_>,
+) -> Option<String> {
+    use FaultKind as Kind;
+    Some(match &fault.kind {
+        Kind::HopAuthentication => {
+            format!("set `username` and `password_file` of `{upstream}` in `[hops]`")
+        }
+        Kind::HopRefused(403) | Kind::SocksRefused(2) => format!(
+            "{upstream} does not let {host} through: ask its owner, or give route `{route}` another way in `upstreams`"
+        ),
+        Kind::HopRefused(_) | Kind::SocksRefused(_) => {
+            format!(
+                "{upstream} cannot reach {host}: give route `{route}` another way in `upstreams`"
+            )
+        }
+        Kind::NameUnknown => format!("check the host of `{upstream}` in `[hops]`"),
+        Kind::Refused | Kind::Unreachable => format!(
+            "nothing answers at `{upstream}`: check its `url` in `[hops]`, and that it runs"
+        ),
+        Kind::TimedOut if fault.stage == Stage::Greeting => format!(
+            "{upstream} took the request for {host} and did not connect: give route `{route}` another way in `upstreams`"
+        ),
+        Kind::BadAnswer => format!(
+            "`{upstream}` does not speak what its `url` in `[hops]` says: is it http, https or socks5?"
+        ),
+        Kind::UnknownIssuer => format!("add the CA of `{upstream}` to `extra_roots` of `[trust]`"),
+        Kind::Expired | Kind::NotYetValid => format!(
+            "the certificate of {upstream} is out of its time: check this machine's clock, and tell its owner"
+        ),
+        Kind::NameMismatch => {
+            format!("`{upstream}` has a certificate for another name: check its `url` in `[hops]`")
+        }
+        Kind::Reset
+        | Kind::ClosedEarly
+        | Kind::TimedOut
+        | Kind::Alert(_)
+        | Kind::BadCertificate
+        | Kind::NoCommonTls => {
+            format!("the way to {upstream} itself is broken: try another hop in `[hops]`")
+        }
+        Kind::BadRequest
+        | Kind::Unauthorized
+        | Kind::Denied
+        | Kind::Loop
+        | Kind::TooLarge
+        | Kind::Overloaded
+        | Kind::Gone
+        | Kind::Shutdown
+        | Kind::Local => {
+            return None;
+        }
+    })
+}
+
+fn origin(
+    fault: &Fault,
+    Context {
+        host,
+        route,
+        upstream,
+        ..
+    }: Context<'_>,
+) -> Option<String> {
+    use FaultKind as Kind;
+    let another =
+        format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`");
+    Some(match &fault.kind {
+        Kind::Reset | Kind::ClosedEarly if fault.stage == Stage::Handshaking => {
+            format!("something on the path through {upstream} cuts TLS to {host}: {another}")
+        }
+        Kind::TimedOut if fault.stage == Stage::Handshaking => format!(
+            "TLS to {host} gets no answer through {upstream}: a path that loses large packets (MTU) or filters the name; {another}"
+        ),
+        Kind::TimedOut | Kind::Refused | Kind::Unreachable if fault.stage <= Stage::Connecting => {
+            format!("{host} cannot be reached through {upstream}: {another}")
+        }
+        Kind::NameUnknown => format!("{host} cannot be looked up here: a `socks5h` hop looks names up on its side, `resolve` of the route gives an address"),
+        Kind::UnknownIssuer => format!(
+            "if a proxy of yours inspects TLS, add its CA to `extra_roots` of `[trust]`; otherwise somebody else answers for {host}"
+        ),
+        Kind::NameMismatch => format!("somebody else answers for {host}: a captive portal, or a wrong `resolve` in route `{route}`"),
+        Kind::Expired | Kind::NotYetValid => "check this machine's clock; if it is right, the origin's certificate is out of its time".into(),
+        Kind::BadCertificate | Kind::NoCommonTls | Kind::Alert(_) => format!("{host} and gitferry do not agree on TLS through {upstream}: {another}"),
+        Kind::BadAnswer if fault.stage == Stage::Handshaking => {
+            format!("what answers for {host} through {upstream} does not speak TLS, as a captive portal would: {another}")
+        }
+        Kind::Reset | Kind::ClosedEarly | Kind::TimedOut | Kind::Refused | Kind::Unreachable | Kind::BadAnswer => {
+            format!("if it comes back, {another}")
+        }
+        Kind::TooLarge => return None,
+        Kind::HopRefused(_)
+        | Kind::SocksRefused(_)
+        | Kind::HopAuthentication
+        | Kind::BadRequest
+        | Kind::Unauthorized
+        | Kind::Denied
+        | Kind::Loop
+        | Kind::Overloaded
+        | Kind::Gone
+        | Kind::Shutdown
+        | Kind::Local => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTEXT: Context<'_> = Context {
+        host: "hf.co",
+        port: 443,
+        route: "hf-main",
+        upstream: "office",
+        agent: Some("git/2.39.5"),
+    };
+
+    #[test]
+    fn advice_names_a_key_or_a_command() {
+        for (leg, stage, kind) in [
+            (Leg::Origin, Stage::Handshaking, FaultKind::Reset),
+            (Leg::Origin, Stage::Connecting, FaultKind::TimedOut),
+            (Leg::Hop, Stage::Greeting, FaultKind::HopAuthentication),
+            (Leg::Hop, Stage::Greeting, FaultKind::HopRefused(403)),
+            (
+                Leg::Client,
+                Stage::Handshaking,
+                FaultKind::Alert("unknown-ca".into()),
+            ),
+            (Leg::Client, Stage::Accepted, FaultKind::Denied),
+        ] {
+            let text = advice(&Fault::new(leg, stage, kind), CONTEXT).unwrap();
+            assert!(text.contains('`') && !text.ends_with('.'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_went_away_needs_no_advice() {
+        assert_eq!(
+            advice(
+                &Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone),
+                CONTEXT
+            ),
+            None
+        );
+    }
+}

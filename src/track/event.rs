@@ -1,1 +1,243 @@
 //! One struct per event: it writes the log line and the counter.
+//!
+//! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use tracing::{debug, info, warn};
+
+use super::{metrics::Metrics, transfer::Front};
+use crate::model::{Leg, Stage};
+
+/// The closing line of a transfer.
+#[derive(Clone, Debug)]
+pub struct TransferEnded {
+    /// The number that its log lines bear.
+    pub id: u64,
+    /// How it came in.
+    pub front: Front,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// `CONNECT`, `GET`, …
+    pub method: String,
+    /// The host asked for.
+    pub host: String,
+    /// The port asked for.
+    pub port: u16,
+    /// Path and query, without secrets.
+    pub path: String,
+    /// The route's name.
+    pub route: String,
+    /// The upstream of the last attempt.
+    pub upstream: Option<String>,
+    /// The TCP peer.
+    pub peer: Option<SocketAddr>,
+    /// Attempts in all.
+    pub attempts: u32,
+    /// The connection had carried an earlier request.
+    pub reused: bool,
+    /// What the client was answered.
+    pub status: Option<u16>,
+    /// `answered`, `closed`, or a fault's code.
+    pub result: String,
+    /// Body bytes from the client.
+    pub up: u64,
+    /// Body bytes to the client.
+    pub down: u64,
+    /// From begin to end, in milliseconds.
+    pub total_ms: u64,
+    /// Milliseconds in each stage.
+    pub stages: Vec<(Stage, u64)>,
+    /// The client's product.
+    pub agent: Option<String>,
+}
+
+impl TransferEnded {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.transfer(self.front, &self.route, &self.result, self.up, self.down);
+        let stages = self
+            .stages
+            .iter()
+            .filter(|(_, ms)| *ms > 0)
+            .map(|(stage, ms)| format!("{}={ms}", stage.as_str()))
+            .collect::<Vec<_>>()
+            .join(",");
+        info!(
+            id = self.id,
+            front = self.front.as_str(),
+            client = %self.client,
+            method = self.method,
+            host = self.host,
+            port = self.port,
+            path = self.path,
+            route = self.route,
+            upstream = self.upstream,
+            peer = self.peer.map(tracing::field::display),
+            attempts = self.attempts,
+            reused = self.reused,
+            status = self.status,
+            result = self.result,
+            up = self.up,
+            down = self.down,
+            total_ms = self.total_ms,
+            stages_ms = stages,
+            agent = self.agent,
+            "transfer ended"
+        );
+    }
+}
+
+/// A fault, and what comes next.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaultOccurred {
+    /// The transfer's number.
+    pub id: u64,
+    /// `leg/stage/kind`.
+    pub code: String,
+    /// The part of the path.
+    #[serde(serialize_with = "leg")]
+    pub leg: Leg,
+    /// What was being done.
+    #[serde(serialize_with = "stage")]
+    pub stage: Stage,
+    /// What went wrong.
+    pub kind: String,
+    /// Whom it went wrong with.
+    pub peer: Option<String>,
+    /// The host asked for.
+    pub host: String,
+    /// The port asked for.
+    pub port: u16,
+    /// The route's name.
+    pub route: String,
+    /// The upstream of the attempt.
+    pub upstream: Option<String>,
+    /// Which attempt of the transfer.
+    pub attempt: u32,
+    /// Since the transfer began, in milliseconds.
+    pub elapsed_ms: u64,
+    /// What is done about it.
+    pub next: String,
+    /// True where the transfer goes on.
+    #[serde(skip)]
+    pub rescued: bool,
+    /// The fact.
+    pub cause: String,
+    /// The guess.
+    pub advice: Option<String>,
+}
+
+fn leg<S: serde::Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(leg.as_str())
+}
+
+fn stage<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stage.as_str())
+}
+
+impl FaultOccurred {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.fault(&self.route, &self.code);
+        // The advice belongs to what the user has to do something about.
+        let advice = self.advice.as_deref();
+        warn!(
+            id = self.id,
+            code = self.code,
+            leg = self.leg.as_str(),
+            stage = self.stage.as_str(),
+            kind = self.kind,
+            peer = self.peer,
+            host = self.host,
+            port = self.port,
+            route = self.route,
+            upstream = self.upstream,
+            attempt = self.attempt,
+            elapsed_ms = self.elapsed_ms,
+            next = self.next,
+            cause = self.cause,
+            advice = advice,
+            "fault"
+        );
+    }
+}
+
+/// A socket is ready for clients.
+pub fn listening(address: SocketAddr) {
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+}
+
+/// The config that is in force.
+pub fn config_taken(source: &str, routes: usize) {
+    info!(config = source, routes, "config taken");
+}
+
+/// A new config is in force; `restart` names what it changes only at the next start.
+pub fn config_reloaded(restart: &[String]) {
+    info!("config reloaded");
+    for key in restart {
+        warn!(
+            key,
+            advice = "restart the daemon for it",
+            "config change needs a restart"
+        );
+    }
+}
+
+/// A new config was bad: the old one stays.
+pub fn config_refused(problems: &str) {
+    warn!(
+        problems,
+        advice = "see `gitferry check`",
+        "config refused, the old one stays"
+    );
+}
+
+/// A mistake that does not stop anything.
+pub fn config_doubtful(problem: &str) {
+    warn!(problem, "config is doubtful");
+}
+
+/// A CA was made on first run.
+pub fn ca_made(certificate: &str) {
+    info!(
+        certificate,
+        advice = "run `gitferry setup all`, so that git, git-lfs and ssh use it",
+        "local ca made"
+    );
+}
+
+/// The CA may not sign for some hosts: they are tunnelled until it is renewed.
+pub fn ca_must_be_renewed(hosts: &str) {
+    warn!(
+        hosts,
+        advice = "run `gitferry ca rotate`; until then these hosts are tunnelled",
+        "local ca does not cover all hosts"
+    );
+}
+
+/// Something about the roots could not be read.
+pub fn roots_incomplete(problem: &str) {
+    warn!(
+        problem,
+        advice = "see `[trust]` in the config",
+        "trusted roots are incomplete"
+    );
+}
+
+/// The daemon takes nothing new.
+pub fn draining(running: usize, grace_ms: u64) {
+    info!(running, grace_ms, "draining");
+}
+
+/// The daemon is over.
+pub fn stopped(ended: usize) {
+    info!(ended, "stopped");
+}
+
+/// For whoever reads the debug log: an attempt begins.
+pub fn attempting(host: &str, upstream: &str, attempt: u32) {
+    debug!(host, upstream, attempt, "attempting");
+}

@@ -1,1 +1,109 @@
 //! Counters, in the text format of Prometheus.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
+
+use super::transfer::Front;
+
+/// What was counted since the start.
+#[derive(Debug, Default)]
+pub struct Metrics(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    transfers: BTreeMap<(Front, String, String), u64>,
+    faults: BTreeMap<(String, String), u64>,
+    bytes: BTreeMap<(String, &'static str), u64>,
+}
+
+impl Metrics {
+    /// Counts a transfer that ended.
+    pub fn transfer(&self, front: Front, route: &str, result: &str, up: u64, down: u64) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts
+            .transfers
+            .entry((front, route.to_owned(), result.to_owned()))
+            .or_default() += 1;
+        *counts.bytes.entry((route.to_owned(), "up")).or_default() += up;
+        *counts.bytes.entry((route.to_owned(), "down")).or_default() += down;
+    }
+
+    /// Counts a fault.
+    pub fn fault(&self, route: &str, code: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts
+            .faults
+            .entry((route.to_owned(), code.to_owned()))
+            .or_default() += 1;
+    }
+
+    /// All of it, with the transfers that run now.
+    pub fn render(&self, running: usize) -> String {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        let head = |text: &mut String, name: &str, kind: &str, help: &str| {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        };
+        head(
+            &mut text,
+            "gitferry_transfers_running",
+            "gauge",
+            "Transfers that run now.",
+        );
+        let _ = writeln!(text, "gitferry_transfers_running {running}");
+        head(
+            &mut text,
+            "gitferry_transfers_total",
+            "counter",
+            "Transfers that ended, by front, route and result.",
+        );
+        for ((front, route, result), count) in &counts.transfers {
+            let front = front.as_str();
+            let _ = writeln!(
+                text,
+                "gitferry_transfers_total{{front=\"{front}\",route=\"{}\",result=\"{}\"}} {count}",
+                escape(route),
+                escape(result)
+            );
+        }
+        head(
+            &mut text,
+            "gitferry_faults_total",
+            "counter",
+            "Faults, by route and code.",
+        );
+        for ((route, code), count) in &counts.faults {
+            let _ = writeln!(
+                text,
+                "gitferry_faults_total{{route=\"{}\",code=\"{}\"}} {count}",
+                escape(route),
+                escape(code)
+            );
+        }
+        head(
+            &mut text,
+            "gitferry_body_bytes_total",
+            "counter",
+            "Body bytes, by route and direction.",
+        );
+        for ((route, direction), count) in &counts.bytes {
+            let _ = writeln!(
+                text,
+                "gitferry_body_bytes_total{{route=\"{}\",direction=\"{direction}\"}} {count}",
+                escape(route)
+            );
+        }
+        text
+    }
+}
+
+/// A label's value (Prometheus, exposition formats).
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}

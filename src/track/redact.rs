@@ -1,6 +1,161 @@
-//! Paths, queries and headers without what is secret in them.
+//! Paths, queries and free text without what is secret in them; control characters escaped, so that no line is forged.
 
-/// Free text.
+/// Query parameters whose values are harmless and help a reader; every other value is starred.
+const HARMLESS: &[&str] = &[
+    "service",
+    "partNumber",
+    "part_number",
+    "cursor",
+    "limit",
+    "ref",
+    "refspec",
+    "recursive",
+    "expand",
+];
+
+/// Beginnings of well-known tokens (each vendor's documentation, or its secret-scanning pattern).
+const TOKENS: &[&str] = &[
+    "hf_",
+    "api_org_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glcbt-",
+    "glptt-",
+    "AKIA",
+    "ASIA",
+    "xoxb-",
+    "xoxp-",
+    "eyJ",
+];
+
+/// A path with its query: values starred but for the harmless ones, tokens starred wherever they stand.
+pub fn path(path: &str) -> String {
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    };
+    let mut safe = text(path);
+    if let Some(query) = query {
+        safe.push('?');
+        let pairs: Vec<String> = query.split('&').map(pair).collect();
+        safe.push_str(&pairs.join("&"));
+    }
+    safe
+}
+
+fn pair(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((key, value)) if HARMLESS.contains(&key) => format!("{}={}", text(key), text(value)),
+        Some((key, _)) => format!("{}=***", text(key)),
+        None => "***".into(),
+    }
+}
+
+/// Free text: what looks like a token, user info in a URL, or the query of a URL is starred; control characters are escaped.
 pub fn text(text: &str) -> String {
-    text.to_owned()
+    let mut safe = String::with_capacity(text.len());
+    for (at, word) in text.split([' ', '\t']).enumerate() {
+        if at > 0 {
+            safe.push(' ');
+        }
+        safe.push_str(&self::word(word));
+    }
+    safe
+}
+
+fn word(word: &str) -> String {
+    let mut word = word.to_owned();
+    if let Some(scheme) = word.find("://") {
+        let rest = word.get(scheme + 3..).unwrap_or_default();
+        let end = rest.find('/').unwrap_or(rest.len());
+        if let Some(at) = rest.get(..end).and_then(|authority| authority.rfind('@')) {
+            word.replace_range(scheme + 3..scheme + 3 + at, "***");
+        }
+        if let Some(query) = word.find('?') {
+            let pairs: Vec<String> = word
+                .get(query + 1..)
+                .unwrap_or_default()
+                .split('&')
+                .map(pair_name)
+                .collect();
+            word.truncate(query + 1);
+            word.push_str(&pairs.join("&"));
+        }
+    }
+    for token in TOKENS {
+        let mut from = 0;
+        while let Some(found) = word.get(from..).and_then(|rest| rest.find(token)) {
+            let start = from + found;
+            let body = start + token.len();
+            let length = word
+                .get(body..)
+                .unwrap_or_default()
+                .find(|c: char| !(c.is_ascii_alphanumeric() || "_-.=".contains(c)))
+                .unwrap_or(word.len() - body);
+            // Shorter ones are words: `hf_hub`.
+            if length >= 12 {
+                word.replace_range(body..body + length, "***");
+            }
+            from = body;
+        }
+    }
+    word.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+fn pair_name(pair: &str) -> String {
+    pair.split_once('=')
+        .map_or_else(|| "***".into(), |(key, _)| format!("{key}=***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_planted_secret_survives() {
+        for (planted, shown) in [
+            (
+                "/b/oid?X-Amz-Signature=SECRET&X-Amz-Credential=SECRET",
+                "/b/oid?X-Amz-Signature=***&X-Amz-Credential=***",
+            ),
+            (
+                "/r/info/refs?service=git-receive-pack",
+                "/r/info/refs?service=git-receive-pack",
+            ),
+            ("/x?SECRET", "/x?***"),
+            ("/api/hf_SECRETSECRETSECRET/x", "/api/hf_***/x"),
+            ("/datasets/hf_hub/x", "/datasets/hf_hub/x"),
+        ] {
+            assert_eq!(path(planted), shown);
+        }
+        for planted in [
+            "see https://me:SECRET@host/x now",
+            "Put \"https://s3.test/o?X-Amz-Signature=SECRET&y=SECRET\": denied",
+            "token ghp_SECRETSECRETSECRETSECRET, sorry",
+        ] {
+            assert!(!text(planted).contains("SECRET"), "{}", text(planted));
+        }
+    }
+
+    #[test]
+    fn no_line_can_be_forged() {
+        assert_eq!(
+            text("a\r\nfault code=x\u{1b}[31m"),
+            "a\\r\\nfault code=x\\u{1b}[31m"
+        );
+    }
 }

@@ -2,13 +2,29 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use crate::model::{Fault, Stage, Target, retry::Next};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{
+    event::{FaultOccurred, TransferEnded},
+    redact,
+    registry::Registry,
+};
+use crate::model::{
+    Fault, Leg, Stage, Target,
+    advice::{self, Context},
+    retry::Next,
+};
 
 /// What the client spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Front {
     /// A request inside a terminated CONNECT.
     Intercept,
@@ -18,6 +34,18 @@ pub enum Front {
     Absolute,
     /// `GET /host/…`.
     Reverse,
+}
+
+impl Front {
+    /// The name in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intercept => "intercept",
+            Self::Tunnel => "tunnel",
+            Self::Absolute => "absolute",
+            Self::Reverse => "reverse",
+        }
+    }
 }
 
 /// What a transfer begins with.
@@ -71,48 +99,304 @@ pub struct Counters {
 
 /// A handle on a running transfer; clones are the same transfer.
 #[derive(Clone, Debug)]
-pub struct Transfer;
+pub struct Transfer(Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    id: u64,
+    about: About,
+    begun: Instant,
+    counters: Arc<Counters>,
+    state: Mutex<State>,
+    registry: Arc<Registry>,
+}
+
+#[derive(Debug)]
+struct About {
+    front: Front,
+    client: SocketAddr,
+    target: Target,
+    method: Box<str>,
+    path: Box<str>,
+    route: Box<str>,
+    agent: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    since: Instant,
+    spent: [Duration; Stage::ALL.len()],
+    attempts: u32,
+    upstream: Option<Box<str>>,
+    reused: bool,
+    peer: Option<SocketAddr>,
+    outcome: Option<Outcome>,
+    handed_over: bool,
+}
+
+/// A running transfer, as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// The number that its log lines bear.
+    pub id: u64,
+    /// How it came in.
+    pub front: &'static str,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The host asked for.
+    pub host: String,
+    /// The port asked for.
+    pub port: u16,
+    /// `CONNECT`, `GET`, …
+    pub method: Box<str>,
+    /// Path and query, without secrets.
+    pub path: Box<str>,
+    /// The route's name.
+    pub route: Box<str>,
+    /// The upstream in use.
+    pub upstream: Option<Box<str>>,
+    /// The TCP peer.
+    pub peer: Option<SocketAddr>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What it is doing.
+    pub stage: &'static str,
+    /// For how long, in milliseconds.
+    pub stage_ms: u64,
+    /// Body bytes from the client.
+    pub up: u64,
+    /// Body bytes to the client.
+    pub down: u64,
+    /// Since it began, in milliseconds.
+    pub total_ms: u64,
+}
 
 impl Transfer {
+    pub(super) fn new(
+        id: u64,
+        begin: &Begin<'_>,
+        registry: Arc<Registry>,
+    ) -> (Self, std::sync::Weak<Inner>) {
+        let now = Instant::now();
+        let inner = Arc::new(Inner {
+            id,
+            about: About {
+                front: begin.front,
+                client: begin.client,
+                target: begin.target.clone(),
+                method: redact::text(begin.method).into(),
+                path: redact::path(begin.path).into(),
+                route: begin.route.into(),
+                agent: begin
+                    .agent
+                    .and_then(|agent| agent.split_whitespace().next())
+                    .map(|agent| redact::text(agent).into()),
+            },
+            begun: now,
+            counters: Arc::default(),
+            state: Mutex::new(State {
+                stage: Stage::Accepted,
+                since: now,
+                spent: [Duration::ZERO; Stage::ALL.len()],
+                attempts: 0,
+                upstream: None,
+                reused: false,
+                peer: None,
+                outcome: None,
+                handed_over: false,
+            }),
+            registry,
+        });
+        let weak = Arc::downgrade(&inner);
+        (Self(inner), weak)
+    }
+
     /// The stage begins now; the time since the last change is added to the stage before.
     pub fn enter(&self, stage: Stage) {
-        let _ = stage;
+        self.0.state().enter(stage, Instant::now());
     }
+
     /// The stage it is in.
     pub fn stage(&self) -> Stage {
-        Stage::Accepted
+        self.0.state().stage
     }
+
     /// An attempt through `upstream` begins; `attempt` counts from 1 over all upstreams.
     pub fn attempting(&self, upstream: &str, attempt: u32) {
-        let _ = (upstream, attempt);
+        let mut state = self.0.state();
+        state.attempts = attempt;
+        state.reused = false;
+        if state.upstream.as_deref() != Some(upstream) {
+            state.upstream = Some(upstream.into());
+        }
     }
+
     /// The connection was taken from the pool.
-    pub fn reused(&self) {}
+    pub fn reused(&self) {
+        self.0.state().reused = true;
+    }
+
     /// The address of the TCP peer.
     pub fn connected(&self, peer: SocketAddr) {
-        let _ = peer;
+        self.0.state().peer = Some(peer);
     }
+
     /// The byte counters.
     pub fn counters(&self) -> Arc<Counters> {
-        Arc::default()
+        Arc::clone(&self.0.counters)
     }
-    /// Writes the fault's event and counts it.
-    pub fn fault(&self, fault: &Fault, next: &Next) {
-        let _ = (fault, next);
-    }
-    /// Says how it ends; the first call counts, and without one the client went away.
-    pub fn finish(&self, outcome: Outcome) {
-        let _ = outcome;
-    }
+
     /// The label of the upstream in use, if any.
     pub fn upstream(&self) -> Option<Box<str>> {
-        None
+        self.0.state().upstream.clone()
     }
+
     /// The advice for a fault of this transfer.
     pub fn advice(&self, fault: &Fault) -> Option<String> {
-        let _ = fault;
-        None
+        let about = &self.0.about;
+        let upstream = self.upstream();
+        advice::advice(
+            fault,
+            Context {
+                host: &about.target.host.to_string(),
+                port: about.target.port,
+                route: &about.route,
+                upstream: upstream.as_deref().unwrap_or("direct"),
+                agent: about.agent.as_deref(),
+            },
+        )
     }
+
+    /// Writes the fault's event and counts it.
+    pub fn fault(&self, fault: &Fault, next: &Next) {
+        let advice = self.advice(fault);
+        let about = &self.0.about;
+        let (attempts, upstream) = {
+            let state = self.0.state();
+            (state.attempts, state.upstream.clone())
+        };
+        let event = FaultOccurred {
+            id: self.0.id,
+            code: fault.code(),
+            leg: fault.leg,
+            stage: fault.stage,
+            kind: fault.kind.as_str().into_owned(),
+            peer: fault.peer.as_deref().map(redact::text),
+            host: about.target.host.to_string(),
+            port: about.target.port,
+            route: about.route.to_string(),
+            upstream: upstream.map(Into::into),
+            attempt: attempts,
+            elapsed_ms: millis(self.0.begun.elapsed()),
+            next: match next {
+                Next::Again { after } => format!("again in {} ms", after.as_millis()),
+                Next::NextUpstream { label } => format!("next upstream {label}"),
+                Next::GiveUp => "give up".into(),
+            },
+            rescued: !matches!(next, Next::GiveUp),
+            cause: redact::text(&fault.chain()),
+            advice,
+        };
+        self.0.registry.fault(event);
+    }
+
+    /// Says how it ends; the first call counts, and without one the client went away.
+    pub fn finish(&self, outcome: Outcome) {
+        self.0.state().outcome.get_or_insert(outcome);
+    }
+
     /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
-    pub fn handed_over(&self) {}
+    pub fn handed_over(&self) {
+        self.0.state().handed_over = true;
+    }
+}
+
+impl State {
+    fn enter(&mut self, stage: Stage, now: Instant) {
+        if let Some(spent) = self.spent.get_mut(self.stage as usize) {
+            *spent += now.saturating_duration_since(self.since);
+        }
+        self.stage = stage;
+        self.since = now;
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn snapshot(&self, now: Instant) -> Snapshot {
+        let state = self.state();
+        let about = &self.about;
+        Snapshot {
+            id: self.id,
+            front: about.front.as_str(),
+            client: about.client,
+            host: about.target.host.to_string(),
+            port: about.target.port,
+            method: about.method.clone(),
+            path: about.path.clone(),
+            route: about.route.clone(),
+            upstream: state.upstream.clone(),
+            peer: state.peer,
+            attempts: state.attempts,
+            stage: state.stage.as_str(),
+            stage_ms: millis(now.saturating_duration_since(state.since)),
+            up: self.counters.up.load(Ordering::Relaxed),
+            down: self.counters.down.load(Ordering::Relaxed),
+            total_ms: millis(now.saturating_duration_since(self.begun)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let last = state.stage;
+        state.enter(last, now);
+        let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {
+            code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
+        });
+        let (status, result) = match &outcome {
+            Outcome::Answered(status) => (Some(*status), "answered"),
+            Outcome::Refused { status, code } => (Some(*status), &**code),
+            Outcome::Closed => (None, "closed"),
+            Outcome::Broken { code } => (None, &**code),
+        };
+        let stages = Stage::ALL
+            .iter()
+            .zip(state.spent)
+            .map(|(stage, spent)| (*stage, millis(spent)))
+            .collect();
+        let event = (!state.handed_over).then(|| TransferEnded {
+            id: self.id,
+            front: self.about.front,
+            client: self.about.client,
+            method: self.about.method.to_string(),
+            host: self.about.target.host.to_string(),
+            port: self.about.target.port,
+            path: self.about.path.to_string(),
+            route: self.about.route.to_string(),
+            upstream: state.upstream.as_deref().map(ToOwned::to_owned),
+            peer: state.peer,
+            attempts: state.attempts,
+            reused: state.reused,
+            status,
+            result: result.to_owned(),
+            up: self.counters.up.load(Ordering::Relaxed),
+            down: self.counters.down.load(Ordering::Relaxed),
+            total_ms: millis(now.saturating_duration_since(self.begun)),
+            stages,
+            agent: self.about.agent.as_deref().map(ToOwned::to_owned),
+        });
+        drop(state);
+        self.registry.ended(self.id, event);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
