@@ -1,1 +1,81 @@
-//! The daemon as a service: signals, readiness, reload, draining.
+//! The daemon as a service: signals, readiness towards systemd, reload, draining.
+//!
+//! [`serve`] is what the command that runs the daemon waits in, from "ready" to the last transfer's end. What is served, and how a
+//! config is reloaded, is the caller's: nothing here knows a socket of a client.
+
+pub mod drain;
+pub mod notify;
+pub mod signals;
+
+use std::time::Duration;
+
+pub use drain::{Drained, drain};
+pub use notify::Notifier;
+pub use signals::{Asked, Signals};
+
+use crate::rt::{Shutdown, Tasks};
+
+/// How long after the last asked-for end the service manager may take us for dead.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// The running daemon, as its service sees it.
+pub struct Service<'a> {
+    /// What signals ask for.
+    pub signals: &'a mut Signals,
+    /// The service manager, where there is one.
+    pub notifier: &'a Notifier,
+    /// Everything that runs.
+    pub tasks: &'a Tasks,
+    /// What ends it.
+    pub shutdown: &'a Shutdown,
+}
+
+/// Says that the daemon is ready, obeys signals until one asks to stop (or `shutdown` is begun elsewhere), then drains.
+///
+/// `reload` answers with the new status line, or with why the old config stays; `grace` is asked when stopping begins, so that
+/// a reload may have changed it. A second signal ends at once what still runs.
+pub async fn serve(
+    service: Service<'_>,
+    status: &str,
+    mut reload: impl AsyncFnMut() -> Result<String, String>,
+    grace: impl Fn() -> Duration,
+) -> Drained {
+    let Service {
+        signals,
+        notifier,
+        tasks,
+        shutdown,
+    } = service;
+    notifier.watchdog(tasks, shutdown);
+    notifier.ready(status);
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = shutdown.drained() => Asked::Stop,
+        };
+        match asked {
+            Asked::Stop => break,
+            Asked::Reload => {
+                notifier.reloading();
+                match reload().await {
+                    Ok(status) => notifier.ready(&status),
+                    Err(reason) => notifier.ready(&format!("reload refused: {reason}")),
+                }
+            }
+        }
+    }
+    let grace = grace();
+    notifier.stopping(
+        &format!("{} tasks may end within {grace:?}", tasks.running()),
+        grace.saturating_add(LAST_WORDS),
+    );
+    drain::drain_until(tasks, shutdown, grace, stop(signals)).await
+}
+
+/// Waits for another signal to stop: nobody needs a new config for transfers that are about to end.
+async fn stop(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Draining: running transfers end by themselves within a grace, then they are ended.
+
+use std::{future::Future, time::Duration};
+
+use crate::rt::{Shutdown, Tasks};
+
+/// How long tasks that were told to end may take to do so: they only write a fault and close sockets.
+const LAST_LIMIT: Duration = Duration::from_secs(5);
+
+/// How draining went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// True where no task was left in the end.
+    pub finished: bool,
+    /// How many tasks still ran when the grace was over (or a second signal came), and were ended.
+    pub ended: usize,
+}
+
+/// Takes nothing new, waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends what still runs.
+///
+/// Returns at the latest a few seconds after the grace, even where a task does not listen.
+pub async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> Drained {
+    drain_until(tasks, shutdown, grace, shutdown.ended()).await
+}
+
+/// As [`drain`], where `hurry` too ends the grace: what still runs is then counted before it is ended.
+pub(super) async fn drain_until(
+    tasks: &Tasks,
+    shutdown: &Shutdown,
+    grace: Duration,
+    hurry: impl Future<Output = ()>,
+) -> Drained {
+    shutdown.drain();
+    let by_itself = tokio::select! {
+        biased;
+        () = tasks.finished() => true,
+        () = shutdown.ended() => false,
+        () = hurry => false,
+        () = tokio::time::sleep(grace) => false,
+    };
+    if by_itself {
+        return Drained {
+            finished: true,
+            ended: 0,
+        };
+    }
+    let ended = tasks.running();
+    shutdown.end();
+    let finished = tokio::time::timeout(LAST_LIMIT, tasks.finished())
+        .await
+        .is_ok();
+    Drained { finished, ended }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn world() -> (Tasks, Shutdown) {
+        (Tasks::default(), Shutdown::default())
+    }
+
+    /// No sockets here, so the paused clock is sound.
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ends_within_the_grace_is_not_cut() {
+        let (tasks, shutdown) = world();
+        let seen = shutdown.clone();
+        tasks.spawn(async move {
+            seen.drained().await;
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            assert!(!seen.is_ended());
+        });
+        let drained = drain(&tasks, &shutdown, Duration::from_secs(30)).await;
+        assert_eq!(
+            drained,
+            Drained {
+                finished: true,
+                ended: 0
+            }
+        );
+        assert!(!shutdown.is_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_runs_after_the_grace_is_ended_and_counted() {
+        let (tasks, shutdown) = world();
+        for _ in 0..3 {
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move { shutdown.ended().await });
+        }
+        let began = tokio::time::Instant::now();
+        let drained = drain(&tasks, &shutdown, Duration::from_secs(30)).await;
+        assert_eq!(
+            drained,
+            Drained {
+                finished: true,
+                ended: 3
+            }
+        );
+        assert_eq!(began.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_listen_holds_nobody_up_for_long() {
+        let (tasks, shutdown) = world();
+        tasks.spawn(std::future::pending());
+        let began = tokio::time::Instant::now();
+        let drained = drain(&tasks, &shutdown, Duration::from_secs(1)).await;
+        assert_eq!(
+            drained,
+            Drained {
+                finished: false,
+                ended: 1
+            }
+        );
+        assert!(began.elapsed() < Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_from_elsewhere_cuts_the_grace_short() {
+        let (tasks, shutdown) = world();
+        let task = shutdown.clone();
+        tasks.spawn(async move { task.ended().await });
+        let elsewhere = shutdown.clone();
+        let began = tokio::time::Instant::now();
+        let (drained, ()) = tokio::join!(
+            drain(&tasks, &shutdown, Duration::from_secs(3600)),
+            async move { elsewhere.end() }
+        );
+        assert!(drained.finished);
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+}

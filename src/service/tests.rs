@@ -1,0 +1,182 @@
+//! The service against a manager of our own: a datagram socket that is read.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::net::UnixDatagram;
+
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        Self {
+            socket: UnixDatagram::bind(&path).unwrap(),
+            path,
+            _directory: directory,
+        }
+    }
+
+    fn notifier(&self, watchdog: Option<Duration>) -> Notifier {
+        Notifier::to(self.path.as_os_str(), watchdog).unwrap()
+    }
+
+    async fn hears(&self) -> String {
+        let mut buffer = [0; 4096];
+        let count = tokio::time::timeout(DEADLINE, self.socket.recv(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn without_a_manager_nothing_is_said_and_nothing_fails() {
+    let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
+    let notifier = Notifier::default();
+    notifier.watchdog(&tasks, &shutdown);
+    notifier.ready("listening");
+    notifier.reloading();
+    notifier.stopping("bye", Duration::from_secs(1));
+    assert_eq!(tasks.running(), 0);
+}
+
+#[tokio::test]
+async fn a_status_of_two_lines_does_not_become_a_word_of_the_protocol() {
+    let manager = Manager::new();
+    manager.notifier(None).status("a\nSTOPPING=1");
+    assert_eq!(manager.hears().await, "STATUS=a STOPPING=1\n");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_abstract_socket_is_reached() {
+    use std::os::{linux::net::SocketAddrExt as _, unix::net::SocketAddr};
+
+    let name = format!("gitferry-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = std::os::unix::net::UnixDatagram::bind_addr(&address).unwrap();
+    let notifier = Notifier::to(format!("@{name}").as_ref(), None).unwrap();
+    notifier.ready("here");
+    let mut buffer = [0; 64];
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let count = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"READY=1\nSTATUS=here\n");
+}
+
+#[tokio::test]
+async fn a_named_socket_that_is_not_there_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(Notifier::to(directory.path().join("none").as_os_str(), None).is_err());
+}
+
+#[tokio::test]
+async fn signs_of_life_come_until_draining_begins() {
+    let manager = Manager::new();
+    let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
+    let notifier = manager.notifier(Some(Duration::from_millis(20)));
+    notifier.watchdog(&tasks, &shutdown);
+    for _ in 0..3 {
+        assert_eq!(manager.hears().await, "WATCHDOG=1\n");
+    }
+    shutdown.drain();
+    tokio::time::timeout(DEADLINE, tasks.finished())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
+    let manager = Manager::new();
+    let notifier = manager.notifier(None);
+    let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
+    let transfer = shutdown.clone();
+    tasks.spawn(async move { transfer.ended().await });
+    let (signal, mut signals) = Signals::told();
+    let mut reloads = 0;
+    let service = Service {
+        signals: &mut signals,
+        notifier: &notifier,
+        tasks: &tasks,
+        shutdown: &shutdown,
+    };
+    let serving = serve(
+        service,
+        "listening on 127.0.0.1:4483",
+        async || {
+            reloads += 1;
+            if reloads == 1 {
+                Ok("9 routes".to_owned())
+            } else {
+                Err("line 3: unknown key".to_owned())
+            }
+        },
+        || Duration::from_secs(3600),
+    );
+    let telling = async {
+        assert_eq!(
+            manager.hears().await,
+            "READY=1\nSTATUS=listening on 127.0.0.1:4483\n"
+        );
+        for status in ["9 routes", "reload refused: line 3: unknown key"] {
+            signal.send(Asked::Reload).unwrap();
+            let reloading = manager.hears().await;
+            assert!(
+                reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
+                "{reloading}"
+            );
+            assert_eq!(manager.hears().await, format!("READY=1\nSTATUS={status}\n"));
+        }
+        signal.send(Asked::Stop).unwrap();
+        let stopping = manager.hears().await;
+        assert!(stopping.starts_with("STOPPING=1\nSTATUS="), "{stopping}");
+        assert!(
+            stopping.ends_with("EXTEND_TIMEOUT_USEC=3610000000\n"),
+            "{stopping}"
+        );
+        assert!(shutdown.is_draining() && !shutdown.is_ended());
+        // The second one, long before the grace is over.
+        signal.send(Asked::Stop).unwrap();
+    };
+    let (drained, ()) = tokio::time::timeout(DEADLINE, async { tokio::join!(serving, telling) })
+        .await
+        .unwrap();
+    assert_eq!(
+        drained,
+        Drained {
+            finished: true,
+            ended: 1
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_begun_elsewhere_is_obeyed() {
+    let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
+    let (_signal, mut signals) = Signals::told();
+    shutdown.drain();
+    let service = Service {
+        signals: &mut signals,
+        notifier: &Notifier::default(),
+        tasks: &tasks,
+        shutdown: &shutdown,
+    };
+    let serving = serve(
+        service,
+        "",
+        async || Ok(String::new()),
+        || Duration::from_secs(1),
+    );
+    let drained = tokio::time::timeout(DEADLINE, serving).await.unwrap();
+    assert!(drained.finished);
+}
