@@ -1,8 +1,200 @@
 //! One file per command; argv in, exit code out.
+//!
+//! This module parses, finds and loads the config for the commands that need it, and turns a [`Failure`] into an exit code:
+//! 0 done, 1 it worked and found a fault (or could not do its work), 2 wrong usage.
 
-use std::process::ExitCode;
+pub mod completions;
+pub mod connect;
+mod failure;
+pub mod man;
+pub mod setup;
+
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueHint};
+
+pub use failure::Failure;
+
+use crate::config::Config;
+
+/// A local forwarding proxy that gets git, git-lfs and the Hugging Face tools through networks that break them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gitferry",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// The config; without it gitferry.toml of $CONFIGURATION_DIRECTORY, of $XDG_CONFIG_HOME/gitferry or of /etc/gitferry,
+    /// else the embedded default.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One variant per file of this module.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Point git, git-lfs or ssh at the running daemon; --undo takes all of it back.
+    Setup(setup::SetupArgs),
+    /// Join stdin and stdout to HOST:PORT through the daemon's routes, as ssh's ProxyCommand.
+    Connect(connect::ConnectArgs),
+    /// Print a shell's completion script.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page.
+    Man(man::ManArgs),
+}
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::try_parse() {
+        Ok(cli) => run(&cli).unwrap_or_else(|failure| failure.report()),
+        Err(error) => {
+            // A closed pipe is no reason for another exit code.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
+    let load = || load(cli.config.as_deref());
+    match &cli.command {
+        Command::Setup(args) => setup::run(args, load).map(done),
+        Command::Connect(args) => connect::run(args, &load()?).map(done),
+        Command::Completions(args) => completions::run(args).map(done),
+        Command::Man(args) => man::run(args).map(done),
+    }
+}
+
+/// Writing to stdout failed or did not; a reader that went away (`| head`) has what it wanted.
+pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::during("cannot write to stdout", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The config of `given`, else of the first of [`places`] that has one, else the embedded default.
+fn load(given: Option<&Path>) -> Result<Config, Failure> {
+    let file = match given {
+        Some(file) => Some(file.to_owned()),
+        None => places(|name| env::var_os(name))
+            .into_iter()
+            .find(|place| place.is_file()),
+    };
+    Err(Failure::new(format!(
+        "the config {} cannot be loaded: this build has no loader",
+        file.unwrap_or_else(|| "built in".into()).display()
+    )))
+}
+
+/// Where a config is looked for that no argument names: systemd's directory, the user's, the machine's.
+fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let variable = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    let user = variable("XDG_CONFIG_HOME")
+        .or_else(|| variable("HOME").map(|home| home.join(".config")))
+        .map(|directory| directory.join("gitferry"));
+    [
+        variable("CONFIGURATION_DIRECTORY"),
+        user,
+        Some(PathBuf::from("/etc/gitferry")),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|directory| directory.join("gitferry.toml"))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_two_and_help_with_zero() {
+        for (arguments, kind, code) in [
+            (
+                &["gitferry"][..],
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                2,
+            ),
+            (&["gitferry", "sail"], ErrorKind::InvalidSubcommand, 2),
+            (&["gitferry", "setup", "svn"], ErrorKind::InvalidValue, 2),
+            (
+                &["gitferry", "setup", "git", "--undo", "--no-ca"],
+                ErrorKind::ArgumentConflict,
+                2,
+            ),
+            (
+                &["gitferry", "connect", "no-port"],
+                ErrorKind::ValueValidation,
+                2,
+            ),
+            (&["gitferry", "--help"], ErrorKind::DisplayHelp, 0),
+            (&["gitferry", "--version"], ErrorKind::DisplayVersion, 0),
+        ] {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+            assert_eq!(error.kind(), kind, "{arguments:?}");
+            assert_eq!(error.exit_code(), code, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_config_may_be_named_before_and_after_the_command() {
+        for arguments in [
+            ["gitferry", "--config", "x.toml", "man"],
+            ["gitferry", "man", "--config", "x.toml"],
+        ] {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            assert_eq!(cli.config.as_deref(), Some(Path::new("x.toml")));
+        }
+    }
+
+    #[test]
+    fn a_config_is_looked_for_where_services_and_users_keep_theirs() {
+        let variables = |set: &'static [(&str, &str)]| {
+            let places = places(|name| {
+                let (_, value) = set.iter().find(|(known, _)| *known == name)?;
+                Some(value.into())
+            });
+            let texts: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+            texts.join(" ")
+        };
+        assert_eq!(
+            variables(&[("CONFIGURATION_DIRECTORY", "/c"), ("HOME", "/h")]),
+            "/c/gitferry.toml /h/.config/gitferry/gitferry.toml /etc/gitferry/gitferry.toml"
+        );
+        assert_eq!(
+            variables(&[("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")]),
+            "/x/gitferry/gitferry.toml /etc/gitferry/gitferry.toml"
+        );
+        assert_eq!(
+            variables(&[("HOME", "not/full")]),
+            "/etc/gitferry/gitferry.toml"
+        );
+    }
 }

@@ -1,0 +1,164 @@
+//! `gitferry connect`: stdin and stdout joined to a target through the running daemon, for ssh's `ProxyCommand`.
+//!
+//! Asks the daemon for a tunnel as any client would, so that ssh travels by the same routes and stands in the same log. Threads and
+//! blocking sockets, because tokio's stdin would hold the process after the tunnel's end.
+
+mod reply;
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _},
+    thread,
+    time::Duration,
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use clap::Args;
+
+use super::Failure;
+use crate::{
+    config::Config,
+    model::{Target, secret::Credentials},
+};
+
+/// The daemon is on this machine, as a rule.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The daemon answers when it has dialled, and it tries every upstream several times; this only ends what it forgot.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// `gitferry connect HOST:PORT`.
+#[derive(Args, Debug)]
+pub struct ConnectArgs {
+    /// Where to: as in `ProxyCommand gitferry connect %h:%p`.
+    #[arg(value_name = "HOST:PORT", value_parser = |text: &str| Target::parse(text, None))]
+    target: Target,
+    /// Where the daemon listens, if not where the config says.
+    #[arg(long, value_name = "HOST:PORT", value_parser = |text: &str| Target::parse(text, None))]
+    address: Option<Target>,
+}
+
+/// Joins stdin and stdout to the target until its end; fails where there is no daemon or it says no.
+pub fn run(args: &ConnectArgs, config: &Config) -> Result<(), Failure> {
+    let (stream, first) = tunnel(args, config)?;
+    bridge(&stream, &first, io::stdin(), io::stdout())
+        .map_err(|error| Failure::during(format!("the tunnel to {} broke", args.target), error))
+}
+
+/// The tunnel, and what came with the reply: an ssh server speaks first, often in the same segment.
+fn tunnel(args: &ConnectArgs, config: &Config) -> Result<(TcpStream, Vec<u8>), Failure> {
+    let mut stream = reach(&daemon_addresses(args, config)?)?;
+    let asked = stream
+        .set_nodelay(true)
+        .and_then(|()| stream.set_read_timeout(Some(REPLY_TIMEOUT)))
+        .and_then(|()| {
+            stream.write_all(request(&args.target, config.listen.credentials.as_ref()).as_bytes())
+        });
+    let answered = asked.and_then(|()| reply::read(&mut stream));
+    let reply = answered.map_err(|error| {
+        Failure::during(
+            format!("the daemon did not answer for {}", args.target),
+            error,
+        )
+    })?;
+    match reply {
+        reply::Reply::Tunnel(first) => stream
+            .set_read_timeout(None)
+            .map(|()| (stream, first))
+            .map_err(Failure::new),
+        reply::Reply::Refused(reason) => {
+            Err(Failure::new(format!("no way to {}: {reason}", args.target)))
+        }
+    }
+}
+
+fn daemon_addresses(args: &ConnectArgs, config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+    match &args.address {
+        None => Ok(config
+            .listen
+            .addresses
+            .iter()
+            .copied()
+            .map(super::setup::reachable)
+            .collect()),
+        Some(target) => {
+            let looked_up = match target.host.ip() {
+                Some(ip) => Ok(vec![SocketAddr::new(ip, target.port)]),
+                None => target.to_string().to_socket_addrs().map(Iterator::collect),
+            };
+            looked_up.map_err(|error| Failure::during(format!("cannot look {target} up"), error))
+        }
+    }
+}
+
+fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(address, CONNECT_TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some((address, error)),
+        }
+    }
+    let Some((address, error)) = last else {
+        return Err(Failure::new("the daemon has no address"));
+    };
+    Err(
+        Failure::during(format!("no daemon at {address}"), error).hint(
+            "start it with `gitferry run`, or say where it listens with `--address` or `--config`",
+        ),
+    )
+}
+
+fn request(target: &Target, credentials: Option<&Credentials>) -> String {
+    let authorization = credentials.map_or_else(String::new, |credentials| {
+        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
+        format!(
+            "Proxy-Authorization: Basic {}\r\n",
+            BASE64_STANDARD.encode(pair)
+        )
+    });
+    format!(
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: gitferry-connect/{}\r\n{authorization}\r\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// Copies both ways. The end of `input` half-closes the tunnel; the target's end is the end, because a `ProxyCommand` is told
+/// it by the closing of stdout, and that happens when the process ends. A thread that still waits for input ends with it.
+fn bridge(
+    stream: &TcpStream,
+    first: &[u8],
+    mut input: impl Read + Send + 'static,
+    mut output: impl Write,
+) -> io::Result<()> {
+    let mut up = stream.try_clone()?;
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || {
+            // What goes wrong with the socket is seen by the reading side too; bad input is as good as its end.
+            let _ = copy(&mut input, &mut up);
+            let _ = up.shutdown(Shutdown::Write);
+        })?;
+    output.write_all(first)?;
+    output.flush()?;
+    let mut down = stream;
+    copy(&mut down, &mut output)
+}
+
+/// As `io::copy`, but each piece is flushed: stdout keeps what follows the last line break otherwise.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(buffer.get(..count).unwrap_or_default())?;
+        to.flush()?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! One of git's config files, read and changed by git itself.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{surroundings::Surroundings, voice::shell_quoted};
+use crate::cli::Failure;
+
+/// Which of git's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// This user's.
+    Global,
+    /// The current repository's.
+    Local,
+}
+
+impl Scope {
+    /// The option of `git config`.
+    pub(super) const fn option(self) -> &'static str {
+        match self {
+            Self::Global => "--global",
+            Self::Local => "--local",
+        }
+    }
+
+    /// The name in a record's file name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// A config file that `git config` changes for us.
+pub(super) struct GitFile<'a> {
+    /// Which one.
+    pub(super) scope: Scope,
+    /// Where git keeps it; only its bytes are remembered from here, git finds it by itself.
+    pub(super) path: PathBuf,
+    surroundings: &'a Surroundings,
+}
+
+impl<'a> GitFile<'a> {
+    /// The file of `scope`. Fails where git does not run, and for `Local` outside a repository.
+    pub(super) fn new(scope: Scope, surroundings: &'a Surroundings) -> Result<Self, Failure> {
+        let path = match scope {
+            Scope::Global => global_path(surroundings)?,
+            Scope::Local => {
+                let told = output(surroundings, &["rev-parse", "--git-path", "config"])?;
+                let told = String::from_utf8_lossy(&told);
+                surroundings.directory.join(told.trim_end_matches('\n'))
+            }
+        };
+        Ok(Self {
+            scope,
+            path,
+            surroundings,
+        })
+    }
+
+    /// Every key of the file (as [`canonical`] writes it) and its values, in order.
+    pub(super) fn values(&self) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+        let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // git calls a file that is not there an error.
+        if !self.path.exists() {
+            return Ok(values);
+        }
+        let listed = output(
+            self.surroundings,
+            &["config", self.scope.option(), "--null", "--list"],
+        )?;
+        for entry in listed
+            .split(|byte| *byte == 0)
+            .filter(|entry| !entry.is_empty())
+        {
+            let entry = String::from_utf8_lossy(entry);
+            let (key, value) = entry.split_once('\n').unwrap_or((&entry, ""));
+            values
+                .entry(key.to_owned())
+                .or_default()
+                .push(value.to_owned());
+        }
+        Ok(values)
+    }
+
+    /// The file as it is; `None` where there is none.
+    pub(super) fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
+        bytes(&self.path)
+    }
+
+    /// Runs `git config` on the file.
+    pub(super) fn change(&self, arguments: &[String]) -> Result<(), Failure> {
+        let mut all = vec!["config", self.scope.option()];
+        all.extend(arguments.iter().map(String::as_str));
+        output(self.surroundings, &all).map(drop)
+    }
+
+    /// The same as it would be typed.
+    pub(super) fn shown(&self, arguments: &[String]) -> String {
+        let mut text = format!("git config {}", self.scope.option());
+        for argument in arguments {
+            text.push(' ');
+            text.push_str(&shell_quoted(argument));
+        }
+        text
+    }
+}
+
+/// A key as git lists it: the section and the variable in lower case, what is between them as it stands.
+pub(super) fn canonical(key: &str) -> String {
+    match (key.split_once('.'), key.rsplit_once('.')) {
+        (Some((section, _)), Some((rest, variable))) => {
+            let middle = rest.get(section.len()..).unwrap_or_default();
+            format!(
+                "{}{middle}.{}",
+                section.to_ascii_lowercase(),
+                variable.to_ascii_lowercase()
+            )
+        }
+        _ => key.to_ascii_lowercase(),
+    }
+}
+
+/// What git writes to stdout. Fails where it cannot be run or says no.
+pub(super) fn output(surroundings: &Surroundings, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
+    found(surroundings, arguments)?
+        .ok_or_else(|| Failure::new(format!("`git {}` found nothing", arguments.join(" "))))
+}
+
+/// As [`output`]; `None` where git ends with 1 and without a word, its way to say that there is no such key.
+pub(super) fn found(
+    surroundings: &Surroundings,
+    arguments: &[&str],
+) -> Result<Option<Vec<u8>>, Failure> {
+    let output = surroundings
+        .git()
+        .args(arguments)
+        .output()
+        .map_err(|error| Failure::during("cannot run git", error))?;
+    if output.status.success() {
+        return Ok(Some(output.stdout));
+    }
+    if output.status.code() == Some(1) && output.stderr.is_empty() {
+        return Ok(None);
+    }
+    Err(Failure::during(
+        format!("`git {}` failed", arguments.join(" ")),
+        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    ))
+}
+
+/// A file's bytes; `None` where there is none.
+pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::during(
+            format!("cannot read {}", path.display()),
+            error,
+        )),
+    }
+}
+
+/// git-config(1), FILES: the second place is used only where it is there and the first is not.
+fn global_path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+    if let Some(path) = surroundings.variable("GIT_CONFIG_GLOBAL") {
+        return Ok(surroundings.directory.join(path));
+    }
+    let home = surroundings.home()?;
+    let first = home.join(".gitconfig");
+    let second = match surroundings.variable("XDG_CONFIG_HOME") {
+        Some(path) => PathBuf::from(path).join("git/config"),
+        None => home.join(".config/git/config"),
+    };
+    Ok(if !first.exists() && second.exists() {
+        second
+    } else {
+        first
+    })
+}

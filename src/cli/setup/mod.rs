@@ -1,0 +1,220 @@
+//! `gitferry setup`: points git, git-lfs and ssh at the running daemon, prints each change, and takes all of it back.
+//!
+//! [`plan`] says which settings a config asks for; [`apply`] brings a git config file there and remembers what stood in it
+//! ([`record`]); [`ssh`] keeps one marked block; [`warn`] names what would still overrule us. `sslVerify` is never touched.
+
+mod apply;
+mod files;
+mod git;
+mod plan;
+mod record;
+mod ssh;
+mod surroundings;
+mod voice;
+mod warn;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+
+use self::{
+    git::{GitFile, Scope},
+    plan::{Client, Plan},
+    surroundings::Surroundings,
+    voice::Voice,
+};
+use super::Failure;
+use crate::{
+    config::Config,
+    model::HostPattern,
+    tls::{ca::Authority, trust::Roots},
+};
+
+/// `gitferry setup`.
+#[derive(Args, Debug)]
+pub struct SetupArgs {
+    /// What to set up: git for the main sites, lfs for the storage hosts, ssh for the main sites over ssh.
+    #[arg(value_enum)]
+    what: What,
+    /// Take it back: what stood there before comes back.
+    #[arg(long, conflicts_with = "no_ca")]
+    undo: bool,
+    /// Print each change and make none.
+    #[arg(long)]
+    dry_run: bool,
+    /// Without a local CA: git is sent to the daemon by url.*.insteadOf, in plain HTTP on this machine.
+    #[arg(long)]
+    no_ca: bool,
+    /// Only for the repository here, not for every one of this user.
+    #[arg(long)]
+    local: bool,
+}
+
+/// What can be set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    Git,
+    Lfs,
+    Ssh,
+    All,
+}
+
+impl What {
+    fn clients(self) -> &'static [Client] {
+        match self {
+            Self::Git => &[Client::Git],
+            Self::Lfs => &[Client::Lfs],
+            Self::Ssh => &[],
+            Self::All => &[Client::Git, Client::Lfs],
+        }
+    }
+
+    fn ssh(self) -> bool {
+        matches!(self, Self::Ssh | Self::All)
+    }
+}
+
+/// Sets up, or takes back. The config is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
+///
+/// Fails where git, its config file, ssh's or our own record of them cannot be read or written.
+pub fn run(
+    args: &SetupArgs,
+    load: impl FnOnce() -> Result<Config, Failure>,
+) -> Result<(), Failure> {
+    let surroundings = Surroundings::of_this_process()?;
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let mut voice = Voice::new(&mut out, &mut err, args.dry_run);
+    perform(args, load, &surroundings, &mut voice)
+}
+
+fn perform(
+    args: &SetupArgs,
+    load: impl FnOnce() -> Result<Config, Failure>,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) -> Result<(), Failure> {
+    if args.local && args.what == What::Ssh {
+        return Err(Failure::usage(
+            "ssh has no settings of one repository: leave `--local` out",
+        ));
+    }
+    if args.undo {
+        undo(args, surroundings, voice)?;
+    } else {
+        set_up(args, &load()?, surroundings, voice)?;
+    }
+    voice.close()
+}
+
+fn set_up(
+    args: &SetupArgs,
+    config: &Config,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) -> Result<(), Failure> {
+    let clients = args.what.clients();
+    if !clients.is_empty() {
+        let bundle = bundle_path(config)?;
+        let plan = Plan::new(config, clients, args.no_ca, &bundle)?;
+        if plan.needs_bundle {
+            ensure_bundle(config, &bundle, voice)?;
+        }
+        for note in &plan.notes {
+            voice.note(note);
+        }
+        let file = git_file(args, surroundings)?;
+        apply::apply(&file, clients, &plan.settings, surroundings, voice)?;
+        warn::environment(&plan, &bundle, surroundings, voice);
+        warn::settings(&plan, surroundings, voice)?;
+        if args.what == What::All && !args.no_ca {
+            exports(&plan, &bundle, voice);
+        }
+    }
+    if args.what.ssh() && !args.local {
+        ssh::apply(config, surroundings, voice)?;
+    }
+    Ok(())
+}
+
+fn undo(
+    args: &SetupArgs,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) -> Result<(), Failure> {
+    if !args.what.clients().is_empty() {
+        let file = git_file(args, surroundings)?;
+        apply::undo(&file, args.what.clients(), surroundings, voice)?;
+    }
+    if args.what.ssh() && !args.local {
+        ssh::undo(surroundings, voice)?;
+    }
+    Ok(())
+}
+
+fn git_file<'a>(args: &SetupArgs, surroundings: &'a Surroundings) -> Result<GitFile<'a>, Failure> {
+    let scope = if args.local {
+        Scope::Local
+    } else {
+        Scope::Global
+    };
+    GitFile::new(scope, surroundings)
+}
+
+/// Where a client of this machine reaches a listening address: loopback where it is "every address".
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+fn bundle_path(config: &Config) -> Result<PathBuf, Failure> {
+    std::path::absolute(config.state_directory.join("bundle.pem"))
+        .map_err(|error| Failure::during("the state directory has no full path", error))
+}
+
+/// The daemon writes the bundle when it starts. A set-up before its first start makes the CA and the bundle itself: git refuses
+/// every host whose `sslCAInfo` names a file that is not there.
+fn ensure_bundle(config: &Config, bundle: &Path, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    if bundle.exists() {
+        return Ok(());
+    }
+    voice.note(&format!(
+        "the local CA and {} are made, because they are not there yet",
+        bundle.display()
+    ));
+    if voice.dry() {
+        return Ok(());
+    }
+    let hint = "start the daemon first (`gitferry run`), or name its state directory: \
+                `STATE_DIRECTORY=/var/lib/gitferry gitferry setup …` for a system service";
+    let hosts: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
+    let (authority, _) = Authority::open(&config.state_directory, &hosts)
+        .map_err(|error| Failure::new(error).hint(hint))?;
+    Roots::load(&config.trust)
+        .write_bundle(&config.state_directory, &authority)
+        .map_err(|error| {
+            Failure::during(format!("cannot write {}", bundle.display()), error).hint(hint)
+        })
+}
+
+fn exports(plan: &Plan, bundle: &Path, voice: &mut Voice<'_>) {
+    voice.note("for curl, Python and others, in the shell they run in (not the daemon's):");
+    let quoted = voice::shell_quoted;
+    voice.text(&format!("export HTTPS_PROXY={}", quoted(&plan.proxy)));
+    if plan.needs_bundle {
+        let bundle = quoted(&bundle.to_string_lossy());
+        voice.text(&format!(
+            "export SSL_CERT_FILE={bundle} REQUESTS_CA_BUNDLE={bundle} CURL_CA_BUNDLE={bundle}"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

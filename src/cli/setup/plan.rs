@@ -1,0 +1,270 @@
+//! Which settings of git and git-lfs a config asks for.
+//!
+//! Both match the host of `http.<url>.*` label by label, and `*` only as a whole label (measured: git 2.39 and 2.47, git-lfs
+//! 3.3.0). A pattern of ours may say less or more: `cdn-lfs*.huggingface.co` becomes `*.huggingface.co`, which covers more, and
+//! `*.hf.co`, of any depth, becomes `*.hf.co` and `*.*.hf.co`, deep enough for every host we know of.
+
+use std::{collections::BTreeSet, path::Path};
+
+use crate::{
+    cli::Failure,
+    config::{Config, Route},
+    model::{Host, HostPattern, Role, TlsMode},
+};
+
+/// Whose settings: each may be taken back alone.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Client {
+    /// git, for every host but the storage.
+    Git,
+    /// git-lfs, for the storage.
+    Lfs,
+}
+
+impl Client {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Lfs => "lfs",
+        }
+    }
+
+    fn serves(self, role: Role) -> bool {
+        match role {
+            Role::LfsStorage => self == Self::Lfs,
+            Role::MainSite | Role::Other => self == Self::Git,
+        }
+    }
+}
+
+/// One line of a git config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// For whom.
+    pub(super) clients: BTreeSet<Client>,
+    /// As `git config` takes it.
+    pub(super) key: String,
+    /// What it is set to.
+    pub(super) value: String,
+    /// True where it stands beside other values of the key.
+    pub(super) adds: bool,
+}
+
+/// A host without wildcards, to ask git about once everything is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Probe {
+    /// `https://host/`.
+    pub(super) url: String,
+    /// What git should turn it into.
+    pub(super) becomes: String,
+}
+
+/// What is to be set, and what the user should know about it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) settings: Vec<Setting>,
+    pub(super) probes: Vec<Probe>,
+    pub(super) notes: Vec<String>,
+    /// The hosts meant, for what must not name them (`NO_PROXY`).
+    pub(super) hosts: Vec<HostPattern>,
+    /// The daemon, as a proxy URL.
+    pub(super) proxy: String,
+    /// True where a setting names the bundle.
+    pub(super) needs_bundle: bool,
+}
+
+/// A URL of git's config, without a final slash.
+struct ConfigUrl {
+    url: String,
+    /// As the first segment of the reverse front's path.
+    segment: String,
+}
+
+impl Plan {
+    /// The settings of `clients`. Fails where `bundle` is no text or the daemon has no address.
+    pub(super) fn new(
+        config: &Config,
+        clients: &[Client],
+        no_ca: bool,
+        bundle: &Path,
+    ) -> Result<Self, Failure> {
+        let bundle = bundle.to_str().ok_or_else(|| {
+            Failure::new(format!("{} is not UTF-8", bundle.display()))
+                .hint("set `state.directory` to a path that is")
+        })?;
+        let address = config
+            .listen
+            .addresses
+            .first()
+            .copied()
+            .map(super::reachable)
+            .ok_or_else(|| Failure::new("the daemon has no address"))?;
+        let username = config.listen.credentials.as_ref().map(|c| &c.username);
+        let mut plan = Self {
+            settings: Vec::new(),
+            probes: Vec::new(),
+            notes: Vec::new(),
+            hosts: Vec::new(),
+            proxy: match username {
+                Some(username) => format!("http://{}@{address}", percent_encoded(username)),
+                None => format!("http://{address}"),
+            },
+            needs_bundle: false,
+        };
+        if let Some(username) = username {
+            plan.notes.push(format!(
+                "the daemon asks for credentials: git asks your credential helper for the password of {username}"
+            ));
+        }
+        let reverse = format!("http://{address}");
+        for client in clients {
+            for route in &config.routes {
+                if route.tls != TlsMode::Deny && client.serves(route.role) {
+                    plan.add_route(*client, route, bundle, no_ca.then_some(&*reverse));
+                }
+            }
+            if no_ca && *client == Client::Lfs {
+                plan.set(*client, "lfs.transfer.enablehrefrewrite".into(), "true");
+            }
+        }
+        Ok(plan)
+    }
+
+    fn add_route(&mut self, client: Client, route: &Route, bundle: &str, reverse: Option<&str>) {
+        for host in &route.hosts {
+            self.hosts.push(host.clone());
+            for url in urls(host, route.ports.as_deref()) {
+                match (reverse, route.tls) {
+                    (Some(reverse), TlsMode::Terminate) if host.is_exact() => {
+                        self.add_instead(client, &url, reverse);
+                    }
+                    (Some(_), TlsMode::Terminate) => self.notes.push(format!(
+                        "{host}: url.*.insteadOf knows no wildcards, so without the CA git and git-lfs reach these hosts by themselves"
+                    )),
+                    (_, tls) => {
+                        self.add_proxy(client, &url, host, (tls == TlsMode::Terminate).then_some(bundle));
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_instead(&mut self, client: Client, url: &ConfigUrl, reverse: &str) {
+        let base = format!("{reverse}/{}/", url.segment);
+        self.probes.push(Probe {
+            url: format!("{}/", url.url),
+            becomes: base.clone(),
+        });
+        self.add(Setting {
+            clients: [client].into(),
+            key: format!("url.{base}.insteadOf"),
+            value: format!("{}/", url.url),
+            adds: true,
+        });
+        // `http_proxy` and `http.proxy` would send even the way to this machine through a hop; empty switches them off.
+        self.set(client, format!("http.{reverse}.proxy"), "");
+    }
+
+    fn add_proxy(
+        &mut self,
+        client: Client,
+        url: &ConfigUrl,
+        host: &HostPattern,
+        bundle: Option<&str>,
+    ) {
+        if host.is_exact() {
+            let url = format!("{}/", url.url);
+            self.probes.push(Probe {
+                becomes: url.clone(),
+                url,
+            });
+        }
+        let proxy = self.proxy.clone();
+        self.set(client, format!("http.{}.proxy", url.url), &proxy);
+        // Plain HTTP shows no certificate.
+        if let Some(bundle) = bundle.filter(|_| url.url.starts_with("https:")) {
+            self.needs_bundle = true;
+            self.set(client, format!("http.{}.sslCAInfo", url.url), bundle);
+        }
+    }
+
+    fn set(&mut self, client: Client, key: String, value: &str) {
+        self.add(Setting {
+            clients: [client].into(),
+            key,
+            value: value.to_owned(),
+            adds: false,
+        });
+    }
+
+    /// Two patterns may come to the same key, and two clients may need it.
+    fn add(&mut self, setting: Setting) {
+        let same = |known: &&mut Setting| known.key == setting.key && known.value == setting.value;
+        match self.settings.iter_mut().find(same) {
+            Some(known) => known.clients.extend(setting.clients),
+            None => self.settings.push(setting),
+        }
+    }
+
+    /// True where a host is sent here by `http.<url>.proxy`.
+    pub(super) fn uses_proxy(&self) -> bool {
+        self.settings
+            .iter()
+            .any(|setting| setting.value == self.proxy)
+    }
+}
+
+/// The URLs that stand for a pattern in git's config; none for ports that do not speak HTTP.
+fn urls(host: &HostPattern, ports: Option<&[u16]>) -> Vec<ConfigUrl> {
+    let hosts = match host {
+        HostPattern::Exact(host) => vec![host.to_string()],
+        HostPattern::Wildcard(pattern) => {
+            let whole: Vec<&str> = pattern
+                .split('.')
+                .map(|label| if label.contains('*') { "*" } else { label })
+                .collect();
+            let whole = whole.join(".");
+            let deeper = pattern.starts_with("*.").then(|| format!("*.{whole}"));
+            std::iter::once(whole).chain(deeper).collect()
+        }
+    };
+    // A URL of git's config names one port. A route for every port is meant for the usual one.
+    let ports = ports.unwrap_or(&[443]);
+    let mut urls = Vec::new();
+    for host in hosts {
+        for port in ports {
+            urls.extend(match port {
+                22 | 9418 => None,
+                80 => Some((format!("http://{host}"), format!("{host}:80"))),
+                443 => Some((format!("https://{host}"), host.clone())),
+                port => Some((format!("https://{host}:{port}"), format!("{host}:{port}"))),
+            });
+        }
+    }
+    urls.into_iter()
+        .map(|(url, segment)| ConfigUrl { url, segment })
+        .collect()
+}
+
+/// A user name as the user info of a URL (RFC 3986, section 3.2.1).
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// The name of an exact host.
+pub(super) fn exact_name(host: &HostPattern) -> Option<&str> {
+    match host {
+        HostPattern::Exact(Host::Name(name)) => Some(name),
+        HostPattern::Exact(Host::Ip(_)) | HostPattern::Wildcard(_) => None,
+    }
+}

@@ -1,0 +1,178 @@
+//! One marked block in `~/.ssh/config` that sends the main sites through `gitferry connect`; everything else stays byte for byte.
+
+use std::{
+    fs::{self, DirBuilder},
+    ops::Range,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    files, git, record,
+    surroundings::Surroundings,
+    voice::{Voice, shell_quoted},
+};
+use crate::{
+    cli::Failure,
+    config::Config,
+    model::{Role, TlsMode},
+};
+
+const BEGIN: &str = "# >>> gitferry";
+const END: &str = "# <<< gitferry";
+
+/// What an undo has to take away beside the block.
+#[derive(Debug, Serialize, Deserialize)]
+struct Created {
+    file: bool,
+    directory: bool,
+}
+
+/// Puts the block at the top (ssh takes the first value it finds), or brings the one that is there up to date.
+pub(super) fn apply(
+    config: &Config,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) -> Result<(), Failure> {
+    let path = path(surroundings)?;
+    let Some(block) = block(config, surroundings)? else {
+        voice.note("no main site is reached over ssh: nothing to set up for it");
+        return Ok(());
+    };
+    let old = git::bytes(&path)?;
+    let mut new = old.clone().unwrap_or_default();
+    let place = find(&new, &path)?.unwrap_or(0..0);
+    new.splice(place, block.bytes());
+    if old.as_ref() == Some(&new) {
+        voice.note(&format!("{}: the block is in place", path.display()));
+        return Ok(());
+    }
+    voice.note(&format!("{}: this block is put in", path.display()));
+    voice.text(block.trim_end());
+    if voice.dry() {
+        return Ok(());
+    }
+    let record_path = record::path(surroundings, "ssh", &path)?;
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    if record::load::<Created>(&record_path)?.is_none() {
+        let created = Created {
+            file: old.is_none(),
+            directory: directory.is_some_and(|directory| !directory.exists()),
+        };
+        record::save(&record_path, &created)?;
+    }
+    if let Some(directory) = directory {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| {
+                Failure::during(format!("cannot make {}", directory.display()), error)
+            })?;
+    }
+    files::replace(&path, &new, 0o600)
+}
+
+/// Takes the block out, and the file and directory away that were made for it, where nothing else is in them.
+pub(super) fn undo(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let path = path(surroundings)?;
+    let mut bytes = git::bytes(&path)?.unwrap_or_default();
+    let Some(place) = find(&bytes, &path)? else {
+        voice.note(&format!("{}: nothing to take back for ssh", path.display()));
+        return Ok(());
+    };
+    voice.note(&format!("{}: this block is taken out", path.display()));
+    let block: Vec<u8> = bytes.drain(place).collect();
+    voice.text(String::from_utf8_lossy(&block).trim_end());
+    if voice.dry() {
+        return Ok(());
+    }
+    let record_path = record::path(surroundings, "ssh", &path)?;
+    let created = record::load::<Created>(&record_path)?;
+    match created {
+        Some(created) if created.file && bytes.is_empty() => {
+            files::remove(&path)?;
+            if let Some(directory) = path.parent().filter(|_| created.directory) {
+                // Keys made since keep it.
+                let _ = fs::remove_dir(directory);
+            }
+        }
+        _ => files::replace(&path, &bytes, 0o600)?,
+    }
+    record::forget(&record_path)
+}
+
+fn path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+    Ok(surroundings.home()?.join(".ssh/config"))
+}
+
+/// `Host *` ends the block: options before the file's own first `Host` are for every host, and must stay so.
+fn block(config: &Config, surroundings: &Surroundings) -> Result<Option<String>, Failure> {
+    let mut hosts: Vec<String> = Vec::new();
+    for route in &config.routes {
+        let over_ssh = route.role == Role::MainSite
+            && route.tls != TlsMode::Deny
+            && route.ports.as_ref().is_none_or(|ports| ports.contains(&22));
+        if over_ssh {
+            hosts.extend(route.hosts.iter().map(ToString::to_string));
+        }
+    }
+    if hosts.is_empty() {
+        return Ok(None);
+    }
+    let mut command = word(&surroundings.binary)?;
+    if let Some(file) = &config.file {
+        let file = std::path::absolute(file).map_err(Failure::new)?;
+        command.push_str(" --config ");
+        command.push_str(&word(&file)?);
+    }
+    Ok(Some(format!(
+        "{BEGIN}\n\
+         # Written by `gitferry setup ssh`; `gitferry setup ssh --undo` takes it out.\n\
+         Host {}\n    ProxyCommand {command} connect %h:%p\n\
+         Host *\n\
+         {END}\n",
+        hosts.join(" ")
+    )))
+}
+
+/// One word of a `ProxyCommand`: ssh puts tokens in place of `%`, then a shell reads the line.
+fn word(path: &Path) -> Result<String, Failure> {
+    match path.to_str() {
+        Some(text) if !text.contains(['\n', '\r', '\0']) => {
+            Ok(shell_quoted(text).replace('%', "%%"))
+        }
+        _ => Err(
+            Failure::new(format!("{} cannot stand in ssh's config", path.display()))
+                .hint("put it where the path is plain text of one line"),
+        ),
+    }
+}
+
+/// Where the block stands, its last line break included. Fails where it has no end: what to take out would be a guess.
+fn find(bytes: &[u8], path: &Path) -> Result<Option<Range<usize>>, Failure> {
+    let mut begin = None;
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let next = at + line.len();
+        let text = line.trim_ascii();
+        match begin {
+            None if text == BEGIN.as_bytes() => begin = Some(at),
+            Some(begin) if text == END.as_bytes() => return Ok(Some(begin..next)),
+            _ => {}
+        }
+        at = next;
+    }
+    match begin {
+        None => Ok(None),
+        Some(_) => Err(Failure::new(format!(
+            "{}: `{BEGIN}` has no `{END}` after it",
+            path.display()
+        ))
+        .hint("take that block out by hand")),
+    }
+}

@@ -1,0 +1,121 @@
+//! What beats the settings is named; `sslVerify` is never ours.
+
+use super::*;
+
+#[test]
+fn verification_that_is_switched_off_is_named_and_left_alone() {
+    for git in gits() {
+        let mut world = World::new(&git);
+        let text = "[http]\n\tsslVerify = false\n[http \"https://hf.co\"]\n\tsslverify = 0\n";
+        fs::write(world.home(".gitconfig"), text).unwrap();
+        world.set_variable("GIT_SSL_NO_VERIFY", "1");
+        let said = world.setup("all --dry-run").well();
+        for name in [
+            "http.sslverify is false",
+            "http.https://hf.co.sslverify is 0",
+            "GIT_SSL_NO_VERIFY",
+        ] {
+            assert!(said.err.contains(name), "{name}: {}", said.err);
+        }
+        world.setup("all").well();
+        let after = fs::read_to_string(world.home(".gitconfig")).unwrap();
+        assert!(
+            after.starts_with("[http]\n\tsslVerify = false\n"),
+            "{after}"
+        );
+        assert_eq!(after.to_lowercase().matches("sslverify").count(), 2);
+        world.setup("all --undo").well();
+        let after = fs::read_to_string(world.home(".gitconfig")).unwrap();
+        assert_eq!(after, text);
+    }
+}
+
+#[test]
+fn variables_that_beat_the_config_are_named_with_what_to_do() {
+    let mut world = World::new(&gits()[0]);
+    assert_eq!(world.setup("all").well().err, "");
+    world.set_variable("GIT_SSL_CAINFO", "/etc/ssl/certs/ca-certificates.crt");
+    world.set_variable("NO_PROXY", "localhost,.hf.co");
+    let said = world.setup("all").well();
+    assert!(said.err.contains("unset GIT_SSL_CAINFO"), "{}", said.err);
+    assert!(
+        said.err.contains("*.hf.co, *.xethub.hf.co, hf.co: take"),
+        "{}",
+        said.err
+    );
+    // The bundle itself is right, and without a CA neither matters but for tunnelled hosts.
+    world.set_variable("GIT_SSL_CAINFO", &world.bundle());
+    world.set_variable("NO_PROXY", "localhost");
+    assert_eq!(world.setup("all").well().err, "");
+}
+
+#[test]
+fn a_setting_that_wins_over_ours_is_named_without_its_password() {
+    for git in gits() {
+        let mut world = World::new(&git);
+        world.git(&["init", "-q", "repo"]);
+        world.surroundings.directory = world.home("repo");
+        let mine = "http://me:hunter2@other.example:1";
+        world.git(&[
+            "config",
+            "--local",
+            "http.https://huggingface.co.proxy",
+            mine,
+        ]);
+        world.git(&[
+            "config",
+            "--local",
+            "url.git@hf.co:.insteadOf",
+            "https://hf.co/",
+        ]);
+        let said = world.setup("git").well();
+        assert!(
+            said.err
+                .contains("another http.proxy wins for https://huggingface.co/"),
+            "{}",
+            said.err
+        );
+        assert!(
+            said.err
+                .contains("another url.*.insteadOf makes git@hf.co: of https://hf.co/"),
+            "{}",
+            said.err
+        );
+        assert!(!said.err.contains("hunter2"), "{}", said.err);
+    }
+}
+
+#[test]
+fn without_a_bundle_that_can_be_made_nothing_is_changed() {
+    let mut world = World::new(&gits()[0]);
+    // A file where the state directory should be: neither the CA nor the bundle can be written.
+    world.config = |directory| {
+        fs::write(directory.join("no directory"), "").unwrap();
+        Config {
+            state_directory: directory.join("no directory"),
+            ..config(directory)
+        }
+    };
+    let said = world.setup("all");
+    let failure = said.result.unwrap_err().to_string();
+    assert!(failure.contains("gitferry run"), "{failure}");
+    assert_eq!(world.files(), BTreeMap::new());
+}
+
+#[test]
+fn an_undo_needs_no_config() {
+    let world = World::new(&gits()[0]);
+    world.setup("all").well();
+    let args = SetupArgs {
+        what: What::All,
+        undo: true,
+        dry_run: false,
+        no_ca: false,
+        local: false,
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut voice = Voice::new(&mut out, &mut err, false);
+    let load = || Err(Failure::new("a broken config"));
+    perform(&args, load, &world.surroundings, &mut voice).unwrap();
+    assert_eq!(world.files(), BTreeMap::new());
+}

@@ -1,0 +1,137 @@
+//! The block in ssh's config, as bytes and as ssh reads it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+fn ssh_world(before: &[u8]) -> World {
+    let world = World::new(&gits()[0]);
+    fs::create_dir(world.home(".ssh")).unwrap();
+    fs::write(world.home(".ssh/config"), before).unwrap();
+    world
+}
+
+#[test]
+fn everything_else_stays_byte_for_byte() {
+    for before in [
+        &b""[..],
+        b"ForwardAgent yes",
+        b"Host x\n  User y\n\n\n",
+        b"\r\n# \xff\xfe not text\r\nHost *\r\n\tCompression yes",
+    ] {
+        let world = ssh_world(before);
+        let mode = fs::Permissions::from_mode(0o640);
+        fs::set_permissions(world.home(".ssh/config"), mode).unwrap();
+        world.setup("ssh").well();
+        let after = fs::read(world.home(".ssh/config")).unwrap();
+        assert!(after.ends_with(before));
+        assert!(after.starts_with(b"# >>> gitferry\n"));
+        let said = world.setup("ssh").well();
+        assert!(said.out.contains("in place"), "{}", said.out);
+        assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), after);
+        world.setup("ssh --undo").well();
+        assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), before);
+        let mode = fs::metadata(world.home(".ssh/config"))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o640);
+    }
+}
+
+#[test]
+fn edits_around_the_block_survive_an_undo() {
+    let world = ssh_world(b"Host x\n");
+    world.setup("ssh").well();
+    let mut text = fs::read(world.home(".ssh/config")).unwrap();
+    text.splice(0..0, *b"# top\n");
+    text.extend(b"Host late\n");
+    fs::write(world.home(".ssh/config"), &text).unwrap();
+    world.setup("ssh").well();
+    assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), text);
+    world.setup("ssh --undo").well();
+    assert_eq!(
+        fs::read(world.home(".ssh/config")).unwrap(),
+        b"# top\nHost x\nHost late\n"
+    );
+}
+
+#[test]
+fn a_new_file_is_for_its_owner_alone_and_keys_keep_the_directory() {
+    let world = World::new(&gits()[0]);
+    world.setup("ssh").well();
+    for (path, mode) in [(".ssh", 0o700), (".ssh/config", 0o600)] {
+        let permissions = fs::metadata(world.home(path)).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, mode, "{path}");
+    }
+    fs::write(world.home(".ssh/id_ed25519"), "key").unwrap();
+    world.setup("ssh --undo").well();
+    assert!(!world.home(".ssh/config").exists());
+    assert!(world.home(".ssh/id_ed25519").exists());
+}
+
+#[test]
+fn a_block_without_an_end_is_not_guessed_at() {
+    let before = b"# >>> gitferry\nHost x\n";
+    let world = ssh_world(before);
+    for arguments in ["ssh", "ssh --undo"] {
+        assert!(world.setup(arguments).result.is_err());
+        assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), before);
+    }
+}
+
+/// The path of the binary here has a quote, a space, double quotes and a percent sign in it.
+#[test]
+fn ssh_reads_the_block_as_it_is_meant() {
+    if !Path::new("/usr/bin/ssh").exists() {
+        println!("skipped: no ssh (Debian: openssh-client)");
+        return;
+    }
+    let mut world = ssh_world(b"Compression yes\nHost x\n  User y\n");
+    world.config = |directory| Config {
+        file: Some(directory.join("my config.toml")),
+        ..config(directory)
+    };
+    world.setup("ssh").well();
+    let asked = |host: &str| {
+        let output = std::process::Command::new("/usr/bin/ssh")
+            .arg("-F")
+            .arg(world.home(".ssh/config"))
+            .args(["-G", host])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let read = asked("huggingface.co");
+    let command = read
+        .lines()
+        .find_map(|line| line.strip_prefix("proxycommand "))
+        .unwrap();
+    // What ssh does with it: its own tokens, then the shell's words.
+    let command = command
+        .replace("%h", "huggingface.co")
+        .replace("%p", "22")
+        .replace("%%", "%");
+    let words = std::process::Command::new("sh")
+        .args(["-c", &format!("printf '%s\\n' {command}")])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(words.stdout).unwrap();
+    let file = world.directory.path().join("my config.toml");
+    assert_eq!(
+        words.lines().collect::<Vec<_>>(),
+        [
+            world.surroundings.binary.to_str().unwrap(),
+            "--config",
+            file.to_str().unwrap(),
+            "connect",
+            "huggingface.co:22"
+        ]
+    );
+    // The file's own first options are for every host, before and after.
+    assert!(read.contains("compression yes"));
+    let other = asked("example.org");
+    assert!(other.contains("compression yes"));
+    assert!(!other.contains("proxycommand"));
+    assert!(!asked("forbidden.example").contains("proxycommand"));
+}

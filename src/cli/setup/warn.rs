@@ -1,0 +1,141 @@
+//! What would overrule the settings, and what is unsafe beside them: said aloud, never changed.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{
+    git,
+    plan::{Plan, Probe, exact_name},
+    surroundings::Surroundings,
+    voice::{Voice, shell_quoted},
+};
+use crate::{cli::Failure, model::HostPattern};
+
+/// Variables that beat the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
+pub(super) fn environment(
+    plan: &Plan,
+    bundle: &Path,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) {
+    if surroundings.variable("GIT_SSL_NO_VERIFY").is_some() {
+        voice.warn(
+            "GIT_SSL_NO_VERIFY is set: git believes every certificate, forged ones too. `unset GIT_SSL_NO_VERIFY`; gitferry does not need it",
+        );
+    }
+    if let Some(other) = surroundings.variable("GIT_SSL_CAINFO")
+        && plan.needs_bundle
+        && Path::new(other) != bundle
+    {
+        voice.warn(&format!(
+            "GIT_SSL_CAINFO is set and beats http.<url>.sslCAInfo, so git and git-lfs will not know the local CA. `unset GIT_SSL_CAINFO`, or `export GIT_SSL_CAINFO={}`, which has the system's roots too",
+            shell_quoted(&bundle.to_string_lossy())
+        ));
+    }
+    if let Some((name, value)) = surroundings.either_case("NO_PROXY") {
+        let kept: BTreeSet<String> = plan
+            .hosts
+            .iter()
+            .filter(|host| is_named(&value, host))
+            .map(ToString::to_string)
+            .collect();
+        if plan.uses_proxy() && !kept.is_empty() {
+            let kept: Vec<String> = kept.into_iter().collect();
+            voice.warn(&format!(
+                "{name} keeps git from gitferry for {}: take these hosts out of it",
+                kept.join(", ")
+            ));
+        }
+    }
+}
+
+/// Settings of any scope that beat ours, or switch verification off.
+pub(super) fn settings(
+    plan: &Plan,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) -> Result<(), Failure> {
+    unverified(surroundings, voice)?;
+    if voice.dry() {
+        return Ok(());
+    }
+    for probe in &plan.probes {
+        overruled(plan, probe, surroundings, voice)?;
+    }
+    Ok(())
+}
+
+/// `http.sslVerify` and `http.<url>.sslVerify`, wherever they stand.
+fn unverified(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let arguments = [
+        "config",
+        "--null",
+        "--show-origin",
+        "--get-regexp",
+        r"^http\.(.*\.)?sslverify$",
+    ];
+    let listed = git::found(surroundings, &arguments)?.unwrap_or_default();
+    let listed = String::from_utf8_lossy(&listed);
+    let mut parts = listed.split('\0');
+    while let (Some(origin), Some(entry)) = (parts.next(), parts.next()) {
+        // A key without a value is true.
+        let Some((key, value)) = entry.split_once('\n') else {
+            continue;
+        };
+        if ["false", "no", "off", "0", ""]
+            .iter()
+            .any(|no| value.eq_ignore_ascii_case(no))
+        {
+            voice.warn(&format!(
+                "{key} is {value} ({origin}): git believes every certificate, forged ones too. Take it out; gitferry does not need it"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn overruled(
+    plan: &Plan,
+    probe: &Probe,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) -> Result<(), Failure> {
+    let ask = |arguments: &[&str]| {
+        let answer = git::found(surroundings, arguments)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+    };
+    let url = ask(&["ls-remote", "--get-url", &probe.url])?;
+    if url != probe.becomes {
+        voice.warn(&format!(
+            "another url.*.insteadOf makes {} of {}: git does not come to gitferry for it",
+            url, probe.url
+        ));
+    } else if url == probe.url {
+        let proxy = ask(&["config", "--get-urlmatch", "http.proxy", &url])?;
+        if proxy != plan.proxy {
+            // The other one may carry a password.
+            voice.warn(&format!(
+                "another http.proxy wins for {url}: see `git config --show-origin --get-urlmatch http {url}`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// As curl reads `NO_PROXY`: `*`, or names that also cover what is below them.
+fn is_named(no_proxy: &str, host: &HostPattern) -> bool {
+    let Some(name) = exact_name(host).or_else(|| host.subtree()) else {
+        return false;
+    };
+    no_proxy
+        .split([',', ' '])
+        .map(|entry| entry.trim().trim_start_matches('.'))
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| {
+            let entry = entry.to_ascii_lowercase();
+            entry == "*"
+                || entry == name
+                || name
+                    .strip_suffix(&entry)
+                    .is_some_and(|rest| rest.ends_with('.'))
+        })
+}
