@@ -4,14 +4,22 @@
 //! runs later holds an `Arc<Config>` and never asks "and if it was not set?". Nothing here touches the network.
 
 mod environment;
+mod file;
+pub mod problem;
+pub mod reload;
+mod resolve;
+mod value;
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+
+pub use problem::{Problem, Problems};
+pub use resolve::Variables;
 
 use crate::model::{Host, HostPattern, Role, Scheme, Target, TlsMode, secret::Credentials};
 
@@ -36,6 +44,51 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Hosts that no route names.
     pub other_hosts: Arc<Route>,
+    /// Deadlines and patience where a route says nothing else.
+    pub dial: Dial,
+    /// Every hop, used or not.
+    pub hops: Vec<Arc<Hop>>,
+    /// What the `*_PROXY` variables say.
+    pub environment: Arc<Environment>,
+    /// Files whose content is part of the config, beside the file itself.
+    pub secret_files: Vec<PathBuf>,
+    /// What is doubtful and stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads `file`, or the embedded default; keys that the file omits are the default's.
+///
+/// Fails with every mistake of the file at once.
+pub fn load(file: Option<&Path>, variables: Variables<'_>) -> Result<Config, Problems> {
+    let default = resolve::read(DEFAULT, None, None, variables)?;
+    let nowhere = |file: Option<&Path>, message: String, hint: Option<&str>| {
+        let (file, hint) = (file.map(Path::to_owned), hint.map(ToOwned::to_owned));
+        Problems(vec![Problem {
+            file,
+            line: 0,
+            column: 0,
+            key: String::new(),
+            message,
+            hint,
+            source: None,
+        }])
+    };
+    let Some(path) = file else {
+        if default.state_directory.as_os_str().is_empty() {
+            let hint = "set $STATE_DIRECTORY, $XDG_STATE_HOME or $HOME, or `directory` of `[state]` in a config file";
+            return Err(nowhere(
+                None,
+                "there is no place for the CA".into(),
+                Some(hint),
+            ));
+        }
+        return Ok(default);
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| nowhere(Some(path), format!("cannot be read: {error}"), None))?;
+    let mut config = resolve::read(&text, Some(path), Some(&default), variables)?;
+    config.file = Some(path.to_owned());
+    Ok(config)
 }
 
 /// `[listen]`.
@@ -257,6 +310,16 @@ impl Config {
     /// True where a route of the file names the target.
     pub fn names(&self, target: &Target) -> bool {
         !Arc::ptr_eq(self.route(target), &self.other_hosts)
+    }
+
+    /// Every file that the config was made of: a change of one is a reason to load it again.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.file
+            .iter()
+            .chain(&self.trust.extra_roots)
+            .chain(&self.secret_files)
+            .cloned()
+            .collect()
     }
 
     /// The patterns whose TLS is terminated: what the local CA must be allowed to sign for.

@@ -195,6 +195,11 @@ fn config(directory: &Path) -> Config {
             route(MainSite, Deny, &["forbidden.example"]),
         ],
         other_hosts: route(Role::Other, Tunnel, &[]),
+        dial: route(Role::Other, Tunnel, &[]).dial,
+        hops: Vec::new(),
+        environment: Arc::default(),
+        secret_files: Vec::new(),
+        warnings: Vec::new(),
     }
 }
 

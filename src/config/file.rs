@@ -1,0 +1,468 @@
+//! The TOML as typed: sections that know where each value stands, and which keys they were asked for.
+//!
+//! serde stops at the first mistake and loses positions in nested tables, so the document is walked by hand: what a
+//! [`Section`] is asked for is what is valid, and whatever else stands in it is an unknown key.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    problem::{Problem, Problems, nearest},
+    value,
+};
+
+/// A file while it is read.
+pub(super) struct Source<'a> {
+    text: &'a str,
+    file: Option<&'a Path>,
+    problems: RefCell<Vec<(usize, Problem)>>,
+    doubts: RefCell<Vec<(usize, Problem)>>,
+    /// Files whose content became part of the config.
+    pub(super) contents: RefCell<Vec<PathBuf>>,
+}
+
+/// A key of the user's own, where it stands, and its strings with theirs.
+pub(super) type Listed<'s> = (&'s str, Span, Vec<(&'s str, Span)>);
+
+/// A place in the file.
+pub(super) type Span = Range<usize>;
+
+impl<'a> Source<'a> {
+    pub(super) fn new(text: &'a str, file: Option<&'a Path>) -> Self {
+        Self {
+            text,
+            file,
+            problems: RefCell::default(),
+            doubts: RefCell::default(),
+            contents: RefCell::default(),
+        }
+    }
+
+    /// The document; its syntax errors are noted, what could be read goes on.
+    pub(super) fn parse(&self) -> DeTable<'a> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            self.problem(error.span().unwrap_or(0..0), "", error.message(), None);
+        }
+        table.into_inner()
+    }
+
+    /// Notes a mistake.
+    pub(super) fn problem(
+        &self,
+        at: Span,
+        key: &str,
+        message: impl Into<String>,
+        hint: Option<&str>,
+    ) {
+        self.problems
+            .borrow_mut()
+            .push((at.start, self.make(at.start, key, message.into(), hint)));
+    }
+
+    /// Notes something doubtful that does not stop anything.
+    pub(super) fn doubt(
+        &self,
+        at: Span,
+        key: &str,
+        message: impl Into<String>,
+        hint: Option<&str>,
+    ) {
+        self.doubts
+            .borrow_mut()
+            .push((at.start, self.make(at.start, key, message.into(), hint)));
+    }
+
+    /// What was noted, in the order of the file: the mistakes, then the doubts.
+    pub(super) fn finish(self) -> (Problems, Vec<Problem>) {
+        let sorted = |list: RefCell<Vec<(usize, Problem)>>| {
+            let mut list = list.into_inner();
+            list.sort_by_key(|(at, _)| *at);
+            list.into_iter()
+                .map(|(_, problem)| problem)
+                .collect::<Vec<_>>()
+        };
+        (Problems(sorted(self.problems)), sorted(self.doubts))
+    }
+
+    /// A path as written is relative to the file.
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        match self.file.and_then(Path::parent) {
+            Some(parent) => parent.join(written),
+            None => written.into(),
+        }
+    }
+
+    fn make(&self, at: usize, key: &str, message: String, hint: Option<&str>) -> Problem {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = self
+            .text
+            .get(line_start..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or_default();
+        Problem {
+            file: self.file.map(Path::to_owned),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            key: key.to_owned(),
+            message,
+            hint: hint.map(ToOwned::to_owned),
+            source: (!may_hold_secret(line)).then(|| {
+                line.replace('\t', " ")
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .collect()
+            }),
+        }
+    }
+}
+
+/// True for a line that is not shown: whoever mistypes a key next to a password pastes the message into an issue.
+fn may_hold_secret(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    ["password", "passwd", "secret", "token", "@"]
+        .iter()
+        .any(|word| lower.contains(word))
+}
+
+/// A table of the file; [`Section::finish`] refuses what was not asked for.
+pub(super) struct Section<'s, 'a> {
+    pub(super) source: &'s Source<'a>,
+    table: Option<&'s DeTable<'a>>,
+    name: String,
+    span: Span,
+    asked: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'s, 'a> Section<'s, 'a> {
+    /// The whole document.
+    pub(super) fn root(source: &'s Source<'a>, table: &'s DeTable<'a>) -> Self {
+        Self {
+            source,
+            table: Some(table),
+            name: String::new(),
+            span: 0..0,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// The dotted name of a key of it.
+    pub(super) fn key(&self, key: &str) -> String {
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
+    }
+
+    fn get(&self, key: &'static str) -> Option<&'s Spanned<DeValue<'a>>> {
+        self.asked.borrow_mut().insert(key);
+        self.table.and_then(|table| table.get(key))
+    }
+
+    /// Where a key's value stands; the section's own place where it is not set.
+    pub(super) fn place(&self, key: &'static str) -> Span {
+        self.get(key).map_or_else(|| self.span(), Spanned::span)
+    }
+
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.get(key).is_some()
+    }
+
+    fn wrong(&self, key: &'static str, value: &Spanned<DeValue<'a>>, wanted: &str) {
+        let message = format!(
+            "`{}` must be {wanted}, not {}",
+            self.key(key),
+            value.get_ref().type_str()
+        );
+        self.source
+            .problem(value.span(), &self.key(key), message, None);
+    }
+
+    pub(super) fn string(&self, key: &'static str) -> Option<&'s str> {
+        let value = self.get(key)?;
+        match value.get_ref().as_str() {
+            Some(text) => Some(text),
+            None => {
+                self.wrong(key, value, "a string");
+                None
+            }
+        }
+    }
+
+    pub(super) fn bool(&self, key: &'static str) -> Option<bool> {
+        let value = self.get(key)?;
+        match value.get_ref().as_bool() {
+            Some(value) => Some(value),
+            None => {
+                self.wrong(key, value, "true or false");
+                None
+            }
+        }
+    }
+
+    pub(super) fn integer(
+        &self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let value = self.get(key)?;
+        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong(key, value, &wanted);
+            return None;
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix())
+            .ok()
+            .filter(|number| range.contains(number));
+        if number.is_none() {
+            let message = format!(
+                "`{}` must be {wanted}, not {}",
+                self.key(key),
+                integer.as_str()
+            );
+            self.source
+                .problem(value.span(), &self.key(key), message, None);
+        }
+        number
+    }
+
+    pub(super) fn duration(&self, key: &'static str) -> Option<Duration> {
+        self.parsed(
+            key,
+            value::duration,
+            "durations are written \"250ms\", \"20s\", \"5m\", \"1h\"",
+        )
+    }
+
+    pub(super) fn size(&self, key: &'static str) -> Option<usize> {
+        self.parsed(
+            key,
+            value::size,
+            "sizes are written \"512 B\", \"64 KiB\", \"1 MiB\", \"5 GiB\"",
+        )
+    }
+
+    /// A string that `read` understands.
+    pub(super) fn parsed<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+        hint: &str,
+    ) -> Option<T> {
+        let text = self.string(key)?;
+        match read(text) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                let message = format!("`{}`: {message}", self.key(key));
+                self.source
+                    .problem(self.place(key), &self.key(key), message, Some(hint));
+                None
+            }
+        }
+    }
+
+    /// One of `names`.
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        key: &'static str,
+        names: &[(&'static str, T)],
+    ) -> Option<T> {
+        let list = names
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let read = |text: &str| {
+            let found = names.iter().find(|(name, _)| *name == text);
+            found
+                .map(|(_, value)| *value)
+                .ok_or_else(|| format!("{text:?} is not known"))
+        };
+        self.parsed(key, read, &format!("one of {list}"))
+    }
+
+    /// A string, or a list of strings, each with its place.
+    pub(super) fn strings(&self, key: &'static str, or_one: bool) -> Option<Vec<(&'s str, Span)>> {
+        let value = self.get(key)?;
+        if or_one && let Some(one) = value.get_ref().as_str() {
+            return Some(vec![(one, value.span())]);
+        }
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong(
+                key,
+                value,
+                if or_one {
+                    "a string or a list of strings"
+                } else {
+                    "a list of strings"
+                },
+            );
+            return None;
+        };
+        let mut strings = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_str() {
+                Some(text) => strings.push((text, item.span())),
+                None => self.wrong(key, item, "a list of strings"),
+            }
+        }
+        Some(strings)
+    }
+
+    /// A list of ports.
+    pub(super) fn ports(&self, key: &'static str) -> Option<Vec<u16>> {
+        let value = self.get(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong(key, value, "a list of ports");
+            return None;
+        };
+        let mut ports = Vec::new();
+        for item in array.iter() {
+            let port = item
+                .get_ref()
+                .as_integer()
+                .and_then(|n| u16::from_str_radix(n.as_str(), n.radix()).ok());
+            match port.filter(|port| *port > 0) {
+                Some(port) => ports.push(port),
+                None => self.wrong(key, item, "a list of ports, each from 1 to 65535"),
+            }
+        }
+        Some(ports)
+    }
+
+    /// A table below; an empty one where it is not set.
+    pub(super) fn section(&self, key: &'static str) -> Section<'s, 'a> {
+        let value = self.get(key);
+        if let Some(value) = value
+            && !value.get_ref().is_table()
+        {
+            self.wrong(key, value, "a table");
+        }
+        self.below(self.key(key), value)
+    }
+
+    /// The tables of an array of tables; `None` where it is not set.
+    pub(super) fn sections(&self, key: &'static str) -> Option<Vec<Section<'s, 'a>>> {
+        let value = self.get(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong(key, value, "a list of tables");
+            return None;
+        };
+        let mut sections = Vec::new();
+        for (at, item) in array.iter().enumerate() {
+            if item.get_ref().is_table() {
+                sections.push(self.below(format!("{}[{at}]", self.key(key)), Some(item)));
+            } else {
+                self.wrong(key, item, "a list of tables");
+            }
+        }
+        Some(sections)
+    }
+
+    /// Every key of a table whose names are the user's own, each as a section.
+    pub(super) fn named(&self) -> Vec<(&'s str, Span, Section<'s, 'a>)> {
+        let Some(table) = self.table else {
+            return Vec::new();
+        };
+        table
+            .iter()
+            .map(|(name, value)| {
+                let text: &'s str = name.get_ref();
+                if !value.get_ref().is_table() {
+                    let message = format!(
+                        "`{}` must be a table, not {}",
+                        self.key(text),
+                        value.get_ref().type_str()
+                    );
+                    self.source
+                        .problem(value.span(), &self.key(text), message, None);
+                }
+                (text, name.span(), self.below(self.key(text), Some(value)))
+            })
+            .collect()
+    }
+
+    /// Every key of a table of strings or lists of strings, whose names are the user's own.
+    pub(super) fn lists(&self) -> Vec<Listed<'s>> {
+        let Some(table) = self.table else {
+            return Vec::new();
+        };
+        let mut lists = Vec::new();
+        for (name, value) in table {
+            let text: &'s str = name.get_ref();
+            let items: Vec<_> = match value.get_ref() {
+                DeValue::String(one) => vec![(one.as_ref(), value.span())],
+                DeValue::Array(array) => array
+                    .iter()
+                    .filter_map(|item| Some((item.get_ref().as_str()?, item.span())))
+                    .collect(),
+                _ => Vec::new(),
+            };
+            let whole = value
+                .get_ref()
+                .as_array()
+                .is_none_or(|array| array.len() == items.len());
+            if items.is_empty() || !whole {
+                let message = format!("`{}` must be a string or a list of strings", self.key(text));
+                self.source
+                    .problem(value.span(), &self.key(text), message, None);
+            }
+            lists.push((text, name.span(), items));
+        }
+        lists
+    }
+
+    fn below(&self, name: String, value: Option<&'s Spanned<DeValue<'a>>>) -> Section<'s, 'a> {
+        Section {
+            source: self.source,
+            table: value.and_then(|value| value.get_ref().as_table()),
+            span: value.map_or_else(|| self.span(), Spanned::span),
+            name,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// Refuses every key that was not asked for.
+    pub(super) fn finish(self) {
+        let asked = self.asked.borrow();
+        for (name, _) in self.table.into_iter().flatten() {
+            let text: &str = name.get_ref();
+            if asked.contains(text) {
+                continue;
+            }
+            let valid = asked
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let hint = match nearest(text, asked.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`? Valid here: {valid}"),
+                None => format!("valid here: {valid}"),
+            };
+            let key = self.key(text);
+            self.source.problem(
+                name.span(),
+                &key,
+                format!("unknown key `{key}`"),
+                Some(&hint),
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A mistake in a config file: where, what, and what to do; all of them at once.
+
+use std::{fmt, path::PathBuf};
+
+use serde::Serialize;
+
+/// One mistake, or one doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file; `None` for the embedded default and the environment.
+    pub file: Option<PathBuf>,
+    /// The line, from 1; 0 where it is in no file.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The key it is about, dotted.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The line itself; left out where it may hold a secret.
+    pub source: Option<String>,
+}
+
+/// Every mistake of a file, in its order.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}:", file.display())?;
+        }
+        if self.line > 0 {
+            write!(f, "{}:{}: ", self.line, self.column)?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(source) = &self.source {
+            write!(
+                f,
+                "\n  | {source}\n  | {:1$}^",
+                "",
+                self.column.saturating_sub(1)
+            )?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  = hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The valid name nearest to a mistyped one, where one is near.
+pub(super) fn nearest<'a>(typed: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    valid
+        .map(|name| (distance(typed, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = i;
+        let mut before = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = before;
+        }
+        for (cell, b) in row.iter_mut().skip(1).zip(&right) {
+            let value = (diagonal + usize::from(a != *b))
+                .min(before + 1)
+                .min(*cell + 1);
+            diagonal = *cell;
+            *cell = value;
+            before = value;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_name_is_near_to_the_one_that_was_meant() {
+        let names = ["upstreams", "hosts", "name", "tls"];
+        assert_eq!(nearest("upstream", names.into_iter()), Some("upstreams"));
+        assert_eq!(nearest("host", names.into_iter()), Some("hosts"));
+        assert_eq!(nearest("colour", names.into_iter()), None);
+        assert_eq!(
+            (
+                distance("", "abc"),
+                distance("abc", "abc"),
+                distance("kitten", "sitting")
+            ),
+            (3, 0, 3)
+        );
+    }
+}

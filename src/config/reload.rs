@@ -1,0 +1,102 @@
+//! Which files a config came from and when they change; what a new config changes only at the next start.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use super::Config;
+
+/// How often the files are looked at. Polling, because notifications do not reach through every file system a config may be
+/// mounted from, and a symbolic link that is switched (as Kubernetes does) is seen all the same.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Watches the files that a config was made of.
+#[derive(Debug)]
+pub struct Watch {
+    seen: BTreeMap<PathBuf, Option<Stamp>>,
+}
+
+type Stamp = (SystemTime, u64);
+
+impl Watch {
+    /// Watches from now on.
+    pub fn new(config: &Config) -> Self {
+        let seen = config
+            .files()
+            .into_iter()
+            .map(|file| (file.clone(), stamp(&file)))
+            .collect();
+        Self { seen }
+    }
+
+    /// Waits until a file changed; never ends where there is none. May be dropped at any time.
+    pub async fn changed(&mut self) {
+        if self.seen.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            if self.look() {
+                return;
+            }
+        }
+    }
+
+    /// Looks once; true where something changed since the last look.
+    pub fn look(&mut self) -> bool {
+        let mut changed = false;
+        for (file, seen) in &mut self.seen {
+            let now = stamp(file);
+            changed |= now != *seen;
+            *seen = now;
+        }
+        changed
+    }
+}
+
+fn stamp(file: &PathBuf) -> Option<Stamp> {
+    let meta = fs::metadata(file).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
+}
+
+/// The keys that `new` changes and that take effect only at the next start.
+pub fn differences(old: &Config, new: &Config) -> Vec<String> {
+    let mut keys = Vec::new();
+    let addresses = |config: &Config| config.listen.addresses.clone();
+    // Port 0 was given a number when it was bound.
+    let same_ports = new
+        .listen
+        .addresses
+        .iter()
+        .all(|address| address.port() == 0);
+    if addresses(old) != addresses(new) && !same_ports {
+        keys.push("listen.address".into());
+    }
+    if old.listen.max_connections != new.listen.max_connections {
+        keys.push("listen.max_connections".into());
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_file_is_seen_and_an_untouched_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gitferry.toml");
+        fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
+        let config = super::super::load(Some(&file), &|_| Some("/nowhere".into())).unwrap();
+        let mut watch = Watch::new(&config);
+        assert!(!watch.look());
+        fs::write(&file, "[log]\nlevel = \"debug\"\n").unwrap();
+        assert!(watch.look());
+        assert!(!watch.look());
+        fs::remove_file(&file).unwrap();
+        assert!(watch.look());
+    }
+}
