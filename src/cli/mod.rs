@@ -3,11 +3,15 @@
 //! This module parses, finds and loads the config for the commands that need it, and turns a [`Failure`] into an exit code:
 //! 0 done, 1 it worked and found a fault (or could not do its work), 2 wrong usage.
 
+pub mod ca;
+pub mod check;
 pub mod completions;
 pub mod connect;
 mod failure;
 pub mod man;
+mod run;
 pub mod setup;
+pub mod status;
 
 use std::{
     env,
@@ -21,7 +25,7 @@ use clap::{Parser, Subcommand, ValueHint};
 
 pub use failure::Failure;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// A local forwarding proxy that gets git, git-lfs and the Hugging Face tools through networks that break them.
 #[derive(Debug, Parser)]
@@ -45,8 +49,17 @@ pub struct Cli {
 /// One variant per file of this module.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the daemon in the foreground; without a config file, on the embedded default.
+    Run,
+    /// Read the config: every mistake at once, else the effective routes.
+    Check(check::CheckArgs),
     /// Point git, git-lfs or ssh at the running daemon; --undo takes all of it back.
     Setup(setup::SetupArgs),
+    /// Live transfers, upstream health and the last faults of the running daemon.
+    Status(status::StatusArgs),
+    /// The local CA.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// Join stdin and stdout to HOST:PORT through the daemon's routes, as ssh's ProxyCommand.
     Connect(connect::ConnectArgs),
     /// Print a shell's completion script.
@@ -71,6 +84,25 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     let load = || load(cli.config.as_deref());
     match &cli.command {
+        Command::Run => run::run(find(cli.config.as_deref()), load()?).map(done),
+        Command::Check(args) => {
+            let file = find(args.file.as_deref().or(cli.config.as_deref()));
+            check::run(args, config::load(file.as_deref(), &variable))
+        }
+        Command::Status(args) => {
+            let address = match args.address {
+                Some(address) => address,
+                None => load()?
+                    .listen
+                    .addresses
+                    .first()
+                    .copied()
+                    .map(setup::reachable)
+                    .ok_or_else(|| Failure::new("the daemon has no address"))?,
+            };
+            status::run(args, address).map(done)
+        }
+        Command::Ca(command) => ca::run(command, &load()?).map(done),
         Command::Setup(args) => setup::run(args, load).map(done),
         Command::Connect(args) => connect::run(args, &load()?).map(done),
         Command::Completions(args) => completions::run(args).map(done),
@@ -90,16 +122,23 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
 
 /// The config of `given`, else of the first of [`places`] that has one, else the embedded default.
 fn load(given: Option<&Path>) -> Result<Config, Failure> {
-    let file = match given {
+    config::load(find(given).as_deref(), &variable).map_err(|problems| {
+        Failure::new(format!("the config has mistakes\n{problems}"))
+            .hint("`gitferry check` shows the same")
+    })
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+fn find(given: Option<&Path>) -> Option<PathBuf> {
+    match given {
         Some(file) => Some(file.to_owned()),
         None => places(|name| env::var_os(name))
             .into_iter()
             .find(|place| place.is_file()),
-    };
-    Err(Failure::new(format!(
-        "the config {} cannot be loaded: this build has no loader",
-        file.unwrap_or_else(|| "built in".into()).display()
-    )))
+    }
 }
 
 /// Where a config is looked for that no argument names: systemd's directory, the user's, the machine's.

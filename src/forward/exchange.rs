@@ -222,7 +222,6 @@ impl Outgoing {
     fn new(request: Request<Incoming>, asked: &Asked, transfer: &Transfer) -> Self {
         let (mut head, body) = request.into_parts();
         let protocol = headers::strip_hop_by_hop(&mut head.headers);
-        headers::strip_transfer_encoding(&mut head.headers);
         headers::add_via(&mut head.headers);
         let on_upgrade = head.extensions.remove::<OnUpgrade>();
         let upgrade = protocol.zip(on_upgrade);

@@ -103,6 +103,11 @@ impl Forwarder {
         Ok(Arc::clone(route))
     }
 
+    /// How many origin connections wait for the next request.
+    pub fn idle_connections(&self) -> usize {
+        self.pool.idle()
+    }
+
     /// True where a connection to `target` would come back here.
     fn is_own(&self, target: &Target) -> bool {
         self.config.listen.addresses.iter().any(|own| {

@@ -6,7 +6,7 @@ use hyper::{
     Request, Response, Uri, Version,
     body::Incoming,
     client::conn::{http1, http2},
-    header::{EXPECT, HOST, PROXY_AUTHORIZATION},
+    header::{EXPECT, HOST, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -107,6 +107,7 @@ pub(super) fn address(request: &mut Request<RequestBody>, uri: &Uri, lease: &Lea
             // The client's own word for the host, where it gave one: it may be part of a signature.
             let host = request.headers_mut().remove(HOST);
             request.headers_mut().remove(EXPECT);
+            request.headers_mut().remove(TRANSFER_ENCODING);
             let named = host
                 .as_ref()
                 .and_then(|host| host.to_str().ok())

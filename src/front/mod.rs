@@ -13,6 +13,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -24,6 +25,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     forward::{Answer, Forwarder, reply::Asker},
@@ -36,6 +38,9 @@ use crate::{
 };
 
 pub use own::Pages;
+
+/// How long a refused client is listened to.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
@@ -78,6 +83,7 @@ impl Front {
         let mut builder = builder(listen.max_head);
         builder.header_read_timeout(listen.head_timeout);
         let front = self.clone();
+        let last_words = socket.clone();
         tasks.spawn(async move {
             let _guard = guard;
             let service = service_fn(move |request| {
@@ -87,7 +93,9 @@ impl Front {
             let connection = builder
                 .serve_connection(TokioIo::new(socket), service)
                 .with_upgrades();
-            run(std::pin::pin!(connection), client, &shutdown).await;
+            if !run(std::pin::pin!(connection), client, &shutdown).await {
+                linger(last_words).await;
+            }
         });
     }
 
@@ -119,17 +127,33 @@ fn builder(max_head: usize) -> http1::Builder {
     builder
         .timer(TokioTimer::new())
         .preserve_header_case(true)
-        .max_buf_size(max_head.max(8192))
-        .pipeline_flush(true);
+        .max_buf_size(max_head.max(8192));
     builder
 }
 
-/// Drives a server connection: the first step of shutdown ends it when idle, the second at once.
+/// Takes in what the client still sends after an answer that refused it: closing with unread bytes is a reset, and a reset
+/// can overtake the answer (RFC 9112, section 9.6).
+async fn linger(mut socket: Tcp) {
+    let reading = async {
+        let _ = socket.shutdown().await;
+        let mut scratch = [0; 4096];
+        for _ in 0..64 {
+            match socket.read(&mut scratch).await {
+                Ok(read) if read > 0 => {}
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, reading).await;
+}
+
+/// Drives a server connection: the first step of shutdown ends it when idle, the second at once. False where it failed.
 async fn run<I, S>(
     mut connection: std::pin::Pin<&mut http1::UpgradeableConnection<I, S>>,
     client: SocketAddr,
     shutdown: &Shutdown,
-) where
+) -> bool
+where
     S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
@@ -140,14 +164,15 @@ async fn run<I, S>(
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%client, %error, "client connection ended");
+                    return false;
                 }
-                return;
+                return true;
             }
             () = shutdown.drained(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = shutdown.ended(), if draining => return,
+            () = shutdown.ended(), if draining => return true,
         }
     }
 }

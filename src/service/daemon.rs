@@ -3,22 +3,23 @@
 //! Start and reload are one path ([`build`]), so that the one used daily is the one that works. `cli::run` brings the
 //! config, the log and the process; tests bring their own.
 
-use std::{
-    error::Error,
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{drain, pages::DaemonPages};
+use super::{
+    drain::{self, Drained},
+    pages::DaemonPages,
+};
 use crate::{
-    config::{self, Config},
+    config::{Config, reload},
     forward::{Forwarder, Shared},
     front::Front,
-    net::listen::{self, Listeners},
-    tls::{Authority, Connector, Leaves, ca::CaError, ca::Opened, trust::Roots},
+    model::{HostPattern, fault::BoxError},
+    net::listen::{self, Acceptor, ListenError},
+    tls::{
+        Authority, Connector, Leaves,
+        ca::{CERTIFICATE_FILE, CaError, Opened},
+        trust::Roots,
+    },
     track::event,
 };
 
@@ -29,38 +30,60 @@ pub struct Daemon {
     addresses: Vec<SocketAddr>,
 }
 
-/// Why the daemon does not start.
+/// Why the daemon does not start, or a reload changes nothing.
 #[derive(Debug)]
 pub enum StartError {
-    /// The local CA.
+    /// The local CA, or the bundle beside it.
     Ca(CaError),
     /// A listening socket.
-    Listen(std::io::Error),
-    /// A file in the state directory.
-    State(PathBuf, std::io::Error),
+    Listen(ListenError),
+    /// TLS itself.
+    Tls(BoxError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ca(_) => f.write_str("the local CA cannot be used"),
+            Self::Listen(_) => f.write_str("there is no place to listen"),
+            Self::Tls(_) => f.write_str("TLS cannot be set up"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Ca(error) => Some(error),
+            Self::Listen(error) => Some(error),
+            Self::Tls(error) => Some(&**error),
+        }
+    }
 }
 
 impl Daemon {
     /// Binds, makes what the config needs, and serves.
     ///
-    /// Fails where an address cannot be bound, or the local CA can neither be read nor made.
-    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+    /// Fails where an address cannot be bound, or the local CA can neither be read nor made. Must run inside the runtime.
+    pub fn start(mut config: Config) -> Result<Self, StartError> {
         let shared = Shared::default();
-        let listeners = Listeners::bind(&config.listen.addresses).map_err(StartError::Listen)?;
+        let acceptors = listen::open(&config.listen, None).map_err(StartError::Listen)?;
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
-        config.listen.addresses = listeners.addresses();
+        config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
-        let max_connections = config.listen.max_connections;
-        let forwarder = build(config, &shared)?;
-        let front = Front::new(forwarder, Arc::new(DaemonPages::new()));
-        for address in &addresses {
-            event::listening(*address);
+        event::config_taken(config.file.as_deref(), config.routes.len());
+        let front = Front::new(build(config, &shared)?, Arc::new(DaemonPages::default()));
+        for acceptor in acceptors {
+            event::listening(acceptor.address());
+            shared
+                .tasks
+                .spawn(accept(acceptor, front.clone(), shared.clone()));
         }
-        let serving = front.clone();
-        listeners.serve(&shared.tasks, &shared.shutdown, max_connections, move |socket, client, guard| {
-            serving.serve(socket, client, guard);
-        });
-        Ok(Self { front, shared, addresses })
+        Ok(Self {
+            front,
+            shared,
+            addresses,
+        })
     }
 
     /// The addresses it listens on.
@@ -80,19 +103,62 @@ impl Daemon {
 
     /// New transfers go by `config`; what needs a restart is said. A failure changes nothing.
     pub fn reload(&self, mut config: Config) -> Result<(), StartError> {
-        let before = self.config();
-        let changes = config::reload::differences(&before, &config);
+        let restart = reload::differences(&self.config(), &config);
         config.listen.addresses.clone_from(&self.addresses);
-        let forwarder = build(config, &self.shared)?;
-        self.front.replace(forwarder);
-        event::config_reloaded(&changes);
+        self.front.replace(build(config, &self.shared)?);
+        event::config_reloaded(&restart);
         Ok(())
     }
 
     /// Accepts nothing new, waits `grace` for what runs, ends the rest.
-    pub async fn stop(self, grace: Duration) -> drain::Drained {
+    pub async fn stop(self, grace: Duration) -> Drained {
         let Self { front, shared, .. } = self;
         drop(front);
         drain::drain(&shared.tasks, &shared.shutdown, grace).await
     }
+}
+
+async fn accept(acceptor: Acceptor, front: Front, shared: Shared) {
+    loop {
+        tokio::select! {
+            client = acceptor.accept() => front.serve(client.tcp, client.peer, client.slot),
+            () = shared.shutdown.drained() => return,
+        }
+    }
+}
+
+/// Everything that follows from a config.
+fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
+    for doubt in &config.warnings {
+        event::config_doubtful(&doubt.to_string());
+    }
+    let roots = Roots::load(&config.trust);
+    for problem in &roots.problems {
+        event::roots_incomplete(problem);
+    }
+    let terminated: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
+    let (authority, opened) =
+        Authority::open(&config.state_directory, &terminated).map_err(StartError::Ca)?;
+    if opened == Opened::Made {
+        event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
+    }
+    let missing: Vec<String> = authority
+        .missing(&terminated)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        event::ca_must_be_renewed(&missing.join(", "));
+    }
+    roots
+        .write_bundle(&config.state_directory, &authority)
+        .map_err(StartError::Ca)?;
+    let leaves = Leaves::new(Arc::new(authority)).map_err(StartError::Tls)?;
+    let connector = Connector::new(&roots).map_err(StartError::Tls)?;
+    Ok(Forwarder::new(
+        Arc::new(config),
+        connector,
+        Arc::new(leaves),
+        shared.clone(),
+    ))
 }

@@ -3,8 +3,10 @@
 //! [`serve`] is what the command that runs the daemon waits in, from "ready" to the last transfer's end. What is served, and how a
 //! config is reloaded, is the caller's: nothing here knows a socket of a client.
 
+pub mod daemon;
 pub mod drain;
 pub mod notify;
+mod pages;
 pub mod signals;
 
 use std::time::Duration;
@@ -32,12 +34,14 @@ pub struct Service<'a> {
 
 /// Says that the daemon is ready, obeys signals until one asks to stop (or `shutdown` is begun elsewhere), then drains.
 ///
-/// `reload` answers with the new status line, or with why the old config stays; `grace` is asked when stopping begins, so that
+/// `reload` answers with the new status line, or with why the old config stays; it is called on SIGHUP and whenever `changed` ends.
+/// `grace` is asked when stopping begins, so that
 /// a reload may have changed it. A second signal ends at once what still runs.
 pub async fn serve(
     service: Service<'_>,
     status: &str,
     mut reload: impl AsyncFnMut() -> Result<String, String>,
+    mut changed: impl AsyncFnMut(),
     grace: impl Fn() -> Duration,
 ) -> Drained {
     let Service {
@@ -51,6 +55,7 @@ pub async fn serve(
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
+            () = changed() => Asked::Reload,
             () = shutdown.drained() => Asked::Stop,
         };
         match asked {

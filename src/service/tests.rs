@@ -121,6 +121,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
                 Err("line 3: unknown key".to_owned())
             }
         },
+        async || std::future::pending().await,
         || Duration::from_secs(3600),
     );
     let telling = async {
@@ -175,6 +176,7 @@ async fn a_shutdown_begun_elsewhere_is_obeyed() {
         service,
         "",
         async || Ok(String::new()),
+        async || std::future::pending().await,
         || Duration::from_secs(1),
     );
     let drained = tokio::time::timeout(DEADLINE, serving).await.unwrap();

@@ -200,6 +200,28 @@ impl Authority {
         &self.subject
     }
 
+    /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
+    pub fn fingerprint(&self) -> String {
+        let digest = rustls::crypto::aws_lc_rs::default_provider()
+            .cipher_suites
+            .iter()
+            .find_map(|suite| {
+                suite
+                    .tls13()
+                    .filter(|suite| suite.common.hash_provider.output_len() == 32)
+            })
+            .map(|suite| suite.common.hash_provider.hash(&self.der));
+        let bytes = digest
+            .as_ref()
+            .map(|digest| digest.as_ref())
+            .unwrap_or_default();
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect::<Vec<_>>()
+            .join(":")
+    }
+
     pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
         &self.issuer
     }

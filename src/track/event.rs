@@ -2,7 +2,7 @@
 //!
 //! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use serde::Serialize;
 use tracing::{debug, info, warn};
@@ -170,7 +170,11 @@ pub fn listening(address: SocketAddr) {
 }
 
 /// The config that is in force.
-pub fn config_taken(source: &str, routes: usize) {
+pub fn config_taken(file: Option<&Path>, routes: usize) {
+    let source = file.map_or_else(
+        || "embedded default".into(),
+        |file| file.display().to_string(),
+    );
     info!(config = source, routes, "config taken");
 }
 
@@ -201,9 +205,9 @@ pub fn config_doubtful(problem: &str) {
 }
 
 /// A CA was made on first run.
-pub fn ca_made(certificate: &str) {
+pub fn ca_made(certificate: &Path) {
     info!(
-        certificate,
+        certificate = %certificate.display(),
         advice = "run `gitferry setup all`, so that git, git-lfs and ssh use it",
         "local ca made"
     );

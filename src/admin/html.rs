@@ -1,0 +1,153 @@
+//! The status page for people: one self-contained page without scripts.
+
+use std::fmt::Write;
+
+use super::View;
+
+/// The whole page; everything that came from outside is escaped.
+pub(super) fn render(view: &View) -> String {
+    let mut page = String::from(HEAD);
+    let listen = view
+        .listen
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let config = view.config.as_deref().unwrap_or("embedded default");
+    let _ = writeln!(
+        page,
+        "<h1>gitferry {}</h1><p>up {} s · listening on {} · config: {} · {} idle origin connections</p>",
+        view.version,
+        view.uptime_s,
+        escape(&listen),
+        escape(config),
+        view.idle_connections
+    );
+    table(
+        &mut page,
+        "Running transfers",
+        &[
+            "id", "front", "host", "route", "upstream", "stage", "for ms", "up", "down", "path",
+        ],
+        view.transfers.iter().map(|t| {
+            vec![
+                t.id.to_string(),
+                t.front.into(),
+                format!("{}:{}", t.host, t.port),
+                t.route.to_string(),
+                t.upstream.as_deref().unwrap_or("").into(),
+                t.stage.into(),
+                t.stage_ms.to_string(),
+                t.up.to_string(),
+                t.down.to_string(),
+                format!("{} {}", t.method, t.path),
+            ]
+        }),
+    );
+    table(
+        &mut page,
+        "Upstreams",
+        &["route", "upstream", "failures", "last failure"],
+        view.upstreams.iter().map(|u| {
+            vec![
+                u.route.to_string(),
+                u.upstream.to_string(),
+                u.failures.to_string(),
+                u.failed_s_ago
+                    .map(|s| format!("{s} s ago"))
+                    .unwrap_or_default(),
+            ]
+        }),
+    );
+    table(
+        &mut page,
+        "Last faults",
+        &[
+            "code", "host", "route", "upstream", "peer", "attempt", "next", "cause", "advice",
+        ],
+        view.faults.iter().map(|f| {
+            vec![
+                f.code.clone(),
+                format!("{}:{}", f.host, f.port),
+                f.route.clone(),
+                f.upstream.clone().unwrap_or_default(),
+                f.peer.clone().unwrap_or_default(),
+                f.attempt.to_string(),
+                f.next.clone(),
+                f.cause.clone(),
+                f.advice.clone().unwrap_or_default(),
+            ]
+        }),
+    );
+    page.push_str("<p><a href=\"/-/status\">JSON</a> · <a href=\"/-/metrics\">metrics</a> · <a href=\"/-/ca.pem\">CA certificate</a></p></body></html>\n");
+    page
+}
+
+const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>gitferry</title><style>\
+body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#1a2733;background:#fbfbf8}\
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #ddd;vertical-align:top}\
+th{color:#567}td{font-variant-numeric:tabular-nums;overflow-wrap:anywhere}h2{margin-top:1.6em}.none{color:#789}</style></head><body>\n";
+
+fn table(
+    page: &mut String,
+    title: &str,
+    columns: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+) {
+    let _ = write!(page, "<h2>{title}</h2>");
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        page.push_str("<p class=\"none\">none</p>\n");
+        return;
+    }
+    page.push_str("<table><tr>");
+    for column in columns {
+        let _ = write!(page, "<th>{column}</th>");
+    }
+    page.push_str("</tr>\n");
+    for row in rows {
+        page.push_str("<tr>");
+        for cell in row {
+            let _ = write!(page, "<td>{}</td>", escape(&cell));
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</table>\n");
+}
+
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_from_outside_is_escaped() {
+        let view = View {
+            version: "0",
+            uptime_s: 1,
+            listen: vec![],
+            config: Some("<script>".into()),
+            tasks: 0,
+            idle_connections: 0,
+            transfers: vec![],
+            upstreams: vec![],
+            faults: vec![],
+        };
+        let page = render(&view);
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+    }
+}

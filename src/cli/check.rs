@@ -1,0 +1,242 @@
+//! `gitferry check`: every mistake of the config at once, else the effective routes.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, ValueHint};
+use serde_json::{Value, json};
+
+use super::{Failure, printed};
+use crate::{
+    config::{Config, HttpVersion, Problems, Route, Upstream, Via},
+    model::{Scheme, Target},
+};
+
+/// `gitferry check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The config to read; without it the one that `gitferry run` would take.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// For programs: the problems, or the effective config.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints what `loaded` came to; 1 where it has mistakes.
+pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<ExitCode, Failure> {
+    match loaded {
+        Err(problems) if args.json => {
+            print(&json!({ "problems": problems }))?;
+            Ok(ExitCode::FAILURE)
+        }
+        Err(problems) => {
+            let count = problems.0.len();
+            let _ = writeln!(
+                io::stderr(),
+                "{problems}\n{count} {}",
+                if count == 1 { "problem" } else { "problems" }
+            );
+            Ok(ExitCode::FAILURE)
+        }
+        Ok(config) if args.json => print(&as_json(&config)).map(|()| ExitCode::SUCCESS),
+        Ok(config) => {
+            for doubt in &config.warnings {
+                let _ = writeln!(io::stderr(), "warning: {doubt}");
+            }
+            printed(io::stdout().write_all(as_text(&config).as_bytes()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn print(value: &Value) -> Result<(), Failure> {
+    printed(writeln!(io::stdout(), "{value:#}"))
+}
+
+fn as_text(config: &Config) -> String {
+    let mut text = String::new();
+    let file = config.file.as_ref().map_or_else(
+        || "embedded default".into(),
+        |file| file.display().to_string(),
+    );
+    let listen = config
+        .listen
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let _ = writeln!(
+        text,
+        "config  {file}\nlisten  {listen}\nstate   {}",
+        config.state_directory.display()
+    );
+    for hop in &config.hops {
+        let user = hop
+            .credentials
+            .as_ref()
+            .map(|credentials| format!(" as {}", credentials.username))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "hop     {} = {}://{}{user}",
+            hop.name,
+            hop.scheme(),
+            hop.target
+        );
+    }
+    for route in &config.routes {
+        let _ = writeln!(
+            text,
+            "\nroute {} ({}, {}, HTTP/{})",
+            route.name,
+            route.role.as_str(),
+            route.tls.as_str(),
+            version(route.http)
+        );
+        let hosts = route
+            .hosts
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("  ");
+        let _ = writeln!(text, "  hosts      {hosts}{}", ports(route));
+        upstreams(&mut text, route);
+        for (host, addresses) in &route.resolve {
+            let list = addresses.iter().map(address).collect::<Vec<_>>().join("  ");
+            let _ = writeln!(text, "  resolve    {host} = {list}");
+        }
+        if route.dial != config.dial {
+            let dial = route.dial;
+            let _ = writeln!(
+                text,
+                "  dial       connect {:?}, greet {:?}, handshake {:?}, {} attempts, backoff {:?} to {:?}, cooldown {:?}",
+                dial.connect_timeout,
+                dial.greet_timeout,
+                dial.handshake_timeout,
+                dial.attempts,
+                dial.backoff,
+                dial.backoff_limit,
+                dial.cooldown
+            );
+        }
+    }
+    let other = &config.other_hosts;
+    let _ = writeln!(
+        text,
+        "\nother hosts ({}{})",
+        other.tls.as_str(),
+        ports(other)
+    );
+    upstreams(&mut text, other);
+    text
+}
+
+fn upstreams(text: &mut String, route: &Route) {
+    for (at, upstream) in route.upstreams.iter().enumerate() {
+        let _ = writeln!(text, "  upstream {} {}", at + 1, way(route, upstream));
+    }
+}
+
+fn ports(route: &Route) -> String {
+    match &route.ports {
+        Some(ports) => format!(
+            "  ports {}",
+            ports
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        None => String::new(),
+    }
+}
+
+/// The label, and what it comes to: never credentials.
+fn way(route: &Route, upstream: &Upstream) -> String {
+    let mut way = upstream.label.to_string();
+    if let Via::Environment(environment) = &upstream.via {
+        let host = route
+            .hosts
+            .iter()
+            .find(|host| host.is_exact())
+            .map_or_else(|| "any.invalid".into(), ToString::to_string);
+        let hop = Target::parse(&host, Some(443))
+            .ok()
+            .and_then(|target| environment.hop_for(Scheme::Https, &target).cloned());
+        match hop {
+            Some(hop) => {
+                let _ = write!(
+                    way,
+                    " (now {}://{} by {})",
+                    hop.scheme(),
+                    hop.target,
+                    hop.name
+                );
+            }
+            None => way.push_str(" (now direct)"),
+        }
+    }
+    if let Some(mirror) = &upstream.mirror {
+        let _ = write!(
+            way,
+            " = {}://{}{}",
+            mirror.scheme, mirror.target, mirror.base_path
+        );
+    }
+    way
+}
+
+fn address(address: &crate::config::Override) -> String {
+    match address.port {
+        Some(port) => std::net::SocketAddr::new(address.ip, port).to_string(),
+        None => address.ip.to_string(),
+    }
+}
+
+fn version(http: HttpVersion) -> &'static str {
+    match http {
+        HttpVersion::Http1 => "1.1",
+        HttpVersion::Http2 => "2",
+    }
+}
+
+fn as_json(config: &Config) -> Value {
+    let routes: Vec<Value> = config
+        .routes
+        .iter()
+        .map(|route| as_json_route(route))
+        .collect();
+    json!({
+        "file": config.file,
+        "listen": config.listen.addresses,
+        "state_directory": config.state_directory,
+        "hops": config.hops.iter().map(|hop| json!({
+            "name": hop.name,
+            "kind": hop.scheme(),
+            "target": hop.target.to_string(),
+            "username": hop.credentials.as_ref().map(|credentials| &credentials.username),
+        })).collect::<Vec<_>>(),
+        "routes": routes,
+        "other_hosts": as_json_route(&config.other_hosts),
+        "warnings": config.warnings,
+    })
+}
+
+fn as_json_route(route: &Route) -> Value {
+    json!({
+        "name": route.name,
+        "role": route.role.as_str(),
+        "hosts": route.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "ports": route.ports,
+        "tls": route.tls.as_str(),
+        "http": version(route.http),
+        "upstreams": route.upstreams.iter().map(|upstream| way(route, upstream)).collect::<Vec<_>>(),
+        "resolve": route.resolve.iter().map(|(host, list)| (host.to_string(), list.iter().map(address).collect::<Vec<_>>())).collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}

@@ -1,0 +1,71 @@
+//! `gitferry run`: the daemon in the foreground.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::Failure;
+use crate::{
+    config::{self, Config, reload::Watch},
+    service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
+    track::{event, log},
+};
+
+/// Runs until a signal asks to stop; fails where the daemon cannot start.
+pub(super) fn run(file: Option<PathBuf>, config: Config) -> Result<(), Failure> {
+    log::init(config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("gitferry")
+        .build()
+        .map_err(|error| Failure::during("cannot start the runtime", error))?;
+    let drained = runtime.block_on(serve_until_stopped(file, config))?;
+    event::stopped(drained.ended);
+    // A look-up that hangs in the system's resolver must not hold the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    Ok(())
+}
+
+async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Drained, Failure> {
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::during("cannot listen to signals", error))?;
+    let notifier = Notifier::from_environment()
+        .map_err(|error| Failure::during("cannot reach the service manager", error))?;
+    let mut watch = Watch::new(&config);
+    let daemon = Daemon::start(config).map_err(Failure::new)?;
+    let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
+    let shared = daemon.shared().clone();
+    let service = Service {
+        signals: &mut signals,
+        notifier: &notifier,
+        tasks: &shared.tasks,
+        shutdown: &shared.shutdown,
+    };
+    let reload = async || {
+        reload(&daemon, file.as_deref()).inspect_err(|problems| event::config_refused(problems))?;
+        Ok(status(&daemon))
+    };
+    let changed = async || {
+        watch.changed().await;
+        // A file that is being written is read when it has been quiet for a moment.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let ready = status(&daemon);
+    Ok(serve(service, &ready, reload, changed, || {
+        daemon.config().shutdown_grace
+    })
+    .await)
+}
+
+fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), String> {
+    let config =
+        config::load(file, &|name| env::var(name).ok()).map_err(|problems| problems.to_string())?;
+    let log_settings = config.log;
+    daemon
+        .reload(config)
+        .map_err(|error| Failure::new(error).to_string())?;
+    log::init(log_settings);
+    Ok(())
+}

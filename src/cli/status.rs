@@ -1,0 +1,148 @@
+//! `gitferry status`: live transfers and upstream health, from the running daemon.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{Failure, printed};
+
+/// `gitferry status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// What the daemon says, as it says it.
+    #[arg(long)]
+    pub json: bool,
+    /// Again every second, until interrupted.
+    #[arg(long)]
+    pub watch: bool,
+    /// Where the daemon listens; without it, what the config says.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<SocketAddr>,
+}
+
+/// Longer than a daemon of this machine ever takes.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Prints the status of the daemon at `address`.
+pub(super) fn run(args: &StatusArgs, address: SocketAddr) -> Result<(), Failure> {
+    loop {
+        let body = fetch(address).map_err(|error| {
+            Failure::during(format!("no gitferry answers at {address}"), error)
+                .hint("start it with `gitferry run`")
+        })?;
+        let text = if args.json {
+            body
+        } else {
+            let status = serde_json::from_str(&body)
+                .map_err(|error| Failure::during("cannot read the daemon's answer", error))?;
+            render(&status)
+        };
+        if args.watch && io::stdout().is_terminal() {
+            // Home, and clear what is below (ECMA-48: CUP, ED).
+            printed(io::stdout().write_all(b"\x1b[H\x1b[J"))?;
+        }
+        printed(
+            io::stdout()
+                .write_all(text.as_bytes())
+                .and_then(|()| io::stdout().flush()),
+        )?;
+        if !args.watch {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// One HTTP/1.0 request: the answer ends with the connection.
+fn fetch(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    write!(stream, "GET /-/status HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(64 << 20).read_to_string(&mut answer)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| io::Error::other("it does not speak HTTP"))?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        _ => Err(io::Error::other(
+            head.lines().next().unwrap_or_default().to_owned(),
+        )),
+    }
+}
+
+fn render(status: &Value) -> String {
+    let text = |value: &Value, key: &str| match value.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "-".into(),
+        Some(other) => other.to_string(),
+    };
+    let list = |key: &str| {
+        status
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let mut page = format!(
+        "gitferry {}, up {} s\n\n",
+        text(status, "version"),
+        text(status, "uptime_s")
+    );
+    let transfers = list("transfers");
+    let _ = writeln!(page, "{} running", transfers.len());
+    for transfer in &transfers {
+        let _ = writeln!(
+            page,
+            "  #{} {} {}:{} {} via {}: {} for {} ms, {} up, {} down",
+            text(transfer, "id"),
+            text(transfer, "method"),
+            text(transfer, "host"),
+            text(transfer, "port"),
+            text(transfer, "path"),
+            text(transfer, "upstream"),
+            text(transfer, "stage"),
+            text(transfer, "stage_ms"),
+            text(transfer, "up"),
+            text(transfer, "down")
+        );
+    }
+    page.push_str("\nupstreams\n");
+    for upstream in list("upstreams") {
+        let state = match upstream.get("failures").and_then(Value::as_u64) {
+            Some(0) | None => "well".to_owned(),
+            Some(failures) => format!(
+                "{failures} failures, the last {} s ago",
+                text(&upstream, "failed_s_ago")
+            ),
+        };
+        let _ = writeln!(
+            page,
+            "  {} via {}: {state}",
+            text(&upstream, "route"),
+            text(&upstream, "upstream")
+        );
+    }
+    let faults = list("faults");
+    if !faults.is_empty() {
+        page.push_str("\nlast faults\n");
+    }
+    for fault in faults.iter().take(10) {
+        let _ = writeln!(
+            page,
+            "  {} {} via {}: {}",
+            text(fault, "code"),
+            text(fault, "host"),
+            text(fault, "upstream"),
+            text(fault, "next")
+        );
+    }
+    page
+}

@@ -1,0 +1,99 @@
+//! The daemon's own pages: what the fronts hand over, shown by `admin`.
+
+use hyper::Method;
+use tokio::time::Instant;
+
+use crate::{
+    admin::{Page, UpstreamView, View},
+    forward::{Answer, Forwarder, body::full},
+    front::Pages,
+    tls::ca::CERTIFICATE_FILE,
+};
+
+/// Fills an `admin` view from a forwarder.
+#[derive(Debug)]
+pub(super) struct DaemonPages {
+    started: Instant,
+}
+
+impl Default for DaemonPages {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Pages for DaemonPages {
+    fn page(
+        &self,
+        forwarder: &Forwarder,
+        method: &Method,
+        path: &str,
+        _accept: Option<&str>,
+    ) -> Answer {
+        let view = || self.view(forwarder);
+        let certificate = || {
+            std::fs::read_to_string(forwarder.config.state_directory.join(CERTIFICATE_FILE)).ok()
+        };
+        Page::of(method, path)
+            .answer(
+                view,
+                || {
+                    forwarder
+                        .shared
+                        .tracker
+                        .metrics()
+                        .render(forwarder.shared.tracker.list().len())
+                },
+                certificate,
+            )
+            .map(full)
+    }
+}
+
+impl DaemonPages {
+    fn view(&self, forwarder: &Forwarder) -> View {
+        let now = Instant::now();
+        let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
+        let failing = forwarder.shared.health.snapshot();
+        let upstreams = forwarder
+            .config
+            .routes
+            .iter()
+            .chain([&forwarder.config.other_hosts])
+            .flat_map(|route| {
+                route
+                    .upstreams
+                    .iter()
+                    .map(move |upstream| (route, upstream))
+            })
+            .map(|(route, upstream)| {
+                let failed = failing.iter().find(|condition| {
+                    condition.place == route.name && condition.upstream == upstream.label
+                });
+                UpstreamView {
+                    route: route.name.clone(),
+                    upstream: upstream.label.clone(),
+                    failures: failed.map_or(0, |condition| condition.failures),
+                    failed_s_ago: failed.map(|condition| seconds(condition.last)),
+                }
+            })
+            .collect();
+        View {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: seconds(self.started),
+            listen: forwarder.config.listen.addresses.clone(),
+            config: forwarder
+                .config
+                .file
+                .as_ref()
+                .map(|file| file.display().to_string()),
+            tasks: forwarder.shared.tasks.running(),
+            idle_connections: forwarder.idle_connections(),
+            transfers: forwarder.shared.tracker.list(),
+            upstreams,
+            faults: forwarder.shared.tracker.faults(),
+        }
+    }
+}
