@@ -1,0 +1,583 @@
+//! What a transfer keeps and what it takes away, byte by byte: plain origins, plain clients, every front.
+
+use gitferry::rt::Shutdown;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{Client, World, origin, read_until, reset, route, soon};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn requests_of_one_connection_are_answered_in_order_also_when_sent_together() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        for n in 1..=3 {
+            let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n").await).unwrap();
+            assert!(
+                head.starts_with(&format!("GET /{n} HTTP/1.1\r\n")),
+                "{head}"
+            );
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{n}").as_bytes())
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    let get = |n| format!("GET http://origin.test/{n} HTTP/1.1\r\nhost: origin.test\r\n\r\n");
+    client.send(get(1) + &get(2) + &get(3)).await;
+    for n in 1..=3 {
+        assert!(client.head().await.starts_with("HTTP/1.1 200"));
+        client.read_until(&n.to_string()).await;
+    }
+    // One connection was enough: the origin would have waited for a second one in vain.
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn framing_stays_as_it_came_and_what_is_for_one_connection_goes_no_further() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\nhello").await).unwrap();
+        stream
+            .write_all(
+                b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\nKeep-Alive: timeout=9\r\nX-Kept: 1\r\n\r\n\
+                  3\r\nabc\r\n0\r\n\r\n",
+            )
+            .await
+            .unwrap();
+        let second = String::from_utf8(read_until(&mut stream, b"0\r\n\r\n").await).unwrap();
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        (head, second)
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send(
+            "PUT http://origin.test/a HTTP/1.1\r\nHost: elsewhere.test\r\nContent-Length: 5\r\nProxy-Connection: x\r\n\
+             Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nProxy-Authorization: Basic eHg6eXk=\r\nX-Case: A\r\n\r\nhello",
+        )
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(
+        head.contains("Transfer-Encoding: chunked") || head.contains("transfer-encoding: chunked"),
+        "{head}"
+    );
+    assert!(
+        head.contains("X-Kept: 1") && !head.to_lowercase().contains("keep-alive:"),
+        "{head}"
+    );
+    assert_eq!(
+        client.read_until("0\r\n\r\n").await,
+        "3\r\nabc\r\n0\r\n\r\n"
+    );
+    client
+        .send("POST http://origin.test/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwxyz\r\n0\r\n\r\n")
+        .await;
+    client.read_until("ok").await;
+    let (first, second) = soon("the origin", served).await.unwrap();
+    assert!(
+        first.contains("Host: origin.test\r\n"),
+        "an absolute target is the host: {first}"
+    );
+    assert!(
+        first.contains("Content-Length: 5\r\n") && first.contains("X-Case: A\r\n"),
+        "{first}"
+    );
+    for gone in ["x-mine", "proxy-", "transfer-encoding"] {
+        assert!(!first.to_lowercase().contains(gone), "{gone} in {first}");
+    }
+    assert!(
+        first.to_lowercase().contains("via: 1.1 gitferry-"),
+        "{first}"
+    );
+    assert!(
+        second.to_lowercase().contains("transfer-encoding: chunked") && second.contains("wxyz"),
+        "{second}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_waits_until_the_origin_says_continue() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = read_until(&mut stream, b"\r\n\r\n").await;
+        assert!(
+            String::from_utf8(head)
+                .unwrap()
+                .to_lowercase()
+                .contains("expect: 100-continue")
+        );
+        stream
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(read_until(&mut stream, b"body!").await, b"body!");
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 100"));
+    client.send("body!").await;
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_origin_that_refuses_before_continue_never_gets_the_body() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream
+            .write_all(b"HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\nno")
+            .await
+            .unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        rest
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        .await;
+    assert!(client.read_until("no").await.starts_with("HTTP/1.1 401"));
+    assert_eq!(soon("the origin", served).await.unwrap(), b"");
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn trailers_pass_both_ways() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let request = String::from_utf8(read_until(&mut stream, b"0\r\n\r\n").await).unwrap();
+        stream
+            .write_all(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n0\r\nX-Sum: 7\r\n\r\n",
+            )
+            .await
+            .unwrap();
+        request
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        .await;
+    client.head().await;
+    let body = client.read_until("7\r\n\r\n").await;
+    assert!(body.to_lowercase().contains("x-sum: 7"), "{body}");
+    let request = soon("the origin", served).await.unwrap();
+    assert!(request.to_lowercase().contains("te: trailers"), "{request}");
+}
+
+#[tokio::test]
+async fn an_upgrade_becomes_bytes_both_ways() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n").await).unwrap().to_lowercase();
+        assert!(head.contains("upgrade: echo") && head.contains("connection: upgrade"), "{head}");
+        stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nhello ")
+            .await
+            .unwrap();
+        let got = read_until(&mut stream, b"there").await;
+        stream.write_all(&got).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client.send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").await;
+    let head = client.head().await.to_lowercase();
+    assert!(
+        head.starts_with("http/1.1 101") && head.contains("upgrade: echo"),
+        "{head}"
+    );
+    client.send("there").await;
+    assert_eq!(client.rest().await, b"hello there");
+    drop(client);
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_tunnel_keeps_every_byte_and_closes_half_by_half() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        // A server that speaks first, as ssh's do.
+        stream.write_all(b"banner\n").await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        stream.write_all(&all).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    // What follows the request in the same segment belongs to the tunnel.
+    client
+        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\nearly ")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    client.read_until("banner\n").await;
+    client.send("and late").await;
+    client.0.shutdown().await.unwrap();
+    assert_eq!(client.rest().await, b"early and late");
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_is_told_to_the_origin() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"12345").await;
+        let mut rest = Vec::new();
+        let _ = soon("the end at the origin", stream.read_to_end(&mut rest)).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        .await;
+    // The origin has the first half; only now the client goes.
+    drop(client);
+    soon("the origin", served).await.unwrap();
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        // It takes the next request and hangs up on it, as servers do whose idle time ended just then.
+        read_until(&mut stream, b"\r\n\r\n").await;
+        reset(stream);
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        client
+            .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
+        let answer = client.read_until("ok").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_post_that_may_have_arrived_is_never_sent_twice() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"hello").await;
+        reset(stream);
+        // A second connection would be a second POST.
+        tokio::time::timeout(std::time::Duration::from_millis(500), connections.next())
+            .await
+            .is_err()
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    assert!(head.contains("details=\"origin/awaiting-head/"), "{head}");
+    assert!(soon("the origin", served).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_origin_that_stops_reading_holds_the_client_back() {
+    const SIZE: usize = 256 * 1024 * 1024;
+    let (address, _served) = origin(|connections| async move {
+        let stream = connections.next().await;
+        // Keeps the connection and reads nothing.
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send(format!(
+            "PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
+        ))
+        .await;
+    let chunk = vec![7; 64 * 1024];
+    let mut taken = 0;
+    // Whoever writes and gets nowhere for this long is held back.
+    while let Ok(written) =
+        tokio::time::timeout(std::time::Duration::from_secs(1), client.0.write(&chunk)).await
+    {
+        taken += written.unwrap();
+        assert!(
+            taken < SIZE / 4,
+            "{taken} bytes went into a connection that nobody reads"
+        );
+    }
+    let list = world.daemon.shared().tracker.list();
+    assert_eq!(list.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_broken_for_the_client_too() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+            .await
+            .unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.head().await;
+    assert_eq!(client.rest().await, b"half");
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn the_reverse_front_brings_redirects_back() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n").await).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 302 Found\r\nLocation: /there?x=1\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        head
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET /origin.test:80/here HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(
+        head.contains("http://127.0.0.1:1/origin.test:80/there?x=1"),
+        "{head}"
+    );
+    let asked = soon("the origin", served).await.unwrap();
+    assert!(
+        asked.starts_with("GET /here HTTP/1.1\r\n") && asked.contains("origin.test"),
+        "{asked}"
+    );
+    assert!(!asked.contains("127.0.0.1:1"), "{asked}");
+}
+
+/// The status and the fault's code, as `Proxy-Status` tells it.
+async fn refusal(client: &mut Client, request: &str) -> (u16, String) {
+    client.send(request).await;
+    let head = client.head().await;
+    let status = head
+        .get(9..12)
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or_default();
+    let code = head
+        .split("details=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_default();
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let denied = "[[route]]\nname = \"no\"\nrole = \"other\"\nhosts = [\"no.test\"]\ntls = \"deny\"\nupstreams = []\n";
+    let world = World::with(&(route("origin.test", address, "tunnel", "") + denied)).await;
+    let own = world.address;
+    let huge = "x".repeat(20 * 1024);
+    let cases = [
+        (
+            "CONNECT origin.test HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "CONNECT origin.test:0 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "CONNECT unknown.test:25 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            "CONNECT no.test:443 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            format!("CONNECT {own} HTTP/1.1\r\nHost: x\r\n\r\n"),
+            508,
+            "client/accepted/loop",
+        ),
+        (
+            format!("GET http://{own}/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+            508,
+            "client/accepted/loop",
+        ),
+        (
+            format!(
+                "GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.1 {}\r\n\r\n",
+                gitferry::model::pseudonym()
+            ),
+            508,
+            "client/accepted/loop",
+        ),
+        (
+            "GET ftp://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "GET /not.routed.test/x HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            "GET /origin.test:80/ HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.test\r\n\r\n"
+                .to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            format!("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nX-Big: {huge}\r\n\r\n"),
+            431,
+            "",
+        ),
+        ("nonsense\r\n\r\n".to_owned(), 400, ""),
+        (
+            "GET /-/status HTTP/1.1\r\nHost: rebound.example\r\n\r\n".to_owned(),
+            421,
+            "",
+        ),
+    ];
+    for (request, status, code) in cases {
+        let mut client = world.client().await;
+        let shown = request.get(..request.len().min(80)).unwrap_or_default();
+        assert_eq!(
+            refusal(&mut client, &request).await,
+            (status, code.to_owned()),
+            "{shown}"
+        );
+    }
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_reload_is_for_new_requests_and_leaves_running_ones_alone() {
+    let (old, first) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"half").await;
+        (stream, connections)
+    })
+    .await;
+    let (new, second) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", old).await;
+    let mut running = world.client().await;
+    running
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+        .await;
+    let (mut stream, _connections) = soon("the old origin", first).await.unwrap();
+    world.reload(&route("origin.test", new, "tunnel", ""));
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.read_until("ok").await;
+    soon("the new origin", second).await.unwrap();
+    running.send("rest").await;
+    assert_eq!(read_until(&mut stream, b"rest").await, b"rest");
+    stream.write_all(OK.as_bytes()).await.unwrap();
+    assert!(running.read_until("ok").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_lets_a_transfer_finish_within_the_grace() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"half").await;
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+        .await;
+    let mut stream = soon("the origin", served).await.unwrap();
+    let (own, shutdown): (_, Shutdown) = (world.address, world.daemon.shared().shutdown.clone());
+    let stopping = tokio::task::spawn(world.daemon.stop(std::time::Duration::from_secs(15)));
+    soon("the first step of stopping", shutdown.drained()).await;
+    client.send("rest").await;
+    read_until(&mut stream, b"rest").await;
+    stream.write_all(OK.as_bytes()).await.unwrap();
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    let drained = soon("the end", stopping).await.unwrap();
+    assert!(drained.finished && drained.ended == 0, "{drained:?}");
+    assert!(
+        tokio::net::TcpStream::connect(own).await.is_err(),
+        "the port is free again"
+    );
+}
+
+#[tokio::test]
+async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    let _held = soon("the origin", served).await.unwrap();
+    let stopping = tokio::task::spawn(world.daemon.stop(std::time::Duration::from_millis(50)));
+    let drained = soon("the end", stopping).await.unwrap();
+    assert!(drained.finished && drained.ended > 0, "{drained:?}");
+    drop(client);
+}

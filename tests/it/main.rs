@@ -1,0 +1,12 @@
+//! In-process integration: a daemon on port 0, clients and origins that say exactly what a test tells them to.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    reason = "a test that cannot go on fails by panicking, spawns on its own runtime, and lists its cases in one place"
+)]
+
+mod forward;
+mod world;

@@ -1,0 +1,171 @@
+//! The world of the in-process tests: a daemon on port 0, and origins that say exactly what a test tells them to.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use gitferry::{config, service::daemon::Daemon};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// Nothing in these tests takes longer unless it hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Waits for `event`, and fails by name where it does not come.
+pub(crate) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+/// A daemon and its state directory.
+pub(crate) struct World {
+    pub(crate) daemon: Daemon,
+    pub(crate) address: SocketAddr,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    /// A daemon that runs on `routes` (the `[[route]]` part of a config) beside what every test needs.
+    pub(crate) async fn with(routes: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = load(directory.path(), routes);
+        let daemon = Daemon::start(config).unwrap();
+        let address = daemon.addresses()[0];
+        Self {
+            daemon,
+            address,
+            directory,
+        }
+    }
+
+    /// A daemon that reaches `name` at `origin`, over plain HTTP or a tunnel.
+    pub(crate) async fn in_front_of(name: &str, origin: SocketAddr) -> Self {
+        Self::with(&route(name, origin, "tunnel", "")).await
+    }
+
+    pub(crate) fn reload(&self, routes: &str) {
+        self.daemon
+            .reload(load(self.directory.path(), routes))
+            .unwrap();
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::to(self.address).await
+    }
+
+    /// Waits until no transfer is left.
+    pub(crate) async fn is_quiet(&self) {
+        soon("the last transfer's end", async {
+            while !self.daemon.shared().tracker.list().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+}
+
+pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> String {
+    format!(
+        "[[route]]\nname = \"{name}\"\nrole = \"other\"\nhosts = [\"{name}\"]\ntls = \"{tls}\"\n\
+         upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{name}\" = \"{origin}\" }}\n{more}\n"
+    )
+}
+
+fn load(directory: &std::path::Path, routes: &str) -> config::Config {
+    let file = directory.join("gitferry.toml");
+    let state = directory.join("state");
+    let text = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\nhead_timeout = \"5s\"\nmax_head = \"16 KiB\"\n\
+         [state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
+         [dial]\nbackoff = \"5ms\"\nbackoff_limit = \"20ms\"\nattempts = 4\nhandshake_timeout = \"5s\"\n{routes}",
+        state.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    config::load(Some(&file), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// A client that writes what it is told to and reads what comes.
+pub(crate) struct Client(pub(crate) TcpStream);
+
+impl Client {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        Self(
+            soon("a connection", TcpStream::connect(address))
+                .await
+                .unwrap(),
+        )
+    }
+
+    pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
+        soon("room to write", self.0.write_all(text.as_ref()))
+            .await
+            .unwrap();
+    }
+
+    /// Reads up to and with `end`.
+    pub(crate) async fn read_until(&mut self, end: &str) -> String {
+        String::from_utf8(read_until(&mut self.0, end.as_bytes()).await).unwrap()
+    }
+
+    /// Reads a head.
+    pub(crate) async fn head(&mut self) -> String {
+        self.read_until("\r\n\r\n").await
+    }
+
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = soon("the end", self.0.read_to_end(&mut rest)).await;
+        rest
+    }
+}
+
+/// Reads up to and with `end`; whatever came before the stream ended, where it ended first.
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    let what = format!("{:?}", String::from_utf8_lossy(end));
+    soon(&what, async {
+        let mut byte = [0];
+        while !read.ends_with(end) {
+            match stream.read(&mut byte).await {
+                Ok(1) => read.push(byte[0]),
+                _ => return,
+            }
+        }
+    })
+    .await;
+    read
+}
+
+/// An origin on port 0 that does `script` with its first connection, and can be waited for.
+pub(crate) async fn origin<F, T>(
+    script: impl FnOnce(Connections) -> F + Send + 'static,
+) -> (SocketAddr, JoinHandle<T>)
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (address, tokio::task::spawn(script(Connections(listener))))
+}
+
+pub(crate) struct Connections(TcpListener);
+
+impl Connections {
+    pub(crate) async fn next(&self) -> TcpStream {
+        soon("a connection at the origin", self.0.accept())
+            .await
+            .unwrap()
+            .0
+    }
+}
+
+/// Closes with a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
