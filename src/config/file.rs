@@ -143,6 +143,7 @@ pub(super) struct Section<'s, 'a> {
     name: String,
     span: Span,
     asked: RefCell<BTreeSet<&'static str>>,
+    forbidden: RefCell<BTreeSet<String>>,
 }
 
 impl<'s, 'a> Section<'s, 'a> {
@@ -154,6 +155,7 @@ impl<'s, 'a> Section<'s, 'a> {
             name: String::new(),
             span: 0..0,
             asked: RefCell::default(),
+            forbidden: RefCell::default(),
         }
     }
 
@@ -183,6 +185,13 @@ impl<'s, 'a> Section<'s, 'a> {
 
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// True where a key that is never valid is set; it is reported as its caller says, not as unknown.
+    pub(super) fn forbidden(&self, key: &str) -> Option<Span> {
+        let (name, _) = self.table?.get_key_value(key)?;
+        self.forbidden.borrow_mut().insert(key.to_owned());
+        Some(name.span())
     }
 
     fn wrong(&self, key: &'static str, value: &Spanned<DeValue<'a>>, wanted: &str) {
@@ -436,6 +445,7 @@ impl<'s, 'a> Section<'s, 'a> {
             span: value.map_or_else(|| self.span(), Spanned::span),
             name,
             asked: RefCell::default(),
+            forbidden: RefCell::default(),
         }
     }
 
@@ -444,7 +454,7 @@ impl<'s, 'a> Section<'s, 'a> {
         let asked = self.asked.borrow();
         for (name, _) in self.table.into_iter().flatten() {
             let text: &str = name.get_ref();
-            if asked.contains(text) {
+            if asked.contains(text) || self.forbidden.borrow().contains(text) {
                 continue;
             }
             let valid = asked

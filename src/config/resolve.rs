@@ -37,7 +37,9 @@ pub(super) fn read(
 ) -> Result<Config, Problems> {
     let source = Source::new(text, file);
     let table = source.parse();
-    let config = config(&source, &Section::root(&source, &table), base, variables);
+    let root = Section::root(&source, &table);
+    let config = config(&source, &root, base, variables);
+    root.finish();
     let (mut problems, doubts) = source.finish();
     match config {
         Some(mut config) if problems.0.is_empty() => {
@@ -233,11 +235,12 @@ fn credentials(section: &Section<'_, '_>, variables: Variables<'_>) -> Option<Cr
             .source
             .problem(section.place(key), &section.key(key), message, Some(hint));
     };
-    if section.has("password") {
-        complain(
-            "password",
-            "a password is never written into the config".into(),
-            "use `password_file` or `password_env`",
+    if let Some(place) = section.forbidden("password") {
+        section.source.problem(
+            place,
+            &section.key("password"),
+            "a password is never written into the config",
+            Some("use `password_file` or `password_env`"),
         );
     }
     let password = match (file, variable) {
@@ -446,9 +449,9 @@ fn dial(section: &Section<'_, '_>, base: Option<Dial>) -> Option<Dial> {
             .and_then(|text| value::duration(text).ok())
             .is_some_and(|time| time.is_zero())
         {
-            let key = section.key(key);
+            let (place, key) = (section.place(key), section.key(key));
             section.source.problem(
-                section.span(),
+                place,
                 &key,
                 format!("`{key}` must be longer than nothing"),
                 None,
@@ -878,12 +881,12 @@ fn upstreams(
             value::mirror,
             "such as `mirror = \"https://hf-mirror.com\"`",
         );
-        if mirror.is_some() && tls == Some(TlsMode::Tunnel) {
+        if mirror.is_some() {
             source.problem(
                 entry.place("mirror"),
                 &entry.key("mirror"),
-                "a tunnel cannot go to a mirror",
-                Some("`tls = \"terminate\"`: the requests are rewritten"),
+                "this version does not carry requests to mirrors yet",
+                Some("leave the entry out; another hop in `via` may reach the site itself"),
             );
         }
         if let Some((label, via)) = via

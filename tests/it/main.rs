@@ -8,5 +8,7 @@
     reason = "a test that cannot go on fails by panicking, spawns on its own runtime, and lists its cases in one place"
 )]
 
+mod config;
 mod forward;
+mod layers;
 mod world;

@@ -1,0 +1,158 @@
+//! Config files as users write them: good ones, and bad ones with every mistake they hold.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gitferry::config::{Config, DEFAULT, Problems, load};
+
+fn fixtures(kind: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/config")
+        .join(kind);
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn read(file: Option<&Path>) -> Result<Config, Problems> {
+    load(file, &|name| {
+        (name == "HOME").then(|| "/home/user".to_owned())
+    })
+}
+
+/// `#~ 3:1 part of the message`, for every mistake in the order of the file.
+#[test]
+fn a_bad_file_is_told_every_mistake_with_line_column_and_hint() {
+    let mut seen = 0;
+    for file in fixtures("bad") {
+        let text = fs::read_to_string(&file).unwrap();
+        let expected: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("#~ "))
+            .collect();
+        assert!(!expected.is_empty(), "{}: expects nothing", file.display());
+        let problems = read(Some(&file)).unwrap_err();
+        let told: Vec<String> = problems
+            .0
+            .iter()
+            .map(|p| {
+                format!(
+                    "{}:{} {} | {}",
+                    p.line,
+                    p.column,
+                    p.message,
+                    p.hint.as_deref().unwrap_or("")
+                )
+            })
+            .collect();
+        assert_eq!(
+            told.len(),
+            expected.len(),
+            "{}:\n{}",
+            file.display(),
+            told.join("\n")
+        );
+        for (told, expected) in told.iter().zip(expected) {
+            let (place, part) = expected.split_once(' ').unwrap();
+            assert!(
+                told.starts_with(place) && told.contains(part),
+                "{}: {told:?} is not {expected:?}",
+                file.display()
+            );
+        }
+        assert!(
+            !problems.to_string().contains("hunter2"),
+            "{}: a secret is shown",
+            file.display()
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 7, "fixtures were added or lost: say so here");
+}
+
+#[test]
+fn a_good_file_is_taken() {
+    let mut seen = 0;
+    for file in fixtures("good") {
+        if let Err(problems) = read(Some(&file)) {
+            panic!("{problems}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 2, "fixtures were added or lost: say so here");
+}
+
+#[test]
+fn the_embedded_default_is_good_and_knows_the_three_sites() {
+    let config = read(None).unwrap();
+    assert_eq!(config.warnings, []);
+    for (host, route) in [
+        ("huggingface.co:443", "hf-main"),
+        ("cdn-lfs-us-1.huggingface.co:443", "hf-lfs"),
+        ("cas-server.xethub.hf.co:443", "hf-xet"),
+        ("github.com:443", "github-main"),
+        ("gitlab.com:22", "gitlab-main"),
+        ("example.org:443", "other_hosts"),
+    ] {
+        let target = gitferry::model::Target::parse(host, None).unwrap();
+        assert_eq!(&*config.route(&target).name, route, "{host}");
+    }
+}
+
+/// Every key that is valid somewhere stands in the reference, set or commented out.
+#[test]
+fn the_reference_has_every_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    let probe = "z=1\n[listen]\nz=1\n[state]\nz=1\n[trust]\nz=1\n[log]\nz=1\n[shutdown]\nz=1\n[dial]\nz=1\n[pool]\nz=1\n[hops]\nh={z=1}\n\
+                 [other_hosts]\nz=1\n[[route]]\nz=1\nupstreams=[{z=1}]\n";
+    fs::write(&file, probe).unwrap();
+    let problems = read(Some(&file)).unwrap_err();
+    let mut keys = BTreeSet::new();
+    for hint in problems
+        .0
+        .iter()
+        .filter(|p| p.message.contains("unknown key"))
+        .filter_map(|p| p.hint.as_ref())
+    {
+        let list = hint.split("alid here: ").nth(1).unwrap();
+        keys.extend(list.split(", ").map(|key| key.trim_matches('`').to_owned()));
+    }
+    assert!(keys.len() > 33, "only {} keys: {keys:?}", keys.len());
+    for key in keys {
+        assert!(
+            DEFAULT.contains(&key),
+            "`{key}` is missing in config/gitferry.toml"
+        );
+    }
+}
+
+#[test]
+fn no_broken_text_panics() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broken.toml");
+    let mut refused = 0;
+    for at in (0..DEFAULT.len()).step_by(61) {
+        let cut = DEFAULT.get(..at).unwrap_or_default();
+        let swapped: String = DEFAULT
+            .chars()
+            .enumerate()
+            .map(|(n, c)| if n == at { '"' } else { c })
+            .collect();
+        for text in [cut, &swapped] {
+            fs::write(&file, text).unwrap();
+            refused += usize::from(read(Some(&file)).is_err());
+        }
+    }
+    assert!(refused > 50, "only {refused} broken texts were refused");
+}

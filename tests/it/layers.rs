@@ -1,0 +1,144 @@
+//! Imports point downwards: a module imports only from those to its left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// From left to right; modules of one group do not import each other.
+const LAYERS: &[&[&str]] = &[
+    &["rt", "model"],
+    &["config"],
+    &["track"],
+    &["net"],
+    &["tls"],
+    &["mirror"],
+    &["forward"],
+    &["front"],
+    &["admin", "doctor"],
+    &["service"],
+    &["cli"],
+];
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|group| group.contains(&module))
+}
+
+/// Every `crate::MODULE` that `text`, a file of `module`, may not name.
+fn violations(module: &str, text: &str) -> Vec<String> {
+    let own = layer(module).unwrap_or_else(|| panic!("{module} has no layer: add it to LAYERS"));
+    let mut named = Vec::new();
+    // Doc comments may point anywhere: they are read by people.
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if rest.starts_with('{') {
+            // `use crate::{a::…, b::{…}}`: the names at depth one.
+            let mut depth = 0;
+            let mut word = String::new();
+            for c in rest.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 1 && (c.is_alphanumeric() || c == '_') {
+                    word.push(c);
+                } else if !word.is_empty() {
+                    named.push(std::mem::take(&mut word));
+                    // What follows `name::` up to the comma belongs to it.
+                    if c == ':' {
+                        word.clear();
+                    }
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            named.push(
+                rest.chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect(),
+            );
+        }
+    }
+    named
+        .into_iter()
+        .filter(|name| name != module)
+        .filter(|name| layer(name).is_some_and(|other| other >= own))
+        .map(|name| format!("{module} imports {name}"))
+        .collect()
+}
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn imports_point_downwards_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut checked = 0;
+    let mut wrong = Vec::new();
+    for file in &files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let module = inside
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        checked += 1;
+        let found = violations(module, &fs::read_to_string(file).unwrap());
+        wrong.extend(
+            found
+                .into_iter()
+                .map(|violation| format!("{}: {violation}", inside.display())),
+        );
+    }
+    assert!(checked > 50, "only {checked} files were seen");
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn an_import_that_points_upwards_is_caught() {
+    assert_eq!(
+        violations("model", "use crate::config::Config;"),
+        ["model imports config"]
+    );
+    assert_eq!(
+        violations(
+            "net",
+            "use crate::{\n    config::{Route, Via},\n    tls::{ca, leaf},\n};"
+        ),
+        ["net imports tls"]
+    );
+    assert_eq!(
+        violations("admin", "fn f() { crate::doctor::x() }"),
+        ["admin imports doctor"]
+    );
+    assert!(
+        violations(
+            "front",
+            "use crate::{forward::{Answer, Forwarder}, net::Tcp};\n// crate::cli"
+        )
+        .is_empty()
+    );
+}
