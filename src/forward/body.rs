@@ -42,11 +42,16 @@ pub fn full(bytes: impl Into<Bytes>) -> AnswerBody {
 
 /// A request's body on its way to the origin.
 pub struct RequestBody {
-    inner: Option<Incoming>,
+    source: Option<Source>,
     transfer: Transfer,
     notes: Arc<RequestNotes>,
     gate: Option<Gate>,
     begun: bool,
+}
+
+enum Source {
+    Client(Incoming),
+    Held(Bytes),
 }
 
 /// What is known of a request's body while hyper holds it.
@@ -76,10 +81,10 @@ impl RequestBody {
         gate: Option<Gate>,
     ) -> (Self, Arc<RequestNotes>) {
         let notes = Arc::<RequestNotes>::default();
-        let inner = (!inner.is_end_stream()).then_some(inner);
+        let source = (!inner.is_end_stream()).then_some(Source::Client(inner));
         (
             Self {
-                inner,
+                source,
                 transfer,
                 notes: Arc::clone(&notes),
                 gate,
@@ -89,10 +94,11 @@ impl RequestBody {
         )
     }
 
-    /// No body, to send a request without one again.
-    pub fn empty(transfer: Transfer) -> Self {
+    /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
+    pub fn held(bytes: Option<Bytes>, transfer: Transfer) -> Self {
+        let source = bytes.filter(|bytes| !bytes.is_empty()).map(Source::Held);
         Self {
-            inner: None,
+            source,
             transfer,
             notes: Arc::default(),
             gate: None,
@@ -101,7 +107,7 @@ impl RequestBody {
     }
 
     fn ended(&mut self) {
-        self.inner = None;
+        self.source = None;
         if self.transfer.stage() < Stage::AwaitingHead {
             self.transfer.enter(Stage::AwaitingHead);
         }
@@ -124,10 +130,16 @@ impl Body for RequestBody {
                 Poll::Ready(true) => this.gate = None,
             }
         }
-        let Some(inner) = &mut this.inner else {
-            return Poll::Ready(None);
+        let polled = match &mut this.source {
+            None => return Poll::Ready(None),
+            Some(Source::Client(inner)) => Pin::new(inner).poll_frame(cx),
+            Some(Source::Held(bytes)) => {
+                // Counted when it was taken from the client.
+                let frame = Frame::data(std::mem::take(bytes));
+                this.ended();
+                return Poll::Ready(Some(Ok(frame)));
+            }
         };
-        let polled = Pin::new(inner).poll_frame(cx);
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if !this.begun {
@@ -143,7 +155,7 @@ impl Body for RequestBody {
                         .up
                         .fetch_add(data.len() as u64, Ordering::Relaxed);
                 }
-                if this.inner.as_ref().is_some_and(Body::is_end_stream) {
+                if matches!(&this.source, Some(Source::Client(inner)) if inner.is_end_stream()) {
                     this.ended();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -161,13 +173,15 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_none()
+        self.source.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.source {
+            None => SizeHint::with_exact(0),
+            Some(Source::Client(inner)) => inner.size_hint(),
+            Some(Source::Held(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+        }
     }
 }
 

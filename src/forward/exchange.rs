@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use hyper::{
-    HeaderMap, Request, Response, StatusCode, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     body::{Body, Incoming},
     header::{EXPECT, USER_AGENT},
     http::request::Parts,
@@ -49,6 +50,8 @@ struct Outgoing {
     body: Option<RequestBody>,
     notes: Arc<RequestNotes>,
     bodiless: bool,
+    /// A small body, kept so that the request can be sent again.
+    held: Option<Bytes>,
     gate: Option<GateKey>,
     upgrade: Option<(hyper::header::HeaderValue, OnUpgrade)>,
 }
@@ -73,6 +76,10 @@ impl Forwarder {
             }
         };
         let mut outgoing = Outgoing::new(request, &asked, &transfer);
+        if let Err(fault) = outgoing.hold().await {
+            transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+            return asker.refuse(&fault, &transfer, None).await;
+        }
         match self.ferry(&mut outgoing, &route, &asked).await {
             Ok(answer) => answer,
             Err(fault) => asker.refuse(&fault, &transfer, outgoing.body.take()).await,
@@ -110,12 +117,14 @@ impl Forwarder {
             let request = outgoing.request(&lease, asked);
             outgoing.transfer.enter(Stage::SendingHead);
             let sent = tokio::select! {
-                sent = send::send(&mut lease, request) => sent,
+                // First: the end of the connections' tasks is a consequence.
+                biased;
                 () = self.shared.shutdown.ended() => {
                     let fault = Fault::new(Leg::Client, outgoing.transfer.stage(), FaultKind::Shutdown);
                     outgoing.transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
                     return Err(fault);
                 }
+                sent = send::send(&mut lease, request) => sent,
             };
             match sent {
                 Ok(response) => {
@@ -152,7 +161,9 @@ impl Forwarder {
         };
         let transfer = &outgoing.transfer;
         // After a failure only a new connection tells whether the path works.
+        // And a request that cannot be repeated never meets an idle connection that dies just then.
         if ways.is_first()
+            && outgoing.may_reuse()
             && let Some(lease) = self.pool.take(&key(ways)).await
         {
             ways.begin(transfer);
@@ -240,14 +251,48 @@ impl Outgoing {
             body: Some(body),
             notes,
             bodiless,
+            held: None,
             gate: key,
             upgrade,
         }
     }
 
-    /// True where the request can be made anew and a second one does no harm (RFC 9110, section 9.2.2).
+    /// Takes a small body in whole, where the request may be sent again: then it can be.
+    ///
+    /// Fails where the client breaks off.
+    async fn hold(&mut self) -> Result<(), Fault> {
+        let Some(body) = self.body.take() else {
+            return Ok(());
+        };
+        let small = body
+            .size_hint()
+            .upper()
+            .is_some_and(|size| size <= HELD_LIMIT);
+        if self.bodiless || !small || self.gate.is_some() || !is_repeatable(&self.head) {
+            self.body = Some(body);
+            return Ok(());
+        }
+        match http_body_util::BodyExt::collect(body).await {
+            Ok(collected) => {
+                self.held = Some(collected.to_bytes());
+                Ok(())
+            }
+            Err(error) => {
+                Err(Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone).source(error))
+            }
+        }
+    }
+
+    /// True where the request can be made anew and a second one does no harm.
     fn may_repeat(&self) -> bool {
-        self.bodiless && self.upgrade.is_none() && self.head.method.is_idempotent()
+        (self.bodiless || self.held.is_some())
+            && self.upgrade.is_none()
+            && is_repeatable(&self.head)
+    }
+
+    /// True where an idle connection may carry it. A large PUT may meet one that dies just then; its client sends it again.
+    fn may_reuse(&self) -> bool {
+        self.may_repeat() || self.head.method.is_idempotent()
     }
 
     /// The request for one connection.
@@ -255,7 +300,7 @@ impl Outgoing {
         let body = self
             .body
             .take()
-            .unwrap_or_else(|| RequestBody::empty(self.transfer.clone()));
+            .unwrap_or_else(|| RequestBody::held(self.held.clone(), self.transfer.clone()));
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
@@ -273,6 +318,16 @@ impl Outgoing {
         }
         request
     }
+}
+
+/// The largest body that is held.
+const HELD_LIMIT: u64 = 64 * 1024;
+
+/// True where a second request does no harm: idempotent methods (RFC 9110, section 9.2.2), and the two POSTs that only ask: git's
+/// fetch (gitprotocol-http, "Smart Service git-upload-pack") and the LFS batch, whose answer is a list of addresses.
+fn is_repeatable(head: &Parts) -> bool {
+    let asks = |path: &str| path.ends_with("/git-upload-pack") || path.ends_with("/objects/batch");
+    head.method.is_idempotent() || (head.method == Method::POST && asks(head.uri.path()))
 }
 
 fn gate_for(headers: &HeaderMap, bodiless: bool) -> (Option<Gate>, Option<GateKey>) {

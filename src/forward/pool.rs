@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -68,6 +71,8 @@ pub struct Pool(Arc<Inner>);
 struct Inner {
     limits: config::Pool,
     idle: Mutex<HashMap<Key, Vec<Idle>>>,
+    /// Set when the daemon drains: what is given back then is closed.
+    closed: AtomicBool,
 }
 
 struct Idle {
@@ -85,6 +90,7 @@ impl Pool {
         Self(Arc::new(Inner {
             limits,
             idle: Mutex::default(),
+            closed: AtomicBool::new(false),
         }))
     }
 
@@ -101,7 +107,10 @@ impl Pool {
                 };
                 let Some(inner) = weak.upgrade() else { return };
                 if stop {
-                    inner.lock().clear();
+                    // Under the lock, so that nothing is put in after.
+                    let mut idle = inner.lock();
+                    inner.closed.store(true, Ordering::Relaxed);
+                    idle.clear();
                     return;
                 }
                 inner.sweep(Instant::now());
@@ -185,6 +194,9 @@ impl Inner {
 
     fn put(&self, key: Key, idle: Idle) {
         let mut all = self.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
         let list = all.entry(key).or_default();
         if list.len() >= self.limits.idle_per_origin.max(1) {
             list.remove(0);

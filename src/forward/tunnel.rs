@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Route,
     model::{Fault, FaultKind, Leg, Stage, Target, classify},
-    net::BoxIo,
+    net::{BoxIo, Tcp},
     track::{Outcome, Transfer},
 };
 
@@ -58,16 +58,28 @@ impl Tunnel {
         })
     }
 
-    /// Carries the client's bytes until both sides have closed, or shutdown's second step.
-    pub async fn run(self, forwarder: &Forwarder, transfer: Transfer, client: BoxIo) {
+    /// Carries the client's bytes until both sides have closed, or shutdown's second step. `socket` is the client's, to look at.
+    pub async fn run(
+        self,
+        forwarder: &Forwarder,
+        transfer: Transfer,
+        client: BoxIo,
+        socket: Option<Tcp>,
+    ) {
         let shutdown = forwarder.shared.shutdown.clone();
         tokio::select! {
-            () = self.carry(forwarder, &transfer, client) => {}
+            () = self.carry(forwarder, &transfer, client, socket) => {}
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown).tell(&transfer),
         }
     }
 
-    async fn carry(mut self, forwarder: &Forwarder, transfer: &Transfer, mut client: BoxIo) {
+    async fn carry(
+        mut self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        mut client: BoxIo,
+        socket: Option<Tcp>,
+    ) {
         let counters = transfer.counters();
         let mut held = Vec::new();
         let spoken = loop {
@@ -113,11 +125,13 @@ impl Tunnel {
             .down
             .fetch_add(spoken.len() as u64, std::sync::atomic::Ordering::Relaxed);
         drop(spoken);
+        let hung_up = || socket.as_ref().is_some_and(Tcp::hung_up);
         pump(
             &mut client,
             &mut self.reached.io,
             &counters.up,
             &counters.down,
+            &hung_up,
         )
         .await
         .tell(transfer);

@@ -7,12 +7,12 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{builder, run};
+use super::{LINGER, builder, run};
 use crate::{
     config::{HttpVersion, Route},
     forward::{Asked, Forwarder, tunnel::Tunnel},
     model::{Fault, Leg, Scheme, Stage, Target, classify, retry::Next},
-    net::{BoxIo, Prefixed},
+    net::{BoxIo, Prefixed, Tcp},
     tls::{FirstBytes, accept},
     track::{Front, Outcome, Transfer},
 };
@@ -24,6 +24,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     mut io: BoxIo,
+    socket: Option<Tcp>,
     client: SocketAddr,
     route: Arc<Route>,
     target: Target,
@@ -42,13 +43,16 @@ pub(super) async fn serve(
             tunnel(
                 &forwarder,
                 Box::new(Prefixed::new(bytes, io)),
+                socket,
                 &route,
                 &target,
                 transfer,
             )
             .await;
         }
-        Ok(FirstBytes::Silent) => tunnel(&forwarder, io, &route, &target, transfer).await,
+        Ok(FirstBytes::Silent) => {
+            tunnel(&forwarder, io, socket, &route, &target, transfer).await;
+        }
         Ok(FirstBytes::Closed) => transfer.finish(Outcome::Closed),
         Err(error) => {
             let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error))
@@ -65,12 +69,13 @@ pub(super) async fn serve(
 async fn tunnel(
     forwarder: &Forwarder,
     io: BoxIo,
+    socket: Option<Tcp>,
     route: &Arc<Route>,
     target: &Target,
     transfer: Transfer,
 ) {
     match Tunnel::open(forwarder, &transfer, route, target).await {
-        Ok(tunnel) => tunnel.run(forwarder, transfer, io).await,
+        Ok(tunnel) => tunnel.run(forwarder, transfer, io, socket).await,
         Err(fault) => transfer.finish(Outcome::Broken {
             code: fault.code().into(),
         }),
@@ -150,7 +155,10 @@ async fn terminate(
                         draining = true;
                         connection.as_mut().graceful_shutdown();
                     }
-                    () = shutdown.ended(), if draining => break,
+                    () = shutdown.ended(), if draining => {
+                        let _ = tokio::time::timeout(LINGER, connection).await;
+                        break;
+                    }
                 }
             }
         }

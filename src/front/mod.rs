@@ -172,7 +172,11 @@ where
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = shutdown.ended(), if draining => return true,
+            () = shutdown.ended(), if draining => {
+                // Each transfer notices by itself; this lets it say so and answer.
+                let _ = tokio::time::timeout(LINGER, connection).await;
+                return true;
+            }
         }
     }
 }

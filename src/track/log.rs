@@ -5,80 +5,93 @@
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
-    sync::OnceLock,
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     time::SystemTime,
 };
 
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
+    subscriber::Interest,
 };
 use tracing_subscriber::{
-    Layer, filter::Targets, fmt::MakeWriter, layer::Context, layer::SubscriberExt,
-    registry::Registry, reload, util::SubscriberInitExt,
+    Layer,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
 };
 
 use crate::config::{Log, LogFormat, LogLevel};
 
-type Handle = reload::Handle<Box<dyn Layer<Registry> + Send + Sync>, Registry>;
-
-static HANDLE: OnceLock<Handle> = OnceLock::new();
+/// What a reload changes; a `Filtered` layer of tracing-subscriber cannot be put in another's place
+/// (tokio-rs/tracing#1629), so the filter is ours.
+static LEVEL: AtomicU8 = AtomicU8::new(2);
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// Begins logging, or changes how it is done where it has begun.
 pub fn init(log: Log) {
-    if let Some(handle) = HANDLE.get() {
-        let _ = handle.reload(layer(log));
-        return;
-    }
-    let (layer, handle) = reload::Layer::new(layer(log));
+    let level = match log.level {
+        LogLevel::Error => 0,
+        LogLevel::Warn => 1,
+        LogLevel::Info => 2,
+        LogLevel::Debug => 3,
+        LogLevel::Trace => 4,
+    };
+    LEVEL.store(level, Ordering::Relaxed);
+    JSON.store(log.format == LogFormat::Json, Ordering::Relaxed);
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // The second time there is a subscriber already, and it reads the settings above.
     if tracing_subscriber::registry()
-        .with(layer)
+        .with(Lines { colours })
         .try_init()
-        .is_ok()
+        .is_err()
     {
-        let _ = HANDLE.set(handle);
+        tracing::callsite::rebuild_interest_cache();
     }
 }
 
-fn layer(log: Log) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let level = match log.level {
-        LogLevel::Error => Level::ERROR,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Trace => Level::TRACE,
+/// gitferry's own events by the configured level; of other crates no more than warnings.
+fn is_wanted(metadata: &Metadata<'_>) -> bool {
+    let own = metadata.target().split("::").next() == Some("gitferry");
+    let rank = match *metadata.level() {
+        Level::ERROR => 0,
+        Level::WARN => 1,
+        Level::INFO => 2,
+        Level::DEBUG => 3,
+        _ => 4,
     };
-    let filter = Targets::new()
-        .with_target("gitferry", level)
-        .with_default(Level::WARN.min(level));
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Lines {
-        format: log.format,
-        colours,
-        writer: io::stderr,
-    }
-    .with_filter(filter)
-    .boxed()
+    let limit = LEVEL.load(Ordering::Relaxed);
+    metadata.is_event() && rank <= if own { limit } else { limit.min(1) }
 }
 
 /// One line an event.
-struct Lines<W> {
-    format: LogFormat,
+struct Lines {
     colours: bool,
-    writer: W,
 }
 
-impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for Lines<W> {
+impl<S: Subscriber> Layer<S> for Lines {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_wanted(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        is_wanted(metadata)
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        let line = match self.format {
-            LogFormat::Json => fields.json(level, now()),
-            LogFormat::Text => fields.text(level, now(), self.colours),
+        let line = if JSON.load(Ordering::Relaxed) {
+            fields.json(level, now())
+        } else {
+            fields.text(level, now(), self.colours)
         };
         // A closed stderr is nobody's fault, and no reason to stop carrying.
-        let _ = self.writer.make_writer().write_all(line.as_bytes());
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 

@@ -581,3 +581,47 @@ async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
     assert!(drained.finished && drained.ended > 0, "{drained:?}");
     drop(client);
 }
+
+#[tokio::test]
+async fn a_post_that_only_asks_is_sent_again_when_its_connection_dies() {
+    let (address, served) = origin(|connections| async move {
+        for _ in 0..2 {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"want").await;
+            reset(stream);
+        }
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"want").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("POST http://origin.test/r.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nwant")
+        .await;
+    let answer = client.read_until("ok").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_post_that_may_act_takes_a_connection_of_its_own() {
+    let (address, served) = origin(|connections| async move {
+        for _ in 0..2 {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"act").await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        client
+            .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nact")
+            .await;
+        client.read_until("ok").await;
+    }
+    soon("the origin", served).await.unwrap();
+}
