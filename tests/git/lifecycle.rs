@@ -1,0 +1,158 @@
+//! SIGTERM and reload in mid-push: what was begun is finished, what is new follows the new rules.
+
+use std::{net::TcpStream, time::Duration};
+
+use crate::support::{
+    client::{PATIENCE, Work},
+    ferry::{Ferry, SOON},
+    process::{Running, wait_until},
+    relay::Relay,
+    world::{MAIN, World},
+};
+
+/// How much of a push passes before it is held.
+const HELD_AFTER: usize = 400_000;
+
+/// A push that has begun and waits in the middle, until its path is released.
+struct MidPush {
+    path: Relay,
+    ferry: Ferry,
+    push: Running,
+    work: Work,
+    pushed: String,
+}
+
+impl MidPush {
+    fn begin(world: &World, tls: &str) -> Self {
+        world.host.repository("life");
+        let path = Relay::holds_after(HELD_AFTER, world.host.https);
+        let ferry = Ferry::start(&world.settings().route(MAIN, tls, &["direct"], path.address));
+        let trusted = if tls == "tunnel" {
+            world.ca.pem_file()
+        } else {
+            ferry.bundle()
+        };
+        let git = world.git_through(&ferry).with("http.sslCAInfo", trusted);
+        let work = git.work(world.path("work"), &format!("https://{MAIN}/life.git"));
+        let pushed = work.commit("file", 4_000_000);
+        let push = work.start(&["push", "-q", "origin", "main"]);
+        assert!(
+            wait_until(SOON, || path.held() == 1),
+            "the push never began:\n{}",
+            ferry.log()
+        );
+        Self {
+            path,
+            ferry,
+            push,
+            work,
+            pushed,
+        }
+    }
+
+    fn refuses_new_clients(&self) -> bool {
+        TcpStream::connect_timeout(&self.ferry.address, SOON).is_err()
+    }
+}
+
+fn finishes_after_sigterm(tls: &str) {
+    let world = World::new();
+    let mut mid = MidPush::begin(&world, tls);
+    mid.ferry.terminate();
+    assert!(
+        wait_until(SOON, || mid.refuses_new_clients()),
+        "it still accepts"
+    );
+    assert!(mid.push.runs(), "the push was cut");
+    mid.path.release();
+    mid.push.finish(PATIENCE).well();
+    let status = mid.ferry.ended(Duration::from_secs(30));
+    assert_eq!(status.code(), Some(0), "{status}");
+    let repository = world.path("host/repos/life.git");
+    let tip = world.git().run(&repository, &["rev-parse", "main"]).well();
+    assert_eq!(tip.stdout.trim(), mid.pushed);
+}
+
+#[test]
+fn sigterm_lets_a_terminated_push_finish_within_the_grace() {
+    finishes_after_sigterm("terminate");
+}
+
+#[test]
+fn sigterm_lets_a_tunnelled_push_finish_within_the_grace() {
+    finishes_after_sigterm("tunnel");
+}
+
+#[test]
+fn sigterm_ends_what_is_not_finished_when_the_grace_is_over() {
+    let world = World::new();
+    world.host.repository("life");
+    let path = Relay::holds_after(HELD_AFTER, world.host.https);
+    let settings = world
+        .settings()
+        .grace("1s")
+        .route(MAIN, "terminate", &["direct"], path.address);
+    let mut ferry = Ferry::start(&settings);
+    let git = world.git_through(&ferry);
+    let work = git.work(world.path("work"), &format!("https://{MAIN}/life.git"));
+    work.commit("file", 4_000_000);
+    let push = work.start(&["push", "-q", "origin", "main"]);
+    assert!(wait_until(SOON, || path.held() == 1));
+    ferry.terminate();
+    let status = ferry.ended(Duration::from_secs(30));
+    assert_eq!(status.code(), Some(0), "{status}");
+    push.finish(PATIENCE).badly();
+    assert!(
+        ferry
+            .faults()
+            .iter()
+            .any(|code| code.ends_with("/shutdown")),
+        "{:?}",
+        ferry.faults()
+    );
+}
+
+#[test]
+fn a_reload_in_mid_push_keeps_the_push_and_brings_the_new_routes() {
+    let world = World::new();
+    let mut mid = MidPush::begin(&world, "terminate");
+    // From now on the host is reached past the path that holds.
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https);
+    mid.ferry.reload(&settings);
+    mid.ferry.wait_for_event("config reloaded");
+    let remote = mid.work.git(&["ls-remote", "-q", "origin"]).well();
+    assert_eq!(remote.stdout, "", "the push is not through yet");
+    assert_eq!(
+        mid.path.connections(),
+        1,
+        "the new request took the old route"
+    );
+    assert!(mid.push.runs());
+    mid.path.release();
+    mid.push.finish(PATIENCE).well();
+    let remote = mid.work.git(&["ls-remote", "-q", "origin", "main"]).well();
+    assert!(remote.stdout.starts_with(&mid.pushed), "{remote}");
+    assert_eq!(mid.ferry.faults(), Vec::<String>::new());
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_so() {
+    let world = World::new();
+    world.host.repository("life");
+    let settings = world.plain_settings();
+    let mut ferry = Ferry::start(&settings);
+    ferry.reload(
+        &settings
+            .clone()
+            .dial("attempts = \"many\"\nunknown_key = 1"),
+    );
+    ferry.wait_for_event("config refused, the old one stays");
+    let git = world.git_through(&ferry);
+    git.run(
+        world.root(),
+        &["ls-remote", &format!("https://{MAIN}/life.git")],
+    )
+    .well();
+}

@@ -1,0 +1,200 @@
+//! What must not be passed: origins that cannot prove their name, and hops that say no.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{
+    background::Background,
+    ca::Flaw,
+    ferry::Ferry,
+    hops::ScriptedHop,
+    relay::Relay,
+    world::{MAIN, World},
+};
+
+/// What stands in the request and must never leave.
+const BEARER: &str = "Authorization: Bearer PLANTED-bearer-for-main";
+
+/// An origin with a flawed certificate that counts who shook hands to the end.
+struct Impostor {
+    address: SocketAddr,
+    fooled: Arc<AtomicUsize>,
+    _background: Background,
+}
+
+impl Impostor {
+    fn start(world: &World, flaw: Flaw) -> Self {
+        let acceptor = TlsAcceptor::from(world.ca.leaf(&[MAIN], flaw).server_config());
+        let background = Background::new();
+        let fooled = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&fooled);
+        let address = background.serve(move |stream, _| {
+            let (acceptor, fooled) = (acceptor.clone(), Arc::clone(&count));
+            async move {
+                if acceptor.accept(stream).await.is_ok() {
+                    fooled.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        Self {
+            address,
+            fooled,
+            _background: background,
+        }
+    }
+}
+
+fn refuses_the_certificate(flaw: Flaw, code: &str) {
+    let world = World::new();
+    let impostor = Impostor::start(&world, flaw);
+    let path = Relay::faultless(impostor.address);
+    let ferry = Ferry::start(
+        &world
+            .settings()
+            .route(MAIN, "terminate", &["direct"], path.address),
+    );
+    let git = world.git_through(&ferry).with("http.extraHeader", BEARER);
+    let failed = git
+        .run(
+            world.root(),
+            &["ls-remote", &format!("https://{MAIN}/x.git")],
+        )
+        .badly();
+    assert!(failed.stderr.contains(code), "git was not told: {failed}");
+    let fault = ferry.wait_for_fault(code);
+    assert_eq!(fault["leg"], "origin", "{fault}");
+    assert_eq!(
+        impostor.fooled.load(Ordering::SeqCst),
+        0,
+        "a handshake was completed"
+    );
+    for sent in path.received() {
+        assert_eq!(
+            sent.first(),
+            Some(&22),
+            "something else than a handshake record came first"
+        );
+        let hello = 5 + usize::from(u16::from_be_bytes([sent[3], sent[4]]));
+        // After the ClientHello at most a ChangeCipherSpec and an alert.
+        assert!(
+            sent.len() <= hello + 64,
+            "{} bytes after the ClientHello",
+            sent.len() - hello
+        );
+        let planted = BEARER.as_bytes();
+        assert!(!sent.windows(planted.len()).any(|window| window == planted));
+    }
+}
+
+#[test]
+fn an_expired_certificate_is_refused_and_nothing_is_sent() {
+    refuses_the_certificate(Flaw::Expired, "origin/handshaking/expired");
+}
+
+#[test]
+fn a_self_signed_certificate_is_refused_and_nothing_is_sent() {
+    refuses_the_certificate(Flaw::SelfSigned, "origin/handshaking/unknown-issuer");
+}
+
+#[test]
+fn a_certificate_for_other_names_is_refused_and_nothing_is_sent() {
+    refuses_the_certificate(Flaw::WrongName, "origin/handshaking/name-mismatch");
+}
+
+/// The only upstream is `hop`; the fault has `code`, and git says why in both ways.
+fn names_the_hop(hop: &ScriptedHop, code: &str) {
+    let world = World::new();
+    let settings = world
+        .settings()
+        .hop("office", &hop.url)
+        .dial("greet_timeout = \"1s\"\nattempts = 1")
+        .route(MAIN, "terminate", &["office"], world.host.https)
+        .route("tunnelled.test", "tunnel", &["office"], world.host.https);
+    let ferry = Ferry::start(&settings);
+    let git = world.git_through(&ferry).with("http.extraHeader", BEARER);
+    let failed = git
+        .run(
+            world.root(),
+            &["ls-remote", &format!("https://{MAIN}/x.git")],
+        )
+        .badly();
+    assert!(failed.stderr.contains(code), "git was not told: {failed}");
+    let fault = ferry.wait_for_fault(code);
+    assert_eq!(fault["leg"], "hop", "{fault}");
+    assert_eq!(fault["upstream"], "office", "{fault}");
+
+    // A tunnel is dialled before CONNECT is answered: the client gets a status, not a broken handshake.
+    let failed = git
+        .run(world.root(), &["ls-remote", "https://tunnelled.test/x.git"])
+        .badly();
+    assert!(
+        failed.stderr.contains("CONNECT tunnel failed, response 50"),
+        "{failed}"
+    );
+
+    assert!(!hop.asked().is_empty());
+    for head in hop.asked() {
+        assert!(
+            head.starts_with("CONNECT "),
+            "more than CONNECT was sent in clear: {head}"
+        );
+        assert!(!head.contains("PLANTED-bearer"), "{head}");
+    }
+    assert!(world.host.https_requests().is_empty());
+}
+
+#[test]
+fn a_hop_that_wants_other_credentials_is_named() {
+    names_the_hop(
+        &ScriptedHop::answers_407(),
+        "hop/greeting/hop-authentication",
+    );
+}
+
+#[test]
+fn a_hop_that_forbids_is_named() {
+    names_the_hop(&ScriptedHop::answers_403(), "hop/greeting/hop-refused-403");
+}
+
+#[test]
+fn a_hop_that_cannot_reach_the_origin_is_named() {
+    names_the_hop(&ScriptedHop::answers_502(), "hop/greeting/hop-refused-502");
+}
+
+#[test]
+fn a_hop_that_says_nothing_is_named() {
+    names_the_hop(&ScriptedHop::silent(), "hop/greeting/timed-out");
+}
+
+#[test]
+fn a_hop_that_speaks_garbage_is_named() {
+    names_the_hop(&ScriptedHop::garbage(), "hop/greeting/bad-answer");
+}
+
+#[test]
+fn a_hop_that_says_200_and_closes_is_no_success() {
+    let world = World::new();
+    let hop = ScriptedHop::says_200_and_closes();
+    let settings = world
+        .settings()
+        .hop("office", &hop.url)
+        .dial("attempts = 2\nbackoff = \"50ms\"")
+        .route(MAIN, "terminate", &["office"], world.host.https);
+    let ferry = Ferry::start(&settings);
+    let git = world.git_through(&ferry);
+    let failed = git
+        .run(
+            world.root(),
+            &["ls-remote", &format!("https://{MAIN}/x.git")],
+        )
+        .badly();
+    assert!(failed.stderr.contains("origin/handshaking/"), "{failed}");
+    assert_eq!(hop.asked().len(), 2, "as many attempts as configured");
+}

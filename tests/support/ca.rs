@@ -1,0 +1,113 @@
+//! The test CA and certificates that are good, expired, self-signed or for other names.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    Expired,
+    SelfSigned,
+    WrongName,
+}
+
+/// A CA that nobody but the test trusts.
+pub(crate) struct TestCa {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    dir: PathBuf,
+}
+
+/// A certificate and its key.
+pub(crate) struct Leaf {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl TestCa {
+    /// Makes one; its certificate is `ca.pem` in `dir`.
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        fs::create_dir_all(&dir).unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "gitferry test CA");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
+        Self { issuer, dir }
+    }
+
+    /// The file with the CA's certificate.
+    pub(crate) fn pem_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// A certificate for `names` with `flaw`.
+    pub(crate) fn leaf(&self, names: &[&str], flaw: Flaw) -> Leaf {
+        let names = match flaw {
+            Flaw::WrongName => vec!["elsewhere.test".to_owned()],
+            _ => names.iter().map(ToString::to_string).collect(),
+        };
+        let mut params = CertificateParams::new(names).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "a test origin");
+        if flaw == Flaw::Expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = match flaw {
+            Flaw::SelfSigned => params.self_signed(&key).unwrap(),
+            _ => params.signed_by(&key, &self.issuer).unwrap(),
+        };
+        Leaf {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// Writes a leaf's certificate and key (in one file too, as HAProxy wants them) into the CA's directory.
+    pub(crate) fn files(&self, stem: &str, leaf: &Leaf) -> LeafFiles {
+        let write = |end: &str, text: &str| {
+            let path = self.dir.join(format!("{stem}.{end}"));
+            fs::write(&path, text).unwrap();
+            path
+        };
+        LeafFiles {
+            certificate: write("crt", &leaf.certificate),
+            key: write("key", &leaf.key),
+            both: write("pem", &format!("{}{}", leaf.certificate, leaf.key)),
+        }
+    }
+}
+
+/// Where a leaf was written.
+pub(crate) struct LeafFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) both: PathBuf,
+}
+
+impl Leaf {
+    /// For servers inside the test.
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        Arc::new(config)
+    }
+}

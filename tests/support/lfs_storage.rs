@@ -1,0 +1,151 @@
+//! The storage of the LFS server: presigned PUT and GET of whole objects.
+
+use std::{
+    io,
+    path::Path,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll, ready},
+};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    header,
+};
+use tokio::{
+    fs::File,
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+};
+
+use super::lfs::{Body, SIGNATURE, Shared, full, say};
+
+/// How much of a file is read at once.
+const PIECE: usize = 128 * 1024;
+
+/// Answers a request as S3 would.
+pub(crate) async fn answer(
+    request: Request<Incoming>,
+    shared: &Shared,
+) -> io::Result<Response<Body>> {
+    shared.count(request.method().as_str());
+    let query = request.uri().query().unwrap_or_default();
+    if !query.contains(&format!("X-Amz-Signature={SIGNATURE}&")) {
+        return Ok(say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch"));
+    }
+    let host = request.headers().get(header::HOST);
+    if host.is_none_or(|host| host != shared.storage_name) {
+        return Ok(say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch: host"));
+    }
+    let Some(oid) = request
+        .uri()
+        .path()
+        .strip_prefix("/lfs/")
+        .map(str::to_owned)
+    else {
+        return Ok(say(StatusCode::NOT_FOUND, "NoSuchKey"));
+    };
+    match *request.method() {
+        Method::PUT => put(request, shared, &oid).await,
+        Method::GET => get(shared, &oid).await,
+        _ => Ok(say(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
+    }
+}
+
+async fn put(request: Request<Incoming>, shared: &Shared, oid: &str) -> io::Result<Response<Body>> {
+    // minio#7792: S3 does not take a chunked body in a presigned PUT.
+    if !request.headers().contains_key(header::CONTENT_LENGTH) {
+        return Ok(say(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented: Content-Length",
+        ));
+    }
+    static UPLOADS: AtomicU64 = AtomicU64::new(0);
+    let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
+    let part = shared.objects.join(format!("{oid}.{number}.part"));
+    let hash = store(request.into_body(), &part).await;
+    let hash = match hash {
+        Ok(hash) => hash,
+        Err(error) => {
+            tokio::fs::remove_file(&part).await?;
+            return Err(error);
+        }
+    };
+    if hash != oid {
+        tokio::fs::remove_file(&part).await?;
+        return Ok(say(StatusCode::BAD_REQUEST, "BadDigest"));
+    }
+    tokio::fs::rename(&part, shared.objects.join(oid)).await?;
+    Ok(Response::new(full("")))
+}
+
+async fn store(mut body: Incoming, path: &Path) -> io::Result<String> {
+    let mut file = File::create(path).await?;
+    let mut hash = digest::Context::new(&digest::SHA256);
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            hash.update(&data);
+            file.write_all(&data).await?;
+        }
+    }
+    file.flush().await?;
+    Ok(hex(hash.finish().as_ref()))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn get(shared: &Shared, oid: &str) -> io::Result<Response<Body>> {
+    let Ok(file) = File::open(shared.objects.join(oid)).await else {
+        return Ok(say(StatusCode::NOT_FOUND, "NoSuchKey"));
+    };
+    let left = file.metadata().await?.len();
+    let body = FileBody {
+        file,
+        left,
+        piece: vec![0; PIECE].into(),
+    };
+    let answer = Response::builder()
+        .header(header::CONTENT_LENGTH, left)
+        .body(body.boxed());
+    answer.map_err(io::Error::other)
+}
+
+/// A file as a body, a piece at a time.
+struct FileBody {
+    file: File,
+    left: u64,
+    piece: Box<[u8]>,
+}
+
+impl HttpBody for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut buffer = ReadBuf::new(&mut this.piece);
+        ready!(Pin::new(&mut this.file).poll_read(context, &mut buffer))?;
+        let data = Bytes::copy_from_slice(buffer.filled());
+        this.left -= data.len() as u64;
+        if data.is_empty() {
+            return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,291 @@
+//! Child processes that end: servers with the test that started them, clients at their deadline.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::time::Instant;
+
+/// How long a server may take until it listens.
+const READY: Duration = Duration::from_secs(20);
+
+/// Between two looks at something that is about to happen; every such wait has a deadline.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits until `ready` says so; false when `within` is over first.
+pub(crate) fn wait_until(within: Duration, mut ready: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + within;
+    loop {
+        if ready() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// A command that knows nothing of this machine's settings: no proxy variables, no CA bundles, an English tongue.
+pub(crate) fn clean_command(program: impl AsRef<Path>, home: &Path) -> Command {
+    let mut command = Command::new(program.as_ref());
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", home)
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Where a server can be reached.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Door {
+    fn opens(&self) -> bool {
+        match self {
+            Self::Tcp(address) => TcpStream::connect_timeout(address, READY).is_ok(),
+            Self::Unix(path) => UnixStream::connect(path).is_ok(),
+        }
+    }
+}
+
+/// A real server in the foreground. It and its children are killed on drop, and also when the test process dies:
+/// a shell holds a pipe from us and kills its own process group when that closes.
+pub(crate) struct Server {
+    name: &'static str,
+    log: PathBuf,
+    supervisor: Child,
+}
+
+impl Server {
+    /// Runs `command` until it can be reached at `door`; its output goes to `NAME.log` in `dir`.
+    pub(crate) fn start(name: &'static str, dir: &Path, command: &Command, door: &Door) -> Self {
+        Self::try_start(name, dir, command, door)
+            .unwrap_or_else(|log| panic!("{name} did not come up:\n{log}"))
+    }
+
+    /// Like [`Server::start`] for servers that cannot listen on port 0: `build` is given a port that was free a moment ago, and another
+    /// one where somebody else was faster.
+    pub(crate) fn start_on_a_port(
+        name: &'static str,
+        dir: &Path,
+        build: impl Fn(SocketAddr) -> Command,
+    ) -> (Self, SocketAddr) {
+        let mut last = String::new();
+        for _ in 0..5 {
+            let address = free_address();
+            match Self::try_start(name, dir, &build(address), &Door::Tcp(address)) {
+                Ok(server) => return (server, address),
+                Err(log) => last = log,
+            }
+        }
+        panic!("{name} did not come up on five ports:\n{last}")
+    }
+
+    fn try_start(
+        name: &'static str,
+        dir: &Path,
+        command: &Command,
+        door: &Door,
+    ) -> Result<Self, String> {
+        let log = dir.join(format!("{name}.log"));
+        let output = File::create(&log).unwrap();
+        let mut supervisor = Command::new("/bin/sh");
+        supervisor
+            .args(["-c", SUPERVISE, "sh"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .process_group(0);
+        let mut server = Self {
+            name,
+            log,
+            supervisor: supervisor.spawn().unwrap(),
+        };
+        let mut died = false;
+        let up = wait_until(READY, || {
+            died = server.supervisor.try_wait().unwrap().is_some();
+            died || door.opens()
+        });
+        if up && !died {
+            return Ok(server);
+        }
+        Err(tail(&server.log))
+    }
+}
+
+/// The server runs beside a `read` that returns when our end of the pipe closes.
+const SUPERVISE: &str =
+    r#"("$@" </dev/null; echo "ended with status $?"; kill -KILL 0) & read -r _; kill -KILL 0"#;
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        kill_group(&self.supervisor);
+        let _ = self.supervisor.wait();
+        if thread::panicking() {
+            eprintln!("--- log of {}:\n{}", self.name, tail(&self.log));
+        }
+    }
+}
+
+/// The end of a log, for the report of a failed test.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+fn kill_group(child: &Child) {
+    if let Some(group) = pid(child) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// The process id in rustix's words.
+pub(crate) fn pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()).ok()?)
+}
+
+/// An address on loopback that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+    probe.local_addr().unwrap()
+}
+
+/// A client that runs; killed with its children on drop.
+pub(crate) struct Running {
+    shown: String,
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+/// A client that ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    shown: String,
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Running {
+    /// Starts `command` in a process group of its own.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let shown = format!("{command:?}");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let stdout = child.stdout.take().map(collect);
+        let stderr = child.stderr.take().map(collect);
+        Self {
+            shown,
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Waits for its end; a client that lives longer than `within` fails the test.
+    pub(crate) fn finish(mut self, within: Duration) -> Finished {
+        let mut status = None;
+        let ended = wait_until(within, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        if !ended {
+            kill_group(&self.child);
+        }
+        let [stdout, stderr] = [self.stdout.take(), self.stderr.take()].map(|pipe| {
+            let bytes = pipe.map(|reader| reader.join().unwrap());
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        });
+        let Some(status) = status else {
+            panic!(
+                "still running after {within:?}: {}\n{stdout}\n{stderr}",
+                self.shown
+            );
+        };
+        Finished {
+            shown: self.shown.clone(),
+            status,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Kills it and its children at once.
+    pub(crate) fn vanish(self) {}
+
+    /// True while it runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        kill_group(&self.child);
+        let _ = self.child.wait();
+    }
+}
+
+impl Finished {
+    /// Fails the test unless the client ended well.
+    #[track_caller]
+    pub(crate) fn well(self) -> Self {
+        assert!(self.status.success(), "{self}");
+        self
+    }
+
+    /// Fails the test unless the client ended with an error.
+    #[track_caller]
+    pub(crate) fn badly(self) -> Self {
+        assert!(!self.status.success(), "{self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            shown,
+            status,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "{shown}\n{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
+    }
+}
+
+/// Reads a pipe to its end beside the test.
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}

@@ -1,0 +1,296 @@
+//! Relays in front of an origin, named after the fault that they put on the path.
+//!
+//! They work on TCP alone, as a middlebox does, and keep what the client sent: a test can say what left gitferry.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::TcpStream,
+    sync::watch,
+};
+
+use super::background::Background;
+
+/// What a relay keeps of each connection's bytes.
+const KEPT: usize = 64 * 1024;
+
+/// What it does to a connection.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Reads the ClientHello of the first n connections and resets them.
+    ResetsHandshakes(usize),
+    /// Reads the ClientHello of the first n connections and closes them.
+    ClosesHandshakes(usize),
+    /// Reads the ClientHello of the first n connections and says nothing.
+    SilentHandshakes(usize),
+    /// Resets every connection when the client has sent so many bytes.
+    ResetsAfter(usize),
+    /// Passes on so many bytes of the client, then waits for [`Relay::release`].
+    HoldsAfter(usize),
+    /// Passes the handshake on, then waits for [`Relay::release`] at the first record of application data.
+    HoldsRequests,
+    /// Answers with what is no protocol at all.
+    Garbage,
+    /// Does nothing wrong.
+    None,
+}
+
+/// A relay on a port of its own.
+pub(crate) struct Relay {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    seen: Arc<Seen>,
+    gate: watch::Sender<bool>,
+    _background: Background,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    held: AtomicUsize,
+    bytes: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Relay {
+    /// The first `n` connections are reset when their ClientHello has been read.
+    pub(crate) fn resets_handshakes(n: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::ResetsHandshakes(n), origin)
+    }
+
+    /// The first `n` connections are closed when their ClientHello has been read.
+    pub(crate) fn closes_handshakes(n: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::ClosesHandshakes(n), origin)
+    }
+
+    /// The first `n` connections are never answered.
+    pub(crate) fn silent_handshakes(n: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::SilentHandshakes(n), origin)
+    }
+
+    /// Every connection is reset when the client has sent `bytes`.
+    pub(crate) fn resets_after(bytes: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::ResetsAfter(bytes), origin)
+    }
+
+    /// Every connection waits for [`Relay::release`] when the client has sent `bytes`.
+    pub(crate) fn holds_after(bytes: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::HoldsAfter(bytes), origin)
+    }
+
+    /// Every connection waits for [`Relay::release`] when the client has sent its first request.
+    pub(crate) fn holds_requests(origin: SocketAddr) -> Self {
+        Self::start(Fault::HoldsRequests, origin)
+    }
+
+    /// Every connection is answered with garbage.
+    pub(crate) fn garbage(origin: SocketAddr) -> Self {
+        Self::start(Fault::Garbage, origin)
+    }
+
+    /// A path without a fault, that counts and remembers.
+    pub(crate) fn faultless(origin: SocketAddr) -> Self {
+        Self::start(Fault::None, origin)
+    }
+
+    fn start(fault: Fault, origin: SocketAddr) -> Self {
+        let background = Background::new();
+        let seen = Arc::new(Seen::default());
+        let (gate, _) = watch::channel(false);
+        let (shared, opened) = (Arc::clone(&seen), gate.clone());
+        let address = background.serve(move |client, number| {
+            let connection = Connection {
+                index: shared.begin(),
+                seen: Arc::clone(&shared),
+                gate: opened.subscribe(),
+            };
+            async move {
+                // A path that breaks is what these relays are for.
+                let _ = connection.run(client, number, fault, origin).await;
+            }
+        });
+        Self {
+            address,
+            seen,
+            gate,
+            _background: background,
+        }
+    }
+
+    /// Lets everything pass from now on.
+    pub(crate) fn release(&self) {
+        let _ = self.gate.send(true);
+    }
+
+    /// How many connections came.
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many connections reached the point where they are held.
+    pub(crate) fn held(&self) -> usize {
+        self.seen.held.load(Ordering::SeqCst)
+    }
+
+    /// The first bytes that clients sent, a connection each.
+    pub(crate) fn received(&self) -> Vec<Vec<u8>> {
+        self.seen.bytes.lock().unwrap().clone()
+    }
+}
+
+impl Seen {
+    fn begin(&self) -> usize {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+        let mut bytes = self.bytes.lock().unwrap();
+        bytes.push(Vec::new());
+        bytes.len() - 1
+    }
+}
+
+struct Connection {
+    index: usize,
+    seen: Arc<Seen>,
+    gate: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn run(
+        mut self,
+        mut client: TcpStream,
+        number: usize,
+        fault: Fault,
+        origin: SocketAddr,
+    ) -> std::io::Result<()> {
+        match fault {
+            Fault::ResetsHandshakes(n) if number <= n => {
+                self.read_record(&mut client).await?;
+                reset(&client)
+            }
+            Fault::ClosesHandshakes(n) if number <= n => {
+                self.read_record(&mut client).await?;
+                client.shutdown().await
+            }
+            Fault::SilentHandshakes(n) if number <= n => {
+                self.read_record(&mut client).await?;
+                // Until the client gives up.
+                copy(&mut client, &mut tokio::io::sink()).await.map(drop)
+            }
+            Fault::Garbage => {
+                self.read_some(&mut client).await?;
+                client
+                    .write_all(&b"\x00\xffthis is no protocol\r\n\r\n".repeat(8))
+                    .await?;
+                copy(&mut client, &mut tokio::io::sink()).await.map(drop)
+            }
+            _ => self.relay(client, fault, origin).await,
+        }
+    }
+
+    /// Copies both ways; half-closes travel.
+    async fn relay(
+        &mut self,
+        mut client: TcpStream,
+        fault: Fault,
+        origin: SocketAddr,
+    ) -> std::io::Result<()> {
+        let mut server = TcpStream::connect(origin).await?;
+        server.set_nodelay(true)?;
+        let broken = {
+            let (mut from_client, mut to_client) = client.split();
+            let (mut from_server, mut to_server) = server.split();
+            let down = async {
+                copy(&mut from_server, &mut to_client).await?;
+                to_client.shutdown().await
+            };
+            let up = self.pass_on(&mut from_client, &mut to_server, fault);
+            tokio::try_join!(up, down).is_err()
+        };
+        if broken {
+            reset(&client)?;
+            reset(&server)?;
+        }
+        Ok(())
+    }
+
+    async fn pass_on(
+        &mut self,
+        client: &mut (impl AsyncReadExt + Unpin),
+        origin: &mut (impl AsyncWriteExt + Unpin),
+        fault: Fault,
+    ) -> std::io::Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut total = 0;
+        loop {
+            let read = client.read(&mut buffer).await?;
+            if read == 0 {
+                return origin.shutdown().await;
+            }
+            self.keep(&buffer[..read]);
+            total += read;
+            match fault {
+                Fault::ResetsAfter(limit) if total > limit => {
+                    return Err(std::io::ErrorKind::ConnectionReset.into());
+                }
+                Fault::HoldsAfter(limit) if total > limit => self.hold().await,
+                Fault::HoldsRequests if total > self.handshake_length() => self.hold().await,
+                _ => {}
+            }
+            origin.write_all(&buffer[..read]).await?;
+        }
+    }
+
+    async fn hold(&mut self) {
+        if !*self.gate.borrow() {
+            self.seen.held.fetch_add(1, Ordering::SeqCst);
+            let _ = self.gate.wait_for(|open| *open).await;
+        }
+    }
+
+    /// More than a client sends in a handshake without a client certificate (its ClientHello, ChangeCipherSpec and Finished), and
+    /// less than that and a request.
+    fn handshake_length(&self) -> usize {
+        let all = self.seen.bytes.lock().unwrap();
+        match all[self.index][..] {
+            [_, _, _, high, low, ..] => 5 + usize::from(u16::from_be_bytes([high, low])) + 120,
+            _ => usize::MAX,
+        }
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut all = self.seen.bytes.lock().unwrap();
+        let kept = &mut all[self.index];
+        let room = KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    async fn read_some(&self, client: &mut TcpStream) -> std::io::Result<()> {
+        let mut buffer = [0; 4096];
+        let read = client.read(&mut buffer).await?;
+        self.keep(&buffer[..read]);
+        Ok(())
+    }
+
+    /// One TLS record: five bytes of head, the last two of them its length.
+    async fn read_record(&self, client: &mut TcpStream) -> std::io::Result<()> {
+        let mut head = [0; 5];
+        client.read_exact(&mut head).await?;
+        let mut record = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+        client.read_exact(&mut record).await?;
+        self.keep(&head);
+        self.keep(&record);
+        Ok(())
+    }
+}
+
+/// Makes the drop of `stream` a TCP reset.
+pub(super) fn reset(stream: &TcpStream) -> std::io::Result<()> {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
+}

@@ -1,0 +1,138 @@
+//! The config file of a daemon under test.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use super::hops;
+
+/// A config file in the making.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    level: &'static str,
+    grace: &'static str,
+    head_timeout: &'static str,
+    root: PathBuf,
+    pub(super) dir: PathBuf,
+    dial: String,
+    hops: String,
+    routes: String,
+}
+
+impl Settings {
+    /// Trusts `root` alone and keeps its state below `dir`.
+    pub(crate) fn new(dir: &Path, root: PathBuf) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        Self {
+            level: "debug",
+            grace: "60s",
+            head_timeout: "30s",
+            root,
+            dir: dir.to_owned(),
+            dial: String::new(),
+            hops: String::new(),
+            routes: String::new(),
+        }
+    }
+
+    /// Adds a line to `[dial]`.
+    #[must_use]
+    pub(crate) fn dial(mut self, line: &str) -> Self {
+        self.dial += &format!("{line}\n");
+        self
+    }
+
+    /// Writes everything there is to say.
+    #[must_use]
+    pub(crate) fn trace(mut self) -> Self {
+        self.level = "trace";
+        self
+    }
+
+    /// Another `shutdown.grace`.
+    #[must_use]
+    pub(crate) fn grace(mut self, grace: &'static str) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Another `listen.head_timeout`.
+    #[must_use]
+    pub(crate) fn head_timeout(mut self, limit: &'static str) -> Self {
+        self.head_timeout = limit;
+        self
+    }
+
+    /// A hop that takes the credentials of the real hops.
+    #[must_use]
+    pub(crate) fn hop(mut self, name: &str, url: &str) -> Self {
+        let file = self.dir.join("hop-password");
+        fs::write(&file, format!("{}\n", hops::PASSWORD)).unwrap();
+        let _ = writeln!(
+            self.hops,
+            "{name} = {{ url = \"{url}\", username = \"{}\", password_file = \"{}\" }}",
+            hops::USER,
+            file.display()
+        );
+        self
+    }
+
+    /// A route for `host`, which is at `to`, over `upstreams` in their order.
+    #[must_use]
+    pub(crate) fn route(self, host: &str, tls: &str, upstreams: &[&str], to: SocketAddr) -> Self {
+        self.route_to(host, tls, upstreams, Some(to))
+    }
+
+    /// Like [`Settings::route`]; without an address the name is looked up.
+    #[must_use]
+    pub(crate) fn route_to(
+        mut self,
+        host: &str,
+        tls: &str,
+        upstreams: &[&str],
+        to: Option<SocketAddr>,
+    ) -> Self {
+        let name = host.split('.').next().unwrap_or(host);
+        let role = if name == "storage" {
+            "lfs-storage"
+        } else {
+            "main-site"
+        };
+        let ways = upstreams.iter().map(|way| format!("{{ via = \"{way}\" }}"));
+        let ways = ways.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            self.routes,
+            "[[route]]\nname = \"{name}\"\nrole = \"{role}\"\nhosts = [\"{host}\"]\ntls = \"{tls}\"\nupstreams = [{ways}]",
+        );
+        if let Some(to) = to {
+            let _ = writeln!(self.routes, "resolve = {{ \"{host}\" = \"{to}\" }}");
+        }
+        self
+    }
+
+    /// The text of the file.
+    pub(super) fn text(&self, address: &str) -> String {
+        let Self {
+            level,
+            grace,
+            head_timeout,
+            root,
+            dir,
+            dial,
+            hops,
+            routes,
+        } = self;
+        format!(
+            "[listen]\naddress = \"{address}\"\nhead_timeout = \"{head_timeout}\"\n[state]\ndirectory = \"{}\"\n\
+             [trust]\nplatform_roots = false\nextra_roots = [\"{}\"]\n\
+             [log]\nformat = \"json\"\nlevel = \"{level}\"\n[shutdown]\ngrace = \"{grace}\"\n\
+             [pool]\nidle_timeout = \"2s\"\n[dial]\n{dial}[hops]\n{hops}\
+             [other_hosts]\ntls = \"deny\"\n{routes}",
+            dir.join("state").display(),
+            root.display(),
+        )
+    }
+}
