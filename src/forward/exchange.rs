@@ -268,7 +268,7 @@ impl Outgoing {
             .size_hint()
             .upper()
             .is_some_and(|size| size <= HELD_LIMIT);
-        if self.bodiless || !small || self.gate.is_some() || !is_repeatable(&self.head) {
+        if self.bodiless || !small || self.gate.is_some() || !only_asks(&self.head) {
             self.body = Some(body);
             return Ok(());
         }
@@ -323,11 +323,17 @@ impl Outgoing {
 /// The largest body that is held.
 const HELD_LIMIT: u64 = 64 * 1024;
 
-/// True where a second request does no harm: idempotent methods (RFC 9110, section 9.2.2), and the two POSTs that only ask: git's
-/// fetch (gitprotocol-http, "Smart Service git-upload-pack") and the LFS batch, whose answer is a list of addresses.
+/// True where a second request does no harm (RFC 9110, section 9.2.2).
 fn is_repeatable(head: &Parts) -> bool {
-    let asks = |path: &str| path.ends_with("/git-upload-pack") || path.ends_with("/objects/batch");
-    head.method.is_idempotent() || (head.method == Method::POST && asks(head.uri.path()))
+    head.method.is_idempotent() || only_asks(head)
+}
+
+/// True for the two POSTs that change nothing: git's fetch (gitprotocol-http, "Smart Service git-upload-pack") and the LFS batch,
+/// whose answer is a list of addresses. Their clients write them in one go, so holding them delays nothing.
+fn only_asks(head: &Parts) -> bool {
+    let path = head.uri.path();
+    head.method == Method::POST
+        && (path.ends_with("/git-upload-pack") || path.ends_with("/objects/batch"))
 }
 
 fn gate_for(headers: &HeaderMap, bodiless: bool) -> (Option<Gate>, Option<GateKey>) {

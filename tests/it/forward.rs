@@ -76,7 +76,7 @@ async fn framing_stays_as_it_came_and_what_is_for_one_connection_goes_no_further
         "3\r\nabc\r\n0\r\n\r\n"
     );
     client
-        .send("POST http://origin.test/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwxyz\r\n0\r\n\r\n")
+        .send("PUT http://origin.test/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwxyz\r\n0\r\n\r\n")
         .await;
     client.read_until("ok").await;
     let (first, second) = soon("the origin", served).await.unwrap();
