@@ -159,6 +159,30 @@ fn a_hop_that_wants_other_credentials_is_named() {
 }
 
 #[test]
+fn real_hops_that_are_told_no_credentials_are_named() {
+    let world = World::new();
+    for scheme in ["http", "https", "socks5h"] {
+        let hop = world.hop(scheme);
+        let settings = world
+            .settings()
+            .hop_without_credentials("office", &hop.url)
+            .route(MAIN, "terminate", &["office"], world.host.https);
+        let ferry = Ferry::start(&settings);
+        let git = world.git_through(&ferry);
+        let failed = git
+            .run(
+                world.root(),
+                &["ls-remote", &format!("https://{MAIN}/x.git")],
+            )
+            .badly();
+        let code = "hop/greeting/hop-authentication";
+        assert!(failed.stderr.contains(code), "{scheme}: {failed}");
+        assert_eq!(ferry.wait_for_fault(code)["upstream"], "office");
+    }
+    assert!(world.host.https_requests().is_empty());
+}
+
+#[test]
 fn a_hop_that_forbids_is_named() {
     names_the_hop(&ScriptedHop::answers_403(), "hop/greeting/hop-refused-403");
 }

@@ -144,6 +144,8 @@ async fn speak_http(
 
 async fn answer_api(request: Request<Incoming>, shared: &Shared) -> io::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
+    let account = request.headers().get("authorization").cloned();
+    let account = account.and_then(|value| value.to_str().map(str::to_owned).ok());
     let bytes = request
         .into_body()
         .collect()
@@ -158,7 +160,7 @@ async fn answer_api(request: Request<Incoming>, shared: &Shared) -> io::Result<R
             shared.count("batch");
             Ok(answer_json(
                 StatusCode::OK,
-                &batch(&asked, repository, shared),
+                &batch(&asked, repository, account.as_deref(), shared),
             ))
         }
         "verify" => {
@@ -174,7 +176,8 @@ async fn answer_api(request: Request<Incoming>, shared: &Shared) -> io::Result<R
     }
 }
 
-fn batch(asked: &Value, repository: &str, shared: &Shared) -> Value {
+/// `account` comes back in the verify action's headers, as hosted services do it.
+fn batch(asked: &Value, repository: &str, account: Option<&str>, shared: &Shared) -> Value {
     let upload = asked["operation"] == "upload";
     let empty = Vec::new();
     let objects = asked["objects"].as_array().unwrap_or(&empty).iter();
@@ -192,6 +195,9 @@ fn batch(asked: &Value, repository: &str, shared: &Shared) -> Value {
                 (true, true) => {}
                 (true, false) => {
                     answer["actions"] = json!({"upload": {"href": storage}, "verify": {"href": verify}});
+                    if let Some(account) = account {
+                        answer["actions"]["verify"]["header"] = json!({"Authorization": account});
+                    }
                 }
                 (false, true) => answer["actions"] = json!({"download": {"href": storage}}),
                 (false, false) => answer["error"] = json!({"code": 404, "message": "no such object"}),

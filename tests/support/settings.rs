@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -52,6 +53,13 @@ impl Settings {
         self
     }
 
+    /// A hop that is told no credentials.
+    #[must_use]
+    pub(crate) fn hop_without_credentials(mut self, name: &str, url: &str) -> Self {
+        let _ = writeln!(self.hops, "{name} = {{ url = \"{url}\" }}");
+        self
+    }
+
     /// Another `shutdown.grace`.
     #[must_use]
     pub(crate) fn grace(mut self, grace: &'static str) -> Self {
@@ -71,6 +79,7 @@ impl Settings {
     pub(crate) fn hop(mut self, name: &str, url: &str) -> Self {
         let file = self.dir.join("hop-password");
         fs::write(&file, format!("{}\n", hops::PASSWORD)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let _ = writeln!(
             self.hops,
             "{name} = {{ url = \"{url}\", username = \"{}\", password_file = \"{}\" }}",
