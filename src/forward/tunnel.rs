@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Route,
     model::{Fault, FaultKind, Leg, Stage, Target, classify},
-    net::{BoxIo, Tcp},
+    net::BoxIo,
     track::{Outcome, Transfer},
 };
 
@@ -58,28 +58,16 @@ impl Tunnel {
         })
     }
 
-    /// Carries the client's bytes until both sides have closed, or shutdown's second step. `socket` is the client's, to look at.
-    pub async fn run(
-        self,
-        forwarder: &Forwarder,
-        transfer: Transfer,
-        client: BoxIo,
-        socket: Option<Tcp>,
-    ) {
+    /// Carries the client's bytes until both sides have closed, or shutdown's second step.
+    pub async fn run(self, forwarder: &Forwarder, transfer: Transfer, client: BoxIo) {
         let shutdown = forwarder.shared.shutdown.clone();
         tokio::select! {
-            () = self.carry(forwarder, &transfer, client, socket) => {}
+            () = self.carry(forwarder, &transfer, client) => {}
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown).tell(&transfer),
         }
     }
 
-    async fn carry(
-        mut self,
-        forwarder: &Forwarder,
-        transfer: &Transfer,
-        mut client: BoxIo,
-        socket: Option<Tcp>,
-    ) {
+    async fn carry(mut self, forwarder: &Forwarder, transfer: &Transfer, mut client: BoxIo) {
         let counters = transfer.counters();
         let mut held = Vec::new();
         let spoken = loop {
@@ -125,13 +113,11 @@ impl Tunnel {
             .down
             .fetch_add(spoken.len() as u64, std::sync::atomic::Ordering::Relaxed);
         drop(spoken);
-        let hung_up = || socket.as_ref().is_some_and(Tcp::hung_up);
         pump(
             &mut client,
             &mut self.reached.io,
             &counters.up,
             &counters.down,
-            &hung_up,
         )
         .await
         .tell(transfer);

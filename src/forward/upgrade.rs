@@ -44,7 +44,7 @@ pub(super) fn switch(
         let counters = transfer.counters();
         let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
         let pumped = tokio::select! {
-            pumped = pump(&mut client, &mut origin, &counters.up, &counters.down, &|| false) => pumped,
+            pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
         };
         pumped.tell(&transfer);

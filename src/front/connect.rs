@@ -60,8 +60,8 @@ fn terminate(
     let transfer = begin(forwarder, &request, client, &target);
     let here = Arc::clone(forwarder);
     forwarder.shared.tasks.spawn(async move {
-        if let Some((io, socket)) = upgraded(request, &transfer).await {
-            intercept::serve(here, io, socket, client, route, target, transfer).await;
+        if let Some(io) = upgraded(request, &transfer).await {
+            intercept::serve(here, io, client, route, target, transfer).await;
         }
     });
 }
@@ -81,15 +81,15 @@ async fn tunnel(
     };
     let here = Arc::clone(&forwarder);
     forwarder.shared.tasks.spawn(async move {
-        if let Some((io, socket)) = upgraded(request, &transfer).await {
-            tunnel.run(&here, transfer, io, socket).await;
+        if let Some(io) = upgraded(request, &transfer).await {
+            tunnel.run(&here, transfer, io).await;
         }
     });
     established()
 }
 
-/// The client's stream after the 200, with what hyper had read of it already, and its socket.
-async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(BoxIo, Option<Tcp>)> {
+/// The client's stream after the 200, with what hyper had read of it already.
+async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<BoxIo> {
     let upgraded = match upgrade::on(request).await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -103,15 +103,8 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(Bo
         }
     };
     Some(match upgraded.downcast::<TokioIo<Tcp>>() {
-        Ok(parts) => {
-            let io = parts.io.into_inner();
-            let socket = Some(io.clone());
-            if parts.read_buf.is_empty() {
-                (Box::new(io), socket)
-            } else {
-                (Box::new(Prefixed::new(parts.read_buf, io)), socket)
-            }
-        }
-        Err(upgraded) => (Box::new(TokioIo::new(upgraded)), None),
+        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner()),
+        Ok(parts) => Box::new(Prefixed::new(parts.read_buf, parts.io.into_inner())),
+        Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     })
 }

@@ -12,7 +12,7 @@ use crate::{
     config::{HttpVersion, Route},
     forward::{Asked, Forwarder, tunnel::Tunnel},
     model::{Fault, Leg, Scheme, Stage, Target, classify, retry::Next},
-    net::{BoxIo, Prefixed, Tcp},
+    net::{BoxIo, Prefixed},
     tls::{FirstBytes, accept},
     track::{Front, Outcome, Transfer},
 };
@@ -24,7 +24,6 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     mut io: BoxIo,
-    socket: Option<Tcp>,
     client: SocketAddr,
     route: Arc<Route>,
     target: Target,
@@ -43,7 +42,6 @@ pub(super) async fn serve(
             tunnel(
                 &forwarder,
                 Box::new(Prefixed::new(bytes, io)),
-                socket,
                 &route,
                 &target,
                 transfer,
@@ -51,7 +49,7 @@ pub(super) async fn serve(
             .await;
         }
         Ok(FirstBytes::Silent) => {
-            tunnel(&forwarder, io, socket, &route, &target, transfer).await;
+            tunnel(&forwarder, io, &route, &target, transfer).await;
         }
         Ok(FirstBytes::Closed) => transfer.finish(Outcome::Closed),
         Err(error) => {
@@ -69,13 +67,12 @@ pub(super) async fn serve(
 async fn tunnel(
     forwarder: &Forwarder,
     io: BoxIo,
-    socket: Option<Tcp>,
     route: &Arc<Route>,
     target: &Target,
     transfer: Transfer,
 ) {
     match Tunnel::open(forwarder, &transfer, route, target).await {
-        Ok(tunnel) => tunnel.run(forwarder, transfer, io, socket).await,
+        Ok(tunnel) => tunnel.run(forwarder, transfer, io).await,
         Err(fault) => transfer.finish(Outcome::Broken {
             code: fault.code().into(),
         }),

@@ -1,7 +1,6 @@
 //! Streams: what they add to a socket.
 
 use std::{
-    future::Future,
     io,
     pin::Pin,
     sync::Arc,
@@ -67,20 +66,6 @@ const EDGE_TRIGGERED: bool = cfg!(any(
     target_vendor = "apple",
     target_os = "freebsd"
 ));
-
-impl Tcp {
-    /// True once the peer closed its end, even where bytes of it are still to be read (`EPOLLRDHUP`).
-    pub fn hung_up(&self) -> bool {
-        use std::task::Waker;
-        let readiness = self.0.ready(tokio::io::Interest::READABLE);
-        let mut cx = Context::from_waker(Waker::noop());
-        match std::pin::pin!(readiness).poll(&mut cx) {
-            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        }
-    }
-}
 
 impl AsyncRead for Tcp {
     fn poll_read(

@@ -15,7 +15,10 @@ pub use drain::{Drained, drain};
 pub use notify::Notifier;
 pub use signals::{Asked, Signals};
 
-use crate::rt::{Shutdown, Tasks};
+use crate::{
+    rt::{Shutdown, Tasks},
+    track::event,
+};
 
 /// How long after the last asked-for end the service manager may take us for dead.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -70,6 +73,7 @@ pub async fn serve(
         }
     }
     let grace = grace();
+    event::draining(tasks.running(), grace);
     notifier.stopping(
         &format!("{} tasks may end within {grace:?}", tasks.running()),
         grace.saturating_add(LAST_WORDS),

@@ -2,10 +2,10 @@
 //!
 //! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde::Serialize;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
 use crate::model::{Leg, Stage};
@@ -232,16 +232,11 @@ pub fn roots_incomplete(problem: &str) {
 }
 
 /// The daemon takes nothing new.
-pub fn draining(running: usize, grace_ms: u64) {
-    info!(running, grace_ms, "draining");
+pub fn draining(tasks: usize, grace: Duration) {
+    info!(tasks, grace_s = grace.as_secs(), "draining");
 }
 
 /// The daemon is over.
 pub fn stopped(ended: usize) {
     info!(ended, "stopped");
-}
-
-/// For whoever reads the debug log: an attempt begins.
-pub fn attempting(host: &str, upstream: &str, attempt: u32) {
-    debug!(host, upstream, attempt, "attempting");
 }

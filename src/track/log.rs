@@ -131,7 +131,9 @@ impl Fields {
                     continue;
                 }
                 serde_json::Value::String(text) if text.is_empty() => continue,
-                serde_json::Value::String(text) if text.contains([' ', '"', '=']) => {
+                serde_json::Value::String(text)
+                    if text.contains(|c: char| c.is_control() || " \"=".contains(c)) =>
+                {
                     serde_json::Value::String(text).to_string()
                 }
                 serde_json::Value::String(text) => text,
@@ -140,6 +142,7 @@ impl Fields {
             line.push_str(&format!(" {name}={shown}"));
         }
         if let Some(advice) = advice {
+            let advice: String = advice.chars().filter(|c| !c.is_control()).collect();
             line.push_str(&format!("\n{:25}advice: {advice}", ""));
         }
         line + "\n"
