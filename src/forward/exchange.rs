@@ -135,6 +135,10 @@ impl Forwarder {
                     let fault = failed.fault(&outgoing.transfer, &outgoing.notes, lease.about.peer);
                     outgoing.body = failed.request.map(Request::into_body);
                     let again = outgoing.body.is_some() || outgoing.may_repeat();
+                    if again && lease.reused && fault.is_hang_up() {
+                        ways.idle_connection_died(&outgoing.transfer, &fault);
+                        continue;
+                    }
                     let fault = fault.sent(!again);
                     if !ways.after(self, &outgoing.transfer, &fault).await {
                         return Err(fault);

@@ -99,6 +99,13 @@ impl Ways {
         }
     }
 
+    /// An idle connection ended while the request was on its way to it (RFC 9112, section 9.3.1): the peer's right and no
+    /// fault of the path, so it is no attempt either. What comes next is a new connection.
+    pub fn idle_connection_died(&mut self, transfer: &Transfer, fault: &Fault) {
+        self.on_this = self.on_this.saturating_sub(1);
+        transfer.idle_connection_died(fault);
+    }
+
     /// Notes that the upstream whose turn it is reached the origin.
     pub fn succeeded(&self, forwarder: &Forwarder) {
         if let Some(upstream) = self.upstream() {

@@ -245,6 +245,11 @@ impl Fault {
         self
     }
 
+    /// True where the peer ended the connection, politely or not.
+    pub fn is_hang_up(&self) -> bool {
+        matches!(self.kind, FaultKind::Reset | FaultKind::ClosedEarly)
+    }
+
     /// The stable code: `leg/stage/kind`.
     pub fn code(&self) -> String {
         format!(

@@ -268,6 +268,16 @@ impl Transfer {
         )
     }
 
+    /// A pooled connection ended before it answered; the request goes out again.
+    pub fn idle_connection_died(&self, fault: &Fault) {
+        tracing::debug!(
+            id = self.0.id,
+            code = fault.code(),
+            peer = fault.peer.as_deref().map(redact::text),
+            "idle connection died"
+        );
+    }
+
     /// Writes the fault's event and counts it.
     pub fn fault(&self, fault: &Fault, next: &Next) {
         let advice = self.advice(fault);

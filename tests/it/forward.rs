@@ -278,6 +278,13 @@ async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() 
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     soon("the origin", served).await.unwrap();
+    let mut metrics = world.client().await;
+    metrics
+        .send("GET /-/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        .await;
+    let metrics = String::from_utf8(metrics.rest().await).unwrap();
+    assert!(metrics.contains("gitferry_transfers_total"), "{metrics}");
+    assert!(!metrics.contains("gitferry_faults_total{"), "{metrics}");
 }
 
 #[tokio::test]
