@@ -1,0 +1,111 @@
+//! What the peers hold while little happens: each state in a process of its own, started for it.
+
+use std::{thread, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    Result,
+    load::{Way, Work},
+    peers::{Bench, PEERS, Peer},
+    proc::{self, Memory},
+    scenario::Scale,
+};
+
+/// What an origin of the slow uploads takes, in bytes a second.
+const PACE: u64 = 5 << 20;
+/// How many slow uploads there are.
+const UPLOADS: usize = 8;
+/// Until a peer's memory has come to rest.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Between two looks during the uploads.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// One peer's memory.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) peer: &'static str,
+    /// After start, with nothing done yet.
+    pub(crate) idle: Memory,
+    /// With idle tunnels, what each adds.
+    pub(crate) per_tunnel: Memory,
+    /// With idle terminated connections, what each adds.
+    pub(crate) per_terminated: Memory,
+    /// The most that the slow uploads added.
+    pub(crate) uploads: Memory,
+    /// After all the scenarios before; only where they were run.
+    pub(crate) worked: Memory,
+}
+
+/// Measures them all.
+pub(crate) fn measure(bench: &mut Bench, scale: &Scale) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for index in 0..bench.peers.len() {
+        let Some(worked) = bench.peers.get(index) else {
+            break;
+        };
+        let (name, worked) = (worked.name, proc::memory(worked.pid()));
+        let Some((_, start)) = PEERS.iter().find(|(peer, _)| *peer == name) else {
+            break;
+        };
+        eprintln!("memory: {name}");
+        let peer = start(&bench.site)?;
+        thread::sleep(SETTLE);
+        let idle = proc::memory(peer.pid());
+        drop(peer);
+        let peer = start(&bench.site)?;
+        let per_tunnel = held(bench, &peer, &peer.tunnel, scale.idle_tunnels)?;
+        drop(peer);
+        let peer = start(&bench.site)?;
+        let per_terminated = held(bench, &peer, &peer.terminated, scale.idle_terminated)?;
+        drop(peer);
+        let peer = start(&bench.site)?;
+        let uploads = slow(bench, &peer, scale)?;
+        rows.push(Row {
+            peer: name,
+            idle,
+            per_tunnel,
+            per_terminated,
+            uploads,
+            worked,
+        });
+    }
+    Ok(rows)
+}
+
+/// What each of so many idle connections adds.
+fn held(bench: &mut Bench, peer: &Peer, way: &Way, streams: usize) -> Result<Memory> {
+    thread::sleep(SETTLE);
+    let before = proc::memory(peer.pid());
+    bench.work(way, Work::Hold { streams })?;
+    thread::sleep(SETTLE);
+    let during = proc::memory(peer.pid());
+    bench.work(way, Work::Release)?;
+    let each = |during: u64, before: u64| during.saturating_sub(before) / streams as u64;
+    Ok(Memory {
+        rss: each(during.rss, before.rss),
+        pss: each(during.pss, before.pss),
+    })
+}
+
+/// The most that uploads to an origin which reads slowly add.
+fn slow(bench: &mut Bench, peer: &Peer, scale: &Scale) -> Result<Memory> {
+    thread::sleep(SETTLE);
+    let before = proc::memory(peer.pid());
+    let mut most = before;
+    let work = Work::Put {
+        streams: UPLOADS,
+        bytes: PACE * scale.slow_seconds,
+        pace: Some(PACE),
+    };
+    bench.work_while(&peer.terminated, work, LOOK, || {
+        let now = proc::memory(peer.pid());
+        most.rss = most.rss.max(now.rss);
+        most.pss = most.pss.max(now.pss);
+        Ok(())
+    })?;
+    Ok(Memory {
+        rss: most.rss - before.rss,
+        pss: most.pss - before.pss,
+    })
+}

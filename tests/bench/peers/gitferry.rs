@@ -1,0 +1,88 @@
+//! gitferry on its defaults: a terminated host and a tunnelled one, both reached with CONNECT.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use serde_json::Value;
+
+use super::{Peer, Site, free_port, spawn};
+use crate::{Result, load::Way, pki, proc};
+
+/// Starts it.
+pub(super) fn start(site: &Site) -> Result<Peer> {
+    let root = site
+        .directory
+        .path()
+        .join(format!("gitferry-{}", free_port()?));
+    fs::create_dir(&root)?;
+    let file = root.join("gitferry.toml");
+    fs::write(&file, config(site, &root))?;
+    let log = root.join("gitferry.log");
+    let mut command = proc::mortal(env!("CARGO_BIN_EXE_gitferry"));
+    command.arg("--config").arg(&file).arg("run");
+    let mut address = None;
+    let child = spawn(command, &log, || {
+        address = listening(&log);
+        address.is_some()
+    })?;
+    let address = address.ok_or("gitferry did not say where it listens")?;
+    let through = |host: &str, roots| Way {
+        address,
+        connect: Some(format!("{host}:443")),
+        roots,
+    };
+    Ok(Peer {
+        name: "gitferry",
+        child,
+        terminated: through(pki::HOST, Some(vec![root.join("state/ca.pem")])),
+        tunnel: through(pki::TUNNELLED_HOST, None),
+        spliced: None,
+    })
+}
+
+/// The address in the log's first words.
+fn listening(log: &Path) -> Option<SocketAddr> {
+    fs::read_to_string(log).ok()?.lines().find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let field = |name: &str| line.get(name)?.as_str();
+        (field("message")? == "listening").then(|| field("address")?.parse().ok())?
+    })
+}
+
+fn config(site: &Site, root: &Path) -> String {
+    let state = root.join("state");
+    let ca = pki::authority(site.directory.path());
+    let (host, tunnelled) = (pki::HOST, pki::TUNNELLED_HOST);
+    let (tls, plain) = (site.ports.tls, site.ports.plain);
+    format!(
+        r#"[listen]
+address = "127.0.0.1:0"
+max_connections = 4096
+
+[state]
+directory = {state:?}
+
+[trust]
+extra_roots = [{ca:?}]
+
+[log]
+format = "json"
+
+[shutdown]
+grace = "1s"
+
+[[route]]
+name = "terminated"
+hosts = ["{host}"]
+tls = "terminate"
+upstreams = [{{ via = "direct" }}]
+resolve = {{ "{host}" = "127.0.0.1:{tls}" }}
+
+[[route]]
+name = "tunnelled"
+hosts = ["{tunnelled}"]
+tls = "tunnel"
+upstreams = [{{ via = "direct" }}]
+resolve = {{ "{tunnelled}" = "127.0.0.1:{plain}" }}
+"#
+    )
+}
