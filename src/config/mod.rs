@@ -8,6 +8,7 @@ mod file;
 pub mod problem;
 pub mod reload;
 mod resolve;
+mod section;
 mod value;
 
 use std::{

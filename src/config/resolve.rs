@@ -18,11 +18,7 @@ pub(super) use hops::hop_kind;
 use hops::hops;
 use routes::{other_hosts, routes};
 
-use super::{
-    Config, Environment, Hop,
-    file::{Section, Source},
-    problem::Problems,
-};
+use super::{Config, Environment, Hop, file::Source, problem::Problems, section::Section};
 
 /// Names to the values of the process environment.
 pub type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use super::Variables;
-use crate::config::file::Section;
+use crate::config::section::Section;
 use crate::model::{Secret, secret::Credentials};
 
 /// `username` with `password_file` or `password_env`; half of a pair is a mistake.

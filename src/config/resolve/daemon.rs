@@ -4,9 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 use super::{Variables, credentials::credentials, or_base};
 use crate::config::{
-    Dial, Listen, Log, LogFormat, LogLevel, Pool, Trust,
-    file::{Section, Span},
-    value,
+    Dial, Listen, Log, LogFormat, LogLevel, Pool, Trust, file::Span, section::Section, value,
 };
 
 pub(super) fn listen(

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Variables, credentials::credentials};
 use crate::{
-    config::{Hop, HopKind, file::Section, value},
+    config::{Hop, HopKind, section::Section, value},
     model::Target,
 };
 

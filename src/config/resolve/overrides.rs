@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    config::{Override, file::Section},
+    config::{Override, section::Section},
     model::{Host, HostPattern},
 };
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Names, daemon::dial, or_base, overrides::overrides, upstreams::upstreams};
 use crate::{
-    config::{Config, Dial, HttpVersion, Route, Upstream, Via, file::Section},
+    config::{Config, Dial, HttpVersion, Route, Upstream, Via, section::Section},
     model::{HostPattern, Role, TlsMode},
 };
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Names;
 use crate::{
-    config::{Mirror, Upstream, Via, file::Section, value},
+    config::{Mirror, Upstream, Via, section::Section, value},
     model::TlsMode,
 };
 
