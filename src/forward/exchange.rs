@@ -115,7 +115,12 @@ impl Forwarder {
         loop {
             let mut lease = self.connect(&mut ways, outgoing, asked).await?;
             let request = outgoing.request(&lease, asked);
-            outgoing.transfer.enter(Stage::SendingHead);
+            // A head alone leaves in one write, and nobody says when: what is waited for then is the answer.
+            outgoing.transfer.enter(if outgoing.bodiless {
+                Stage::AwaitingHead
+            } else {
+                Stage::SendingHead
+            });
             let sent = tokio::select! {
                 // First: the end of the connections' tasks is a consequence.
                 biased;
