@@ -8,6 +8,8 @@
     reason = "a test whose preparation fails has failed"
 )]
 
+mod activation;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -222,3 +222,38 @@ fn a_hop_that_says_200_and_closes_is_no_success() {
     assert!(failed.stderr.contains("origin/handshaking/"), "{failed}");
     assert_eq!(hop.asked().len(), 2, "as many attempts as configured");
 }
+
+#[test]
+fn a_daemon_with_an_account_serves_its_users_alone_and_never_shows_the_password() {
+    const PASSWORD: &str = "PLANTED-own-password";
+    let world = World::new();
+    world.host.repository("refusals");
+    let ferry = Ferry::start(&world.plain_settings().account("me", PASSWORD));
+    let url = format!("https://{MAIN}/refusals.git");
+    let git = |credentials: &str| {
+        world
+            .git()
+            .with(
+                "http.proxy",
+                format!("http://{credentials}{}", ferry.address),
+            )
+            .with("http.sslCAInfo", ferry.bundle())
+            .run(world.root(), &["ls-remote", &url])
+    };
+
+    git(&format!("me:{PASSWORD}@")).well();
+    for wrong in ["", "me:guess@", "you:PLANTED-own-password@"] {
+        let shown = git(wrong).badly().stderr;
+        assert!(shown.contains("407"), "{wrong}: {shown}");
+    }
+    ferry.wait_for_fault("client/accepted/unauthorized");
+    // The reverse front and the pages ask too: whoever reaches the port is not yet a user.
+    for path in [
+        format!("/{MAIN}/refusals.git/info/refs"),
+        "/-/status".into(),
+    ] {
+        let answer = ferry.get(&path);
+        assert!(answer.starts_with("HTTP/1.1 40"), "{path}: {answer}");
+    }
+    assert!(!ferry.log().contains(PASSWORD), "{}", ferry.log());
+}

@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     head_timeout: &'static str,
     root: PathBuf,
     pub(super) dir: PathBuf,
+    listen: String,
     dial: String,
     hops: String,
     routes: String,
@@ -33,10 +34,25 @@ impl Settings {
             head_timeout: "30s",
             root,
             dir: dir.to_owned(),
+            listen: String::new(),
             dial: String::new(),
             hops: String::new(),
             routes: String::new(),
         }
+    }
+
+    /// Asks every client for these credentials.
+    #[must_use]
+    pub(crate) fn account(mut self, username: &str, password: &str) -> Self {
+        let file = self.dir.join("own-password");
+        fs::write(&file, format!("{password}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let _ = writeln!(
+            self.listen,
+            "username = \"{username}\"\npassword_file = \"{}\"",
+            file.display()
+        );
+        self
     }
 
     /// Adds a line to `[dial]`.
@@ -130,12 +146,13 @@ impl Settings {
             head_timeout,
             root,
             dir,
+            listen,
             dial,
             hops,
             routes,
         } = self;
         format!(
-            "[listen]\naddress = \"{address}\"\nhead_timeout = \"{head_timeout}\"\n[state]\ndirectory = \"{}\"\n\
+            "[listen]\naddress = \"{address}\"\nhead_timeout = \"{head_timeout}\"\n{listen}[state]\ndirectory = \"{}\"\n\
              [trust]\nplatform_roots = false\nextra_roots = [\"{}\"]\n\
              [log]\nformat = \"json\"\nlevel = \"{level}\"\n[shutdown]\ngrace = \"{grace}\"\n\
              [pool]\nidle_timeout = \"2s\"\n[dial]\n{dial}[hops]\n{hops}\
