@@ -8,7 +8,10 @@
     reason = "a test that cannot go on fails by panicking, spawns on its own runtime, and lists its cases in one place"
 )]
 
+mod again;
 mod config;
 mod forward;
 mod layers;
+mod lifecycle;
+mod refusals;
 mod world;

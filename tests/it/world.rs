@@ -20,6 +20,9 @@ pub(crate) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     }
 }
 
+/// The shortest answer.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
 /// A daemon and its state directory.
 pub(crate) struct World {
     pub(crate) daemon: Daemon,

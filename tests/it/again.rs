@@ -1,0 +1,105 @@
+//! What is sent a second time, and what never is.
+
+use tokio::io::AsyncWriteExt;
+
+use crate::world::{OK, World, origin, read_until, reset, soon};
+
+#[tokio::test]
+async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        // It takes the next request and hangs up on it, as servers do whose idle time ended just then.
+        read_until(&mut stream, b"\r\n\r\n").await;
+        reset(stream);
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        client
+            .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
+        let answer = client.read_until("ok").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    soon("the origin", served).await.unwrap();
+    let mut metrics = world.client().await;
+    metrics
+        .send("GET /-/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        .await;
+    let metrics = String::from_utf8(metrics.rest().await).unwrap();
+    assert!(metrics.contains("gitferry_transfers_total"), "{metrics}");
+    assert!(!metrics.contains("gitferry_faults_total{"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_post_that_may_have_arrived_is_never_sent_twice() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"hello").await;
+        reset(stream);
+        // A second connection would be a second POST.
+        tokio::time::timeout(std::time::Duration::from_millis(500), connections.next())
+            .await
+            .is_err()
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    assert!(head.contains("details=\"origin/awaiting-head/"), "{head}");
+    assert!(soon("the origin", served).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_post_that_only_asks_is_sent_again_when_its_connection_dies() {
+    let (address, served) = origin(|connections| async move {
+        for _ in 0..2 {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"want").await;
+            reset(stream);
+        }
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"want").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("POST http://origin.test/r.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nwant")
+        .await;
+    let answer = client.read_until("ok").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_post_that_may_act_takes_a_connection_of_its_own() {
+    let (address, served) = origin(|connections| async move {
+        for _ in 0..2 {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"act").await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        client
+            .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nact")
+            .await;
+        client.read_until("ok").await;
+    }
+    soon("the origin", served).await.unwrap();
+}

@@ -1,0 +1,108 @@
+//! Clients that vanish, reloads and the two steps of stopping, while something is under way.
+
+use gitferry::rt::Shutdown;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{OK, World, origin, read_until, route, soon};
+
+#[tokio::test]
+async fn a_client_that_vanishes_is_told_to_the_origin() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"12345").await;
+        let mut rest = Vec::new();
+        let _ = soon("the end at the origin", stream.read_to_end(&mut rest)).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        .await;
+    // The origin has the first half; only now the client goes.
+    drop(client);
+    soon("the origin", served).await.unwrap();
+    world.is_quiet().await;
+}
+
+#[tokio::test]
+async fn a_reload_is_for_new_requests_and_leaves_running_ones_alone() {
+    let (old, first) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"half").await;
+        (stream, connections)
+    })
+    .await;
+    let (new, second) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", old).await;
+    let mut running = world.client().await;
+    running
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+        .await;
+    let (mut stream, _connections) = soon("the old origin", first).await.unwrap();
+    world.reload(&route("origin.test", new, "tunnel", ""));
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.read_until("ok").await;
+    soon("the new origin", second).await.unwrap();
+    running.send("rest").await;
+    assert_eq!(read_until(&mut stream, b"rest").await, b"rest");
+    stream.write_all(OK.as_bytes()).await.unwrap();
+    assert!(running.read_until("ok").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_lets_a_transfer_finish_within_the_grace() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"half").await;
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+        .await;
+    let mut stream = soon("the origin", served).await.unwrap();
+    let (own, shutdown): (_, Shutdown) = (world.address, world.daemon.shared().shutdown.clone());
+    let stopping = tokio::task::spawn(world.daemon.stop(std::time::Duration::from_secs(15)));
+    soon("the first step of stopping", shutdown.drained()).await;
+    client.send("rest").await;
+    read_until(&mut stream, b"rest").await;
+    stream.write_all(OK.as_bytes()).await.unwrap();
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    let drained = soon("the end", stopping).await.unwrap();
+    assert!(drained.finished && drained.ended == 0, "{drained:?}");
+    assert!(
+        tokio::net::TcpStream::connect(own).await.is_err(),
+        "the port is free again"
+    );
+}
+
+#[tokio::test]
+async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    let _held = soon("the origin", served).await.unwrap();
+    let stopping = tokio::task::spawn(world.daemon.stop(std::time::Duration::from_millis(50)));
+    let drained = soon("the end", stopping).await.unwrap();
+    assert!(drained.finished && drained.ended > 0, "{drained:?}");
+    drop(client);
+}

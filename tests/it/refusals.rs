@@ -1,0 +1,118 @@
+//! Requests that are refused, each with its status and code.
+
+use tokio::io::AsyncWriteExt;
+
+use crate::world::{Client, OK, World, origin, read_until, route};
+
+/// The status and the fault's code, as `Proxy-Status` tells it.
+async fn refusal(client: &mut Client, request: &str) -> (u16, String) {
+    client.send(request).await;
+    let head = client.head().await;
+    let status = head
+        .get(9..12)
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or_default();
+    let code = head
+        .split("details=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_default();
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let denied = "[[route]]\nname = \"no\"\nrole = \"other\"\nhosts = [\"no.test\"]\ntls = \"deny\"\nupstreams = []\n";
+    let world = World::with(&(route("origin.test", address, "tunnel", "") + denied)).await;
+    let own = world.address;
+    let huge = "x".repeat(20 * 1024);
+    let cases = [
+        (
+            "CONNECT origin.test HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "CONNECT origin.test:0 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "CONNECT unknown.test:25 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            "CONNECT no.test:443 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            format!("CONNECT {own} HTTP/1.1\r\nHost: x\r\n\r\n"),
+            508,
+            "client/accepted/loop",
+        ),
+        (
+            format!("GET http://{own}/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+            508,
+            "client/accepted/loop",
+        ),
+        (
+            format!(
+                "GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.1 {}\r\n\r\n",
+                gitferry::model::pseudonym()
+            ),
+            508,
+            "client/accepted/loop",
+        ),
+        (
+            "GET ftp://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "GET /not.routed.test/x HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            "GET /origin.test:80/ HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.test\r\n\r\n"
+                .to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            format!("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nX-Big: {huge}\r\n\r\n"),
+            431,
+            "",
+        ),
+        ("nonsense\r\n\r\n".to_owned(), 400, ""),
+        (
+            "GET /-/status HTTP/1.1\r\nHost: rebound.example\r\n\r\n".to_owned(),
+            421,
+            "",
+        ),
+    ];
+    for (request, status, code) in cases {
+        let mut client = world.client().await;
+        let shown = request.get(..request.len().min(80)).unwrap_or_default();
+        assert_eq!(
+            refusal(&mut client, &request).await,
+            (status, code.to_owned()),
+            "{shown}"
+        );
+    }
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    world.is_quiet().await;
+}
