@@ -9,6 +9,7 @@ pub mod completions;
 pub mod connect;
 mod failure;
 pub mod man;
+pub mod report;
 mod run;
 pub mod setup;
 pub mod status;
@@ -57,6 +58,8 @@ pub enum Command {
     Setup(setup::SetupArgs),
     /// Live transfers, upstream health and the last faults of the running daemon.
     Status(status::StatusArgs),
+    /// Sum a log up: what failed or stalled, on which leg, what was rescued, the verdict and the advice.
+    Report(report::ReportArgs),
     /// The local CA.
     #[command(subcommand)]
     Ca(ca::CaCommand),
@@ -102,6 +105,16 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             };
             status::run(args, address).map(done)
         }
+        Command::Report(args) => {
+            // A log is read on other machines too: a config that is broken here is no reason not to.
+            let config = load().or_else(|_| load_default());
+            report::run(
+                args,
+                &config
+                    .map(|config| report::roles(&config))
+                    .unwrap_or_default(),
+            )
+        }
         Command::Ca(command) => ca::run(command, &load()?).map(done),
         Command::Setup(args) => setup::run(args, load).map(done),
         Command::Connect(args) => connect::run(args, &load()?).map(done),
@@ -126,6 +139,10 @@ fn load(given: Option<&Path>) -> Result<Config, Failure> {
         Failure::new(format!("the config has mistakes\n{problems}"))
             .hint("`gitferry check` shows the same")
     })
+}
+
+fn load_default() -> Result<Config, Failure> {
+    config::load(None, &variable).map_err(|problems| Failure::new(problems.to_string()))
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -82,16 +82,21 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let level = *event.metadata().level();
-        let line = if JSON.load(Ordering::Relaxed) {
-            fields.json(level, now())
-        } else {
-            fields.text(level, now(), self.colours)
-        };
+        let line = render(event, JSON.load(Ordering::Relaxed), now(), self.colours);
         // A closed stderr is nobody's fault, and no reason to stop carrying.
         let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// The line, or for text with an advice the two lines, of `event` at the time `now`; `gitferry report` reads them back.
+pub(crate) fn render(event: &Event<'_>, json: bool, now: String, colours: bool) -> String {
+    let mut fields = Fields::default();
+    event.record(&mut fields);
+    let level = *event.metadata().level();
+    if json {
+        fields.json(level, now)
+    } else {
+        fields.text(level, now, colours)
     }
 }
 
@@ -122,7 +127,9 @@ impl Fields {
             (true, Level::WARN) => ("\u{1b}[33m", "\u{1b}[0m"),
             (true, _) => ("\u{1b}[2m", "\u{1b}[0m"),
         };
-        let mut line = format!("{now} {begin}{:>5}{end} {}", level.as_str(), self.message);
+        // Ours are constant; those of libraries may quote a peer.
+        let message: String = self.message.chars().flat_map(shown).collect();
+        let mut line = format!("{now} {begin}{:>5}{end} {message}", level.as_str());
         let mut advice = None;
         for (name, value) in self.values {
             let shown = match value {
@@ -179,6 +186,13 @@ impl Visit for Fields {
     }
 }
 
+/// A control character as its escape, so that one event stays one line.
+fn shown(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
 /// RFC 3339, UTC, milliseconds.
 fn now() -> String {
     let since = SystemTime::now()
@@ -187,7 +201,7 @@ fn now() -> String {
     rfc3339(since.as_secs(), since.subsec_millis())
 }
 
-fn rfc3339(seconds: u64, millis: u32) -> String {
+pub(crate) fn rfc3339(seconds: u64, millis: u32) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     format!(

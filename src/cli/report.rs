@@ -1,0 +1,105 @@
+//! `gitferry report`: sums a log up, gitferry's own or journald's, as text or as JSON.
+//!
+//! Reading ([`reader`], [`text`], [`object`]) is apart from summing ([`events`], [`sum`]), and both from telling ([`verdict`],
+//! [`page`], [`data`]): a new event is an entry in [`events`], a new format a file beside [`text`].
+
+mod counts;
+mod data;
+mod events;
+mod object;
+mod page;
+mod reader;
+mod record;
+mod sum;
+#[cfg(test)]
+mod tests;
+mod text;
+mod verdict;
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueHint};
+
+pub use counts::Roles;
+
+use super::{Failure, printed};
+use crate::config::Config;
+use sum::Sum;
+
+/// `gitferry report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// The logs, the oldest first; `-`, or none, is stdin. Text or JSON, or what `journalctl -u gitferry` prints, with -o json and
+    /// -o export too.
+    #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]
+    pub logs: Vec<PathBuf>,
+    /// For programs: the same as data.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What each route of the config is for: verdicts compare the main site with its storage.
+pub(super) fn roles(config: &Config) -> Roles {
+    let routes = config.routes.iter();
+    routes
+        .map(|route| (route.name.clone(), route.role))
+        .collect()
+}
+
+/// Reads every log and prints what they come to; 1 where they tell of a fault or a stall.
+pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure> {
+    let stdin = [PathBuf::from("-")];
+    let logs = if args.logs.is_empty() {
+        &stdin[..]
+    } else {
+        &args.logs
+    };
+    if args.logs.is_empty() && io::stdin().is_terminal() {
+        return Err(Failure::usage("no log was given")
+            .hint("name a file, or pipe it: `journalctl -u gitferry -o json | gitferry report`"));
+    }
+    let mut sum = Sum::default();
+    for log in logs {
+        let name = if log.as_os_str() == "-" {
+            "stdin".into()
+        } else {
+            log.display().to_string()
+        };
+        open(log)
+            .and_then(|input| reader::read(input, &mut sum))
+            .map_err(|error| Failure::during(format!("cannot read {name}"), error))?;
+    }
+    let lines = &sum.lines;
+    if lines.events == 0 && lines.foreign + lines.unreadable > 0 {
+        let hint = "give it the daemon's stderr, or what `journalctl -u gitferry` prints";
+        return Err(Failure::new("no line of gitferry's log is in there").hint(hint));
+    }
+    let mut text = if args.json {
+        format!("{:#}", data::data(&sum, roles))
+    } else {
+        page::page(&sum, roles)
+    };
+    if args.json {
+        text.push('\n');
+    }
+    printed(io::stdout().write_all(text.as_bytes()))?;
+    Ok(if sum.is_ill() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn open(log: &Path) -> io::Result<Box<dyn BufRead>> {
+    const BUFFER: usize = 256 << 10;
+    Ok(if log.as_os_str() == "-" {
+        Box::new(BufReader::with_capacity(BUFFER, io::stdin()))
+    } else {
+        Box::new(BufReader::with_capacity(BUFFER, File::open(log)?))
+    })
+}

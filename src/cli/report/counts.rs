@@ -1,0 +1,109 @@
+//! The numbers of a report, and how their names may be shown.
+
+use std::collections::BTreeMap;
+
+use super::record::Time;
+use crate::{model::Role, track::redact};
+
+/// How a transfer was rescued, by how the last fault's `next` begins; an entry more is all that a new way needs.
+pub(super) const MEANS: &[(&str, &str)] = &[
+    ("again", "retry"),
+    ("next upstream", "next-upstream"),
+    ("replay", "replay"),
+    ("resume", "resume"),
+];
+
+/// Which routes are whose: the log has the names alone.
+pub type Roles = BTreeMap<Box<str>, Role>;
+
+/// Lines by what they were.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) events: u64,
+    pub(super) advice: u64,
+    pub(super) foreign: u64,
+    pub(super) unreadable: u64,
+    pub(super) cut: u64,
+}
+
+/// Transfers that ended.
+#[derive(Debug, Default)]
+pub(super) struct Transfers {
+    pub(super) ended: u64,
+    pub(super) failed: u64,
+    pub(super) rescued: u64,
+    /// By [`MEANS`].
+    pub(super) means: [u64; MEANS.len()],
+    /// The origin answered, and with a server's error: its business, not the path's.
+    pub(super) origin_errors: u64,
+    pub(super) up: u64,
+    pub(super) down: u64,
+}
+
+/// A host and port.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    pub(super) route: Box<str>,
+    pub(super) ended: u64,
+    pub(super) failed: u64,
+    pub(super) rescued: u64,
+    pub(super) ways: BTreeMap<Box<str>, Way>,
+    pub(super) rows: BTreeMap<Box<str>, Row>,
+}
+
+/// How a host fared through one upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Way {
+    /// Transfers that ended well through it.
+    pub(super) well: u64,
+    /// Attempts that failed.
+    pub(super) ill: u64,
+}
+
+/// A code of a host.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// Faults, and stalls that no fault followed.
+    pub(super) times: u64,
+    pub(super) faults: u64,
+    pub(super) stalls: u64,
+    /// Faults and stalls of transfers that ended well.
+    pub(super) rescued: u64,
+    pub(super) lost_ms: u64,
+    pub(super) last: Option<Time>,
+    pub(super) ways: BTreeMap<Box<str>, u64>,
+    pub(super) advice: Option<Box<str>>,
+}
+
+/// What faults, stalls and closing lines have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed<'a> {
+    pub(super) time: Option<Time>,
+    /// Process and number.
+    pub(super) transfer: (u32, u64),
+    pub(super) host: &'a str,
+    pub(super) port: u64,
+    pub(super) route: &'a str,
+    pub(super) upstream: Option<&'a str>,
+    /// A closing line's result, otherwise.
+    pub(super) code: &'a str,
+    /// Since the transfer began.
+    pub(super) elapsed: u64,
+}
+
+/// What may be shown: secrets starred, control characters escaped, and those that turn the direction of writing too.
+pub(super) fn safe(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let text = redact::text(text);
+    if !text.contains(turns) {
+        return text;
+    }
+    let shown = |c: char| {
+        if turns(c) {
+            c.escape_unicode().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(shown).collect()
+}

@@ -1,0 +1,96 @@
+//! A report for programs: the same as the page, and all of it.
+
+use serde_json::{Value, json};
+
+use super::{
+    counts::{Host, MEANS, Roles, Row, safe},
+    record::Time,
+    sum::Sum,
+    verdict::{Verdict, verdicts},
+};
+
+/// One object.
+pub(super) fn data(sum: &Sum, roles: &Roles) -> Value {
+    let (lines, transfers) = (&sum.lines, &sum.transfers);
+    let means = MEANS.iter().zip(transfers.means);
+    let rescued_by: serde_json::Map<String, Value> = means
+        .map(|((_, name), count)| ((*name).to_owned(), count.into()))
+        .collect();
+    json!({
+        "from": sum.period.map(|(first, _)| first.rfc3339()),
+        "to": sum.period.map(|(_, last)| last.rfc3339()),
+        "lines": {
+            "events": lines.events,
+            "advice": lines.advice,
+            "foreign": lines.foreign,
+            "unreadable": lines.unreadable,
+            "cut": lines.cut,
+        },
+        "starts": sum.starts,
+        "transfers": {
+            "ended": transfers.ended,
+            "failed": transfers.failed,
+            "rescued": transfers.rescued,
+            "rescued_by": rescued_by,
+            "open_ended": sum.open_ended(),
+            "origin_errors": transfers.origin_errors,
+            "up": transfers.up,
+            "down": transfers.down,
+        },
+        "lost_ms": sum.lost_ms(),
+        "hosts": sum.hosts.iter().map(|(name, it)| host(name, it, roles)).collect::<Vec<_>>(),
+        "verdicts": verdicts(sum, roles).iter().map(verdict).collect::<Vec<_>>(),
+    })
+}
+
+fn host(name: &str, host: &Host, roles: &Roles) -> Value {
+    json!({
+        "host": safe(name),
+        "route": safe(&host.route),
+        "role": roles.get(&host.route).map_or("other", |role| role.as_str()),
+        "ended": host.ended,
+        "failed": host.failed,
+        "rescued": host.rescued,
+        "upstreams": host.ways.iter().map(|(name, way)| json!({
+            "upstream": safe(name),
+            "well": way.well,
+            "ill": way.ill,
+        })).collect::<Vec<_>>(),
+        "codes": host.rows.iter().map(|(code, it)| row(code, it)).collect::<Vec<_>>(),
+    })
+}
+
+fn row(code: &str, row: &Row) -> Value {
+    let mut parts = code.splitn(3, '/').map(safe);
+    json!({
+        "code": safe(code),
+        "leg": parts.next(),
+        "stage": parts.next(),
+        "kind": parts.next(),
+        "times": row.times,
+        "faults": row.faults,
+        "stalls": row.stalls,
+        "rescued": row.rescued,
+        "lost_ms": row.lost_ms,
+        "last": row.last.map(Time::rfc3339),
+        "upstreams": row.ways.iter().map(|(name, count)| json!({
+            "upstream": safe(name),
+            "count": count,
+        })).collect::<Vec<_>>(),
+        "advice": row.advice.as_deref().map(safe),
+    })
+}
+
+fn verdict(verdict: &Verdict) -> Value {
+    json!({
+        "host": verdict.host,
+        "role": verdict.role.as_str(),
+        "leg": verdict.leg,
+        "upstream": verdict.upstream,
+        "code": verdict.code,
+        "times": verdict.times,
+        "attempts": verdict.attempts,
+        "sentence": verdict.sentence,
+        "advice": verdict.advice,
+    })
+}

@@ -1,0 +1,94 @@
+//! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
+
+use super::{counts::Failed, record::Record, sum::Sum};
+
+/// A message, and what it changes; `None` where a field that it needs is missing.
+type Entry = (&'static str, fn(&Record<'_>, &mut Sum) -> Option<()>);
+
+const EVENTS: &[Entry] = &[
+    ("transfer ended", ended),
+    ("fault", fault),
+    ("stall", stall),
+    ("stall over", stall_over),
+    ("config taken", started),
+];
+
+/// Takes an event into the sum; false where it lacks what it must have.
+pub(super) fn take(record: &Record<'_>, sum: &mut Sum) -> bool {
+    let entry = EVENTS
+        .iter()
+        .find(|(message, _)| *message == record.message);
+    sum.seen(record.time);
+    match entry {
+        Some((_, take)) => take(record, sum).is_some(),
+        None => {
+            sum.nothing_to_advise();
+            true
+        }
+    }
+}
+
+fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Failed<'a>> {
+    Some(Failed {
+        time: record.time,
+        transfer: (record.pid, record.number("id")?),
+        host: record.text("host")?,
+        port: record.number("port")?,
+        route: record.text("route").unwrap_or_default(),
+        upstream: record.text("upstream"),
+        code,
+        elapsed,
+    })
+}
+
+fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+    let elapsed = record.number("elapsed_ms")?;
+    let failed = failed(record, record.text("code")?, elapsed)?;
+    sum.fault(&failed, record.text("next")?);
+    advice(record, sum);
+    Some(())
+}
+
+fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+    let failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
+    let (up, down) = (record.number("up")?, record.number("down")?);
+    let flowed = record.text("front") == Some("tunnel") && up + down > 0;
+    sum.ended(&failed, (up, down), record.number("status"), flowed);
+    Some(())
+}
+
+/// What stands still, told while it does. Where it is acted upon, a fault with the same code follows.
+fn stall(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+    let code = match (record.text("code"), record.text("verdict")) {
+        (Some(code), _) => code.to_owned(),
+        (None, verdict) => format!(
+            "{}/{}/stalled-{}",
+            record.text("leg")?,
+            record.text("stage")?,
+            verdict?
+        ),
+    };
+    sum.stall(&failed(record, &code, 0)?);
+    advice(record, sum);
+    Some(())
+}
+
+/// It moved again by itself.
+fn stall_over(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+    let lasted = record.number("lasted_ms")?;
+    sum.stall_over((record.pid, record.number("id")?), lasted);
+    Some(())
+}
+
+/// The daemon began: what an earlier one had open will not be told to its end.
+fn started(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+    sum.started(record.pid);
+    Some(())
+}
+
+/// JSON has the advice in the event, text on the next line.
+fn advice(record: &Record<'_>, sum: &mut Sum) {
+    if let Some(advice) = record.text("advice") {
+        sum.advised(advice);
+    }
+}

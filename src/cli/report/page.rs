@@ -1,0 +1,272 @@
+//! A report for people: at most [`WIDTH`] columns, the same for the same log.
+
+use std::fmt::Write as _;
+
+use super::{
+    counts::{Host, MEANS, Roles, Row, safe},
+    record::Time,
+    sum::Sum,
+    verdict::{Verdict, verdicts},
+};
+
+const WIDTH: usize = 100;
+/// The longest code that gets a column; longer ones push theirs.
+const CODE: usize = 40;
+/// More verdicts are not read by people; `--json` has all.
+const VERDICTS: usize = 20;
+
+/// The whole page.
+pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
+    let mut page = head(sum);
+    let ill = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
+    let codes = ill().flat_map(|(_, host)| host.rows.keys());
+    let code = codes
+        .map(|code| safe(code).chars().count())
+        .max()
+        .unwrap_or(0)
+        .clamp(4, CODE);
+    for (name, host) in ill() {
+        table(&mut page, name, host, roles, code);
+    }
+    let verdicts = verdicts(sum, roles);
+    if !verdicts.is_empty() {
+        page.push_str("\nverdicts\n");
+    }
+    for Verdict {
+        sentence, advice, ..
+    } in verdicts.iter().take(VERDICTS)
+    {
+        wrap(&mut page, "  - ", "    ", sentence);
+        wrap(&mut page, "    advice: ", "            ", advice);
+    }
+    if verdicts.len() > VERDICTS {
+        let _ = writeln!(
+            page,
+            "  and {} more: `--json` has all",
+            verdicts.len() - VERDICTS
+        );
+    }
+    page
+}
+
+fn head(sum: &Sum) -> String {
+    let mut head = String::new();
+    let (lines, transfers) = (&sum.lines, &sum.transfers);
+    match sum.period {
+        Some((first, last)) => {
+            let (from, to) = (first.shown(), last.shown());
+            let span = duration(last.0 - first.0);
+            let _ = writeln!(head, "period     {from} to {to} UTC, {span}");
+        }
+        None => head.push_str("period     nothing was logged\n"),
+    }
+    let mut text = format!("{} of gitferry", lines.events + lines.advice);
+    for (count, what) in [
+        (lines.foreign, "of other programs skipped"),
+        (lines.unreadable, "unreadable"),
+        (lines.cut, "cut off at the end"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    let indent = " ".repeat(11);
+    wrap(&mut head, "lines      ", &indent, &text);
+    wrap(&mut head, "transfers  ", &indent, &transfer_counts(sum));
+    let (up, down) = (bytes(transfers.up), bytes(transfers.down));
+    let _ = writeln!(head, "bytes      {up} up, {down} down");
+    if sum.is_ill() {
+        let _ = writeln!(head, "time lost  {}", duration(sum.lost_ms()));
+    } else {
+        head.push_str("no fault and no stall\n");
+    }
+    head
+}
+
+fn transfer_counts(sum: &Sum) -> String {
+    let transfers = &sum.transfers;
+    let mut text = format!(
+        "{}, {} failed, {} rescued",
+        transfers.ended, transfers.failed, transfers.rescued
+    );
+    let means = MEANS
+        .iter()
+        .zip(transfers.means)
+        .filter(|(_, count)| *count > 0);
+    let means: Vec<String> = means
+        .map(|((_, name), count)| format!("{count} by {}", name.replace('-', " ")))
+        .collect();
+    if !means.is_empty() {
+        let _ = write!(text, " ({})", means.join(", "));
+    }
+    for (count, what) in [
+        (sum.open_ended(), "with a fault and no end in this log"),
+        (transfers.origin_errors, "answered with a 5xx by the origin"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text
+}
+
+fn table(page: &mut String, name: &str, host: &Host, roles: &Roles, code: usize) {
+    let role = roles.get(&host.route).map_or("other", |role| role.as_str());
+    let title = format!(
+        "{} ({role}, route {}): transfers {}, failed {}, rescued {}",
+        safe(name),
+        safe(&host.route),
+        host.ended,
+        host.failed,
+        host.rescued
+    );
+    page.push('\n');
+    wrap(page, "", "  ", &title);
+    let _ = writeln!(
+        page,
+        "  {:code$} {:>6} {:>7} {:>11} {:14} upstreams",
+        "code", "times", "rescued", "lost", "last seen"
+    );
+    let mut rows: Vec<(&str, &Row)> = host.rows.iter().map(|(code, row)| (&**code, row)).collect();
+    rows.sort_by_key(|(code, row)| {
+        (
+            code.split('/').next().unwrap_or_default(),
+            u64::MAX - row.times,
+            *code,
+        )
+    });
+    for (name, row) in rows {
+        let last = row.last.map(Time::shown).unwrap_or_default();
+        let line = format!(
+            "  {:code$} {:>6} {:>7} {:>11} {:14} ",
+            safe(name),
+            row.times,
+            row.rescued,
+            duration(row.lost_ms),
+            last.get(5..).unwrap_or_default()
+        );
+        let ways: Vec<String> = row
+            .ways
+            .keys()
+            .filter(|way| !way.is_empty())
+            .map(|way| safe(way))
+            .collect();
+        let ways = if ways.is_empty() {
+            "-".to_owned()
+        } else {
+            ways.join(", ")
+        };
+        let indent = " ".repeat(code + 46);
+        if line.chars().count() > indent.len() {
+            wrap(page, "", "    ", line.trim_end());
+            wrap(page, &indent, &indent, &ways);
+        } else {
+            wrap(page, &line, &indent, &ways);
+        }
+    }
+}
+
+/// Words in lines of [`WIDTH`] columns; a word that is longer is broken.
+fn wrap(page: &mut String, first: &str, next: &str, text: &str) {
+    let mut line = first.to_owned();
+    let mut begins = true;
+    for word in text.split(' ') {
+        let mut rest = word;
+        loop {
+            let space = usize::from(!begins);
+            let room = WIDTH.saturating_sub(line.chars().count() + space);
+            let length = rest.chars().count();
+            if length <= room {
+                line.push_str(if begins { "" } else { " " });
+                line.push_str(rest);
+                begins = false;
+                break;
+            }
+            if begins {
+                let end = rest
+                    .char_indices()
+                    .nth(room.max(1))
+                    .map_or(rest.len(), |(at, _)| at);
+                let (head, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                line.push_str(head);
+                rest = tail;
+            }
+            page.push_str(line.trim_end());
+            page.push('\n');
+            line = next.to_owned();
+            begins = true;
+        }
+    }
+    page.push_str(line.trim_end());
+    page.push('\n');
+}
+
+/// Two units at most.
+fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{seconds}.{} s", ms % 1000 / 100),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut shown = format!("{count} B");
+    let mut size = count as f64 / 1024.0;
+    for unit in units {
+        if size < 1.0 {
+            break;
+        }
+        shown = format!("{size:.1} {unit}");
+        size /= 1024.0;
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        for (count, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (5 << 30, "5.0 GiB"),
+        ] {
+            assert_eq!(bytes(count), shown);
+        }
+        for (ms, shown) in [
+            (999, "999 ms"),
+            (1999, "1.9 s"),
+            (61_000, "1 min 1 s"),
+            (3_660_000, "1 h 1 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(ms), shown);
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_page_and_no_character_is_lost() {
+        let long = "é".repeat(230);
+        let mut page = String::new();
+        wrap(
+            &mut page,
+            "  - ",
+            "    ",
+            &format!("a {long} b {}", "word ".repeat(60)),
+        );
+        assert!(
+            page.lines().all(|line| line.chars().count() <= WIDTH),
+            "{page}"
+        );
+        assert_eq!(page.matches('é').count(), 230);
+        assert_eq!(page.matches("word").count(), 60);
+    }
+}

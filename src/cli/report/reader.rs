@@ -1,0 +1,232 @@
+//! A log from its first byte to its last: which format each line has, and what becomes of what is cut, long or foreign.
+//!
+//! Memory is bounded: one line at most, and of that no more than [`LONGEST`].
+
+use std::io::{self, BufRead, Read as _};
+
+use super::{
+    events,
+    object::{self, Json},
+    sum::Sum,
+    text::{self, Text},
+};
+
+/// journald cuts lines at 48 KiB; gitferry's own stay far below. What is longer is somebody else's.
+const LONGEST: u64 = 1 << 20;
+
+/// Reads `input` to its end into `sum`. Fails where reading fails, or where the input is compressed.
+pub(super) fn read(input: impl BufRead, sum: &mut Sum) -> io::Result<()> {
+    let mut reader = Reader {
+        input,
+        line: Vec::new(),
+        export: None,
+    };
+    if reader.input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        return Err(io::Error::other(
+            "it is compressed: give what `zcat` makes of it",
+        ));
+    }
+    while let Some(end) = reader.next()? {
+        reader.take(end, sum)?;
+    }
+    reader.entry_ended(sum, false);
+    Ok(())
+}
+
+struct Reader<R> {
+    input: R,
+    line: Vec<u8>,
+    /// The entry of a `journalctl -o export` that is being read.
+    export: Option<Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    message: Option<Vec<u8>>,
+    pid: u32,
+}
+
+/// How a line ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Newline,
+    /// The input is over: the line may be cut.
+    Input,
+    /// It was longer than [`LONGEST`], and the rest was thrown away.
+    TooLong,
+}
+
+impl<R: BufRead> Reader<R> {
+    fn next(&mut self) -> io::Result<Option<End>> {
+        self.line.clear();
+        let read = (&mut self.input)
+            .take(LONGEST)
+            .read_until(b'\n', &mut self.line)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if self.line.pop_if(|last| *last == b'\n').is_some() {
+            self.line.pop_if(|last| *last == b'\r');
+            return Ok(Some(End::Newline));
+        }
+        if (read as u64) < LONGEST {
+            return Ok(Some(End::Input));
+        }
+        loop {
+            self.line.clear();
+            let read = (&mut self.input)
+                .take(LONGEST)
+                .read_until(b'\n', &mut self.line)?;
+            if read == 0 || self.line.last() == Some(&b'\n') {
+                return Ok(Some(End::TooLong));
+            }
+        }
+    }
+
+    fn take(&mut self, end: End, sum: &mut Sum) -> io::Result<()> {
+        if end == End::TooLong {
+            sum.lines.foreign += 1;
+            return Ok(());
+        }
+        if self.export.is_some() {
+            return self.export_line(end, sum);
+        }
+        if self.line.starts_with(b"__CURSOR=") {
+            self.export = Some(Entry::default());
+            return Ok(());
+        }
+        line(&self.line, 0, end == End::Newline, Place::Log, sum);
+        Ok(())
+    }
+
+    /// systemd's `Journal Export Format`: `NAME=text`, or `NAME`, a length of eight bytes and as many bytes; an empty line ends
+    /// the entry.
+    fn export_line(&mut self, end: End, sum: &mut Sum) -> io::Result<()> {
+        if self.line.is_empty() {
+            self.entry_ended(sum, true);
+            return Ok(());
+        }
+        let whole = end == End::Newline;
+        let Some(equals) = self.line.iter().position(|b| *b == b'=') else {
+            return if whole { self.binary() } else { Ok(()) };
+        };
+        let (name, value) = self.line.split_at_checked(equals).unwrap_or_default();
+        let value = value.get(1..).unwrap_or_default();
+        if let Some(entry) = &mut self.export {
+            match name {
+                b"MESSAGE" if whole => entry.message = Some(value.to_vec()),
+                b"_PID" => entry.pid = pid(value),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn binary(&mut self) -> io::Result<()> {
+        let mut length = [0; 8];
+        if self.input.read_exact(&mut length).is_err() {
+            return Ok(());
+        }
+        let length = u64::from_le_bytes(length);
+        let kept = length.min(LONGEST);
+        let mut value = Vec::new();
+        (&mut self.input).take(kept).read_to_end(&mut value)?;
+        // The newline after it too.
+        io::copy(
+            &mut (&mut self.input).take((length - kept).saturating_add(1)),
+            &mut io::sink(),
+        )?;
+        if let Some(entry) = &mut self.export
+            && self.line == b"MESSAGE"
+            && length == kept
+        {
+            entry.message = Some(value);
+        }
+        Ok(())
+    }
+
+    fn entry_ended(&mut self, sum: &mut Sum, whole: bool) {
+        match self.export.take() {
+            Some(Entry {
+                message: Some(message),
+                pid,
+            }) => {
+                line(&message, pid, true, Place::Journal, sum);
+            }
+            Some(_) if whole => sum.lines.foreign += 1,
+            Some(_) => sum.lines.cut += 1,
+            None => {}
+        }
+    }
+}
+
+fn pid(digits: &[u8]) -> u32 {
+    let digits = std::str::from_utf8(digits).unwrap_or_default();
+    digits.parse().unwrap_or_default()
+}
+
+/// Where a line stood.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In a file.
+    Log,
+    /// In an entry of the journal, which is no place for another.
+    Journal,
+}
+
+fn line(bytes: &[u8], pid: u32, whole: bool, place: Place, sum: &mut Sum) {
+    let text = String::from_utf8_lossy(bytes);
+    if text.starts_with('{') {
+        return object(&text, pid, whole, place, sum);
+    }
+    // A short line of the journal that holds JSON.
+    if place == Place::Log
+        && let Some((prefix, rest)) = text.split_once("]: {")
+        && let Some((_, digits)) = prefix.rsplit_once('[')
+    {
+        let rest = text.get(text.len() - rest.len() - 1..).unwrap_or_default();
+        return object(
+            rest,
+            self::pid(digits.as_bytes()),
+            whole,
+            Place::Journal,
+            sum,
+        );
+    }
+    let parsed = match place {
+        Place::Log => text::parse(&text, whole),
+        Place::Journal => text::payload(&text, pid, whole),
+    };
+    match parsed {
+        Text::Event(record) => event(&record, whole, sum),
+        Text::Advice(advice) if whole => {
+            sum.lines.advice += 1;
+            sum.advised(advice);
+        }
+        Text::Advice(_) => sum.lines.cut += 1,
+        Text::Broken => sum.lines.unreadable += 1,
+        Text::Foreign => sum.lines.foreign += 1,
+    }
+}
+
+fn object(text: &str, pid: u32, whole: bool, place: Place, sum: &mut Sum) {
+    match object::parse(text, pid) {
+        Json::Event(record) => event(&record, true, sum),
+        Json::Entry { message, pid } if place == Place::Log => {
+            line(&message, pid, true, Place::Journal, sum);
+        }
+        Json::Broken if !whole => sum.lines.cut += 1,
+        Json::Broken => sum.lines.unreadable += 1,
+        Json::Entry { .. } | Json::Foreign => sum.lines.foreign += 1,
+    }
+}
+
+fn event(record: &super::record::Record<'_>, whole: bool, sum: &mut Sum) {
+    if events::take(record, sum) {
+        sum.lines.events += 1;
+    } else if whole {
+        sum.lines.unreadable += 1;
+    } else {
+        sum.lines.cut += 1;
+    }
+}

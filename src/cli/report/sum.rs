@@ -1,0 +1,313 @@
+//! What a log comes to. Bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`WAYS`] upstreams of one host, and [`OPEN`]
+//! transfers whose end is not read yet, what comes is summed up as one more, "(others)".
+
+use std::collections::BTreeMap;
+
+use super::{
+    counts::{Failed, Host, Lines, MEANS, Row, Transfers},
+    record::Time,
+};
+
+/// Distinct hosts.
+const HOSTS: usize = 1000;
+/// Distinct codes of a host.
+const CODES: usize = 64;
+/// Distinct upstreams of a host, or of a code.
+const WAYS: usize = 32;
+/// Transfers with a fault and no closing line yet.
+const OPEN: usize = 10_000;
+/// Faults of one transfer whose rows learn how it ended.
+const FAULTS: usize = 32;
+/// Characters of a name, and of an advice.
+const NAME: usize = 255;
+const ADVICE: usize = 400;
+
+/// The key of what is beyond a limit.
+pub(super) const OTHERS: &str = "(others)";
+
+/// A whole log.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    pub(super) lines: Lines,
+    pub(super) period: Option<(Time, Time)>,
+    /// How often the daemon began.
+    pub(super) starts: u64,
+    pub(super) transfers: Transfers,
+    pub(super) hosts: BTreeMap<Box<str>, Host>,
+    open: BTreeMap<(u32, u64), Open>,
+    /// Transfers with a fault whose closing line the log does not have.
+    lost_sight_of: u64,
+    /// Which row the next line's advice belongs to.
+    advised: Option<(Box<str>, Box<str>)>,
+    /// The name's buffer, so that a line without faults allocates nothing.
+    name: String,
+}
+
+/// A transfer with a fault, or a stall, that has not ended.
+#[derive(Debug)]
+struct Open {
+    host: Box<str>,
+    elapsed: u64,
+    codes: Vec<Box<str>>,
+    /// A stall that was told and neither acted upon nor over.
+    stalled: Option<Box<str>>,
+    /// The last fault's code.
+    last: Option<Box<str>>,
+    means: Option<usize>,
+}
+
+impl Sum {
+    /// An event of any kind was written at this time.
+    pub(super) fn seen(&mut self, time: Option<Time>) {
+        if let Some(time) = time {
+            let (first, last) = self.period.unwrap_or((time, time));
+            self.period = Some((first.min(time), last.max(time)));
+        }
+    }
+
+    /// The daemon began.
+    pub(super) fn started(&mut self, pid: u32) {
+        self.starts += 1;
+        self.advised = None;
+        let before = self.open.len();
+        self.open.retain(|(owner, _), _| *owner != pid);
+        self.lost_sight_of += (before - self.open.len()) as u64;
+    }
+
+    /// A fault, and what came next.
+    pub(super) fn fault(&mut self, failed: &Failed<'_>, next: &str) {
+        let host = self.host(failed);
+        let code = clip(failed.code, NAME);
+        let open = self.open(failed, &host);
+        // `again in 30 ms`: the wait is lost too.
+        let wait = next
+            .strip_prefix("again in ")
+            .and_then(|rest| rest.split(' ').next());
+        let wait = wait.and_then(|millis| millis.parse().ok());
+        let until = failed.elapsed.saturating_add(wait.unwrap_or(0));
+        let lost = until.saturating_sub(open.elapsed);
+        let acted = open.stalled.take_if(|stalled| *stalled == code).is_some();
+        open.elapsed = until;
+        open.last = Some(code.clone());
+        open.means = MEANS.iter().position(|(begin, _)| next.starts_with(begin));
+        if open.codes.len() < FAULTS && !acted {
+            open.codes.push(code.clone());
+        }
+        let row = self.row(&host, &code, failed, !acted);
+        row.faults += 1;
+        row.lost_ms = row.lost_ms.saturating_add(lost);
+        if let Some(host) = self.hosts.get_mut(&host) {
+            way(&mut host.ways, failed.upstream).ill += 1;
+        }
+        self.advised = Some((host, code));
+    }
+
+    /// A transfer stands still.
+    pub(super) fn stall(&mut self, failed: &Failed<'_>) {
+        let host = self.host(failed);
+        let code = clip(failed.code, NAME);
+        let open = self.open(failed, &host);
+        let told = open.stalled.as_ref() == Some(&code);
+        open.stalled = Some(code.clone());
+        if open.codes.len() < FAULTS && !told {
+            open.codes.push(code.clone());
+        }
+        let row = self.row(&host, &code, failed, !told);
+        row.stalls += u64::from(!told);
+        self.advised = Some((host, code));
+    }
+
+    /// A transfer moves again.
+    pub(super) fn stall_over(&mut self, transfer: (u32, u64), lasted: u64) {
+        self.advised = None;
+        let Some(open) = self.open.get_mut(&transfer) else {
+            return;
+        };
+        let row = open.stalled.take().and_then(|code| {
+            let host = self.hosts.get_mut(&open.host)?;
+            host.rows.get_mut(&code)
+        });
+        if let Some(row) = row {
+            row.lost_ms = row.lost_ms.saturating_add(lasted);
+        }
+    }
+
+    /// A transfer ended; `flowed` where bytes went through a tunnel, whose time was not lost then.
+    pub(super) fn ended(
+        &mut self,
+        failed: &Failed<'_>,
+        bytes: (u64, u64),
+        status: Option<u64>,
+        flowed: bool,
+    ) {
+        self.advised = None;
+        let well = matches!(failed.code, "answered" | "closed");
+        let open = self.open.remove(&failed.transfer);
+        let key = self.host(failed);
+        let rescued = well && open.as_ref().is_some_and(|open| open.last.is_some());
+        let transfers = &mut self.transfers;
+        transfers.ended += 1;
+        transfers.up = transfers.up.saturating_add(bytes.0);
+        transfers.down = transfers.down.saturating_add(bytes.1);
+        transfers.failed += u64::from(!well);
+        transfers.rescued += u64::from(rescued);
+        transfers.origin_errors += u64::from(well && status.is_some_and(|status| status >= 500));
+        let means = open
+            .as_ref()
+            .and_then(|open| open.means)
+            .filter(|_| rescued);
+        if let Some(count) = means.and_then(|means| transfers.means.get_mut(means)) {
+            *count += 1;
+        }
+        if let Some(host) = self.hosts.get_mut(&key) {
+            host.ended += 1;
+            host.failed += u64::from(!well);
+            host.rescued += u64::from(rescued);
+            if well {
+                way(&mut host.ways, failed.upstream).well += 1;
+            }
+        }
+        if !well {
+            return self.untold(failed, open, &key, flowed);
+        }
+        for code in open.into_iter().flat_map(|open| open.codes) {
+            let host = self.hosts.get_mut(&key);
+            if let Some(row) = host.and_then(|host| host.rows.get_mut(&code)) {
+                row.rescued += 1;
+            }
+        }
+    }
+
+    /// An end that no fault told of, as when the client goes away, or the fault is in a log that was not given.
+    fn untold(&mut self, failed: &Failed<'_>, open: Option<Open>, host: &str, flowed: bool) {
+        let code = clip(failed.code, NAME);
+        if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
+            return;
+        }
+        let before = open.map_or(0, |open| open.elapsed);
+        let lost = if flowed {
+            0
+        } else {
+            failed.elapsed.saturating_sub(before)
+        };
+        let row = self.row(host, &code, failed, true);
+        row.faults += 1;
+        row.lost_ms = row.lost_ms.saturating_add(lost);
+        if let Some(host) = self
+            .hosts
+            .get_mut(host)
+            .filter(|_| !code.starts_with("client/"))
+        {
+            way(&mut host.ways, failed.upstream).ill += 1;
+        }
+    }
+
+    /// The advice of the event before.
+    pub(super) fn advised(&mut self, advice: &str) {
+        let Some((host, code)) = self.advised.take() else {
+            return;
+        };
+        let host = self.hosts.get_mut(&host);
+        if let Some(row) = host.and_then(|host| host.rows.get_mut(&code))
+            && row.advice.as_deref() != Some(advice)
+        {
+            row.advice = Some(clip(advice, ADVICE));
+        }
+    }
+
+    /// What was written last has no row that an advice could belong to.
+    pub(super) fn nothing_to_advise(&mut self) {
+        self.advised = None;
+    }
+
+    /// Transfers with a fault or stall whose end the log does not have.
+    pub(super) fn open_ended(&self) -> u64 {
+        self.lost_sight_of + self.open.len() as u64
+    }
+
+    /// Milliseconds, all in all.
+    pub(super) fn lost_ms(&self) -> u64 {
+        let rows = self.hosts.values().flat_map(|host| host.rows.values());
+        rows.fold(0, |sum, row| sum.saturating_add(row.lost_ms))
+    }
+
+    /// True where anything went wrong, rescued or not.
+    pub(super) fn is_ill(&self) -> bool {
+        self.hosts.values().any(|host| !host.rows.is_empty())
+    }
+
+    /// The key of the host, which is there from now on.
+    fn host(&mut self, failed: &Failed<'_>) -> Box<str> {
+        use std::fmt::Write as _;
+        self.name.clear();
+        self.name.extend(failed.host.chars().take(NAME));
+        if failed.port != 443 {
+            let _ = write!(self.name, ":{}", failed.port);
+        }
+        let known = self.hosts.contains_key(self.name.as_str());
+        let key = if known || self.hosts.len() < HOSTS {
+            &self.name
+        } else {
+            OTHERS
+        };
+        let key: Box<str> = key.into();
+        let host = self.hosts.entry(key.clone()).or_default();
+        if !failed.route.is_empty() && *host.route != *failed.route {
+            host.route = clip(failed.route, NAME);
+        }
+        key
+    }
+
+    fn open(&mut self, failed: &Failed<'_>, host: &str) -> &mut Open {
+        if self.open.len() >= OPEN && !self.open.contains_key(&failed.transfer) {
+            // The lowest number is the oldest, and its end is likeliest to be missing.
+            self.open.pop_first();
+            self.lost_sight_of += 1;
+        }
+        let fresh = || Open {
+            host: host.into(),
+            elapsed: 0,
+            codes: Vec::new(),
+            stalled: None,
+            last: None,
+            means: None,
+        };
+        let open = self.open.entry(failed.transfer).or_insert_with(fresh);
+        // Numbers begin anew with each daemon: time that runs backwards is another transfer.
+        if *open.host != *host || (1..open.elapsed).contains(&failed.elapsed) {
+            *open = fresh();
+            self.lost_sight_of += 1;
+        }
+        open
+    }
+
+    /// The row of a code; `anew` where this is not the rest of what was told already.
+    fn row(&mut self, host: &str, code: &str, failed: &Failed<'_>, anew: bool) -> &mut Row {
+        let host = self.hosts.entry(host.into()).or_default();
+        let known = host.rows.contains_key(code) || host.rows.len() < CODES;
+        let row = host
+            .rows
+            .entry(if known { code } else { OTHERS }.into())
+            .or_default();
+        row.last = row.last.max(failed.time);
+        row.times += u64::from(anew);
+        *way(&mut row.ways, failed.upstream) += u64::from(anew);
+        row
+    }
+}
+
+fn way<'a, T: Default>(ways: &'a mut BTreeMap<Box<str>, T>, upstream: Option<&str>) -> &'a mut T {
+    let name = upstream
+        .map(|upstream| clip(upstream, NAME))
+        .unwrap_or_default();
+    let known = ways.contains_key(&name) || ways.len() < WAYS;
+    ways.entry(if known { name } else { OTHERS.into() })
+        .or_default()
+}
+
+fn clip(text: &str, characters: usize) -> Box<str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().into(),
+        None => text.into(),
+    }
+}

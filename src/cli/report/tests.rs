@@ -1,0 +1,302 @@
+//! Reports of real logs, by golden files; and what no log may do to one.
+//!
+//! `tests/fixtures/report` holds what a real daemon wrote with one hop that refuses a host and one that drops connections, and what a
+//! real journald made of it. `UPDATE_FIXTURES=1` writes the golden files anew: read what changes.
+
+use std::{collections::BTreeMap, env, fs, path::Path};
+
+use super::{Roles, data, page, reader, sum::Sum};
+use crate::model::Role;
+
+mod lines;
+mod round_trip;
+
+fn roles() -> Roles {
+    BTreeMap::from([
+        ("main".into(), Role::MainSite),
+        ("lfs".into(), Role::LfsStorage),
+        ("alone".into(), Role::LfsStorage),
+    ])
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report");
+    fs::read(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Holds `text` against a file of `tests/fixtures`.
+fn golden(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name);
+    if env::var_os("UPDATE_FIXTURES").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(text, expected, "{name}");
+}
+
+fn summed(logs: &[&[u8]]) -> Sum {
+    let mut sum = Sum::default();
+    for log in logs {
+        reader::read(*log, &mut sum).unwrap();
+    }
+    sum
+}
+
+fn paged(logs: &[&[u8]]) -> String {
+    page::page(&summed(logs), &roles())
+}
+
+/// The page without the head's count of lines, which tells the formats apart.
+fn without_lines(page: &str) -> String {
+    let lines = page.lines().filter(|line| !line.starts_with("lines "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_text_log_of_a_real_run_is_summed_up() {
+    let sum = summed(&[&fixture("text.log")]);
+    golden("report/text.page", &page::page(&sum, &roles()));
+    golden(
+        "report/text.json",
+        &format!("{:#}\n", data::data(&sum, &roles())),
+    );
+}
+
+#[test]
+fn a_json_log_of_a_real_run_is_summed_up() {
+    golden("report/json.page", &paged(&[&fixture("json.log")]));
+}
+
+#[test]
+fn what_journald_made_of_a_log_is_summed_up_like_the_log() {
+    let plain = without_lines(&paged(&[&fixture("text.log")]));
+    for form in [
+        "journal-short.log",
+        "journal-json.log",
+        "journal-export.log",
+    ] {
+        let sum = summed(&[&fixture(form)]);
+        assert_eq!((sum.lines.events, sum.lines.advice), (20, 5), "{form}");
+        assert_eq!((sum.lines.foreign, sum.lines.unreadable), (2, 0), "{form}");
+        assert_eq!(without_lines(&page::page(&sum, &roles())), plain, "{form}");
+    }
+}
+
+#[test]
+fn journald_entries_that_hold_json_are_summed_up_too() {
+    let log = String::from_utf8(fixture("json.log")).unwrap();
+    let plain = without_lines(&paged(&[log.as_bytes()]));
+    let short: String = log
+        .lines()
+        .map(|line| format!("Nov 23 16:00:00 host gitferry[7]: {line}\n"))
+        .collect();
+    let entry = |line: &str| serde_json::json!({ "_PID": "7", "MESSAGE": line }).to_string() + "\n";
+    let json: String = log.lines().map(entry).collect();
+    let export: String = log
+        .lines()
+        .map(|line| format!("__CURSOR=s=0\n_PID=7\nMESSAGE={line}\n\n"))
+        .collect();
+    for form in [short, json, export] {
+        assert_eq!(without_lines(&paged(&[form.as_bytes()])), plain);
+    }
+}
+
+#[test]
+fn rotated_logs_are_one_log_wherever_they_are_parted() {
+    let log = fixture("text.log");
+    let plain = paged(&[&log]);
+    let ends: Vec<usize> = (0..log.len()).filter(|at| log[*at] == b'\n').collect();
+    assert!(ends.len() > 20);
+    for end in ends {
+        let (first, second) = log.split_at(end + 1);
+        assert_eq!(paged(&[first, second]), plain);
+    }
+}
+
+#[test]
+fn a_log_that_is_cut_at_any_byte_is_no_error_and_invents_nothing() {
+    for name in [
+        "text.log",
+        "json.log",
+        "journal-export.log",
+        "journal-json.log",
+    ] {
+        let log = fixture(name);
+        let full = summed(&[&log]);
+        for end in (0..log.len()).step_by(7) {
+            let cut = summed(&[&log[..end]]);
+            assert_eq!(cut.lines.unreadable, 0, "{name} at {end}");
+            assert!(cut.lines.cut <= 1, "{name} at {end}");
+            for (host, part) in &cut.hosts {
+                let whole = full.hosts.get(host);
+                let whole = whole.unwrap_or_else(|| panic!("{name} at {end} has host {host}"));
+                assert!(part.ended <= whole.ended);
+                assert!(
+                    part.rows.keys().all(|code| whole.rows.contains_key(code)),
+                    "{name} at {end}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn text_and_json_may_stand_in_one_log_among_lines_of_others() {
+    let mut log = fixture("text.log");
+    log.extend_from_slice(b"panic somewhere\n\xff\xfe\n{\"a\":1}\nNov 23 host sshd[1]: x\n\n");
+    log.extend(fixture("json.log"));
+    let sum = summed(&[&log]);
+    assert_eq!(sum.transfers.ended, 22);
+    assert_eq!(sum.lines.foreign, 5);
+    assert_eq!(sum.starts, 2);
+}
+
+fn fault(id: u64, host: &str, upstream: &str, next: &str) -> String {
+    format!(
+        "2026-11-23T16:00:00.000Z  WARN fault id={id} code=hop/greeting/timed-out leg=hop stage=greeting kind=timed-out \
+         host={host} port=443 route=r upstream={upstream} attempt=1 elapsed_ms=1000 next=\"{next}\" cause=x\n"
+    )
+}
+
+fn ended(id: u64, host: &str, upstream: &str, result: &str) -> String {
+    format!(
+        "2026-11-23T16:00:01.000Z  INFO transfer ended id={id} front=tunnel method=CONNECT host={host} port=443 route=r \
+         upstream={upstream} attempts=1 result={result} up=1 down=2 total_ms=2000\n"
+    )
+}
+
+#[test]
+fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too() {
+    let code = "hop/greeting/timed-out";
+    for log in [
+        ended(1, "a", "u", code),
+        fault(1, "a", "u", "give up") + &ended(1, "a", "u", code),
+    ] {
+        let sum = summed(&[log.as_bytes()]);
+        assert_eq!(sum.hosts["a"].rows[code].times, 1, "{log}");
+        assert_eq!(sum.hosts["a"].ways["u"].ill, 1);
+        assert_eq!(sum.transfers.failed, 1);
+    }
+}
+
+#[test]
+fn the_wait_before_a_retry_is_lost_time_and_counted_once() {
+    let log = fault(1, "a", "u", "again in 500 ms") + &ended(1, "a", "u", "closed");
+    let sum = summed(&[log.as_bytes()]);
+    assert_eq!(sum.lost_ms(), 1500);
+    assert_eq!(sum.transfers.means, [1, 0, 0, 0]);
+    assert_eq!(sum.hosts["a"].rows["hop/greeting/timed-out"].rescued, 1);
+}
+
+#[test]
+fn a_daemon_that_begins_anew_counts_its_transfers_anew() {
+    let started = "2026-11-23T16:00:02.000Z  INFO config taken config=x routes=1\n";
+    let log = fault(1, "a", "u", "again in 5 ms") + started + &ended(1, "a", "u", "closed");
+    let sum = summed(&[log.as_bytes()]);
+    assert_eq!((sum.transfers.rescued, sum.open_ended()), (0, 1));
+}
+
+#[test]
+fn a_stall_and_the_fault_that_acts_on_it_are_one() {
+    let stall = "2026-11-23T16:00:00.000Z  WARN stall id=1 leg=origin stage=sending-body verdict=path-drops host=a port=443 route=r upstream=u\n";
+    let acted = fault(1, "a", "u", "next upstream v").replace(
+        "hop/greeting/timed-out",
+        "origin/sending-body/stalled-path-drops",
+    );
+    let sum =
+        summed(&[(stall.to_owned() + stall + &acted + &ended(1, "a", "v", "closed")).as_bytes()]);
+    let row = &sum.hosts["a"].rows["origin/sending-body/stalled-path-drops"];
+    assert_eq!(
+        (row.times, row.stalls, row.faults, row.rescued),
+        (1, 1, 1, 1)
+    );
+    let over = "2026-11-23T16:00:00.000Z  INFO stall over id=1 lasted_ms=7000\n";
+    let sum = summed(&[(stall.to_owned() + over).as_bytes()]);
+    assert_eq!(sum.lost_ms(), 7000);
+}
+
+#[test]
+fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
+    let mut log = String::new();
+    for id in 0..30_000 {
+        log += &fault(
+            id,
+            &format!("h{}.test", id % 3000),
+            &format!("u{}", id / 3000),
+            "give up",
+        );
+    }
+    let sum = summed(&[log.as_bytes()]);
+    assert_eq!(sum.hosts.len(), 1001);
+    assert_eq!(
+        sum.hosts["(others)"].rows["hop/greeting/timed-out"].times,
+        20_000
+    );
+    assert_eq!(sum.open_ended(), 30_000);
+    let mut long = "x".repeat(5 << 20);
+    long += "\n";
+    long += &ended(1, "a", "u", "closed");
+    let sum = summed(&[long.as_bytes()]);
+    assert_eq!((sum.lines.foreign, sum.lines.events), (1, 1));
+}
+
+#[test]
+fn a_hostile_log_shows_no_secret_no_control_character_and_no_wide_line() {
+    let host = "\"\\u001b[2Jevil.test\"";
+    let mut log = fault(1, host, "\"https://me:SECRET@hop?x=SECRET\"", "give up");
+    log += "                         advice: see https://me:SECRET@h/?X-Amz-Signature=SECRET \u{9b}31m \u{202e}x hf_SECRETSECRETSECRET\n";
+    log += &fault(2, &"w".repeat(900), "u\u{85}u", "give up");
+    let sum = summed(&[log.as_bytes()]);
+    let page = page::page(&sum, &roles());
+    let data = data::data(&sum, &roles()).to_string();
+    assert!(page.contains("evil.test") && data.contains("evil.test"));
+    for text in [&page, &data] {
+        assert!(!text.contains("SECRET"), "{text}");
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'),
+            "{text:?}"
+        );
+    }
+    assert!(
+        page.lines().all(|line| line.chars().count() <= 100),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_compressed_log_is_named_as_such() {
+    let error = reader::read(&[0x1f, 0x8b, 8, 0][..], &mut Sum::default()).unwrap_err();
+    assert!(error.to_string().contains("zcat"), "{error}");
+}
+
+#[test]
+fn noise_is_read_without_a_panic() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let logs: Vec<Vec<u8>> = [
+        "text.log",
+        "json.log",
+        "journal-export.log",
+        "journal-json.log",
+    ]
+    .map(fixture)
+    .to_vec();
+    for _ in 0..400 {
+        let mut log = random.choice(&logs).unwrap().clone();
+        for _ in 0..random.usize(1..40) {
+            let at = random.usize(0..log.len());
+            match random.u8(0..3) {
+                0 => log[at] = random.u8(..),
+                1 => drop(log.remove(at)),
+                _ => log.insert(at, *b"\n\"{=\\ ".get(random.usize(0..6)).unwrap()),
+            }
+        }
+        let page = paged(&[&log]);
+        assert!(
+            page.lines().all(|line| line.chars().count() <= 100),
+            "{page}"
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! What the log layers write is read back with equal fields.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt as _, registry};
+
+use crate::{
+    cli::report::{
+        object::{self, Json},
+        record::Record,
+        text::{self, Text},
+    },
+    model::{Leg, Stage},
+    track::{
+        Front,
+        event::{FaultOccurred, TransferEnded},
+        log,
+        metrics::Metrics,
+    },
+};
+
+const NOW: &str = "2026-11-23T16:00:00.120Z";
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<[String; 3]>>>);
+
+impl<S: Subscriber> Layer<S> for Written {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let line = |json, colours| log::render(event, json, NOW.into(), colours);
+        self.0
+            .lock()
+            .unwrap()
+            .push([line(false, false), line(false, true), line(true, false)]);
+    }
+}
+
+/// The event as text, as coloured text, and as JSON.
+pub(super) fn written(emit: impl FnOnce()) -> [String; 3] {
+    let layer = Written::default();
+    tracing::subscriber::with_default(registry().with(layer.clone()), emit);
+    let mut lines = layer.0.lock().unwrap();
+    assert_eq!(lines.len(), 1);
+    lines.pop().unwrap()
+}
+
+/// Reads each form back, with its advice, and holds it to `expected`: a text, or nothing where it must be absent.
+#[track_caller]
+fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<String>)]) {
+    for (at, written) in lines.iter().enumerate() {
+        let (line, rest) = written.split_once('\n').unwrap();
+        let record = match at {
+            2 => match object::parse(line, 0) {
+                Json::Event(record) => record,
+                other => panic!("{other:?} of {line}"),
+            },
+            _ => match text::parse(line, true) {
+                Text::Event(record) => record,
+                other => panic!("{other:?} of {line}"),
+            },
+        };
+        assert_eq!(record.message, message);
+        assert_eq!(record.time.unwrap().rfc3339(), NOW);
+        let advice = match (at, rest.trim_end_matches('\n')) {
+            (_, "") => record.text("advice").map(ToOwned::to_owned),
+            (_, advice) => match text::parse(advice, true) {
+                Text::Advice(advice) => Some(advice.to_owned()),
+                other => panic!("{other:?} of {advice}"),
+            },
+        };
+        for (name, value) in expected {
+            let read = if *name == "advice" {
+                advice.clone()
+            } else {
+                shown(&record, name)
+            };
+            assert_eq!(read, *value, "{name} in {written}");
+        }
+        let known = record
+            .fields
+            .iter()
+            .filter(|(name, _)| !expected.iter().any(|(key, _)| key == name));
+        assert_eq!(
+            known.count(),
+            0,
+            "more fields than were written in {written}"
+        );
+    }
+}
+
+fn shown(record: &Record<'_>, name: &str) -> Option<String> {
+    use crate::cli::report::record::Value;
+    let (_, value) = record.fields.iter().find(|(key, _)| key == name)?;
+    match value {
+        // Text leaves empty ones out.
+        Value::Text(text) => (!text.is_empty()).then(|| text.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Bytes(_) | Value::Other => panic!("{value:?}"),
+    }
+}
+
+/// Strings with everything that a format could trip over.
+fn nasty(random: &mut fastrand::Rng) -> String {
+    let pieces = [
+        " ",
+        "=",
+        "\"",
+        "\\",
+        "\n",
+        "\t",
+        "\r",
+        "\u{1b}[31m",
+        "\u{7f}",
+        "\u{85}",
+        "é",
+        "\u{2028}",
+        "😀",
+        "a",
+        "b=c",
+        "{",
+        "}",
+        ": ",
+        "advice: ",
+        "null",
+        "true",
+        "17",
+        "]: ",
+        "fault",
+        " id=1",
+        "\u{0}",
+    ];
+    (0..random.usize(0..6))
+        .map(|_| *random.choice(&pieces).unwrap())
+        .collect()
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn maybe<T>(random: &mut fastrand::Rng, value: T) -> Option<T> {
+    random.bool().then_some(value)
+}
+
+fn address(random: &mut fastrand::Rng) -> SocketAddr {
+    let port = random.u16(..);
+    if random.bool() {
+        ([127, 0, 0, 1], port).into()
+    } else {
+        ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], port).into()
+    }
+}
+
+#[test]
+fn any_closing_line_is_read_back_as_it_was_written() {
+    let mut random = fastrand::Rng::with_seed(16);
+    for _ in 0..3000 {
+        let r = &mut random;
+        let event = TransferEnded {
+            id: r.u64(..),
+            front: *r
+                .choice(&[
+                    Front::Intercept,
+                    Front::Tunnel,
+                    Front::Absolute,
+                    Front::Reverse,
+                ])
+                .unwrap(),
+            client: address(r),
+            method: nasty(r),
+            host: nasty(r),
+            port: r.u16(..),
+            path: nasty(r),
+            route: nasty(r),
+            upstream: {
+                let text = nasty(r);
+                maybe(r, text)
+            },
+            peer: {
+                let peer = address(r);
+                maybe(r, peer)
+            },
+            attempts: r.u32(..),
+            reused: r.bool(),
+            status: {
+                let status = r.u16(..);
+                maybe(r, status)
+            },
+            result: nasty(r),
+            up: r.u64(..),
+            down: r.u64(..),
+            total_ms: r.u64(..),
+            stages: Stage::ALL
+                .iter()
+                .map(|stage| (*stage, r.u64(0..3)))
+                .collect(),
+            agent: {
+                let text = nasty(r);
+                maybe(r, text)
+            },
+        };
+        let lines = written(|| event.emit(&Metrics::default()));
+        let stages: Vec<String> = event
+            .stages
+            .iter()
+            .filter(|(_, ms)| *ms > 0)
+            .map(|(stage, ms)| format!("{}={ms}", stage.as_str()))
+            .collect();
+        is_read_back(
+            &lines,
+            "transfer ended",
+            &[
+                ("id", Some(event.id.to_string())),
+                ("front", some(event.front.as_str())),
+                ("client", Some(event.client.to_string())),
+                ("method", some(&event.method)),
+                ("host", some(&event.host)),
+                ("port", Some(event.port.to_string())),
+                ("path", some(&event.path)),
+                ("route", some(&event.route)),
+                ("upstream", event.upstream.as_deref().and_then(some)),
+                ("peer", event.peer.map(|peer| peer.to_string())),
+                ("attempts", Some(event.attempts.to_string())),
+                ("reused", Some(event.reused.to_string())),
+                ("status", event.status.map(|status| status.to_string())),
+                ("result", some(&event.result)),
+                ("up", Some(event.up.to_string())),
+                ("down", Some(event.down.to_string())),
+                ("total_ms", Some(event.total_ms.to_string())),
+                ("stages_ms", some(&stages.join(","))),
+                ("agent", event.agent.as_deref().and_then(some)),
+            ],
+        );
+    }
+}
+
+#[test]
+fn any_fault_is_read_back_as_it_was_written() {
+    let mut random = fastrand::Rng::with_seed(17);
+    for _ in 0..3000 {
+        let r = &mut random;
+        let event = FaultOccurred {
+            id: r.u64(..),
+            code: nasty(r),
+            leg: *r.choice(&[Leg::Client, Leg::Hop, Leg::Origin]).unwrap(),
+            stage: *r.choice(&Stage::ALL).unwrap(),
+            kind: nasty(r),
+            peer: {
+                let text = nasty(r);
+                maybe(r, text)
+            },
+            host: nasty(r),
+            port: r.u16(..),
+            route: nasty(r),
+            upstream: {
+                let text = nasty(r);
+                maybe(r, text)
+            },
+            attempt: r.u32(..),
+            elapsed_ms: r.u64(..),
+            next: nasty(r),
+            rescued: r.bool(),
+            cause: nasty(r),
+            // The one text that is shown bare, on its own line: control characters are left out of it.
+            advice: {
+                let text = format!("x{}", nasty(r).replace(char::is_control, ""));
+                maybe(r, text)
+            },
+        };
+        let lines = written(|| event.emit(&Metrics::default()));
+        is_read_back(
+            &lines,
+            "fault",
+            &[
+                ("id", Some(event.id.to_string())),
+                ("code", some(&event.code)),
+                ("leg", some(event.leg.as_str())),
+                ("stage", some(event.stage.as_str())),
+                ("kind", some(&event.kind)),
+                ("peer", event.peer.as_deref().and_then(some)),
+                ("host", some(&event.host)),
+                ("port", Some(event.port.to_string())),
+                ("route", some(&event.route)),
+                ("upstream", event.upstream.as_deref().and_then(some)),
+                ("attempt", Some(event.attempt.to_string())),
+                ("elapsed_ms", Some(event.elapsed_ms.to_string())),
+                ("next", some(&event.next)),
+                ("cause", some(&event.cause)),
+                ("advice", event.advice.clone()),
+            ],
+        );
+    }
+}
+
+#[test]
+fn other_values_and_messages_are_read_back_too() {
+    let lines =
+        written(|| tracing::warn!(signed = -5, half = 0.5, "config refused, the old one stays"));
+    let expected = [
+        ("signed", Some("-5".to_owned())),
+        ("half", Some("0.5".to_owned())),
+    ];
+    is_read_back(&lines, "config refused, the old one stays", &expected);
+}
+
+#[test]
+fn a_message_of_a_library_stays_on_its_line() {
+    let [text, ..] = written(|| tracing::warn!("peer said {}", "a\n2026\u{1b}[2J"));
+    assert_eq!(
+        text,
+        format!("{NOW}  WARN peer said a\\n2026\\u{{1b}}[2J\n")
+    );
+}

@@ -1,0 +1,225 @@
+//! The text format of the log, read back exactly as `track::log` writes it; and what syslog and journald put before it.
+
+use std::borrow::Cow;
+
+use super::record::{Record, TIME_LENGTH, Time, Value};
+
+/// What a line of text is.
+#[derive(Debug)]
+pub(super) enum Text<'a> {
+    /// An event.
+    Event(Record<'a>),
+    /// The advice of the event before it.
+    Advice(&'a str),
+    /// It begins like an event and goes on otherwise.
+    Broken,
+    /// Some other program's.
+    Foreign,
+}
+
+/// Reads one line; of a line that is not `whole` the last field is left out, for it may be cut.
+pub(super) fn parse(line: &str, whole: bool) -> Text<'_> {
+    if let Some(text) = advice(line).filter(|_| line.starts_with(' ')) {
+        return Text::Advice(text);
+    }
+    match event(line, 0, whole) {
+        Text::Foreign => prefixed(line, whole),
+        ours => ours,
+    }
+}
+
+/// The same, after a prefix that says which process wrote it.
+pub(super) fn payload(line: &str, pid: u32, whole: bool) -> Text<'_> {
+    match advice(line) {
+        Some(text) => Text::Advice(text),
+        None => event(line, pid, whole),
+    }
+}
+
+/// journald strips what a line begins with, so the indent is not asked for.
+fn advice(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("advice: ")
+}
+
+/// `Nov 23 16:00:00 host gitferry[123]: …`, and with times of another form.
+fn prefixed(line: &str, whole: bool) -> Text<'_> {
+    let Some((prefix, rest)) = line.split_once("]: ") else {
+        return Text::Foreign;
+    };
+    let pid = prefix
+        .rsplit_once('[')
+        .and_then(|(_, pid)| pid.parse().ok());
+    match pid {
+        Some(pid) => payload(rest, pid, whole),
+        None => Text::Foreign,
+    }
+}
+
+fn event(line: &str, pid: u32, whole: bool) -> Text<'_> {
+    let Some((time, rest)) = begin(line) else {
+        return Text::Foreign;
+    };
+    let Some(rest) = level(rest) else {
+        return Text::Foreign;
+    };
+    let end = first_field(rest);
+    let (message, mut rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let mut fields = Vec::with_capacity(20);
+    while !rest.is_empty() {
+        match field(rest) {
+            Some((name, value, after)) => {
+                fields.push((Cow::Borrowed(name), Value::Text(value)));
+                rest = after;
+            }
+            None if !whole => {
+                // What is cut in the middle of its quotes is left out already.
+                fields.push((Cow::Borrowed(""), Value::Other));
+                rest = "";
+            }
+            None => return Text::Broken,
+        }
+    }
+    if !whole {
+        fields.pop();
+    }
+    Text::Event(Record {
+        time: Some(time),
+        pid,
+        message: Cow::Borrowed(message),
+        fields,
+    })
+}
+
+fn begin(line: &str) -> Option<(Time, &str)> {
+    let (time, rest) = line.split_at_checked(TIME_LENGTH)?;
+    Some((Time::parse(time)?, rest.strip_prefix(' ')?))
+}
+
+/// What follows the level, which is padded to five, and coloured on a terminal.
+fn level(rest: &str) -> Option<&str> {
+    let rest = uncoloured(rest).trim_start_matches(' ');
+    let levels = ["INFO", "WARN", "ERROR", "DEBUG", "TRACE"];
+    let rest = levels.iter().find_map(|level| rest.strip_prefix(level))?;
+    uncoloured(rest).strip_prefix(' ')
+}
+
+fn uncoloured(text: &str) -> &str {
+    text.strip_prefix("\u{1b}[")
+        .and_then(|rest| rest.split_once('m'))
+        .filter(|(code, _)| code.len() <= 2)
+        .map_or(text, |(_, rest)| rest)
+}
+
+/// Where the message ends: before the first ` name=`.
+fn first_field(rest: &str) -> usize {
+    let mut spaces = rest.match_indices(' ').map(|(at, _)| at);
+    spaces
+        .find(|at| name(rest.get(at + 1..).unwrap_or_default()).is_some())
+        .unwrap_or(rest.len())
+}
+
+/// A field's name, and what follows its equals sign.
+fn name(text: &str) -> Option<(&str, &str)> {
+    let end = text
+        .bytes()
+        .position(|b| !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.'))?;
+    let (name, rest) = text.split_at_checked(end)?;
+    let rest = rest.strip_prefix('=')?;
+    (!name.is_empty()).then_some((name, rest))
+}
+
+/// A field with the space before it: name, value, what follows.
+fn field(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
+    let (name, rest) = name(text.strip_prefix(' ')?)?;
+    if !rest.starts_with('"') {
+        let (value, after) = rest.split_at_checked(rest.find(' ').unwrap_or(rest.len()))?;
+        return Some((name, Cow::Borrowed(value), after));
+    }
+    let mut escaped = false;
+    let end = rest.bytes().enumerate().skip(1).find_map(|(at, b)| {
+        let ends = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        ends.then_some(at)
+    })?;
+    let (quoted, after) = rest.split_at_checked(end + 1)?;
+    let inner = quoted.get(1..end)?;
+    let value = if inner.contains('\\') {
+        Cow::Owned(serde_json::from_str(quoted).ok()?)
+    } else {
+        Cow::Borrowed(inner)
+    };
+    Some((name, value, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "2026-11-23T16:00:00.123Z  WARN fault id=7 code=hop/greeting/timed-out cause=\"a \\\"b\\\" c=d\" host=hf.co";
+
+    fn record(line: &str, whole: bool) -> Record<'_> {
+        match parse(line, whole) {
+            Text::Event(record) => record,
+            other => panic!("{other:?} of {line}"),
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_syslog_or_journald_is_taken_off_with_its_pid() {
+        for prefix in [
+            "Nov 23 16:00:00 host gitferry[123]: ",
+            "2026-11-23T16:00:00+0000 host gitferry[123]: ",
+            "Mon 2026-11-23 16:00:00 UTC host gitferry[123]: ",
+            "[ 5.123456] host gitferry[123]: ",
+        ] {
+            let line = format!("{prefix}{LINE}");
+            let record = record(&line, true);
+            assert_eq!(record.pid, 123, "{prefix}");
+            assert_eq!(record.text("cause"), Some("a \"b\" c=d"));
+            assert_eq!(record.text("host"), Some("hf.co"));
+        }
+        let advised = "Nov 23 16:00:00 host gitferry[123]: advice: run it";
+        assert!(matches!(parse(advised, true), Text::Advice("run it")));
+    }
+
+    #[test]
+    fn colours_of_a_terminal_are_taken_off() {
+        let line = LINE.replace(" WARN", "\u{1b}[33m WARN\u{1b}[0m");
+        assert_eq!(record(&line, true).message, "fault");
+    }
+
+    #[test]
+    fn a_line_that_is_cut_anywhere_loses_the_field_that_is_cut_and_no_other() {
+        let full = record(LINE, true);
+        for end in (TIME_LENGTH + 12)..LINE.len() {
+            let cut = record(&LINE[..end], false);
+            assert!(cut.fields.len() < full.fields.len(), "at {end}");
+            assert_eq!(cut.fields[..], full.fields[..cut.fields.len()], "at {end}");
+        }
+    }
+
+    #[test]
+    fn other_programs_are_foreign_and_broken_lines_are_broken() {
+        for line in [
+            "",
+            "x",
+            "Nov 23 16:00:00 host sshd[1]: Accepted publickey for me",
+            "Nov 23 16:00:00 host systemd[1]: Started gitferry.service.",
+            "2026-11-23T16:00:00.123456Z  INFO hyper: a=b",
+            "2026-11-23T16:00:00.123Z",
+            "2026-11-23T16:00:00.123Z é",
+            "]: ",
+        ] {
+            assert!(matches!(parse(line, true), Text::Foreign), "{line}");
+        }
+        for line in [
+            "id=7 code",
+            "id=7 cause=\"x",
+            "cause=\"\\x\"",
+            "id=7  code=x",
+        ] {
+            let line = format!("2026-11-23T16:00:00.123Z  WARN fault {line}");
+            assert!(matches!(parse(&line, true), Text::Broken), "{line}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What the numbers mean: for each host, leg and upstream one sentence, and one advice.
+
+use super::{
+    counts::{Host, Roles, Row, Way, safe},
+    sum::{OTHERS, Sum},
+};
+use crate::model::Role;
+
+/// One sentence and one advice.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) host: String,
+    pub(super) role: Role,
+    pub(super) leg: String,
+    pub(super) upstream: Option<String>,
+    /// The one seen most.
+    pub(super) code: String,
+    pub(super) times: u64,
+    /// Through the upstream, the good ones included.
+    pub(super) attempts: u64,
+    pub(super) sentence: String,
+    pub(super) advice: String,
+    /// Those that no second try rescued, then the time.
+    cost: (u64, u64),
+}
+
+/// Every verdict, what cost most first.
+pub(super) fn verdicts(sum: &Sum, roles: &Roles) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (name, host) in sum.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
+        let mut cases: Vec<Case<'_>> = Vec::new();
+        for (code, row) in host.rows.iter().filter(|(code, _)| ***code != *OTHERS) {
+            for (upstream, times) in &row.ways {
+                let leg = code.split('/').next().unwrap_or_default();
+                let case = Case {
+                    sum,
+                    roles,
+                    name,
+                    host,
+                    leg,
+                    upstream,
+                    code,
+                    row,
+                    times: *times,
+                };
+                // One for a leg and upstream: the code seen most, of equals the first in the alphabet.
+                match cases
+                    .iter_mut()
+                    .find(|other| other.leg == leg && other.upstream == &**upstream)
+                {
+                    Some(other) if other.times < case.times => *other = case,
+                    Some(_) => {}
+                    None => cases.push(case),
+                }
+            }
+        }
+        verdicts.extend(cases.iter().map(Case::verdict));
+    }
+    verdicts.sort_by(|a, b| {
+        b.rank()
+            .cmp(&a.rank())
+            .then_with(|| a.sentence.cmp(&b.sentence))
+    });
+    verdicts
+}
+
+impl Verdict {
+    fn rank(&self) -> (u64, u64, u64) {
+        (self.cost.0, self.cost.1, self.times)
+    }
+}
+
+struct Case<'a> {
+    sum: &'a Sum,
+    roles: &'a Roles,
+    name: &'a str,
+    host: &'a Host,
+    leg: &'a str,
+    upstream: &'a str,
+    code: &'a str,
+    row: &'a Row,
+    times: u64,
+}
+
+impl Case<'_> {
+    fn verdict(&self) -> Verdict {
+        let mut sentence = self.fact();
+        match (self.row.rescued, self.row.times) {
+            (0, _) => {}
+            (rescued, all) if rescued >= all => sentence.push_str(", rescued"),
+            (rescued, all) => sentence.push_str(&format!(", {rescued} of {all} rescued")),
+        }
+        if self.leg != "client" && !self.upstream.is_empty() {
+            for more in [self.comparison(), self.other_ways()].into_iter().flatten() {
+                sentence.push_str("; ");
+                sentence.push_str(&more);
+            }
+        }
+        let all = self.row.ways.values().sum::<u64>().max(1);
+        let share = |of: u64| of.saturating_mul(self.times) / all;
+        Verdict {
+            host: safe(self.name),
+            role: self.role(self.host),
+            leg: safe(self.leg),
+            upstream: (!self.upstream.is_empty()).then(|| safe(self.upstream)),
+            code: safe(self.code),
+            times: self.times,
+            attempts: self.attempts(),
+            sentence,
+            advice: self.advice(),
+            cost: (
+                share(self.row.times - self.row.rescued.min(self.row.times)),
+                share(self.row.lost_ms),
+            ),
+        }
+    }
+
+    fn fact(&self) -> String {
+        let who = self.called(self.name, self.host);
+        let verb = if self.code.contains("/stalled-") {
+            "stalls"
+        } else {
+            "fails"
+        };
+        let code = safe(self.code);
+        let times = times(self.times);
+        if self.leg == "client" {
+            return format!("{who}: the client's side {verb} at {code}, {times}");
+        }
+        if self.upstream.is_empty() {
+            return format!("{who} {verb} at {code}, {times}");
+        }
+        let share = match (self.times, self.attempts()) {
+            (1, 1) => "the only attempt".to_owned(),
+            (ill, all) if ill == all => format!("all {all} attempts"),
+            (ill, all) => format!("{ill} of {all} attempts"),
+        };
+        format!(
+            "{who} {verb} over upstream {} at {code}, {share}",
+            safe(self.upstream)
+        )
+    }
+
+    /// How others fare through the same upstream: the other half of a site first.
+    fn comparison(&self) -> Option<String> {
+        let own = self.role(self.host);
+        let mut others: Vec<_> = self
+            .sum
+            .hosts
+            .iter()
+            .filter(|(name, _)| ***name != *self.name)
+            .collect();
+        others.sort_by_key(|(_, host)| {
+            let role = self.role(host);
+            (role == Role::Other || role == own, role == own)
+        });
+        let through = |good: bool| {
+            let mut found = others.iter().filter(move |(_, host)| {
+                host.ways
+                    .get(self.upstream)
+                    .is_some_and(|way| if good { works(*way) } else { way.well == 0 })
+            });
+            let (name, host) = found.next()?;
+            let more = match found.count() {
+                0 => String::new(),
+                1 => " and 1 host more".to_owned(),
+                more => format!(" and {more} hosts more"),
+            };
+            Some((self.called(name, host), more))
+        };
+        if let Some((who, more)) = through(true) {
+            let verb = if more.is_empty() { "works" } else { "work" };
+            return Some(format!("{who}{more} {verb} through the same upstream"));
+        }
+        let (who, more) = through(false)?;
+        let verb = if more.is_empty() { "fails" } else { "fail" };
+        Some(format!("{who}{more} {verb} through it too"))
+    }
+
+    /// The upstreams that carry this host.
+    fn other_ways(&self) -> Option<String> {
+        let ways: Vec<String> = self.working_ways().map(safe).collect();
+        (!ways.is_empty()).then(|| format!("through {} the same host works", ways.join(", ")))
+    }
+
+    fn working_ways(&self) -> impl Iterator<Item = &str> {
+        let ways = self.host.ways.iter();
+        ways.filter(|(name, way)| {
+            works(**way) && ***name != *self.upstream && !name.is_empty() && ***name != *OTHERS
+        })
+        .map(|(name, _)| &**name)
+    }
+
+    /// What the log said, but where that is "another way" and the numbers name one; else where to look.
+    fn advice(&self) -> String {
+        let route = safe(&self.host.route);
+        let said = self.row.advice.as_deref();
+        let never = self
+            .host
+            .ways
+            .get(self.upstream)
+            .is_some_and(|way| way.well == 0);
+        if self.leg != "client"
+            && never
+            && said.is_none_or(|said| said.contains("another way in `upstreams`"))
+            && let Some(better) = self.working_ways().next()
+        {
+            let (better, upstream) = (safe(better), safe(self.upstream));
+            return format!("put `{better}` before `{upstream}` in `upstreams` of route `{route}`");
+        }
+        match (said, self.leg) {
+            (Some(said), _) => safe(said),
+            (None, "client") => {
+                "see what the client said; while it waits, `gitferry status` shows for whom".into()
+            }
+            (None, _) => format!(
+                "give route `{route}` another way in `upstreams`; `gitferry check` shows those it has"
+            ),
+        }
+    }
+
+    fn attempts(&self) -> u64 {
+        let way = self
+            .host
+            .ways
+            .get(self.upstream)
+            .copied()
+            .unwrap_or_default();
+        (way.well + way.ill).max(self.times)
+    }
+
+    fn role(&self, host: &Host) -> Role {
+        self.roles.get(&host.route).copied().unwrap_or(Role::Other)
+    }
+
+    fn called(&self, name: &str, host: &Host) -> String {
+        let what = match self.role(host) {
+            Role::MainSite => "main site",
+            Role::LfsStorage => "storage host",
+            Role::Other => "host",
+        };
+        format!("{what} {}", safe(name))
+    }
+}
+
+/// More often than not.
+fn works(way: Way) -> bool {
+    way.well > way.ill
+}
+
+fn times(times: u64) -> String {
+    match times {
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    }
+}
