@@ -12,6 +12,7 @@ mod handshakes;
 mod lfs;
 mod lifecycle;
 mod refusals;
+mod report;
 mod secrets;
 mod slow;
 mod ssh;

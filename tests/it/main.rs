@@ -14,4 +14,5 @@ mod forward;
 mod layers;
 mod lifecycle;
 mod refusals;
+mod report;
 mod world;

@@ -34,7 +34,16 @@ pub(crate) struct Hop {
 impl Hop {
     /// tinyproxy: CONNECT and absolute form.
     pub(crate) fn http(dir: PathBuf) -> Self {
-        let (server, address) = tinyproxy(&dir);
+        Self::tinyproxy(dir, "")
+    }
+
+    /// tinyproxy that lets CONNECT through to one port and answers 403 to every other.
+    pub(crate) fn http_to_the_port_of(dir: PathBuf, origin: SocketAddr) -> Self {
+        Self::tinyproxy(dir, &format!("ConnectPort {}\n", origin.port()))
+    }
+
+    fn tinyproxy(dir: PathBuf, rules: &str) -> Self {
+        let (server, address) = tinyproxy(&dir, rules);
         Self {
             url: format!("http://{address}"),
             log: dir.join("tinyproxy.log"),
@@ -44,7 +53,7 @@ impl Hop {
 
     /// tinyproxy behind HAProxy, which takes TLS off.
     pub(crate) fn https(dir: PathBuf, leaf: &LeafFiles) -> Self {
-        let (inner, to) = tinyproxy(&dir);
+        let (inner, to) = tinyproxy(&dir, "");
         let (outer, address) = Server::start_on_a_port("haproxy", &dir, |address| {
             let config = dir.join("haproxy.conf");
             let text = format!(
@@ -88,12 +97,12 @@ impl Hop {
     }
 }
 
-fn tinyproxy(dir: &PathBuf) -> (Server, SocketAddr) {
+fn tinyproxy(dir: &PathBuf, rules: &str) -> (Server, SocketAddr) {
     fs::create_dir_all(dir).unwrap();
     Server::start_on_a_port("tinyproxy", dir, |address| {
         let config = dir.join("tinyproxy.conf");
         let text = format!(
-            "Port {}\nListen {}\nTimeout 300\nMaxClients 256\nLogLevel Connect\nBasicAuth {USER} {PASSWORD}\n",
+            "Port {}\nListen {}\nTimeout 300\nMaxClients 256\nLogLevel Connect\nBasicAuth {USER} {PASSWORD}\n{rules}",
             address.port(),
             address.ip()
         );

@@ -40,15 +40,45 @@ pub(super) struct Transfers {
     pub(super) down: u64,
 }
 
+impl Transfers {
+    /// One more, and by which of [`MEANS`] it was rescued.
+    pub(super) fn ended(
+        &mut self,
+        well: bool,
+        rescued: bool,
+        means: Option<usize>,
+        bytes: (u64, u64),
+    ) {
+        self.ended += 1;
+        self.failed += u64::from(!well);
+        self.rescued += u64::from(rescued);
+        self.up = self.up.saturating_add(bytes.0);
+        self.down = self.down.saturating_add(bytes.1);
+        if let Some(count) = means.and_then(|means| self.means.get_mut(means)) {
+            *count += 1;
+        }
+    }
+}
+
 /// A host and port.
 #[derive(Debug, Default)]
 pub(super) struct Host {
     pub(super) route: Box<str>,
+    /// What its route is for, where the log says so.
+    pub(super) role: Option<Role>,
     pub(super) ended: u64,
     pub(super) failed: u64,
     pub(super) rescued: u64,
     pub(super) ways: BTreeMap<Box<str>, Way>,
     pub(super) rows: BTreeMap<Box<str>, Row>,
+}
+
+impl Host {
+    /// What its route is for, by the log, else by the config.
+    pub(super) fn role(&self, roles: &Roles) -> Role {
+        let configured = || roles.get(&self.route).copied();
+        self.role.or_else(configured).unwrap_or(Role::Other)
+    }
 }
 
 /// How a host fared through one upstream.
@@ -84,11 +114,19 @@ pub(super) struct Failed<'a> {
     pub(super) host: &'a str,
     pub(super) port: u64,
     pub(super) route: &'a str,
+    pub(super) role: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
     /// A closing line's result, otherwise.
     pub(super) code: &'a str,
     /// Since the transfer began.
     pub(super) elapsed: u64,
+}
+
+impl<'a> Failed<'a> {
+    /// The upstream that a fault is about: none where it is the client's.
+    pub(super) fn way(&self) -> Option<&'a str> {
+        self.upstream.filter(|_| !self.code.starts_with("client/"))
+    }
 }
 
 /// What may be shown: secrets starred, control characters escaped, and those that turn the direction of writing too.

@@ -47,7 +47,7 @@ fn host(name: &str, host: &Host, roles: &Roles) -> Value {
     json!({
         "host": safe(name),
         "route": safe(&host.route),
-        "role": roles.get(&host.route).map_or("other", |role| role.as_str()),
+        "role": host.role(roles).as_str(),
         "ended": host.ended,
         "failed": host.failed,
         "rescued": host.rescued,

@@ -9,7 +9,9 @@ const EVENTS: &[Entry] = &[
     ("transfer ended", ended),
     ("fault", fault),
     ("stall", stall),
+    ("stall goes on", stall),
     ("stall over", stall_over),
+    ("stall ended with its transfer", stall_over),
     ("config taken", started),
 ];
 
@@ -35,6 +37,7 @@ fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Fai
         host: record.text("host")?,
         port: record.number("port")?,
         route: record.text("route").unwrap_or_default(),
+        role: record.text("role"),
         upstream: record.text("upstream"),
         code,
         elapsed,
@@ -73,9 +76,9 @@ fn stall(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     Some(())
 }
 
-/// It moved again by itself.
+/// It moved again, another attempt began, or the transfer ended in it; it counts where no fault has counted it.
 fn stall_over(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
-    let lasted = record.number("lasted_ms")?;
+    let lasted = record.number("idle_ms")?;
     sum.stall_over((record.pid, record.number("id")?), lasted);
     Some(())
 }

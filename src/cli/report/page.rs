@@ -111,7 +111,7 @@ fn transfer_counts(sum: &Sum) -> String {
 }
 
 fn table(page: &mut String, name: &str, host: &Host, roles: &Roles, code: usize) {
-    let role = roles.get(&host.route).map_or("other", |role| role.as_str());
+    let role = host.role(roles).as_str();
     let title = format!(
         "{} ({role}, route {}): transfers {}, failed {}, rescued {}",
         safe(name),
@@ -135,34 +135,35 @@ fn table(page: &mut String, name: &str, host: &Host, roles: &Roles, code: usize)
             *code,
         )
     });
-    for (name, row) in rows {
-        let last = row.last.map(Time::shown).unwrap_or_default();
-        let line = format!(
-            "  {:code$} {:>6} {:>7} {:>11} {:14} ",
-            safe(name),
-            row.times,
-            row.rescued,
-            duration(row.lost_ms),
-            last.get(5..).unwrap_or_default()
-        );
-        let ways: Vec<String> = row
-            .ways
-            .keys()
-            .filter(|way| !way.is_empty())
-            .map(|way| safe(way))
-            .collect();
-        let ways = if ways.is_empty() {
-            "-".to_owned()
-        } else {
-            ways.join(", ")
-        };
-        let indent = " ".repeat(code + 46);
-        if line.chars().count() > indent.len() {
-            wrap(page, "", "    ", line.trim_end());
-            wrap(page, &indent, &indent, &ways);
-        } else {
-            wrap(page, &line, &indent, &ways);
-        }
+    for (name, it) in rows {
+        row(page, name, it, code);
+    }
+}
+
+fn row(page: &mut String, name: &str, row: &Row, code: usize) {
+    let last = row.last.map(Time::shown).unwrap_or_default();
+    let line = format!(
+        "  {:code$} {:>6} {:>7} {:>11} {:14} ",
+        safe(name),
+        row.times,
+        row.rescued,
+        duration(row.lost_ms),
+        last.get(5..).unwrap_or_default()
+    );
+    let ways = row.ways.keys().filter(|way| !way.is_empty());
+    let ways: Vec<String> = ways.map(|way| safe(way)).collect();
+    let ways = if ways.is_empty() {
+        "-".to_owned()
+    } else {
+        ways.join(", ")
+    };
+    let indent = " ".repeat(code + 46);
+    if line.chars().count() > indent.len() {
+        // A code that is longer than its column.
+        wrap(page, "", "    ", line.trim_end());
+        wrap(page, &indent, &indent, &ways);
+    } else {
+        wrap(page, &line, &indent, &ways);
     }
 }
 

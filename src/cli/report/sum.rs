@@ -7,6 +7,7 @@ use super::{
     counts::{Failed, Host, Lines, MEANS, Row, Transfers},
     record::Time,
 };
+use crate::model::Role;
 
 /// Distinct hosts.
 const HOSTS: usize = 1000;
@@ -48,6 +49,8 @@ pub(super) struct Sum {
 struct Open {
     host: Box<str>,
     elapsed: u64,
+    /// Of the time since then, what stalls have counted.
+    stood: u64,
     codes: Vec<Box<str>>,
     /// A stall that was told and neither acted upon nor over.
     stalled: Option<Box<str>>,
@@ -85,7 +88,8 @@ impl Sum {
             .and_then(|rest| rest.split(' ').next());
         let wait = wait.and_then(|millis| millis.parse().ok());
         let until = failed.elapsed.saturating_add(wait.unwrap_or(0));
-        let lost = until.saturating_sub(open.elapsed);
+        let lost = until.saturating_sub(open.elapsed.saturating_add(open.stood));
+        open.stood = 0;
         let acted = open.stalled.take_if(|stalled| *stalled == code).is_some();
         open.elapsed = until;
         open.last = Some(code.clone());
@@ -96,9 +100,7 @@ impl Sum {
         let row = self.row(&host, &code, failed, !acted);
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
-        if let Some(host) = self.hosts.get_mut(&host) {
-            way(&mut host.ways, failed.upstream).ill += 1;
-        }
+        self.ill(&host, failed);
         self.advised = Some((host, code));
     }
 
@@ -129,6 +131,7 @@ impl Sum {
         });
         if let Some(row) = row {
             row.lost_ms = row.lost_ms.saturating_add(lasted);
+            open.stood = open.stood.saturating_add(lasted);
         }
     }
 
@@ -145,20 +148,13 @@ impl Sum {
         let open = self.open.remove(&failed.transfer);
         let key = self.host(failed);
         let rescued = well && open.as_ref().is_some_and(|open| open.last.is_some());
-        let transfers = &mut self.transfers;
-        transfers.ended += 1;
-        transfers.up = transfers.up.saturating_add(bytes.0);
-        transfers.down = transfers.down.saturating_add(bytes.1);
-        transfers.failed += u64::from(!well);
-        transfers.rescued += u64::from(rescued);
-        transfers.origin_errors += u64::from(well && status.is_some_and(|status| status >= 500));
         let means = open
             .as_ref()
             .and_then(|open| open.means)
             .filter(|_| rescued);
-        if let Some(count) = means.and_then(|means| transfers.means.get_mut(means)) {
-            *count += 1;
-        }
+        self.transfers.ended(well, rescued, means, bytes);
+        let server_error = well && status.is_some_and(|status| status >= 500);
+        self.transfers.origin_errors += u64::from(server_error);
         if let Some(host) = self.hosts.get_mut(&key) {
             host.ended += 1;
             host.failed += u64::from(!well);
@@ -184,7 +180,7 @@ impl Sum {
         if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
             return;
         }
-        let before = open.map_or(0, |open| open.elapsed);
+        let before = open.map_or(0, |open| open.elapsed.saturating_add(open.stood));
         let lost = if flowed {
             0
         } else {
@@ -193,13 +189,7 @@ impl Sum {
         let row = self.row(host, &code, failed, true);
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
-        if let Some(host) = self
-            .hosts
-            .get_mut(host)
-            .filter(|_| !code.starts_with("client/"))
-        {
-            way(&mut host.ways, failed.upstream).ill += 1;
-        }
+        self.ill(host, failed);
     }
 
     /// The advice of the event before.
@@ -252,6 +242,10 @@ impl Sum {
         };
         let key: Box<str> = key.into();
         let host = self.hosts.entry(key.clone()).or_default();
+        let role = Role::ALL
+            .into_iter()
+            .find(|role| failed.role == Some(role.as_str()));
+        host.role = role.or(host.role);
         if !failed.route.is_empty() && *host.route != *failed.route {
             host.route = clip(failed.route, NAME);
         }
@@ -267,6 +261,7 @@ impl Sum {
         let fresh = || Open {
             host: host.into(),
             elapsed: 0,
+            stood: 0,
             codes: Vec::new(),
             stalled: None,
             last: None,
@@ -281,6 +276,14 @@ impl Sum {
         open
     }
 
+    /// An attempt came to nothing on its way; what the client's side did says nothing about the upstream.
+    fn ill(&mut self, host: &str, failed: &Failed<'_>) {
+        let host = self.hosts.get_mut(host);
+        if let Some((host, upstream)) = host.zip(failed.way()) {
+            way(&mut host.ways, Some(upstream)).ill += 1;
+        }
+    }
+
     /// The row of a code; `anew` where this is not the rest of what was told already.
     fn row(&mut self, host: &str, code: &str, failed: &Failed<'_>, anew: bool) -> &mut Row {
         let host = self.hosts.entry(host.into()).or_default();
@@ -291,7 +294,7 @@ impl Sum {
             .or_default();
         row.last = row.last.max(failed.time);
         row.times += u64::from(anew);
-        *way(&mut row.ways, failed.upstream) += u64::from(anew);
+        *way(&mut row.ways, failed.way()) += u64::from(anew);
         row
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
-use super::{Roles, data, page, reader, sum::Sum};
+use super::{Roles, data, page, reader, sum::Sum, verdict::verdicts};
 use crate::model::Role;
 
 mod lines;
@@ -199,23 +199,51 @@ fn a_daemon_that_begins_anew_counts_its_transfers_anew() {
     assert_eq!((sum.transfers.rescued, sum.open_ended()), (0, 1));
 }
 
+/// As the daemon writes it, with fewer fields.
+fn stall(message: &str) -> String {
+    format!(
+        "2026-11-23T16:00:00.000Z  WARN {message} id=1 verdict=path-drops leg=origin stage=sending-body idle_ms=7000 host=a \
+         port=443 route=r role=lfs-storage upstream=u attempt=1 up=0 down=0 action=report evidence=\"a b\"\n"
+    )
+}
+
+const STALLED: &str = "origin/sending-body/stalled-path-drops";
+
 #[test]
 fn a_stall_and_the_fault_that_acts_on_it_are_one() {
-    let stall = "2026-11-23T16:00:00.000Z  WARN stall id=1 leg=origin stage=sending-body verdict=path-drops host=a port=443 route=r upstream=u\n";
-    let acted = fault(1, "a", "u", "next upstream v").replace(
-        "hop/greeting/timed-out",
-        "origin/sending-body/stalled-path-drops",
-    );
-    let sum =
-        summed(&[(stall.to_owned() + stall + &acted + &ended(1, "a", "v", "closed")).as_bytes()]);
-    let row = &sum.hosts["a"].rows["origin/sending-body/stalled-path-drops"];
+    let acted = fault(1, "a", "u", "next upstream v").replace("hop/greeting/timed-out", STALLED);
+    let told = [
+        stall("stall"),
+        stall("stall goes on"),
+        acted,
+        stall("stall over"),
+        ended(1, "a", "v", "closed"),
+    ];
+    let sum = summed(&[told.concat().as_bytes()]);
+    let row = &sum.hosts["a"].rows[STALLED];
     assert_eq!(
-        (row.times, row.stalls, row.faults, row.rescued),
-        (1, 1, 1, 1)
+        (row.times, row.stalls, row.faults, row.rescued, row.lost_ms),
+        (1, 1, 1, 1, 1000)
     );
-    let over = "2026-11-23T16:00:00.000Z  INFO stall over id=1 lasted_ms=7000\n";
-    let sum = summed(&[(stall.to_owned() + over).as_bytes()]);
-    assert_eq!(sum.lost_ms(), 7000);
+    assert_eq!(sum.hosts["a"].role, Some(Role::LfsStorage));
+}
+
+#[test]
+fn the_time_of_a_stall_is_counted_once_however_it_ends() {
+    let over = [
+        stall("stall"),
+        stall("stall over"),
+        ended(1, "a", "u", "closed"),
+    ]
+    .concat();
+    assert_eq!(summed(&[over.as_bytes()]).lost_ms(), 7000);
+    let gone = ended(1, "a", "u", "client/sending-body/gone")
+        .replace("total_ms=2000", "total_ms=9000")
+        .replace("tunnel", "intercept");
+    let ended = [stall("stall"), stall("stall ended with its transfer"), gone].concat();
+    let sum = summed(&[ended.as_bytes()]);
+    assert_eq!(sum.hosts["a"].rows[STALLED].lost_ms, 7000);
+    assert_eq!(sum.lost_ms(), 9000);
 }
 
 #[test]
@@ -263,6 +291,24 @@ fn a_hostile_log_shows_no_secret_no_control_character_and_no_wide_line() {
     assert!(
         page.lines().all(|line| line.chars().count() <= 100),
         "{page}"
+    );
+}
+
+#[test]
+fn a_client_that_goes_away_says_nothing_about_the_upstream() {
+    let gone = "client/receiving-body/gone";
+    let log = [
+        ended(1, "a", "u", gone),
+        ended(2, "a", "v", gone),
+        ended(3, "a", "u", "closed"),
+    ];
+    let sum = summed(&[log.concat().as_bytes()]);
+    assert!(sum.hosts["a"].ways.values().all(|way| way.ill == 0));
+    let verdicts = verdicts(&sum, &roles());
+    let sentences: Vec<&str> = verdicts.iter().map(|verdict| &*verdict.sentence).collect();
+    assert_eq!(
+        sentences,
+        ["host a: the client's side fails at client/receiving-body/gone, 2 times"]
     );
 }
 

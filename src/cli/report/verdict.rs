@@ -230,7 +230,7 @@ impl Case<'_> {
     }
 
     fn role(&self, host: &Host) -> Role {
-        self.roles.get(&host.route).copied().unwrap_or(Role::Other)
+        host.role(self.roles)
     }
 
     fn called(&self, name: &str, host: &Host) -> String {

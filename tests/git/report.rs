@@ -1,0 +1,99 @@
+//! `gitferry report` on the log of a daemon whose hop reaches the main site only.
+
+use std::{fs, process::Command, time::Duration};
+
+use serde_json::Value;
+
+use crate::support::{
+    client::write_noise,
+    ferry::Ferry,
+    hops::Hop,
+    process::{Finished, Running, clean_command},
+    world::{MAIN, STORAGE, World},
+};
+
+const CODE: &str = "hop/greeting/hop-refused-403";
+
+/// Pushes an LFS object, the main site through the hop `office` and the storage through `ways`; the world and the daemon after it.
+fn pushed(ways: &[&str]) -> (World, Hop, Ferry, Finished) {
+    let world = World::new();
+    let hop = Hop::http_to_the_port_of(world.path("office"), world.host.https);
+    let settings = world
+        .settings()
+        .hop("office", &hop.url)
+        .dial("attempts = 1")
+        .route(MAIN, "terminate", &["office"], world.host.https)
+        .route(STORAGE, "terminate", ways, world.lfs.storage);
+    let ferry = Ferry::start(&settings);
+    world.host.repository("lfs");
+    let git = world
+        .git_through(&ferry)
+        .with("lfs.transfer.maxretries", "1");
+    let work = git.work(world.path("work"), &format!("https://{MAIN}/lfs.git"));
+    work.track_lfs();
+    write_noise(&work.path().join("0.bin"), 20_000);
+    work.commit_all();
+    let pushed = work.git(&["push", "-q", "origin", "main"]);
+    (world, hop, ferry, pushed)
+}
+
+/// What `gitferry report` says of the log so far, for people and for programs.
+fn reported(world: &World, ferry: &Ferry) -> (Finished, Value) {
+    let log = world.path("gitferry.log");
+    fs::write(&log, ferry.log()).unwrap();
+    let report = |arguments: &[&str]| -> Finished {
+        let mut command: Command = clean_command(env!("CARGO_BIN_EXE_gitferry"), world.root());
+        command.arg("--config").arg(ferry.config());
+        command.arg("report").arg(&log).args(arguments);
+        Running::start(&mut command).finish(Duration::from_secs(20))
+    };
+    let data = serde_json::from_str(&report(&["--json"]).stdout).unwrap();
+    (report(&[]), data)
+}
+
+#[test]
+fn a_push_that_one_hop_stops_is_explained_by_the_report() {
+    let (world, _hop, ferry, pushed) = pushed(&["office"]);
+    pushed.badly();
+    ferry.wait_for_transfer(STORAGE, |event| event["result"] == CODE);
+    let (page, data) = reported(&world, &ferry);
+    assert_eq!(page.status.code(), Some(1), "{page}");
+    let verdict = &data["verdicts"][0];
+    assert_eq!(verdict["code"], CODE, "{data:#}");
+    assert_eq!(verdict["leg"], "hop");
+    assert_eq!(verdict["upstream"], "office");
+    assert_eq!(verdict["role"], "lfs-storage");
+    assert_eq!(verdict["times"], verdict["attempts"]);
+    let sentence = verdict["sentence"].as_str().unwrap();
+    for part in [
+        format!("storage host {STORAGE}"),
+        format!("fails over upstream office at {CODE}"),
+        format!("main site {MAIN}"),
+        "works through the same upstream".into(),
+    ] {
+        assert!(sentence.contains(&part), "{part} is not in: {sentence}");
+    }
+    assert!(
+        verdict["advice"].as_str().unwrap().contains("`upstreams`"),
+        "{verdict}"
+    );
+    assert!(page.stdout.contains(CODE), "{page}");
+    assert!(page.stdout.lines().all(|line| line.chars().count() <= 100));
+}
+
+#[test]
+fn a_push_that_the_next_upstream_rescued_is_told_as_such() {
+    let (world, _hop, ferry, pushed) = pushed(&["office", "direct"]);
+    pushed.well();
+    ferry.wait_for_transfer(STORAGE, |event| event["upstream"] == "direct");
+    let (page, data) = reported(&world, &ferry);
+    assert_eq!(page.status.code(), Some(1), "{page}");
+    assert_eq!(data["transfers"]["failed"], 0, "{data:#}");
+    assert_eq!(data["transfers"]["rescued"], 1, "{data:#}");
+    assert_eq!(data["transfers"]["rescued_by"]["next-upstream"], 1);
+    let advice = data["verdicts"][0]["advice"].as_str().unwrap();
+    assert_eq!(
+        advice,
+        "put `direct` before `office` in `upstreams` of route `storage`"
+    );
+}

@@ -1,0 +1,54 @@
+//! `gitferry report` as a command: where it reads from, and its exit codes.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+fn report(arguments: &[&str], stdin: &[u8]) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gitferry"))
+        .current_dir(root)
+        .arg("report")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that does not read its stdin closes it.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_log_is_read_from_files_and_from_stdin() {
+    let log = include_bytes!("../fixtures/report/text.log");
+    let file = report(&["text.log"], b"");
+    assert_eq!(file.status.code(), Some(1));
+    assert!(!file.stdout.is_empty());
+    assert_eq!(report(&[], log).stdout, file.stdout);
+    assert_eq!(report(&["-"], log).stdout, file.stdout);
+    let both = report(&["json.log", "-", "--json"], log);
+    let data: serde_json::Value = serde_json::from_slice(&both.stdout).unwrap();
+    assert_eq!(data["transfers"]["ended"], 22);
+}
+
+#[test]
+fn the_exit_code_tells_faults_from_none() {
+    let well = "2026-11-23T16:00:00.000Z  INFO transfer ended id=1 host=a port=443 result=closed up=1 down=2 total_ms=3\n";
+    for (arguments, stdin, code, said) in [
+        (&[][..], well, 0, "no fault and no stall"),
+        (&[], "", 0, "nothing was logged"),
+        (&[], "something else\n", 1, "no line of gitferry's log"),
+        (&["missing.log"], "", 1, "cannot read missing.log"),
+        (&["--yaml"], "", 2, "--yaml"),
+    ] {
+        let output = report(arguments, stdin.as_bytes());
+        let said_all = [&output.stdout[..], &output.stderr].concat();
+        let text = String::from_utf8_lossy(&said_all);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(said), "{arguments:?}: {text}");
+    }
+}
