@@ -30,14 +30,34 @@ pub fn tls(error: &rustls::Error) -> FaultKind {
             }
             _ => FaultKind::BadCertificate,
         },
-        Tls::AlertReceived(alert) => FaultKind::Alert(kebab(&format!("{alert:?}")).into()),
+        Tls::AlertReceived(alert) => FaultKind::Alert(alert_name(*alert).into()),
         Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => FaultKind::NoCommonTls,
         Tls::NoCertificatesPresented => FaultKind::BadCertificate,
+        // A name that no certificate can carry.
+        Tls::UnsupportedNameType => FaultKind::NameMismatch,
+        Tls::EncryptError
+        | Tls::FailedToGetCurrentTime
+        | Tls::FailedToGetRandomBytes
+        | Tls::General(_)
+        | Tls::HandshakeNotComplete
+        | Tls::InconsistentKeys(_) => FaultKind::Local,
         _ => FaultKind::BadAnswer,
     }
 }
 
-/// `UnknownCA` as `unknown-ca`: the names of RFC 8446, section 6, from those of rustls.
+/// The names of RFC 8446, section 6, from those of rustls; a number where there is none.
+fn alert_name(alert: rustls::AlertDescription) -> String {
+    use rustls::AlertDescription as Alert;
+    match alert {
+        Alert::UnrecognisedName => "unrecognized-name".to_owned(),
+        Alert::UnknownPSKIdentity => "unknown-psk-identity".to_owned(),
+        Alert::EncryptedClientHelloRequired => "ech-required".to_owned(),
+        Alert::Unknown(number) => number.to_string(),
+        other => kebab(&format!("{other:?}")),
+    }
+}
+
+/// `UnknownCA` as `unknown-ca`.
 fn kebab(name: &str) -> String {
     let mut kebab = String::new();
     let mut before_upper = true;
@@ -112,6 +132,11 @@ const NO_FAMILY: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
 
 #[cfg(test)]
 mod tests {
+    use rustls::{
+        AlertDescription as Alert, CertificateError as Certificate, Error as Tls, InvalidMessage,
+        PeerIncompatible,
+    };
+
     use super::*;
 
     #[test]
@@ -154,5 +179,58 @@ mod tests {
             FaultKind::Reset,
         );
         assert_eq!(io(&fault.source(reset())), FaultKind::Reset);
+    }
+
+    fn code(error: &Tls) -> String {
+        tls(error).as_str().into_owned()
+    }
+
+    #[test]
+    fn every_tls_error_says_what_went_wrong() {
+        let invalid = Tls::InvalidCertificate;
+        for (error, kind) in [
+            (invalid(Certificate::Expired), "expired"),
+            (invalid(Certificate::NotValidYet), "not-yet-valid"),
+            (invalid(Certificate::UnknownIssuer), "unknown-issuer"),
+            (invalid(Certificate::NotValidForName), "name-mismatch"),
+            (invalid(Certificate::BadSignature), "bad-certificate"),
+            (invalid(Certificate::InvalidPurpose), "bad-certificate"),
+            (invalid(Certificate::Revoked), "bad-certificate"),
+            (Tls::NoCertificatesPresented, "bad-certificate"),
+            (
+                Tls::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+                "no-common-tls",
+            ),
+            (Tls::NoApplicationProtocol, "no-common-tls"),
+            (
+                Tls::InvalidMessage(InvalidMessage::InvalidContentType),
+                "bad-answer",
+            ),
+            (Tls::DecryptError, "bad-answer"),
+            (Tls::UnsupportedNameType, "name-mismatch"),
+            (Tls::FailedToGetRandomBytes, "local"),
+        ] {
+            assert_eq!(code(&error), kind, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_alert_keeps_its_name() {
+        for (alert, name) in [
+            (Alert::UnknownCA, "alert-unknown-ca"),
+            (Alert::UnrecognisedName, "alert-unrecognized-name"),
+            (Alert::HandshakeFailure, "alert-handshake-failure"),
+            (Alert::UnknownPSKIdentity, "alert-unknown-psk-identity"),
+            (Alert::Unknown(99), "alert-99"),
+        ] {
+            assert_eq!(code(&Tls::AlertReceived(alert)), name);
+        }
+    }
+
+    #[test]
+    fn a_tls_error_is_found_below_an_io_error() {
+        let alert = Tls::AlertReceived(Alert::UnknownCA);
+        let wrapped = io::Error::new(io::ErrorKind::InvalidData, alert);
+        assert_eq!(io(&wrapped).as_str(), "alert-unknown-ca");
     }
 }
