@@ -3,7 +3,8 @@
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use clap::{Subcommand, ValueHint};
@@ -14,7 +15,9 @@ use crate::{
     config::Config,
     model::HostPattern,
     tls::{
-        ca::{Authority, CERTIFICATE_FILE, OLD_FILE},
+        Authority, CaCertificate,
+        ca::OLD_FILE,
+        certificate::{CERTIFICATE_FILE, date},
         trust::{BUNDLE_FILE, Roots},
     },
 };
@@ -44,57 +47,73 @@ pub enum CaCommand {
     Rotate,
 }
 
-/// Does what `command` says with the CA of `config`'s state directory; makes one where there is none.
+/// Does what `command` says with the CA of `config`'s state directory.
+///
+/// All but `rotate` read only what everybody may read, and make nothing: a CA made by the wrong user is one that the
+/// daemon cannot use.
 pub(super) fn run(command: &CaCommand, config: &Config) -> Result<(), Failure> {
     let hosts: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
     let directory = &config.state_directory;
-    let open = || {
-        Authority::open(directory, &hosts)
-            .map(|(ca, _)| ca)
-            .map_err(Failure::new)
-    };
-    let write_bundle = |ca: &Authority| {
-        Roots::load(&config.trust)
-            .write_bundle(directory, ca)
-            .map_err(Failure::new)
-    };
     match command {
         CaCommand::Show { json } => {
-            let ca = open()?;
-            printed(io::stdout().write_all(show(&ca, &hosts, *json).as_bytes()))
+            let text = show(&certificate(directory)?, &hosts, directory, *json);
+            printed(io::stdout().write_all(text.as_bytes()))
         }
         CaCommand::Path { bundle } => {
-            write_bundle(&open()?)?;
             let file = directory.join(if *bundle {
                 BUNDLE_FILE
             } else {
                 CERTIFICATE_FILE
             });
+            if !file.exists() {
+                return Err(none_yet(directory));
+            }
             printed(writeln!(io::stdout(), "{}", file.display()))
         }
         CaCommand::Export { output: None } => {
-            printed(io::stdout().write_all(open()?.pem().as_bytes()))
+            printed(io::stdout().write_all(certificate(directory)?.pem().as_bytes()))
         }
-        CaCommand::Export { output: Some(file) } => fs::write(file, open()?.pem())
+        CaCommand::Export { output: Some(file) } => fs::write(file, certificate(directory)?.pem())
             .map_err(|error| Failure::during(format!("cannot write {}", file.display()), error)),
-        CaCommand::Rotate => {
-            let ca = Authority::rotate(directory, &hosts).map_err(Failure::new)?;
-            write_bundle(&ca)?;
-            printed(writeln!(
-                io::stdout(),
-                "new CA: {}\nits certificate: {}\nthe one before: {}\n\
-                 A running daemon takes it up at its next reload (SIGHUP, or `systemctl reload gitferry`).\n\
-                 Clients that are pointed at {} need nothing; where you imported the certificate elsewhere, import the new one.",
-                ca.subject(),
-                directory.join(CERTIFICATE_FILE).display(),
-                directory.join(OLD_FILE).display(),
-                directory.join(BUNDLE_FILE).display()
-            ))
-        }
+        CaCommand::Rotate => rotate(config, &hosts),
     }
 }
 
-fn show(ca: &Authority, hosts: &[HostPattern], json: bool) -> String {
+fn certificate(directory: &Path) -> Result<CaCertificate, Failure> {
+    CaCertificate::read(directory)
+        .map_err(Failure::new)?
+        .ok_or_else(|| none_yet(directory))
+}
+
+fn none_yet(directory: &Path) -> Failure {
+    Failure::new(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!(
+            "there is no local CA in {} yet: `gitferry run` makes it",
+            directory.display()
+        ),
+    ))
+}
+
+fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {
+    let directory = &config.state_directory;
+    let ca = Authority::rotate(directory, hosts).map_err(Failure::new)?;
+    Roots::load(&config.trust)
+        .write_bundle(directory, &ca)
+        .map_err(Failure::new)?;
+    printed(writeln!(
+        io::stdout(),
+        "new CA: {}\nits certificate: {}\nthe one before: {}\n\
+         A running daemon takes it up at its next reload (SIGHUP, or `systemctl reload gitferry`).\n\
+         Clients that are pointed at {} need nothing; where you imported the certificate elsewhere, import the new one.",
+        ca.certificate().subject(),
+        directory.join(CERTIFICATE_FILE).display(),
+        directory.join(OLD_FILE).display(),
+        directory.join(BUNDLE_FILE).display()
+    ))
+}
+
+fn show(ca: &CaCertificate, hosts: &[HostPattern], directory: &Path, json: bool) -> String {
     let missing: Vec<String> = ca.missing(hosts).iter().map(ToString::to_string).collect();
     let addresses: Vec<String> = ca
         .permitted()
@@ -102,27 +121,27 @@ fn show(ca: &Authority, hosts: &[HostPattern], json: bool) -> String {
         .iter()
         .map(ToString::to_string)
         .collect();
-    let left = ca
-        .not_after()
-        .duration_since(std::time::SystemTime::now())
-        .unwrap_or_default()
-        .as_secs()
-        / 86_400;
+    let (begin, end) = (date(ca.not_before()), date(ca.not_after()));
     if json {
         let value = json!({
             "subject": ca.subject(),
             "sha256": ca.fingerprint(),
-            "days_left": left,
+            "not_before": begin,
+            "not_after": end,
+            "days_left": days_left(ca),
             "permitted_names": ca.permitted().names,
             "permitted_addresses": addresses,
             "not_covered": missing,
+            "certificate": directory.join(CERTIFICATE_FILE),
+            "bundle": directory.join(BUNDLE_FILE),
         });
         return format!("{value:#}\n");
     }
     let mut text = format!(
-        "subject  {}\nsha256   {}\nvalid    {left} days more\n",
+        "subject  {}\nsha256   {}\nvalid    {begin} to {end}, {} days more\n",
         ca.subject(),
-        ca.fingerprint()
+        ca.fingerprint(),
+        days_left(ca)
     );
     for name in &ca.permitted().names {
         text.push_str(&format!("permits  {name} and names below\n"));
@@ -136,4 +155,12 @@ fn show(ca: &Authority, hosts: &[HostPattern], json: bool) -> String {
         ));
     }
     text
+}
+
+fn days_left(ca: &CaCertificate) -> u64 {
+    ca.not_after()
+        .duration_since(SystemTime::now())
+        .unwrap_or_default()
+        .as_secs()
+        / 86_400
 }

@@ -17,7 +17,8 @@ use crate::{
     net::listen::{self, Acceptor, ListenError},
     tls::{
         Authority, Connector, Leaves,
-        ca::{CERTIFICATE_FILE, CaError, Opened},
+        ca::{CaError, Opened},
+        certificate::CERTIFICATE_FILE,
         trust::Roots,
     },
     track::event,
@@ -142,7 +143,11 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
     if opened == Opened::Made {
         event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
     }
+    for warning in authority.warnings() {
+        event::ca_doubtful(warning);
+    }
     let missing: Vec<String> = authority
+        .certificate()
         .missing(&terminated)
         .iter()
         .map(ToString::to_string)

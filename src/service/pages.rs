@@ -7,7 +7,7 @@ use crate::{
     admin::{Page, UpstreamView, View},
     forward::{Answer, Forwarder, body::full},
     front::Pages,
-    tls::ca::CERTIFICATE_FILE,
+    tls::certificate::CERTIFICATE_FILE,
 };
 
 /// Fills an `admin` view from a forwarder.

@@ -100,3 +100,6 @@ pub async fn accept(
         .await
         .unwrap_or_else(|_| Err(fault(FaultKind::TimedOut)))
 }
+
+#[cfg(test)]
+mod tests;

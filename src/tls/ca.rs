@@ -1,13 +1,14 @@
 //! The local CA: made on first run, its key readable by its owner alone, name-constrained to the configured hosts.
 //!
-//! The truth about what it may sign for is in its certificate: the constraints are read back from there.
+//! The key's file holds the key *and* its certificate and is the CA; `ca.pem` is a copy of the certificate for clients. So
+//! there is one file to win or lose where two daemons start at once or the power fails, and never a key beside another's certificate.
 
 use std::{
     error::Error,
-    fmt, fs, io,
-    io::Write,
+    fmt, fs,
+    io::ErrorKind,
     net::IpAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -16,38 +17,29 @@ use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, NameConstraints,
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
+use super::{
+    certificate::{CERTIFICATE_FILE, CaCertificate, Permitted, date},
+    files,
+};
 use crate::model::{Host, HostPattern, fault::BoxError};
 
-/// The certificate's file in the state directory.
-pub const CERTIFICATE_FILE: &str = "ca.pem";
-/// The key's file, readable by its owner alone.
+/// The key and its certificate, in the state directory, readable by their owner alone.
 pub const KEY_FILE: &str = "ca-key.pem";
 /// The certificate before the last rotation.
 pub const OLD_FILE: &str = "ca.old.pem";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// An end that is nearer than this is warned about.
+const SOON: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// The CA's certificate and key.
 pub struct Authority {
-    pem: String,
-    der: CertificateDer<'static>,
+    certificate: CaCertificate,
     issuer: Issuer<'static, KeyPair>,
-    permitted: Permitted,
-    not_after: SystemTime,
-    subject: String,
-}
-
-/// What the name constraints permit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Permitted {
-    /// DNS subtrees: the name itself and everything below.
-    pub names: Vec<String>,
-    /// Single addresses.
-    pub addresses: Vec<IpAddr>,
+    warnings: Vec<String>,
 }
 
 /// Whether a CA was there.
@@ -62,241 +54,143 @@ pub enum Opened {
 impl Authority {
     /// Loads the CA of `directory`, or makes one that may sign for `hosts` alone; says which it was.
     ///
-    /// Fails where the directory or a file cannot be read or written, and where certificate and key are no pair.
+    /// Fails where the directory or a file cannot be read or written, and where the CA that is there is damaged or over:
+    /// it is never replaced here, because clients were told to trust it.
     pub fn open(directory: &Path, hosts: &[HostPattern]) -> Result<(Self, Opened), CaError> {
-        let certificate = directory.join(CERTIFICATE_FILE);
-        match fs::read_to_string(&certificate) {
-            Ok(pem) => Self::load(directory, pem).map(|ca| (ca, Opened::Found)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Self::make(directory, hosts).map(|ca| (ca, Opened::Made))
-            }
-            Err(error) => Err(CaError::new(certificate, error)),
+        if let Some(found) = Self::load(directory)? {
+            return Ok((found, Opened::Found));
         }
+        let path = directory.join(KEY_FILE);
+        let failed = |error: BoxError| CaError::new(&path, error);
+        files::make_directory(directory).map_err(|error| CaError::new(directory, error))?;
+        let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
+        let first =
+            files::create(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
+        let opened = if first { Opened::Made } else { Opened::Found };
+        // Whoever was first, the file is the truth.
+        let authority = Self::load(directory)?.ok_or_else(|| failed("it is gone again".into()))?;
+        Ok((authority, opened))
     }
 
-    /// Makes a new CA in place of the old one, whose certificate stays beside it.
+    /// Makes a new CA in place of the old one, also of one that is damaged or over. The old certificate stays beside it,
+    /// the old key does not.
     ///
-    /// Fails as [`Authority::open`] does.
+    /// Fails where the directory or a file cannot be written.
     pub fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
-        let certificate = directory.join(CERTIFICATE_FILE);
-        match fs::copy(&certificate, directory.join(OLD_FILE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(CaError::new(certificate, error))
-            }
-            _ => Self::make(directory, hosts),
+        let path = directory.join(KEY_FILE);
+        let failed = |error: BoxError| CaError::new(&path, error);
+        files::make_directory(directory).map_err(|error| CaError::new(directory, error))?;
+        let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
+        if let Ok(old) = fs::read(directory.join(CERTIFICATE_FILE)) {
+            let kept = directory.join(OLD_FILE);
+            files::replace(&kept, &old, 0o644).map_err(|error| CaError::new(&kept, error))?;
         }
-    }
-
-    fn make(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
-        let failed = |error: io::Error| CaError::new(directory.to_owned(), error);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(directory)
-            .map_err(failed)?;
-        let key = KeyPair::generate().map_err(|error| CaError::new(directory.to_owned(), error))?;
-        let params = params(&Permitted::of(hosts));
-        let pem = params
-            .self_signed(&key)
-            .map_err(|error| CaError::new(directory.to_owned(), error))?
-            .pem();
-        // The key first: a certificate in place says that its key is too.
-        write(
-            &directory.join(KEY_FILE),
-            key.serialize_pem().as_bytes(),
-            0o600,
-        )?;
-        write(&directory.join(CERTIFICATE_FILE), pem.as_bytes(), 0o644)?;
-        Self::load(directory, pem)
-    }
-
-    fn load(directory: &Path, pem: String) -> Result<Self, CaError> {
-        let certificate = directory.join(CERTIFICATE_FILE);
-        let bad = |error: BoxError| CaError {
-            path: certificate.clone(),
-            source: error,
-        };
-        let key_file = directory.join(KEY_FILE);
-        let key =
-            fs::read_to_string(&key_file).map_err(|error| CaError::new(key_file.clone(), error))?;
-        tighten(&key_file)?;
-        let key = KeyPair::from_pem(&key).map_err(|error| CaError::new(key_file, error))?;
-        let der =
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| bad(error.into()))?;
-        let (permitted, not_after, subject) = {
-            let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| bad(error.into()))?;
-            if parsed.public_key().raw != rcgen::PublicKeyData::subject_public_key_info(&key) {
-                return Err(bad(
-                    "certificate and key are no pair: `gitferry ca rotate` makes a new CA".into(),
-                ));
-            }
-            let seconds =
-                u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
-            (
-                Permitted::read(&parsed),
-                SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
-                parsed.subject().to_string(),
-            )
-        };
-        if not_after < SystemTime::now() {
-            return Err(bad(
-                "the CA has expired: `gitferry ca rotate` makes a new one".into(),
-            ));
-        }
-        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| bad(error.into()))?;
-        Ok(Self {
-            pem,
-            der,
-            issuer,
-            permitted,
-            not_after,
-            subject,
-        })
+        files::replace(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
+        Self::load(directory)?.ok_or_else(|| failed("it is gone again".into()))
     }
 
     /// True where the CA's name constraints permit `host`.
     pub fn covers(&self, host: &Host) -> bool {
-        match host {
-            Host::Name(name) => self.permitted.covers_name(name),
-            Host::Ip(ip) => self.permitted.addresses.contains(ip),
-        }
+        self.certificate.covers(host)
     }
 
-    /// The patterns that the CA may not sign for: it must be renewed for them.
-    pub fn missing<'a>(&self, hosts: &'a [HostPattern]) -> Vec<&'a HostPattern> {
-        hosts
-            .iter()
-            .filter(|pattern| match pattern {
-                HostPattern::Exact(host) => !self.covers(host),
-                HostPattern::Wildcard(_) => !pattern
-                    .subtree()
-                    .is_some_and(|subtree| self.permitted.covers_name(subtree)),
-            })
-            .collect()
+    /// What may be shown to everybody.
+    pub fn certificate(&self) -> &CaCertificate {
+        &self.certificate
     }
 
-    /// The certificate.
-    pub fn pem(&self) -> &str {
-        &self.pem
-    }
-
-    /// The certificate.
-    pub fn der(&self) -> &CertificateDer<'static> {
-        &self.der
-    }
-
-    /// What it may sign for.
-    pub fn permitted(&self) -> &Permitted {
-        &self.permitted
-    }
-
-    /// When it ends.
-    pub fn not_after(&self) -> SystemTime {
-        self.not_after
-    }
-
-    /// Its name.
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
-    pub fn fingerprint(&self) -> String {
-        let digest = rustls::crypto::aws_lc_rs::default_provider()
-            .cipher_suites
-            .iter()
-            .find_map(|suite| {
-                suite
-                    .tls13()
-                    .filter(|suite| suite.common.hash_provider.output_len() == 32)
-            })
-            .map(|suite| suite.common.hash_provider.hash(&self.der));
-        let bytes = digest
-            .as_ref()
-            .map(|digest| digest.as_ref())
-            .unwrap_or_default();
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02X}"))
-            .collect::<Vec<_>>()
-            .join(":")
+    /// What the user should know though the CA works, a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
         &self.issuer
+    }
+
+    /// `None` where there is no CA yet.
+    fn load(directory: &Path) -> Result<Option<Self>, CaError> {
+        let path = directory.join(KEY_FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return keyless(directory).map_or(Ok(None), Err);
+            }
+            Err(error) => return Err(CaError::new(&path, error)),
+        };
+        let tightened = tighten(&path)?;
+        let unusable = |reason: String| CaError::unusable(&path, &reason);
+        let mut authority = Self::from_pem(&text).map_err(unusable)?;
+        let soon = judge(&authority.certificate, SystemTime::now()).map_err(unusable)?;
+        authority.warnings.extend(tightened.into_iter().chain(soon));
+        let copy = directory.join(CERTIFICATE_FILE);
+        files::replace_if_changed(&copy, authority.certificate.pem().as_bytes(), 0o644)
+            .map_err(|error| CaError::new(&copy, error))?;
+        Ok(Some(authority))
+    }
+
+    fn from_pem(text: &[u8]) -> Result<Self, String> {
+        let certificate = CaCertificate::from_pem(text)?;
+        let key = PrivateKeyDer::from_pem_slice(text)
+            .map_err(|error| format!("it holds no private key ({error})"))?;
+        let key =
+            KeyPair::try_from(&key).map_err(|error| format!("its private key is bad ({error})"))?;
+        if !certificate.belongs_to(&key) {
+            return Err("certificate and key in it are no pair".to_owned());
+        }
+        let issuer = Issuer::from_ca_cert_der(certificate.der(), key)
+            .map_err(|error| format!("its certificate is bad ({error})"))?;
+        Ok(Self {
+            certificate,
+            issuer,
+            warnings: Vec::new(),
+        })
     }
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
-            .field("subject", &self.subject)
-            .field("permitted", &self.permitted)
+            .field("subject", &self.certificate.subject())
+            .field("permitted", self.certificate.permitted())
             .finish_non_exhaustive()
     }
 }
 
-impl Permitted {
-    /// The least that covers `hosts`.
-    fn of(hosts: &[HostPattern]) -> Self {
-        let mut names: Vec<&str> = hosts.iter().filter_map(HostPattern::subtree).collect();
-        names.sort_by_key(|name| name.len());
-        let mut permitted = Self::default();
-        for name in names {
-            if !permitted.covers_name(name) {
-                permitted.names.push(name.to_owned());
-            }
-        }
-        permitted.names.sort();
-        permitted.addresses = hosts
-            .iter()
-            .filter_map(|pattern| match pattern {
-                HostPattern::Exact(host) => host.ip(),
-                HostPattern::Wildcard(_) => None,
-            })
-            .collect();
-        permitted.addresses.sort();
-        permitted.addresses.dedup();
-        permitted
+/// The warning where `certificate` ends soon; an error where it cannot be used at `now`.
+fn judge(certificate: &CaCertificate, now: SystemTime) -> Result<Option<String>, String> {
+    let (begin, end) = (certificate.not_before(), certificate.not_after());
+    if end <= now {
+        return Err(format!("it has expired on {}", date(end)));
     }
-
-    fn read(certificate: &X509Certificate<'_>) -> Self {
-        let mut permitted = Self::default();
-        for extension in certificate.extensions() {
-            let ParsedExtension::NameConstraints(constraints) = extension.parsed_extension() else {
-                continue;
-            };
-            for subtree in constraints.permitted_subtrees.iter().flatten() {
-                match &subtree.base {
-                    GeneralName::DNSName(name) => permitted.names.push((*name).to_owned()),
-                    GeneralName::IPAddress(bytes) => {
-                        permitted.addresses.extend(single_address(bytes))
-                    }
-                    _ => {}
-                }
-            }
-        }
-        permitted
+    if begin > now {
+        return Err(format!(
+            "it is valid only from {}; is this machine's clock right?",
+            date(begin)
+        ));
     }
-
-    fn covers_name(&self, name: &str) -> bool {
-        self.names.iter().any(|subtree| {
-            name.strip_suffix(subtree.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
-    }
+    Ok((end < now + SOON).then(|| {
+        format!(
+            "the local CA ends on {}: `gitferry ca rotate` makes a new one",
+            date(end)
+        )
+    }))
 }
 
-/// An address with a full mask (RFC 5280, section 4.2.1.10).
-fn single_address(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes {
-        [a, b, c, d, 255, 255, 255, 255] => Some(IpAddr::from([*a, *b, *c, *d])),
-        bytes => {
-            let (address, mask) = bytes.split_at_checked(16)?;
-            let address: [u8; 16] = address.try_into().ok()?;
-            (mask == [255; 16]).then(|| IpAddr::from(address))
-        }
-    }
+/// The error where a certificate is there and its key is not: a new CA must not take its place in silence.
+fn keyless(directory: &Path) -> Option<CaError> {
+    let certificate = directory.join(CERTIFICATE_FILE);
+    let reason = format!("it is gone, but its certificate {CERTIFICATE_FILE} is there");
+    certificate
+        .exists()
+        .then(|| CaError::unusable(&directory.join(KEY_FILE), &reason))
+}
+
+/// A new key and its certificate, in one text.
+fn make(params: &CertificateParams) -> Result<String, BoxError> {
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok(key.serialize_pem() + &certificate.pem())
 }
 
 fn params(permitted: &Permitted) -> CertificateParams {
@@ -351,35 +245,18 @@ fn params(permitted: &Permitted) -> CertificateParams {
     params
 }
 
-/// A key that others could read is tightened: the CA is theirs to misuse otherwise.
-fn tighten(key: &Path) -> Result<(), CaError> {
-    let mode = fs::metadata(key)
-        .map_err(|error| CaError::new(key.to_owned(), error))?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        tracing::warn!(file = %key.display(), "ca key was readable by others");
-        fs::set_permissions(key, fs::Permissions::from_mode(0o600))
-            .map_err(|error| CaError::new(key.to_owned(), error))?;
+/// Takes the key away from everybody but its owner; the sentence to say where that was needed.
+fn tighten(key: &Path) -> Result<Option<String>, CaError> {
+    let failed = |error| CaError::new(key, error);
+    let mode = fs::metadata(key).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(None);
     }
-    Ok(())
-}
-
-/// Writes beside and renames, so that a reader sees the old file or the new one.
-pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CaError> {
-    let failed = |error: io::Error| CaError::new(path.to_owned(), error);
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let _ = fs::remove_file(&beside);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&beside)
-        .map_err(failed)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(Some(format!(
+        "{} could be read by others (mode {mode:o}) and now cannot: if somebody may have, run `gitferry ca rotate`",
+        key.display()
+    )))
 }
 
 /// Why there is no CA.
@@ -392,11 +269,19 @@ pub struct CaError {
 }
 
 impl CaError {
-    fn new(path: PathBuf, source: impl Into<BoxError>) -> Self {
+    pub(super) fn new(path: &Path, source: impl Into<BoxError>) -> Self {
         Self {
-            path,
+            path: path.to_owned(),
             source: source.into(),
         }
+    }
+
+    /// What is there is of no use any more, and a new CA is the way out.
+    pub(super) fn unusable(path: &Path, reason: &str) -> Self {
+        Self::new(
+            path,
+            format!("{reason}: `gitferry ca rotate` makes a new CA"),
+        )
     }
 }
 
@@ -411,3 +296,6 @@ impl Error for CaError {
         Some(&*self.source)
     }
 }
+
+#[cfg(test)]
+mod tests;

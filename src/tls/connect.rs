@@ -104,3 +104,6 @@ impl Secure for Connector {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ const LIMIT: usize = 512;
 
 /// Leaves of one CA.
 pub struct Leaves {
-    authority: Arc<Authority>,
+    pub(super) authority: Arc<Authority>,
     key: KeyPair,
     ready: Mutex<HashMap<(Host, bool), Leaf>>,
     tickets: Option<Arc<dyn rustls::server::ProducesTickets>>,
@@ -119,7 +119,7 @@ impl Leaves {
         let leaf = params.signed_by(&self.key, self.authority.issuer())?;
         let key = PrivateKeyDer::try_from(self.key.serialize_der())?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let chain = vec![leaf.der().clone(), self.authority.der().clone()];
+        let chain = vec![leaf.der().clone(), self.authority.certificate().der().clone()];
         let certified = CertifiedKey::from_der(chain, key, &provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

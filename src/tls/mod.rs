@@ -5,14 +5,19 @@
 
 pub mod accept;
 pub mod ca;
+pub mod certificate;
 pub mod connect;
+mod files;
 pub mod leaf;
+#[cfg(test)]
+mod testing;
 pub mod trust;
 
 use crate::config::HttpVersion;
 
 pub use accept::{Accepted, FirstBytes};
 pub use ca::Authority;
+pub use certificate::CaCertificate;
 pub use connect::Connector;
 pub use leaf::Leaves;
 

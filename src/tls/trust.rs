@@ -1,6 +1,6 @@
 //! Whom gitferry believes upstream, and the bundle that clients are given.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::{
@@ -8,8 +8,11 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::ca::{self, Authority, CaError};
-use crate::config::Trust;
+use super::{
+    ca::{Authority, CaError},
+    files,
+};
+use crate::{config::Trust, model::fault::BoxError};
 
 /// The bundle's file in the state directory.
 pub const BUNDLE_FILE: &str = "bundle.pem";
@@ -35,16 +38,19 @@ impl Roots {
             certificates.extend(native.certs);
         }
         for file in &trust.extra_roots {
-            match CertificateDer::pem_file_iter(file)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            {
-                Ok(read) if read.is_empty() => {
-                    problems.push(format!("{}: no certificate in it", file.display()))
-                }
+            match read(file) {
                 Ok(read) => certificates.extend(read),
-                Err(error) => problems.push(format!("{}: {error}", file.display())),
+                Err(problem) => problems.push(format!("{}: {problem}", file.display())),
             }
         }
+        Self::of(certificates, problems)
+    }
+
+    /// These roots, each once.
+    pub(super) fn of(
+        mut certificates: Vec<CertificateDer<'static>>,
+        mut problems: Vec<String>,
+    ) -> Self {
         certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
         certificates.dedup();
         let mut store = RootCertStore::empty();
@@ -69,29 +75,43 @@ impl Roots {
         authority: &Authority,
     ) -> Result<(), CaError> {
         let path = state_directory.join(BUNDLE_FILE);
-        let mut bundle = authority.pem().to_owned();
-        for certificate in &self.certificates {
-            bundle.push_str("-----BEGIN CERTIFICATE-----\n");
-            let encoded = BASE64_STANDARD.encode(certificate);
-            let mut rest = encoded.as_str();
-            while !rest.is_empty() {
-                let (line, after) = rest.split_at(rest.len().min(64));
-                bundle.push_str(line);
-                bundle.push('\n');
-                rest = after;
-            }
-            bundle.push_str("-----END CERTIFICATE-----\n");
+        let mut bundle = authority.certificate().pem().to_owned();
+        let ca = authority.certificate().der();
+        for certificate in self.certificates.iter().filter(|root| *root != ca) {
+            bundle.push_str(&pem(certificate));
         }
-        match fs::read(&path) {
-            Ok(old) if old == bundle.as_bytes() => Ok(()),
-            Ok(_) => ca::write(&path, bundle.as_bytes(), 0o644),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                ca::write(&path, bundle.as_bytes(), 0o644)
-            }
-            Err(error) => Err(CaError {
-                path,
-                source: error.into(),
-            }),
-        }
+        files::replace_if_changed(&path, bundle.as_bytes(), 0o644)
+            .map_err(|error| CaError::new(&path, error))
     }
 }
+
+/// The certificates of a PEM file; says what is wrong where one of them can be no root.
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+    let certificates =
+        CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<CertificateDer<'_>>, _>>()?;
+    if certificates.is_empty() {
+        return Err("no certificate in PEM form is in it".into());
+    }
+    let mut probe = RootCertStore::empty();
+    for certificate in &certificates {
+        probe.add(certificate.clone())?;
+    }
+    Ok(certificates)
+}
+
+/// Lines of 64 characters (RFC 7468, section 2).
+pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
+    let encoded = BASE64_STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem + "-----END CERTIFICATE-----\n"
+}
+
+#[cfg(test)]
+mod tests;

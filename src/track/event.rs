@@ -213,6 +213,11 @@ pub fn ca_made(certificate: &Path) {
     );
 }
 
+/// The CA works, but its user should know this.
+pub fn ca_doubtful(problem: &str) {
+    warn!(problem, "local ca is doubtful");
+}
+
 /// The CA may not sign for some hosts: they are tunnelled until it is renewed.
 pub fn ca_must_be_renewed(hosts: &str) {
     warn!(

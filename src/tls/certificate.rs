@@ -1,0 +1,263 @@
+//! The local CA's certificate as its file says it: name, times, constraints, fingerprint. The key is in `ca`.
+//!
+//! `gitferry ca show`, `path` and `export` read no more than this, and so need no right to read the key. The truth about
+//! what the CA may sign for is in the certificate: the constraints are read back from there.
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::{
+    prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate},
+    time::ASN1Time,
+};
+
+use super::ca::CaError;
+use crate::model::{Host, HostPattern};
+
+/// The certificate's file in the state directory: a copy, for clients, of the one in the key's file.
+pub const CERTIFICATE_FILE: &str = "ca.pem";
+
+/// A CA's certificate.
+#[derive(Clone, Debug)]
+pub struct CaCertificate {
+    pem: String,
+    der: CertificateDer<'static>,
+    subject: String,
+    permitted: Permitted,
+    not_before: SystemTime,
+    not_after: SystemTime,
+    public_key: Vec<u8>,
+}
+
+/// What the name constraints permit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permitted {
+    /// DNS subtrees: the name itself and everything below.
+    pub names: Vec<String>,
+    /// Single addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl CaCertificate {
+    /// Reads the certificate of the CA in `directory`; `None` where there is none yet.
+    ///
+    /// Fails where the file cannot be read or holds no CA's certificate.
+    pub fn read(directory: &Path) -> Result<Option<Self>, CaError> {
+        let path = directory.join(CERTIFICATE_FILE);
+        match fs::read(&path) {
+            Ok(bytes) => Self::from_pem(&bytes)
+                .map(Some)
+                .map_err(|reason| CaError::unusable(&path, &reason)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CaError::new(&path, error)),
+        }
+    }
+
+    /// Reads the first certificate of a PEM text; says what is wrong where there is none, or none of a CA.
+    pub(super) fn from_pem(bytes: &[u8]) -> Result<Self, String> {
+        let der = CertificateDer::from_pem_slice(bytes)
+            .map_err(|error| format!("it holds no certificate ({error})"))?;
+        let (_, parsed) = X509Certificate::from_der(&der)
+            .map_err(|error| format!("its certificate is bad ({error})"))?;
+        if !parsed.is_ca() {
+            return Err("its certificate is not that of a CA".to_owned());
+        }
+        Ok(Self {
+            pem: super::trust::pem(&der),
+            subject: parsed.subject().to_string(),
+            permitted: Permitted::read(&parsed),
+            not_before: system_time(parsed.validity().not_before),
+            not_after: system_time(parsed.validity().not_after),
+            public_key: parsed.public_key().raw.to_vec(),
+            der: der.clone(),
+        })
+    }
+
+    /// True where the name constraints permit `host`.
+    pub fn covers(&self, host: &Host) -> bool {
+        match host {
+            Host::Name(name) => self.permitted.covers_name(name),
+            Host::Ip(ip) => self.permitted.addresses.contains(ip),
+        }
+    }
+
+    /// The patterns that the CA may not sign for: it must be renewed for them.
+    pub fn missing<'a>(&self, hosts: &'a [HostPattern]) -> Vec<&'a HostPattern> {
+        hosts
+            .iter()
+            .filter(|pattern| match pattern {
+                HostPattern::Exact(host) => !self.covers(host),
+                HostPattern::Wildcard(_) => !pattern
+                    .subtree()
+                    .is_some_and(|subtree| self.permitted.covers_name(subtree)),
+            })
+            .collect()
+    }
+
+    /// The certificate alone, as PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The certificate alone, as DER.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// Its name.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What it may sign for.
+    pub fn permitted(&self) -> &Permitted {
+        &self.permitted
+    }
+
+    /// When it begins to be valid.
+    pub fn not_before(&self) -> SystemTime {
+        self.not_before
+    }
+
+    /// When it ends.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
+
+    /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
+    pub fn fingerprint(&self) -> String {
+        let digest = rustls::crypto::aws_lc_rs::default_provider()
+            .cipher_suites
+            .iter()
+            .find_map(|suite| {
+                suite
+                    .tls13()
+                    .filter(|suite| suite.common.hash_provider.output_len() == 32)
+            })
+            .map(|suite| suite.common.hash_provider.hash(&self.der));
+        let bytes = digest
+            .as_ref()
+            .map(|digest| digest.as_ref())
+            .unwrap_or_default();
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect::<Vec<_>>()
+            .join(":")
+    }
+
+    /// True where `key` is the key of this certificate.
+    pub(super) fn belongs_to(&self, key: &rcgen::KeyPair) -> bool {
+        rcgen::PublicKeyData::subject_public_key_info(key) == self.public_key
+    }
+}
+
+impl Permitted {
+    /// The least that covers `hosts`.
+    pub(super) fn of(hosts: &[HostPattern]) -> Self {
+        let mut names: Vec<&str> = hosts.iter().filter_map(HostPattern::subtree).collect();
+        names.sort_by_key(|name| name.len());
+        let mut permitted = Self::default();
+        for name in names {
+            if !permitted.covers_name(name) {
+                permitted.names.push(name.to_owned());
+            }
+        }
+        permitted.names.sort();
+        permitted.addresses = hosts
+            .iter()
+            .filter_map(|pattern| match pattern {
+                HostPattern::Exact(host) => host.ip(),
+                HostPattern::Wildcard(_) => None,
+            })
+            .collect();
+        permitted.addresses.sort();
+        permitted.addresses.dedup();
+        permitted
+    }
+
+    fn read(certificate: &X509Certificate<'_>) -> Self {
+        let mut permitted = Self::default();
+        for extension in certificate.extensions() {
+            let ParsedExtension::NameConstraints(constraints) = extension.parsed_extension() else {
+                continue;
+            };
+            for subtree in constraints.permitted_subtrees.iter().flatten() {
+                match &subtree.base {
+                    GeneralName::DNSName(name) => permitted.names.push((*name).to_owned()),
+                    GeneralName::IPAddress(bytes) => {
+                        permitted.addresses.extend(single_address(bytes))
+                    }
+                    _ => {}
+                }
+            }
+        }
+        permitted
+    }
+
+    fn covers_name(&self, name: &str) -> bool {
+        self.names.iter().any(|subtree| {
+            name.strip_suffix(subtree.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
+    }
+}
+
+/// An address with a full mask (RFC 5280, section 4.2.1.10).
+fn single_address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes {
+        [a, b, c, d, 255, 255, 255, 255] => Some(IpAddr::from([*a, *b, *c, *d])),
+        bytes => {
+            let (address, mask) = bytes.split_at_checked(16)?;
+            let address: [u8; 16] = address.try_into().ok()?;
+            (mask == [255; 16]).then(|| IpAddr::from(address))
+        }
+    }
+}
+
+/// A point in time for people: `2026-08-01 12:00:00 UTC`.
+pub fn date(time: SystemTime) -> String {
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| ASN1Time::from_timestamp(seconds).ok())
+        .map_or_else(
+            || format!("{seconds} s after 1970"),
+            |time| {
+                let at = time.to_datetime();
+                format!(
+                    "{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC",
+                    at.year(),
+                    u8::from(at.month()),
+                    at.day(),
+                    at.hour(),
+                    at.minute(),
+                    at.second()
+                )
+            },
+        )
+}
+
+fn system_time(time: ASN1Time) -> SystemTime {
+    SystemTime::UNIX_EPOCH
+        + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_shown_to_the_second() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(951_827_696);
+        assert_eq!(date(time), "2000-02-29 12:34:56 UTC");
+    }
+}

@@ -1,0 +1,312 @@
+use std::time::SystemTime;
+
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::tls::testing::{self, DAY, World};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn peer() -> SocketAddr {
+    "192.0.2.1:443".parse().unwrap()
+}
+
+async fn dial(
+    connector: &Connector,
+    io: impl crate::net::io::Stream + 'static,
+    name: &str,
+    http: HttpVersion,
+) -> Result<Secured, Fault> {
+    let host = name.parse().unwrap();
+    connector
+        .connect(Box::new(io), &host, http, Leg::Origin, peer(), PATIENCE)
+        .await
+}
+
+/// The fault of a handshake for `name` with a server that shows its certificate.
+async fn refusal(world: &World, server: Arc<ServerConfig>, name: &str) -> Fault {
+    let connector = Connector::new(&world.roots()).unwrap();
+    refusal_by(&connector, server, name).await
+}
+
+async fn refusal_by(connector: &Connector, server: Arc<ServerConfig>, name: &str) -> Fault {
+    let (near, far) = duplex(16 * 1024);
+    let serving = TlsAcceptor::from(server).accept(far);
+    let (secured, _) = tokio::join!(dial(connector, near, name, HttpVersion::Http1), serving);
+    secured.err().unwrap()
+}
+
+/// The fault of a handshake with a peer that does as `play` says.
+async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F) -> Fault {
+    let connector = Connector::new(&World::new().roots()).unwrap();
+    let (near, far) = duplex(16 * 1024);
+    let (secured, ()) = tokio::join!(
+        dial(&connector, near, "hf.co", HttpVersion::Http1),
+        play(far)
+    );
+    secured.err().unwrap()
+}
+
+#[tokio::test]
+async fn a_verified_peer_is_spoken_to_with_the_http_that_both_offer() {
+    let world = World::new();
+    let connector = Connector::new(&world.roots()).unwrap();
+    for (offers, http, chosen) in [
+        (
+            &["h2", "http/1.1"][..],
+            HttpVersion::Http2,
+            HttpVersion::Http2,
+        ),
+        (&["h2", "http/1.1"], HttpVersion::Http1, HttpVersion::Http1),
+        (&["http/1.1"], HttpVersion::Http2, HttpVersion::Http1),
+        (&[], HttpVersion::Http2, HttpVersion::Http1),
+    ] {
+        for name in ["hf.co", "192.0.2.1", "::1"] {
+            let mut server = Arc::unwrap_or_clone(world.server(&[name], |_| {}));
+            server.alpn_protocols = offers.iter().map(|p| p.as_bytes().to_vec()).collect();
+            let (near, far) = duplex(16 * 1024);
+            let serving = async {
+                let accepted = TlsAcceptor::from(Arc::new(server)).accept(far).await;
+                let mut stream = accepted.unwrap();
+                stream.write_all(b"hello").await.unwrap();
+                stream.shutdown().await.unwrap();
+                stream.get_ref().1.server_name().map(ToOwned::to_owned)
+            };
+            let (secured, sni) = tokio::join!(dial(&connector, near, name, http), serving);
+            let mut secured = secured.unwrap();
+            assert_eq!(secured.http, chosen, "{offers:?} {http:?}");
+            // An address is no server name (RFC 6066, section 3).
+            assert_eq!(sni.as_deref(), (name == "hf.co").then_some("hf.co"));
+            let mut got = Vec::new();
+            secured.io.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, b"hello");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bad_certificate_is_refused_by_its_kind() {
+    let world = World::new();
+    let now = SystemTime::now();
+    let over = |p: &mut CertificateParams| testing::validity(p, now - 9 * DAY, now - 2 * DAY);
+    let future = |p: &mut CertificateParams| testing::validity(p, now + 2 * DAY, now + 9 * DAY);
+    let for_clients = |p: &mut CertificateParams| {
+        p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    };
+    for (server, kind) in [
+        (world.server(&["hf.co"], over), "expired"),
+        (world.server(&["hf.co"], future), "not-yet-valid"),
+        (world.server_behind("hf.co", over), "expired"),
+        (
+            world.server(&["a.example", "*.b.example"], |_| {}),
+            "name-mismatch",
+        ),
+        (world.server(&["192.0.2.9"], |_| {}), "name-mismatch"),
+        (World::new().server(&["hf.co"], |_| {}), "unknown-issuer"),
+        (
+            World::new().server_behind("hf.co", |_| {}),
+            "unknown-issuer",
+        ),
+        (testing::self_signed("hf.co", false).0, "unknown-issuer"),
+        (testing::self_signed("hf.co", true).0, "unknown-issuer"),
+        (world.server(&["hf.co"], for_clients), "bad-certificate"),
+    ] {
+        let fault = refusal(&world, server, "hf.co").await;
+        assert_eq!(
+            fault.code(),
+            format!("origin/handshaking/{kind}"),
+            "{}",
+            fault.chain()
+        );
+        assert_eq!(fault.peer.as_deref(), Some("192.0.2.1:443"));
+        assert!(fault.source.is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_address_needs_its_own_address_in_the_certificate() {
+    let world = World::new();
+    for names in [&["192.0.2.9"][..], &["hf.co"], &["::1"]] {
+        let fault = refusal(&world, world.server(names, |_| {}), "192.0.2.1").await;
+        assert_eq!(
+            fault.code(),
+            "origin/handshaking/name-mismatch",
+            "{names:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
+    let world = World::new();
+    let server = world.server_of(&["hf.co"], |_| {}, &[&rustls::version::TLS12]);
+    let connector = Connector::new(&world.roots()).unwrap();
+    let (near, far) = duplex(16 * 1024);
+    let serving = TlsAcceptor::from(server).accept(far);
+    let (secured, accepted) =
+        tokio::join!(dial(&connector, near, "hf.co", HttpVersion::Http1), serving);
+    secured.map(drop).unwrap();
+    let spoken = accepted.unwrap().get_ref().1.protocol_version();
+    assert_eq!(spoken, Some(rustls::ProtocolVersion::TLSv1_2));
+}
+
+#[tokio::test]
+async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
+    let (server, certificate) = testing::self_signed("hf.co", false);
+    let connector = Connector::new(&Roots::of(vec![certificate], Vec::new())).unwrap();
+    let (near, far) = duplex(16 * 1024);
+    let serving = TlsAcceptor::from(server).accept(far);
+    let dialling = dial(&connector, near, "hf.co", HttpVersion::Http1);
+    let (secured, _) = tokio::join!(dialling, serving);
+    secured.map(drop).unwrap();
+
+    // Not so where the certificate is a CA's.
+    let (server, certificate) = testing::self_signed("hf.co", true);
+    let connector = Connector::new(&Roots::of(vec![certificate], Vec::new())).unwrap();
+    let fault = refusal_by(&connector, server, "hf.co").await;
+    assert_eq!(fault.code(), "origin/handshaking/unknown-issuer");
+}
+
+#[tokio::test]
+async fn without_roots_nobody_is_believed() {
+    let connector = Connector::new(&Roots::of(Vec::new(), Vec::new())).unwrap();
+    let server = World::new().server(&["hf.co"], |_| {});
+    let fault = refusal_by(&connector, server, "hf.co").await;
+    assert_eq!(fault.code(), "origin/handshaking/unknown-issuer");
+}
+
+#[tokio::test]
+async fn an_alert_of_the_peer_is_named() {
+    for (alert, name) in [
+        (112, "unrecognized-name"),
+        (40, "handshake-failure"),
+        (70, "protocol-version"),
+    ] {
+        let fault = with_peer(|mut far| async move {
+            far.write_all(&[0x15, 3, 3, 0, 2, 2, alert]).await.unwrap();
+            far.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        let fault = fault.await;
+        assert_eq!(fault.code(), format!("origin/handshaking/alert-{name}"));
+    }
+}
+
+#[tokio::test]
+async fn a_peer_of_another_protocol_is_a_bad_answer() {
+    for answer in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"220 mail.example ESMTP\r\n",
+    ] {
+        let fault = with_peer(|mut far| async move {
+            far.write_all(answer).await.unwrap();
+            far.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        assert_eq!(fault.await.code(), "origin/handshaking/bad-answer");
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_old_tls_alone_shares_none_with_us() {
+    // A ServerHello of TLS 1.0.
+    let mut hello = vec![0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
+    hello.extend([7; 32]);
+    hello.extend([0, 0xc0, 0x13, 0]);
+    let fault = with_peer(|mut far| async move {
+        far.write_all(&hello).await.unwrap();
+        far.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    assert_eq!(fault.await.code(), "origin/handshaking/no-common-tls");
+}
+
+#[tokio::test]
+async fn an_end_of_stream_is_told_from_a_broken_answer() {
+    let fault = with_peer(|far| async move { drop(far) }).await;
+    assert!(
+        [
+            "origin/handshaking/closed-early",
+            "origin/handshaking/reset"
+        ]
+        .contains(&&*fault.code())
+    );
+    let fault = with_peer(|mut far| async move {
+        let mut hello = [0; 5];
+        far.read_exact(&mut hello).await.unwrap();
+        far.shutdown().await.unwrap();
+        far.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    assert_eq!(fault.await.code(), "origin/handshaking/closed-early");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_at_the_deadline() {
+    for answer in [&b""[..], b"\x16\x03\x03\x40\x00\x02"] {
+        let begun = tokio::time::Instant::now();
+        let fault = with_peer(|mut far| async move {
+            far.write_all(answer).await.unwrap();
+            // Reads on until the client gives up.
+            let _ = far.read_to_end(&mut Vec::new()).await;
+        });
+        let fault = fault.await;
+        assert_eq!(begun.elapsed(), PATIENCE);
+        assert_eq!(fault.code(), "origin/handshaking/timed-out");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_a_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let resetting = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.read_exact(&mut [0; 5]).await.unwrap();
+        // Closing with bytes unread, or with no lingering, sends RST.
+        socket2::SockRef::from(&socket)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    };
+    let connector = Connector::new(&World::new().roots()).unwrap();
+    let dialling = async {
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        dial(&connector, socket, "hf.co", HttpVersion::Http1).await
+    };
+    let (secured, ()) = tokio::join!(dialling, resetting);
+    assert_eq!(secured.err().unwrap().code(), "origin/handshaking/reset");
+}
+
+#[tokio::test]
+async fn a_hop_is_secured_on_its_own_leg() {
+    let world = World::new();
+    let connector = Connector::new(&world.roots()).unwrap();
+    let (near, far) = duplex(16 * 1024);
+    let server = world.server(&["other.example"], |_| {});
+    let host = "hop.example".parse().unwrap();
+    let serving = TlsAcceptor::from(server).accept(far);
+    let securing = connector.secure(Box::new(near), &host, peer(), PATIENCE);
+    let (secured, _) = tokio::join!(securing, serving);
+    assert_eq!(
+        secured.err().unwrap().code(),
+        "hop/handshaking/name-mismatch"
+    );
+}
+
+#[tokio::test]
+async fn the_client_hello_fits_into_one_packet() {
+    let connector = Connector::new(&World::new().roots()).unwrap();
+    let (near, mut far) = duplex(16 * 1024);
+    let reading = async {
+        let mut hello = vec![0; 16 * 1024];
+        let read = far.read(&mut hello).await.unwrap();
+        drop(far);
+        read
+    };
+    let name = "hf-hub-lfs-us-east-1.s3-accelerate.amazonaws.com";
+    let (_, length) = tokio::join!(dial(&connector, near, name, HttpVersion::Http2), reading);
+    assert!((100..500).contains(&length), "{length}");
+}
