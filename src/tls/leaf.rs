@@ -10,7 +10,8 @@ use std::{
 };
 
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
+    Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::{
     crypto::aws_lc_rs,
@@ -70,6 +71,15 @@ impl Leaves {
         host: &Host,
         http: HttpVersion,
     ) -> Result<Arc<ServerConfig>, BoxError> {
+        self.server_config_at(host, http, SystemTime::now())
+    }
+
+    fn server_config_at(
+        &self,
+        host: &Host,
+        http: HttpVersion,
+        now: SystemTime,
+    ) -> Result<Arc<ServerConfig>, BoxError> {
         if !self.covers(host) {
             return Err(
                 format!("the local CA may not sign for {host}: run `gitferry ca rotate`").into(),
@@ -77,13 +87,10 @@ impl Leaves {
         }
         let key = (host.clone(), http == HttpVersion::Http2);
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(leaf) = ready
-            .get(&key)
-            .filter(|leaf| leaf.renew_at > SystemTime::now())
-        {
+        if let Some(leaf) = ready.get(&key).filter(|leaf| leaf.renew_at > now) {
             return Ok(Arc::clone(&leaf.config));
         }
-        let config = Arc::new(self.make(host, http)?);
+        let config = Arc::new(self.config(self.sign(host)?, http)?);
         if ready.len() >= LIMIT {
             ready.clear();
         }
@@ -91,13 +98,13 @@ impl Leaves {
             key,
             Leaf {
                 config: Arc::clone(&config),
-                renew_at: SystemTime::now() + VALIDITY - RENEW,
+                renew_at: now + VALIDITY - RENEW,
             },
         );
         Ok(config)
     }
 
-    fn make(&self, host: &Host, http: HttpVersion) -> Result<ServerConfig, BoxError> {
+    fn sign(&self, host: &Host) -> Result<Certificate, BoxError> {
         let mut params = CertificateParams::default();
         let (name, alternative) = match host {
             Host::Name(name) => (
@@ -108,18 +115,25 @@ impl Leaves {
         };
         params.subject_alt_names = vec![alternative];
         // A common name is 64 characters at most (RFC 5280, appendix A.1), and nobody compares it any more.
-        if name.len() <= 64 {
-            params.distinguished_name.push(DnType::CommonName, name);
-        }
+        let common = if name.len() <= 64 { &name } else { "gitferry" };
+        params.distinguished_name.push(DnType::CommonName, common);
+        // rcgen would derive it from the key, which all leaves share; NSS refuses two certificates of one number.
+        params.serial_number = Some(fastrand::u64(1..).into());
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = (SystemTime::now() - DAY).into();
         params.not_after = (SystemTime::now() + VALIDITY).into();
-        let leaf = params.signed_by(&self.key, self.authority.issuer())?;
+        Ok(params.signed_by(&self.key, self.authority.issuer())?)
+    }
+
+    fn config(&self, leaf: Certificate, http: HttpVersion) -> Result<ServerConfig, BoxError> {
         let key = PrivateKeyDer::try_from(self.key.serialize_der())?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let chain = vec![leaf.der().clone(), self.authority.certificate().der().clone()];
+        let chain = vec![
+            leaf.der().clone(),
+            self.authority.certificate().der().clone(),
+        ];
         let certified = CertifiedKey::from_der(chain, key, &provider)?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -141,3 +155,6 @@ impl fmt::Debug for Leaves {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
