@@ -10,8 +10,8 @@ use std::{
 };
 
 use rcgen::{
-    Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
-    SanType,
+    Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use rustls::{
     crypto::aws_lc_rs,
@@ -106,17 +106,23 @@ impl Leaves {
 
     fn sign(&self, host: &Host) -> Result<Certificate, BoxError> {
         let mut params = CertificateParams::default();
-        let (name, alternative) = match host {
-            Host::Name(name) => (
-                name.to_string(),
-                SanType::DnsName(name.to_string().try_into()?),
-            ),
-            Host::Ip(ip) => (ip.to_string(), SanType::IpAddress(*ip)),
-        };
-        params.subject_alt_names = vec![alternative];
-        // A common name is 64 characters at most (RFC 5280, appendix A.1), and nobody compares it any more.
-        let common = if name.len() <= 64 { &name } else { "gitferry" };
-        params.distinguished_name.push(DnType::CommonName, common);
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, "gitferry");
+        params.subject_alt_names = vec![match host {
+            Host::Name(name) => {
+                // A common name is 64 characters at most (RFC 5280, appendix A.1), and nobody compares it any more.
+                if name.len() <= 64 {
+                    params
+                        .distinguished_name
+                        .push(DnType::CommonName, name.to_string());
+                }
+                SanType::DnsName(name.to_string().try_into()?)
+            }
+            // No common name: GnuTLS holds it for a DNS name where there is no other, and the constraints against it.
+            Host::Ip(ip) => SanType::IpAddress(*ip),
+        }];
         // rcgen would derive it from the key, which all leaves share; NSS refuses two certificates of one number.
         params.serial_number = Some(fastrand::u64(1..).into());
         params.use_authority_key_identifier_extension = true;

@@ -74,7 +74,7 @@ fn a_name_over_64_characters_stands_in_the_alternative_names_alone() {
     let leaves = testing::leaves(&["*.hf.co"]);
     let made = made(&leaves, &name);
     let (_, leaf) = X509Certificate::from_der(made.der()).unwrap();
-    assert_eq!(leaf.subject().to_string(), "CN=gitferry");
+    assert_eq!(leaf.subject().to_string(), "O=gitferry");
     let names = leaf.subject_alternative_name().unwrap().unwrap();
     assert_eq!(names.value.general_names.len(), 1);
     let name = format!("DNSName({name})");
