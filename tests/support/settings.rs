@@ -138,6 +138,14 @@ impl Settings {
         self
     }
 
+    /// Adds a line to the last route.
+    #[allow(dead_code, reason = "one of the test binaries needs it")]
+    #[must_use]
+    pub(crate) fn route_line(mut self, line: &str) -> Self {
+        let _ = writeln!(self.routes, "{line}");
+        self
+    }
+
     /// The text of the file.
     pub(super) fn text(&self, address: &str) -> String {
         let Self {

@@ -1,0 +1,12 @@
+//! The local CA before real clients, through the real daemon: they take its leaves for the configured hosts, and for no
+//! others even with its key; a rotation is taken up; HTTP/2 carries the same bytes.
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the world is shared with other test binaries")]
+mod support;
+
+mod clients;
+mod constraints;
+mod http2;
+mod rotation;

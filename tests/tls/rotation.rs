@@ -1,0 +1,115 @@
+//! A host is added, the CA does not cover it, the CA is rotated, the daemon takes it up.
+
+use std::{fs, path::Path};
+
+use crate::support::{
+    client::PATIENCE,
+    ferry::{Ferry, SOON},
+    process::{Finished, Running, clean_command, wait_until},
+    world::{MAIN, STORAGE, World},
+};
+
+fn gitferry(world: &World, ferry: &Ferry, arguments: &[&str]) -> Finished {
+    let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), world.root());
+    command.args(arguments).arg("--config").arg(ferry.config());
+    Running::start(&mut command).finish(PATIENCE)
+}
+
+/// True where curl, which believes `roots` alone, gets an answer from `host`.
+fn answers(world: &World, ferry: &Ferry, host: &str, roots: &Path) -> bool {
+    let roots = roots.to_str().unwrap();
+    let url = format!("https://{host}/none");
+    let arguments = [
+        "-o",
+        "/dev/null",
+        "--proxy",
+        &ferry.proxy(),
+        "--cacert",
+        roots,
+        &url,
+    ];
+    world.git().curl(&arguments).status.success()
+}
+
+#[test]
+fn a_host_that_the_ca_does_not_cover_is_tunnelled_until_the_ca_is_rotated() {
+    let world = World::new();
+    let one = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https);
+    let mut ferry = Ferry::start(&one);
+    let (ca, origins) = (world.path("ferry/state/ca.pem"), world.ca.pem_file());
+    assert!(answers(&world, &ferry, MAIN, &ca));
+
+    let both = world.plain_settings();
+    ferry.reload(&both);
+    let warning = ferry.wait_for_event("local ca does not cover all hosts");
+    assert_eq!(warning["hosts"], STORAGE);
+    assert!(
+        warning["advice"]
+            .as_str()
+            .unwrap()
+            .contains("`gitferry ca rotate`")
+    );
+    ferry.wait_for_event("config reloaded");
+    assert!(
+        answers(&world, &ferry, STORAGE, &origins),
+        "it is not tunnelled"
+    );
+    assert!(!answers(&world, &ferry, STORAGE, &ca));
+    let shown = gitferry(&world, &ferry, &["ca", "show", "--json"]).well();
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["not_covered"][0], STORAGE);
+
+    let old = fs::read_to_string(&ca).unwrap();
+    gitferry(&world, &ferry, &["ca", "rotate"]).well();
+    let new = fs::read_to_string(&ca).unwrap();
+    assert_ne!(old, new);
+    assert_eq!(
+        fs::read_to_string(world.path("ferry/state/ca.old.pem")).unwrap(),
+        old
+    );
+    let bundle = fs::read_to_string(ferry.bundle()).unwrap();
+    assert!(bundle.contains(&new) && !bundle.contains(&old));
+    assert!(
+        !answers(&world, &ferry, STORAGE, &ca),
+        "it cannot have the new CA yet"
+    );
+
+    ferry.reload(&both);
+    assert!(wait_until(SOON, || ferry.events("config reloaded").len() == 2));
+    for host in [MAIN, STORAGE] {
+        assert!(
+            answers(&world, &ferry, host, &ca),
+            "{host} is not terminated with the new CA"
+        );
+    }
+    let exported = gitferry(&world, &ferry, &["ca", "export"]).well();
+    assert_eq!(exported.stdout, new);
+}
+
+#[test]
+fn a_damaged_ca_is_named_with_the_command_that_mends_it() {
+    let world = World::new();
+    let mut ferry = Ferry::start(&world.plain_settings());
+    let key = world.path("ferry/state/ca-key.pem");
+    fs::write(&key, "damaged").unwrap();
+    ferry.terminate();
+    ferry.ended(SOON);
+    let failed = gitferry(&world, &ferry, &["run"]).badly();
+    let said = failed.stderr;
+    assert!(
+        said.contains("ca-key.pem") && said.contains("`gitferry ca rotate`"),
+        "{said}"
+    );
+    // What everybody may read needs no key.
+    gitferry(&world, &ferry, &["ca", "show"]).well();
+    gitferry(&world, &ferry, &["ca", "rotate"]).well();
+    let again = Ferry::start(&world.plain_settings());
+    assert!(answers(
+        &world,
+        &again,
+        MAIN,
+        &world.path("ferry/state/ca.pem")
+    ));
+}
