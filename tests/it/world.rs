@@ -59,6 +59,24 @@ impl World {
         Client::to(self.address).await
     }
 
+    /// Waits until so many origin connections are kept for the next request.
+    pub(crate) async fn keeps_idle(&self, count: usize) {
+        let kept = format!("\"idle_connections\": {count},");
+        soon("an idle connection", async {
+            loop {
+                let mut client = self.client().await;
+                client
+                    .send("GET /-/status HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                    .await;
+                if String::from_utf8_lossy(&client.rest().await).contains(&kept) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
     /// Waits until no transfer is left.
     pub(crate) async fn is_quiet(&self) {
         soon("the last transfer's end", async {
