@@ -13,6 +13,7 @@ pub mod pump;
 pub mod reach;
 pub mod reply;
 pub mod send;
+pub mod tape;
 pub mod tunnel;
 mod upgrade;
 

@@ -1,0 +1,225 @@
+//! What was taken of an upload, kept so that it can be sent again from its first byte.
+//!
+//! First in memory, then in a file of the state directory that has no name: it is gone with the upload, and with the daemon,
+//! however it ends. Both budgets are those of all uploads together. Where they are used up, or the disk is full, an upload goes on
+//! without its tape.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+/// How much all tapes together may keep.
+#[derive(Debug)]
+pub struct Budget {
+    directory: PathBuf,
+    memory: AtomicU64,
+    spool: AtomicU64,
+}
+
+impl Budget {
+    /// So many bytes in memory, then so many in files of `directory`.
+    pub fn new(directory: PathBuf, memory: u64, spool: u64) -> Self {
+        Self {
+            directory,
+            memory: AtomicU64::new(memory),
+            spool: AtomicU64::new(spool),
+        }
+    }
+}
+
+/// Why an upload goes on without its tape.
+#[derive(Debug)]
+pub enum Lost {
+    /// Both budgets are used up.
+    Budget,
+    /// The spool file cannot be written or read.
+    Spool(io::Error),
+}
+
+/// The bytes of one upload, from the first one on.
+#[derive(Debug)]
+pub struct Tape {
+    budget: Arc<Budget>,
+    memory: VecDeque<(u64, Bytes)>,
+    in_memory: u64,
+    file: Option<Arc<File>>,
+    in_file: u64,
+    work: Work,
+    /// What was added last, so that the first reader needs no file.
+    last: (u64, Bytes),
+}
+
+/// A file operation on its way.
+#[derive(Debug)]
+enum Work {
+    None,
+    Writing(JoinHandle<io::Result<()>>, Bytes),
+    Reading(JoinHandle<io::Result<Bytes>>),
+}
+
+/// One read's worth from the file.
+const CHUNK: u64 = 64 * 1024;
+
+impl Tape {
+    /// An empty one.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            budget,
+            memory: VecDeque::new(),
+            in_memory: 0,
+            file: None,
+            in_file: 0,
+            work: Work::None,
+            last: (0, Bytes::new()),
+        }
+    }
+
+    /// How many bytes can be read again.
+    pub fn length(&self) -> u64 {
+        self.in_memory + self.in_file
+    }
+
+    /// Adds bytes at the end; they may be read once [`Tape::poll_settled`] is ready. Only where nothing is under way.
+    ///
+    /// Fails where they cannot be kept.
+    pub fn append(&mut self, bytes: Bytes) -> Result<(), Lost> {
+        let size = bytes.len() as u64;
+        if self.file.is_none() && take(&self.budget.memory, size) {
+            self.last = (self.in_memory, bytes.clone());
+            self.memory.push_back((self.in_memory, bytes));
+            self.in_memory += size;
+            return Ok(());
+        }
+        if !take(&self.budget.spool, size) {
+            return Err(Lost::Budget);
+        }
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => match tempfile::tempfile_in(&self.budget.directory) {
+                Ok(file) => Arc::clone(self.file.insert(Arc::new(file))),
+                Err(error) => {
+                    self.budget.spool.fetch_add(size, Ordering::AcqRel);
+                    return Err(Lost::Spool(error));
+                }
+            },
+        };
+        let (at, written) = (self.in_file, bytes.clone());
+        let writing = tokio::task::spawn_blocking(move || file.write_all_at(&written, at));
+        self.work = Work::Writing(writing, bytes);
+        Ok(())
+    }
+
+    /// Ready when what was added is kept.
+    ///
+    /// Fails where the spool file cannot be written: the bytes are handed back.
+    pub fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), (Lost, Bytes)>> {
+        let Work::Writing(writing, bytes) = &mut self.work else {
+            return Poll::Ready(Ok(()));
+        };
+        let written = std::task::ready!(std::pin::Pin::new(writing).poll(cx));
+        let bytes = std::mem::take(bytes);
+        self.work = Work::None;
+        Poll::Ready(match flat(written) {
+            Ok(()) => {
+                let size = bytes.len() as u64;
+                self.last = (self.length(), bytes);
+                self.in_file += size;
+                Ok(())
+            }
+            Err(error) => {
+                let size = bytes.len() as u64;
+                self.budget.spool.fetch_add(size, Ordering::AcqRel);
+                Err((Lost::Spool(error), bytes))
+            }
+        })
+    }
+
+    /// Some of the bytes from `at` on, which must lie before the end.
+    ///
+    /// Fails where the spool file cannot be read.
+    pub fn poll_read(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let (start, last) = &self.last;
+        if let Some(rest) = part(*start, last, at) {
+            return Poll::Ready(Ok(rest));
+        }
+        if at < self.in_memory {
+            let index = self.memory.partition_point(|(start, _)| *start <= at);
+            let found = self.memory.get(index.saturating_sub(1));
+            let rest = found.and_then(|(start, bytes)| part(*start, bytes, at));
+            return Poll::Ready(rest.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
+        }
+        if let Work::None = self.work {
+            let Some(file) = self.file.clone() else {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            };
+            let from = at - self.in_memory;
+            let size = usize::try_from(CHUNK.min(self.in_file - from)).unwrap_or_default();
+            self.work = Work::Reading(tokio::task::spawn_blocking(move || {
+                let mut bytes = vec![0; size];
+                file.read_exact_at(&mut bytes, from)?;
+                Ok(bytes.into())
+            }));
+        }
+        let Work::Reading(reading) = &mut self.work else {
+            return Poll::Ready(Err(io::Error::other("a tape is read while it is written")));
+        };
+        let read = std::task::ready!(std::pin::Pin::new(reading).poll(cx));
+        self.work = Work::None;
+        Poll::Ready(flat(read))
+    }
+
+    /// A new reader begins: what the one before had asked for is not for it.
+    pub fn rewind(&mut self) {
+        if let Work::Reading(_) = self.work {
+            self.work = Work::None;
+        }
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        let writing = match &self.work {
+            Work::Writing(_, bytes) => bytes.len() as u64,
+            Work::None | Work::Reading(_) => 0,
+        };
+        self.budget
+            .memory
+            .fetch_add(self.in_memory, Ordering::AcqRel);
+        self.budget
+            .spool
+            .fetch_add(self.in_file + writing, Ordering::AcqRel);
+    }
+}
+
+/// What of `bytes`, which begin at `start`, lies from `at` on.
+fn part(start: u64, bytes: &Bytes, at: u64) -> Option<Bytes> {
+    let skip = usize::try_from(at.checked_sub(start)?).ok()?;
+    (skip < bytes.len()).then(|| bytes.slice(skip..))
+}
+
+/// Takes `size` of what is left, where there is so much.
+fn take(left: &AtomicU64, size: u64) -> bool {
+    left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+        left.checked_sub(size)
+    })
+    .is_ok()
+}
+
+fn flat<T>(joined: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {
+    joined.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests;
