@@ -111,6 +111,7 @@ fn as_text(config: &Config) -> String {
             let list = addresses.iter().map(address).collect::<Vec<_>>().join("  ");
             let _ = writeln!(text, "  resolve    {host} = {list}");
         }
+        replay(&mut text, route);
         if route.dial != config.dial {
             let dial = route.dial;
             let _ = writeln!(
@@ -135,6 +136,14 @@ fn as_text(config: &Config) -> String {
     );
     upstreams(&mut text, other);
     text
+}
+
+fn replay(text: &mut String, route: &Route) {
+    if route.replay {
+        text.push_str(
+            "  replay     uploads are kept while they pass, and sent again after a fault\n",
+        );
+    }
 }
 
 fn upstreams(text: &mut String, route: &Route) {

@@ -41,6 +41,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Idle origin connections.
     pub pool: Pool,
+    /// What uploads may keep so that they can be sent again.
+    pub replay: Replay,
     /// Routes in the order of the file.
     pub routes: Vec<Arc<Route>>,
     /// Hosts that no route names.
@@ -158,6 +160,15 @@ pub struct Pool {
     pub idle_per_origin: usize,
 }
 
+/// `[replay]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// Bytes that all uploads together may keep in memory.
+    pub memory: u64,
+    /// Bytes that they may keep in the state directory beyond that.
+    pub spool: u64,
+}
+
 /// One `[[route]]`, or `[other_hosts]`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
@@ -179,6 +190,8 @@ pub struct Route {
     pub resolve: BTreeMap<Host, Vec<Override>>,
     /// Deadlines and patience.
     pub dial: Dial,
+    /// Whether uploads are kept while they pass, so that they can be sent again.
+    pub replay: bool,
 }
 
 /// An address that stands for a host of a route.

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use daemon::{dial, listen, log, pool, state_directory, trust};
+use daemon::{dial, listen, log, pool, replay, state_directory, trust};
 pub(super) use hops::hop_kind;
 use hops::hops;
 use routes::{other_hosts, routes};
@@ -81,6 +81,7 @@ fn config(
     let dial = dial(&dial_section, base.map(|base| base.dial));
     dial_section.finish();
     let pool = pool(root.section("pool"), base.map(|base| base.pool));
+    let replay = replay(root.section("replay"), base.map(|base| base.replay));
     let hops = hops(&root.section("hops"), variables);
     let own = listen
         .as_ref()
@@ -111,6 +112,7 @@ fn config(
         log: log?,
         shutdown_grace: shutdown_grace?,
         pool: pool?,
+        replay: replay?,
         dial: dial?,
         hops: hops.values().cloned().collect(),
         routes: routes?,

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -21,7 +21,10 @@ use hyper::{
 };
 use tokio::time::Sleep;
 
-use super::pool::Lease;
+use super::{
+    pool::Lease,
+    replay::{Broken, Read, Reader},
+};
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, retry::Next},
     rt::Shutdown,
@@ -51,20 +54,22 @@ pub struct RequestBody {
 
 enum Source {
     Client(Incoming),
+    /// By way of a tape.
+    Taped(Reader),
     Held(Bytes),
 }
 
 /// What is known of a request's body while hyper holds it.
 #[derive(Debug, Default)]
 pub struct RequestNotes {
-    taken: AtomicBool,
+    passed: AtomicU64,
     client_failed: AtomicBool,
 }
 
 impl RequestNotes {
-    /// True once a byte of the body was taken from the client: the request cannot be sent again.
-    pub fn taken(&self) -> bool {
-        self.taken.load(Ordering::Acquire)
+    /// How many bytes of the body were handed to the connection.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Acquire)
     }
 
     /// True where the client broke off.
@@ -92,6 +97,23 @@ impl RequestBody {
             },
             notes,
         )
+    }
+
+    /// A body that is kept while it passes.
+    pub fn taped(
+        reader: Reader,
+        transfer: Transfer,
+        gate: Option<Gate>,
+    ) -> (Self, Arc<RequestNotes>) {
+        let notes = Arc::<RequestNotes>::default();
+        let body = Self {
+            source: Some(Source::Taped(reader)),
+            transfer,
+            notes: Arc::clone(&notes),
+            gate,
+            begun: false,
+        };
+        (body, notes)
     }
 
     /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
@@ -132,7 +154,16 @@ impl Body for RequestBody {
         }
         let polled = match &mut this.source {
             None => return Poll::Ready(None),
-            Some(Source::Client(inner)) => Pin::new(inner).poll_frame(cx),
+            Some(Source::Client(inner)) => Pin::new(inner)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map(Read::Taken).map_err(BoxError::from))),
+            Some(Source::Taped(reader)) => match reader.poll_frame(cx) {
+                // Whether the client is to blame decides what the fault says.
+                Poll::Ready(Some(Err(error @ Broken::Tape))) => {
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                polled => polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
+            },
             Some(Source::Held(bytes)) => {
                 // Counted when it was taken from the client.
                 let frame = Frame::data(std::mem::take(bytes));
@@ -141,28 +172,40 @@ impl Body for RequestBody {
             }
         };
         match polled {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(read))) => {
                 if !this.begun {
                     this.begun = true;
-                    this.notes.taken.store(true, Ordering::Release);
                     if this.transfer.stage() < Stage::SendingBody {
                         this.transfer.enter(Stage::SendingBody);
                     }
                 }
-                if let Some(data) = frame.data_ref() {
-                    this.transfer
-                        .counters()
-                        .up
-                        .fetch_add(data.len() as u64, Ordering::Relaxed);
-                }
-                if matches!(&this.source, Some(Source::Client(inner)) if inner.is_end_stream()) {
+                let frame = match read {
+                    Read::Again(frame) => frame,
+                    Read::Taken(frame) => {
+                        let size = frame.data_ref().map_or(0, Bytes::len);
+                        this.transfer
+                            .counters()
+                            .up
+                            .fetch_add(size as u64, Ordering::Relaxed);
+                        frame
+                    }
+                };
+                let size = frame.data_ref().map_or(0, Bytes::len);
+                this.notes.passed.fetch_add(size as u64, Ordering::AcqRel);
+                let over = match &this.source {
+                    None => true,
+                    Some(Source::Client(inner)) => inner.is_end_stream(),
+                    Some(Source::Taped(reader)) => reader.is_end(),
+                    Some(Source::Held(_)) => false,
+                };
+                if over {
                     this.ended();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.notes.client_failed.store(true, Ordering::Release);
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 this.ended();
@@ -180,6 +223,7 @@ impl Body for RequestBody {
         match &self.source {
             None => SizeHint::with_exact(0),
             Some(Source::Client(inner)) => inner.size_hint(),
+            Some(Source::Taped(reader)) => reader.size_hint(),
             Some(Source::Held(bytes)) => SizeHint::with_exact(bytes.len() as u64),
         }
     }

@@ -17,8 +17,11 @@ use super::{
     headers,
     pool::{Key, Lease},
     reach::{Purpose, Ways},
+    replay::{self, Upload},
     reply::Asker,
-    send, upgrade,
+    send,
+    tape::Budget,
+    upgrade,
 };
 use crate::{
     config::Route,
@@ -52,6 +55,8 @@ struct Outgoing {
     bodiless: bool,
     /// A small body, kept so that the request can be sent again.
     held: Option<Bytes>,
+    /// A body that is kept while it passes, for the same purpose.
+    upload: Option<Upload>,
     gate: Option<GateKey>,
     upgrade: Option<(hyper::header::HeaderValue, OnUpgrade)>,
 }
@@ -75,7 +80,7 @@ impl Forwarder {
                 return asker.refuse(&fault, &transfer, None).await;
             }
         };
-        let mut outgoing = Outgoing::new(request, &asked, &transfer);
+        let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.replay);
         if let Err(fault) = outgoing.hold().await {
             transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
             return asker.refuse(&fault, &transfer, None).await;
@@ -140,7 +145,8 @@ impl Forwarder {
                     let fault = failed.fault(&outgoing.transfer, &outgoing.notes, lease.about.peer);
                     outgoing.body = failed.request.map(Request::into_body);
                     let again = outgoing.body.is_some() || outgoing.may_repeat();
-                    if again && lease.reused && fault.is_hang_up() {
+                    let idle = lease.reused && outgoing.notes.passed() <= PASSED_TO_THE_DEAD;
+                    if again && idle && fault.is_hang_up() {
                         ways.idle_connection_died(&outgoing.transfer, &fault);
                         continue;
                     }
@@ -239,7 +245,13 @@ impl Forwarder {
 }
 
 impl Outgoing {
-    fn new(request: Request<Incoming>, asked: &Asked, transfer: &Transfer) -> Self {
+    fn new(
+        request: Request<Incoming>,
+        asked: &Asked,
+        transfer: &Transfer,
+        route: &Route,
+        budget: &Arc<Budget>,
+    ) -> Self {
         let (mut head, body) = request.into_parts();
         let protocol = headers::strip_hop_by_hop(&mut head.headers);
         headers::add_via(&mut head.headers);
@@ -253,7 +265,13 @@ impl Outgoing {
         }
         let bodiless = body.is_end_stream();
         let (gate, key) = gate_for(&head.headers, bodiless);
-        let (body, notes) = RequestBody::new(body, transfer.clone(), gate);
+        let (upload, (body, notes)) = if !bodiless && replay::may_replay(&head, route) {
+            let upload = Upload::new(body, Arc::clone(budget), transfer.clone());
+            let body = RequestBody::taped(upload.reader(), transfer.clone(), gate);
+            (Some(upload), body)
+        } else {
+            (None, RequestBody::new(body, transfer.clone(), gate))
+        };
         Self {
             head,
             transfer: transfer.clone(),
@@ -261,6 +279,7 @@ impl Outgoing {
             notes,
             bodiless,
             held: None,
+            upload,
             gate: key,
             upgrade,
         }
@@ -294,7 +313,8 @@ impl Outgoing {
 
     /// True where the request can be made anew and a second one does no harm.
     fn may_repeat(&self) -> bool {
-        (self.bodiless || self.held.is_some())
+        let whole = self.upload.as_ref().is_some_and(Upload::is_whole);
+        (self.bodiless || self.held.is_some() || whole)
             && self.upgrade.is_none()
             && is_repeatable(&self.head)
     }
@@ -304,12 +324,20 @@ impl Outgoing {
         self.may_repeat() || self.head.method.is_idempotent()
     }
 
+    /// The body from its first byte, and no question any more whether the origin wants it.
+    fn body_again(&mut self) -> RequestBody {
+        let Some(upload) = &self.upload else {
+            return RequestBody::held(self.held.clone(), self.transfer.clone());
+        };
+        self.head.headers.remove(EXPECT);
+        let (body, notes) = RequestBody::taped(upload.reader(), self.transfer.clone(), None);
+        self.notes = notes;
+        body
+    }
+
     /// The request for one connection.
     fn request(&mut self, lease: &Lease, asked: &Asked) -> Request<RequestBody> {
-        let body = self
-            .body
-            .take()
-            .unwrap_or_else(|| RequestBody::held(self.held.clone(), self.transfer.clone()));
+        let body = self.body.take().unwrap_or_else(|| self.body_again());
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
@@ -331,6 +359,10 @@ impl Outgoing {
 
 /// The largest body that is held.
 const HELD_LIMIT: u64 = 64 * 1024;
+
+/// How much of an upload an idle connection may have swallowed before its death is a fault: what is written until the reset of a
+/// peer that closed long ago comes back.
+const PASSED_TO_THE_DEAD: u64 = 256 * 1024;
 
 /// True where a second request does no harm (RFC 9110, section 9.2.2).
 fn is_repeatable(head: &Parts) -> bool {

@@ -11,6 +11,7 @@ pub mod headers;
 pub mod pool;
 pub mod pump;
 pub mod reach;
+pub mod replay;
 pub mod reply;
 pub mod send;
 pub mod tape;
@@ -42,6 +43,7 @@ pub struct Forwarder {
     /// What the daemon keeps over reloads.
     pub shared: Shared,
     pool: pool::Pool,
+    replay: Arc<tape::Budget>,
 }
 
 /// What outlives a reload. Clones share the same state.
@@ -67,12 +69,15 @@ impl Forwarder {
     ) -> Arc<Self> {
         let pool = pool::Pool::new(config.pool);
         pool.sweep_until_drained(&shared);
+        let spool = config.state_directory.join(tape::SPOOL_DIRECTORY);
+        let replay = tape::Budget::new(spool, config.replay.memory, config.replay.spool);
         Arc::new(Self {
             config,
             connector,
             leaves,
             shared,
             pool,
+            replay: Arc::new(replay),
         })
     }
 

@@ -16,6 +16,7 @@ use super::{
     exchange::Asked,
     pool::{About, Lease, Sender},
     reach::Reached,
+    replay::Broken,
 };
 use crate::{
     config::HttpVersion,
@@ -182,6 +183,9 @@ impl Failed {
         let mut fault = Fault::new(Leg::Origin, stage, classify::io(&self.error)).peer(peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
+            if let Some(Broken::Tape) = level.downcast_ref::<Broken>() {
+                return Fault::new(Leg::Client, stage, FaultKind::Local).detail(level.to_string());
+            }
             fault.detail = Some(level.to_string().into());
             next = level.source();
         }

@@ -6,9 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
+    fmt,
+    fs::{self, File},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt},
     path::PathBuf,
     sync::{
         Arc,
@@ -37,6 +38,15 @@ impl Budget {
             spool: AtomicU64::new(spool),
         }
     }
+
+    /// A file without a name (`O_TMPFILE`), which only its holder can read.
+    fn file(&self) -> io::Result<File> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
+        tempfile::tempfile_in(&self.directory)
+    }
 }
 
 /// Why an upload goes on without its tape.
@@ -46,6 +56,15 @@ pub enum Lost {
     Budget,
     /// The spool file cannot be written or read.
     Spool(io::Error),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget => f.write_str("`replay.memory` and `replay.spool` are used up"),
+            Self::Spool(error) => write!(f, "the spool file: {error}"),
+        }
+    }
 }
 
 /// The bytes of one upload, from the first one on.
@@ -69,6 +88,8 @@ enum Work {
     Reading(JoinHandle<io::Result<Bytes>>),
 }
 
+/// Where the files are, in the state directory.
+pub const SPOOL_DIRECTORY: &str = "spool";
 /// One read's worth from the file.
 const CHUNK: u64 = 64 * 1024;
 
@@ -107,7 +128,7 @@ impl Tape {
         }
         let file = match &self.file {
             Some(file) => Arc::clone(file),
-            None => match tempfile::tempfile_in(&self.budget.directory) {
+            None => match self.budget.file() {
                 Ok(file) => Arc::clone(self.file.insert(Arc::new(file))),
                 Err(error) => {
                     self.budget.spool.fetch_add(size, Ordering::AcqRel);
@@ -123,8 +144,8 @@ impl Tape {
 
     /// Ready when what was added is kept.
     ///
-    /// Fails where the spool file cannot be written: the bytes are handed back.
-    pub fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), (Lost, Bytes)>> {
+    /// Fails where the spool file cannot be written.
+    pub fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let Work::Writing(writing, bytes) = &mut self.work else {
             return Poll::Ready(Ok(()));
         };
@@ -141,7 +162,7 @@ impl Tape {
             Err(error) => {
                 let size = bytes.len() as u64;
                 self.budget.spool.fetch_add(size, Ordering::AcqRel);
-                Err((Lost::Spool(error), bytes))
+                Err(Lost::Spool(error))
             }
         })
     }

@@ -268,6 +268,18 @@ impl Transfer {
         )
     }
 
+    /// An upload goes on, but can no longer be sent again.
+    pub fn replay_given_up(&self, reason: &str) {
+        let about = &self.0.about;
+        tracing::info!(
+            id = self.0.id,
+            host = %about.target.host,
+            route = %about.route,
+            reason,
+            "upload is no longer kept"
+        );
+    }
+
     /// A pooled connection ended before it answered; the request goes out again.
     pub fn idle_connection_died(&self, fault: &Fault) {
         tracing::debug!(

@@ -8,6 +8,7 @@ use crate::support::{
     hops::ScriptedHop,
     lfs_storage::hex,
     process::free_address,
+    relay::Relay,
     world::{MAIN, STORAGE, World},
 };
 
@@ -167,4 +168,68 @@ fn a_storage_that_no_upstream_reaches_is_named_in_the_terminal_of_git_lfs() {
     );
     assert!(failed.stderr.contains(STORAGE), "{failed}");
     assert!(world.lfs.objects().is_empty());
+}
+
+/// One object of 20 MB, and a path to the storage that breaks twice in the middle of it.
+const LARGE: u64 = 20_000_000;
+const MIDDLE: usize = 9_000_000;
+
+/// Pushes it; how often git-lfs asked where to put it is how often it began.
+fn pushes_a_large_object(world: &World, git: &Git, ferry: &Ferry) -> usize {
+    let work = work_with_objects(world, git, 0);
+    write_noise(&work.path().join("large.bin"), LARGE);
+    work.commit_all();
+    work.git(&["push", "-q", "origin", "main"]).well();
+    assert_eq!(
+        world.lfs.objects().into_iter().collect::<BTreeSet<_>>(),
+        hashes(work.path())
+    );
+    let asked = |event: &serde_json::Value| event["path"] == "/lfs.git/info/lfs/objects/batch";
+    ferry.wait_for_transfer(MAIN, asked);
+    ferry
+        .events("transfer ended")
+        .iter()
+        .filter(|event| asked(event))
+        .count()
+}
+
+#[test]
+fn an_upload_that_breaks_twice_in_the_middle_arrives_and_git_lfs_sees_one() {
+    let world = World::new();
+    let path = Relay::resets_uploads(2, MIDDLE, world.lfs.storage);
+    let ferry = Ferry::start(
+        &world
+            .settings()
+            .route(MAIN, "terminate", &["direct"], world.host.https)
+            .route(STORAGE, "terminate", &["direct"], path.address),
+    );
+    let git = world.git_through(&ferry);
+    assert_eq!(pushes_a_large_object(&world, &git, &ferry), 1);
+    let ended = ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
+    assert_eq!(ended["attempts"], 3, "{ended}");
+    assert_eq!(ended["up"], LARGE, "{ended}");
+    let faults = ferry.events("fault");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    for fault in faults {
+        assert_eq!(fault["leg"], "origin", "{fault}");
+        assert_eq!(fault["stage"], "sending-body", "{fault}");
+    }
+}
+
+/// In a tunnel what git-lfs meets is the path itself.
+#[test]
+fn without_a_tape_git_lfs_begins_three_times_on_the_same_path() {
+    let world = World::new();
+    let path = Relay::resets_uploads(2, MIDDLE, world.lfs.storage);
+    let ferry = Ferry::start(
+        &world
+            .settings()
+            .route(MAIN, "terminate", &["direct"], world.host.https)
+            .route(STORAGE, "tunnel", &["direct"], path.address),
+    );
+    let trusted = world.path("both.pem");
+    let both = [ferry.bundle(), world.ca.pem_file()].map(|file| fs::read_to_string(file).unwrap());
+    fs::write(&trusted, both.concat()).unwrap();
+    let git = world.git_through(&ferry).with("http.sslCAInfo", &trusted);
+    assert_eq!(pushes_a_large_object(&world, &git, &ferry), 3);
 }

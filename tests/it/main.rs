@@ -14,5 +14,6 @@ mod forward;
 mod layers;
 mod lifecycle;
 mod refusals;
+mod replay;
 mod report;
 mod world;

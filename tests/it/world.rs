@@ -49,6 +49,11 @@ impl World {
         Self::with(&route(name, origin, "tunnel", "")).await
     }
 
+    /// The state directory.
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.directory.path().join("state")
+    }
+
     pub(crate) fn reload(&self, routes: &str) {
         self.daemon
             .reload(load(self.directory.path(), routes))

@@ -34,6 +34,8 @@ enum Fault {
     SilentHandshakes(usize),
     /// Resets every connection when the client has sent so many bytes.
     ResetsAfter(usize),
+    /// Resets the first so many connections on which the client has sent so many bytes.
+    ResetsUploads(usize, usize),
     /// Passes on so many bytes of the client, then waits for [`Relay::release`].
     HoldsAfter(usize),
     /// Passes the handshake on, then waits for [`Relay::release`] at the first record of application data.
@@ -57,6 +59,7 @@ pub(crate) struct Relay {
 struct Seen {
     connections: AtomicUsize,
     held: AtomicUsize,
+    broken: AtomicUsize,
     bytes: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -79,6 +82,11 @@ impl Relay {
     /// Every connection is reset when the client has sent `bytes`.
     pub(crate) fn resets_after(bytes: usize, origin: SocketAddr) -> Self {
         Self::start(Fault::ResetsAfter(bytes), origin)
+    }
+
+    /// The first `n` connections on which the client has sent `bytes` are reset just then.
+    pub(crate) fn resets_uploads(n: usize, bytes: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::ResetsUploads(n, bytes), origin)
     }
 
     /// Every connection waits for [`Relay::release`] when the client has sent `bytes`.
@@ -237,6 +245,11 @@ impl Connection {
             total += read;
             match fault {
                 Fault::ResetsAfter(limit) if total > limit => {
+                    return Err(std::io::ErrorKind::ConnectionReset.into());
+                }
+                Fault::ResetsUploads(n, limit)
+                    if total > limit && self.seen.broken.fetch_add(1, Ordering::SeqCst) < n =>
+                {
                     return Err(std::io::ErrorKind::ConnectionReset.into());
                 }
                 Fault::HoldsAfter(limit) if total > limit => self.hold().await,

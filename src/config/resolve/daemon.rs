@@ -4,7 +4,8 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 use super::{Variables, credentials::credentials, or_base};
 use crate::config::{
-    Dial, Listen, Log, LogFormat, LogLevel, Pool, Trust, file::Span, section::Section, value,
+    Dial, Listen, Log, LogFormat, LogLevel, Pool, Replay, Trust, file::Span, section::Section,
+    value,
 };
 
 pub(super) fn listen(
@@ -256,5 +257,17 @@ pub(super) fn pool(section: Section<'_, '_>, base: Option<Pool>) -> Option<Pool>
     Some(Pool {
         idle_timeout: idle_timeout?,
         idle_per_origin: idle_per_origin?,
+    })
+}
+
+pub(super) fn replay(section: Section<'_, '_>, base: Option<Replay>) -> Option<Replay> {
+    let size = |key| section.size(key).map(|size| size as u64);
+    let (memory, spool) = (size("memory"), size("spool"));
+    let memory = or_base(&section, "memory", memory, base.map(|base| base.memory));
+    let spool = or_base(&section, "spool", spool, base.map(|base| base.spool));
+    section.finish();
+    Some(Replay {
+        memory: memory?,
+        spool: spool?,
     })
 }

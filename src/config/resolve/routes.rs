@@ -60,6 +60,7 @@ pub(super) fn other_hosts(
         upstreams: upstreams?,
         resolve: BTreeMap::new(),
         dial: dial?,
+        replay: false,
     })
 }
 
@@ -99,6 +100,7 @@ pub(super) fn routes(
                 resolve: route.resolve.clone(),
                 // The file's own [dial] is for the routes of the default list too.
                 dial: dial?,
+                replay: route.replay,
             }))
         };
         return base.routes.iter().map(renew).collect();
@@ -187,6 +189,9 @@ fn route(
         &section.section("resolve"),
         hosts.as_deref().unwrap_or_default(),
     );
+    let replay = section
+        .bool("replay")
+        .or((!section.has("replay")).then_some(role == Some(Role::LfsStorage)));
     let dial_section = section.section("dial");
     let dial = dial(&dial_section, dial_default);
     dial_section.finish();
@@ -200,6 +205,7 @@ fn route(
         upstreams: upstreams?,
         resolve,
         dial: dial?,
+        replay: replay?,
     })
 }
 

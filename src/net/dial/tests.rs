@@ -40,6 +40,7 @@ fn route() -> Route {
             backoff_limit: Duration::ZERO,
             cooldown: Duration::ZERO,
         },
+        replay: false,
     }
 }
 

@@ -18,7 +18,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{
-        Dial, HttpVersion, Listen, Log, LogFormat, LogLevel, Pool, Route, Trust, Upstream, Via,
+        Dial, HttpVersion, Listen, Log, LogFormat, LogLevel, Pool, Replay, Route, Trust, Upstream,
+        Via,
     },
     model::{Role, TlsMode},
 };
@@ -178,6 +179,10 @@ fn config(directory: &Path) -> Config {
             level: LogLevel::Info,
         },
         shutdown_grace: Duration::from_secs(30),
+        replay: Replay {
+            memory: 0,
+            spool: 0,
+        },
         pool: Pool {
             idle_timeout: Duration::from_secs(50),
             idle_per_origin: 8,
@@ -227,5 +232,6 @@ fn route(role: Role, tls: TlsMode, hosts: &[&str]) -> Arc<Route> {
             backoff_limit: second,
             cooldown: second,
         },
+        replay: false,
     })
 }
