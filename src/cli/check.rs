@@ -135,6 +135,7 @@ fn as_text(config: &Config) -> String {
         ports(other)
     );
     upstreams(&mut text, other);
+    urls(&mut text, config);
     text
 }
 
@@ -144,6 +145,31 @@ fn replay(text: &mut String, route: &Route) {
             "  replay     uploads are kept while they pass, and sent again after a fault\n",
         );
     }
+}
+
+/// What concerns URLs in answers.
+fn urls(text: &mut String, config: &Config) {
+    if !config.reverse.allow.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nreverse front, beside the routes: {}",
+            allowed(config).join("  ")
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\nrewritten bodies up to {} bytes",
+        config.rewrite.max_body
+    );
+}
+
+fn allowed(config: &Config) -> Vec<String> {
+    config
+        .reverse
+        .allow
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn upstreams(text: &mut String, route: &Route) {
@@ -194,8 +220,11 @@ fn way(route: &Route, upstream: &Upstream) -> String {
     if let Some(mirror) = &upstream.mirror {
         let _ = write!(
             way,
-            " = {}://{}{}",
-            mirror.scheme, mirror.target, mirror.base_path
+            " = {}://{}{}, credentials {}",
+            mirror.scheme,
+            mirror.target,
+            mirror.base_path,
+            mirror.credentials.as_str()
         );
     }
     way
@@ -233,6 +262,8 @@ fn as_json(config: &Config) -> Value {
         })).collect::<Vec<_>>(),
         "routes": routes,
         "other_hosts": as_json_route(&config.other_hosts),
+        "reverse": { "allow": allowed(config) },
+        "rewrite": { "max_body": config.rewrite.max_body },
         "warnings": config.warnings,
     })
 }

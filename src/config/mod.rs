@@ -47,6 +47,10 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// Hosts that no route names.
     pub other_hosts: Arc<Route>,
+    /// What the reverse front serves beside the routes.
+    pub reverse: Reverse,
+    /// How much is rewritten.
+    pub rewrite: Rewrite,
     /// Deadlines and patience where a route says nothing else.
     pub dial: Dial,
     /// Every hop, used or not.
@@ -243,6 +247,41 @@ pub struct Mirror {
     pub target: Target,
     /// Stands before every path; empty or `/base` without a final slash.
     pub base_path: Box<str>,
+    /// What it gets to see of who asks.
+    pub credentials: ToMirror,
+}
+
+/// What becomes of a request's credentials on the way to a mirror, whose keeper is not the site's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToMirror {
+    /// They are left out, and so are the mirror's cookies.
+    Withhold,
+    /// The mirror gets what the site would get.
+    Pass,
+}
+
+impl ToMirror {
+    /// The name in the config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Withhold => "withhold",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+/// `[reverse]`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reverse {
+    /// Hosts that are served beside those of the routes, by the upstreams and ports of `[other_hosts]`.
+    pub allow: Vec<HostPattern>,
+}
+
+/// `[rewrite]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
+    pub max_body: usize,
 }
 
 /// An upstream proxy.
@@ -324,6 +363,26 @@ impl Config {
     /// True where a route of the file names the target.
     pub fn names(&self, target: &Target) -> bool {
         !Arc::ptr_eq(self.route(target), &self.other_hosts)
+    }
+
+    /// True where the reverse front serves the target: a route names it, or `[reverse] allow` does.
+    ///
+    /// `localhost` and addresses are never covered by a pattern, only by being named: an answer must not be able to point
+    /// a client at what listens on this machine or in its network.
+    pub fn serves(&self, target: &Target) -> bool {
+        let own = target.host.is_loopback() || target.host.ip().is_some();
+        self.names(target)
+            || self
+                .reverse
+                .allow
+                .iter()
+                .any(|host| (host.is_exact() || !own) && host.matches(&target.host))
+    }
+
+    /// True where only a pattern of `[reverse] allow` lets the target in: its name must not lead into this network.
+    pub fn distrusts(&self, target: &Target) -> bool {
+        let exactly = |host: &HostPattern| host.is_exact() && host.matches(&target.host);
+        !self.names(target) && !self.reverse.allow.iter().any(exactly)
     }
 
     /// Every file that the config was made of: a change of one is a reason to load it again.

@@ -3,6 +3,7 @@
 mod credentials;
 mod daemon;
 mod hops;
+mod mirror;
 mod overrides;
 mod routes;
 mod upstreams;
@@ -96,6 +97,8 @@ fn config(
     };
     let other = other_hosts(root.section("other_hosts"), base, dial, &mut names);
     let routes = routes(root, base, dial, &mut names);
+    let reverse = mirror::reverse(root.section("reverse"));
+    let rewrite = mirror::rewrite(root.section("rewrite"), base.map(|base| base.rewrite));
     for unused in hops.keys().filter(|name| !names.used.contains(*name)) {
         source.doubt(
             root.place("hops"),
@@ -117,6 +120,8 @@ fn config(
         hops: hops.values().cloned().collect(),
         routes: routes?,
         other_hosts: Arc::new(other?),
+        reverse: reverse?,
+        rewrite: rewrite?,
         environment,
         secret_files: source.contents.take(),
         warnings,

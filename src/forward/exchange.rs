@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::Route,
-    mirror::ReverseBase,
+    mirror::{Mapping, ReverseBase},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
     track::{Begin, Front, Transfer},
 };
@@ -216,13 +216,17 @@ impl Forwarder {
         let protocol = headers::strip_hop_by_hop(response.headers_mut());
         headers::strip_transfer_encoding(response.headers_mut());
         headers::add_via(response.headers_mut());
-        if let Some(base) = &asked.base {
-            base.map_answer(
-                response.headers_mut(),
-                &asked.target,
-                asked.scheme,
-                |target| self.config.names(target),
-            );
+        let config = Arc::clone(&self.config);
+        let mapping = Mapping {
+            scheme: asked.scheme,
+            target: asked.target.clone(),
+            mirror: None,
+            base: asked.base.clone(),
+            served: Arc::new(move |target| config.serves(target)),
+        };
+        if mapping.is_needed() {
+            let status = response.status();
+            crate::mirror::table::rewrite_head(&mapping, status, response.headers_mut());
         }
         if switched && let (Some((_, client)), Some(protocol)) = (outgoing.upgrade.take(), protocol)
         {

@@ -201,6 +201,10 @@ impl Ways {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied).peer(target);
             return Err(fault.detail(format!("route {} has no upstream", self.route.name)));
         };
+        if let Some(mirror) = &upstream.mirror {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied).peer(target);
+            return Err(fault.detail(format!("{} is a mirror", mirror.target)));
+        }
         let scheme = match purpose {
             Purpose::Requests(scheme) => scheme,
             Purpose::Tunnel => Scheme::Https,

@@ -1,6 +1,6 @@
 //! `GET /huggingface.co/user/repo…`: the first segment is the target; neither proxy setting nor CA in the client.
 //!
-//! Only hosts that a route names are served here: anything on this machine can send a request to a loopback port, a web
+//! Only hosts that a route or `[reverse] allow` names are served here: anything on this machine can send a request to a loopback port, a web
 //! page in a browser included.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -14,7 +14,7 @@ use hyper::{
 use super::{bad_target, refuse};
 use crate::{
     forward::{Answer, Asked, Forwarder},
-    mirror::ReverseBase,
+    mirror::{ReverseBase, reverse::parse_segment},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
     track::Front,
 };
@@ -25,7 +25,7 @@ pub(super) async fn serve(
     mut request: Request<Incoming>,
     client: SocketAddr,
 ) -> Answer {
-    let (target, path) = match split(request.uri()) {
+    let (scheme, target, path) = match split(request.uri()) {
         Ok(split) => split,
         Err(fault) => return refuse(&forwarder, &request, client, None, &fault).await,
     };
@@ -34,9 +34,9 @@ pub(super) async fn serve(
             .peer(&target)
             .detail(detail)
     };
-    if !forwarder.config.names(&target) {
+    if !forwarder.config.serves(&target) {
         let fault = denied(format!(
-            "no [[route]] names {}, and the reverse front serves no other host",
+            "no [[route]] names {0}, and [reverse] allow neither: the reverse front serves no other host",
             target.host
         ));
         return refuse(&forwarder, &request, client, Some(&target), &fault).await;
@@ -54,12 +54,6 @@ pub(super) async fn serve(
         .and_then(|host| host.to_str().ok())
         .unwrap_or("127.0.0.1");
     let base = Some(ReverseBase::new(host));
-    // https, but for port 80; see `mirror::location`, which writes the same.
-    let scheme = if target.port == Scheme::Http.default_port() {
-        Scheme::Http
-    } else {
-        Scheme::Https
-    };
     *request.uri_mut() = path;
     forwarder
         .exchange(
@@ -75,13 +69,13 @@ pub(super) async fn serve(
         .await
 }
 
-/// The target and what is left of the path.
-fn split(uri: &Uri) -> Result<(Target, Uri), Fault> {
+/// The origin and what is left of the path.
+fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     let whole = uri.path_and_query().map_or("/", |path| path.as_str());
     let rest = whole.strip_prefix('/').unwrap_or(whole);
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (segment, path) = rest.split_at(end);
-    let target = Target::parse(segment, Some(Scheme::Https.default_port())).map_err(|error| {
+    let (scheme, target) = parse_segment(segment).map_err(|error| {
         let mut fault = bad_target(segment, error);
         fault.detail =
             Some("the path must begin with the host, as in /huggingface.co/user/repo".into());
@@ -95,7 +89,7 @@ fn split(uri: &Uri) -> Result<(Target, Uri), Fault> {
     let path = path
         .parse()
         .map_err(|_| Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest))?;
-    Ok((target, path))
+    Ok((scheme, target, path))
 }
 
 #[cfg(test)]
@@ -104,27 +98,26 @@ mod tests {
 
     #[test]
     fn the_first_segment_is_the_target_and_the_rest_is_kept_to_the_byte() {
-        for (uri, target, path) in [
+        for (uri, origin, path) in [
             (
                 "/hf.co/user/repo.git/info/refs?service=git-upload-pack",
-                "hf.co:443",
+                "https hf.co:443",
                 "/user/repo.git/info/refs?service=git-upload-pack",
             ),
-            ("/hf.co", "hf.co:443", "/"),
-            ("/hf.co?x=1", "hf.co:443", "/?x=1"),
+            ("/hf.co", "https hf.co:443", "/"),
+            ("/hf.co?x=1", "https hf.co:443", "/?x=1"),
             (
                 "/localhost:8443//a%2Fb/../c",
-                "localhost:8443",
+                "https localhost:8443",
                 "//a%2Fb/../c",
             ),
-            ("/[::1]:8443/x", "[::1]:8443", "/x"),
+            ("/[::1]:8443/x", "https [::1]:8443", "/x"),
+            ("/hf.co:80/x", "http hf.co:80", "/x"),
+            ("/http:hf.co:8080/x", "http hf.co:8080", "/x"),
         ] {
-            let (got, rest) = split(&uri.parse().unwrap()).unwrap();
-            assert_eq!(
-                (got.to_string().as_str(), rest.to_string().as_str()),
-                (target, path),
-                "{uri}"
-            );
+            let (scheme, target, rest) = split(&uri.parse().unwrap()).unwrap();
+            assert_eq!(format!("{scheme} {target}"), origin, "{uri}");
+            assert_eq!(rest.to_string(), path, "{uri}");
         }
         for uri in ["/", "/user@hf.co/x", "/%20/x", "//hf.co/x"] {
             assert_eq!(

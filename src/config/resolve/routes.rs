@@ -185,13 +185,12 @@ fn route(
         seen_hosts,
     );
     let upstreams = upstreams(section, tls, names);
-    let resolve = overrides(
-        &section.section("resolve"),
-        hosts.as_deref().unwrap_or_default(),
-    );
     let replay = section
         .bool("replay")
         .or((!section.has("replay")).then_some(role == Some(Role::LfsStorage)));
+    let mut resolved = hosts.clone().unwrap_or_default();
+    resolved.extend(mirrors(upstreams.as_deref().unwrap_or_default()));
+    let resolve = overrides(&section.section("resolve"), &resolved);
     let dial_section = section.section("dial");
     let dial = dial(&dial_section, dial_default);
     dial_section.finish();
@@ -207,6 +206,14 @@ fn route(
         dial: dial?,
         replay: replay?,
     })
+}
+
+/// The mirrors' own names, which may be overridden like the hosts they stand for.
+fn mirrors(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = HostPattern> {
+    let mirrors = upstreams
+        .iter()
+        .filter_map(|upstream| upstream.mirror.as_ref());
+    mirrors.map(|mirror| HostPattern::Exact(mirror.target.host.clone()))
 }
 
 fn hosts(

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Names;
+use super::{Names, mirror};
 use crate::{
-    config::{Mirror, Upstream, Via, section::Section, value},
+    config::{Upstream, Via, section::Section, value},
     model::TlsMode,
 };
 
@@ -51,24 +51,12 @@ pub(super) fn upstreams(
             value::mirror,
             "such as `mirror = \"https://hf-mirror.com\"`",
         );
-        if mirror.is_some() {
-            source.problem(
-                entry.place("mirror"),
-                &entry.key("mirror"),
-                "this version does not carry requests to mirrors yet",
-                Some("leave the entry out; another hop in `via` may reach the site itself"),
-            );
-        }
+        let mirror = mirror::resolve(&entry, mirror, tls);
         if let Some((label, via)) = via
             && written == mirror.is_some()
         {
-            let mirror = mirror.map(|(scheme, target, base_path)| Mirror {
-                scheme,
-                target,
-                base_path,
-            });
             let label = match &mirror {
-                Some(mirror) => format!("{label} to {}", mirror.target.host),
+                Some(mirror) => format!("{label} to {}", mirror::label(mirror)),
                 None => label,
             };
             if upstreams.iter().any(|upstream| *upstream.label == label) {

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{
-        Dial, HttpVersion, Listen, Log, LogFormat, LogLevel, Pool, Replay, Route, Trust, Upstream,
-        Via,
+        Dial, HttpVersion, Listen, Log, LogFormat, LogLevel, Pool, Replay, Reverse, Rewrite, Route,
+        Trust, Upstream, Via,
     },
     model::{Role, TlsMode},
 };
@@ -200,6 +200,8 @@ fn config(directory: &Path) -> Config {
             route(MainSite, Deny, &["forbidden.example"]),
         ],
         other_hosts: route(Role::Other, Tunnel, &[]),
+        reverse: Reverse::default(),
+        rewrite: Rewrite { max_body: 16 << 20 },
         dial: route(Role::Other, Tunnel, &[]).dial,
         hops: Vec::new(),
         environment: Arc::default(),

@@ -1,0 +1,293 @@
+//! Strings at known places of a JSON document, changed where they stand: no other byte is touched.
+//!
+//! Parsing and writing anew would lose the order of keys, the precision of numbers and the bytes that a client may have
+//! hashed. So the document is first checked whole, and then walked once, with a stack for the places only.
+
+use std::{borrow::Cow, fmt};
+
+/// One step from a value to one inside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The member of this name.
+    Key(&'static str),
+    /// Every member.
+    AnyKey,
+    /// Every member whose name is a number: the parts of a multipart upload.
+    NumericKey,
+    /// Every item.
+    Item,
+}
+
+/// Places in a document; at most [`MOST_PLACES`].
+pub type Places = &'static [&'static [Step]];
+
+/// What a mask has bits for.
+pub const MOST_PLACES: usize = 32;
+/// Answers that are rewritten nest six deep; a document that nests deeper than this is passed on as it is.
+pub const DEEPEST: usize = 64;
+
+/// Why a document is passed on as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotJson {
+    /// It is not UTF-8, the only charset of JSON on the network (RFC 8259, section 8.1).
+    Charset,
+    /// It is cut off or wrong.
+    Syntax,
+    /// It nests deeper than [`DEEPEST`].
+    Depth,
+}
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Charset => "the body is not UTF-8",
+            Self::Syntax => "the body is not JSON, or cut off",
+            Self::Depth => "the body nests too deep",
+        })
+    }
+}
+
+/// The document with every string at one of `places` put through `map`; `None` where nothing changed.
+///
+/// Fails where `bytes` is no JSON document.
+pub fn splice(
+    bytes: &[u8],
+    places: Places,
+    map: &mut dyn FnMut(&str) -> Option<String>,
+) -> Result<Option<Vec<u8>>, NotJson> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NotJson::Charset)?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| NotJson::Syntax)?;
+    let mut out = Vec::new();
+    let mut copied = 0;
+    let mut walk = Walk::new(text, places);
+    while let Some((start, token)) = walk.next_string()? {
+        let Some(changed) = unquote(token).and_then(|value| map(&value)) else {
+            continue;
+        };
+        let quoted = serde_json::Value::String(changed).to_string();
+        out.extend_from_slice(bytes.get(copied..start).unwrap_or_default());
+        out.extend_from_slice(quoted.as_bytes());
+        copied = start + token.len();
+    }
+    if copied == 0 {
+        return Ok(None);
+    }
+    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+    Ok(Some(out))
+}
+
+/// A string's value; `None` for a lone surrogate, which no Rust string holds and no URL has.
+fn unquote(token: &str) -> Option<Cow<'_, str>> {
+    if token.contains('\\') {
+        return serde_json::from_str(token).ok().map(Cow::Owned);
+    }
+    token
+        .strip_prefix('"')?
+        .strip_suffix('"')
+        .map(Cow::Borrowed)
+}
+
+/// A walk over a document that is known to be valid.
+struct Walk<'t> {
+    text: &'t str,
+    at: usize,
+    places: Places,
+    inside: Vec<Container>,
+    /// The places that the value which comes next may be on the way to.
+    next: u32,
+    key_comes: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Container {
+    object: bool,
+    places: u32,
+}
+
+impl<'t> Walk<'t> {
+    fn new(text: &'t str, places: Places) -> Self {
+        Self {
+            text,
+            at: 0,
+            places,
+            inside: Vec::new(),
+            next: u32::MAX,
+            key_comes: false,
+        }
+    }
+
+    /// The next string at one of the places: where it stands, with its quotes.
+    fn next_string(&mut self) -> Result<Option<(usize, &'t str)>, NotJson> {
+        while let Some(byte) = self.text.as_bytes().get(self.at) {
+            match byte {
+                b'{' | b'[' => self.enter(*byte == b'{')?,
+                b'}' | b']' => self.leave(),
+                b',' => self.begin_member(),
+                b'"' => {
+                    let (start, token) = (self.at, self.string());
+                    self.at += token.len();
+                    if self.key_comes {
+                        self.key(token);
+                    } else if self.arrived() {
+                        return Ok(Some((start, token)));
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            self.at += 1;
+        }
+        Ok(None)
+    }
+
+    fn enter(&mut self, object: bool) -> Result<(), NotJson> {
+        if self.inside.len() == DEEPEST {
+            return Err(NotJson::Depth);
+        }
+        self.inside.push(Container {
+            object,
+            places: self.next,
+        });
+        self.begin_member();
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.inside.pop();
+        self.key_comes = false;
+    }
+
+    /// After an opening bracket or a comma.
+    fn begin_member(&mut self) {
+        let object = self.inside.last().is_some_and(|inside| inside.object);
+        self.key_comes = object;
+        if !object {
+            self.next = self.fitting(|step| step == Step::Item);
+        }
+    }
+
+    fn key(&mut self, token: &str) {
+        self.key_comes = false;
+        let name = unquote(token).unwrap_or_default();
+        self.next = self.fitting(|step| match step {
+            Step::Key(key) => *name == *key,
+            Step::AnyKey => true,
+            Step::NumericKey => !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()),
+            Step::Item => false,
+        });
+    }
+
+    /// Of the places that lead into the innermost container, those whose next step is taken.
+    fn fitting(&self, taken: impl Fn(Step) -> bool) -> u32 {
+        let Some(inside) = self.inside.last() else {
+            return 0;
+        };
+        let depth = self.inside.len() - 1;
+        let mut mask = 0;
+        for (bit, place) in self.places.iter().take(MOST_PLACES).enumerate() {
+            let alive = inside.places & (1 << bit) != 0;
+            if alive && place.get(depth).is_some_and(|step| taken(*step)) {
+                mask |= 1 << bit;
+            }
+        }
+        mask
+    }
+
+    /// True where the value at hand is at the end of a place.
+    fn arrived(&self) -> bool {
+        self.places
+            .iter()
+            .take(MOST_PLACES)
+            .enumerate()
+            .any(|(bit, place)| self.next & (1 << bit) != 0 && place.len() == self.inside.len())
+    }
+
+    /// The string that begins here, with its quotes.
+    fn string(&self) -> &'t str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let mut escaped = false;
+        for (at, byte) in rest.bytes().enumerate().skip(1) {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => return rest.get(..=at).unwrap_or(rest),
+                _ => {}
+            }
+        }
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACES: Places = &[
+        &[
+            Step::Key("objects"),
+            Step::Item,
+            Step::AnyKey,
+            Step::Key("href"),
+        ],
+        &[Step::Key("parts"), Step::NumericKey],
+        &[Step::Key("url")],
+    ];
+
+    fn spliced(text: &str) -> Option<String> {
+        splice(text.as_bytes(), PLACES, &mut |url| {
+            url.strip_prefix("https://").map(|rest| format!("x:{rest}"))
+        })
+        .unwrap()
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn only_strings_at_the_places_change_and_no_other_byte() {
+        let text = "{ \"url\" :\t\"https://a\", \"n\": 1.10e400, \"n\": 1.10e400,\r\n \"objects\": [ {\"up\": {\"href\": \
+                    \"https:\\/\\/b\", \"url\": \"https://kept\"}, \"href\": \"https://kept\"}, \"https://kept\" ],\
+                    \"parts\": {\"1\": \"https://c\", \"00002\": \"https://d\", \"1a\": \"https://kept\"},\
+                    \"\\u0075rl\": \"https://e\", \"deep\": {\"url\": \"https://kept\", \"s\": \"\\\\\\\"url\\\":\"} }";
+        let expected = text
+            .replace("https://a", "x:a")
+            .replace("https:\\/\\/b", "x:b")
+            .replace("https://c", "x:c")
+            .replace("https://d", "x:d")
+            .replace("https://e", "x:e");
+        assert_eq!(spliced(text), Some(expected));
+    }
+
+    #[test]
+    fn a_document_without_such_strings_is_the_same() {
+        for text in [
+            "null",
+            "\"https://a\"",
+            "[]",
+            "{}",
+            "[\"https://a\"]",
+            "{\"url\": 3}",
+            "{\"url\": [\"https://a\"]}",
+            "{\"url\": \"ftp://a\"}",
+            "{\"url\": \"\\ud800https://a\"}",
+            "{\"objects\": {\"up\": {\"href\": \"https://a\"}}}",
+        ] {
+            assert_eq!(spliced(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_says_why() {
+        let deep = "[".repeat(DEEPEST + 1) + &"]".repeat(DEEPEST + 1);
+        let cases: [(&[u8], NotJson); 7] = [
+            (b"", NotJson::Syntax),
+            (b"{\"url\": \"https://a", NotJson::Syntax),
+            (b"{\"url\": \"https://a\"} trailing", NotJson::Syntax),
+            (b"<html>", NotJson::Syntax),
+            (b"{\"url\": \"https://\xe9\"}", NotJson::Charset),
+            (b"\xff\xfe{\0}\0", NotJson::Charset),
+            (deep.as_bytes(), NotJson::Depth),
+        ];
+        for (bytes, why) in cases {
+            assert_eq!(splice(bytes, PLACES, &mut |_| None), Err(why), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One conversation's mapping: from a URL as the answering origin wrote it to the one that keeps its client on its routes.
+//!
+//! Two maps, one after the other: a mirror's URLs become the original's, and on the reverse front a URL of any host that is
+//! served there becomes one of this daemon.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    reverse::{ReverseBase, segment},
+    url::{Reference, Url, reference},
+};
+use crate::{
+    config::Mirror,
+    model::{Host, Scheme, Target},
+};
+
+/// Which hosts the reverse front serves.
+pub type Served = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
+
+/// How one answer's URLs are mapped.
+#[derive(Clone)]
+pub struct Mapping {
+    /// The scheme that was asked for.
+    pub scheme: Scheme,
+    /// The host that was asked for.
+    pub target: Target,
+    /// The mirror that answered in its place, where one did.
+    pub mirror: Option<Mirror>,
+    /// On the reverse front: how the client wrote the daemon's address.
+    pub base: Option<ReverseBase>,
+    /// What the reverse front serves.
+    pub served: Served,
+}
+
+/// What becomes of a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    /// It stays as it is.
+    Same,
+    /// It becomes this one.
+    To(String),
+    /// It stays, and leads away from this daemon: no route names the host, and no `[reverse] allow` either.
+    Away(Target),
+}
+
+impl Mapping {
+    /// True where there is anything to map.
+    pub fn is_needed(&self) -> bool {
+        self.mirror.is_some() || self.base.is_some()
+    }
+
+    /// True on the reverse front.
+    pub fn is_reverse(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Maps a URL that a client follows with what it was given for it.
+    pub fn url(&self, text: &str) -> Mapped {
+        self.map(text, false)
+    }
+
+    /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
+    pub fn redirect(&self, text: &str) -> Mapped {
+        self.map(text, true)
+    }
+
+    fn map(&self, text: &str, redirect: bool) -> Mapped {
+        let reference = reference(text, self.answering().0);
+        let original = match &reference {
+            Reference::Other => return Mapped::Same,
+            Reference::Path(path) => self.below_base(path),
+            Reference::Absolute(url) if self.is_of_mirror(url) => self.below_base(url.rest),
+            Reference::Absolute(_) => None,
+        };
+        let own = |rest| Url {
+            scheme: self.scheme,
+            target: self.target.clone(),
+            rest,
+        };
+        let url = match (reference, original) {
+            (Reference::Other, _) => return Mapped::Same,
+            (Reference::Path(path), original) => own(original.unwrap_or(path)),
+            (Reference::Absolute(_), Some(rest)) => own(rest),
+            (Reference::Absolute(url), None) => url,
+        };
+        match &self.base {
+            Some(base) => self.to_daemon(base, &url, redirect),
+            None if original.is_none_or(|rest| rest == text) => Mapped::Same,
+            None => {
+                let short = text.starts_with('/') && !text.starts_with("//");
+                Mapped::To(self.to_original(url.rest, short))
+            }
+        }
+    }
+
+    /// As a URL of this daemon.
+    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, redirect: bool) -> Mapped {
+        let own = url.scheme == self.scheme && url.target == self.target;
+        if !own && !(self.served)(&url.target) {
+            return Mapped::Away(url.target.clone());
+        }
+        Mapped::To(match redirect && !own {
+            true => base.map_elsewhere(url),
+            false => base.map(url),
+        })
+    }
+
+    /// As a URL of the original, or as a path of it where `short` and the path cannot be taken for a host.
+    fn to_original(&self, rest: &str, short: bool) -> String {
+        let slash = if rest.starts_with('/') { "" } else { "/" };
+        if short && !rest.starts_with("//") {
+            return format!("{slash}{rest}");
+        }
+        let authority = self.target.authority(self.scheme);
+        format!("{}://{authority}{rest}", self.scheme)
+    }
+
+    /// Scheme and target of what answered.
+    fn answering(&self) -> (Scheme, &Target) {
+        self.mirror
+            .as_ref()
+            .map_or((self.scheme, &self.target), |mirror| {
+                (mirror.scheme, &mirror.target)
+            })
+    }
+
+    fn is_of_mirror(&self, url: &Url<'_>) -> bool {
+        self.mirror
+            .as_ref()
+            .is_some_and(|mirror| url.scheme == mirror.scheme && url.target == mirror.target)
+    }
+
+    /// What follows the mirror's base path.
+    fn below_base<'p>(&self, path: &'p str) -> Option<&'p str> {
+        below(path, &self.mirror.as_ref()?.base_path)
+    }
+
+    /// True where a cookie for `domain` is one that the answering origin may set (RFC 6265, section 5.1.3).
+    pub(super) fn is_of_origin(&self, domain: &str) -> bool {
+        let domain = domain.strip_prefix('.').unwrap_or(domain);
+        match &self.answering().1.host {
+            Host::Name(name) => {
+                let domain = domain.to_ascii_lowercase();
+                let above = name
+                    .strip_suffix(domain.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+                // `Domain=co` would be for every host there; clients refuse such a one by their list of suffixes.
+                above && (domain.contains('.') || *domain == **name)
+            }
+            Host::Ip(ip) => domain.parse() == Ok(*ip),
+        }
+    }
+
+    /// A cookie's path as the client has to see it; `None` where none of its requests would ever match.
+    pub(super) fn cookie_path(&self, path: &str) -> Option<String> {
+        let original = match &self.mirror {
+            None => path,
+            Some(mirror) => match below(path, &mirror.base_path) {
+                Some("") => "/",
+                Some(rest) => rest,
+                // A cookie for a path above the base is for all of it.
+                None if below(&mirror.base_path, path.trim_end_matches('/')).is_some() => "/",
+                None => return None,
+            },
+        };
+        Some(match &self.base {
+            Some(_) => format!("/{}{original}", segment(self.scheme, &self.target)),
+            None => original.to_owned(),
+        })
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping")
+            .field("target", &self.target)
+            .field("mirror", &self.mirror)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The path by which a mirror is asked for `path`.
+pub fn mirror_path(mirror: &Mirror, path: &str) -> String {
+    format!("{}{path}", mirror.base_path)
+}
+
+/// What follows `base` in `path`, where `path` is it or lies below it.
+fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
+    path.strip_prefix(base)
+        .filter(|rest| base.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! Mappings there and back, by example and by the thousand.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::mirror::{reverse::parse_segment, url};
+
+fn mirror(scheme: Scheme, target: &str, base_path: &str) -> Mirror {
+    Mirror {
+        scheme,
+        target: target.parse_target(),
+        base_path: base_path.into(),
+        credentials: crate::config::ToMirror::Withhold,
+    }
+}
+
+trait ParseTarget {
+    fn parse_target(&self) -> Target;
+}
+
+impl ParseTarget for str {
+    fn parse_target(&self) -> Target {
+        Target::parse(self, None).unwrap()
+    }
+}
+
+fn mapping(mirror: Option<Mirror>, reverse: bool) -> Mapping {
+    Mapping {
+        scheme: Scheme::Https,
+        target: "huggingface.co:443".parse_target(),
+        mirror,
+        base: reverse.then(|| ReverseBase::new("127.0.0.1:4483")),
+        served: Arc::new(|target| target.to_string().contains("hf.co")),
+    }
+}
+
+fn to(url: &str) -> Mapped {
+    Mapped::To(url.into())
+}
+
+#[test]
+fn a_mirrors_urls_become_the_originals_and_others_stay() {
+    let at_base = mapping(
+        Some(mirror(Scheme::Https, "hf-mirror.com:443", "/hub")),
+        false,
+    );
+    for (url, mapped) in [
+        (
+            "https://hf-mirror.com/hub/a?b=c#d",
+            to("https://huggingface.co/a?b=c#d"),
+        ),
+        (
+            "https://HF-mirror.com:443/hub",
+            to("https://huggingface.co"),
+        ),
+        ("//hf-mirror.com/hub/a", to("https://huggingface.co/a")),
+        ("/hub/a", to("/a")),
+        ("/hub?x", to("/?x")),
+        // A path that begins with two slashes would be a host.
+        (
+            "/hub//evil.test/x",
+            to("https://huggingface.co//evil.test/x"),
+        ),
+        ("/a", Mapped::Same),
+        ("/hubble/a", Mapped::Same),
+        ("a/b", Mapped::Same),
+        ("https://hf-mirror.com/hubble", Mapped::Same),
+        ("http://hf-mirror.com/hub/a", Mapped::Same),
+        ("https://hf-mirror.com:8443/hub/a", Mapped::Same),
+        ("https://hf-mirror.com.evil.test/hub/a", Mapped::Same),
+        ("https://huggingface.co/a", Mapped::Same),
+        ("https://cdn.hf.co/a", Mapped::Same),
+    ] {
+        assert_eq!(at_base.url(url), mapped, "{url}");
+    }
+    let plain = mapping(Some(mirror(Scheme::Http, "127.0.0.1:8080", "")), false);
+    assert_eq!(
+        plain.url("http://127.0.0.1:8080/a"),
+        to("https://huggingface.co/a")
+    );
+    assert_eq!(plain.url("/a"), Mapped::Same);
+}
+
+#[test]
+fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
+    let reverse = mapping(None, true);
+    for (url, mapped) in [
+        (
+            "/user/repo",
+            to("http://127.0.0.1:4483/huggingface.co/user/repo"),
+        ),
+        (
+            "https://huggingface.co/a",
+            to("http://127.0.0.1:4483/huggingface.co/a"),
+        ),
+        (
+            "https://cdn.hf.co:8443/x%2Fy",
+            to("http://127.0.0.1:4483/cdn.hf.co:8443/x%2Fy"),
+        ),
+        ("https://cas.hf.co", to("http://127.0.0.1:4483/cas.hf.co")),
+        (
+            "http://hf.co:8080/x",
+            to("http://127.0.0.1:4483/http:hf.co:8080/x"),
+        ),
+        (
+            "https://elsewhere.test/x",
+            Mapped::Away("elsewhere.test:443".parse_target()),
+        ),
+        (
+            "https://127.0.0.1/x",
+            Mapped::Away("127.0.0.1:443".parse_target()),
+        ),
+        (
+            "http://huggingface.co/a",
+            Mapped::Away("huggingface.co:80".parse_target()),
+        ),
+        ("mailto:me@hf.co", Mapped::Same),
+        ("relative", Mapped::Same),
+    ] {
+        assert_eq!(reverse.url(url), mapped, "{url}");
+    }
+}
+
+#[test]
+fn a_redirect_to_another_host_leaves_the_name_that_was_asked() {
+    let reverse = mapping(None, true);
+    assert_eq!(
+        reverse.redirect("https://cdn.hf.co/x?Signature=y"),
+        to("http://localhost:4483/cdn.hf.co/x?Signature=y")
+    );
+    assert_eq!(
+        reverse.redirect("https://huggingface.co/x"),
+        to("http://127.0.0.1:4483/huggingface.co/x")
+    );
+    assert_eq!(
+        reverse.redirect("/x"),
+        to("http://127.0.0.1:4483/huggingface.co/x")
+    );
+}
+
+#[test]
+fn behind_the_reverse_front_a_mirror_is_mapped_twice() {
+    let both = mapping(
+        Some(mirror(Scheme::Https, "hf-mirror.com:443", "/hub")),
+        true,
+    );
+    for url in [
+        "https://hf-mirror.com/hub//x",
+        "/hub//x",
+        "https://huggingface.co//x",
+    ] {
+        assert_eq!(
+            both.url(url),
+            to("http://127.0.0.1:4483/huggingface.co//x"),
+            "{url}"
+        );
+    }
+    assert_eq!(both.url("/hub"), to("http://127.0.0.1:4483/huggingface.co"));
+}
+
+#[test]
+fn a_cookie_belongs_to_the_host_that_was_asked() {
+    use crate::mirror::fields::{Edit, cookie};
+    let at_base = mapping(
+        Some(mirror(Scheme::Https, "www.hf-mirror.com:443", "/hub")),
+        false,
+    );
+    let reverse = mapping(None, true);
+    let replace = |text: &str| Edit::Replace(text.into());
+    for (mapping, value, edit) in [
+        (
+            &at_base,
+            "a=b; Path=/hub/x; HttpOnly",
+            replace("a=b; Path=/x; HttpOnly"),
+        ),
+        (
+            &at_base,
+            "a=b; Domain=.hf-mirror.com; Path=/; Secure",
+            replace("a=b; Path=/; Secure"),
+        ),
+        (&at_base, "a=b; Domain=huggingface.co", Edit::Remove),
+        (&at_base, "a=b; Domain=com", Edit::Remove),
+        (&at_base, "a=b; Path=/other", Edit::Remove),
+        (&at_base, "a=b; Secure", Edit::Keep),
+        (
+            &reverse,
+            "a=b; path=/; domain=huggingface.co; Secure; SameSite=Lax",
+            replace("a=b; Path=/huggingface.co/; SameSite=Lax"),
+        ),
+        (&reverse, "a=b=c; Max-Age=3", Edit::Keep),
+        (&reverse, "a=b; Domain=evil.test", Edit::Remove),
+        (&reverse, "a=b; Domain=gingface.co", Edit::Remove),
+    ] {
+        assert_eq!(cookie(value, mapping), edit, "{value}");
+    }
+}
+
+/// Letters that URLs and their ends are made of; percent signs, and what has no place in a URL but comes all the same.
+const LETTERS: [&str; 24] = [
+    "a", "Z", "0", "-", "_", "~", "/", "//", "?", "#", "&", "=", "%2F", "%", ":", "@", "..", "+",
+    ";", ",", "\"", "é", " ", "{",
+];
+
+fn any_rest(random: &mut fastrand::Rng) -> String {
+    let length = random.usize(0..12);
+    let tail: String = (0..length).filter_map(|_| random.choice(LETTERS)).collect();
+    match random.usize(0..4) {
+        0 => String::new(),
+        1 => format!("?{tail}"),
+        _ => format!("/{tail}"),
+    }
+}
+
+fn any_host(random: &mut fastrand::Rng) -> String {
+    let hosts = [
+        "hf.co",
+        "cdn.hf.co",
+        "http",
+        "https",
+        "127.0.0.1",
+        "[::1]",
+        "a_b.x-y.test",
+    ];
+    random.choice(hosts).unwrap().to_owned()
+}
+
+fn any_url(random: &mut fastrand::Rng) -> (Scheme, Target, String, String) {
+    let scheme = random.choice([Scheme::Http, Scheme::Https]).unwrap();
+    let port = random.choice([80, 443, 8080, 1, 65535]).unwrap();
+    let target = Target::new(any_host(random).parse().unwrap(), port);
+    let rest = any_rest(random);
+    let text = format!("{scheme}://{}{rest}", target.authority(scheme));
+    (scheme, target, rest, text)
+}
+
+/// Takes a URL of the daemon apart, as the reverse front does.
+fn back(text: &str) -> String {
+    let path = text.split_once("://").unwrap().1;
+    let path = path.split_once('/').unwrap().1;
+    let end = path.find(['/', '?', '#']).unwrap_or(path.len());
+    let (scheme, target) = parse_segment(&path[..end]).unwrap();
+    format!("{scheme}://{}{}", target.authority(scheme), &path[end..])
+}
+
+#[test]
+fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut mapping = mapping(None, true);
+    mapping.served = Arc::new(|_| true);
+    for _ in 0..20_000 {
+        let (_, _, _, text) = any_url(&mut random);
+        for mapped in [mapping.url(&text), mapping.redirect(&text)] {
+            let Mapped::To(mapped) = mapped else {
+                panic!("{text} is {mapped:?}")
+            };
+            assert_eq!(back(&mapped), text, "{mapped}");
+        }
+    }
+}
+
+#[test]
+fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
+    let mut random = fastrand::Rng::with_seed(4);
+    for _ in 0..20_000 {
+        let (scheme, target, rest, text) = any_url(&mut random);
+        let base = random.choice(["", "/hub", "/a/b"]).unwrap();
+        let (mirror_scheme, mirror_target, _, _) = any_url(&mut random);
+        let mirror = Mirror {
+            scheme: mirror_scheme,
+            target: mirror_target,
+            base_path: base.into(),
+            credentials: crate::config::ToMirror::Withhold,
+        };
+        let there = format!(
+            "{}://{}{}",
+            mirror.scheme,
+            mirror.target.authority(mirror.scheme),
+            mirror_path(&mirror, &rest)
+        );
+        let mut mapping = mapping(Some(mirror), false);
+        (mapping.scheme, mapping.target) = (scheme, target);
+        let mapped = match mapping.url(&there) {
+            Mapped::To(mapped) => mapped,
+            Mapped::Same => there.clone(),
+            Mapped::Away(_) => panic!("{there} leads away"),
+        };
+        assert_eq!(mapped, text, "{there}");
+    }
+}
+
+#[test]
+fn no_text_makes_a_mapping_panic_or_a_url_of_a_host_that_is_not_served() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mapping = mapping(
+        Some(mirror(Scheme::Https, "hf-mirror.com:443", "/hub")),
+        true,
+    );
+    let starts = [
+        "",
+        "https:",
+        "https://",
+        "http://[",
+        "//",
+        "/hub",
+        "https://hf-mirror.com",
+    ];
+    for _ in 0..50_000 {
+        let text = format!(
+            "{}{}",
+            random.choice(starts).unwrap(),
+            any_rest(&mut random)
+        );
+        if let Mapped::To(mapped) = mapping.url(&text) {
+            let original = back(&mapped);
+            let url::Reference::Absolute(url) = url::reference(&original, Scheme::Https) else {
+                panic!("{text} became {mapped}")
+            };
+            let host = url.target.host.to_string();
+            assert!(
+                host == "huggingface.co" || host.contains("hf.co"),
+                "{text} became {mapped}"
+            );
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The reverse front's form of a URL: `https://huggingface.co/x` is `http://127.0.0.1:4483/huggingface.co/x`.
+//!
+//! The first segment stands for scheme, host and port: `HOST` and `HOST:PORT` are https, `HOST:80` is plain http, and a
+//! scheme in front says the rest: `http:HOST:8080`, `https:HOST:80`. [`segment`] writes it, [`parse_segment`] reads it.
+
+use super::url::Url;
+use crate::model::{Host, Scheme, Target, target::TargetError};
+
+/// How the client wrote the daemon's own address: what mapped URLs begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReverseBase {
+    /// `http://127.0.0.1:4483`, without a final slash.
+    origin: Box<str>,
+    /// The same daemon by another name, so that a client sees another origin; the same where there is none.
+    other: Box<str>,
+}
+
+impl ReverseBase {
+    /// By the request's `Host`.
+    pub fn new(host: &str) -> Self {
+        let origin = format!("http://{host}");
+        let other = Target::parse(host, Some(Scheme::Http.default_port()))
+            .ok()
+            .and_then(|target| other_name(&target.host).map(|name| (name, target.port)))
+            .map_or_else(
+                || origin.clone(),
+                |(name, port)| {
+                    let host: Host = Host::Name(name.into());
+                    let target = Target::new(host, port);
+                    format!("http://{}", target.authority(Scheme::Http))
+                },
+            );
+        Self {
+            origin: origin.into(),
+            other: other.into(),
+        }
+    }
+
+    /// The URL by which the client reaches `url` through this daemon; what follows the authority stays as it is.
+    pub fn map(&self, url: &Url<'_>) -> String {
+        let segment = segment(url.scheme, &url.target);
+        format!("{}/{segment}{}", self.origin, url.rest)
+    }
+
+    /// The same for a redirect that leaves the host that was asked.
+    ///
+    /// Clients decide by the name whether a redirect leaves the site, and then keep `Authorization` to themselves; the
+    /// Hub's client also stops there, since the metadata it wants stands in the redirect (`_is_same_or_hub_host` of
+    /// huggingface_hub 2.4). With one name for every host they would send the user's token to the storage, which
+    /// refuses a presigned URL with a second kind of credentials. So such a redirect goes to `localhost` instead of
+    /// `127.0.0.1`, and the other way round.
+    pub fn map_elsewhere(&self, url: &Url<'_>) -> String {
+        let segment = segment(url.scheme, &url.target);
+        format!("{}/{segment}{}", self.other, url.rest)
+    }
+}
+
+fn other_name(host: &Host) -> Option<&'static str> {
+    match host {
+        Host::Name(name) => (&**name == "localhost").then_some("127.0.0.1"),
+        Host::Ip(ip) => ip.is_loopback().then_some("localhost"),
+    }
+}
+
+/// The first path segment that stands for an origin.
+pub fn segment(scheme: Scheme, target: &Target) -> String {
+    // A host that is called like a scheme would be taken for one.
+    let ambiguous = matches!(&target.host, Host::Name(name) if matches!(&**name, "http" | "https"));
+    match (scheme, target.port) {
+        (Scheme::Https, 443) => target.host.to_string(),
+        (Scheme::Http, 80) if !ambiguous => target.to_string(),
+        (Scheme::Https, port) if port != 80 && !ambiguous => target.to_string(),
+        (scheme, _) => format!("{scheme}:{target}"),
+    }
+}
+
+/// Scheme and target of a first segment.
+///
+/// Fails as [`Target::parse`] does.
+pub fn parse_segment(text: &str) -> Result<(Scheme, Target), TargetError> {
+    let text = decoded(text);
+    for scheme in [Scheme::Https, Scheme::Http] {
+        let rest = text
+            .strip_prefix(scheme.as_str())
+            .and_then(|rest| rest.strip_prefix(':'));
+        if let Some(rest) = rest {
+            return Ok((scheme, Target::parse(rest, Some(scheme.default_port()))?));
+        }
+    }
+    let target = Target::parse(&text, Some(Scheme::Https.default_port()))?;
+    let scheme = match target.port {
+        80 => Scheme::Http,
+        _ => Scheme::Https,
+    };
+    Ok((scheme, target))
+}
+
+/// Some clients write `:`, `[` and `]` of a path as escapes (RFC 3986 allows both).
+fn decoded(text: &str) -> String {
+    [("%3A", ":"), ("%5B", "["), ("%5D", "]")].into_iter().fold(
+        text.to_owned(),
+        |text, (escape, letter)| {
+            text.replace(escape, letter)
+                .replace(&escape.to_ascii_lowercase(), letter)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::url, *};
+
+    fn map(text: &str) -> String {
+        match url::reference(text, Scheme::Https) {
+            url::Reference::Absolute(url) => ReverseBase::new("127.0.0.1:4483").map(&url),
+            other => panic!("{text} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_scheme_host_and_port_has_a_segment_of_its_own() {
+        for (url, segment) in [
+            ("https://hf.co/a?b=c#d", "hf.co/a?b=c#d"),
+            ("https://hf.co", "hf.co"),
+            ("https://hf.co:8443/x%2Fy", "hf.co:8443/x%2Fy"),
+            ("https://hf.co:80/", "https:hf.co:80/"),
+            ("http://hf.co/x", "hf.co:80/x"),
+            ("http://hf.co:8080/x", "http:hf.co:8080/x"),
+            ("http://hf.co:443/x", "http:hf.co:443/x"),
+            ("http://[::1]:9000/x", "http:[::1]:9000/x"),
+            ("https://http/x", "http/x"),
+            ("http://http/x", "http:http:80/x"),
+            ("https://https:8443/x", "https:https:8443/x"),
+        ] {
+            assert_eq!(
+                map(url),
+                format!("http://127.0.0.1:4483/{segment}"),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_segment_is_read_as_it_was_written() {
+        for host in ["hf.co", "http", "https", "127.0.0.1", "[::1]", "a_b.test"] {
+            for port in [1, 80, 443, 8080, 65535] {
+                for scheme in [Scheme::Http, Scheme::Https] {
+                    let target = Target::new(host.parse().unwrap(), port);
+                    let text = segment(scheme, &target);
+                    assert_eq!(parse_segment(&text), Ok((scheme, target.clone())), "{text}");
+                    let escaped = text
+                        .replace(':', "%3a")
+                        .replace('[', "%5B")
+                        .replace(']', "%5d");
+                    assert_eq!(parse_segment(&escaped), Ok((scheme, target)), "{escaped}");
+                }
+            }
+        }
+        for bad in ["", "http:", "https::80", "http:8080", "me@hf.co", "hf.co:x"] {
+            parse_segment(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_another_host_comes_back_under_another_name_of_the_daemon() {
+        for (host, other) in [
+            ("127.0.0.1:4483", "http://localhost:4483"),
+            ("localhost:4483", "http://127.0.0.1:4483"),
+            ("[::1]:4483", "http://localhost:4483"),
+            ("127.0.0.1", "http://localhost"),
+            ("gitferry.lan:4483", "http://gitferry.lan:4483"),
+        ] {
+            let base = ReverseBase::new(host);
+            assert_eq!(&*base.origin, format!("http://{host}"));
+            assert_eq!(&*base.other, other);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Every place where a client finds a URL that it will follow: one entry each.
+//!
+//! Read in git-lfs (2026-08), huggingface_hub 2.4.0 and xet-core (2026-08). Looked at and left out: answers about locks
+//! (`locking/api.go`: no URLs), `preupload` (`_commit_api.py`: modes and hashes only), `documentation_url` of LFS errors
+//! (shown, not followed), dumb-HTTP alternates and bundle URIs of git (not used by these hosts), OAuth's
+//! `verification_uri` (for a browser). No request of these clients carries a URL back in its body: verify sends oid and
+//! size, the completion of a multipart upload oid and ETags.
+
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderName, HeaderValue},
+};
+
+use super::{
+    Mapped, Mapping,
+    fields::{self, Edit, MapUrl},
+    json::{NotJson, Places, Step, splice},
+};
+use crate::model::Target;
+
+/// One place where URLs stand.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The name in the log.
+    pub code: &'static str,
+    /// Where.
+    pub place: Place,
+    /// Which client follows it, and where that was read.
+    pub reader: &'static str,
+}
+
+/// Where URLs stand.
+#[derive(Debug)]
+pub enum Place {
+    /// In a header field.
+    Field(&'static str, Form),
+    /// In the JSON that answers certain requests.
+    Json {
+        /// By method and path, the query left out.
+        answers: fn(&Method, &str) -> bool,
+        /// Where in the document.
+        at: Places,
+    },
+}
+
+/// How URLs stand in a header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The field is a URL, and with a redirect's status it leads there.
+    Redirect,
+    /// The field is a URL.
+    Url,
+    /// RFC 8288.
+    Link,
+    /// RFC 9110, section 11.6.1.
+    Challenge,
+    /// RFC 6265.
+    Cookie,
+}
+
+/// The table.
+pub static REWRITES: &[Rewrite] = &[
+    Rewrite {
+        code: "location",
+        place: Place::Field("location", Form::Redirect),
+        reader: "all of them; git-lfs: lfshttp/client.go, DoWithRedirect",
+    },
+    Rewrite {
+        code: "content-location",
+        place: Place::Field("content-location", Form::Url),
+        reader: "RFC 9110, section 8.7; none of these clients today",
+    },
+    Rewrite {
+        code: "link",
+        place: Place::Field("link", Form::Link),
+        reader: "huggingface_hub: utils/_pagination.py (next), utils/_xet.py (xet-auth)",
+    },
+    Rewrite {
+        code: "set-cookie",
+        place: Place::Field("set-cookie", Form::Cookie),
+        reader: "git with http.cookieFile, git-lfs with the same key",
+    },
+    Rewrite {
+        code: "www-authenticate",
+        place: Place::Field("www-authenticate", Form::Challenge),
+        reader: "credential helpers: git passes it on as wwwauth[]",
+    },
+    Rewrite {
+        code: "lfs-authenticate",
+        place: Place::Field("lfs-authenticate", Form::Challenge),
+        reader: "git-lfs: lfsapi/auth.go",
+    },
+    Rewrite {
+        code: "xet-cas-url",
+        place: Place::Field("x-xet-cas-url", Form::Url),
+        reader: "huggingface_hub: utils/_xet.py, parse_xet_connection_info_from_headers",
+    },
+    Rewrite {
+        code: "xet-refresh-route",
+        place: Place::Field("x-xet-refresh-route", Form::Url),
+        reader: "huggingface_hub: utils/_xet.py, parse_xet_file_data_from_response",
+    },
+    Rewrite {
+        code: "lfs-batch",
+        place: Place::Json {
+            answers: |method, path| *method == Method::POST && path.ends_with("/objects/batch"),
+            at: &[
+                &[
+                    Step::Key("objects"),
+                    Step::Item,
+                    Step::Key("actions"),
+                    Step::AnyKey,
+                    Step::Key("href"),
+                ],
+                // The name before actions, which git-lfs still reads (tq/transfer.go).
+                &[
+                    Step::Key("objects"),
+                    Step::Item,
+                    Step::Key("_links"),
+                    Step::AnyKey,
+                    Step::Key("href"),
+                ],
+                // The parts of a multipart upload to the Hub (huggingface_hub: lfs.py, cli/lfs.py).
+                &[
+                    Step::Key("objects"),
+                    Step::Item,
+                    Step::Key("actions"),
+                    Step::AnyKey,
+                    Step::Key("header"),
+                    Step::NumericKey,
+                ],
+                // git-xet (xet-core: git_xet/src/app/xet_agent.rs).
+                &[
+                    Step::Key("objects"),
+                    Step::Item,
+                    Step::Key("actions"),
+                    Step::AnyKey,
+                    Step::Key("header"),
+                    Step::Key("X-Xet-Cas-Url"),
+                ],
+            ],
+        },
+        reader: "git-lfs: tq/transfer.go, tq/verify.go; huggingface_hub: lfs.py",
+    },
+    Rewrite {
+        code: "xet-token",
+        place: Place::Json {
+            answers: |method, path| {
+                *method == Method::GET
+                    && path
+                        .split('/')
+                        .any(|part| matches!(part, "xet-read-token" | "xet-write-token"))
+            },
+            at: &[&[Step::Key("casUrl")]],
+        },
+        reader: "hf_xet: xet_client/src/hub_client/types.rs, CasJWTInfo",
+    },
+    Rewrite {
+        code: "xet-reconstruction",
+        place: Place::Json {
+            answers: |method, path| *method == Method::GET && is_reconstruction(path),
+            at: &[
+                &[
+                    Step::Key("fetch_info"),
+                    Step::AnyKey,
+                    Step::Item,
+                    Step::Key("url"),
+                ],
+                &[
+                    Step::Key("xorbs"),
+                    Step::AnyKey,
+                    Step::Item,
+                    Step::Key("url"),
+                ],
+            ],
+        },
+        reader: "hf_xet: xet_client/src/cas_types/mod.rs, QueryReconstructionResponse and its V2",
+    },
+    Rewrite {
+        code: "hub-repository",
+        place: Place::Json {
+            answers: |method, path| *method == Method::POST && names_a_repository(path),
+            at: &[
+                &[Step::Key("url")],
+                &[Step::Key("commitUrl")],
+                &[Step::Key("pullRequestUrl")],
+            ],
+        },
+        reader: "huggingface_hub: hf_api.py, RepoUrl and CommitInfo, which must begin with HF_ENDPOINT",
+    },
+];
+
+fn is_reconstruction(path: &str) -> bool {
+    let mut parts = path.trim_start_matches('/').split('/');
+    parts
+        .next()
+        .is_some_and(|version| matches!(version, "v1" | "v2"))
+        && parts.next() == Some("reconstructions")
+}
+
+/// `/api/repos/create`, `/api/models/…/duplicate`, `/api/models/…/commit/REVISION`, `/api/buckets/…`.
+fn names_a_repository(path: &str) -> bool {
+    let Some(call) = path.strip_prefix("/api/") else {
+        return false;
+    };
+    let mut parts = call.split('/');
+    match parts.next() {
+        Some("repos") => parts.next() == Some("create"),
+        Some("buckets") => true,
+        Some("models" | "datasets" | "spaces" | "kernels") => {
+            call.ends_with("/duplicate") || parts.any(|part| part == "commit")
+        }
+        _ => false,
+    }
+}
+
+/// What was found in an answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// How many fields or URLs were changed.
+    pub changed: usize,
+    /// Hosts that the answer leads away to.
+    pub away: Vec<Target>,
+}
+
+impl Findings {
+    fn map(&mut self, mapped: Mapped) -> Option<String> {
+        match mapped {
+            Mapped::Same => None,
+            Mapped::To(url) => {
+                self.changed += 1;
+                Some(url)
+            }
+            Mapped::Away(target) => {
+                if !self.away.contains(&target) && self.away.len() < MOST_AWAY {
+                    self.away.push(target);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// As many hosts as one log line can name.
+const MOST_AWAY: usize = 8;
+
+/// Maps the URLs of an answer's header fields.
+pub fn rewrite_head(mapping: &Mapping, status: StatusCode, headers: &mut HeaderMap) -> Findings {
+    let mut findings = Findings::default();
+    for rewrite in REWRITES {
+        let Place::Field(name, form) = &rewrite.place else {
+            continue;
+        };
+        let name = HeaderName::from_static(name);
+        let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
+        headers.remove(&name);
+        for value in values {
+            let edit = value.to_str().map_or(Edit::Keep, |text| {
+                rewrite_field(*form, text, status, mapping, &mut findings)
+            });
+            match edit {
+                Edit::Keep => headers.append(&name, value),
+                Edit::Replace(text) => {
+                    headers.append(&name, HeaderValue::try_from(text).unwrap_or(value))
+                }
+                Edit::Remove => continue,
+            };
+        }
+    }
+    findings
+}
+
+fn rewrite_field(
+    form: Form,
+    text: &str,
+    status: StatusCode,
+    mapping: &Mapping,
+    findings: &mut Findings,
+) -> Edit {
+    let redirects = form == Form::Redirect && status.is_redirection();
+    let mut map = |url: &str| {
+        findings.map(match redirects {
+            true => mapping.redirect(url),
+            false => mapping.url(url),
+        })
+    };
+    let map: &mut MapUrl<'_> = &mut map;
+    match form {
+        Form::Redirect | Form::Url => fields::url(text, map),
+        Form::Link => fields::link(text, map),
+        Form::Challenge => fields::challenge(text, map),
+        Form::Cookie => fields::cookie(text, mapping),
+    }
+}
+
+/// The entry for the JSON that answers a request, where there is one.
+pub fn for_body(method: &Method, path: &str) -> Option<&'static Rewrite> {
+    REWRITES.iter().find(|rewrite| match &rewrite.place {
+        Place::Json { answers, .. } => answers(method, path),
+        Place::Field(..) => false,
+    })
+}
+
+/// True where the answer says that it is JSON: `application/json`, or a type that is built on it (RFC 6839).
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let media = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|media| media.trim().to_ascii_lowercase());
+    media.is_some_and(|media| media == "application/json" || media.ends_with("+json"))
+}
+
+impl Rewrite {
+    /// A body with its URLs mapped, `None` where none was; and what was found.
+    ///
+    /// Fails where the body is no JSON.
+    pub fn rewrite_body(
+        &self,
+        mapping: &Mapping,
+        body: &[u8],
+    ) -> Result<(Option<Vec<u8>>, Findings), NotJson> {
+        let mut findings = Findings::default();
+        let Place::Json { at, .. } = &self.place else {
+            return Ok((None, findings));
+        };
+        let body = splice(body, at, &mut |url| findings.map(mapping.url(url)))?;
+        Ok((body, findings))
+    }
+}
+
+#[cfg(test)]
+mod tests;
