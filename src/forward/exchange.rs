@@ -14,18 +14,20 @@ use hyper::{
 use super::{
     Forwarder,
     body::{Answer, Gate, GateKey, OriginBody, OriginState, RequestBody, RequestNotes},
+    destination::{Destination, Wants},
     headers,
     pool::{Key, Lease},
     reach::{Purpose, Ways},
     replay::{self, Upload},
     reply::Asker,
+    rewrite::Rewriting,
     send,
     tape::Budget,
     upgrade,
 };
 use crate::{
     config::Route,
-    mirror::{Mapping, ReverseBase},
+    mirror::ReverseBase,
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
     track::{Begin, Front, Transfer},
 };
@@ -116,10 +118,13 @@ impl Forwarder {
         route: &Arc<Route>,
         asked: &Asked,
     ) -> Result<Answer, Fault> {
-        let mut ways = Ways::new(self, route);
+        let distrusted = asked.base.is_some() && self.config.distrusts(&asked.target);
+        let wants = Wants::of(&outgoing.head);
+        let mut ways = Ways::new(self, route, wants).only_public(distrusted);
         loop {
             let mut lease = self.connect(&mut ways, outgoing, asked).await?;
-            let request = outgoing.request(&lease, asked);
+            let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
+            let request = outgoing.request(&lease, asked, &to);
             // A head alone leaves in one write, and nobody says when: what is waited for then is the answer.
             outgoing.transfer.enter(if outgoing.bodiless {
                 Stage::AwaitingHead
@@ -138,8 +143,15 @@ impl Forwarder {
             };
             match sent {
                 Ok(response) => {
+                    if let Some(fault) = to.asks_for_credentials(&response) {
+                        let fault = fault.sent(!outgoing.may_repeat());
+                        if !ways.after(self, &outgoing.transfer, &fault).await {
+                            return Err(fault);
+                        }
+                        continue;
+                    }
                     ways.succeeded(self);
-                    return Ok(self.answer(response, lease, outgoing, asked));
+                    return Ok(self.answer(response, lease, outgoing, asked, &to).await);
                 }
                 Err(failed) => {
                     let fault = failed.fault(&outgoing.transfer, &outgoing.notes, lease.about.peer);
@@ -166,13 +178,14 @@ impl Forwarder {
         outgoing: &Outgoing,
         asked: &Asked,
     ) -> Result<Lease, Fault> {
+        let to = |ways: &Ways| Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
         let key = |ways: &Ways| Key {
             upstream: ways
                 .upstream()
                 .map(|upstream| upstream.label.clone())
                 .unwrap_or_default(),
-            scheme: asked.scheme,
-            target: asked.target.clone(),
+            scheme: to(ways).scheme,
+            target: to(ways).target,
         };
         let transfer = &outgoing.transfer;
         // After a failure only a new connection tells whether the path works.
@@ -203,12 +216,13 @@ impl Forwarder {
         }
     }
 
-    fn answer(
+    async fn answer(
         self: &Arc<Self>,
         mut response: Response<Incoming>,
         lease: Lease,
         outgoing: &mut Outgoing,
         asked: &Asked,
+        to: &Destination,
     ) -> Answer {
         let transfer = outgoing.transfer.clone();
         transfer.enter(Stage::ReceivingBody);
@@ -216,17 +230,10 @@ impl Forwarder {
         let protocol = headers::strip_hop_by_hop(response.headers_mut());
         headers::strip_transfer_encoding(response.headers_mut());
         headers::add_via(response.headers_mut());
-        let config = Arc::clone(&self.config);
-        let mapping = Mapping {
-            scheme: asked.scheme,
-            target: asked.target.clone(),
-            mirror: None,
-            base: asked.base.clone(),
-            served: Arc::new(move |target| config.serves(target)),
-        };
-        if mapping.is_needed() {
-            let status = response.status();
-            crate::mirror::table::rewrite_head(&mapping, status, response.headers_mut());
+        to.strip_answer(response.headers_mut());
+        let rewriting = Rewriting::of(self, &outgoing.head, asked, to, &transfer);
+        if let Some(rewriting) = &rewriting {
+            rewriting.head(&mut response);
         }
         if switched && let (Some((_, client)), Some(protocol)) = (outgoing.upgrade.take(), protocol)
         {
@@ -242,9 +249,13 @@ impl Forwarder {
             gate: outgoing.gate.take(),
         };
         let shutdown = &self.shared.shutdown;
-        response.map(|body| {
+        let answer = response.map(|body| {
             http_body_util::BodyExt::boxed_unsync(OriginBody::new(body, state, shutdown))
-        })
+        });
+        match rewriting {
+            Some(rewriting) => rewriting.body(answer, &self.rewriting).await,
+            None => answer,
+        }
     }
 }
 
@@ -340,13 +351,15 @@ impl Outgoing {
     }
 
     /// The request for one connection.
-    fn request(&mut self, lease: &Lease, asked: &Asked) -> Request<RequestBody> {
+    fn request(&mut self, lease: &Lease, asked: &Asked, to: &Destination) -> Request<RequestBody> {
         let body = self.body.take().unwrap_or_else(|| self.body_again());
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
         *request.extensions_mut() = self.head.extensions.clone();
-        send::address(&mut request, &self.head.uri, lease, asked);
+        to.dress(request.headers_mut());
+        Rewriting::ask(request.headers_mut(), &self.head, asked, to);
+        send::address(&mut request, &self.head.uri, lease, to);
         if let Some((protocol, _)) = &self.upgrade {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }
@@ -375,7 +388,7 @@ fn is_repeatable(head: &Parts) -> bool {
 
 /// True for the two POSTs that change nothing: git's fetch (gitprotocol-http, "Smart Service git-upload-pack") and the LFS batch,
 /// whose answer is a list of addresses. Their clients write them in one go, so holding them delays nothing.
-fn only_asks(head: &Parts) -> bool {
+pub(super) fn only_asks(head: &Parts) -> bool {
     let path = head.uri.path();
     head.method == Method::POST
         && (path.ends_with("/git-upload-pack") || path.ends_with("/objects/batch"))

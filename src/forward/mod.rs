@@ -5,6 +5,7 @@
 //! the client spoke is theirs, what goes to the origin is decided here.
 
 pub mod body;
+mod destination;
 pub mod exchange;
 pub mod flight;
 pub mod headers;
@@ -13,6 +14,7 @@ pub mod pump;
 pub mod reach;
 pub mod replay;
 pub mod reply;
+mod rewrite;
 pub mod send;
 pub mod tape;
 pub mod tunnel;
@@ -44,6 +46,7 @@ pub struct Forwarder {
     pub shared: Shared,
     pool: pool::Pool,
     replay: Arc<tape::Budget>,
+    rewriting: rewrite::Limits,
 }
 
 /// What outlives a reload. Clones share the same state.
@@ -71,6 +74,7 @@ impl Forwarder {
         pool.sweep_until_drained(&shared);
         let spool = config.state_directory.join(tape::SPOOL_DIRECTORY);
         let replay = tape::Budget::new(spool, config.replay.memory, config.replay.spool);
+        let rewriting = rewrite::Limits::new(config.rewrite.max_body, shared.shutdown.clone());
         Arc::new(Self {
             config,
             connector,
@@ -78,6 +82,7 @@ impl Forwarder {
             shared,
             pool,
             replay: Arc::new(replay),
+            rewriting,
         })
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::Forwarder;
+use super::{Forwarder, destination::Wants};
 use crate::{
     config::{HttpVersion, Route, Upstream},
     model::{
@@ -50,22 +50,28 @@ pub struct Ways {
     on_this: u32,
     total: u32,
     policy: RetryPolicy,
+    wants: Wants,
+    public_only: bool,
 }
 
 impl Ways {
-    /// Begins at the route's first upstream that did not fail of late.
-    pub fn new(forwarder: &Forwarder, route: &Arc<Route>) -> Self {
+    /// Begins at the route's first fitting upstream that did not fail of late.
+    pub(super) fn new(forwarder: &Forwarder, route: &Arc<Route>, wants: Wants) -> Self {
         let labels: Vec<&str> = route
             .upstreams
             .iter()
             .map(|upstream| &*upstream.label)
             .collect();
-        let order = forwarder.shared.health.order(
+        let mut order = forwarder.shared.health.order(
             &route.name,
             &labels,
             tokio::time::Instant::now(),
             route.dial.cooldown,
         );
+        order.retain(|index| {
+            let upstream = route.upstreams.get(*index);
+            upstream.is_some_and(|upstream| wants.fits(upstream))
+        });
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
         Self {
@@ -75,7 +81,15 @@ impl Ways {
             on_this: 0,
             total: 0,
             policy,
+            wants,
+            public_only: false,
         }
+    }
+
+    /// Refuses a name that leads into a private network: nobody named it, an answer did.
+    pub(super) fn only_public(mut self, only: bool) -> Self {
+        self.public_only = only;
+        self
     }
 
     /// The upstream whose turn it is.
@@ -198,17 +212,17 @@ impl Ways {
         purpose: Purpose,
     ) -> Result<Reached, Fault> {
         let Some(upstream) = self.upstream() else {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied).peer(target);
-            return Err(fault.detail(format!("route {} has no upstream", self.route.name)));
+            return Err(self.wants.unmet(target, &self.route.name));
         };
-        if let Some(mirror) = &upstream.mirror {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied).peer(target);
-            return Err(fault.detail(format!("{} is a mirror", mirror.target)));
+        let (scheme, target) = match (purpose, &upstream.mirror) {
+            (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+            (Purpose::Requests(scheme), None) => (scheme, target),
+            (Purpose::Tunnel, _) => (Scheme::Https, target),
+        };
+        if forwarder.is_own(target) {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(target);
+            return Err(fault.detail("the mirror is gitferry itself"));
         }
-        let scheme = match purpose {
-            Purpose::Requests(scheme) => scheme,
-            Purpose::Tunnel => Scheme::Https,
-        };
         let progress = |stage| transfer.enter(stage);
         let attempt = Attempt {
             target,
@@ -216,6 +230,7 @@ impl Ways {
             route: &self.route,
             progress: &progress,
             secure: &forwarder.connector,
+            public_only: self.public_only && upstream.mirror.is_none(),
         };
         let connection = dial(&upstream.via, &attempt).await?;
         let mut reached = Reached {
@@ -225,7 +240,7 @@ impl Ways {
             http: HttpVersion::Http1,
             absolute_form: connection.absolute_form,
         };
-        if purpose == Purpose::Requests(Scheme::Https) {
+        if purpose != Purpose::Tunnel && scheme == Scheme::Https {
             transfer.enter(Stage::Handshaking);
             let deadline = self.route.dial.handshake_timeout;
             let (peer, http) = (connection.peer, self.route.http);

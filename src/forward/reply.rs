@@ -146,7 +146,7 @@ fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
 pub fn status(fault: &Fault) -> StatusCode {
     use FaultKind as Kind;
     match (&fault.kind, fault.leg) {
-        (Kind::Denied, _) => StatusCode::FORBIDDEN,
+        (Kind::Denied | Kind::CredentialsWithheld, _) => StatusCode::FORBIDDEN,
         (Kind::Loop, _) => StatusCode::LOOP_DETECTED,
         (Kind::Unauthorized, _) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
         (Kind::TooLarge, Leg::Client) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -196,7 +196,7 @@ fn proxy_error(fault: &Fault) -> &'static str {
             "destination_unavailable"
         }
         Kind::BadRequest | Kind::TooLarge => "http_request_error",
-        Kind::Unauthorized | Kind::Denied => "http_request_denied",
+        Kind::Unauthorized | Kind::Denied | Kind::CredentialsWithheld => "http_request_denied",
         Kind::Loop => "proxy_loop_detected",
         Kind::Overloaded => "connection_limit_reached",
         Kind::Gone => "connection_terminated",

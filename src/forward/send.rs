@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::{
     Forwarder,
     body::{RequestBody, RequestNotes},
-    exchange::Asked,
+    destination::Destination,
     pool::{About, Lease, Sender},
     reach::Reached,
     replay::Broken,
@@ -92,12 +92,17 @@ fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
 }
 
 /// Writes the request's target in the form that this connection wants.
-pub(super) fn address(request: &mut Request<RequestBody>, uri: &Uri, lease: &Lease, asked: &Asked) {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = asked.target.authority(asked.scheme);
+pub(super) fn address(
+    request: &mut Request<RequestBody>,
+    uri: &Uri,
+    lease: &Lease,
+    to: &Destination,
+) {
+    let path = &*to.path(uri);
+    let authority = to.target.authority(to.scheme);
     let absolute = || {
         Uri::builder()
-            .scheme(asked.scheme.as_str())
+            .scheme(to.scheme.as_str())
             .authority(authority.as_str())
             .path_and_query(path)
             .build()
@@ -115,7 +120,7 @@ pub(super) fn address(request: &mut Request<RequestBody>, uri: &Uri, lease: &Lea
                 .unwrap_or(&authority)
                 .to_owned();
             let uri = Uri::builder()
-                .scheme(asked.scheme.as_str())
+                .scheme(to.scheme.as_str())
                 .authority(named)
                 .path_and_query(path)
                 .build();

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     Forwarder,
+    destination::Wants,
     flight::{Flight, LIMIT},
     pump::{Pumped, pump},
     reach::{Purpose, Reached, Ways},
@@ -47,7 +48,7 @@ impl Tunnel {
         route: &Arc<Route>,
         target: &Target,
     ) -> Result<Self, Fault> {
-        let mut ways = Ways::new(forwarder, route);
+        let mut ways = Ways::new(forwarder, route, Wants::Site);
         let reached = ways
             .reach(forwarder, transfer, target, Purpose::Tunnel)
             .await?;

@@ -35,11 +35,7 @@ pub(super) fn serve(
     pages: &dyn Pages,
     request: &Request<Incoming>,
 ) -> Answer {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok());
-    if !host.is_some_and(|host| names_this_daemon(host, forwarder)) {
+    if !is_for_this_daemon(request, forwarder) {
         let mut answer = Response::new(full(
             "gitferry: these pages are served by address or as localhost only\n",
         ));
@@ -62,6 +58,13 @@ fn path(uri: &Uri) -> &str {
         "/" | "/-" => "/-/",
         path => path,
     }
+}
+
+/// True where `Host` is an address of this daemon, or localhost.
+pub(super) fn is_for_this_daemon(request: &Request<Incoming>, forwarder: &Forwarder) -> bool {
+    let host = request.headers().get(HOST);
+    host.and_then(|host| host.to_str().ok())
+        .is_some_and(|host| names_this_daemon(host, forwarder))
 }
 
 fn names_this_daemon(host: &str, forwarder: &Forwarder) -> bool {

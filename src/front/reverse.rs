@@ -11,7 +11,7 @@ use hyper::{
     header::{HOST, ORIGIN},
 };
 
-use super::{bad_target, refuse};
+use super::{bad_target, own, refuse};
 use crate::{
     forward::{Answer, Asked, Forwarder},
     mirror::{ReverseBase, reverse::parse_segment},
@@ -46,6 +46,13 @@ pub(super) async fn serve(
             "a request with Origin comes from a web page, which the reverse front does not serve"
                 .into(),
         );
+        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+    }
+    // Who has the password of `[listen]` is no web page, and may have a name of its own for this machine.
+    if forwarder.config.listen.credentials.is_none()
+        && !own::is_for_this_daemon(&request, &forwarder)
+    {
+        let fault = denied("the reverse front is served by address or as localhost only".into());
         return refuse(&forwarder, &request, client, Some(&target), &fault).await;
     }
     let host = request

@@ -60,6 +60,7 @@ fn client(fault: &Fault, Context { host, port, .. }: Context<'_>) -> Option<Stri
             | Kind::SocksRefused(_)
             | Kind::HopAuthentication
             | Kind::BadAnswer
+            | Kind::CredentialsWithheld
             | Kind::BadRequest
             | Kind::Gone,
             _,
@@ -114,7 +115,8 @@ fn hop(
         | Kind::NoCommonTls => {
             format!("the way to {upstream} itself is broken: try another hop in `[hops]`")
         }
-        Kind::BadRequest
+        Kind::CredentialsWithheld
+        | Kind::BadRequest
         | Kind::Unauthorized
         | Kind::Denied
         | Kind::Loop
@@ -162,6 +164,12 @@ fn origin(
         }
         Kind::Reset | Kind::ClosedEarly | Kind::TimedOut | Kind::Refused | Kind::Unreachable | Kind::BadAnswer => {
             format!("if it comes back, {another}")
+        }
+        Kind::CredentialsWithheld => format!(
+            "if the mirror's keeper may act as you, set `credentials = \"pass\"` beside `mirror` in route `{route}`; otherwise add an upstream to {host} itself"
+        ),
+        Kind::Denied if fault.stage == Stage::Resolving => {
+            format!("name {host} itself in `allow` of `[reverse]` if it is meant to be reached")
         }
         Kind::TooLarge => return None,
         Kind::HopRefused(_)

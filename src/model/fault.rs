@@ -121,6 +121,8 @@ pub enum FaultKind {
     HopAuthentication,
     /// What came is not the protocol that was due.
     BadAnswer,
+    /// A mirror asks for the credentials that the config withholds from it.
+    CredentialsWithheld,
     /// The client's request is malformed.
     BadRequest,
     /// The client gave no credentials, or wrong ones.
@@ -162,6 +164,7 @@ impl FaultKind {
             Self::SocksRefused(code) => return format!("socks-refused-{code}").into(),
             Self::HopAuthentication => "hop-authentication",
             Self::BadAnswer => "bad-answer",
+            Self::CredentialsWithheld => "credentials-withheld",
             Self::BadRequest => "bad-request",
             Self::Unauthorized => "unauthorized",
             Self::Denied => "denied",

@@ -10,7 +10,7 @@
 //! | timed-out | the same, but only once more where another upstream waits: each try costs its whole deadline |
 //! | refused, name-unknown, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
 //! | certificates, alerts, no-common-tls, bad-answer | not again; but it may be an intercepting hop that says so: the next upstream |
-//! | hop-authentication, any other hop-refused or socks-refused | not again: the hop means it; the next upstream |
+//! | hop-authentication, credentials-withheld, any other hop-refused or socks-refused | not again: the hop, or the mirror, means it; the next upstream |
 //! | everything on the client's leg, and what gitferry itself decided or ran out of | the end |
 //!
 //! When an upstream has had its tries, the next one follows at once.
@@ -154,7 +154,8 @@ fn outlook(kind: &FaultKind) -> Outlook {
         | FaultKind::BadAnswer
         | FaultKind::HopRefused(_)
         | FaultKind::SocksRefused(_)
-        | FaultKind::HopAuthentication => Outlook::Lasting,
+        | FaultKind::HopAuthentication
+        | FaultKind::CredentialsWithheld => Outlook::Lasting,
         FaultKind::BadRequest
         | FaultKind::Unauthorized
         | FaultKind::Denied

@@ -12,7 +12,7 @@ use std::{
 use super::dial::{Attempt, Boxed};
 use crate::{
     config::Override,
-    model::{Fault, FaultKind, Host, Leg, Stage, Target},
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
 };
 
 /// Looks a name up.
@@ -68,6 +68,23 @@ pub async fn addresses(
             .collect()),
         Err(error) => Err(unknown().source(error)),
     }
+}
+
+/// Of the addresses that a name led to, those that anybody may reach.
+///
+/// Fails where none is: a name that an answer brought must not lead to what listens on this machine or in its network.
+pub fn public(found: Vec<SocketAddr>, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
+    let public: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| is_public(address.ip()))
+        .collect();
+    if public.is_empty() {
+        let fault = Fault::new(Leg::Origin, Stage::Resolving, FaultKind::Denied).peer(target);
+        return Err(fault.detail(
+            "the name leads into a private network, and only a pattern of [reverse] allow covers it",
+        ));
+    }
+    Ok(public)
 }
 
 /// Each address once, IPv6 and IPv4 in turn. The resolver's first choice stays first: where the machine has a way into the IPv6

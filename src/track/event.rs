@@ -164,6 +164,64 @@ impl FaultOccurred {
     }
 }
 
+/// An answer with URLs that a client follows was passed on as it came.
+#[derive(Clone, Debug)]
+pub struct AnswerLeft {
+    /// The transfer's number.
+    pub id: u64,
+    /// The host asked for.
+    pub host: String,
+    /// The route's name.
+    pub route: String,
+    /// The entry of the table of rewrites.
+    pub rewrite: &'static str,
+    /// Why.
+    pub cause: String,
+}
+
+impl AnswerLeft {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.unmapped(&self.route, self.rewrite);
+        warn!(
+            id = self.id,
+            host = self.host,
+            route = self.route,
+            rewrite = self.rewrite,
+            cause = self.cause,
+            "answer left as it came"
+        );
+    }
+}
+
+/// An answer on the reverse front points to hosts that are not served there.
+#[derive(Clone, Debug)]
+pub struct AnswerLedAway {
+    /// The transfer's number.
+    pub id: u64,
+    /// The host asked for.
+    pub host: String,
+    /// The route's name.
+    pub route: String,
+    /// Hosts and ports, a few of them.
+    pub to: Vec<String>,
+}
+
+impl AnswerLedAway {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.unmapped(&self.route, "away");
+        warn!(
+            id = self.id,
+            host = self.host,
+            route = self.route,
+            to = self.to.join(" "),
+            advice = "name the host in a `[[route]]` or in `allow` of `[reverse]`, or the client goes there without gitferry",
+            "answer leads away"
+        );
+    }
+}
+
 /// A socket is ready for clients.
 pub fn listening(address: SocketAddr) {
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -17,6 +17,7 @@ struct Counts {
     transfers: BTreeMap<(Front, String, String), u64>,
     faults: BTreeMap<(String, String), u64>,
     bytes: BTreeMap<(String, &'static str), u64>,
+    unmapped: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Metrics {
@@ -38,6 +39,12 @@ impl Metrics {
             .faults
             .entry((route.to_owned(), code.to_owned()))
             .or_default() += 1;
+    }
+
+    /// Counts an answer whose URLs were not, or not all, mapped.
+    pub fn unmapped(&self, route: &str, what: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.unmapped.entry((route.to_owned(), what)).or_default() += 1;
     }
 
     /// All of it, with the transfers that run now.
@@ -93,6 +100,19 @@ impl Metrics {
             let _ = writeln!(
                 text,
                 "gitferry_body_bytes_total{{route=\"{}\",direction=\"{direction}\"}} {count}",
+                escape(route)
+            );
+        }
+        head(
+            &mut text,
+            "gitferry_answers_unmapped_total",
+            "counter",
+            "Answers with URLs that were left as they came, by route and rewrite; `away`: hosts that are not served.",
+        );
+        for ((route, what), count) in &counts.unmapped {
+            let _ = writeln!(
+                text,
+                "gitferry_answers_unmapped_total{{route=\"{}\",rewrite=\"{what}\"}} {count}",
                 escape(route)
             );
         }

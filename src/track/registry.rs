@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    event::{FaultOccurred, TransferEnded},
+    event::{AnswerLedAway, AnswerLeft, FaultOccurred, TransferEnded},
     metrics::Metrics,
     transfer::{Begin, Inner, Snapshot, Transfer},
 };
@@ -77,6 +77,14 @@ impl Registry {
             faults.pop_front();
         }
         faults.push_back(fault);
+    }
+
+    pub(super) fn left(&self, answer: &AnswerLeft) {
+        answer.emit(&self.metrics);
+    }
+
+    pub(super) fn led_away(&self, answer: &AnswerLedAway) {
+        answer.emit(&self.metrics);
     }
 
     pub(super) fn ended(&self, id: u64, event: Option<TransferEnded>) {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    event::{FaultOccurred, TransferEnded},
+    event::{AnswerLedAway, AnswerLeft, FaultOccurred, TransferEnded},
     redact,
     registry::Registry,
 };
@@ -288,6 +288,27 @@ impl Transfer {
             peer = fault.peer.as_deref().map(redact::text),
             "idle connection died"
         );
+    }
+
+    /// An answer whose URLs a client follows could not be rewritten; it goes on as it came.
+    pub fn left_as_it_came(&self, rewrite: &'static str, why: &str) {
+        self.0.registry.left(&AnswerLeft {
+            id: self.0.id,
+            host: self.0.about.target.host.to_string(),
+            route: self.0.about.route.to_string(),
+            rewrite,
+            cause: redact::text(why),
+        });
+    }
+
+    /// An answer on the reverse front points to hosts that are not served there.
+    pub fn leads_away(&self, targets: &[Target]) {
+        self.0.registry.led_away(&AnswerLedAway {
+            id: self.0.id,
+            host: self.0.about.target.host.to_string(),
+            route: self.0.about.route.to_string(),
+            to: targets.iter().map(ToString::to_string).collect(),
+        });
     }
 
     /// Writes the fault's event and counts it.

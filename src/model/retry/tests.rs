@@ -49,6 +49,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::BadCertificate
         | FaultKind::NoCommonTls
         | FaultKind::HopAuthentication
+        | FaultKind::CredentialsWithheld
         | FaultKind::BadAnswer => (1, 1),
         FaultKind::BadRequest
         | FaultKind::Unauthorized
@@ -73,6 +74,7 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::UnknownIssuer,
         FaultKind::NameMismatch,
         FaultKind::BadCertificate,
+        FaultKind::CredentialsWithheld,
         FaultKind::NoCommonTls,
         FaultKind::Refused,
         FaultKind::Unreachable,
@@ -97,7 +99,7 @@ fn every_kind() -> Vec<FaultKind> {
 #[test]
 fn every_kind_of_fault_has_its_number_of_tries() {
     let kinds = every_kind();
-    assert_eq!(kinds.len(), 24 + 21 + 500);
+    assert_eq!(kinds.len(), 25 + 21 + 500);
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {

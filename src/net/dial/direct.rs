@@ -45,6 +45,12 @@ pub(super) async fn reach(
     let mut race = Race::new(&|address| Box::pin(connect(address)));
     let outcome = timeout(limit, async {
         let found = resolve::addresses(&System, target, overrides, leg, attempt.progress).await?;
+        let found = match leg {
+            Leg::Origin if attempt.public_only && overrides.is_empty() => {
+                resolve::public(found, target)?
+            }
+            Leg::Client | Leg::Hop | Leg::Origin => found,
+        };
         (attempt.progress)(Stage::Connecting);
         Ok(race.run(found).await)
     });

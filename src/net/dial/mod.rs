@@ -33,6 +33,8 @@ pub struct Attempt<'a> {
     pub progress: &'a (dyn Fn(Stage) + Send + Sync),
     /// Secures the way to an https hop.
     pub secure: &'a dyn Secure,
+    /// The target's name must not lead into a private network, as far as it is looked up here.
+    pub public_only: bool,
 }
 
 /// TLS to a hop, as `tls::connect` does it; here because `net` stands below `tls`.

@@ -109,6 +109,7 @@ async fn dial_to(
         route,
         progress: &|stage| stages.lock().unwrap().push(stage),
         secure: &Marks,
+        public_only: false,
     };
     let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();
     (result, stages.into_inner().unwrap())

@@ -1,0 +1,300 @@
+//! Where one attempt's request goes: to the site itself, or to the mirror of the upstream whose turn it is.
+//!
+//! A mirror is an origin of its own: it gets its own `Host` and path, and of the client's credentials only what the config
+//! lets through. Whatever is decided here is decided anew for each attempt, so that site and mirror may stand in one list.
+
+use std::borrow::Cow;
+
+use hyper::{
+    HeaderMap, Method, Response, StatusCode, Uri,
+    header::{AUTHORIZATION, COOKIE, HOST, HeaderName, REFERER, SET_COOKIE},
+    http::request::Parts,
+};
+
+use super::Asked;
+use crate::{
+    config::{Mirror, ToMirror, Upstream},
+    mirror::mirror_path,
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+};
+
+/// What a mirror does not see unless `credentials = "pass"`: whatever lets its bearer act as the user, and where the user was.
+const WITHHELD: [HeaderName; 7] = [
+    AUTHORIZATION,
+    COOKIE,
+    REFERER,
+    // GitLab (docs.gitlab.com/api/rest/authentication).
+    HeaderName::from_static("private-token"),
+    HeaderName::from_static("job-token"),
+    HeaderName::from_static("deploy-token"),
+    // huggingface_hub: utils/_xet.py.
+    HeaderName::from_static("x-xet-access-token"),
+];
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    /// The scheme that is spoken there.
+    pub(super) scheme: Scheme,
+    /// The host that is dialled.
+    pub(super) target: Target,
+    /// The mirror that stands for the site, where one does.
+    pub(super) mirror: Option<Mirror>,
+}
+
+impl Destination {
+    /// By the upstream whose turn it is.
+    pub(super) fn of(asked: &Asked, upstream: Option<&Upstream>) -> Self {
+        let mirror = upstream.and_then(|upstream| upstream.mirror.clone());
+        Self {
+            scheme: mirror.as_ref().map_or(asked.scheme, |mirror| mirror.scheme),
+            target: mirror
+                .as_ref()
+                .map_or(&asked.target, |mirror| &mirror.target)
+                .clone(),
+            mirror,
+        }
+    }
+
+    /// The path to ask for.
+    pub(super) fn path<'p>(&self, uri: &'p Uri) -> Cow<'p, str> {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        match &self.mirror {
+            Some(mirror) => mirror_path(mirror, path).into(),
+            None => path.into(),
+        }
+    }
+
+    /// Makes a request's fields those that a mirror may see; the site itself gets them as they are.
+    pub(super) fn dress(&self, headers: &mut HeaderMap) {
+        if self.mirror.is_none() {
+            return;
+        }
+        if let Ok(host) = self.target.authority(self.scheme).parse() {
+            headers.insert(HOST, host);
+        }
+        if self.withholds() {
+            for name in WITHHELD {
+                headers.remove(name);
+            }
+        }
+    }
+
+    /// True for a mirror that does not get credentials.
+    pub(super) fn withholds(&self) -> bool {
+        self.mirror
+            .as_ref()
+            .is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
+    }
+
+    /// The fault of an answer that asks for what is withheld.
+    ///
+    /// Passed on, such a 401 would make git throw away the user's credentials, which are right (git-credential, "reject").
+    pub(super) fn asks_for_credentials<B>(&self, response: &Response<B>) -> Option<Fault> {
+        (self.withholds() && response.status() == StatusCode::UNAUTHORIZED).then(|| {
+            Fault::new(
+                Leg::Origin,
+                Stage::AwaitingHead,
+                FaultKind::CredentialsWithheld,
+            )
+            .peer(&self.target)
+        })
+    }
+
+    /// A mirror without the user's credentials has no business with the user's cookies either: what it sets would go to the
+    /// site itself.
+    pub(super) fn strip_answer(&self, headers: &mut HeaderMap) {
+        if self.withholds() {
+            headers.remove(SET_COOKIE);
+        }
+    }
+}
+
+/// What an upstream must be, to carry something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Any upstream will do.
+    Any,
+    /// The site, or a mirror that gets credentials.
+    Credentials,
+    /// The site itself: in a tunnel the client checks the certificate of the host it asked for.
+    Site,
+}
+
+impl Wants {
+    /// A push, and whatever else acts with the user's rights, is nothing that a mirror can do without them.
+    pub(super) fn of(head: &Parts) -> Self {
+        let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
+        let acts = !safe && !super::exchange::only_asks(head);
+        let path = head.uri.path();
+        let pushes = path.ends_with("/git-receive-pack")
+            || path.ends_with("/info/refs")
+                && head
+                    .uri
+                    .query()
+                    .is_some_and(|query| query.contains("service=git-receive-pack"));
+        if pushes || acts && head.headers.contains_key(AUTHORIZATION) {
+            Self::Credentials
+        } else {
+            Self::Any
+        }
+    }
+
+    /// True where `upstream` is so.
+    pub(super) fn fits(self, upstream: &Upstream) -> bool {
+        match (self, &upstream.mirror) {
+            (_, None) | (Self::Any, Some(_)) => true,
+            (Self::Credentials, Some(mirror)) => mirror.credentials == ToMirror::Pass,
+            (Self::Site, Some(_)) => false,
+        }
+    }
+
+    /// The fault where no upstream is so.
+    pub(super) fn unmet(self, target: &Target, route: &str) -> Fault {
+        let (kind, detail) = match self {
+            Self::Any => (FaultKind::Denied, format!("route {route} has no upstream")),
+            Self::Credentials => (
+                FaultKind::CredentialsWithheld,
+                format!("route {route} has only mirrors that get no credentials"),
+            ),
+            Self::Site => (
+                FaultKind::Denied,
+                format!("route {route} has only mirrors, and a tunnel cannot end at one"),
+            ),
+        };
+        let leg = match kind {
+            FaultKind::CredentialsWithheld => Leg::Origin,
+            _ => Leg::Client,
+        };
+        Fault::new(leg, Stage::Accepted, kind)
+            .peer(target)
+            .detail(detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{Request, header::HeaderValue};
+
+    use super::*;
+
+    fn upstream(credentials: Option<ToMirror>) -> Upstream {
+        Upstream {
+            label: "test".into(),
+            via: crate::config::Via::Direct,
+            mirror: credentials.map(|credentials| Mirror {
+                scheme: Scheme::Https,
+                target: Target::parse("hf-mirror.com:443", None).unwrap(),
+                base_path: "/hub".into(),
+                credentials,
+            }),
+        }
+    }
+
+    fn to(credentials: Option<ToMirror>) -> Destination {
+        let asked = Asked {
+            front: crate::track::Front::Intercept,
+            client: "127.0.0.1:1".parse().unwrap(),
+            scheme: Scheme::Https,
+            target: Target::parse("huggingface.co:443", None).unwrap(),
+            base: None,
+        };
+        Destination::of(&asked, Some(&upstream(credentials)))
+    }
+
+    fn dressed(credentials: Option<ToMirror>) -> HeaderMap {
+        let mut headers: HeaderMap = WITHHELD
+            .into_iter()
+            .map(|name| (name, HeaderValue::from_static("secret")))
+            .collect();
+        headers.insert(HOST, HeaderValue::from_static("huggingface.co"));
+        headers.insert("accept", HeaderValue::from_static("*/*"));
+        to(credentials).dress(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn a_mirror_sees_no_credentials_unless_the_config_says_so() {
+        let withheld = dressed(Some(ToMirror::Withhold));
+        assert_eq!(withheld.len(), 2, "{withheld:?}");
+        assert_eq!(withheld[HOST], "hf-mirror.com");
+        let passed = dressed(Some(ToMirror::Pass));
+        assert_eq!(passed.len(), WITHHELD.len() + 2);
+        assert_eq!(passed[HOST], "hf-mirror.com");
+        let site = dressed(None);
+        assert_eq!(site.len(), WITHHELD.len() + 2);
+        assert_eq!(site[HOST], "huggingface.co");
+    }
+
+    #[test]
+    fn a_mirror_is_asked_below_its_base_path() {
+        let uri: Uri = "/u/r?x=%2F".parse().unwrap();
+        assert_eq!(to(Some(ToMirror::Pass)).path(&uri), "/hub/u/r?x=%2F");
+        assert_eq!(to(None).path(&uri), "/u/r?x=%2F");
+    }
+
+    #[test]
+    fn what_needs_the_users_rights_goes_only_where_they_are_passed() {
+        let wants = |method: &str, uri: &str, authorized: bool| {
+            let mut request = Request::builder().method(method).uri(uri);
+            if authorized {
+                request = request.header(AUTHORIZATION, "Basic x");
+            }
+            Wants::of(&request.body(()).unwrap().into_parts().0)
+        };
+        for (method, uri, authorized, expected) in [
+            ("GET", "/u/r/resolve/main/x", true, Wants::Any),
+            ("POST", "/r.git/git-upload-pack", true, Wants::Any),
+            ("POST", "/r.git/info/lfs/objects/batch", true, Wants::Any),
+            (
+                "GET",
+                "/r.git/info/refs?service=git-upload-pack",
+                true,
+                Wants::Any,
+            ),
+            ("POST", "/api/telemetry", false, Wants::Any),
+            (
+                "GET",
+                "/r.git/info/refs?service=git-receive-pack",
+                false,
+                Wants::Credentials,
+            ),
+            ("POST", "/r.git/git-receive-pack", false, Wants::Credentials),
+            (
+                "POST",
+                "/api/models/u/r/commit/main",
+                true,
+                Wants::Credentials,
+            ),
+            ("PUT", "/x", true, Wants::Credentials),
+        ] {
+            assert_eq!(wants(method, uri, authorized), expected, "{method} {uri}");
+        }
+        let [site, withholds, passes] = [None, Some(ToMirror::Withhold), Some(ToMirror::Pass)];
+        for (wants, fits) in [
+            (Wants::Any, [true, true, true]),
+            (Wants::Credentials, [true, false, true]),
+            (Wants::Site, [true, false, false]),
+        ] {
+            let of = [site, withholds, passes].map(|kind| wants.fits(&upstream(kind)));
+            assert_eq!(of, fits, "{wants:?}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_asks_for_what_is_withheld_has_a_fault_of_its_own() {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        let fault = to(Some(ToMirror::Withhold)).asks_for_credentials(&response);
+        assert_eq!(
+            fault.unwrap().code(),
+            "origin/awaiting-head/credentials-withheld"
+        );
+        assert!(
+            to(Some(ToMirror::Pass))
+                .asks_for_credentials(&response)
+                .is_none()
+        );
+        assert!(to(None).asks_for_credentials(&response).is_none());
+    }
+}

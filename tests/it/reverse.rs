@@ -1,0 +1,289 @@
+//! The reverse front as a complete way in: whatever an answer points to comes back through the daemon, and nothing else does.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{World, origin, read_until, route, soon};
+
+const BATCH: &str = "POST /http:main.test:8080/r.git/info/lfs/objects/batch HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\
+                     accept-encoding: gzip, br\r\ncontent-length: 2\r\n\r\n{}";
+
+/// A daemon before an origin called `main.test`, which answers its first request with `answer` and then closes.
+async fn before(
+    answer: impl AsRef<[u8]> + Send + 'static,
+    more: &str,
+) -> (World, tokio::task::JoinHandle<String>) {
+    let (address, served) = origin(move |connections| async move {
+        let mut stream = connections.next().await;
+        let head = read_until(&mut stream, b"\r\n\r\n").await;
+        let _ = stream.write_all(answer.as_ref()).await;
+        let _ = stream.shutdown().await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        String::from_utf8(head).unwrap()
+    })
+    .await;
+    let routes = route("main.test", address, "tunnel", "");
+    (World::with(&format!("{routes}{more}")).await, served)
+}
+
+fn json(body: &str, more: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.git-lfs+json; charset=utf-8\r\n{more}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// What was counted as not mapped, by its label.
+fn unmapped(world: &World, what: &str) -> bool {
+    let metrics = world.daemon.shared().tracker.metrics().render(0);
+    metrics.contains(&format!(
+        "gitferry_answers_unmapped_total{{route=\"main.test\",rewrite=\"{what}\"}} 1"
+    ))
+}
+
+#[tokio::test]
+async fn every_url_of_a_batch_answer_comes_back_to_the_daemon() {
+    let body = "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"https://main.test/up\",\"header\":{\"1\":\"http://main.test:9000/p?s=1\"}},\
+                \"verify\":{\"href\":\"/r.git/info/lfs/verify\"}}}]}";
+    let (world, served) = before(json(body, "etag: \"1\"\r\ncontent-md5: x\r\n"), "").await;
+    let mut client = world.client().await;
+    client.send(BATCH).await;
+    let head = client.head().await;
+    let answer = client.read_until("]}").await;
+    assert_eq!(
+        answer,
+        "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"http://127.0.0.1:4483/main.test/up\",\
+         \"header\":{\"1\":\"http://127.0.0.1:4483/http:main.test:9000/p?s=1\"}},\
+         \"verify\":{\"href\":\"http://127.0.0.1:4483/http:main.test:8080/r.git/info/lfs/verify\"}}}]}"
+    );
+    assert!(
+        head.contains(&format!("content-length: {}\r\n", answer.len())),
+        "{head}"
+    );
+    assert!(
+        head.contains("etag: W/\"1\"") && !head.contains("content-md5"),
+        "{head}"
+    );
+    let asked = soon("the origin", served).await.unwrap();
+    assert!(asked.contains("accept-encoding: identity\r\n"), "{asked}");
+    assert!(
+        asked.to_lowercase().contains("host: main.test:8080\r\n"),
+        "{asked}"
+    );
+    assert!(!unmapped(&world, "lfs-batch") && !unmapped(&world, "away"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_to_read_passes_to_the_byte_and_is_counted() {
+    let deep = "[".repeat(100_000);
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03not really";
+    let mut compressed = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        gzip.len()
+    )
+    .into_bytes();
+    compressed.extend_from_slice(gzip);
+    let latin = b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=latin1\r\ncontent-length: 29\r\n\r\n\
+                  {\"objects\":[{\"error\":\"\xe9t\xe9\"}]}";
+    let cases: Vec<Vec<u8>> = vec![
+        json(
+            "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"https://main.test/u",
+            "",
+        )
+        .into(),
+        json("<html>captive portal</html>", "").into(),
+        json(&deep, "").into(),
+        compressed,
+        latin.to_vec(),
+    ];
+    for case in cases {
+        let text = String::from_utf8_lossy(&case).into_owned();
+        let at = case
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap()
+            + 4;
+        let expected = case[at..].to_vec();
+        let (world, _served) = before(case, "").await;
+        let mut client = world.client().await;
+        client.send(BATCH).await;
+        let head = client.head().await;
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", expected.len())),
+            "{head}"
+        );
+        let mut body = vec![0; expected.len()];
+        soon("the body", client.0.read_exact(&mut body))
+            .await
+            .unwrap();
+        assert_eq!(body, expected, "{text}");
+
+        assert!(unmapped(&world, "lfs-batch"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_broken_for_the_client_too() {
+    let (world, _served) = before(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"objects\":[",
+        "",
+    )
+    .await;
+    let mut client = world.client().await;
+    client.send(BATCH).await;
+    let head = client.head().await;
+    assert!(head.contains("content-length: 100\r\n"), "{head}");
+    assert_eq!(client.rest().await, b"{\"objects\":[");
+    assert!(unmapped(&world, "lfs-batch"));
+}
+
+/// 100 MB of JSON in chunks: the first megabytes are held, and then everything passes.
+#[tokio::test]
+async fn a_body_over_the_limit_passes_whole() {
+    const PIECES: usize = 1600;
+    const PIECE: usize = 64 * 1024;
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"{}").await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await
+            .unwrap();
+        let piece = [&b"10000\r\n"[..], &[b' '; PIECE], b"\r\n"].concat();
+        for _ in 0..PIECES {
+            stream.write_all(&piece).await.unwrap();
+        }
+        stream.write_all(b"4\r\nnull\r\n0\r\n\r\n").await.unwrap();
+    })
+    .await;
+    let routes = route(
+        "main.test",
+        address,
+        "tunnel",
+        "[rewrite]\nmax_body = \"1 MiB\"\n",
+    );
+    let world = World::with(&routes).await;
+    let mut client = world.client().await;
+    client
+        .send(BATCH.replace("content-length", "connection: close\r\ncontent-length"))
+        .await;
+    client.head().await;
+    let mut spaces = 0;
+    let mut piece = vec![0; PIECE];
+    soon("all of it", async {
+        loop {
+            let read = client.0.read(&mut piece).await.unwrap();
+            if read == 0 {
+                return;
+            }
+            spaces += piece[..read].iter().filter(|byte| **byte == b' ').count();
+        }
+    })
+    .await;
+    assert_eq!(spaces, PIECES * PIECE);
+    soon("the origin", served).await.unwrap();
+    assert!(unmapped(&world, "lfs-batch"));
+}
+
+#[tokio::test]
+async fn a_url_that_nothing_allows_stays_and_is_counted() {
+    let body = "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"https://evil.test/up\"},\"verify\":{\"href\":\"http://127.0.0.1/v\"}}}]}";
+    let (world, _served) = before(json(body, ""), "").await;
+    let mut client = world.client().await;
+    client.send(BATCH).await;
+    client.head().await;
+    assert_eq!(client.read_until("]}").await, body);
+    assert!(unmapped(&world, "away") && !unmapped(&world, "lfs-batch"));
+}
+
+#[tokio::test]
+async fn a_redirect_to_an_allowed_host_comes_back_under_the_daemons_other_name() {
+    for (location, mapped) in [
+        (
+            "https://a.cdn.test/x?s=1",
+            "http://localhost:4483/a.cdn.test/x?s=1",
+        ),
+        (
+            "http://named.test:8080/x",
+            "http://localhost:4483/http:named.test:8080/x",
+        ),
+        ("http://10.0.0.1/x", "http://localhost:4483/10.0.0.1:80/x"),
+        (
+            "https://main.test:8443/x",
+            "http://localhost:4483/main.test:8443/x",
+        ),
+        (
+            "http://main.test:8080/x",
+            "http://127.0.0.1:4483/http:main.test:8080/x",
+        ),
+        ("https://cdn.test/x", "https://cdn.test/x"),
+        ("https://10.0.0.2/x", "https://10.0.0.2/x"),
+        ("https://localhost/x", "https://localhost/x"),
+    ] {
+        let answer =
+            format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+        let allow =
+            "[reverse]\nallow = [\"*.cdn.test\", \"named.test\", \"10.0.0.1\", \"*.localhost\"]\n";
+        let (world, _served) = before(answer, allow).await;
+        let mut client = world.client().await;
+        client
+            .send("HEAD /http:main.test:8080/x HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\r\n")
+            .await;
+        let head = client.head().await;
+        assert!(
+            head.contains(&format!("location: {mapped}\r\n")),
+            "{location}: {head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_reverse_front_serves_what_is_allowed_and_only_to_those_who_mean_this_daemon() {
+    let allow =
+        "[reverse]\nallow = [\"*.localhost\", \"*.cdn.test\"]\n[other_hosts]\nports = [443]\n";
+    let world = World::with(allow).await;
+    for (path, host, expected) in [
+        // Allowed, but no port of [other_hosts].
+        (
+            "/a.cdn.test:8443/x",
+            "127.0.0.1:4483",
+            "not among the ports",
+        ),
+        ("/cdn.test/x", "127.0.0.1:4483", "[reverse] allow"),
+        ("/10.0.0.1/x", "127.0.0.1:4483", "[reverse] allow"),
+        ("/a.localhost/x", "127.0.0.1:4483", "[reverse] allow"),
+        (
+            "/a.cdn.test/x",
+            "rebound.evil.test:4483",
+            "as localhost only",
+        ),
+    ] {
+        let mut client = world.client().await;
+        client
+            .send(format!(
+                "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+            ))
+            .await;
+        let answer = String::from_utf8(client.rest().await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{path}: {answer}");
+        assert!(answer.contains(expected), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_and_its_answer_pass_as_they_are() {
+    let answer = "HTTP/1.1 206 Partial Content\r\ncontent-type: application/json\r\ncontent-range: bytes 2-5/9\r\n\
+                  etag: \"1\"\r\ncontent-length: 4\r\n\r\n{\"ab";
+    let (world, served) = before(answer, "").await;
+    let mut client = world.client().await;
+    client
+        .send("GET /http:main.test:8080/v1/reconstructions/0a HTTP/1.1\r\nhost: 127.0.0.1:4483\r\nrange: bytes=2-5\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(
+        head.contains("content-range: bytes 2-5/9\r\n") && head.contains("etag: \"1\""),
+        "{head}"
+    );
+    assert_eq!(client.read_until("{\"ab").await, "{\"ab");
+    let asked = soon("the origin", served).await.unwrap();
+    assert!(asked.contains("range: bytes=2-5\r\n"), "{asked}");
+}
