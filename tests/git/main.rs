@@ -11,6 +11,7 @@ mod fronts;
 mod handshakes;
 mod lfs;
 mod lifecycle;
+mod mirrors;
 mod refusals;
 mod report;
 mod secrets;

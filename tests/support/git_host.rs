@@ -118,6 +118,7 @@ fn nginx_config(dir: &Path, name: &str, listen: &str, manners: Manners<'_>) -> S
           server {{
             {listen} {account}
             {lfs}
+            location /moved.git/ {{ rewrite ^/moved.git/(.*)$ https://$host/lfs.git/$1 redirect; }}
             location / {{
               fastcgi_pass unix:{at}/fcgi.sock; fastcgi_request_buffering off; fastcgi_buffering off;
               fastcgi_read_timeout 300s;

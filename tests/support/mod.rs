@@ -12,6 +12,7 @@ pub(crate) mod git_host;
 pub(crate) mod hops;
 pub(crate) mod lfs;
 pub(crate) mod lfs_storage;
+pub(crate) mod mirror;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod settings;

@@ -138,6 +138,26 @@ impl Settings {
         self
     }
 
+    /// A terminated route for `host` with `upstreams` as written in TOML, and where its names are.
+    #[allow(dead_code, reason = "one of the test binaries needs it")]
+    #[must_use]
+    pub(crate) fn route_as_written(
+        mut self,
+        host: &str,
+        upstreams: &str,
+        at: &[(&str, SocketAddr)],
+    ) -> Self {
+        let name = host.split('.').next().unwrap_or(host);
+        let at = at.iter().map(|(name, at)| format!("\"{name}\" = \"{at}\""));
+        let at = at.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            self.routes,
+            "[[route]]\nname = \"{name}\"\nrole = \"main-site\"\nhosts = [\"{host}\"]\ntls = \"terminate\"\n\
+             upstreams = [{upstreams}]\nresolve = {{ {at} }}",
+        );
+        self
+    }
+
     /// Adds a line to the last route.
     #[allow(dead_code, reason = "one of the test binaries needs it")]
     #[must_use]

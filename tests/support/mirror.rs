@@ -1,0 +1,75 @@
+//! A mirror of the main site, as today's accelerators are: a real nginx that passes everything on and rewrites `Location` only.
+//!
+//! hf-mirror.com is known to do no more than that (its LFS answers name the Hub's own hosts).
+
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+use super::{
+    ca::LeafFiles,
+    process::{Server, clean_command},
+};
+
+/// The mirror's name.
+pub(crate) const MIRROR: &str = "mirror.test";
+
+/// nginx before the main site.
+pub(crate) struct Mirror {
+    /// The port that speaks TLS.
+    pub(crate) address: SocketAddr,
+    dir: PathBuf,
+    _server: Server,
+}
+
+impl Mirror {
+    /// Stands below `base` before `site`, which is called `name`.
+    pub(crate) fn start(
+        dir: PathBuf,
+        leaf: &LeafFiles,
+        base: &str,
+        name: &str,
+        site: SocketAddr,
+    ) -> Self {
+        fs::create_dir_all(&dir).unwrap();
+        let (server, address) = Server::start_on_a_port("nginx-mirror", &dir, |address| {
+            let at = dir.display();
+            let config = dir.join("nginx.conf");
+            let text = format!(
+                "daemon off; master_process off; pid {at}/pid; error_log stderr info;
+                events {{ }}
+                http {{
+                  log_format heads '$request | $http_authorization';
+                  access_log {at}/access heads; client_max_body_size 0;
+                  client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
+                  fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+                  server {{
+                    listen {address} ssl; server_name {MIRROR};
+                    ssl_certificate {}; ssl_certificate_key {};
+                    if ($host != {MIRROR}) {{ return 421; }}
+                    location {base}/ {{
+                      proxy_pass https://{site}/; proxy_http_version 1.1; proxy_set_header Host {name};
+                      proxy_ssl_server_name on; proxy_ssl_name {name};
+                      proxy_request_buffering off; proxy_buffering off;
+                      proxy_redirect https://{name}/ https://{MIRROR}{base}/;
+                    }}
+                  }}
+                }}",
+                leaf.certificate.display(),
+                leaf.key.display(),
+            );
+            fs::write(&config, text).unwrap();
+            let mut command = clean_command("/usr/sbin/nginx", &dir);
+            command.arg("-c").arg(config).arg("-e").arg("stderr");
+            command
+        });
+        Self {
+            address,
+            dir,
+            _server: server,
+        }
+    }
+
+    /// Every request that reached it, with its `Authorization`, a line each.
+    pub(crate) fn requests(&self) -> String {
+        fs::read_to_string(self.dir.join("access")).unwrap_or_default()
+    }
+}
