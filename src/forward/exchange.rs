@@ -178,14 +178,14 @@ impl Forwarder {
         outgoing: &Outgoing,
         asked: &Asked,
     ) -> Result<Lease, Fault> {
-        let to = |ways: &Ways| Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
-        let key = |ways: &Ways| Key {
-            upstream: ways
-                .upstream()
-                .map(|upstream| upstream.label.clone())
-                .unwrap_or_default(),
-            scheme: to(ways).scheme,
-            target: to(ways).target,
+        let key = |ways: &Ways| {
+            let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
+            let upstream = ways.upstream().map(|upstream| upstream.label.clone());
+            Key {
+                upstream: upstream.unwrap_or_default(),
+                scheme: to.scheme,
+                target: to.target,
+            }
         };
         let transfer = &outgoing.transfer;
         // After a failure only a new connection tells whether the path works.

@@ -82,6 +82,9 @@ impl Rewriting {
         destination: &Destination,
         transfer: &Transfer,
     ) -> Option<Self> {
+        if !is_needed(asked, destination) {
+            return None;
+        }
         let config = Arc::clone(&forwarder.config);
         let mapping = Mapping {
             scheme: asked.scheme,
@@ -90,7 +93,7 @@ impl Rewriting {
             base: asked.base.clone(),
             served: Arc::new(move |target| config.serves(target)),
         };
-        mapping.is_needed().then(|| Self {
+        Some(Self {
             mapping,
             body: table::for_body(&head.method, head.uri.path()),
             transfer: transfer.clone(),
@@ -104,8 +107,8 @@ impl Rewriting {
         asked: &Asked,
         destination: &Destination,
     ) {
-        let needed = asked.base.is_some() || destination.mirror.is_some();
-        if needed && table::for_body(&head.method, head.uri.path()).is_some() {
+        if is_needed(asked, destination) && table::for_body(&head.method, head.uri.path()).is_some()
+        {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
     }
@@ -169,6 +172,11 @@ impl Rewriting {
             self.transfer.leads_away(&findings.away);
         }
     }
+}
+
+/// False where the client sees the origin's own URLs, as on most requests.
+fn is_needed(asked: &Asked, destination: &Destination) -> bool {
+    asked.base.is_some() || destination.mirror.is_some()
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

@@ -44,11 +44,6 @@ pub enum Mapped {
 }
 
 impl Mapping {
-    /// True where there is anything to map.
-    pub fn is_needed(&self) -> bool {
-        self.mirror.is_some() || self.base.is_some()
-    }
-
     /// True on the reverse front.
     pub fn is_reverse(&self) -> bool {
         self.base.is_some()
