@@ -77,10 +77,16 @@ fn count(requests: &str, part: &str) -> usize {
     requests.lines().filter(|line| line.contains(part)).count()
 }
 
-fn stays_on_the_mirror(base: &str) {
+fn stays_on_the_mirror(base: &str, http: &str) {
     let world = World::new();
     let mirror = mirror(&world, base);
-    let ferry = Ferry::start(&mirrored(&world, &mirror, &upstream(base, PASS)));
+    let at = [(MIRROR, mirror.address), (MAIN, world.host.https)];
+    let settings = world
+        .settings()
+        .route(STORAGE, "terminate", &["direct"], world.lfs.storage)
+        .route_as_written(MAIN, &upstream(base, PASS), &at)
+        .route_line(&format!("http = \"{http}\""));
+    let ferry = Ferry::start(&settings);
     let git = world.git_through(&ferry);
     pushes_and_pulls(&world, &git, &format!("https://{MAIN}/lfs.git"));
     let seen = mirror.requests();
@@ -91,6 +97,12 @@ fn stays_on_the_mirror(base: &str) {
     ] {
         assert!(count(&seen, part) >= times, "{part}:\n{seen}");
     }
+    let spoken = if http == "2" {
+        "HTTP/2.0 |"
+    } else {
+        "HTTP/1.1 |"
+    };
+    assert_eq!(count(&seen, spoken), seen.lines().count(), "{seen}");
     // Nothing reached the site past its mirror.
     assert_eq!(
         world.host.https_requests().lines().count(),
@@ -107,12 +119,17 @@ fn stays_on_the_mirror(base: &str) {
 
 #[test]
 fn a_push_with_objects_stays_on_the_mirror_to_the_end() {
-    stays_on_the_mirror("");
+    stays_on_the_mirror("", "1.1");
 }
 
 #[test]
 fn a_push_with_objects_stays_on_a_mirror_with_a_base_path() {
-    stays_on_the_mirror("/hub");
+    stays_on_the_mirror("/hub", "1.1");
+}
+
+#[test]
+fn a_push_with_objects_stays_on_a_mirror_that_speaks_http_2() {
+    stays_on_the_mirror("/hub", "2");
 }
 
 /// The control: the same mirror, spoken to by git itself; gitferry only sees whom git asks for.
@@ -212,6 +229,24 @@ fn without_any_ca_every_leg_takes_the_reverse_front() {
     }
     for host in [MAIN, STORAGE] {
         ferry.wait_for_transfer(host, |_| true);
+    }
+    assert_eq!(ferry.faults(), Vec::<String>::new());
+}
+
+/// As `gitferry setup git lfs --no-ca` writes it: the remote keeps its own URL.
+#[test]
+fn with_rewritten_remotes_every_leg_takes_the_reverse_front_too() {
+    let world = World::new();
+    let ferry = Ferry::start(&world.plain_settings());
+    let front = |host: &str| format!("url.http://{}/{host}/.insteadOf", ferry.address);
+    let git = world
+        .git()
+        .with("lfs.transfer.enablehrefrewrite", "true")
+        .with(&front(MAIN), format!("https://{MAIN}/"))
+        .with(&front(STORAGE), format!("https://{STORAGE}/"));
+    pushes_and_pulls(&world, &git, &format!("https://{MAIN}/lfs.git"));
+    for event in ferry.events("transfer ended") {
+        assert_eq!(event["front"], "reverse", "{event}");
     }
     assert_eq!(ferry.faults(), Vec::<String>::new());
 }

@@ -42,7 +42,7 @@ impl Mirror {
                   client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
                   fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
                   server {{
-                    listen {address} ssl; server_name {MIRROR};
+                    listen {address} ssl http2; server_name {MIRROR};
                     ssl_certificate {}; ssl_certificate_key {};
                     if ($host != {MIRROR}) {{ return 421; }}
                     location {base}/ {{
