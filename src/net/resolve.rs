@@ -136,6 +136,19 @@ mod tests {
         Ok(found.iter().map(ToString::to_string).collect())
     }
 
+    #[test]
+    fn a_name_that_only_a_pattern_allows_never_leads_into_a_private_network() {
+        let target = Target::parse("x.cdn.test:443", None).unwrap();
+        let at = |ips: &[&str]| -> Vec<SocketAddr> {
+            let ips = ips.iter().map(|ip| ip.parse().unwrap());
+            ips.map(|ip| SocketAddr::new(ip, 443)).collect()
+        };
+        let mixed = at(&["127.0.0.1", "1.1.1.1", "fd00::1"]);
+        assert_eq!(public(mixed, &target).unwrap(), at(&["1.1.1.1"]));
+        let fault = public(at(&["10.0.0.1", "::1"]), &target).unwrap_err();
+        assert_eq!(fault.code(), "origin/resolving/denied");
+    }
+
     #[tokio::test]
     async fn the_families_take_turns_and_no_address_comes_twice() {
         let six_first = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1"];

@@ -117,6 +117,40 @@ fn the_embedded_default_is_good_and_knows_the_three_sites() {
     }
 }
 
+#[test]
+fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() {
+    let file = fixtures("good")
+        .into_iter()
+        .find(|file| file.ends_with("mirrors.toml"));
+    let config = read(file.as_deref()).unwrap();
+    for (target, serves, distrusts) in [
+        ("huggingface.co:443", true, false),
+        ("storage.test:443", true, false),
+        ("a.cdn.test:443", true, true),
+        ("cdn.test:443", false, true),
+        ("hf-mirror.com:443", false, true),
+        ("127.0.0.1:443", false, true),
+    ] {
+        let parsed = gitferry::model::Target::parse(target, None).unwrap();
+        assert_eq!(config.serves(&parsed), serves, "{target}");
+        assert_eq!(config.distrusts(&parsed), distrusts, "{target}");
+    }
+    let labels: Vec<_> = config.routes[0]
+        .upstreams
+        .iter()
+        .map(|upstream| &*upstream.label)
+        .collect();
+    assert_eq!(
+        labels,
+        [
+            "direct",
+            "environment to hf-mirror.com",
+            "direct to hf-mirror.com/hub",
+            "direct to http://127.0.0.1:8080"
+        ]
+    );
+}
+
 /// Every key that is valid somewhere stands in the reference, set or commented out.
 #[test]
 fn the_reference_has_every_key() {

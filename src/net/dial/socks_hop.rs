@@ -48,6 +48,9 @@ async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault>
                 .detail(format!("no answer from the resolver within {limit:?}")),
         )
     })?;
+    if attempt.public_only && overrides.is_empty() {
+        found = resolve::public(found, target)?;
+    }
     if overrides.is_empty() {
         // This machine's way into the IPv6 network says nothing about the hop's.
         found.sort_by_key(SocketAddr::is_ipv6);
