@@ -24,7 +24,7 @@ async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() 
         client
             .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
             .await;
-        let answer = client.read_until("ok").await;
+        let answer = client.read_until("\r\n\r\nok").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         // The answer is out before its connection is idle.
         if first {
@@ -82,7 +82,7 @@ async fn a_post_that_only_asks_is_sent_again_when_its_connection_dies() {
     client
         .send("POST http://origin.test/r.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nwant")
         .await;
-    let answer = client.read_until("ok").await;
+    let answer = client.read_until("\r\n\r\nok").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     soon("the origin", served).await.unwrap();
 }
@@ -103,7 +103,7 @@ async fn a_post_that_may_act_takes_a_connection_of_its_own() {
         client
             .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nact")
             .await;
-        client.read_until("ok").await;
+        client.read_until("\r\n\r\nok").await;
     }
     soon("the origin", served).await.unwrap();
 }

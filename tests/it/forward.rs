@@ -45,7 +45,7 @@ async fn framing_stays_as_it_came_and_what_is_for_one_connection_goes_no_further
             )
             .await
             .unwrap();
-        let second = String::from_utf8(read_until(&mut stream, b"0\r\n\r\n").await).unwrap();
+        let second = String::from_utf8(read_until(&mut stream, b"\r\n0\r\n\r\n").await).unwrap();
         stream.write_all(OK.as_bytes()).await.unwrap();
         (head, second)
     })
@@ -75,7 +75,7 @@ async fn framing_stays_as_it_came_and_what_is_for_one_connection_goes_no_further
     client
         .send("PUT http://origin.test/b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwxyz\r\n0\r\n\r\n")
         .await;
-    client.read_until("ok").await;
+    client.read_until("\r\n\r\nok").await;
     let (first, second) = soon("the origin", served).await.unwrap();
     assert!(
         first.contains("Host: origin.test\r\n"),
@@ -124,7 +124,12 @@ async fn a_body_waits_until_the_origin_says_continue() {
         .await;
     assert!(client.head().await.starts_with("HTTP/1.1 100"));
     client.send("body!").await;
-    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        client
+            .read_until("\r\n\r\nok")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     soon("the origin", served).await.unwrap();
 }
 
@@ -156,7 +161,7 @@ async fn an_origin_that_refuses_before_continue_never_gets_the_body() {
 async fn trailers_pass_both_ways() {
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.next().await;
-        let request = String::from_utf8(read_until(&mut stream, b"0\r\n\r\n").await).unwrap();
+        let request = String::from_utf8(read_until(&mut stream, b"\r\n0\r\n\r\n").await).unwrap();
         stream
             .write_all(
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n0\r\nX-Sum: 7\r\n\r\n",

@@ -50,12 +50,17 @@ async fn a_reload_is_for_new_requests_and_leaves_running_ones_alone() {
     client
         .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
-    client.read_until("ok").await;
+    client.read_until("\r\n\r\nok").await;
     soon("the new origin", second).await.unwrap();
     running.send("rest").await;
     assert_eq!(read_until(&mut stream, b"rest").await, b"rest");
     stream.write_all(OK.as_bytes()).await.unwrap();
-    assert!(running.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        running
+            .read_until("\r\n\r\nok")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
 }
 
 #[tokio::test]
@@ -78,7 +83,12 @@ async fn stopping_lets_a_transfer_finish_within_the_grace() {
     client.send("rest").await;
     read_until(&mut stream, b"rest").await;
     stream.write_all(OK.as_bytes()).await.unwrap();
-    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        client
+            .read_until("\r\n\r\nok")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     let drained = soon("the end", stopping).await.unwrap();
     assert!(drained.finished && drained.ended == 0, "{drained:?}");
     assert!(

@@ -55,7 +55,7 @@ async fn put(budget: &str, breaks: &'static [usize]) -> (String, Vec<u8>, World)
     );
     client.send(&head).await;
     client.send(&noise()).await;
-    let answer = client.read_until("ok").await;
+    let answer = client.read_until("\r\n\r\nok").await;
     let body = soon("the origin", served).await.unwrap();
     world.is_quiet().await;
     (answer, body, world)
