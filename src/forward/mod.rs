@@ -14,6 +14,7 @@ pub mod pump;
 pub mod reach;
 pub mod replay;
 pub mod reply;
+pub mod resume;
 mod rewrite;
 pub mod send;
 pub mod tape;
