@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use tokio::time::Sleep;
 use super::{
     pool::Lease,
     replay::{Broken, Read, Reader},
+    resumption::{Rest, Resumption},
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, retry::Next},
@@ -310,7 +311,15 @@ pub struct OriginBody {
     inner: Incoming,
     state: Option<OriginState>,
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Bytes passed on, and how many of them at the last break.
+    got: u64,
+    got_at_break: u64,
+    /// The rest, while it is asked for.
+    rest: Option<Asking>,
 }
+
+/// The rest of a broken answer, on its way.
+type Asking = Pin<Box<dyn Future<Output = Result<Rest, Fault>> + Send>>;
 
 /// What is released when the answer's body ends, or is dropped.
 pub struct OriginState {
@@ -324,6 +333,8 @@ pub struct OriginState {
     pub gate: Option<GateKey>,
     /// The TCP peer.
     pub peer: std::net::SocketAddr,
+    /// How the rest is asked for if the answer breaks off.
+    pub(super) resumption: Option<Box<Resumption>>,
 }
 
 impl OriginBody {
@@ -334,6 +345,9 @@ impl OriginBody {
             inner,
             state: Some(state),
             ended: Box::pin(async move { shutdown.ended().await }),
+            got: 0,
+            got_at_break: 0,
+            rest: None,
         };
         if body.inner.is_end_stream() {
             body.complete();
@@ -357,13 +371,62 @@ impl OriginBody {
         if let Some(state) = self.state.take() {
             let fault = fault.peer(state.peer);
             state.transfer.fault(&fault, &Next::GiveUp);
-            state.transfer.finish(Outcome::Broken {
-                code: fault.code().into(),
-            });
-            return fault.into();
+            return broken(&state.transfer, fault);
         }
         fault.into()
     }
+
+    /// Begins to ask for the rest; gives the fault back where there is nothing to ask with.
+    fn resume(&mut self, fault: Fault) -> Result<(), Fault> {
+        let Some(state) = &mut self.state else {
+            return Err(fault);
+        };
+        let Some(resumption) = state.resumption.take() else {
+            return Err(fault);
+        };
+        // The broken connection is of no use to anybody.
+        state.lease = None;
+        let moved = self.got > self.got_at_break;
+        self.got_at_break = self.got;
+        self.rest = Some(Box::pin(resumption.after(
+            self.got,
+            moved,
+            fault.peer(state.peer),
+        )));
+        Ok(())
+    }
+
+    /// Waits for the rest, where it was asked for.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(Ok(()));
+        };
+        let rest = ready!(rest.as_mut().poll(cx));
+        self.rest = None;
+        match rest {
+            Ok(rest) => {
+                self.inner = rest.body;
+                if let Some(state) = &mut self.state {
+                    state.peer = rest.lease.about.peer;
+                    state.lease = Some(rest.lease);
+                    state.resumption = Some(rest.resumption);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(fault) => Poll::Ready(Err(match self.state.take() {
+                Some(state) => broken(&state.transfer, fault),
+                None => fault.into(),
+            })),
+        }
+    }
+}
+
+/// The end of a transfer whose answer broke off, and what the client's connection is told.
+fn broken(transfer: &Transfer, fault: Fault) -> BoxError {
+    transfer.finish(Outcome::Broken {
+        code: fault.code().into(),
+    });
+    fault.into()
 }
 
 impl Body for OriginBody {
@@ -374,41 +437,51 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
-                    state
-                        .transfer
-                        .counters()
-                        .down
-                        .fetch_add(data.len() as u64, Ordering::Relaxed);
+        loop {
+            if let Err(error) = ready!(self.poll_rest(cx)) {
+                return Poll::Ready(Some(Err(error)));
+            }
+            return match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
+                        state
+                            .transfer
+                            .counters()
+                            .down
+                            .fetch_add(data.len() as u64, Ordering::Relaxed);
+                    }
+                    self.got += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    if self.inner.is_end_stream() {
+                        self.complete();
+                    }
+                    Poll::Ready(Some(Ok(frame)))
                 }
-                if self.inner.is_end_stream() {
+                Poll::Ready(Some(Err(error))) => {
+                    let kind = classify::io(&error);
+                    let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, kind).source(error);
+                    match self.resume(fault) {
+                        Ok(()) => continue,
+                        Err(fault) => Poll::Ready(Some(Err(self.fail(fault)))),
+                    }
+                }
+                Poll::Ready(None) => {
                     self.complete();
+                    Poll::Ready(None)
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let kind = classify::io(&error);
-                let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, kind).source(error);
-                Poll::Ready(Some(Err(self.fail(fault))))
-            }
-            Poll::Ready(None) => {
-                self.complete();
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                if self.state.is_some() && self.ended.as_mut().poll(cx).is_ready() {
-                    let fault = Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Shutdown);
-                    return Poll::Ready(Some(Err(self.fail(fault))));
+                Poll::Pending => {
+                    if self.state.is_some() && self.ended.as_mut().poll(cx).is_ready() {
+                        let fault =
+                            Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Shutdown);
+                        return Poll::Ready(Some(Err(self.fail(fault))));
+                    }
+                    Poll::Pending
                 }
-                Poll::Pending
-            }
+            };
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

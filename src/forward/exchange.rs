@@ -20,6 +20,8 @@ use super::{
     reach::{Purpose, Ways},
     replay::{self, Upload},
     reply::Asker,
+    resume::Part,
+    resumption::Resumption,
     rewrite::Rewriting,
     send,
     tape::Budget,
@@ -48,7 +50,7 @@ pub struct Asked {
 }
 
 /// A request as it will be written, once or several times.
-struct Outgoing {
+pub(super) struct Outgoing {
     head: Parts,
     transfer: Transfer,
     /// The body, until it is handed over; then only what is known of it.
@@ -151,7 +153,7 @@ impl Forwarder {
                         continue;
                     }
                     ways.succeeded(self);
-                    return Ok(self.answer(response, lease, outgoing, asked, &to).await);
+                    return Ok(self.answer(response, lease, outgoing, asked, &ways).await);
                 }
                 Err(failed) => {
                     let fault = failed.fault(&outgoing.transfer, &outgoing.notes, lease.about.peer);
@@ -172,7 +174,7 @@ impl Forwarder {
     }
 
     /// An idle connection of the upstream whose turn it is, else a new one of the first that answers.
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         ways: &mut Ways,
         outgoing: &Outgoing,
@@ -216,15 +218,37 @@ impl Forwarder {
         }
     }
 
+    /// How the answer's rest would be asked for if it broke off; `None` where it could not.
+    fn resumption(
+        self: &Arc<Self>,
+        response: &Response<Incoming>,
+        outgoing: &Outgoing,
+        asked: &Asked,
+        ways: &Ways,
+    ) -> Option<Box<Resumption>> {
+        let part = Part::of(&outgoing.head.method, response.status(), response.headers())?;
+        (outgoing.bodiless && outgoing.upgrade.is_none()).then(|| {
+            Box::new(Resumption {
+                part,
+                outgoing: outgoing.again(),
+                ways: ways.clone(),
+                asked: asked.clone(),
+                forwarder: Arc::clone(self),
+            })
+        })
+    }
+
     async fn answer(
         self: &Arc<Self>,
         mut response: Response<Incoming>,
         lease: Lease,
         outgoing: &mut Outgoing,
         asked: &Asked,
-        to: &Destination,
+        ways: &Ways,
     ) -> Answer {
+        let to = &Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
         let transfer = outgoing.transfer.clone();
+        let resumption = self.resumption(&response, outgoing, asked, ways);
         transfer.enter(Stage::ReceivingBody);
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = headers::strip_hop_by_hop(response.headers_mut());
@@ -247,6 +271,7 @@ impl Forwarder {
             transfer,
             lease: Some(lease),
             gate: outgoing.gate.take(),
+            resumption,
         };
         let shutdown = &self.shared.shutdown;
         let answer = response.map(|body| {
@@ -260,6 +285,36 @@ impl Forwarder {
 }
 
 impl Outgoing {
+    /// The request once more, for a part of its answer.
+    fn again(&self) -> Self {
+        Self {
+            head: self.head.clone(),
+            transfer: self.transfer.clone(),
+            body: None,
+            notes: Arc::default(),
+            bodiless: true,
+            held: None,
+            upload: None,
+            gate: None,
+            upgrade: None,
+        }
+    }
+
+    /// What is being ferried.
+    pub(super) fn transfer(&self) -> &Transfer {
+        &self.transfer
+    }
+
+    /// The request's header fields.
+    pub(super) fn headers(&mut self) -> &mut HeaderMap {
+        &mut self.head.headers
+    }
+
+    /// What is known of the body.
+    pub(super) fn notes(&self) -> &Arc<RequestNotes> {
+        &self.notes
+    }
+
     fn new(
         request: Request<Incoming>,
         asked: &Asked,
@@ -351,7 +406,12 @@ impl Outgoing {
     }
 
     /// The request for one connection.
-    fn request(&mut self, lease: &Lease, asked: &Asked, to: &Destination) -> Request<RequestBody> {
+    pub(super) fn request(
+        &mut self,
+        lease: &Lease,
+        asked: &Asked,
+        to: &Destination,
+    ) -> Request<RequestBody> {
         let body = self.body.take().unwrap_or_else(|| self.body_again());
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();

@@ -15,6 +15,7 @@ pub mod reach;
 pub mod replay;
 pub mod reply;
 pub mod resume;
+mod resumption;
 mod rewrite;
 pub mod send;
 pub mod tape;

@@ -43,6 +43,7 @@ pub struct Reached {
 }
 
 /// The sequence of upstreams and attempts of one transfer.
+#[derive(Clone)]
 pub struct Ways {
     route: Arc<Route>,
     order: Vec<usize>,
@@ -118,6 +119,11 @@ impl Ways {
     pub fn idle_connection_died(&mut self, transfer: &Transfer, fault: &Fault) {
         self.on_this = self.on_this.saturating_sub(1);
         transfer.idle_connection_died(fault);
+    }
+
+    /// Bytes have moved since the last fault: the upstream has its tries again.
+    pub fn renew(&mut self) {
+        self.on_this = 1;
     }
 
     /// Notes that the upstream whose turn it is reached the origin.

@@ -17,5 +17,6 @@ mod mirrors;
 mod refusals;
 mod replay;
 mod report;
+mod resume;
 mod reverse;
 mod world;

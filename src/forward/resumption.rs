@@ -1,0 +1,115 @@
+//! Going on with a download that broke off: the rest is asked for on the next connection or upstream, while the client waits.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+
+use super::{
+    Forwarder,
+    destination::Destination,
+    exchange::{Asked, Outgoing},
+    pool::Lease,
+    reach::Ways,
+    resume::Part,
+    send,
+};
+use crate::model::{Fault, FaultKind, Leg, Stage, retry::Next};
+
+/// What is needed to ask for the rest of an answer.
+pub(super) struct Resumption {
+    /// Which bytes were promised.
+    pub(super) part: Part,
+    /// The request, without a body.
+    pub(super) outgoing: Outgoing,
+    /// Where the attempts have come to.
+    pub(super) ways: Ways,
+    /// What the front asked for.
+    pub(super) asked: Asked,
+    /// By whom.
+    pub(super) forwarder: Arc<Forwarder>,
+}
+
+/// The rest of an answer, from the byte where it broke off.
+pub(super) struct Rest {
+    /// The bytes.
+    pub(super) body: Incoming,
+    /// Their connection.
+    pub(super) lease: Lease,
+    /// For the next break.
+    pub(super) resumption: Box<Resumption>,
+}
+
+impl Resumption {
+    /// Gets the rest after `got` bytes; `moved` says whether any came since the last break, so that patience begins anew.
+    ///
+    /// Fails with the last fault, which is in the log then.
+    pub(super) async fn after(
+        mut self: Box<Self>,
+        got: u64,
+        moved: bool,
+        mut fault: Fault,
+    ) -> Result<Rest, Fault> {
+        let transfer = self.outgoing.transfer().clone();
+        if moved {
+            self.ways.renew();
+        }
+        loop {
+            let unsent = fault.sent(false);
+            if !self.ways.after(&self.forwarder, &transfer, &unsent).await {
+                return Err(unsent);
+            }
+            match self.ask(got).await? {
+                Ok((body, lease)) => {
+                    transfer.enter(Stage::ReceivingBody);
+                    return Ok(Rest {
+                        body,
+                        lease,
+                        resumption: self,
+                    });
+                }
+                Err(again) => fault = again,
+            }
+        }
+    }
+
+    /// Asks once; the outer failure is the last one, the inner one may pass.
+    async fn ask(&mut self, got: u64) -> Result<Result<(Incoming, Lease), Fault>, Fault> {
+        let Self {
+            part,
+            outgoing,
+            ways,
+            asked,
+            forwarder,
+        } = self;
+        let transfer = outgoing.transfer().clone();
+        part.ask(got, outgoing.headers());
+        let mut lease = forwarder.connect(ways, outgoing, asked).await?;
+        let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
+        let request = outgoing.request(&lease, asked, &to);
+        let peer = lease.about.peer;
+        transfer.enter(Stage::AwaitingHead);
+        let fault = |kind| Fault::new(Leg::Origin, Stage::AwaitingHead, kind).peer(peer);
+        let response = tokio::select! {
+            biased;
+            () = forwarder.shared.shutdown.ended() => {
+                let fault = Fault::new(Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown);
+                transfer.fault(&fault, &Next::GiveUp);
+                return Err(fault);
+            }
+            sent = send::send(&mut lease, request) => match sent {
+                Ok(response) => response,
+                Err(failed) => return Ok(Err(failed.fault(&transfer, outgoing.notes(), peer))),
+            },
+        };
+        if !part.goes_on(got, response.status(), response.headers()) {
+            let fault = fault(FaultKind::BadAnswer).detail(format!(
+                "the rest from byte {got} on was asked for, and the answer was {}",
+                response.status().as_u16()
+            ));
+            transfer.fault(&fault, &Next::GiveUp);
+            return Err(fault);
+        }
+        ways.succeeded(forwarder);
+        Ok(Ok((response.into_body(), lease)))
+    }
+}

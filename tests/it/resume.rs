@@ -1,0 +1,123 @@
+//! Downloads that break in the middle and arrive all the same, while their client sees one healthy answer.
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::world::{World, origin, read_until, reset, soon};
+
+const SIZE: usize = 400_000;
+const ETAG: &str = "ETag: \"v1\"\r\n";
+
+fn body() -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(5);
+    std::iter::repeat_with(|| random.u8(..))
+        .take(SIZE)
+        .collect()
+}
+
+/// Reads a request's head, in lower case.
+async fn asked(stream: &mut TcpStream) -> String {
+    String::from_utf8(read_until(stream, b"\r\n\r\n").await)
+        .unwrap()
+        .to_lowercase()
+}
+
+async fn whole(stream: &mut TcpStream, fields: &str) {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n{fields}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+}
+
+/// The head of the rest from `first` on, after it was asked for as it must be.
+async fn rest(stream: &mut TcpStream, first: usize) {
+    let head = asked(stream).await;
+    assert!(
+        head.contains(&format!("\r\nrange: bytes={first}-{}\r\n", SIZE - 1)),
+        "{head}"
+    );
+    assert!(head.contains("\r\nif-range: \"v1\"\r\n"), "{head}");
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\n{ETAG}Content-Range: bytes {first}-{}/{SIZE}\r\n\r\n",
+        SIZE - first,
+        SIZE - 1
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_twice_arrives_whole() {
+    let (address, served) = origin(|connections| async move {
+        let body = body();
+        let mut stream = connections.next().await;
+        asked(&mut stream).await;
+        whole(&mut stream, ETAG).await;
+        stream.write_all(&body[..100_000]).await.unwrap();
+        drop(stream);
+        let mut stream = connections.next().await;
+        rest(&mut stream, 100_000).await;
+        stream.write_all(&body[100_000..399_999]).await.unwrap();
+        drop(stream);
+        let mut stream = connections.next().await;
+        rest(&mut stream, 399_999).await;
+        stream.write_all(&body[399_999..]).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(client.rest().await == body(), "the body arrived changed");
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_download_of_what_has_changed_meanwhile_breaks_off() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        asked(&mut stream).await;
+        whole(&mut stream, ETAG).await;
+        stream.write_all(&body()[..100_000]).await.unwrap();
+        drop(stream);
+        let mut stream = connections.next().await;
+        asked(&mut stream).await;
+        whole(&mut stream, "ETag: \"v2\"\r\n").await;
+        stream.write_all(&[0; SIZE]).await.unwrap_or_default();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    client.head().await;
+    assert!(
+        client.rest().await == body()[..100_000],
+        "not a byte of the other version"
+    );
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_download_whose_origin_never_comes_back_breaks_off() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        asked(&mut stream).await;
+        whole(&mut stream, ETAG).await;
+        stream.write_all(&body()[..100_000]).await.unwrap();
+        drop(stream);
+        for _ in 0..3 {
+            reset(connections.next().await);
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    client.head().await;
+    assert!(client.rest().await == body()[..100_000], "what there was");
+    soon("the origin", served).await.unwrap();
+    world.is_quiet().await;
+}
