@@ -158,9 +158,21 @@ fn urls(text: &mut String, config: &Config) {
     }
     let _ = writeln!(
         text,
-        "\nrewritten bodies up to {} bytes",
-        config.rewrite.max_body
+        "\nrewritten bodies up to {}",
+        size(config.rewrite.max_body)
     );
+}
+
+/// As a config file writes it.
+fn size(bytes: usize) -> String {
+    const UNITS: [(usize, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = UNITS
+        .iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |(unit, name)| format!("{} {name}", bytes / unit),
+    )
 }
 
 fn allowed(config: &Config) -> Vec<String> {

@@ -34,7 +34,14 @@ async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Dr
     let notifier = Notifier::from_environment()
         .map_err(|error| Failure::during("cannot reach the service manager", error))?;
     let mut watch = Watch::new(&config);
-    let daemon = Daemon::start(config).map_err(Failure::new)?;
+    let daemon = Daemon::start(config).map_err(|error| {
+        let advice = error.advice();
+        let failure = Failure::new(error);
+        match advice {
+            Some(advice) => failure.hint(advice),
+            None => failure,
+        }
+    })?;
     let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
     let shared = daemon.shared().clone();
     let service = Service {

@@ -33,7 +33,10 @@ impl fmt::Display for Problem {
             write!(f, "{}:", file.display())?;
         }
         if self.line > 0 {
-            write!(f, "{}:{}: ", self.line, self.column)?;
+            write!(f, "{}:{}:", self.line, self.column)?;
+        }
+        if self.file.is_some() || self.line > 0 {
+            f.write_str(" ")?;
         }
         f.write_str(&self.message)?;
         if let Some(source) = &self.source {
@@ -114,5 +117,19 @@ mod tests {
             ),
             (3, 0, 3)
         );
+    }
+
+    #[test]
+    fn a_problem_of_the_whole_file_stands_apart_from_its_name() {
+        let problem = Problem {
+            file: Some("a.toml".into()),
+            line: 0,
+            column: 0,
+            key: String::new(),
+            message: "cannot be read".into(),
+            hint: None,
+            source: None,
+        };
+        assert_eq!(problem.to_string(), "a.toml: cannot be read");
     }
 }

@@ -45,9 +45,20 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ca(_) => f.write_str("the local CA cannot be used"),
+            Self::Ca(_) => f.write_str("cannot start without a CA"),
             Self::Listen(_) => f.write_str("there is no place to listen"),
             Self::Tls(_) => f.write_str("TLS cannot be set up"),
+        }
+    }
+}
+
+impl StartError {
+    /// What to do about it, where there is something to say beyond the cause.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Ca(_) => Some("`state.directory` says where it is; it must be yours to write"),
+            Self::Listen(error) => Some(error.advice()),
+            Self::Tls(_) => None,
         }
     }
 }
