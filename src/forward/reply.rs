@@ -151,7 +151,7 @@ pub fn status(fault: &Fault) -> StatusCode {
         (Kind::Unauthorized, _) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
         (Kind::TooLarge, Leg::Client) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         (Kind::Overloaded | Kind::Shutdown | Kind::Local, _) => StatusCode::SERVICE_UNAVAILABLE,
-        (Kind::TimedOut, Leg::Hop | Leg::Origin) => StatusCode::GATEWAY_TIMEOUT,
+        (Kind::TimedOut | Kind::Stalled(_), Leg::Hop | Leg::Origin) => StatusCode::GATEWAY_TIMEOUT,
         (_, Leg::Client) => StatusCode::BAD_REQUEST,
         (_, Leg::Hop | Leg::Origin) => StatusCode::BAD_GATEWAY,
     }
@@ -164,7 +164,7 @@ fn proxy_error(fault: &Fault) -> &'static str {
         Kind::NameUnknown => "dns_error",
         Kind::Refused => "connection_refused",
         Kind::Unreachable => "destination_ip_unroutable",
-        Kind::TimedOut => match fault.stage {
+        Kind::TimedOut | Kind::Stalled(_) => match fault.stage {
             Stage::Resolving => "dns_timeout",
             Stage::Connecting | Stage::Greeting | Stage::Handshaking => "connection_timeout",
             Stage::Accepted | Stage::Queued | Stage::SendingHead | Stage::SendingBody => {

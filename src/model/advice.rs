@@ -1,6 +1,9 @@
 //! The sentence for the person: a guess, apart from the cause, that names a key or a command.
 
-use super::{Fault, FaultKind, Leg, Stage};
+use super::{
+    Fault, FaultKind, Leg, Stage,
+    stall::{self, Verdict},
+};
 
 /// What a fault happened in.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,7 @@ fn client(fault: &Fault, Context { host, port, .. }: Context<'_>) -> Option<Stri
             | Kind::Reset
             | Kind::ClosedEarly
             | Kind::TimedOut
+            | Kind::Stalled(_)
             | Kind::Expired
             | Kind::NotYetValid
             | Kind::UnknownIssuer
@@ -97,6 +101,7 @@ fn hop(
         Kind::TimedOut if fault.stage == Stage::Greeting => format!(
             "{upstream} took the request for {host} and did not connect: give route `{route}` another way in `upstreams`"
         ),
+        Kind::Stalled(verdict) => stalled(*verdict, host, route, upstream),
         Kind::BadAnswer => format!(
             "`{upstream}` does not speak what its `url` in `[hops]` says: is it http, https or socks5?"
         ),
@@ -171,6 +176,7 @@ fn origin(
         Kind::Denied if fault.stage == Stage::Resolving => {
             format!("name {host} itself in `allow` of `[reverse]` if it is meant to be reached")
         }
+        Kind::Stalled(verdict) => stalled(*verdict, host, route, upstream),
         Kind::TooLarge => return None,
         Kind::HopRefused(_)
         | Kind::SocksRefused(_)
@@ -184,6 +190,17 @@ fn origin(
         | Kind::Shutdown
         | Kind::Local => return None,
     })
+}
+
+/// Where the stall's own advice, which knows the sibling route, is not at hand.
+fn stalled(verdict: Verdict, host: &str, route: &str, upstream: &str) -> String {
+    let about = stall::About {
+        host,
+        route,
+        upstream,
+        sibling: None,
+    };
+    stall::advice(verdict, about)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, error::Error, fmt};
 
+use super::stall::Verdict;
+
 /// The part of the path that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Leg {
@@ -93,6 +95,8 @@ pub enum FaultKind {
     ClosedEarly,
     /// Nothing came within the deadline.
     TimedOut,
+    /// Nothing moved for longer than the route allows.
+    Stalled(Verdict),
     /// A TLS alert, by its name in RFC 8446, section 6.
     Alert(Cow<'static, str>),
     /// The certificate's time is over.
@@ -150,6 +154,7 @@ impl FaultKind {
             Self::Reset => "reset",
             Self::ClosedEarly => "closed-early",
             Self::TimedOut => "timed-out",
+            Self::Stalled(verdict) => return format!("stalled-{}", verdict.as_str()).into(),
             Self::Alert(name) => return format!("alert-{name}").into(),
             Self::Expired => "expired",
             Self::NotYetValid => "not-yet-valid",

@@ -8,9 +8,12 @@ pub mod advice;
 pub mod classify;
 pub mod fault;
 pub mod health;
+pub mod rate;
 pub mod retry;
 pub mod route;
 pub mod secret;
+pub mod siblings;
+pub mod stall;
 pub mod target;
 
 use std::sync::LazyLock;

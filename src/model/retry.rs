@@ -8,6 +8,8 @@
 //! | reset, closed-early, hop-refused 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
 //! | timed-out | the same, but only once more where another upstream waits: each try costs its whole deadline |
+//! | stalled-path-mtu | once more, with smaller segments |
+//! | stalled by another verdict | not again; once more where no other upstream waits |
 //! | refused, name-unknown, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
 //! | certificates, alerts, no-common-tls, bad-answer | not again; but it may be an intercepting hop that says so: the next upstream |
 //! | hop-authentication, credentials-withheld, any other hop-refused or socks-refused | not again: the hop, or the mirror, means it; the next upstream |
@@ -17,7 +19,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, FaultKind, Leg};
+use super::{Fault, FaultKind, Leg, stall::Verdict};
 
 /// What comes after a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,10 @@ impl RetryPolicy {
             Outlook::Slow if tried.upstreams_left > 0 => self.attempts.min(2),
             Outlook::Slow => self.attempts,
             Outlook::Doubtful => self.attempts.min(2),
+            // Its second try is made with smaller segments.
+            Outlook::Lossy => self.attempts.min(2),
+            Outlook::Stuck if tried.upstreams_left > 0 => 1,
+            Outlook::Stuck => self.attempts.min(2),
             Outlook::Lasting => 1,
             Outlook::Ours => return Decision::GiveUp,
         };
@@ -130,6 +136,10 @@ enum Outlook {
     Slow,
     /// It will probably stay.
     Doubtful,
+    /// It stood still, maybe for reasons of size.
+    Lossy,
+    /// It stood still: another upstream is the better guess.
+    Stuck,
     /// It stays, on this upstream.
     Lasting,
     /// It has nothing to do with the upstream.
@@ -141,6 +151,8 @@ fn outlook(kind: &FaultKind) -> Outlook {
         FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => Outlook::Passing,
         FaultKind::HopRefused(502..=504) | FaultKind::SocksRefused(6) => Outlook::Passing,
         FaultKind::TimedOut => Outlook::Slow,
+        FaultKind::Stalled(Verdict::PathMtu) => Outlook::Lossy,
+        FaultKind::Stalled(_) => Outlook::Stuck,
         FaultKind::Refused | FaultKind::NameUnknown | FaultKind::SocksRefused(1 | 3..=5) => {
             Outlook::Doubtful
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Stage;
+use crate::model::{Stage, stall::STALL_RULES};
 
 const POLICY: RetryPolicy = RetryPolicy {
     attempts: 4,
@@ -31,6 +31,8 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
     match kind {
         FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => (4, 4),
         FaultKind::TimedOut => (2, 4),
+        FaultKind::Stalled(Verdict::PathMtu) => (2, 2),
+        FaultKind::Stalled(_) => (1, 2),
         FaultKind::Refused | FaultKind::NameUnknown => (2, 2),
         FaultKind::HopRefused(status) => match status {
             502..=504 => (4, 4),
@@ -91,6 +93,11 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::Shutdown,
         FaultKind::Local,
     ];
+    kinds.extend(
+        STALL_RULES
+            .iter()
+            .map(|rule| FaultKind::Stalled(rule.verdict)),
+    );
     kinds.extend((0..=20).map(FaultKind::SocksRefused));
     kinds.extend((100..=599).map(FaultKind::HopRefused));
     kinds
@@ -99,7 +106,7 @@ fn every_kind() -> Vec<FaultKind> {
 #[test]
 fn every_kind_of_fault_has_its_number_of_tries() {
     let kinds = every_kind();
-    assert_eq!(kinds.len(), 25 + 21 + 500);
+    assert_eq!(kinds.len(), 25 + 7 + 21 + 500);
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {
@@ -186,4 +193,47 @@ fn one_attempt_means_one() {
     };
     let decision = policy.decide(&fault(FaultKind::Reset), tried, 0.5);
     assert_eq!(decision, Decision::GiveUp);
+}
+
+/// "Never two attempts alive for one non-idempotent request": over random faults, whatever was sent is the last attempt.
+#[test]
+fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_taken() {
+    let kinds = every_kind();
+    let mut random = fastrand::Rng::with_seed(4483);
+    let mut repeated = 0;
+    for _ in 0..20_000 {
+        let policy = RetryPolicy::new(
+            random.u32(1..6),
+            Duration::from_millis(random.u64(0..500)),
+            Duration::from_secs(random.u64(1..10)),
+        );
+        let mut upstreams_left = random.usize(..4);
+        let (mut on_this_upstream, mut attempts) = (0, 0);
+        loop {
+            on_this_upstream += 1;
+            attempts += 1;
+            assert!(attempts <= 6 * 4, "for ever");
+            let Some(kind) = random.choice(&kinds) else {
+                return;
+            };
+            let sent = random.u8(..3) == 0;
+            let fault = Fault::new(Leg::Origin, Stage::SendingBody, kind.clone()).sent(sent);
+            let tried = Tried {
+                on_this_upstream,
+                upstreams_left,
+            };
+            match policy.decide(&fault, tried, random.f64()) {
+                Decision::GiveUp => break,
+                Decision::Again { after } => {
+                    assert!(!sent && after <= policy.backoff_limit);
+                }
+                Decision::NextUpstream => {
+                    assert!(!sent);
+                    (on_this_upstream, upstreams_left) = (0, upstreams_left - 1);
+                }
+            }
+            repeated += 1;
+        }
+    }
+    assert!(repeated > 5000, "{repeated}");
 }

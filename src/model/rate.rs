@@ -1,0 +1,102 @@
+//! How fast something moves: bytes per second over a span that has passed in full.
+//!
+//! A floor is judged by it, so it must not judge early: a transfer that began a moment ago has no rate yet.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// Samples of a growing count, thinned out to a few per span.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    span: Duration,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+/// How many samples a span is told by.
+const GRAIN: u32 = 8;
+
+impl Meter {
+    /// Judges by what moved within `span`.
+    pub fn new(span: Duration) -> Self {
+        Self {
+            span,
+            samples: VecDeque::new(),
+        }
+    }
+
+    /// Begins anew: what came before says nothing about what follows.
+    pub fn restart(&mut self, now: Instant, total: u64) {
+        self.samples.clear();
+        self.samples.push_back((now, total));
+    }
+
+    /// Takes note of `total`, and says how many bytes a second it grew by; `None` before a whole span was watched.
+    pub fn observe(&mut self, now: Instant, total: u64) -> Option<u64> {
+        let grain = self.span / GRAIN;
+        let due = self
+            .samples
+            .back()
+            .is_none_or(|(last, _)| now.saturating_duration_since(*last) >= grain);
+        if due {
+            self.samples.push_back((now, total));
+        }
+        // The oldest one that still covers the span stays.
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) >= self.span)
+        {
+            self.samples.pop_front();
+        }
+        let (since, from) = *self.samples.front()?;
+        let passed = now.saturating_duration_since(since);
+        if self.span.is_zero() || passed < self.span {
+            return None;
+        }
+        let millis = u64::try_from(passed.as_millis()).ok()?.max(1);
+        Some(total.saturating_sub(from).saturating_mul(1000) / millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_rate_before_a_whole_span_and_then_it_is_that_of_the_span() {
+        let start = Instant::now();
+        let mut meter = Meter::new(Duration::from_secs(10));
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        for second in 0..10 {
+            assert_eq!(meter.observe(at(second), 1000 * second), None);
+        }
+        assert_eq!(meter.observe(at(10), 10_000), Some(1000));
+        // Nothing more comes: the span forgets what was before it.
+        for second in 11..22 {
+            meter.observe(at(second), 10_000);
+        }
+        assert_eq!(meter.observe(at(22), 10_000), Some(0));
+    }
+
+    #[test]
+    fn however_often_it_is_asked_it_keeps_a_few_samples() {
+        let start = Instant::now();
+        let mut meter = Meter::new(Duration::from_secs(10));
+        for milli in 0..60_000 {
+            meter.observe(start + Duration::from_millis(milli), milli);
+        }
+        assert!(meter.samples.len() <= 2 * GRAIN as usize);
+    }
+
+    #[test]
+    fn a_restart_forgets_and_a_span_of_nothing_judges_nothing() {
+        let start = Instant::now();
+        let mut meter = Meter::new(Duration::from_secs(1));
+        meter.observe(start, 0);
+        let later = start + Duration::from_secs(2);
+        meter.restart(later, 500);
+        assert_eq!(meter.observe(later, 500), None);
+        assert_eq!(Meter::new(Duration::ZERO).observe(later, 1), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! How the other half of a site fares: "the main site works through this hop and the storage does not" is what a user whose
+//! upload stands still needs to know.
+//!
+//! Every route's last success and failure through every upstream, for a while. A sibling has the other role and, where there is one,
+//! the same first word in its name (`hf-main`, `hf-lfs`).
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Role;
+
+/// The last outcomes. Shared by all transfers; its lock is held for a moment only.
+#[derive(Debug, Default)]
+pub struct Siblings(Mutex<Table>);
+
+/// By route and upstream.
+type Table = HashMap<(Box<str>, Box<str>), Record>;
+
+#[derive(Debug)]
+struct Record {
+    role: Role,
+    at: Instant,
+    failed: Option<Box<str>>,
+}
+
+/// What is known of a sibling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sibling {
+    /// Its route.
+    pub route: Box<str>,
+    /// What it serves.
+    pub role: Role,
+    /// How it fared last.
+    pub fares: Fares,
+    /// Since then.
+    pub ago: Duration,
+}
+
+/// How a route fared last through an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fares {
+    /// An answer came.
+    Works,
+    /// With this code.
+    Fails(Box<str>),
+}
+
+/// What is older says nothing about now.
+const RECENT: Duration = Duration::from_secs(600);
+
+impl Siblings {
+    /// An answer came for a transfer of `route` through `upstream`.
+    pub fn worked(&self, route: &str, role: Role, upstream: &str, now: Instant) {
+        self.note(route, role, upstream, now, None);
+    }
+
+    /// A transfer of `route` failed or stalled through `upstream`, with this code.
+    pub fn failed(&self, route: &str, role: Role, upstream: &str, code: &str, now: Instant) {
+        self.note(route, role, upstream, now, Some(code.into()));
+    }
+
+    /// How the sibling of `route` fares through `upstream`.
+    pub fn of(&self, route: &str, role: Role, upstream: &str, now: Instant) -> Option<Sibling> {
+        let wanted = match role {
+            Role::MainSite => Role::LfsStorage,
+            Role::LfsStorage => Role::MainSite,
+            Role::Other => return None,
+        };
+        let family = |name: &str| name.split('-').next().map(str::to_owned);
+        let table = self.table();
+        let ((name, _), record) = table
+            .iter()
+            .filter(|((_, through), record)| {
+                record.role == wanted
+                    && **through == *upstream
+                    && now.saturating_duration_since(record.at) <= RECENT
+            })
+            .max_by_key(|((name, _), record)| (family(name) == family(route), record.at))?;
+        Some(Sibling {
+            route: name.clone(),
+            role: record.role,
+            fares: record.failed.clone().map_or(Fares::Works, Fares::Fails),
+            ago: now.saturating_duration_since(record.at),
+        })
+    }
+
+    fn note(
+        &self,
+        route: &str,
+        role: Role,
+        upstream: &str,
+        now: Instant,
+        failed: Option<Box<str>>,
+    ) {
+        // As many as the config has, so it needs no limit.
+        self.table().insert(
+            (route.into(), upstream.into()),
+            Record {
+                role,
+                at: now,
+                failed,
+            },
+        );
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sibling_is_the_other_half_of_the_same_site_through_the_same_upstream() {
+        let (siblings, start) = (Siblings::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let of = |route, upstream, now| siblings.of(route, Role::LfsStorage, upstream, now);
+        assert_eq!(of("hf-lfs", "office", start), None);
+        siblings.worked("hf-main", Role::MainSite, "office", start);
+        siblings.failed("github-main", Role::MainSite, "office", "a/b/c", at(5));
+        siblings.failed("hf-main", Role::MainSite, "direct", "a/b/c", at(5));
+        let found = of("hf-lfs", "office", at(9)).unwrap();
+        assert_eq!((&*found.route, found.fares), ("hf-main", Fares::Works));
+        assert_eq!(found.ago, Duration::from_secs(9));
+        // Another site's half is better than nothing.
+        assert_eq!(
+            &*of("gitlab-lfs", "office", at(9)).unwrap().route,
+            "github-main"
+        );
+        assert_eq!(
+            of("hf-lfs", "direct", at(9)).unwrap().fares,
+            Fares::Fails("a/b/c".into())
+        );
+        assert_eq!(of("hf-lfs", "office", at(700)), None);
+        assert_eq!(siblings.of("x", Role::Other, "office", at(9)), None);
+        siblings.failed("hf-main", Role::MainSite, "office", "d/e/f", at(10));
+        assert_eq!(
+            of("hf-lfs", "office", at(11)).unwrap().fares,
+            Fares::Fails("d/e/f".into())
+        );
+    }
+}

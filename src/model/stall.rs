@@ -1,0 +1,179 @@
+//! Stalls: a transfer in which nothing moves although something should.
+//!
+//! The watchdog knows whose turn it is ([`Due`]) and looks at the one count that only this party can move. Toward a peer that is
+//! what its kernel acknowledged, not what was written: megabytes fit into a socket's buffer, and none of them has arrived. When the
+//! count stands still for longer than the route allows, the first of [`STALL_RULES`] whose evidence is there gives the verdict.
+//!
+//! Pure: `track::watchdog` brings the samples and the clock, and acts on what comes out.
+
+mod rules;
+mod watch;
+mod words;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use rules::{STALL_RULES, StallRule, Verdict};
+pub use watch::Watch;
+pub use words::{About, Sibling, advice, evidence};
+
+use super::{Leg, Stage};
+
+/// What a route allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes are under way, and nobody acknowledges any; or an answer stops in its middle.
+    pub after: Duration,
+    /// Reaching the origin: name, TCP, hop, TLS.
+    pub connect_after: Duration,
+    /// The whole request is out, and no answer begins.
+    pub answer_after: Duration,
+    /// The client neither sends nor reads.
+    pub client_after: Duration,
+    /// Bytes per second below which a moving transfer is throttled; 0 for never.
+    pub floor: u64,
+    /// Over how long the floor is measured.
+    pub floor_over: Duration,
+}
+
+/// What the kernel says about a connection (Linux, `TCP_INFO`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kernel {
+    /// Segments that the peer has not acknowledged.
+    pub unacked: u32,
+    /// Of these, segments that arrived behind a gap.
+    pub sacked: u32,
+    /// Timeouts in a row without an answer.
+    pub retransmits: u32,
+    /// Segments sent again since the connection began.
+    pub retransmitted: u32,
+    /// Probes in a row without an answer: keepalive, or a closed window.
+    pub probes: u32,
+    /// Doublings of the timeout in force.
+    pub backoff: u32,
+    /// The retransmission timeout in force, in milliseconds.
+    pub rto_ms: u32,
+    /// The largest segment that is sent.
+    pub mss: u32,
+    /// The path's MTU as the kernel believes it.
+    pub pmtu: u32,
+    /// What the peer lets us send; `None` before Linux 5.4.
+    pub window: Option<u32>,
+    /// Bytes that were never sent for want of window; `None` before Linux 4.6.
+    pub unsent: Option<u32>,
+    /// Segments that came behind a gap; `None` before Linux 5.4.
+    pub out_of_order: Option<u32>,
+    /// Since the peer acknowledged anything, in milliseconds.
+    pub last_ack_ms: u32,
+    /// Since the peer sent data, in milliseconds.
+    pub last_data_ms: u32,
+}
+
+/// One side of a transfer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Bytes that came from the peer.
+    pub read: u64,
+    /// Bytes written to the socket.
+    pub written: u64,
+    /// Written bytes that the peer's kernel has not acknowledged; 0 where this kernel does not say.
+    pub queued: u64,
+    /// True where the socket took no more bytes when it was last given some.
+    pub blocked: bool,
+    /// What the kernel says, where it does.
+    pub kernel: Option<Kernel>,
+}
+
+impl Flow {
+    /// Bytes that the peer's kernel has; bytes written where this kernel does not say.
+    pub fn acknowledged(&self) -> u64 {
+        self.written.saturating_sub(self.queued)
+    }
+
+    /// True where bytes wait for the peer.
+    pub fn is_pending(&self) -> bool {
+        self.queued > 0 || self.blocked
+    }
+}
+
+/// A transfer at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Which attempt: a new one is a new beginning.
+    pub attempt: u32,
+    /// True for opaque bytes both ways.
+    pub tunnel: bool,
+    /// True where the client's whole request was taken.
+    pub whole: bool,
+    /// True where the attempt goes through a hop.
+    pub hop: bool,
+    /// True while the request's body waits for the client's next bytes; false while nobody asks it for more.
+    pub asks_client: bool,
+    /// True while the answer's body waits for the origin's next bytes; false while nobody asks it for more.
+    pub asks_origin: bool,
+    /// The client's side.
+    pub client: Flow,
+    /// The other side, once there is one.
+    pub origin: Option<Flow>,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Due {
+    /// Nobody's: queued here, or an idle tunnel.
+    Nobody,
+    /// A connection is to be made.
+    Connection,
+    /// The client is to send.
+    ClientSends,
+    /// The client is to take what was written to it.
+    ClientReads,
+    /// The other side is to take what was written to it.
+    OriginReads,
+    /// The other side is to answer, or to go on answering.
+    OriginAnswers,
+}
+
+/// A transfer in which nothing moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Why, as far as the evidence goes.
+    pub verdict: Verdict,
+    /// Whose side.
+    pub leg: Leg,
+    /// Whose turn it was.
+    pub due: Due,
+    /// For how long nothing has moved; for the throttled, how long it was watched.
+    pub idle: Duration,
+    /// The limit that was passed.
+    pub limit: Duration,
+    /// Bytes per second, for the throttled.
+    pub rate: Option<u64>,
+}
+
+/// What one look at a transfer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// Nothing to tell.
+    Quiet,
+    /// It stands still, and this was not told yet.
+    Stalled(Stall),
+    /// It still stands still; told at twice the time, then at four times, and so on.
+    GoesOn(Stall),
+    /// What was told is over: something moves again.
+    Over {
+        /// The verdict that was told.
+        verdict: Verdict,
+        /// From the last movement to this one.
+        lasted: Duration,
+    },
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

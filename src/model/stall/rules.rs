@@ -1,0 +1,205 @@
+//! The table of verdicts: which evidence makes which.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Due, Flow, Kernel, Sample, Stall};
+use crate::model::{Leg, Stage};
+
+/// Why nothing moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It moves, but below the floor.
+    Throttled,
+    /// The name, TCP, the hop or TLS came to nothing.
+    NeverConnected,
+    /// Large segments get lost, small ones do not.
+    PathMtu,
+    /// What is sent gets lost.
+    PathDrops,
+    /// The peer's window is closed: it takes no more.
+    PeerNotReading,
+    /// The peer has everything and says nothing.
+    NoAnswer,
+    /// The client neither sends nor reads.
+    ClientIdle,
+}
+
+/// One entry of [`STALL_RULES`].
+#[derive(Debug)]
+pub struct StallRule {
+    /// What it concludes.
+    pub verdict: Verdict,
+    /// What the conclusion means, for people.
+    pub meaning: &'static str,
+    /// True where ending the transfer can help: another attempt may fare better.
+    pub acts: bool,
+    /// The evidence.
+    holds: fn(&Scene<'_>) -> bool,
+}
+
+/// What a rule looks at.
+struct Scene<'a> {
+    due: Due,
+    sample: &'a Sample,
+    slow: bool,
+    /// The other side's connection.
+    origin: Flow,
+    kernel: Option<Kernel>,
+}
+
+/// Every verdict, the most telling first: the first one whose evidence is there counts.
+pub const STALL_RULES: &[StallRule] = &[
+    StallRule {
+        verdict: Verdict::Throttled,
+        meaning: "it moves, but below the floor",
+        acts: false,
+        holds: |scene| scene.slow,
+    },
+    StallRule {
+        verdict: Verdict::NeverConnected,
+        meaning: "no connection came about",
+        acts: false,
+        holds: |scene| scene.due == Due::Connection,
+    },
+    StallRule {
+        verdict: Verdict::PathMtu,
+        meaning: "the path drops large segments",
+        acts: true,
+        holds: loses_large_segments,
+    },
+    StallRule {
+        verdict: Verdict::PathDrops,
+        meaning: "the path drops what is sent",
+        acts: true,
+        holds: loses_segments,
+    },
+    StallRule {
+        verdict: Verdict::PeerNotReading,
+        meaning: "the peer stopped reading",
+        acts: true,
+        holds: |scene| scene.due == Due::OriginReads,
+    },
+    StallRule {
+        verdict: Verdict::NoAnswer,
+        meaning: "the peer has the whole request and does not answer",
+        acts: true,
+        holds: |scene| scene.due == Due::OriginAnswers,
+    },
+    StallRule {
+        verdict: Verdict::ClientIdle,
+        meaning: "the client neither sends nor reads",
+        acts: false,
+        holds: |scene| matches!(scene.due, Due::ClientSends | Due::ClientReads),
+    },
+];
+
+impl Verdict {
+    /// The code in log, API and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::NeverConnected => "never-connected",
+            Self::PathMtu => "path-mtu",
+            Self::PathDrops => "path-drops",
+            Self::PeerNotReading => "peer-not-reading",
+            Self::NoAnswer => "no-answer",
+            Self::ClientIdle => "client-idle",
+        }
+    }
+
+    /// Its entry.
+    pub fn rule(self) -> Option<&'static StallRule> {
+        STALL_RULES.iter().find(|rule| rule.verdict == self)
+    }
+
+    /// True where ending the transfer can help.
+    pub fn acts(self) -> bool {
+        self.rule().is_some_and(|rule| rule.acts)
+    }
+
+    /// What it means, for people.
+    pub fn meaning(self) -> &'static str {
+        self.rule().map_or("", |rule| rule.meaning)
+    }
+}
+
+/// The first rule whose evidence is there.
+pub(super) fn judge(
+    due: Due,
+    sample: &Sample,
+    idle: Duration,
+    limit: Duration,
+    rate: Option<u64>,
+) -> Option<Stall> {
+    let origin = sample.origin.unwrap_or_default();
+    let scene = Scene {
+        due,
+        sample,
+        slow: rate.is_some(),
+        origin,
+        kernel: origin.kernel,
+    };
+    let rule = STALL_RULES.iter().find(|rule| (rule.holds)(&scene))?;
+    Some(Stall {
+        verdict: rule.verdict,
+        leg: leg(rule.verdict, sample),
+        due,
+        idle,
+        limit,
+        rate,
+    })
+}
+
+/// Segments are sent again and again, and none that is large was ever acknowledged; or what came behind a lost large one did arrive.
+fn loses_large_segments(scene: &Scene<'_>) -> bool {
+    let Some(kernel) = scene.kernel else {
+        return false;
+    };
+    let mss = u64::from(kernel.mss.max(1));
+    match scene.due {
+        Due::OriginReads => {
+            let lost = kernel.unacked > 0 && kernel.retransmits > 1;
+            let large = scene.origin.queued >= mss;
+            // A handshake and a request's head: none of it need have filled a segment.
+            let only_small = scene.origin.acknowledged() < 4 * mss;
+            lost && large && (kernel.sacked > 0 || only_small)
+        }
+        // Their certificates fill segments; what came behind the gap was the small rest.
+        Due::OriginAnswers if scene.sample.stage == Stage::Handshaking => {
+            kernel.out_of_order.is_some_and(|segments| segments > 0)
+        }
+        Due::OriginAnswers
+        | Due::Nobody
+        | Due::Connection
+        | Due::ClientSends
+        | Due::ClientReads => false,
+    }
+}
+
+/// The kernel sends again, or probes, and hears nothing.
+fn loses_segments(scene: &Scene<'_>) -> bool {
+    let Some(kernel) = scene.kernel else {
+        return false;
+    };
+    // A closed window is probed too, but these probes are answered.
+    let unheard = kernel.probes > 1;
+    match scene.due {
+        Due::OriginReads => unheard || kernel.unacked > 0 && kernel.retransmits > 0,
+        Due::OriginAnswers => unheard,
+        Due::Nobody | Due::Connection | Due::ClientSends | Due::ClientReads => false,
+    }
+}
+
+/// Whose side it is: what is known of a TCP connection to a hop ends at the hop.
+fn leg(verdict: Verdict, sample: &Sample) -> Leg {
+    let nearest = if sample.hop { Leg::Hop } else { Leg::Origin };
+    match verdict {
+        Verdict::ClientIdle => Leg::Client,
+        Verdict::NeverConnected | Verdict::PathMtu | Verdict::PathDrops => nearest,
+        Verdict::PeerNotReading => nearest,
+        Verdict::NoAnswer | Verdict::Throttled => Leg::Origin,
+    }
+}

@@ -1,0 +1,234 @@
+//! Thousands of transfers, each from a seed: what a party does and when is known, so what the watchdog says can be held against it.
+
+use tokio::time::Instant;
+
+use super::{tests::LIMITS, *};
+
+/// A transfer with a random temper, on a clock of milliseconds.
+struct World {
+    random: fastrand::Rng,
+    sample: Sample,
+    now: u64,
+    /// When the party whose turn it is moved last.
+    moved: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let tunnel = random.u8(..8) == 0;
+        let stage = if tunnel {
+            Stage::ReceivingBody
+        } else {
+            Stage::Accepted
+        };
+        Self {
+            sample: Sample {
+                stage,
+                attempt: 1,
+                tunnel,
+                whole: false,
+                hop: random.bool(),
+                asks_client: true,
+                asks_origin: true,
+                client: Flow::default(),
+                origin: tunnel.then(Flow::default),
+            },
+            random,
+            now: 0,
+            moved: 0,
+        }
+    }
+
+    /// Mostly soon, now and then after longer than any limit.
+    fn pause(&mut self) -> u64 {
+        match self.random.u8(..20) {
+            0 => self.random.u64(1..400_000),
+            1..4 => self.random.u64(1..30_000),
+            _ => self.random.u64(1..3000),
+        }
+    }
+
+    /// The party whose turn it is by the simulation's own reckoning.
+    fn turn(&self) -> &'static str {
+        let origin = self.sample.origin.unwrap_or_default();
+        match self.sample.stage {
+            Stage::Accepted => "client",
+            Stage::Queued => "nobody",
+            Stage::Resolving | Stage::Connecting | Stage::Greeting => "connect",
+            _ if origin.queued > 0
+                && (self.sample.tunnel || self.sample.stage < Stage::ReceivingBody) =>
+            {
+                "reads"
+            }
+            _ if self.sample.client.queued > 0 => "client-reads",
+            Stage::SendingHead | Stage::SendingBody => "client",
+            _ => "answers",
+        }
+    }
+
+    /// One party does one thing.
+    fn act(&mut self) {
+        self.moved = self.now;
+        let bytes = self.random.u64(1..200_000);
+        let goes_on = self.random.u8(..6) > 0;
+        let mut origin = self.sample.origin.unwrap_or_default();
+        match self.turn() {
+            "client" if self.sample.stage == Stage::Accepted => self.next_stage(),
+            "nobody" | "connect" => self.next_stage(),
+            "client" => {
+                self.sample.client.read += bytes;
+                origin.written += bytes;
+                origin.queued += bytes;
+                self.sample.origin = Some(origin);
+                if !goes_on {
+                    self.sample.whole = self.sample.stage == Stage::SendingBody;
+                    self.next_stage();
+                }
+            }
+            "reads" => {
+                origin.queued -= bytes.min(origin.queued);
+                self.sample.origin = Some(origin);
+            }
+            "client-reads" => {
+                self.sample.client.queued -= bytes.min(self.sample.client.queued);
+            }
+            _ => {
+                origin.read += bytes;
+                self.sample.origin = Some(origin);
+                if self.sample.stage > Stage::Handshaking {
+                    self.sample.client.written += bytes;
+                    self.sample.client.queued += bytes;
+                }
+                if self.sample.stage < Stage::ReceivingBody {
+                    self.next_stage();
+                }
+            }
+        }
+    }
+
+    /// What moves nobody forward: the client fills a buffer whose other end stands still.
+    fn fill(&mut self) {
+        if self.turn() == "reads"
+            && self.sample.stage == Stage::SendingBody
+            && let Some(origin) = &mut self.sample.origin
+        {
+            let bytes = self.random.u64(1..50_000);
+            self.sample.client.read += bytes;
+            origin.written += bytes;
+            origin.queued += bytes;
+        }
+    }
+
+    fn next_stage(&mut self) {
+        let at = Stage::ALL
+            .iter()
+            .position(|stage| *stage == self.sample.stage)
+            .unwrap();
+        // An attempt may fail and begin anew.
+        if matches!(self.sample.stage, Stage::Connecting | Stage::Greeting)
+            && self.random.u8(..4) == 0
+        {
+            self.sample.attempt += 1;
+            self.sample.stage = Stage::Resolving;
+            return;
+        }
+        self.sample.stage = Stage::ALL[(at + 1).min(Stage::ALL.len() - 1)];
+        if self.sample.stage == Stage::Handshaking {
+            let hello = Flow {
+                written: 517,
+                queued: 517,
+                ..Flow::default()
+            };
+            self.sample.origin = Some(hello);
+        }
+    }
+
+    fn limit(&self) -> Option<u64> {
+        let limits = LIMITS;
+        let limit = match (self.turn(), self.sample.stage) {
+            ("nobody", _) => return None,
+            ("connect", _) | ("reads" | "answers", Stage::Handshaking) => limits.connect_after,
+            ("client" | "client-reads", _) => limits.client_after,
+            ("reads", _) => limits.after,
+            (_, Stage::ReceivingBody) if !self.sample.tunnel => limits.after,
+            // Whether an answer is due in a tunnel depends on who spoke last.
+            (_, Stage::ReceivingBody) => return None,
+            _ => limits.answer_after,
+        };
+        Some(u64::try_from(limit.as_millis()).unwrap())
+    }
+}
+
+/// One transfer with its watchdog; how many stalls it came to.
+fn run(seed: u64) -> usize {
+    let tick = 200 + seed % 1300;
+    let mut world = World::new(seed);
+    let start = Instant::now();
+    let at = |millis: u64| start + Duration::from_millis(millis);
+    let mut watch = Watch::new(&world.sample, &LIMITS, start);
+    let (mut stalls, mut open, mut told_at, mut gap) = (0, false, 0, 0);
+    let mut next_act = world.pause();
+    let mut next_look = tick;
+    let mut acts = 0;
+    while acts < 60 {
+        if next_act <= next_look {
+            world.now = next_act;
+            world.act();
+            next_act = world.now + world.pause();
+            acts += 1;
+            continue;
+        }
+        world.now = next_look;
+        if world.random.u8(..3) == 0 {
+            world.fill();
+        }
+        let idle = world.now - world.moved;
+        match watch.observe(&world.sample, &LIMITS, at(world.now)) {
+            Observed::Stalled(stall) => {
+                assert!(!open, "seed {seed}: told twice");
+                let limit = u64::try_from(stall.limit.as_millis()).unwrap();
+                assert!(
+                    idle >= limit,
+                    "seed {seed}: {idle} ms idle, limit {limit} ms"
+                );
+                if stall.due == Due::ClientSends || stall.due == Due::ClientReads {
+                    assert!(!stall.verdict.acts(), "seed {seed}");
+                }
+                (open, told_at, gap) = (true, world.now, 0);
+                stalls += 1;
+            }
+            Observed::GoesOn(_) => {
+                assert!(open, "seed {seed}: goes on without a beginning");
+                assert!(world.now - told_at > gap, "seed {seed}: told too often");
+                (gap, told_at) = (world.now - told_at, world.now);
+            }
+            Observed::Over { .. } => {
+                assert!(open && idle <= tick, "seed {seed}: over without a movement");
+                open = false;
+            }
+            Observed::Quiet => {}
+        }
+        if let Some(limit) = world.limit() {
+            assert!(
+                open || idle < limit + tick,
+                "seed {seed}: {idle} ms, and nothing said"
+            );
+        }
+        let deadline = watch.deadline(&world.sample, &LIMITS);
+        let wait = deadline.map_or(tick, |due| {
+            let due = due.saturating_duration_since(at(world.now));
+            u64::try_from(due.as_millis()).unwrap().clamp(1, tick)
+        });
+        next_look = world.now + wait;
+    }
+    stalls
+}
+
+#[test]
+fn over_thousands_of_transfers_every_stall_is_told_within_its_limit_plus_one_tick_and_none_before()
+{
+    let stalls: usize = (0..5000).map(run).sum();
+    // A simulation in which nothing happens proves nothing.
+    assert!(stalls > 3000, "{stalls}");
+}

@@ -1,0 +1,359 @@
+use tokio::time::Instant;
+
+use super::*;
+use crate::model::{
+    Role,
+    siblings::{Fares, Sibling as Found},
+};
+
+pub(super) const LIMITS: Limits = Limits {
+    after: Duration::from_secs(20),
+    connect_after: Duration::from_secs(15),
+    answer_after: Duration::from_secs(120),
+    client_after: Duration::from_secs(60),
+    floor: 0,
+    floor_over: Duration::from_secs(60),
+};
+
+/// A healthy connection that has carried a handshake and more.
+const KERNEL: Kernel = Kernel {
+    unacked: 0,
+    sacked: 0,
+    retransmits: 0,
+    retransmitted: 0,
+    probes: 0,
+    backoff: 0,
+    rto_ms: 204,
+    mss: 1448,
+    pmtu: 1500,
+    window: Some(64_000),
+    unsent: Some(0),
+    out_of_order: Some(0),
+    last_ack_ms: 10,
+    last_data_ms: 10,
+};
+
+fn flow(written: u64, queued: u64, kernel: Kernel) -> Flow {
+    Flow {
+        read: 3000,
+        written,
+        queued,
+        blocked: false,
+        kernel: Some(kernel),
+    }
+}
+
+fn sample(stage: Stage, origin: Flow) -> Sample {
+    Sample {
+        stage,
+        attempt: 1,
+        tunnel: false,
+        whole: stage >= Stage::AwaitingHead,
+        hop: false,
+        asks_client: true,
+        asks_origin: true,
+        client: flow(500, 0, KERNEL),
+        origin: (stage > Stage::Greeting).then_some(origin),
+    }
+}
+
+/// What a transfer that stands as `sample` says is told for, and after how long.
+fn told(sample: &Sample, limits: &Limits) -> Option<(Verdict, Leg, u64)> {
+    let start = Instant::now();
+    let mut watch = Watch::new(sample, limits, start);
+    for second in 1..600 {
+        let now = start + Duration::from_secs(second);
+        if let Observed::Stalled(stall) = watch.observe(sample, limits, now) {
+            return Some((stall.verdict, stall.leg, second));
+        }
+    }
+    None
+}
+
+const LOST: Kernel = Kernel {
+    unacked: 10,
+    retransmits: 5,
+    rto_ms: 6500,
+    ..KERNEL
+};
+const CLOSED: Kernel = Kernel {
+    window: Some(0),
+    unsent: Some(200_000),
+    ..KERNEL
+};
+
+#[test]
+fn every_verdict_has_its_evidence_its_leg_and_its_limit() {
+    use Verdict as V;
+    let lost = |acknowledged: u64| flow(acknowledged + 14_480, 14_480, LOST);
+    let cases = [
+        (Stage::SendingBody, lost(1_000_000), V::PathDrops, 20),
+        (Stage::SendingBody, lost(2000), V::PathMtu, 20),
+        (
+            Stage::SendingBody,
+            flow(9_000_000, 200_000, CLOSED),
+            V::PeerNotReading,
+            20,
+        ),
+        (
+            Stage::SendingBody,
+            flow(9_000_000, 0, KERNEL),
+            V::ClientIdle,
+            60,
+        ),
+        (
+            Stage::AwaitingHead,
+            flow(9_000_000, 0, KERNEL),
+            V::NoAnswer,
+            120,
+        ),
+        (Stage::AwaitingHead, lost(1_000_000), V::PathDrops, 20),
+        (Stage::ReceivingBody, flow(900, 0, KERNEL), V::NoAnswer, 20),
+        (Stage::Handshaking, lost(0), V::PathMtu, 15),
+        (Stage::Handshaking, flow(517, 0, KERNEL), V::NoAnswer, 15),
+    ];
+    for (stage, origin, verdict, after) in cases {
+        let leg = if verdict == V::ClientIdle {
+            Leg::Client
+        } else {
+            Leg::Origin
+        };
+        assert_eq!(
+            told(&sample(stage, origin), &LIMITS),
+            Some((verdict, leg, after)),
+            "{stage:?} {origin:?}"
+        );
+    }
+    for stage in [Stage::Resolving, Stage::Connecting, Stage::Greeting] {
+        let mut sample = sample(stage, Flow::default());
+        sample.hop = true;
+        assert_eq!(
+            told(&sample, &LIMITS),
+            Some((V::NeverConnected, Leg::Hop, 15))
+        );
+    }
+}
+
+#[test]
+fn a_short_first_flight_that_is_lost_is_no_matter_of_size() {
+    let origin = flow(300, 300, Kernel { unacked: 1, ..LOST });
+    let told = told(&sample(Stage::Handshaking, origin), &LIMITS).unwrap();
+    assert_eq!(told.0, Verdict::PathDrops);
+}
+
+#[test]
+fn a_gap_in_what_the_origin_sends_or_got_means_that_large_segments_are_lost() {
+    let gap = Kernel {
+        out_of_order: Some(1),
+        ..KERNEL
+    };
+    let answer = sample(Stage::Handshaking, flow(517, 0, gap));
+    assert_eq!(told(&answer, &LIMITS).unwrap().0, Verdict::PathMtu);
+    let gap = Kernel { sacked: 1, ..LOST };
+    let body = sample(Stage::SendingBody, flow(9_000_000, 5000, gap));
+    assert_eq!(told(&body, &LIMITS).unwrap().0, Verdict::PathMtu);
+}
+
+#[test]
+fn probes_that_nobody_answers_mean_a_dead_path_even_where_nothing_was_sent() {
+    let probed = Kernel {
+        probes: 3,
+        ..KERNEL
+    };
+    let waiting = sample(Stage::AwaitingHead, flow(9000, 0, probed));
+    assert_eq!(told(&waiting, &LIMITS).unwrap().0, Verdict::PathDrops);
+}
+
+#[test]
+fn without_the_kernels_word_what_blocks_is_the_peer() {
+    let mut origin = flow(9_000_000, 0, KERNEL);
+    (origin.kernel, origin.blocked) = (None, true);
+    let stands = sample(Stage::SendingBody, origin);
+    assert_eq!(told(&stands, &LIMITS).unwrap().0, Verdict::PeerNotReading);
+    let start = Instant::now();
+    let mut watch = Watch::new(&stands, &LIMITS, start);
+    let Observed::Stalled(stall) = watch.observe(&stands, &LIMITS, start + LIMITS.after) else {
+        panic!("not told")
+    };
+    assert!(evidence(&stall, &stands).contains("does not tell what was acknowledged"));
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_idle_and_the_origin_is_not_blamed() {
+    let mut slow = sample(Stage::ReceivingBody, flow(900, 0, KERNEL));
+    slow.client = flow(4_000_000, 300_000, CLOSED);
+    assert_eq!(
+        told(&slow, &LIMITS),
+        Some((Verdict::ClientIdle, Leg::Client, 60))
+    );
+    // HTTP/2 holds back above TCP: nothing is queued, and nobody asks the origin for more.
+    slow.client = flow(4_000_000, 0, KERNEL);
+    slow.asks_origin = false;
+    assert_eq!(told(&slow, &LIMITS).unwrap().0, Verdict::ClientIdle);
+}
+
+#[test]
+fn a_queued_transfer_and_a_tunnel_whose_origin_spoke_last_are_never_stalled() {
+    assert_eq!(told(&sample(Stage::Queued, Flow::default()), &LIMITS), None);
+    let start = Instant::now();
+    let mut tunnel = sample(Stage::ReceivingBody, flow(900, 0, KERNEL));
+    tunnel.tunnel = true;
+    let mut watch = Watch::new(&tunnel, &LIMITS, start);
+    if let Some(origin) = &mut tunnel.origin {
+        origin.read += 1;
+    }
+    for second in 1..1000 {
+        let now = start + Duration::from_secs(second);
+        assert_eq!(watch.observe(&tunnel, &LIMITS, now), Observed::Quiet);
+    }
+    // It asks, and gets no answer.
+    tunnel.client.read += 100;
+    let asked = start + Duration::from_secs(1000);
+    assert_eq!(watch.observe(&tunnel, &LIMITS, asked), Observed::Quiet);
+    let late = asked + LIMITS.answer_after;
+    let Observed::Stalled(stall) = watch.observe(&tunnel, &LIMITS, late) else {
+        panic!("not told")
+    };
+    assert_eq!(stall.verdict, Verdict::NoAnswer);
+}
+
+#[test]
+fn bytes_from_the_client_are_no_progress_while_the_origin_acknowledges_none() {
+    let start = Instant::now();
+    let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));
+    let mut watch = Watch::new(&stands, &LIMITS, start);
+    for second in 1..20 {
+        stands.client.read += 80_000;
+        if let Some(origin) = &mut stands.origin {
+            (origin.written, origin.queued) = (origin.written + 80_000, origin.queued + 80_000);
+        }
+        let now = start + Duration::from_secs(second);
+        assert_eq!(watch.observe(&stands, &LIMITS, now), Observed::Quiet);
+    }
+    let observed = watch.observe(&stands, &LIMITS, start + LIMITS.after);
+    assert!(matches!(observed, Observed::Stalled(stall) if stall.verdict == Verdict::PathDrops));
+}
+
+#[test]
+fn what_goes_on_is_told_at_doubling_times_and_its_end_once() {
+    let start = Instant::now();
+    let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));
+    let mut watch = Watch::new(&stands, &LIMITS, start);
+    let mut told = Vec::new();
+    for second in 1..=200 {
+        match watch.observe(&stands, &LIMITS, start + Duration::from_secs(second)) {
+            Observed::Stalled(_) => told.push(("stalled", second)),
+            Observed::GoesOn(stall) => {
+                assert_eq!(stall.idle, Duration::from_secs(second));
+                told.push(("goes on", second));
+            }
+            Observed::Over { .. } => told.push(("over", second)),
+            Observed::Quiet => {}
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            ("stalled", 20),
+            ("goes on", 40),
+            ("goes on", 80),
+            ("goes on", 160)
+        ]
+    );
+    if let Some(origin) = &mut stands.origin {
+        origin.queued = 40_000;
+    }
+    let now = start + Duration::from_secs(201);
+    let over = Observed::Over {
+        verdict: Verdict::PathDrops,
+        lasted: Duration::from_secs(201),
+    };
+    assert_eq!(watch.observe(&stands, &LIMITS, now), over);
+    assert_eq!(watch.ends(now), None);
+    assert_eq!(
+        watch.observe(&stands, &LIMITS, now + Duration::from_secs(1)),
+        Observed::Quiet
+    );
+}
+
+#[test]
+fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its_own() {
+    let limits = Limits {
+        floor: 4096,
+        ..LIMITS
+    };
+    let start = Instant::now();
+    let mut slow = sample(Stage::SendingBody, flow(1_000_000, 500_000, KERNEL));
+    let mut watch = Watch::new(&slow, &limits, start);
+    let mut told = Vec::new();
+    for second in 1..200 {
+        if second < 90
+            && let Some(origin) = &mut slow.origin
+        {
+            origin.queued -= 1000;
+        }
+        match watch.observe(&slow, &limits, start + Duration::from_secs(second)) {
+            Observed::Stalled(stall) => told.push((stall.verdict, second)),
+            Observed::Over { .. } => panic!("over at {second}"),
+            Observed::GoesOn(_) | Observed::Quiet => {}
+        }
+    }
+    assert_eq!(
+        told,
+        [(Verdict::Throttled, 60), (Verdict::PeerNotReading, 109)]
+    );
+    // A slow client is no throttled origin.
+    let mut waiting = sample(Stage::SendingBody, flow(1_000_000, 0, KERNEL));
+    let mut watch = Watch::new(&waiting, &limits, start);
+    for second in 1..200 {
+        waiting.client.read += 10;
+        let now = start + Duration::from_secs(second);
+        assert_eq!(watch.observe(&waiting, &limits, now), Observed::Quiet);
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_is_no_limit() {
+    let limits = Limits {
+        client_after: Duration::ZERO,
+        ..LIMITS
+    };
+    let idle = sample(Stage::SendingBody, flow(9_000_000, 0, KERNEL));
+    assert_eq!(told(&idle, &limits), None);
+}
+
+#[test]
+fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_command() {
+    let mut codes: Vec<_> = STALL_RULES
+        .iter()
+        .map(|rule| rule.verdict.as_str())
+        .collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), 7);
+    let works = Found {
+        route: "hf-main".into(),
+        role: Role::MainSite,
+        fares: Fares::Works,
+        ago: Duration::from_secs(3),
+    };
+    for rule in STALL_RULES {
+        for sibling in [None, Some(&works)] {
+            let about = About {
+                host: "cdn-lfs.hf.co",
+                route: "hf-lfs",
+                upstream: "office",
+                sibling,
+            };
+            let text = advice(rule.verdict, about);
+            assert!(
+                text.contains('`') && !text.ends_with('.') && !text.contains('\n'),
+                "{text}"
+            );
+        }
+    }
+    assert_eq!(
+        Sibling(&works, "office").to_string(),
+        "hf-main works through office (3 s ago)"
+    );
+}
