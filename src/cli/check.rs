@@ -91,42 +91,19 @@ fn as_text(config: &Config) -> String {
         );
     }
     for route in &config.routes {
-        let _ = writeln!(
-            text,
-            "\nroute {} ({}, {}, HTTP/{})",
-            route.name,
-            route.role.as_str(),
-            route.tls.as_str(),
-            version(route.http)
-        );
-        let hosts = route
-            .hosts
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("  ");
-        let _ = writeln!(text, "  hosts      {hosts}{}", ports(route));
-        upstreams(&mut text, route);
-        for (host, addresses) in &route.resolve {
-            let list = addresses.iter().map(address).collect::<Vec<_>>().join("  ");
-            let _ = writeln!(text, "  resolve    {host} = {list}");
-        }
-        replay(&mut text, route);
-        if route.dial != config.dial {
-            let dial = route.dial;
-            let _ = writeln!(
-                text,
-                "  dial       connect {:?}, greet {:?}, handshake {:?}, {} attempts, backoff {:?} to {:?}, cooldown {:?}",
-                dial.connect_timeout,
-                dial.greet_timeout,
-                dial.handshake_timeout,
-                dial.attempts,
-                dial.backoff,
-                dial.backoff_limit,
-                dial.cooldown
-            );
-        }
+        of_route(&mut text, config, route);
     }
+    let _ = writeln!(
+        text,
+        "\ninterim    {}",
+        match config.interim.at_most {
+            0 => "never".to_owned(),
+            times => format!(
+                "after every {:?}, at most {times} times",
+                config.interim.every
+            ),
+        }
+    );
     let other = &config.other_hosts;
     let _ = writeln!(
         text,
@@ -135,6 +112,7 @@ fn as_text(config: &Config) -> String {
         ports(other)
     );
     upstreams(&mut text, other);
+    watched(&mut text, other);
     urls(&mut text, config);
     text
 }
@@ -182,6 +160,65 @@ fn allowed(config: &Config) -> Vec<String> {
         .iter()
         .map(ToString::to_string)
         .collect()
+}
+
+fn of_route(text: &mut String, config: &Config, route: &Route) {
+    let _ = writeln!(
+        text,
+        "\nroute {} ({}, {}, HTTP/{})",
+        route.name,
+        route.role.as_str(),
+        route.tls.as_str(),
+        version(route.http)
+    );
+    let hosts = route
+        .hosts
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("  ");
+    let _ = writeln!(text, "  hosts      {hosts}{}", ports(route));
+    upstreams(text, route);
+    for (host, addresses) in &route.resolve {
+        let list = addresses.iter().map(address).collect::<Vec<_>>().join("  ");
+        let _ = writeln!(text, "  resolve    {host} = {list}");
+    }
+    replay(text, route);
+    watched(text, route);
+    if route.dial != config.dial {
+        let dial = route.dial;
+        let _ = writeln!(
+            text,
+            "  dial       connect {:?}, greet {:?}, handshake {:?}, {} attempts, backoff {:?} to {:?}, cooldown {:?}{}",
+            dial.connect_timeout,
+            dial.greet_timeout,
+            dial.handshake_timeout,
+            dial.attempts,
+            dial.backoff,
+            dial.backoff_limit,
+            dial.cooldown,
+            dial.max_segment
+                .map(|size| format!(", segments up to {size} B"))
+                .unwrap_or_default()
+        );
+    }
+}
+
+fn watched(text: &mut String, route: &Route) {
+    let (limits, action) = (route.stall.limits, route.stall.action.as_str());
+    let _ = writeln!(
+        text,
+        "  stall      {action} after {:?}; connect {:?}, answer {:?}, client {:?}; floor {} B/s over {:?}",
+        limits.after,
+        limits.connect_after,
+        limits.answer_after,
+        limits.client_after,
+        limits.floor,
+        limits.floor_over
+    );
+    if let Some(at_once) = route.uploads.at_once {
+        let _ = writeln!(text, "  uploads    {at_once} at once");
+    }
 }
 
 fn upstreams(text: &mut String, route: &Route) {
@@ -289,6 +326,20 @@ fn as_json_route(route: &Route) -> Value {
         "tls": route.tls.as_str(),
         "http": version(route.http),
         "upstreams": route.upstreams.iter().map(|upstream| way(route, upstream)).collect::<Vec<_>>(),
+        "stall": json!({
+            "action": route.stall.action,
+            "after_ms": millis(route.stall.limits.after),
+            "connect_after_ms": millis(route.stall.limits.connect_after),
+            "answer_after_ms": millis(route.stall.limits.answer_after),
+            "client_after_ms": millis(route.stall.limits.client_after),
+            "floor": route.stall.limits.floor,
+            "floor_over_ms": millis(route.stall.limits.floor_over),
+        }),
+        "uploads_at_once": route.uploads.at_once,
         "resolve": route.resolve.iter().map(|(host, list)| (host.to_string(), list.iter().map(address).collect::<Vec<_>>())).collect::<std::collections::BTreeMap<_, _>>(),
     })
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

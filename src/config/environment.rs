@@ -3,12 +3,23 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    Environment, Hop,
+    Hop,
     problem::Problem,
     resolve::{Variables, hop_kind},
     value,
 };
 use crate::model::{Host, Scheme, Secret, Target, secret::Credentials};
+
+/// The `*_PROXY` variables as found at start.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// For `https://` targets and tunnels: `https_proxy`, `HTTPS_PROXY`, else `all_proxy`, `ALL_PROXY`.
+    pub https: Option<Arc<Hop>>,
+    /// For `http://` targets: `http_proxy` (lower case only, as curl does: CVE-2016-5385), else `all_proxy`, `ALL_PROXY`.
+    pub http: Option<Arc<Hop>>,
+    /// The entries of `no_proxy`, `NO_PROXY`, lower case.
+    pub no_proxy: Vec<Box<str>>,
+}
 
 impl Environment {
     /// Reads the variables. One that is malformed, or that points at `own` addresses, is left out and said.

@@ -10,6 +10,7 @@ pub mod reload;
 mod resolve;
 mod section;
 mod value;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -19,8 +20,10 @@ use std::{
     time::Duration,
 };
 
+pub use environment::Environment;
 pub use problem::{Problem, Problems};
 pub use resolve::Variables;
+pub use watch::{Interim, Stall, Uploads};
 
 use crate::model::{Host, HostPattern, Role, Scheme, Target, TlsMode, secret::Credentials};
 
@@ -53,6 +56,12 @@ pub struct Config {
     pub rewrite: Rewrite,
     /// Deadlines and patience where a route says nothing else.
     pub dial: Dial,
+    /// Limits and action where a route says nothing else.
+    pub stall: Stall,
+    /// Uploads at once where a route says nothing else.
+    pub uploads: Uploads,
+    /// Interim answers.
+    pub interim: Interim,
     /// Every hop, used or not.
     pub hops: Vec<Arc<Hop>>,
     /// What the `*_PROXY` variables say.
@@ -196,6 +205,10 @@ pub struct Route {
     pub dial: Dial,
     /// Whether uploads are kept while they pass, so that they can be sent again.
     pub replay: bool,
+    /// For how long nothing may move, and what is done then.
+    pub stall: Stall,
+    /// Uploads at once.
+    pub uploads: Uploads,
 }
 
 /// An address that stands for a host of a route.
@@ -310,17 +323,6 @@ pub enum HopKind {
     Socks5h,
 }
 
-/// The `*_PROXY` variables as found at start.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Environment {
-    /// For `https://` targets and tunnels: `https_proxy`, `HTTPS_PROXY`, else `all_proxy`, `ALL_PROXY`.
-    pub https: Option<Arc<Hop>>,
-    /// For `http://` targets: `http_proxy` (lower case only, as curl does: CVE-2016-5385), else `all_proxy`, `ALL_PROXY`.
-    pub http: Option<Arc<Hop>>,
-    /// The entries of `no_proxy`, `NO_PROXY`, lower case.
-    pub no_proxy: Vec<Box<str>>,
-}
-
 /// `[dial]`, and a route's own `dial`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dial {
@@ -338,6 +340,8 @@ pub struct Dial {
     pub backoff_limit: Duration,
     /// How long an upstream that failed is tried last.
     pub cooldown: Duration,
+    /// The largest TCP segment, in bytes; `None` for what the path is said to carry.
+    pub max_segment: Option<u32>,
 }
 
 impl Config {

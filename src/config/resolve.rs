@@ -7,6 +7,7 @@ mod mirror;
 mod overrides;
 mod routes;
 mod upstreams;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,8 +19,9 @@ use daemon::{dial, listen, log, pool, replay, state_directory, trust};
 pub(super) use hops::hop_kind;
 use hops::hops;
 use routes::{other_hosts, routes};
+use watch::{Watched, interim};
 
-use super::{Config, Environment, Hop, file::Source, problem::Problems, section::Section};
+use super::{Config, Dial, Environment, Hop, file::Source, problem::Problems, section::Section};
 
 /// Names to the values of the process environment.
 pub type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
@@ -29,6 +31,12 @@ struct Names<'n> {
     hops: &'n BTreeMap<String, Arc<Hop>>,
     environment: &'n Arc<Environment>,
     used: BTreeSet<String>,
+}
+
+/// What a route that says nothing else goes by.
+struct Defaults {
+    dial: Option<Dial>,
+    watched: Watched,
 }
 
 /// Reads `text`; keys that it omits are `base`'s. Without a base, as for the embedded default, every key must be there.
@@ -81,6 +89,8 @@ fn config(
     let dial_section = root.section("dial");
     let dial = dial(&dial_section, base.map(|base| base.dial));
     dial_section.finish();
+    let watched = Watched::read(root, base.map(|base| (base.stall, base.uploads)));
+    let interim = interim(root.section("interim"), base.map(|base| base.interim));
     let pool = pool(root.section("pool"), base.map(|base| base.pool));
     let replay = replay(root.section("replay"), base.map(|base| base.replay));
     let hops = hops(&root.section("hops"), variables);
@@ -95,8 +105,9 @@ fn config(
         environment: &environment,
         used: BTreeSet::new(),
     };
-    let other = other_hosts(root.section("other_hosts"), base, dial, &mut names);
-    let routes = routes(root, base, dial, &mut names);
+    let defaults = Defaults { dial, watched };
+    let other = other_hosts(root.section("other_hosts"), base, &defaults, &mut names);
+    let routes = routes(root, base, &defaults, &mut names);
     let reverse = mirror::reverse(root.section("reverse"));
     let rewrite = mirror::rewrite(root.section("rewrite"), base.map(|base| base.rewrite));
     for unused in hops.keys().filter(|name| !names.used.contains(*name)) {
@@ -117,6 +128,9 @@ fn config(
         pool: pool?,
         replay: replay?,
         dial: dial?,
+        stall: watched.stall?,
+        uploads: watched.uploads?,
+        interim: interim?,
         hops: hops.values().cloned().collect(),
         routes: routes?,
         other_hosts: Arc::new(other?),

@@ -37,6 +37,29 @@ pub struct Limits {
     pub floor_over: Duration,
 }
 
+/// What is done about a stall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// It is told, and goes on standing still.
+    Report,
+    /// The transfer ends with a fault, before the client loses its patience.
+    Fail,
+    /// As fail; but what may be sent again is, on the next upstream.
+    Failover,
+}
+
+impl Action {
+    /// The name in config and log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Fail => "fail",
+            Self::Failover => "failover",
+        }
+    }
+}
+
 /// What the kernel says about a connection (Linux, `TCP_INFO`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kernel {

@@ -210,6 +210,7 @@ pub(super) fn dial(section: &Section<'_, '_>, base: Option<Dial>) -> Option<Dial
         time("backoff", base.map(|base| base.backoff)),
         time("backoff_limit", base.map(|base| base.backoff_limit)),
         time("cooldown", base.map(|base| base.cooldown)),
+        max_segment(section, base.map(|base| base.max_segment)),
     );
     for key in ["connect_timeout", "greet_timeout", "handshake_timeout"] {
         if section
@@ -234,7 +235,30 @@ pub(super) fn dial(section: &Section<'_, '_>, base: Option<Dial>) -> Option<Dial
         backoff: dial.4?,
         backoff_limit: dial.5?,
         cooldown: dial.6?,
+        max_segment: dial.7?,
     })
+}
+
+/// 0 is no limit; below 536 no path of the internet asks for it (RFC 9293, section 3.7.1).
+fn max_segment(section: &Section<'_, '_>, base: Option<Option<u32>>) -> Option<Option<u32>> {
+    let written = section.size("max_segment").map(|size| size as u64);
+    let base = base.map(|base| u64::from(base.unwrap_or(0)));
+    let size = or_base(section, "max_segment", written, base)?;
+    if size == 0 {
+        return Some(None);
+    }
+    let fits = u32::try_from(size)
+        .ok()
+        .filter(|size| (536..=65_000).contains(size));
+    if fits.is_none() {
+        section.source.problem(
+            section.place("max_segment"),
+            &section.key("max_segment"),
+            "a segment has from 536 B to 65000 B",
+            Some("\"1200 B\" gets through most tunnels; \"0 B\" is no limit"),
+        );
+    }
+    fits.map(Some)
 }
 
 pub(super) fn pool(section: Section<'_, '_>, base: Option<Pool>) -> Option<Pool> {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Names, daemon::dial, or_base, overrides::overrides, upstreams::upstreams};
+use super::{Defaults, Names, daemon::dial, or_base, overrides::overrides, upstreams::upstreams};
 use crate::{
-    config::{Config, Dial, HttpVersion, Route, Upstream, Via, section::Section},
+    config::{Config, HttpVersion, Route, Upstream, Via, section::Section},
     model::{HostPattern, Role, TlsMode},
 };
 
@@ -23,9 +23,10 @@ const VERSIONS: [(&str, HttpVersion); 2] = [("1.1", HttpVersion::Http1), ("2", H
 pub(super) fn other_hosts(
     section: Section<'_, '_>,
     base: Option<&Config>,
-    dial: Option<Dial>,
+    defaults: &Defaults,
     names: &mut Names<'_>,
 ) -> Option<Route> {
+    let watched = defaults.watched.of_route(&section);
     let base = base.map(|base| &base.other_hosts);
     let tls = or_base(
         &section,
@@ -59,7 +60,9 @@ pub(super) fn other_hosts(
         http: HttpVersion::Http1,
         upstreams: upstreams?,
         resolve: BTreeMap::new(),
-        dial: dial?,
+        dial: defaults.dial?,
+        stall: watched?.0,
+        uploads: watched?.1,
         replay: false,
     })
 }
@@ -79,12 +82,13 @@ fn renewed(upstream: &Arc<Upstream>, names: &Names<'_>) -> Arc<Upstream> {
 pub(super) fn routes(
     root: &Section<'_, '_>,
     base: Option<&Config>,
-    dial: Option<Dial>,
+    defaults: &Defaults,
     names: &mut Names<'_>,
 ) -> Option<Vec<Arc<Route>>> {
     let Some(sections) = root.sections("route") else {
         let base = or_base(root, "route", None, base)?;
         let renew = |route: &Arc<Route>| {
+            let (stall, uploads) = defaults.watched.renewed(route)?;
             Some(Arc::new(Route {
                 name: route.name.clone(),
                 role: route.role,
@@ -99,7 +103,9 @@ pub(super) fn routes(
                     .collect(),
                 resolve: route.resolve.clone(),
                 // The file's own [dial] is for the routes of the default list too.
-                dial: dial?,
+                dial: defaults.dial?,
+                stall,
+                uploads,
                 replay: route.replay,
             }))
         };
@@ -109,7 +115,7 @@ pub(super) fn routes(
     let mut seen_hosts: Vec<(HostPattern, Option<Vec<u16>>, String)> = Vec::new();
     let mut routes = Some(Vec::new());
     for section in sections {
-        let route = route(&section, dial, names, &mut seen_names, &mut seen_hosts);
+        let route = route(&section, defaults, names, &mut seen_names, &mut seen_hosts);
         section.finish();
         routes = match (routes, route) {
             (Some(mut routes), Some(route)) => {
@@ -124,7 +130,7 @@ pub(super) fn routes(
 
 fn route(
     section: &Section<'_, '_>,
-    dial_default: Option<Dial>,
+    defaults: &Defaults,
     names: &mut Names<'_>,
     seen_names: &mut BTreeMap<String, ()>,
     seen_hosts: &mut Vec<(HostPattern, Option<Vec<u16>>, String)>,
@@ -192,8 +198,9 @@ fn route(
     resolved.extend(mirrors(upstreams.as_deref().unwrap_or_default()));
     let resolve = overrides(&section.section("resolve"), &resolved);
     let dial_section = section.section("dial");
-    let dial = dial(&dial_section, dial_default);
+    let dial = dial(&dial_section, defaults.dial);
     dial_section.finish();
+    let watched = defaults.watched.of_route(section);
     Some(Route {
         name: name?.into(),
         role: role?,
@@ -204,6 +211,8 @@ fn route(
         upstreams: upstreams?,
         resolve,
         dial: dial?,
+        stall: watched?.0,
+        uploads: watched?.1,
         replay: replay?,
     })
 }

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Dial, Environment, Hop, HttpVersion, Override},
+    config::{Dial, Environment, Hop, HttpVersion, Override, Stall, Uploads},
     model::{FaultKind, Leg, Role, Secret, TlsMode, secret::Credentials},
 };
 
@@ -39,8 +39,11 @@ fn route() -> Route {
             backoff: Duration::ZERO,
             backoff_limit: Duration::ZERO,
             cooldown: Duration::ZERO,
+            max_segment: None,
         },
         replay: false,
+        stall: Stall::NEVER,
+        uploads: Uploads { at_once: None },
     }
 }
 

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{
-        Dial, HttpVersion, Listen, Log, LogFormat, LogLevel, Pool, Replay, Reverse, Rewrite, Route,
-        Trust, Upstream, Via,
+        Dial, HttpVersion, Interim, Listen, Log, LogFormat, LogLevel, Pool, Replay, Reverse,
+        Rewrite, Route, Stall, Trust, Uploads, Upstream, Via,
     },
     model::{Role, TlsMode},
 };
@@ -203,6 +203,12 @@ fn config(directory: &Path) -> Config {
         reverse: Reverse::default(),
         rewrite: Rewrite { max_body: 16 << 20 },
         dial: route(Role::Other, Tunnel, &[]).dial,
+        stall: Stall::NEVER,
+        uploads: Uploads { at_once: None },
+        interim: Interim {
+            every: Duration::from_secs(25),
+            at_most: 0,
+        },
         hops: Vec::new(),
         environment: Arc::default(),
         secret_files: Vec::new(),
@@ -233,7 +239,10 @@ fn route(role: Role, tls: TlsMode, hosts: &[&str]) -> Arc<Route> {
             backoff: second,
             backoff_limit: second,
             cooldown: second,
+            max_segment: None,
         },
         replay: false,
+        stall: Stall::NEVER,
+        uploads: Uploads { at_once: None },
     })
 }
