@@ -27,7 +27,8 @@ pub(super) fn render(view: &View) -> String {
         &mut page,
         "Running transfers",
         &[
-            "id", "front", "host", "route", "upstream", "stage", "for ms", "up", "down", "path",
+            "id", "front", "host", "route", "upstream", "stage", "for ms", "idle ms", "stall",
+            "up", "down", "path",
         ],
         view.transfers.iter().map(|t| {
             vec![
@@ -38,6 +39,10 @@ pub(super) fn render(view: &View) -> String {
                 t.upstream.as_deref().unwrap_or("").into(),
                 t.stage.into(),
                 t.stage_ms.to_string(),
+                t.idle_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+                t.stall
+                    .map(|verdict| verdict.as_str().into())
+                    .unwrap_or_default(),
                 t.up.to_string(),
                 t.down.to_string(),
                 format!("{} {}", t.method, t.path),
@@ -59,8 +64,40 @@ pub(super) fn render(view: &View) -> String {
             ]
         }),
     );
+    stalls(&mut page, view);
+    faults(&mut page, view);
+    page.push_str("<p><a href=\"/-/status\">JSON</a> · <a href=\"/-/metrics\">metrics</a> · <a href=\"/-/ca.pem\">CA certificate</a></p></body></html>\n");
+    page
+}
+
+fn stalls(page: &mut String, view: &View) {
     table(
-        &mut page,
+        page,
+        "Last stalls",
+        &[
+            "verdict", "now", "for ms", "host", "route", "upstream", "peer", "evidence", "sibling",
+            "advice",
+        ],
+        view.stalls.iter().map(|s| {
+            vec![
+                format!("{}/{}", s.leg.as_str(), s.verdict.as_str()),
+                s.phase.as_str().into(),
+                s.idle_ms.to_string(),
+                format!("{}:{}", s.host, s.port),
+                s.route.clone(),
+                s.upstream.clone().unwrap_or_default(),
+                s.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+                s.evidence.clone(),
+                s.sibling.clone().unwrap_or_default(),
+                s.advice.clone(),
+            ]
+        }),
+    );
+}
+
+fn faults(page: &mut String, view: &View) {
+    table(
+        page,
         "Last faults",
         &[
             "code", "host", "route", "upstream", "peer", "attempt", "next", "cause", "advice",
@@ -79,8 +116,6 @@ pub(super) fn render(view: &View) -> String {
             ]
         }),
     );
-    page.push_str("<p><a href=\"/-/status\">JSON</a> · <a href=\"/-/metrics\">metrics</a> · <a href=\"/-/ca.pem\">CA certificate</a></p></body></html>\n");
-    page
 }
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>gitferry</title><style>\
@@ -146,6 +181,7 @@ mod tests {
             transfers: vec![],
             upstreams: vec![],
             faults: vec![],
+            stalls: vec![],
         };
         let page = render(&view);
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));

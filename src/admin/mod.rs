@@ -13,7 +13,10 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::track::{event::FaultOccurred, transfer::Snapshot};
+use crate::track::{
+    event::{FaultOccurred, StallTold},
+    transfer::Snapshot,
+};
 
 /// Everything the status shows.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,8 @@ pub struct View {
     pub upstreams: Vec<UpstreamView>,
     /// The last faults, the newest first.
     pub faults: Vec<FaultOccurred>,
+    /// The last stalls, the newest first.
+    pub stalls: Vec<StallTold>,
 }
 
 /// How an upstream fares.

@@ -79,11 +79,6 @@ fn fetch(address: SocketAddr) -> io::Result<String> {
 }
 
 fn render(status: &Value) -> String {
-    let text = |value: &Value, key: &str| match value.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => "-".into(),
-        Some(other) => other.to_string(),
-    };
     let list = |key: &str| {
         status
             .get(key)
@@ -113,6 +108,13 @@ fn render(status: &Value) -> String {
             text(transfer, "up"),
             text(transfer, "down")
         );
+        if let Some(verdict) = transfer.get("stall").and_then(Value::as_str) {
+            let _ = writeln!(
+                page,
+                "    stalled for {} ms: {verdict}",
+                text(transfer, "idle_ms")
+            );
+        }
     }
     page.push_str("\nupstreams\n");
     for upstream in list("upstreams") {
@@ -130,6 +132,7 @@ fn render(status: &Value) -> String {
             text(&upstream, "upstream")
         );
     }
+    render_stalls(&mut page, &list("stalls"));
     let faults = list("faults");
     if !faults.is_empty() {
         page.push_str("\nlast faults\n");
@@ -145,4 +148,32 @@ fn render(status: &Value) -> String {
         );
     }
     page
+}
+
+/// A field as text; `-` where there is none.
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "-".into(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn render_stalls(page: &mut String, stalls: &[Value]) {
+    if !stalls.is_empty() {
+        page.push_str("\nlast stalls\n");
+    }
+    for stall in stalls.iter().take(10) {
+        let _ = writeln!(
+            page,
+            "  {}/{} {} via {}, {} after {} ms: {}",
+            text(stall, "leg"),
+            text(stall, "verdict"),
+            text(stall, "host"),
+            text(stall, "upstream"),
+            text(stall, "phase"),
+            text(stall, "idle_ms"),
+            text(stall, "evidence")
+        );
+    }
 }

@@ -172,6 +172,10 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Ok(frame)));
             }
         };
+        let counts = this.transfer.counts();
+        counts
+            .asks_client
+            .store(polled.is_pending(), Ordering::Relaxed);
         match polled {
             Poll::Ready(Some(Ok(read))) => {
                 if !this.begun {
@@ -441,7 +445,14 @@ impl Body for OriginBody {
             if let Err(error) = ready!(self.poll_rest(cx)) {
                 return Poll::Ready(Some(Err(error)));
             }
-            return match Pin::new(&mut self.inner).poll_frame(cx) {
+            let polled = Pin::new(&mut self.inner).poll_frame(cx);
+            if let Some(state) = &self.state {
+                let counts = state.transfer.counts();
+                counts
+                    .asks_origin
+                    .store(polled.is_pending(), Ordering::Relaxed);
+            }
+            return match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
                         state

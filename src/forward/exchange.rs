@@ -26,6 +26,7 @@ use super::{
     send,
     tape::Budget,
     upgrade,
+    watch::ClientSocket,
 };
 use crate::{
     config::Route,
@@ -100,18 +101,20 @@ impl Forwarder {
             .uri()
             .path_and_query()
             .map_or("/", |path| path.as_str());
-        self.shared.tracker.begin(Begin {
+        let transfer = self.shared.tracker.begin(Begin {
             front: asked.front,
             client: asked.client,
             target: &asked.target,
             method: request.method().as_str(),
             path,
-            route: &self.config.route(&asked.target).name,
+            route: self.config.route(&asked.target),
             agent: request
                 .headers()
                 .get(USER_AGENT)
                 .and_then(|agent| agent.to_str().ok()),
-        })
+        });
+        ClientSocket::watch(request, &transfer);
+        transfer
     }
 
     async fn ferry(
@@ -152,7 +155,7 @@ impl Forwarder {
                         }
                         continue;
                     }
-                    ways.succeeded(self);
+                    ways.succeeded(self, &outgoing.transfer);
                     return Ok(self.answer(response, lease, outgoing, asked, &ways).await);
                 }
                 Err(failed) => {
@@ -199,6 +202,7 @@ impl Forwarder {
             ways.begin(transfer);
             transfer.reused();
             transfer.connected(lease.about.peer);
+            lease.watch(transfer);
             return Ok(lease);
         }
         let reached = ways
@@ -210,7 +214,11 @@ impl Forwarder {
             )
             .await?;
         match send::open(self, reached, outgoing.upgrade.is_some()).await {
-            Ok((sender, about)) => Ok(self.pool.lease(key(ways), sender, about)),
+            Ok((sender, about)) => {
+                let lease = self.pool.lease(key(ways), sender, about);
+                lease.watch(transfer);
+                Ok(lease)
+            }
             Err(fault) => {
                 transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
                 Err(fault)

@@ -21,6 +21,7 @@ pub mod send;
 pub mod tape;
 pub mod tunnel;
 mod upgrade;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ pub struct Forwarder {
 }
 
 /// What outlives a reload. Clones share the same state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Shared {
     /// Running transfers and counters.
     pub tracker: Tracker,
@@ -62,6 +63,18 @@ pub struct Shared {
     pub tasks: Tasks,
     /// The two steps of stopping.
     pub shutdown: Shutdown,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let tasks = Tasks::default();
+        Self {
+            tracker: Tracker::new(tasks.clone()),
+            health: Arc::default(),
+            tasks,
+            shutdown: Shutdown::default(),
+        }
+    }
 }
 
 impl Forwarder {

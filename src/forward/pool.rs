@@ -21,7 +21,8 @@ use super::{Shared, body::RequestBody};
 use crate::{
     config,
     model::{Scheme, Target},
-    net::dial::AbsoluteForm,
+    net::{Glance, dial::AbsoluteForm},
+    track::Transfer,
 };
 
 /// What connections are alike in.
@@ -60,6 +61,10 @@ pub struct Lease {
 pub struct About {
     /// The TCP peer.
     pub peer: SocketAddr,
+    /// The socket below.
+    pub tcp: Glance,
+    /// True where the peer is a hop.
+    pub hop: bool,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
 }
@@ -235,6 +240,15 @@ impl Sender {
 }
 
 impl Lease {
+    /// Has the watchdog look at the connection for `transfer`.
+    pub fn watch(&self, transfer: &Transfer) {
+        let shared = match self.sender {
+            Sender::Http1(_) => false,
+            Sender::Http2(_) => true,
+        };
+        transfer.origin(Arc::new(self.about.tcp.clone()), shared, self.about.hop);
+    }
+
     /// Makes the connection idle again.
     pub fn give_back(self) {
         let Self {

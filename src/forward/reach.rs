@@ -36,6 +36,8 @@ pub struct Reached {
     pub tcp: Tcp,
     /// The TCP peer: the origin or the hop.
     pub peer: std::net::SocketAddr,
+    /// True where the peer is a hop.
+    pub hop: bool,
     /// What ALPN chose.
     pub http: HttpVersion,
     /// Where set, requests are written in absolute form.
@@ -127,13 +129,14 @@ impl Ways {
     }
 
     /// Notes that the upstream whose turn it is reached the origin.
-    pub fn succeeded(&self, forwarder: &Forwarder) {
+    pub fn succeeded(&self, forwarder: &Forwarder, transfer: &Transfer) {
         if let Some(upstream) = self.upstream() {
             forwarder
                 .shared
                 .health
                 .succeeded(&self.route.name, &upstream.label);
         }
+        transfer.worked();
     }
 
     /// Tells the fault, waits where that is what comes next, and is false where nothing does.
@@ -239,10 +242,13 @@ impl Ways {
             public_only: self.public_only && upstream.mirror.is_none(),
         };
         let connection = dial(&upstream.via, &attempt).await?;
+        transfer.connected(connection.peer);
+        transfer.origin(Arc::new(connection.tcp.glance()), false, connection.hop);
         let mut reached = Reached {
             io: connection.io,
             tcp: connection.tcp,
             peer: connection.peer,
+            hop: connection.hop,
             http: HttpVersion::Http1,
             absolute_form: connection.absolute_form,
         };

@@ -109,7 +109,7 @@ impl Resumption {
             transfer.fault(&fault, &Next::GiveUp);
             return Err(fault);
         }
-        ways.succeeded(forwarder);
+        ways.succeeded(forwarder, &transfer);
         Ok(Ok((response.into_body(), lease)))
     }
 }

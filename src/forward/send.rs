@@ -36,6 +36,8 @@ pub(super) async fn open(
     let peer = reached.peer;
     let about = About {
         peer,
+        tcp: reached.tcp.glance(),
+        hop: reached.hop,
         absolute_form: reached.absolute_form,
     };
     let fault = |error: hyper::Error| {

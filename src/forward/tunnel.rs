@@ -77,7 +77,7 @@ impl Tunnel {
                 .await
             {
                 Opening::Spoke(bytes) => {
-                    self.ways.succeeded(forwarder);
+                    self.ways.succeeded(forwarder, transfer);
                     break bytes;
                 }
                 Opening::Unheld => break Vec::new(),

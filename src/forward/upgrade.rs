@@ -27,6 +27,7 @@ pub(super) fn switch(
     transfer: Transfer,
 ) -> Answer {
     let origin = on(&mut response);
+    transfer.is_tunnel();
     let shutdown = shared.shutdown.clone();
     shared.tasks.spawn(async move {
         let both = async { tokio::try_join!(client, origin) };

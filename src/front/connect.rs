@@ -8,7 +8,9 @@ use hyper_util::rt::TokioIo;
 use super::{bad_target, begin, intercept, refuse};
 use crate::{
     config::Route,
-    forward::{Answer, Forwarder, body::full, headers, reply::Asker, tunnel::Tunnel},
+    forward::{
+        Answer, Forwarder, body::full, headers, reply::Asker, tunnel::Tunnel, watch::ClientSocket,
+    },
     model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify, retry::Next},
     net::{BoxIo, Prefixed, Tcp},
     track::{Outcome, Transfer},
@@ -59,9 +61,14 @@ fn terminate(
 ) {
     let transfer = begin(forwarder, &request, client, &target);
     let here = Arc::clone(forwarder);
+    let socket = request.extensions().get::<ClientSocket>().cloned();
     forwarder.shared.tasks.spawn(async move {
         if let Some(io) = upgraded(request, &transfer).await {
-            intercept::serve(here, io, client, route, target, transfer).await;
+            let peer = intercept::Client {
+                address: client,
+                socket,
+            };
+            intercept::serve(here, io, peer, route, target, transfer).await;
         }
     });
 }

@@ -4,15 +4,16 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use hyper::{Request, body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{LINGER, builder, run};
 use crate::{
     config::{HttpVersion, Route},
-    forward::{Asked, Forwarder, tunnel::Tunnel},
+    forward::{Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
     model::{Fault, Leg, Scheme, Stage, Target, classify, retry::Next},
     net::{BoxIo, Prefixed},
+    rt::{Shutdown, Tasks},
     tls::{FirstBytes, accept},
     track::{Front, Outcome, Transfer},
 };
@@ -20,11 +21,18 @@ use crate::{
 /// How long a client may keep silent before it is taken for one that waits for the server.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// Who is served.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) address: SocketAddr,
+    pub(super) socket: Option<ClientSocket>,
+}
+
 /// Serves the client's stream. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS stands.
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     mut io: BoxIo,
-    client: SocketAddr,
+    client: Client,
     route: Arc<Route>,
     target: Target,
     transfer: Transfer,
@@ -54,7 +62,7 @@ pub(super) async fn serve(
         Ok(FirstBytes::Closed) => transfer.finish(Outcome::Closed),
         Err(error) => {
             let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error))
-                .peer(client)
+                .peer(client.address)
                 .source(error);
             transfer.fault(&fault, &Next::GiveUp);
             transfer.finish(Outcome::Broken {
@@ -82,11 +90,15 @@ async fn tunnel(
 async fn terminate(
     forwarder: Arc<Forwarder>,
     io: BoxIo,
-    client: SocketAddr,
+    client: Client,
     route: &Route,
     target: Target,
     transfer: Transfer,
 ) {
+    let Client {
+        address: client,
+        socket,
+    } = client;
     transfer.enter(Stage::Handshaking);
     let deadline = route.dial.handshake_timeout;
     let accepted = accept::accept(
@@ -116,8 +128,15 @@ async fn terminate(
         forwarder.shared.shutdown.clone(),
         forwarder.shared.tasks.clone(),
     );
-    let service = service_fn(move |request| {
+    let socket = socket.map(|socket| ClientSocket {
+        shared: accepted.http == HttpVersion::Http2,
+        ..socket
+    });
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let forwarder = Arc::clone(&forwarder);
+        if let Some(socket) = &socket {
+            request.extensions_mut().insert(socket.clone());
+        }
         let asked = Asked {
             front: Front::Intercept,
             client,
@@ -136,27 +155,41 @@ async fn terminate(
             run(std::pin::pin!(connection), client, &shutdown).await;
         }
         HttpVersion::Http2 => {
-            let mut http2 = hyper::server::conn::http2::Builder::new(tasks);
+            let mut http2 = http2::Builder::new(tasks);
             http2.timer(TokioTimer::new());
-            let mut connection = std::pin::pin!(http2.serve_connection(io, service));
-            let mut draining = false;
-            loop {
-                tokio::select! {
-                    ended = connection.as_mut() => {
-                        if let Err(error) = ended {
-                            tracing::debug!(%client, %error, "client connection ended");
-                        }
-                        break;
-                    }
-                    () = shutdown.drained(), if !draining => {
-                        draining = true;
-                        connection.as_mut().graceful_shutdown();
-                    }
-                    () = shutdown.ended(), if draining => {
-                        let _ = tokio::time::timeout(LINGER, connection).await;
-                        break;
-                    }
+            let connection = std::pin::pin!(http2.serve_connection(io, service));
+            run_http2(connection, client, &shutdown).await;
+        }
+    }
+}
+
+/// As [`run`], for HTTP/2.
+async fn run_http2<I, S>(
+    mut connection: std::pin::Pin<&mut http2::Connection<I, S, Tasks>>,
+    client: SocketAddr,
+    shutdown: &Shutdown,
+) where
+    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%client, %error, "client connection ended");
                 }
+                break;
+            }
+            () = shutdown.drained(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = shutdown.ended(), if draining => {
+                let _ = tokio::time::timeout(LINGER, connection).await;
+                break;
             }
         }
     }

@@ -28,7 +28,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    forward::{Answer, Forwarder, reply::Asker},
+    forward::{Answer, Forwarder, reply::Asker, watch::ClientSocket},
     model::{
         Fault, FaultKind, Leg, Stage, Target, retry::Next, secret::Credentials, target::TargetError,
     },
@@ -84,10 +84,15 @@ impl Front {
         builder.header_read_timeout(listen.head_timeout);
         let front = self.clone();
         let last_words = socket.clone();
+        let beside = ClientSocket {
+            tcp: socket.glance(),
+            shared: false,
+        };
         tasks.spawn(async move {
             let _guard = guard;
-            let service = service_fn(move |request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 let front = front.clone();
+                request.extensions_mut().insert(beside.clone());
                 async move { Ok::<_, Infallible>(front.answer(request, client).await) }
             });
             let connection = builder
@@ -221,7 +226,7 @@ fn begin<B>(
     } else {
         track::Front::Reverse
     };
-    forwarder.shared.tracker.begin(Begin {
+    let transfer = forwarder.shared.tracker.begin(Begin {
         front,
         client,
         target,
@@ -231,12 +236,14 @@ fn begin<B>(
         } else {
             request.uri().path()
         },
-        route: &forwarder.config.route(target).name,
+        route: forwarder.config.route(target),
         agent: request
             .headers()
             .get(USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
-    })
+    });
+    ClientSocket::watch(request, &transfer);
+    transfer
 }
 
 fn is_authorized(request: &Request<Incoming>, credentials: &Credentials) -> bool {

@@ -102,6 +102,8 @@ pub struct Flow {
     pub written: u64,
     /// Written bytes that the peer's kernel has not acknowledged; 0 where this kernel does not say.
     pub queued: u64,
+    /// True where this kernel says what was acknowledged.
+    pub told: bool,
     /// True where the socket took no more bytes when it was last given some.
     pub blocked: bool,
     /// What the kernel says, where it does.

@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,19 +24,76 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Stream for T {}
 /// A stream of a kind that is known only when it runs.
 pub type BoxIo = Box<dyn Stream>;
 
-/// A TCP stream whose socket can be looked at (`TCP_INFO`) while a protocol owns the stream.
+/// A TCP stream whose socket can be looked at (`tcp_info`) while a protocol owns the stream.
 #[derive(Clone, Debug)]
-pub struct Tcp(Arc<TcpStream>);
+pub struct Tcp(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    socket: TcpStream,
+    read: AtomicU64,
+    written: AtomicU64,
+    blocked: AtomicBool,
+}
 
 impl Tcp {
     /// Wraps a connected socket. One reader and one writer at a time: a second waits for ever.
     pub fn new(socket: TcpStream) -> Self {
-        Self(Arc::new(socket))
+        Self(Arc::new(Inner {
+            socket,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+        }))
     }
 
     /// The socket itself.
     pub fn socket(&self) -> &TcpStream {
-        &self.0
+        &self.0.socket
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.0.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written so far: what the kernel took, not what the peer has.
+    pub fn bytes_written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    /// True where the kernel took no more when it was last given bytes.
+    pub fn is_blocked(&self) -> bool {
+        self.0.blocked.load(Ordering::Relaxed)
+    }
+
+    /// A look at the socket that does not keep it open.
+    pub fn glance(&self) -> Glance {
+        Glance(Arc::downgrade(&self.0))
+    }
+
+    /// Keeps the counts of what a write came to.
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = result {
+            self.0.written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        self.0.blocked.store(result.is_pending(), Ordering::Relaxed);
+    }
+
+    fn poll_writing(
+        &self,
+        cx: &mut Context<'_>,
+        length: usize,
+        write: impl Fn() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.socket.poll_write_ready(cx))?;
+            let written = self.emptied_by(Interest::WRITABLE, length, &write);
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
     }
 
     /// Does `act`; where it moved less than `wanted`, the kernel's buffer is known to be used up, and the next poll waits for
@@ -46,7 +106,7 @@ impl Tcp {
         act: impl FnOnce() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let mut moved = None;
-        let result = self.0.try_io(interest, || {
+        let result = self.0.socket.try_io(interest, || {
             let count = act()?;
             moved = Some(count);
             // Inside `try_io`, so that an event that comes in between is not taken for the one that is used up.
@@ -56,6 +116,25 @@ impl Tcp {
             Ok(count)
         });
         moved.map_or(result, Ok)
+    }
+}
+
+/// Looks at a [`Tcp`] for as long as somebody else keeps it open.
+#[derive(Clone, Debug)]
+pub struct Glance(Weak<Inner>);
+
+impl Glance {
+    /// The stream; `None` once it is closed.
+    pub fn tcp(&self) -> Option<Tcp> {
+        self.0.upgrade().map(Tcp)
+    }
+
+    /// Ends both directions at once, whoever owns the stream.
+    pub fn end(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            // What is closed already needs no end.
+            let _ = socket2::SockRef::from(&inner.socket).shutdown(std::net::Shutdown::Both);
+        }
     }
 }
 
@@ -75,12 +154,17 @@ impl AsyncRead for Tcp {
     ) -> Poll<io::Result<()>> {
         let room = buf.remaining();
         loop {
-            ready!(self.0.poll_read_ready(cx))?;
+            ready!(self.0.socket.poll_read_ready(cx))?;
             // Straight into the buffer: zeroing it first would cost as much as the copy itself.
-            let read = self.emptied_by(Interest::READABLE, room, || self.0.try_read_buf(buf));
+            let read =
+                self.emptied_by(Interest::READABLE, room, || self.0.socket.try_read_buf(buf));
             match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result.map(drop)),
+                Ok(count) => {
+                    self.0.read.fetch_add(count as u64, Ordering::Relaxed);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -92,14 +176,9 @@ impl AsyncWrite for Tcp {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            let written = self.emptied_by(Interest::WRITABLE, buf.len(), || self.0.try_write(buf));
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        let result = self.poll_writing(cx, buf.len(), || self.0.socket.try_write(buf));
+        self.wrote(&result);
+        result
     }
 
     fn poll_write_vectored(
@@ -108,16 +187,9 @@ impl AsyncWrite for Tcp {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            let written = self.emptied_by(Interest::WRITABLE, length, || {
-                self.0.try_write_vectored(bufs)
-            });
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        let result = self.poll_writing(cx, length, || self.0.socket.try_write_vectored(bufs));
+        self.wrote(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -129,7 +201,7 @@ impl AsyncWrite for Tcp {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write) {
+        match socket2::SockRef::from(&self.0.socket).shutdown(std::net::Shutdown::Write) {
             // The peer was faster: there is nothing left to close.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),

@@ -4,5 +4,6 @@ pub mod dial;
 pub mod io;
 pub mod listen;
 pub mod resolve;
+mod tcp_info;
 
-pub use io::{BoxIo, Prefixed, Tcp};
+pub use io::{BoxIo, Glance, Prefixed, Tcp};

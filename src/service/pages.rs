@@ -94,6 +94,7 @@ impl DaemonPages {
             transfers: forwarder.shared.tracker.list(),
             upstreams,
             faults: forwarder.shared.tracker.faults(),
+            stalls: forwarder.shared.tracker.stalls(),
         }
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
 
+mod stall;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde::Serialize;
 use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
+pub use stall::{Phase, StallTold};
+
 use crate::model::{Leg, Stage};
 
 /// The closing line of a transfer.

@@ -16,6 +16,8 @@ pub struct Metrics(Mutex<Counts>);
 struct Counts {
     transfers: BTreeMap<(Front, String, String), u64>,
     faults: BTreeMap<(String, String), u64>,
+    stalls: BTreeMap<(String, &'static str), u64>,
+    stalled_ms: BTreeMap<String, u64>,
     bytes: BTreeMap<(String, &'static str), u64>,
     unmapped: BTreeMap<(String, &'static str), u64>,
 }
@@ -47,13 +49,25 @@ impl Metrics {
         *counts.unmapped.entry((route.to_owned(), what)).or_default() += 1;
     }
 
+    /// Counts a stall that began.
+    pub fn stall(&self, route: &str, verdict: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts
+            .stalls
+            .entry((route.to_owned(), verdict))
+            .or_default() += 1;
+    }
+
+    /// Counts the time that a stall took, at its end.
+    pub fn stalled_for(&self, route: &str, ms: u64) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.stalled_ms.entry(route.to_owned()).or_default() += ms;
+    }
+
     /// All of it, with the transfers that run now.
     pub fn render(&self, running: usize) -> String {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        let head = |text: &mut String, name: &str, kind: &str, help: &str| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        };
         head(
             &mut text,
             "gitferry_transfers_running",
@@ -90,6 +104,7 @@ impl Metrics {
                 escape(code)
             );
         }
+        counts.render_stalls(&mut text);
         head(
             &mut text,
             "gitferry_body_bytes_total",
@@ -118,6 +133,41 @@ impl Metrics {
         }
         text
     }
+}
+
+impl Counts {
+    fn render_stalls(&self, text: &mut String) {
+        head(
+            text,
+            "gitferry_stalls_total",
+            "counter",
+            "Stalls that began, by route and verdict.",
+        );
+        for ((route, verdict), count) in &self.stalls {
+            let _ = writeln!(
+                text,
+                "gitferry_stalls_total{{route=\"{}\",verdict=\"{verdict}\"}} {count}",
+                escape(route)
+            );
+        }
+        head(
+            text,
+            "gitferry_stalled_milliseconds_total",
+            "counter",
+            "Time in stalls that are over, by route.",
+        );
+        for (route, ms) in &self.stalled_ms {
+            let _ = writeln!(
+                text,
+                "gitferry_stalled_milliseconds_total{{route=\"{}\"}} {ms}",
+                escape(route)
+            );
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 /// A label's value (Prometheus, exposition formats).

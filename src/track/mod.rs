@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod redact;
 pub mod registry;
 pub mod transfer;
+pub mod watchdog;
 
 pub use registry::Tracker;
 pub use transfer::{Begin, Counters, Front, Outcome, Transfer};

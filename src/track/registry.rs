@@ -3,17 +3,20 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    event::{AnswerLedAway, AnswerLeft, FaultOccurred, TransferEnded},
+    event::{AnswerLedAway, AnswerLeft, FaultOccurred, StallTold, TransferEnded},
     metrics::Metrics,
     transfer::{Begin, Inner, Snapshot, Transfer},
+    watchdog,
 };
+use crate::{model::siblings::Siblings, rt::Tasks};
 
-/// How many faults the status page shows.
+/// How many faults, and how many stalls, the status page shows.
 const FAULTS: usize = 50;
 
 /// Begins transfers and lists them. Clones share the same registry.
@@ -24,23 +27,41 @@ pub struct Tracker(Arc<Registry>);
 pub(super) struct Registry {
     running: Mutex<Running>,
     faults: Mutex<VecDeque<FaultOccurred>>,
+    stalls: Mutex<VecDeque<StallTold>>,
+    siblings: Siblings,
     metrics: Metrics,
+    /// Where the watchdog runs.
+    tasks: Tasks,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Running {
     last_id: u64,
     transfers: BTreeMap<u64, Weak<Inner>>,
+    /// The watchdog runs.
+    watched: bool,
 }
 
 impl Tracker {
-    /// Registers a transfer; it is listed until its last clone is dropped.
+    /// Its watchdog runs among `tasks`.
+    pub fn new(tasks: Tasks) -> Self {
+        Self(Arc::new(Registry {
+            tasks,
+            ..Registry::default()
+        }))
+    }
+
+    /// Registers a transfer; it is listed and watched until its last clone is dropped. Must run inside the runtime.
     pub fn begin(&self, begin: Begin<'_>) -> Transfer {
         let mut running = lock(&self.0.running);
         running.last_id += 1;
         let id = running.last_id;
         let (transfer, weak) = Transfer::new(id, &begin, Arc::clone(&self.0));
         running.transfers.insert(id, weak);
+        if !std::mem::replace(&mut running.watched, true) {
+            self.0.tasks.spawn(watchdog::watch(Arc::clone(&self.0)));
+        }
         transfer
     }
 
@@ -61,6 +82,11 @@ impl Tracker {
     /// The last faults, the newest first.
     pub fn faults(&self) -> Vec<FaultOccurred> {
         lock(&self.0.faults).iter().rev().cloned().collect()
+    }
+
+    /// The last stalls, the newest first, each as it was told last.
+    pub fn stalls(&self) -> Vec<StallTold> {
+        lock(&self.0.stalls).iter().rev().cloned().collect()
     }
 
     /// The counters.
@@ -87,8 +113,53 @@ impl Registry {
         answer.emit(&self.metrics);
     }
 
+    /// Looks at every transfer; when to look again, or `None` where there is nothing to look at.
+    pub(super) fn look(&self, now: Instant) -> Option<Instant> {
+        let transfers: Vec<_> = {
+            let mut running = lock(&self.running);
+            if running.transfers.is_empty() {
+                running.watched = false;
+                return None;
+            }
+            running
+                .transfers
+                .values()
+                .filter_map(Weak::upgrade)
+                .collect()
+        };
+        let next = transfers.iter().map(|transfer| transfer.look(now)).min();
+        // One that is being dropped just now has no look left.
+        Some(next.unwrap_or(now + Duration::from_millis(1)))
+    }
+
+    /// Waits until no transfer runs.
+    pub(super) async fn emptied(&self) {
+        self.emptied.notified().await;
+    }
+
+    /// How the two halves of a site fare.
+    pub(super) fn siblings(&self) -> &Siblings {
+        &self.siblings
+    }
+
+    pub(super) fn stall(&self, stall: StallTold) {
+        stall.emit(&self.metrics);
+        let mut stalls = lock(&self.stalls);
+        stalls.retain(|earlier| earlier.id != stall.id || earlier.phase.is_end());
+        if stalls.len() >= FAULTS {
+            stalls.pop_front();
+        }
+        stalls.push_back(stall);
+    }
+
     pub(super) fn ended(&self, id: u64, event: Option<TransferEnded>) {
-        lock(&self.running).transfers.remove(&id);
+        {
+            let mut running = lock(&self.running);
+            running.transfers.remove(&id);
+            if running.transfers.is_empty() {
+                self.emptied.notify_one();
+            }
+        }
         if let Some(event) = event {
             event.emit(&self.metrics);
         }

@@ -1,26 +1,35 @@
 //! One request, or one tunnel, being ferried. Its closing line is written when the last clone is dropped.
 
+mod snapshot;
+mod watched;
+
 use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use serde::Serialize;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
+
+pub use snapshot::Snapshot;
+use watched::{Side, Watching};
 
 use super::{
     event::{AnswerLedAway, AnswerLeft, FaultOccurred, TransferEnded},
     redact,
     registry::Registry,
 };
-use crate::model::{
-    Fault, Leg, Stage, Target,
-    advice::{self, Context},
-    retry::Next,
+use crate::{
+    config::{self, Route},
+    model::{
+        Fault, FaultKind, Leg, Role, Stage, Target,
+        advice::{self, Context},
+        retry::Next,
+        stall::Stall,
+    },
 };
 
 /// What the client spoke.
@@ -61,8 +70,8 @@ pub struct Begin<'a> {
     pub method: &'a str,
     /// Path and query as received; redacted here, before it is kept. Empty for a tunnel.
     pub path: &'a str,
-    /// The name of the route.
-    pub route: &'a str,
+    /// Its route.
+    pub route: &'a Route,
     /// The product of `User-Agent` (`git/2.39.5`), where given.
     pub agent: Option<&'a str>,
 }
@@ -95,6 +104,10 @@ pub struct Counters {
     pub up: AtomicU64,
     /// Body bytes given to the client.
     pub down: AtomicU64,
+    /// True while the request's body waits for the client.
+    pub asks_client: AtomicBool,
+    /// True while the answer's body waits for the origin.
+    pub asks_origin: AtomicBool,
 }
 
 /// A handle on a running transfer; clones are the same transfer.
@@ -109,6 +122,8 @@ pub(super) struct Inner {
     counters: Arc<Counters>,
     state: Mutex<State>,
     registry: Arc<Registry>,
+    /// Told when `State::act` is set.
+    stalled: Notify,
 }
 
 #[derive(Debug)]
@@ -119,6 +134,8 @@ struct About {
     method: Box<str>,
     path: Box<str>,
     route: Box<str>,
+    role: Role,
+    stall: config::Stall,
     agent: Option<Box<str>>,
 }
 
@@ -133,43 +150,12 @@ struct State {
     peer: Option<SocketAddr>,
     outcome: Option<Outcome>,
     handed_over: bool,
-}
-
-/// A running transfer, as the API shows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Snapshot {
-    /// The number that its log lines bear.
-    pub id: u64,
-    /// How it came in.
-    pub front: &'static str,
-    /// The client's address.
-    pub client: SocketAddr,
-    /// The host asked for.
-    pub host: String,
-    /// The port asked for.
-    pub port: u16,
-    /// `CONNECT`, `GET`, …
-    pub method: Box<str>,
-    /// Path and query, without secrets.
-    pub path: Box<str>,
-    /// The route's name.
-    pub route: Box<str>,
-    /// The upstream in use.
-    pub upstream: Option<Box<str>>,
-    /// The TCP peer.
-    pub peer: Option<SocketAddr>,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// What it is doing.
-    pub stage: &'static str,
-    /// For how long, in milliseconds.
-    pub stage_ms: u64,
-    /// Body bytes from the client.
-    pub up: u64,
-    /// Body bytes to the client.
-    pub down: u64,
-    /// Since it began, in milliseconds.
-    pub total_ms: u64,
+    tunnel: bool,
+    client: Option<Side>,
+    origin: Option<Side>,
+    watching: Watching,
+    /// The stall that the transfer is to end for.
+    act: Option<Stall>,
 }
 
 impl Transfer {
@@ -187,7 +173,9 @@ impl Transfer {
                 target: begin.target.clone(),
                 method: redact::text(begin.method).into(),
                 path: redact::path(begin.path).into(),
-                route: begin.route.into(),
+                route: begin.route.name.clone(),
+                role: begin.route.role,
+                stall: begin.route.stall,
                 agent: begin
                     .agent
                     .and_then(|agent| agent.split_whitespace().next())
@@ -205,8 +193,14 @@ impl Transfer {
                 peer: None,
                 outcome: None,
                 handed_over: false,
+                tunnel: false,
+                client: None,
+                origin: None,
+                watching: Watching::default(),
+                act: None,
             }),
             registry,
+            stalled: Notify::new(),
         });
         let weak = Arc::downgrade(&inner);
         (Self(inner), weak)
@@ -227,6 +221,8 @@ impl Transfer {
         let mut state = self.0.state();
         state.attempts = attempt;
         state.reused = false;
+        state.origin = None;
+        state.act = None;
         if state.upstream.as_deref() != Some(upstream) {
             state.upstream = Some(upstream.into());
         }
@@ -247,6 +243,11 @@ impl Transfer {
         Arc::clone(&self.0.counters)
     }
 
+    /// The byte counters, for a moment.
+    pub fn counts(&self) -> &Counters {
+        &self.0.counters
+    }
+
     /// The label of the upstream in use, if any.
     pub fn upstream(&self) -> Option<Box<str>> {
         self.0.state().upstream.clone()
@@ -254,6 +255,9 @@ impl Transfer {
 
     /// The advice for a fault of this transfer.
     pub fn advice(&self, fault: &Fault) -> Option<String> {
+        if let FaultKind::Stalled(verdict) = fault.kind {
+            return Some(self.stall_advice(verdict));
+        }
         let about = &self.0.about;
         let upstream = self.upstream();
         advice::advice(
@@ -341,6 +345,10 @@ impl Transfer {
             cause: redact::text(&fault.chain()),
             advice,
         };
+        if let (Some(upstream), true) = (&event.upstream, fault.leg != Leg::Client) {
+            let (siblings, now) = (self.0.registry.siblings(), Instant::now());
+            siblings.failed(&about.route, about.role, upstream, &event.code, now);
+        }
         self.0.registry.fault(event);
     }
 
@@ -369,35 +377,13 @@ impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    pub(super) fn snapshot(&self, now: Instant) -> Snapshot {
-        let state = self.state();
-        let about = &self.about;
-        Snapshot {
-            id: self.id,
-            front: about.front.as_str(),
-            client: about.client,
-            host: about.target.host.to_string(),
-            port: about.target.port,
-            method: about.method.clone(),
-            path: about.path.clone(),
-            route: about.route.clone(),
-            upstream: state.upstream.clone(),
-            peer: state.peer,
-            attempts: state.attempts,
-            stage: state.stage.as_str(),
-            stage_ms: millis(now.saturating_duration_since(state.since)),
-            up: self.counters.up.load(Ordering::Relaxed),
-            down: self.counters.down.load(Ordering::Relaxed),
-            total_ms: millis(now.saturating_duration_since(self.begun)),
-        }
-    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut state = self.state();
+        let over = self.stall_ends(&mut state, now);
         let last = state.stage;
         state.enter(last, now);
         let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {
@@ -436,6 +422,9 @@ impl Drop for Inner {
             agent: self.about.agent.as_deref().map(ToOwned::to_owned),
         });
         drop(state);
+        if let Some(over) = over {
+            self.registry.stall(over);
+        }
         self.registry.ended(self.id, event);
     }
 }

@@ -38,6 +38,7 @@ fn flow(written: u64, queued: u64, kernel: Kernel) -> Flow {
         read: 3000,
         written,
         queued,
+        told: true,
         blocked: false,
         kernel: Some(kernel),
     }
@@ -167,7 +168,7 @@ fn probes_that_nobody_answers_mean_a_dead_path_even_where_nothing_was_sent() {
 #[test]
 fn without_the_kernels_word_what_blocks_is_the_peer() {
     let mut origin = flow(9_000_000, 0, KERNEL);
-    (origin.kernel, origin.blocked) = (None, true);
+    (origin.kernel, origin.told, origin.blocked) = (None, false, true);
     let stands = sample(Stage::SendingBody, origin);
     assert_eq!(told(&stands, &LIMITS).unwrap().0, Verdict::PeerNotReading);
     let start = Instant::now();

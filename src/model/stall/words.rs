@@ -52,9 +52,11 @@ pub fn evidence(stall: &Stall, sample: &Sample) -> String {
     if flow.queued > 0 {
         let _ = write!(text, "; {} B not acknowledged", flow.queued);
     }
+    if !flow.told {
+        text.push_str("; this system does not tell what was acknowledged, only what was written");
+    }
     match flow.kernel {
-        None => text
-            .push_str("; this system does not tell what was acknowledged, only what was written"),
+        None => {}
         Some(kernel) => {
             if kernel.unacked > 0 {
                 let _ = write!(

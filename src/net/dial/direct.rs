@@ -28,6 +28,7 @@ pub async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
         io: Box::new(tcp.clone()),
         tcp,
         peer,
+        hop: false,
         absolute_form: None,
     })
 }

@@ -40,6 +40,7 @@ pub async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault>
         io,
         tcp,
         peer,
+        hop: true,
         absolute_form,
     };
     let authority = match (address, attempt.scheme) {

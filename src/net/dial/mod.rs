@@ -57,6 +57,8 @@ pub struct Connection {
     pub tcp: Tcp,
     /// The TCP peer: the origin or the hop.
     pub peer: SocketAddr,
+    /// True where the peer is a hop.
+    pub hop: bool,
     /// Where set, requests are to be written in absolute form (RFC 9112, section 3.2.2).
     pub absolute_form: Option<AbsoluteForm>,
 }

@@ -1,0 +1,47 @@
+//! The one timer that looks at every running transfer: what it sees is judged by `model::stall`, told here, and acted on by `forward`.
+//!
+//! It runs while a transfer lives and ends with the last one, so an idle daemon sleeps. A transfer that moves costs two counts a look;
+//! the kernel is asked for more only about one that did not move since the look before.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::registry::Registry;
+use crate::model::stall::{Flow, Limits};
+
+/// A socket that can be looked at while somebody else owns its stream.
+pub trait Watched: fmt::Debug + Send + Sync {
+    /// Its counts; with the kernel's whole word where `closely`.
+    fn flow(&self, closely: bool) -> Flow;
+}
+
+/// How often it looks, at most and at least.
+const SLOW: Duration = Duration::from_secs(1);
+const FAST: Duration = Duration::from_millis(50);
+
+/// How often a transfer with these limits is looked at: a quarter of the shortest one.
+pub(super) fn tick(limits: &Limits) -> Duration {
+    [
+        limits.after,
+        limits.connect_after,
+        limits.answer_after,
+        limits.client_after,
+    ]
+    .into_iter()
+    .filter(|limit| !limit.is_zero())
+    .map(|limit| limit / 4)
+    .min()
+    .unwrap_or(SLOW)
+    .clamp(FAST, SLOW)
+}
+
+/// Looks until no transfer is left.
+pub(super) async fn watch(registry: Arc<Registry>) {
+    while let Some(next) = registry.look(Instant::now()) {
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = registry.emptied() => {}
+        }
+    }
+}
