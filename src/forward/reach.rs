@@ -14,7 +14,7 @@ use crate::{
     },
     net::{
         BoxIo, Tcp,
-        dial::{AbsoluteForm, Attempt, dial},
+        dial::{AbsoluteForm, Attempt, dial, hop},
     },
     track::Transfer,
 };
@@ -232,6 +232,8 @@ impl Ways {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(target);
             return Err(fault.detail("the mirror is gitferry itself"));
         }
+        let hop = hop(&upstream.via, scheme, target).is_some();
+        transfer.dials(hop);
         let progress = |stage| transfer.enter(stage);
         let attempt = Attempt {
             target,
@@ -243,12 +245,12 @@ impl Ways {
         };
         let connection = dial(&upstream.via, &attempt).await?;
         transfer.connected(connection.peer);
-        transfer.origin(Arc::new(connection.tcp.glance()), false, connection.hop);
+        transfer.origin(Arc::new(connection.tcp.glance()), false, hop);
         let mut reached = Reached {
             io: connection.io,
             tcp: connection.tcp,
             peer: connection.peer,
-            hop: connection.hop,
+            hop,
             http: HttpVersion::Http1,
             absolute_form: connection.absolute_form,
         };

@@ -31,7 +31,18 @@ impl Background {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        self.serve_on(StdListener::bind("127.0.0.1:0").unwrap(), serve)
+    }
+
+    /// As [`Background::serve`], on a socket that listens already.
+    pub(crate) fn serve_on<F>(
+        &self,
+        listener: StdListener,
+        serve: impl Fn(TcpStream, usize) -> F + Send + 'static,
+    ) -> SocketAddr
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let runtime = self.0.as_ref().unwrap();

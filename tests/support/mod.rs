@@ -3,6 +3,10 @@
 //! Every server listens on loopback on a port that was free, keeps its files in the test's own directory, and ends
 //! with the test. The daemon is a black box here: only its binary, config file, log and state directory are used.
 //! What the servers are is installed by `.ci/install-test-deps`.
+#![allow(
+    dead_code,
+    reason = "several test binaries share this world, and none needs all of it"
+)]
 
 pub(crate) mod background;
 pub(crate) mod ca;

@@ -234,6 +234,20 @@ impl Running {
         }
     }
 
+    /// Stops it and its children where they are.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process_group(pid(&self.child).unwrap(), signal).unwrap();
+    }
+
     /// Kills it and its children at once.
     pub(crate) fn vanish(self) {}
 

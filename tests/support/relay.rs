@@ -3,7 +3,7 @@
 //! They work on TCP alone, as a middlebox does, and keep what the client sent: a test can say what left gitferry.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener as StdListener},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -40,6 +40,10 @@ enum Fault {
     HoldsAfter(usize),
     /// Passes the handshake on, then waits for [`Relay::release`] at the first record of application data.
     HoldsRequests,
+    /// Passes everything on; when the client has sent so many bytes, nothing comes back until [`Relay::release`].
+    HoldsAnswersAfter(usize),
+    /// Passes on so many bytes of the client a second.
+    Trickles(usize),
     /// Answers with what is no protocol at all.
     Garbage,
     /// Does nothing wrong.
@@ -99,6 +103,21 @@ impl Relay {
         Self::start(Fault::HoldsRequests, origin)
     }
 
+    /// Every connection gets no answer any more when the client has sent `bytes`, until [`Relay::release`].
+    pub(crate) fn holds_answers_after(bytes: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::HoldsAnswersAfter(bytes), origin)
+    }
+
+    /// Every connection passes on `rate` bytes of its client a second.
+    pub(crate) fn trickles(rate: usize, origin: SocketAddr) -> Self {
+        Self::start(Fault::Trickles(rate), origin)
+    }
+
+    /// As [`Relay::holds_after`], on a socket that listens already: in another network, maybe.
+    pub(crate) fn holds_after_on(listener: StdListener, bytes: usize, origin: SocketAddr) -> Self {
+        Self::start_on(listener, Fault::HoldsAfter(bytes), origin)
+    }
+
     /// Every connection is answered with garbage.
     pub(crate) fn garbage(origin: SocketAddr) -> Self {
         Self::start(Fault::Garbage, origin)
@@ -110,11 +129,15 @@ impl Relay {
     }
 
     fn start(fault: Fault, origin: SocketAddr) -> Self {
+        Self::start_on(StdListener::bind("127.0.0.1:0").unwrap(), fault, origin)
+    }
+
+    fn start_on(listener: StdListener, fault: Fault, origin: SocketAddr) -> Self {
         let background = Background::new();
         let seen = Arc::new(Seen::default());
         let (gate, _) = watch::channel(false);
         let (shared, opened) = (Arc::clone(&seen), gate.clone());
-        let address = background.serve(move |client, number| {
+        let address = background.serve_on(listener, move |client, number| {
             let connection = Connection {
                 index: shared.begin(),
                 seen: Arc::clone(&shared),
@@ -214,11 +237,22 @@ impl Connection {
         let broken = {
             let (mut from_client, mut to_client) = client.split();
             let (mut from_server, mut to_server) = server.split();
+            let mut opened = self.gate.clone();
+            let (holding, held) = watch::channel(false);
             let down = async {
-                copy(&mut from_server, &mut to_client).await?;
-                to_client.shutdown().await
+                let mut buffer = vec![0; 64 * 1024];
+                loop {
+                    let read = from_server.read(&mut buffer).await?;
+                    if *held.borrow() {
+                        let _ = opened.wait_for(|open| *open).await;
+                    }
+                    if read == 0 {
+                        return to_client.shutdown().await;
+                    }
+                    to_client.write_all(&buffer[..read]).await?;
+                }
             };
-            let up = self.pass_on(&mut from_client, &mut to_server, fault);
+            let up = self.pass_on(&mut from_client, &mut to_server, fault, &holding);
             tokio::try_join!(up, down).is_err()
         };
         if broken {
@@ -233,8 +267,13 @@ impl Connection {
         client: &mut (impl AsyncReadExt + Unpin),
         origin: &mut (impl AsyncWriteExt + Unpin),
         fault: Fault,
+        holding: &watch::Sender<bool>,
     ) -> std::io::Result<()> {
-        let mut buffer = vec![0; 64 * 1024];
+        let piece = match fault {
+            Fault::Trickles(rate) => (rate / 10).max(1),
+            _ => 64 * 1024,
+        };
+        let mut buffer = vec![0; piece];
         let mut total = 0;
         loop {
             let read = client.read(&mut buffer).await?;
@@ -253,6 +292,10 @@ impl Connection {
                     return Err(std::io::ErrorKind::ConnectionReset.into());
                 }
                 Fault::HoldsAfter(limit) if total > limit => self.hold().await,
+                Fault::HoldsAnswersAfter(limit) if total > limit => {
+                    holding.send_replace(true);
+                }
+                Fault::Trickles(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Fault::HoldsRequests if total > self.handshake_length() => self.hold().await,
                 _ => {}
             }

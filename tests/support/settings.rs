@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     dial: String,
     hops: String,
     routes: String,
+    sections: String,
 }
 
 impl Settings {
@@ -38,6 +39,7 @@ impl Settings {
             dial: String::new(),
             hops: String::new(),
             routes: String::new(),
+            sections: String::new(),
         }
     }
 
@@ -159,10 +161,16 @@ impl Settings {
     }
 
     /// Adds a line to the last route.
-    #[allow(dead_code, reason = "one of the test binaries needs it")]
     #[must_use]
     pub(crate) fn route_line(mut self, line: &str) -> Self {
         let _ = writeln!(self.routes, "{line}");
+        self
+    }
+
+    /// Adds a section, with its head.
+    #[must_use]
+    pub(crate) fn section(mut self, text: &str) -> Self {
+        self.sections += &format!("{text}\n");
         self
     }
 
@@ -178,12 +186,13 @@ impl Settings {
             dial,
             hops,
             routes,
+            sections,
         } = self;
         format!(
             "[listen]\naddress = \"{address}\"\nhead_timeout = \"{head_timeout}\"\n{listen}[state]\ndirectory = \"{}\"\n\
              [trust]\nplatform_roots = false\nextra_roots = [\"{}\"]\n\
              [log]\nformat = \"json\"\nlevel = \"{level}\"\n[shutdown]\ngrace = \"{grace}\"\n\
-             [pool]\nidle_timeout = \"2s\"\n[dial]\n{dial}[hops]\n{hops}\
+             [pool]\nidle_timeout = \"2s\"\n[dial]\n{dial}{sections}[hops]\n{hops}\
              [other_hosts]\ntls = \"deny\"\n{routes}",
             dir.join("state").display(),
             root.display(),

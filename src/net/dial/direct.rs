@@ -28,7 +28,6 @@ pub async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
         io: Box::new(tcp.clone()),
         tcp,
         peer,
-        hop: false,
         absolute_form: None,
     })
 }

@@ -40,7 +40,6 @@ pub async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault>
         io,
         tcp,
         peer,
-        hop: true,
         absolute_form,
     };
     let authority = match (address, attempt.scheme) {

@@ -8,13 +8,13 @@ mod greeting;
 pub mod http_hop;
 pub mod socks_hop;
 
-use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::header::HeaderValue;
 
 use super::io::{BoxIo, Tcp};
 use crate::{
-    config::{HopKind, Route, Via},
+    config::{Hop, HopKind, Route, Via},
     model::{Fault, Host, Scheme, Stage, Target},
 };
 
@@ -57,8 +57,6 @@ pub struct Connection {
     pub tcp: Tcp,
     /// The TCP peer: the origin or the hop.
     pub peer: SocketAddr,
-    /// True where the peer is a hop.
-    pub hop: bool,
     /// Where set, requests are to be written in absolute form (RFC 9112, section 3.2.2).
     pub absolute_form: Option<AbsoluteForm>,
 }
@@ -70,14 +68,18 @@ pub struct AbsoluteForm {
     pub authorization: Option<HeaderValue>,
 }
 
-/// Dials `attempt` through `via`; every fault has its leg, stage and peer.
-pub async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
-    let hop = match via {
+/// The hop that `via` comes to for a target, if any.
+pub fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {
+    match via {
         Via::Direct => None,
         Via::Hop(hop) => Some(hop),
-        Via::Environment(environment) => environment.hop_for(attempt.scheme, attempt.target),
-    };
-    match hop {
+        Via::Environment(environment) => environment.hop_for(scheme, target),
+    }
+}
+
+/// Dials `attempt` through `via`; every fault has its leg, stage and peer.
+pub async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+    match hop(via, attempt.scheme, attempt.target) {
         None => direct::dial(attempt).await,
         Some(hop) => match hop.kind {
             HopKind::Http | HopKind::Https => http_hop::dial(hop, attempt).await,

@@ -77,7 +77,6 @@ async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Co
         io: greeting.into_tunnel(),
         tcp,
         peer,
-        hop: true,
         absolute_form: None,
     })
 }

@@ -27,7 +27,6 @@ pub(super) struct Side {
     socket: Arc<dyn Watched>,
     /// Other transfers use the connection too (HTTP/2): its counts are not this one's.
     shared: bool,
-    hop: bool,
 }
 
 /// The watchdog's memory.
@@ -42,21 +41,19 @@ pub(super) struct Watching {
 impl Transfer {
     /// The client's socket.
     pub fn client(&self, socket: Arc<dyn Watched>, shared: bool) {
-        let hop = false;
-        self.0.state().client = Some(Side {
-            socket,
-            shared,
-            hop,
-        });
+        self.0.state().client = Some(Side { socket, shared });
+    }
+
+    /// This attempt goes through a hop, or not.
+    pub fn dials(&self, hop: bool) {
+        self.0.state().hop = hop;
     }
 
     /// The socket of this attempt, to the origin or to a hop.
     pub fn origin(&self, socket: Arc<dyn Watched>, shared: bool, hop: bool) {
-        self.0.state().origin = Some(Side {
-            socket,
-            shared,
-            hop,
-        });
+        let mut state = self.0.state();
+        state.hop = hop;
+        state.origin = Some(Side { socket, shared });
     }
 
     /// From here on it carries opaque bytes both ways.
@@ -143,13 +140,20 @@ impl Inner {
 
     /// The end of a stall that ends with its transfer.
     pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallTold> {
-        let (verdict, lasted) = state.watching.watch.as_ref()?.ends(now)?;
+        let sample = state.sample(self, false);
+        let watch = state.watching.watch.as_mut()?;
+        let (verdict, lasted) = watch.ends(now)?;
         let stall = Stall {
             verdict,
             idle: lasted,
             ..state.watching.told?
         };
-        Some(self.event(state, Phase::Ended, &stall))
+        // It may have moved since the last look.
+        let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
+            Observed::Over { .. } => Phase::Over,
+            Observed::Quiet | Observed::Stalled(_) | Observed::GoesOn(_) => Phase::Ended,
+        };
+        Some(self.event(state, phase, &stall))
     }
 
     fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallTold> {
@@ -298,7 +302,7 @@ impl State {
             attempt: self.attempts,
             tunnel: self.tunnel || inner.about.front == Front::Tunnel,
             whole: self.stage >= crate::model::Stage::AwaitingHead,
-            hop: self.origin.as_ref().is_some_and(|side| side.hop),
+            hop: self.hop,
             asks_client: counters.asks_client.load(Ordering::Relaxed),
             asks_origin: counters.asks_origin.load(Ordering::Relaxed),
             client: client.unwrap_or(Flow {
