@@ -25,9 +25,15 @@ use super::{
     pool::Lease,
     replay::{Broken, Read, Reader},
     resumption::{Rest, Resumption},
+    uploads::Place,
 };
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, retry::Next},
+    model::{
+        Fault, FaultKind, Leg, Stage, classify,
+        fault::BoxError,
+        retry::Next,
+        stall::{Action, Stall},
+    },
     rt::Shutdown,
     track::{Outcome, Transfer},
 };
@@ -314,7 +320,9 @@ impl Error for NotWanted {}
 pub struct OriginBody {
     inner: Incoming,
     state: Option<OriginState>,
-    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What ends it from outside: a stall, or shutdown. It goes with the transfer that it holds.
+    ended: Option<Ended>,
+    shutdown: Shutdown,
     /// Bytes passed on, and how many of them at the last break.
     got: u64,
     got_at_break: u64,
@@ -324,6 +332,7 @@ pub struct OriginBody {
 
 /// The rest of a broken answer, on its way.
 type Asking = Pin<Box<dyn Future<Output = Result<Rest, Fault>> + Send>>;
+type Ended = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
 /// What is released when the answer's body ends, or is dropped.
 pub struct OriginState {
@@ -335,6 +344,8 @@ pub struct OriginState {
     pub lease: Option<Lease>,
     /// Refused when the answer is over.
     pub gate: Option<GateKey>,
+    /// Among the route's uploads.
+    pub place: Option<Place>,
     /// The TCP peer.
     pub peer: std::net::SocketAddr,
     /// How the rest is asked for if the answer breaks off.
@@ -344,22 +355,50 @@ pub struct OriginState {
 impl OriginBody {
     /// Watches `inner`.
     pub fn new(inner: Incoming, state: OriginState, shutdown: &Shutdown) -> Self {
-        let shutdown = shutdown.clone();
         let mut body = Self {
             inner,
             state: Some(state),
-            ended: Box::pin(async move { shutdown.ended().await }),
+            ended: None,
+            shutdown: shutdown.clone(),
             got: 0,
             got_at_break: 0,
             rest: None,
         };
+        body.await_end();
         if body.inner.is_end_stream() {
             body.complete();
         }
         body
     }
 
+    /// Waits from now on for what ends it from outside.
+    fn await_end(&mut self) {
+        let transfer = self.state.as_ref().map(|state| state.transfer.clone());
+        let shutdown = self.shutdown.clone();
+        self.ended = transfer.map(|transfer| -> Ended {
+            Box::pin(async move {
+                tokio::select! {
+                    () = shutdown.ended() => None,
+                    stall = transfer.stalled() => Some(stall),
+                }
+            })
+        });
+    }
+
+    /// The fault that ends it from outside, when there is one.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<Fault> {
+        match (self.ended.as_mut()?.as_mut().poll(cx), &self.state) {
+            (Poll::Ready(None), _) => {
+                let shutdown = FaultKind::Shutdown;
+                Some(Fault::new(Leg::Client, Stage::ReceivingBody, shutdown))
+            }
+            (Poll::Ready(Some(stall)), Some(state)) => Some(state.transfer.stall_fault(&stall)),
+            (Poll::Ready(Some(_)) | Poll::Pending, _) => None,
+        }
+    }
+
     fn complete(&mut self) {
+        self.ended = None;
         if let Some(mut state) = self.state.take() {
             state.transfer.finish(Outcome::Answered(state.status));
             if let Some(gate) = &state.gate {
@@ -372,12 +411,25 @@ impl OriginBody {
     }
 
     fn fail(&mut self, fault: Fault) -> BoxError {
+        self.ended = None;
         if let Some(state) = self.state.take() {
             let fault = fault.peer(state.peer);
             state.transfer.fault(&fault, &Next::GiveUp);
             return broken(&state.transfer, fault);
         }
         fault.into()
+    }
+
+    /// Like [`Self::resume`], where the route wants a stall to be acted on so.
+    fn resume_stalled(&mut self, fault: Fault) -> Result<(), Fault> {
+        let action = self
+            .state
+            .as_ref()
+            .map(|state| state.transfer.stall_action());
+        if action != Some(Action::Failover) || fault.leg == Leg::Client {
+            return Err(fault);
+        }
+        self.resume(fault)
     }
 
     /// Begins to ask for the rest; gives the fault back where there is nothing to ask with.
@@ -390,6 +442,7 @@ impl OriginBody {
         };
         // The broken connection is of no use to anybody.
         state.lease = None;
+        self.ended = None;
         let moved = self.got > self.got_at_break;
         self.got_at_break = self.got;
         self.rest = Some(Box::pin(resumption.after(
@@ -415,6 +468,7 @@ impl OriginBody {
                     state.lease = Some(rest.lease);
                     state.resumption = Some(rest.resumption);
                 }
+                self.await_end();
                 Poll::Ready(Ok(()))
             }
             Err(fault) => Poll::Ready(Err(match self.state.take() {
@@ -480,12 +534,13 @@ impl Body for OriginBody {
                     Poll::Ready(None)
                 }
                 Poll::Pending => {
-                    if self.state.is_some() && self.ended.as_mut().poll(cx).is_ready() {
-                        let fault =
-                            Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Shutdown);
-                        return Poll::Ready(Some(Err(self.fail(fault))));
+                    let Some(fault) = self.poll_ended(cx) else {
+                        return Poll::Pending;
+                    };
+                    match self.resume_stalled(fault) {
+                        Ok(()) => continue,
+                        Err(fault) => Poll::Ready(Some(Err(self.fail(fault)))),
                     }
-                    Poll::Pending
                 }
             };
         }

@@ -13,6 +13,7 @@ use hyper::{
 
 use super::{
     Forwarder,
+    alive::Patience,
     body::{Answer, Gate, GateKey, OriginBody, OriginState, RequestBody, RequestNotes},
     destination::{Destination, Wants},
     headers,
@@ -26,12 +27,13 @@ use super::{
     send,
     tape::Budget,
     upgrade,
-    watch::ClientSocket,
+    uploads::Place,
+    watch::{self, ClientSocket, Missed},
 };
 use crate::{
     config::Route,
     mirror::ReverseBase,
-    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, stall::Action},
     track::{Begin, Front, Transfer},
 };
 
@@ -64,6 +66,8 @@ pub(super) struct Outgoing {
     upload: Option<Upload>,
     gate: Option<GateKey>,
     upgrade: Option<(hyper::header::HeaderValue, OnUpgrade)>,
+    /// Among the route's uploads, where it is one of them.
+    place: Option<Place>,
 }
 
 impl Forwarder {
@@ -85,14 +89,21 @@ impl Forwarder {
                 return asker.refuse(&fault, &transfer, None).await;
             }
         };
+        let patience = Patience::of(&request, self.config.interim);
         let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.replay);
-        if let Err(fault) = outgoing.hold().await {
-            transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
-            return asker.refuse(&fault, &transfer, None).await;
-        }
-        match self.ferry(&mut outgoing, &route, &asked).await {
-            Ok(answer) => answer,
-            Err(fault) => asker.refuse(&fault, &transfer, outgoing.body.take()).await,
+        let work = async {
+            if let Err(fault) = outgoing.prepare(self, &route).await {
+                transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                return asker.refuse(&fault, &transfer, None).await;
+            }
+            match self.ferry(&mut outgoing, &route, &asked).await {
+                Ok(answer) => answer,
+                Err(fault) => asker.refuse(&fault, &transfer, outgoing.body.take()).await,
+            }
+        };
+        match patience {
+            Some(patience) => patience.hold(&transfer, work).await,
+            None => work.await,
         }
     }
 
@@ -144,7 +155,7 @@ impl Forwarder {
                     outgoing.transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
                     return Err(fault);
                 }
-                sent = send::send(&mut lease, request) => sent,
+                sent = watch::send(&mut lease, request, &outgoing.transfer) => sent,
             };
             match sent {
                 Ok(response) => {
@@ -158,7 +169,15 @@ impl Forwarder {
                     ways.succeeded(self, &outgoing.transfer);
                     return Ok(self.answer(response, lease, outgoing, asked, &ways).await);
                 }
-                Err(failed) => {
+                Err(Missed::Stalled(stall)) => {
+                    let failover = outgoing.transfer.stall_action() == Action::Failover;
+                    let again = failover && outgoing.may_repeat();
+                    let fault = outgoing.transfer.stall_fault(&stall).sent(!again);
+                    if !ways.after(self, &outgoing.transfer, &fault).await {
+                        return Err(fault);
+                    }
+                }
+                Err(Missed::Failed(failed)) => {
                     let fault = failed.fault(&outgoing.transfer, &outgoing.notes, lease.about.peer);
                     outgoing.body = failed.request.map(Request::into_body);
                     let again = outgoing.body.is_some() || outgoing.may_repeat();
@@ -279,6 +298,7 @@ impl Forwarder {
             transfer,
             lease: Some(lease),
             gate: outgoing.gate.take(),
+            place: outgoing.place.take(),
             resumption,
         };
         let shutdown = &self.shared.shutdown;
@@ -304,6 +324,7 @@ impl Outgoing {
             held: None,
             upload: None,
             gate: None,
+            place: None,
             upgrade: None,
         }
     }
@@ -360,7 +381,18 @@ impl Outgoing {
             upload,
             gate: key,
             upgrade,
+            place: None,
         }
+    }
+
+    /// Takes a small body in, and a place for a large one.
+    async fn prepare(&mut self, forwarder: &Forwarder, route: &Route) -> Result<(), Fault> {
+        self.hold().await?;
+        if !self.bodiless && self.held.is_none() {
+            let (uploads, shutdown) = (&forwarder.uploads, &forwarder.shared.shutdown);
+            self.place = uploads.place(&route.name, &self.transfer, shutdown).await?;
+        }
+        Ok(())
     }
 
     /// Takes a small body in whole, where the request may be sent again: then it can be.

@@ -4,6 +4,7 @@
 //! transfers that run keep theirs. The fronts call [`Forwarder::exchange`] for a request and [`tunnel`] for bytes; what
 //! the client spoke is theirs, what goes to the origin is decided here.
 
+mod alive;
 pub mod body;
 mod destination;
 pub mod exchange;
@@ -21,6 +22,7 @@ pub mod send;
 pub mod tape;
 pub mod tunnel;
 mod upgrade;
+pub mod uploads;
 pub mod watch;
 
 use std::sync::Arc;
@@ -47,6 +49,7 @@ pub struct Forwarder {
     pub leaves: Arc<Leaves>,
     /// What the daemon keeps over reloads.
     pub shared: Shared,
+    uploads: uploads::Uploads,
     pool: pool::Pool,
     replay: Arc<tape::Budget>,
     rewriting: rewrite::Limits,
@@ -91,6 +94,7 @@ impl Forwarder {
         let replay = tape::Budget::new(spool, config.replay.memory, config.replay.spool);
         let rewriting = rewrite::Limits::new(config.rewrite.max_body, shared.shutdown.clone());
         Arc::new(Self {
+            uploads: uploads::Uploads::new(&config),
             config,
             connector,
             leaves,

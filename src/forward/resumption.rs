@@ -96,6 +96,7 @@ impl Resumption {
                 transfer.fault(&fault, &Next::GiveUp);
                 return Err(fault);
             }
+            stall = transfer.stalled() => return Ok(Err(transfer.stall_fault(&stall))),
             sent = send::send(&mut lease, request) => match sent {
                 Ok(response) => response,
                 Err(failed) => return Ok(Err(failed.fault(&transfer, outgoing.notes(), peer))),

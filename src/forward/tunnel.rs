@@ -114,14 +114,11 @@ impl Tunnel {
             .down
             .fetch_add(spoken.len() as u64, std::sync::atomic::Ordering::Relaxed);
         drop(spoken);
-        pump(
-            &mut client,
-            &mut self.reached.io,
-            &counters.up,
-            &counters.down,
-        )
-        .await
-        .tell(transfer);
+        let (up, down) = (&counters.up, &counters.down);
+        tokio::select! {
+            pumped = pump(&mut client, &mut self.reached.io, up, down) => pumped.tell(transfer),
+            stall = transfer.stalled() => give_up(transfer, &transfer.stall_fault(&stall).sent(true)),
+        }
     }
 
     /// Waits for the origin's first byte while the client's flight is passed on and kept.
@@ -172,6 +169,9 @@ impl Tunnel {
                     }
                     Err(error) => return Opening::ClientFailed(error),
                 },
+                stall = transfer.stalled() => {
+                    return Opening::OriginFailed(FaultKind::Stalled(stall.verdict), None);
+                }
                 () = silence => return Opening::OriginFailed(FaultKind::TimedOut, None),
             }
         }

@@ -1,10 +1,19 @@
 //! What the watchdog needs from a request and a connection: their sockets; and what ends when it says so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use hyper::Request;
+use hyper::{Request, Response, body::Incoming};
 
-use crate::{net::Glance, track::Transfer};
+use super::{
+    body::RequestBody,
+    pool::{Lease, Sender},
+    send::{self, Failed},
+};
+use crate::{
+    model::stall::Stall,
+    net::{Glance, Voice},
+    track::Transfer,
+};
 
 /// The client's socket, as a front lays it beside each request.
 #[derive(Clone, Debug)]
@@ -13,6 +22,8 @@ pub struct ClientSocket {
     pub tcp: Glance,
     /// True where other requests share the connection (HTTP/2).
     pub shared: bool,
+    /// What tells it to wait, where it can be told.
+    pub voice: Option<Voice>,
 }
 
 impl ClientSocket {
@@ -22,4 +33,40 @@ impl ClientSocket {
             transfer.client(Arc::new(socket.tcp.clone()), socket.shared);
         }
     }
+}
+
+/// Why there is no answer.
+pub(super) enum Missed {
+    /// The connection failed.
+    Failed(Box<Failed>),
+    /// The watchdog had it ended.
+    Stalled(Stall),
+}
+
+/// How long a connection that was shut down may take to let go of its request.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Sends and waits for the answer's head, or until the watchdog ends it. Nobody reads the request's body any more then: whoever
+/// sends it again is the only one.
+pub(super) async fn send(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+    transfer: &Transfer,
+) -> Result<Response<Incoming>, Missed> {
+    let shared = match lease.sender {
+        Sender::Http1(_) => None,
+        // The other requests on it fare well, maybe; dropping the future resets the stream alone.
+        Sender::Http2(_) => Some(()),
+    };
+    let about = Arc::clone(&lease.about);
+    let mut sending = std::pin::pin!(send::send(lease, request));
+    let stall = tokio::select! {
+        sent = &mut sending => return sent.map_err(|failed| Missed::Failed(Box::new(failed))),
+        stall = transfer.stalled() => stall,
+    };
+    if shared.is_none() {
+        about.tcp.end();
+        let _ = tokio::time::timeout(LAST_WORDS, sending).await;
+    }
+    Err(Missed::Stalled(stall))
 }

@@ -12,7 +12,7 @@ use crate::{
         Answer, Forwarder, body::full, headers, reply::Asker, tunnel::Tunnel, watch::ClientSocket,
     },
     model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify, retry::Next},
-    net::{BoxIo, Prefixed, Tcp},
+    net::{BoxIo, Interims, Prefixed, Tcp},
     track::{Outcome, Transfer},
 };
 
@@ -109,9 +109,12 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<Box
             return None;
         }
     };
-    Some(match upgraded.downcast::<TokioIo<Tcp>>() {
-        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner()),
-        Ok(parts) => Box::new(Prefixed::new(parts.read_buf, parts.io.into_inner())),
+    Some(match upgraded.downcast::<TokioIo<Interims<Tcp>>>() {
+        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner().into_inner()),
+        Ok(parts) => Box::new(Prefixed::new(
+            parts.read_buf,
+            parts.io.into_inner().into_inner(),
+        )),
         Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     })
 }

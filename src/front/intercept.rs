@@ -12,7 +12,7 @@ use crate::{
     config::{HttpVersion, Route},
     forward::{Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
     model::{Fault, Leg, Scheme, Stage, Target, classify, retry::Next},
-    net::{BoxIo, Prefixed},
+    net::{BoxIo, Interims, Prefixed},
     rt::{Shutdown, Tasks},
     tls::{FirstBytes, accept},
     track::{Front, Outcome, Transfer},
@@ -128,8 +128,11 @@ async fn terminate(
         forwarder.shared.shutdown.clone(),
         forwarder.shared.tasks.clone(),
     );
+    let (io, voice) = Interims::new(accepted.io);
+    let shared = accepted.http == HttpVersion::Http2;
     let socket = socket.map(|socket| ClientSocket {
-        shared: accepted.http == HttpVersion::Http2,
+        shared,
+        voice: (!shared).then_some(voice),
         ..socket
     });
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -146,7 +149,7 @@ async fn terminate(
         };
         async move { Ok::<_, Infallible>(forwarder.exchange(request, asked).await) }
     });
-    let io = TokioIo::new(accepted.io);
+    let io = TokioIo::new(io);
     match accepted.http {
         HttpVersion::Http1 => {
             let connection = builder(max_head)

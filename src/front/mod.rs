@@ -32,7 +32,7 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target, retry::Next, secret::Credentials, target::TargetError,
     },
-    net::Tcp,
+    net::{Interims, Tcp},
     rt::Shutdown,
     track::{self, Begin, Transfer},
 };
@@ -84,9 +84,12 @@ impl Front {
         builder.header_read_timeout(listen.head_timeout);
         let front = self.clone();
         let last_words = socket.clone();
+        let glance = socket.glance();
+        let (io, voice) = Interims::new(socket);
         let beside = ClientSocket {
-            tcp: socket.glance(),
+            tcp: glance,
             shared: false,
+            voice: Some(voice),
         };
         tasks.spawn(async move {
             let _guard = guard;
@@ -96,7 +99,7 @@ impl Front {
                 async move { Ok::<_, Infallible>(front.answer(request, client).await) }
             });
             let connection = builder
-                .serve_connection(TokioIo::new(socket), service)
+                .serve_connection(TokioIo::new(io), service)
                 .with_upgrades();
             if !run(std::pin::pin!(connection), client, &shutdown).await {
                 linger(last_words).await;

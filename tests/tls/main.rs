@@ -3,7 +3,6 @@
 #![cfg(test)]
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "the world is shared with other test binaries")]
 mod support;
 
 mod clients;

@@ -72,6 +72,18 @@ impl Transfer {
         }
     }
 
+    /// True while a stall goes on that another party than the client is to end.
+    pub fn is_stalled(&self) -> bool {
+        let state = self.0.state();
+        let watch = state.watching.watch.as_ref();
+        watch.and_then(Watch::verdict).is_some_and(Verdict::acts)
+    }
+
+    /// The number that its log lines bear.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
     /// What is done about a stall of this transfer.
     pub fn stall_action(&self) -> Action {
         self.0.about.stall.action

@@ -1,0 +1,224 @@
+//! Interim answers below hyper, whose server has no way to send any but `100 Continue`.
+//!
+//! A client that gives a silent connection up (git-lfs does after 30 s) is told `102 Processing` (RFC 2518, section 10.1) while its
+//! answer is prepared. Three things make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time;
+//! it polls the request's service and then flushes, from one task; and it flushes the stream only when nothing of its own is left to
+//! write. So what [`Voice::say`] asks for within a service is written at the next flush, before the answer's first byte.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
+/// A server's stream that can say more than hyper knows of.
+#[derive(Debug)]
+pub struct Interims<S> {
+    inner: S,
+    wanted: Voice,
+    /// What is left of an interim answer that was begun.
+    left: &'static [u8],
+}
+
+/// Asks for interim answers. To be used only within the service of the one request that is being served.
+#[derive(Clone, Debug, Default)]
+pub struct Voice(Arc<AtomicBool>);
+
+impl Voice {
+    /// One interim answer, at the next flush.
+    pub fn say(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// None after all: the answer itself is there.
+    pub fn hush(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl<S> Interims<S> {
+    /// `inner`, and what asks for interim answers on it.
+    pub fn new(inner: S) -> (Self, Voice) {
+        let wanted = Voice::default();
+        let voice = wanted.clone();
+        let left = &[][..];
+        (
+            Self {
+                inner,
+                wanted,
+                left,
+            },
+            voice,
+        )
+    }
+
+    /// The stream, after an upgrade.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Interims<S> {
+    /// Ends what was begun: nothing may come between its bytes.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.left.is_empty() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, self.left))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.left = self.left.get(written..).unwrap_or_default();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Interims<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_rest(cx))?;
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_rest(cx))?;
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.left.is_empty() && self.wanted.0.swap(false, Ordering::Relaxed) {
+            self.left = PROCESSING;
+        }
+        ready!(self.poll_rest(cx))?;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_rest(cx))?;
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// What a client reads that sends `requests` at once to a server which says three interim answers for each request to `/slow`.
+    async fn read(requests: &str, room: usize) -> String {
+        let (mut client, server) = duplex(room);
+        let (server, voice) = Interims::new(server);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let voice = voice.clone();
+            async move {
+                if request.uri().path() == "/slow" {
+                    for _ in 0..3 {
+                        tokio::time::sleep(Duration::from_secs(25)).await;
+                        voice.say();
+                    }
+                    tokio::time::sleep(Duration::from_secs(25)).await;
+                }
+                let body = request.uri().path().repeat(40);
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body))))
+            }
+        });
+        let serving = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let (mut from, mut to) = tokio::io::split(&mut client);
+        let talk = async {
+            let ((), text) = tokio::join!(
+                async { to.write_all(requests.as_bytes()).await.unwrap() },
+                async {
+                    let mut text = String::new();
+                    from.read_to_string(&mut text).await.unwrap();
+                    text
+                }
+            );
+            text
+        };
+        let (_, text) = tokio::join!(serving, talk);
+        text
+    }
+
+    const SLOW: &str = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+    const LAST: &str = "GET /fast HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn interim_answers_stand_before_their_answer_and_never_within_another() {
+        // Pipelined, and through a pipe that takes a few bytes at a time.
+        let requests = format!("{SLOW}{}{SLOW}{LAST}", SLOW.replace("/slow", "/fast"));
+        for room in [1, 7, 64, 1 << 16] {
+            let text = read(&requests, room).await;
+            let words: Vec<&str> = text.matches("HTTP/1.1 102 Processing\r\n\r\n").collect();
+            assert_eq!(words.len(), 6, "{text}");
+            let without = text.replace("HTTP/1.1 102 Processing\r\n\r\n", "");
+            let bodies: Vec<&str> = without
+                .split("HTTP/1.1 200 OK\r\n")
+                .filter_map(|answer| answer.split_once("\r\n\r\n"))
+                .map(|(_, body)| body)
+                .collect();
+            let whole = |path: &str| path.repeat(40);
+            assert_eq!(
+                bodies,
+                [
+                    whole("/slow"),
+                    whole("/fast"),
+                    whole("/slow"),
+                    whole("/fast")
+                ]
+            );
+            // Each one directly before the answer that it is for.
+            let first = text.find("HTTP/1.1 102").unwrap();
+            assert_eq!(first, 0);
+            assert!(text.contains("/fastHTTP/1.1 102 Processing"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_wanted_and_taken_back_is_not_said() {
+        let (mut client, server) = duplex(64);
+        let (mut server, voice) = Interims::new(server);
+        voice.say();
+        voice.hush();
+        server.flush().await.unwrap();
+        server.write_all(b"x").await.unwrap();
+        drop(server);
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "x");
+    }
+}
