@@ -125,7 +125,7 @@ impl Wants {
     /// A push, and whatever else acts with the user's rights, is nothing that a mirror can do without them.
     pub(super) fn of(head: &Parts) -> Self {
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
-        let acts = !safe && !super::exchange::only_asks(head);
+        let acts = !safe && !super::outgoing::only_asks(head);
         let path = head.uri.path();
         let pushes = path.ends_with("/git-receive-pack")
             || path.ends_with("/info/refs")

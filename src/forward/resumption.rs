@@ -5,13 +5,8 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 
 use super::{
-    Forwarder,
-    destination::Destination,
-    exchange::{Asked, Outgoing},
-    pool::Lease,
-    reach::Ways,
-    resume::Part,
-    send,
+    Forwarder, destination::Destination, exchange::Asked, outgoing::Outgoing, pool::Lease,
+    reach::Ways, resume::Part, send,
 };
 use crate::model::{Fault, FaultKind, Leg, Stage, retry::Next};
 
