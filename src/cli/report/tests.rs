@@ -10,6 +10,7 @@ use crate::model::Role;
 
 mod lines;
 mod round_trip;
+mod stalls;
 
 fn roles() -> Roles {
     BTreeMap::from([

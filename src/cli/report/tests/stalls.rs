@@ -1,0 +1,64 @@
+//! The stall's own lines, as its event writes them, are summed up.
+
+use super::{round_trip::written, summed};
+use crate::{
+    model::{
+        Leg, Role, Stage,
+        stall::{Action, Due, Verdict},
+    },
+    track::{
+        event::{Phase, StallTold},
+        metrics::Metrics,
+    },
+};
+
+fn told(phase: Phase) -> [String; 3] {
+    let event = StallTold {
+        phase,
+        id: 1,
+        verdict: Verdict::PathDrops,
+        leg: Leg::Origin,
+        stage: Stage::SendingBody,
+        due: Due::OriginReads,
+        idle_ms: 7000,
+        limit_ms: 5000,
+        rate: None,
+        host: "a".into(),
+        port: 443,
+        route: "r".into(),
+        role: Role::LfsStorage,
+        upstream: Some("u".into()),
+        peer: Some(([192, 0, 2, 1], 443).into()),
+        attempt: 1,
+        up: 0,
+        down: 0,
+        written: 900,
+        acknowledged: Some(17),
+        answered: 0,
+        kernel: None,
+        sibling: Some("hf-main works through u (3 s ago)".into()),
+        circuit: None,
+        action: Action::Report,
+        evidence: "it \"drops\"; a=b".into(),
+        advice: "give route `r` another way in `upstreams`".into(),
+    };
+    written(|| event.emit(&Metrics::default()))
+}
+
+#[test]
+fn the_lines_of_a_stall_are_read_as_its_event_writes_them() {
+    for end in [Phase::Over, Phase::Ended] {
+        let lines = [Phase::Began, Phase::GoesOn, end].map(told);
+        for form in 0..3 {
+            let log: String = lines.iter().map(|forms| &*forms[form]).collect();
+            let sum = summed(&[log.as_bytes()]);
+            assert_eq!(sum.lines.unreadable, 0, "{log}");
+            let row = &sum.hosts["a"].rows["origin/sending-body/stalled-path-drops"];
+            assert_eq!((row.times, row.stalls, row.lost_ms), (1, 1, 7000), "{log}");
+            assert_eq!(
+                row.advice.as_deref(),
+                Some("give route `r` another way in `upstreams`")
+            );
+        }
+    }
+}
