@@ -10,7 +10,7 @@ use crate::{
     config::{HttpVersion, Route, Upstream},
     model::{
         Fault, FaultKind, Leg, Scheme, Stage, Target,
-        retry::{Decision, Next, RetryPolicy, Tried},
+        retry::{Decision, Next, RetryPolicy, SMALL_SEGMENT, Tried, suspects_large_segments},
     },
     net::{
         BoxIo, Tcp,
@@ -55,6 +55,8 @@ pub struct Ways {
     policy: RetryPolicy,
     wants: Wants,
     public_only: bool,
+    /// Something looked as if large segments were lost.
+    small_segments: bool,
 }
 
 impl Ways {
@@ -86,6 +88,7 @@ impl Ways {
             policy,
             wants,
             public_only: false,
+            small_segments: false,
         }
     }
 
@@ -137,6 +140,18 @@ impl Ways {
                 .succeeded(&self.route.name, &upstream.label);
         }
         transfer.worked();
+        if let (true, Some(size)) = (self.small_segments, self.max_segment()) {
+            transfer.small_segments_helped(size);
+        }
+    }
+
+    /// What the config says, or less.
+    fn max_segment(&self) -> Option<u32> {
+        let small = self.small_segments.then_some(SMALL_SEGMENT);
+        match (small, self.route.dial.max_segment) {
+            (Some(small), Some(limit)) => Some(small.min(limit)),
+            (small, limit) => small.or(limit),
+        }
     }
 
     /// Tells the fault, waits where that is what comes next, and is false where nothing does.
@@ -151,6 +166,7 @@ impl Ways {
             on_this_upstream: self.on_this,
             upstreams_left: left,
         };
+        self.small_segments |= suspects_large_segments(fault);
         let decision = self.policy.decide(fault, tried, fastrand::f64());
         if !matches!(decision, Decision::Again { .. }) && fault.leg != Leg::Client {
             let now = tokio::time::Instant::now();
@@ -239,6 +255,7 @@ impl Ways {
             target,
             scheme,
             route: &self.route,
+            max_segment: self.max_segment(),
             progress: &progress,
             secure: &forwarder.connector,
             public_only: self.public_only && upstream.mirror.is_none(),

@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, FaultKind, Leg, stall::Verdict};
+use super::{Fault, FaultKind, Leg, Stage, stall::Verdict};
 
 /// What comes after a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +126,19 @@ impl RetryPolicy {
         doubled.mul_f64(0.5 + jitter / 2.0)
     }
 }
+
+/// True where the next attempt is to be made with small segments: silence after a ClientHello, which fills the largest one, or large
+/// segments that are lost. (microsoft/WSL#5346 was cured by an MTU of 1350.)
+pub fn suspects_large_segments(fault: &Fault) -> bool {
+    match (&fault.kind, fault.stage) {
+        (FaultKind::TimedOut, Stage::Handshaking) => fault.leg != Leg::Client,
+        (FaultKind::Stalled(verdict), _) => *verdict == Verdict::PathMtu,
+        (_, _) => false,
+    }
+}
+
+/// A segment that gets through tunnels within tunnels: IPv6 promises packets of 1280 bytes (RFC 8200, section 5), less two headers.
+pub const SMALL_SEGMENT: u32 = 1200;
 
 /// What a fault promises for the next attempt on the same upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

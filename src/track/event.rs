@@ -10,7 +10,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
-pub use stall::{Phase, StallTold};
+pub use stall::{Phase, SmallSegmentsHelped, StallTold};
 
 use crate::model::{Leg, Stage};
 

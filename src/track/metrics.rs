@@ -18,6 +18,7 @@ struct Counts {
     faults: BTreeMap<(String, String), u64>,
     stalls: BTreeMap<(String, &'static str), u64>,
     stalled_ms: BTreeMap<String, u64>,
+    small_segments: BTreeMap<String, u64>,
     bytes: BTreeMap<(String, &'static str), u64>,
     unmapped: BTreeMap<(String, &'static str), u64>,
 }
@@ -56,6 +57,12 @@ impl Metrics {
             .stalls
             .entry((route.to_owned(), verdict))
             .or_default() += 1;
+    }
+
+    /// Counts a transfer that only small segments brought through.
+    pub fn small_segments(&self, route: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.small_segments.entry(route.to_owned()).or_default() += 1;
     }
 
     /// Counts the time that a stall took, at its end.
@@ -160,6 +167,19 @@ impl Counts {
             let _ = writeln!(
                 text,
                 "gitferry_stalled_milliseconds_total{{route=\"{}\"}} {ms}",
+                escape(route)
+            );
+        }
+        head(
+            text,
+            "gitferry_small_segments_total",
+            "counter",
+            "Transfers that only small TCP segments brought through, by route.",
+        );
+        for (route, count) in &self.small_segments {
+            let _ = writeln!(
+                text,
+                "gitferry_small_segments_total{{route=\"{}\"}} {count}",
                 escape(route)
             );
         }

@@ -9,7 +9,9 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    event::{AnswerLedAway, AnswerLeft, FaultOccurred, StallTold, TransferEnded},
+    event::{
+        AnswerLedAway, AnswerLeft, FaultOccurred, SmallSegmentsHelped, StallTold, TransferEnded,
+    },
     metrics::Metrics,
     transfer::{Begin, Inner, Snapshot, Transfer},
     watchdog,
@@ -140,6 +142,10 @@ impl Registry {
     /// How the two halves of a site fare.
     pub(super) fn siblings(&self) -> &Siblings {
         &self.siblings
+    }
+
+    pub(super) fn small_segments(&self, helped: &SmallSegmentsHelped) {
+        helped.emit(&self.metrics);
     }
 
     pub(super) fn stall(&self, stall: StallTold) {

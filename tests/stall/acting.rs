@@ -210,3 +210,35 @@ fn uploads_at_once_are_limited_and_those_that_wait_are_queued() {
     assert_eq!(world.lfs.objects().len(), 8);
     assert!(most == 2 && queued >= 2, "{most} at once, {queued} queued");
 }
+
+/// The handshake is small and gets through, the body does not; sent again in small segments, it does.
+#[test]
+fn a_path_that_drops_large_packets_is_cured_by_small_segments_and_the_log_says_how_to_keep_it() {
+    let world = World::new();
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let (listener, far) = network.listen();
+    let _relay = Relay::holds_after_on(listener, usize::MAX, world.lfs.storage);
+    network.far_mtu(1300);
+    let settings = settings(&world, &["direct"], far)
+        .section(QUICK)
+        .route_line("stall = { action = \"failover\" }");
+    let mut ferry = Ferry::start(&settings);
+    let work = work(&world, &world.git_through(&ferry), &[3_000_000]);
+    work.git(&["push", "-q", "origin", "main"]).well();
+    assert_eq!(ferry.faults(), ["origin/sending-body/stalled-path-mtu"]);
+    assert_eq!(world.lfs.seen("PUT"), 1);
+    let helped = ferry.wait_for_event("small segments helped");
+    assert_eq!(
+        (&helped["host"], &helped["max_segment"]),
+        (&STORAGE.into(), &1200.into())
+    );
+    assert!(
+        helped["advice"]
+            .as_str()
+            .unwrap()
+            .contains("`dial = { max_segment"),
+        "{helped:#}"
+    );
+}

@@ -5,7 +5,8 @@
 //! ```
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::Command,
     sync::atomic::{AtomicU8, Ordering},
@@ -26,22 +27,37 @@ impl Network {
     /// Makes one; `None`, and a word to the reader, where this machine does not let us.
     pub(crate) fn new() -> Option<Self> {
         static NUMBER: AtomicU8 = AtomicU8::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
-        let network = Self {
-            router: format!("gfr-{process}-{number}"),
-            far: format!("gff-{process}-{number}"),
-            near_link: format!("gf{process}n{number}"),
-            subnet: number,
-        };
-        match network.build() {
-            Ok(()) => Some(network),
-            Err(error) => {
-                eprintln!(
-                    "\n*** SKIPPED: no network namespaces on this machine ({error}); run as root with iproute2 to test lossy paths\n"
-                );
-                None
+        let mut reason = String::new();
+        // Another run, or what is left of one that was killed, may have the first ones.
+        for _ in 0..20 {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let network = Self {
+                router: format!("gfr-{process}-{number}"),
+                far: format!("gff-{process}-{number}"),
+                near_link: format!("gf{process}n{number}"),
+                subnet: number,
+            };
+            match network.is_free().and_then(|()| network.build()) {
+                Ok(()) => return Some(network),
+                Err(error) => reason = error,
             }
+        }
+        // Not by a macro, whose words the harness keeps to itself.
+        let _ = writeln!(
+            io::stderr(),
+            "\n*** SKIPPED: no network namespaces on this machine ({reason}); run as root with iproute2 to test lossy paths\n"
+        );
+        None
+    }
+
+    /// Fails where somebody else has these addresses.
+    fn is_free(&self) -> Result<(), String> {
+        let routes = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+        let taken = [18, 19].map(|half| format!("198.{half}.{}.", self.subnet));
+        match taken.iter().any(|subnet| routes.contains(subnet)) {
+            true => Err(format!("{} is taken", taken.join(" or "))),
+            false => Ok(()),
         }
     }
 

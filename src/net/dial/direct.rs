@@ -42,7 +42,10 @@ pub(super) async fn reach(
     leg: Leg,
 ) -> Result<(Tcp, SocketAddr), Fault> {
     let limit = attempt.route.dial.connect_timeout;
-    let mut race = Race::new(&|address| Box::pin(connect(address)));
+    let max_segment = attempt.max_segment;
+    let connecting =
+        |address| -> Boxed<'_, io::Result<TcpStream>> { Box::pin(connect(address, max_segment)) };
+    let mut race = Race::new(&connecting);
     let outcome = timeout(limit, async {
         let found = resolve::addresses(&System, target, overrides, leg, attempt.progress).await?;
         let found = match leg {
@@ -61,12 +64,16 @@ pub(super) async fn reach(
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, max_segment: Option<u32>) -> io::Result<TcpStream> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     tune(&socket2::SockRef::from(&socket));
+    if let Some(size) = max_segment {
+        // Before the SYN: it tells the peer not to send larger ones either (tcp(7), TCP_MAXSEG).
+        socket2::SockRef::from(&socket).set_tcp_mss(size)?;
+    }
     let stream = socket.connect(address).await?;
     // On loopback a closed port may be the very one the kernel chose for this socket, which then connects to itself.
     if stream.local_addr()? == address {

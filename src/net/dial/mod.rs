@@ -29,6 +29,8 @@ pub struct Attempt<'a> {
     pub scheme: Scheme,
     /// Deadlines and address overrides.
     pub route: &'a Route,
+    /// The largest TCP segment sent and asked for; `None` for what the path is said to carry.
+    pub max_segment: Option<u32>,
     /// Hears each stage as it begins.
     pub progress: &'a (dyn Fn(Stage) + Send + Sync),
     /// Secures the way to an https hop.

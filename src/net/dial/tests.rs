@@ -113,6 +113,7 @@ async fn dial_to(
         progress: &|stage| stages.lock().unwrap().push(stage),
         secure: &Marks,
         public_only: false,
+        max_segment: route.dial.max_segment,
     };
     let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();
     (result, stages.into_inner().unwrap())

@@ -195,3 +195,40 @@ impl StallTold {
         }
     }
 }
+
+/// A transfer was answered only after its segments were made smaller: the path drops large ones.
+#[derive(Clone, Debug)]
+pub struct SmallSegmentsHelped {
+    /// The transfer's number.
+    pub id: u64,
+    /// The host asked for.
+    pub host: String,
+    /// The route's name.
+    pub route: String,
+    /// The upstream of the attempt.
+    pub upstream: Option<String>,
+    /// The size that got through, in bytes.
+    pub max_segment: u32,
+}
+
+impl SmallSegmentsHelped {
+    /// Writes and counts it.
+    pub fn emit(&self, metrics: &Metrics) {
+        metrics.small_segments(&self.route);
+        let size = self.max_segment;
+        let advice = format!(
+            "make it permanent with `dial = {{ max_segment = \"{size} B\" }}` in route `{}`, or lower this machine's MTU to {}",
+            self.route,
+            size + 80
+        );
+        warn!(
+            id = self.id,
+            host = self.host,
+            route = self.route,
+            upstream = self.upstream,
+            max_segment = size,
+            advice,
+            "small segments helped"
+        );
+    }
+}

@@ -15,7 +15,7 @@ use crate::{
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
     track::{
-        event::{Phase, StallTold},
+        event::{Phase, SmallSegmentsHelped, StallTold},
         redact,
         watchdog::{self, Watched},
     },
@@ -70,6 +70,18 @@ impl Transfer {
             }
             told.await;
         }
+    }
+
+    /// It was answered after segments were made smaller.
+    pub fn small_segments_helped(&self, max_segment: u32) {
+        let (about, upstream) = (&self.0.about, self.upstream());
+        self.0.registry.small_segments(&SmallSegmentsHelped {
+            id: self.0.id,
+            host: about.target.host.to_string(),
+            route: about.route.to_string(),
+            upstream: upstream.as_deref().map(redact::text),
+            max_segment,
+        });
     }
 
     /// True while a stall goes on that another party than the client is to end.
