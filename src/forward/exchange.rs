@@ -132,6 +132,12 @@ impl Forwarder {
             };
             match sent {
                 Ok(response) => {
+                    // Where it stays so, the client gets what the origin said.
+                    if let Some(fault) = outgoing.may_pass(&response, lease.about.peer)
+                        && ways.after(self, &outgoing.transfer, &fault).await
+                    {
+                        continue;
+                    }
                     if let Some(fault) = to.asks_for_credentials(&response) {
                         let fault = fault.sent(!outgoing.may_repeat());
                         if !ways.after(self, &outgoing.transfer, &fault).await {

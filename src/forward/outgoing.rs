@@ -1,10 +1,10 @@
 //! A request as it will be written, once or several times: what is kept of it, and when it may be sent again.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::{Body, Incoming},
     header::EXPECT,
     http::request::Parts,
@@ -168,6 +168,23 @@ impl Outgoing {
         (self.bodiless || self.held.is_some() || whole)
             && self.upgrade.is_none()
             && is_repeatable(&self.head)
+    }
+
+    /// The fault that an answer of 502, 503 or 504 is, where the request is small and can be asked again: git-lfs gives a push up at
+    /// the first such answer to its batch request, and so does git at `info/refs`.
+    pub(super) fn may_pass(
+        &self,
+        response: &Response<Incoming>,
+        peer: SocketAddr,
+    ) -> Option<Fault> {
+        let status = response.status().as_u16();
+        let small = self.bodiless || self.held.is_some();
+        ((502..=504).contains(&status) && small && self.may_repeat()).then(|| {
+            let kind = FaultKind::Answered(status);
+            Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
+                .peer(peer)
+                .sent(false)
+        })
     }
 
     /// True where an idle connection may carry it. A large PUT may meet one that dies just then; its client sends it again.

@@ -192,9 +192,10 @@ fn proxy_error(fault: &Fault) -> &'static str {
             | Stage::AwaitingHead
             | Stage::ReceivingBody => "http_protocol_error",
         },
-        Kind::HopRefused(_) | Kind::SocksRefused(_) | Kind::HopAuthentication => {
-            "destination_unavailable"
-        }
+        Kind::Answered(_)
+        | Kind::HopRefused(_)
+        | Kind::SocksRefused(_)
+        | Kind::HopAuthentication => "destination_unavailable",
         Kind::BadRequest | Kind::TooLarge => "http_request_error",
         Kind::Unauthorized | Kind::Denied | Kind::CredentialsWithheld => "http_request_denied",
         Kind::Loop => "proxy_loop_detected",

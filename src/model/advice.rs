@@ -61,6 +61,7 @@ fn client(fault: &Fault, Context { host, port, .. }: Context<'_>) -> Option<Stri
             | Kind::Unreachable
             | Kind::NameUnknown
             | Kind::HopRefused(_)
+            | Kind::Answered(_)
             | Kind::SocksRefused(_)
             | Kind::HopAuthentication
             | Kind::BadAnswer
@@ -121,6 +122,7 @@ fn hop(
             format!("the way to {upstream} itself is broken: try another hop in `[hops]`")
         }
         Kind::CredentialsWithheld
+        | Kind::Answered(_)
         | Kind::BadRequest
         | Kind::Unauthorized
         | Kind::Denied
@@ -170,6 +172,9 @@ fn origin(
         Kind::Reset | Kind::ClosedEarly | Kind::TimedOut | Kind::Refused | Kind::Unreachable | Kind::BadAnswer => {
             format!("if it comes back, {another}")
         }
+        Kind::Answered(status) => format!(
+            "{host} itself says {status} through {upstream}: nothing on this machine is at fault, see the site's status page"
+        ),
         Kind::CredentialsWithheld => format!(
             "if the mirror's keeper may act as you, set `credentials = \"pass\"` beside `mirror` in route `{route}`; otherwise add an upstream to {host} itself"
         ),

@@ -119,6 +119,8 @@ pub enum FaultKind {
     NameUnknown,
     /// The hop said no: an HTTP status.
     HopRefused(u16),
+    /// The origin, or what stands before it, said that it cannot just now: 502, 503 or 504.
+    Answered(u16),
     /// A SOCKS5 hop said no: its reply code (RFC 1928, section 6).
     SocksRefused(u8),
     /// The hop wants credentials, or refused the configured ones.
@@ -166,6 +168,7 @@ impl FaultKind {
             Self::Unreachable => "unreachable",
             Self::NameUnknown => "name-unknown",
             Self::HopRefused(status) => return format!("hop-refused-{status}").into(),
+            Self::Answered(status) => return format!("answered-{status}").into(),
             Self::SocksRefused(code) => return format!("socks-refused-{code}").into(),
             Self::HopAuthentication => "hop-authentication",
             Self::BadAnswer => "bad-answer",

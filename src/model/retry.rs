@@ -5,7 +5,7 @@
 //!
 //! | what went wrong | on this upstream |
 //! |---|---|
-//! | reset, closed-early, hop-refused 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
+//! | reset, closed-early, hop-refused or answered 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
 //! | timed-out | the same, but only once more where another upstream waits: each try costs its whole deadline |
 //! | stalled-path-mtu | once more, with smaller segments |
@@ -162,7 +162,9 @@ enum Outlook {
 fn outlook(kind: &FaultKind) -> Outlook {
     match kind {
         FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => Outlook::Passing,
-        FaultKind::HopRefused(502..=504) | FaultKind::SocksRefused(6) => Outlook::Passing,
+        FaultKind::Answered(_) | FaultKind::HopRefused(502..=504) | FaultKind::SocksRefused(6) => {
+            Outlook::Passing
+        }
         FaultKind::TimedOut => Outlook::Slow,
         FaultKind::Stalled(Verdict::PathMtu) => Outlook::Lossy,
         FaultKind::Stalled(_) => Outlook::Stuck,

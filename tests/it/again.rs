@@ -107,3 +107,35 @@ async fn a_post_that_may_act_takes_a_connection_of_its_own() {
     }
     soon("the origin", served).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_site_that_is_busy_for_a_moment_is_asked_again_and_one_that_stays_so_is_quoted() {
+    const BUSY: &[u8] = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy";
+    for (times, answered) in [(2, "HTTP/1.1 200"), (4, "HTTP/1.1 503")] {
+        let (address, served) = origin(move |connections| async move {
+            for _ in 0..times {
+                let mut stream = connections.next().await;
+                read_until(&mut stream, b"batch").await;
+                stream.write_all(BUSY).await.unwrap();
+            }
+            if times < 4 {
+                let mut stream = connections.next().await;
+                read_until(&mut stream, b"batch").await;
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let world = World::in_front_of("origin.test", address).await;
+        let mut client = world.client().await;
+        client
+            .send("POST http://origin.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nbatch")
+            .await;
+        let answer = String::from_utf8(client.rest().await).unwrap();
+        assert!(answer.starts_with(answered), "{answer}");
+        assert!(
+            answer.ends_with(if times < 4 { "ok" } else { "busy" }),
+            "{answer}"
+        );
+        soon("the origin", served).await.unwrap();
+    }
+}

@@ -38,6 +38,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
             502..=504 => (4, 4),
             _ => (1, 1),
         },
+        FaultKind::Answered(_) => (4, 4),
         FaultKind::SocksRefused(code) => match code {
             1 | 3 | 4 | 5 => (2, 2),
             6 => (4, 4),
@@ -83,6 +84,7 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::NameUnknown,
         FaultKind::HopAuthentication,
         FaultKind::BadAnswer,
+        FaultKind::Answered(503),
         FaultKind::BadRequest,
         FaultKind::Unauthorized,
         FaultKind::Denied,
@@ -106,7 +108,7 @@ fn every_kind() -> Vec<FaultKind> {
 #[test]
 fn every_kind_of_fault_has_its_number_of_tries() {
     let kinds = every_kind();
-    assert_eq!(kinds.len(), 25 + 7 + 21 + 500);
+    assert_eq!(kinds.len(), 26 + 7 + 21 + 500);
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {
