@@ -9,4 +9,5 @@ mod support;
 
 mod acting;
 mod network;
+mod table;
 mod verdicts;
