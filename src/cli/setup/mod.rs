@@ -1,11 +1,12 @@
-//! `gitferry setup`: points git, git-lfs and ssh at the running daemon, prints each change, and takes all of it back.
+//! `gitferry setup`: points git, git-lfs, the Hugging Face clients and ssh at the running daemon, prints each change, and takes all of it back.
 //!
 //! [`plan`] says which settings a config asks for; [`apply`] brings a git config file there and remembers what stood in it
-//! ([`record`]); [`ssh`] keeps one marked block; [`warn`] names what would still overrule us. `sslVerify` is never touched.
+//! ([`record`]); [`hf`] keeps one file of exports, [`ssh`] one marked block; [`warn`] names what would still overrule us. `sslVerify` is never touched.
 
 mod apply;
 mod files;
 mod git;
+mod hf;
 mod plan;
 mod record;
 mod ssh;
@@ -37,7 +38,7 @@ use crate::{
 /// `gitferry setup`.
 #[derive(Args, Debug)]
 pub struct SetupArgs {
-    /// What to set up: git for the main sites, lfs for the storage hosts, ssh for the main sites over ssh.
+    /// What to set up: git for the main sites, lfs for the storage hosts, hf for the Hugging Face clients, ssh for the main sites over ssh.
     #[arg(value_enum)]
     what: What,
     /// Take it back: what stood there before comes back.
@@ -46,7 +47,7 @@ pub struct SetupArgs {
     /// Print each change and make none.
     #[arg(long)]
     dry_run: bool,
-    /// Without a local CA: git is sent to the daemon by url.*.insteadOf, in plain HTTP on this machine.
+    /// Without a local CA: git is sent to the daemon by url.*.insteadOf, hf by HF_ENDPOINT, in plain HTTP on this machine.
     #[arg(long)]
     no_ca: bool,
     /// Only for the repository here, not for every one of this user.
@@ -59,6 +60,7 @@ pub struct SetupArgs {
 enum What {
     Git,
     Lfs,
+    Hf,
     Ssh,
     All,
 }
@@ -68,9 +70,13 @@ impl What {
         match self {
             Self::Git => &[Client::Git],
             Self::Lfs => &[Client::Lfs],
-            Self::Ssh => &[],
+            Self::Hf | Self::Ssh => &[],
             Self::All => &[Client::Git, Client::Lfs],
         }
+    }
+
+    fn hf(self) -> bool {
+        matches!(self, Self::Hf | Self::All)
     }
 
     fn ssh(self) -> bool {
@@ -97,9 +103,9 @@ fn perform(
     surroundings: &Surroundings,
     voice: &mut Voice<'_>,
 ) -> Result<(), Failure> {
-    if args.local && args.what == What::Ssh {
+    if args.local && args.what.clients().is_empty() {
         return Err(Failure::usage(
-            "ssh has no settings of one repository: leave `--local` out",
+            "hf and ssh have no settings of one repository: leave `--local` out",
         ));
     }
     if args.undo {
@@ -130,8 +136,14 @@ fn set_up(
         apply::apply(&file, clients, &plan.settings, surroundings, voice)?;
         warn::environment(&plan, &bundle, surroundings, voice);
         warn::settings(&plan, surroundings, voice)?;
-        if args.what == What::All && !args.no_ca {
-            exports(&plan, &bundle, voice);
+    }
+    if args.what.hf() && !args.local {
+        match args.no_ca.then(|| hf::unfit_without_ca(config)).flatten() {
+            Some(why) if args.what == What::Hf => {
+                return Err(Failure::new(why).hint("leave `--no-ca` out"));
+            }
+            Some(why) => voice.note(&format!("{why}: nothing to set up for hf")),
+            None => hf::apply(config, args.no_ca, surroundings, voice)?,
         }
     }
     if args.what.ssh() && !args.local {
@@ -148,6 +160,9 @@ fn undo(
     if !args.what.clients().is_empty() {
         let file = git_file(args, surroundings)?;
         apply::undo(&file, args.what.clients(), surroundings, voice)?;
+    }
+    if args.what.hf() && !args.local {
+        hf::undo(surroundings, voice)?;
     }
     if args.what.ssh() && !args.local {
         ssh::undo(surroundings, voice)?;
@@ -202,18 +217,6 @@ fn ensure_bundle(config: &Config, bundle: &Path, voice: &mut Voice<'_>) -> Resul
         .map_err(|error| {
             Failure::during(format!("cannot write {}", bundle.display()), error).hint(hint)
         })
-}
-
-fn exports(plan: &Plan, bundle: &Path, voice: &mut Voice<'_>) {
-    voice.note("for curl, Python and others, in the shell they run in (not the daemon's):");
-    let quoted = voice::shell_quoted;
-    voice.text(&format!("export HTTPS_PROXY={}", quoted(&plan.proxy)));
-    if plan.needs_bundle {
-        let bundle = quoted(&bundle.to_string_lossy());
-        voice.text(&format!(
-            "export SSL_CERT_FILE={bundle} REQUESTS_CA_BUNDLE={bundle} CURL_CA_BUNDLE={bundle}"
-        ));
-    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,14 @@ impl Surroundings {
         }
     }
 
+    /// Where a user keeps what programs are told.
+    pub(super) fn user_config(&self) -> Result<PathBuf, Failure> {
+        match self.variable("XDG_CONFIG_HOME").map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
+            _ => Ok(self.home()?.join(".config/gitferry")),
+        }
+    }
+
     /// git, here, with this environment.
     pub(super) fn git(&self) -> Command {
         let mut command = Command::new(&self.git);

@@ -31,21 +31,28 @@ pub(super) fn environment(
             shell_quoted(&bundle.to_string_lossy())
         ));
     }
-    if let Some((name, value)) = surroundings.either_case("NO_PROXY") {
-        let kept: BTreeSet<String> = plan
-            .hosts
-            .iter()
-            .filter(|host| is_named(&value, host))
-            .map(ToString::to_string)
-            .collect();
-        if plan.uses_proxy() && !kept.is_empty() {
-            let kept: Vec<String> = kept.into_iter().collect();
-            voice.warn(&format!(
-                "{name} keeps git from gitferry for {}: take these hosts out of it",
-                kept.join(", ")
-            ));
-        }
+    if plan.uses_proxy()
+        && let Some((name, hosts)) = kept_away(&plan.hosts, surroundings)
+    {
+        voice.warn(&format!(
+            "{name} keeps git from gitferry for {hosts}: take these hosts out of it"
+        ));
     }
+}
+
+/// The variable that keeps clients away from every proxy for some of `hosts`, and these.
+pub(super) fn kept_away<'a>(
+    hosts: impl IntoIterator<Item = &'a HostPattern>,
+    surroundings: &Surroundings,
+) -> Option<(String, String)> {
+    let (name, value) = surroundings.either_case("NO_PROXY")?;
+    let kept: BTreeSet<String> = hosts
+        .into_iter()
+        .filter(|host| is_named(&value, host))
+        .map(ToString::to_string)
+        .collect();
+    let kept: Vec<String> = kept.into_iter().collect();
+    (!kept.is_empty()).then(|| (name, kept.join(", ")))
 }
 
 /// Settings of any scope that beat ours, or switch verification off.

@@ -1,6 +1,7 @@
 //! `setup` with every git of this machine, in a home of its own.
 
 mod exact;
+mod hf;
 mod matching;
 mod overruled;
 mod ssh;

@@ -1,0 +1,171 @@
+//! The file of exports, as bytes and as a shell reads it.
+
+use std::process::Command;
+
+use super::*;
+use crate::model::secret::{Credentials, Secret};
+
+/// What a shell knows that has read the file, twice.
+fn sourced(world: &World, variables: &[(&str, &str)], name: &str) -> String {
+    let file = world.home(".config/gitferry/hf.sh");
+    let output = Command::new("/bin/sh")
+        .args([
+            "-euc",
+            ". \"$0\"; . \"$0\"; eval \"printf %s \\\"\\${$1-}\\\"\"",
+        ])
+        .arg(file)
+        .arg(name)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_shell_that_reads_the_file_sends_its_clients_through_the_proxy() {
+    let world = World::new(&gits()[0]);
+    let said = world.setup("hf").well();
+    assert!(said.out.contains("\n. '"), "{}", said.out);
+    for name in ["HTTPS_PROXY", "https_proxy"] {
+        assert_eq!(
+            sourced(&world, &[("https_proxy", "http://other")], name),
+            PROXY
+        );
+    }
+    for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+        assert_eq!(sourced(&world, &[], name), world.bundle());
+    }
+    assert_eq!(sourced(&world, &[], "HF_ENDPOINT"), "");
+}
+
+#[test]
+fn what_needs_no_proxy_grows_by_this_machine_once() {
+    let world = World::new(&gits()[0]);
+    world.setup("hf").well();
+    for name in ["NO_PROXY", "no_proxy"] {
+        for (before, after) in [
+            (&[][..], "127.0.0.1,localhost"),
+            (&[("NO_PROXY", "a,b")], "127.0.0.1,localhost,a,b"),
+            // The lower-case one is read first by all of them.
+            (
+                &[("NO_PROXY", "a"), ("no_proxy", "b")],
+                "127.0.0.1,localhost,b",
+            ),
+            (
+                &[("NO_PROXY", "a,127.0.0.1,localhost")],
+                "a,127.0.0.1,localhost",
+            ),
+        ] {
+            assert_eq!(sourced(&world, before, name), after);
+        }
+    }
+}
+
+#[test]
+fn without_the_ca_the_file_names_the_reverse_front_alone() {
+    let world = World::new(&gits()[0]);
+    fs::remove_file(world.bundle()).unwrap();
+    world.setup("hf --no-ca").well();
+    let endpoint = format!("{PROXY}/huggingface.co");
+    assert_eq!(sourced(&world, &[], "HF_ENDPOINT"), endpoint);
+    for name in ["HTTPS_PROXY", "SSL_CERT_FILE"] {
+        assert_eq!(sourced(&world, &[], name), "");
+    }
+    assert!(!Path::new(&world.bundle()).exists(), "a CA was made");
+}
+
+#[test]
+fn the_file_goes_as_it_came() {
+    for there in ["", ".config", ".config/gitferry"] {
+        let world = World::new(&gits()[0]);
+        fs::create_dir_all(world.home(there)).unwrap();
+        for arguments in ["hf", "hf --no-ca", "hf"] {
+            world.setup(arguments).well();
+        }
+        let said = world.setup("hf").well();
+        assert!(said.out.contains("in place"), "{}", said.out);
+        world.setup("hf --undo").well();
+        assert_eq!(world.files(), BTreeMap::new());
+        assert_eq!(
+            world.home(".config/gitferry").exists(),
+            there.ends_with("gitferry")
+        );
+        let said = world.setup("hf --undo").well();
+        assert!(said.out.contains("nothing to take back"), "{}", said.out);
+    }
+}
+
+#[test]
+fn a_dry_run_says_all_and_does_nothing() {
+    let world = World::new(&gits()[0]);
+    let said = world.setup("hf --dry-run").well();
+    assert!(said.out.contains("export HTTPS_PROXY="), "{}", said.out);
+    assert_eq!(world.files(), BTreeMap::new());
+    world.setup("hf").well();
+    let before = world.files();
+    let said = world.setup("hf --undo --dry-run").well();
+    assert!(said.out.contains("\nrm "), "{}", said.out);
+    assert_eq!(world.files(), before);
+}
+
+#[test]
+fn a_file_that_is_not_ours_or_was_changed_is_left_alone() {
+    let world = World::new(&gits()[0]);
+    let file = world.home(".config/gitferry/hf.sh");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "export HF_HOME=/models\n").unwrap();
+    let said = world.setup("hf");
+    assert!(said.result.is_err());
+    world.setup("hf --undo").well();
+    assert_eq!(fs::read(&file).unwrap(), b"export HF_HOME=/models\n");
+    fs::remove_file(&file).unwrap();
+    world.setup("hf").well();
+    let mut text = fs::read(&file).unwrap();
+    text.extend(b"export HF_HOME=/models\n");
+    fs::write(&file, &text).unwrap();
+    assert!(world.setup("hf --no-ca").result.is_err());
+    let said = world.setup("hf --undo").well();
+    assert!(said.out.contains("was changed since"), "{}", said.out);
+    assert_eq!(fs::read(&file).unwrap(), text);
+}
+
+fn with_credentials(directory: &Path) -> Config {
+    let mut config = config(directory);
+    config.listen.credentials = Some(Credentials {
+        username: "me@home".into(),
+        password: Secret::new("never shown"),
+    });
+    config
+}
+
+#[test]
+fn a_password_is_taken_from_the_shell_and_never_written() {
+    let mut world = World::new(&gits()[0]);
+    world.config = with_credentials;
+    let said = world.setup("hf").well();
+    assert!(!said.out.contains("never shown"), "{}", said.out);
+    let proxy = sourced(&world, &[("GITFERRY_PASSWORD", "p%20w")], "HTTPS_PROXY");
+    assert_eq!(proxy, "http://me%40home:p%20w@127.0.0.1:4483");
+    assert!(world.setup("hf --no-ca").result.is_err());
+    let said = world.setup("all --no-ca").well();
+    assert!(
+        said.out.contains("nothing to set up for hf"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn what_sends_the_clients_elsewhere_is_named() {
+    let mut world = World::new(&gits()[0]);
+    world.set_variable("HF_ENDPOINT", "https://me:secret@mirror.example");
+    world.set_variable("NO_PROXY", "localhost,.hf.co");
+    let said = world.setup("hf").well();
+    for part in ["HF_ENDPOINT", "NO_PROXY", "*.hf.co"] {
+        assert!(said.err.contains(part), "{}", said.err);
+    }
+    assert!(!said.err.contains("secret"), "{}", said.err);
+    assert!(world.setup("hf --local").result.is_err());
+}
