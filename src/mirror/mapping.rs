@@ -78,13 +78,12 @@ impl Mapping {
             (Reference::Absolute(_), Some(rest)) => own(rest),
             (Reference::Absolute(url), None) => url,
         };
+        let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {
+            Some(base) if redirect && short => Mapped::To(base.map_path(&url)),
             Some(base) => self.to_daemon(base, &url, redirect),
             None if original.is_none_or(|rest| rest == text) => Mapped::Same,
-            None => {
-                let short = text.starts_with('/') && !text.starts_with("//");
-                Mapped::To(self.to_original(url.rest, short))
-            }
+            None => Mapped::To(self.to_original(url.rest, short)),
         }
     }
 

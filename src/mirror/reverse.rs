@@ -42,6 +42,14 @@ impl ReverseBase {
         format!("{}/{segment}{}", self.origin, url.rest)
     }
 
+    /// The same without scheme and host, where the origin's own redirect had none: the Hub's client takes just such a one for
+    /// a repository's new name, and any other for its storage (huggingface_hub 0.x and 1.x,
+    /// `_httpx_follow_relative_redirects_with_backoff`).
+    pub fn map_path(&self, url: &Url<'_>) -> String {
+        let segment = segment(url.scheme, &url.target);
+        format!("/{segment}{}", url.rest)
+    }
+
     /// The same for a redirect that leaves the host that was asked.
     ///
     /// Clients decide by the name whether a redirect leaves the site, and then keep `Authorization` to themselves; the

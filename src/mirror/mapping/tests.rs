@@ -132,10 +132,20 @@ fn a_redirect_to_another_host_leaves_the_name_that_was_asked() {
         reverse.redirect("https://huggingface.co/x"),
         to("http://127.0.0.1:4483/huggingface.co/x")
     );
+}
+
+/// The Hub's client before 2.0 follows such a one only, and a later one with it.
+#[test]
+fn a_redirect_that_is_a_path_stays_one() {
+    let reverse = mapping(None, true);
+    assert_eq!(reverse.redirect("/x?y"), to("/huggingface.co/x?y"));
     assert_eq!(
-        reverse.redirect("/x"),
+        reverse.redirect("//huggingface.co/x"),
         to("http://127.0.0.1:4483/huggingface.co/x")
     );
+    let mirror = mirror(Scheme::Https, "hf-mirror.com:443", "/hub");
+    let both = mapping(Some(mirror), true);
+    assert_eq!(both.redirect("/hub//x"), to("/huggingface.co//x"));
 }
 
 #[test]
