@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod advice;
+pub mod agent;
 pub mod classify;
 pub mod fault;
 pub mod health;

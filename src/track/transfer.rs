@@ -27,6 +27,7 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Role, Stage, Target,
         advice::{self, Context},
+        agent,
         retry::Next,
         stall::Stall,
     },
@@ -179,7 +180,7 @@ impl Transfer {
                 stall: begin.route.stall,
                 agent: begin
                     .agent
-                    .and_then(|agent| agent.split_whitespace().next())
+                    .and_then(agent::product)
                     .map(|agent| redact::text(agent).into()),
             },
             begun: now,
