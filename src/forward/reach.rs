@@ -168,7 +168,9 @@ impl Ways {
         };
         self.small_segments |= suspects_large_segments(fault);
         let decision = self.policy.decide(fault, tried, fastrand::f64());
-        if !matches!(decision, Decision::Again { .. }) && fault.leg != Leg::Client {
+        // A mirror that asks for what it does not get is well: what is public comes from it next time.
+        let ill = fault.leg != Leg::Client && fault.kind != FaultKind::CredentialsWithheld;
+        if !matches!(decision, Decision::Again { .. }) && ill {
             let now = tokio::time::Instant::now();
             if let Some(upstream) = self.upstream() {
                 forwarder
