@@ -8,4 +8,7 @@
 mod support;
 
 mod direct;
+mod downloads;
 mod scenes;
+mod through;
+mod ways;

@@ -24,6 +24,13 @@ print(told.oid)
 snapshot_download("me/model", local_dir=sys.argv[2])
 "#;
 
+/// Where the Hub keeps large files.
+#[derive(Clone, Copy)]
+pub(crate) enum Store {
+    Lfs,
+    Xet,
+}
+
 /// A size that takes seven parts.
 const LARGE: u64 = 6 * PART + 1;
 

@@ -23,4 +23,5 @@ pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod settings;
 pub(crate) mod sshd;
+pub(crate) mod trap;
 pub(crate) mod world;

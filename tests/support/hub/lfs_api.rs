@@ -36,6 +36,11 @@ fn batch(asked: &Value, shared: &Shared, id: &str, account: Option<&str>) -> Val
     let list = |name: &str| asked[name].as_array().cloned().unwrap_or_default();
     let size = |object: &Value| object["size"].as_u64().unwrap_or(0);
     let upload = asked["operation"] == "upload";
+    // huggingface_hub before 2.0 asks here whether the repository takes Xet (`_upload_files`); later ones ask for a token at once.
+    if upload && shared.xet && list("transfers").contains(&json!("xet")) {
+        let objects = list("objects");
+        return json!({ "transfer": "xet", "objects": objects, "hash_algo": "sha256" });
+    }
     let multipart = upload
         && list("transfers").contains(&json!("multipart"))
         && list("objects")

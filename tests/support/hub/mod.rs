@@ -5,7 +5,7 @@
 //!
 //! Served on the main site ([`SITE`], `site.rs`, `lfs_api.rs`; writing takes [`TOKEN`], reading is public):
 //! - `GET /api/whoami-v2`, `POST /api/repos/create`, `POST /api/validate-yaml` (finds nothing wrong)
-//! - `GET /api/models/ID[/revision/REV]`, `GET /api/models/ID/tree/REV` (pages of two, by `Link: rel="next"`)
+//! - `GET /api/models/ID[/revision/REV]`, `GET /api/models/ID/tree/REV[/FOLDER]` (pages of two, by `Link: rel="next"`)
 //! - `POST /api/models/ID/preupload/REV`, `POST /api/models/ID/commit/REV` (NDJSON: header, file, lfsFile, deletedFile)
 //! - `HEAD|GET /ID/resolve/REV/PATH`: regular files by a relative redirect to `/api/resolve-cache/…`, LFS files by a redirect
 //!   to [`DOWNLOADS`] with `X-Linked-Etag`, `X-Linked-Size` and `X-Repo-Commit`, Xet files with `X-Xet-Hash` and `Link: rel="xet-auth"` beside

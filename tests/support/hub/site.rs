@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Asked, CAS, SITE, Shared, TOKEN, cas, json as answer_json, lfs_api, say,
-    state::{File, Repository},
+    state::{File, Repository, State},
     storage::download_url,
 };
 use crate::support::lfs::{Body, full};
@@ -43,7 +43,11 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Response<Body> {
             info(shared, &id(owner, name), revision)
         }
         (&Method::GET, ["api", "models", owner, name, "tree", revision]) => {
-            tree(asked, shared, &id(owner, name), revision)
+            tree(asked, shared, &id(owner, name), revision, "")
+        }
+        (&Method::GET, ["api", "models", owner, name, "tree", revision, below @ ..]) => {
+            let below = format!("{}/", below.join("/"));
+            tree(asked, shared, &id(owner, name), revision, &below)
         }
         (&Method::POST, ["api", "models", owner, name, "preupload", _]) => {
             written(asked, || preupload(asked, shared, &id(owner, name)))
@@ -137,8 +141,8 @@ fn info(shared: &Shared, id: &str, revision: &str) -> Response<Body> {
     })
 }
 
-/// Pages of two files.
-fn tree(asked: &Asked, shared: &Shared, id: &str, revision: &str) -> Response<Body> {
+/// Pages of two entries below a folder: all files, or what lies there itself.
+fn tree(asked: &Asked, shared: &Shared, id: &str, revision: &str, below: &str) -> Response<Body> {
     const PAGE: usize = 2;
     let from: usize = asked
         .query("cursor")
@@ -152,36 +156,50 @@ fn tree(asked: &Asked, shared: &Shared, id: &str, revision: &str) -> Response<Bo
     else {
         return no_revision();
     };
-    let entry = |(path, file): (&String, &File)| {
-        let mut entry =
-            json!({ "type": "file", "oid": file.blob(), "size": file.size(), "path": path });
-        if let File::Large(oid, size) = file {
-            entry["lfs"] = json!({ "oid": oid, "size": size, "pointerSize": 134 });
-            if let Some(hash) = state.xet_hash(oid) {
-                entry["xetHash"] = json!(hash);
+    let deep = asked
+        .query("recursive")
+        .is_some_and(|recursive| recursive.eq_ignore_ascii_case("true"));
+    let mut entries: Vec<Value> = Vec::new();
+    for (path, file) in &repository.files {
+        let Some(inside) = path.strip_prefix(below) else {
+            continue;
+        };
+        let folder = inside.split_once('/').filter(|_| !deep);
+        let entry = match folder {
+            None => entry(&state, path, file),
+            Some((folder, _)) => {
+                json!({ "type": "directory", "oid": "0", "size": 0, "path": format!("{below}{folder}") })
             }
+        };
+        if !entries.contains(&entry) {
+            entries.push(entry);
         }
-        entry
-    };
-    let page: Vec<Value> = repository
-        .files
-        .iter()
-        .skip(from)
-        .take(PAGE)
-        .map(entry)
-        .collect();
-    let more = repository.files.len() > from + PAGE;
+    }
+    let more = entries.len() > from + PAGE;
+    let page: Vec<Value> = entries.into_iter().skip(from).take(PAGE).collect();
     let mut answer = answer_json(&json!(page));
     if more {
-        let next = from + PAGE;
+        let (next, path) = (from + PAGE, asked.path());
         let link = format!(
-            "<https://{SITE}/api/models/{id}/tree/{revision}?recursive=true&expand=false&cursor={next}>; rel=\"next\""
+            "<https://{SITE}{path}?recursive={deep}&expand=false&cursor={next}>; rel=\"next\""
         );
         answer
             .headers_mut()
             .insert(header::LINK, link.parse().unwrap());
     }
     answer
+}
+
+fn entry(state: &State, path: &str, file: &File) -> Value {
+    let mut entry =
+        json!({ "type": "file", "oid": file.blob(), "size": file.size(), "path": path });
+    if let File::Large(oid, size) = file {
+        entry["lfs"] = json!({ "oid": oid, "size": size, "pointerSize": 134 });
+        if let Some(hash) = state.xet_hash(oid) {
+            entry["xetHash"] = json!(hash);
+        }
+    }
+    entry
 }
 
 fn preupload(asked: &Asked, shared: &Shared, id: &str) -> Response<Body> {

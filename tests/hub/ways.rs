@@ -1,0 +1,232 @@
+//! A Hub, the daemon before it, and the clients before the daemon, in each of the three ways: the CONNECT front, the reverse
+//! front, and onto a mirror.
+//!
+//! The clients are set up by what `gitferry setup hf` writes. The names of the Hub lead nowhere without the daemon, and the
+//! proxy variables that it leaves alone name a trap.
+
+use std::{collections::BTreeSet, fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::{
+    scenes::{self, Store},
+    support::{
+        ca::{Flaw, TestCa},
+        ferry::{Ferry, SOON},
+        hf::Hf,
+        hub::{CAS, DOWNLOADS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS},
+        mirror::{MIRROR, Mirror},
+        process::{Running, clean_command, wait_until},
+        settings::Settings,
+        trap::Trap,
+    },
+};
+
+/// Straight to the host.
+pub(crate) const DIRECT: &str = "{ via = \"direct\" }";
+/// Onto the mirror, which may act in the user's name.
+pub(crate) const ON_THE_MIRROR: &str =
+    "{ mirror = \"https://mirror.test/hub\", via = \"direct\", credentials = \"pass\" }";
+/// Onto the mirror, with the defaults.
+pub(crate) const ON_THE_MIRROR_UNKNOWN: &str =
+    "{ mirror = \"https://mirror.test/hub\", via = \"direct\" }";
+
+/// How long `gitferry setup` may take.
+const SET_UP: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Which way the clients go, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    /// `setup hf --no-ca`: by the reverse front.
+    pub(crate) reverse: bool,
+    /// What the daemon does with Xet's hosts.
+    pub(crate) xet: &'static str,
+    /// What it does with the LFS storage.
+    pub(crate) lfs: &'static str,
+    /// What stands in the main site's `upstreams`.
+    pub(crate) site: &'static [&'static str],
+}
+
+pub(crate) const CONNECT: Way = Way {
+    reverse: false,
+    xet: "terminate",
+    lfs: "terminate",
+    site: &[DIRECT],
+};
+
+pub(crate) const REVERSE: Way = Way {
+    reverse: true,
+    ..CONNECT
+};
+
+pub(crate) const MIRRORED: Way = Way {
+    site: &[ON_THE_MIRROR],
+    ..CONNECT
+};
+
+/// A Hub, the daemon before it, and the clients before the daemon.
+pub(crate) struct Through {
+    way: Way,
+    pub(crate) hub: Hub,
+    pub(crate) hf: Hf,
+    pub(crate) ferry: Ferry,
+    pub(crate) mirror: Option<Mirror>,
+    trap: Trap,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Through {
+    pub(crate) fn new(way: Way, store: Store) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = TestCa::new(dir.path().join("ca"));
+        let hub = match store {
+            Store::Lfs => Hub::start(&ca),
+            Store::Xet => Hub::with_xet(&ca),
+        };
+        let mirror = (way.site != [DIRECT]).then(|| {
+            let leaf = ca.files("mirror", &ca.leaf(&[MIRROR], Flaw::None));
+            let at = dir.path().join("mirror");
+            Mirror::start(at, &leaf, "/hub", SITE, hub.address)
+        });
+        let settings = Settings::new(&dir.path().join("ferry"), ca.pem_file());
+        let settings = settings.section(&routes(way, hub.address, mirror.as_ref()));
+        let ferry = Ferry::start(&settings);
+        ferry.reload(&settings);
+        let trap = Trap::new();
+        let home = dir.path().join("home");
+        let file = set_up(&ferry, &home, way.reverse);
+        let hf = Hf::new(&home)
+            .with("ALL_PROXY", &trap.url)
+            .with("HTTP_PROXY", &trap.url)
+            .with("HTTPS_PROXY", &trap.url)
+            .with_sourced(file);
+        let hf = match store {
+            Store::Lfs => hf.without_xet(),
+            Store::Xet => hf,
+        };
+        Self {
+            way,
+            hub,
+            hf,
+            ferry,
+            mirror,
+            trap,
+            dir,
+        }
+    }
+
+    /// By the library, up and down.
+    pub(crate) fn library(&self) {
+        scenes::a_folder_goes_up_and_down(&self.hub, &self.hf, self.dir.path());
+    }
+
+    /// By the command, up and down.
+    pub(crate) fn command(&self) {
+        scenes::the_command_takes_a_folder_up_and_down(&self.hub, &self.hf, self.dir.path());
+    }
+
+    /// Every request took the daemon, in the way that was chosen, and nothing else was asked for.
+    pub(crate) fn assert_nothing_went_past(&self) {
+        assert_eq!(self.trap.caught(), Vec::<String>::new());
+        for host in self.hosts() {
+            let front = match (self.way.reverse, &*host) {
+                (true, _) => "reverse",
+                (false, CAS | XORBS) if self.way.xet == "tunnel" => "tunnel",
+                (false, UPLOADS | DOWNLOADS) if self.way.lfs == "tunnel" => "tunnel",
+                (false, _) => "intercept",
+            };
+            self.ferry.wait_for_transfer(&host, |_| true);
+            let ended = self.ferry.events("transfer ended").into_iter();
+            let elsewhere: Vec<_> = ended
+                .filter(|event| event["host"] == *host && event["front"] != front)
+                .collect();
+            assert_eq!(elsewhere, Vec::<Value>::new());
+        }
+        if let Some(mirror) = &self.mirror {
+            let at = self.hub.seen();
+            let at = at.iter().filter(|seen| seen.host == SITE).count();
+            // nginx writes its line when the answer is out.
+            let all = wait_until(SOON, || mirror.requests().lines().count() >= at);
+            assert!(
+                all,
+                "{at} requests, past the mirror:\n{}",
+                mirror.requests()
+            );
+        }
+        assert_eq!(self.ferry.faults(), Vec::<String>::new());
+        self.assert_secrets_are_kept();
+    }
+
+    /// The names that the Hub was asked by.
+    fn hosts(&self) -> BTreeSet<String> {
+        self.hub.seen().into_iter().map(|seen| seen.host).collect()
+    }
+
+    fn assert_secrets_are_kept(&self) {
+        let log = self.ferry.log();
+        for secret in [TOKEN, XET_TOKEN, SIGNATURE] {
+            assert!(!log.contains(secret), "the log has {secret}");
+        }
+    }
+}
+
+/// The routes of the default config, where the names lead to the Hub of this world.
+fn routes(way: Way, hub: SocketAddr, mirror: Option<&Mirror>) -> String {
+    let site = way.site.join(", ");
+    let mut text = String::new();
+    for (name, role, hosts, tls, upstream, names) in [
+        (
+            "hf-main",
+            "main-site",
+            "\"huggingface.co\", \"hf.co\"",
+            "terminate",
+            site.as_str(),
+            &[SITE][..],
+        ),
+        (
+            "hf-xet",
+            "lfs-storage",
+            "\"*.xethub.hf.co\"",
+            way.xet,
+            DIRECT,
+            &[CAS, XORBS],
+        ),
+        (
+            "hf-lfs",
+            "lfs-storage",
+            "\"*.hf.co\", \"hf-hub-lfs-*.s3-accelerate.amazonaws.com\"",
+            way.lfs,
+            DIRECT,
+            &[UPLOADS, DOWNLOADS],
+        ),
+    ] {
+        let mut at: Vec<String> = names
+            .iter()
+            .map(|name| format!("\"{name}\" = \"{hub}\""))
+            .collect();
+        if let Some(mirror) = mirror.filter(|_| role == "main-site") {
+            at.push(format!("\"{MIRROR}\" = \"{}\"", mirror.address));
+        }
+        let _ = writeln!(
+            text,
+            "[[route]]\nname = \"{name}\"\nrole = \"{role}\"\nhosts = [{hosts}]\ntls = \"{tls}\"\n\
+             upstreams = [{upstream}]\nresolve = {{ {} }}",
+            at.join(", "),
+        );
+    }
+    text
+}
+
+/// What the user does: `gitferry setup hf`, and reading the file that it names.
+fn set_up(ferry: &Ferry, home: &std::path::Path, reverse: bool) -> PathBuf {
+    fs::create_dir_all(home).unwrap();
+    let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), home);
+    command
+        .args(["setup", "hf", "--config"])
+        .arg(ferry.config());
+    if reverse {
+        command.arg("--no-ca");
+    }
+    Running::start(&mut command).finish(SET_UP).well();
+    home.join(".config/gitferry/hf.sh")
+}
