@@ -9,6 +9,7 @@ mod support;
 
 mod direct;
 mod downloads;
+mod multipart;
 mod scenes;
 mod through;
 mod ways;

@@ -1,7 +1,7 @@
 //! A Hub, the daemon before it, and the clients before the daemon, in each of the three ways: the CONNECT front, the reverse
 //! front, and onto a mirror.
 //!
-//! The clients are set up by what `gitferry setup hf` writes. The names of the Hub lead nowhere without the daemon, and the
+//! The clients are set up by what `gitferry setup` writes. The names of the Hub lead nowhere without the daemon, and the
 //! proxy variables that it leaves alone name a trap.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
@@ -12,7 +12,9 @@ use crate::{
     scenes::{self, Store},
     support::{
         ca::{Flaw, TestCa},
+        client::Git,
         ferry::{Ferry, SOON},
+        git_host::{GitHost, Manners},
         hf::Hf,
         hub::{CAS, DOWNLOADS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS},
         mirror::{MIRROR, Mirror},
@@ -71,29 +73,54 @@ pub(crate) struct Through {
     pub(crate) hf: Hf,
     pub(crate) ferry: Ferry,
     pub(crate) mirror: Option<Mirror>,
+    /// What is git's on the main site, where a test has it.
+    pub(crate) git: Option<GitHost>,
     trap: Trap,
     pub(crate) dir: tempfile::TempDir,
 }
 
 impl Through {
+    /// A Hub without git.
     pub(crate) fn new(way: Way, store: Store) -> Self {
+        Self::with(way, store, false)
+    }
+
+    /// A Hub behind a git host.
+    pub(crate) fn with_git(way: Way, store: Store) -> Self {
+        Self::with(way, store, true)
+    }
+
+    fn with(way: Way, store: Store, with_git: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = TestCa::new(dir.path().join("ca"));
         let hub = match store {
             Store::Lfs => Hub::start(&ca),
             Store::Xet => Hub::with_xet(&ca),
         };
+        let git = with_git.then(|| {
+            let leaf = ca.files("site", &ca.leaf(&[SITE], Flaw::None));
+            let manners = Manners {
+                account: None,
+                lfs: Some(hub.behind_git),
+            };
+            GitHost::start(dir.path().join("git"), &leaf, manners)
+        });
+        let site = git.as_ref().map_or(hub.address, |git| git.https);
         let mirror = (way.site != [DIRECT]).then(|| {
             let leaf = ca.files("mirror", &ca.leaf(&[MIRROR], Flaw::None));
             let at = dir.path().join("mirror");
-            Mirror::start(at, &leaf, "/hub", SITE, hub.address)
+            Mirror::start(at, &leaf, "/hub", SITE, site)
         });
         let settings = Settings::new(&dir.path().join("ferry"), ca.pem_file());
-        let settings = settings.section(&routes(way, hub.address, mirror.as_ref()));
+        let settings = settings.section(&routes(way, site, hub.address, mirror.as_ref()));
         let ferry = Ferry::start(&settings);
         ferry.reload(&settings);
         let trap = Trap::new();
         let home = dir.path().join("home");
+        if with_git {
+            // It brings a ~/.gitconfig, which the set-up adds to.
+            Git::debian(&home);
+        }
         let file = set_up(&ferry, &home, way.reverse);
         let hf = Hf::new(&home)
             .with("ALL_PROXY", &trap.url)
@@ -110,9 +137,18 @@ impl Through {
             hf,
             ferry,
             mirror,
+            git,
             trap,
             dir,
         }
+    }
+
+    /// Debian's git in the shell that has read the file.
+    pub(crate) fn git(&self) -> Git {
+        let helper = format!("!f() {{ echo username=me; echo password={TOKEN}; }}; f");
+        let git = Git::debian_at(&self.dir.path().join("home")).with("credential.helper", helper);
+        let shell = self.hf.shell().into_iter();
+        shell.fold(git, |git, (name, value)| git.with_variable(&name, &value))
     }
 
     /// By the library, up and down.
@@ -171,7 +207,7 @@ impl Through {
 }
 
 /// The routes of the default config, where the names lead to the Hub of this world.
-fn routes(way: Way, hub: SocketAddr, mirror: Option<&Mirror>) -> String {
+fn routes(way: Way, main: SocketAddr, hub: SocketAddr, mirror: Option<&Mirror>) -> String {
     let site = way.site.join(", ");
     let mut text = String::new();
     for (name, role, hosts, tls, upstream, names) in [
@@ -202,7 +238,10 @@ fn routes(way: Way, hub: SocketAddr, mirror: Option<&Mirror>) -> String {
     ] {
         let mut at: Vec<String> = names
             .iter()
-            .map(|name| format!("\"{name}\" = \"{hub}\""))
+            .map(|name| {
+                let at = if *name == SITE { main } else { hub };
+                format!("\"{name}\" = \"{at}\"")
+            })
             .collect();
         if let Some(mirror) = mirror.filter(|_| role == "main-site") {
             at.push(format!("\"{MIRROR}\" = \"{}\"", mirror.address));
@@ -217,12 +256,12 @@ fn routes(way: Way, hub: SocketAddr, mirror: Option<&Mirror>) -> String {
     text
 }
 
-/// What the user does: `gitferry setup hf`, and reading the file that it names.
+/// What the user does: `gitferry setup all`, and reading the file that it names.
 fn set_up(ferry: &Ferry, home: &std::path::Path, reverse: bool) -> PathBuf {
     fs::create_dir_all(home).unwrap();
     let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), home);
     command
-        .args(["setup", "hf", "--config"])
+        .args(["setup", "all", "--config"])
         .arg(ferry.config());
     if reverse {
         command.arg("--no-ca");

@@ -26,12 +26,8 @@ impl Git {
     /// The git of Debian. Fails the test where it is not the GnuTLS build: half of what is promised is about that one.
     pub(crate) fn debian(home: &Path) -> Self {
         fs::create_dir_all(home).unwrap();
-        let git = Self {
-            home: home.to_owned(),
-            settings: Vec::new(),
-            environment: Vec::new(),
-        };
         fs::write(home.join(".gitconfig"), GITCONFIG).unwrap();
+        let git = Self::debian_at(home);
         let mut ldd = clean_command("/usr/bin/ldd", home);
         let libraries = Running::start(ldd.arg("/usr/lib/git-core/git-remote-http"))
             .finish(PATIENCE)
@@ -41,6 +37,15 @@ impl Git {
             "these tests need Debian's git, built with GnuTLS:\n{libraries}"
         );
         git
+    }
+
+    /// The same in a home that is there already.
+    pub(crate) fn debian_at(home: &Path) -> Self {
+        Self {
+            home: home.to_owned(),
+            settings: Vec::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// With `key = value`, for git and for the git-lfs below it.

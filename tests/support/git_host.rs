@@ -30,7 +30,7 @@ pub(crate) struct GitHost {
 pub(crate) struct Manners<'a> {
     /// Name and password that every request must carry.
     pub(crate) account: Option<(&'a str, &'a str)>,
-    /// The LFS server behind `/REPO.git/info/lfs`.
+    /// The LFS server behind `/REPO.git/info/lfs`, and behind `/api/`, where a Hub has what is not git's.
     pub(crate) lfs: Option<SocketAddr>,
 }
 
@@ -103,7 +103,7 @@ fn nginx_config(dir: &Path, name: &str, listen: &str, manners: Manners<'_>) -> S
     };
     let lfs = manners.lfs.map_or(String::new(), |lfs| {
         format!(
-            "location ~ \\.git/info/lfs/ {{
+            "location ~ (\\.git/info/lfs/|^/api/) {{
                 proxy_pass http://{lfs}; proxy_http_version 1.1; proxy_request_buffering off;
                 proxy_buffering off; proxy_set_header Host $host; }}"
         )

@@ -79,8 +79,28 @@ impl Hf {
         self.run("python", dir, &arguments)
     }
 
+    /// What a program finds in its environment, started from the shell that has read the file; with the clients in its `PATH`.
+    pub(crate) fn shell(&self) -> Vec<(String, String)> {
+        let told = self
+            .run_at(Path::new("/usr/bin/env"), &self.home, &["-0"])
+            .well();
+        let variables = told
+            .stdout
+            .split('\0')
+            .filter_map(|line| line.split_once('='));
+        let path = format!("{}:/usr/bin:/bin", binaries().display());
+        variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .filter(|(name, _)| name != "PATH")
+            .chain([("PATH".to_owned(), path)])
+            .collect()
+    }
+
     fn run(&self, program: &str, dir: &Path, arguments: &[&str]) -> Finished {
-        let program = binaries().join(program);
+        self.run_at(&binaries().join(program), dir, arguments)
+    }
+
+    fn run_at(&self, program: &Path, dir: &Path, arguments: &[&str]) -> Finished {
         let mut command = match &self.sourced {
             None => clean_command(program, &self.home),
             Some(file) => {
