@@ -23,7 +23,7 @@ fn goes_up_in_parts(way: Way) {
     work.track_lfs();
     let path = work.path().to_str().unwrap();
     world.hf.hf(root, &["lfs-enable-largefiles", path]).well();
-    assert!(LARGE > MULTIPART_ABOVE);
+    const { assert!(LARGE > MULTIPART_ABOVE) };
     write_noise(&work.path().join("large.bin"), LARGE);
     work.commit_all();
     work.git(&["push", "-q", "origin", "main"]).well();
