@@ -1,7 +1,7 @@
 //! The table of rewrites at work on one answer: its head at once, its body once it is there whole.
 //!
 //! A body is taken in only where the table says that its URLs are followed, up to a limit. What cannot be rewritten (too
-//! large, compressed, cut off, no JSON) goes on exactly as it came, and the log says why. Called by `exchange`.
+//! large, cut off, no JSON, an unknown compression) goes on exactly as it came, and the log says why. Called by `exchange`.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use hyper::{
     },
     http::request::Parts,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Asked, Forwarder,
@@ -28,7 +28,7 @@ use super::{
     destination::Destination,
 };
 use crate::{
-    mirror::{Findings, Mapping, Rewrite, table},
+    mirror::{Coding, Findings, Mapping, Rewrite, coding::DecodeError, table},
     model::fault::BoxError,
     rt::Shutdown,
     track::Transfer,
@@ -132,22 +132,29 @@ impl Rewriting {
         if !table::is_json(answer.headers()) {
             return answer;
         }
-        if is_encoded(answer.headers()) {
+        let coding = Coding::of(answer.headers());
+        if coding == Coding::Unknown {
             self.leave(
                 rewrite,
-                "the body is compressed, although plain was asked for",
+                "the body is compressed in a way that gitferry does not read, although plain was asked for",
             );
             return answer;
         }
         let (mut head, body) = answer.into_parts();
-        let taken = match take_in(body, limits).await {
+        let (taken, _place) = match take_in(body, coding, limits).await {
             Ok(taken) => taken,
             Err((why, body)) => {
                 self.leave(rewrite, &why);
                 return Response::from_parts(head, body);
             }
         };
-        match rewrite.rewrite_body(&self.mapping, &taken) {
+        let rewritten = match decode(coding, &taken, limits.max_body).await {
+            Ok(plain) => rewrite
+                .rewrite_body(&self.mapping, &plain)
+                .map_err(|why| why.to_string()),
+            Err(why) => Err(why.to_string()),
+        };
+        match rewritten {
             Ok((changed, findings)) => {
                 self.tell(&findings);
                 let Some(changed) = changed else {
@@ -157,7 +164,7 @@ impl Rewriting {
                 Response::from_parts(head, full(changed))
             }
             Err(why) => {
-                self.leave(rewrite, &why.to_string());
+                self.leave(rewrite, &why);
                 Response::from_parts(head, full(taken))
             }
         }
@@ -179,16 +186,23 @@ fn is_needed(asked: &Asked, destination: &Destination) -> bool {
     asked.base.is_some() || destination.mirror.is_some()
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+/// Decompresses, beside the tasks that ferry: a few bytes may stand for many.
+async fn decode(coding: Coding, body: &Bytes, limit: usize) -> Result<Bytes, DecodeError> {
+    if coding == Coding::Identity {
+        return Ok(body.clone());
+    }
+    let body = body.clone();
+    let work = tokio::task::spawn_blocking(move || coding.decode(&body, limit));
+    let decoded = work
+        .await
+        .unwrap_or_else(|ended| Err(DecodeError::Damaged(std::io::Error::other(ended))));
+    decoded.map(Bytes::from)
 }
 
-/// The framing of the new bytes; an ETag becomes weak, since it names other bytes that mean the same (RFC 9110, 8.8.1).
+/// The framing of the new bytes, which are plain; an ETag becomes weak, since it names other bytes that mean the same (RFC 9110, 8.8.1).
 fn describe(headers: &mut HeaderMap, length: usize) {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.remove(CONTENT_ENCODING);
     for name in OF_THE_BYTES {
         headers.remove(name);
     }
@@ -202,8 +216,15 @@ fn describe(headers: &mut HeaderMap, length: usize) {
     }
 }
 
-/// The body whole; or why not, and a body that still gives every byte, and every error, as it came.
-async fn take_in(body: AnswerBody, limits: &Limits) -> Result<Bytes, (String, AnswerBody)> {
+/// A place among the larger bodies.
+type LargePlace = Option<OwnedSemaphorePermit>;
+
+/// The body whole, with its place until it is done with; or why not, and a body that still gives every byte, and every error, as it came.
+async fn take_in(
+    body: AnswerBody,
+    coding: Coding,
+    limits: &Limits,
+) -> Result<(Bytes, LargePlace), (String, AnswerBody)> {
     let hint = body.size_hint();
     let over = || {
         format!(
@@ -214,8 +235,8 @@ async fn take_in(body: AnswerBody, limits: &Limits) -> Result<Bytes, (String, An
     if hint.lower() > limits.max_body as u64 {
         return Err((over(), body));
     }
-    let _place = match hint.upper() {
-        Some(size) if size <= SMALL => None,
+    let place = match hint.upper() {
+        Some(size) if size <= SMALL && coding == Coding::Identity => None,
         _ => tokio::select! {
             place = Arc::clone(&limits.large).acquire_owned() => place.ok(),
             () = limits.shutdown.ended() => None,
@@ -225,7 +246,7 @@ async fn take_in(body: AnswerBody, limits: &Limits) -> Result<Bytes, (String, An
     let mut taken = Vec::with_capacity(usize::try_from(hint.lower()).unwrap_or_default());
     loop {
         let (why, then) = match rest.frame().await {
-            None => return Ok(taken.into()),
+            None => return Ok((taken.into(), place)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) if taken.len() + data.len() <= limits.max_body => {
                     taken.extend_from_slice(&data);

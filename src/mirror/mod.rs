@@ -4,6 +4,7 @@
 //! front any host's to a path of this daemon. [`REWRITES`] says where URLs stand, and who reads them there. `front` makes
 //! a [`ReverseBase`] per request, `forward` applies the table to answers; nothing here waits or logs.
 
+pub mod coding;
 pub mod fields;
 pub mod json;
 pub mod mapping;
@@ -11,6 +12,7 @@ pub mod reverse;
 pub mod table;
 pub mod url;
 
+pub use coding::Coding;
 pub use mapping::{Mapped, Mapping, mirror_path};
 pub use reverse::ReverseBase;
 pub use table::{Findings, REWRITES, Rewrite};

@@ -6,16 +6,22 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
-    Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_ENCODING, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -43,9 +49,21 @@ pub(crate) struct LfsServer {
 /// What API and storage both know.
 pub(crate) struct Shared {
     pub(super) objects: PathBuf,
-    pub(super) storage_name: &'static str,
     api_name: &'static str,
+    manners: Mutex<Manners>,
     seen: Mutex<BTreeMap<String, usize>>,
+    locks: Mutex<Vec<Value>>,
+}
+
+/// How this server answers.
+#[derive(Clone)]
+struct Manners {
+    /// What its storage URLs begin with.
+    storage: String,
+    /// The locking API is there.
+    locks: bool,
+    /// Answers are compressed, asked for or not.
+    gzip: bool,
 }
 
 impl LfsServer {
@@ -59,9 +77,14 @@ impl LfsServer {
         fs::create_dir_all(&dir).unwrap();
         let shared = Arc::new(Shared {
             objects: dir,
-            storage_name,
             api_name,
+            manners: Mutex::new(Manners {
+                storage: format!("https://{storage_name}"),
+                locks: false,
+                gzip: false,
+            }),
             seen: Mutex::default(),
+            locks: Mutex::default(),
         });
         let background = Background::new();
         let with = Arc::clone(&shared);
@@ -87,7 +110,29 @@ impl LfsServer {
         }
     }
 
-    /// How many requests of a kind came: `batch`, `verify`, `PUT`, `GET`.
+    /// From now on storage URLs begin with this, in place of the storage's own name.
+    pub(crate) fn storage_is_at(&self, base: &str) {
+        self.shared.manners.lock().unwrap().storage = base.to_owned();
+    }
+
+    /// From now on there is a locking API.
+    pub(crate) fn keeps_locks(&self) {
+        self.shared.manners.lock().unwrap().locks = true;
+    }
+
+    /// From now on the API's answers are compressed, although nobody asks for it.
+    pub(crate) fn compresses(&self) {
+        self.shared.manners.lock().unwrap().gzip = true;
+    }
+
+    /// The paths that are locked.
+    pub(crate) fn locked(&self) -> Vec<String> {
+        let locks = self.shared.locks.lock().unwrap();
+        let paths = locks.iter().filter_map(|lock| lock["path"].as_str());
+        paths.map(str::to_owned).collect()
+    }
+
+    /// How many requests of a kind came: `batch`, `verify`, `locks`, `PUT`, `GET`.
     pub(crate) fn seen(&self, what: &str) -> usize {
         self.shared
             .seen
@@ -109,6 +154,11 @@ impl LfsServer {
 }
 
 impl Shared {
+    /// Scheme and authority of its storage URLs, and the path below which objects are.
+    pub(super) fn storage_base(&self) -> String {
+        self.manners.lock().unwrap().storage.clone()
+    }
+
     pub(super) fn count(&self, what: &str) {
         *self
             .seen
@@ -134,7 +184,13 @@ async fn speak_http(
             };
             let failed =
                 |error: io::Error| say(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
-            Ok::<_, Infallible>(answer.unwrap_or_else(failed))
+            let answer = answer.unwrap_or_else(failed);
+            let packed = !storage && shared.manners.lock().unwrap().gzip;
+            Ok::<_, Infallible>(if packed {
+                compressed(answer).await
+            } else {
+                answer
+            })
         }
     });
     let _ = http1::Builder::new()
@@ -144,6 +200,7 @@ async fn speak_http(
 
 async fn answer_api(request: Request<Incoming>, shared: &Shared) -> io::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
+    let method = request.method().clone();
     let account = request.headers().get("authorization").cloned();
     let account = account.and_then(|value| value.to_str().map(str::to_owned).ok());
     let bytes = request
@@ -172,7 +229,41 @@ async fn answer_api(request: Request<Incoming>, shared: &Shared) -> io::Result<R
                 false => Ok(say(StatusCode::NOT_FOUND, "object not found")),
             }
         }
+        _ if call.starts_with("locks") && shared.manners.lock().unwrap().locks => {
+            shared.count("locks");
+            Ok(answer_locks(&method, call, &asked, shared))
+        }
         _ => Ok(say(StatusCode::NOT_FOUND, "no locks are kept here")),
+    }
+}
+
+/// The locking API (git-lfs: docs/api/locking.md), for one user, without pages.
+fn answer_locks(method: &Method, call: &str, asked: &Value, shared: &Shared) -> Response<Body> {
+    let mut locks = shared.locks.lock().unwrap();
+    let id = call
+        .strip_prefix("locks/")
+        .and_then(|rest| rest.strip_suffix("/unlock"));
+    match (method, call, id) {
+        (&Method::GET, "locks", _) => answer_json(StatusCode::OK, &json!({ "locks": *locks })),
+        (&Method::POST, "locks", _) => {
+            if locks.iter().any(|lock| lock["path"] == asked["path"]) {
+                return say(StatusCode::CONFLICT, "already locked");
+            }
+            let lock = json!({
+                "id": format!("{}", locks.len() + 1), "path": asked["path"],
+                "locked_at": "2026-11-23T12:00:00Z", "owner": { "name": "A Tester" },
+            });
+            locks.push(lock.clone());
+            answer_json(StatusCode::CREATED, &json!({ "lock": lock }))
+        }
+        (&Method::POST, "locks/verify", _) => {
+            answer_json(StatusCode::OK, &json!({ "ours": *locks, "theirs": [] }))
+        }
+        (&Method::POST, _, Some(id)) => match locks.iter().position(|lock| lock["id"] == id) {
+            Some(at) => answer_json(StatusCode::OK, &json!({ "lock": locks.remove(at) })),
+            None => say(StatusCode::NOT_FOUND, "no such lock"),
+        },
+        _ => say(StatusCode::NOT_FOUND, "no such call"),
     }
 }
 
@@ -186,8 +277,8 @@ fn batch(asked: &Value, repository: &str, account: Option<&str>, shared: &Shared
             let oid = object["oid"].as_str().unwrap_or("?");
             let there = shared.objects.join(oid).is_file();
             let storage = format!(
-                "https://{}/lfs/{oid}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={SIGNATURE}&X-Amz-SignedHeaders=host",
-                shared.storage_name
+                "{}/lfs/{oid}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={SIGNATURE}&X-Amz-SignedHeaders=host",
+                shared.storage_base()
             );
             let verify = format!("https://{}{repository}/info/lfs/verify", shared.api_name);
             let mut answer = json!({"oid": oid, "size": object["size"], "authenticated": true});
@@ -206,6 +297,16 @@ fn batch(asked: &Value, repository: &str, account: Option<&str>, shared: &Shared
         })
         .collect();
     json!({"transfer": "basic", "objects": objects, "hash_algo": "sha256"})
+}
+
+async fn compressed(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    let plain = body.collect().await.unwrap().to_bytes();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&plain).unwrap();
+    let coding = HeaderValue::from_static("gzip");
+    head.headers.insert(CONTENT_ENCODING, coding);
+    Response::from_parts(head, full(encoder.finish().unwrap()))
 }
 
 /// An answer with a message that git-lfs shows.

@@ -37,15 +37,15 @@ pub(crate) async fn answer(
         return Ok(say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch"));
     }
     let host = request.headers().get(header::HOST);
-    if host.is_none_or(|host| host != shared.storage_name) {
+    let base = shared.storage_base();
+    let base = base.split_once("://").map_or("", |(_, rest)| rest);
+    let (name, below) = base.split_at(base.find('/').unwrap_or(base.len()));
+    if host.is_none_or(|host| host != name) {
         return Ok(say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch: host"));
     }
-    let Some(oid) = request
-        .uri()
-        .path()
-        .strip_prefix("/lfs/")
-        .map(str::to_owned)
-    else {
+    let path = request.uri().path().strip_prefix(below);
+    let oid = path.and_then(|path| path.strip_prefix("/lfs/"));
+    let Some(oid) = oid.map(str::to_owned) else {
         return Ok(say(StatusCode::NOT_FOUND, "NoSuchKey"));
     };
     match *request.method() {

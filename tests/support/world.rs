@@ -45,7 +45,8 @@ impl World {
             .unwrap();
         let at = |name: &str| dir.path().join(name);
         let ca = TestCa::new(at("ca"));
-        let storage = ca.leaf(&[STORAGE], Flaw::None);
+        // Some hosts keep their objects on another port of their own.
+        let storage = ca.leaf(&[STORAGE, MAIN], Flaw::None);
         let lfs = LfsServer::start(at("lfs"), MAIN, STORAGE, &storage);
         let main = ca.files("main", &ca.leaf(&[MAIN, "localhost"], Flaw::None));
         let manners = Manners {

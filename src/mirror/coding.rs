@@ -1,0 +1,199 @@
+//! Content codings of an answer that is to be rewritten (RFC 9110, section 8.4.1): gzip and deflate, up to a limit.
+//!
+//! `identity` is asked for, and yet some origins and the boxes before them compress. Of `br` and `zstd`, which nobody sends unasked,
+//! nothing is decoded: such an answer goes on as it came.
+
+use std::{
+    fmt,
+    io::{self, Read},
+};
+
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use hyper::{HeaderMap, header::CONTENT_ENCODING};
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// It is not.
+    Identity,
+    /// RFC 1952; `x-gzip` is the same.
+    Gzip,
+    /// RFC 1950; without its two bytes in front where an origin leaves them out, as RFC 9110, section 8.4.1.2, warns.
+    Deflate,
+    /// Another one, or several on top of each other.
+    Unknown,
+}
+
+/// Why a body is not decoded.
+#[derive(Debug)]
+pub enum DecodeError {
+    /// It would be larger than this many bytes.
+    TooLarge(usize),
+    /// It is cut off, damaged, or not what its head says.
+    Damaged(io::Error),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(limit) => write!(
+                f,
+                "decompressed, the body is larger than max_body of [rewrite], {limit} bytes"
+            ),
+            Self::Damaged(error) => write!(f, "the body cannot be decompressed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl Coding {
+    /// What the head says.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut coding = Self::Identity;
+        let values = headers.get_all(CONTENT_ENCODING).iter();
+        for name in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+            let next = match name.trim_ascii().to_ascii_lowercase().as_slice() {
+                b"" | b"identity" => continue,
+                b"gzip" | b"x-gzip" => Self::Gzip,
+                b"deflate" => Self::Deflate,
+                _ => Self::Unknown,
+            };
+            coding = match coding {
+                Self::Identity => next,
+                Self::Gzip | Self::Deflate | Self::Unknown => Self::Unknown,
+            };
+        }
+        coding
+    }
+
+    /// The bytes that `body` stands for, at most `limit` of them: nothing beyond it is decompressed or kept.
+    ///
+    /// Fails where the body is damaged or larger; of an unknown coding nothing is known.
+    pub fn decode(self, body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+        match self {
+            Self::Identity => Ok(body.to_vec()),
+            Self::Gzip => read(MultiGzDecoder::new(body), limit),
+            // A zlib header is a multiple of 31 with method 8 (RFC 1950, section 2.2).
+            Self::Deflate => match body {
+                [first, second, ..]
+                    if first & 0x0f == 8
+                        && u16::from_be_bytes([*first, *second]).is_multiple_of(31) =>
+                {
+                    read(ZlibDecoder::new(body), limit)
+                }
+                _ => read(DeflateDecoder::new(body), limit),
+            },
+            Self::Unknown => Err(DecodeError::Damaged(io::ErrorKind::Unsupported.into())),
+        }
+    }
+}
+
+fn read(from: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
+    let mut decoded = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    from.take(most)
+        .read_to_end(&mut decoded)
+        .map_err(DecodeError::Damaged)?;
+    if decoded.len() > limit {
+        return Err(DecodeError::TooLarge(limit));
+    }
+    Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{
+        Compression,
+        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+    };
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    const TEXT: &[u8] = b"{\"objects\":[]}";
+
+    macro_rules! packed {
+        ($encoder:ident, $bytes:expr) => {{
+            let mut encoder = $encoder::new(Vec::new(), Compression::best());
+            encoder.write_all($bytes).unwrap();
+            encoder.finish().unwrap()
+        }};
+    }
+
+    fn of(values: &[&'static str]) -> Coding {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+        }
+        Coding::of(&headers)
+    }
+
+    #[test]
+    fn the_head_says_how_a_body_is_coded() {
+        for (values, coding) in [
+            (&[][..], Coding::Identity),
+            (&["identity"], Coding::Identity),
+            (&["GZip"], Coding::Gzip),
+            (&["x-gzip"], Coding::Gzip),
+            (&["identity, gzip"], Coding::Gzip),
+            (&[" deflate "], Coding::Deflate),
+            (&["br"], Coding::Unknown),
+            (&["gzip, gzip"], Coding::Unknown),
+            (&["gzip", "deflate"], Coding::Unknown),
+            (&["zstd, gzip"], Coding::Unknown),
+        ] {
+            assert_eq!(of(values), coding, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn each_coding_gives_its_text_back() {
+        let two = [
+            packed!(GzEncoder, &TEXT[..5]),
+            packed!(GzEncoder, &TEXT[5..]),
+        ]
+        .concat();
+        for (coding, body) in [
+            (Coding::Gzip, packed!(GzEncoder, TEXT)),
+            (Coding::Gzip, two),
+            (Coding::Deflate, packed!(ZlibEncoder, TEXT)),
+            (Coding::Deflate, packed!(DeflateEncoder, TEXT)),
+            (Coding::Identity, TEXT.to_vec()),
+        ] {
+            let decoded = coding.decode(&body, TEXT.len()).unwrap();
+            assert_eq!(decoded, TEXT, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_decompressed_to_its_end() {
+        // A thousand times smaller than what it stands for.
+        let bomb = packed!(GzEncoder, &vec![b' '; 64 * 1024 * 1024]);
+        assert!(bomb.len() < 128 * 1024);
+        let error = Coding::Gzip.decode(&bomb, 1000).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLarge(1000)), "{error}");
+        assert!(error.to_string().contains("max_body of [rewrite]"));
+    }
+
+    #[test]
+    fn no_damage_panics_or_passes_for_the_whole() {
+        let whole = packed!(GzEncoder, TEXT);
+        for length in 0..whole.len() {
+            let cut = Coding::Gzip.decode(&whole[..length], 1000);
+            assert!(cut.is_err(), "{length}");
+        }
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..2000 {
+            let mut noise = whole.clone();
+            let at = random.usize(..noise.len());
+            noise[at] = random.u8(..);
+            for coding in [Coding::Gzip, Coding::Deflate, Coding::Unknown] {
+                let _ = coding.decode(&noise, 1000);
+            }
+        }
+        assert!(Coding::Gzip.decode(TEXT, 1000).is_err());
+    }
+}
