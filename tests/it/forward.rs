@@ -308,8 +308,9 @@ async fn the_reverse_front_brings_redirects_back() {
         .send("GET /origin.test:80/here HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n")
         .await;
     let head = client.head().await;
+    let head = head.to_lowercase();
     assert!(
-        head.contains("http://127.0.0.1:1/origin.test:80/there?x=1"),
+        head.contains("location: /origin.test:80/there?x=1\r\n"),
         "{head}"
     );
     let asked = soon("the origin", served).await.unwrap();
