@@ -176,12 +176,6 @@ fn proxied(config: &Config, plan: &Plan, bundle: Option<&PathBuf>) -> String {
 
 /// Why the reverse front is no way for these clients, if it is none.
 pub(super) fn unfit_without_ca(config: &Config) -> Option<String> {
-    if config.listen.credentials.is_some() {
-        return Some(
-            "the daemon asks for credentials, which the Hugging Face clients send to a proxy only"
-                .into(),
-        );
-    }
     let hub = Target::new(Host::Name(HUB.into()), 443);
     let route = config.route(&hub);
     let named = config.routes.iter().any(|known| Arc::ptr_eq(known, route));

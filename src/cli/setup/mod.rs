@@ -123,6 +123,13 @@ fn set_up(
     voice: &mut Voice<'_>,
 ) -> Result<(), Failure> {
     let clients = args.what.clients();
+    let fronted = args.no_ca && args.what != What::Ssh;
+    if fronted && config.listen.credentials.is_some() {
+        return Err(Failure::new(
+            "the daemon asks for credentials, which clients send to a proxy only, and without the CA it is none to them",
+        )
+        .hint("leave `--no-ca` out, or `username` of [listen]"));
+    }
     if !clients.is_empty() {
         let bundle = bundle_path(config)?;
         let plan = Plan::new(config, clients, args.no_ca, &bundle)?;

@@ -120,20 +120,38 @@ impl Plan {
             ));
         }
         let reverse = format!("http://{address}");
+        let mut wild = Vec::new();
         for client in clients {
             for route in &config.routes {
                 if route.tls != TlsMode::Deny && client.serves(route.role) {
-                    plan.add_route(*client, route, bundle, no_ca.then_some(&*reverse));
+                    let reverse = no_ca.then_some(&*reverse);
+                    plan.add_route(*client, route, bundle, reverse, &mut wild);
                 }
             }
             if no_ca && *client == Client::Lfs {
                 plan.set(*client, "lfs.transfer.enablehrefrewrite".into(), "true");
             }
         }
+        if !wild.is_empty() {
+            let wild: Vec<String> = wild.iter().map(ToString::to_string).collect();
+            plan.notes.push(format!(
+                "url.*.insteadOf knows no wildcards: {} are reached through the daemon where an answer of another host leads there, \
+                 not where you name them yourself",
+                wild.join(", ")
+            ));
+        }
         Ok(plan)
     }
 
-    fn add_route(&mut self, client: Client, route: &Route, bundle: &str, reverse: Option<&str>) {
+    /// Adds the hosts of a route, but those that a rewritten URL cannot stand for: they are put among `wild`.
+    fn add_route<'c>(
+        &mut self,
+        client: Client,
+        route: &'c Route,
+        bundle: &str,
+        reverse: Option<&str>,
+        wild: &mut Vec<&'c HostPattern>,
+    ) {
         for host in &route.hosts {
             self.hosts.push(host.clone());
             for url in urls(host, route.ports.as_deref()) {
@@ -141,11 +159,15 @@ impl Plan {
                     (Some(reverse), TlsMode::Terminate) if host.is_exact() => {
                         self.add_instead(client, &url, reverse);
                     }
-                    (Some(_), TlsMode::Terminate) => self.notes.push(format!(
-                        "{host}: url.*.insteadOf knows no wildcards, so without the CA git and git-lfs reach these hosts by themselves"
-                    )),
+                    (Some(_), TlsMode::Terminate) if wild.contains(&host) => {}
+                    (Some(_), TlsMode::Terminate) => wild.push(host),
                     (_, tls) => {
-                        self.add_proxy(client, &url, host, (tls == TlsMode::Terminate).then_some(bundle));
+                        self.add_proxy(
+                            client,
+                            &url,
+                            host,
+                            (tls == TlsMode::Terminate).then_some(bundle),
+                        );
                     }
                 }
             }
