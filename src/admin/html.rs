@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::View;
+use super::{CircuitView, UpstreamView, View};
 
 /// The whole page; everything that came from outside is escaped.
 pub(super) fn render(view: &View) -> String {
@@ -52,22 +52,45 @@ pub(super) fn render(view: &View) -> String {
     table(
         &mut page,
         "Upstreams",
-        &["route", "upstream", "failures", "last failure"],
-        view.upstreams.iter().map(|u| {
-            vec![
-                u.route.to_string(),
-                u.upstream.to_string(),
-                u.failures.to_string(),
-                u.failed_s_ago
-                    .map(|s| format!("{s} s ago"))
-                    .unwrap_or_default(),
-            ]
-        }),
+        &[
+            "route",
+            "upstream",
+            "circuit",
+            "for",
+            "failures",
+            "last failure",
+            "its code",
+        ],
+        view.upstreams.iter().flat_map(rows),
     );
     stalls(&mut page, view);
     faults(&mut page, view);
     page.push_str("<p><a href=\"/-/status\">JSON</a> · <a href=\"/-/metrics\">metrics</a> · <a href=\"/-/ca.pem\">CA certificate</a></p></body></html>\n");
     page
+}
+
+/// A row for each circuit that is not closed, or one that says that all are.
+fn rows(upstream: &UpstreamView) -> Vec<Vec<String>> {
+    let begin = || vec![upstream.route.to_string(), upstream.upstream.to_string()];
+    let row = |circuit: &CircuitView| {
+        let mut row = begin();
+        row.extend([
+            circuit.state.into(),
+            circuit.host.to_string(),
+            circuit.failures.to_string(),
+            format!("{} s ago", circuit.failed_s_ago),
+            circuit.code.to_string(),
+        ]);
+        row
+    };
+    let mut rows: Vec<_> = upstream.circuits.iter().map(row).collect();
+    if rows.is_empty() {
+        let mut row = begin();
+        row.extend(["closed".into(), "all".into()]);
+        row.resize(7, String::new());
+        rows.push(row);
+    }
+    rows
 }
 
 fn stalls(page: &mut String, view: &View) {

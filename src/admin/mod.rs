@@ -50,10 +50,23 @@ pub struct UpstreamView {
     pub route: Box<str>,
     /// Its label.
     pub upstream: Box<str>,
+    /// Its circuits that are not closed; none where it is well.
+    pub circuits: Vec<CircuitView>,
+}
+
+/// An upstream's circuit for one host.
+#[derive(Clone, Debug, Serialize)]
+pub struct CircuitView {
+    /// The host, with its port.
+    pub host: Box<str>,
+    /// `open`, `probing`, `trial`.
+    pub state: &'static str,
     /// Failures since its last success.
     pub failures: u32,
     /// Seconds since the last of them.
-    pub failed_s_ago: Option<u64>,
+    pub failed_s_ago: u64,
+    /// The last of them.
+    pub code: Box<str>,
 }
 
 /// What was asked for.

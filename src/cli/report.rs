@@ -3,6 +3,7 @@
 //! Reading ([`reader`], [`text`], [`object`]) is apart from summing ([`events`], [`sum`]), and both from telling ([`verdict`],
 //! [`page`], [`data`]): a new event is an entry in [`events`], a new format a file beside [`text`].
 
+mod circuits;
 mod counts;
 mod data;
 mod events;

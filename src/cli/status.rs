@@ -118,19 +118,27 @@ fn render(status: &Value) -> String {
     }
     page.push_str("\nupstreams\n");
     for upstream in list("upstreams") {
-        let state = match upstream.get("failures").and_then(Value::as_u64) {
-            Some(0) | None => "well".to_owned(),
-            Some(failures) => format!(
-                "{failures} failures, the last {} s ago",
-                text(&upstream, "failed_s_ago")
-            ),
-        };
-        let _ = writeln!(
-            page,
-            "  {} via {}: {state}",
+        let name = format!(
+            "{} via {}",
             text(&upstream, "route"),
             text(&upstream, "upstream")
         );
+        let circuits = upstream.get("circuits").and_then(Value::as_array);
+        let circuits = circuits.map(Vec::as_slice).unwrap_or_default();
+        if circuits.is_empty() {
+            let _ = writeln!(page, "  {name}: well");
+        }
+        for circuit in circuits {
+            let _ = writeln!(
+                page,
+                "  {name}: {} for {}, failures {}, the last {} s ago: {}",
+                text(circuit, "state"),
+                text(circuit, "host"),
+                text(circuit, "failures"),
+                text(circuit, "failed_s_ago"),
+                text(circuit, "code")
+            );
+        }
     }
     render_stalls(&mut page, &list("stalls"));
     let faults = list("faults");

@@ -8,6 +8,7 @@ use super::{
     Forwarder,
     alive::Patience,
     body::Answer,
+    circuit,
     destination::{Destination, Wants},
     headers,
     origin_body::{OriginBody, OriginState},
@@ -109,7 +110,15 @@ impl Forwarder {
     ) -> Result<Answer, Fault> {
         let distrusted = asked.base.is_some() && self.config.distrusts(&asked.target);
         let wants = Wants::of(&outgoing.head);
-        let mut ways = Ways::new(self, route, wants).only_public(distrusted);
+        let about = circuit::About {
+            route,
+            target: &asked.target,
+        };
+        let probing = circuit::Probing {
+            purpose: Purpose::Requests(asked.scheme),
+            public_only: distrusted,
+        };
+        let mut ways = Ways::new(self, &outgoing.transfer, about, wants, probing);
         loop {
             let mut lease = self.connect(&mut ways, outgoing, asked).await?;
             let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));

@@ -6,6 +6,7 @@
 
 mod alive;
 pub mod body;
+mod circuit;
 mod destination;
 pub mod exchange;
 pub mod flight;
@@ -63,7 +64,7 @@ pub struct Forwarder {
 pub struct Shared {
     /// Running transfers and counters.
     pub tracker: Tracker,
-    /// Which upstreams failed of late.
+    /// The circuits of upstreams that failed.
     pub health: Arc<Health>,
     /// Every task.
     pub tasks: Tasks,

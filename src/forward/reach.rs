@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Forwarder, destination::Wants};
+use super::{Forwarder, circuit, destination::Wants};
 use crate::{
     config::{HttpVersion, Route, Upstream},
     model::{
@@ -13,9 +13,10 @@ use crate::{
         retry::{Decision, Next, RetryPolicy, SMALL_SEGMENT, Tried, suspects_large_segments},
     },
     net::{
-        BoxIo, Tcp,
-        dial::{AbsoluteForm, Attempt, dial, hop},
+        self, BoxIo, Tcp,
+        dial::{AbsoluteForm, Attempt, hop},
     },
+    tls::Connector,
     track::Transfer,
 };
 
@@ -48,6 +49,7 @@ pub struct Reached {
 #[derive(Clone)]
 pub struct Ways {
     route: Arc<Route>,
+    target: Target,
     order: Vec<usize>,
     at: usize,
     on_this: u32,
@@ -60,42 +62,31 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// Begins at the route's first fitting upstream that did not fail of late.
-    pub(super) fn new(forwarder: &Forwarder, route: &Arc<Route>, wants: Wants) -> Self {
-        let labels: Vec<&str> = route
-            .upstreams
-            .iter()
-            .map(|upstream| &*upstream.label)
-            .collect();
-        let mut order = forwarder.shared.health.order(
-            &route.name,
-            &labels,
-            tokio::time::Instant::now(),
-            route.dial.cooldown,
-        );
-        order.retain(|index| {
-            let upstream = route.upstreams.get(*index);
-            upstream.is_some_and(|upstream| wants.fits(upstream))
-        });
+    /// Begins at the route's first fitting upstream whose circuit is closed; `public_only` refuses a name that leads into a private
+    /// network, where nobody named it but an answer.
+    pub(super) fn new(
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        about: circuit::About<'_>,
+        wants: Wants,
+        probing: circuit::Probing,
+    ) -> Self {
+        let route = about.route;
+        let order = about.order(forwarder, transfer, wants, probing);
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
         Self {
             route: Arc::clone(route),
+            target: about.target.clone(),
             order,
             at: 0,
             on_this: 0,
             total: 0,
             policy,
             wants,
-            public_only: false,
+            public_only: probing.public_only,
             small_segments: false,
         }
-    }
-
-    /// Refuses a name that leads into a private network: nobody named it, an answer did.
-    pub(super) fn only_public(mut self, only: bool) -> Self {
-        self.public_only = only;
-        self
     }
 
     /// The upstream whose turn it is.
@@ -134,14 +125,18 @@ impl Ways {
     /// Notes that the upstream whose turn it is reached the origin.
     pub fn succeeded(&self, forwarder: &Forwarder, transfer: &Transfer) {
         if let Some(upstream) = self.upstream() {
-            forwarder
-                .shared
-                .health
-                .succeeded(&self.route.name, &upstream.label);
+            self.about().succeeded(forwarder, upstream);
         }
         transfer.worked();
         if let (true, Some(size)) = (self.small_segments, self.max_segment()) {
             transfer.small_segments_helped(size);
+        }
+    }
+
+    fn about(&self) -> circuit::About<'_> {
+        circuit::About {
+            route: &self.route,
+            target: &self.target,
         }
     }
 
@@ -170,14 +165,11 @@ impl Ways {
         let decision = self.policy.decide(fault, tried, fastrand::f64());
         // A mirror that asks for what it does not get is well: what is public comes from it next time.
         let ill = fault.leg != Leg::Client && fault.kind != FaultKind::CredentialsWithheld;
-        if !matches!(decision, Decision::Again { .. }) && ill {
-            let now = tokio::time::Instant::now();
-            if let Some(upstream) = self.upstream() {
-                forwarder
-                    .shared
-                    .health
-                    .failed(&self.route.name, &upstream.label, now);
-            }
+        if !matches!(decision, Decision::Again { .. })
+            && ill
+            && let Some(upstream) = self.upstream()
+        {
+            self.about().failed(forwarder, upstream, fault);
         }
         match decision {
             Decision::Again { after } => {
@@ -241,49 +233,99 @@ impl Ways {
         let Some(upstream) = self.upstream() else {
             return Err(self.wants.unmet(target, &self.route.name));
         };
-        let (scheme, target) = match (purpose, &upstream.mirror) {
-            (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
-            (Purpose::Requests(scheme), None) => (scheme, target),
-            (Purpose::Tunnel, _) => (Scheme::Https, target),
-        };
-        if forwarder.is_own(target) {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(target);
-            return Err(fault.detail("the mirror is gitferry itself"));
+        if let Some(mirror) = &upstream.mirror
+            && forwarder.is_own(&mirror.target)
+        {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop);
+            return Err(fault
+                .peer(&mirror.target)
+                .detail("the mirror is gitferry itself"));
         }
-        let hop = hop(&upstream.via, scheme, target).is_some();
-        transfer.dials(hop);
-        let progress = |stage| transfer.enter(stage);
-        let attempt = Attempt {
-            target,
-            scheme,
+        let dial = Once {
             route: &self.route,
+            upstream,
+            target,
+            purpose,
             max_segment: self.max_segment(),
-            progress: &progress,
-            secure: &forwarder.connector,
-            public_only: self.public_only && upstream.mirror.is_none(),
+            public_only: self.public_only,
+            connector: &forwarder.connector,
         };
-        let connection = dial(&upstream.via, &attempt).await?;
+        once(&dial, Some(transfer)).await
+    }
+}
+
+/// One attempt: through an upstream, to a host, for a purpose.
+pub(super) struct Once<'a> {
+    pub(super) route: &'a Route,
+    pub(super) upstream: &'a Upstream,
+    /// The host that was asked for; where a mirror stands for it, that is dialled.
+    pub(super) target: &'a Target,
+    pub(super) purpose: Purpose,
+    pub(super) max_segment: Option<u32>,
+    pub(super) public_only: bool,
+    pub(super) connector: &'a Connector,
+}
+
+/// Dials, and shakes hands where TLS is gitferry's; `transfer`, where there is one, hears of each step.
+pub(super) async fn once(dial: &Once<'_>, transfer: Option<&Transfer>) -> Result<Reached, Fault> {
+    let Once {
+        route,
+        upstream,
+        purpose,
+        ..
+    } = *dial;
+    let (scheme, target) = match (purpose, &upstream.mirror) {
+        (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+        (Purpose::Requests(scheme), None) => (scheme, dial.target),
+        (Purpose::Tunnel, _) => (Scheme::Https, dial.target),
+    };
+    let hop = hop(&upstream.via, scheme, target).is_some();
+    let progress = |stage| {
+        if let Some(transfer) = transfer {
+            transfer.enter(stage);
+        }
+    };
+    if let Some(transfer) = transfer {
+        transfer.dials(hop);
+    }
+    let attempt = Attempt {
+        target,
+        scheme,
+        route,
+        max_segment: dial.max_segment,
+        progress: &progress,
+        secure: dial.connector,
+        public_only: dial.public_only && upstream.mirror.is_none(),
+    };
+    let connection = net::dial::dial(&upstream.via, &attempt).await?;
+    if let Some(transfer) = transfer {
         transfer.connected(connection.peer);
         transfer.origin(Arc::new(connection.tcp.glance()), false, hop);
-        let mut reached = Reached {
-            io: connection.io,
-            tcp: connection.tcp,
-            peer: connection.peer,
-            hop,
-            http: HttpVersion::Http1,
-            absolute_form: connection.absolute_form,
-        };
-        if purpose != Purpose::Tunnel && scheme == Scheme::Https {
-            transfer.enter(Stage::Handshaking);
-            let deadline = self.route.dial.handshake_timeout;
-            let (peer, http) = (connection.peer, self.route.http);
-            let secured = forwarder
-                .connector
-                .connect(reached.io, &target.host, http, Leg::Origin, peer, deadline)
-                .await?;
-            reached.io = secured.io;
-            reached.http = secured.http;
-        }
-        Ok(reached)
     }
+    let mut reached = Reached {
+        io: connection.io,
+        tcp: connection.tcp,
+        peer: connection.peer,
+        hop,
+        http: HttpVersion::Http1,
+        absolute_form: connection.absolute_form,
+    };
+    if purpose != Purpose::Tunnel && scheme == Scheme::Https {
+        progress(Stage::Handshaking);
+        let deadline = route.dial.handshake_timeout;
+        let secured = dial
+            .connector
+            .connect(
+                reached.io,
+                &target.host,
+                route.http,
+                Leg::Origin,
+                connection.peer,
+                deadline,
+            )
+            .await?;
+        reached.io = secured.io;
+        reached.http = secured.http;
+    }
+    Ok(reached)
 }

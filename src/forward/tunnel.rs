@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Forwarder,
+    Forwarder, circuit,
     destination::Wants,
     flight::{Flight, LIMIT},
     pump::{Pumped, pump},
@@ -48,7 +48,12 @@ impl Tunnel {
         route: &Arc<Route>,
         target: &Target,
     ) -> Result<Self, Fault> {
-        let mut ways = Ways::new(forwarder, route, Wants::Site);
+        let probing = circuit::Probing {
+            purpose: Purpose::Tunnel,
+            public_only: false,
+        };
+        let about = circuit::About { route, target };
+        let mut ways = Ways::new(forwarder, transfer, about, Wants::Site, probing);
         let reached = ways
             .reach(forwarder, transfer, target, Purpose::Tunnel)
             .await?;

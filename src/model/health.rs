@@ -1,181 +1,396 @@
-//! Which upstream is tried first: one that just failed is tried last for a while.
+//! A circuit for each upstream and host: an upstream that failed is tried last until a probe has found it well again.
 //!
-//! Kept for every upstream together with a *place*, the name of the route or the host it failed for: an upstream that does
-//! not reach the storage may well reach the main site. The caller brings the clock.
+//! | state | how it gets there | what it means |
+//! |---|---|---|
+//! | closed | the start; any success | tried in the order of the config |
+//! | open | a transfer gave the upstream up: its attempts were used up, or the fault was a lasting one | tried last, the one that failed most recently last of all |
+//! | probing | open for its wait, another upstream is well, and somebody wants the host | still tried last; the daemon dials it once by itself |
+//! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not |
+//!
+//! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Nothing is ever refused for
+//! an open circuit: where all upstreams of a route are open they are tried all the same, and then nobody probes, since
+//! every transfer does. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
+//! detection and linkerd2-proxy's consecutive failures count requests, which have no attempts of their own there.)
+//!
+//! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
+//! brings the clock, does the probing, and tells what changed.
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-/// How every upstream fared last. Shared by all transfers; its lock is held for a moment only.
-#[derive(Debug, Default)]
-pub struct Health(Mutex<HashMap<Key, Failing>>);
+/// The longest wait, in cooldowns.
+pub const LONGEST: u32 = 10;
+/// How many probes are under way at once; further ones wait for the next transfer that asks.
+const PROBES: usize = 8;
+/// After so long a probe, or a trial, that said nothing is forgotten.
+const LOST: Duration = Duration::from_secs(120);
+/// Hosts are named by clients, who name as many as they like.
+const LIMIT: usize = 4096;
 
-/// An upstream whose last attempt failed, for the status page.
+/// All circuits but the closed ones. Shared by all transfers; its lock is held for a moment only.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    circuits: HashMap<Key, Circuit>,
+    probing: usize,
+}
+
+/// By host, with its port, and by the upstream's label.
+type Key = (Box<str>, Box<str>);
+
+#[derive(Clone, Debug)]
+struct Circuit {
+    route: Box<str>,
+    failures: u32,
+    opened: Instant,
+    last: Instant,
+    code: Box<str>,
+    /// A probe reaches as far as this failure.
+    shallow: bool,
+    wait: Duration,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be probed at this time.
+    Open(Instant),
+    /// Since then.
+    Probing(Instant),
+    /// Whoever comes first may try.
+    TrialDue,
+    /// Somebody tries, since then.
+    Trial(Instant),
+}
+
+/// What a transfer is about to do, as far as circuits are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The host, with its port.
+    pub host: &'a str,
+    /// The labels of the upstreams that would do, in the order of the config.
+    pub upstreams: &'a [&'a str],
+    /// `dial.cooldown` of the route; zero for no circuits at all.
+    pub cooldown: Duration,
+}
+
+/// In which order to try upstreams, and what comes with it. Numbers are places in [`Wanted::upstreams`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// All of them.
+    pub upstreams: Vec<usize>,
+    /// The open circuit that made the first one not the first of the config.
+    pub avoided: Option<Avoided>,
+    /// To be probed now; [`Health::probed`] must be told how it went.
+    pub probe: Option<usize>,
+}
+
+/// A circuit that is open, as an event says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Avoided {
+    /// Its upstream.
+    pub upstream: Box<str>,
+    /// Since when it is open.
+    pub since: Duration,
+    /// How often transfers, probes and trials failed.
+    pub failures: u32,
+    /// The last fault.
+    pub code: Box<str>,
+}
+
+impl fmt::Display for Avoided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is open since {} s, failures {}, last {}",
+            self.upstream,
+            self.since.as_secs(),
+            self.failures,
+            self.code
+        )
+    }
+}
+
+/// A failure of an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The host, with its port.
+    pub host: &'a str,
+    /// The route.
+    pub route: &'a str,
+    /// The upstream's label.
+    pub upstream: &'a str,
+    /// The fault.
+    pub code: &'a str,
+    /// A probe reaches as far: the fault came while dialling or shaking hands.
+    pub shallow: bool,
+    /// `dial.cooldown` of the route.
+    pub cooldown: Duration,
+}
+
+/// What became of a circuit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was closed, and is open; to be probed after this time.
+    Opened(Duration),
+    /// It stays open; to be probed after this time.
+    StaysOpen(Duration),
+    /// Its probe stood, and the next transfer tries.
+    OnTrial,
+    /// It was open for this long, and is closed.
+    Closed(Duration),
+}
+
+/// A circuit that is not closed, for the status page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// The route or the host it failed for.
-    pub place: Box<str>,
+    /// The host it failed for, with its port.
+    pub host: Box<str>,
+    /// The route it failed in.
+    pub route: Box<str>,
     /// The upstream's label.
     pub upstream: Box<str>,
     /// Failures since its last success.
     pub failures: u32,
     /// The last of them.
     pub last: Instant,
+    /// Its code.
+    pub code: Box<str>,
+    /// `open`, `probing`, `trial`.
+    pub state: &'static str,
 }
 
 impl Health {
-    /// The upstream failed for `place`.
-    pub fn failed(&self, place: &str, upstream: &str, now: Instant) {
+    /// True where every circuit is closed.
+    pub fn is_well(&self) -> bool {
+        self.table().circuits.is_empty()
+    }
+
+    /// A transfer gave the upstream up, or its probe or trial failed.
+    pub fn failed(&self, failure: Failure<'_>, now: Instant) -> Change {
         let mut table = self.table();
-        if table.len() >= LIMIT {
-            forget_oldest(&mut table);
+        if table.circuits.len() >= LIMIT {
+            table.forget_oldest();
         }
-        let failing = table.entry(key(place, upstream)).or_insert(Failing {
-            failures: 0,
+        let longest = failure.cooldown.saturating_mul(LONGEST);
+        let key = key(failure.host, failure.upstream);
+        if let Some(circuit) = table.circuits.get_mut(&key) {
+            let was = circuit.state;
+            circuit.failures = circuit.failures.saturating_add(1);
+            // Attempts that run side by side may report out of order.
+            circuit.last = circuit.last.max(now);
+            circuit.code = failure.code.into();
+            circuit.shallow = failure.shallow;
+            // Transfers that failed beside each other are one reason to wait, not several.
+            if !matches!(was, State::Open(until) if now < until) {
+                circuit.wait = circuit.wait.saturating_mul(2).min(longest);
+            }
+            circuit.state = State::Open(circuit.last + circuit.wait);
+            let wait = circuit.wait;
+            table.left(was);
+            return Change::StaysOpen(wait);
+        }
+        let circuit = Circuit {
+            route: failure.route.into(),
+            failures: 1,
+            opened: now,
             last: now,
-        });
-        failing.failures = failing.failures.saturating_add(1);
-        // Attempts that run side by side may report out of order.
-        failing.last = failing.last.max(now);
+            code: failure.code.into(),
+            shallow: failure.shallow,
+            wait: failure.cooldown,
+            state: State::Open(now + failure.cooldown),
+        };
+        table.circuits.insert(key, circuit);
+        Change::Opened(failure.cooldown)
     }
 
-    /// The upstream did its work for `place`: what was held against it is forgotten.
-    pub fn succeeded(&self, place: &str, upstream: &str) {
-        self.table().remove(&key(place, upstream));
+    /// The upstream did its work for `host`: what was held against it is forgotten.
+    pub fn succeeded(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
+        let mut table = self.table();
+        if table.circuits.is_empty() {
+            return None;
+        }
+        let circuit = table.circuits.remove(&key(host, upstream))?;
+        table.left(circuit.state);
+        let lasted = now.saturating_duration_since(circuit.opened);
+        Some(Change::Closed(lasted))
     }
 
-    /// The order in which to try `upstreams`, as indices: as configured, but what failed within `cooldown` comes last, and what failed
-    /// most recently last of all.
-    pub fn order(
-        &self,
-        place: &str,
-        upstreams: &[&str],
-        now: Instant,
-        cooldown: Duration,
-    ) -> Vec<usize> {
-        let table = self.table();
-        let mut ranked: Vec<(Option<Instant>, usize)> = upstreams
+    /// The probe of [`Order::probe`] stood.
+    pub fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
+        let mut table = self.table();
+        let circuit = table.circuits.get_mut(&key(host, upstream))?;
+        let State::Probing(_) = circuit.state else {
+            return None;
+        };
+        if circuit.shallow {
+            drop(table);
+            return self.succeeded(host, upstream, now);
+        }
+        let was = std::mem::replace(&mut circuit.state, State::TrialDue);
+        table.left(was);
+        Some(Change::OnTrial)
+    }
+
+    /// The order in which to try `wanted`: as configured, but open circuits last, and what failed most recently last of all.
+    pub fn order(&self, wanted: Wanted<'_>, now: Instant) -> Order {
+        let natural = || (0..wanted.upstreams.len()).collect();
+        let mut table = self.table();
+        if table.circuits.is_empty() || wanted.cooldown.is_zero() {
+            return Order {
+                upstreams: natural(),
+                ..Order::default()
+            };
+        }
+        let mut open: Vec<(usize, Circuit)> = Vec::new();
+        let mut well = Vec::new();
+        for (at, upstream) in wanted.upstreams.iter().enumerate() {
+            match table.circuits.get(&key(wanted.host, upstream)) {
+                None => well.push(at),
+                Some(circuit) => open.push((at, circuit.clone())),
+            }
+        }
+        let first_well = well.first().copied();
+        let mut order = Order::default();
+        // Only what would be tried first is worth a probe; and where nothing is well, every transfer is one.
+        for (at, circuit) in open
             .iter()
-            .enumerate()
-            .map(|(index, upstream)| {
-                let failed = table
-                    .get(&key(place, upstream))
-                    .map(|failing| failing.last)
-                    .filter(|last| now.saturating_duration_since(*last) < cooldown);
-                (failed, index)
-            })
-            .collect();
-        ranked.sort_unstable();
-        ranked.into_iter().map(|(_, index)| index).collect()
+            .filter(|(at, _)| first_well.is_some_and(|well| *at < well))
+        {
+            let Some(upstream) = wanted.upstreams.get(*at) else {
+                continue;
+            };
+            let free = table.probing < PROBES;
+            let Some(known) = table.circuits.get_mut(&key(wanted.host, upstream)) else {
+                continue;
+            };
+            match circuit.due(now) {
+                Due::Trial => {
+                    let was = std::mem::replace(&mut known.state, State::Trial(now));
+                    table.left(was);
+                    well.insert(0, *at);
+                    break;
+                }
+                Due::Probe if free => {
+                    let was = std::mem::replace(&mut known.state, State::Probing(now));
+                    table.left(was);
+                    table.probing += 1;
+                    order.probe = Some(*at);
+                    break;
+                }
+                Due::Probe | Due::Nothing => {}
+            }
+        }
+        open.retain(|(at, _)| !well.contains(at));
+        open.sort_by_key(|(at, circuit)| circuit.rank(*at, now));
+        let first = well.first().or(open.first().map(|(at, _)| at)).copied();
+        order.avoided = open
+            .iter()
+            .min_by_key(|(at, _)| at)
+            .filter(|(at, _)| first.is_some_and(|first| *at < first))
+            .map(|(at, circuit)| Avoided {
+                upstream: wanted
+                    .upstreams
+                    .get(*at)
+                    .copied()
+                    .unwrap_or_default()
+                    .into(),
+                since: now.saturating_duration_since(circuit.opened),
+                failures: circuit.failures,
+                code: circuit.code.clone(),
+            });
+        order.upstreams = well;
+        order.upstreams.extend(open.into_iter().map(|(at, _)| at));
+        order
     }
 
-    /// Every upstream whose last attempt failed, by place and label.
+    /// Every circuit that is not closed, by host and label.
     pub fn snapshot(&self) -> Vec<Condition> {
         let mut conditions: Vec<Condition> = self
             .table()
+            .circuits
             .iter()
-            .map(|((place, upstream), failing)| Condition {
-                place: place.clone(),
+            .map(|((host, upstream), circuit)| Condition {
+                host: host.clone(),
+                route: circuit.route.clone(),
                 upstream: upstream.clone(),
-                failures: failing.failures,
-                last: failing.last,
+                failures: circuit.failures,
+                last: circuit.last,
+                code: circuit.code.clone(),
+                state: match circuit.state {
+                    State::Open(_) => "open",
+                    State::Probing(_) => "probing",
+                    State::TrialDue | State::Trial(_) => "trial",
+                },
             })
             .collect();
-        conditions.sort_by(|a, b| (&a.place, &a.upstream).cmp(&(&b.place, &b.upstream)));
+        conditions.sort_by(|a, b| (&a.host, &a.upstream).cmp(&(&b.host, &b.upstream)));
         conditions
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Key, Failing>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-type Key = (Box<str>, Box<str>);
-
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    failures: u32,
-    last: Instant,
+/// What a circuit is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Probe,
+    Trial,
 }
 
-/// Places may be hosts, and clients name as many hosts as they like.
-const LIMIT: usize = 4096;
+impl Circuit {
+    fn due(&self, now: Instant) -> Due {
+        let lost = |since: Instant| now.saturating_duration_since(since) >= LOST;
+        match self.state {
+            State::Open(until) if now >= until => Due::Probe,
+            State::Probing(since) if lost(since) => Due::Probe,
+            State::Trial(since) if lost(since) => Due::Trial,
+            State::TrialDue => Due::Trial,
+            State::Open(_) | State::Probing(_) | State::Trial(_) => Due::Nothing,
+        }
+    }
 
-fn key(place: &str, upstream: &str) -> Key {
-    (place.into(), upstream.into())
+    /// Among the open ones: first those whose wait is over, as configured.
+    fn rank(&self, at: usize, now: Instant) -> (Option<Instant>, usize) {
+        let waits = matches!(self.state, State::Open(until) if now < until);
+        (waits.then_some(self.last), at)
+    }
 }
 
-/// Half of the table at once, so that a full one does not search with every failure.
-fn forget_oldest(table: &mut HashMap<Key, Failing>) {
-    let mut times: Vec<Instant> = table.values().map(|failing| failing.last).collect();
-    let middle = times.len() / 2;
-    let (_, median, _) = times.select_nth_unstable(middle);
-    let median = *median;
-    table.retain(|_, failing| failing.last > median);
+impl Table {
+    /// A circuit is no longer in this state.
+    fn left(&mut self, was: State) {
+        if matches!(was, State::Probing(_)) {
+            self.probing = self.probing.saturating_sub(1);
+        }
+    }
+
+    /// Half of the table at once, so that a full one does not search with every failure.
+    fn forget_oldest(&mut self) {
+        let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        self.circuits.retain(|_, circuit| circuit.last > median);
+        let probing = |circuit: &&Circuit| matches!(circuit.state, State::Probing(_));
+        self.probing = self.circuits.values().filter(probing).count();
+    }
+}
+
+fn key(host: &str, upstream: &str) -> Key {
+    (host.into(), upstream.into())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COOLDOWN: Duration = Duration::from_secs(30);
-    const LABELS: [&str; 3] = ["environment", "office", "tunnel"];
-
-    fn order(health: &Health, now: Instant) -> Vec<usize> {
-        health.order("hf-lfs", &LABELS, now, COOLDOWN)
-    }
-
-    #[test]
-    fn what_failed_last_is_tried_last_until_it_has_cooled_down() {
-        let (health, start) = (Health::default(), Instant::now());
-        let after = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(order(&health, start), [0, 1, 2]);
-        health.failed("hf-lfs", "environment", start);
-        assert_eq!(order(&health, start), [1, 2, 0]);
-        health.failed("hf-lfs", "office", after(10));
-        assert_eq!(order(&health, after(10)), [2, 0, 1]);
-        health.failed("hf-lfs", "environment", after(20));
-        assert_eq!(order(&health, after(20)), [2, 1, 0]);
-        assert_eq!(order(&health, after(39)), [2, 1, 0]);
-        assert_eq!(order(&health, after(40)), [1, 2, 0]);
-        assert_eq!(order(&health, after(50)), [0, 1, 2]);
-    }
-
-    #[test]
-    fn a_success_ends_the_cooldown_at_once() {
-        let (health, now) = (Health::default(), Instant::now());
-        health.failed("hf-lfs", "environment", now);
-        health.failed("hf-lfs", "environment", now);
-        assert_eq!(health.snapshot()[0].failures, 2);
-        health.succeeded("hf-lfs", "environment");
-        assert_eq!(order(&health, now), [0, 1, 2]);
-        assert_eq!(health.snapshot(), []);
-    }
-
-    #[test]
-    fn failing_for_one_place_says_nothing_about_another() {
-        let (health, now) = (Health::default(), Instant::now());
-        health.failed("hf-main", "environment", now);
-        assert_eq!(order(&health, now), [0, 1, 2]);
-        let places: Vec<_> = health.snapshot().into_iter().map(|c| c.place).collect();
-        assert_eq!(places, ["hf-main".into()]);
-    }
-
-    #[test]
-    fn the_table_does_not_grow_with_the_hosts_that_clients_make_up() {
-        let (health, start) = (Health::default(), Instant::now());
-        for host in 0..3 * LIMIT {
-            let now = start + Duration::from_millis(host as u64);
-            health.failed(&format!("h{host}.example"), "direct", now);
-        }
-        let kept = health.snapshot();
-        assert!(kept.len() <= LIMIT, "{}", kept.len());
-        let newest = format!("h{}.example", 3 * LIMIT - 1);
-        assert!(kept.iter().any(|condition| *condition.place == newest));
-    }
-}
+mod tests;

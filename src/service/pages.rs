@@ -4,7 +4,7 @@ use hyper::Method;
 use tokio::time::Instant;
 
 use crate::{
-    admin::{Page, UpstreamView, View},
+    admin::{CircuitView, Page, UpstreamView, View},
     forward::{Answer, Forwarder, body::full},
     front::Pages,
     tls::certificate::CERTIFICATE_FILE,
@@ -56,7 +56,7 @@ impl DaemonPages {
     fn view(&self, forwarder: &Forwarder) -> View {
         let now = Instant::now();
         let seconds = |since: Instant| now.saturating_duration_since(since).as_secs();
-        let failing = forwarder.shared.health.snapshot();
+        let open = forwarder.shared.health.snapshot();
         let upstreams = forwarder
             .config
             .routes
@@ -69,14 +69,21 @@ impl DaemonPages {
                     .map(move |upstream| (route, upstream))
             })
             .map(|(route, upstream)| {
-                let failed = failing.iter().find(|condition| {
-                    condition.place == route.name && condition.upstream == upstream.label
+                let circuits = open.iter().filter(|condition| {
+                    condition.route == route.name && condition.upstream == upstream.label
                 });
                 UpstreamView {
                     route: route.name.clone(),
                     upstream: upstream.label.clone(),
-                    failures: failed.map_or(0, |condition| condition.failures),
-                    failed_s_ago: failed.map(|condition| seconds(condition.last)),
+                    circuits: circuits
+                        .map(|condition| CircuitView {
+                            host: condition.host.clone(),
+                            state: condition.state,
+                            failures: condition.failures,
+                            failed_s_ago: seconds(condition.last),
+                            code: condition.code.clone(),
+                        })
+                        .collect(),
                 }
             })
             .collect();

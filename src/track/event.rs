@@ -2,6 +2,7 @@
 //!
 //! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
 
+mod circuit;
 mod stall;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
+pub use circuit::{CircuitChanged, Turn};
 pub use stall::{Phase, SmallSegmentsHelped, StallTold};
 
 use crate::model::{Leg, Stage};
@@ -55,6 +57,8 @@ pub struct TransferEnded {
     pub stages: Vec<(Stage, u64)>,
     /// The client's product.
     pub agent: Option<String>,
+    /// The open circuit because of which it did not go where the config says.
+    pub circuit: Option<String>,
 }
 
 impl TransferEnded {
@@ -88,6 +92,7 @@ impl TransferEnded {
             total_ms = self.total_ms,
             stages_ms = stages,
             agent = self.agent,
+            circuit = self.circuit,
             "transfer ended"
         );
     }
@@ -124,6 +129,8 @@ pub struct FaultOccurred {
     pub elapsed_ms: u64,
     /// What is done about it.
     pub next: String,
+    /// The open circuit because of which the transfer did not go where the config says.
+    pub circuit: Option<String>,
     /// True where the transfer goes on.
     #[serde(skip)]
     pub rescued: bool,
@@ -161,6 +168,7 @@ impl FaultOccurred {
             attempt = self.attempt,
             elapsed_ms = self.elapsed_ms,
             next = self.next,
+            circuit = self.circuit,
             cause = self.cause,
             advice = advice,
             "fault"

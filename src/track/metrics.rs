@@ -21,6 +21,7 @@ struct Counts {
     small_segments: BTreeMap<String, u64>,
     bytes: BTreeMap<(String, &'static str), u64>,
     unmapped: BTreeMap<(String, &'static str), u64>,
+    circuits: BTreeMap<(String, String), u64>,
 }
 
 impl Metrics {
@@ -48,6 +49,15 @@ impl Metrics {
     pub fn unmapped(&self, route: &str, what: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.unmapped.entry((route.to_owned(), what)).or_default() += 1;
+    }
+
+    /// Counts a circuit that opened.
+    pub fn circuit(&self, route: &str, upstream: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts
+            .circuits
+            .entry((route.to_owned(), upstream.to_owned()))
+            .or_default() += 1;
     }
 
     /// Counts a stall that began.
@@ -112,6 +122,7 @@ impl Metrics {
             );
         }
         counts.render_stalls(&mut text);
+        counts.render_circuits(&mut text);
         head(
             &mut text,
             "gitferry_body_bytes_total",
@@ -143,6 +154,23 @@ impl Metrics {
 }
 
 impl Counts {
+    fn render_circuits(&self, text: &mut String) {
+        head(
+            text,
+            "gitferry_circuits_opened_total",
+            "counter",
+            "Circuits that opened, by route and upstream.",
+        );
+        for ((route, upstream), count) in &self.circuits {
+            let _ = writeln!(
+                text,
+                "gitferry_circuits_opened_total{{route=\"{}\",upstream=\"{}\"}} {count}",
+                escape(route),
+                escape(upstream)
+            );
+        }
+    }
+
     fn render_stalls(&self, text: &mut String) {
         head(
             text,

@@ -10,7 +10,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     event::{
-        AnswerLedAway, AnswerLeft, FaultOccurred, SmallSegmentsHelped, StallTold, TransferEnded,
+        AnswerLedAway, AnswerLeft, CircuitChanged, FaultOccurred, SmallSegmentsHelped, StallTold,
+        TransferEnded,
     },
     metrics::Metrics,
     transfer::{Begin, Inner, Snapshot, Transfer},
@@ -89,6 +90,11 @@ impl Tracker {
     /// The last stalls, the newest first, each as it was told last.
     pub fn stalls(&self) -> Vec<StallTold> {
         lock(&self.0.stalls).iter().rev().cloned().collect()
+    }
+
+    /// What became of an upstream's circuit.
+    pub fn circuit(&self, changed: &CircuitChanged) {
+        changed.emit(&self.0.metrics);
     }
 
     /// The counters.

@@ -28,6 +28,7 @@ use crate::{
         Fault, FaultKind, Leg, Role, Stage, Target,
         advice::{self, Context},
         agent,
+        health::Avoided,
         retry::Next,
         stall::Stall,
     },
@@ -158,6 +159,8 @@ struct State {
     watching: Watching,
     /// The stall that the transfer is to end for.
     act: Option<Stall>,
+    /// The open circuit that it avoids.
+    circuit: Option<Box<str>>,
 }
 
 impl Transfer {
@@ -201,6 +204,7 @@ impl Transfer {
                 origin: None,
                 watching: Watching::default(),
                 act: None,
+                circuit: None,
             }),
             registry,
             stalled: Notify::new(),
@@ -229,6 +233,12 @@ impl Transfer {
         if state.upstream.as_deref() != Some(upstream) {
             state.upstream = Some(upstream.into());
         }
+    }
+
+    /// It does not go where the config says, because of an open circuit: every event of it will say so.
+    pub fn avoids(&self, avoided: &Avoided) {
+        let text = redact::text(&avoided.to_string());
+        self.0.state().circuit = Some(text.into());
     }
 
     /// The connection was taken from the pool.
@@ -322,9 +332,10 @@ impl Transfer {
     pub fn fault(&self, fault: &Fault, next: &Next) {
         let advice = self.advice(fault);
         let about = &self.0.about;
-        let (attempts, upstream) = {
+        let (attempts, upstream, circuit) = {
             let state = self.0.state();
-            (state.attempts, state.upstream.clone())
+            let circuit = state.circuit.as_deref().map(ToOwned::to_owned);
+            (state.attempts, state.upstream.clone(), circuit)
         };
         let event = FaultOccurred {
             id: self.0.id,
@@ -344,6 +355,7 @@ impl Transfer {
                 Next::NextUpstream { label } => format!("next upstream {label}"),
                 Next::GiveUp => "give up".into(),
             },
+            circuit,
             rescued: !matches!(next, Next::GiveUp),
             cause: redact::text(&fault.chain()),
             advice,
@@ -423,6 +435,7 @@ impl Drop for Inner {
             total_ms: millis(now.saturating_duration_since(self.begun)),
             stages,
             agent: self.about.agent.as_deref().map(ToOwned::to_owned),
+            circuit: state.circuit.take().map(Into::into),
         });
         drop(state);
         if let Some(over) = over {

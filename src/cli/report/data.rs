@@ -39,6 +39,7 @@ pub(super) fn data(sum: &Sum, roles: &Roles) -> Value {
         },
         "lost_ms": sum.lost_ms(),
         "hosts": sum.hosts.iter().map(|(name, it)| host(name, it, roles)).collect::<Vec<_>>(),
+        "circuits": sum.circuits.data(),
         "verdicts": verdicts(sum, roles).iter().map(verdict).collect::<Vec<_>>(),
     })
 }

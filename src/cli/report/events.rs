@@ -12,6 +12,8 @@ const EVENTS: &[Entry] = &[
     ("stall goes on", stall),
     ("stall over", stall_over),
     ("stall ended with its transfer", stall_over),
+    ("circuit opened", |record, sum| sum.circuits.opened(record)),
+    ("circuit closed", |record, sum| sum.circuits.closed(record)),
     ("config taken", started),
 ];
 
@@ -55,6 +57,7 @@ fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
 fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     let failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
     let (up, down) = (record.number("up")?, record.number("down")?);
+    sum.circuits.avoided(record);
     let flowed = record.text("front") == Some("tunnel") && up + down > 0;
     sum.ended(&failed, (up, down), record.number("status"), flowed);
     Some(())

@@ -28,6 +28,12 @@ pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
     for (name, host) in ill() {
         table(&mut page, name, host, roles, code);
     }
+    for (number, line) in sum.circuits.lines().enumerate() {
+        if number == 0 {
+            page.push_str("\ncircuits\n");
+        }
+        wrap(&mut page, "  ", "    ", &line);
+    }
     let verdicts = verdicts(sum, roles);
     if !verdicts.is_empty() {
         page.push_str("\nverdicts\n");
@@ -203,7 +209,7 @@ fn wrap(page: &mut String, first: &str, next: &str, text: &str) {
 }
 
 /// Two units at most.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0 => format!("{ms} ms"),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    circuits::Circuits,
     counts::{Failed, Host, Lines, MEANS, Row, Transfers},
     record::Time,
 };
@@ -35,6 +36,7 @@ pub(super) struct Sum {
     pub(super) starts: u64,
     pub(super) transfers: Transfers,
     pub(super) hosts: BTreeMap<Box<str>, Host>,
+    pub(super) circuits: Circuits,
     open: BTreeMap<(u32, u64), Open>,
     /// Transfers with a fault whose closing line the log does not have.
     lost_sight_of: u64,

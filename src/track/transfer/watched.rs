@@ -249,7 +249,7 @@ impl Inner {
             sibling: self
                 .sibling(upstream)
                 .map(|sibling| stall::Sibling(&sibling, upstream.unwrap_or("direct")).to_string()),
-            circuit: None,
+            circuit: state.circuit.as_deref().map(ToOwned::to_owned),
             action: about.stall.action,
             evidence: stall::evidence(stall, &sample),
             advice: self.stall_advice(stall.verdict, upstream),

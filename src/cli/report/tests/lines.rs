@@ -36,6 +36,9 @@ fn the_lines_of_the_log_look_as_they_did() {
             (Stage::SendingBody, 91_000),
         ],
         agent: Some("git-lfs/3.3.0".into()),
+        circuit: Some(
+            "office is open since 12 s, failures 3, last hop/greeting/hop-refused-403".into(),
+        ),
     };
     let fault = FaultOccurred {
         id: 7,
@@ -51,6 +54,7 @@ fn the_lines_of_the_log_look_as_they_did() {
         attempt: 1,
         elapsed_ms: 20,
         next: "next upstream tunnel".into(),
+        circuit: None,
         rescued: true,
         cause: "hop/greeting/hop-refused-403 with 192.0.2.7:3128 (it said \"no\")".into(),
         advice: Some("give route `hf-lfs` another way in `upstreams`".into()),

@@ -202,6 +202,10 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 let text = nasty(r);
                 maybe(r, text)
             },
+            circuit: {
+                let text = nasty(r);
+                maybe(r, text)
+            },
         };
         let lines = written(|| event.emit(&Metrics::default()));
         let stages: Vec<String> = event
@@ -233,6 +237,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 ("total_ms", Some(event.total_ms.to_string())),
                 ("stages_ms", some(&stages.join(","))),
                 ("agent", event.agent.as_deref().and_then(some)),
+                ("circuit", event.circuit.as_deref().and_then(some)),
             ],
         );
     }
@@ -263,6 +268,10 @@ fn any_fault_is_read_back_as_it_was_written() {
             attempt: r.u32(..),
             elapsed_ms: r.u64(..),
             next: nasty(r),
+            circuit: {
+                let text = nasty(r);
+                maybe(r, text)
+            },
             rescued: r.bool(),
             cause: nasty(r),
             // The one text that is shown bare, on its own line: control characters are left out of it.
@@ -288,6 +297,7 @@ fn any_fault_is_read_back_as_it_was_written() {
                 ("upstream", event.upstream.as_deref().and_then(some)),
                 ("attempt", Some(event.attempt.to_string())),
                 ("elapsed_ms", Some(event.elapsed_ms.to_string())),
+                ("circuit", event.circuit.as_deref().and_then(some)),
                 ("next", some(&event.next)),
                 ("cause", some(&event.cause)),
                 ("advice", event.advice.clone()),

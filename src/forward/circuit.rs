@@ -1,0 +1,179 @@
+//! Circuits at work: in which order a transfer tries its upstreams, what is held against one, and the probe before it comes back.
+//!
+//! The rules are [`crate::model::health`]'s; here the daemon dials, and says what changed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    Forwarder, Shared,
+    destination::Wants,
+    reach::{Once, Purpose, once},
+};
+use crate::{
+    config::{Route, Upstream},
+    model::{
+        Fault, Stage, Target, TlsMode,
+        health::{Change, Failure, Wanted},
+    },
+    track::{
+        Transfer,
+        event::{CircuitChanged, Turn},
+        redact,
+    },
+};
+
+/// Whom a circuit is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) route: &'a Arc<Route>,
+    pub(super) target: &'a Target,
+}
+
+/// How a probe dials.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probing {
+    pub(super) purpose: Purpose,
+    pub(super) public_only: bool,
+}
+
+impl About<'_> {
+    fn host(&self) -> String {
+        self.target.to_string()
+    }
+
+    /// The places of fitting upstreams in the route's list, in the order to try them; begins a probe where one is due.
+    pub(super) fn order(
+        self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        wants: Wants,
+        probing: Probing,
+    ) -> Vec<usize> {
+        let fitting: Vec<(usize, &Arc<Upstream>)> = self
+            .route
+            .upstreams
+            .iter()
+            .enumerate()
+            .filter(|(_, upstream)| wants.fits(upstream))
+            .collect();
+        if fitting.len() < 2 {
+            return fitting.into_iter().map(|(at, _)| at).collect();
+        }
+        let labels: Vec<&str> = fitting
+            .iter()
+            .map(|(_, upstream)| &*upstream.label)
+            .collect();
+        let host = self.host();
+        let wanted = Wanted {
+            host: &host,
+            upstreams: &labels,
+            cooldown: self.route.dial.cooldown,
+        };
+        let order = forwarder.shared.health.order(wanted, Instant::now());
+        if let Some(avoided) = &order.avoided {
+            transfer.avoids(avoided);
+        }
+        if let Some((_, upstream)) = order.probe.and_then(|at| fitting.get(at)) {
+            self.probe(forwarder, upstream, probing);
+        }
+        let places = order.upstreams.into_iter();
+        places.filter_map(|at| Some(fitting.get(at)?.0)).collect()
+    }
+
+    /// The upstream was given up for this host.
+    pub(super) fn failed(self, forwarder: &Forwarder, upstream: &Upstream, fault: &Fault) {
+        self.fails(&forwarder.shared, upstream, Turn::Transfer, fault);
+    }
+
+    /// The upstream did its work for this host.
+    pub(super) fn succeeded(self, forwarder: &Forwarder, upstream: &Upstream) {
+        let shared = &forwarder.shared;
+        if shared.health.is_well() {
+            return;
+        }
+        let (host, now) = (self.host(), Instant::now());
+        if let Some(change) = shared.health.succeeded(&host, &upstream.label, now) {
+            self.tell(shared, upstream, Turn::Transfer, change, None);
+        }
+    }
+
+    fn fails(self, shared: &Shared, upstream: &Upstream, turn: Turn, fault: &Fault) {
+        let (host, code) = (self.host(), fault.code());
+        // In a tunnel the handshake is the client's: a probe does not come as far.
+        let reach = match self.route.tls {
+            TlsMode::Tunnel => Stage::Greeting,
+            TlsMode::Terminate | TlsMode::Deny => Stage::Handshaking,
+        };
+        let failure = Failure {
+            host: &host,
+            route: &self.route.name,
+            upstream: &upstream.label,
+            code: &code,
+            shallow: fault.stage <= reach,
+            cooldown: self.route.dial.cooldown,
+        };
+        let change = shared.health.failed(failure, Instant::now());
+        self.tell(shared, upstream, turn, change, Some(&code));
+    }
+
+    /// Says it where it matters: a single upstream is tried whatever its circuit is.
+    fn tell(
+        self,
+        shared: &Shared,
+        upstream: &Upstream,
+        turn: Turn,
+        change: Change,
+        code: Option<&str>,
+    ) {
+        if self.route.upstreams.len() < 2 || self.route.dial.cooldown.is_zero() {
+            return;
+        }
+        shared.tracker.circuit(&CircuitChanged {
+            host: self.target.host.to_string(),
+            port: self.target.port,
+            route: self.route.name.to_string(),
+            upstream: redact::text(&upstream.label),
+            turn,
+            change,
+            code: code.map(ToOwned::to_owned),
+        });
+    }
+
+    /// Dials once, beside everything else. Its own task: a client's patience is none of its business.
+    fn probe(self, forwarder: &Forwarder, upstream: &Arc<Upstream>, probing: Probing) {
+        let (route, target) = (Arc::clone(self.route), self.target.clone());
+        let upstream = Arc::clone(upstream);
+        let connector = forwarder.connector.clone();
+        let shared = forwarder.shared.clone();
+        shared.tasks.clone().spawn(async move {
+            let about = About {
+                route: &route,
+                target: &target,
+            };
+            let dial = Once {
+                route: &route,
+                upstream: &upstream,
+                target: &target,
+                purpose: probing.purpose,
+                max_segment: route.dial.max_segment,
+                public_only: probing.public_only,
+                connector: &connector,
+            };
+            let dialled = tokio::select! {
+                dialled = once(&dial, None) => dialled,
+                () = shared.shutdown.drained() => return,
+            };
+            match dialled {
+                Ok(_) => {
+                    let (host, now) = (about.host(), Instant::now());
+                    if let Some(change) = shared.health.stood(&host, &upstream.label, now) {
+                        about.tell(&shared, &upstream, Turn::Probe, change, None);
+                    }
+                }
+                Err(fault) => about.fails(&shared, &upstream, Turn::Probe, &fault),
+            }
+        });
+    }
+}

@@ -1,0 +1,270 @@
+use super::*;
+
+const COOLDOWN: Duration = Duration::from_secs(30);
+const LABELS: [&str; 3] = ["environment", "office", "tunnel"];
+const HOST: &str = "cdn-lfs.hf.co:443";
+
+fn failure(upstream: &str, shallow: bool) -> Failure<'_> {
+    Failure {
+        host: HOST,
+        route: "hf-lfs",
+        upstream,
+        code: "origin/handshaking/reset",
+        shallow,
+        cooldown: COOLDOWN,
+    }
+}
+
+fn order(health: &Health, now: Instant) -> Order {
+    let wanted = Wanted {
+        host: HOST,
+        upstreams: &LABELS,
+        cooldown: COOLDOWN,
+    };
+    health.order(wanted, now)
+}
+
+fn after(start: Instant, seconds: u64) -> Instant {
+    start + Duration::from_secs(seconds)
+}
+
+#[test]
+fn what_failed_last_is_tried_last() {
+    let (health, start) = (Health::default(), Instant::now());
+    assert_eq!(order(&health, start).upstreams, [0, 1, 2]);
+    health.failed(failure("environment", true), start);
+    assert_eq!(order(&health, start).upstreams, [1, 2, 0]);
+    health.failed(failure("office", true), after(start, 10));
+    assert_eq!(order(&health, after(start, 10)).upstreams, [2, 0, 1]);
+    health.failed(failure("environment", true), after(start, 20));
+    assert_eq!(order(&health, after(start, 20)).upstreams, [2, 1, 0]);
+}
+
+#[test]
+fn an_open_circuit_is_named_with_its_last_fault() {
+    let (health, start) = (Health::default(), Instant::now());
+    let opened = health.failed(failure("environment", true), start);
+    assert_eq!(opened, Change::Opened(COOLDOWN));
+    let avoided = order(&health, after(start, 12)).avoided.unwrap();
+    assert_eq!(
+        avoided.to_string(),
+        "environment is open since 12 s, failures 1, last origin/handshaking/reset"
+    );
+    // What is configured after the one in use would not have been tried.
+    health.succeeded(HOST, "environment", after(start, 12));
+    health.failed(failure("tunnel", true), start);
+    assert_eq!(order(&health, start).avoided, None);
+}
+
+#[test]
+fn a_probe_closes_a_circuit_and_nobody_tries_before() {
+    let (health, start) = (Health::default(), Instant::now());
+    health.failed(failure("environment", true), start);
+    assert_eq!(order(&health, after(start, 29)).probe, None);
+    let due = order(&health, after(start, 30));
+    assert_eq!((due.probe, due.upstreams), (Some(0), vec![1, 2, 0]));
+    assert_eq!(
+        order(&health, after(start, 31)).probe,
+        None,
+        "one at a time"
+    );
+    let change = health.stood(HOST, "environment", after(start, 32));
+    assert_eq!(change, Some(Change::Closed(Duration::from_secs(32))));
+    assert_eq!(order(&health, after(start, 32)).upstreams, [0, 1, 2]);
+    assert_eq!(health.snapshot(), []);
+}
+
+#[test]
+fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
+    let (health, start) = (Health::default(), Instant::now());
+    health.failed(failure("environment", true), start);
+    let mut at = start;
+    for seconds in [60, 120, 240, 300, 300] {
+        at += Duration::from_secs(300);
+        assert_eq!(order(&health, at).probe, Some(0));
+        let change = health.failed(failure("environment", true), at);
+        let wait = Duration::from_secs(seconds);
+        assert_eq!(change, Change::StaysOpen(wait));
+        assert_eq!(
+            order(&health, at + wait - Duration::from_secs(1)).probe,
+            None
+        );
+    }
+}
+
+#[test]
+fn transfers_that_fail_beside_each_other_wait_no_longer() {
+    let (health, start) = (Health::default(), Instant::now());
+    for number in 0..5 {
+        health.failed(failure("environment", true), after(start, number));
+    }
+    assert_eq!(health.snapshot()[0].failures, 5);
+    assert_eq!(order(&health, after(start, 33)).probe, None);
+    assert_eq!(order(&health, after(start, 34)).probe, Some(0));
+}
+
+#[test]
+fn after_a_stall_one_transfer_tries_first() {
+    let (health, start) = (Health::default(), Instant::now());
+    health.failed(failure("environment", false), start);
+    assert_eq!(order(&health, after(start, 30)).probe, Some(0));
+    let stood = health.stood(HOST, "environment", after(start, 31));
+    assert_eq!(stood, Some(Change::OnTrial));
+    assert_eq!(order(&health, after(start, 31)).upstreams, [0, 1, 2]);
+    assert_eq!(order(&health, after(start, 31)).upstreams, [1, 2, 0]);
+    let failed = health.failed(failure("environment", false), after(start, 40));
+    assert_eq!(failed, Change::StaysOpen(2 * COOLDOWN));
+    assert_eq!(order(&health, after(start, 41)).upstreams, [1, 2, 0]);
+    assert_eq!(order(&health, after(start, 100)).probe, Some(0));
+    health.stood(HOST, "environment", after(start, 101));
+    assert_eq!(order(&health, after(start, 101)).upstreams, [0, 1, 2]);
+    health.succeeded(HOST, "environment", after(start, 102));
+    assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
+    assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
+}
+
+#[test]
+fn where_everything_is_open_everything_is_tried_and_nothing_probed() {
+    let (health, start) = (Health::default(), Instant::now());
+    for upstream in LABELS {
+        health.failed(failure(upstream, true), start);
+    }
+    let all = order(&health, after(start, 31));
+    assert_eq!((all.upstreams, all.probe), (vec![0, 1, 2], None));
+}
+
+#[test]
+fn only_what_would_be_tried_first_is_probed() {
+    let (health, start) = (Health::default(), Instant::now());
+    health.failed(failure("tunnel", true), start);
+    assert_eq!(order(&health, after(start, 31)).probe, None);
+}
+
+#[test]
+fn without_a_cooldown_there_are_no_circuits() {
+    let (health, start) = (Health::default(), Instant::now());
+    health.failed(failure("environment", true), start);
+    let wanted = Wanted {
+        host: HOST,
+        upstreams: &LABELS,
+        cooldown: Duration::ZERO,
+    };
+    assert_eq!(health.order(wanted, start).upstreams, [0, 1, 2]);
+}
+
+#[test]
+fn failing_for_one_host_says_nothing_about_another() {
+    let (health, now) = (Health::default(), Instant::now());
+    health.failed(failure("environment", true), now);
+    let wanted = Wanted {
+        host: "huggingface.co:443",
+        upstreams: &LABELS,
+        cooldown: COOLDOWN,
+    };
+    assert_eq!(health.order(wanted, now).upstreams, [0, 1, 2]);
+}
+
+#[test]
+fn a_probe_that_never_came_back_does_not_keep_a_circuit_open() {
+    let (health, start) = (Health::default(), Instant::now());
+    health.failed(failure("environment", true), start);
+    assert_eq!(order(&health, after(start, 30)).probe, Some(0));
+    assert_eq!(order(&health, after(start, 149)).probe, None);
+    assert_eq!(order(&health, after(start, 150)).probe, Some(0));
+}
+
+#[test]
+fn the_table_does_not_grow_with_the_hosts_that_clients_make_up() {
+    let (health, start) = (Health::default(), Instant::now());
+    for number in 0..3 * LIMIT {
+        let host = format!("h{number}.example:443");
+        let failure = Failure {
+            host: &host,
+            ..failure("direct", true)
+        };
+        health.failed(failure, start + Duration::from_millis(number as u64));
+    }
+    let kept = health.snapshot();
+    assert!(kept.len() <= LIMIT, "{}", kept.len());
+    let newest = format!("h{}.example:443", 3 * LIMIT - 1);
+    assert!(kept.iter().any(|condition| *condition.host == newest));
+}
+
+/// Upstreams that come and go at random, asked by transfers, probes under way for random times.
+#[test]
+fn thousands_of_random_histories_keep_the_rules() {
+    for seed in 0..2_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        history(&mut random, seed);
+    }
+}
+
+fn history(random: &mut fastrand::Rng, seed: u64) {
+    let (health, mut now) = (Health::default(), Instant::now());
+    let mut well = [true; 3];
+    let mut probing: Vec<(usize, Instant)> = Vec::new();
+    // Since when an upstream is well, would be first, and another one is well too.
+    let mut waited: Option<Instant> = None;
+    for _ in 0..random.usize(10..80) {
+        now += Duration::from_millis(random.u64(1..20_000));
+        if random.u8(..) < 60 {
+            let which = random.usize(..3);
+            well[which] = !well[which];
+        }
+        probing.retain(|(which, ends)| {
+            if now < *ends {
+                return true;
+            }
+            if well[*which] {
+                health.stood(HOST, LABELS[*which], now);
+            } else {
+                health.failed(failure(LABELS[*which], true), now);
+            }
+            false
+        });
+        let told = order(&health, now);
+        let mut all = told.upstreams.clone();
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2], "seed {seed}: an upstream is never left out");
+        if let Some(which) = told.probe {
+            assert!(
+                probing.iter().all(|(known, _)| *known != which),
+                "seed {seed}: two probes at once"
+            );
+            probing.push((which, now + Duration::from_millis(random.u64(1..10_000))));
+        }
+        let first = told.upstreams[0];
+        if first != 0 {
+            let open = health.snapshot().iter().any(|c| *c.upstream == *LABELS[0]);
+            assert!(open, "seed {seed}: passed over without a reason");
+            assert!(told.avoided.is_some(), "seed {seed}: and without a word");
+        }
+        // As a transfer does: the first that is well carries it.
+        for which in &told.upstreams {
+            if well[*which] {
+                health.succeeded(HOST, LABELS[*which], now);
+                break;
+            }
+            health.failed(failure(LABELS[*which], random.bool()), now);
+        }
+        let first_again = first_closed(&health);
+        waited = match (first_again, well[0]) {
+            (0, _) | (_, false) => None,
+            (_, true) => waited.or(Some(now)),
+        };
+        if let Some(since) = waited {
+            // The longest wait, a probe that is lost, the steps of this simulation.
+            let limit = COOLDOWN * LONGEST + LOST + Duration::from_secs(120);
+            assert!(
+                now - since < limit,
+                "seed {seed}: well again, and never used"
+            );
+        }
+    }
+}
+
+fn first_closed(health: &Health) -> usize {
+    let conditions = health.snapshot();
+    let open = |which: &usize| conditions.iter().any(|c| *c.upstream == *LABELS[*which]);
+    (0..3).find(|which| !open(which)).unwrap_or(0)
+}
