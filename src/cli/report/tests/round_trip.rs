@@ -155,6 +155,11 @@ fn address(random: &mut fastrand::Rng) -> SocketAddr {
     }
 }
 
+fn maybe_nasty(random: &mut fastrand::Rng) -> Option<String> {
+    let text = nasty(random);
+    maybe(random, text)
+}
+
 #[test]
 fn any_closing_line_is_read_back_as_it_was_written() {
     let mut random = fastrand::Rng::with_seed(16);
@@ -176,10 +181,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
             port: r.u16(..),
             path: nasty(r),
             route: nasty(r),
-            upstream: {
-                let text = nasty(r);
-                maybe(r, text)
-            },
+            upstream: maybe_nasty(r),
             peer: {
                 let peer = address(r);
                 maybe(r, peer)
@@ -198,14 +200,8 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 .iter()
                 .map(|stage| (*stage, r.u64(0..3)))
                 .collect(),
-            agent: {
-                let text = nasty(r);
-                maybe(r, text)
-            },
-            circuit: {
-                let text = nasty(r);
-                maybe(r, text)
-            },
+            agent: maybe_nasty(r),
+            circuit: maybe_nasty(r),
         };
         let lines = written(|| event.emit(&Metrics::default()));
         let stages: Vec<String> = event
@@ -254,24 +250,15 @@ fn any_fault_is_read_back_as_it_was_written() {
             leg: *r.choice(&[Leg::Client, Leg::Hop, Leg::Origin]).unwrap(),
             stage: *r.choice(&Stage::ALL).unwrap(),
             kind: nasty(r),
-            peer: {
-                let text = nasty(r);
-                maybe(r, text)
-            },
+            peer: maybe_nasty(r),
             host: nasty(r),
             port: r.u16(..),
             route: nasty(r),
-            upstream: {
-                let text = nasty(r);
-                maybe(r, text)
-            },
+            upstream: maybe_nasty(r),
             attempt: r.u32(..),
             elapsed_ms: r.u64(..),
             next: nasty(r),
-            circuit: {
-                let text = nasty(r);
-                maybe(r, text)
-            },
+            circuit: maybe_nasty(r),
             rescued: r.bool(),
             cause: nasty(r),
             // The one text that is shown bare, on its own line: control characters are left out of it.
