@@ -141,6 +141,13 @@ impl Forwarder {
             };
             match sent {
                 Ok(response) => {
+                    if let Some(fault) = refused_by_hop(&response, &lease) {
+                        let fault = fault.sent(!outgoing.may_repeat());
+                        if !ways.after(self, &outgoing.transfer, &fault).await {
+                            return Err(fault);
+                        }
+                        continue;
+                    }
                     // Where it stays so, the client gets what the origin said.
                     if let Some(fault) = outgoing.may_pass(&response, lease.about.peer)
                         && ways.after(self, &outgoing.transfer, &fault).await
@@ -194,6 +201,8 @@ impl Forwarder {
             let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
             let upstream = ways.upstream().map(|upstream| upstream.label.clone());
             Key {
+                route: ways.route().name.clone(),
+                public_only: ways.public_only(),
                 upstream: upstream.unwrap_or_default(),
                 scheme: to.scheme,
                 target: to.target,
@@ -268,6 +277,7 @@ impl Forwarder {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = headers::strip_hop_by_hop(response.headers_mut());
         headers::strip_transfer_encoding(response.headers_mut());
+        headers::strip_alternatives(response.headers_mut());
         headers::add_via(response.headers_mut());
         to.strip_answer(response.headers_mut());
         let rewriting = Rewriting::of(self, &outgoing.head, asked, to, &transfer);
@@ -298,6 +308,15 @@ impl Forwarder {
             None => answer,
         }
     }
+}
+
+/// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.
+fn refused_by_hop(response: &Response<Incoming>, lease: &Lease) -> Option<Fault> {
+    let asks = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+    (asks && lease.about.absolute_form.is_some()).then(|| {
+        Fault::new(Leg::Hop, Stage::AwaitingHead, FaultKind::HopAuthentication)
+            .peer(lease.about.peer)
+    })
 }
 
 /// How much of an upload an idle connection may have swallowed before its death is a fault: what is written until the reset of a

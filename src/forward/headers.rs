@@ -3,7 +3,7 @@
 use hyper::{
     HeaderMap,
     header::{
-        CONNECTION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        ALT_SVC, CONNECTION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
@@ -57,6 +57,11 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     upgrade
+}
+
+/// `Alt-Svc` (RFC 7838) names another way to the origin; the client's way is this daemon, and behind a mirror the origin is another one.
+pub fn strip_alternatives(headers: &mut HeaderMap) {
+    headers.remove(ALT_SVC);
 }
 
 /// Framing that the connection itself decides: a chunked body is chunked anew, on HTTP/2 not at all.

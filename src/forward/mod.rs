@@ -143,7 +143,7 @@ impl Forwarder {
     }
 
     /// True where a connection to `target` would come back here.
-    fn is_own(&self, target: &Target) -> bool {
+    pub(crate) fn is_own(&self, target: &Target) -> bool {
         self.config.listen.addresses.iter().any(|own| {
             own.port() == target.port
                 && (target.host.is_loopback()

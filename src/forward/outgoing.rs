@@ -18,7 +18,7 @@ use super::{
     exchange::Asked,
     gate::{GateKey, gate_for},
     headers,
-    pool::Lease,
+    pool::{Lease, Sender},
     replay::{self, Upload},
     rewrite::Rewriting,
     send,
@@ -221,7 +221,10 @@ impl Outgoing {
         if let Some((protocol, _)) = &self.upgrade {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }
-        if let Some(gate) = self.gate.clone() {
+        if let (Some(gate), Sender::Http2(_)) = (&self.gate, &lease.sender) {
+            // Its flow control says when a body is not wanted, and `Expect` is not sent on.
+            gate.open();
+        } else if let Some(gate) = self.gate.clone() {
             hyper::ext::on_informational(&mut request, move |informational| {
                 if informational.status() == StatusCode::CONTINUE {
                     gate.open();

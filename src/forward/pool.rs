@@ -28,6 +28,10 @@ use crate::{
 /// What connections are alike in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
+    /// The route: it says what HTTP is spoken, and where names lead.
+    pub route: Box<str>,
+    /// Only an address in no private network will do: a connection that was made without this check is another one.
+    pub public_only: bool,
     /// The upstream's label.
     pub upstream: Box<str>,
     /// The scheme toward the origin.
@@ -126,27 +130,7 @@ impl Pool {
     /// A connection for `key` that is ready, the most recently used first.
     pub async fn take(&self, key: &Key) -> Option<Lease> {
         loop {
-            let idle = {
-                let mut all = self.0.lock();
-                let idle = all.get_mut(key)?.pop()?;
-                // HTTP/2 carries many requests: it stays for the next one too.
-                if let Sender::Http2(sender) = &idle.sender {
-                    let copy = Idle {
-                        sender: Sender::Http2(sender.clone()),
-                        about: Arc::clone(&idle.about),
-                        since: idle.since,
-                    };
-                    if !sender.is_closed()
-                        && let Some(list) = all.get_mut(key)
-                    {
-                        list.push(copy);
-                    }
-                }
-                idle
-            };
-            if idle.since.elapsed() > self.0.limits.idle_timeout {
-                continue;
-            }
+            let idle = self.0.pop(key, Instant::now())?;
             let mut lease = Lease {
                 sender: idle.sender,
                 about: idle.about,
@@ -157,6 +141,7 @@ impl Pool {
             if lease.sender.ready().await {
                 return Some(lease);
             }
+            self.0.forget(key, &lease.about);
         }
     }
 
@@ -207,6 +192,34 @@ impl Inner {
             list.remove(0);
         }
         list.push(idle);
+    }
+
+    /// What was used last and is not idle for too long. HTTP/2 carries many requests: it stays for the next one too.
+    fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
+        let mut all = self.lock();
+        let list = all.get_mut(key)?;
+        while let Some(idle) = list.pop() {
+            let expired = now.saturating_duration_since(idle.since) > self.limits.idle_timeout;
+            if expired || idle.sender.is_closed() {
+                continue;
+            }
+            if let Sender::Http2(sender) = &idle.sender {
+                list.push(Idle {
+                    sender: Sender::Http2(sender.clone()),
+                    about: Arc::clone(&idle.about),
+                    since: now,
+                });
+            }
+            return Some(idle);
+        }
+        None
+    }
+
+    /// The connection is of no use, although it is not closed yet.
+    fn forget(&self, key: &Key, about: &Arc<About>) {
+        if let Some(list) = self.lock().get_mut(key) {
+            list.retain(|idle| !Arc::ptr_eq(&idle.about, about));
+        }
     }
 
     fn sweep(&self, now: Instant) {

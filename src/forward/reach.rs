@@ -96,6 +96,16 @@ impl Ways {
             .and_then(|index| self.route.upstreams.get(*index))
     }
 
+    /// The route.
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// True where a name must not lead into a private network.
+    pub(super) fn public_only(&self) -> bool {
+        self.public_only
+    }
+
     /// True before any attempt.
     pub fn is_first(&self) -> bool {
         self.total == 0

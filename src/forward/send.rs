@@ -1,6 +1,6 @@
 //! HTTP on one connection to an origin: opening it, addressing a request, sending it, and what a failure means.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     Request, Response, Uri, Version,
@@ -72,7 +72,12 @@ pub(super) async fn open(
         }
         HttpVersion::Http2 => {
             let mut builder = http2::Builder::new(forwarder.shared.tasks.clone());
-            builder.timer(TokioTimer::new()).adaptive_window(true);
+            builder
+                .timer(TokioTimer::new())
+                .adaptive_window(true)
+                // A connection that died in silence is found out while requests wait on it, not by the next one's patience.
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PONG);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
             forwarder.shared.tasks.spawn(async move {
                 tokio::select! {
@@ -85,6 +90,11 @@ pub(super) async fn open(
     };
     Ok((sender, about))
 }
+
+/// How often an HTTP/2 origin is asked whether it is there while requests run.
+const PING: Duration = Duration::from_secs(20);
+/// How long it may take to say so. Longer than most paths stand still; a stall is told well before.
+const PONG: Duration = Duration::from_secs(60);
 
 /// Faults reach the transfer through the request; this is for whoever reads the debug log.
 fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use hyper::{Request, Response, body::Incoming, upgrade};
 use hyper_util::rt::TokioIo;
 
-use super::{bad_target, begin, intercept, refuse};
+use super::{Front, bad_target, begin, intercept, refuse};
 use crate::{
     config::Route,
     forward::{
@@ -18,6 +18,7 @@ use crate::{
 
 /// Answers 200 and goes on with the bytes that follow, or says why not.
 pub(super) async fn serve(
+    front: &Front,
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
     client: SocketAddr,
@@ -42,7 +43,7 @@ pub(super) async fn serve(
         Err(fault) => return refuse(&forwarder, &request, client, Some(&target), &fault).await,
     };
     if route.tls == TlsMode::Terminate && forwarder.leaves.covers(&target.host) {
-        terminate(&forwarder, request, client, route, target);
+        terminate(front, &forwarder, request, client, route, target);
         return established();
     }
     tunnel(forwarder, request, client, route, target).await
@@ -53,6 +54,7 @@ fn established() -> Answer {
 }
 
 fn terminate(
+    front: &Front,
     forwarder: &Arc<Forwarder>,
     request: Request<Incoming>,
     client: SocketAddr,
@@ -60,7 +62,7 @@ fn terminate(
     target: Target,
 ) {
     let transfer = begin(forwarder, &request, client, &target);
-    let here = Arc::clone(forwarder);
+    let (front, here) = (front.clone(), Arc::clone(forwarder));
     let socket = request.extensions().get::<ClientSocket>().cloned();
     forwarder.shared.tasks.spawn(async move {
         if let Some(io) = upgraded(request, &transfer).await {
@@ -68,7 +70,7 @@ fn terminate(
                 address: client,
                 socket,
             };
-            intercept::serve(here, io, peer, route, target, transfer).await;
+            intercept::serve(front, here, io, peer, route, target, transfer).await;
         }
     });
 }

@@ -4,18 +4,24 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, server::conn::http2, service::service_fn};
+use hyper::{
+    Request, StatusCode, Version,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    server::conn::http2,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{LINGER, builder, run};
+use super::{Front, LINGER, builder, refuse, run};
 use crate::{
     config::{HttpVersion, Route},
-    forward::{Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
-    model::{Fault, Leg, Scheme, Stage, Target, classify, retry::Next},
+    forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, classify, retry::Next},
     net::{BoxIo, Interims, Prefixed},
     rt::{Shutdown, Tasks},
     tls::{FirstBytes, accept},
-    track::{Front, Outcome, Transfer},
+    track::{self, Outcome, Transfer},
 };
 
 /// How long a client may keep silent before it is taken for one that waits for the server.
@@ -30,6 +36,7 @@ pub(super) struct Client {
 
 /// Serves the client's stream. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS stands.
 pub(super) async fn serve(
+    front: Front,
     forwarder: Arc<Forwarder>,
     mut io: BoxIo,
     client: Client,
@@ -44,7 +51,7 @@ pub(super) async fn serve(
     match first {
         Ok(FirstBytes::Tls(bytes)) => {
             let io = Box::new(Prefixed::new(bytes, io));
-            terminate(forwarder, io, client, &route, target, transfer).await;
+            terminate(front, forwarder, io, client, &route, target, transfer).await;
         }
         Ok(FirstBytes::Plain(bytes)) => {
             tunnel(
@@ -88,6 +95,7 @@ async fn tunnel(
 }
 
 async fn terminate(
+    front: Front,
     forwarder: Arc<Forwarder>,
     io: BoxIo,
     client: Client,
@@ -101,15 +109,19 @@ async fn terminate(
     } = client;
     transfer.enter(Stage::Handshaking);
     let deadline = route.dial.handshake_timeout;
-    let accepted = accept::accept(
-        io,
-        &forwarder.leaves,
-        &target.host,
-        route.http,
-        client,
-        deadline,
-    )
-    .await;
+    let accepted = tokio::select! {
+        accepted = accept::accept(
+            io,
+            &forwarder.leaves,
+            &target.host,
+            route.http,
+            client,
+            deadline,
+        ) => accepted,
+        () = forwarder.shared.shutdown.ended() => {
+            Err(Fault::new(Leg::Client, Stage::Handshaking, FaultKind::Shutdown).peer(client))
+        }
+    };
     let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(fault) => {
@@ -136,18 +148,19 @@ async fn terminate(
         ..socket
     });
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let forwarder = Arc::clone(&forwarder);
+        // A reload reaches clients that keep their connection.
+        let forwarder = front.current();
         if let Some(socket) = &socket {
             request.extensions_mut().insert(socket.clone());
         }
         let asked = Asked {
-            front: Front::Intercept,
+            front: track::Front::Intercept,
             client,
             scheme: Scheme::Https,
             target: target.clone(),
             base: None,
         };
-        async move { Ok::<_, Infallible>(forwarder.exchange(request, asked).await) }
+        async move { Ok::<_, Infallible>(ferry(forwarder, request, asked).await) }
     });
     let io = TokioIo::new(io);
     match accepted.http {
@@ -164,6 +177,32 @@ async fn terminate(
             run_http2(connection, client, &shutdown).await;
         }
     }
+}
+
+/// Ferries a request, unless a reload has taken the host's TLS out of this daemon's hands.
+async fn ferry(forwarder: Arc<Forwarder>, request: Request<Incoming>, asked: Asked) -> Answer {
+    if forwarder.config.route(&asked.target).tls != TlsMode::Tunnel {
+        return forwarder.exchange(request, asked).await;
+    }
+    let http2 = request.version() == Version::HTTP_2;
+    let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
+        .peer(&asked.target)
+        .detail("the config was reloaded: the route tunnels this host now; connect anew");
+    let mut answer = refuse(
+        &forwarder,
+        &request,
+        asked.client,
+        Some(&asked.target),
+        &fault,
+    )
+    .await;
+    // RFC 9110, section 15.5.20: the same request on another connection is another matter.
+    *answer.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+    if !http2 {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+    answer
 }
 
 /// As [`run`], for HTTP/2.

@@ -20,7 +20,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
     Method, Request,
     body::Incoming,
-    header::{PROXY_AUTHORIZATION, USER_AGENT},
+    header::{HOST, PROXY_AUTHORIZATION, USER_AGENT},
     server::conn::http1,
     service::service_fn,
 };
@@ -107,7 +107,7 @@ impl Front {
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Answer {
         let forwarder = self.current();
         if let Some(credentials) = &forwarder.config.listen.credentials
             && !is_authorized(&request, credentials)
@@ -117,9 +117,9 @@ impl Front {
             return refuse(&forwarder, &request, client, None, &fault).await;
         }
         if request.method() == Method::CONNECT {
-            return connect::serve(forwarder, request, client).await;
+            return connect::serve(self, forwarder, request, client).await;
         }
-        if request.uri().scheme().is_some() {
+        if request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder) {
             return absolute::serve(forwarder, request, client).await;
         }
         if own::is_own(request.uri().path()) {
@@ -127,6 +127,30 @@ impl Front {
         }
         reverse::serve(forwarder, request, client).await
     }
+}
+
+/// True for `GET http://127.0.0.1:4483/…`, as clients write it that have both `HTTP_PROXY` and a URL of the reverse front; it is in
+/// origin form then.
+fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bool {
+    let uri = request.uri();
+    let authority = uri
+        .authority()
+        .map(|authority| authority.as_str().to_owned());
+    let own = uri.scheme_str() == Some("http")
+        && authority
+            .as_deref()
+            .and_then(|text| Target::parse(text, Some(80)).ok())
+            .is_some_and(|target| forwarder.is_own(&target));
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let (true, Ok(path)) = (own, path.parse()) else {
+        return false;
+    };
+    // RFC 9112, section 3.2.2: what stands in the target replaces `Host`.
+    if let Some(host) = authority.and_then(|authority| authority.parse().ok()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    *request.uri_mut() = path;
+    true
 }
 
 /// The settings that every server connection of the daemon has in common.

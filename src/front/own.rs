@@ -3,13 +3,16 @@
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 
 use crate::{
     forward::{Answer, Forwarder, body::full},
     model::Target,
 };
+
+/// What a browser says of the page that makes a request (W3C, Fetch Metadata Request Headers).
+pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What answers `/-/`; `admin` stands above the fronts, so it comes in through here.
 pub trait Pages: Send + Sync {
@@ -35,7 +38,10 @@ pub(super) fn serve(
     pages: &dyn Pages,
     request: &Request<Incoming>,
 ) -> Answer {
-    if !is_for_this_daemon(request, forwarder) {
+    // A page of somebody else's may still have its user's browser come here; only what the user types is answered.
+    let from = request.headers().get(SEC_FETCH_SITE);
+    let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"));
+    if foreign || !is_for_this_daemon(request, forwarder) {
         let mut answer = Response::new(full(
             "gitferry: these pages are served by address or as localhost only\n",
         ));

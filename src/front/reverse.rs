@@ -6,12 +6,16 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use hyper::{
-    Request, Uri,
+    HeaderMap, Request, Uri,
     body::Incoming,
-    header::{HOST, ORIGIN},
+    header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS},
 };
 
-use super::{bad_target, own, refuse};
+use super::{
+    bad_target,
+    own::{self, SEC_FETCH_SITE},
+    refuse,
+};
 use crate::{
     forward::{Answer, Asked, Forwarder},
     mirror::{ReverseBase, reverse::parse_segment},
@@ -41,9 +45,13 @@ pub(super) async fn serve(
         ));
         return refuse(&forwarder, &request, client, Some(&target), &fault).await;
     }
-    if request.headers().contains_key(ORIGIN) {
+    // A browser's navigation has no Origin, and its page would be in this daemon's own.
+    if [ORIGIN, SEC_FETCH_SITE]
+        .iter()
+        .any(|name| request.headers().contains_key(name))
+    {
         let fault = denied(
-            "a request with Origin comes from a web page, which the reverse front does not serve"
+            "a request with Origin or Sec-Fetch-Site comes from a browser, which the reverse front does not serve"
                 .into(),
         );
         return refuse(&forwarder, &request, client, Some(&target), &fault).await;
@@ -62,18 +70,23 @@ pub(super) async fn serve(
         .unwrap_or("127.0.0.1");
     let base = Some(ReverseBase::new(host));
     *request.uri_mut() = path;
-    forwarder
-        .exchange(
-            request,
-            Asked {
-                front: Front::Reverse,
-                client,
-                scheme,
-                target,
-                base,
-            },
-        )
-        .await
+    let asked = Asked {
+        front: Front::Reverse,
+        client,
+        scheme,
+        target,
+        base,
+    };
+    let mut answer = forwarder.exchange(request, asked).await;
+    harmless(answer.headers_mut());
+    answer
+}
+
+/// All hosts share one origin here, and the daemon's pages are in it too: an answer that a browser shows after all runs no script
+/// there, and is taken for nothing but what it says it is. No other client looks at these fields.
+fn harmless(headers: &mut HeaderMap) {
+    headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// The origin and what is left of the path.

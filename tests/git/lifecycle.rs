@@ -5,7 +5,7 @@ use std::{net::TcpStream, time::Duration};
 use crate::support::{
     client::{PATIENCE, Work},
     ferry::{Ferry, SOON},
-    process::{Running, wait_until},
+    process::{Running, clean_command, wait_until},
     relay::Relay,
     world::{MAIN, World},
 };
@@ -156,4 +156,65 @@ fn a_bad_file_changes_nothing_and_says_so() {
         &["ls-remote", &format!("https://{MAIN}/life.git")],
     )
     .well();
+}
+
+/// Two requests on one connection; between them it says so and waits for a file.
+const TWO_REQUESTS: &str = r#"
+import http.client, os, ssl, sys, time
+proxy, bundle, host, go = sys.argv[1:]
+address, port = proxy.rsplit("/", 1)[1].split(":")
+connection = http.client.HTTPSConnection(address, int(port), context=ssl.create_default_context(cafile=bundle))
+connection.set_tunnel(host, 443)
+def ask():
+    connection.request("GET", "/life.git/HEAD")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+print(ask())
+deadline = time.time() + 20
+while not os.path.exists(go) and time.time() < deadline:
+    time.sleep(0.02)
+print(ask())
+"#;
+
+fn second_answer_after(
+    reload: impl FnOnce(&World, &Relay) -> crate::support::settings::Settings,
+) -> (String, Relay) {
+    let world = World::new();
+    world.host.repository("life");
+    let elsewhere = Relay::faultless(world.host.https);
+    let mut ferry = Ferry::start(&world.plain_settings());
+    let go = world.path("go");
+    let mut python = clean_command("/usr/bin/python3", &world.path("home"));
+    python.args(["-c", TWO_REQUESTS, &ferry.proxy()]);
+    python.arg(ferry.bundle()).arg(MAIN).arg(&go);
+    let running = Running::start(&mut python);
+    ferry.wait_for_transfer(MAIN, |_| true);
+    ferry.reload(&reload(&world, &elsewhere));
+    ferry.wait_for_event("config reloaded");
+    std::fs::write(&go, "").unwrap();
+    let said = running.finish(PATIENCE).well().stdout;
+    (said, elsewhere)
+}
+
+#[test]
+fn a_reload_reaches_a_client_that_keeps_its_connection() {
+    let (said, elsewhere) = second_answer_after(|world, elsewhere| {
+        world
+            .settings()
+            .route(MAIN, "terminate", &["direct"], elsewhere.address)
+    });
+    assert_eq!(said, "200\n200\n");
+    assert_eq!(elsewhere.connections(), 1);
+}
+
+#[test]
+fn a_host_that_a_reload_tunnels_is_served_on_a_new_connection_only() {
+    let (said, elsewhere) = second_answer_after(|world, elsewhere| {
+        world
+            .settings()
+            .route(MAIN, "tunnel", &["direct"], elsewhere.address)
+    });
+    assert_eq!(said, "200\n421\n");
+    assert_eq!(elsewhere.connections(), 0);
 }

@@ -60,7 +60,7 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
             "client/accepted/loop",
         ),
         (
-            format!("GET http://{own}/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+            format!("GET https://{own}/ HTTP/1.1\r\nHost: x\r\n\r\n"),
             508,
             "client/accepted/loop",
         ),
@@ -87,6 +87,18 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
                 .to_owned(),
             403,
             "client/accepted/denied",
+        ),
+        (
+            "GET /origin.test:80/ HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\n\r\n"
+                .to_owned(),
+            403,
+            "client/accepted/denied",
+        ),
+        (
+            "GET /-/status HTTP/1.1\r\nHost: 127.0.0.1\r\nSec-Fetch-Site: same-site\r\n\r\n"
+                .to_owned(),
+            421,
+            "",
         ),
         (
             format!("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nX-Big: {huge}\r\n\r\n"),
@@ -118,6 +130,70 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
             .read_until("\r\n\r\nok")
             .await
             .starts_with("HTTP/1.1 200")
+    );
+    world.is_quiet().await;
+}
+
+/// As it is written where both `HTTP_PROXY` and `HF_ENDPOINT` name the daemon.
+#[tokio::test]
+async fn a_url_of_the_daemon_in_absolute_form_is_served_as_its_own() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap()
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let own = world.address;
+    let mut client = world.client().await;
+    client
+        .send(format!(
+            "GET http://{own}/-/healthz HTTP/1.1\r\nHost: {own}\r\n\r\n"
+        ))
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut client = world.client().await;
+    client
+        .send(format!(
+            "GET http://{own}/origin.test:80/x HTTP/1.1\r\nHost: {own}\r\n\r\n"
+        ))
+        .await;
+    let head = client.head().await.to_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    // Whoever shows it in a browser after all runs no script in the daemon's origin.
+    assert!(
+        head.contains("content-security-policy: sandbox\r\n"),
+        "{head}"
+    );
+    assert!(
+        head.contains("x-content-type-options: nosniff\r\n"),
+        "{head}"
+    );
+    let asked = served.await.unwrap();
+    assert!(asked.starts_with("GET /x HTTP/1.1\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_hop_that_asks_for_credentials_in_plain_http_asks_gitferry() {
+    let (hop, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"hop\"\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let routes = format!(
+        "[hops]\noffice = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"plain\"\nrole = \"other\"\nhosts = [\"plain.test\"]\n\
+         tls = \"tunnel\"\nupstreams = [{{ via = \"office\" }}]\n"
+    );
+    let world = World::with(&routes).await;
+    let mut client = world.client().await;
+    let request = "GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n";
+    let told = refusal(&mut client, request).await;
+    assert_eq!(
+        told,
+        (502, "hop/awaiting-head/hop-authentication".to_owned())
     );
     world.is_quiet().await;
 }
