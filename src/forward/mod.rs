@@ -74,12 +74,12 @@ pub struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        let tasks = Tasks::default();
+        let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
         Self {
-            tracker: Tracker::new(tasks.clone()),
+            tracker: Tracker::new(tasks.clone(), shutdown.clone()),
             health: Arc::default(),
             tasks,
-            shutdown: Shutdown::default(),
+            shutdown,
         }
     }
 }

@@ -65,10 +65,11 @@ fn terminate(
     let (front, here) = (front.clone(), Arc::clone(forwarder));
     let socket = request.extensions().get::<ClientSocket>().cloned();
     forwarder.shared.tasks.spawn(async move {
-        if let Some(io) = upgraded(request, &transfer).await {
+        if let Some((io, last_words)) = upgraded(request, &transfer).await {
             let peer = intercept::Client {
                 address: client,
                 socket,
+                last_words,
             };
             intercept::serve(front, here, io, peer, route, target, transfer).await;
         }
@@ -90,15 +91,15 @@ async fn tunnel(
     };
     let here = Arc::clone(&forwarder);
     forwarder.shared.tasks.spawn(async move {
-        if let Some(io) = upgraded(request, &transfer).await {
+        if let Some((io, _)) = upgraded(request, &transfer).await {
             tunnel.run(&here, transfer, io).await;
         }
     });
     established()
 }
 
-/// The client's stream after the 200, with what hyper had read of it already.
-async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<BoxIo> {
+/// The client's stream after the 200, with what hyper had read of it already, and the socket below.
+async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(BoxIo, Option<Tcp>)> {
     let upgraded = match upgrade::on(request).await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -112,11 +113,15 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<Box
         }
     };
     Some(match upgraded.downcast::<TokioIo<Interims<Tcp>>>() {
-        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner().into_inner()),
-        Ok(parts) => Box::new(Prefixed::new(
-            parts.read_buf,
-            parts.io.into_inner().into_inner(),
-        )),
-        Err(upgraded) => Box::new(TokioIo::new(upgraded)),
+        Ok(parts) => {
+            let socket = parts.io.into_inner().into_inner();
+            let below = Some(socket.clone());
+            if parts.read_buf.is_empty() {
+                (Box::new(socket), below)
+            } else {
+                (Box::new(Prefixed::new(parts.read_buf, socket)), below)
+            }
+        }
+        Err(upgraded) => (Box::new(TokioIo::new(upgraded)), None),
     })
 }

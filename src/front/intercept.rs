@@ -13,12 +13,12 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Front, LINGER, builder, refuse, run};
+use super::{Front, LINGER, builder, linger, refuse, run};
 use crate::{
     config::{HttpVersion, Route},
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, classify, retry::Next},
-    net::{BoxIo, Interims, Prefixed},
+    net::{BoxIo, Interims, Prefixed, Tcp},
     rt::{Shutdown, Tasks},
     tls::{FirstBytes, accept},
     track::{self, Outcome, Transfer},
@@ -28,10 +28,12 @@ use crate::{
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Who is served.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Client {
     pub(super) address: SocketAddr,
     pub(super) socket: Option<ClientSocket>,
+    /// The socket below, to listen to a client that was answered before it had said everything.
+    pub(super) last_words: Option<Tcp>,
 }
 
 /// Serves the client's stream. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS stands.
@@ -106,6 +108,7 @@ async fn terminate(
     let Client {
         address: client,
         socket,
+        last_words,
     } = client;
     transfer.enter(Stage::Handshaking);
     let deadline = route.dial.handshake_timeout;
@@ -169,6 +172,9 @@ async fn terminate(
                 .serve_connection(io, service)
                 .with_upgrades();
             run(std::pin::pin!(connection), client, &shutdown).await;
+            if let Some(last_words) = last_words {
+                linger(last_words).await;
+            }
         }
         HttpVersion::Http2 => {
             let mut http2 = http2::Builder::new(tasks);

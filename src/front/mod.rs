@@ -41,6 +41,8 @@ pub use own::Pages;
 
 /// How long a refused client is listened to.
 const LINGER: Duration = Duration::from_millis(500);
+/// And how much of what it still sends is taken in: a client on this machine writes fast until it has read the answer.
+const LINGER_BYTES: usize = 256 * 1024 * 1024;
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
@@ -168,10 +170,11 @@ fn builder(max_head: usize) -> http1::Builder {
 async fn linger(mut socket: Tcp) {
     let reading = async {
         let _ = socket.shutdown().await;
-        let mut scratch = [0; 4096];
-        for _ in 0..64 {
+        let mut scratch = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        loop {
             match socket.read(&mut scratch).await {
-                Ok(read) if read > 0 => {}
+                Ok(read) if read > 0 && read <= left => left -= read,
                 _ => return,
             }
         }

@@ -17,7 +17,10 @@ use super::{
     transfer::{Begin, Inner, Snapshot, Transfer},
     watchdog,
 };
-use crate::{model::siblings::Siblings, rt::Tasks};
+use crate::{
+    model::siblings::Siblings,
+    rt::{Shutdown, Tasks},
+};
 
 /// How many faults, and how many stalls, the status page shows.
 const FAULTS: usize = 50;
@@ -35,22 +38,25 @@ pub(super) struct Registry {
     metrics: Metrics,
     /// Where the watchdog runs.
     tasks: Tasks,
-    emptied: Notify,
+    shutdown: Shutdown,
+    /// The watchdog is to look again at what it waits for.
+    nudged: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Running {
     last_id: u64,
     transfers: BTreeMap<u64, Weak<Inner>>,
-    /// The watchdog runs.
-    watched: bool,
+    /// When the watchdog looks next, while it runs.
+    looks: Option<Instant>,
 }
 
 impl Tracker {
-    /// Its watchdog runs among `tasks`.
-    pub fn new(tasks: Tasks) -> Self {
+    /// Its watchdog runs among `tasks`, and keeps no `shutdown` waiting.
+    pub fn new(tasks: Tasks, shutdown: Shutdown) -> Self {
         Self(Arc::new(Registry {
             tasks,
+            shutdown,
             ..Registry::default()
         }))
     }
@@ -62,8 +68,18 @@ impl Tracker {
         let id = running.last_id;
         let (transfer, weak) = Transfer::new(id, &begin, Arc::clone(&self.0));
         running.transfers.insert(id, weak);
-        if !std::mem::replace(&mut running.watched, true) {
-            self.0.tasks.spawn(watchdog::watch(Arc::clone(&self.0)));
+        let first = Instant::now() + watchdog::tick(&begin.route.stall.limits);
+        match running.looks {
+            None => {
+                running.looks = Some(first);
+                self.0.tasks.spawn(watchdog::watch(Arc::clone(&self.0)));
+            }
+            // Another route may have shorter limits.
+            Some(looks) if first < looks => {
+                running.looks = Some(first);
+                self.0.nudged.notify_one();
+            }
+            Some(_) => {}
         }
         transfer
     }
@@ -121,28 +137,38 @@ impl Registry {
         answer.emit(&self.metrics);
     }
 
-    /// Looks at every transfer; when to look again, or `None` where there is nothing to look at.
-    pub(super) fn look(&self, now: Instant) -> Option<Instant> {
+    /// When the watchdog is to look; `None` where it has nothing to wait for.
+    pub(super) fn looks(&self) -> Option<Instant> {
+        let mut running = lock(&self.running);
+        if running.transfers.is_empty() && self.shutdown.is_draining() {
+            running.looks = None;
+        }
+        running.looks
+    }
+
+    /// Looks at every transfer. The watchdog ends with the last one, but not at once: the next request comes soon, mostly.
+    pub(super) fn look(&self, now: Instant) {
         let transfers: Vec<_> = {
             let mut running = lock(&self.running);
             if running.transfers.is_empty() {
-                running.watched = false;
-                return None;
+                running.looks = None;
+                return;
             }
-            running
-                .transfers
-                .values()
-                .filter_map(Weak::upgrade)
-                .collect()
+            let transfers = running.transfers.values();
+            transfers.filter_map(Weak::upgrade).collect()
         };
         let next = transfers.iter().map(|transfer| transfer.look(now)).min();
         // One that is being dropped just now has no look left.
-        Some(next.unwrap_or(now + Duration::from_millis(1)))
+        let next = next.unwrap_or(now + Duration::from_millis(1));
+        lock(&self.running).looks = Some(next);
     }
 
-    /// Waits until no transfer runs.
-    pub(super) async fn emptied(&self) {
-        self.emptied.notified().await;
+    /// Waits until [`Registry::looks`] may say something else.
+    pub(super) async fn nudged(&self) {
+        tokio::select! {
+            () = self.nudged.notified() => {}
+            () = self.shutdown.drained(), if !self.shutdown.is_draining() => {}
+        }
     }
 
     /// How the two halves of a site fare.
@@ -168,8 +194,8 @@ impl Registry {
         {
             let mut running = lock(&self.running);
             running.transfers.remove(&id);
-            if running.transfers.is_empty() {
-                self.emptied.notify_one();
+            if running.transfers.is_empty() && self.shutdown.is_draining() {
+                self.nudged.notify_one();
             }
         }
         if let Some(event) = event {

@@ -1,6 +1,7 @@
 //! The one timer that looks at every running transfer: what it sees is judged by `model::stall`, told here, and acted on by `forward`.
 //!
-//! It runs while a transfer lives and ends with the last one, so an idle daemon sleeps. A transfer that moves costs two counts a look;
+//! It runs while transfers come and ends a look after the last one, so an idle daemon sleeps, and a client that asks one thing after the
+//! other does not have it begin and end each time. A transfer that moves costs two counts a look, and a short one none;
 //! the kernel is asked for more only about one that did not move since the look before.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -36,12 +37,12 @@ pub(super) fn tick(limits: &Limits) -> Duration {
     .clamp(FAST, SLOW)
 }
 
-/// Looks until no transfer is left.
+/// Looks until a look finds no transfer.
 pub(super) async fn watch(registry: Arc<Registry>) {
-    while let Some(next) = registry.look(Instant::now()) {
+    while let Some(next) = registry.looks() {
         tokio::select! {
-            () = sleep_until(next) => {}
-            () = registry.emptied() => {}
+            () = sleep_until(next) => registry.look(Instant::now()),
+            () = registry.nudged() => {}
         }
     }
 }

@@ -164,9 +164,9 @@ impl Inner {
 
     /// The end of a stall that ends with its transfer.
     pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallTold> {
+        let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
         let sample = state.sample(self, false);
         let watch = state.watching.watch.as_mut()?;
-        let (verdict, lasted) = watch.ends(now)?;
         let stall = Stall {
             verdict,
             idle: lasted,
