@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::Failure;
 use crate::{
     config::{self, Config, reload::Watch},
@@ -16,6 +18,7 @@ use crate::{
 /// Runs until a signal asks to stop; fails where the daemon cannot start.
 pub(super) fn run(file: Option<PathBuf>, config: Config) -> Result<(), Failure> {
     log::init(config.log);
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("gitferry")
@@ -26,6 +29,18 @@ pub(super) fn run(file: Option<PathBuf>, config: Config) -> Result<(), Failure> 
     // A look-up that hangs in the system's resolver must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())
+}
+
+/// A shell's soft limit is often 1024 descriptors, and `max_connections` of as many clients takes two each: the hard limit is ours to use.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
 }
 
 async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Drained, Failure> {

@@ -110,6 +110,20 @@ impl Destination {
     }
 }
 
+/// True where the query itself is a credential: GitLab's `private_token`, `job_token` and `access_token` (docs.gitlab.com/api/rest/authentication),
+/// and presigned URLs of S3, Google, Azure and CloudFront, which a mirror could use as well as the user.
+fn has_token(query: Option<&str>) -> bool {
+    let mut pairs = query.unwrap_or_default().split('&');
+    pairs.any(|pair| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let name = name.to_ascii_lowercase();
+        matches!(
+            name.as_str(),
+            "private_token" | "job_token" | "access_token" | "signature" | "sig"
+        ) || name.ends_with("-signature")
+    })
+}
+
 /// What an upstream must be, to carry something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
@@ -133,7 +147,12 @@ impl Wants {
                     .uri
                     .query()
                     .is_some_and(|query| query.contains("service=git-receive-pack"));
-        if pushes || acts && head.headers.contains_key(AUTHORIZATION) {
+        let given = || {
+            WITHHELD
+                .iter()
+                .any(|name| *name != REFERER && head.headers.contains_key(name))
+        };
+        if pushes || acts && given() || has_token(head.uri.query()) {
             Self::Credentials
         } else {
             Self::Any
@@ -267,8 +286,19 @@ mod tests {
                 Wants::Credentials,
             ),
             ("PUT", "/x", true, Wants::Credentials),
+            ("GET", "/x?private_token=p", false, Wants::Credentials),
+            ("GET", "/x?a=1&X-Amz-Signature=s", false, Wants::Credentials),
+            ("GET", "/x?signed=1", false, Wants::Any),
         ] {
             assert_eq!(wants(method, uri, authorized), expected, "{method} {uri}");
+        }
+        for name in ["cookie", "private-token", "x-xet-access-token"] {
+            let request = Request::builder()
+                .method("POST")
+                .uri("/x")
+                .header(name, "x");
+            let head = request.body(()).unwrap().into_parts().0;
+            assert_eq!(Wants::of(&head), Wants::Credentials, "{name}");
         }
         let [site, withholds, passes] = [None, Some(ToMirror::Withhold), Some(ToMirror::Pass)];
         for (wants, fits) in [

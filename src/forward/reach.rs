@@ -174,7 +174,12 @@ impl Ways {
         self.small_segments |= suspects_large_segments(fault);
         let decision = self.policy.decide(fault, tried, fastrand::f64());
         // A mirror that asks for what it does not get is well: what is public comes from it next time.
-        let ill = fault.leg != Leg::Client && fault.kind != FaultKind::CredentialsWithheld;
+        // And what this machine lacks (descriptors, ports) says nothing about a path.
+        let ill = fault.leg != Leg::Client
+            && !matches!(
+                fault.kind,
+                FaultKind::CredentialsWithheld | FaultKind::Local
+            );
         if !matches!(decision, Decision::Again { .. })
             && ill
             && let Some(upstream) = self.upstream()

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -39,6 +40,13 @@ const LARGE_AT_ONCE: usize = 8;
 /// What counts as larger.
 const SMALL: u64 = 64 * 1024;
 
+/// Said where none became free.
+const NO_PLACE: &str = "too many larger bodies are being rewritten at once";
+/// How long one of them waits for its place.
+const PLACE: Duration = Duration::from_secs(10);
+/// How long one that has its place may say nothing.
+const PIECE: Duration = Duration::from_secs(20);
+
 /// Fields that speak of bytes which are no longer the same.
 const OF_THE_BYTES: [HeaderName; 5] = [
     TRAILER,
@@ -57,6 +65,15 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// A place among the larger bodies, if one becomes free soon.
+    async fn place(&self) -> LargePlace {
+        let waiting = tokio::time::timeout(PLACE, Arc::clone(&self.large).acquire_owned());
+        tokio::select! {
+            place = waiting => place.ok()?.ok(),
+            () = self.shutdown.ended() => None,
+        }
+    }
+
     pub(super) fn new(max_body: usize, shutdown: Shutdown) -> Self {
         Self {
             max_body,
@@ -235,37 +252,77 @@ async fn take_in(
     if hint.lower() > limits.max_body as u64 {
         return Err((over(), body));
     }
-    let place = match hint.upper() {
-        Some(size) if size <= SMALL && coding == Coding::Identity => None,
-        _ => tokio::select! {
-            place = Arc::clone(&limits.large).acquire_owned() => place.ok(),
-            () = limits.shutdown.ended() => None,
-        },
-    };
+    let mut place = None;
     let mut rest = body;
-    let mut taken = Vec::with_capacity(usize::try_from(hint.lower()).unwrap_or_default());
-    loop {
-        let (why, then) = match rest.frame().await {
-            None => return Ok((taken.into(), place)),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) if taken.len() + data.len() <= limits.max_body => {
-                    taken.extend_from_slice(&data);
-                    continue;
+    let mut taken = Vec::new();
+    let (why, then) = loop {
+        let large = taken.len() as u64 > SMALL;
+        if large && place.is_none() {
+            place = limits.place().await;
+            if place.is_none() {
+                break (NO_PLACE.into(), None);
+            }
+        }
+        match next_of(&mut rest, large).await {
+            Taken::Data(data) if taken.len() + data.len() <= limits.max_body => {
+                taken.extend_from_slice(&data);
+            }
+            Taken::Data(data) => break (over(), Some(Ok(Frame::data(data)))),
+            Taken::Left(why) => break (why, None),
+            Taken::Broken(error) => {
+                break (format!("the body broke off: {error}"), Some(Err(error)));
+            }
+            Taken::All if coding == Coding::Identity || place.is_some() => {
+                return Ok((taken.into(), place));
+            }
+            Taken::All => {
+                // A few bytes may stand for many.
+                place = limits.place().await;
+                if place.is_none() {
+                    break (NO_PLACE.into(), None);
                 }
-                Ok(data) => (over(), Some(Ok(Frame::data(data)))),
-                // Trailers end a body; what is rewritten has a length instead.
-                Err(_) => continue,
+                return Ok((taken.into(), place));
+            }
+        }
+    };
+    let first = Some(Ok(Frame::data(taken.into())));
+    let frames = first.into_iter().chain(then).collect();
+    let resumed = Resumed {
+        frames,
+        rest,
+        flushed: false,
+    };
+    Err((why, resumed.boxed_unsync()))
+}
+
+/// What a body did next.
+enum Taken {
+    Data(Bytes),
+    All,
+    Left(String),
+    Broken(BoxError),
+}
+
+/// The next piece; one of a larger body, which others wait for, must not take too long.
+async fn next_of(body: &mut AnswerBody, large: bool) -> Taken {
+    loop {
+        let frame = match large {
+            true => match tokio::time::timeout(PIECE, body.frame()).await {
+                Ok(frame) => frame,
+                Err(_) => return Taken::Left(format!("nothing of the body came for {PIECE:?}")),
             },
-            Some(Err(error)) => (format!("the body broke off: {error}"), Some(Err(error))),
+            false => body.frame().await,
         };
-        let first = Some(Ok(Frame::data(taken.into())));
-        let frames = first.into_iter().chain(then).collect();
-        let resumed = Resumed {
-            frames,
-            rest,
-            flushed: false,
-        };
-        return Err((why, resumed.boxed_unsync()));
+        match frame {
+            None => return Taken::All,
+            Some(Err(error)) => return Taken::Broken(error),
+            // Trailers end a body; what is rewritten has a length instead.
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Taken::Data(data);
+                }
+            }
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! without its tape.
 
 use std::{
-    collections::VecDeque,
     fmt,
     fs::{self, File},
     io,
@@ -18,7 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 
 /// How much all tapes together may keep.
@@ -71,7 +70,11 @@ impl fmt::Display for Lost {
 #[derive(Debug)]
 pub struct Tape {
     budget: Arc<Budget>,
-    memory: VecDeque<(u64, Bytes)>,
+    /// Full blocks of [`BLOCK`] bytes. Copied, not kept as they came: what hyper read is a slice of a buffer that may be a
+    /// hundred times as large, and would stay with it.
+    blocks: Vec<Bytes>,
+    /// The block that is not full yet.
+    tail: BytesMut,
     in_memory: u64,
     file: Option<Arc<File>>,
     in_file: u64,
@@ -90,6 +93,8 @@ enum Work {
 
 /// Where the files are, in the state directory.
 pub const SPOOL_DIRECTORY: &str = "spool";
+/// How much is kept in one piece in memory.
+const BLOCK: usize = 64 * 1024;
 /// One read's worth from the file.
 const CHUNK: u64 = 64 * 1024;
 
@@ -98,7 +103,8 @@ impl Tape {
     pub fn new(budget: Arc<Budget>) -> Self {
         Self {
             budget,
-            memory: VecDeque::new(),
+            blocks: Vec::new(),
+            tail: BytesMut::new(),
             in_memory: 0,
             file: None,
             in_file: 0,
@@ -118,8 +124,8 @@ impl Tape {
     pub fn append(&mut self, bytes: Bytes) -> Result<(), Lost> {
         let size = bytes.len() as u64;
         if self.file.is_none() && take(&self.budget.memory, size) {
-            self.last = (self.in_memory, bytes.clone());
-            self.memory.push_back((self.in_memory, bytes));
+            self.copy(&bytes);
+            self.last = (self.in_memory, bytes);
             self.in_memory += size;
             return Ok(());
         }
@@ -176,9 +182,7 @@ impl Tape {
             return Poll::Ready(Ok(rest));
         }
         if at < self.in_memory {
-            let index = self.memory.partition_point(|(start, _)| *start <= at);
-            let found = self.memory.get(index.saturating_sub(1));
-            let rest = found.and_then(|(start, bytes)| part(*start, bytes, at));
+            let rest = self.remembered(at);
             return Poll::Ready(rest.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
         }
         if let Work::None = self.work {
@@ -199,6 +203,28 @@ impl Tape {
         let read = std::task::ready!(std::pin::Pin::new(reading).poll(cx));
         self.work = Work::None;
         Poll::Ready(flat(read))
+    }
+
+    fn copy(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = BLOCK.saturating_sub(self.tail.len());
+            let (now, rest) = bytes.split_at(room.min(bytes.len()));
+            self.tail.extend_from_slice(now);
+            bytes = rest;
+            if self.tail.len() >= BLOCK {
+                self.blocks.push(self.tail.split().freeze());
+            }
+        }
+    }
+
+    /// What is in memory from `at` on, up to the end of its block.
+    fn remembered(&self, at: u64) -> Option<Bytes> {
+        let at = usize::try_from(at).ok()?;
+        let (block, skip) = (at / BLOCK, at % BLOCK);
+        match self.blocks.get(block) {
+            Some(full) => Some(full.slice(skip..)),
+            None => self.tail.get(skip..).map(Bytes::copy_from_slice),
+        }
     }
 
     /// A new reader begins: what the one before had asked for is not for it.

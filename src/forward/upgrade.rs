@@ -47,6 +47,13 @@ pub(super) fn switch(
         let pumped = tokio::select! {
             pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
+            stall = transfer.stalled() => {
+                let fault = transfer.stall_fault(&stall).sent(true);
+                transfer.fault(&fault, &Next::GiveUp);
+                return transfer.finish(Outcome::Broken {
+                    code: fault.code().into(),
+                });
+            }
         };
         pumped.tell(&transfer);
         tracing::trace!(

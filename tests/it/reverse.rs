@@ -287,3 +287,57 @@ async fn a_range_and_its_answer_pass_as_they_are() {
     let asked = soon("the origin", served).await.unwrap();
     assert!(asked.contains("range: bytes=2-5\r\n"), "{asked}");
 }
+
+/// As mirrors do that hang: a head, the beginning of some JSON, and nothing more.
+#[tokio::test]
+async fn batch_answers_that_hang_keep_no_other_one_waiting() {
+    let (hanging, _served) = origin(|connections| async move {
+        let mut kept = Vec::new();
+        loop {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"\r\n\r\n").await;
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            kept.push(stream);
+        }
+    })
+    .await;
+    let (well, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let routes =
+        route("hangs.test", hanging, "tunnel", "") + &route("well.test", well, "tunnel", "");
+    let world = World::with(&routes).await;
+    let batch = |host: &str| {
+        format!(
+            "POST /{host}:80/objects/batch HTTP/1.1\r\nHost: 127.0.0.1\r\ncontent-length: 0\r\n\r\n"
+        )
+    };
+    let mut hanging = Vec::new();
+    for _ in 0..12 {
+        let mut client = world.client().await;
+        client.send(batch("hangs.test")).await;
+        hanging.push(client);
+    }
+    let tracker = &world.daemon.shared().tracker;
+    let reading = || {
+        let list = tracker.list();
+        list.iter()
+            .filter(|transfer| transfer.stage == "receiving-body")
+            .count()
+    };
+    soon("twelve answers that hang", async {
+        while reading() < 12 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let mut client = world.client().await;
+    client.send(batch("well.test")).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    drop(hanging);
+}
