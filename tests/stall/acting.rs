@@ -9,7 +9,6 @@ use crate::{
     support::{
         client::{Git, PATIENCE, Work, write_noise},
         ferry::Ferry,
-        hops::ScriptedHop,
         process::wait_until,
         relay::Relay,
         settings::Settings,
@@ -17,9 +16,9 @@ use crate::{
     },
 };
 
-const QUICK: &str = "[stall]\nafter = \"2s\"\nanswer_after = \"2s\"\nfloor = \"0 B\"";
+pub(crate) const QUICK: &str = "[stall]\nafter = \"2s\"\nanswer_after = \"2s\"\nfloor = \"0 B\"";
 
-fn work(world: &World, git: &Git, sizes: &[u64]) -> Work {
+pub(crate) fn work(world: &World, git: &Git, sizes: &[u64]) -> Work {
     world.host.repository("lfs");
     let work = git.work(world.path("work"), "https://main.test/lfs.git");
     work.track_lfs();
@@ -30,7 +29,11 @@ fn work(world: &World, git: &Git, sizes: &[u64]) -> Work {
     work
 }
 
-fn settings(world: &World, upstreams: &[&str], storage: std::net::SocketAddr) -> Settings {
+pub(crate) fn settings(
+    world: &World,
+    upstreams: &[&str],
+    storage: std::net::SocketAddr,
+) -> Settings {
     world
         .settings()
         .route(MAIN, "terminate", &["direct"], world.host.https)
@@ -127,27 +130,6 @@ fn an_upload_that_freezes_goes_on_over_the_next_upstream_and_the_client_sees_not
         (&put["attempts"], &put["upstream"]),
         (&2.into(), &"office".into()),
         "{put:#}"
-    );
-}
-
-/// Situation: a hop that reaches the main site only.
-#[test]
-fn a_hop_that_reaches_the_main_site_only_is_named() {
-    let world = World::new();
-    let hop = ScriptedHop::silent();
-    let settings = settings(&world, &["office", "direct"], world.lfs.storage)
-        .hop_without_credentials("office", &hop.url)
-        .dial("greet_timeout = \"2s\"\nattempts = 2");
-    let ferry = Ferry::start(&settings);
-    let work = work(&world, &world.git_through(&ferry), &[1_000_000]);
-    work.git(&["push", "-q", "origin", "main"]).well();
-    assert!(
-        ferry
-            .faults()
-            .iter()
-            .all(|fault| fault == "hop/greeting/timed-out"),
-        "{:?}",
-        ferry.faults()
     );
 }
 

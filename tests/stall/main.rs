@@ -9,5 +9,6 @@ mod support;
 
 mod acting;
 mod network;
+mod seeds;
 mod table;
 mod verdicts;

@@ -130,6 +130,31 @@ enum Part {
 }
 
 impl ScriptedHop {
+    /// Connects to `to` alone; for every other target it takes the request and says nothing.
+    pub(crate) fn reaches_only(to: SocketAddr) -> Self {
+        let background = Background::new();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heads = Arc::clone(&asked);
+        let address = background.serve(move |mut stream, _| {
+            let heads = Arc::clone(&heads);
+            async move {
+                if !asks_for(to, &mut stream, &heads).await.unwrap_or(false) {
+                    // Until the other side has had enough.
+                    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                    return;
+                }
+                let mut origin = TcpStream::connect(to).await.unwrap();
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut origin).await;
+            }
+        });
+        Self {
+            url: format!("http://{address}"),
+            asked,
+            _background: background,
+        }
+    }
+
     /// Wants other credentials.
     pub(crate) fn answers_407() -> Self {
         Self::plays(Part::Says(
@@ -189,6 +214,21 @@ impl ScriptedHop {
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+async fn asks_for(
+    to: SocketAddr,
+    stream: &mut TcpStream,
+    heads: &Mutex<Vec<String>>,
+) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let asks = head.starts_with(&format!("CONNECT {to} "));
+    heads.lock().unwrap().push(head);
+    Ok(asks)
 }
 
 async fn play(

@@ -10,7 +10,10 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -25,7 +28,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{background::Background, ca::Leaf, lfs_storage};
@@ -53,6 +59,15 @@ pub(crate) struct Shared {
     manners: Mutex<Manners>,
     seen: Mutex<BTreeMap<String, usize>>,
     locks: Mutex<Vec<Value>>,
+    pub(super) served: Served,
+}
+
+/// How many uploads are read at once, and how fast.
+#[derive(Default)]
+pub(crate) struct Served {
+    pub(super) places: Mutex<Option<Arc<Semaphore>>>,
+    /// Bytes a second, of each.
+    pub(super) rate: AtomicU64,
 }
 
 /// How this server answers.
@@ -85,6 +100,7 @@ impl LfsServer {
             }),
             seen: Mutex::default(),
             locks: Mutex::default(),
+            served: Served::default(),
         });
         let background = Background::new();
         let with = Arc::clone(&shared);
@@ -113,6 +129,13 @@ impl LfsServer {
     /// From now on storage URLs begin with this, in place of the storage's own name.
     pub(crate) fn storage_is_at(&self, base: &str) {
         self.shared.manners.lock().unwrap().storage = base.to_owned();
+    }
+
+    /// From now on only so many uploads are read at once, each at so many bytes a second; the others stand at a closed window.
+    pub(crate) fn starves_beyond(&self, places: usize, rate: u64) {
+        let served = &self.shared.served;
+        *served.places.lock().unwrap() = Some(Arc::new(Semaphore::new(places)));
+        served.rate.store(rate, Ordering::SeqCst);
     }
 
     /// From now on there is a locking API.

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use aws_lc_rs::digest;
@@ -66,7 +67,13 @@ async fn put(request: Request<Incoming>, shared: &Shared, oid: &str) -> io::Resu
     static UPLOADS: AtomicU64 = AtomicU64::new(0);
     let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
     let part = shared.objects.join(format!("{oid}.{number}.part"));
-    let hash = store(request.into_body(), &part).await;
+    let places = shared.served.places.lock().unwrap().clone();
+    let _place = match places {
+        Some(places) => places.acquire_owned().await.ok(),
+        None => None,
+    };
+    let rate = shared.served.rate.load(Ordering::SeqCst);
+    let hash = store(request.into_body(), &part, rate).await;
     let hash = match hash {
         Ok(hash) => hash,
         Err(error) => {
@@ -82,13 +89,18 @@ async fn put(request: Request<Incoming>, shared: &Shared, oid: &str) -> io::Resu
     Ok(Response::new(full("")))
 }
 
-async fn store(mut body: Incoming, path: &Path) -> io::Result<String> {
+/// At `rate` bytes a second, where it is not zero.
+async fn store(mut body: Incoming, path: &Path, rate: u64) -> io::Result<String> {
     let mut file = File::create(path).await?;
     let mut hash = digest::Context::new(&digest::SHA256);
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
             hash.update(&data);
             file.write_all(&data).await?;
+            if rate > 0 {
+                let pause = data.len() as f64 / rate as f64;
+                tokio::time::sleep(Duration::from_secs_f64(pause)).await;
+            }
         }
     }
     file.flush().await?;
