@@ -140,3 +140,45 @@ async fn a_post_is_never_kept() {
     let answer = client.head().await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
 }
+
+/// The first way breaks in the middle and is given up; the second one gets the upload from its first byte.
+#[tokio::test]
+async fn an_upload_that_breaks_on_one_upstream_arrives_over_the_next() {
+    for budget in [IN_MEMORY, IN_FILES, IN_BOTH] {
+        let (hop, _served) = origin(|connections| async move {
+            for at in [SIZE / 2, SIZE - 1] {
+                let mut stream = connections.next().await;
+                let head = String::from_utf8(read_until(&mut stream, HEAD).await).unwrap();
+                assert!(head.starts_with("PUT http://storage.test/o?"), "{head}");
+                let mut body = vec![0; at];
+                stream.read_exact(&mut body).await.unwrap();
+                reset(stream);
+            }
+        })
+        .await;
+        let (address, served) = origin(|connections| async move {
+            let mut stream = connections.next().await;
+            let body = take(&mut stream, SIZE).await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            body
+        })
+        .await;
+        let routes = format!(
+            "[hops]\noffice = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"storage\"\nrole = \"lfs-storage\"\n\
+             hosts = [\"storage.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"office\" }}, {{ via = \"direct\" }}]\n\
+             resolve = {{ \"storage.test\" = \"{address}\" }}\ndial = {{ attempts = 2 }}\n"
+        );
+        let world = World::with(&format!("{budget}\n{routes}")).await;
+        let mut client = world.client().await;
+        let head = format!(
+            "PUT http://storage.test/o?X-Amz-Signature=s HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
+        );
+        client.send(&head).await;
+        client.send(&noise()).await;
+        let answer = client.read_until("\r\n\r\nok").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let body = soon("the origin", served).await.unwrap();
+        assert!(body == noise(), "the body arrived changed");
+        world.is_quiet().await;
+    }
+}

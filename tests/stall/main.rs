@@ -8,6 +8,7 @@
 mod support;
 
 mod acting;
+mod disk;
 mod network;
 mod seeds;
 mod table;
