@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::{DirBuilderExt, FileExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -45,6 +45,21 @@ impl Budget {
             .mode(0o700)
             .create(&self.directory)?;
         tempfile::tempfile_in(&self.directory)
+    }
+}
+
+/// Removes what a daemon left below `state` that was killed while it made a file: where a file system has no `O_TMPFILE`, it has a
+/// name for a moment.
+pub fn sweep(state: &Path) {
+    let entries = fs::read_dir(state.join(SPOOL_DIRECTORY))
+        .into_iter()
+        .flatten();
+    for entry in entries.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b".tmp")
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            tracing::warn!(file = %entry.path().display(), %error, "spool file stays");
+        }
     }
 }
 

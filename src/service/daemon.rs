@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Config, reload},
-    forward::{Forwarder, Shared},
+    forward::{Forwarder, Shared, tape},
     front::Front,
     model::{HostPattern, fault::BoxError},
     net::listen::{self, Acceptor, ListenError},
@@ -83,6 +83,7 @@ impl Daemon {
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
+        tape::sweep(&config.state_directory);
         event::config_taken(config.file.as_deref(), config.routes.len());
         let front = Front::new(build(config, &shared)?, Arc::new(DaemonPages::default()));
         for acceptor in acceptors {

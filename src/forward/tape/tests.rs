@@ -1,6 +1,6 @@
 //! What goes onto a tape comes back, from wherever it is asked for.
 
-use std::{future::poll_fn, path::Path};
+use std::future::poll_fn;
 
 use super::*;
 
@@ -134,4 +134,21 @@ async fn a_few_bytes_do_not_keep_the_buffer_that_they_came_in() {
     append(&mut tape, b"last").await.unwrap();
     assert!(buffer.is_unique(), "the tape keeps it");
     assert_eq!(read_all(&mut tape, 0).await.len(), 10_004);
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_removed_and_nothing_else() {
+    let state = tempfile::tempdir().unwrap();
+    sweep(state.path());
+    let spool = state.path().join(SPOOL_DIRECTORY);
+    std::fs::create_dir(&spool).unwrap();
+    for name in [".tmpAbC123", "the user's"] {
+        std::fs::write(spool.join(name), "x").unwrap();
+    }
+    sweep(state.path());
+    let left: Vec<_> = std::fs::read_dir(&spool)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["the user's"]);
 }
