@@ -137,6 +137,9 @@ impl About<'_> {
             upstream: redact::text(&upstream.label),
             turn,
             change,
+            known: shared
+                .health
+                .circuit(&self.host(), &upstream.label, Instant::now()),
             code: code.map(ToOwned::to_owned),
         });
     }
@@ -147,6 +150,7 @@ impl About<'_> {
         let upstream = Arc::clone(upstream);
         let connector = forwarder.connector.clone();
         let shared = forwarder.shared.clone();
+        self.tell(&shared, &upstream, Turn::Probe, Change::Probing, None);
         shared.tasks.clone().spawn(async move {
             let about = About {
                 route: &route,

@@ -89,7 +89,7 @@ pub struct Order {
     pub upstreams: Vec<usize>,
     /// The open circuit that made the first one not the first of the config.
     pub avoided: Option<Avoided>,
-    /// To be probed now; [`Health::probed`] must be told how it went.
+    /// To be probed now; [`Health::stood`] or [`Health::failed`] must be told how it went.
     pub probe: Option<usize>,
 }
 
@@ -143,6 +143,8 @@ pub enum Change {
     Opened(Duration),
     /// It stays open; to be probed after this time.
     StaysOpen(Duration),
+    /// The daemon dials it now.
+    Probing,
     /// Its probe stood, and the next transfer tries.
     OnTrial,
     /// It was open for this long, and is closed.
@@ -296,20 +298,20 @@ impl Health {
             .iter()
             .min_by_key(|(at, _)| at)
             .filter(|(at, _)| first.is_some_and(|first| *at < first))
-            .map(|(at, circuit)| Avoided {
-                upstream: wanted
-                    .upstreams
-                    .get(*at)
-                    .copied()
-                    .unwrap_or_default()
-                    .into(),
-                since: now.saturating_duration_since(circuit.opened),
-                failures: circuit.failures,
-                code: circuit.code.clone(),
+            .map(|(at, circuit)| {
+                let upstream = wanted.upstreams.get(*at).copied();
+                circuit.avoided(upstream.unwrap_or_default(), now)
             });
         order.upstreams = well;
         order.upstreams.extend(open.into_iter().map(|(at, _)| at));
         order
+    }
+
+    /// The circuit, where it is not closed.
+    pub fn circuit(&self, host: &str, upstream: &str, now: Instant) -> Option<Avoided> {
+        let table = self.table();
+        let circuit = table.circuits.get(&key(host, upstream))?;
+        Some(circuit.avoided(upstream, now))
     }
 
     /// Every circuit that is not closed, by host and label.
@@ -358,6 +360,15 @@ impl Circuit {
             State::Trial(since) if lost(since) => Due::Trial,
             State::TrialDue => Due::Trial,
             State::Open(_) | State::Probing(_) | State::Trial(_) => Due::Nothing,
+        }
+    }
+
+    fn avoided(&self, upstream: &str, now: Instant) -> Avoided {
+        Avoided {
+            upstream: upstream.into(),
+            since: now.saturating_duration_since(self.opened),
+            failures: self.failures,
+            code: self.code.clone(),
         }
     }
 
