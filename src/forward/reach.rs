@@ -57,6 +57,8 @@ pub struct Ways {
     policy: RetryPolicy,
     wants: Wants,
     public_only: bool,
+    /// Leave to try an open circuit.
+    trial: Option<Arc<circuit::Trial>>,
     /// Something looked as if large segments were lost.
     small_segments: bool,
 }
@@ -72,7 +74,7 @@ impl Ways {
         probing: circuit::Probing,
     ) -> Self {
         let route = about.route;
-        let order = about.order(forwarder, transfer, wants, probing);
+        let (order, trial) = about.order(forwarder, transfer, wants, probing);
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
         Self {
@@ -85,6 +87,7 @@ impl Ways {
             policy,
             wants,
             public_only: probing.public_only,
+            trial,
             small_segments: false,
         }
     }
@@ -143,6 +146,17 @@ impl Ways {
         }
     }
 
+    /// Where the end of what the upstream carries is written down.
+    pub(super) fn account(&self, forwarder: &Forwarder) -> Option<circuit::Account> {
+        Some(circuit::Account {
+            shared: forwarder.shared.clone(),
+            route: Arc::clone(&self.route),
+            target: self.target.clone(),
+            upstream: Arc::clone(self.upstream()?),
+            _trial: self.trial.clone(),
+        })
+    }
+
     fn about(&self) -> circuit::About<'_> {
         circuit::About {
             route: &self.route,
@@ -185,6 +199,7 @@ impl Ways {
             && let Some(upstream) = self.upstream()
         {
             self.about().failed(forwarder, upstream, fault);
+            self.trial = None;
         }
         match decision {
             Decision::Again { after } => {

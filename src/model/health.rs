@@ -5,12 +5,14 @@
 //! | closed | the start; any success | tried in the order of the config |
 //! | open | a transfer gave the upstream up: its attempts were used up, or the fault was a lasting one | tried last, the one that failed most recently last of all |
 //! | probing | open for its wait, another upstream is well, and somebody wants the host | still tried last; the daemon dials it once by itself |
-//! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not |
+//! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not; where its client goes away, the next one |
 //!
 //! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Nothing is ever refused for
 //! an open circuit: where all upstreams of a route are open they are tried all the same, and then nobody probes, since
 //! every transfer does. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
 //! detection and linkerd2-proxy's consecutive failures count requests, which have no attempts of their own there.)
+//!
+//! A success must have come as far as the failure: after answers that broke off, only one that came whole closes the circuit.
 //!
 //! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
 //! brings the clock, does the probing, and tells what changed.
@@ -28,8 +30,6 @@ use tokio::time::Instant;
 pub const LONGEST: u32 = 10;
 /// How many probes are under way at once; further ones wait for the next transfer that asks.
 const PROBES: usize = 8;
-/// After so long a probe, or a trial, that said nothing is forgotten.
-const LOST: Duration = Duration::from_secs(120);
 /// Hosts are named by clients, who name as many as they like.
 const LIMIT: usize = 4096;
 
@@ -40,7 +40,8 @@ pub struct Health(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     circuits: HashMap<Key, Circuit>,
-    probing: usize,
+    /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
+    running: HashMap<Key, Tried>,
 }
 
 /// By host, with its port, and by the upstream's label.
@@ -55,6 +56,8 @@ struct Circuit {
     code: Box<str>,
     /// A probe reaches as far as this failure.
     shallow: bool,
+    /// An answer's head does not reach as far.
+    late: bool,
     wait: Duration,
     state: State,
 }
@@ -63,12 +66,19 @@ struct Circuit {
 enum State {
     /// To be probed at this time.
     Open(Instant),
-    /// Since then.
-    Probing(Instant),
+    /// The daemon dials.
+    Probing,
     /// Whoever comes first may try.
     TrialDue,
-    /// Somebody tries, since then.
-    Trial(Instant),
+    /// Somebody tries.
+    Trial,
+}
+
+/// By whom a circuit is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Probe,
+    Trial,
 }
 
 /// What a transfer is about to do, as far as circuits are asked.
@@ -89,8 +99,10 @@ pub struct Order {
     pub upstreams: Vec<usize>,
     /// The open circuit that made the first one not the first of the config.
     pub avoided: Option<Avoided>,
-    /// To be probed now; [`Health::stood`] or [`Health::failed`] must be told how it went.
+    /// To be probed now; [`Health::stood`] or [`Health::failed`] must be told how it went, and then [`Health::ended`].
     pub probe: Option<usize>,
+    /// The first one is on trial; [`Health::ended`] must be told when the transfer does not use it any more.
+    pub trial: bool,
 }
 
 /// A circuit that is open, as an event says it.
@@ -132,6 +144,8 @@ pub struct Failure<'a> {
     pub code: &'a str,
     /// A probe reaches as far: the fault came while dialling or shaking hands.
     pub shallow: bool,
+    /// It came after the answer's head: only an answer that is whole proves the contrary.
+    pub late: bool,
     /// `dial.cooldown` of the route.
     pub cooldown: Duration,
 }
@@ -185,20 +199,18 @@ impl Health {
         let longest = failure.cooldown.saturating_mul(LONGEST);
         let key = key(failure.host, failure.upstream);
         if let Some(circuit) = table.circuits.get_mut(&key) {
-            let was = circuit.state;
             circuit.failures = circuit.failures.saturating_add(1);
             // Attempts that run side by side may report out of order.
             circuit.last = circuit.last.max(now);
             circuit.code = failure.code.into();
             circuit.shallow = failure.shallow;
+            circuit.late = failure.late;
             // Transfers that failed beside each other are one reason to wait, not several.
-            if !matches!(was, State::Open(until) if now < until) {
+            if !matches!(circuit.state, State::Open(until) if now < until) {
                 circuit.wait = circuit.wait.saturating_mul(2).min(longest);
             }
             circuit.state = State::Open(circuit.last + circuit.wait);
-            let wait = circuit.wait;
-            table.left(was);
-            return Change::StaysOpen(wait);
+            return Change::StaysOpen(circuit.wait);
         }
         let circuit = Circuit {
             route: failure.route.into(),
@@ -207,6 +219,7 @@ impl Health {
             last: now,
             code: failure.code.into(),
             shallow: failure.shallow,
+            late: failure.late,
             wait: failure.cooldown,
             state: State::Open(now + failure.cooldown),
         };
@@ -214,14 +227,25 @@ impl Health {
         Change::Opened(failure.cooldown)
     }
 
-    /// The upstream did its work for `host`: what was held against it is forgotten.
-    pub fn succeeded(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
+    /// The upstream did its work for `host`, at least up to an answer's head; what was held against it is forgotten, unless that came
+    /// later and the answer is not `whole`.
+    pub fn succeeded(
+        &self,
+        host: &str,
+        upstream: &str,
+        whole: bool,
+        now: Instant,
+    ) -> Option<Change> {
         let mut table = self.table();
         if table.circuits.is_empty() {
             return None;
         }
-        let circuit = table.circuits.remove(&key(host, upstream))?;
-        table.left(circuit.state);
+        let key = key(host, upstream);
+        table
+            .circuits
+            .get(&key)
+            .filter(|circuit| whole || !circuit.late)?;
+        let circuit = table.circuits.remove(&key)?;
         let lasted = now.saturating_duration_since(circuit.opened);
         Some(Change::Closed(lasted))
     }
@@ -230,16 +254,31 @@ impl Health {
     pub fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
-        let State::Probing(_) = circuit.state else {
+        if circuit.state != State::Probing {
             return None;
-        };
+        }
         if circuit.shallow {
             drop(table);
-            return self.succeeded(host, upstream, now);
+            return self.succeeded(host, upstream, false, now);
         }
-        let was = std::mem::replace(&mut circuit.state, State::TrialDue);
-        table.left(was);
+        circuit.state = State::TrialDue;
         Some(Change::OnTrial)
+    }
+
+    /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where nothing came of it, as when the trial's client went
+    /// away, the next transfer tries, and another probe waits as long again.
+    pub fn ended(&self, host: &str, upstream: &str, now: Instant) {
+        let mut table = self.table();
+        let key = key(host, upstream);
+        let tried = table.running.remove(&key);
+        let Some(circuit) = table.circuits.get_mut(&key) else {
+            return;
+        };
+        circuit.state = match (circuit.state, tried) {
+            (State::Trial, Some(Tried::Trial)) => State::TrialDue,
+            (State::Probing, Some(Tried::Probe)) => State::Open(now + circuit.wait),
+            (state, _) => state,
+        };
     }
 
     /// The order in which to try `wanted`: as configured, but open circuits last, and what failed most recently last of all.
@@ -270,21 +309,26 @@ impl Health {
             let Some(upstream) = wanted.upstreams.get(*at) else {
                 continue;
             };
-            let free = table.probing < PROBES;
-            let Some(known) = table.circuits.get_mut(&key(wanted.host, upstream)) else {
+            let probes = table.running.values();
+            let free = probes.filter(|tried| **tried == Tried::Probe).count() < PROBES;
+            let key = key(wanted.host, upstream);
+            if table.running.contains_key(&key) {
+                continue;
+            }
+            let Some(known) = table.circuits.get_mut(&key) else {
                 continue;
             };
             match circuit.due(now) {
                 Due::Trial => {
-                    let was = std::mem::replace(&mut known.state, State::Trial(now));
-                    table.left(was);
+                    known.state = State::Trial;
+                    table.running.insert(key, Tried::Trial);
+                    order.trial = true;
                     well.insert(0, *at);
                     break;
                 }
                 Due::Probe if free => {
-                    let was = std::mem::replace(&mut known.state, State::Probing(now));
-                    table.left(was);
-                    table.probing += 1;
+                    known.state = State::Probing;
+                    table.running.insert(key, Tried::Probe);
                     order.probe = Some(*at);
                     break;
                 }
@@ -329,8 +373,8 @@ impl Health {
                 code: circuit.code.clone(),
                 state: match circuit.state {
                     State::Open(_) => "open",
-                    State::Probing(_) => "probing",
-                    State::TrialDue | State::Trial(_) => "trial",
+                    State::Probing => "probing",
+                    State::TrialDue | State::Trial => "trial",
                 },
             })
             .collect();
@@ -353,13 +397,10 @@ enum Due {
 
 impl Circuit {
     fn due(&self, now: Instant) -> Due {
-        let lost = |since: Instant| now.saturating_duration_since(since) >= LOST;
         match self.state {
             State::Open(until) if now >= until => Due::Probe,
-            State::Probing(since) if lost(since) => Due::Probe,
-            State::Trial(since) if lost(since) => Due::Trial,
             State::TrialDue => Due::Trial,
-            State::Open(_) | State::Probing(_) | State::Trial(_) => Due::Nothing,
+            State::Open(_) | State::Probing | State::Trial => Due::Nothing,
         }
     }
 
@@ -380,13 +421,6 @@ impl Circuit {
 }
 
 impl Table {
-    /// A circuit is no longer in this state.
-    fn left(&mut self, was: State) {
-        if matches!(was, State::Probing(_)) {
-            self.probing = self.probing.saturating_sub(1);
-        }
-    }
-
     /// Half of the table at once, so that a full one does not search with every failure.
     fn forget_oldest(&mut self) {
         let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
@@ -394,8 +428,6 @@ impl Table {
         let (_, median, _) = times.select_nth_unstable(middle);
         let median = *median;
         self.circuits.retain(|_, circuit| circuit.last > median);
-        let probing = |circuit: &&Circuit| matches!(circuit.state, State::Probing(_));
-        self.probing = self.circuits.values().filter(probing).count();
     }
 }
 
@@ -403,5 +435,7 @@ fn key(host: &str, upstream: &str) -> Key {
     (host.into(), upstream.into())
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
