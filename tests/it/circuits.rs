@@ -232,6 +232,14 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
     }
     let status = daemon.page("/-/status").await;
     assert!(status.contains("\"state\": \"open\""), "{status}");
+    let metrics = daemon.page("/-/metrics").await;
+    for line in [
+        "gitferry_circuits_open{route=\"r\",upstream=\"first\"} 1\n",
+        "gitferry_circuits_opened_total{route=\"r\",upstream=\"first\"} 1\n",
+        "gitferry_transfers_rerouted_total{route=\"r\"} 3\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
     assert_eq!((first.carried(), second.carried()), (0, 4));
 }
 
