@@ -243,7 +243,11 @@ impl About<'_> {
                         about.tell(&shared, &upstream, Turn::Probe, change, None);
                     }
                 }
-                Err(fault) => about.fails(&shared, &upstream, Turn::Probe, &fault),
+                Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
+                    about.fails(&shared, &upstream, Turn::Probe, &fault);
+                }
+                // Closed meanwhile, or another config's: what it found says nothing any more.
+                Err(_) => {}
             }
             drop(leave);
         });

@@ -251,6 +251,19 @@ impl Health {
         order
     }
 
+    /// Whether a failure of a probe is still to be told: its circuit has not been closed, or forgotten, meanwhile.
+    pub fn is_probing(&self, host: &str, upstream: &str) -> bool {
+        let table = self.table();
+        let circuit = table.circuits.get(&key(host, upstream));
+        circuit.is_some_and(|circuit| circuit.state == State::Probing)
+    }
+
+    /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
+    /// leave back.
+    pub fn forget(&self) {
+        self.table().circuits.clear();
+    }
+
     /// The circuit, where it is not closed.
     pub fn circuit(&self, host: &str, upstream: &str, now: Instant) -> Option<Avoided> {
         let table = self.table();

@@ -17,7 +17,7 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
 
-use crate::world::{Client, read_until, reset, soon};
+use crate::world::{Client, World, read_until, reset, soon};
 
 /// A TLS record with the beginning of a ClientHello: what a tunnel may send again elsewhere.
 const HELLO: &[u8] = &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
@@ -31,6 +31,8 @@ enum Mood {
     Dead,
     /// Takes CONNECT, and resets when the first bytes come.
     Treacherous,
+    /// Answers the first bytes, and reads no more.
+    Stuck,
 }
 
 struct Hop {
@@ -82,6 +84,31 @@ async fn carry(mut stream: TcpStream, mood: u8, carried: Arc<AtomicUsize>) {
     }
     carried.fetch_add(1, Ordering::SeqCst);
     let _ = stream.write_all(b"hello.").await;
+    if mood == Mood::Stuck as u8 {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A client whose tunnel stands, and whose origin has answered.
+async fn greet(daemon: SocketAddr) -> Client {
+    let mut client = Client::to(daemon).await;
+    client
+        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    client.send(HELLO).await;
+    client.read_until("hello.").await;
+    client
+}
+
+/// Two hops, and a route that tries the first one first.
+fn routes(first: &Hop, second: &Hop) -> String {
+    format!(
+        "[hops]\nfirst = {{ url = \"http://{}\" }}\nsecond = {{ url = \"http://{}\" }}\n\
+         [[route]]\nname = \"r\"\nrole = \"other\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
+         upstreams = [{{ via = \"first\" }}, {{ via = \"second\" }}]\n",
+        first.address, second.address
+    )
 }
 
 /// A daemon, and what it logs.
@@ -99,12 +126,9 @@ impl Daemon {
         let text = format!(
             "[listen]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n[log]\nformat = \"json\"\n\
              [dial]\nattempts = 2\nbackoff = \"5ms\"\nbackoff_limit = \"5ms\"\ncooldown = \"{cooldown}\"\n\
-             [hops]\nfirst = {{ url = \"http://{}\" }}\nsecond = {{ url = \"http://{}\" }}\n\
-             [[route]]\nname = \"r\"\nrole = \"other\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
-             upstreams = [{{ via = \"first\" }}, {{ via = \"second\" }}]\n",
+             [stall]\nafter = \"300ms\"\naction = \"fail\"\n{}",
             directory.path().join("state").display(),
-            first.address,
-            second.address
+            routes(first, second)
         );
         std::fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gitferry"))
@@ -147,14 +171,7 @@ impl Daemon {
 
     /// Goes through a tunnel and back; its closing line, and the circuits' lines before it.
     async fn carries_one(&mut self) -> (Value, Vec<Value>) {
-        let mut client = Client::to(self.address).await;
-        client
-            .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
-            .await;
-        assert!(client.head().await.starts_with("HTTP/1.1 200"));
-        client.send(HELLO).await;
-        client.read_until("hello.").await;
-        drop(client);
+        drop(greet(self.address).await);
         soon("the closing line", async {
             let mut circuits = Vec::new();
             loop {
@@ -311,4 +328,39 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
         assert_eq!(outcome.unwrap()["by"], "transfer");
     }
     assert_eq!(first.carried(), 1);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_stalls_is_held_against_its_hop() {
+    let (first, second) = (Hop::new(Mood::Stuck).await, Hop::new(Mood::Well).await);
+    let mut daemon = Daemon::before(&first, &second, "1h").await;
+    let mut client = greet(daemon.address).await;
+    let uploading = tokio::task::spawn(async move {
+        let chunk = vec![0; 1 << 20];
+        while client.0.write_all(&chunk).await.is_ok() {}
+    });
+    let opened = daemon.says("circuit opened").await;
+    let code = opened["code"].as_str().unwrap();
+    assert!(code.contains("/receiving-body/stalled"), "{opened}");
+    soon("the end of the upload", uploading).await.unwrap();
+    let (ended, _) = daemon.carries_one().await;
+    assert!(
+        ended["result"].as_str().unwrap().contains("stalled"),
+        "the upload's own end"
+    );
+    let (ended, _) = daemon.carries_one().await;
+    assert_eq!(ended["upstream"], "second", "{ended}");
+}
+
+#[tokio::test]
+async fn a_hop_that_a_reload_mended_is_used_at_once() {
+    let (dead, well) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
+    let mended = Hop::new(Mood::Well).await;
+    let world = World::with(&routes(&dead, &well)).await;
+    drop(greet(world.address).await);
+    let open = world.daemon.shared().health.snapshot();
+    assert_eq!(open.len(), 1, "{open:?}");
+    world.reload(&routes(&mended, &well));
+    drop(greet(world.address).await);
+    assert_eq!((mended.carried(), well.carried()), (1, 1));
 }
