@@ -49,12 +49,12 @@ impl Drop for Trial {
 /// What is written down of one upstream when an answer, or a tunnel, has come to its end.
 #[derive(Debug)]
 pub(super) struct Account {
-    pub(super) shared: Shared,
-    pub(super) route: Arc<Route>,
-    pub(super) target: Target,
-    pub(super) upstream: Arc<Upstream>,
+    shared: Shared,
+    route: Arc<Route>,
+    target: Target,
+    upstream: Arc<Upstream>,
     /// Held to the end.
-    pub(super) _trial: Option<Arc<Trial>>,
+    _trial: Option<Arc<Trial>>,
 }
 
 impl Account {
@@ -134,6 +134,22 @@ impl About<'_> {
         let places = order.upstreams.into_iter();
         let places = places.filter_map(|at| Some(fitting.get(at)?.0)).collect();
         (places, trial.map(Arc::new))
+    }
+
+    /// Where the end of what the upstream carries is written down.
+    pub(super) fn account(
+        self,
+        forwarder: &Forwarder,
+        upstream: &Arc<Upstream>,
+        trial: Option<&Arc<Trial>>,
+    ) -> Account {
+        Account {
+            shared: forwarder.shared.clone(),
+            route: Arc::clone(self.route),
+            target: self.target.clone(),
+            upstream: Arc::clone(upstream),
+            _trial: trial.cloned(),
+        }
     }
 
     fn trial(self, shared: &Shared, upstream: &str) -> Trial {

@@ -64,8 +64,7 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// Begins at the route's first fitting upstream whose circuit is closed; `public_only` refuses a name that leads into a private
-    /// network, where nobody named it but an answer.
+    /// Begins at the route's first fitting upstream whose circuit is closed, or at the one that this transfer is to try.
     pub(super) fn new(
         forwarder: &Forwarder,
         transfer: &Transfer,
@@ -148,13 +147,8 @@ impl Ways {
 
     /// Where the end of what the upstream carries is written down.
     pub(super) fn account(&self, forwarder: &Forwarder) -> Option<circuit::Account> {
-        Some(circuit::Account {
-            shared: forwarder.shared.clone(),
-            route: Arc::clone(&self.route),
-            target: self.target.clone(),
-            upstream: Arc::clone(self.upstream()?),
-            _trial: self.trial.clone(),
-        })
+        let about = self.about();
+        Some(about.account(forwarder, self.upstream()?, self.trial.as_ref()))
     }
 
     fn about(&self) -> circuit::About<'_> {

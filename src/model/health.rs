@@ -17,72 +17,23 @@
 //! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
 //! brings the clock, does the probing, and tells what changed.
 
+mod table;
 mod words;
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use table::{Circuit, Due, LIMIT, State, Table, Tried, key};
 pub use words::{Avoided, Change, Condition, Failure, Order, Wanted};
 
 /// The longest wait, in cooldowns.
 pub const LONGEST: u32 = 10;
 /// How many probes are under way at once; further ones wait for the next transfer that asks.
 const PROBES: usize = 8;
-/// Hosts are named by clients, who name as many as they like.
-const LIMIT: usize = 4096;
-
 /// All circuits but the closed ones. Shared by all transfers; its lock is held for a moment only.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Table>);
-
-#[derive(Debug, Default)]
-struct Table {
-    circuits: HashMap<Key, Circuit>,
-    /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
-    running: HashMap<Key, Tried>,
-}
-
-/// By host, with its port, and by the upstream's label.
-type Key = (Box<str>, Box<str>);
-
-#[derive(Clone, Debug)]
-struct Circuit {
-    route: Box<str>,
-    failures: u32,
-    opened: Instant,
-    last: Instant,
-    code: Box<str>,
-    /// A probe reaches as far as this failure.
-    shallow: bool,
-    /// An answer's head does not reach as far.
-    late: bool,
-    wait: Duration,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// To be probed at this time.
-    Open(Instant),
-    /// The daemon dials.
-    Probing,
-    /// Whoever comes first may try.
-    TrialDue,
-    /// Somebody tries.
-    Trial,
-}
-
-/// By whom a circuit is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tried {
-    Probe,
-    Trial,
-}
 
 impl Health {
     /// True where every circuit is closed.
@@ -251,11 +202,14 @@ impl Health {
         order
     }
 
-    /// Whether a failure of a probe is still to be told: its circuit has not been closed, or forgotten, meanwhile.
+    /// True where a probe's failure is still to be told: its circuit was not closed, or forgotten, meanwhile.
     pub fn is_probing(&self, host: &str, upstream: &str) -> bool {
-        let table = self.table();
-        let circuit = table.circuits.get(&key(host, upstream));
-        circuit.is_some_and(|circuit| circuit.state == State::Probing)
+        let circuit = self
+            .table()
+            .circuits
+            .get(&key(host, upstream))
+            .map(|it| it.state);
+        circuit == Some(State::Probing)
     }
 
     /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
@@ -298,54 +252,6 @@ impl Health {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a circuit is ready for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    Probe,
-    Trial,
-}
-
-impl Circuit {
-    fn due(&self, now: Instant) -> Due {
-        match self.state {
-            State::Open(until) if now >= until => Due::Probe,
-            State::TrialDue => Due::Trial,
-            State::Open(_) | State::Probing | State::Trial => Due::Nothing,
-        }
-    }
-
-    fn avoided(&self, upstream: &str, now: Instant) -> Avoided {
-        Avoided {
-            upstream: upstream.into(),
-            since: now.saturating_duration_since(self.opened),
-            failures: self.failures,
-            code: self.code.clone(),
-        }
-    }
-
-    /// Among the open ones: first those whose wait is over, as configured.
-    fn rank(&self, at: usize, now: Instant) -> (Option<Instant>, usize) {
-        let waits = matches!(self.state, State::Open(until) if now < until);
-        (waits.then_some(self.last), at)
-    }
-}
-
-impl Table {
-    /// Half of the table at once, so that a full one does not search with every failure.
-    fn forget_oldest(&mut self) {
-        let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
-        let middle = times.len() / 2;
-        let (_, median, _) = times.select_nth_unstable(middle);
-        let median = *median;
-        self.circuits.retain(|_, circuit| circuit.last > median);
-    }
-}
-
-fn key(host: &str, upstream: &str) -> Key {
-    (host.into(), upstream.into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Thousands of seeded lives of upstreams that break and mend under transfers and probes that take their time, with what must hold at
 //! every step.
 
+use std::time::Duration;
+
 use super::*;
 
 const HOST: &str = "cdn-lfs.hf.co:443";
