@@ -108,6 +108,9 @@ fn render(status: &Value) -> String {
             text(transfer, "up"),
             text(transfer, "down")
         );
+        if let Some(circuit) = transfer.get("circuit").and_then(Value::as_str) {
+            let _ = writeln!(page, "    goes another way: {circuit}");
+        }
         if let Some(verdict) = transfer.get("stall").and_then(Value::as_str) {
             let _ = writeln!(
                 page,

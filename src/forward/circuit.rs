@@ -14,8 +14,8 @@ use super::{
 use crate::{
     config::{Route, Upstream},
     model::{
-        Fault, Stage, Target, TlsMode,
-        health::{Change, Failure, Wanted},
+        Fault, FaultKind, Leg, Stage, Target, TlsMode,
+        health::{Change, Failure, Health, Wanted},
     },
     track::{
         Transfer,
@@ -31,6 +31,55 @@ pub(super) struct About<'a> {
     pub(super) target: &'a Target,
 }
 
+/// Leave to be the one that tries, a transfer or a probe; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Trial {
+    health: Arc<Health>,
+    host: Box<str>,
+    upstream: Box<str>,
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.health
+            .ended(&self.host, &self.upstream, Instant::now());
+    }
+}
+
+/// What is written down of one upstream when an answer, or a tunnel, has come to its end.
+#[derive(Debug)]
+pub(super) struct Account {
+    shared: Shared,
+    route: Arc<Route>,
+    target: Target,
+    upstream: Arc<Upstream>,
+    /// Held to the end.
+    _trial: Option<Arc<Trial>>,
+}
+
+impl Account {
+    /// It came whole.
+    pub(super) fn whole(&self) {
+        self.about().works(&self.shared, &self.upstream, true);
+    }
+
+    /// Nothing goes on with it. A stall is held against the upstream; a connection that breaks off once is not, as elsewhere.
+    pub(super) fn failed(&self, fault: &Fault) {
+        let stalled = matches!(fault.kind, FaultKind::Stalled(_));
+        if stalled && fault.leg != Leg::Client {
+            let about = self.about();
+            about.fails(&self.shared, &self.upstream, Turn::Transfer, fault);
+        }
+    }
+
+    fn about(&self) -> About<'_> {
+        About {
+            route: &self.route,
+            target: &self.target,
+        }
+    }
+}
+
 /// How a probe dials.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probing {
@@ -43,14 +92,15 @@ impl About<'_> {
         self.target.to_string()
     }
 
-    /// The places of fitting upstreams in the route's list, in the order to try them; begins a probe where one is due.
+    /// The places of fitting upstreams in the route's list, in the order to try them, and leave to try the first where it is on
+    /// trial; begins a probe where one is due.
     pub(super) fn order(
         self,
         forwarder: &Forwarder,
         transfer: &Transfer,
         wants: Wants,
         probing: Probing,
-    ) -> Vec<usize> {
+    ) -> (Vec<usize>, Option<Arc<Trial>>) {
         let fitting: Vec<(usize, &Arc<Upstream>)> = self
             .route
             .upstreams
@@ -59,7 +109,7 @@ impl About<'_> {
             .filter(|(_, upstream)| wants.fits(upstream))
             .collect();
         if fitting.len() < 2 {
-            return fitting.into_iter().map(|(at, _)| at).collect();
+            return (fitting.into_iter().map(|(at, _)| at).collect(), None);
         }
         let labels: Vec<&str> = fitting
             .iter()
@@ -78,8 +128,36 @@ impl About<'_> {
         if let Some((_, upstream)) = order.probe.and_then(|at| fitting.get(at)) {
             self.probe(forwarder, upstream, probing);
         }
+        let tried = order.upstreams.first().filter(|_| order.trial);
+        let tried = tried.and_then(|at| labels.get(*at));
+        let trial = tried.map(|label| self.trial(&forwarder.shared, label));
         let places = order.upstreams.into_iter();
-        places.filter_map(|at| Some(fitting.get(at)?.0)).collect()
+        let places = places.filter_map(|at| Some(fitting.get(at)?.0)).collect();
+        (places, trial.map(Arc::new))
+    }
+
+    /// Where the end of what the upstream carries is written down.
+    pub(super) fn account(
+        self,
+        forwarder: &Forwarder,
+        upstream: &Arc<Upstream>,
+        trial: Option<&Arc<Trial>>,
+    ) -> Account {
+        Account {
+            shared: forwarder.shared.clone(),
+            route: Arc::clone(self.route),
+            target: self.target.clone(),
+            upstream: Arc::clone(upstream),
+            _trial: trial.cloned(),
+        }
+    }
+
+    fn trial(self, shared: &Shared, upstream: &str) -> Trial {
+        Trial {
+            health: Arc::clone(&shared.health),
+            host: self.host().into(),
+            upstream: upstream.into(),
+        }
     }
 
     /// The upstream was given up for this host.
@@ -87,14 +165,17 @@ impl About<'_> {
         self.fails(&forwarder.shared, upstream, Turn::Transfer, fault);
     }
 
-    /// The upstream did its work for this host.
+    /// The upstream did its work for this host, up to an answer's head.
     pub(super) fn succeeded(self, forwarder: &Forwarder, upstream: &Upstream) {
-        let shared = &forwarder.shared;
+        self.works(&forwarder.shared, upstream, false);
+    }
+
+    fn works(self, shared: &Shared, upstream: &Upstream, whole: bool) {
         if shared.health.is_well() {
             return;
         }
         let (host, now) = (self.host(), Instant::now());
-        if let Some(change) = shared.health.succeeded(&host, &upstream.label, now) {
+        if let Some(change) = shared.health.succeeded(&host, &upstream.label, whole, now) {
             self.tell(shared, upstream, Turn::Transfer, change, None);
         }
     }
@@ -112,6 +193,7 @@ impl About<'_> {
             upstream: &upstream.label,
             code: &code,
             shallow: fault.stage <= reach,
+            late: fault.stage >= Stage::ReceivingBody,
             cooldown: self.route.dial.cooldown,
         };
         let change = shared.health.failed(failure, Instant::now());
@@ -137,6 +219,9 @@ impl About<'_> {
             upstream: redact::text(&upstream.label),
             turn,
             change,
+            known: shared
+                .health
+                .circuit(&self.host(), &upstream.label, Instant::now()),
             code: code.map(ToOwned::to_owned),
         });
     }
@@ -147,6 +232,8 @@ impl About<'_> {
         let upstream = Arc::clone(upstream);
         let connector = forwarder.connector.clone();
         let shared = forwarder.shared.clone();
+        let leave = self.trial(&shared, &upstream.label);
+        self.tell(&shared, &upstream, Turn::Probe, Change::Probing, None);
         shared.tasks.clone().spawn(async move {
             let about = About {
                 route: &route,
@@ -172,8 +259,13 @@ impl About<'_> {
                         about.tell(&shared, &upstream, Turn::Probe, change, None);
                     }
                 }
-                Err(fault) => about.fails(&shared, &upstream, Turn::Probe, &fault),
+                Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
+                    about.fails(&shared, &upstream, Turn::Probe, &fault);
+                }
+                // Closed meanwhile, or another config's: what it found says nothing any more.
+                Err(_) => {}
             }
+            drop(leave);
         });
     }
 }

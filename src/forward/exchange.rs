@@ -298,6 +298,7 @@ impl Forwarder {
             gate: outgoing.gate.take(),
             place: outgoing.place.take(),
             resumption,
+            account: ways.account(self),
         };
         let shutdown = &self.shared.shutdown;
         let answer = response.map(|body| {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::{
+    circuit::Account,
     gate::GateKey,
     pool::Lease,
     resumption::{Rest, Resumption},
@@ -61,6 +62,8 @@ pub struct OriginState {
     pub peer: std::net::SocketAddr,
     /// How the rest is asked for if the answer breaks off.
     pub(super) resumption: Option<Box<Resumption>>,
+    /// Where the end is written down.
+    pub(super) account: Option<Account>,
 }
 
 impl OriginBody {
@@ -112,6 +115,9 @@ impl OriginBody {
         self.ended = None;
         if let Some(mut state) = self.state.take() {
             state.transfer.finish(Outcome::Answered(state.status));
+            if let Some(account) = &state.account {
+                account.whole();
+            }
             if let Some(gate) = &state.gate {
                 gate.refuse();
             }
@@ -125,6 +131,9 @@ impl OriginBody {
         self.ended = None;
         if let Some(state) = self.state.take() {
             let fault = fault.peer(state.peer);
+            if let Some(account) = &state.account {
+                account.failed(&fault);
+            }
             state.transfer.fault(&fault, &Next::GiveUp);
             return broken(&state.transfer, fault);
         }
@@ -151,6 +160,8 @@ impl OriginBody {
         let Some(resumption) = state.resumption.take() else {
             return Err(fault);
         };
+        // It is written down where the rest is asked for.
+        state.account = None;
         // The broken connection is of no use to anybody.
         state.lease = None;
         self.ended = None;
@@ -177,6 +188,7 @@ impl OriginBody {
                 if let Some(state) = &mut self.state {
                     state.peer = rest.lease.about.peer;
                     state.lease = Some(rest.lease);
+                    state.account = rest.resumption.account();
                     state.resumption = Some(rest.resumption);
                 }
                 self.await_end();

@@ -45,6 +45,11 @@ impl Pumped {
         Self(Err((leg, kind, None)))
     }
 
+    /// Both sides closed.
+    pub fn is_well(&self) -> bool {
+        self.0.is_ok()
+    }
+
     /// The closing of the transfer, with its fault where there is one.
     pub fn tell(self, transfer: &Transfer) {
         match self.0 {

@@ -57,13 +57,14 @@ pub struct Ways {
     policy: RetryPolicy,
     wants: Wants,
     public_only: bool,
+    /// Leave to try an open circuit.
+    trial: Option<Arc<circuit::Trial>>,
     /// Something looked as if large segments were lost.
     small_segments: bool,
 }
 
 impl Ways {
-    /// Begins at the route's first fitting upstream whose circuit is closed; `public_only` refuses a name that leads into a private
-    /// network, where nobody named it but an answer.
+    /// Begins at the route's first fitting upstream whose circuit is closed, or at the one that this transfer is to try.
     pub(super) fn new(
         forwarder: &Forwarder,
         transfer: &Transfer,
@@ -72,7 +73,7 @@ impl Ways {
         probing: circuit::Probing,
     ) -> Self {
         let route = about.route;
-        let order = about.order(forwarder, transfer, wants, probing);
+        let (order, trial) = about.order(forwarder, transfer, wants, probing);
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
         Self {
@@ -85,6 +86,7 @@ impl Ways {
             policy,
             wants,
             public_only: probing.public_only,
+            trial,
             small_segments: false,
         }
     }
@@ -143,6 +145,12 @@ impl Ways {
         }
     }
 
+    /// Where the end of what the upstream carries is written down.
+    pub(super) fn account(&self, forwarder: &Forwarder) -> Option<circuit::Account> {
+        let about = self.about();
+        Some(about.account(forwarder, self.upstream()?, self.trial.as_ref()))
+    }
+
     fn about(&self) -> circuit::About<'_> {
         circuit::About {
             route: &self.route,
@@ -185,6 +193,7 @@ impl Ways {
             && let Some(upstream) = self.upstream()
         {
             self.about().failed(forwarder, upstream, fault);
+            self.trial = None;
         }
         match decision {
             Decision::Again { after } => {

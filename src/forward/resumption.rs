@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 
 use super::{
-    Forwarder, destination::Destination, exchange::Asked, outgoing::Outgoing, pool::Lease,
-    reach::Ways, resume::Part, send,
+    Forwarder, circuit::Account, destination::Destination, exchange::Asked, outgoing::Outgoing,
+    pool::Lease, reach::Ways, resume::Part, send,
 };
 use crate::model::{Fault, FaultKind, Leg, Stage, retry::Next};
 
@@ -65,6 +65,11 @@ impl Resumption {
                 Err(again) => fault = again,
             }
         }
+    }
+
+    /// Where the end of the rest is written down.
+    pub(super) fn account(&self) -> Option<Account> {
+        self.ways.account(&self.forwarder)
     }
 
     /// Asks once; the outer failure is the last one, the inner one may pass.

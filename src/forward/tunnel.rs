@@ -119,10 +119,22 @@ impl Tunnel {
             .down
             .fetch_add(spoken.len() as u64, std::sync::atomic::Ordering::Relaxed);
         drop(spoken);
+        let account = self.ways.account(forwarder);
         let (up, down) = (&counters.up, &counters.down);
         tokio::select! {
-            pumped = pump(&mut client, &mut self.reached.io, up, down) => pumped.tell(transfer),
-            stall = transfer.stalled() => give_up(transfer, &transfer.stall_fault(&stall).sent(true)),
+            pumped = pump(&mut client, &mut self.reached.io, up, down) => {
+                if let (true, Some(account)) = (pumped.is_well(), &account) {
+                    account.whole();
+                }
+                pumped.tell(transfer);
+            }
+            stall = transfer.stalled() => {
+                let fault = transfer.stall_fault(&stall).sent(true);
+                if let Some(account) = &account {
+                    account.failed(&fault);
+                }
+                give_up(transfer, &fault);
+            }
         }
     }
 

@@ -5,168 +5,35 @@
 //! | closed | the start; any success | tried in the order of the config |
 //! | open | a transfer gave the upstream up: its attempts were used up, or the fault was a lasting one | tried last, the one that failed most recently last of all |
 //! | probing | open for its wait, another upstream is well, and somebody wants the host | still tried last; the daemon dials it once by itself |
-//! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not |
+//! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not; where its client goes away, the next one |
 //!
 //! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Nothing is ever refused for
 //! an open circuit: where all upstreams of a route are open they are tried all the same, and then nobody probes, since
 //! every transfer does. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
 //! detection and linkerd2-proxy's consecutive failures count requests, which have no attempts of their own there.)
 //!
+//! A success must have come as far as the failure: after answers that broke off, only one that came whole closes the circuit.
+//!
 //! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
 //! brings the clock, does the probing, and tells what changed.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod table;
+mod words;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
+
+use table::{Circuit, Due, LIMIT, State, Table, Tried, key};
+pub use words::{Avoided, Change, Condition, Failure, Order, Wanted};
 
 /// The longest wait, in cooldowns.
 pub const LONGEST: u32 = 10;
 /// How many probes are under way at once; further ones wait for the next transfer that asks.
 const PROBES: usize = 8;
-/// After so long a probe, or a trial, that said nothing is forgotten.
-const LOST: Duration = Duration::from_secs(120);
-/// Hosts are named by clients, who name as many as they like.
-const LIMIT: usize = 4096;
-
 /// All circuits but the closed ones. Shared by all transfers; its lock is held for a moment only.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Table>);
-
-#[derive(Debug, Default)]
-struct Table {
-    circuits: HashMap<Key, Circuit>,
-    probing: usize,
-}
-
-/// By host, with its port, and by the upstream's label.
-type Key = (Box<str>, Box<str>);
-
-#[derive(Clone, Debug)]
-struct Circuit {
-    route: Box<str>,
-    failures: u32,
-    opened: Instant,
-    last: Instant,
-    code: Box<str>,
-    /// A probe reaches as far as this failure.
-    shallow: bool,
-    wait: Duration,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// To be probed at this time.
-    Open(Instant),
-    /// Since then.
-    Probing(Instant),
-    /// Whoever comes first may try.
-    TrialDue,
-    /// Somebody tries, since then.
-    Trial(Instant),
-}
-
-/// What a transfer is about to do, as far as circuits are asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// The host, with its port.
-    pub host: &'a str,
-    /// The labels of the upstreams that would do, in the order of the config.
-    pub upstreams: &'a [&'a str],
-    /// `dial.cooldown` of the route; zero for no circuits at all.
-    pub cooldown: Duration,
-}
-
-/// In which order to try upstreams, and what comes with it. Numbers are places in [`Wanted::upstreams`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Order {
-    /// All of them.
-    pub upstreams: Vec<usize>,
-    /// The open circuit that made the first one not the first of the config.
-    pub avoided: Option<Avoided>,
-    /// To be probed now; [`Health::probed`] must be told how it went.
-    pub probe: Option<usize>,
-}
-
-/// A circuit that is open, as an event says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Avoided {
-    /// Its upstream.
-    pub upstream: Box<str>,
-    /// Since when it is open.
-    pub since: Duration,
-    /// How often transfers, probes and trials failed.
-    pub failures: u32,
-    /// The last fault.
-    pub code: Box<str>,
-}
-
-impl fmt::Display for Avoided {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is open since {} s, failures {}, last {}",
-            self.upstream,
-            self.since.as_secs(),
-            self.failures,
-            self.code
-        )
-    }
-}
-
-/// A failure of an upstream.
-#[derive(Clone, Copy, Debug)]
-pub struct Failure<'a> {
-    /// The host, with its port.
-    pub host: &'a str,
-    /// The route.
-    pub route: &'a str,
-    /// The upstream's label.
-    pub upstream: &'a str,
-    /// The fault.
-    pub code: &'a str,
-    /// A probe reaches as far: the fault came while dialling or shaking hands.
-    pub shallow: bool,
-    /// `dial.cooldown` of the route.
-    pub cooldown: Duration,
-}
-
-/// What became of a circuit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It was closed, and is open; to be probed after this time.
-    Opened(Duration),
-    /// It stays open; to be probed after this time.
-    StaysOpen(Duration),
-    /// Its probe stood, and the next transfer tries.
-    OnTrial,
-    /// It was open for this long, and is closed.
-    Closed(Duration),
-}
-
-/// A circuit that is not closed, for the status page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// The host it failed for, with its port.
-    pub host: Box<str>,
-    /// The route it failed in.
-    pub route: Box<str>,
-    /// The upstream's label.
-    pub upstream: Box<str>,
-    /// Failures since its last success.
-    pub failures: u32,
-    /// The last of them.
-    pub last: Instant,
-    /// Its code.
-    pub code: Box<str>,
-    /// `open`, `probing`, `trial`.
-    pub state: &'static str,
-}
 
 impl Health {
     /// True where every circuit is closed.
@@ -183,20 +50,18 @@ impl Health {
         let longest = failure.cooldown.saturating_mul(LONGEST);
         let key = key(failure.host, failure.upstream);
         if let Some(circuit) = table.circuits.get_mut(&key) {
-            let was = circuit.state;
             circuit.failures = circuit.failures.saturating_add(1);
             // Attempts that run side by side may report out of order.
             circuit.last = circuit.last.max(now);
             circuit.code = failure.code.into();
             circuit.shallow = failure.shallow;
+            circuit.late = failure.late;
             // Transfers that failed beside each other are one reason to wait, not several.
-            if !matches!(was, State::Open(until) if now < until) {
+            if !matches!(circuit.state, State::Open(until) if now < until) {
                 circuit.wait = circuit.wait.saturating_mul(2).min(longest);
             }
             circuit.state = State::Open(circuit.last + circuit.wait);
-            let wait = circuit.wait;
-            table.left(was);
-            return Change::StaysOpen(wait);
+            return Change::StaysOpen(circuit.wait);
         }
         let circuit = Circuit {
             route: failure.route.into(),
@@ -205,6 +70,7 @@ impl Health {
             last: now,
             code: failure.code.into(),
             shallow: failure.shallow,
+            late: failure.late,
             wait: failure.cooldown,
             state: State::Open(now + failure.cooldown),
         };
@@ -212,14 +78,25 @@ impl Health {
         Change::Opened(failure.cooldown)
     }
 
-    /// The upstream did its work for `host`: what was held against it is forgotten.
-    pub fn succeeded(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
+    /// The upstream did its work for `host`, at least up to an answer's head; what was held against it is forgotten, unless that came
+    /// later and the answer is not `whole`.
+    pub fn succeeded(
+        &self,
+        host: &str,
+        upstream: &str,
+        whole: bool,
+        now: Instant,
+    ) -> Option<Change> {
         let mut table = self.table();
         if table.circuits.is_empty() {
             return None;
         }
-        let circuit = table.circuits.remove(&key(host, upstream))?;
-        table.left(circuit.state);
+        let key = key(host, upstream);
+        table
+            .circuits
+            .get(&key)
+            .filter(|circuit| whole || !circuit.late)?;
+        let circuit = table.circuits.remove(&key)?;
         let lasted = now.saturating_duration_since(circuit.opened);
         Some(Change::Closed(lasted))
     }
@@ -228,16 +105,31 @@ impl Health {
     pub fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
-        let State::Probing(_) = circuit.state else {
+        if circuit.state != State::Probing {
             return None;
-        };
+        }
         if circuit.shallow {
             drop(table);
-            return self.succeeded(host, upstream, now);
+            return self.succeeded(host, upstream, false, now);
         }
-        let was = std::mem::replace(&mut circuit.state, State::TrialDue);
-        table.left(was);
+        circuit.state = State::TrialDue;
         Some(Change::OnTrial)
+    }
+
+    /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where nothing came of it, as when the trial's client went
+    /// away, the next transfer tries, and another probe waits as long again.
+    pub fn ended(&self, host: &str, upstream: &str, now: Instant) {
+        let mut table = self.table();
+        let key = key(host, upstream);
+        let tried = table.running.remove(&key);
+        let Some(circuit) = table.circuits.get_mut(&key) else {
+            return;
+        };
+        circuit.state = match (circuit.state, tried) {
+            (State::Trial, Some(Tried::Trial)) => State::TrialDue,
+            (State::Probing, Some(Tried::Probe)) => State::Open(now + circuit.wait),
+            (state, _) => state,
+        };
     }
 
     /// The order in which to try `wanted`: as configured, but open circuits last, and what failed most recently last of all.
@@ -268,21 +160,26 @@ impl Health {
             let Some(upstream) = wanted.upstreams.get(*at) else {
                 continue;
             };
-            let free = table.probing < PROBES;
-            let Some(known) = table.circuits.get_mut(&key(wanted.host, upstream)) else {
+            let probes = table.running.values();
+            let free = probes.filter(|tried| **tried == Tried::Probe).count() < PROBES;
+            let key = key(wanted.host, upstream);
+            if table.running.contains_key(&key) {
+                continue;
+            }
+            let Some(known) = table.circuits.get_mut(&key) else {
                 continue;
             };
             match circuit.due(now) {
                 Due::Trial => {
-                    let was = std::mem::replace(&mut known.state, State::Trial(now));
-                    table.left(was);
+                    known.state = State::Trial;
+                    table.running.insert(key, Tried::Trial);
+                    order.trial = true;
                     well.insert(0, *at);
                     break;
                 }
                 Due::Probe if free => {
-                    let was = std::mem::replace(&mut known.state, State::Probing(now));
-                    table.left(was);
-                    table.probing += 1;
+                    known.state = State::Probing;
+                    table.running.insert(key, Tried::Probe);
                     order.probe = Some(*at);
                     break;
                 }
@@ -296,20 +193,36 @@ impl Health {
             .iter()
             .min_by_key(|(at, _)| at)
             .filter(|(at, _)| first.is_some_and(|first| *at < first))
-            .map(|(at, circuit)| Avoided {
-                upstream: wanted
-                    .upstreams
-                    .get(*at)
-                    .copied()
-                    .unwrap_or_default()
-                    .into(),
-                since: now.saturating_duration_since(circuit.opened),
-                failures: circuit.failures,
-                code: circuit.code.clone(),
+            .map(|(at, circuit)| {
+                let upstream = wanted.upstreams.get(*at).copied();
+                circuit.avoided(upstream.unwrap_or_default(), now)
             });
         order.upstreams = well;
         order.upstreams.extend(open.into_iter().map(|(at, _)| at));
         order
+    }
+
+    /// True where a probe's failure is still to be told: its circuit was not closed, or forgotten, meanwhile.
+    pub fn is_probing(&self, host: &str, upstream: &str) -> bool {
+        let circuit = self
+            .table()
+            .circuits
+            .get(&key(host, upstream))
+            .map(|it| it.state);
+        circuit == Some(State::Probing)
+    }
+
+    /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
+    /// leave back.
+    pub fn forget(&self) {
+        self.table().circuits.clear();
+    }
+
+    /// The circuit, where it is not closed.
+    pub fn circuit(&self, host: &str, upstream: &str, now: Instant) -> Option<Avoided> {
+        let table = self.table();
+        let circuit = table.circuits.get(&key(host, upstream))?;
+        Some(circuit.avoided(upstream, now))
     }
 
     /// Every circuit that is not closed, by host and label.
@@ -327,8 +240,8 @@ impl Health {
                 code: circuit.code.clone(),
                 state: match circuit.state {
                     State::Open(_) => "open",
-                    State::Probing(_) => "probing",
-                    State::TrialDue | State::Trial(_) => "trial",
+                    State::Probing => "probing",
+                    State::TrialDue | State::Trial => "trial",
                 },
             })
             .collect();
@@ -341,56 +254,7 @@ impl Health {
     }
 }
 
-/// What a circuit is ready for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Nothing,
-    Probe,
-    Trial,
-}
-
-impl Circuit {
-    fn due(&self, now: Instant) -> Due {
-        let lost = |since: Instant| now.saturating_duration_since(since) >= LOST;
-        match self.state {
-            State::Open(until) if now >= until => Due::Probe,
-            State::Probing(since) if lost(since) => Due::Probe,
-            State::Trial(since) if lost(since) => Due::Trial,
-            State::TrialDue => Due::Trial,
-            State::Open(_) | State::Probing(_) | State::Trial(_) => Due::Nothing,
-        }
-    }
-
-    /// Among the open ones: first those whose wait is over, as configured.
-    fn rank(&self, at: usize, now: Instant) -> (Option<Instant>, usize) {
-        let waits = matches!(self.state, State::Open(until) if now < until);
-        (waits.then_some(self.last), at)
-    }
-}
-
-impl Table {
-    /// A circuit is no longer in this state.
-    fn left(&mut self, was: State) {
-        if matches!(was, State::Probing(_)) {
-            self.probing = self.probing.saturating_sub(1);
-        }
-    }
-
-    /// Half of the table at once, so that a full one does not search with every failure.
-    fn forget_oldest(&mut self) {
-        let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
-        let middle = times.len() / 2;
-        let (_, median, _) = times.select_nth_unstable(middle);
-        let median = *median;
-        self.circuits.retain(|_, circuit| circuit.last > median);
-        let probing = |circuit: &&Circuit| matches!(circuit.state, State::Probing(_));
-        self.probing = self.circuits.values().filter(probing).count();
-    }
-}
-
-fn key(host: &str, upstream: &str) -> Key {
-    (host.into(), upstream.into())
-}
-
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

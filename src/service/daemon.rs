@@ -119,6 +119,7 @@ impl Daemon {
         let restart = reload::differences(&self.config(), &config);
         config.listen.addresses.clone_from(&self.addresses);
         self.front.replace(build(config, &self.shared)?);
+        self.shared.health.forget();
         event::config_reloaded(&restart);
         Ok(())
     }

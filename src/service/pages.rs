@@ -8,6 +8,7 @@ use crate::{
     forward::{Answer, Forwarder, body::full},
     front::Pages,
     tls::certificate::CERTIFICATE_FILE,
+    track::{metrics::OpenCircuits, redact},
 };
 
 /// Fills an `admin` view from a forwarder.
@@ -37,17 +38,7 @@ impl Pages for DaemonPages {
             std::fs::read_to_string(forwarder.config.state_directory.join(CERTIFICATE_FILE)).ok()
         };
         Page::of(method, path)
-            .answer(
-                view,
-                || {
-                    forwarder
-                        .shared
-                        .tracker
-                        .metrics()
-                        .render(forwarder.shared.tracker.list().len())
-                },
-                certificate,
-            )
+            .answer(view, || metrics(forwarder), certificate)
             .map(full)
     }
 }
@@ -104,4 +95,15 @@ impl DaemonPages {
             stalls: forwarder.shared.tracker.stalls(),
         }
     }
+}
+
+fn metrics(forwarder: &Forwarder) -> String {
+    let shared = &forwarder.shared;
+    let mut open = OpenCircuits::new();
+    for condition in shared.health.snapshot() {
+        let upstream = redact::text(&condition.upstream).into();
+        *open.entry((condition.route, upstream)).or_default() += 1;
+    }
+    let running = shared.tracker.list().len();
+    shared.tracker.metrics().render(running, &open)
 }

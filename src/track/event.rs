@@ -65,6 +65,9 @@ impl TransferEnded {
     /// Writes and counts it.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.transfer(self.front, &self.route, &self.result, self.up, self.down);
+        if self.circuit.is_some() {
+            metrics.rerouted(&self.route);
+        }
         let stages = self
             .stages
             .iter()

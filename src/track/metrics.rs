@@ -22,7 +22,11 @@ struct Counts {
     bytes: BTreeMap<(String, &'static str), u64>,
     unmapped: BTreeMap<(String, &'static str), u64>,
     circuits: BTreeMap<(String, String), u64>,
+    rerouted: BTreeMap<String, u64>,
 }
+
+/// How many circuits are not closed now, by route and upstream.
+pub type OpenCircuits = BTreeMap<(Box<str>, Box<str>), usize>;
 
 impl Metrics {
     /// Counts a transfer that ended.
@@ -60,6 +64,12 @@ impl Metrics {
             .or_default() += 1;
     }
 
+    /// Counts a transfer that went another way because of an open circuit.
+    pub fn rerouted(&self, route: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.rerouted.entry(route.to_owned()).or_default() += 1;
+    }
+
     /// Counts a stall that began.
     pub fn stall(&self, route: &str, verdict: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,8 +91,8 @@ impl Metrics {
         *counts.stalled_ms.entry(route.to_owned()).or_default() += ms;
     }
 
-    /// All of it, with the transfers that run now.
-    pub fn render(&self, running: usize) -> String {
+    /// All of it, with the transfers that run and the circuits that are open now.
+    pub fn render(&self, running: usize, open: &OpenCircuits) -> String {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         head(
@@ -122,7 +132,7 @@ impl Metrics {
             );
         }
         counts.render_stalls(&mut text);
-        counts.render_circuits(&mut text);
+        counts.render_circuits(&mut text, open);
         head(
             &mut text,
             "gitferry_body_bytes_total",
@@ -154,7 +164,33 @@ impl Metrics {
 }
 
 impl Counts {
-    fn render_circuits(&self, text: &mut String) {
+    fn render_circuits(&self, text: &mut String, open: &OpenCircuits) {
+        head(
+            text,
+            "gitferry_circuits_open",
+            "gauge",
+            "Hosts for which an upstream's circuit is not closed now, by route and upstream.",
+        );
+        for ((route, upstream), count) in open {
+            let (route, upstream) = (escape(route), escape(upstream));
+            let _ = writeln!(
+                text,
+                "gitferry_circuits_open{{route=\"{route}\",upstream=\"{upstream}\"}} {count}"
+            );
+        }
+        head(
+            text,
+            "gitferry_transfers_rerouted_total",
+            "counter",
+            "Transfers that went another way because of an open circuit, by route.",
+        );
+        for (route, count) in &self.rerouted {
+            let route = escape(route);
+            let _ = writeln!(
+                text,
+                "gitferry_transfers_rerouted_total{{route=\"{route}\"}} {count}"
+            );
+        }
         head(
             text,
             "gitferry_circuits_opened_total",

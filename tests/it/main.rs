@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod circuits;
 mod config;
 mod forward;
 mod layers;

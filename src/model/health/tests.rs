@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -11,6 +13,7 @@ fn failure(upstream: &str, shallow: bool) -> Failure<'_> {
         upstream,
         code: "origin/handshaking/reset",
         shallow,
+        late: false,
         cooldown: COOLDOWN,
     }
 }
@@ -51,7 +54,7 @@ fn an_open_circuit_is_named_with_its_last_fault() {
         "environment is open since 12 s, failures 1, last origin/handshaking/reset"
     );
     // What is configured after the one in use would not have been tried.
-    health.succeeded(HOST, "environment", after(start, 12));
+    health.succeeded(HOST, "environment", true, after(start, 12));
     health.failed(failure("tunnel", true), start);
     assert_eq!(order(&health, start).avoided, None);
 }
@@ -83,6 +86,7 @@ fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
         at += Duration::from_secs(300);
         assert_eq!(order(&health, at).probe, Some(0));
         let change = health.failed(failure("environment", true), at);
+        health.ended(HOST, "environment", at);
         let wait = Duration::from_secs(seconds);
         assert_eq!(change, Change::StaysOpen(wait));
         assert_eq!(
@@ -109,18 +113,70 @@ fn after_a_stall_one_transfer_tries_first() {
     health.failed(failure("environment", false), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
     let stood = health.stood(HOST, "environment", after(start, 31));
+    health.ended(HOST, "environment", after(start, 31));
     assert_eq!(stood, Some(Change::OnTrial));
     assert_eq!(order(&health, after(start, 31)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 31)).upstreams, [1, 2, 0]);
     let failed = health.failed(failure("environment", false), after(start, 40));
+    health.ended(HOST, "environment", after(start, 40));
     assert_eq!(failed, Change::StaysOpen(2 * COOLDOWN));
     assert_eq!(order(&health, after(start, 41)).upstreams, [1, 2, 0]);
     assert_eq!(order(&health, after(start, 100)).probe, Some(0));
     health.stood(HOST, "environment", after(start, 101));
+    health.ended(HOST, "environment", after(start, 101));
     assert_eq!(order(&health, after(start, 101)).upstreams, [0, 1, 2]);
-    health.succeeded(HOST, "environment", after(start, 102));
+    health.succeeded(HOST, "environment", true, after(start, 102));
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
+}
+
+/// Opened by a stall, probed, and on trial from 31 s on.
+fn on_trial(health: &Health, start: Instant) {
+    health.failed(failure("environment", false), start);
+    assert_eq!(order(health, after(start, 30)).probe, Some(0));
+    let stood = health.stood(HOST, "environment", after(start, 31));
+    health.ended(HOST, "environment", after(start, 31));
+    assert_eq!(stood, Some(Change::OnTrial));
+}
+
+#[test]
+fn a_trial_whose_client_goes_away_leaves_it_to_the_next_transfer_and_a_long_one_to_nobody() {
+    let (health, start) = (Health::default(), Instant::now());
+    on_trial(&health, start);
+    let tries = |seconds| order(&health, after(start, seconds)).trial;
+    assert!(tries(31));
+    assert!(!tries(32) && !tries(100_000), "an upload may take hours");
+    health.ended(HOST, "environment", after(start, 33));
+    assert!(tries(33));
+    assert!(!tries(34));
+}
+
+#[test]
+fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
+    let (health, start) = (Health::default(), Instant::now());
+    on_trial(&health, start);
+    assert!(order(&health, after(start, 31)).trial);
+    // Somebody without another way found that it works, and then that it does not.
+    health.succeeded(HOST, "environment", true, after(start, 40));
+    health.failed(failure("environment", false), after(start, 40));
+    let beside = order(&health, after(start, 72));
+    assert_eq!((beside.probe, beside.trial), (None, false));
+    health.ended(HOST, "environment", after(start, 73));
+    assert_eq!(order(&health, after(start, 73)).probe, Some(0));
+}
+
+#[test]
+fn an_answers_head_does_not_excuse_answers_that_broke_off() {
+    let (health, start) = (Health::default(), Instant::now());
+    let late = Failure {
+        late: true,
+        ..failure("environment", false)
+    };
+    health.failed(late, start);
+    let head = health.succeeded(HOST, "environment", false, start);
+    assert_eq!(head, None);
+    let whole = health.succeeded(HOST, "environment", true, start);
+    assert_eq!(whole, Some(Change::Closed(Duration::ZERO)));
 }
 
 #[test]
@@ -165,12 +221,13 @@ fn failing_for_one_host_says_nothing_about_another() {
 }
 
 #[test]
-fn a_probe_that_never_came_back_does_not_keep_a_circuit_open() {
+fn a_probe_that_was_broken_off_is_made_again_after_as_long_a_wait() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
-    assert_eq!(order(&health, after(start, 149)).probe, None);
-    assert_eq!(order(&health, after(start, 150)).probe, Some(0));
+    health.ended(HOST, "environment", after(start, 35));
+    assert_eq!(order(&health, after(start, 64)).probe, None);
+    assert_eq!(order(&health, after(start, 65)).probe, Some(0));
 }
 
 #[test]
@@ -220,6 +277,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             } else {
                 health.failed(failure(LABELS[*which], true), now);
             }
+            health.ended(HOST, LABELS[*which], now);
             false
         });
         let told = order(&health, now);
@@ -239,10 +297,13 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             assert!(open, "seed {seed}: passed over without a reason");
             assert!(told.avoided.is_some(), "seed {seed}: and without a word");
         }
+        if told.trial {
+            health.ended(HOST, LABELS[first], now);
+        }
         // As a transfer does: the first that is well carries it.
         for which in &told.upstreams {
             if well[*which] {
-                health.succeeded(HOST, LABELS[*which], now);
+                health.succeeded(HOST, LABELS[*which], true, now);
                 break;
             }
             health.failed(failure(LABELS[*which], random.bool()), now);
@@ -253,8 +314,8 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             (_, true) => waited.or(Some(now)),
         };
         if let Some(since) = waited {
-            // The longest wait, a probe that is lost, the steps of this simulation.
-            let limit = COOLDOWN * LONGEST + LOST + Duration::from_secs(120);
+            // The longest wait, a probe, the steps of this simulation.
+            let limit = COOLDOWN * LONGEST + COOLDOWN + Duration::from_secs(120);
             assert!(
                 now - since < limit,
                 "seed {seed}: well again, and never used"

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::{model::health::Change, track::metrics::Metrics};
+use crate::{
+    model::health::{Avoided, Change},
+    track::metrics::Metrics,
+};
 
 /// Whose doing a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ impl Turn {
     }
 }
 
-/// A circuit opened, stays open, is on trial, or closed.
+/// A circuit opened, is probed, stays open, is on trial, or closed.
 #[derive(Clone, Debug)]
 pub struct CircuitChanged {
     /// The host asked for.
@@ -39,6 +42,8 @@ pub struct CircuitChanged {
     pub turn: Turn,
     /// What became of it.
     pub change: Change,
+    /// The circuit as it is now; none where it is closed.
+    pub known: Option<Avoided>,
     /// The fault, where it was one.
     pub code: Option<String>,
 }
@@ -46,51 +51,40 @@ pub struct CircuitChanged {
 impl CircuitChanged {
     /// Writes and counts it.
     pub fn emit(&self, metrics: &Metrics) {
-        let Self {
-            host,
-            port,
-            route,
-            upstream,
-            code,
-            ..
-        } = self;
-        let by = self.turn.as_str();
+        let (wait, closed) = match self.change {
+            Change::Opened(wait) | Change::StaysOpen(wait) => (Some(wait), None),
+            Change::Probing | Change::OnTrial => (None, None),
+            Change::Closed(open) => (None, Some(open)),
+        };
+        let known = self.known.as_ref();
+        let open = closed.or(known.map(|known| known.since)).map(millis);
+        let last = known.map(|known| &*known.code);
+        // One list of fields for all messages: tracing wants message and level to be constant.
+        macro_rules! told {
+            ($level:ident, $message:literal) => {
+                $level!(
+                    host = self.host,
+                    port = self.port,
+                    route = self.route,
+                    upstream = self.upstream,
+                    by = self.turn.as_str(),
+                    failures = known.map(|known| known.failures),
+                    open_ms = open,
+                    probe_in_ms = wait.map(millis),
+                    code = self.code.as_deref().or(last),
+                    $message
+                )
+            };
+        }
         match self.change {
-            Change::Opened(wait) => {
-                metrics.circuit(route, upstream);
-                warn!(
-                    host,
-                    port,
-                    route,
-                    upstream,
-                    by,
-                    code,
-                    probe_in_ms = millis(wait),
-                    "circuit opened"
-                );
+            Change::Opened(_) => {
+                metrics.circuit(&self.route, &self.upstream);
+                told!(warn, "circuit opened");
             }
-            Change::StaysOpen(wait) => info!(
-                host,
-                port,
-                route,
-                upstream,
-                by,
-                code,
-                probe_in_ms = millis(wait),
-                "circuit stays open"
-            ),
-            Change::OnTrial => info!(host, port, route, upstream, by, "circuit on trial"),
-            Change::Closed(open) => {
-                info!(
-                    host,
-                    port,
-                    route,
-                    upstream,
-                    by,
-                    open_ms = millis(open),
-                    "circuit closed"
-                );
-            }
+            Change::Probing => told!(info, "circuit probing"),
+            Change::StaysOpen(_) => told!(info, "circuit stays open"),
+            Change::OnTrial => told!(info, "circuit on trial"),
+            Change::Closed(_) => told!(info, "circuit closed"),
         }
     }
 }

@@ -99,7 +99,7 @@ pub struct StallTold {
     pub kernel: Option<Kernel>,
     /// How the other half of the site fares through the same upstream.
     pub sibling: Option<String>,
-    /// The circuit that is open for the upstream.
+    /// The open circuit because of which the transfer did not go where the config says.
     pub circuit: Option<String>,
     /// What is done about it.
     pub action: Action,
@@ -180,6 +180,7 @@ impl StallTold {
                 route = self.route,
                 upstream = self.upstream,
                 attempt = self.attempt,
+                circuit = self.circuit,
                 "stall over"
             ),
             Phase::Ended => info!(
@@ -190,6 +191,7 @@ impl StallTold {
                 route = self.route,
                 upstream = self.upstream,
                 attempt = self.attempt,
+                circuit = self.circuit,
                 "stall ended with its transfer"
             ),
         }

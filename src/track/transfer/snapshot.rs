@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub route: Box<str>,
     /// The upstream in use.
     pub upstream: Option<Box<str>>,
+    /// The open circuit because of which it does not go where the config says.
+    pub circuit: Option<Box<str>>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
     /// Attempts so far.
@@ -68,6 +70,7 @@ impl Inner {
             path: about.path.clone(),
             route: about.route.clone(),
             upstream: state.upstream.clone(),
+            circuit: state.circuit.clone(),
             peer: state.peer,
             attempts: state.attempts,
             stage: state.stage.as_str(),

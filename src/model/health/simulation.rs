@@ -1,0 +1,235 @@
+//! Thousands of seeded lives of upstreams that break and mend under transfers and probes that take their time, with what must hold at
+//! every step.
+
+use std::time::Duration;
+
+use super::*;
+
+const HOST: &str = "cdn-lfs.hf.co:443";
+const LABELS: [&str; 3] = ["environment", "office", "tunnel"];
+const COOLDOWN: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Truth {
+    Works,
+    NoDial,
+    NoUpload,
+    NoDownload,
+}
+
+#[derive(Debug)]
+struct Transfer {
+    order: Vec<usize>,
+    trial: bool,
+}
+
+#[derive(Default)]
+struct Life {
+    health: Health,
+    truth: [Option<Truth>; 3],
+    transfers: Vec<Transfer>,
+    probes: Vec<(usize, Instant)>,
+    seen: Seen,
+}
+
+/// A simulation in which nothing happens proves nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    probes: u64,
+    closed_by_probe: u64,
+    trials: u64,
+    closed_by_trial: u64,
+    given_back: u64,
+    all_open: u64,
+}
+
+impl Life {
+    fn truth(&self, at: usize) -> Truth {
+        self.truth[at].unwrap_or(Truth::Works)
+    }
+
+    fn open(&self, at: usize) -> bool {
+        let open = self.health.snapshot();
+        open.iter().any(|known| *known.upstream == *LABELS[at])
+    }
+
+    fn begin(&mut self, now: Instant) {
+        let open = [0, 1, 2].map(|at| self.open(at));
+        let first_well = open.iter().position(|open| !open);
+        let due = |at: &usize| {
+            let table = self.health.table();
+            let circuit = table.circuits.get(&key(HOST, LABELS[*at]));
+            let running = table.running.contains_key(&key(HOST, LABELS[*at]));
+            !running && circuit.is_some_and(|circuit| circuit.due(now) == Due::Probe)
+        };
+        let owed = first_well.and_then(|well| (0..well).find(due));
+        let wanted = Wanted {
+            host: HOST,
+            upstreams: &LABELS,
+            cooldown: COOLDOWN,
+        };
+        let told = self.health.order(wanted, now);
+        let mut sorted = told.upstreams.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [0, 1, 2], "no upstream is ever refused");
+        let first = told.upstreams[0];
+        if told.trial {
+            self.seen.trials += 1;
+            assert!(open[first], "only what is open is on trial");
+            let others = self.transfers.iter().filter(|other| other.trial);
+            let twice = others.filter(|other| other.order[0] == first).count();
+            assert_eq!(twice, 0, "two trials of one circuit");
+        } else {
+            self.seen.all_open += u64::from(open[first]);
+            assert!(
+                !open[first] || first_well.is_none(),
+                "something well was there"
+            );
+        }
+        let passed_over = (0..first).any(|at| open[at]);
+        assert_eq!(told.avoided.is_some(), passed_over, "and says why");
+        match told.probe {
+            Some(at) => {
+                self.seen.probes += 1;
+                assert!(
+                    self.probes.iter().all(|(other, _)| *other != at),
+                    "two probes of one circuit"
+                );
+                self.probes.push((at, now));
+            }
+            None => assert!(
+                owed.is_none() || told.trial,
+                "its wait is over, a transfer wanted it, and nobody probes"
+            ),
+        }
+        self.transfers.push(Transfer {
+            order: told.upstreams,
+            trial: told.trial,
+        });
+    }
+
+    fn end(&mut self, which: usize, gone: bool, now: Instant) {
+        let Transfer { order, trial } = self.transfers.swap_remove(which);
+        if gone {
+            self.seen.given_back += u64::from(trial);
+        } else {
+            for (number, at) in order.iter().enumerate() {
+                if self.carries(*at, trial && number == 0, now) {
+                    break;
+                }
+            }
+        }
+        if trial {
+            self.health.ended(HOST, LABELS[order[0]], now);
+        }
+    }
+
+    fn carries(&mut self, at: usize, trial: bool, now: Instant) -> bool {
+        match self.truth(at) {
+            Truth::Works => {
+                let open = self.open(at);
+                let closed = self.health.succeeded(HOST, LABELS[at], true, now);
+                assert_eq!(closed.is_some(), open);
+                assert!(!self.open(at), "a success closes");
+                self.seen.closed_by_trial += u64::from(trial && open);
+                return true;
+            }
+            Truth::NoDial => self.fails(at, true, false, now),
+            Truth::NoUpload => self.fails(at, false, false, now),
+            Truth::NoDownload => {
+                // The head comes, and the body does not.
+                let before = self.health.circuit(HOST, LABELS[at], now);
+                self.health.succeeded(HOST, LABELS[at], false, now);
+                self.fails(at, false, true, now);
+                assert!(self.open(at), "{before:?}");
+            }
+        }
+        false
+    }
+
+    fn fails(&self, at: usize, shallow: bool, late: bool, now: Instant) {
+        let failure = Failure {
+            host: HOST,
+            route: "r",
+            upstream: LABELS[at],
+            code: "c",
+            shallow,
+            late,
+            cooldown: COOLDOWN,
+        };
+        self.health.failed(failure, now);
+        assert!(self.open(at), "a failure opens");
+    }
+
+    fn probed(&mut self, now: Instant) {
+        let (at, _) = self.probes.remove(0);
+        if self.truth(at) == Truth::NoDial {
+            self.fails(at, true, false, now);
+        } else if let Some(Change::Closed(_)) = self.health.stood(HOST, LABELS[at], now) {
+            self.seen.closed_by_probe += 1;
+        }
+        self.health.ended(HOST, LABELS[at], now);
+    }
+}
+
+#[test]
+fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upstream_is_refused() {
+    let mut all = Seen::default();
+    for seed in 0..3000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut life, mut now) = (Life::default(), Instant::now());
+        for _ in 0..200 {
+            now += Duration::from_millis(random.u64(0..4000));
+            // A dial has its deadlines, and they may be longer than the cooldown.
+            while life
+                .probes
+                .first()
+                .is_some_and(|(_, begun)| now - *begun > 3 * COOLDOWN)
+            {
+                life.probed(now);
+            }
+            match random.u32(0..12) {
+                0 => {
+                    let truths = [
+                        Truth::Works,
+                        Truth::Works,
+                        Truth::NoDial,
+                        Truth::NoUpload,
+                        Truth::NoDownload,
+                    ];
+                    life.truth[random.usize(..3)] = random.choice(truths);
+                }
+                1..=5 => life.begin(now),
+                6..=9 if !life.transfers.is_empty() => {
+                    let which = random.usize(..life.transfers.len());
+                    life.end(which, random.u32(0..8) == 0, now);
+                }
+                _ if !life.probes.is_empty() => life.probed(now),
+                _ => {}
+            }
+        }
+        let Seen {
+            probes,
+            closed_by_probe,
+            trials,
+            closed_by_trial,
+            given_back,
+            all_open,
+        } = life.seen;
+        all.probes += probes;
+        all.closed_by_probe += closed_by_probe;
+        all.trials += trials;
+        all.closed_by_trial += closed_by_trial;
+        all.given_back += given_back;
+        all.all_open += all_open;
+    }
+    let counts = [
+        all.probes,
+        all.closed_by_probe,
+        all.trials,
+        all.closed_by_trial,
+        all.given_back,
+        all.all_open,
+    ];
+    assert!(counts.iter().all(|count| *count > 100), "{all:?}");
+}

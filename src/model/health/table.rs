@@ -1,0 +1,102 @@
+//! What is kept of every circuit that is not closed, and of the probes and trials that run.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Avoided;
+
+/// Hosts are named by clients, who name as many as they like.
+pub(super) const LIMIT: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) circuits: HashMap<Key, Circuit>,
+    /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
+    pub(super) running: HashMap<Key, Tried>,
+}
+
+/// By host, with its port, and by the upstream's label.
+pub(super) type Key = (Box<str>, Box<str>);
+
+#[derive(Clone, Debug)]
+pub(super) struct Circuit {
+    pub(super) route: Box<str>,
+    pub(super) failures: u32,
+    pub(super) opened: Instant,
+    pub(super) last: Instant,
+    pub(super) code: Box<str>,
+    /// A probe reaches as far as this failure.
+    pub(super) shallow: bool,
+    /// An answer's head does not reach as far.
+    pub(super) late: bool,
+    pub(super) wait: Duration,
+    pub(super) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be probed at this time.
+    Open(Instant),
+    /// The daemon dials.
+    Probing,
+    /// Whoever comes first may try.
+    TrialDue,
+    /// Somebody tries.
+    Trial,
+}
+
+/// By whom a circuit is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    Probe,
+    Trial,
+}
+
+/// What a circuit is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    Probe,
+    Trial,
+}
+
+impl Circuit {
+    pub(super) fn due(&self, now: Instant) -> Due {
+        match self.state {
+            State::Open(until) if now >= until => Due::Probe,
+            State::TrialDue => Due::Trial,
+            State::Open(_) | State::Probing | State::Trial => Due::Nothing,
+        }
+    }
+
+    pub(super) fn avoided(&self, upstream: &str, now: Instant) -> Avoided {
+        Avoided {
+            upstream: upstream.into(),
+            since: now.saturating_duration_since(self.opened),
+            failures: self.failures,
+            code: self.code.clone(),
+        }
+    }
+
+    /// Among the open ones: first those whose wait is over, as configured.
+    pub(super) fn rank(&self, at: usize, now: Instant) -> (Option<Instant>, usize) {
+        let waits = matches!(self.state, State::Open(until) if now < until);
+        (waits.then_some(self.last), at)
+    }
+}
+
+impl Table {
+    /// Half of the table at once, so that a full one does not search with every failure.
+    pub(super) fn forget_oldest(&mut self) {
+        let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        self.circuits.retain(|_, circuit| circuit.last > median);
+    }
+}
+
+pub(super) fn key(host: &str, upstream: &str) -> Key {
+    (host.into(), upstream.into())
+}

@@ -1,0 +1,366 @@
+//! Circuits, seen from outside: two hops, the first of them dead, a daemon that goes around it, and what its log says.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::Value;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
+
+use crate::world::{Client, World, read_until, reset, soon};
+
+/// A TLS record with the beginning of a ClientHello: what a tunnel may send again elsewhere.
+const HELLO: &[u8] = &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
+
+/// What a hop does with those who come.
+#[derive(Clone, Copy)]
+enum Mood {
+    /// Carries, and answers for the origin.
+    Well,
+    /// Resets where it is asked for anything.
+    Dead,
+    /// Takes CONNECT, and resets when the first bytes come.
+    Treacherous,
+    /// Answers the first bytes, and reads no more.
+    Stuck,
+}
+
+struct Hop {
+    address: SocketAddr,
+    mood: Arc<AtomicU8>,
+    carried: Arc<AtomicUsize>,
+}
+
+impl Hop {
+    async fn new(mood: Mood) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hop = Self {
+            address: listener.local_addr().unwrap(),
+            mood: Arc::new(AtomicU8::new(mood as u8)),
+            carried: Arc::default(),
+        };
+        let (mood, carried) = (Arc::clone(&hop.mood), Arc::clone(&hop.carried));
+        tokio::task::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let now = mood.load(Ordering::SeqCst);
+                tokio::task::spawn(carry(stream, now, Arc::clone(&carried)));
+            }
+        });
+        hop
+    }
+
+    fn becomes(&self, mood: Mood) {
+        self.mood.store(mood as u8, Ordering::SeqCst);
+    }
+
+    /// How many transfers it has answered.
+    fn carried(&self) -> usize {
+        self.carried.load(Ordering::SeqCst)
+    }
+}
+
+async fn carry(mut stream: TcpStream, mood: u8, carried: Arc<AtomicUsize>) {
+    read_until(&mut stream, b"\r\n\r\n").await;
+    if mood == Mood::Dead as u8 {
+        return reset(stream);
+    }
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+    // A probe hangs up here.
+    if read_until(&mut stream, HELLO).await != HELLO {
+        return;
+    }
+    if mood == Mood::Treacherous as u8 {
+        return reset(stream);
+    }
+    carried.fetch_add(1, Ordering::SeqCst);
+    let _ = stream.write_all(b"hello.").await;
+    if mood == Mood::Stuck as u8 {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A client whose tunnel stands, and whose origin has answered.
+async fn greet(daemon: SocketAddr) -> Client {
+    let mut client = Client::to(daemon).await;
+    client
+        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    client.send(HELLO).await;
+    client.read_until("hello.").await;
+    client
+}
+
+/// Two hops, and a route that tries the first one first.
+fn routes(first: &Hop, second: &Hop) -> String {
+    format!(
+        "[hops]\nfirst = {{ url = \"http://{}\" }}\nsecond = {{ url = \"http://{}\" }}\n\
+         [[route]]\nname = \"r\"\nrole = \"other\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
+         upstreams = [{{ via = \"first\" }}, {{ via = \"second\" }}]\n",
+        first.address, second.address
+    )
+}
+
+/// A daemon, and what it logs.
+struct Daemon {
+    child: Child,
+    address: SocketAddr,
+    events: UnboundedReceiver<Value>,
+    _directory: tempfile::TempDir,
+}
+
+impl Daemon {
+    async fn before(first: &Hop, second: &Hop, cooldown: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gitferry.toml");
+        let text = format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n[log]\nformat = \"json\"\n\
+             [dial]\nattempts = 2\nbackoff = \"5ms\"\nbackoff_limit = \"5ms\"\ncooldown = \"{cooldown}\"\n\
+             [stall]\nafter = \"300ms\"\naction = \"fail\"\n{}",
+            directory.path().join("state").display(),
+            routes(first, second)
+        );
+        std::fs::write(&file, text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gitferry"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, events) = unbounded_channel();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        let mut daemon = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            events,
+            _directory: directory,
+        };
+        let listening = daemon.says("listening").await;
+        daemon.address = listening["address"].as_str().unwrap().parse().unwrap();
+        daemon
+    }
+
+    /// The next event with this message; those before it are passed over.
+    async fn says(&mut self, message: &str) -> Value {
+        soon(message, async {
+            loop {
+                let event = self.events.recv().await.unwrap();
+                if event["message"] == message {
+                    return event;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Goes through a tunnel and back; its closing line, and the circuits' lines before it.
+    async fn carries_one(&mut self) -> (Value, Vec<Value>) {
+        drop(greet(self.address).await);
+        soon("the closing line", async {
+            let mut circuits = Vec::new();
+            loop {
+                let event = self.events.recv().await.unwrap();
+                let message = event["message"].as_str().unwrap_or_default();
+                if message == "transfer ended" {
+                    return (event, circuits);
+                }
+                if message.starts_with("circuit ") {
+                    circuits.push(event);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let mut client = Client::to(self.address).await;
+        client
+            .send(format!(
+                "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            ))
+            .await;
+        String::from_utf8(client.rest().await).unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_it() {
+    let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
+    let mut daemon = Daemon::before(&first, &second, "1h").await;
+    let (ended, circuits) = daemon.carries_one().await;
+    assert_eq!(
+        (&ended["upstream"], &ended["attempts"]),
+        (&"second".into(), &3.into())
+    );
+    assert_eq!(ended["circuit"], Value::Null, "it went as the config says");
+    let [opened] = &circuits[..] else {
+        panic!("{circuits:?}")
+    };
+    assert_eq!(opened["message"], "circuit opened");
+    assert_eq!(opened["upstream"], "first");
+    assert_eq!(opened["host"], "origin.test");
+    assert_eq!(
+        (&opened["failures"], &opened["probe_in_ms"]),
+        (&1.into(), &3_600_000.into())
+    );
+    assert!(
+        opened["code"]
+            .as_str()
+            .unwrap()
+            .starts_with("hop/greeting/"),
+        "{opened}"
+    );
+    for _ in 0..3 {
+        let (ended, circuits) = daemon.carries_one().await;
+        assert_eq!(
+            (&ended["upstream"], &ended["attempts"]),
+            (&"second".into(), &1.into())
+        );
+        let circuit = ended["circuit"].as_str().unwrap();
+        assert!(circuit.starts_with("first is open since "), "{circuit}");
+        assert!(
+            circuit.contains(", failures 1, last hop/greeting/"),
+            "{circuit}"
+        );
+        assert_eq!(circuits.len(), 0, "{circuits:?}");
+    }
+    let status = daemon.page("/-/status").await;
+    assert!(status.contains("\"state\": \"open\""), "{status}");
+    let metrics = daemon.page("/-/metrics").await;
+    for line in [
+        "gitferry_circuits_open{route=\"r\",upstream=\"first\"} 1\n",
+        "gitferry_circuits_opened_total{route=\"r\",upstream=\"first\"} 1\n",
+        "gitferry_transfers_rerouted_total{route=\"r\"} 3\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    assert_eq!((first.carried(), second.carried()), (0, 4));
+}
+
+#[tokio::test]
+async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer() {
+    let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
+    let mut daemon = Daemon::before(&first, &second, "20ms").await;
+    daemon.carries_one().await;
+    first.becomes(Mood::Well);
+    let closed = soon("a probe", async {
+        loop {
+            // A transfer that wants the hop after its wait has it probed, and goes around it itself.
+            let (ended, circuits) = daemon.carries_one().await;
+            let said = |message: &str| {
+                let mut circuits = circuits.iter();
+                circuits.find(|event| event["message"] == message).cloned()
+            };
+            if said("circuit probing").is_some() {
+                assert_eq!(ended["upstream"], "second", "{ended}");
+                return match said("circuit closed") {
+                    Some(closed) => closed,
+                    None => daemon.says("circuit closed").await,
+                };
+            }
+        }
+    })
+    .await;
+    assert_eq!(closed["by"], "probe");
+    assert_eq!(first.carried(), 0, "no transfer found out");
+    let (ended, _) = daemon.carries_one().await;
+    assert_eq!(
+        (&ended["upstream"], &ended["circuit"]),
+        (&"first".into(), &Value::Null)
+    );
+    assert_eq!(first.carried(), 1);
+}
+
+#[tokio::test]
+async fn where_a_probe_proves_little_one_transfer_tries() {
+    let (first, second) = (
+        Hop::new(Mood::Treacherous).await,
+        Hop::new(Mood::Well).await,
+    );
+    let mut daemon = Daemon::before(&first, &second, "20ms").await;
+    let (ended, circuits) = daemon.carries_one().await;
+    assert_eq!(ended["upstream"], "second");
+    assert_eq!(circuits[0]["code"], "origin/handshaking/reset");
+    for (mood, upstream, after) in [
+        (Mood::Treacherous, "second", "circuit stays open"),
+        (Mood::Well, "first", "circuit closed"),
+    ] {
+        first.becomes(mood);
+        soon("a trial", async {
+            loop {
+                let (_, circuits) = daemon.carries_one().await;
+                let said = |message: &str| circuits.iter().any(|event| event["message"] == message);
+                if said("circuit probing") {
+                    if !said("circuit on trial") {
+                        daemon.says("circuit on trial").await;
+                    }
+                    return;
+                }
+            }
+        })
+        .await;
+        let (ended, circuits) = daemon.carries_one().await;
+        assert_eq!(ended["upstream"], upstream, "{ended}");
+        let outcome = circuits.iter().find(|event| event["message"] == after);
+        assert_eq!(outcome.unwrap()["by"], "transfer");
+    }
+    assert_eq!(first.carried(), 1);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_stalls_is_held_against_its_hop() {
+    let (first, second) = (Hop::new(Mood::Stuck).await, Hop::new(Mood::Well).await);
+    let mut daemon = Daemon::before(&first, &second, "1h").await;
+    let mut client = greet(daemon.address).await;
+    let uploading = tokio::task::spawn(async move {
+        let chunk = vec![0; 1 << 20];
+        while client.0.write_all(&chunk).await.is_ok() {}
+    });
+    let opened = daemon.says("circuit opened").await;
+    let code = opened["code"].as_str().unwrap();
+    assert!(code.contains("/receiving-body/stalled"), "{opened}");
+    soon("the end of the upload", uploading).await.unwrap();
+    let (ended, _) = daemon.carries_one().await;
+    assert!(
+        ended["result"].as_str().unwrap().contains("stalled"),
+        "the upload's own end"
+    );
+    let (ended, _) = daemon.carries_one().await;
+    assert_eq!(ended["upstream"], "second", "{ended}");
+}
+
+#[tokio::test]
+async fn a_hop_that_a_reload_mended_is_used_at_once() {
+    let (dead, well) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
+    let mended = Hop::new(Mood::Well).await;
+    let world = World::with(&routes(&dead, &well)).await;
+    drop(greet(world.address).await);
+    let open = world.daemon.shared().health.snapshot();
+    assert_eq!(open.len(), 1, "{open:?}");
+    world.reload(&routes(&mended, &well));
+    drop(greet(world.address).await);
+    assert_eq!((mended.carried(), well.carried()), (1, 1));
+}
