@@ -97,15 +97,17 @@ fn none_yet(directory: &Path) -> Failure {
 
 fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {
     let directory = &config.state_directory;
+    let before = CaCertificate::read(directory).ok().flatten();
+    let before = before.map(|before| before.pem().to_owned());
     let ca = Authority::rotate(directory, hosts).map_err(Failure::new)?;
     Roots::load(&config.trust)
-        .write_bundle(directory, &ca)
+        .write_bundle_with(directory, &ca, before.as_deref().unwrap_or_default())
         .map_err(Failure::new)?;
     printed(writeln!(
         io::stdout(),
         "new CA: {}\nits certificate: {}\nthe one before: {}\n\
-         A running daemon takes it up at its next reload (SIGHUP, or `systemctl reload gitferry`).\n\
-         Clients that are pointed at {} need nothing; where you imported the certificate elsewhere, import the new one.",
+         A running daemon takes it up within seconds, and says `config reloaded`.\n\
+         Clients that are pointed at {} need nothing: until then it holds both certificates. Where you imported the certificate elsewhere, import the new one.",
         ca.certificate().subject(),
         directory.join(CERTIFICATE_FILE).display(),
         directory.join(OLD_FILE).display(),

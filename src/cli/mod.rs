@@ -95,7 +95,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Status(args) => {
             let address = match args.address {
                 Some(address) => address,
-                None => load()?
+                None => load_for_asking(load)?
                     .listen
                     .addresses
                     .first()
@@ -117,7 +117,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Ca(command) => ca::run(command, &load()?).map(done),
         Command::Setup(args) => setup::run(args, load).map(done),
-        Command::Connect(args) => connect::run(args, &load()?).map(done),
+        Command::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),
     }
@@ -138,6 +138,15 @@ fn load(given: Option<&Path>) -> Result<Config, Failure> {
     config::load(find(given).as_deref(), &variable).map_err(|problems| {
         Failure::new(format!("the config has mistakes\n{problems}"))
             .hint("`gitferry check` shows the same")
+    })
+}
+
+/// For what only asks the daemon: it lives on the config that it began with, whatever mistake was made in the file since.
+fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Config, Failure> {
+    load().or_else(|_| {
+        let default = load_default()?;
+        eprintln!("gitferry: the config has mistakes (`gitferry check`): asking the daemon at its default address");
+        Ok(default)
     })
 }
 

@@ -12,6 +12,7 @@ use super::Failure;
 use crate::{
     config::{self, Config, reload::Watch},
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
+    tls::ca::KEY_FILE,
     track::{event, log},
 };
 
@@ -48,7 +49,8 @@ async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Dr
         Signals::listen().map_err(|error| Failure::during("cannot listen to signals", error))?;
     let notifier = Notifier::from_environment()
         .map_err(|error| Failure::during("cannot reach the service manager", error))?;
-    let mut watch = Watch::new(&config);
+    let watch = Watch::new(&config);
+    let key = config.state_directory.join(KEY_FILE);
     let daemon = Daemon::start(config).map_err(|error| {
         let advice = error.advice();
         let failure = Failure::new(error);
@@ -57,6 +59,8 @@ async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Dr
             None => failure,
         }
     })?;
+    // It is there now, at the latest; `gitferry ca rotate` replaces it.
+    let mut watch = watch.and(key);
     let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
     let shared = daemon.shared().clone();
     let service = Service {

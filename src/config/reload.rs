@@ -32,6 +32,14 @@ impl Watch {
         Self { seen }
     }
 
+    /// And this file, which is made from the config but may be made anew without it: the CA's key.
+    #[must_use]
+    pub fn and(mut self, file: PathBuf) -> Self {
+        let seen = stamp(&file);
+        self.seen.insert(file, seen);
+        self
+    }
+
     /// Waits until a file changed; never ends where there is none. May be dropped at any time.
     pub async fn changed(&mut self) {
         if self.seen.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use hyper::{Request, Response, body::Incoming, upgrade};
+use hyper::{Request, Response, body::Incoming, header::USER_AGENT, upgrade};
 use hyper_util::rt::TokioIo;
 
 use super::{Front, bad_target, begin, intercept, refuse};
@@ -64,11 +64,14 @@ fn terminate(
     let transfer = begin(forwarder, &request, client, &target);
     let (front, here) = (front.clone(), Arc::clone(forwarder));
     let socket = request.extensions().get::<ClientSocket>().cloned();
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
     forwarder.shared.tasks.spawn(async move {
         if let Some((io, last_words)) = upgraded(request, &transfer).await {
             let peer = intercept::Client {
                 address: client,
                 socket,
+                agent,
                 last_words,
             };
             intercept::serve(front, here, io, peer, route, target, transfer).await;

@@ -2,7 +2,15 @@
 //!
 //! What is not TLS is tunnelled, no byte lost; a client that stays silent waits for the server to speak, and is tunnelled too.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{
     Request, StatusCode, Version,
@@ -20,8 +28,11 @@ use crate::{
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, classify, retry::Next},
     net::{BoxIo, Interims, Prefixed, Tcp},
     rt::{Shutdown, Tasks},
-    tls::{FirstBytes, accept},
-    track::{self, Outcome, Transfer},
+    tls::{
+        FirstBytes,
+        accept::{self, Accepted},
+    },
+    track::{self, Begin, Outcome, Transfer},
 };
 
 /// How long a client may keep silent before it is taken for one that waits for the server.
@@ -32,6 +43,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub(super) struct Client {
     pub(super) address: SocketAddr,
     pub(super) socket: Option<ClientSocket>,
+    /// Its `User-Agent`.
+    pub(super) agent: Option<String>,
     /// The socket below, to listen to a client that was answered before it had said everything.
     pub(super) last_words: Option<Tcp>,
 }
@@ -96,6 +109,44 @@ async fn tunnel(
     }
 }
 
+/// TLS with the client; the CONNECT's transfer ends with it, as each request is a transfer of its own from there on.
+async fn handshake(
+    forwarder: &Forwarder,
+    io: BoxIo,
+    client: SocketAddr,
+    route: &Route,
+    target: &Target,
+    transfer: Transfer,
+) -> Option<Accepted> {
+    transfer.enter(Stage::Handshaking);
+    let accepted = tokio::select! {
+        accepted = accept::accept(
+            io,
+            &forwarder.leaves,
+            &target.host,
+            route.http,
+            client,
+            route.dial.handshake_timeout,
+        ) => accepted,
+        () = forwarder.shared.shutdown.ended() => {
+            Err(Fault::new(Leg::Client, Stage::Handshaking, FaultKind::Shutdown).peer(client))
+        }
+    };
+    match accepted {
+        Ok(accepted) => {
+            transfer.handed_over();
+            Some(accepted)
+        }
+        Err(fault) => {
+            transfer.fault(&fault, &Next::GiveUp);
+            transfer.finish(Outcome::Broken {
+                code: fault.code().into(),
+            });
+            None
+        }
+    }
+}
+
 async fn terminate(
     front: Front,
     forwarder: Arc<Forwarder>,
@@ -108,36 +159,12 @@ async fn terminate(
     let Client {
         address: client,
         socket,
+        agent,
         last_words,
     } = client;
-    transfer.enter(Stage::Handshaking);
-    let deadline = route.dial.handshake_timeout;
-    let accepted = tokio::select! {
-        accepted = accept::accept(
-            io,
-            &forwarder.leaves,
-            &target.host,
-            route.http,
-            client,
-            deadline,
-        ) => accepted,
-        () = forwarder.shared.shutdown.ended() => {
-            Err(Fault::new(Leg::Client, Stage::Handshaking, FaultKind::Shutdown).peer(client))
-        }
+    let Some(accepted) = handshake(&forwarder, io, client, route, &target, transfer).await else {
+        return;
     };
-    let accepted = match accepted {
-        Ok(accepted) => accepted,
-        Err(fault) => {
-            transfer.fault(&fault, &Next::GiveUp);
-            transfer.finish(Outcome::Broken {
-                code: fault.code().into(),
-            });
-            return;
-        }
-    };
-    // From here on each request is a transfer of its own.
-    transfer.handed_over();
-    drop(transfer);
     let max_head = forwarder.config.listen.max_head;
     let (shutdown, tasks) = (
         forwarder.shared.shutdown.clone(),
@@ -150,7 +177,16 @@ async fn terminate(
         voice: (!shared).then_some(voice),
         ..socket
     });
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&asked);
+    let silent = Silent {
+        front: front.clone(),
+        client,
+        target: target.clone(),
+        agent,
+    };
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asks.store(true, Ordering::Relaxed);
         // A reload reaches clients that keep their connection.
         let forwarder = front.current();
         if let Some(socket) = &socket {
@@ -182,6 +218,43 @@ async fn terminate(
             let connection = std::pin::pin!(http2.serve_connection(io, service));
             run_http2(connection, client, &shutdown).await;
         }
+    }
+    if !asked.load(Ordering::Relaxed) && !shutdown.is_draining() {
+        silent.tell();
+    }
+}
+
+/// A client that shook hands and then asked for nothing.
+///
+/// So does one that looks at the certificate only after the handshake, as libcurl with GnuTLS does, and does not trust it:
+/// without this line Debian's git would leave no trace.
+struct Silent {
+    front: Front,
+    client: SocketAddr,
+    target: Target,
+    agent: Option<String>,
+}
+
+impl Silent {
+    fn tell(&self) {
+        let forwarder = self.front.current();
+        let transfer = forwarder.shared.tracker.begin(Begin {
+            front: track::Front::Intercept,
+            client: self.client,
+            target: &self.target,
+            method: "CONNECT",
+            path: "",
+            route: forwarder.config.route(&self.target),
+            agent: self.agent.as_deref(),
+        });
+        transfer.enter(Stage::Handshaking);
+        let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
+            .peer(self.client)
+            .detail("the client closed after the handshake and had asked for nothing");
+        transfer.fault(&fault, &Next::GiveUp);
+        transfer.finish(Outcome::Broken {
+            code: fault.code().into(),
+        });
     }
 }
 

@@ -83,7 +83,11 @@ fn hop(
     }: Context<'_>,
 ) -> Option<String> {
     use FaultKind as Kind;
+    let url = setting(upstream);
     Some(match &fault.kind {
+        Kind::HopAuthentication if is_environment(upstream) => format!(
+            "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
+        ),
         Kind::HopAuthentication => {
             format!("set `username` and `password_file` of `{upstream}` in `[hops]`")
         }
@@ -95,23 +99,25 @@ fn hop(
                 "{upstream} cannot reach {host}: give route `{route}` another way in `upstreams`"
             )
         }
-        Kind::NameUnknown => format!("check the host of `{upstream}` in `[hops]`"),
-        Kind::Refused | Kind::Unreachable => format!(
-            "nothing answers at `{upstream}`: check its `url` in `[hops]`, and that it runs"
-        ),
+        Kind::NameUnknown => format!("check the host in {url}"),
+        Kind::Refused | Kind::Unreachable => {
+            format!("nothing answers there: check {url}, and that the proxy runs")
+        }
         Kind::TimedOut if fault.stage == Stage::Greeting => format!(
             "{upstream} took the request for {host} and did not connect: give route `{route}` another way in `upstreams`"
         ),
         Kind::Stalled(verdict) => stalled(*verdict, host, route, upstream),
-        Kind::BadAnswer => format!(
-            "`{upstream}` does not speak what its `url` in `[hops]` says: is it http, https or socks5?"
-        ),
-        Kind::UnknownIssuer => format!("add the CA of `{upstream}` to `extra_roots` of `[trust]`"),
+        Kind::BadAnswer => {
+            format!("what answers does not speak what {url} says: is it http, https or socks5?")
+        }
+        Kind::UnknownIssuer => {
+            format!("add the CA of the proxy in {url} to `extra_roots` of `[trust]`")
+        }
         Kind::Expired | Kind::NotYetValid => format!(
             "the certificate of {upstream} is out of its time: check this machine's clock, and tell its owner"
         ),
         Kind::NameMismatch => {
-            format!("`{upstream}` has a certificate for another name: check its `url` in `[hops]`")
+            format!("the proxy has a certificate for another name: check {url}")
         }
         Kind::Reset
         | Kind::ClosedEarly
@@ -135,6 +141,20 @@ fn hop(
             return None;
         }
     })
+}
+
+/// True for the way out of the daemon's own environment, which no `[hops]` can describe.
+fn is_environment(upstream: &str) -> bool {
+    upstream.split(' ').next() == Some("environment")
+}
+
+/// Where the hop's URL is written.
+fn setting(upstream: &str) -> String {
+    if is_environment(upstream) {
+        "HTTPS_PROXY or its like in the daemon's own environment (`gitferry check` shows it)".into()
+    } else {
+        format!("`url` of `{upstream}` in `[hops]`")
+    }
 }
 
 fn origin(
@@ -236,6 +256,29 @@ mod tests {
         ] {
             let text = advice(&Fault::new(leg, stage, kind), CONTEXT).unwrap();
             assert!(text.contains('`') && !text.ends_with('.'), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
+        for kind in [
+            FaultKind::HopAuthentication,
+            FaultKind::Refused,
+            FaultKind::NameUnknown,
+            FaultKind::BadAnswer,
+        ] {
+            let fault = Fault::new(Leg::Hop, Stage::Greeting, kind);
+            let environment = Context {
+                upstream: "environment",
+                ..CONTEXT
+            };
+            let text = advice(&fault, environment).unwrap();
+            assert!(text.contains("HTTPS_PROXY"), "{text}");
+            let text = advice(&fault, CONTEXT).unwrap();
+            assert!(
+                text.contains("`[hops]`") && !text.contains("HTTPS_PROXY"),
+                "{text}"
+            );
         }
     }
 

@@ -74,8 +74,22 @@ impl Roots {
         state_directory: &Path,
         authority: &Authority,
     ) -> Result<(), CaError> {
+        self.write_bundle_with(state_directory, authority, "")
+    }
+
+    /// The same with `also`, in PEM: the CA before, by which a running daemon signs until it has read the new one. Its next start or
+    /// reload writes the bundle without it.
+    ///
+    /// Fails where the file cannot be written.
+    pub fn write_bundle_with(
+        &self,
+        state_directory: &Path,
+        authority: &Authority,
+        also: &str,
+    ) -> Result<(), CaError> {
         let path = state_directory.join(BUNDLE_FILE);
         let mut bundle = authority.certificate().pem().to_owned();
+        bundle.push_str(also);
         let ca = authority.certificate().der();
         for certificate in self.certificates.iter().filter(|root| *root != ca) {
             bundle.push_str(&pem(certificate));

@@ -69,15 +69,16 @@ fn a_host_that_the_ca_does_not_cover_is_tunnelled_until_the_ca_is_rotated() {
         fs::read_to_string(world.path("ferry/state/ca.old.pem")).unwrap(),
         old
     );
-    let bundle = fs::read_to_string(ferry.bundle()).unwrap();
-    assert!(bundle.contains(&new) && !bundle.contains(&old));
-    assert!(
-        !answers(&world, &ferry, STORAGE, &ca),
-        "it cannot have the new CA yet"
-    );
+    let held = || fs::read_to_string(ferry.bundle()).unwrap();
+    assert!(held().contains(&new), "the bundle lacks the new CA");
+    // Whichever the daemon signs with: nobody is cut off between the two.
+    let bundle = ferry.bundle();
+    assert!(answers(&world, &ferry, MAIN, &bundle));
 
-    ferry.reload(&both);
+    // It takes the new one up by itself.
     assert!(wait_until(SOON, || ferry.events("config reloaded").len() == 2));
+    assert!(answers(&world, &ferry, MAIN, &bundle));
+    assert!(!held().contains(&old), "the old CA is still trusted");
     for host in [MAIN, STORAGE] {
         assert!(
             answers(&world, &ferry, host, &ca),
@@ -112,4 +113,35 @@ fn a_damaged_ca_is_named_with_the_command_that_mends_it() {
         MAIN,
         &world.path("ferry/state/ca.pem")
     ));
+}
+
+/// libcurl with GnuTLS looks at the certificate when the handshake is over, and closes without a word.
+#[test]
+fn a_git_that_does_not_trust_the_ca_leaves_a_line_with_what_to_do() {
+    let world = World::new();
+    world.host.repository("lfs");
+    let ferry = Ferry::start(&world.plain_settings());
+    let git = world.git().with("http.proxy", ferry.proxy());
+    let url = format!("https://{MAIN}/lfs.git");
+    let failed = git.run(world.root(), &["ls-remote", &url]).badly();
+    assert!(
+        failed.stderr.contains("certificate verification failed"),
+        "{failed}"
+    );
+    let fault = ferry.wait_for_fault("client/handshaking/closed-early");
+    assert_eq!(fault["host"], MAIN);
+    let advice = fault["advice"].as_str().unwrap();
+    assert!(advice.contains("`gitferry setup all`"), "{advice}");
+    let ended = ferry.wait_for_transfer(MAIN, |_| true);
+    assert_eq!(
+        ended["agent"]
+            .as_str()
+            .map(|agent| agent.starts_with("git/")),
+        Some(true),
+        "{ended:#}"
+    );
+    // One that does trust it leaves none.
+    let trusting = world.git_through(&ferry);
+    trusting.run(world.root(), &["ls-remote", &url]).well();
+    assert_eq!(ferry.faults().len(), 1, "{:?}", ferry.faults());
 }
