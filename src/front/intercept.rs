@@ -165,7 +165,8 @@ async fn terminate(
     let Some(accepted) = handshake(&forwarder, io, client, route, &target, transfer).await else {
         return;
     };
-    let max_head = forwarder.config.listen.max_head;
+    let listen = &forwarder.config.listen;
+    let (max_head, head_timeout) = (listen.max_head, listen.head_timeout);
     let (shutdown, tasks) = (
         forwarder.shared.shutdown.clone(),
         forwarder.shared.tasks.clone(),
@@ -204,9 +205,9 @@ async fn terminate(
     let io = TokioIo::new(io);
     match accepted.http {
         HttpVersion::Http1 => {
-            let connection = builder(max_head)
-                .serve_connection(io, service)
-                .with_upgrades();
+            let mut http1 = builder(max_head);
+            http1.header_read_timeout(head_timeout);
+            let connection = http1.serve_connection(io, service).with_upgrades();
             run(std::pin::pin!(connection), client, &shutdown).await;
             if let Some(last_words) = last_words {
                 linger(last_words).await;

@@ -24,9 +24,15 @@ use tokio::{
 use super::io::{Tcp, tune};
 use crate::config::Listen;
 
+/// What the kernel holds for us of a client on this machine. Left alone, it lets a window grow to megabytes, and the client
+/// believes sent what a slow path has yet to carry: git-lfs then counts its 30 s while its body is still on the way
+///. Linux doubles the figure for its own bookkeeping; a round
+/// trip on loopback is too short for a window of this size to slow anything down.
+pub const CLIENT_BUFFER: usize = 256 * 1024;
+
 /// Opens what the config asks for, or takes the sockets of systemd's socket activation in its place.
 ///
-/// `receive_buffer` clamps `SO_RCVBUF` of every client's socket; the kernel's own buffers park megabytes of an upload. Fails on
+/// `receive_buffer` clamps `SO_RCVBUF` of clients on loopback; others may be far away, and need the window that the kernel finds. Fails on
 /// the first address that cannot be had, with what to do about it.
 pub fn open(listen: &Listen, receive_buffer: Option<usize>) -> Result<Vec<Acceptor>, ListenError> {
     let mut sockets = inherited()?;
@@ -78,7 +84,9 @@ impl Acceptor {
     ) -> Result<Self, ListenError> {
         let open = || {
             // What is accepted inherits it, before the client learns of a window.
-            if let Some(size) = receive_buffer {
+            let address = socket.local_addr()?.as_socket();
+            let near = address.is_some_and(|address| address.ip().is_loopback());
+            if let Some(size) = receive_buffer.filter(|_| near) {
                 socket.set_recv_buffer_size(size)?;
             }
             socket.set_nonblocking(true)?;

@@ -14,7 +14,7 @@ use crate::{
     forward::{Forwarder, Shared, tape},
     front::Front,
     model::{HostPattern, fault::BoxError},
-    net::listen::{self, Acceptor, ListenError},
+    net::listen::{self, Acceptor, CLIENT_BUFFER, ListenError},
     tls::{
         Authority, Connector, Leaves,
         ca::{CaError, Opened},
@@ -79,7 +79,8 @@ impl Daemon {
     /// Fails where an address cannot be bound, or the local CA can neither be read nor made. Must run inside the runtime.
     pub fn start(mut config: Config) -> Result<Self, StartError> {
         let shared = Shared::default();
-        let acceptors = listen::open(&config.listen, None).map_err(StartError::Listen)?;
+        let acceptors =
+            listen::open(&config.listen, Some(CLIENT_BUFFER)).map_err(StartError::Listen)?;
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();

@@ -14,8 +14,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, NameConstraints,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
 };
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
@@ -208,6 +208,8 @@ fn params(permitted: &Permitted) -> CertificateParams {
         KeyUsagePurpose::CrlSign,
         KeyUsagePurpose::DigitalSignature,
     ];
+    // Constraints say nothing of other uses: with the key nobody signs mail or code.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.not_before = (SystemTime::now() - DAY).into();
     params.not_after = (SystemTime::now() + VALIDITY).into();
     let name = |name: &String| GeneralSubtree::DnsName(name.clone());

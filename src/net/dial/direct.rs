@@ -70,6 +70,7 @@ async fn connect(address: SocketAddr, max_segment: Option<u32>) -> io::Result<Tc
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     tune(&socket2::SockRef::from(&socket));
+    keep_unsent_small(&socket2::SockRef::from(&socket));
     if let Some(size) = max_segment {
         // Before the SYN: it tells the peer not to send larger ones either (tcp(7), TCP_MAXSEG).
         socket2::SockRef::from(&socket).set_tcp_mss(size)?;
@@ -80,6 +81,18 @@ async fn connect(address: SocketAddr, max_segment: Option<u32>) -> io::Result<Tc
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+/// How much may lie in the socket that is not sent yet. What is sent and not acknowledged is the path's business, and not limited.
+const UNSENT: u32 = 256 * 1024;
+
+/// Without it the kernel takes up to megabytes of an upload from us (tcp(7), TCP_NOTSENT_LOWAT), and the client is that much ahead
+/// of what the path has carried.
+fn keep_unsent_small(socket: &socket2::SockRef<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, UNSENT);
 }
 
 /// Attempts that run side by side; the first that connects wins, and dropping the race ends the others.
