@@ -141,6 +141,17 @@ impl Forwarder {
             };
             match sent {
                 Ok(response) => {
+                    if let Some(detail) = unusable(&response, outgoing) {
+                        let kind = FaultKind::BadAnswer;
+                        let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
+                            .peer(lease.about.peer)
+                            .sent(!outgoing.may_repeat())
+                            .detail(detail);
+                        if !ways.after(self, &outgoing.transfer, &fault).await {
+                            return Err(fault);
+                        }
+                        continue;
+                    }
                     if let Some(fault) = refused_by_hop(&response, &lease) {
                         let fault = fault.sent(!outgoing.may_repeat());
                         if !ways.after(self, &outgoing.transfer, &fault).await {
@@ -272,11 +283,11 @@ impl Forwarder {
     ) -> Answer {
         let to = &Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
         let transfer = outgoing.transfer.clone();
+        headers::strip_transfer_encoding(response.headers_mut());
         let resumption = self.resumption(&response, outgoing, asked, ways);
         transfer.enter(Stage::ReceivingBody);
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = headers::strip_hop_by_hop(response.headers_mut());
-        headers::strip_transfer_encoding(response.headers_mut());
         headers::strip_alternatives(response.headers_mut());
         headers::add_via(response.headers_mut());
         to.strip_answer(response.headers_mut());
@@ -308,6 +319,17 @@ impl Forwarder {
             Some(rewriting) => rewriting.body(answer, &self.rewriting).await,
             None => answer,
         }
+    }
+}
+
+/// Why an answer cannot be passed on for what it is.
+fn unusable(response: &Response<Incoming>, outgoing: &Outgoing) -> Option<&'static str> {
+    if headers::is_coded_for_transfer(response.headers()) {
+        Some("the answer has a transfer coding other than chunked, which nobody asked for")
+    } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && outgoing.upgrade.is_none() {
+        Some("the answer switches protocols, which nobody asked for")
+    } else {
+        None
     }
 }
 

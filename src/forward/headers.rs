@@ -3,8 +3,8 @@
 use hyper::{
     HeaderMap,
     header::{
-        ALT_SVC, CONNECTION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE, VIA,
+        ALT_SVC, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -64,9 +64,24 @@ pub fn strip_alternatives(headers: &mut HeaderMap) {
     headers.remove(ALT_SVC);
 }
 
+/// True where a body is coded for the way beyond being chunked: passed on as it is, it would be taken for plain.
+pub fn is_coded_for_transfer(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty()
+            && !coding.eq_ignore_ascii_case(b"chunked")
+            && !coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
 /// Framing that the connection itself decides: a chunked body is chunked anew, on HTTP/2 not at all.
 pub fn strip_transfer_encoding(headers: &mut HeaderMap) {
-    headers.remove(TRANSFER_ENCODING);
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        // RFC 9112, section 6.3: it overrides a length, which is not to be passed on.
+        headers.remove(CONTENT_LENGTH);
+    }
 }
 
 /// Asks for an upgrade, or grants one.

@@ -111,6 +111,15 @@ impl OriginBody {
         }
     }
 
+    /// True unless bytes are missing that were promised, as far as it is known what was.
+    fn is_whole(&self) -> bool {
+        let resumption = self
+            .state
+            .as_ref()
+            .and_then(|state| state.resumption.as_ref());
+        resumption.is_none_or(|resumption| self.got >= resumption.part.length())
+    }
+
     fn complete(&mut self) {
         self.ended = None;
         if let Some(mut state) = self.state.take() {
@@ -239,7 +248,7 @@ impl Body for OriginBody {
                             .fetch_add(data.len() as u64, Ordering::Relaxed);
                     }
                     self.got += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    if self.inner.is_end_stream() {
+                    if self.inner.is_end_stream() && self.is_whole() {
                         self.complete();
                     }
                     Poll::Ready(Some(Ok(frame)))
@@ -248,6 +257,14 @@ impl Body for OriginBody {
                     let kind = classify::io(&error);
                     let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, kind).source(error);
                     match self.resume(fault) {
+                        Ok(()) => continue,
+                        Err(fault) => Poll::Ready(Some(Err(self.fail(fault)))),
+                    }
+                }
+                // A rest that ends well before its end, as its own head had said.
+                Poll::Ready(None) if !self.is_whole() => {
+                    let kind = FaultKind::ClosedEarly;
+                    match self.resume(Fault::new(Leg::Origin, Stage::ReceivingBody, kind)) {
                         Ok(()) => continue,
                         Err(fault) => Poll::Ready(Some(Err(self.fail(fault)))),
                     }
@@ -270,7 +287,7 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.inner.is_end_stream()
+        self.rest.is_none() && self.inner.is_end_stream() && self.is_whole()
     }
 
     fn size_hint(&self) -> SizeHint {

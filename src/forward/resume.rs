@@ -5,7 +5,10 @@
 
 use hyper::{
     HeaderMap, Method, StatusCode,
-    header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE},
+    header::{
+        ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue,
+        IF_RANGE, RANGE,
+    },
 };
 
 /// The bytes that an answer promised, of a representation that is known again by its validator.
@@ -13,7 +16,11 @@ use hyper::{
 pub struct Part {
     first: u64,
     last: u64,
+    /// Of the whole, where it was said.
+    complete: Option<u64>,
     etag: HeaderValue,
+    /// `Content-Encoding`: the bytes of another one are others.
+    encoding: Option<HeaderValue>,
 }
 
 impl Part {
@@ -31,12 +38,23 @@ impl Part {
             return None;
         }
         let length: u64 = text(CONTENT_LENGTH)?.parse().ok()?;
-        let (first, last) = match status {
-            StatusCode::OK => (0, length.checked_sub(1)?),
+        let (first, last, complete) = match status {
+            StatusCode::OK => (0, length.checked_sub(1)?, Some(length)),
             StatusCode::PARTIAL_CONTENT => content_range(text(CONTENT_RANGE)?)?,
             _ => return None,
         };
-        (last.checked_sub(first)?.checked_add(1)? == length).then_some(Self { first, last, etag })
+        (last.checked_sub(first)?.checked_add(1)? == length).then_some(Self {
+            first,
+            last,
+            complete,
+            etag,
+            encoding: answer.get(CONTENT_ENCODING).cloned(),
+        })
+    }
+
+    /// How many bytes were promised.
+    pub fn length(&self) -> u64 {
+        (self.last - self.first).saturating_add(1)
     }
 
     /// Asks for what is missing after `got` bytes; `false` where nothing is.
@@ -56,25 +74,53 @@ impl Part {
         true
     }
 
-    /// True where `answer` is exactly what was asked for after `got` bytes.
+    /// True where `answer` is exactly what was asked for after `got` bytes: the same range of the same bytes.
+    ///
+    /// A 206 names its validator where the 200 did (RFC 9110, section 15.3.7); some that ignore `If-Range` give a part of another
+    /// version without one, and the lengths give it away.
     pub fn goes_on(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
-        let range = answer
-            .get(CONTENT_RANGE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(content_range);
+        let text = |name| {
+            answer
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let Some((first, last, complete)) = text(CONTENT_RANGE).and_then(content_range) else {
+            return false;
+        };
+        let same_whole = complete
+            .zip(self.complete)
+            .is_none_or(|(now, then)| now == then);
+        let length = text(CONTENT_LENGTH).map(str::parse);
+        let rest = self.length().saturating_sub(got);
         status == StatusCode::PARTIAL_CONTENT
-            && range == Some((self.first + got, self.last))
-            && answer.get(ETAG).is_none_or(|etag| *etag == self.etag)
+            && (first, last) == (self.first + got, self.last)
+            && same_whole
+            && length.is_none_or(|length| length == Ok(rest))
+            && answer.get(ETAG) == Some(&self.etag)
+            && answer.get(CONTENT_ENCODING) == self.encoding.as_ref()
+    }
+
+    /// True where `answer` says that what was asked for is no more: another version, or nothing of this length.
+    pub fn is_gone(&self, status: StatusCode, answer: &HeaderMap) -> bool {
+        status == StatusCode::RANGE_NOT_SATISFIABLE
+            || status.is_success() && answer.get(ETAG).is_some_and(|etag| *etag != self.etag)
     }
 }
 
-/// `bytes 0-9/100` or `bytes 0-9/*`; a list of ranges comes as multipart and has none.
-fn content_range(text: &str) -> Option<(u64, u64)> {
+/// `bytes 0-9/100` or `bytes 0-9/*`: first, last and the whole's length; a list of ranges comes as multipart and has none.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (unit, rest) = text.split_once(' ')?;
-    let (range, _) = rest.split_once('/')?;
+    let (range, complete) = rest.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    unit.eq_ignore_ascii_case("bytes")
-        .then_some((first.parse().ok()?, last.parse().ok()?))
+    let complete = match complete {
+        "*" => None,
+        length => Some(length.parse().ok()?),
+    };
+    unit.eq_ignore_ascii_case("bytes").then_some((
+        first.parse().ok()?,
+        last.parse().ok()?,
+        complete,
+    ))
 }
 
 #[cfg(test)]
@@ -134,21 +180,32 @@ mod tests {
         let answered = |status: u16, list: &[(&'static str, &str)]| {
             part.goes_on(600, StatusCode::from_u16(status).unwrap(), &headers(list))
         };
-        assert!(answered(206, &[("content-range", "bytes 600-999/1000")]));
-        assert!(answered(
-            206,
-            &[("content-range", "bytes 600-999/*"), ("etag", "\"v1\"")]
-        ));
+        let (range, etag) = (("content-range", "bytes 600-999/1000"), ("etag", "\"v1\""));
+        assert!(answered(206, &[range, etag]));
+        assert!(answered(206, &[range, etag, ("content-length", "400")]));
+        assert!(answered(206, &[("content-range", "bytes 600-999/*"), etag]));
         // If-Range did not hold: the whole of something else.
         assert!(!answered(200, &WHOLE));
-        assert!(!answered(
-            206,
-            &[("content-range", "bytes 600-999/1000"), ("etag", "\"v2\"")]
-        ));
-        assert!(!answered(206, &[("content-range", "bytes 599-999/1000")]));
-        assert!(!answered(206, &[("content-range", "bytes 600-998/1000")]));
-        assert!(!answered(206, &[]));
+        for other in [
+            vec![range, ("etag", "\"v2\"")],
+            // What ignores If-Range may not name its version; its length does.
+            vec![range],
+            vec![("content-range", "bytes 600-999/5000"), etag],
+            vec![range, etag, ("content-encoding", "gzip")],
+            vec![range, etag, ("content-length", "300")],
+            vec![range, etag, ("content-length", "500")],
+            vec![("content-range", "bytes 599-999/1000"), etag],
+            vec![("content-range", "bytes 600-998/1000"), etag],
+            vec![etag],
+        ] {
+            assert!(!answered(206, &other), "{other:?}");
+        }
         assert!(!answered(416, &[("content-range", "bytes */500")]));
+        let gone = |status: u16, list: &[(&'static str, &str)]| {
+            part.is_gone(StatusCode::from_u16(status).unwrap(), &headers(list))
+        };
+        assert!(gone(416, &[]) && gone(200, &[("etag", "\"v2\"")]));
+        assert!(!gone(403, &[]) && !gone(200, &WHOLE) && !gone(206, &[range]));
     }
 
     #[test]

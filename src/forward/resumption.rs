@@ -102,11 +102,18 @@ impl Resumption {
                 Err(failed) => return Ok(Err(failed.fault(&transfer, outgoing.notes(), peer))),
             },
         };
-        if !part.goes_on(got, response.status(), response.headers()) {
+        let status = response.status();
+        if (502..=504).contains(&status.as_u16()) {
+            return Ok(Err(fault(FaultKind::Answered(status.as_u16()))));
+        }
+        if !part.goes_on(got, status, response.headers()) {
             let fault = fault(FaultKind::BadAnswer).detail(format!(
-                "the rest from byte {got} on was asked for, and the answer was {}",
-                response.status().as_u16()
+                "the rest from byte {got} on was asked for, and the answer was {} or of other bytes",
+                status.as_u16()
             ));
+            if !part.is_gone(status, response.headers()) {
+                return Ok(Err(fault));
+            }
             transfer.fault(&fault, &Next::GiveUp);
             return Err(fault);
         }

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
-    Request, Response, Uri, Version,
+    HeaderMap, Request, Response, Uri, Version,
     body::Incoming,
     client::conn::{http1, http2},
-    header::{EXPECT, HOST, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
+    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -103,6 +103,20 @@ fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
     }
 }
 
+/// HTTP/2 may part a cookie field; HTTP/1 has one (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let fields: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if fields.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&fields.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Writes the request's target in the form that this connection wants.
 pub(super) fn address(
     request: &mut Request<RequestBody>,
@@ -119,6 +133,9 @@ pub(super) fn address(
             .path_and_query(path)
             .build()
     };
+    if matches!(lease.sender, Sender::Http1(_)) {
+        join_cookies(request.headers_mut());
+    }
     match (&lease.sender, &lease.about.absolute_form) {
         (Sender::Http2(_), _) => {
             *request.version_mut() = Version::HTTP_2;
@@ -207,5 +224,21 @@ impl Failed {
             next = level.source();
         }
         fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_that_http_2_parted_are_one_field_again() {
+        let mut headers = HeaderMap::new();
+        for cookie in ["a=1", "b=2; c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(cookie));
+        }
+        join_cookies(&mut headers);
+        let fields: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(fields, ["a=1; b=2; c=3"]);
     }
 }

@@ -2,10 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use hyper::{Request, Response, body::Incoming, header::USER_AGENT, upgrade};
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING, USER_AGENT},
+    upgrade,
+};
 use hyper_util::rt::TokioIo;
 
-use super::{Front, bad_target, begin, intercept, refuse};
+use super::{Front, bad_target, begin, intercept, refuse, unfit};
 use crate::{
     config::Route,
     forward::{
@@ -33,6 +38,12 @@ pub(super) async fn serve(
             return refuse(&forwarder, &request, client, None, &bad_target(text, error)).await;
         }
     };
+    if has_body(request.headers()) {
+        let fault = unfit(
+            "a CONNECT has no body (RFC 9110, section 9.3.6): what follows it belongs to the tunnel",
+        );
+        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+    }
     if headers::is_loop(request.headers()) {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&target);
         let fault = fault.detail("the request went through this gitferry before (Via)");
@@ -47,6 +58,11 @@ pub(super) async fn serve(
         return established();
     }
     tunnel(forwarder, request, client, route, target).await
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 fn established() -> Answer {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use hyper::{
-    Request, StatusCode, Version,
+    Method, Request, StatusCode, Version,
     body::Incoming,
     header::{CONNECTION, HeaderValue},
     server::conn::http2,
@@ -21,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Front, LINGER, builder, linger, refuse, run};
+use super::{Front, LINGER, builder, linger, refuse, run, unfit, unfit_hosts};
 use crate::{
     config::{HttpVersion, Route},
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
@@ -261,6 +261,16 @@ impl Silent {
 
 /// Ferries a request, unless a reload has taken the host's TLS out of this daemon's hands.
 async fn ferry(forwarder: Arc<Forwarder>, request: Request<Incoming>, asked: Asked) -> Answer {
+    let fault = match request.method() == Method::CONNECT {
+        true => Some(unfit(
+            "CONNECT inside a connection that was made by CONNECT",
+        )),
+        false => unfit_hosts(&request),
+    };
+    if let Some(fault) = fault {
+        let target = Some(&asked.target);
+        return refuse(&forwarder, &request, asked.client, target, &fault).await;
+    }
     if forwarder.config.route(&asked.target).tls != TlsMode::Tunnel {
         return forwarder.exchange(request, asked).await;
     }

@@ -118,6 +118,9 @@ impl Front {
                 Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
             return refuse(&forwarder, &request, client, None, &fault).await;
         }
+        if let Some(fault) = unfit_hosts(&request) {
+            return refuse(&forwarder, &request, client, None, &fault).await;
+        }
         if request.method() == Method::CONNECT {
             return connect::serve(self, forwarder, request, client).await;
         }
@@ -153,6 +156,17 @@ fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bo
     }
     *request.uri_mut() = path;
     true
+}
+
+/// A request that is no request.
+fn unfit(why: &'static str) -> Fault {
+    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
+}
+
+/// Two `Host` fields mean two hosts to whoever reads the other one (RFC 9112, section 3.2).
+fn unfit_hosts(request: &Request<Incoming>) -> Option<Fault> {
+    let several = request.headers().get_all(HOST).iter().count() > 1;
+    several.then(|| unfit("more than one Host field"))
 }
 
 /// The settings that every server connection of the daemon has in common.

@@ -355,3 +355,40 @@ async fn a_client_gets_little_ahead_of_an_origin_that_does_not_read() {
     // Up to 4 MiB of them in the client's own send buffer (tcp_wmem), which is not ours to clamp; it was 8.6 MB in all without the clamps.
     assert!(sent < 6 * 1024 * 1024, "{sent} bytes ahead");
 }
+
+async fn answered_by(answer: &'static str) -> Vec<u8> {
+    let (address, _served) = origin(move |connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        connections.next().await
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    client.rest().await
+}
+
+/// RFC 9112, section 6.3: the chunks count.
+#[tokio::test]
+async fn an_answer_with_a_length_and_chunks_passes_whole() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n1e\r\nabcdefghijklmnopqrstuvwxyz0123\r\n0\r\n\r\n";
+    let got = String::from_utf8(answered_by(answer).await).unwrap();
+    assert!(!got.to_lowercase().contains("content-length"), "{got}");
+    assert!(got.contains("abcdefghijklmnopqrstuvwxyz0123"), "{got}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_is_a_bad_one() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    ] {
+        let got = String::from_utf8(answered_by(answer).await).unwrap();
+        assert!(got.starts_with("HTTP/1.1 502 "), "{got}");
+        assert!(got.contains("origin/awaiting-head/bad-answer"), "{got}");
+    }
+}

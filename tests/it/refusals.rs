@@ -45,6 +45,16 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
             "client/accepted/bad-request",
         ),
         (
+            "CONNECT origin.test:443 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
+            "GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
             "CONNECT unknown.test:25 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
             403,
             "client/accepted/denied",

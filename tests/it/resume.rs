@@ -121,3 +121,46 @@ async fn a_download_whose_origin_never_comes_back_breaks_off() {
     soon("the origin", served).await.unwrap();
     world.is_quiet().await;
 }
+
+/// As storages do that ignore `If-Range`, or are busy for a moment; and a rest whose own head is shorter than what is missing.
+#[tokio::test]
+async fn a_rest_of_other_bytes_is_not_taken_and_another_try_is() {
+    let (address, served) = origin(|connections| async move {
+        let body = body();
+        let mut stream = connections.next().await;
+        asked(&mut stream).await;
+        whole(&mut stream, ETAG).await;
+        stream.write_all(&body[..100_000]).await.unwrap();
+        drop(stream);
+        let range = format!("Content-Range: bytes 100000-{}", SIZE - 1);
+        for head in [
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        ] {
+            let mut stream = connections.next().await;
+            asked(&mut stream).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+        }
+        let mut stream = connections.next().await;
+        rest(&mut stream, 100_000).await;
+        stream.write_all(&body[100_000..200_000]).await.unwrap();
+        drop(stream);
+        // No validator, and another whole.
+        let mut stream = connections.next().await;
+        asked(&mut stream).await;
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\n{range}/9999999\r\n\r\nx"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    client.head().await;
+    let got = client.rest().await;
+    assert!(got == body()[..200_000], "{} bytes came", got.len());
+    soon("the origin", served).await.unwrap();
+}
