@@ -141,18 +141,7 @@ impl Forwarder {
             };
             match sent {
                 Ok(response) => {
-                    if let Some(detail) = unusable(&response, outgoing) {
-                        let kind = FaultKind::BadAnswer;
-                        let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
-                            .peer(lease.about.peer)
-                            .sent(!outgoing.may_repeat())
-                            .detail(detail);
-                        if !ways.after(self, &outgoing.transfer, &fault).await {
-                            return Err(fault);
-                        }
-                        continue;
-                    }
-                    if let Some(fault) = refused_by_hop(&response, &lease) {
+                    if let Some(fault) = objection(&response, &lease, outgoing, &to) {
                         let fault = fault.sent(!outgoing.may_repeat());
                         if !ways.after(self, &outgoing.transfer, &fault).await {
                             return Err(fault);
@@ -163,13 +152,6 @@ impl Forwarder {
                     if let Some(fault) = outgoing.may_pass(&response, lease.about.peer)
                         && ways.after(self, &outgoing.transfer, &fault).await
                     {
-                        continue;
-                    }
-                    if let Some(fault) = to.asks_for_credentials(&response) {
-                        let fault = fault.sent(!outgoing.may_repeat());
-                        if !ways.after(self, &outgoing.transfer, &fault).await {
-                            return Err(fault);
-                        }
                         continue;
                     }
                     ways.succeeded(self, &outgoing.transfer);
@@ -322,15 +304,25 @@ impl Forwarder {
     }
 }
 
-/// Why an answer cannot be passed on for what it is.
-fn unusable(response: &Response<Incoming>, outgoing: &Outgoing) -> Option<&'static str> {
-    if headers::is_coded_for_transfer(response.headers()) {
+/// Why an answer is not passed on, where it is none of the origin's, or cannot be.
+fn objection(
+    response: &Response<Incoming>,
+    lease: &Lease,
+    outgoing: &Outgoing,
+    to: &Destination,
+) -> Option<Fault> {
+    let unusable = if headers::is_coded_for_transfer(response.headers()) {
         Some("the answer has a transfer coding other than chunked, which nobody asked for")
     } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && outgoing.upgrade.is_none() {
         Some("the answer switches protocols, which nobody asked for")
     } else {
         None
+    };
+    if let Some(detail) = unusable {
+        let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
+        return Some(fault.peer(lease.about.peer).detail(detail));
     }
+    refused_by_hop(response, lease).or_else(|| to.asks_for_credentials(response))
 }
 
 /// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.
