@@ -87,7 +87,13 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     let load = || load(cli.config.as_deref());
     match &cli.command {
-        Command::Run => run::run(find(cli.config.as_deref()), load()?).map(done),
+        Command::Run => {
+            let source = run::Source {
+                given: cli.config.clone(),
+                places: places(|name| env::var_os(name)),
+            };
+            run::run(&source, load()?).map(done)
+        }
         Command::Check(args) => {
             let file = find(args.file.as_deref().or(cli.config.as_deref()));
             check::run(args, config::load(file.as_deref(), &variable))

@@ -16,8 +16,30 @@ use crate::{
     track::{event, log},
 };
 
+/// Where the config is read from, again at each reload.
+pub(super) struct Source {
+    /// The file that was named.
+    pub(super) given: Option<PathBuf>,
+    /// Where one is looked for that was not.
+    pub(super) places: Vec<PathBuf>,
+}
+
+impl Source {
+    fn find(&self) -> Option<&Path> {
+        let place = || self.places.iter().find(|place| place.is_file());
+        let file = self.given.as_ref().or_else(place);
+        file.map(PathBuf::as_path)
+    }
+
+    /// The files whose change, or coming to be, is a reason to read the config anew.
+    fn watched(&self) -> impl Iterator<Item = PathBuf> {
+        let places = self.places.iter().filter(|_| self.given.is_none());
+        places.cloned()
+    }
+}
+
 /// Runs until a signal asks to stop; fails where the daemon cannot start.
-pub(super) fn run(file: Option<PathBuf>, config: Config) -> Result<(), Failure> {
+pub(super) fn run(source: &Source, config: Config) -> Result<(), Failure> {
     log::init(config.log);
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -25,7 +47,7 @@ pub(super) fn run(file: Option<PathBuf>, config: Config) -> Result<(), Failure> 
         .thread_name("gitferry")
         .build()
         .map_err(|error| Failure::during("cannot start the runtime", error))?;
-    let drained = runtime.block_on(serve_until_stopped(file, config))?;
+    let drained = runtime.block_on(serve_until_stopped(source, config))?;
     event::stopped(drained.ended);
     // A look-up that hangs in the system's resolver must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -44,7 +66,7 @@ fn raise_descriptors() {
     }
 }
 
-async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Drained, Failure> {
+async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained, Failure> {
     let mut signals =
         Signals::listen().map_err(|error| Failure::during("cannot listen to signals", error))?;
     let notifier = Notifier::from_environment()
@@ -59,8 +81,9 @@ async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Dr
             None => failure,
         }
     })?;
-    // It is there now, at the latest; `gitferry ca rotate` replaces it.
-    let mut watch = watch.and(key);
+    // It is there now, at the latest; `gitferry ca rotate` replaces it. And a file may come to be where none was.
+    let watch = watch.and(key);
+    let mut watch = source.watched().fold(watch, Watch::and);
     let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
     let shared = daemon.shared().clone();
     let service = Service {
@@ -70,7 +93,7 @@ async fn serve_until_stopped(file: Option<PathBuf>, config: Config) -> Result<Dr
         shutdown: &shared.shutdown,
     };
     let reload = async || {
-        reload(&daemon, file.as_deref()).inspect_err(|problems| event::config_refused(problems))?;
+        reload(&daemon, source.find()).inspect_err(|problems| event::config_refused(problems))?;
         Ok(status(&daemon))
     };
     let changed = async || {

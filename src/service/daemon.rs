@@ -121,7 +121,8 @@ impl Daemon {
         config.listen.addresses.clone_from(&self.addresses);
         self.front.replace(build(config, &self.shared)?);
         self.shared.health.forget();
-        event::config_reloaded(&restart);
+        let config = self.config();
+        event::config_reloaded(config.file.as_deref(), config.routes.len(), &restart);
         Ok(())
     }
 

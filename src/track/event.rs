@@ -244,16 +244,19 @@ pub fn listening(address: SocketAddr) {
 
 /// The config that is in force.
 pub fn config_taken(file: Option<&Path>, routes: usize) {
-    let source = file.map_or_else(
+    info!(config = source(file), routes, "config taken");
+}
+
+fn source(file: Option<&Path>) -> String {
+    file.map_or_else(
         || "embedded default".into(),
         |file| file.display().to_string(),
-    );
-    info!(config = source, routes, "config taken");
+    )
 }
 
 /// A new config is in force; `restart` names what it changes only at the next start.
-pub fn config_reloaded(restart: &[String]) {
-    info!("config reloaded");
+pub fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
+    info!(config = source(file), routes, "config reloaded");
     for key in restart {
         warn!(
             key,

@@ -218,3 +218,43 @@ fn a_host_that_a_reload_tunnels_is_served_on_a_new_connection_only() {
     assert_eq!(said, "200\n421\n");
     assert_eq!(elsewhere.connections(), 0);
 }
+
+/// As on a fresh machine, where the daemon is started first and the file written later.
+#[test]
+fn a_config_file_that_comes_to_be_is_taken_up_without_a_word() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    for directory in ["first/gitferry", "home/.config/gitferry"] {
+        std::fs::create_dir_all(at(directory)).unwrap();
+    }
+    let text = "[listen]\naddress = \"127.0.0.1:0\"\n";
+    let first = at("first/gitferry/gitferry.toml");
+    std::fs::write(&first, text).unwrap();
+    let log = std::fs::File::create(at("log")).unwrap();
+    let mut daemon = clean_command(env!("CARGO_BIN_EXE_gitferry"), &at("home"))
+        .arg("run")
+        .env("CONFIGURATION_DIRECTORY", at("first/gitferry"))
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let says = |words: &str| {
+        let said = || std::fs::read_to_string(at("log")).unwrap();
+        assert!(
+            wait_until(SOON, || said().contains(words)),
+            "{words}:\n{}",
+            said()
+        );
+    };
+    says("listening");
+    std::fs::remove_file(&first).unwrap();
+    says("config reloaded config=\"embedded default\"");
+    let route = "[[route]]\nname = \"own\"\nrole = \"other\"\nhosts = [\"own.test\"]\ntls = \"tunnel\"\nupstreams = [{ via = \"direct\" }]\n";
+    let later = at("home/.config/gitferry/gitferry.toml");
+    std::fs::write(&later, format!("{text}{route}")).unwrap();
+    says(&format!(
+        "config reloaded config={} routes=1",
+        later.display()
+    ));
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+}

@@ -103,6 +103,8 @@ pub(super) struct Row {
     pub(super) last: Option<Time>,
     pub(super) ways: BTreeMap<Box<str>, u64>,
     pub(super) advice: Option<Box<str>>,
+    /// The same for each upstream, as it names what is set there.
+    pub(super) advices: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// What faults, stalls and closing lines have in common.

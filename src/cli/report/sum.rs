@@ -40,8 +40,8 @@ pub(super) struct Sum {
     open: BTreeMap<(u32, u64), Open>,
     /// Transfers with a fault whose closing line the log does not have.
     lost_sight_of: u64,
-    /// Which row the next line's advice belongs to.
-    advised: Option<(Box<str>, Box<str>)>,
+    /// Which row, and which of its upstreams, the next line's advice belongs to.
+    advised: Option<(Box<str>, Box<str>, Option<Box<str>>)>,
     /// The name's buffer, so that a line without faults allocates nothing.
     name: String,
 }
@@ -103,7 +103,7 @@ impl Sum {
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
         self.ill(&host, failed);
-        self.advised = Some((host, code));
+        self.advised = Some((host, code, failed.way().map(|way| clip(way, NAME))));
     }
 
     /// A transfer stands still.
@@ -118,7 +118,7 @@ impl Sum {
         }
         let row = self.row(&host, &code, failed, !told);
         row.stalls += u64::from(!told);
-        self.advised = Some((host, code));
+        self.advised = Some((host, code, failed.way().map(|way| clip(way, NAME))));
     }
 
     /// A transfer moves again.
@@ -196,14 +196,17 @@ impl Sum {
 
     /// The advice of the event before.
     pub(super) fn advised(&mut self, advice: &str) {
-        let Some((host, code)) = self.advised.take() else {
+        let Some((host, code, upstream)) = self.advised.take() else {
             return;
         };
         let host = self.hosts.get_mut(&host);
-        if let Some(row) = host.and_then(|host| host.rows.get_mut(&code))
-            && row.advice.as_deref() != Some(advice)
-        {
-            row.advice = Some(clip(advice, ADVICE));
+        let Some(row) = host.and_then(|host| host.rows.get_mut(&code)) else {
+            return;
+        };
+        let of_this = way(&mut row.advices, upstream.as_deref());
+        if **of_this != *advice {
+            *of_this = clip(advice, ADVICE);
+            row.advice = Some(of_this.clone());
         }
     }
 

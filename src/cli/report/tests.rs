@@ -347,3 +347,26 @@ fn noise_is_read_without_a_panic() {
         );
     }
 }
+
+#[test]
+fn the_advice_for_one_upstream_is_not_anothers() {
+    let line = |id: u32, upstream: &str| {
+        format!(
+            "2026-11-23T16:00:00.000Z  WARN fault id={id} code=hop/greeting/bad-answer leg=hop stage=greeting kind=bad-answer \
+             host=main.test port=443 route=main upstream={upstream} attempt=1 elapsed_ms=1 next=\"give up\" cause=x\n\
+             {:25}advice: check `{upstream}`\n",
+            ""
+        )
+    };
+    let log = line(1, "h3") + &line(2, "s5");
+    let page = paged(&[log.as_bytes()]);
+    for upstream in ["h3", "s5"] {
+        let said = page
+            .split("over upstream ")
+            .find(|part| part.starts_with(upstream));
+        assert!(
+            said.unwrap().contains(&format!("check `{upstream}`")),
+            "{page}"
+        );
+    }
+}

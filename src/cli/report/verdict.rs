@@ -194,7 +194,12 @@ impl Case<'_> {
     /// What the log said, but where that is "another way" and the numbers name one; else where to look.
     fn advice(&self) -> String {
         let route = safe(&self.host.route);
-        let said = self.row.advice.as_deref();
+        let own = self
+            .row
+            .advices
+            .get(self.upstream)
+            .filter(|own| !own.is_empty());
+        let said = own.or(self.row.advice.as_ref()).map(|said| &**said);
         let never = self
             .host
             .ways

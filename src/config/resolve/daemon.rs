@@ -130,6 +130,13 @@ pub(super) fn state_directory(
     found.or((!required).then(PathBuf::new))
 }
 
+/// Whether a root can be made of it is for `tls` to say; this is for the wrong file.
+fn holds_a_certificate(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().filter(|line| line.starts_with("-----BEGIN "));
+    lines.any(|line| line.trim_end().ends_with("CERTIFICATE-----"))
+}
+
 pub(super) fn trust(section: Section<'_, '_>, base: Option<&Trust>) -> Option<Trust> {
     let platform_roots = or_base(
         &section,
@@ -140,8 +147,12 @@ pub(super) fn trust(section: Section<'_, '_>, base: Option<&Trust>) -> Option<Tr
     let extra_roots = section.strings("extra_roots", false).map(|files| {
         let path = |(file, span): (&str, Span)| {
             let path = section.source.path(file);
-            if let Err(error) = fs::File::open(&path) {
-                let message = format!("{} cannot be read: {error}", path.display());
+            let problem = match fs::read(&path) {
+                Err(error) => Some(format!("{} cannot be read: {error}", path.display())),
+                Ok(bytes) => (!holds_a_certificate(&bytes))
+                    .then(|| format!("{} has no certificate in PEM form", path.display())),
+            };
+            if let Some(message) = problem {
                 section.source.problem(
                     span,
                     "trust.extra_roots",
