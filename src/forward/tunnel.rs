@@ -97,10 +97,8 @@ impl Tunnel {
                         .peer(self.reached.peer)
                         .sent(!replayable);
                     fault.source = source.map(Into::into);
-                    if !self.again(forwarder, transfer, &fault, &held).await {
-                        return transfer.finish(Outcome::Broken {
-                            code: fault.code().into(),
-                        });
+                    if let Err(last) = self.again(forwarder, transfer, &fault, &held).await {
+                        return transfer.finish(Outcome::Broken { code: last.into() });
                     }
                 }
             }
@@ -194,36 +192,33 @@ impl Tunnel {
         }
     }
 
-    /// The next connection, with the flight on it; false where none is left.
+    /// The next connection, with the flight on it; the last fault where none is left.
     async fn again(
         &mut self,
         forwarder: &Forwarder,
         transfer: &Transfer,
         fault: &Fault,
         held: &[u8],
-    ) -> bool {
+    ) -> Result<(), String> {
         if !self.ways.after(forwarder, transfer, fault).await {
-            return false;
+            return Err(fault.code());
         }
         loop {
-            let Ok(reached) = self
+            let reached = self
                 .ways
                 .reach(forwarder, transfer, &self.target, Purpose::Tunnel)
-                .await
-            else {
-                return false;
-            };
-            self.reached = reached;
+                .await;
+            self.reached = reached.map_err(|fault| fault.code())?;
             transfer.enter(Stage::Handshaking);
             let Err(error) = write(&mut self.reached.io, held).await else {
-                return true;
+                return Ok(());
             };
             let kind = classify::io(&error);
             let fault = Fault::new(Leg::Origin, Stage::Handshaking, kind)
                 .peer(self.reached.peer)
                 .source(error);
             if !self.ways.after(forwarder, transfer, &fault).await {
-                return false;
+                return Err(fault.code());
             }
         }
     }

@@ -21,6 +21,9 @@ use crate::{
     track::{Outcome, Transfer},
 };
 
+/// ssh and git's own protocol: dialled before the answer, so that a failure has a status, which `gitferry connect` shows.
+const SPEAKS_NO_TLS: [u16; 2] = [22, 9418];
+
 /// Answers 200 and goes on with the bytes that follow, or says why not.
 pub(super) async fn serve(
     front: &Front,
@@ -53,7 +56,8 @@ pub(super) async fn serve(
         Ok(route) => route,
         Err(fault) => return refuse(&forwarder, &request, client, Some(&target), &fault).await,
     };
-    if route.tls == TlsMode::Terminate && forwarder.leaves.covers(&target.host) {
+    let terminated = route.tls == TlsMode::Terminate && !SPEAKS_NO_TLS.contains(&target.port);
+    if terminated && forwarder.leaves.covers(&target.host) {
         terminate(front, &forwarder, request, client, route, target);
         return established();
     }

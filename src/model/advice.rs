@@ -161,6 +161,7 @@ fn origin(
     fault: &Fault,
     Context {
         host,
+        port,
         route,
         upstream,
         ..
@@ -171,7 +172,8 @@ fn origin(
         format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`");
     Some(match &fault.kind {
         Kind::Reset | Kind::ClosedEarly if fault.stage == Stage::Handshaking => {
-            format!("something on the path through {upstream} cuts TLS to {host}: {another}")
+            let what = if port == 22 { "ssh" } else { "TLS" };
+            format!("something on the path through {upstream} cuts {what} to {host}: {another}")
         }
         Kind::TimedOut if fault.stage == Stage::Handshaking => format!(
             "TLS to {host} gets no answer through {upstream}: a path that loses large packets (MTU) or filters the name; {another}"

@@ -41,9 +41,17 @@ pub(super) struct Sum {
     /// Transfers with a fault whose closing line the log does not have.
     lost_sight_of: u64,
     /// Which row, and which of its upstreams, the next line's advice belongs to.
-    advised: Option<(Box<str>, Box<str>, Option<Box<str>>)>,
+    advised: Option<Advised>,
     /// The name's buffer, so that a line without faults allocates nothing.
     name: String,
+}
+
+/// What an advice is about.
+#[derive(Debug)]
+struct Advised {
+    host: Box<str>,
+    code: Box<str>,
+    upstream: Option<Box<str>>,
 }
 
 /// A transfer with a fault, or a stall, that has not ended.
@@ -103,7 +111,11 @@ impl Sum {
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
         self.ill(&host, failed);
-        self.advised = Some((host, code, failed.way().map(|way| clip(way, NAME))));
+        self.advised = Some(Advised {
+            host,
+            code,
+            upstream: failed.way().map(|way| clip(way, NAME)),
+        });
     }
 
     /// A transfer stands still.
@@ -118,7 +130,11 @@ impl Sum {
         }
         let row = self.row(&host, &code, failed, !told);
         row.stalls += u64::from(!told);
-        self.advised = Some((host, code, failed.way().map(|way| clip(way, NAME))));
+        self.advised = Some(Advised {
+            host,
+            code,
+            upstream: failed.way().map(|way| clip(way, NAME)),
+        });
     }
 
     /// A transfer moves again.
@@ -196,7 +212,12 @@ impl Sum {
 
     /// The advice of the event before.
     pub(super) fn advised(&mut self, advice: &str) {
-        let Some((host, code, upstream)) = self.advised.take() else {
+        let Some(Advised {
+            host,
+            code,
+            upstream,
+        }) = self.advised.take()
+        else {
             return;
         };
         let host = self.hosts.get_mut(&host);

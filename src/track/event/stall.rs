@@ -145,6 +145,7 @@ impl StallTold {
                     host = self.host,
                     port = self.port,
                     route = self.route,
+                    role = self.role.as_str(),
                     upstream = self.upstream,
                     peer = self.peer.map(tracing::field::display),
                     attempt = self.attempt,
