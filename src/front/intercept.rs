@@ -25,7 +25,7 @@ use super::{Front, LINGER, builder, linger, refuse, run, unfit, unfit_hosts};
 use crate::{
     config::{HttpVersion, Route},
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
-    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, classify, retry::Next},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify, retry::Next},
     net::{BoxIo, Interims, Prefixed, Tcp},
     rt::{Shutdown, Tasks},
     tls::{
@@ -113,7 +113,7 @@ async fn tunnel(
 async fn handshake(
     forwarder: &Forwarder,
     io: BoxIo,
-    client: SocketAddr,
+    (client, agent): (SocketAddr, Option<&str>),
     route: &Route,
     target: &Target,
     transfer: Transfer,
@@ -136,6 +136,11 @@ async fn handshake(
         Ok(accepted) => {
             transfer.handed_over();
             Some(accepted)
+        }
+        Err(fault) if fault.is_hang_up() && agent.is_some_and(agent::opens_in_reserve) => {
+            tracing::debug!(%client, %fault, "a connection in reserve was closed");
+            transfer.finish(Outcome::Closed);
+            None
         }
         Err(fault) => {
             transfer.fault(&fault, &Next::GiveUp);
@@ -162,7 +167,8 @@ async fn terminate(
         agent,
         last_words,
     } = client;
-    let Some(accepted) = handshake(&forwarder, io, client, route, &target, transfer).await else {
+    let named = (client, agent.as_deref());
+    let Some(accepted) = handshake(&forwarder, io, named, route, &target, transfer).await else {
         return;
     };
     let listen = &forwarder.config.listen;
@@ -227,8 +233,8 @@ async fn terminate(
 
 /// A client that shook hands and then asked for nothing.
 ///
-/// So does one that looks at the certificate only after the handshake, as libcurl with GnuTLS does, and does not trust it:
-/// without this line Debian's git would leave no trace.
+/// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave no
+/// trace. Others had the connection in reserve.
 struct Silent {
     front: Front,
     client: SocketAddr,
@@ -238,6 +244,10 @@ struct Silent {
 
 impl Silent {
     fn tell(&self) {
+        if !self.agent.as_deref().is_some_and(agent::verifies_late) {
+            tracing::debug!(client = %self.client, "a connection over which nothing was asked has ended");
+            return;
+        }
         let forwarder = self.front.current();
         let transfer = forwarder.shared.tracker.begin(Begin {
             front: track::Front::Intercept,

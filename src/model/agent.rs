@@ -1,4 +1,4 @@
-//! What a client calls itself: the product of its `User-Agent` (RFC 9110, section 10.1.5).
+//! What a client calls itself: the product of its `User-Agent` (RFC 9110, section 10.1.5), and what is known of such clients.
 
 /// The first product that says something.
 ///
@@ -10,9 +10,46 @@ pub fn product(agent: &str) -> Option<&str> {
     products.find(|product| !product.starts_with("unknown/"))
 }
 
+/// Whether this client may look at the certificate only when the handshake is over, and then closes without a word.
+///
+/// libcurl does with GnuTLS (`lib/vtls/gtls.c`, `Curl_gtls_verifyserver`), as Debian's git has it; so do Wget (`src/gnutls.c`,
+/// `ssl_check_certificate`) and aria2 (`src/LibgnutlsTLSSession.cc`).
+pub fn verifies_late(agent: &str) -> bool {
+    let mut late = ["git/", "curl/", "libcurl/", "Wget/", "aria2/"].into_iter();
+    product(agent).is_some_and(|product| late.any(|name| product.starts_with(name)))
+}
+
+/// Whether this client opens connections that it may have no use for, and closes them at any time.
+///
+/// Go does: a request takes the first of a new connection and one that gets free (`net/http/transport.go`, `getConn`). It names itself so in
+/// a CONNECT, whatever the program. It tells distrust by an alert.
+pub fn opens_in_reserve(agent: &str) -> bool {
+    let mut go = ["Go-http-client/", "git-lfs/"].into_iter();
+    product(agent).is_some_and(|product| go.any(|name| product.starts_with(name)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::product;
+    use super::{opens_in_reserve, product, verifies_late};
+
+    #[test]
+    fn no_client_is_both_late_and_in_reserve() {
+        for (agent, late, reserve) in [
+            ("git/2.39.5", true, false),
+            ("curl/7.88.1", true, false),
+            ("Go-http-client/1.1", false, true),
+            (
+                "git-lfs/3.3.0 (GitHub; linux amd64; go 1.19.8)",
+                false,
+                true,
+            ),
+            ("unknown/None; hf_hub/2.4.0; python/3.11.2", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(verifies_late(agent), late, "{agent:?}");
+            assert_eq!(opens_in_reserve(agent), reserve, "{agent:?}");
+        }
+    }
 
     #[test]
     fn the_first_product_that_says_something_is_the_client() {

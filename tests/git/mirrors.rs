@@ -259,6 +259,7 @@ fn on_the_reverse_front_the_credentials_of_the_real_host_serve() {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     // In the file of git-config(1) quotes and backslashes are escaped.
     let written = HELPER.replace('\\', "\\\\").replace('"', "\\\"");
+    let written = format!("    helper =\n    helper = \"{written}\"\n");
     assert!(readme.contains(&written), "the README has another helper");
     let world = World::with_account(Some(("me", "planted-password")));
     let ferry = Ferry::start(&world.plain_settings());
@@ -266,6 +267,7 @@ fn on_the_reverse_front_the_credentials_of_the_real_host_serve() {
     let git = world
         .git()
         .with(&format!("credential.{front}.useHttpPath"), "true")
+        .with(&format!("credential.{front}.helper"), "")
         .with(&format!("credential.{front}.helper"), HELPER)
         .with(
             &format!("credential.https://{MAIN}.helper"),

@@ -145,3 +145,56 @@ fn a_git_that_does_not_trust_the_ca_leaves_a_line_with_what_to_do() {
     trusting.run(world.root(), &["ls-remote", &url]).well();
     assert_eq!(ferry.faults().len(), 1, "{:?}", ferry.faults());
 }
+
+/// Shakes hands inside a CONNECT of a client that calls itself `agent`, wholly or until the server has spoken, and closes.
+const RESERVE: &str = r#"
+import socket, ssl, sys
+port, roots, host, agent, whole = sys.argv[1:]
+def connect():
+    peer = socket.create_connection(("127.0.0.1", int(port)), timeout=60)
+    peer.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\nUser-Agent: {agent}\r\n\r\n".encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += peer.recv(1)
+    assert head.startswith(b"HTTP/1.1 200"), head
+    return peer
+context = ssl.create_default_context(cafile=roots)
+peer = connect()
+if whole == "whole":
+    context.wrap_socket(peer, server_hostname=host).close()
+else:
+    said = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), said, server_hostname=host).do_handshake()
+    except ssl.SSLWantReadError:
+        peer.sendall(said.read())
+    assert peer.recv(1 << 16), "nothing came"
+    peer.close()
+"#;
+
+/// git-lfs dials more than it uses: Go takes whichever connection is ready first.
+#[test]
+fn a_connection_in_reserve_is_no_fault() {
+    let world = World::new();
+    let ferry = Ferry::start(&world.plain_settings());
+    let idle = ferry.descriptors();
+    let shakes_hands = |agent: &str, whole: &str| {
+        let mut command = clean_command("/usr/bin/python3", world.root());
+        command.args(["-c", RESERVE, &ferry.address.port().to_string()]);
+        command.arg(world.path("ferry/state/ca.pem"));
+        command.args([MAIN, agent, whole]);
+        Running::start(&mut command).finish(PATIENCE).well();
+        let settled = wait_until(SOON, || {
+            ferry.transfers().is_empty() && ferry.descriptors() <= idle
+        });
+        assert!(settled, "{agent}, {whole}: {:?}", ferry.transfers());
+    };
+    shakes_hands("Go-http-client/1.1", "whole");
+    shakes_hands("Go-http-client/1.1", "half");
+    assert_eq!(ferry.faults(), Vec::<String>::new());
+    shakes_hands("git/2.39.5", "whole");
+    ferry.wait_for_fault("client/handshaking/closed-early");
+    shakes_hands("git/2.39.5", "half");
+    let both = wait_until(SOON, || ferry.faults().len() == 2);
+    assert!(both, "{:?}", ferry.faults());
+}

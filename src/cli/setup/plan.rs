@@ -132,6 +132,12 @@ impl Plan {
                 plan.set(*client, "lfs.transfer.enablehrefrewrite".into(), "true");
             }
         }
+        if no_ca && clients.contains(&Client::Git) {
+            plan.notes.push(format!(
+                "git asks its credential helper for {address} then: how the helper of the real host answers stands in the README, \
+                 under \"Without any CA\""
+            ));
+        }
         if !wild.is_empty() {
             let wild: Vec<String> = wild.iter().map(ToString::to_string).collect();
             plan.notes.push(format!(
