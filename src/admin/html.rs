@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use tokio::time::Instant;
+
 use super::{CircuitView, UpstreamView, View};
 
 /// The whole page; everything that came from outside is escaped.
@@ -16,7 +18,7 @@ pub(super) fn render(view: &View) -> String {
     let config = view.config.as_deref().unwrap_or("embedded default");
     let _ = writeln!(
         page,
-        "<h1>gitferry {}</h1><p>up {} s · listening on {} · config: {} · {} idle origin connections</p>",
+        "<h1>gitferry {}</h1><p>up {} s · listening on {} · config: {} · {} idle origin connections · renewed every 5 s</p>",
         view.version,
         view.uptime_s,
         escape(&listen),
@@ -98,11 +100,12 @@ fn stalls(page: &mut String, view: &View) {
         page,
         "Last stalls",
         &[
-            "verdict", "now", "for ms", "host", "route", "upstream", "peer", "evidence", "sibling",
-            "advice",
+            "when", "verdict", "now", "for ms", "host", "route", "upstream", "peer", "evidence",
+            "sibling", "advice",
         ],
         view.stalls.iter().map(|s| {
             vec![
+                ago(s.at),
                 format!("{}/{}", s.leg.as_str(), s.verdict.as_str()),
                 s.phase.as_str().into(),
                 s.idle_ms.to_string(),
@@ -123,12 +126,14 @@ fn faults(page: &mut String, view: &View) {
         page,
         "Last faults",
         &[
-            "code", "host", "route", "upstream", "peer", "attempt", "next", "cause", "advice",
+            "when", "code", "host", "route", "upstream", "peer", "attempt", "next", "cause",
+            "advice",
         ],
         view.faults.iter().map(|f| {
             vec![
+                ago(f.at),
                 f.code.clone(),
-                format!("{}:{}", f.host, f.port),
+                address(&f.host, f.port),
                 f.route.clone(),
                 f.upstream.clone().unwrap_or_default(),
                 f.peer.clone().unwrap_or_default(),
@@ -141,7 +146,19 @@ fn faults(page: &mut String, view: &View) {
     );
 }
 
-const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>gitferry</title><style>\
+fn ago(at: Instant) -> String {
+    format!("{} s ago", at.elapsed().as_secs())
+}
+
+/// Host and port; a request that named none has neither.
+fn address(host: &str, port: u16) -> String {
+    match host {
+        "-" => String::new(),
+        host => format!("{host}:{port}"),
+    }
+}
+
+const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\"><title>gitferry</title><style>\
 body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#1a2733;background:#fbfbf8}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #ddd;vertical-align:top}\
 th{color:#567}td{font-variant-numeric:tabular-nums;overflow-wrap:anywhere}h2{margin-top:1.6em}.none{color:#789}</style></head><body>\n";

@@ -91,6 +91,7 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
         notifier: &notifier,
         tasks: &shared.tasks,
         shutdown: &shared.shutdown,
+        transfers: &|| shared.tracker.list().len(),
     };
     let reload = async || {
         reload(&daemon, source.find()).inspect_err(|problems| event::config_refused(problems))?;

@@ -34,7 +34,7 @@ pub(super) fn run(args: &StatusArgs, address: SocketAddr) -> Result<(), Failure>
     loop {
         let body = fetch(address).map_err(|error| {
             Failure::during(format!("no gitferry answers at {address}"), error)
-                .hint("start it with `gitferry run`")
+                .hint("start it with `gitferry run`, or say where it is with `--address`")
         })?;
         let text = if args.json {
             body
@@ -151,14 +151,35 @@ fn render(status: &Value) -> String {
     for fault in faults.iter().take(10) {
         let _ = writeln!(
             page,
-            "  {} {} via {}: {}",
+            "  {} s ago: {}{}, {}",
+            text(fault, "s_ago"),
             text(fault, "code"),
-            text(fault, "host"),
-            text(fault, "upstream"),
+            on_the_way(fault),
             text(fault, "next")
         );
+        let cause = text(fault, "cause");
+        // The cause begins with the code, which stands above.
+        let cause = cause.strip_prefix(&text(fault, "code")).unwrap_or(&cause);
+        if !cause.is_empty() {
+            let _ = writeln!(page, "    {}", cause.trim_start_matches([':', ' ']));
+        }
+        if let Some(advice) = fault.get("advice").and_then(Value::as_str) {
+            let _ = writeln!(page, "    advice: {advice}");
+        }
     }
     page
+}
+
+/// ` huggingface.co:443 via office`, as far as there is such a thing.
+fn on_the_way(fault: &Value) -> String {
+    let mut way = String::new();
+    if text(fault, "host") != "-" {
+        let _ = write!(way, " {}:{}", text(fault, "host"), text(fault, "port"));
+    }
+    if let Some(upstream) = fault.get("upstream").and_then(Value::as_str) {
+        let _ = write!(way, " via {upstream}");
+    }
+    way
 }
 
 /// A field as text; `-` where there is none.
@@ -177,14 +198,48 @@ fn render_stalls(page: &mut String, stalls: &[Value]) {
     for stall in stalls.iter().take(10) {
         let _ = writeln!(
             page,
-            "  {}/{} {} via {}, {} after {} ms: {}",
+            "  {} s ago: {}/{}{}, {} after {} ms: {}",
+            text(stall, "s_ago"),
             text(stall, "leg"),
             text(stall, "verdict"),
-            text(stall, "host"),
-            text(stall, "upstream"),
+            on_the_way(stall),
             text(stall, "phase"),
             text(stall, "idle_ms"),
             text(stall, "evidence")
         );
+        let _ = writeln!(page, "    advice: {}", text(stall, "advice"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_is_shown_with_its_time_cause_and_advice() {
+        let status = json!({
+            "version": "1", "uptime_s": 2,
+            "faults": [
+                {
+                    "s_ago": 3, "code": "hop/greeting/refused", "host": "hf.co", "port": 443, "upstream": "office",
+                    "next": "give up", "cause": "hop/greeting/refused with 192.0.2.1:3128: connection refused",
+                    "advice": "check `url`"
+                },
+                {
+                    "s_ago": 4, "code": "client/accepted/not-http", "host": "-", "port": 0, "upstream": null,
+                    "next": "give up", "cause": "client/accepted/not-http (a TLS hello)", "advice": null
+                },
+            ],
+        });
+        let page = render(&status);
+        let shown = "last faults\n  \
+             3 s ago: hop/greeting/refused hf.co:443 via office, give up\n    \
+             with 192.0.2.1:3128: connection refused\n    \
+             advice: check `url`\n  \
+             4 s ago: client/accepted/not-http, give up\n    \
+             (a TLS hello)\n";
+        assert!(page.ends_with(shown), "{page}");
     }
 }

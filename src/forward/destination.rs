@@ -15,7 +15,7 @@ use super::Asked;
 use crate::{
     config::{Mirror, ToMirror, Upstream},
     mirror::mirror_path,
-    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    model::{Denial, Fault, FaultKind, Leg, Scheme, Stage, Target},
 };
 
 /// What a mirror does not see unless `credentials = "pass"`: whatever lets its bearer act as the user, and where the user was.
@@ -171,13 +171,16 @@ impl Wants {
     /// The fault where no upstream is so.
     pub(super) fn unmet(self, target: &Target, route: &str) -> Fault {
         let (kind, detail) = match self {
-            Self::Any => (FaultKind::Denied, format!("route {route} has no upstream")),
+            Self::Any => (
+                FaultKind::Denied(Denial::Upstream),
+                format!("route {route} has no upstream"),
+            ),
             Self::Credentials => (
                 FaultKind::CredentialsWithheld,
                 format!("route {route} has only mirrors that get no credentials"),
             ),
             Self::Site => (
-                FaultKind::Denied,
+                FaultKind::Denied(Denial::Upstream),
                 format!("route {route} has only mirrors, and a tunnel cannot end at one"),
             ),
         };

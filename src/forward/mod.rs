@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use crate::{
     config::{Config, Route},
-    model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, health::Health},
+    model::{Denial, Fault, FaultKind, Leg, Stage, Target, TlsMode, health::Health},
     rt::{Shutdown, Tasks},
     tls::{Connector, Leaves},
     track::Tracker,
@@ -112,27 +112,28 @@ impl Forwarder {
     /// The route of `target`, or why it is refused.
     pub fn admit(&self, target: &Target) -> Result<Arc<Route>, Fault> {
         let route = self.config.route(target);
-        let denied = |detail: String| {
-            Err(Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied)
-                .peer(target)
-                .detail(detail))
+        let denied = |denial: Denial, detail: String| {
+            let kind = FaultKind::Denied(denial);
+            let fault = Fault::new(Leg::Client, Stage::Accepted, kind).peer(target);
+            Err(fault.detail(detail))
         };
         if self.is_own(target) {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(target);
             return Err(fault.detail("the target is gitferry itself"));
         }
         if route.tls == TlsMode::Deny {
-            return denied(format!("route {} denies it", route.name));
+            return denied(Denial::Route, format!("route {} denies it", route.name));
         }
         if route
             .ports
             .as_ref()
             .is_some_and(|ports| !ports.contains(&target.port))
         {
-            return denied(format!(
+            let why = format!(
                 "port {} is not among the ports of [{}]",
                 target.port, route.name
-            ));
+            );
+            return denied(Denial::Port, why);
         }
         Ok(Arc::clone(route))
     }

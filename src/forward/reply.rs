@@ -146,7 +146,7 @@ fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
 pub fn status(fault: &Fault) -> StatusCode {
     use FaultKind as Kind;
     match (&fault.kind, fault.leg) {
-        (Kind::Denied | Kind::CredentialsWithheld, _) => StatusCode::FORBIDDEN,
+        (Kind::Denied(_) | Kind::CredentialsWithheld, _) => StatusCode::FORBIDDEN,
         (Kind::Loop, _) => StatusCode::LOOP_DETECTED,
         (Kind::Unauthorized, _) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
         (Kind::TooLarge, Leg::Client) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -196,8 +196,8 @@ fn proxy_error(fault: &Fault) -> &'static str {
         | Kind::HopRefused(_)
         | Kind::SocksRefused(_)
         | Kind::HopAuthentication => "destination_unavailable",
-        Kind::BadRequest | Kind::TooLarge => "http_request_error",
-        Kind::Unauthorized | Kind::Denied | Kind::CredentialsWithheld => "http_request_denied",
+        Kind::BadRequest | Kind::NotHttp | Kind::TooLarge => "http_request_error",
+        Kind::Unauthorized | Kind::Denied(_) | Kind::CredentialsWithheld => "http_request_denied",
         Kind::Loop => "proxy_loop_detected",
         Kind::Overloaded => "connection_limit_reached",
         Kind::Gone => "connection_terminated",

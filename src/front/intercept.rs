@@ -21,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Front, LINGER, builder, linger, refuse, run, unfit, unfit_hosts};
+use super::{Front, LINGER, Unasked, builder, linger, malformed, refuse, run, unfit, unfit_hosts};
 use crate::{
     config::{HttpVersion, Route},
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
@@ -32,7 +32,7 @@ use crate::{
         FirstBytes,
         accept::{self, Accepted},
     },
-    track::{self, Begin, Outcome, Transfer},
+    track::{self, Outcome, Transfer},
 };
 
 /// How long a client may keep silent before it is taken for one that waits for the server.
@@ -209,32 +209,33 @@ async fn terminate(
         async move { Ok::<_, Infallible>(ferry(forwarder, request, asked).await) }
     });
     let io = TokioIo::new(io);
-    match accepted.http {
+    let unread = match accepted.http {
         HttpVersion::Http1 => {
             let mut http1 = builder(max_head);
             http1.header_read_timeout(head_timeout);
             let connection = http1.serve_connection(io, service).with_upgrades();
-            run(std::pin::pin!(connection), client, &shutdown).await;
+            let ran = run(std::pin::pin!(connection), client, &shutdown).await;
             if let Some(last_words) = last_words {
                 linger(last_words).await;
             }
+            ran.err().as_ref().and_then(malformed)
         }
         HttpVersion::Http2 => {
             let mut http2 = http2::Builder::new(tasks);
             http2.timer(TokioTimer::new());
             let connection = std::pin::pin!(http2.serve_connection(io, service));
             run_http2(connection, client, &shutdown).await;
+            None
         }
-    }
-    if !asked.load(Ordering::Relaxed) && !shutdown.is_draining() {
-        silent.tell();
+    };
+    if let Some(fault) = unread {
+        silent.tell("-", &fault);
+    } else if !asked.load(Ordering::Relaxed) && !shutdown.is_draining() {
+        silent.distrusts();
     }
 }
 
-/// A client that shook hands and then asked for nothing.
-///
-/// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave no
-/// trace. Others had the connection in reserve.
+/// A client that shook hands and then asked for nothing that could be read.
 struct Silent {
     front: Front,
     client: SocketAddr,
@@ -243,29 +244,28 @@ struct Silent {
 }
 
 impl Silent {
-    fn tell(&self) {
+    /// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave
+    /// no trace. Others had the connection in reserve.
+    fn distrusts(&self) {
         if !self.agent.as_deref().is_some_and(agent::verifies_late) {
             tracing::debug!(client = %self.client, "a connection over which nothing was asked has ended");
             return;
         }
-        let forwarder = self.front.current();
-        let transfer = forwarder.shared.tracker.begin(Begin {
-            front: track::Front::Intercept,
-            client: self.client,
-            target: &self.target,
-            method: "CONNECT",
-            path: "",
-            route: forwarder.config.route(&self.target),
-            agent: self.agent.as_deref(),
-        });
-        transfer.enter(Stage::Handshaking);
         let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
             .peer(self.client)
             .detail("the client closed after the handshake and had asked for nothing");
-        transfer.fault(&fault, &Next::GiveUp);
-        transfer.finish(Outcome::Broken {
-            code: fault.code().into(),
-        });
+        self.tell("CONNECT", &fault);
+    }
+
+    fn tell(&self, method: &str, fault: &Fault) {
+        let unasked = Unasked {
+            front: track::Front::Intercept,
+            client: self.client,
+            target: &self.target,
+            method,
+            agent: self.agent.as_deref(),
+        };
+        self.front.turn_away(&unasked, fault);
     }
 }
 

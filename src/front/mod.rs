@@ -6,6 +6,7 @@
 mod absolute;
 mod connect;
 mod intercept;
+mod mistaken;
 mod own;
 mod reverse;
 
@@ -30,13 +31,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::{
     forward::{Answer, Forwarder, reply::Asker, watch::ClientSocket},
     model::{
-        Fault, FaultKind, Leg, Stage, Target, retry::Next, secret::Credentials, target::TargetError,
+        Fault, FaultKind, Host, Leg, Stage, Target, retry::Next, secret::Credentials,
+        target::TargetError,
     },
     net::{Interims, Tcp},
     rt::Shutdown,
-    track::{self, Begin, Transfer},
+    track::{self, Begin, Outcome, Transfer},
 };
 
+use mistaken::Mistaken;
 pub use own::Pages;
 
 /// How long a refused client is listened to.
@@ -81,11 +84,11 @@ impl Front {
             forwarder.shared.tasks.clone(),
             forwarder.shared.shutdown.clone(),
         );
-        let listen = &forwarder.config.listen;
-        let mut builder = builder(listen.max_head);
-        builder.header_read_timeout(listen.head_timeout);
+        let head_timeout = forwarder.config.listen.head_timeout;
+        let mut builder = builder(forwarder.config.listen.max_head);
+        builder.header_read_timeout(head_timeout);
         let front = self.clone();
-        let last_words = socket.clone();
+        let mut last_words = socket.clone();
         let glance = socket.glance();
         let (io, voice) = Interims::new(socket);
         let beside = ClientSocket {
@@ -95,17 +98,56 @@ impl Front {
         };
         tasks.spawn(async move {
             let _guard = guard;
+            let mistaken = tokio::select! {
+                mistaken = Mistaken::heard(&last_words, head_timeout) => mistaken,
+                () = shutdown.drained() => return,
+            };
+            let unasked = Unasked {
+                front: track::Front::Absolute,
+                client,
+                target: &nobody(),
+                method: "-",
+                agent: None,
+            };
+            if let Some(mistaken) = mistaken {
+                front.turn_away(&unasked, &mistaken.fault());
+                mistaken.answer(&mut last_words).await;
+                return linger(last_words).await;
+            }
+            let serving = front.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
-                let front = front.clone();
+                let front = serving.clone();
                 request.extensions_mut().insert(beside.clone());
                 async move { Ok::<_, Infallible>(front.answer(request, client).await) }
             });
             let connection = builder
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades();
-            if !run(std::pin::pin!(connection), client, &shutdown).await {
+            if let Err(error) = run(std::pin::pin!(connection), client, &shutdown).await {
+                if let Some(fault) = malformed(&error) {
+                    front.turn_away(&unasked, &fault);
+                }
                 linger(last_words).await;
             }
+        });
+    }
+
+    /// Logs the end of a connection over which no request came that could be one.
+    fn turn_away(&self, from: &Unasked<'_>, fault: &Fault) {
+        let forwarder = self.current();
+        let transfer = forwarder.shared.tracker.begin(Begin {
+            front: from.front,
+            client: from.client,
+            target: from.target,
+            method: from.method,
+            path: "",
+            route: forwarder.config.route(from.target),
+            agent: from.agent,
+        });
+        transfer.enter(fault.stage);
+        transfer.fault(fault, &Next::GiveUp);
+        transfer.finish(Outcome::Broken {
+            code: fault.code().into(),
         });
     }
 
@@ -132,6 +174,15 @@ impl Front {
         }
         reverse::serve(forwarder, request, client).await
     }
+}
+
+/// A client that asked for nothing, or for nothing that could be read.
+struct Unasked<'a> {
+    front: track::Front,
+    client: SocketAddr,
+    target: &'a Target,
+    method: &'a str,
+    agent: Option<&'a str>,
 }
 
 /// True for `GET http://127.0.0.1:4483/…`, as clients write it that have both `HTTP_PROXY` and a URL of the reverse front; it is in
@@ -161,6 +212,21 @@ fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bo
 /// A request that is no request.
 fn unfit(why: &'static str) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
+}
+
+/// What hyper refused by itself: its answer has no words.
+fn malformed(error: &hyper::Error) -> Option<Fault> {
+    let kind = match () {
+        () if error.is_parse_too_large() => FaultKind::TooLarge,
+        () if error.is_parse() => FaultKind::BadRequest,
+        () => return None,
+    };
+    Some(Fault::new(Leg::Client, Stage::Accepted, kind).detail(error.to_string()))
+}
+
+/// The target of what names none.
+fn nobody() -> Target {
+    Target::new(Host::Name("-".into()), 0)
 }
 
 /// Two `Host` fields mean two hosts to whoever reads the other one (RFC 9112, section 3.2).
@@ -196,12 +262,12 @@ async fn linger(mut socket: Tcp) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-/// Drives a server connection: the first step of shutdown ends it when idle, the second at once. False where it failed.
+/// Drives a server connection: the first step of shutdown ends it when idle, the second at once.
 async fn run<I, S>(
     mut connection: std::pin::Pin<&mut http1::UpgradeableConnection<I, S>>,
     client: SocketAddr,
     shutdown: &Shutdown,
-) -> bool
+) -> Result<(), hyper::Error>
 where
     S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -213,9 +279,9 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%client, %error, "client connection ended");
-                    return false;
+                    return Err(error);
                 }
-                return true;
+                return Ok(());
             }
             () = shutdown.drained(), if !draining => {
                 draining = true;
@@ -224,7 +290,7 @@ where
             () = shutdown.ended(), if draining => {
                 // Each transfer notices by itself; this lets it say so and answer.
                 let _ = tokio::time::timeout(LINGER, connection).await;
-                return true;
+                return Ok(());
             }
         }
     }
@@ -251,8 +317,8 @@ async fn refuse<B>(
     target: Option<&Target>,
     fault: &Fault,
 ) -> Answer {
-    let none = Target::new(crate::model::Host::Name("-".into()), 0);
-    let transfer = begin(forwarder, request, client, target.unwrap_or(&none));
+    let nobody = nobody();
+    let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
     transfer.fault(fault, &Next::GiveUp);
     Asker::of(request).refuse(fault, &transfer, None).await
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     forward::{Answer, Asked, Forwarder},
     mirror::{ReverseBase, reverse::parse_segment},
-    model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
+    model::{Denial, Fault, FaultKind, Host, Leg, Scheme, Stage, Target, target::TargetError},
     track::Front,
 };
 
@@ -33,16 +33,23 @@ pub(super) async fn serve(
         Ok(split) => split,
         Err(fault) => return refuse(&forwarder, &request, client, None, &fault).await,
     };
-    let denied = |detail: String| {
-        Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied)
+    let denied = |denial: Denial, detail: String| {
+        Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial))
             .peer(&target)
             .detail(detail)
     };
     if !forwarder.config.serves(&target) {
-        let fault = denied(format!(
-            "no [[route]] names {0}, and [reverse] allow neither: the reverse front serves no other host",
-            target.host
-        ));
+        let host = &target.host;
+        if is_one_label(host) {
+            let fault = no_host(&format!("no host {host} is served here"));
+            return refuse(&forwarder, &request, client, None, &fault).await;
+        }
+        let fault = denied(
+            Denial::NotServed,
+            format!(
+                "neither a [[route]] nor `allow` of [reverse] names {host}: the reverse front serves no other host"
+            ),
+        );
         return refuse(&forwarder, &request, client, Some(&target), &fault).await;
     }
     // A browser's navigation has no Origin, and its page would be in this daemon's own.
@@ -51,6 +58,7 @@ pub(super) async fn serve(
         .any(|name| request.headers().contains_key(name))
     {
         let fault = denied(
+            Denial::Browser,
             "a request with Origin or Sec-Fetch-Site comes from a browser, which the reverse front does not serve"
                 .into(),
         );
@@ -60,7 +68,10 @@ pub(super) async fn serve(
     if forwarder.config.listen.credentials.is_none()
         && !own::is_for_this_daemon(&request, &forwarder)
     {
-        let fault = denied("the reverse front is served by address or as localhost only".into());
+        let fault = denied(
+            Denial::ForeignName,
+            "the reverse front is served by address or as localhost only".into(),
+        );
         return refuse(&forwarder, &request, client, Some(&target), &fault).await;
     }
     let host = request
@@ -89,17 +100,27 @@ fn harmless(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
+/// A path that was written as if the daemon were the site.
+fn no_host(why: &str) -> Fault {
+    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(format!(
+        "{why}: the path must begin with the host, as in /huggingface.co/user/repo"
+    ))
+}
+
+/// True for `me` of `/me/model`, which is rather a forgotten host than one to be allowed.
+fn is_one_label(host: &Host) -> bool {
+    matches!(host, Host::Name(name) if !name.contains('.'))
+}
+
 /// The origin and what is left of the path.
 fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     let whole = uri.path_and_query().map_or("/", |path| path.as_str());
     let rest = whole.strip_prefix('/').unwrap_or(whole);
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (segment, path) = rest.split_at(end);
-    let (scheme, target) = parse_segment(segment).map_err(|error| {
-        let mut fault = bad_target(segment, error);
-        fault.detail =
-            Some("the path must begin with the host, as in /huggingface.co/user/repo".into());
-        fault
+    let (scheme, target) = parse_segment(segment).map_err(|error| match error {
+        TargetError::BadPort => bad_target(segment, error),
+        TargetError::BadHost | TargetError::NoPort => no_host(&error.to_string()),
     })?;
     let path = if path.starts_with('/') {
         path.to_owned()

@@ -1,7 +1,7 @@
 //! The sentence for the person: a guess, apart from the cause, that names a key or a command.
 
 use super::{
-    Fault, FaultKind, Leg, Stage,
+    Denial, Fault, FaultKind, Leg, Stage,
     stall::{self, Verdict},
 };
 
@@ -29,16 +29,15 @@ pub fn advice(fault: &Fault, context: Context<'_>) -> Option<String> {
     }
 }
 
-fn client(fault: &Fault, Context { host, port, .. }: Context<'_>) -> Option<String> {
+fn client(fault: &Fault, context: Context<'_>) -> Option<String> {
     use FaultKind as Kind;
+    let host = context.host;
     Some(match (&fault.kind, fault.stage) {
         (Kind::Alert(_) | Kind::Reset | Kind::ClosedEarly, Stage::Handshaking) => format!(
             "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give it the file that `gitferry ca path --bundle` prints"
         ),
-        (Kind::Denied, _) if fault.detail.as_deref().is_some_and(|detail| detail.starts_with("port ")) => {
-            format!("add {port} to `ports` of `[other_hosts]`, or a `[[route]]` for {host}")
-        }
-        (Kind::Denied, _) => format!("add a `[[route]]` with `hosts = [\"{host}\"]`, or see `gitferry check`"),
+        (Kind::Denied(denial), _) => denied(*denial, context),
+        (Kind::NotHttp, _) => "write `http://` before gitferry's address, whatever the scheme of the URLs that are asked for; `gitferry setup` does so".into(),
         (Kind::Loop, _) => "a proxy setting of gitferry's own environment or config points back at gitferry: see `gitferry check`".into(),
         (Kind::Unauthorized, _) => "give the client the `username` and password of `[listen]`".into(),
         (Kind::TooLarge, _) => "raise `max_head` of `[listen]`".into(),
@@ -71,6 +70,32 @@ fn client(fault: &Fault, Context { host, port, .. }: Context<'_>) -> Option<Stri
             _,
         ) => return None,
     })
+}
+
+/// What to change where a rule says no and should not.
+fn denied(
+    denial: Denial,
+    Context {
+        host, port, route, ..
+    }: Context<'_>,
+) -> String {
+    match denial {
+        Denial::Route => {
+            format!(
+                "if {host} is to be reached, change `tls` of `{route}`: `gitferry check` shows it"
+            )
+        }
+        Denial::Upstream => format!("add {host} itself to `upstreams` of route `{route}`"),
+        Denial::Port => format!("add {port} to `ports` of `[other_hosts]`"),
+        Denial::NotServed => format!("add \"{host}\" to `allow` of `[reverse]`"),
+        Denial::Browser => "read it with `git`, or go to the site itself in the browser".into(),
+        Denial::ForeignName => {
+            "write the address of `[listen]`, or localhost, in the client's URL".into()
+        }
+        Denial::Private => {
+            format!("name {host} itself in `allow` of `[reverse]` if it is meant to be reached")
+        }
+    }
 }
 
 fn hop(
@@ -130,8 +155,9 @@ fn hop(
         Kind::CredentialsWithheld
         | Kind::Answered(_)
         | Kind::BadRequest
+        | Kind::NotHttp
         | Kind::Unauthorized
-        | Kind::Denied
+        | Kind::Denied(_)
         | Kind::Loop
         | Kind::TooLarge
         | Kind::Overloaded
@@ -157,17 +183,15 @@ fn setting(upstream: &str) -> String {
     }
 }
 
-fn origin(
-    fault: &Fault,
-    Context {
+fn origin(fault: &Fault, context: Context<'_>) -> Option<String> {
+    use FaultKind as Kind;
+    let Context {
         host,
         port,
         route,
         upstream,
         ..
-    }: Context<'_>,
-) -> Option<String> {
-    use FaultKind as Kind;
+    } = context;
     let another =
         format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`");
     Some(match &fault.kind {
@@ -200,17 +224,15 @@ fn origin(
         Kind::CredentialsWithheld => format!(
             "if the mirror's keeper may act as you, set `credentials = \"pass\"` beside `mirror` in route `{route}`; otherwise add an upstream to {host} itself"
         ),
-        Kind::Denied if fault.stage == Stage::Resolving => {
-            format!("name {host} itself in `allow` of `[reverse]` if it is meant to be reached")
-        }
+        Kind::Denied(denial) => denied(*denial, context),
         Kind::Stalled(verdict) => stalled(*verdict, host, route, upstream),
         Kind::TooLarge => return None,
         Kind::HopRefused(_)
         | Kind::SocksRefused(_)
         | Kind::HopAuthentication
         | Kind::BadRequest
+        | Kind::NotHttp
         | Kind::Unauthorized
-        | Kind::Denied
         | Kind::Loop
         | Kind::Overloaded
         | Kind::Gone
@@ -254,7 +276,12 @@ mod tests {
                 Stage::Handshaking,
                 FaultKind::Alert("unknown-ca".into()),
             ),
-            (Leg::Client, Stage::Accepted, FaultKind::Denied),
+            (
+                Leg::Client,
+                Stage::Accepted,
+                FaultKind::Denied(Denial::NotServed),
+            ),
+            (Leg::Client, Stage::Accepted, FaultKind::NotHttp),
         ] {
             let text = advice(&Fault::new(leg, stage, kind), CONTEXT).unwrap();
             assert!(text.contains('`') && !text.ends_with('.'), "{text}");

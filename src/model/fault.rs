@@ -86,6 +86,25 @@ impl Stage {
     }
 }
 
+/// Which rule says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Denial {
+    /// The route denies its hosts.
+    Route,
+    /// The route has no upstream for such a request.
+    Upstream,
+    /// The port is not among those of `[other_hosts]`.
+    Port,
+    /// Neither a route nor `allow` of `[reverse]` names the host.
+    NotServed,
+    /// The reverse front serves no browser.
+    Browser,
+    /// The reverse front is served by address or as localhost only.
+    ForeignName,
+    /// A name that an answer brought leads into a private network.
+    Private,
+}
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
@@ -131,10 +150,12 @@ pub enum FaultKind {
     CredentialsWithheld,
     /// The client's request is malformed.
     BadRequest,
+    /// What the client said first is TLS or SOCKS: its proxy setting has the wrong scheme.
+    NotHttp,
     /// The client gave no credentials, or wrong ones.
     Unauthorized,
-    /// A route or the list of ports says no.
-    Denied,
+    /// The config says no.
+    Denied(Denial),
     /// The request would come back to gitferry itself.
     Loop,
     /// A head or body is over its limit.
@@ -174,8 +195,9 @@ impl FaultKind {
             Self::BadAnswer => "bad-answer",
             Self::CredentialsWithheld => "credentials-withheld",
             Self::BadRequest => "bad-request",
+            Self::NotHttp => "not-http",
             Self::Unauthorized => "unauthorized",
-            Self::Denied => "denied",
+            Self::Denied(_) => "denied",
             Self::Loop => "loop",
             Self::TooLarge => "too-large",
             Self::Overloaded => "overloaded",

@@ -19,7 +19,7 @@ pub mod target;
 
 use std::sync::LazyLock;
 
-pub use fault::{Fault, FaultKind, Leg, Stage};
+pub use fault::{Denial, Fault, FaultKind, Leg, Stage};
 pub use route::{HostPattern, Role, TlsMode};
 pub use secret::Secret;
 pub use target::{Host, Scheme, Target};

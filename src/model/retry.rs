@@ -185,7 +185,8 @@ fn outlook(kind: &FaultKind) -> Outlook {
         | FaultKind::CredentialsWithheld => Outlook::Lasting,
         FaultKind::BadRequest
         | FaultKind::Unauthorized
-        | FaultKind::Denied
+        | FaultKind::Denied(_)
+        | FaultKind::NotHttp
         | FaultKind::Loop
         | FaultKind::TooLarge
         | FaultKind::Overloaded

@@ -12,7 +12,7 @@ use std::{
 use super::dial::{Attempt, Boxed};
 use crate::{
     config::Override,
-    model::{Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
+    model::{Denial, Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
 };
 
 /// Looks a name up.
@@ -79,7 +79,12 @@ pub fn public(found: Vec<SocketAddr>, target: &Target) -> Result<Vec<SocketAddr>
         .filter(|address| is_public(address.ip()))
         .collect();
     if public.is_empty() {
-        let fault = Fault::new(Leg::Origin, Stage::Resolving, FaultKind::Denied).peer(target);
+        let fault = Fault::new(
+            Leg::Origin,
+            Stage::Resolving,
+            FaultKind::Denied(Denial::Private),
+        )
+        .peer(target);
         return Err(fault.detail(
             "the name leads into a private network, and only a pattern of [reverse] allow covers it",
         ));

@@ -12,23 +12,25 @@ const LAST_LIMIT: Duration = Duration::from_secs(5);
 pub struct Drained {
     /// True where no task was left in the end.
     pub finished: bool,
-    /// How many tasks still ran when the grace was over (or a second signal came), and were ended.
+    /// How many transfers still ran when the grace was over (or a second signal came), and were ended.
     pub ended: usize,
 }
 
-/// Takes nothing new, waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends what still runs.
+/// Takes nothing new (each task counts as a transfer), waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends what still runs.
 ///
 /// Returns at the latest a few seconds after the grace, even where a task does not listen.
 pub async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> Drained {
-    drain_until(tasks, shutdown, grace, shutdown.ended()).await
+    let running = || tasks.running();
+    drain_until(tasks, shutdown, grace, shutdown.ended(), &running).await
 }
 
-/// As [`drain`], where `hurry` too ends the grace: what still runs is then counted before it is ended.
+/// As [`drain`], where `hurry` too ends the grace; what still runs is then counted by `transfers`, before it is ended.
 pub(super) async fn drain_until(
     tasks: &Tasks,
     shutdown: &Shutdown,
     grace: Duration,
     hurry: impl Future<Output = ()>,
+    transfers: &(dyn Fn() -> usize + Sync),
 ) -> Drained {
     shutdown.drain();
     let by_itself = tokio::select! {
@@ -44,7 +46,7 @@ pub(super) async fn drain_until(
             ended: 0,
         };
     }
-    let ended = tasks.running();
+    let ended = transfers();
     shutdown.end();
     let finished = tokio::time::timeout(LAST_LIMIT, tasks.finished())
         .await

@@ -33,6 +33,8 @@ pub struct Service<'a> {
     pub tasks: &'a Tasks,
     /// What ends it.
     pub shutdown: &'a Shutdown,
+    /// How many transfers run; tasks are more, and nothing that a reader of the log counts in.
+    pub transfers: &'a (dyn Fn() -> usize + Sync),
 }
 
 /// Says that the daemon is ready, obeys signals until one asks to stop (or `shutdown` is begun elsewhere), then drains.
@@ -52,6 +54,7 @@ pub async fn serve(
         notifier,
         tasks,
         shutdown,
+        transfers,
     } = service;
     notifier.watchdog(tasks, shutdown);
     notifier.ready(status);
@@ -73,12 +76,13 @@ pub async fn serve(
         }
     }
     let grace = grace();
-    event::draining(tasks.running(), grace);
+    let running = transfers();
+    event::draining(running, grace);
     notifier.stopping(
-        &format!("{} tasks may end within {grace:?}", tasks.running()),
+        &format!("{running} transfers may end within {grace:?}"),
         grace.saturating_add(LAST_WORDS),
     );
-    drain::drain_until(tasks, shutdown, grace, stop(signals)).await
+    drain::drain_until(tasks, shutdown, grace, stop(signals), transfers).await
 }
 
 /// Waits for another signal to stop: nobody needs a new config for transfers that are about to end.

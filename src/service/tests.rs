@@ -109,6 +109,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
         notifier: &notifier,
         tasks: &tasks,
         shutdown: &shutdown,
+        transfers: &|| 1,
     };
     let serving = serve(
         service,
@@ -171,6 +172,7 @@ async fn a_shutdown_begun_elsewhere_is_obeyed() {
         notifier: &Notifier::default(),
         tasks: &tasks,
         shutdown: &shutdown,
+        transfers: &|| 1,
     };
     let serving = serve(
         service,

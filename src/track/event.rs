@@ -8,6 +8,7 @@ mod stall;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use serde::Serialize;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
@@ -141,6 +142,17 @@ pub struct FaultOccurred {
     pub cause: String,
     /// The guess.
     pub advice: Option<String>,
+    /// True where an earlier fault of the transfer had the same advice: the log does not repeat it.
+    #[serde(skip)]
+    pub advised: bool,
+    /// When it happened.
+    #[serde(rename = "s_ago", serialize_with = "seconds_since")]
+    pub at: Instant,
+}
+
+/// Whole seconds from `at` to now.
+fn seconds_since<S: serde::Serializer>(at: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(at.elapsed().as_secs())
 }
 
 fn leg<S: serde::Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {
@@ -155,8 +167,7 @@ impl FaultOccurred {
     /// Writes and counts it.
     pub fn emit(&self, metrics: &Metrics) {
         metrics.fault(&self.route, &self.code);
-        // The advice belongs to what the user has to do something about.
-        let advice = self.advice.as_deref();
+        let advice = self.advice.as_deref().filter(|_| !self.advised);
         warn!(
             id = self.id,
             code = self.code,
@@ -313,8 +324,8 @@ pub fn roots_incomplete(problem: &str) {
 }
 
 /// The daemon takes nothing new.
-pub fn draining(tasks: usize, grace: Duration) {
-    info!(tasks, grace_s = grace.as_secs(), "draining");
+pub fn draining(transfers: usize, grace: Duration) {
+    info!(transfers, grace_s = grace.as_secs(), "draining");
 }
 
 /// The daemon is over.

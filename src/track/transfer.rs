@@ -161,6 +161,8 @@ struct State {
     act: Option<Stall>,
     /// The open circuit that it avoids.
     circuit: Option<Box<str>>,
+    /// The advice of its last fault.
+    advised: Option<String>,
 }
 
 impl Transfer {
@@ -205,6 +207,7 @@ impl Transfer {
                 watching: Watching::default(),
                 act: None,
                 circuit: None,
+                advised: None,
             }),
             registry,
             stalled: Notify::new(),
@@ -332,10 +335,12 @@ impl Transfer {
     pub fn fault(&self, fault: &Fault, next: &Next) {
         let advice = self.advice(fault);
         let about = &self.0.about;
-        let (attempts, upstream, circuit) = {
-            let state = self.0.state();
+        let (attempts, upstream, circuit, advised) = {
+            let mut state = self.0.state();
             let circuit = state.circuit.as_deref().map(ToOwned::to_owned);
-            (state.attempts, state.upstream.clone(), circuit)
+            let advised = state.advised == advice;
+            state.advised.clone_from(&advice);
+            (state.attempts, state.upstream.clone(), circuit, advised)
         };
         let event = FaultOccurred {
             id: self.0.id,
@@ -359,6 +364,8 @@ impl Transfer {
             rescued: !matches!(next, Next::GiveUp),
             cause: redact::text(&fault.chain()),
             advice,
+            advised,
+            at: Instant::now(),
         };
         if let (Some(upstream), true) = (&event.upstream, fault.leg != Leg::Client) {
             let (siblings, now) = (self.0.registry.siblings(), Instant::now());

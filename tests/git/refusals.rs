@@ -257,3 +257,26 @@ fn a_daemon_with_an_account_serves_its_users_alone_and_never_shows_the_password(
     }
     assert!(!ferry.log().contains(PASSWORD), "{}", ferry.log());
 }
+
+#[test]
+fn a_client_that_speaks_tls_or_socks_to_the_port_is_told_in_the_log() {
+    let world = World::new();
+    for (proxy, url, said) in [
+        ("https://OWN", "https://main.test/x.git", "a TLS hello"),
+        (
+            "socks5h://OWN",
+            "https://main.test/x.git",
+            "a SOCKS5 greeting",
+        ),
+        ("", "https://OWN/main.test/x.git", "a TLS hello"),
+    ] {
+        let ferry = Ferry::start(&world.settings());
+        let own = ferry.proxy().replace("http://", "");
+        let git = world.git().with("http.proxy", proxy.replace("OWN", &own));
+        let url = url.replace("OWN", &own);
+        git.run(world.root(), &["ls-remote", &url]).badly();
+        let fault = ferry.wait_for_fault("client/accepted/not-http");
+        let cause = fault["cause"].as_str().unwrap_or_default();
+        assert!(cause.contains(said), "{fault}");
+    }
+}

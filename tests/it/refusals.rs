@@ -117,6 +117,11 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
         ),
         ("nonsense\r\n\r\n".to_owned(), 400, ""),
         (
+            "GET /me/model.git/info/refs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
+        (
             "GET /-/status HTTP/1.1\r\nHost: rebound.example\r\n\r\n".to_owned(),
             421,
             "",
@@ -142,6 +147,60 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
             .starts_with("HTTP/1.1 200")
     );
     world.is_quiet().await;
+}
+
+/// What a client says whose proxy setting has another scheme; hyper's own refusals are told as well.
+#[tokio::test]
+async fn what_is_no_http_is_told_for_what_it_is() {
+    let world = World::with("").await;
+    let cases: [(&[u8], &[u8], &str, &str); 5] = [
+        (
+            b"\x16\x03\x01\x00\x05\x01",
+            b"HTTP/1.1 400 ",
+            "client/accepted/not-http",
+            "a TLS hello",
+        ),
+        (
+            b"\x05\x01\x00",
+            b"\x05\xff",
+            "client/accepted/not-http",
+            "a SOCKS5 greeting",
+        ),
+        (
+            b"\x04\x01\x01\xbb\x7f\x00\x00\x01\x00",
+            b"\x00\x5b",
+            "client/accepted/not-http",
+            "a SOCKS4 request",
+        ),
+        (
+            b"nonsense\r\n\r\n",
+            b"HTTP/1.1 400 ",
+            "client/accepted/bad-request",
+            "invalid",
+        ),
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"",
+            "client/accepted/bad-request",
+            "HTTP2 preface",
+        ),
+    ];
+    let tracker = &world.daemon.shared().tracker;
+    for (at, (said, answer, code, cause)) in cases.into_iter().enumerate() {
+        let mut client = world.client().await;
+        client.send(said).await;
+        let answered = client.rest().await;
+        assert!(answered.starts_with(answer), "{cause}: {answered:?}");
+        world.is_quiet().await;
+        let faults = tracker.faults();
+        assert_eq!(faults.len(), at + 1, "{cause}");
+        assert_eq!(faults[0].code, code);
+        assert!(faults[0].cause.contains(cause), "{}", faults[0].cause);
+        if code.ends_with("not-http") {
+            let advice = faults[0].advice.as_deref().unwrap();
+            assert!(advice.contains("`http://`"), "{advice}");
+        }
+    }
 }
 
 /// As it is written where both `HTTP_PROXY` and `HF_ENDPOINT` name the daemon.

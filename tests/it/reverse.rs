@@ -253,9 +253,9 @@ async fn the_reverse_front_serves_what_is_allowed_and_only_to_those_who_mean_thi
             "127.0.0.1:4483",
             "not among the ports",
         ),
-        ("/cdn.test/x", "127.0.0.1:4483", "[reverse] allow"),
-        ("/10.0.0.1/x", "127.0.0.1:4483", "[reverse] allow"),
-        ("/a.localhost/x", "127.0.0.1:4483", "[reverse] allow"),
+        ("/cdn.test/x", "127.0.0.1:4483", "`allow` of [reverse]"),
+        ("/10.0.0.1/x", "127.0.0.1:4483", "`allow` of [reverse]"),
+        ("/a.localhost/x", "127.0.0.1:4483", "`allow` of [reverse]"),
         (
             "/a.cdn.test/x",
             "rebound.evil.test:4483",

@@ -1,6 +1,7 @@
 //! What the clients are shown.
 
 use super::*;
+use crate::model::Denial;
 
 #[test]
 fn the_asker_is_known_by_its_request() {
@@ -74,7 +75,12 @@ fn a_fault_has_the_status_of_its_leg() {
     let cases = [
         (Leg::Origin, Stage::Handshaking, FaultKind::Reset, 502),
         (Leg::Hop, Stage::Greeting, FaultKind::TimedOut, 504),
-        (Leg::Client, Stage::Accepted, FaultKind::Denied, 403),
+        (
+            Leg::Client,
+            Stage::Accepted,
+            FaultKind::Denied(Denial::Route),
+            403,
+        ),
         (Leg::Client, Stage::Accepted, FaultKind::Loop, 508),
         (Leg::Client, Stage::Accepted, FaultKind::BadRequest, 400),
         (Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown, 503),

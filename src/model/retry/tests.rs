@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Stage, stall::STALL_RULES};
+use crate::model::{Denial, Stage, stall::STALL_RULES};
 
 const POLICY: RetryPolicy = RetryPolicy {
     attempts: 4,
@@ -56,7 +56,8 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::BadAnswer => (1, 1),
         FaultKind::BadRequest
         | FaultKind::Unauthorized
-        | FaultKind::Denied
+        | FaultKind::Denied(_)
+        | FaultKind::NotHttp
         | FaultKind::Loop
         | FaultKind::TooLarge
         | FaultKind::Overloaded
@@ -87,7 +88,8 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::Answered(503),
         FaultKind::BadRequest,
         FaultKind::Unauthorized,
-        FaultKind::Denied,
+        FaultKind::Denied(Denial::Route),
+        FaultKind::NotHttp,
         FaultKind::Loop,
         FaultKind::TooLarge,
         FaultKind::Overloaded,

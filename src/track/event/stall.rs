@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
@@ -107,6 +108,9 @@ pub struct StallTold {
     pub evidence: String,
     /// The guess.
     pub advice: String,
+    /// When this line of it was told.
+    #[serde(rename = "s_ago", serialize_with = "super::seconds_since")]
+    pub at: Instant,
 }
 
 fn leg<S: Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {

@@ -253,6 +253,7 @@ impl Inner {
             action: about.stall.action,
             evidence: stall::evidence(stall, &sample),
             advice: self.stall_advice(stall.verdict, upstream),
+            at: Instant::now(),
         }
     }
 

@@ -58,6 +58,8 @@ fn the_lines_of_the_log_look_as_they_did() {
         rescued: true,
         cause: "hop/greeting/hop-refused-403 with 192.0.2.7:3128 (it said \"no\")".into(),
         advice: Some("give route `hf-lfs` another way in `upstreams`".into()),
+        advised: false,
+        at: tokio::time::Instant::now(),
     };
     let metrics = Metrics::default();
     let (ended, fault) = (

@@ -266,6 +266,8 @@ fn any_fault_is_read_back_as_it_was_written() {
                 let text = format!("x{}", nasty(r).replace(char::is_control, ""));
                 maybe(r, text)
             },
+            advised: false,
+            at: tokio::time::Instant::now(),
         };
         let lines = written(|| event.emit(&Metrics::default()));
         is_read_back(

@@ -41,6 +41,7 @@ fn told(phase: Phase) -> [String; 3] {
         action: Action::Report,
         evidence: "it \"drops\"; a=b".into(),
         advice: "give route `r` another way in `upstreams`".into(),
+        at: tokio::time::Instant::now(),
     };
     written(|| event.emit(&Metrics::default()))
 }
