@@ -66,7 +66,9 @@ pub(super) fn run(command: &CaCommand, config: &Config) -> Result<(), Failure> {
                 CERTIFICATE_FILE
             });
             if !file.exists() {
-                return Err(none_yet(directory));
+                certificate(directory)?;
+                return Err(Failure::new(format!("{} is not there", file.display()))
+                    .hint("`gitferry run` writes it, and so does `gitferry setup`"));
             }
             printed(writeln!(io::stdout(), "{}", file.display()))
         }

@@ -31,11 +31,19 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
 #[derive(Args, Debug)]
 pub struct ConnectArgs {
     /// Where to: as in `ProxyCommand gitferry connect %h:%p`.
-    #[arg(value_name = "HOST:PORT", value_parser = |text: &str| Target::parse(text, None))]
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
     target: Target,
     /// Where the daemon listens, if not where the config says.
-    #[arg(long, value_name = "HOST:PORT", value_parser = |text: &str| Target::parse(text, None))]
+    #[arg(long, value_name = "HOST:PORT", value_parser = target)]
     address: Option<Target>,
+}
+
+/// As clap reads it: a URL is no target.
+fn target(text: &str) -> Result<Target, String> {
+    if text.contains('/') {
+        return Err("host and port alone, as in huggingface.co:22, without scheme and path".into());
+    }
+    Target::parse(text, None).map_err(|error| error.to_string())
 }
 
 /// Joins stdin and stdout to the target until its end; fails where there is no daemon or it says no.

@@ -60,6 +60,7 @@ fn page() -> io::Result<Vec<u8>> {
 }
 
 fn pages(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
     let root = built();
     let write = |name: &str, command: Command| {
         let mut page = Vec::new();

@@ -34,8 +34,7 @@ use crate::config::{self, Config};
     name = "gitferry",
     version,
     arg_required_else_help = true,
-    subcommand_required = true,
-    disable_help_subcommand = true
+    subcommand_required = true
 )]
 pub struct Cli {
     /// The config; without it gitferry.toml of $CONFIGURATION_DIRECTORY, of $XDG_CONFIG_HOME/gitferry or of /etc/gitferry,
@@ -54,7 +53,7 @@ pub enum Command {
     Run,
     /// Read the config: every mistake at once, else the effective routes.
     Check(check::CheckArgs),
-    /// Point git, git-lfs or ssh at the running daemon; --undo takes all of it back.
+    /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo takes all of it back.
     Setup(setup::SetupArgs),
     /// Live transfers, upstream health and the last faults of the running daemon.
     Status(status::StatusArgs),
@@ -141,9 +140,16 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
 
 /// The config of `given`, else of the first of [`places`] that has one, else the embedded default.
 fn load(given: Option<&Path>) -> Result<Config, Failure> {
-    config::load(find(given).as_deref(), &variable).map_err(|problems| {
-        Failure::new(format!("the config has mistakes\n{problems}"))
-            .hint("`gitferry check` shows the same")
+    let file = find(given);
+    config::load(file.as_deref(), &variable).map_err(|problems| {
+        let failure = Failure::new(format!("the config cannot be taken\n{problems}"));
+        match file {
+            Some(file) => failure.hint(format!(
+                "`gitferry check {}` tries it again",
+                file.display()
+            )),
+            None => failure,
+        }
     })
 }
 
@@ -151,7 +157,7 @@ fn load(given: Option<&Path>) -> Result<Config, Failure> {
 fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Config, Failure> {
     load().or_else(|_| {
         let default = load_default()?;
-        eprintln!("gitferry: the config has mistakes (`gitferry check`): asking the daemon at its default address");
+        eprintln!("gitferry: the config cannot be taken (see `gitferry check`): asking the daemon at its default address");
         Ok(default)
     })
 }

@@ -94,7 +94,8 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
         transfers: &|| shared.tracker.list().len(),
     };
     let reload = async || {
-        reload(&daemon, source.find()).inspect_err(|problems| event::config_refused(problems))?;
+        let file = source.find();
+        reload(&daemon, file).inspect_err(|problem| event::config_refused(file, problem))?;
         Ok(status(&daemon))
     };
     let changed = async || {
@@ -111,7 +112,7 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
 
 fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), String> {
     let config =
-        config::load(file, &|name| env::var(name).ok()).map_err(|problems| problems.to_string())?;
+        config::load(file, &|name| env::var(name).ok()).map_err(|problems| problems.in_short())?;
     let log_settings = config.log;
     daemon
         .reload(config)

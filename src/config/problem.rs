@@ -27,8 +27,9 @@ pub struct Problem {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problems(pub Vec<Problem>);
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// Where, and what, on one line.
+    fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{}:", file.display())?;
         }
@@ -38,7 +39,13 @@ impl fmt::Display for Problem {
         if self.file.is_some() || self.line > 0 {
             f.write_str(" ")?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.headline(f)?;
         if let Some(source) = &self.source {
             write!(
                 f,
@@ -67,6 +74,24 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+impl Problems {
+    /// The first one on one line, and how many more there are.
+    pub fn in_short(&self) -> String {
+        struct Headline<'a>(&'a Problem);
+        impl fmt::Display for Headline<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.headline(f)
+            }
+        }
+        let first = self.0.first().map(|first| Headline(first).to_string());
+        let more = match self.0.len() {
+            0 | 1 => String::new(),
+            all => format!(" (and {} more)", all - 1),
+        };
+        first.unwrap_or_default() + &more
+    }
+}
 
 /// The valid name nearest to a mistyped one, where one is near.
 pub(super) fn nearest<'a>(typed: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -131,5 +156,17 @@ mod tests {
             source: None,
         };
         assert_eq!(problem.to_string(), "a.toml: cannot be read");
+        let other = Problem {
+            line: 3,
+            column: 7,
+            message: "unknown key `x`".into(),
+            source: Some("    x = 1".into()),
+            hint: Some("leave it out".into()),
+            ..problem.clone()
+        };
+        assert_eq!(
+            Problems(vec![other, problem]).in_short(),
+            "a.toml:3:7: unknown key `x` (and 1 more)"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Start and reload are one path ([`build`]), so that the one used daily is the one that works. `cli::run` brings the
 //! config, the log and the process; tests bring their own.
 
-use std::{error::Error, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     drain::{self, Drained},
@@ -56,7 +56,11 @@ impl StartError {
     /// What to do about it, where there is something to say beyond the cause.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Ca(_) => Some("`state.directory` says where it is; it must be yours to write"),
+            // Of one that is damaged the cause says what to do.
+            Self::Ca(error) => error
+                .source
+                .is::<io::Error>()
+                .then_some("`directory` of `[state]` says where it is; it must be yours to write"),
             Self::Listen(error) => Some(error.advice()),
             Self::Tls(_) => None,
         }

@@ -278,6 +278,14 @@ impl CaError {
         }
     }
 
+    /// The certificate beside the key is of no use, and the daemon writes it anew from the key's own file.
+    pub(super) fn damaged_copy(path: &Path, reason: &str) -> Self {
+        Self::new(
+            path,
+            format!("{reason}: `gitferry run` writes it anew, as it stands in {KEY_FILE}"),
+        )
+    }
+
     /// What is there is of no use any more, and a new CA is the way out.
     pub(super) fn unusable(path: &Path, reason: &str) -> Self {
         Self::new(

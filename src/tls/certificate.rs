@@ -52,7 +52,7 @@ impl CaCertificate {
         match fs::read(&path) {
             Ok(bytes) => Self::from_pem(&bytes)
                 .map(Some)
-                .map_err(|reason| CaError::unusable(&path, &reason)),
+                .map_err(|reason| CaError::damaged_copy(&path, &reason)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CaError::new(&path, error)),
         }

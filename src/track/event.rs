@@ -278,12 +278,13 @@ pub fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
 }
 
 /// A new config was bad: the old one stays.
-pub fn config_refused(problems: &str) {
-    warn!(
-        problems,
-        advice = "see `gitferry check`",
-        "config refused, the old one stays"
+pub fn config_refused(file: Option<&Path>, problem: &str) {
+    let file = file.map(|file| format!(" {}", file.display()));
+    let advice = format!(
+        "see `gitferry check{}`",
+        file.as_deref().unwrap_or_default()
     );
+    warn!(problem, advice, "config refused, the old one stays");
 }
 
 /// A mistake that does not stop anything.

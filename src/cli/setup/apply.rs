@@ -220,6 +220,10 @@ fn set(record: &mut Record, setting: &Setting, values: &Values) -> Option<Change
         .find(|entry| is_for(entry, setting))
     {
         Some(entry) => {
+            // What somebody set after us is what an undo is to leave.
+            if !in_place && !entry.adds && *current != [entry.value.as_str()] {
+                entry.previous = current.to_vec();
+            }
             entry.clients.extend(&setting.clients);
             entry.value.clone_from(&setting.value);
         }

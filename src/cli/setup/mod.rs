@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValue};
 
 use self::{
     git::{GitFile, Scope},
@@ -32,7 +32,10 @@ use super::Failure;
 use crate::{
     config::Config,
     model::HostPattern,
-    tls::{ca::Authority, trust::Roots},
+    tls::{
+        ca::{Authority, KEY_FILE},
+        trust::Roots,
+    },
 };
 
 /// `gitferry setup`.
@@ -113,6 +116,16 @@ fn perform(
     } else {
         set_up(args, &load()?, surroundings, voice)?;
     }
+    if voice.dry() {
+        voice.note("a dry run: nothing was changed");
+    } else if !args.undo {
+        let what = args.what.to_possible_value();
+        let what = what.as_ref().map_or("all", PossibleValue::get_name);
+        let scope = if args.local { " --local" } else { "" };
+        voice.note(&format!(
+            "done; `gitferry setup {what}{scope} --undo` takes it back"
+        ));
+    }
     voice.close()
 }
 
@@ -156,6 +169,7 @@ fn set_up(
     if args.what.ssh() && !args.local {
         ssh::apply(config, surroundings, voice)?;
     }
+    warn::absence(config, surroundings, voice);
     Ok(())
 }
 
@@ -207,10 +221,11 @@ fn ensure_bundle(config: &Config, bundle: &Path, voice: &mut Voice<'_>) -> Resul
     if bundle.exists() {
         return Ok(());
     }
-    voice.note(&format!(
-        "the local CA and {} are made, because they are not there yet",
-        bundle.display()
-    ));
+    let shown = bundle.display();
+    voice.note(&match config.state_directory.join(KEY_FILE).exists() {
+        true => format!("{shown} is written, because it is not there"),
+        false => format!("the local CA and {shown} are made, because they are not there yet"),
+    });
     if voice.dry() {
         return Ok(());
     }

@@ -4,8 +4,10 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::Command,
+    time::Duration,
 };
 
 use crate::cli::Failure;
@@ -21,6 +23,8 @@ pub(super) struct Surroundings {
     pub(super) binary: PathBuf,
     /// The git that is run.
     pub(super) git: PathBuf,
+    /// Whether somebody listens there.
+    pub(super) listens: fn(SocketAddr) -> bool,
 }
 
 impl Surroundings {
@@ -33,6 +37,7 @@ impl Surroundings {
             binary: env::current_exe()
                 .map_err(|error| Failure::during("cannot tell where gitferry is", error))?,
             git: "git".into(),
+            listens: |address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok(),
         })
     }
 

@@ -8,7 +8,7 @@ use super::{
     surroundings::Surroundings,
     voice::{Voice, shell_quoted},
 };
-use crate::{cli::Failure, model::HostPattern};
+use crate::{cli::Failure, config::Config, model::HostPattern};
 
 /// Variables that beat the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
 pub(super) fn environment(
@@ -36,6 +36,19 @@ pub(super) fn environment(
     {
         voice.warn(&format!(
             "{name} keeps git from gitferry for {hosts}: take these hosts out of it"
+        ));
+    }
+}
+
+/// That nobody is there to be pointed at: what is set up now would fail until then.
+pub(super) fn absence(config: &Config, surroundings: &Surroundings, voice: &mut Voice<'_>) {
+    let Some(address) = config.listen.addresses.first() else {
+        return;
+    };
+    let address = super::reachable(*address);
+    if !(surroundings.listens)(address) {
+        voice.warn(&format!(
+            "nothing answers at {address} yet: until `gitferry run` does, the clients set up here reach none of these hosts"
         ));
     }
 }

@@ -84,12 +84,49 @@ fn a_dry_run_says_all_of_it_and_changes_nothing() {
     assert!(!world.home(".ssh").exists());
     assert!(!world.home(".local").exists());
     let really = world.setup("all").well();
-    assert_eq!(said.out, really.out);
+    let (dry, done) = (
+        "# a dry run: nothing was changed\n",
+        "# done; `gitferry setup all --undo` takes it back\n",
+    );
+    let (changes, really) = (said.out.strip_suffix(dry), really.out.strip_suffix(done));
+    assert_eq!(changes.unwrap(), really.unwrap());
     let files = world.files();
     let said = world.setup("all --undo --dry-run").well();
     assert_eq!(world.files(), files);
     let really = world.setup("all --undo").well();
-    assert_eq!(said.out, really.out);
+    assert_eq!(said.out.strip_suffix(dry), Some(really.out.as_str()));
+}
+
+#[test]
+fn where_no_daemon_answers_it_is_said() {
+    let mut world = World::new(&gits()[0]);
+    let said = world.setup("all").well();
+    assert!(!said.err.contains("nothing answers"), "{}", said.err);
+    world.surroundings.listens = |_| false;
+    let said = world.setup("all").well();
+    assert!(
+        said.err.contains("nothing answers at 127.0.0.1:4483 yet"),
+        "{}",
+        said.err
+    );
+    let said = world.setup("all --undo").well();
+    assert!(!said.err.contains("nothing answers"), "{}", said.err);
+}
+
+#[test]
+fn what_others_set_between_two_set_ups_comes_back() {
+    for git in gits() {
+        let world = World::new(&git);
+        let key = "http.https://hf.co.proxy";
+        let ask = || world.git(&["config", "--global", "--get-all", key]);
+        world.git(&["config", "--global", key, "http://first:1"]);
+        world.setup("git").well();
+        world.git(&["config", "--global", key, "http://later:2"]);
+        world.setup("git").well();
+        assert_eq!(ask(), PROXY);
+        world.setup("git --undo").well();
+        assert_eq!(ask(), "http://later:2");
+    }
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl World {
             directory: home,
             binary: directory.path().join("bin 100%/gitferry"),
             git: git.to_owned(),
+            listens: |_| true,
         };
         Self {
             directory,
