@@ -64,7 +64,7 @@ impl Forwarder {
             }
         };
         let patience = Patience::of(&request, self.config.interim);
-        let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.replay);
+        let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.shared.replay);
         let work = async {
             if let Err(fault) = outgoing.prepare(self, &route).await {
                 transfer.fault(&fault, &crate::model::retry::Next::GiveUp);

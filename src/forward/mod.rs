@@ -53,9 +53,7 @@ pub struct Forwarder {
     pub leaves: Arc<Leaves>,
     /// What the daemon keeps over reloads.
     pub shared: Shared,
-    uploads: uploads::Uploads,
     pool: pool::Pool,
-    replay: Arc<tape::Budget>,
     rewriting: rewrite::Limits,
 }
 
@@ -66,6 +64,10 @@ pub struct Shared {
     pub tracker: Tracker,
     /// The circuits of upstreams that failed.
     pub health: Arc<Health>,
+    /// The places of uploads.
+    pub uploads: Arc<uploads::Uploads>,
+    /// What uploads may keep.
+    pub replay: Arc<tape::Budget>,
     /// Every task.
     pub tasks: Tasks,
     /// The two steps of stopping.
@@ -78,6 +80,8 @@ impl Default for Shared {
         Self {
             tracker: Tracker::new(tasks.clone(), shutdown.clone()),
             health: Arc::default(),
+            uploads: Arc::default(),
+            replay: Arc::default(),
             tasks,
             shutdown,
         }
@@ -85,7 +89,7 @@ impl Default for Shared {
 }
 
 impl Forwarder {
-    /// A forwarder for `config`; its idle connections end with it.
+    /// A forwarder for `config`; its idle connections end with it. The limits that `shared` keeps become those of `config`.
     pub fn new(
         config: Arc<Config>,
         connector: Connector,
@@ -95,16 +99,16 @@ impl Forwarder {
         let pool = pool::Pool::new(config.pool);
         pool.sweep_until_drained(&shared);
         let spool = config.state_directory.join(tape::SPOOL_DIRECTORY);
-        let replay = tape::Budget::new(spool, config.replay.memory, config.replay.spool);
+        let replay = &config.replay;
+        shared.replay.set(spool, replay.memory, replay.spool);
+        shared.uploads.set(&config);
         let rewriting = rewrite::Limits::new(config.rewrite.max_body, shared.shutdown.clone());
         Arc::new(Self {
-            uploads: uploads::Uploads::new(&config),
             config,
             connector,
             leaves,
             shared,
             pool,
-            replay: Arc::new(replay),
             rewriting,
         })
     }

@@ -130,8 +130,11 @@ impl Outgoing {
     ) -> Result<(), Fault> {
         self.hold().await?;
         if !self.bodiless && self.held.is_none() {
-            let (uploads, shutdown) = (&forwarder.uploads, &forwarder.shared.shutdown);
-            self.place = uploads.place(&route.name, &self.transfer, shutdown).await?;
+            let shared = &forwarder.shared;
+            let place = shared
+                .uploads
+                .place(&route.name, &self.transfer, &shared.shutdown);
+            self.place = place.await?;
         }
         Ok(())
     }

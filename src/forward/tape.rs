@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -20,31 +20,57 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 
-/// How much all tapes together may keep.
-#[derive(Debug)]
+/// How much all tapes together may keep, over reloads too.
+#[derive(Debug, Default)]
 pub struct Budget {
-    directory: PathBuf,
-    memory: AtomicU64,
-    spool: AtomicU64,
+    directory: Mutex<PathBuf>,
+    memory: Account,
+    spool: Account,
+}
+
+/// Bytes that are kept, and how many may be.
+#[derive(Debug, Default)]
+struct Account {
+    used: AtomicU64,
+    limit: AtomicU64,
+}
+
+impl Account {
+    /// Takes `size`, where there is room for so much.
+    fn take(&self, size: u64) -> bool {
+        let limit = self.limit.load(Ordering::Acquire);
+        let more = |used: u64| used.checked_add(size).filter(|all| *all <= limit);
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        self.used.fetch_update(set, fetch, more).is_ok()
+    }
+
+    fn give_back(&self, size: u64) {
+        self.used.fetch_sub(size, Ordering::AcqRel);
+    }
 }
 
 impl Budget {
-    /// So many bytes in memory, then so many in files of `directory`.
-    pub fn new(directory: PathBuf, memory: u64, spool: u64) -> Self {
-        Self {
-            directory,
-            memory: AtomicU64::new(memory),
-            spool: AtomicU64::new(spool),
-        }
+    /// From now on so many bytes in memory, then so many in files of `directory`. What is kept already stays and counts.
+    pub fn set(&self, directory: PathBuf, memory: u64, spool: u64) {
+        *self.directory() = directory;
+        self.memory.limit.store(memory, Ordering::Release);
+        self.spool.limit.store(spool, Ordering::Release);
     }
 
     /// A file without a name (`O_TMPFILE`), which only its holder can read.
     fn file(&self) -> io::Result<File> {
+        let directory = self.directory().clone();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&self.directory)?;
-        tempfile::tempfile_in(&self.directory)
+            .create(&directory)?;
+        tempfile::tempfile_in(&directory)
+    }
+
+    fn directory(&self) -> MutexGuard<'_, PathBuf> {
+        self.directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,13 +164,13 @@ impl Tape {
     /// Fails where they cannot be kept.
     pub fn append(&mut self, bytes: Bytes) -> Result<(), Lost> {
         let size = bytes.len() as u64;
-        if self.file.is_none() && take(&self.budget.memory, size) {
+        if self.file.is_none() && self.budget.memory.take(size) {
             self.copy(&bytes);
             self.last = (self.in_memory, bytes);
             self.in_memory += size;
             return Ok(());
         }
-        if !take(&self.budget.spool, size) {
+        if !self.budget.spool.take(size) {
             return Err(Lost::Budget);
         }
         let file = match &self.file {
@@ -152,7 +178,7 @@ impl Tape {
             None => match self.budget.file() {
                 Ok(file) => Arc::clone(self.file.insert(Arc::new(file))),
                 Err(error) => {
-                    self.budget.spool.fetch_add(size, Ordering::AcqRel);
+                    self.budget.spool.give_back(size);
                     return Err(Lost::Spool(error));
                 }
             },
@@ -182,7 +208,7 @@ impl Tape {
             }
             Err(error) => {
                 let size = bytes.len() as u64;
-                self.budget.spool.fetch_add(size, Ordering::AcqRel);
+                self.budget.spool.give_back(size);
                 Err(Lost::Spool(error))
             }
         })
@@ -256,12 +282,8 @@ impl Drop for Tape {
             Work::Writing(_, bytes) => bytes.len() as u64,
             Work::None | Work::Reading(_) => 0,
         };
-        self.budget
-            .memory
-            .fetch_add(self.in_memory, Ordering::AcqRel);
-        self.budget
-            .spool
-            .fetch_add(self.in_file + writing, Ordering::AcqRel);
+        self.budget.memory.give_back(self.in_memory);
+        self.budget.spool.give_back(self.in_file + writing);
     }
 }
 
@@ -269,14 +291,6 @@ impl Drop for Tape {
 fn part(start: u64, bytes: &Bytes, at: u64) -> Option<Bytes> {
     let skip = usize::try_from(at.checked_sub(start)?).ok()?;
     (skip < bytes.len()).then(|| bytes.slice(skip..))
-}
-
-/// Takes `size` of what is left, where there is so much.
-fn take(left: &AtomicU64, size: u64) -> bool {
-    left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
-        left.checked_sub(size)
-    })
-    .is_ok()
 }
 
 fn flat<T>(joined: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {

@@ -1,5 +1,7 @@
 //! Clients that vanish, reloads and the two steps of stopping, while something is under way.
 
+use std::time::Duration;
+
 use gitferry::rt::Shutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -115,4 +117,61 @@ async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
     let drained = soon("the end", stopping).await.unwrap();
     assert!(drained.finished && drained.ended > 0, "{drained:?}");
     drop(client);
+}
+
+/// Places are the daemon's, not a config's: what runs goes on counting, and what waits goes by the new limit.
+#[tokio::test]
+async fn uploads_that_wait_go_by_the_limit_of_a_reload() {
+    let (address, served) = origin(|connections| async move {
+        let mut uploads = [connections.next().await, connections.next().await];
+        for upload in &mut uploads {
+            read_until(upload, b"\r\n\r\nab").await;
+            upload.write_all(OK.as_bytes()).await.unwrap();
+        }
+        let mut last = connections.next().await;
+        read_until(&mut last, b"\r\n\r\nab").await;
+        last.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let limited = |places: usize| {
+        let line = format!("uploads = {{ at_once = {places} }}");
+        route("origin.test", address, "tunnel", &line)
+    };
+    let world = World::with(&limited(1)).await;
+    let upload =
+        "PUT http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 2\r\n\r\n";
+    let becomes = async |queued: usize, sent: usize| {
+        soon("the queue", async {
+            loop {
+                let running = world.daemon.shared().tracker.list();
+                let count = |stages: &[&str]| {
+                    let stages = running.iter().filter(|one| stages.contains(&one.stage));
+                    stages.count()
+                };
+                if (count(&["queued"]), count(&["sending-head", "sending-body"])) == (queued, sent)
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    };
+    let (mut one, mut two) = (world.client().await, world.client().await);
+    one.send(upload).await;
+    two.send(upload).await;
+    becomes(1, 1).await;
+    world.reload(&limited(1));
+    let mut three = world.client().await;
+    three.send(upload).await;
+    becomes(2, 1).await;
+    world.reload(&limited(2));
+    becomes(1, 2).await;
+    for client in [&mut one, &mut two, &mut three] {
+        client.send("ab").await;
+    }
+    for mut client in [one, two, three] {
+        assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    }
+    served.await.unwrap();
 }

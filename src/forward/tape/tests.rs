@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use super::*;
 
 fn budget(directory: &Path, memory: u64, spool: u64) -> Arc<Budget> {
-    Arc::new(Budget::new(directory.to_owned(), memory, spool))
+    let budget = Budget::default();
+    budget.set(directory.to_owned(), memory, spool);
+    Arc::new(budget)
 }
 
 async fn append(tape: &mut Tape, bytes: &[u8]) -> Result<(), Lost> {
@@ -26,10 +28,10 @@ async fn read_all(tape: &mut Tape, mut at: u64) -> Vec<u8> {
 }
 
 fn left(budget: &Budget) -> (u64, u64) {
-    (
-        budget.memory.load(Ordering::Acquire),
-        budget.spool.load(Ordering::Acquire),
-    )
+    let left = |account: &Account| {
+        account.limit.load(Ordering::Acquire) - account.used.load(Ordering::Acquire)
+    };
+    (left(&budget.memory), left(&budget.spool))
 }
 
 #[tokio::test]
