@@ -21,7 +21,11 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::{Front, LINGER, Unasked, builder, linger, malformed, refuse, run, unfit, unfit_hosts};
+use super::{
+    Front, Unasked,
+    connection::{LINGER, builder, linger, malformed, run},
+    refuse, unfit, unfit_hosts,
+};
 use crate::{
     config::{HttpVersion, Route},
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},

@@ -5,6 +5,7 @@
 
 mod absolute;
 mod connect;
+mod connection;
 mod intercept;
 mod mistaken;
 mod own;
@@ -14,7 +15,6 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -22,11 +22,10 @@ use hyper::{
     Method, Request,
     body::Incoming,
     header::{HOST, PROXY_AUTHORIZATION, USER_AGENT},
-    server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hyper_util::rt::TokioIo;
+use subtle::ConstantTimeEq;
 
 use crate::{
     forward::{Answer, Forwarder, reply::Asker, watch::ClientSocket},
@@ -35,17 +34,12 @@ use crate::{
         target::TargetError,
     },
     net::{Interims, Tcp},
-    rt::Shutdown,
     track::{self, Begin, Outcome, Transfer},
 };
 
+use connection::{builder, linger, malformed, run};
 use mistaken::Mistaken;
 pub use own::Pages;
-
-/// How long a refused client is listened to.
-const LINGER: Duration = Duration::from_millis(500);
-/// And how much of what it still sends is taken in: a client on this machine writes fast until it has read the answer.
-const LINGER_BYTES: usize = 256 * 1024 * 1024;
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
@@ -214,16 +208,6 @@ fn unfit(why: &'static str) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
 }
 
-/// What hyper refused by itself: its answer has no words.
-fn malformed(error: &hyper::Error) -> Option<Fault> {
-    let kind = match () {
-        () if error.is_parse_too_large() => FaultKind::TooLarge,
-        () if error.is_parse() => FaultKind::BadRequest,
-        () => return None,
-    };
-    Some(Fault::new(Leg::Client, Stage::Accepted, kind).detail(error.to_string()))
-}
-
 /// The target of what names none.
 fn nobody() -> Target {
     Target::new(Host::Name("-".into()), 0)
@@ -233,67 +217,6 @@ fn nobody() -> Target {
 fn unfit_hosts(request: &Request<Incoming>) -> Option<Fault> {
     let several = request.headers().get_all(HOST).iter().count() > 1;
     several.then(|| unfit("more than one Host field"))
-}
-
-/// The settings that every server connection of the daemon has in common.
-fn builder(max_head: usize) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .preserve_header_case(true)
-        .max_buf_size(max_head.max(8192));
-    builder
-}
-
-/// Takes in what the client still sends after an answer that refused it: closing with unread bytes is a reset, and a reset
-/// can overtake the answer (RFC 9112, section 9.6).
-async fn linger(mut socket: Tcp) {
-    let reading = async {
-        let _ = socket.shutdown().await;
-        let mut scratch = vec![0; 16 * 1024];
-        let mut left = LINGER_BYTES;
-        loop {
-            match socket.read(&mut scratch).await {
-                Ok(read) if read > 0 && read <= left => left -= read,
-                _ => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER, reading).await;
-}
-
-/// Drives a server connection: the first step of shutdown ends it when idle, the second at once.
-async fn run<I, S>(
-    mut connection: std::pin::Pin<&mut http1::UpgradeableConnection<I, S>>,
-    client: SocketAddr,
-    shutdown: &Shutdown,
-) -> Result<(), hyper::Error>
-where
-    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%client, %error, "client connection ended");
-                    return Err(error);
-                }
-                return Ok(());
-            }
-            () = shutdown.drained(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = shutdown.ended(), if draining => {
-                // Each transfer notices by itself; this lets it say so and answer.
-                let _ = tokio::time::timeout(LINGER, connection).await;
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// What a `Host`, an authority or a first path segment is wrong in.
@@ -365,15 +288,6 @@ fn is_authorized(request: &Request<Incoming>, credentials: &Credentials) -> bool
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
         .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
     let wanted = format!("{}:{}", credentials.username, credentials.password.expose());
-    given.is_some_and(|given| constant_time_eq(&given, wanted.as_bytes()))
-}
-
-/// Compares without telling by its time where the first difference is.
-fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len()
-        && left
-            .iter()
-            .zip(right)
-            .fold(0, |seen, (a, b)| seen | (a ^ b))
-            == 0
+    // Its time does not tell where the first difference is.
+    given.is_some_and(|given| given.ct_eq(wanted.as_bytes()).into())
 }

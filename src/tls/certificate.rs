@@ -17,7 +17,10 @@ use x509_parser::{
 };
 
 use super::ca::CaError;
-use crate::model::{Host, HostPattern};
+use crate::{
+    model::{Host, HostPattern},
+    track::moment,
+};
 
 /// The certificate's file in the state directory: a copy, for clients, of the one in the key's file.
 pub const CERTIFICATE_FILE: &str = "ca.pem";
@@ -222,28 +225,7 @@ fn single_address(bytes: &[u8]) -> Option<IpAddr> {
 
 /// A point in time for people: `2026-08-01 12:00:00 UTC`.
 pub fn date(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| ASN1Time::from_timestamp(seconds).ok())
-        .map_or_else(
-            || format!("{seconds} s after 1970"),
-            |time| {
-                let at = time.to_datetime();
-                format!(
-                    "{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC",
-                    at.year(),
-                    u8::from(at.month()),
-                    at.day(),
-                    at.hour(),
-                    at.minute(),
-                    at.second()
-                )
-            },
-        )
+    format!("{} UTC", moment::shown(time))
 }
 
 fn system_time(time: ASN1Time) -> SystemTime {

@@ -20,6 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::moment;
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// What a reload changes; a `Filtered` layer of tracing-subscriber cannot be put in another's place
@@ -82,7 +83,12 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = render(event, JSON.load(Ordering::Relaxed), now(), self.colours);
+        let line = render(
+            event,
+            JSON.load(Ordering::Relaxed),
+            moment::logged(SystemTime::now()),
+            self.colours,
+        );
         // A closed stderr is nobody's fault, and no reason to stop carrying.
         let _ = io::stderr().write_all(line.as_bytes());
     }
@@ -193,56 +199,9 @@ fn shown(c: char) -> impl Iterator<Item = char> {
     escaped.into_iter().flatten().chain(plain)
 }
 
-/// RFC 3339, UTC, milliseconds.
-fn now() -> String {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    rfc3339(since.as_secs(), since.subsec_millis())
-}
-
-pub(crate) fn rfc3339(seconds: u64, millis: u32) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
-        rest / 3600,
-        rest / 60 % 60,
-        rest % 60
-    )
-}
-
-/// Days since 1970-01-01 to a date of the Gregorian calendar, counted in eras of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_shown_as_rfc_3339() {
-        assert_eq!(rfc3339(0, 0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(rfc3339(951_782_400, 7), "2000-02-29T00:00:00.007Z");
-        assert_eq!(
-            rfc3339(1_795_440_896, 120),
-            "2026-11-23T14:14:56.120Z".replace("14:14:56", &rfc3339(1_795_440_896, 0)[11..19])
-        );
-    }
 
     #[test]
     fn a_line_of_text_and_one_of_json_have_the_same_fields() {

@@ -6,6 +6,7 @@
 pub mod event;
 pub mod log;
 pub mod metrics;
+pub mod moment;
 pub mod redact;
 pub mod registry;
 pub mod transfer;

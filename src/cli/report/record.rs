@@ -1,8 +1,13 @@
 //! One event of a log, whichever format it was written in. Values are as the line has them: nothing is judged here.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Number;
+
+use crate::track::moment;
 
 /// An event as read back.
 #[derive(Debug)]
@@ -66,60 +71,25 @@ pub(super) const TIME_LENGTH: usize = 24;
 impl Time {
     /// Reads what the log layer writes, and nothing else.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let bytes: &[u8; TIME_LENGTH] = text.as_bytes().try_into().ok()?;
-        let punctuation = [
-            (4, b'-'),
-            (7, b'-'),
-            (10, b'T'),
-            (13, b':'),
-            (16, b':'),
-            (19, b'.'),
-            (23, b'Z'),
-        ];
-        if punctuation
-            .iter()
-            .any(|(at, mark)| bytes.get(*at) != Some(mark))
-        {
-            return None;
-        }
-        let number = |from: usize, to: usize| {
-            let digits = bytes.get(from..to)?;
-            digits.iter().try_fold(0_u64, |sum, digit| {
-                digit
-                    .is_ascii_digit()
-                    .then(|| sum * 10 + u64::from(digit - b'0'))
-            })
-        };
-        let days = days(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
-        let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
-        Some(Self((days * 86_400 + seconds) * 1000 + number(20, 23)?))
+        // No shorter form of a part is one of ours.
+        let at = moment::parse(text).filter(|_| text.len() == TIME_LENGTH)?;
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_millis()).ok().map(Self)
     }
 
     /// `2026-11-23 16:00:00`, UTC.
     pub(super) fn shown(self) -> String {
-        let text = crate::track::log::rfc3339(self.0 / 1000, 0);
-        text.get(..19).unwrap_or_default().replace('T', " ")
+        moment::shown(self.at())
     }
 
     /// As the log has it.
     pub(super) fn rfc3339(self) -> String {
-        let millis = u32::try_from(self.0 % 1000).unwrap_or_default();
-        crate::track::log::rfc3339(self.0 / 1000, millis)
+        moment::logged(self.at())
     }
-}
 
-/// A date of the Gregorian calendar to days since 1970-01-01; years are counted from March, so that the leap day is their last.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
+    fn at(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.0)
     }
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year.checked_sub(1)?, month + 9)
-    };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    days.checked_sub(719_468)
 }
 
 #[cfg(test)]

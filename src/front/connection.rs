@@ -1,0 +1,89 @@
+//! A client's HTTP/1.1 connection: its settings, its life until shutdown, and its last words.
+
+use std::{net::SocketAddr, pin::Pin, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    model::{Fault, FaultKind, Leg, Stage},
+    net::Tcp,
+    rt::Shutdown,
+};
+
+/// How long a refused client is listened to.
+pub(super) const LINGER: Duration = Duration::from_millis(500);
+/// And how much of what it still sends is taken in: a client on this machine writes fast until it has read the answer.
+const LINGER_BYTES: usize = 256 * 1024 * 1024;
+
+/// The settings that every server connection of the daemon has in common.
+pub(super) fn builder(max_head: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .preserve_header_case(true)
+        .max_buf_size(max_head.max(8192));
+    builder
+}
+
+/// Takes in what the client still sends after an answer that refused it: closing with unread bytes is a reset, and a reset
+/// can overtake the answer (RFC 9112, section 9.6).
+pub(super) async fn linger(mut socket: Tcp) {
+    let reading = async {
+        let _ = socket.shutdown().await;
+        let mut scratch = vec![0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        loop {
+            match socket.read(&mut scratch).await {
+                Ok(read) if read > 0 && read <= left => left -= read,
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, reading).await;
+}
+
+/// Drives a server connection: the first step of shutdown ends it when idle, the second at once.
+pub(super) async fn run<I, S>(
+    mut connection: Pin<&mut http1::UpgradeableConnection<I, S>>,
+    client: SocketAddr,
+    shutdown: &Shutdown,
+) -> Result<(), hyper::Error>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%client, %error, "client connection ended");
+                    return Err(error);
+                }
+                return Ok(());
+            }
+            () = shutdown.drained(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = shutdown.ended(), if draining => {
+                // Each transfer notices by itself; this lets it say so and answer.
+                let _ = tokio::time::timeout(LINGER, connection).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What hyper refused by itself: its answer has no words.
+pub(super) fn malformed(error: &hyper::Error) -> Option<Fault> {
+    let kind = match () {
+        () if error.is_parse_too_large() => FaultKind::TooLarge,
+        () if error.is_parse() => FaultKind::BadRequest,
+        () => return None,
+    };
+    Some(Fault::new(Leg::Client, Stage::Accepted, kind).detail(error.to_string()))
+}

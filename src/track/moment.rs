@@ -1,0 +1,58 @@
+//! Points in time as text, in UTC: as the log has them, and for people.
+
+use std::time::SystemTime;
+
+use time::{
+    OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem,
+    macros::format_description,
+};
+
+/// RFC 3339 with milliseconds: 24 characters until the year 9999.
+const LOGGED: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+const SHOWN: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+
+/// `2026-11-23T16:00:00.000Z`.
+pub fn logged(at: SystemTime) -> String {
+    format(at, LOGGED)
+}
+
+/// `2026-11-23 16:00:00`.
+pub fn shown(at: SystemTime) -> String {
+    format(at, SHOWN)
+}
+
+/// Reads what [`logged`] writes, and nothing else.
+pub fn parse(text: &str) -> Option<SystemTime> {
+    let at = PrimitiveDateTime::parse(text, LOGGED).ok()?;
+    Some(at.assume_utc().into())
+}
+
+fn format(at: SystemTime, items: &[BorrowedFormatItem<'_>]) -> String {
+    // Every time that a clock of today can have has a form.
+    OffsetDateTime::from(at).format(&items).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_it_was_written() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_007, "2000-02-29T00:00:00.007Z"),
+            (1_795_440_896_120, "2026-11-23T13:34:56.120Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+            assert_eq!(logged(at), text);
+            assert_eq!(parse(text), Some(at));
+        }
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(951_827_696_900);
+        assert_eq!(shown(at), "2000-02-29 12:34:56");
+    }
+}
