@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::{
     Forwarder, Shared,
+    attempt::{Once, Purpose, once},
     destination::Wants,
-    reach::{Once, Purpose, once},
 };
 use crate::{
     config::{Route, Upstream},

@@ -7,6 +7,7 @@ use hyper::{Request, Response, StatusCode, Version, body::Incoming, header::USER
 use super::{
     Forwarder,
     alive::Patience,
+    attempt::Purpose,
     body::Answer,
     circuit,
     destination::{Destination, Wants},
@@ -14,7 +15,7 @@ use super::{
     origin_body::{OriginBody, OriginState},
     outgoing::Outgoing,
     pool::{Key, Lease},
-    reach::{Purpose, Ways},
+    reach::Ways,
     reply::Asker,
     resume::Part,
     resumption::Resumption,

@@ -5,6 +5,7 @@
 //! the client spoke is theirs, what goes to the origin is decided here.
 
 mod alive;
+pub mod attempt;
 pub mod body;
 mod circuit;
 mod destination;

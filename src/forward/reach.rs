@@ -5,45 +5,20 @@
 
 use std::sync::Arc;
 
-use super::{Forwarder, circuit, destination::Wants};
+use super::{
+    Forwarder,
+    attempt::{Once, Purpose, Reached, once},
+    circuit,
+    destination::Wants,
+};
 use crate::{
-    config::{HttpVersion, Route, Upstream},
+    config::{Route, Upstream},
     model::{
-        Fault, FaultKind, Leg, Scheme, Stage, Target,
+        Fault, FaultKind, Leg, Stage, Target,
         retry::{Decision, Next, RetryPolicy, SMALL_SEGMENT, Tried, suspects_large_segments},
     },
-    net::{
-        self, BoxIo, Tcp,
-        dial::{AbsoluteForm, Attempt, hop},
-    },
-    tls::Connector,
     track::Transfer,
 };
-
-/// What the stream is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Requests are written on it: TLS is gitferry's, where the scheme has it.
-    Requests(Scheme),
-    /// The client's own bytes.
-    Tunnel,
-}
-
-/// A stream to an origin.
-pub struct Reached {
-    /// Plaintext both ways, or the tunnel's bytes.
-    pub io: BoxIo,
-    /// The socket below.
-    pub tcp: Tcp,
-    /// The TCP peer: the origin or the hop.
-    pub peer: std::net::SocketAddr,
-    /// True where the peer is a hop.
-    pub hop: bool,
-    /// What ALPN chose.
-    pub http: HttpVersion,
-    /// Where set, requests are written in absolute form.
-    pub absolute_form: Option<AbsoluteForm>,
-}
 
 /// The sequence of upstreams and attempts of one transfer.
 #[derive(Clone)]
@@ -276,80 +251,4 @@ impl Ways {
         };
         once(&dial, Some(transfer)).await
     }
-}
-
-/// One attempt: through an upstream, to a host, for a purpose.
-pub(super) struct Once<'a> {
-    pub(super) route: &'a Route,
-    pub(super) upstream: &'a Upstream,
-    /// The host that was asked for; where a mirror stands for it, that is dialled.
-    pub(super) target: &'a Target,
-    pub(super) purpose: Purpose,
-    pub(super) max_segment: Option<u32>,
-    pub(super) public_only: bool,
-    pub(super) connector: &'a Connector,
-}
-
-/// Dials, and shakes hands where TLS is gitferry's; `transfer`, where there is one, hears of each step.
-pub(super) async fn once(dial: &Once<'_>, transfer: Option<&Transfer>) -> Result<Reached, Fault> {
-    let Once {
-        route,
-        upstream,
-        purpose,
-        ..
-    } = *dial;
-    let (scheme, target) = match (purpose, &upstream.mirror) {
-        (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
-        (Purpose::Requests(scheme), None) => (scheme, dial.target),
-        (Purpose::Tunnel, _) => (Scheme::Https, dial.target),
-    };
-    let hop = hop(&upstream.via, scheme, target).is_some();
-    let progress = |stage| {
-        if let Some(transfer) = transfer {
-            transfer.enter(stage);
-        }
-    };
-    if let Some(transfer) = transfer {
-        transfer.dials(hop);
-    }
-    let attempt = Attempt {
-        target,
-        scheme,
-        route,
-        max_segment: dial.max_segment,
-        progress: &progress,
-        secure: dial.connector,
-        public_only: dial.public_only && upstream.mirror.is_none(),
-    };
-    let connection = net::dial::dial(&upstream.via, &attempt).await?;
-    if let Some(transfer) = transfer {
-        transfer.connected(connection.peer);
-        transfer.origin(Arc::new(connection.tcp.glance()), false, hop);
-    }
-    let mut reached = Reached {
-        io: connection.io,
-        tcp: connection.tcp,
-        peer: connection.peer,
-        hop,
-        http: HttpVersion::Http1,
-        absolute_form: connection.absolute_form,
-    };
-    if purpose != Purpose::Tunnel && scheme == Scheme::Https {
-        progress(Stage::Handshaking);
-        let deadline = route.dial.handshake_timeout;
-        let secured = dial
-            .connector
-            .connect(
-                reached.io,
-                &target.host,
-                route.http,
-                Leg::Origin,
-                connection.peer,
-                deadline,
-            )
-            .await?;
-        reached.io = secured.io;
-        reached.http = secured.http;
-    }
-    Ok(reached)
 }

@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::{
     Forwarder,
+    attempt::Reached,
     body::{RequestBody, RequestNotes},
     destination::Destination,
     pool::{About, Lease, Sender},
-    reach::Reached,
     replay::Broken,
 };
 use crate::{

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Forwarder, circuit,
+    Forwarder,
+    attempt::{Purpose, Reached},
+    circuit,
     destination::Wants,
     flight::{Flight, LIMIT},
     pump::{Pumped, pump},
-    reach::{Purpose, Reached, Ways},
+    reach::Ways,
 };
 use crate::{
     config::Route,

@@ -21,7 +21,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::io::{Tcp, tune};
+use super::tcp::{Tcp, tune};
 use crate::config::Listen;
 
 /// What the kernel holds for us of a client on this machine. Left alone, it lets a window grow to megabytes, and the client

@@ -7,7 +7,7 @@
 
 use crate::{
     model::stall::Flow,
-    net::io::{Glance, Tcp},
+    net::tcp::{Glance, Tcp},
     track::watchdog::Watched,
 };
 

@@ -1,13 +1,15 @@
 //! One request, or one tunnel, being ferried. Its closing line is written when the last clone is dropped.
 
+mod closing;
 mod snapshot;
+mod told;
 mod watched;
 
 use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
 };
@@ -17,21 +19,10 @@ use tokio::{sync::Notify, time::Instant};
 pub use snapshot::Snapshot;
 use watched::{Side, Watching};
 
-use super::{
-    event::{AnswerLedAway, AnswerLeft, FaultOccurred, TransferEnded},
-    redact,
-    registry::Registry,
-};
+use super::{redact, registry::Registry};
 use crate::{
     config::{self, Route},
-    model::{
-        Fault, FaultKind, Leg, Role, Stage, Target,
-        advice::{self, Context},
-        agent,
-        health::Avoided,
-        retry::Next,
-        stall::Stall,
-    },
+    model::{Role, Stage, Target, agent, health::Avoided, stall::Stall},
 };
 
 /// What the client spoke.
@@ -269,111 +260,6 @@ impl Transfer {
         self.0.state().upstream.clone()
     }
 
-    /// The advice for a fault of this transfer.
-    pub fn advice(&self, fault: &Fault) -> Option<String> {
-        if let FaultKind::Stalled(verdict) = fault.kind {
-            return Some(self.stall_advice(verdict));
-        }
-        let about = &self.0.about;
-        let upstream = self.upstream();
-        advice::advice(
-            fault,
-            Context {
-                host: &about.target.host.to_string(),
-                port: about.target.port,
-                route: &about.route,
-                upstream: upstream.as_deref().unwrap_or("direct"),
-                agent: about.agent.as_deref(),
-            },
-        )
-    }
-
-    /// An upload goes on, but can no longer be sent again.
-    pub fn replay_given_up(&self, reason: &str) {
-        let about = &self.0.about;
-        tracing::info!(
-            id = self.0.id,
-            host = %about.target.host,
-            route = %about.route,
-            reason,
-            "upload is no longer kept"
-        );
-    }
-
-    /// A pooled connection ended before it answered; the request goes out again.
-    pub fn idle_connection_died(&self, fault: &Fault) {
-        tracing::debug!(
-            id = self.0.id,
-            code = fault.code(),
-            peer = fault.peer.as_deref().map(redact::text),
-            "idle connection died"
-        );
-    }
-
-    /// An answer whose URLs a client follows could not be rewritten; it goes on as it came.
-    pub fn left_as_it_came(&self, rewrite: &'static str, why: &str) {
-        self.0.registry.left(&AnswerLeft {
-            id: self.0.id,
-            host: self.0.about.target.host.to_string(),
-            route: self.0.about.route.to_string(),
-            rewrite,
-            cause: redact::text(why),
-        });
-    }
-
-    /// An answer on the reverse front points to hosts that are not served there.
-    pub fn leads_away(&self, targets: &[Target]) {
-        self.0.registry.led_away(&AnswerLedAway {
-            id: self.0.id,
-            host: self.0.about.target.host.to_string(),
-            route: self.0.about.route.to_string(),
-            to: targets.iter().map(ToString::to_string).collect(),
-        });
-    }
-
-    /// Writes the fault's event and counts it.
-    pub fn fault(&self, fault: &Fault, next: &Next) {
-        let advice = self.advice(fault);
-        let about = &self.0.about;
-        let (attempts, upstream, circuit, advised) = {
-            let mut state = self.0.state();
-            let circuit = state.circuit.as_deref().map(ToOwned::to_owned);
-            let advised = state.advised == advice;
-            state.advised.clone_from(&advice);
-            (state.attempts, state.upstream.clone(), circuit, advised)
-        };
-        let event = FaultOccurred {
-            id: self.0.id,
-            code: fault.code(),
-            leg: fault.leg,
-            stage: fault.stage,
-            kind: fault.kind.as_str().into_owned(),
-            peer: fault.peer.as_deref().map(redact::text),
-            host: about.target.host.to_string(),
-            port: about.target.port,
-            route: about.route.to_string(),
-            upstream: upstream.map(Into::into),
-            attempt: attempts,
-            elapsed_ms: millis(self.0.begun.elapsed()),
-            next: match next {
-                Next::Again { after } => format!("again in {} ms", after.as_millis()),
-                Next::NextUpstream { label } => format!("next upstream {label}"),
-                Next::GiveUp => "give up".into(),
-            },
-            circuit,
-            rescued: !matches!(next, Next::GiveUp),
-            cause: redact::text(&fault.chain()),
-            advice,
-            advised,
-            at: Instant::now(),
-        };
-        if let (Some(upstream), true) = (&event.upstream, fault.leg != Leg::Client) {
-            let (siblings, now) = (self.0.registry.siblings(), Instant::now());
-            siblings.failed(&about.route, about.role, upstream, &event.code, now);
-        }
-        self.0.registry.fault(event);
-    }
-
     /// Says how it ends; the first call counts, and without one the client went away.
     pub fn finish(&self, outcome: Outcome) {
         self.0.state().outcome.get_or_insert(outcome);
@@ -398,57 +284,6 @@ impl State {
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        let mut state = self.state();
-        let over = self.stall_ends(&mut state, now);
-        let last = state.stage;
-        state.enter(last, now);
-        let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {
-            code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
-        });
-        let (status, result) = match &outcome {
-            Outcome::Answered(status) => (Some(*status), "answered"),
-            Outcome::Refused { status, code } => (Some(*status), &**code),
-            Outcome::Closed => (None, "closed"),
-            Outcome::Broken { code } => (None, &**code),
-        };
-        let stages = Stage::ALL
-            .iter()
-            .zip(state.spent)
-            .map(|(stage, spent)| (*stage, millis(spent)))
-            .collect();
-        let event = (!state.handed_over).then(|| TransferEnded {
-            id: self.id,
-            front: self.about.front,
-            client: self.about.client,
-            method: self.about.method.to_string(),
-            host: self.about.target.host.to_string(),
-            port: self.about.target.port,
-            path: self.about.path.to_string(),
-            route: self.about.route.to_string(),
-            upstream: state.upstream.as_deref().map(ToOwned::to_owned),
-            peer: state.peer,
-            attempts: state.attempts,
-            reused: state.reused,
-            status,
-            result: result.to_owned(),
-            up: self.counters.up.load(Ordering::Relaxed),
-            down: self.counters.down.load(Ordering::Relaxed),
-            total_ms: millis(now.saturating_duration_since(self.begun)),
-            stages,
-            agent: self.about.agent.as_deref().map(ToOwned::to_owned),
-            circuit: state.circuit.take().map(Into::into),
-        });
-        drop(state);
-        if let Some(over) = over {
-            self.registry.stall(over);
-        }
-        self.registry.ended(self.id, event);
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{
     config::Override,
     model::{Fault, FaultKind, Leg, Stage, Target, classify},
     net::{
-        io::{Tcp, tune},
         resolve::{self, System},
+        tcp::{Tcp, tune},
     },
 };
 

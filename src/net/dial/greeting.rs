@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
-    net::io::{BoxIo, Prefixed},
+    net::{BoxIo, Prefixed},
 };
 
 /// A conversation with a hop before the tunnel stands.

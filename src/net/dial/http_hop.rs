@@ -19,10 +19,7 @@ use super::{
 use crate::{
     config::{Hop, HopKind},
     model::{Fault, FaultKind, Leg, Scheme, Stage, pseudonym, secret::Credentials},
-    net::{
-        io::{BoxIo, Tcp},
-        resolve,
-    },
+    net::{BoxIo, Tcp, resolve},
 };
 
 /// Reaches the hop and asks it for a tunnel to the attempt's target.

@@ -12,7 +12,7 @@ use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::header::HeaderValue;
 
-use super::io::{BoxIo, Tcp};
+use super::{BoxIo, Tcp};
 use crate::{
     config::{Hop, HopKind, Route, Via},
     model::{Fault, Host, Scheme, Stage, Target},

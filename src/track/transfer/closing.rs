@@ -1,0 +1,62 @@
+//! The closing line: written when the last handle on a transfer is dropped.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::{Inner, Outcome, millis};
+use crate::{
+    model::{Leg, Stage},
+    track::event::TransferEnded,
+};
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let over = self.stall_ends(&mut state, now);
+        let last = state.stage;
+        state.enter(last, now);
+        let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {
+            code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
+        });
+        let (status, result) = match &outcome {
+            Outcome::Answered(status) => (Some(*status), "answered"),
+            Outcome::Refused { status, code } => (Some(*status), &**code),
+            Outcome::Closed => (None, "closed"),
+            Outcome::Broken { code } => (None, &**code),
+        };
+        let stages = Stage::ALL
+            .iter()
+            .zip(state.spent)
+            .map(|(stage, spent)| (*stage, millis(spent)))
+            .collect();
+        let event = (!state.handed_over).then(|| TransferEnded {
+            id: self.id,
+            front: self.about.front,
+            client: self.about.client,
+            method: self.about.method.to_string(),
+            host: self.about.target.host.to_string(),
+            port: self.about.target.port,
+            path: self.about.path.to_string(),
+            route: self.about.route.to_string(),
+            upstream: state.upstream.as_deref().map(ToOwned::to_owned),
+            peer: state.peer,
+            attempts: state.attempts,
+            reused: state.reused,
+            status,
+            result: result.to_owned(),
+            up: self.counters.up.load(Ordering::Relaxed),
+            down: self.counters.down.load(Ordering::Relaxed),
+            total_ms: millis(now.saturating_duration_since(self.begun)),
+            stages,
+            agent: self.about.agent.as_deref().map(ToOwned::to_owned),
+            circuit: state.circuit.take().map(Into::into),
+        });
+        drop(state);
+        if let Some(over) = over {
+            self.registry.stall(over);
+        }
+        self.registry.ended(self.id, event);
+    }
+}

@@ -1,0 +1,123 @@
+//! What is told of a transfer while it runs: faults, with their advice, and what was done about them.
+
+use tokio::time::Instant;
+
+use super::{Transfer, millis};
+use crate::{
+    model::{
+        Fault, FaultKind, Leg, Target,
+        advice::{self, Context},
+        retry::Next,
+    },
+    track::{
+        event::{AnswerLedAway, AnswerLeft, FaultOccurred},
+        redact,
+    },
+};
+
+impl Transfer {
+    /// The advice for a fault of this transfer.
+    pub fn advice(&self, fault: &Fault) -> Option<String> {
+        if let FaultKind::Stalled(verdict) = fault.kind {
+            return Some(self.stall_advice(verdict));
+        }
+        let about = &self.0.about;
+        let upstream = self.upstream();
+        advice::advice(
+            fault,
+            Context {
+                host: &about.target.host.to_string(),
+                port: about.target.port,
+                route: &about.route,
+                upstream: upstream.as_deref().unwrap_or("direct"),
+                agent: about.agent.as_deref(),
+            },
+        )
+    }
+
+    /// An upload goes on, but can no longer be sent again.
+    pub fn replay_given_up(&self, reason: &str) {
+        let about = &self.0.about;
+        tracing::info!(
+            id = self.0.id,
+            host = %about.target.host,
+            route = %about.route,
+            reason,
+            "upload is no longer kept"
+        );
+    }
+
+    /// A pooled connection ended before it answered; the request goes out again.
+    pub fn idle_connection_died(&self, fault: &Fault) {
+        tracing::debug!(
+            id = self.0.id,
+            code = fault.code(),
+            peer = fault.peer.as_deref().map(redact::text),
+            "idle connection died"
+        );
+    }
+
+    /// An answer whose URLs a client follows could not be rewritten; it goes on as it came.
+    pub fn left_as_it_came(&self, rewrite: &'static str, why: &str) {
+        self.0.registry.left(&AnswerLeft {
+            id: self.0.id,
+            host: self.0.about.target.host.to_string(),
+            route: self.0.about.route.to_string(),
+            rewrite,
+            cause: redact::text(why),
+        });
+    }
+
+    /// An answer on the reverse front points to hosts that are not served there.
+    pub fn leads_away(&self, targets: &[Target]) {
+        self.0.registry.led_away(&AnswerLedAway {
+            id: self.0.id,
+            host: self.0.about.target.host.to_string(),
+            route: self.0.about.route.to_string(),
+            to: targets.iter().map(ToString::to_string).collect(),
+        });
+    }
+
+    /// Writes the fault's event and counts it.
+    pub fn fault(&self, fault: &Fault, next: &Next) {
+        let advice = self.advice(fault);
+        let about = &self.0.about;
+        let (attempts, upstream, circuit, advised) = {
+            let mut state = self.0.state();
+            let circuit = state.circuit.as_deref().map(ToOwned::to_owned);
+            let advised = state.advised == advice;
+            state.advised.clone_from(&advice);
+            (state.attempts, state.upstream.clone(), circuit, advised)
+        };
+        let event = FaultOccurred {
+            id: self.0.id,
+            code: fault.code(),
+            leg: fault.leg,
+            stage: fault.stage,
+            kind: fault.kind.as_str().into_owned(),
+            peer: fault.peer.as_deref().map(redact::text),
+            host: about.target.host.to_string(),
+            port: about.target.port,
+            route: about.route.to_string(),
+            upstream: upstream.map(Into::into),
+            attempt: attempts,
+            elapsed_ms: millis(self.0.begun.elapsed()),
+            next: match next {
+                Next::Again { after } => format!("again in {} ms", after.as_millis()),
+                Next::NextUpstream { label } => format!("next upstream {label}"),
+                Next::GiveUp => "give up".into(),
+            },
+            circuit,
+            rescued: !matches!(next, Next::GiveUp),
+            cause: redact::text(&fault.chain()),
+            advice,
+            advised,
+            at: Instant::now(),
+        };
+        if let (Some(upstream), true) = (&event.upstream, fault.leg != Leg::Client) {
+            let (siblings, now) = (self.0.registry.siblings(), Instant::now());
+            siblings.failed(&about.route, about.role, upstream, &event.code, now);
+        }
+        self.0.registry.fault(event);
+    }
+}
