@@ -12,7 +12,7 @@
 //!
 //! A module imports only from those to its left, which `tests/it/layers.rs` reads the source to check:
 //!
-//! `rt, model → config → track → net → tls → mirror → forward → front → admin, doctor → service → cli`
+//! `rt, model → config → track → net → tls → mirror → forward → front → admin → service → cli`
 //!
 //! # Walk A: CONNECT to a terminated host
 //!
@@ -30,7 +30,6 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
-pub mod doctor;
 pub mod forward;
 pub mod front;
 pub mod mirror;

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["mirror"],
     &["forward"],
     &["front"],
-    &["admin", "doctor"],
+    &["admin"],
     &["service"],
     &["cli"],
 ];
@@ -131,8 +131,8 @@ fn an_import_that_points_upwards_is_caught() {
         ["net imports tls"]
     );
     assert_eq!(
-        violations("admin", "fn f() { crate::doctor::x() }"),
-        ["admin imports doctor"]
+        violations("rt", "fn f() { crate::model::x() }"),
+        ["rt imports model"]
     );
     assert!(
         violations(

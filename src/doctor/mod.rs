@@ -1,1 +1,0 @@
-//! Leg-by-leg checks of every route, a table.
