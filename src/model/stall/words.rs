@@ -95,7 +95,9 @@ pub fn advice(verdict: Verdict, about: About<'_>) -> String {
             "{works} works through {upstream} and {route} does not: give route `{route}` another way in `upstreams`"
         ),
         Some((_, Fares::Fails(_))) => {
-            format!("{upstream} carries neither of the two now: put another way before it in `upstreams`")
+            format!(
+                "{upstream} carries neither of the two now: put another way before it in `upstreams`"
+            )
         }
         None => {
             format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`")
