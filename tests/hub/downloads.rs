@@ -7,8 +7,11 @@ use std::{
 
 use crate::{
     scenes::{self, Store},
-    support::{hub::DOWNLOADS, lfs_storage::hex},
-    ways::{CONNECT, DIRECT, ON_THE_MIRROR_UNKNOWN, REVERSE, Through, Way},
+    support::{
+        hub::{BRIDGE, CAS, DOWNLOADS, XORBS},
+        lfs_storage::hex,
+    },
+    ways::{CONNECT, DIRECT, MIRRORED, ON_THE_MIRROR_UNKNOWN, REVERSE, Through, Way},
 };
 
 /// Downloads a folder that is there.
@@ -119,6 +122,40 @@ fn a_part_of_a_file_is_read_through_the_connect_front() {
 #[test]
 fn a_part_of_a_file_is_read_through_the_reverse_front() {
     a_part_of_a_file_is_read(REVERSE);
+}
+
+/// Whoever has no hf_xet, curl for one, is sent to the bridge, which gives Xet's files whole.
+fn a_xet_file_is_downloaded_without_xet(way: Way) {
+    let mut world = Through::new(way, Store::Xet);
+    let copy = world.with_a_model();
+    let uploaded = world.hub.seen().len();
+    world.hf = world.hf.without_xet();
+    world.downloads(&copy);
+    assert_eq!(world.hub.count(BRIDGE, "GET", "/xet-bridge-us/"), 2);
+    let since = world.hub.seen().split_off(uploaded);
+    assert!(
+        since
+            .iter()
+            .all(|seen| seen.host != CAS && seen.host != XORBS),
+        "{since:#?}"
+    );
+    scenes::assert_the_token_stays(&world.hub);
+    world.assert_nothing_went_past();
+}
+
+#[test]
+fn a_xet_file_is_downloaded_without_xet_through_the_connect_front() {
+    a_xet_file_is_downloaded_without_xet(CONNECT);
+}
+
+#[test]
+fn a_xet_file_is_downloaded_without_xet_through_the_reverse_front() {
+    a_xet_file_is_downloaded_without_xet(REVERSE);
+}
+
+#[test]
+fn a_xet_file_is_downloaded_without_xet_from_a_mirror() {
+    a_xet_file_is_downloaded_without_xet(MIRRORED);
 }
 
 /// The safe default of a mirror: it gives what is public, the site does the rest, and the mirror never sees who asks.

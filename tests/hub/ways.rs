@@ -16,7 +16,7 @@ use crate::{
         ferry::{Ferry, SOON},
         git_host::{GitHost, Manners},
         hf::Hf,
-        hub::{CAS, DOWNLOADS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS},
+        hub::{BRIDGE, CAS, DOWNLOADS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS},
         mirror::{MIRROR, Mirror},
         process::{Running, clean_command, wait_until},
         settings::Settings,
@@ -167,7 +167,7 @@ impl Through {
         for host in self.hosts() {
             let front = match (self.way.reverse, &*host) {
                 (true, _) => "reverse",
-                (false, CAS | XORBS) if self.way.xet == "tunnel" => "tunnel",
+                (false, CAS | XORBS | BRIDGE) if self.way.xet == "tunnel" => "tunnel",
                 (false, UPLOADS | DOWNLOADS) if self.way.lfs == "tunnel" => "tunnel",
                 (false, _) => "intercept",
             };
@@ -225,7 +225,7 @@ fn routes(way: Way, main: SocketAddr, hub: SocketAddr, mirror: Option<&Mirror>) 
             "\"*.xethub.hf.co\"",
             way.xet,
             DIRECT,
-            &[CAS, XORBS],
+            &[CAS, XORBS, BRIDGE],
         ),
         (
             "hf-lfs",

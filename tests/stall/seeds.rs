@@ -163,7 +163,7 @@ fn many_objects_starve_without_gitferrys_limit() {
 #[test]
 fn a_hop_that_reaches_the_main_site_only() {
     let world = World::new();
-    let hop = ScriptedHop::reaches_only(world.host.https);
+    let hop = ScriptedHop::reaches_only(MAIN, world.host.https);
     let settings = world
         .settings()
         .section("[stall]\nconnect_after = \"1s\"")

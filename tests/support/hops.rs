@@ -131,14 +131,17 @@ enum Part {
 
 impl ScriptedHop {
     /// Connects to `to` alone; for every other target it takes the request and says nothing.
-    pub(crate) fn reaches_only(to: SocketAddr) -> Self {
+    pub(crate) fn reaches_only(name: &'static str, to: SocketAddr) -> Self {
         let background = Background::new();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let heads = Arc::clone(&asked);
         let address = background.serve(move |mut stream, _| {
             let heads = Arc::clone(&heads);
             async move {
-                if !asks_for(to, &mut stream, &heads).await.unwrap_or(false) {
+                if !asks_for(name, to, &mut stream, &heads)
+                    .await
+                    .unwrap_or(false)
+                {
                     // Until the other side has had enough.
                     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
                     return;
@@ -217,6 +220,7 @@ impl ScriptedHop {
 }
 
 async fn asks_for(
+    name: &str,
     to: SocketAddr,
     stream: &mut TcpStream,
     heads: &Mutex<Vec<String>>,
@@ -226,7 +230,10 @@ async fn asks_for(
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let asks = head.starts_with(&format!("CONNECT {to} "));
+    let names = [to.to_string(), format!("{name}:443")];
+    let asked = head.strip_prefix("CONNECT ");
+    let asked = asked.and_then(|asked| asked.split(' ').next());
+    let asks = asked.is_some_and(|asked| names.iter().any(|name| name == asked));
     heads.lock().unwrap().push(head);
     Ok(asks)
 }

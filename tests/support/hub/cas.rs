@@ -4,7 +4,7 @@ use hyper::{Method, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Asked, CAS, SIGNATURE, Shared, XET_TOKEN, XORBS, json as answer_json, say,
+    Asked, BRIDGE, CAS, SIGNATURE, Shared, XET_TOKEN, XORBS, json as answer_json, say,
     shard::{self, Term, XetFile},
     state::State,
     storage::ranged,
@@ -151,6 +151,37 @@ fn xorb_bytes(asked: &Asked, shared: &Shared) -> Response<Body> {
     match (&asked.method, xorb) {
         (&Method::GET, Some(xorb)) => ranged(asked, shared, &xorb, &format!("\"{hash}\"")),
         _ => say(StatusCode::NOT_FOUND, "NoSuchKey"),
+    }
+}
+
+pub(super) fn bridge_url(oid: &str) -> String {
+    format!(
+        "https://{BRIDGE}/xet-bridge-us/65aa/{oid}?X-Amz-Expires=3600&X-Amz-Signature={SIGNATURE}&X-Xet-Cas-Uid=public&x-id=GetObject"
+    )
+}
+
+/// A whole file, or a range of it, for a client that knows nothing of Xet.
+pub(super) fn bridge(asked: &Asked, shared: &Shared) -> Response<Body> {
+    if !asked.is_signed() || asked.method != Method::GET {
+        return say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
+    }
+    let oid = asked.path().strip_prefix("/xet-bridge-us/65aa/");
+    let oid = oid.unwrap_or_default();
+    let whole = {
+        let state = shared.state.lock().unwrap();
+        let file = state.xet_hash(oid).and_then(|hash| state.files.get(hash));
+        let Some(file) = file else {
+            return say(StatusCode::NOT_FOUND, "NoSuchKey");
+        };
+        let parts = file.terms.iter().map(|term| {
+            let xorb = state.xorbs.get(&term.xorb)?;
+            shard::unpacked(xorb, &term.chunks)
+        });
+        parts.collect::<Option<Vec<_>>>()
+    };
+    match whole {
+        Some(parts) => ranged(asked, shared, &parts.concat().into(), &format!("\"{oid}\"")),
+        None => say(StatusCode::NOT_IMPLEMENTED, "compressed chunks"),
     }
 }
 

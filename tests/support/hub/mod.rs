@@ -19,8 +19,11 @@
 //! of chunks, xorbs and files are taken as the client says them (they are Merkle trees of BLAKE3), bytes are given back as they
 //! came; that the file is the same, its reader finds out.
 //!
+//! Served on [`BRIDGE`] (`cas.rs`): presigned GET with Range of whole Xet files, for clients without Xet; only of chunks that are stored as
+//! they are, which noise is.
+//!
 //! Not served: datasets, spaces, buckets, branches other than `main`, pull requests, deduplication across repositories
-//! (`/v1/chunks/…` is 404), several ranges in one GET, downloads of Xet files without Xet (the Hub's bridge unpacks them), Git itself
+//! (`/v1/chunks/…` is 404), several ranges in one GET, compressed chunks on the bridge, Git itself
 //! (a [`super::git_host::GitHost`] passes `info/lfs` and `/api/` on to [`Hub::behind_git`]).
 
 mod cas;
@@ -61,8 +64,10 @@ pub(crate) const DOWNLOADS: &str = "cdn-lfs-us-1.hf.co";
 pub(crate) const CAS: &str = "cas-server.xethub.hf.co";
 /// Where the Xet store's bytes come from.
 pub(crate) const XORBS: &str = "transfer.xethub.hf.co";
+/// Where Xet's files come from whole.
+pub(crate) const BRIDGE: &str = "cas-bridge.xethub.hf.co";
 /// All of them.
-pub(crate) const NAMES: [&str; 5] = [SITE, UPLOADS, DOWNLOADS, CAS, XORBS];
+pub(crate) const NAMES: [&str; 6] = [SITE, UPLOADS, DOWNLOADS, CAS, XORBS, BRIDGE];
 
 /// Who may write on the main site, and nobody else may see it.
 pub(crate) const TOKEN: &str = "hf_PLANTEDuserToken8c1d";
@@ -273,6 +278,7 @@ async fn answer(
             SITE => site::answer(&asked, shared),
             UPLOADS | DOWNLOADS => storage::answer(&asked, shared, &host),
             CAS | XORBS => cas::answer(&asked, shared, &host),
+            BRIDGE => cas::bridge(&asked, shared),
             _ => say(StatusCode::MISDIRECTED_REQUEST, "no such name"),
         }
     };

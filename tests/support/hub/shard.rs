@@ -69,6 +69,20 @@ pub(super) fn files(shard: &[u8]) -> Option<Vec<(String, XetFile)>> {
     }
 }
 
+/// The bytes of some chunks of a xorb; `None` where one of them is compressed, or not there.
+pub(super) fn unpacked(xorb: &[u8], chunks: &Range<u32>) -> Option<Vec<u8>> {
+    let places = chunk_places(xorb)?;
+    let mut bytes = Vec::new();
+    for chunk in chunks.clone() {
+        let chunk = usize::try_from(chunk).ok()?;
+        let place = |index: usize| usize::try_from(*places.get(index)?).ok();
+        let packed = xorb.get(place(chunk)?..place(chunk + 1)?)?;
+        let (head, content) = packed.split_at_checked(CHUNK_HEAD)?;
+        bytes.extend_from_slice((head[4] == 0).then_some(content)?);
+    }
+    Some(bytes)
+}
+
 /// Where each chunk of a xorb begins, and where the last one ends; `None` where it is cut off.
 pub(super) fn chunk_places(xorb: &[u8]) -> Option<Vec<u64>> {
     let mut at = 0;

@@ -310,9 +310,11 @@ fn resolve(shared: &Shared, id: &str, revision: &str, path: &str) -> Response<Bo
             let mut answer = answer
                 .status(StatusCode::FOUND)
                 .header("x-linked-etag", format!("\"{oid}\""))
-                .header("x-linked-size", *size)
-                .header(header::LOCATION, download_url(oid));
-            if let Some(hash) = state.xet_hash(oid) {
+                .header("x-linked-size", *size);
+            let hash = state.xet_hash(oid);
+            let whole = hash.map_or_else(|| download_url(oid), |_| cas::bridge_url(oid));
+            answer = answer.header(header::LOCATION, whole);
+            if let Some(hash) = hash {
                 let link = format!(
                     "<https://{SITE}/api/models/{id}/xet-read-token/{commit}>; rel=\"xet-auth\", <https://{CAS}/v1/reconstructions/{hash}>; rel=\"xet-reconstruction-info\""
                 );
