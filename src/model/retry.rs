@@ -7,7 +7,7 @@
 //! |---|---|
 //! | reset, closed-early, hop-refused or answered 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
-//! | timed-out | the same, but only once more where another upstream waits: each try costs its whole deadline |
+//! | timed-out | the same, but where another upstream waits only once more in a handshake, with smaller segments, and not again before: each try costs its whole deadline |
 //! | stalled-path-mtu | once more, with smaller segments |
 //! | stalled by another verdict | not again; once more where no other upstream waits |
 //! | refused, name-unknown, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
@@ -89,7 +89,10 @@ impl RetryPolicy {
         }
         let tries = match outlook(&fault.kind) {
             Outlook::Passing => self.attempts,
-            Outlook::Slow if tried.upstreams_left > 0 => self.attempts.min(2),
+            Outlook::Slow if tried.upstreams_left > 0 => match suspects_large_segments(fault) {
+                true => self.attempts.min(2),
+                false => 1,
+            },
             Outlook::Slow => self.attempts,
             Outlook::Doubtful => self.attempts.min(2),
             // Its second try is made with smaller segments.

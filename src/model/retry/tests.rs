@@ -67,6 +67,24 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
     }
 }
 
+/// A hop that took the request and never connected would cost its deadline twice; silence after a ClientHello may be a matter of size.
+#[test]
+fn a_timeout_before_the_handshake_goes_to_the_upstream_that_waits() {
+    let tried = |upstreams_left| Tried {
+        on_this_upstream: 1,
+        upstreams_left,
+    };
+    for stage in [Stage::Resolving, Stage::Connecting, Stage::Greeting] {
+        let fault = Fault::new(Leg::Hop, stage, FaultKind::TimedOut);
+        assert_eq!(POLICY.decide(&fault, tried(1), 0.5), Decision::NextUpstream);
+        let alone = POLICY.decide(&fault, tried(0), 0.5);
+        assert!(matches!(alone, Decision::Again { .. }), "{alone:?}");
+    }
+    let fault = fault(FaultKind::TimedOut);
+    let again = POLICY.decide(&fault, tried(1), 0.5);
+    assert!(matches!(again, Decision::Again { .. }), "{again:?}");
+}
+
 fn every_kind() -> Vec<FaultKind> {
     let mut kinds = vec![
         FaultKind::Reset,
