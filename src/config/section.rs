@@ -72,24 +72,37 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     fn wrong(&self, key: &'static str, value: &Spanned<DeValue<'a>>, wanted: &str) {
+        self.wrong_for(key, value, wanted, None);
+    }
+
+    fn wrong_for(
+        &self,
+        key: &'static str,
+        value: &Spanned<DeValue<'a>>,
+        wanted: &str,
+        hint: Option<&str>,
+    ) {
         let message = format!(
             "`{}` must be {wanted}, not {}",
             self.key(key),
             value.get_ref().type_str()
         );
         self.source
-            .problem(value.span(), &self.key(key), message, None);
+            .problem(value.span(), &self.key(key), message, hint);
     }
 
     pub(super) fn string(&self, key: &'static str) -> Option<&'s str> {
+        self.string_as(key, None)
+    }
+
+    /// A string; `hint` says how it is written.
+    fn string_as(&self, key: &'static str, hint: Option<&str>) -> Option<&'s str> {
         let value = self.get(key)?;
-        match value.get_ref().as_str() {
-            Some(text) => Some(text),
-            None => {
-                self.wrong(key, value, "a string");
-                None
-            }
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_for(key, value, "a string", hint);
         }
+        text
     }
 
     pub(super) fn bool(&self, key: &'static str) -> Option<bool> {
@@ -152,7 +165,7 @@ impl<'s, 'a> Section<'s, 'a> {
         read: impl FnOnce(&str) -> Result<T, String>,
         hint: &str,
     ) -> Option<T> {
-        let text = self.string(key)?;
+        let text = self.string_as(key, Some(hint))?;
         match read(text) {
             Ok(value) => Some(value),
             Err(message) => {
@@ -244,22 +257,26 @@ impl<'s, 'a> Section<'s, 'a> {
         self.below(self.key(key), value)
     }
 
-    /// The tables of an array of tables; `None` where it is not set.
-    pub(super) fn sections(&self, key: &'static str) -> Option<Vec<Section<'s, 'a>>> {
+    /// The tables of an array of tables; `None` where it is not set, or has something else. `hint` says how it is written.
+    pub(super) fn sections(&self, key: &'static str, hint: &str) -> Option<Vec<Section<'s, 'a>>> {
         let value = self.get(key)?;
+        let wrong = |item| self.wrong_for(key, item, "a list of tables", Some(hint));
         let Some(array) = value.get_ref().as_array() else {
-            self.wrong(key, value, "a list of tables");
+            wrong(value);
             return None;
         };
-        let mut sections = Vec::new();
-        for (at, item) in array.iter().enumerate() {
-            if item.get_ref().is_table() {
-                sections.push(self.below(format!("{}[{at}]", self.key(key)), Some(item)));
-            } else {
-                self.wrong(key, item, "a list of tables");
-            }
+        let odd = array.iter().find(|item| !item.get_ref().is_table());
+        if let Some(odd) = odd {
+            wrong(odd);
+            return None;
         }
-        Some(sections)
+        let name = |at| format!("{}[{at}]", self.key(key));
+        let items = array.iter().enumerate();
+        Some(
+            items
+                .map(|(at, item)| self.below(name(at), Some(item)))
+                .collect(),
+        )
     }
 
     /// Every key of a table whose names are the user's own, each as a section.

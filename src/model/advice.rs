@@ -205,7 +205,7 @@ fn origin(fault: &Fault, context: Context<'_>) -> Option<String> {
         Kind::TimedOut | Kind::Refused | Kind::Unreachable if fault.stage <= Stage::Connecting => {
             format!("{host} cannot be reached through {upstream}: {another}")
         }
-        Kind::NameUnknown => format!("{host} cannot be looked up here: a `socks5h` hop looks names up on its side, `resolve` of the route gives an address"),
+        Kind::NameUnknown => format!("{host} cannot be looked up here: a hop looks names up on its side (`socks5` alone does not), `resolve` of the route gives an address"),
         Kind::UnknownIssuer => format!(
             "if a proxy of yours inspects TLS, add its CA to `extra_roots` of `[trust]`; otherwise somebody else answers for {host}"
         ),

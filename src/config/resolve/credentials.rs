@@ -103,7 +103,7 @@ fn password_from(section: &Section<'_, '_>, path: &Path) -> Option<Secret> {
             section.source.problem(
                 place,
                 &key,
-                format!("{} cannot be read: {error}", path.display()),
+                format!("`{key}`: {} cannot be read: {error}", path.display()),
                 None,
             );
             None

@@ -85,7 +85,7 @@ pub(super) fn routes(
     defaults: &Defaults,
     names: &mut Names<'_>,
 ) -> Option<Vec<Arc<Route>>> {
-    let Some(sections) = root.sections("route") else {
+    let Some(sections) = root.sections("route", "each route begins with a line `[[route]]`") else {
         let base = or_base(root, "route", None, base)?;
         let renew = |route: &Arc<Route>| {
             let (stall, uploads) = defaults.watched.renewed(route)?;

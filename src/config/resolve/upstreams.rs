@@ -8,6 +8,9 @@ use crate::{
     model::TlsMode,
 };
 
+/// How it is written.
+const SUCH_AS: &str = "such as `upstreams = [{ via = \"environment\" }]`";
+
 pub(super) fn upstreams(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
@@ -15,13 +18,13 @@ pub(super) fn upstreams(
 ) -> Option<Vec<Arc<Upstream>>> {
     let source = section.source;
     let key = section.key("upstreams");
-    let Some(sections) = section.sections("upstreams") else {
+    let Some(sections) = section.sections("upstreams", SUCH_AS) else {
         if !section.has("upstreams") && tls != Some(TlsMode::Deny) {
             source.problem(
                 section.span(),
                 &key,
                 "a route needs `upstreams`",
-                Some("such as `upstreams = [{ via = \"environment\" }]`"),
+                Some(SUCH_AS),
             );
         }
         return (tls == Some(TlsMode::Deny)).then(Vec::new);
