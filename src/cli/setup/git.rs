@@ -49,9 +49,17 @@ impl<'a> GitFile<'a> {
     /// The file of `scope`. Fails where git does not run, and for `Local` outside a repository.
     pub(super) fn new(scope: Scope, surroundings: &'a Surroundings) -> Result<Self, Failure> {
         let path = match scope {
-            Scope::Global => global_path(surroundings)?,
+            Scope::Global => {
+                output(surroundings, &["--version"])?;
+                global_path(surroundings)?
+            }
             Scope::Local => {
-                let told = output(surroundings, &["rev-parse", "--git-path", "config"])?;
+                let asked = output(surroundings, &["rev-parse", "--git-path", "config"]);
+                let told = asked.map_err(|failure| {
+                    failure.hint(
+                        "`--local` is for the repository you are in: go into one, or leave it out",
+                    )
+                })?;
                 let told = String::from_utf8_lossy(&told);
                 surroundings.directory.join(told.trim_end_matches('\n'))
             }
@@ -141,7 +149,9 @@ pub(super) fn found(
         .git()
         .args(arguments)
         .output()
-        .map_err(|error| Failure::during("cannot run git", error))?;
+        .map_err(|error| {
+            Failure::during("cannot run git", error).hint("install git, or put it on your PATH")
+        })?;
     if output.status.success() {
         return Ok(Some(output.stdout));
     }

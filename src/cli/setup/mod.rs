@@ -144,6 +144,8 @@ fn set_up(
         .hint("leave `--no-ca` out, or `username` of [listen]"));
     }
     if !clients.is_empty() {
+        // Before anything is said or made.
+        let file = git_file(args, surroundings)?;
         let bundle = bundle_path(config)?;
         let plan = Plan::new(config, clients, args.no_ca, &bundle)?;
         if plan.needs_bundle {
@@ -152,7 +154,6 @@ fn set_up(
         for note in &plan.notes {
             voice.note(note);
         }
-        let file = git_file(args, surroundings)?;
         apply::apply(&file, clients, &plan.settings, surroundings, voice)?;
         warn::environment(&plan, &bundle, surroundings, voice);
         warn::settings(&plan, surroundings, voice)?;

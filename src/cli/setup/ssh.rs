@@ -5,6 +5,8 @@ use std::{
     ops::Range,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     cli::Failure,
-    config::Config,
+    config::{Config, Route},
     model::{Role, TlsMode},
 };
 
@@ -44,6 +46,9 @@ pub(super) fn apply(
     let old = git::bytes(&path)?;
     let mut new = old.clone().unwrap_or_default();
     let place = find(&new, &path)?.unwrap_or(0..0);
+    let mut theirs = new.clone();
+    theirs.drain(place.clone());
+    warn_of_other_ways(&theirs, config, surroundings, voice);
     new.splice(place, block.bytes());
     if old.as_ref() == Some(&new) {
         voice.note(&format!("{}: the block is in place", path.display()));
@@ -110,17 +115,63 @@ fn path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
     Ok(surroundings.home()?.join(".ssh/config"))
 }
 
+/// Says which proxies of the user's own `config` the block stands before: ssh takes the first it finds.
+fn warn_of_other_ways(
+    theirs: &[u8],
+    config: &Config,
+    surroundings: &Surroundings,
+    voice: &mut Voice<'_>,
+) {
+    for host in hosts(config) {
+        let Some(way) = way_of(theirs, &host, surroundings) else {
+            continue;
+        };
+        voice.warn(&format!(
+            "ssh reached {host} by `{way}` so far, and goes through gitferry instead: name that proxy in `[hops]` if it is needed"
+        ));
+    }
+}
+
+/// How ssh itself reads a config: the proxy for `host`, if there is one. Where ssh cannot be asked there is nothing to say.
+fn way_of(config: &[u8], host: &str, surroundings: &Surroundings) -> Option<String> {
+    if config.trim_ascii().is_empty() {
+        return None;
+    }
+    let file = tempfile::NamedTempFile::new().ok()?;
+    fs::write(file.path(), config).ok()?;
+    let asked = Command::new("ssh")
+        .envs(&surroundings.variables)
+        .args(["-G", "-F"])
+        .arg(file.path())
+        .args(["--", host])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    let told = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let set = told.lines().find(|line| {
+        let value = ["proxycommand ", "proxyjump "]
+            .iter()
+            .find_map(|key| line.strip_prefix(key));
+        value.is_some_and(|value| value != "none")
+    });
+    set.map(ToOwned::to_owned)
+}
+
+/// The main sites that ssh is to reach through the daemon.
+fn hosts(config: &Config) -> Vec<String> {
+    let over_ssh = |route: &&Arc<Route>| {
+        route.role == Role::MainSite
+            && route.tls != TlsMode::Deny
+            && route.ports.as_ref().is_none_or(|ports| ports.contains(&22))
+    };
+    let routes = config.routes.iter().filter(over_ssh);
+    let hosts = routes.flat_map(|route| &route.hosts);
+    hosts.map(ToString::to_string).collect()
+}
+
 /// `Host *` ends the block: options before the file's own first `Host` are for every host, and must stay so.
 fn block(config: &Config, surroundings: &Surroundings) -> Result<Option<String>, Failure> {
-    let mut hosts: Vec<String> = Vec::new();
-    for route in &config.routes {
-        let over_ssh = route.role == Role::MainSite
-            && route.tls != TlsMode::Deny
-            && route.ports.as_ref().is_none_or(|ports| ports.contains(&22));
-        if over_ssh {
-            hosts.extend(route.hosts.iter().map(ToString::to_string));
-        }
-    }
+    let hosts = hosts(config);
     if hosts.is_empty() {
         return Ok(None);
     }

@@ -135,3 +135,18 @@ fn ssh_reads_the_block_as_it_is_meant() {
     assert!(!other.contains("proxycommand"));
     assert!(!asked("forbidden.example").contains("proxycommand"));
 }
+
+#[test]
+fn a_proxy_of_the_users_own_that_is_overruled_is_named() {
+    let world = ssh_world(b"Host hf.co\n  ProxyCommand nc -X 5 -x 127.0.0.1:1080 %h %p\n");
+    // The second time, the block itself is no such proxy.
+    for _ in 0..2 {
+        let said = world.setup("ssh").well();
+        let warnings: Vec<&str> = said.err.lines().collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("hf.co by `proxycommand nc -X 5"),
+            "{warnings:?}"
+        );
+    }
+}
