@@ -127,7 +127,7 @@ fn two_at_a_time(alone: bool) {
     });
     let git = through(&world, &ferry, alone).with("lfs.concurrenttransfers", "8");
     let name = "an origin that serves two uploads at a time";
-    measured(name, &world, &git, &[40_000_000; 16], alone);
+    measured(name, &world, &git, &[40_000_000; 40], alone);
     println!("|  | faults {:?}", ferry.faults());
 }
 

@@ -7,10 +7,13 @@ use crate::support::{
     client::write_noise,
     ferry::Ferry,
     process::{Server, clean_command},
+    relay::Relay,
     world::{MAIN, World},
 };
 
 const SIZE: u64 = 24 * 1024 * 1024;
+const DOWN: &str = "https://main.test/down";
+const PUT: &str = "https://main.test/put";
 
 /// nginx that speaks HTTP/2, files below `dir/files`.
 fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
@@ -40,6 +43,16 @@ fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
     })
 }
 
+/// curl with HTTP/2; says which version it got, and the status.
+fn curl(world: &World, ferry: &Ferry, arguments: &[&str]) -> String {
+    let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
+    let bundle = bundle.to_str().unwrap();
+    let own = ["--http2", "--proxy", &proxy, "--cacert", bundle];
+    let told = ["-w", "%{http_version} %{http_code}"];
+    let all = [&own[..], &told, arguments].concat();
+    world.git().curl(&all).well().stdout
+}
+
 #[test]
 fn http2_carries_a_download_and_an_upload_byte_by_byte() {
     let world = World::new();
@@ -53,25 +66,11 @@ fn http2_carries_a_download_and_an_upload_byte_by_byte() {
         .route(MAIN, "terminate", &["direct"], address)
         .route_line("http = \"2\"");
     let ferry = Ferry::start(&settings);
-    let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
-    let curl = |arguments: &[&str]| {
-        let bundle = bundle.to_str().unwrap();
-        let own = [
-            "--http2",
-            "--proxy",
-            &proxy,
-            "--cacert",
-            bundle,
-            "-w",
-            "%{http_version} %{http_code}",
-        ];
-        world.git().curl(&[&own, arguments].concat()).well().stdout
-    };
     let (got, up) = (dir.join("got"), dir.join("up"));
-    let down = curl(&["-o", got.to_str().unwrap(), &format!("https://{MAIN}/down")]);
+    let down = curl(&world, &ferry, &["-o", got.to_str().unwrap(), DOWN]);
     assert_eq!(down, "2 200");
     assert!(fs::read(&got).unwrap() == fs::read(dir.join("files/down")).unwrap());
-    let put = curl(&["-T", up.to_str().unwrap(), &format!("https://{MAIN}/put")]);
+    let put = curl(&world, &ferry, &["-T", up.to_str().unwrap(), PUT]);
     assert_eq!(put, "2 201");
     assert!(fs::read(&up).unwrap() == fs::read(dir.join("files/put")).unwrap());
     let seen = fs::read_to_string(dir.join("access")).unwrap();
@@ -113,5 +112,42 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
         (seen.lines().count(), connections.len()),
         (asked, 1),
         "{seen}"
+    );
+}
+
+/// A stream of HTTP/2 is watched as a connection is, and it alone is ended.
+#[test]
+fn an_upload_that_freezes_over_http2_goes_on_over_the_next_upstream() {
+    let world = World::new();
+    let dir = world.path("h2");
+    let (_nginx, address) = nginx(&world, &dir);
+    let up = dir.join("up");
+    write_noise(&up, SIZE);
+    let office = world.hop("http");
+    let hop = office.url.trim_start_matches("http://").parse().unwrap();
+    let path = Relay::holds_after(1 << 20, hop);
+    let settings = world
+        .settings()
+        .section("[stall]\nafter = \"2s\"\nfloor = \"0 B\"")
+        .hop("office", &format!("http://{}", path.address))
+        .route(MAIN, "terminate", &["office", "direct"], address)
+        .route_line("http = \"2\"")
+        .route_line("replay = true")
+        .route_line("stall = { action = \"failover\" }");
+    let ferry = Ferry::start(&settings);
+    let put = curl(&world, &ferry, &["-T", up.to_str().unwrap(), PUT]);
+    assert_eq!(put, "2 201");
+    assert!(fs::read(&up).unwrap() == fs::read(dir.join("files/put")).unwrap());
+    let told = &ferry.events("stall")[0];
+    assert_eq!(
+        (&told["verdict"], &told["leg"], &told["upstream"]),
+        (&"peer-not-reading".into(), &"hop".into(), &"office".into()),
+        "{told:#}"
+    );
+    let put = ferry.wait_for_transfer(MAIN, |event| event["method"] == "PUT");
+    assert_eq!(
+        (&put["attempts"], &put["upstream"], &put["result"]),
+        (&2.into(), &"direct".into(), &"answered".into()),
+        "{put:#}"
     );
 }
