@@ -48,28 +48,10 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<
             for doubt in &config.warnings {
                 let _ = writeln!(io::stderr(), "warning: {doubt}");
             }
-            let gone = gone(&config);
-            if !gone.is_empty() {
-                let _ = writeln!(
-                    io::stderr(),
-                    "note: the [[route]] list of a file takes the place of the built-in one; gone are {}",
-                    gone.join(", ")
-                );
-            }
             printed(io::stdout().write_all(as_text(&config).as_bytes()))?;
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// Built-in routes that no route of this config has the name of.
-fn gone(config: &Config) -> Vec<String> {
-    let Ok(built_in) = super::load_default() else {
-        return Vec::new();
-    };
-    let named = |name: &str| config.routes.iter().any(|route| &*route.name == name);
-    let routes = built_in.routes.iter().map(|route| route.name.to_string());
-    routes.filter(|name| !named(name)).collect()
 }
 
 fn print(value: &Value) -> Result<(), Failure> {

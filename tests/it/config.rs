@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use gitferry::config::{Config, DEFAULT, Problems, load};
@@ -117,6 +118,45 @@ fn the_embedded_default_is_good_and_knows_the_three_sites() {
     }
 }
 
+/// A file says what it changes: a built-in route by its name, its own before the built-in ones.
+#[test]
+fn a_route_of_a_file_changes_the_built_in_one_of_its_name_and_leaves_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("own.toml");
+    let text = "[hops]\noffice = { url = \"http://192.0.2.1:3128\" }\n\
+                [stall]\nafter = \"7s\"\n\
+                [[route]]\nname = \"hf-lfs\"\nupstreams = [{ via = \"office\" }]\nuploads = { at_once = 2 }\n\
+                [[route]]\nname = \"work\"\nhosts = [\"git.example.com\"]\ntls = \"tunnel\"\nupstreams = [{ via = \"direct\" }]\n";
+    fs::write(&file, text).unwrap();
+    let (before, after) = (read(None).unwrap(), read(Some(&file)).unwrap());
+    let names = |config: &Config| -> Vec<String> {
+        let routes = config.routes.iter();
+        routes.map(|route| route.name.to_string()).collect()
+    };
+    assert_eq!(names(&after)[0], "work");
+    assert_eq!(names(&after)[1..], names(&before));
+    let named = |config: &Config, name: &str| {
+        let route = config.routes.iter().find(|route| &*route.name == name);
+        std::sync::Arc::clone(route.unwrap())
+    };
+    let (was, is) = (named(&before, "hf-lfs"), named(&after, "hf-lfs"));
+    assert_eq!(
+        (&is.hosts, is.tls, is.role),
+        (&was.hosts, was.tls, was.role)
+    );
+    assert_eq!((is.replay, is.stall.action), (was.replay, was.stall.action));
+    assert_eq!(&*is.upstreams[0].label, "office");
+    assert_eq!(is.uploads.at_once, Some(2));
+    for route in ["hf-lfs", "hf-main", "work"] {
+        let after = named(&after, route).stall.limits.after;
+        assert_eq!(after, Duration::from_secs(7), "{route}");
+    }
+    fs::write(&file, format!("[built_in]\nroutes = false\n{text}")).unwrap();
+    let alone = read(Some(&file)).unwrap();
+    assert_eq!(names(&alone), ["hf-lfs", "work"]);
+    assert_eq!(named(&alone, "hf-lfs"), is);
+}
+
 #[test]
 fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() {
     let file = fixtures("good")
@@ -156,7 +196,7 @@ fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() 
 fn the_reference_has_every_key() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("probe.toml");
-    let probe = "z=1\n[listen]\nz=1\n[state]\nz=1\n[trust]\nz=1\n[log]\nz=1\n[shutdown]\nz=1\n[dial]\nz=1\n[stall]\nz=1\n[uploads]\nz=1\n[interim]\nz=1\n[pool]\nz=1\n[reverse]\nz=1\n[rewrite]\nz=1\n[hops]\nh={z=1}\n\
+    let probe = "z=1\n[listen]\nz=1\n[state]\nz=1\n[trust]\nz=1\n[log]\nz=1\n[shutdown]\nz=1\n[dial]\nz=1\n[stall]\nz=1\n[uploads]\nz=1\n[interim]\nz=1\n[pool]\nz=1\n[reverse]\nz=1\n[rewrite]\nz=1\n[built_in]\nz=1\n[hops]\nh={z=1}\n\
                  [other_hosts]\nz=1\n[[route]]\nz=1\nupstreams=[{z=1}]\n";
     fs::write(&file, probe).unwrap();
     let problems = read(Some(&file)).unwrap_err();

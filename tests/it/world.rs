@@ -105,7 +105,7 @@ fn load(directory: &std::path::Path, routes: &str) -> config::Config {
     let state = directory.join("state");
     let text = format!(
         "[listen]\naddress = \"127.0.0.1:0\"\nhead_timeout = \"5s\"\nmax_head = \"16 KiB\"\n\
-         [state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
+         [built_in]\nroutes = false\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
          [dial]\nbackoff = \"5ms\"\nbackoff_limit = \"20ms\"\nattempts = 4\nhandshake_timeout = \"5s\"\n{routes}",
         state.display()
     );

@@ -193,7 +193,7 @@ impl Settings {
              [trust]\nplatform_roots = false\nextra_roots = [\"{}\"]\n\
              [log]\nformat = \"json\"\nlevel = \"{level}\"\n[shutdown]\ngrace = \"{grace}\"\n\
              [pool]\nidle_timeout = \"2s\"\n[dial]\n{dial}{sections}[hops]\n{hops}\
-             [other_hosts]\ntls = \"deny\"\n{routes}",
+             [other_hosts]\ntls = \"deny\"\n[built_in]\nroutes = false\n{routes}",
             dir.join("state").display(),
             root.display(),
         )

@@ -1,6 +1,9 @@
 //! `[[route]]` and `[other_hosts]`: which hosts, what to do with their TLS, which ways.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Defaults, Names, daemon::dial, or_base, overrides::overrides, upstreams::upstreams};
 use crate::{
@@ -26,7 +29,7 @@ pub(super) fn other_hosts(
     defaults: &Defaults,
     names: &mut Names<'_>,
 ) -> Option<Route> {
-    let watched = defaults.watched.of_route(&section);
+    let watched = defaults.watched.of_route(&section, None);
     let base = base.map(|base| &base.other_hosts);
     let tls = or_base(
         &section,
@@ -79,61 +82,83 @@ fn renewed(upstream: &Arc<Upstream>, names: &Names<'_>) -> Arc<Upstream> {
     }
 }
 
+/// The routes of the file, then those of the base. A route of the file that has the name of one of the base stands in its place, and
+/// what it does not say is as there.
 pub(super) fn routes(
     root: &Section<'_, '_>,
     base: Option<&Config>,
     defaults: &Defaults,
     names: &mut Names<'_>,
 ) -> Option<Vec<Arc<Route>>> {
-    let Some(sections) = root.sections("route", "each route begins with a line `[[route]]`") else {
-        let base = or_base(root, "route", None, base)?;
-        let renew = |route: &Arc<Route>| {
-            let (stall, uploads) = defaults.watched.renewed(route)?;
-            Some(Arc::new(Route {
-                name: route.name.clone(),
-                role: route.role,
-                hosts: route.hosts.clone(),
-                ports: route.ports.clone(),
-                tls: route.tls,
-                http: route.http,
-                upstreams: route
-                    .upstreams
-                    .iter()
-                    .map(|upstream| renewed(upstream, names))
-                    .collect(),
-                resolve: route.resolve.clone(),
-                // The file's own [dial] is for the routes of the default list too.
-                dial: defaults.dial?,
-                stall,
-                uploads,
-                replay: route.replay,
-            }))
-        };
-        return base.routes.iter().map(renew).collect();
-    };
-    let mut seen_names: BTreeMap<String, ()> = BTreeMap::new();
-    let mut seen_hosts: Vec<(HostPattern, Option<Vec<u16>>, String)> = Vec::new();
-    let mut routes = Some(Vec::new());
-    for section in sections {
-        let route = route(&section, defaults, names, &mut seen_names, &mut seen_hosts);
-        section.finish();
-        routes = match (routes, route) {
-            (Some(mut routes), Some(route)) => {
-                routes.push(Arc::new(route));
-                Some(routes)
-            }
-            _ => None,
-        };
+    let built_in = root.section("built_in");
+    let kept = built_in.bool("routes").unwrap_or(true);
+    built_in.finish();
+    let sections = root.sections("route", "each route begins with a line `[[route]]`");
+    if base.is_none() {
+        or_base(root, "route", sections.as_ref().map(drop), None)?;
     }
-    routes
+    let base = base.into_iter().flat_map(|base| &base.routes);
+    let base: Option<Vec<_>> = base
+        .map(|route| inherited(route, defaults, names))
+        .collect();
+    let mut base = base?;
+    let mut seen = Seen::default();
+    let mut read = Vec::new();
+    for section in sections.into_iter().flatten() {
+        let name = section.string("name").unwrap_or_default();
+        let place = base.iter().position(|route| &*route.name == name);
+        let like = place.and_then(|place| base.get(place));
+        let route = route(&section, like, defaults, names, &mut seen);
+        section.finish();
+        read.push((route, place.filter(|_| kept)));
+    }
+    if !kept {
+        base.clear();
+    }
+    let mut own = Vec::new();
+    for (route, place) in read {
+        match place.and_then(|place| base.get_mut(place)) {
+            Some(place) => *place = route?,
+            None => own.push(route?),
+        }
+    }
+    Some(own.into_iter().chain(base).map(Arc::new).collect())
 }
 
+/// A route of the base under this file: its environment, and its `[dial]`, `[stall]` and `[uploads]`, are for it too.
+fn inherited(route: &Route, defaults: &Defaults, names: &Names<'_>) -> Option<Route> {
+    let (stall, uploads) = defaults.watched.renewed(route)?;
+    let upstreams = route.upstreams.iter();
+    Some(Route {
+        name: route.name.clone(),
+        role: route.role,
+        hosts: route.hosts.clone(),
+        ports: route.ports.clone(),
+        tls: route.tls,
+        http: route.http,
+        upstreams: upstreams.map(|upstream| renewed(upstream, names)).collect(),
+        resolve: route.resolve.clone(),
+        dial: defaults.dial?,
+        stall,
+        uploads,
+        replay: route.replay,
+    })
+}
+
+/// What the routes of a file have said so far.
+#[derive(Default)]
+struct Seen {
+    names: BTreeSet<String>,
+    hosts: Vec<(HostPattern, Option<Vec<u16>>, String)>,
+}
+
+/// One route; what it does not say is as in `like`.
 fn route(
     section: &Section<'_, '_>,
+    like: Option<&Route>,
     defaults: &Defaults,
     names: &mut Names<'_>,
-    seen_names: &mut BTreeMap<String, ()>,
-    seen_hosts: &mut Vec<(HostPattern, Option<Vec<u16>>, String)>,
+    seen: &mut Seen,
 ) -> Option<Route> {
     let source = section.source;
     let required = |key: &'static str, hint: &str| {
@@ -147,60 +172,43 @@ fn route(
         }
     };
     required("name", "a word for the log, such as `name = \"hf-main\"`");
-    required(
-        "hosts",
-        "such as `hosts = [\"huggingface.co\", \"*.hf.co\"]`",
-    );
-    required("tls", "\"terminate\", \"tunnel\" or \"deny\"");
-    let name = section.string("name");
-    if let Some(name) = name {
-        if name.is_empty()
-            || !name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        {
-            source.problem(
-                section.place("name"),
-                &section.key("name"),
-                format!("{name:?} is no name"),
-                Some("letters, digits, `-`, `_` and `.`"),
-            );
-        }
-        if seen_names.insert(name.to_owned(), ()).is_some() {
-            source.problem(
-                section.place("name"),
-                &section.key("name"),
-                format!("a second route is called `{name}`"),
-                Some("the log tells routes apart by their names"),
-            );
-        }
+    if like.is_none() {
+        required(
+            "hosts",
+            "such as `hosts = [\"huggingface.co\", \"*.hf.co\"]`",
+        );
+        required("tls", "\"terminate\", \"tunnel\" or \"deny\"");
     }
-    let role = section
-        .one_of("role", &ROLES)
-        .or((!section.has("role")).then_some(Role::Other));
+    let name = name(section, seen);
+    let unsaid = |key: &'static str| !section.has(key);
+    let or_like = Inheriting { section, like };
+    let role = or_like.value("role", section.one_of("role", &ROLES), |like| like.role);
+    let role = role.or(unsaid("role").then_some(Role::Other));
     let ports = section.ports("ports");
-    let tls = section.one_of("tls", &MODES);
-    let http = section
-        .one_of("http", &VERSIONS)
-        .or((!section.has("http")).then_some(HttpVersion::Http1));
-    let hosts = hosts(
-        section,
-        tls,
-        ports.as_ref(),
-        name.unwrap_or_default(),
-        seen_hosts,
-    );
-    let upstreams = upstreams(section, tls, names);
-    let replay = section
-        .bool("replay")
-        .or((!section.has("replay")).then_some(role == Some(Role::LfsStorage)));
+    let ports = ports.or_else(|| like.filter(|_| unsaid("ports"))?.ports.clone());
+    let tls = or_like.value("tls", section.one_of("tls", &MODES), |like| like.tls);
+    let http = or_like.value("http", section.one_of("http", &VERSIONS), |like| like.http);
+    let http = http.or(unsaid("http").then_some(HttpVersion::Http1));
+    let hosts = match like.filter(|_| unsaid("hosts")) {
+        Some(like) => Some(like.hosts.clone()),
+        None => {
+            let route = name.unwrap_or_default();
+            hosts(section, tls, ports.as_ref(), route, &mut seen.hosts)
+        }
+    };
+    let upstreams = match like.filter(|_| unsaid("upstreams")) {
+        Some(like) => Some(like.upstreams.clone()),
+        None => upstreams(section, tls, names),
+    };
+    let replay = or_like.value("replay", section.bool("replay"), |like| like.replay);
+    let replay = replay.or(unsaid("replay").then_some(role == Some(Role::LfsStorage)));
     let mut resolved = hosts.clone().unwrap_or_default();
     resolved.extend(mirrors(upstreams.as_deref().unwrap_or_default()));
     let resolve = overrides(&section.section("resolve"), &resolved);
     let dial_section = section.section("dial");
     let dial = dial(&dial_section, defaults.dial);
     dial_section.finish();
-    let watched = defaults.watched.of_route(section);
+    let watched = defaults.watched.of_route(section, like);
     Some(Route {
         name: name?.into(),
         role: role?,
@@ -215,6 +223,49 @@ fn route(
         uploads: watched?.1,
         replay: replay?,
     })
+}
+
+/// The name, which must be one and the only one of its kind.
+fn name<'s>(section: &Section<'s, '_>, seen: &mut Seen) -> Option<&'s str> {
+    let source = section.source;
+    let (place, key) = (section.place("name"), section.key("name"));
+    let name = section.string("name")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        source.problem(
+            place.clone(),
+            &key,
+            format!("{name:?} is no name"),
+            Some("letters, digits, `-`, `_` and `.`"),
+        );
+    }
+    if !seen.names.insert(name.to_owned()) {
+        source.problem(
+            place,
+            &key,
+            format!("a second route is called `{name}`"),
+            Some("the log tells routes apart by their names"),
+        );
+    }
+    Some(name)
+}
+
+/// A section, and the route that it need not repeat.
+struct Inheriting<'r, 's, 'a> {
+    section: &'r Section<'s, 'a>,
+    like: Option<&'r Route>,
+}
+
+impl Inheriting<'_, '_, '_> {
+    /// What was read, else the other route's where the key is not set.
+    fn value<T>(
+        &self,
+        key: &'static str,
+        read: Option<T>,
+        of: impl FnOnce(&Route) -> T,
+    ) -> Option<T> {
+        read.or_else(|| (!self.section.has(key)).then(|| self.like.map(of))?)
+    }
 }
 
 /// The mirrors' own names, which may be overridden like the hosts they stand for.

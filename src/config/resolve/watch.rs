@@ -48,11 +48,15 @@ impl Watched {
         Some((stall, uploads))
     }
 
-    /// What a route of this file goes by.
-    pub(super) fn of_route(&self, route: &Section<'_, '_>) -> Option<(Stall, Uploads)> {
+    /// What a route of this file goes by; what it does not say is as in `like`, where there is such a route.
+    pub(super) fn of_route(
+        &self,
+        route: &Section<'_, '_>,
+        like: Option<&Route>,
+    ) -> Option<(Stall, Uploads)> {
         let (section, at_once) = (route.section("stall"), route.section("uploads"));
-        let stall = stall(&section, self.stall);
-        let uploads = uploads(&at_once, self.uploads);
+        let stall = stall(&section, like.map(|like| like.stall).or(self.stall));
+        let uploads = uploads(&at_once, like.map(|like| like.uploads).or(self.uploads));
         section.finish();
         at_once.finish();
         Some((stall?, uploads?))

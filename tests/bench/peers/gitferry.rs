@@ -70,6 +70,9 @@ format = "json"
 [shutdown]
 grace = "1s"
 
+[built_in]
+routes = false
+
 [[route]]
 name = "terminated"
 hosts = ["{host}"]
