@@ -177,6 +177,14 @@ pub static REWRITES: &[Rewrite] = &[
         reader: "hf_xet: xet_client/src/cas_types/mod.rs, QueryReconstructionResponse and its V2",
     },
     Rewrite {
+        code: "xet-upload-grant",
+        place: Place::Json {
+            answers: |method, path| *method == Method::POST && path.starts_with("/v1/xorb-grants/"),
+            at: &[&[Step::Key("url")]],
+        },
+        reader: "hf_xet 1.8: xet_client/README.md, Xorb uploads; XorbUploadGrant",
+    },
+    Rewrite {
         code: "hub-repository",
         place: Place::Json {
             answers: |method, path| *method == Method::POST && names_a_repository(path),

@@ -11,5 +11,6 @@ mod direct;
 mod downloads;
 mod multipart;
 mod scenes;
+mod stalls;
 mod through;
 mod ways;

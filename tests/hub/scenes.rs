@@ -9,7 +9,7 @@ use std::{
 use crate::support::{
     client::write_noise,
     hf::Hf,
-    hub::{CAS, DOWNLOADS, Hub, PART, SITE, TOKEN, UPLOADS, XORBS},
+    hub::{CAS, DOWNLOADS, GRANTS, Hub, PART, SITE, TOKEN, UPLOADS, XORBS},
     lfs_storage::hex,
 };
 
@@ -134,7 +134,9 @@ pub(crate) fn assert_xet_legs(hub: &Hub) {
     let seen = hub.seen();
     for (host, method, part) in [
         (SITE, "GET", "/xet-write-token/"),
-        (CAS, "POST", "/v1/xorbs/default/"),
+        (CAS, "POST", "/v1/xorb-grants/default/"),
+        (GRANTS, "PUT", "/xorbs/default/"),
+        (CAS, "POST", "/v1/xorb-commits/default/"),
         (CAS, "POST", "/shards"),
         (SITE, "GET", "/xet-read-token/"),
         (CAS, "GET", "/reconstructions/"),

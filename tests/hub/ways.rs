@@ -16,7 +16,9 @@ use crate::{
         ferry::{Ferry, SOON},
         git_host::{GitHost, Manners},
         hf::Hf,
-        hub::{BRIDGE, CAS, DOWNLOADS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS},
+        hub::{
+            BRIDGE, CAS, DOWNLOADS, GRANTS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS,
+        },
         mirror::{MIRROR, Mirror},
         process::{Running, clean_command, wait_until},
         settings::Settings,
@@ -47,6 +49,8 @@ pub(crate) struct Way {
     pub(crate) lfs: &'static str,
     /// What stands in the main site's `upstreams`.
     pub(crate) site: &'static [&'static str],
+    /// And in those of Xet's hosts.
+    pub(crate) to_xet: &'static [&'static str],
 }
 
 pub(crate) const CONNECT: Way = Way {
@@ -54,6 +58,7 @@ pub(crate) const CONNECT: Way = Way {
     xet: "terminate",
     lfs: "terminate",
     site: &[DIRECT],
+    to_xet: &[DIRECT],
 };
 
 pub(crate) const REVERSE: Way = Way {
@@ -82,15 +87,25 @@ pub(crate) struct Through {
 impl Through {
     /// A Hub without git.
     pub(crate) fn new(way: Way, store: Store) -> Self {
-        Self::with(way, store, false)
+        Self::with(way, store, false, |settings| settings)
+    }
+
+    /// A Hub without git, and a daemon with more settings.
+    pub(crate) fn set(way: Way, store: Store, more: impl FnOnce(Settings) -> Settings) -> Self {
+        Self::with(way, store, false, more)
     }
 
     /// A Hub behind a git host.
     pub(crate) fn with_git(way: Way, store: Store) -> Self {
-        Self::with(way, store, true)
+        Self::with(way, store, true, |settings| settings)
     }
 
-    fn with(way: Way, store: Store, with_git: bool) -> Self {
+    fn with(
+        way: Way,
+        store: Store,
+        with_git: bool,
+        more: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = TestCa::new(dir.path().join("ca"));
         let hub = match store {
@@ -113,6 +128,7 @@ impl Through {
         });
         let settings = Settings::new(&dir.path().join("ferry"), ca.pem_file());
         let settings = settings.section(&routes(way, site, hub.address, mirror.as_ref()));
+        let settings = more(settings);
         let ferry = Ferry::start(&settings);
         ferry.reload(&settings);
         let trap = Trap::new();
@@ -167,7 +183,7 @@ impl Through {
         for host in self.hosts() {
             let front = match (self.way.reverse, &*host) {
                 (true, _) => "reverse",
-                (false, CAS | XORBS | BRIDGE) if self.way.xet == "tunnel" => "tunnel",
+                (false, CAS | GRANTS | XORBS | BRIDGE) if self.way.xet == "tunnel" => "tunnel",
                 (false, UPLOADS | DOWNLOADS) if self.way.lfs == "tunnel" => "tunnel",
                 (false, _) => "intercept",
             };
@@ -208,7 +224,7 @@ impl Through {
 
 /// The routes of the default config, where the names lead to the Hub of this world.
 fn routes(way: Way, main: SocketAddr, hub: SocketAddr, mirror: Option<&Mirror>) -> String {
-    let site = way.site.join(", ");
+    let (site, xet) = (way.site.join(", "), way.to_xet.join(", "));
     let mut text = String::new();
     for (name, role, hosts, tls, upstream, names) in [
         (
@@ -224,8 +240,8 @@ fn routes(way: Way, main: SocketAddr, hub: SocketAddr, mirror: Option<&Mirror>) 
             "lfs-storage",
             "\"*.xethub.hf.co\"",
             way.xet,
-            DIRECT,
-            &[CAS, XORBS, BRIDGE],
+            xet.as_str(),
+            &[CAS, GRANTS, XORBS, BRIDGE],
         ),
         (
             "hf-lfs",

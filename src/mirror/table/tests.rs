@@ -44,7 +44,7 @@ fn every_entry_has_a_code_of_its_own_and_fits_the_mask() {
             bodies += 1;
         }
     }
-    assert_eq!(bodies, 4);
+    assert_eq!(bodies, 5);
 }
 
 #[test]
@@ -139,6 +139,14 @@ fn xet_answers_stay_on_their_routes() {
         token.unwrap(),
         r#"{"casUrl":"http://127.0.0.1:4483/cas-server.xethub.hf.co","exp":1756489133,"accessToken":"ey"}"#
     );
+    let (grant, _) = body(
+        "xet-upload-grant",
+        r#"{"id":"1","method":"PUT","url":"https://u.hf.co/x?X-Amz-Signature=s","headers":{"x-amz-meta-url":"https://kept.test"}}"#,
+    );
+    assert_eq!(
+        grant.unwrap(),
+        r#"{"id":"1","method":"PUT","url":"http://127.0.0.1:4483/u.hf.co/x?X-Amz-Signature=s","headers":{"x-amz-meta-url":"https://kept.test"}}"#
+    );
     let (query, _) = body(
         "xet-reconstruction",
         r#"{"terms":[{"hash":"x","url":"https://kept.test"}],"fetch_info":{"h":[{"range":{"start":0},"url":"https://t.hf.co/a"}]},"xorbs":{"h":[{"url":"https://t.hf.co/b","ranges":[]}]}}"#,
@@ -192,6 +200,12 @@ fn a_body_is_looked_at_only_where_its_request_says_so() {
             Some("xet-reconstruction"),
         ),
         (Method::GET, "/v1/chunks/0a", None),
+        (
+            Method::POST,
+            "/v1/xorb-grants/default/0a",
+            Some("xet-upload-grant"),
+        ),
+        (Method::POST, "/v1/xorb-commits/default/0a/grant/1", None),
         (Method::POST, "/api/repos/create", Some("hub-repository")),
         (
             Method::POST,

@@ -4,7 +4,7 @@ use hyper::{Method, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Asked, BRIDGE, CAS, SIGNATURE, Shared, XET_TOKEN, XORBS, json as answer_json, say,
+    Asked, BRIDGE, CAS, GRANTS, SIGNATURE, Shared, XET_TOKEN, XORBS, json as answer_json, say,
     shard::{self, Term, XetFile},
     state::State,
     storage::ranged,
@@ -22,6 +22,10 @@ pub(super) fn answer(asked: &Asked, shared: &Shared, host: &str) -> Response<Bod
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (&asked.method, parts.as_slice()) {
         (&Method::POST, ["v1", "xorbs", "default", hash]) => take_xorb(asked, shared, hash),
+        (&Method::POST, ["v1", "xorb-grants", "default", hash]) => grant(shared, hash),
+        (&Method::POST, ["v1", "xorb-commits", "default", hash, "grant", id]) if hash == id => {
+            commit(shared, hash)
+        }
         (&Method::POST, [version @ ("v1" | "v2"), "shards"]) => take_shard(asked, shared, version),
         (&Method::GET, [version @ ("v1" | "v2"), "reconstructions", hash]) => {
             reconstruction(asked, shared, version, hash)
@@ -38,6 +42,63 @@ fn take_xorb(asked: &Asked, shared: &Shared, hash: &str) -> Response<Body> {
     }
     let mut state = shared.state.lock().unwrap();
     let known = state.xorbs.insert(hash.to_owned(), asked.body.clone());
+    answer_json(&json!({ "was_inserted": known.is_none() }))
+}
+
+/// Where a xorb may be put; its hash is the grant's id.
+fn grant(shared: &Shared, hash: &str) -> Response<Body> {
+    if !shared.grants.load(std::sync::atomic::Ordering::SeqCst) {
+        return say(StatusCode::NOT_FOUND, "no such call");
+    }
+    if shared.state.lock().unwrap().xorbs.contains_key(hash) {
+        return answer_json(&json!({}));
+    }
+    let mut answer = answer_json(&json!({
+        "id": hash,
+        "method": "PUT",
+        "url": format!("https://{GRANTS}/xorbs/default/{hash}?X-Amz-Expires=900&X-Amz-Signature={SIGNATURE}"),
+        "headers": { GRANTED: hash },
+    }));
+    *answer.status_mut() = StatusCode::CREATED;
+    answer
+}
+
+/// A header of the grant, which is part of what is signed.
+const GRANTED: &str = "x-amz-meta-xorb";
+
+/// The storage behind a grant.
+pub(super) fn take_granted(asked: &Asked, shared: &Shared) -> Response<Body> {
+    let hash = asked.path().strip_prefix("/xorbs/default/");
+    let hash = hash.unwrap_or_default();
+    let signed = asked.is_signed() && asked.header(GRANTED) == Some(hash);
+    if !signed || asked.method != Method::PUT || asked.headers.contains_key(header::AUTHORIZATION) {
+        return say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
+    }
+    if !asked.headers.contains_key(header::CONTENT_LENGTH) {
+        return say(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented: Content-Length",
+        );
+    }
+    let granted = &mut shared.state.lock().unwrap().granted;
+    if granted
+        .insert(hash.to_owned(), asked.body.clone())
+        .is_some()
+    {
+        return say(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
+    }
+    Response::new(full(""))
+}
+
+fn commit(shared: &Shared, hash: &str) -> Response<Body> {
+    let mut state = shared.state.lock().unwrap();
+    let Some(xorb) = state.granted.remove(hash) else {
+        return say(StatusCode::NOT_FOUND, "nothing was uploaded");
+    };
+    if shard::chunk_places(&xorb).is_none() {
+        return say(StatusCode::BAD_REQUEST, "bad serialization");
+    }
+    let known = state.xorbs.insert(hash.to_owned(), xorb);
     answer_json(&json!({ "was_inserted": known.is_none() }))
 }
 

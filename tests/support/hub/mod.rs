@@ -15,7 +15,8 @@
 //! Served on [`UPLOADS`] and [`DOWNLOADS`] (`storage.rs`): presigned PUT of objects and parts as S3 takes it; presigned GET with
 //! Range, which does not take HEAD, as the method is signed.
 //!
-//! Served on [`CAS`] and [`XORBS`] (`cas.rs`): xorbs and shards (v1 and v2) in, reconstructions (v1 and v2) and byte ranges out. Hashes
+//! Served on [`CAS`], [`GRANTS`] and [`XORBS`] (`cas.rs`): xorbs by upload grants (hf_xet 1.8: a grant, a presigned PUT, a commit; the name
+//! of that host is this world's own) or by POST as before, shards (v1 and v2) in, reconstructions (v1 and v2) and byte ranges out. Hashes
 //! of chunks, xorbs and files are taken as the client says them (they are Merkle trees of BLAKE3), bytes are given back as they
 //! came; that the file is the same, its reader finds out.
 //!
@@ -36,7 +37,10 @@ mod storage;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use hyper::{
@@ -62,12 +66,14 @@ pub(crate) const UPLOADS: &str = "hf-hub-lfs-us-east-1.s3-accelerate.amazonaws.c
 pub(crate) const DOWNLOADS: &str = "cdn-lfs-us-1.hf.co";
 /// The Xet store.
 pub(crate) const CAS: &str = "cas-server.xethub.hf.co";
+/// Where upload grants of the Xet store lead.
+pub(crate) const GRANTS: &str = "uploads.xethub.hf.co";
 /// Where the Xet store's bytes come from.
 pub(crate) const XORBS: &str = "transfer.xethub.hf.co";
 /// Where Xet's files come from whole.
 pub(crate) const BRIDGE: &str = "cas-bridge.xethub.hf.co";
 /// All of them.
-pub(crate) const NAMES: [&str; 6] = [SITE, UPLOADS, DOWNLOADS, CAS, XORBS, BRIDGE];
+pub(crate) const NAMES: [&str; 7] = [SITE, UPLOADS, DOWNLOADS, CAS, GRANTS, XORBS, BRIDGE];
 
 /// Who may write on the main site, and nobody else may see it.
 pub(crate) const TOKEN: &str = "hf_PLANTEDuserToken8c1d";
@@ -99,6 +105,8 @@ pub(super) struct Shared {
     breaks_after: AtomicU64,
     /// Files of this repository are stored by Xet.
     xet: bool,
+    /// The Xet store gives upload grants.
+    grants: AtomicBool,
 }
 
 /// One request, as it was answered.
@@ -172,6 +180,7 @@ impl Hub {
             seen: Mutex::default(),
             breaks_after: AtomicU64::new(u64::MAX),
             xet,
+            grants: AtomicBool::new(true),
         });
         let background = Background::new();
         let acceptor = TlsAcceptor::from(ca.leaf(&NAMES, Flaw::None).server_config());
@@ -220,6 +229,12 @@ impl Hub {
     pub(crate) fn breaks_a_download_after(&self, bytes: u64) {
         let after = &self.shared.breaks_after;
         after.store(bytes, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// From now on the Xet store knows nothing of upload grants, as before 2026-10.
+    pub(crate) fn gives_no_grants(&self) {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        self.shared.grants.store(false, order);
     }
 
     /// The SHA-256 of every file of a repository, by path.
@@ -278,6 +293,7 @@ async fn answer(
             SITE => site::answer(&asked, shared),
             UPLOADS | DOWNLOADS => storage::answer(&asked, shared, &host),
             CAS | XORBS => cas::answer(&asked, shared, &host),
+            GRANTS => cas::take_granted(&asked, shared),
             BRIDGE => cas::bridge(&asked, shared),
             _ => say(StatusCode::MISDIRECTED_REQUEST, "no such name"),
         }

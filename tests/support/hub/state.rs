@@ -18,6 +18,8 @@ pub(super) struct State {
     pub(super) parts: BTreeMap<(String, u64), Bytes>,
     /// Xorbs by hash.
     pub(super) xorbs: BTreeMap<String, Bytes>,
+    /// Xorbs that were uploaded by a grant and not committed yet.
+    pub(super) granted: BTreeMap<String, Bytes>,
     /// Files of shards by hash.
     pub(super) files: BTreeMap<String, XetFile>,
 }
