@@ -281,7 +281,8 @@ impl Forwarder {
         if switched && let (Some((_, client)), Some(protocol)) = (outgoing.upgrade.take(), protocol)
         {
             headers::set_upgrade(response.headers_mut(), protocol);
-            return upgrade::switch(&self.shared, response, client, transfer);
+            let socket = outgoing.head.extensions.get::<ClientSocket>().cloned();
+            return upgrade::switch(&self.shared, response, client, socket, transfer);
         }
         *response.version_mut() = Version::HTTP_11;
         let state = OriginState {

@@ -1,7 +1,5 @@
 //! What follows `101 Switching Protocols`: bytes both ways.
 
-use std::sync::atomic::Ordering;
-
 use hyper::{
     Response,
     body::Incoming,
@@ -13,6 +11,7 @@ use super::{
     Shared,
     body::{Answer, full},
     pump::{Pumped, pump},
+    watch::ClientSocket,
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify, retry::Next},
@@ -24,18 +23,23 @@ pub(super) fn switch(
     shared: &Shared,
     mut response: Response<Incoming>,
     client: OnUpgrade,
+    socket: Option<ClientSocket>,
     transfer: Transfer,
 ) -> Answer {
     let origin = on(&mut response);
     transfer.is_tunnel();
     let shutdown = shared.shutdown.clone();
     shared.tasks.spawn(async move {
-        let both = async { tokio::try_join!(client, origin) };
-        let (client, origin) = match both.await {
+        let _socket = socket;
+        let both = tokio::try_join!(
+            async { client.await.map_err(|error| (Leg::Client, error)) },
+            async { origin.await.map_err(|error| (Leg::Origin, error)) }
+        );
+        let (client, origin) = match both {
             Ok(both) => both,
-            Err(error) => {
-                let fault = Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error))
-                    .source(error);
+            Err((leg, error)) => {
+                let fault = Fault::new(leg, Stage::ReceivingBody, classify::io(&error));
+                let fault = fault.source(error);
                 transfer.fault(&fault, &Next::GiveUp);
                 return transfer.finish(Outcome::Broken {
                     code: fault.code().into(),
@@ -56,10 +60,6 @@ pub(super) fn switch(
             }
         };
         pumped.tell(&transfer);
-        tracing::trace!(
-            up = counters.up.load(Ordering::Relaxed),
-            "upgraded connection ended"
-        );
     });
     response.map(|_| full(""))
 }

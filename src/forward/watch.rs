@@ -1,6 +1,6 @@
 //! What the watchdog needs from a request and a connection: their sockets; and what ends when it says so.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use hyper::{Request, Response, body::Incoming};
 
@@ -15,6 +15,10 @@ use crate::{
     track::Transfer,
 };
 
+/// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
+/// holds it too.
+pub type Slot = Arc<dyn Any + Send + Sync>;
+
 /// The client's socket, as a front lays it beside each request.
 #[derive(Clone, Debug)]
 pub struct ClientSocket {
@@ -24,6 +28,8 @@ pub struct ClientSocket {
     pub shared: bool,
     /// What tells it to wait, where it can be told.
     pub voice: Option<Voice>,
+    /// Given back with the last clone.
+    pub slot: Slot,
 }
 
 impl ClientSocket {

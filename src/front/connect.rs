@@ -113,10 +113,12 @@ async fn tunnel(
         Err(fault) => return Asker::Connect.refuse(&fault, &transfer, None).await,
     };
     let here = Arc::clone(&forwarder);
+    let socket = request.extensions().get::<ClientSocket>().cloned();
     forwarder.shared.tasks.spawn(async move {
         if let Some((io, _)) = upgraded(request, &transfer).await {
             tunnel.run(&here, transfer, io).await;
         }
+        drop(socket);
     });
     established()
 }

@@ -12,6 +12,7 @@ mod own;
 mod reverse;
 
 use std::{
+    any::Any,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -71,8 +72,8 @@ impl Front {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves one client connection until it ends; `guard` is released with it.
-    pub fn serve(&self, socket: Tcp, client: SocketAddr, guard: impl Send + 'static) {
+    /// Serves one client connection until it ends, what it is upgraded to included; `slot` is released with it.
+    pub fn serve(&self, socket: Tcp, client: SocketAddr, slot: impl Any + Send + Sync) {
         let forwarder = self.current();
         let (tasks, shutdown) = (
             forwarder.shared.tasks.clone(),
@@ -89,9 +90,9 @@ impl Front {
             tcp: glance,
             shared: false,
             voice: Some(voice),
+            slot: Arc::new(slot),
         };
         tasks.spawn(async move {
-            let _guard = guard;
             let mistaken = tokio::select! {
                 mistaken = Mistaken::heard(&last_words, head_timeout) => mistaken,
                 () = shutdown.drained() => return,

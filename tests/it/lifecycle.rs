@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use gitferry::rt::Shutdown;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::world::{OK, World, origin, read_until, route, soon};
 
@@ -174,4 +177,35 @@ async fn uploads_that_wait_go_by_the_limit_of_a_reload() {
         assert!(client.head().await.starts_with("HTTP/1.1 200"));
     }
     served.await.unwrap();
+}
+
+/// A tunnel holds its place as long as it is open, although hyper is through with the connection.
+#[tokio::test]
+async fn clients_at_once_are_limited_tunnels_included() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::task::spawn(async move {
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            });
+        }
+    });
+    for tls in ["tunnel", "terminate"] {
+        let world = World::for_clients(2, &route("origin.test", address, tls, "")).await;
+        let connect = "CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test\r\n\r\n";
+        let mut open = Vec::new();
+        for _ in 0..2 {
+            let mut client = world.client().await;
+            client.send(connect).await;
+            assert!(client.head().await.starts_with("HTTP/1.1 200"));
+            open.push(client);
+        }
+        let mut third = world.client().await;
+        third.send(connect).await;
+        let early = tokio::time::timeout(Duration::from_millis(300), third.head()).await;
+        assert!(early.is_err(), "{tls}: a third client was served");
+        drop(open.pop());
+        assert!(third.head().await.starts_with("HTTP/1.1 200"), "{tls}");
+    }
 }

@@ -33,8 +33,14 @@ pub(crate) struct World {
 impl World {
     /// A daemon that runs on `routes` (the `[[route]]` part of a config) beside what every test needs.
     pub(crate) async fn with(routes: &str) -> Self {
+        Self::for_clients(64, routes).await
+    }
+
+    /// The same with so many places for clients.
+    pub(crate) async fn for_clients(max_connections: usize, routes: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = load(directory.path(), routes);
+        let mut config = load(directory.path(), routes);
+        config.listen.max_connections = max_connections;
         let daemon = Daemon::start(config).unwrap();
         let address = daemon.addresses()[0];
         Self {
