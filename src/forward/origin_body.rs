@@ -35,6 +35,9 @@ pub struct OriginBody {
     /// What ends it from outside: a stall, or shutdown. It goes with the transfer that it holds.
     ended: Option<Ended>,
     shutdown: Shutdown,
+    /// How many bytes the answer's head promised. A client on HTTP/1.1 asks for no more than these, and an origin on HTTP/2 may say
+    /// apart that they were all.
+    promised: Option<u64>,
     /// Bytes passed on, and how many of them at the last break.
     got: u64,
     got_at_break: u64,
@@ -70,6 +73,7 @@ impl OriginBody {
     /// Watches `inner`.
     pub fn new(inner: Incoming, state: OriginState, shutdown: &Shutdown) -> Self {
         let mut body = Self {
+            promised: inner.size_hint().exact(),
             inner,
             state: Some(state),
             ended: None,
@@ -118,6 +122,12 @@ impl OriginBody {
             .as_ref()
             .and_then(|state| state.resumption.as_ref());
         resumption.is_none_or(|resumption| self.got >= resumption.part.length())
+    }
+
+    /// True where everything has come, whatever the origin says after it.
+    fn is_over(&self) -> bool {
+        let all = self.promised.is_some_and(|promised| self.got >= promised);
+        self.is_whole() && (all || self.inner.is_end_stream())
     }
 
     fn complete(&mut self) {
@@ -241,18 +251,16 @@ impl Body for OriginBody {
             return match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
-                        state
-                            .transfer
-                            .counters()
-                            .down
-                            .fetch_add(data.len() as u64, Ordering::Relaxed);
+                        let down = &state.transfer.counts().down;
+                        down.fetch_add(data.len() as u64, Ordering::Relaxed);
                     }
                     self.got += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    if self.inner.is_end_stream() && self.is_whole() {
+                    if self.is_over() {
                         self.complete();
                     }
                     Poll::Ready(Some(Ok(frame)))
                 }
+                Poll::Ready(Some(Err(_))) if self.is_over() => Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => {
                     let kind = classify::io(&error);
                     let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, kind).source(error);

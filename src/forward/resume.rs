@@ -58,6 +58,7 @@ impl Part {
     }
 
     /// Asks for what is missing after `got` bytes; `false` where nothing is.
+    #[must_use]
     pub fn ask(&self, got: u64, request: &mut HeaderMap) -> bool {
         let Some(first) = self
             .first

@@ -82,7 +82,12 @@ impl Resumption {
             forwarder,
         } = self;
         let transfer = outgoing.transfer().clone();
-        part.ask(got, outgoing.headers());
+        if !part.ask(got, outgoing.headers()) {
+            let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
+            let fault = fault.detail("there is no rest to ask for");
+            transfer.fault(&fault, &Next::GiveUp);
+            return Err(fault);
+        }
         let mut lease = forwarder.connect(ways, outgoing, asked).await?;
         let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
         let request = outgoing.request(&lease, asked, &to);

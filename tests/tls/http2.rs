@@ -1,8 +1,29 @@
 //! HTTP/2 on both sides: curl to gitferry, gitferry to nginx. What arrives is what was sent.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    fs,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::{
+    Response,
+    body::{Body, Frame},
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
+    background::Background,
     ca::Flaw,
     client::write_noise,
     ferry::Ferry,
@@ -149,5 +170,59 @@ fn an_upload_that_freezes_over_http2_goes_on_over_the_next_upstream() {
         (&put["attempts"], &put["upstream"], &put["result"]),
         (&2.into(), &"direct".into(), &"answered".into()),
         "{put:#}"
+    );
+}
+
+/// Two frames; that they were all is said apart, as many servers do.
+struct InTwoFrames(u8);
+
+impl Body for InTwoFrames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0 += 1;
+        Poll::Ready((self.0 <= 2).then(|| Ok(Frame::data(Bytes::from_static(b"half")))))
+    }
+}
+
+/// A client on HTTP/1.1 is through with the last byte that was promised, and so is its transfer.
+#[test]
+fn an_answer_whose_end_comes_apart_is_whole() {
+    let world = World::new();
+    let mut tls = world.ca.leaf(&[MAIN], Flaw::None).server_config();
+    Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(tls);
+    let background = Background::new();
+    let address = background.serve(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let service = service_fn(|_| async {
+                let answer = Response::builder().header("content-length", 8);
+                Ok::<_, Infallible>(answer.body(InTwoFrames(0)).unwrap())
+            });
+            let _ = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        }
+    });
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], address)
+        .route_line("http = \"2\"");
+    let ferry = Ferry::start(&settings);
+    let got = curl(&world, &ferry, &["--http1.1", DOWN]);
+    assert_eq!(got, "halfhalf1.1 200");
+    let ended = ferry.wait_for_transfer(MAIN, |event| event["method"] == "GET");
+    assert_eq!(
+        (&ended["result"], &ended["down"]),
+        (&"answered".into(), &8.into()),
+        "{ended:#}"
     );
 }
