@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hyper::http::uri::PathAndQuery;
+
 use crate::model::{Scheme, Target};
 
 /// `"250ms"`, `"20s"`, `"5m"`, `"1h"`; fails on anything else, with what is wrong.
@@ -108,7 +110,12 @@ pub(super) fn mirror(text: &str) -> Result<(Scheme, Target, Box<str>), String> {
     }
     let target = Target::parse(url.authority, Some(scheme.default_port()))
         .map_err(|error| error.to_string())?;
-    Ok((scheme, target, url.path.trim_end_matches('/').into()))
+    let path = url.path.trim_end_matches('/');
+    // As it is put before every request's own path.
+    if format!("{path}/").parse::<PathAndQuery>().is_err() {
+        return Err(format!("{path:?} is no path of a URL"));
+    }
+    Ok((scheme, target, path.into()))
 }
 
 #[cfg(test)]
@@ -156,5 +163,6 @@ mod tests {
             assert_eq!(url(bad), None, "{bad}");
         }
         assert_eq!(&*mirror("https://hf-mirror.com/base/").unwrap().2, "/base");
+        mirror("https://m.test/my hub").unwrap_err();
     }
 }

@@ -123,7 +123,7 @@ impl Forwarder {
         loop {
             let mut lease = self.connect(&mut ways, outgoing, asked).await?;
             let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
-            let request = outgoing.request(&lease, asked, &to);
+            let request = outgoing.request(&lease, asked, &to)?;
             // A head alone leaves in one write, and nobody says when: what is waited for then is the answer.
             outgoing.transfer.enter(if outgoing.bodiless {
                 Stage::AwaitingHead

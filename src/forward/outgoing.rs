@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::Route,
-    model::{Fault, FaultKind, Leg, Stage},
+    model::{Fault, FaultKind, Leg, Stage, retry::Next},
     track::{Front, Transfer},
 };
 
@@ -207,12 +207,14 @@ impl Outgoing {
     }
 
     /// The request for one connection.
+    ///
+    /// Fails where its address cannot be written for this destination; that is in the log then.
     pub(super) fn request(
         &mut self,
         lease: &Lease,
         asked: &Asked,
         to: &Destination,
-    ) -> Request<RequestBody> {
+    ) -> Result<Request<RequestBody>, Fault> {
         let body = self.body.take().unwrap_or_else(|| self.body_again());
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
@@ -220,7 +222,8 @@ impl Outgoing {
         *request.extensions_mut() = self.head.extensions.clone();
         to.dress(request.headers_mut());
         Rewriting::ask(request.headers_mut(), &self.head, asked, to);
-        send::address(&mut request, &self.head.uri, lease, to);
+        send::address(&mut request, &self.head.uri, lease, to)
+            .inspect_err(|fault| self.transfer.fault(fault, &Next::GiveUp))?;
         if let Some((protocol, _)) = &self.upgrade {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }
@@ -234,7 +237,7 @@ impl Outgoing {
                 }
             });
         }
-        request
+        Ok(request)
     }
 }
 

@@ -90,7 +90,7 @@ impl Resumption {
         }
         let mut lease = forwarder.connect(ways, outgoing, asked).await?;
         let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
-        let request = outgoing.request(&lease, asked, &to);
+        let request = outgoing.request(&lease, asked, &to)?;
         let peer = lease.about.peer;
         transfer.enter(Stage::AwaitingHead);
         let fault = |kind| Fault::new(Leg::Origin, Stage::AwaitingHead, kind).peer(peer);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::HttpVersion,
-    model::{Fault, FaultKind, Leg, Stage, classify},
+    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError},
     track::Transfer,
 };
 
@@ -118,12 +118,14 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Writes the request's target in the form that this connection wants.
+///
+/// Fails where it is no address any more: with a mirror's base path before it, it may be too long for one.
 pub(super) fn address(
     request: &mut Request<RequestBody>,
     uri: &Uri,
     lease: &Lease,
     to: &Destination,
-) {
+) -> Result<(), Fault> {
     let path = &*to.path(uri);
     let authority = to.target.authority(to.scheme);
     let absolute = || {
@@ -153,14 +155,12 @@ pub(super) fn address(
                 .authority(named)
                 .path_and_query(path)
                 .build();
-            if let Ok(uri) = uri.or_else(|_| absolute()) {
-                *request.uri_mut() = uri;
-            }
+            *request.uri_mut() = uri
+                .or_else(|_| absolute())
+                .map_err(|error| unwritable(&authority, error))?;
         }
         (Sender::Http1(_), Some(form)) => {
-            if let Ok(uri) = absolute() {
-                *request.uri_mut() = uri;
-            }
+            *request.uri_mut() = absolute().map_err(|error| unwritable(&authority, error))?;
             if let Some(authorization) = &form.authorization {
                 request
                     .headers_mut()
@@ -168,9 +168,9 @@ pub(super) fn address(
             }
         }
         (Sender::Http1(_), None) => {
-            if let Ok(path) = path.parse() {
-                *request.uri_mut() = path;
-            }
+            *request.uri_mut() = path
+                .parse::<Uri>()
+                .map_err(|error| unwritable(&authority, error))?;
             if !request.headers().contains_key(HOST)
                 && let Ok(host) = authority.parse()
             {
@@ -178,6 +178,13 @@ pub(super) fn address(
             }
         }
     }
+    Ok(())
+}
+
+fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
+    Fault::new(Leg::Client, Stage::SendingHead, FaultKind::BadRequest)
+        .detail(format!("its address cannot be written for {authority}"))
+        .source(error)
 }
 
 /// A request that got no answer.

@@ -3,7 +3,10 @@
 //! Until the origin's first byte the client's first flight is kept and, where that is safe ([`Flight`]), replayed on the
 //! next connection or upstream: a handshake that something on the path resets is tried again without the client knowing.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -105,9 +108,6 @@ impl Tunnel {
                 }
             }
         };
-        counters
-            .up
-            .fetch_add(held.len() as u64, std::sync::atomic::Ordering::Relaxed);
         drop(held);
         transfer.enter(Stage::ReceivingBody);
         if let Err(error) = client.write_all(&spoken).await {
@@ -117,7 +117,7 @@ impl Tunnel {
         }
         counters
             .down
-            .fetch_add(spoken.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            .fetch_add(spoken.len() as u64, Ordering::Relaxed);
         drop(spoken);
         let account = self.ways.account(forwarder);
         let (up, down) = (&counters.up, &counters.down);
@@ -146,7 +146,7 @@ impl Tunnel {
         client: &mut BoxIo,
         held: &mut Vec<u8>,
     ) -> Opening {
-        let route = forwarder.config.route(&self.target);
+        let limit = forwarder.config.route(&self.target).dial.handshake_timeout;
         let mut from_client = vec![0; 4096];
         let mut from_origin = vec![0; 4096];
         loop {
@@ -157,14 +157,8 @@ impl Tunnel {
             if handshaking && transfer.stage() != Stage::Handshaking {
                 transfer.enter(Stage::Handshaking);
             }
-            let silence = async {
-                // Only a handshake has an answer that is due; an idle tunnel may wait for ever.
-                if handshaking {
-                    tokio::time::sleep(route.dial.handshake_timeout).await;
-                } else {
-                    std::future::pending::<()>().await;
-                }
-            };
+            // Only a handshake has an answer that is due; an idle tunnel may wait for ever.
+            let silence = silence(handshaking.then_some(limit));
             tokio::select! {
                 biased;
                 read = self.reached.io.read(&mut from_origin) => return match read {
@@ -180,8 +174,10 @@ impl Tunnel {
                     Ok(read) => {
                         let Some(bytes) = from_client.get(..read) else { return Opening::Unheld };
                         held.extend_from_slice(bytes);
-                        if let Err(error) = write(&mut self.reached.io, bytes).await {
-                            return Opening::OriginFailed(classify::io(&error), Some(error));
+                        transfer.counts().up.fetch_add(read as u64, Ordering::Relaxed);
+                        let limit = handshaking.then_some(limit);
+                        if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
+                            return Opening::OriginFailed(kind, source);
                         }
                     }
                     Err(error) => return Opening::ClientFailed(error),
@@ -212,13 +208,15 @@ impl Tunnel {
                 .await;
             self.reached = reached.map_err(|fault| fault.code())?;
             transfer.enter(Stage::Handshaking);
-            let Err(error) = write(&mut self.reached.io, held).await else {
+            let limit = self.ways.route().dial.handshake_timeout;
+            let limit = (Flight::of(held) == Flight::Handshake).then_some(limit);
+            let offered = offer(&mut self.reached.io, held, transfer, limit).await;
+            let Err((kind, source)) = offered else {
                 return Ok(());
             };
-            let kind = classify::io(&error);
-            let fault = Fault::new(Leg::Origin, Stage::Handshaking, kind)
-                .peer(self.reached.peer)
-                .source(error);
+            let mut fault =
+                Fault::new(Leg::Origin, Stage::Handshaking, kind).peer(self.reached.peer);
+            fault.source = source.map(Into::into);
             if !self.ways.after(forwarder, transfer, &fault).await {
                 return Err(fault.code());
             }
@@ -226,9 +224,30 @@ impl Tunnel {
     }
 }
 
-async fn write(io: &mut BoxIo, bytes: &[u8]) -> std::io::Result<()> {
-    io.write_all(bytes).await?;
-    io.flush().await
+/// Writes some of the flight, unless the watchdog or the deadline of a handshake ends it before.
+async fn offer(
+    io: &mut BoxIo,
+    bytes: &[u8],
+    transfer: &Transfer,
+    limit: Option<Duration>,
+) -> Result<(), (FaultKind, Option<std::io::Error>)> {
+    let writing = async {
+        io.write_all(bytes).await?;
+        io.flush().await
+    };
+    tokio::select! {
+        written = writing => written.map_err(|error| (classify::io(&error), Some(error))),
+        stall = transfer.stalled() => Err((FaultKind::Stalled(stall.verdict), None)),
+        () = silence(limit) => Err((FaultKind::TimedOut, None)),
+    }
+}
+
+/// Ends after `limit`, where there is one.
+async fn silence(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn give_up(transfer: &Transfer, fault: &Fault) {

@@ -42,6 +42,10 @@ use crate::{
 /// How long a client may keep silent before it is taken for one that waits for the server.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// How often a client on HTTP/2 that says nothing is asked whether it is still there, and how long it has to say so: a vanished one holds
+/// a place.
+const PING: Duration = Duration::from_secs(20);
+
 /// Who is served.
 #[derive(Clone)]
 pub(super) struct Client {
@@ -226,9 +230,19 @@ async fn terminate(
         }
         HttpVersion::Http2 => {
             let mut http2 = http2::Builder::new(tasks);
-            http2.timer(TokioTimer::new());
+            http2
+                .timer(TokioTimer::new())
+                .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PING);
             let connection = std::pin::pin!(http2.serve_connection(io, service));
-            run_http2(connection, client, &shutdown).await;
+            let idle = async {
+                tokio::time::sleep(head_timeout).await;
+                if asked.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
+            run_http2(connection, client, &shutdown, idle).await;
             None
         }
     };
@@ -309,11 +323,12 @@ async fn ferry(forwarder: Arc<Forwarder>, request: Request<Incoming>, asked: Ask
     answer
 }
 
-/// As [`run`], for HTTP/2.
+/// As [`run`], for HTTP/2; it is ended when `idle` is, too.
 async fn run_http2<I, S>(
     mut connection: std::pin::Pin<&mut http2::Connection<I, S, Tasks>>,
     client: SocketAddr,
     shutdown: &Shutdown,
+    idle: impl Future<Output = ()>,
 ) where
     S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -321,6 +336,7 @@ async fn run_http2<I, S>(
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
     let mut draining = false;
+    let mut idle = std::pin::pin!(idle);
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -329,6 +345,7 @@ async fn run_http2<I, S>(
                 }
                 break;
             }
+            () = &mut idle => break,
             () = shutdown.drained(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();

@@ -107,7 +107,8 @@ fn io_kind(error: &io::Error) -> Option<FaultKind> {
         | Kind::NetworkDown => FaultKind::Unreachable,
         Kind::InvalidData => FaultKind::BadAnswer,
         _ => match error.raw_os_error() {
-            Some(NO_FAMILY) => FaultKind::Unreachable,
+            // A machine without IPv6 to an IPv6 socket; std has no kind for it.
+            Some(libc::EAFNOSUPPORT) => FaultKind::Unreachable,
             Some(_) => FaultKind::Local,
             None => return None,
         },
@@ -126,9 +127,6 @@ fn hyper_kind(error: &hyper::Error) -> Option<FaultKind> {
         None
     }
 }
-
-/// `EAFNOSUPPORT`, what a machine without IPv6 says to an IPv6 socket; std has no kind for it.
-const NO_FAMILY: i32 = if cfg!(target_os = "linux") { 97 } else { 47 };
 
 #[cfg(test)]
 mod tests {
@@ -157,10 +155,9 @@ mod tests {
         for (said, kind) in cases {
             assert_eq!(io(&io::Error::from(said)), kind, "{said}");
         }
-        const NO_DESCRIPTORS: i32 = 24;
         let cases = [
-            (NO_DESCRIPTORS, FaultKind::Local),
-            (NO_FAMILY, FaultKind::Unreachable),
+            (libc::EMFILE, FaultKind::Local),
+            (libc::EAFNOSUPPORT, FaultKind::Unreachable),
         ];
         for (code, kind) in cases {
             assert_eq!(io(&io::Error::from_raw_os_error(code)), kind, "{code}");

@@ -154,13 +154,16 @@ impl Registry {
                 running.looks = None;
                 return;
             }
+            // One that begins while this looks may want the next look sooner.
+            running.looks = Some(now + watchdog::SLOW);
             let transfers = running.transfers.values();
             transfers.filter_map(Weak::upgrade).collect()
         };
         let next = transfers.iter().map(|transfer| transfer.look(now)).min();
         // One that is being dropped just now has no look left.
         let next = next.unwrap_or(now + Duration::from_millis(1));
-        lock(&self.running).looks = Some(next);
+        let mut running = lock(&self.running);
+        running.looks = running.looks.map(|sooner| sooner.min(next));
     }
 
     /// Waits until [`Registry::looks`] may say something else.

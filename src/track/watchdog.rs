@@ -18,7 +18,7 @@ pub trait Watched: fmt::Debug + Send + Sync {
 }
 
 /// How often it looks, at most and at least.
-const SLOW: Duration = Duration::from_secs(1);
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(50);
 
 /// How often a transfer with these limits is looked at: a quarter of the shortest one.
