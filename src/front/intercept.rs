@@ -2,6 +2,9 @@
 //!
 //! What is not TLS is tunnelled, no byte lost; a client that stays silent waits for the server to speak, and is tunnelled too.
 
+mod http2;
+mod silent;
+
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -16,14 +19,14 @@ use hyper::{
     Method, Request, StatusCode, Version,
     body::Incoming,
     header::{CONNECTION, HeaderValue},
-    server::conn::http2,
     service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use silent::Silent;
 
 use super::{
-    Front, Unasked,
-    connection::{LINGER, builder, linger, malformed, run},
+    Front,
+    connection::{builder, linger, malformed, run},
     refuse, unfit, unfit_hosts,
 };
 use crate::{
@@ -31,7 +34,6 @@ use crate::{
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify, retry::Next},
     net::{BoxIo, Interims, Prefixed, Tcp},
-    rt::{Shutdown, Tasks},
     tls::{
         FirstBytes,
         accept::{self, Accepted},
@@ -41,10 +43,6 @@ use crate::{
 
 /// How long a client may keep silent before it is taken for one that waits for the server.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// How often a client on HTTP/2 that says nothing is asked whether it is still there, and how long it has to say so: a vanished one holds
-/// a place.
-const PING: Duration = Duration::from_secs(20);
 
 /// Who is served.
 #[derive(Clone)]
@@ -229,12 +227,7 @@ async fn terminate(
             ran.err().as_ref().and_then(malformed)
         }
         HttpVersion::Http2 => {
-            let mut http2 = http2::Builder::new(tasks);
-            http2
-                .timer(TokioTimer::new())
-                .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-                .keep_alive_interval(PING)
-                .keep_alive_timeout(PING);
+            let http2 = http2::builder(tasks, max_head);
             let connection = std::pin::pin!(http2.serve_connection(io, service));
             let idle = async {
                 tokio::time::sleep(head_timeout).await;
@@ -242,7 +235,7 @@ async fn terminate(
                     std::future::pending::<()>().await;
                 }
             };
-            run_http2(connection, client, &shutdown, idle).await;
+            http2::run(connection, client, &shutdown, idle).await;
             None
         }
     };
@@ -250,40 +243,6 @@ async fn terminate(
         silent.tell("-", &fault);
     } else if !asked.load(Ordering::Relaxed) && !shutdown.is_draining() {
         silent.distrusts();
-    }
-}
-
-/// A client that shook hands and then asked for nothing that could be read.
-struct Silent {
-    front: Front,
-    client: SocketAddr,
-    target: Target,
-    agent: Option<String>,
-}
-
-impl Silent {
-    /// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave
-    /// no trace. Others had the connection in reserve.
-    fn distrusts(&self) {
-        if !self.agent.as_deref().is_some_and(agent::verifies_late) {
-            tracing::debug!(client = %self.client, "a connection over which nothing was asked has ended");
-            return;
-        }
-        let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
-            .peer(self.client)
-            .detail("the client closed after the handshake and had asked for nothing");
-        self.tell("CONNECT", &fault);
-    }
-
-    fn tell(&self, method: &str, fault: &Fault) {
-        let unasked = Unasked {
-            front: track::Front::Intercept,
-            client: self.client,
-            target: &self.target,
-            method,
-            agent: self.agent.as_deref(),
-        };
-        self.front.turn_away(&unasked, fault);
     }
 }
 
@@ -321,39 +280,4 @@ async fn ferry(forwarder: Arc<Forwarder>, request: Request<Incoming>, asked: Ask
         answer.headers_mut().insert(CONNECTION, close);
     }
     answer
-}
-
-/// As [`run`], for HTTP/2; it is ended when `idle` is, too.
-async fn run_http2<I, S>(
-    mut connection: std::pin::Pin<&mut http2::Connection<I, S, Tasks>>,
-    client: SocketAddr,
-    shutdown: &Shutdown,
-    idle: impl Future<Output = ()>,
-) where
-    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Future: Send + 'static,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-{
-    let mut draining = false;
-    let mut idle = std::pin::pin!(idle);
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%client, %error, "client connection ended");
-                }
-                break;
-            }
-            () = &mut idle => break,
-            () = shutdown.drained(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = shutdown.ended(), if draining => {
-                let _ = tokio::time::timeout(LINGER, connection).await;
-                break;
-            }
-        }
-    }
 }

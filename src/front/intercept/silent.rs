@@ -1,0 +1,43 @@
+//! Connections that ended without a request: distrust, or a connection in reserve.
+
+use std::net::SocketAddr;
+
+use crate::{
+    front::{Front, Unasked},
+    model::{Fault, FaultKind, Leg, Stage, Target, agent},
+    track,
+};
+
+/// A client that shook hands and then asked for nothing that could be read.
+pub(super) struct Silent {
+    pub(super) front: Front,
+    pub(super) client: SocketAddr,
+    pub(super) target: Target,
+    pub(super) agent: Option<String>,
+}
+
+impl Silent {
+    /// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave
+    /// no trace. Others had the connection in reserve.
+    pub(super) fn distrusts(&self) {
+        if !self.agent.as_deref().is_some_and(agent::verifies_late) {
+            tracing::debug!(client = %self.client, "a connection over which nothing was asked has ended");
+            return;
+        }
+        let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
+            .peer(self.client)
+            .detail("the client closed after the handshake and had asked for nothing");
+        self.tell("CONNECT", &fault);
+    }
+
+    pub(super) fn tell(&self, method: &str, fault: &Fault) {
+        let unasked = Unasked {
+            front: track::Front::Intercept,
+            client: self.client,
+            target: &self.target,
+            method,
+            agent: self.agent.as_deref(),
+        };
+        self.front.turn_away(&unasked, fault);
+    }
+}
