@@ -135,9 +135,8 @@ pub struct FaultOccurred {
     pub next: String,
     /// The open circuit because of which the transfer did not go where the config says.
     pub circuit: Option<String>,
-    /// True where the transfer goes on.
-    #[serde(skip)]
-    pub rescued: bool,
+    /// `replay` or `resume`, where the transfer goes on with bytes that had passed already.
+    pub rescue: Option<&'static str>,
     /// The fact.
     pub cause: String,
     /// The guess.
@@ -182,6 +181,7 @@ impl FaultOccurred {
             attempt = self.attempt,
             elapsed_ms = self.elapsed_ms,
             next = self.next,
+            rescue = self.rescue,
             circuit = self.circuit,
             cause = self.cause,
             advice = advice,

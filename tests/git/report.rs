@@ -9,6 +9,7 @@ use crate::support::{
     ferry::Ferry,
     hops::Hop,
     process::{Finished, Running, clean_command},
+    relay::Relay,
     world::{MAIN, STORAGE, World},
 };
 
@@ -96,4 +97,30 @@ fn a_push_that_the_next_upstream_rescued_is_told_as_such() {
         advice,
         "put `direct` before `office` in `upstreams` of route `storage`"
     );
+}
+
+/// An upload that breaks in the middle is sent again, and the report says by what it was rescued.
+#[test]
+fn an_upload_that_was_replayed_is_told_as_such() {
+    let world = World::new();
+    let path = Relay::resets_uploads(1, 500_000, world.lfs.storage);
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https)
+        .route(STORAGE, "terminate", &["direct"], path.address);
+    let ferry = Ferry::start(&settings);
+    world.host.repository("lfs");
+    let git = world.git_through(&ferry);
+    let work = git.work(world.path("work"), &format!("https://{MAIN}/lfs.git"));
+    work.track_lfs();
+    write_noise(&work.path().join("0.bin"), 2_000_000);
+    work.commit_all();
+    work.git(&["push", "-q", "origin", "main"]).well();
+    ferry.wait_for_transfer(STORAGE, |event| event["attempts"] == 2);
+    let (page, data) = reported(&world, &ferry);
+    assert_eq!(
+        data["transfers"]["rescued_by"]["replay"], 1,
+        "{data:#}\n{page}"
+    );
+    assert!(page.stdout.contains("1 by replay"), "{page}");
 }

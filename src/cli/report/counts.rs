@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use super::record::Time;
 use crate::{model::Role, track::redact};
 
-/// How a transfer was rescued, by how the last fault's `next` begins; an entry more is all that a new way needs.
-pub(super) const MEANS: &[(&str, &str)] = &[
-    ("again", "retry"),
-    ("next upstream", "next-upstream"),
-    ("replay", "replay"),
-    ("resume", "resume"),
-];
+/// How a transfer was rescued.
+pub(super) const MEANS: &[&str] = &["retry", "next-upstream", "replay", "resume"];
+
+/// Which of [`MEANS`] follows a fault, by its `next` and its `rescue`.
+pub(super) fn means(next: &str, rescue: Option<&str>) -> Option<usize> {
+    let by_next = || match next {
+        next if next.starts_with("again") => Some("retry"),
+        next if next.starts_with("next upstream") => Some("next-upstream"),
+        _ => None,
+    };
+    let means = rescue.or_else(by_next)?;
+    MEANS.iter().position(|known| *known == means)
+}
 
 /// Which routes are whose: the log has the names alone.
 pub type Roles = BTreeMap<Box<str>, Role>;

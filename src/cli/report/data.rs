@@ -14,7 +14,7 @@ pub(super) fn data(sum: &Sum, roles: &Roles) -> Value {
     let (lines, transfers) = (&sum.lines, &sum.transfers);
     let means = MEANS.iter().zip(transfers.means);
     let rescued_by: serde_json::Map<String, Value> = means
-        .map(|((_, name), count)| ((*name).to_owned(), count.into()))
+        .map(|(name, count)| ((*name).to_owned(), count.into()))
         .collect();
     json!({
         "from": sum.period.map(|(first, _)| first.rfc3339()),

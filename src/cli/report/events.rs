@@ -49,7 +49,7 @@ fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Fai
 fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     let elapsed = record.number("elapsed_ms")?;
     let failed = failed(record, record.text("code")?, elapsed)?;
-    sum.fault(&failed, record.text("next")?);
+    sum.fault(&failed, record.text("next")?, record.text("rescue"));
     advice(record, sum);
     Some(())
 }

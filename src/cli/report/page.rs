@@ -100,7 +100,7 @@ fn transfer_counts(sum: &Sum) -> String {
         .zip(transfers.means)
         .filter(|(_, count)| *count > 0);
     let means: Vec<String> = means
-        .map(|((_, name), count)| format!("{count} by {}", name.replace('-', " ")))
+        .map(|(name, count)| format!("{count} by {}", name.replace('-', " ")))
         .collect();
     if !means.is_empty() {
         let _ = write!(text, " ({})", means.join(", "));

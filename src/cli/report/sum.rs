@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     circuits::Circuits,
-    counts::{Failed, Host, Lines, MEANS, Row, Transfers},
+    counts::{Failed, Host, Lines, Row, Transfers, means},
     record::Time,
 };
 use crate::model::Role;
@@ -88,7 +88,7 @@ impl Sum {
     }
 
     /// A fault, and what came next.
-    pub(super) fn fault(&mut self, failed: &Failed<'_>, next: &str) {
+    pub(super) fn fault(&mut self, failed: &Failed<'_>, next: &str, rescue: Option<&str>) {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
@@ -103,7 +103,7 @@ impl Sum {
         let acted = open.stalled.take_if(|stalled| *stalled == code).is_some();
         open.elapsed = until;
         open.last = Some(code.clone());
-        open.means = MEANS.iter().position(|(begin, _)| next.starts_with(begin));
+        open.means = means(next, rescue);
         if open.codes.len() < FAULTS && !acted {
             open.codes.push(code.clone());
         }

@@ -189,6 +189,8 @@ fn the_wait_before_a_retry_is_lost_time_and_counted_once() {
     let sum = summed(&[log.as_bytes()]);
     assert_eq!(sum.lost_ms(), 1500);
     assert_eq!(sum.transfers.means, [1, 0, 0, 0]);
+    let log = log.replace("again in 500 ms\"", "again in 500 ms\" rescue=replay");
+    assert_eq!(summed(&[log.as_bytes()]).transfers.means, [0, 0, 1, 0]);
     assert_eq!(sum.hosts["a"].rows["hop/greeting/timed-out"].rescued, 1);
 }
 

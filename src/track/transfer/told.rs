@@ -1,11 +1,13 @@
 //! What is told of a transfer while it runs: faults, with their advice, and what was done about them.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::Instant;
 
 use super::{Transfer, millis};
 use crate::{
     model::{
-        Fault, FaultKind, Leg, Target,
+        Fault, FaultKind, Leg, Stage, Target,
         advice::{self, Context},
         retry::Next,
     },
@@ -108,7 +110,7 @@ impl Transfer {
                 Next::GiveUp => "give up".into(),
             },
             circuit,
-            rescued: !matches!(next, Next::GiveUp),
+            rescue: self.rescue(fault, next),
             cause: redact::text(&fault.chain()),
             advice,
             advised,
@@ -119,5 +121,26 @@ impl Transfer {
             siblings.failed(&about.route, about.role, upstream, &event.code, now);
         }
         self.0.registry.fault(event);
+    }
+
+    /// How it goes on, where that takes more than another attempt: the request is sent again, or the rest of the answer asked for.
+    fn rescue(&self, fault: &Fault, next: &Next) -> Option<&'static str> {
+        let sent = || self.counts().up.load(Ordering::Relaxed) > 0;
+        match (next, fault.stage) {
+            (Next::GiveUp, _) => None,
+            (_, Stage::ReceivingBody) => Some("resume"),
+            (_, Stage::SendingHead | Stage::SendingBody | Stage::AwaitingHead) => {
+                sent().then_some("replay")
+            }
+            (
+                _,
+                Stage::Accepted
+                | Stage::Queued
+                | Stage::Resolving
+                | Stage::Connecting
+                | Stage::Greeting
+                | Stage::Handshaking,
+            ) => None,
+        }
     }
 }

@@ -55,7 +55,7 @@ fn the_lines_of_the_log_look_as_they_did() {
         elapsed_ms: 20,
         next: "next upstream tunnel".into(),
         circuit: None,
-        rescued: true,
+        rescue: None,
         cause: "hop/greeting/hop-refused-403 with 192.0.2.7:3128 (it said \"no\")".into(),
         advice: Some("give route `hf-lfs` another way in `upstreams`".into()),
         advised: false,

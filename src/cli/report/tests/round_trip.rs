@@ -259,7 +259,7 @@ fn any_fault_is_read_back_as_it_was_written() {
             elapsed_ms: r.u64(..),
             next: nasty(r),
             circuit: maybe_nasty(r),
-            rescued: r.bool(),
+            rescue: maybe(r, "replay"),
             cause: nasty(r),
             // The one text that is shown bare, on its own line: control characters are left out of it.
             advice: {
@@ -288,6 +288,7 @@ fn any_fault_is_read_back_as_it_was_written() {
                 ("elapsed_ms", Some(event.elapsed_ms.to_string())),
                 ("circuit", event.circuit.as_deref().and_then(some)),
                 ("next", some(&event.next)),
+                ("rescue", event.rescue.and_then(some)),
                 ("cause", some(&event.cause)),
                 ("advice", event.advice.clone()),
             ],
