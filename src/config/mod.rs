@@ -37,7 +37,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where and for whom the daemon listens.
     pub listen: Listen,
-    /// The CA, and later the spool.
+    /// The CA, and the spool of uploads.
     pub state_directory: PathBuf,
     /// Who is trusted upstream.
     pub trust: Trust,

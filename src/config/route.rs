@@ -154,7 +154,7 @@ pub struct Dial {
 }
 
 impl Hop {
-    /// The address overrides and deadlines of a route do not apply to the hop's own name; it is looked up as it stands.
+    /// The scheme of its URL.
     pub fn scheme(&self) -> &'static str {
         match self.kind {
             HopKind::Http => "http",

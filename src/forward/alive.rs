@@ -56,7 +56,7 @@ impl Patience {
                 }
                 () = sleep(step), if said < self.limits.at_most => {}
             }
-            let up = transfer.counts().up.load(Ordering::Relaxed);
+            let up = transfer.counters().up.load(Ordering::Relaxed);
             let may_be_done = self
                 .length
                 .is_none_or(|length| length.saturating_sub(up) <= PARKED);

@@ -165,7 +165,7 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Ok(frame)));
             }
         };
-        let counts = this.transfer.counts();
+        let counts = this.transfer.counters();
         counts
             .asks_client
             .store(polled.is_pending(), Ordering::Relaxed);

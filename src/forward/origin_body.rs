@@ -243,7 +243,7 @@ impl Body for OriginBody {
             }
             let polled = Pin::new(&mut self.inner).poll_frame(cx);
             if let Some(state) = &self.state {
-                let counts = state.transfer.counts();
+                let counts = state.transfer.counters();
                 counts
                     .asks_origin
                     .store(polled.is_pending(), Ordering::Relaxed);
@@ -251,7 +251,7 @@ impl Body for OriginBody {
             return match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
-                        let down = &state.transfer.counts().down;
+                        let down = &state.transfer.counters().down;
                         down.fetch_add(data.len() as u64, Ordering::Relaxed);
                     }
                     self.got += frame.data_ref().map_or(0, |data| data.len() as u64);

@@ -150,7 +150,7 @@ pub fn status(fault: &Fault) -> StatusCode {
         (Kind::Loop, _) => StatusCode::LOOP_DETECTED,
         (Kind::Unauthorized, _) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
         (Kind::TooLarge, Leg::Client) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        (Kind::Overloaded | Kind::Shutdown | Kind::Local, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::Shutdown | Kind::Local, _) => StatusCode::SERVICE_UNAVAILABLE,
         (Kind::TimedOut | Kind::Stalled(_), Leg::Hop | Leg::Origin) => StatusCode::GATEWAY_TIMEOUT,
         (_, Leg::Client) => StatusCode::BAD_REQUEST,
         (_, Leg::Hop | Leg::Origin) => StatusCode::BAD_GATEWAY,
@@ -199,7 +199,6 @@ fn proxy_error(fault: &Fault) -> &'static str {
         Kind::BadRequest | Kind::NotHttp | Kind::TooLarge => "http_request_error",
         Kind::Unauthorized | Kind::Denied(_) | Kind::CredentialsWithheld => "http_request_denied",
         Kind::Loop => "proxy_loop_detected",
-        Kind::Overloaded => "connection_limit_reached",
         Kind::Gone => "connection_terminated",
         Kind::Shutdown | Kind::Local => "proxy_internal_error",
     }

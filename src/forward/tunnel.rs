@@ -174,7 +174,7 @@ impl Tunnel {
                     Ok(read) => {
                         let Some(bytes) = from_client.get(..read) else { return Opening::Unheld };
                         held.extend_from_slice(bytes);
-                        transfer.counts().up.fetch_add(read as u64, Ordering::Relaxed);
+                        transfer.counters().up.fetch_add(read as u64, Ordering::Relaxed);
                         let limit = handshaking.then_some(limit);
                         if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
                             return Opening::OriginFailed(kind, source);

@@ -27,7 +27,7 @@ pub(super) fn switch(
     transfer: Transfer,
 ) -> Answer {
     let origin = on(&mut response);
-    transfer.is_tunnel();
+    transfer.becomes_tunnel();
     let shutdown = shared.shutdown.clone();
     shared.tasks.spawn(async move {
         let _socket = socket;

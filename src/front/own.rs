@@ -3,7 +3,7 @@
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 
 use crate::{
@@ -16,14 +16,8 @@ pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch
 
 /// What answers `/-/`; `admin` stands above the fronts, so it comes in through here.
 pub trait Pages: Send + Sync {
-    /// The answer to `method` and `path`, by what `accept` prefers.
-    fn page(
-        &self,
-        forwarder: &Forwarder,
-        method: &Method,
-        path: &str,
-        accept: Option<&str>,
-    ) -> Answer;
+    /// The answer to `method` and `path`.
+    fn page(&self, forwarder: &Forwarder, method: &Method, path: &str) -> Answer;
 }
 
 /// True for a path of the daemon's own.
@@ -41,10 +35,15 @@ pub(super) fn serve(
     // A page of somebody else's may still have its user's browser come here; only what the user types is answered.
     let from = request.headers().get(SEC_FETCH_SITE);
     let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"));
-    if foreign || !is_for_this_daemon(request, forwarder) {
-        let mut answer = Response::new(full(
-            "gitferry: these pages are served by address or as localhost only\n",
-        ));
+    let why_not = if foreign {
+        Some("gitferry: links of other sites are not followed: type the address into the browser\n")
+    } else if !is_for_this_daemon(request, forwarder) {
+        Some("gitferry: these pages are served by address or as localhost only\n")
+    } else {
+        None
+    };
+    if let Some(why_not) = why_not {
+        let mut answer = Response::new(full(why_not));
         *answer.status_mut() = StatusCode::MISDIRECTED_REQUEST;
         answer.headers_mut().insert(
             CONTENT_TYPE,
@@ -52,11 +51,7 @@ pub(super) fn serve(
         );
         return answer;
     }
-    let accept = request
-        .headers()
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    pages.page(forwarder, request.method(), path(request.uri()), accept)
+    pages.page(forwarder, request.method(), path(request.uri()))
 }
 
 fn path(uri: &Uri) -> &str {

@@ -16,8 +16,6 @@ pub struct Context<'a> {
     pub route: &'a str,
     /// The upstream's label.
     pub upstream: &'a str,
-    /// The client's product, where known.
-    pub agent: Option<&'a str>,
 }
 
 /// What to do about `fault`; `None` where nothing sensible can be said.
@@ -41,7 +39,6 @@ fn client(fault: &Fault, context: Context<'_>) -> Option<String> {
         (Kind::Loop, _) => "a proxy setting of gitferry's own environment or config points back at gitferry: see `gitferry check`".into(),
         (Kind::Unauthorized, _) => "give the client the `username` and password of `[listen]`".into(),
         (Kind::TooLarge, _) => "raise `max_head` of `[listen]`".into(),
-        (Kind::Overloaded, _) => "raise `max_connections` of `[listen]`".into(),
         (Kind::Shutdown, _) => "repeat it when gitferry runs again; a longer `grace` of `[shutdown]` lets more finish".into(),
         (Kind::Local, _) => "see the cause: gitferry itself ran out of something, or cannot read its state directory".into(),
         (
@@ -160,7 +157,6 @@ fn hop(
         | Kind::Denied(_)
         | Kind::Loop
         | Kind::TooLarge
-        | Kind::Overloaded
         | Kind::Gone
         | Kind::Shutdown
         | Kind::Local => {
@@ -234,7 +230,6 @@ fn origin(fault: &Fault, context: Context<'_>) -> Option<String> {
         | Kind::NotHttp
         | Kind::Unauthorized
         | Kind::Loop
-        | Kind::Overloaded
         | Kind::Gone
         | Kind::Shutdown
         | Kind::Local => return None,
@@ -261,7 +256,6 @@ mod tests {
         port: 443,
         route: "hf-main",
         upstream: "office",
-        agent: Some("git/2.39.5"),
     };
 
     #[test]

@@ -160,8 +160,6 @@ pub enum FaultKind {
     Loop,
     /// A head or body is over its limit.
     TooLarge,
-    /// Too many connections at once.
-    Overloaded,
     /// The client went away.
     Gone,
     /// gitferry is stopping and the grace is over.
@@ -200,7 +198,6 @@ impl FaultKind {
             Self::Denied(_) => "denied",
             Self::Loop => "loop",
             Self::TooLarge => "too-large",
-            Self::Overloaded => "overloaded",
             Self::Gone => "gone",
             Self::Shutdown => "shutdown",
             Self::Local => "local",
@@ -237,7 +234,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault before any byte of the request has left; see [`Fault::sent`] for the other case.
+    /// A fault of this address. Before stage `sending-head` no byte of the request has left; [`Fault::sent`] says otherwise.
     pub fn new(leg: Leg, stage: Stage, kind: FaultKind) -> Self {
         Self {
             leg,

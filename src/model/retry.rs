@@ -192,7 +192,6 @@ fn outlook(kind: &FaultKind) -> Outlook {
         | FaultKind::NotHttp
         | FaultKind::Loop
         | FaultKind::TooLarge
-        | FaultKind::Overloaded
         | FaultKind::Gone
         | FaultKind::Shutdown
         | FaultKind::Local => Outlook::Ours,

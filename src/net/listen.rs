@@ -9,7 +9,7 @@ use std::{
     os::fd::{FromRawFd, OwnedFd},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -25,8 +25,8 @@ use super::tcp::{Tcp, tune};
 use crate::config::Listen;
 
 /// What the kernel holds for us of a client on this machine. Left alone, it lets a window grow to megabytes, and the client
-/// believes sent what a slow path has yet to carry: git-lfs then counts its 30 s while its body is still on the way
-///. Linux doubles the figure for its own bookkeeping; a round
+/// believes sent what a slow path has yet to carry: git-lfs then counts its 30 s while its body is still on the way.
+/// Linux doubles the figure for its own bookkeeping; a round
 /// trip on loopback is too short for a window of this size to slow anything down.
 pub const CLIENT_BUFFER: usize = 256 * 1024;
 
@@ -62,7 +62,6 @@ pub struct Acceptor {
     address: SocketAddr,
     slots: Arc<Semaphore>,
     full: AtomicBool,
-    failures: AtomicU64,
 }
 
 /// A client that was accepted.
@@ -100,7 +99,6 @@ impl Acceptor {
             address,
             slots,
             full: AtomicBool::new(false),
-            failures: AtomicU64::new(0),
         })
     }
 
@@ -124,18 +122,17 @@ impl Acceptor {
         self.address
     }
 
-    /// How often accepting failed for want of something on this machine.
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
     async fn slot(&self) -> OwnedSemaphorePermit {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             self.full.store(false, Ordering::Relaxed);
             return slot;
         }
         if !self.full.swap(true, Ordering::Relaxed) {
-            tracing::warn!(address = %self.address, "connections are at their limit");
+            tracing::warn!(
+                address = %self.address,
+                advice = "if so many clients are yours, raise `max_connections` of `[listen]`",
+                "clients are at their limit, others wait"
+            );
         }
         match Arc::clone(&self.slots).acquire_owned().await {
             Ok(slot) => slot,
@@ -157,7 +154,6 @@ impl Acceptor {
             if is_about_the_connection(&error) {
                 continue;
             }
-            self.failures.fetch_add(1, Ordering::Relaxed);
             if pause == PAUSE {
                 tracing::warn!(address = %self.address, %error, "could not accept");
             }

@@ -172,12 +172,17 @@ mod apple {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        future::poll_fn,
+        pin::Pin,
+        task::{Context, Poll},
+        time::Duration,
+    };
 
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
+        io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
         net::{TcpListener, TcpStream},
-        time::timeout,
+        time::{sleep, timeout},
     };
 
     use super::*;
@@ -202,14 +207,22 @@ mod tests {
         );
         assert!(kernel.window.unwrap() > 0, "{kernel:?}");
         // Until the two buffers are full: the writer then waits, and the reader's window is closed.
+        let block = vec![7; 1 << 20];
         let fill = async {
-            let block = vec![7; 1 << 20];
-            for _ in 0..64 {
-                near.write_all(&block).await.unwrap();
+            loop {
+                let mut write = |cx: &mut Context<'_>| Pin::new(&mut near).poll_write(cx, &block);
+                if poll_fn(|cx| Poll::Ready(write(cx))).await.is_ready() {
+                    continue;
+                }
+                let flow = near.flow(true);
+                let kernel = flow.kernel.unwrap();
+                if kernel.window.unwrap() < kernel.mss {
+                    return flow;
+                }
+                sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(Duration::from_secs(1), fill).await.unwrap_err();
-        let flow = near.flow(true);
+        let flow = timeout(Duration::from_secs(20), fill).await.unwrap();
         assert!(
             flow.blocked && flow.queued > 0 && flow.acknowledged() < flow.written,
             "{flow:?}"

@@ -69,11 +69,6 @@ impl Notifier {
         ]);
     }
 
-    /// A new status line.
-    pub fn status(&self, status: &str) {
-        self.send(&[NotifyState::Status(&line(status))]);
-    }
-
     /// Gives a sign of life at half the interval the manager asked for, until draining begins: it then no longer asks.
     pub fn watchdog(&self, tasks: &Tasks, shutdown: &Shutdown) {
         let Some(limit) = self.watchdog.filter(|_| self.socket.is_some()) else {

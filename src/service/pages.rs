@@ -26,13 +26,7 @@ impl Default for DaemonPages {
 }
 
 impl Pages for DaemonPages {
-    fn page(
-        &self,
-        forwarder: &Forwarder,
-        method: &Method,
-        path: &str,
-        _accept: Option<&str>,
-    ) -> Answer {
+    fn page(&self, forwarder: &Forwarder, method: &Method, path: &str) -> Answer {
         let view = || self.view(forwarder);
         let certificate = || {
             std::fs::read_to_string(forwarder.config.state_directory.join(CERTIFICATE_FILE)).ok()

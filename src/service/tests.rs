@@ -54,8 +54,8 @@ async fn without_a_manager_nothing_is_said_and_nothing_fails() {
 #[tokio::test]
 async fn a_status_of_two_lines_does_not_become_a_word_of_the_protocol() {
     let manager = Manager::new();
-    manager.notifier(None).status("a\nSTOPPING=1");
-    assert_eq!(manager.hears().await, "STATUS=a STOPPING=1\n");
+    manager.notifier(None).ready("a\nSTOPPING=1");
+    assert_eq!(manager.hears().await, "READY=1\nSTATUS=a STOPPING=1\n");
 }
 
 #[cfg(target_os = "linux")]

@@ -112,7 +112,7 @@ pub(super) struct Inner {
     id: u64,
     about: About,
     begun: Instant,
-    counters: Arc<Counters>,
+    counters: Counters,
     state: Mutex<State>,
     registry: Arc<Registry>,
     /// Told when `State::act` is set.
@@ -180,7 +180,7 @@ impl Transfer {
                     .map(|agent| redact::text(agent).into()),
             },
             begun: now,
-            counters: Arc::default(),
+            counters: Counters::default(),
             state: Mutex::new(State {
                 stage: Stage::Accepted,
                 since: now,
@@ -246,12 +246,7 @@ impl Transfer {
     }
 
     /// The byte counters.
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.0.counters)
-    }
-
-    /// The byte counters, for a moment.
-    pub fn counts(&self) -> &Counters {
+    pub fn counters(&self) -> &Counters {
         &self.0.counters
     }
 

@@ -40,7 +40,7 @@ impl Activator {
         match started {
             Ok(child) => Some(Self(child)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("skipped: systemd-socket-activate (Debian: systemd) is not installed");
+                crate::skipped("systemd-socket-activate (Debian: systemd) is not installed");
                 None
             }
             Err(error) => panic!("{error}"),

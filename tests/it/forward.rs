@@ -236,6 +236,9 @@ async fn a_tunnel_keeps_every_byte_and_closes_half_by_half() {
     world.is_quiet().await;
 }
 
+/// What the kernels between a client and its origin hold in any case.
+const LEAST: usize = 256 * 1024;
+
 #[tokio::test]
 async fn an_origin_that_stops_reading_holds_the_client_back() {
     const SIZE: usize = 256 * 1024 * 1024;
@@ -265,6 +268,7 @@ async fn an_origin_that_stops_reading_holds_the_client_back() {
             "{taken} bytes went into a connection that nobody reads"
         );
     }
+    assert!(taken > LEAST, "only {taken} bytes were taken");
     let list = world.daemon.shared().tracker.list();
     assert_eq!(list.len(), 1);
 }
@@ -353,7 +357,10 @@ async fn a_client_gets_little_ahead_of_an_origin_that_does_not_read() {
     }
     println!("{sent} bytes ahead");
     // Up to 4 MiB of them in the client's own send buffer (tcp_wmem), which is not ours to clamp; it was 8.6 MB in all without the clamps.
-    assert!(sent < 6 * 1024 * 1024, "{sent} bytes ahead");
+    assert!(
+        (LEAST..6 * 1024 * 1024).contains(&sent),
+        "{sent} bytes ahead"
+    );
 }
 
 async fn answered_by(answer: &'static str) -> Vec<u8> {

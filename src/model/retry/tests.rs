@@ -60,7 +60,6 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::NotHttp
         | FaultKind::Loop
         | FaultKind::TooLarge
-        | FaultKind::Overloaded
         | FaultKind::Gone
         | FaultKind::Shutdown
         | FaultKind::Local => (0, 0),
@@ -110,7 +109,6 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::NotHttp,
         FaultKind::Loop,
         FaultKind::TooLarge,
-        FaultKind::Overloaded,
         FaultKind::Gone,
         FaultKind::Shutdown,
         FaultKind::Local,
@@ -128,7 +126,7 @@ fn every_kind() -> Vec<FaultKind> {
 #[test]
 fn every_kind_of_fault_has_its_number_of_tries() {
     let kinds = every_kind();
-    assert_eq!(kinds.len(), 27 + 7 + 21 + 500);
+    assert_eq!(kinds.len(), 26 + 7 + 21 + 500);
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {

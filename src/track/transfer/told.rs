@@ -32,7 +32,6 @@ impl Transfer {
                 port: about.target.port,
                 route: &about.route,
                 upstream: upstream.as_deref().unwrap_or("direct"),
-                agent: about.agent.as_deref(),
             },
         )
     }
@@ -125,7 +124,7 @@ impl Transfer {
 
     /// How it goes on, where that takes more than another attempt: the request is sent again, or the rest of the answer asked for.
     fn rescue(&self, fault: &Fault, next: &Next) -> Option<&'static str> {
-        let sent = || self.counts().up.load(Ordering::Relaxed) > 0;
+        let sent = || self.counters().up.load(Ordering::Relaxed) > 0;
         match (next, fault.stage) {
             (Next::GiveUp, _) => None,
             (_, Stage::ReceivingBody) => Some("resume"),

@@ -57,7 +57,7 @@ impl Transfer {
     }
 
     /// From here on it carries opaque bytes both ways.
-    pub fn is_tunnel(&self) {
+    pub fn becomes_tunnel(&self) {
         self.0.state().tunnel = true;
     }
 
