@@ -60,7 +60,7 @@ impl Forwarder {
         let route = match refused {
             Ok(route) => route,
             Err(fault) => {
-                transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                transfer.gives_up(&fault);
                 return asker.refuse(&fault, &transfer, None).await;
             }
         };
@@ -68,7 +68,7 @@ impl Forwarder {
         let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.shared.replay);
         let work = async {
             if let Err(fault) = outgoing.prepare(self, &route).await {
-                transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                transfer.gives_up(&fault);
                 return asker.refuse(&fault, &transfer, None).await;
             }
             match self.ferry(&mut outgoing, &route, &asked).await {
@@ -135,7 +135,7 @@ impl Forwarder {
                 biased;
                 () = self.shared.shutdown.ended() => {
                     let fault = Fault::new(Leg::Client, outgoing.transfer.stage(), FaultKind::Shutdown);
-                    outgoing.transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                    outgoing.transfer.gives_up(&fault);
                     return Err(fault);
                 }
                 sent = watch::send(&mut lease, request, &outgoing.transfer) => sent,
@@ -230,7 +230,7 @@ impl Forwarder {
                 Ok(lease)
             }
             Err(fault) => {
-                transfer.fault(&fault, &crate::model::retry::Next::GiveUp);
+                transfer.gives_up(&fault);
                 Err(fault)
             }
         }

@@ -21,7 +21,6 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, classify,
         fault::BoxError,
-        retry::Next,
         stall::{Action, Stall},
     },
     rt::Shutdown,
@@ -153,7 +152,7 @@ impl OriginBody {
             if let Some(account) = &state.account {
                 account.failed(&fault);
             }
-            state.transfer.fault(&fault, &Next::GiveUp);
+            state.transfer.gives_up(&fault);
             return broken(&state.transfer, fault);
         }
         fault.into()

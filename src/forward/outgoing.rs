@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::Route,
-    model::{Fault, FaultKind, Leg, Stage, retry::Next},
+    model::{Fault, FaultKind, Leg, Stage},
     track::{Front, Transfer},
 };
 
@@ -223,7 +223,7 @@ impl Outgoing {
         to.dress(request.headers_mut());
         Rewriting::ask(request.headers_mut(), &self.head, asked, to);
         send::address(&mut request, &self.head.uri, lease, to)
-            .inspect_err(|fault| self.transfer.fault(fault, &Next::GiveUp))?;
+            .inspect_err(|fault| self.transfer.gives_up(fault))?;
         if let Some((protocol, _)) = &self.upgrade {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }

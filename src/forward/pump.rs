@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage, classify, retry::Next},
+    model::{Fault, FaultKind, Leg, Stage, classify},
     track::{Outcome, Transfer},
 };
 
@@ -57,10 +57,7 @@ impl Pumped {
             Err((leg, kind, source)) => {
                 let mut fault = Fault::new(leg, Stage::ReceivingBody, kind);
                 fault.source = source.map(Into::into);
-                transfer.fault(&fault, &Next::GiveUp);
-                transfer.finish(Outcome::Broken {
-                    code: fault.code().into(),
-                });
+                transfer.breaks(&fault);
             }
         }
     }

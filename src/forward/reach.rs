@@ -189,7 +189,7 @@ impl Ways {
                 true
             }
             Decision::GiveUp => {
-                transfer.fault(fault, &Next::GiveUp);
+                transfer.gives_up(fault);
                 false
             }
         }

@@ -8,7 +8,7 @@ use super::{
     Forwarder, circuit::Account, destination::Destination, exchange::Asked, outgoing::Outgoing,
     pool::Lease, reach::Ways, resume::Part, send,
 };
-use crate::model::{Fault, FaultKind, Leg, Stage, retry::Next};
+use crate::model::{Fault, FaultKind, Leg, Stage};
 
 /// What is needed to ask for the rest of an answer.
 pub(super) struct Resumption {
@@ -85,7 +85,7 @@ impl Resumption {
         if !part.ask(got, outgoing.headers()) {
             let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
             let fault = fault.detail("there is no rest to ask for");
-            transfer.fault(&fault, &Next::GiveUp);
+            transfer.gives_up(&fault);
             return Err(fault);
         }
         let mut lease = forwarder.connect(ways, outgoing, asked).await?;
@@ -98,7 +98,7 @@ impl Resumption {
             biased;
             () = forwarder.shared.shutdown.ended() => {
                 let fault = Fault::new(Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown);
-                transfer.fault(&fault, &Next::GiveUp);
+                transfer.gives_up(&fault);
                 return Err(fault);
             }
             stall = transfer.stalled() => return Ok(Err(transfer.stall_fault(&stall))),
@@ -119,7 +119,7 @@ impl Resumption {
             if !part.is_gone(status, response.headers()) {
                 return Ok(Err(fault));
             }
-            transfer.fault(&fault, &Next::GiveUp);
+            transfer.gives_up(&fault);
             return Err(fault);
         }
         ways.succeeded(forwarder, &transfer);

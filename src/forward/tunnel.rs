@@ -94,7 +94,7 @@ impl Tunnel {
                 Opening::ClientFailed(error) => {
                     let fault = Fault::new(Leg::Client, transfer.stage(), classify::io(&error))
                         .source(error);
-                    return give_up(transfer, &fault);
+                    return transfer.breaks(&fault);
                 }
                 Opening::OriginFailed(kind, source) => {
                     let replayable = Flight::of(&held).is_replayable();
@@ -113,7 +113,7 @@ impl Tunnel {
         if let Err(error) = client.write_all(&spoken).await {
             let fault =
                 Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error)).source(error);
-            return give_up(transfer, &fault);
+            return transfer.breaks(&fault);
         }
         counters
             .down
@@ -133,7 +133,7 @@ impl Tunnel {
                 if let Some(account) = &account {
                     account.failed(&fault);
                 }
-                give_up(transfer, &fault);
+                transfer.breaks(&fault);
             }
         }
     }
@@ -248,11 +248,4 @@ async fn silence(limit: Option<Duration>) {
         Some(limit) => tokio::time::sleep(limit).await,
         None => std::future::pending().await,
     }
-}
-
-fn give_up(transfer: &Transfer, fault: &Fault) {
-    transfer.fault(fault, &crate::model::retry::Next::GiveUp);
-    transfer.finish(Outcome::Broken {
-        code: fault.code().into(),
-    });
 }

@@ -14,8 +14,8 @@ use super::{
     watch::ClientSocket,
 };
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage, classify, retry::Next},
-    track::{Outcome, Transfer},
+    model::{Fault, FaultKind, Leg, Stage, classify},
+    track::Transfer,
 };
 
 /// Passes the origin's 101 on and pumps once both sides have switched.
@@ -40,10 +40,7 @@ pub(super) fn switch(
             Err((leg, error)) => {
                 let fault = Fault::new(leg, Stage::ReceivingBody, classify::io(&error));
                 let fault = fault.source(error);
-                transfer.fault(&fault, &Next::GiveUp);
-                return transfer.finish(Outcome::Broken {
-                    code: fault.code().into(),
-                });
+                return transfer.breaks(&fault);
             }
         };
         let counters = transfer.counters();
@@ -53,10 +50,7 @@ pub(super) fn switch(
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);
-                transfer.fault(&fault, &Next::GiveUp);
-                return transfer.finish(Outcome::Broken {
-                    code: fault.code().into(),
-                });
+                return transfer.breaks(&fault);
             }
         };
         pumped.tell(&transfer);

@@ -16,9 +16,9 @@ use crate::{
     forward::{
         Answer, Forwarder, body::full, headers, reply::Asker, tunnel::Tunnel, watch::ClientSocket,
     },
-    model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify, retry::Next},
+    model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify},
     net::{BoxIo, Interims, Prefixed, Tcp},
-    track::{Outcome, Transfer},
+    track::Transfer,
 };
 
 /// ssh and git's own protocol: dialled before the answer, so that a failure has a status, which `gitferry connect` shows.
@@ -130,10 +130,7 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(Bo
         Err(error) => {
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, classify::io(&error)).source(error);
-            transfer.fault(&fault, &Next::GiveUp);
-            transfer.finish(Outcome::Broken {
-                code: fault.code().into(),
-            });
+            transfer.breaks(&fault);
             return None;
         }
     };

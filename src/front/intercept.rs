@@ -32,7 +32,7 @@ use super::{
 use crate::{
     config::{HttpVersion, Route},
     forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
-    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify, retry::Next},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify},
     net::{BoxIo, Interims, Prefixed, Tcp},
     tls::{
         FirstBytes,
@@ -92,10 +92,7 @@ pub(super) async fn serve(
             let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error))
                 .peer(client.address)
                 .source(error);
-            transfer.fault(&fault, &Next::GiveUp);
-            transfer.finish(Outcome::Broken {
-                code: fault.code().into(),
-            });
+            transfer.breaks(&fault);
         }
     }
 }
@@ -149,10 +146,7 @@ async fn handshake(
             None
         }
         Err(fault) => {
-            transfer.fault(&fault, &Next::GiveUp);
-            transfer.finish(Outcome::Broken {
-                code: fault.code().into(),
-            });
+            transfer.breaks(&fault);
             None
         }
     }

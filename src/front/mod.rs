@@ -30,12 +30,9 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     forward::{Answer, Forwarder, reply::Asker, watch::ClientSocket},
-    model::{
-        Fault, FaultKind, Host, Leg, Stage, Target, retry::Next, secret::Credentials,
-        target::TargetError,
-    },
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
     net::{Interims, Tcp},
-    track::{self, Begin, Outcome, Transfer},
+    track::{self, Begin, Transfer},
 };
 
 use connection::{builder, linger, malformed, run};
@@ -140,10 +137,7 @@ impl Front {
             agent: from.agent,
         });
         transfer.enter(fault.stage);
-        transfer.fault(fault, &Next::GiveUp);
-        transfer.finish(Outcome::Broken {
-            code: fault.code().into(),
-        });
+        transfer.breaks(fault);
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Answer {
@@ -243,7 +237,7 @@ async fn refuse<B>(
 ) -> Answer {
     let nobody = nobody();
     let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
-    transfer.fault(fault, &Next::GiveUp);
+    transfer.gives_up(fault);
     Asker::of(request).refuse(fault, &transfer, None).await
 }
 

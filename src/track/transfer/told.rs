@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Transfer, millis};
+use super::{Outcome, Transfer, millis};
 use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
@@ -120,6 +120,19 @@ impl Transfer {
             siblings.failed(&about.route, about.role, upstream, &event.code, now);
         }
         self.0.registry.fault(event);
+    }
+
+    /// A fault after which nothing is tried any more.
+    pub fn gives_up(&self, fault: &Fault) {
+        self.fault(fault, &Next::GiveUp);
+    }
+
+    /// The same, and it ends so: nobody is answered.
+    pub fn breaks(&self, fault: &Fault) {
+        self.gives_up(fault);
+        self.finish(Outcome::Broken {
+            code: fault.code().into(),
+        });
     }
 
     /// How it goes on, where that takes more than another attempt: the request is sent again, or the rest of the answer asked for.
