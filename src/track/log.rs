@@ -20,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::moment;
+use super::{moment, redact};
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// What a reload changes; a `Filtered` layer of tracing-subscriber cannot be put in another's place
@@ -134,7 +134,7 @@ impl Fields {
             (true, _) => ("\u{1b}[2m", "\u{1b}[0m"),
         };
         // Ours are constant; those of libraries may quote a peer.
-        let message: String = self.message.chars().flat_map(shown).collect();
+        let message = redact::escaped(&self.message);
         let mut line = format!("{now} {begin}{:>5}{end} {message}", level.as_str());
         let mut advice = None;
         for (name, value) in self.values {
@@ -190,13 +190,6 @@ impl Visit for Fields {
             self.push(field, text.into())
         }
     }
-}
-
-/// A control character as its escape, so that one event stays one line.
-fn shown(c: char) -> impl Iterator<Item = char> {
-    let escaped = c.is_control().then(|| c.escape_default());
-    let plain = escaped.is_none().then_some(c);
-    escaped.into_iter().flatten().chain(plain)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Paths, queries and free text without what is secret in them; control characters escaped, so that no line is forged.
 
+use std::borrow::Cow;
+
 /// Query parameters whose values are harmless and help a reader; every other value is starred.
 const HARMLESS: &[&str] = &[
     "service",
@@ -57,7 +59,7 @@ fn pair(pair: &str) -> String {
     }
 }
 
-/// Free text: what looks like a token, user info in a URL, or the query of a URL is starred; control characters are escaped.
+/// Free text: what looks like a token, user info in a URL, or the query of a URL is starred; what a terminal would obey is escaped.
 pub fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (at, word) in text.split([' ', '\t']).enumerate() {
@@ -105,15 +107,35 @@ fn word(word: &str) -> String {
             from = body;
         }
     }
-    word.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    match escaped(&word) {
+        Cow::Owned(escaped) => escaped,
+        Cow::Borrowed(_) => word,
+    }
+}
+
+/// True for what a terminal obeys instead of showing it: control characters, and marks that turn the direction of a line or take no
+/// room (Unicode Standard Annex 9, section 2).
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
+/// `text` with what is hidden in it as escapes.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match is_hidden(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown.into()
 }
 
 fn pair_name(pair: &str) -> String {
@@ -136,6 +158,7 @@ mod tests {
                 "/r/info/refs?service=git-receive-pack",
                 "/r/info/refs?service=git-receive-pack",
             ),
+            ("a\u{202e}b\u{1b}[31m", "a\\u{202e}b\\u{1b}[31m"),
             ("/x?SECRET", "/x?***"),
             ("/api/hf_SECRETSECRETSECRET/x", "/api/hf_***/x"),
             ("/datasets/hf_hub/x", "/datasets/hf_hub/x"),

@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
     net::{BoxIo, Prefixed},
+    track::redact,
 };
 
 /// A conversation with a hop before the tunnel stands.
@@ -89,11 +90,7 @@ pub(super) async fn within<T>(
 
 /// `text` on one line, without what a terminal would obey, at most `limit` characters.
 pub(super) fn printable(text: &str, limit: usize) -> String {
-    let shown = |c: &char| {
-        // Marks that turn the direction of a line or take no room.
-        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        !invisible && (!c.is_control() || c.is_whitespace())
-    };
+    let shown = |c: &char| c.is_whitespace() || !redact::is_hidden(*c);
     let visible: String = text.chars().filter(shown).collect();
     let line = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(limit).collect()
