@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use hyper::{
     Method, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+        X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use serde::Serialize;
 
@@ -88,9 +91,6 @@ pub enum Page {
     WrongMethod,
 }
 
-const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
-const POLICY: HeaderName = HeaderName::from_static("content-security-policy");
-
 impl Page {
     /// By method and path.
     pub fn of(method: &Method, path: &str) -> Self {
@@ -121,10 +121,14 @@ impl Page {
                 "text/html; charset=utf-8",
                 html::render(&view()),
             ),
-            Self::Json => {
-                let json = serde_json::to_string_pretty(&view()).unwrap_or_default();
-                (StatusCode::OK, "application/json", json + "\n")
-            }
+            Self::Json => match serde_json::to_string_pretty(&view()) {
+                Ok(json) => (StatusCode::OK, "application/json", json + "\n"),
+                Err(error) => (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    format!("gitferry: the status cannot be written: {error}\n"),
+                ),
+            },
             Self::Metrics => (
                 StatusCode::OK,
                 "text/plain; version=0.0.4; charset=utf-8",
@@ -155,9 +159,9 @@ impl Page {
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(
-            POLICY,
+            CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
                 "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
             ),

@@ -17,7 +17,7 @@ pub mod status;
 use std::{
     env,
     ffi::OsString,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -157,7 +157,11 @@ fn load(given: Option<&Path>) -> Result<Config, Failure> {
 fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Config, Failure> {
     load().or_else(|_| {
         let default = load_default()?;
-        eprintln!("gitferry: the config cannot be taken (see `gitferry check`): asking the daemon at its default address");
+        // Where stderr is gone there is nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "gitferry: the config cannot be taken (see `gitferry check`): asking the daemon at its default address"
+        );
         Ok(default)
     })
 }

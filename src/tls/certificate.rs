@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{
     prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate},
@@ -134,21 +135,11 @@ impl CaCertificate {
 
     /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
     pub fn fingerprint(&self) -> String {
-        let digest = rustls::crypto::aws_lc_rs::default_provider()
-            .cipher_suites
-            .iter()
-            .find_map(|suite| {
-                suite
-                    .tls13()
-                    .filter(|suite| suite.common.hash_provider.output_len() == 32)
-            })
-            .map(|suite| suite.common.hash_provider.hash(&self.der));
-        let bytes = digest
-            .as_ref()
-            .map(|digest| digest.as_ref())
-            .unwrap_or_default();
+        // The suite is named for its hash; a crate for the hash alone is not needed.
+        let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
+        let digest = suite.map(|suite| suite.common.hash_provider.hash(&self.der));
+        let bytes = digest.iter().flat_map(|digest| digest.as_ref());
         bytes
-            .iter()
             .map(|byte| format!("{byte:02X}"))
             .collect::<Vec<_>>()
             .join(":")
