@@ -1,10 +1,13 @@
 //! `gitferry check`: every mistake of the config at once, else the effective routes.
 
+mod json;
+
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, ValueHint};
@@ -12,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, printed};
 use crate::{
-    config::{Config, HttpVersion, Problems, Route, Upstream, Via},
+    config::{Config, Hop, HttpVersion, Problems, Route, Upstream, Via},
     model::{Scheme, Target},
 };
 
@@ -43,7 +46,7 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<
             );
             Ok(ExitCode::FAILURE)
         }
-        Ok(config) if args.json => print(&as_json(&config)).map(|()| ExitCode::SUCCESS),
+        Ok(config) if args.json => print(&json::config(&config)).map(|()| ExitCode::SUCCESS),
         Ok(config) => {
             for doubt in &config.warnings {
                 let _ = writeln!(io::stderr(), "warning: {doubt}");
@@ -244,26 +247,12 @@ fn ports(route: &Route) -> String {
 /// The label, and what it comes to: never credentials.
 fn way(route: &Route, upstream: &Upstream) -> String {
     let mut way = upstream.label.to_string();
-    if let Via::Environment(environment) = &upstream.via {
-        let host = route
-            .hosts
-            .iter()
-            .find(|host| host.is_exact())
-            .map_or_else(|| "any.invalid".into(), ToString::to_string);
-        let hop = Target::parse(&host, Some(443))
-            .ok()
-            .and_then(|target| environment.hop_for(Scheme::Https, &target).cloned());
-        match hop {
-            Some(hop) => {
-                let _ = write!(
-                    way,
-                    " (now {}://{} by {})",
-                    hop.scheme(),
-                    hop.target,
-                    hop.name
-                );
-            }
-            None => way.push_str(" (now direct)"),
+    match (&upstream.via, now(route, upstream)) {
+        (Via::Direct | Via::Hop(_), _) => {}
+        (Via::Environment(_), None) => way.push_str(" (now direct)"),
+        (Via::Environment(_), Some(hop)) => {
+            let url = format!("{}://{}", hop.scheme(), hop.target);
+            let _ = write!(way, " (now {url} by {})", hop.name);
         }
     }
     if let Some(mirror) = &upstream.mirror {
@@ -279,6 +268,17 @@ fn way(route: &Route, upstream: &Upstream) -> String {
     way
 }
 
+/// The hop that the environment gives a route's first host just now.
+fn now(route: &Route, upstream: &Upstream) -> Option<Arc<Hop>> {
+    let Via::Environment(environment) = &upstream.via else {
+        return None;
+    };
+    let exact = route.hosts.iter().find(|host| host.is_exact());
+    let host = exact.map_or_else(|| "any.invalid".into(), ToString::to_string);
+    let target = Target::parse(&host, Some(443)).ok()?;
+    environment.hop_for(Scheme::Https, &target).cloned()
+}
+
 fn address(address: &crate::config::Override) -> String {
     match address.port {
         Some(port) => std::net::SocketAddr::new(address.ip, port).to_string(),
@@ -291,55 +291,4 @@ fn version(http: HttpVersion) -> &'static str {
         HttpVersion::Http1 => "1.1",
         HttpVersion::Http2 => "2",
     }
-}
-
-fn as_json(config: &Config) -> Value {
-    let routes: Vec<Value> = config
-        .routes
-        .iter()
-        .map(|route| as_json_route(route))
-        .collect();
-    json!({
-        "file": config.file,
-        "listen": config.listen.addresses,
-        "state_directory": config.state_directory,
-        "hops": config.hops.iter().map(|hop| json!({
-            "name": hop.name,
-            "kind": hop.scheme(),
-            "target": hop.target.to_string(),
-            "username": hop.credentials.as_ref().map(|credentials| &credentials.username),
-        })).collect::<Vec<_>>(),
-        "routes": routes,
-        "other_hosts": as_json_route(&config.other_hosts),
-        "reverse": { "allow": allowed(config) },
-        "rewrite": { "max_body": config.rewrite.max_body },
-        "warnings": config.warnings,
-    })
-}
-
-fn as_json_route(route: &Route) -> Value {
-    json!({
-        "name": route.name,
-        "role": route.role.as_str(),
-        "hosts": route.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "ports": route.ports,
-        "tls": route.tls.as_str(),
-        "http": version(route.http),
-        "upstreams": route.upstreams.iter().map(|upstream| way(route, upstream)).collect::<Vec<_>>(),
-        "stall": json!({
-            "action": route.stall.action,
-            "after_ms": millis(route.stall.limits.after),
-            "connect_after_ms": millis(route.stall.limits.connect_after),
-            "answer_after_ms": millis(route.stall.limits.answer_after),
-            "client_after_ms": millis(route.stall.limits.client_after),
-            "floor": route.stall.limits.floor,
-            "floor_over_ms": millis(route.stall.limits.floor_over),
-        }),
-        "uploads_at_once": route.uploads.at_once,
-        "resolve": route.resolve.iter().map(|(host, list)| (host.to_string(), list.iter().map(address).collect::<Vec<_>>())).collect::<std::collections::BTreeMap<_, _>>(),
-    })
-}
-
-fn millis(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
