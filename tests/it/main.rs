@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod back_pressure;
 mod circuits;
 mod config;
 mod forward;
@@ -20,4 +21,5 @@ mod replay;
 mod report;
 mod resume;
 mod reverse;
+mod tunnels;
 mod world;
