@@ -151,6 +151,12 @@ fn a_route_of_a_file_changes_the_built_in_one_of_its_name_and_leaves_the_others(
         let after = named(&after, route).stall.limits.after;
         assert_eq!(after, Duration::from_secs(7), "{route}");
     }
+    fs::write(&file, text.replace("hf-lfs", "hf-lsf")).unwrap();
+    let mistyped = read(Some(&file)).unwrap_err().to_string();
+    assert!(
+        mistyped.contains("did you mean the built-in route `hf-lfs`"),
+        "{mistyped}"
+    );
     fs::write(&file, format!("[built_in]\nroutes = false\n{text}")).unwrap();
     let alone = read(Some(&file)).unwrap();
     assert_eq!(names(&alone), ["hf-lfs", "work"]);

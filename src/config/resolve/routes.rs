@@ -7,7 +7,7 @@ use std::{
 
 use super::{Defaults, Names, daemon::dial, or_base, overrides::overrides, upstreams::upstreams};
 use crate::{
-    config::{Config, HttpVersion, Route, Upstream, Via, section::Section},
+    config::{Config, HttpVersion, Route, Upstream, Via, problem::nearest, section::Section},
     model::{HostPattern, Role, TlsMode},
 };
 
@@ -102,7 +102,10 @@ pub(super) fn routes(
         .map(|route| inherited(route, defaults, names))
         .collect();
     let mut base = base?;
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        built_in: base.iter().map(|route| route.name.clone()).collect(),
+        ..Seen::default()
+    };
     let mut read = Vec::new();
     for section in sections.into_iter().flatten() {
         let name = section.string("name").unwrap_or_default();
@@ -148,6 +151,7 @@ fn inherited(route: &Route, defaults: &Defaults, names: &Names<'_>) -> Option<Ro
 /// What the routes of a file have said so far.
 #[derive(Default)]
 struct Seen {
+    built_in: Vec<Box<str>>,
     names: BTreeSet<String>,
     hosts: Vec<(HostPattern, Option<Vec<u16>>, String)>,
 }
@@ -173,10 +177,13 @@ fn route(
     };
     required("name", "a word for the log, such as `name = \"hf-main\"`");
     if like.is_none() {
-        required(
-            "hosts",
-            "such as `hosts = [\"huggingface.co\", \"*.hf.co\"]`",
-        );
+        let built_in = seen.built_in.iter().map(|name| &**name);
+        let meant = nearest(section.string("name").unwrap_or_default(), built_in);
+        let hint = match meant {
+            Some(meant) => format!("did you mean the built-in route `{meant}`, which has them?"),
+            None => "such as `hosts = [\"huggingface.co\", \"*.hf.co\"]`".into(),
+        };
+        required("hosts", &hint);
         required("tls", "\"terminate\", \"tunnel\" or \"deny\"");
     }
     let name = name(section, seen);
