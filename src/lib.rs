@@ -12,7 +12,7 @@
 //!
 //! A module imports only from those to its left, which `tests/it/layers.rs` reads the source to check:
 //!
-//! `rt, model → config → track → net → tls → mirror → forward → front → admin → service → cli`
+//! `rt, model → config → io → track → net → tls → mirror → forward → front → admin → service → cli`
 //!
 //! # Walk A: CONNECT to a terminated host
 //!
@@ -27,15 +27,23 @@
 //! Origin form → `front::reverse` takes the first segment as target → [`forward::exchange`] as above, with a mapping that brings
 //! absolute URLs back.
 
-pub mod admin;
-pub mod cli;
-pub mod config;
-pub mod forward;
-pub mod front;
-pub mod mirror;
-pub mod model;
-pub mod net;
-pub mod rt;
-pub mod service;
-pub mod tls;
-pub mod track;
+mod admin;
+mod cli;
+mod config;
+mod forward;
+mod front;
+mod io;
+mod mirror;
+mod model;
+mod net;
+mod rt;
+mod service;
+mod tls;
+mod track;
+
+pub use cli::main;
+
+/// What tests, benches and fuzz targets outside the crate reach; nothing else is public.
+#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -12,17 +12,17 @@ pub struct Tasks(TaskTracker);
 
 impl Tasks {
     /// Runs `task` until it ends by itself; [`Tasks::finished`] waits for it.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(task);
     }
 
     /// How many tasks run.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.0.len()
     }
 
     /// Waits until no task runs.
-    pub async fn finished(&self) {
+    pub(crate) async fn finished(&self) {
         self.0.close();
         self.0.wait().await;
     }
@@ -48,18 +48,18 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Step one: accept nothing new, let transfers finish.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.cancel();
     }
 
     /// Step two: end what still runs, with a fault that names shutdown.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.draining.cancel();
         self.ended.cancel();
     }
 
     /// True after step one.
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
 
@@ -69,12 +69,13 @@ impl Shutdown {
     }
 
     /// True after step two.
-    pub fn is_ended(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
 
     /// Waits for step two.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 }

@@ -23,7 +23,7 @@ use crate::track::{
 
 /// Everything the status shows.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub(crate) struct View {
     /// Of gitferry.
     pub version: &'static str,
     /// Seconds since the start.
@@ -48,7 +48,7 @@ pub struct View {
 
 /// How an upstream fares.
 #[derive(Debug, Serialize)]
-pub struct UpstreamView {
+pub(crate) struct UpstreamView {
     /// The route.
     pub route: Box<str>,
     /// Its label.
@@ -59,7 +59,7 @@ pub struct UpstreamView {
 
 /// An upstream's circuit for one host.
 #[derive(Clone, Debug, Serialize)]
-pub struct CircuitView {
+pub(crate) struct CircuitView {
     /// The host, with its port.
     pub host: Box<str>,
     /// `open`, `probing`, `trial`.
@@ -74,7 +74,7 @@ pub struct CircuitView {
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub(crate) enum Page {
     /// For people.
     Status,
     /// For programs.
@@ -93,7 +93,7 @@ pub enum Page {
 
 impl Page {
     /// By method and path.
-    pub fn of(method: &Method, path: &str) -> Self {
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
         if ![Method::GET, Method::HEAD].contains(method) {
             return Self::WrongMethod;
         }
@@ -108,7 +108,7 @@ impl Page {
     }
 
     /// The page, of what it needs alone.
-    pub fn answer(
+    pub(crate) fn answer(
         self,
         view: impl FnOnce() -> View,
         metrics: impl FnOnce() -> String,

@@ -24,7 +24,7 @@ use crate::{
 
 /// `gitferry ca`.
 #[derive(Subcommand, Debug)]
-pub enum CaCommand {
+pub(crate) enum CaCommand {
     /// What the CA may sign for, and until when.
     Show {
         /// For programs.

@@ -21,7 +21,7 @@ use crate::{
 
 /// `gitferry check`.
 #[derive(Args, Debug)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// The config to read; without it the one that `gitferry run` would take.
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,

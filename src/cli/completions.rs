@@ -9,14 +9,14 @@ use super::{Cli, Failure};
 
 /// `gitferry completions SHELL`.
 #[derive(Args, Debug)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell to complete in.
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Writes the script to stdout.
-pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     super::printed(io::stdout().write_all(&script(args.shell)))
 }
 

@@ -29,7 +29,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `gitferry connect HOST:PORT`.
 #[derive(Args, Debug)]
-pub struct ConnectArgs {
+pub(crate) struct ConnectArgs {
     /// Where to: as in `ProxyCommand gitferry connect %h:%p`.
     #[arg(value_name = "HOST:PORT", value_parser = target)]
     target: Target,
@@ -47,7 +47,7 @@ fn target(text: &str) -> Result<Target, String> {
 }
 
 /// Joins stdin and stdout to the target until its end; fails where there is no daemon or it says no.
-pub fn run(args: &ConnectArgs, config: &Config) -> Result<(), Failure> {
+pub(crate) fn run(args: &ConnectArgs, config: &Config) -> Result<(), Failure> {
     let (stream, first) = tunnel(args, config)?;
     bridge(&stream, &first, io::stdin(), io::stdout())
         .map_err(|error| Failure::during(format!("the tunnel to {} broke", args.target), error))

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, process::ExitCode};
 
 /// A command's failure; rendered by [`Failure::report`] alone.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     code: u8,
     cause: Box<dyn Error + Send + Sync>,
     hint: Option<Box<str>>,
@@ -12,7 +12,7 @@ pub struct Failure {
 
 impl Failure {
     /// It worked and found a fault, or could not do its work: exit code 1.
-    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             code: 1,
             cause: cause.into(),
@@ -21,7 +21,7 @@ impl Failure {
     }
 
     /// The user asked for what cannot be: exit code 2.
-    pub fn usage(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn usage(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             code: 2,
             ..Self::new(cause)
@@ -29,7 +29,7 @@ impl Failure {
     }
 
     /// `what` was being done when `source` happened.
-    pub fn during(
+    pub(crate) fn during(
         what: impl Into<Box<str>>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
@@ -41,13 +41,13 @@ impl Failure {
 
     /// With a sentence that names a command or a key.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Writes the failure to stderr; the exit code is the command's.
-    pub fn report(&self) -> ExitCode {
+    pub(crate) fn report(&self) -> ExitCode {
         use std::io::Write as _;
         // Where stderr is gone there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "gitferry: {self}");

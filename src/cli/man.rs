@@ -13,14 +13,14 @@ use super::{Cli, Failure};
 
 /// `gitferry man`.
 #[derive(Args, Debug)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// Write one page per command (gitferry.1, gitferry-setup.1, …) into DIR instead.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }
 
 /// Writes one page with every command to stdout, or one page per command into a directory that exists.
-pub fn run(args: &ManArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
     match &args.directory {
         None => {
             let page =

@@ -3,16 +3,16 @@
 //! This module parses, finds and loads the config for the commands that need it, and turns a [`Failure`] into an exit code:
 //! 0 done, 1 it worked and found a fault (or could not do its work), 2 wrong usage.
 
-pub mod ca;
-pub mod check;
-pub mod completions;
-pub mod connect;
+pub(crate) mod ca;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod connect;
 mod failure;
-pub mod man;
-pub mod report;
+pub(crate) mod man;
+pub(crate) mod report;
 mod run;
-pub mod setup;
-pub mod status;
+pub(crate) mod setup;
+pub(crate) mod status;
 
 use std::{
     env,
@@ -24,7 +24,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueHint};
 
-pub use failure::Failure;
+pub(crate) use failure::Failure;
 
 use crate::config::{self, Config};
 
@@ -36,7 +36,7 @@ use crate::config::{self, Config};
     arg_required_else_help = true,
     subcommand_required = true
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The config; without it gitferry.toml of $CONFIGURATION_DIRECTORY, of $XDG_CONFIG_HOME/gitferry or of /etc/gitferry,
     /// else the embedded default.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -48,7 +48,7 @@ pub struct Cli {
 
 /// One variant per file of this module.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the daemon in the foreground; without a config file, on the embedded default.
     Run,
     /// Read the config: every mistake at once, else the effective routes.

@@ -26,7 +26,7 @@ use std::{
 
 use clap::{Args, ValueHint};
 
-pub use counts::Roles;
+pub(crate) use counts::Roles;
 
 use super::{Failure, printed};
 use crate::config::Config;
@@ -34,7 +34,7 @@ use sum::Sum;
 
 /// `gitferry report`.
 #[derive(Args, Debug)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// The logs, the oldest first; `-`, or none, is stdin. Text or JSON, or what `journalctl -u gitferry` prints, with -o json and
     /// -o export too.
     #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]

@@ -14,7 +14,7 @@ use super::{Failure, printed};
 
 /// `gitferry status`.
 #[derive(Args, Debug)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// What the daemon says, as it says it.
     #[arg(long)]
     pub json: bool,

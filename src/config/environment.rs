@@ -12,7 +12,7 @@ use crate::model::{Host, Scheme, Secret, Target, secret::Credentials};
 
 /// The `*_PROXY` variables as found at start.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// For `https://` targets and tunnels: `https_proxy`, `HTTPS_PROXY`, else `all_proxy`, `ALL_PROXY`.
     pub https: Option<Arc<Hop>>,
     /// For `http://` targets: `http_proxy` (lower case only, as curl does: CVE-2016-5385), else `all_proxy`, `ALL_PROXY`.
@@ -61,7 +61,7 @@ impl Environment {
     }
 
     /// The hop for a target, unless `no_proxy` names it.
-    pub fn hop_for(&self, scheme: Scheme, target: &Target) -> Option<&Arc<Hop>> {
+    pub(crate) fn hop_for(&self, scheme: Scheme, target: &Target) -> Option<&Arc<Hop>> {
         if self.no_proxy.iter().any(|entry| excepts(entry, target)) {
             return None;
         }

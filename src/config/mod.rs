@@ -5,13 +5,13 @@
 
 mod environment;
 mod file;
-pub mod problem;
-pub mod reload;
+pub(crate) mod problem;
+pub(crate) mod reload;
 mod resolve;
 mod route;
 mod section;
+mod stall;
 mod value;
-mod watch;
 
 use std::{
     net::SocketAddr,
@@ -20,13 +20,14 @@ use std::{
     time::Duration,
 };
 
-pub use environment::Environment;
-pub use problem::{Problem, Problems};
-pub use resolve::Variables;
-pub use route::{
+pub(crate) use environment::Environment;
+pub(crate) use problem::Problem;
+pub use problem::Problems;
+pub(crate) use resolve::Variables;
+pub(crate) use route::{
     Dial, Hop, HopKind, HttpVersion, Mirror, Override, Route, ToMirror, Upstream, Via,
 };
-pub use watch::{Interim, Stall, Uploads};
+pub(crate) use stall::{Interim, Stall, Uploads};
 
 use crate::model::{HostPattern, Target, TlsMode, secret::Credentials};
 
@@ -127,7 +128,7 @@ pub struct Listen {
 
 /// `[trust]`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Trust {
+pub(crate) struct Trust {
     /// PEM files beside the platform's roots.
     pub extra_roots: Vec<PathBuf>,
     /// Whether the platform's roots count.
@@ -136,7 +137,7 @@ pub struct Trust {
 
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
+pub(crate) struct Log {
     /// Text for people or JSON for programs.
     pub format: LogFormat,
     /// The lowest level that is written.
@@ -145,7 +146,7 @@ pub struct Log {
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One object a line.
@@ -154,7 +155,7 @@ pub enum LogFormat {
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// gitferry cannot work.
     Error,
     /// A transfer failed or needed rescue.
@@ -169,7 +170,7 @@ pub enum LogLevel {
 
 /// `[pool]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// How long an idle origin connection is kept.
     pub idle_timeout: Duration,
     /// How many idle connections are kept for one origin.
@@ -178,7 +179,7 @@ pub struct Pool {
 
 /// `[replay]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// Bytes that all uploads together may keep in memory.
     pub memory: u64,
     /// Bytes that they may keep in the state directory beyond that.
@@ -187,14 +188,14 @@ pub struct Replay {
 
 /// `[reverse]`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reverse {
+pub(crate) struct Reverse {
     /// Hosts that are served beside those of the routes, by the upstreams and ports of `[other_hosts]`.
     pub allow: Vec<HostPattern>,
 }
 
 /// `[rewrite]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rewrite {
+pub(crate) struct Rewrite {
     /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
     pub max_body: usize,
 }
@@ -220,7 +221,7 @@ impl Config {
     }
 
     /// True where a route of the file names the target.
-    pub fn names(&self, target: &Target) -> bool {
+    pub(crate) fn names(&self, target: &Target) -> bool {
         !Arc::ptr_eq(self.route(target), &self.other_hosts)
     }
 
@@ -245,7 +246,7 @@ impl Config {
     }
 
     /// Every file that the config was made of: a change of one is a reason to load it again.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.file
             .iter()
             .chain(&self.trust.extra_roots)
@@ -255,7 +256,7 @@ impl Config {
     }
 
     /// The patterns whose TLS is terminated: what the local CA must be allowed to sign for.
-    pub fn terminated_hosts(&self) -> impl Iterator<Item = &HostPattern> {
+    pub(crate) fn terminated_hosts(&self) -> impl Iterator<Item = &HostPattern> {
         self.routes
             .iter()
             .filter(|route| route.tls == TlsMode::Terminate)

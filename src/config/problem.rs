@@ -77,7 +77,7 @@ impl std::error::Error for Problems {}
 
 impl Problems {
     /// The first one on one line, and how many more there are.
-    pub fn in_short(&self) -> String {
+    pub(crate) fn in_short(&self) -> String {
         struct Headline<'a>(&'a Problem);
         impl fmt::Display for Headline<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

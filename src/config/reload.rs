@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 
 /// Watches the files that a config was made of.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     seen: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
@@ -23,7 +23,7 @@ type Stamp = (SystemTime, u64);
 
 impl Watch {
     /// Watches from now on.
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let seen = config
             .files()
             .into_iter()
@@ -34,14 +34,14 @@ impl Watch {
 
     /// And this file, which is made from the config but may be made anew without it: the CA's key.
     #[must_use]
-    pub fn and(mut self, file: PathBuf) -> Self {
+    pub(crate) fn and(mut self, file: PathBuf) -> Self {
         let seen = stamp(&file);
         self.seen.insert(file, seen);
         self
     }
 
     /// Waits until a file changed; never ends where there is none. May be dropped at any time.
-    pub async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         if self.seen.is_empty() {
             return std::future::pending().await;
         }
@@ -54,7 +54,7 @@ impl Watch {
     }
 
     /// Looks once; true where something changed since the last look.
-    pub fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> bool {
         let mut changed = false;
         for (file, seen) in &mut self.seen {
             let now = stamp(file);
@@ -71,7 +71,7 @@ fn stamp(file: &PathBuf) -> Option<Stamp> {
 }
 
 /// The keys that `new` changes and that take effect only at the next start.
-pub fn differences(old: &Config, new: &Config) -> Vec<String> {
+pub(crate) fn differences(old: &Config, new: &Config) -> Vec<String> {
     let mut keys = Vec::new();
     let addresses = |config: &Config| config.listen.addresses.clone();
     // Port 0 was given a number when it was bound.

@@ -6,8 +6,8 @@ mod hops;
 mod mirror;
 mod overrides;
 mod routes;
+mod stall;
 mod upstreams;
-mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,12 +19,12 @@ use daemon::{dial, listen, log, pool, replay, state_directory, trust};
 pub(super) use hops::hop_kind;
 use hops::hops;
 use routes::{other_hosts, routes};
-use watch::{Watched, interim};
+use stall::{Watched, interim};
 
 use super::{Config, Dial, Environment, Hop, file::Source, problem::Problems, section::Section};
 
 /// Names to the values of the process environment.
-pub type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
+pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
 
 /// What routes are resolved with.
 struct Names<'n> {

@@ -36,7 +36,7 @@ pub struct Route {
 
 /// An address that stands for a host of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Override {
+pub(crate) struct Override {
     /// The address.
     pub ip: IpAddr,
     /// A port in place of the target's.
@@ -45,7 +45,7 @@ pub struct Override {
 
 /// HTTP/1.1, or HTTP/2 where both sides speak it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpVersion {
+pub(crate) enum HttpVersion {
     /// Only HTTP/1.1 is offered by ALPN.
     Http1,
     /// HTTP/2 is offered first.
@@ -65,7 +65,7 @@ pub struct Upstream {
 
 /// Through what an origin is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Via {
+pub(crate) enum Via {
     /// Straight to the origin.
     Direct,
     /// Through a hop.
@@ -76,7 +76,7 @@ pub enum Via {
 
 /// An origin in place of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirror {
+pub(crate) struct Mirror {
     /// http or https.
     pub scheme: Scheme,
     /// Host and port.
@@ -89,7 +89,7 @@ pub struct Mirror {
 
 /// What becomes of a request's credentials on the way to a mirror, whose keeper is not the site's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ToMirror {
+pub(crate) enum ToMirror {
     /// They are left out, and so are the mirror's cookies.
     Withhold,
     /// The mirror gets what the site would get.
@@ -98,7 +98,7 @@ pub enum ToMirror {
 
 impl ToMirror {
     /// The name in the config.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Withhold => "withhold",
             Self::Pass => "pass",
@@ -108,7 +108,7 @@ impl ToMirror {
 
 /// An upstream proxy.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Hop {
+pub(crate) struct Hop {
     /// The name in `[hops]`; for the environment the variable's name.
     pub name: Box<str>,
     /// How it is spoken to.
@@ -121,7 +121,7 @@ pub struct Hop {
 
 /// How a hop is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HopKind {
+pub(crate) enum HopKind {
     /// CONNECT over TCP (RFC 9110, section 9.3.6).
     Http,
     /// CONNECT over TLS.
@@ -134,7 +134,7 @@ pub enum HopKind {
 
 /// `[dial]`, and a route's own `dial`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dial {
+pub(crate) struct Dial {
     /// For the name and TCP together, per attempt.
     pub connect_timeout: Duration,
     /// For the hop's answer.
@@ -155,7 +155,7 @@ pub struct Dial {
 
 impl Hop {
     /// The scheme of its URL.
-    pub fn scheme(&self) -> &'static str {
+    pub(crate) fn scheme(&self) -> &'static str {
         match self.kind {
             HopKind::Http => "http",
             HopKind::Https => "https",

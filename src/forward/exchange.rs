@@ -4,23 +4,23 @@ use std::{net::SocketAddr, sync::Arc};
 
 use hyper::{Request, Response, StatusCode, Version, body::Incoming, header::USER_AGENT};
 
-use super::{
-    Forwarder,
-    alive::Patience,
-    attempt::Purpose,
-    body::Answer,
-    circuit,
-    destination::{Destination, Wants},
-    headers,
-    origin_body::{OriginBody, OriginState},
-    outgoing::Outgoing,
-    pool::{Key, Lease},
-    reach::Ways,
-    reply::Asker,
-    resume::Part,
-    resumption::Resumption,
-    rewrite::Rewriting,
-    send, upgrade,
+use crate::forward::{
+    Forwarder, headers,
+    keep_alive::KeepAlive,
+    request::body::Answer,
+    request::outgoing::Outgoing,
+    response::body::{OriginBody, OriginState},
+    response::errors::ErrorFormat,
+    response::resume::Part,
+    response::resumption::Resumption,
+    response::rewrite::Rewriting,
+    tunnel::upgrade,
+    upstream::attempt::Purpose,
+    upstream::circuit,
+    upstream::destination::{Destination, UpstreamNeeds},
+    upstream::plan::UpstreamPlan,
+    upstream::pool::{Key, Lease},
+    upstream::send,
     watch::{self, ClientSocket, Missed},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
 
 /// What a front asks for.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct ExchangeRequest {
     /// How it came in.
     pub front: Front,
     /// The client's address.
@@ -47,8 +47,12 @@ pub struct Asked {
 
 impl Forwarder {
     /// Ferries one request; whatever goes wrong is told to the client in the form it shows.
-    pub async fn exchange(self: &Arc<Self>, request: Request<Incoming>, asked: Asked) -> Answer {
-        let asker = Asker::of(&request);
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        asked: ExchangeRequest,
+    ) -> Answer {
+        let asker = ErrorFormat::of(&request);
         let transfer = self.begin(&request, &asked);
         let refused = if headers::is_loop(request.headers()) {
             let fault =
@@ -64,7 +68,7 @@ impl Forwarder {
                 return asker.refuse(&fault, &transfer, None).await;
             }
         };
-        let patience = Patience::of(&request, self.config.interim);
+        let patience = KeepAlive::of(&request, self.config.interim);
         let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.shared.replay);
         let work = async {
             if let Err(fault) = outgoing.prepare(self, &route).await {
@@ -82,7 +86,7 @@ impl Forwarder {
         }
     }
 
-    fn begin(&self, request: &Request<Incoming>, asked: &Asked) -> Transfer {
+    fn begin(&self, request: &Request<Incoming>, asked: &ExchangeRequest) -> Transfer {
         let path = request
             .uri()
             .path_and_query()
@@ -107,10 +111,10 @@ impl Forwarder {
         self: &Arc<Self>,
         outgoing: &mut Outgoing,
         route: &Arc<Route>,
-        asked: &Asked,
+        asked: &ExchangeRequest,
     ) -> Result<Answer, Fault> {
         let distrusted = asked.base.is_some() && self.config.distrusts(&asked.target);
-        let wants = Wants::of(&outgoing.head);
+        let wants = UpstreamNeeds::of(&outgoing.head);
         let about = circuit::About {
             route,
             target: &asked.target,
@@ -119,7 +123,7 @@ impl Forwarder {
             purpose: Purpose::Requests(asked.scheme),
             public_only: distrusted,
         };
-        let mut ways = Ways::new(self, &outgoing.transfer, about, wants, probing);
+        let mut ways = UpstreamPlan::new(self, &outgoing.transfer, about, wants, probing);
         loop {
             let mut lease = self.connect(&mut ways, outgoing, asked).await?;
             let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
@@ -185,13 +189,13 @@ impl Forwarder {
     }
 
     /// An idle connection of the upstream whose turn it is, else a new one of the first that answers.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
-        ways: &mut Ways,
+        ways: &mut UpstreamPlan,
         outgoing: &Outgoing,
-        asked: &Asked,
+        asked: &ExchangeRequest,
     ) -> Result<Lease, Fault> {
-        let key = |ways: &Ways| {
+        let key = |ways: &UpstreamPlan| {
             let to = Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
             let upstream = ways.upstream().map(|upstream| upstream.label.clone());
             Key {
@@ -241,8 +245,8 @@ impl Forwarder {
         self: &Arc<Self>,
         response: &Response<Incoming>,
         outgoing: &Outgoing,
-        asked: &Asked,
-        ways: &Ways,
+        asked: &ExchangeRequest,
+        ways: &UpstreamPlan,
     ) -> Option<Box<Resumption>> {
         let part = Part::of(&outgoing.head.method, response.status(), response.headers())?;
         (outgoing.bodiless && outgoing.upgrade.is_none()).then(|| {
@@ -261,8 +265,8 @@ impl Forwarder {
         mut response: Response<Incoming>,
         lease: Lease,
         outgoing: &mut Outgoing,
-        asked: &Asked,
-        ways: &Ways,
+        asked: &ExchangeRequest,
+        ways: &UpstreamPlan,
     ) -> Answer {
         let to = &Destination::of(asked, ways.upstream().map(|upstream| &**upstream));
         let transfer = outgoing.transfer.clone();

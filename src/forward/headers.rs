@@ -16,7 +16,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// Takes out what is meant for this connection alone; gives back the protocol that an upgrade asks for.
 ///
 /// `TE: trailers` stays, since trailers are passed on (RFC 9110, section 10.1.4).
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -60,12 +60,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
 }
 
 /// `Alt-Svc` (RFC 7838) names another way to the origin; the client's way is this daemon, and behind a mirror the origin is another one.
-pub fn strip_alternatives(headers: &mut HeaderMap) {
+pub(crate) fn strip_alternatives(headers: &mut HeaderMap) {
     headers.remove(ALT_SVC);
 }
 
 /// True where a body is coded for the way beyond being chunked: passed on as it is, it would be taken for plain.
-pub fn is_coded_for_transfer(headers: &HeaderMap) -> bool {
+pub(crate) fn is_coded_for_transfer(headers: &HeaderMap) -> bool {
     let values = headers.get_all(TRANSFER_ENCODING).iter();
     let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     codings.any(|coding| {
@@ -77,7 +77,7 @@ pub fn is_coded_for_transfer(headers: &HeaderMap) -> bool {
 }
 
 /// Framing that the connection itself decides: a chunked body is chunked anew, on HTTP/2 not at all.
-pub fn strip_transfer_encoding(headers: &mut HeaderMap) {
+pub(crate) fn strip_transfer_encoding(headers: &mut HeaderMap) {
     if headers.remove(TRANSFER_ENCODING).is_some() {
         // RFC 9112, section 6.3: it overrides a length, which is not to be passed on.
         headers.remove(CONTENT_LENGTH);
@@ -85,20 +85,20 @@ pub fn strip_transfer_encoding(headers: &mut HeaderMap) {
 }
 
 /// Asks for an upgrade, or grants one.
-pub fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol);
 }
 
 /// Adds gitferry to `Via`.
-pub fn add_via(headers: &mut HeaderMap) {
+pub(crate) fn add_via(headers: &mut HeaderMap) {
     if let Ok(value) = HeaderValue::try_from(format!("1.1 {}", pseudonym())) {
         headers.append(VIA, value);
     }
 }
 
 /// True where the message went through this daemon before.
-pub fn is_loop(headers: &HeaderMap) -> bool {
+pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
     headers
         .get_all(VIA)
         .iter()

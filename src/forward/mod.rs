@@ -4,31 +4,14 @@
 //! transfers that run keep theirs. The fronts call [`Forwarder::exchange`] for a request and [`tunnel`] for bytes; what
 //! the client spoke is theirs, what goes to the origin is decided here.
 
-mod alive;
-pub mod attempt;
-pub mod body;
-mod circuit;
-mod destination;
-pub mod exchange;
-pub mod flight;
-pub mod gate;
-pub mod headers;
-pub mod origin_body;
-mod outgoing;
-pub mod pool;
-pub mod pump;
-pub mod reach;
-pub mod replay;
-pub mod reply;
-pub mod resume;
-mod resumption;
-mod rewrite;
-pub mod send;
-pub mod tape;
-pub mod tunnel;
-mod upgrade;
-pub mod uploads;
-pub mod watch;
+pub(crate) mod exchange;
+pub(crate) mod headers;
+mod keep_alive;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod tunnel;
+pub(crate) mod upstream;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 
@@ -40,12 +23,12 @@ use crate::{
     track::Tracker,
 };
 
-pub use body::{Answer, AnswerBody};
-pub use exchange::Asked;
+pub(crate) use exchange::ExchangeRequest;
+pub(crate) use request::body::{Answer, AnswerBody};
 
 /// One snapshot of the config, and what ferries by it.
 #[derive(Debug)]
-pub struct Forwarder {
+pub(crate) struct Forwarder {
     /// The snapshot.
     pub config: Arc<Config>,
     /// TLS to origins and hops.
@@ -54,8 +37,8 @@ pub struct Forwarder {
     pub leaves: Arc<Leaves>,
     /// What the daemon keeps over reloads.
     pub shared: Shared,
-    pool: pool::Pool,
-    rewriting: rewrite::Limits,
+    pool: upstream::pool::Pool,
+    rewriting: response::rewrite::Limits,
 }
 
 /// What outlives a reload. Clones share the same state.
@@ -66,9 +49,9 @@ pub struct Shared {
     /// The circuits of upstreams that failed.
     pub health: Arc<Health>,
     /// The places of uploads.
-    pub uploads: Arc<uploads::Uploads>,
+    pub uploads: Arc<request::uploads::Uploads>,
     /// What uploads may keep.
-    pub replay: Arc<tape::Budget>,
+    pub replay: Arc<request::spool::Budget>,
     /// Every task.
     pub tasks: Tasks,
     /// The two steps of stopping.
@@ -91,19 +74,20 @@ impl Default for Shared {
 
 impl Forwarder {
     /// A forwarder for `config`; its idle connections end with it. The limits that `shared` keeps become those of `config`.
-    pub fn new(
+    pub(crate) fn new(
         config: Arc<Config>,
         connector: Connector,
         leaves: Arc<Leaves>,
         shared: Shared,
     ) -> Arc<Self> {
-        let pool = pool::Pool::new(config.pool);
+        let pool = upstream::pool::Pool::new(config.pool);
         pool.sweep_until_drained(&shared);
-        let spool = config.state_directory.join(tape::SPOOL_DIRECTORY);
+        let spool = config.state_directory.join(request::spool::SPOOL_DIRECTORY);
         let replay = &config.replay;
         shared.replay.set(spool, replay.memory, replay.spool);
         shared.uploads.set(&config);
-        let rewriting = rewrite::Limits::new(config.rewrite.max_body, shared.shutdown.clone());
+        let rewriting =
+            response::rewrite::Limits::new(config.rewrite.max_body, shared.shutdown.clone());
         Arc::new(Self {
             config,
             connector,
@@ -115,7 +99,7 @@ impl Forwarder {
     }
 
     /// The route of `target`, or why it is refused.
-    pub fn admit(&self, target: &Target) -> Result<Arc<Route>, Fault> {
+    pub(crate) fn admit(&self, target: &Target) -> Result<Arc<Route>, Fault> {
         let route = self.config.route(target);
         let denied = |denial: Denial, detail: String| {
             let kind = FaultKind::Denied(denial);
@@ -144,7 +128,7 @@ impl Forwarder {
     }
 
     /// How many origin connections wait for the next request.
-    pub fn idle_connections(&self) -> usize {
+    pub(crate) fn idle_connections(&self) -> usize {
         self.pool.idle()
     }
 

@@ -4,37 +4,34 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use hyper::{Request, Response, body::Incoming};
 
-use super::{
-    body::RequestBody,
-    pool::{Lease, Sender},
-    send::{self, Failed},
+use crate::forward::{
+    request::body::RequestBody,
+    upstream::pool::{Lease, Sender},
+    upstream::send::{self, Failed},
 };
-use crate::{
-    model::stall::Stall,
-    net::{Glance, Voice},
-    track::Transfer,
-};
+use crate::{io::TcpMonitor, model::stall::Stall, net::InterimSender, track::Transfer};
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
 /// holds it too.
-pub type Slot = Arc<dyn Any + Send + Sync>;
+pub(crate) type Slot = Arc<dyn Any + Send + Sync>;
 
 /// The client's socket, as a front lays it beside each request.
 #[derive(Clone, Debug)]
-pub struct ClientSocket {
+pub(crate) struct ClientSocket {
     /// Whose counts the watchdog reads.
-    pub tcp: Glance,
+    pub tcp: TcpMonitor,
     /// True where other requests share the connection (HTTP/2).
     pub shared: bool,
     /// What tells it to wait, where it can be told.
-    pub voice: Option<Voice>,
+    pub voice: Option<InterimSender>,
     /// Given back with the last clone.
+    #[expect(dead_code, reason = "released when it is dropped")]
     pub slot: Slot,
 }
 
 impl ClientSocket {
     /// The socket of `request`, told to its transfer.
-    pub fn watch<B>(request: &Request<B>, transfer: &Transfer) {
+    pub(crate) fn watch<B>(request: &Request<B>, transfer: &Transfer) {
         if let Some(socket) = request.extensions().get::<Self>() {
             transfer.client(Arc::new(socket.tcp.clone()), socket.shared);
         }
@@ -42,7 +39,7 @@ impl ClientSocket {
 }
 
 /// Why there is no answer.
-pub(super) enum Missed {
+pub(crate) enum Missed {
     /// The connection failed.
     Failed(Box<Failed>),
     /// The watchdog had it ended.
@@ -54,7 +51,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Sends and waits for the answer's head, or until the watchdog ends it. Nobody reads the request's body any more then: whoever
 /// sends it again is the only one.
-pub(super) async fn send(
+pub(crate) async fn send(
     lease: &mut Lease,
     request: Request<RequestBody>,
     transfer: &Transfer,

@@ -6,7 +6,7 @@ use hyper::{Request, body::Incoming};
 
 use super::{bad_target, refuse};
 use crate::{
-    forward::{Answer, Asked, Forwarder},
+    forward::{Answer, ExchangeRequest, Forwarder},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
     track::Front,
 };
@@ -37,7 +37,7 @@ pub(super) async fn serve(
         .map_or("", |authority| authority.as_str());
     match Target::parse(text, Some(scheme.default_port())) {
         Ok(target) => {
-            let asked = Asked {
+            let asked = ExchangeRequest {
                 front: Front::Absolute,
                 client,
                 scheme,

@@ -14,10 +14,12 @@ use super::{Front, bad_target, begin, intercept, refuse, unfit};
 use crate::{
     config::Route,
     forward::{
-        Answer, Forwarder, body::full, headers, reply::Asker, tunnel::Tunnel, watch::ClientSocket,
+        Answer, Forwarder, headers, request::body::full, response::errors::ErrorFormat,
+        tunnel::Tunnel, watch::ClientSocket,
     },
+    io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify},
-    net::{BoxIo, Interims, Prefixed, Tcp},
+    net::Interims,
     track::Transfer,
 };
 
@@ -87,12 +89,12 @@ fn terminate(
     let agent = request.headers().get(USER_AGENT);
     let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
     forwarder.shared.tasks.spawn(async move {
-        if let Some((io, last_words)) = upgraded(request, &transfer).await {
+        if let Some((io, raw_socket)) = upgraded(request, &transfer).await {
             let peer = intercept::Client {
                 address: client,
                 socket,
                 agent,
-                last_words,
+                raw_socket,
             };
             intercept::serve(front, here, io, peer, route, target, transfer).await;
         }
@@ -110,7 +112,7 @@ async fn tunnel(
     let transfer = begin(&forwarder, &request, client, &target);
     let tunnel = match Tunnel::open(&forwarder, &transfer, &route, &target).await {
         Ok(tunnel) => tunnel,
-        Err(fault) => return Asker::Connect.refuse(&fault, &transfer, None).await,
+        Err(fault) => return ErrorFormat::Connect.refuse(&fault, &transfer, None).await,
     };
     let here = Arc::clone(&forwarder);
     let socket = request.extensions().get::<ClientSocket>().cloned();

@@ -7,8 +7,8 @@ use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
+    io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
-    net::Tcp,
     rt::Shutdown,
 };
 

@@ -31,9 +31,10 @@ use super::{
 };
 use crate::{
     config::{HttpVersion, Route},
-    forward::{Answer, Asked, Forwarder, tunnel::Tunnel, watch::ClientSocket},
+    forward::{Answer, ExchangeRequest, Forwarder, tunnel::Tunnel, watch::ClientSocket},
+    io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify},
-    net::{BoxIo, Interims, Prefixed, Tcp},
+    net::Interims,
     tls::{
         FirstBytes,
         accept::{self, Accepted},
@@ -52,7 +53,7 @@ pub(super) struct Client {
     /// Its `User-Agent`.
     pub(super) agent: Option<String>,
     /// The socket below, to listen to a client that was answered before it had said everything.
-    pub(super) last_words: Option<Tcp>,
+    pub(super) raw_socket: Option<Tcp>,
 }
 
 /// Serves the client's stream. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS stands.
@@ -165,7 +166,7 @@ async fn terminate(
         address: client,
         socket,
         agent,
-        last_words,
+        raw_socket,
     } = client;
     let named = (client, agent.as_deref());
     let Some(accepted) = handshake(&forwarder, io, named, route, &target, transfer).await else {
@@ -199,7 +200,7 @@ async fn terminate(
         if let Some(socket) = &socket {
             request.extensions_mut().insert(socket.clone());
         }
-        let asked = Asked {
+        let asked = ExchangeRequest {
             front: track::Front::Intercept,
             client,
             scheme: Scheme::Https,
@@ -215,8 +216,8 @@ async fn terminate(
             http1.header_read_timeout(head_timeout);
             let connection = http1.serve_connection(io, service).with_upgrades();
             let ran = run(std::pin::pin!(connection), client, &shutdown).await;
-            if let Some(last_words) = last_words {
-                linger(last_words).await;
+            if let Some(raw_socket) = raw_socket {
+                linger(raw_socket).await;
             }
             ran.err().as_ref().and_then(malformed)
         }
@@ -241,7 +242,11 @@ async fn terminate(
 }
 
 /// Ferries a request, unless a reload has taken the host's TLS out of this daemon's hands.
-async fn ferry(forwarder: Arc<Forwarder>, request: Request<Incoming>, asked: Asked) -> Answer {
+async fn ferry(
+    forwarder: Arc<Forwarder>,
+    request: Request<Incoming>,
+    asked: ExchangeRequest,
+) -> Answer {
     let fault = match request.method() == Method::CONNECT {
         true => Some(unfit(
             "CONNECT inside a connection that was made by CONNECT",

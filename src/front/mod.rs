@@ -7,9 +7,9 @@ mod absolute;
 mod connect;
 mod connection;
 mod intercept;
-mod mistaken;
 mod own;
 mod reverse;
+mod wrong_protocol;
 
 use std::{
     any::Any,
@@ -29,26 +29,27 @@ use hyper_util::rt::TokioIo;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    forward::{Answer, Forwarder, reply::Asker, watch::ClientSocket},
+    forward::{Answer, Forwarder, response::errors::ErrorFormat, watch::ClientSocket},
+    io::Tcp,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
-    net::{Interims, Tcp},
+    net::Interims,
     track::{self, Begin, Transfer},
 };
 
 use connection::{builder, linger, malformed, run};
-use mistaken::Mistaken;
-pub use own::Pages;
+pub(crate) use own::Pages;
+use wrong_protocol::WrongProtocol;
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
-pub struct Front {
+pub(crate) struct Front {
     current: Arc<Mutex<Arc<Forwarder>>>,
     pages: Arc<dyn Pages>,
 }
 
 impl Front {
     /// Serves by `forwarder` until another is put in its place; `pages` answers `/-/`.
-    pub fn new(forwarder: Arc<Forwarder>, pages: Arc<dyn Pages>) -> Self {
+    pub(crate) fn new(forwarder: Arc<Forwarder>, pages: Arc<dyn Pages>) -> Self {
         Self {
             current: Arc::new(Mutex::new(forwarder)),
             pages,
@@ -56,12 +57,12 @@ impl Front {
     }
 
     /// New requests go by `forwarder`; running ones keep theirs.
-    pub fn replace(&self, forwarder: Arc<Forwarder>) {
+    pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
         *self.lock() = forwarder;
     }
 
     /// The snapshot that new requests go by.
-    pub fn current(&self) -> Arc<Forwarder> {
+    pub(crate) fn current(&self) -> Arc<Forwarder> {
         Arc::clone(&self.lock())
     }
 
@@ -70,7 +71,7 @@ impl Front {
     }
 
     /// Serves one client connection until it ends, what it is upgraded to included; `slot` is released with it.
-    pub fn serve(&self, socket: Tcp, client: SocketAddr, slot: impl Any + Send + Sync) {
+    pub(crate) fn serve(&self, socket: Tcp, client: SocketAddr, slot: impl Any + Send + Sync) {
         let forwarder = self.current();
         let (tasks, shutdown) = (
             forwarder.shared.tasks.clone(),
@@ -80,7 +81,7 @@ impl Front {
         let mut builder = builder(forwarder.config.listen.max_head);
         builder.header_read_timeout(head_timeout);
         let front = self.clone();
-        let mut last_words = socket.clone();
+        let mut raw_socket = socket.clone();
         let glance = socket.glance();
         let (io, voice) = Interims::new(socket);
         let beside = ClientSocket {
@@ -91,7 +92,7 @@ impl Front {
         };
         tasks.spawn(async move {
             let mistaken = tokio::select! {
-                mistaken = Mistaken::heard(&last_words, head_timeout) => mistaken,
+                mistaken = WrongProtocol::detect(&raw_socket, head_timeout) => mistaken,
                 () = shutdown.drained() => return,
             };
             let unasked = Unasked {
@@ -103,8 +104,8 @@ impl Front {
             };
             if let Some(mistaken) = mistaken {
                 front.turn_away(&unasked, &mistaken.fault());
-                mistaken.answer(&mut last_words).await;
-                return linger(last_words).await;
+                mistaken.answer(&mut raw_socket).await;
+                return linger(raw_socket).await;
             }
             let serving = front.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
@@ -119,7 +120,7 @@ impl Front {
                 if let Some(fault) = malformed(&error) {
                     front.turn_away(&unasked, &fault);
                 }
-                linger(last_words).await;
+                linger(raw_socket).await;
             }
         });
     }
@@ -238,7 +239,9 @@ async fn refuse<B>(
     let nobody = nobody();
     let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
     transfer.gives_up(fault);
-    Asker::of(request).refuse(fault, &transfer, None).await
+    ErrorFormat::of(request)
+        .refuse(fault, &transfer, None)
+        .await
 }
 
 fn begin<B>(

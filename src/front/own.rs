@@ -7,7 +7,7 @@ use hyper::{
 };
 
 use crate::{
-    forward::{Answer, Forwarder, body::full},
+    forward::{Answer, Forwarder, request::body::full},
     model::Target,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What answers `/-/`; `admin` stands above the fronts, so it comes in through here.
-pub trait Pages: Send + Sync {
+pub(crate) trait Pages: Send + Sync {
     /// The answer to `method` and `path`.
     fn page(&self, forwarder: &Forwarder, method: &Method, path: &str) -> Answer;
 }

@@ -17,7 +17,7 @@ use super::{
     refuse,
 };
 use crate::{
-    forward::{Answer, Asked, Forwarder},
+    forward::{Answer, ExchangeRequest, Forwarder},
     mirror::{ReverseBase, reverse::parse_segment},
     model::{Denial, Fault, FaultKind, Host, Leg, Scheme, Stage, Target, target::TargetError},
     track::Front,
@@ -81,7 +81,7 @@ pub(super) async fn serve(
         .unwrap_or("127.0.0.1");
     let base = Some(ReverseBase::new(host));
     *request.uri_mut() = path;
-    let asked = Asked {
+    let asked = ExchangeRequest {
         front: Front::Reverse,
         client,
         scheme,

@@ -13,7 +13,7 @@ use hyper::{HeaderMap, header::CONTENT_ENCODING};
 
 /// How a body is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
+pub(crate) enum Coding {
     /// It is not.
     Identity,
     /// RFC 1952; `x-gzip` is the same.
@@ -26,7 +26,7 @@ pub enum Coding {
 
 /// Why a body is not decoded.
 #[derive(Debug)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// It would be larger than this many bytes.
     TooLarge(usize),
     /// It is cut off, damaged, or not what its head says.
@@ -49,7 +49,7 @@ impl std::error::Error for DecodeError {}
 
 impl Coding {
     /// What the head says.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut coding = Self::Identity;
         let values = headers.get_all(CONTENT_ENCODING).iter();
         for name in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
@@ -70,7 +70,7 @@ impl Coding {
     /// The bytes that `body` stands for, at most `limit` of them: nothing beyond it is decompressed or kept.
     ///
     /// Fails where the body is damaged or larger; of an unknown coding nothing is known.
-    pub fn decode(self, body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
+    pub(crate) fn decode(self, body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
         match self {
             Self::Identity => Ok(body.to_vec()),
             Self::Gzip => read(MultiGzDecoder::new(body), limit),

@@ -4,7 +4,7 @@ use super::Mapping;
 
 /// What becomes of a field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub(crate) enum Edit {
     /// It stays.
     Keep,
     /// It becomes this.
@@ -14,15 +14,15 @@ pub enum Edit {
 }
 
 /// How one URL is mapped; `None` where it stays.
-pub type MapUrl<'m> = dyn FnMut(&str) -> Option<String> + 'm;
+pub(crate) type MapUrl<'m> = dyn FnMut(&str) -> Option<String> + 'm;
 
 /// A field that is one URL: `Location`, `Content-Location`, `X-Xet-Cas-Url`.
-pub fn url(value: &str, map: &mut MapUrl<'_>) -> Edit {
+pub(crate) fn url(value: &str, map: &mut MapUrl<'_>) -> Edit {
     map(value.trim()).map_or(Edit::Keep, Edit::Replace)
 }
 
 /// `<URL>; rel="next", <URL>; …` (RFC 8288, section 3): the targets; an `anchor` names a context, which no client follows.
-pub fn link(value: &str, map: &mut MapUrl<'_>) -> Edit {
+pub(crate) fn link(value: &str, map: &mut MapUrl<'_>) -> Edit {
     let mut out = String::with_capacity(value.len());
     let mut copied = 0;
     let mut quoted = false;
@@ -50,7 +50,7 @@ pub fn link(value: &str, map: &mut MapUrl<'_>) -> Edit {
 }
 
 /// `Bearer realm="https://host/token",service="…"`: a realm that is an absolute URL. Any other realm is a name.
-pub fn challenge(value: &str, map: &mut MapUrl<'_>) -> Edit {
+pub(crate) fn challenge(value: &str, map: &mut MapUrl<'_>) -> Edit {
     const REALM: &str = "realm=\"";
     let mut out = String::with_capacity(value.len());
     let mut copied = 0;
@@ -84,7 +84,7 @@ pub fn challenge(value: &str, map: &mut MapUrl<'_>) -> Edit {
 /// `Domain` goes, so that the cookie comes back to this host alone; a cookie for a domain that the origin is not in goes
 /// whole, as a client would have refused it. `Path` is mapped like a path. Where the client speaks plain HTTP to the
 /// daemon, `Secure` goes too: over loopback the cookie would never be sent back.
-pub fn cookie(value: &str, mapping: &Mapping) -> Edit {
+pub(crate) fn cookie(value: &str, mapping: &Mapping) -> Edit {
     let mut out = String::new();
     for (at, part) in value.split(';').enumerate() {
         let (name, setting) = match part.split_once('=') {

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 /// One step from a value to one inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// The member of this name.
     Key(&'static str),
     /// Every member.
@@ -19,16 +19,16 @@ pub enum Step {
 }
 
 /// Places in a document; at most [`MOST_PLACES`].
-pub type Places = &'static [&'static [Step]];
+pub(crate) type Places = &'static [&'static [Step]];
 
 /// What a mask has bits for.
-pub const MOST_PLACES: usize = 32;
+pub(crate) const MOST_PLACES: usize = 32;
 /// Answers that are rewritten nest six deep; a document that nests deeper than this is passed on as it is.
-pub const DEEPEST: usize = 64;
+pub(crate) const DEEPEST: usize = 64;
 
 /// Why a document is passed on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotJson {
+pub(crate) enum NotJson {
     /// It is not UTF-8, the only charset of JSON on the network (RFC 8259, section 8.1).
     Charset,
     /// It is cut off or wrong.
@@ -50,7 +50,7 @@ impl fmt::Display for NotJson {
 /// The document with every string at one of `places` put through `map`; `None` where nothing changed.
 ///
 /// Fails where `bytes` is no JSON document.
-pub fn splice(
+pub(crate) fn splice(
     bytes: &[u8],
     places: Places,
     map: &mut dyn FnMut(&str) -> Option<String>,

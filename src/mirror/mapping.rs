@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// Which hosts the reverse front serves.
-pub type Served = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
+pub(crate) type Served = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
 
 /// How one answer's URLs are mapped.
 #[derive(Clone)]
-pub struct Mapping {
+pub(crate) struct Mapping {
     /// The scheme that was asked for.
     pub scheme: Scheme,
     /// The host that was asked for.
@@ -34,7 +34,7 @@ pub struct Mapping {
 
 /// What becomes of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mapped {
+pub(crate) enum Mapped {
     /// It stays as it is.
     Same,
     /// It becomes this one.
@@ -45,17 +45,17 @@ pub enum Mapped {
 
 impl Mapping {
     /// True on the reverse front.
-    pub fn is_reverse(&self) -> bool {
+    pub(crate) fn is_reverse(&self) -> bool {
         self.base.is_some()
     }
 
     /// Maps a URL that a client follows with what it was given for it.
-    pub fn url(&self, text: &str) -> Mapped {
+    pub(crate) fn url(&self, text: &str) -> Mapped {
         self.map(text, false)
     }
 
     /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
-    pub fn redirect(&self, text: &str) -> Mapped {
+    pub(crate) fn redirect(&self, text: &str) -> Mapped {
         self.map(text, true)
     }
 
@@ -175,7 +175,7 @@ impl fmt::Debug for Mapping {
 }
 
 /// The path by which a mirror is asked for `path`.
-pub fn mirror_path(mirror: &Mirror, path: &str) -> String {
+pub(crate) fn mirror_path(mirror: &Mirror, path: &str) -> String {
     format!("{}{path}", mirror.base_path)
 }
 

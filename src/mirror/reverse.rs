@@ -8,7 +8,7 @@ use crate::model::{Host, Scheme, Target, target::TargetError};
 
 /// How the client wrote the daemon's own address: what mapped URLs begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReverseBase {
+pub(crate) struct ReverseBase {
     /// `http://127.0.0.1:4483`, without a final slash.
     origin: Box<str>,
     /// The same daemon by another name, so that a client sees another origin; the same where there is none.
@@ -17,7 +17,7 @@ pub struct ReverseBase {
 
 impl ReverseBase {
     /// By the request's `Host`.
-    pub fn new(host: &str) -> Self {
+    pub(crate) fn new(host: &str) -> Self {
         let origin = format!("http://{host}");
         let other = Target::parse(host, Some(Scheme::Http.default_port()))
             .ok()
@@ -37,7 +37,7 @@ impl ReverseBase {
     }
 
     /// The URL by which the client reaches `url` through this daemon; what follows the authority stays as it is.
-    pub fn map(&self, url: &Url<'_>) -> String {
+    pub(crate) fn map(&self, url: &Url<'_>) -> String {
         let segment = segment(url.scheme, &url.target);
         format!("{}/{segment}{}", self.origin, url.rest)
     }
@@ -45,7 +45,7 @@ impl ReverseBase {
     /// The same without scheme and host, where the origin's own redirect had none: the Hub's client takes just such a one for
     /// a repository's new name, and any other for its storage (huggingface_hub 0.x and 1.x,
     /// `_httpx_follow_relative_redirects_with_backoff`).
-    pub fn map_path(&self, url: &Url<'_>) -> String {
+    pub(crate) fn map_path(&self, url: &Url<'_>) -> String {
         let segment = segment(url.scheme, &url.target);
         format!("/{segment}{}", url.rest)
     }
@@ -57,7 +57,7 @@ impl ReverseBase {
     /// huggingface_hub 2.4). With one name for every host they would send the user's token to the storage, which
     /// refuses a presigned URL with a second kind of credentials. So such a redirect goes to `localhost` instead of
     /// `127.0.0.1`, and the other way round.
-    pub fn map_elsewhere(&self, url: &Url<'_>) -> String {
+    pub(crate) fn map_elsewhere(&self, url: &Url<'_>) -> String {
         let segment = segment(url.scheme, &url.target);
         format!("{}/{segment}{}", self.other, url.rest)
     }
@@ -71,7 +71,7 @@ fn other_name(host: &Host) -> Option<&'static str> {
 }
 
 /// The first path segment that stands for an origin.
-pub fn segment(scheme: Scheme, target: &Target) -> String {
+pub(crate) fn segment(scheme: Scheme, target: &Target) -> String {
     // A host that is called like a scheme would be taken for one.
     let ambiguous = matches!(&target.host, Host::Name(name) if matches!(&**name, "http" | "https"));
     match (scheme, target.port) {
@@ -85,7 +85,7 @@ pub fn segment(scheme: Scheme, target: &Target) -> String {
 /// Scheme and target of a first segment.
 ///
 /// Fails as [`Target::parse`] does.
-pub fn parse_segment(text: &str) -> Result<(Scheme, Target), TargetError> {
+pub(crate) fn parse_segment(text: &str) -> Result<(Scheme, Target), TargetError> {
     let text = decoded(text);
     for scheme in [Scheme::Https, Scheme::Http] {
         let rest = text

@@ -4,7 +4,7 @@ use crate::model::{Scheme, Target};
 
 /// An absolute http or https URL.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Url<'u> {
+pub(crate) struct Url<'u> {
     /// http or https.
     pub scheme: Scheme,
     /// Host and port, the port implied or not.
@@ -15,7 +15,7 @@ pub struct Url<'u> {
 
 /// What a text may be where a URL is expected (RFC 3986, section 4.1).
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reference<'u> {
+pub(crate) enum Reference<'u> {
     /// `https://host/…`, or `//host/…` with the scheme of what was asked.
     Absolute(Url<'u>),
     /// `/…`: of the host that was asked.
@@ -27,7 +27,7 @@ pub enum Reference<'u> {
 /// Takes `text` apart; `asked` is the scheme of the request that it answers.
 ///
 /// User info is not taken apart: such a URL is `Other`, because what stands before the `@` belongs to one host only.
-pub fn reference(text: &str, asked: Scheme) -> Reference<'_> {
+pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
     if let Some(rest) = text.strip_prefix("//") {
         return absolute(asked, rest);
     }

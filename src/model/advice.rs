@@ -7,7 +7,7 @@ use super::{
 
 /// What a fault happened in.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The host asked for.
     pub host: &'a str,
     /// The port asked for.
@@ -19,7 +19,7 @@ pub struct Context<'a> {
 }
 
 /// What to do about `fault`; `None` where nothing sensible can be said.
-pub fn advice(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(crate) fn advice(fault: &Fault, context: Context<'_>) -> Option<String> {
     match fault.leg {
         Leg::Client => client(fault, context),
         Leg::Hop => hop(fault, context),

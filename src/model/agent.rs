@@ -4,7 +4,7 @@
 ///
 /// huggingface_hub writes `unknown/None; hf_hub/2.4.0; python/3.11.2` where no library above it gave its name
 /// (`utils/_headers.py`, `_http_user_agent`).
-pub fn product(agent: &str) -> Option<&str> {
+pub(crate) fn product(agent: &str) -> Option<&str> {
     let products = agent.split([' ', '\t', ';']);
     let mut products = products.filter(|product| !product.is_empty());
     products.find(|product| !product.starts_with("unknown/"))
@@ -14,7 +14,7 @@ pub fn product(agent: &str) -> Option<&str> {
 ///
 /// libcurl does with GnuTLS (`lib/vtls/gtls.c`, `Curl_gtls_verifyserver`), as Debian's git has it; so do Wget (`src/gnutls.c`,
 /// `ssl_check_certificate`) and aria2 (`src/LibgnutlsTLSSession.cc`).
-pub fn verifies_late(agent: &str) -> bool {
+pub(crate) fn verifies_late(agent: &str) -> bool {
     let mut late = ["git/", "curl/", "libcurl/", "Wget/", "aria2/"].into_iter();
     product(agent).is_some_and(|product| late.any(|name| product.starts_with(name)))
 }
@@ -23,7 +23,7 @@ pub fn verifies_late(agent: &str) -> bool {
 ///
 /// Go does: a request takes the first of a new connection and one that gets free (`net/http/transport.go`, `getConn`). It names itself so in
 /// a CONNECT, whatever the program. It tells distrust by an alert.
-pub fn opens_in_reserve(agent: &str) -> bool {
+pub(crate) fn opens_in_reserve(agent: &str) -> bool {
     let mut go = ["Go-http-client/", "git-lfs/"].into_iter();
     product(agent).is_some_and(|product| go.any(|name| product.starts_with(name)))
 }

@@ -7,12 +7,12 @@ use super::FaultKind;
 /// What an I/O error means, wherever in a chain of sources it stands; also inside hyper's and rustls' errors.
 ///
 /// Where nothing in the chain says more, the stream ended where more was due.
-pub fn io(error: &(dyn Error + 'static)) -> FaultKind {
+pub(crate) fn io(error: &(dyn Error + 'static)) -> FaultKind {
     in_chain(error).unwrap_or(FaultKind::ClosedEarly)
 }
 
 /// What a TLS error means.
-pub fn tls(error: &rustls::Error) -> FaultKind {
+pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
     use rustls::{CertificateError as Certificate, Error as Tls};
     match error {
         Tls::InvalidCertificate(certificate) => match certificate {

@@ -3,18 +3,18 @@
 //! The code of a fault (`origin/handshaking/reset`) is stable: it stands in the log, the API, the metrics and in
 //! what the client is told. `Display` says its own level only; whoever renders walks `source()`.
 
-mod words;
+mod kind;
 
 use std::{error::Error, fmt};
 
-pub use words::{Denial, FaultKind, Leg, Stage};
+pub(crate) use kind::{Denial, FaultKind, Leg, Stage};
 
 /// An error of a library, kept below a fault.
-pub type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A failure with its address.
 #[derive(Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The part of the path.
     pub leg: Leg,
     /// What was being done.
@@ -33,7 +33,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of this address. Before stage `sending-head` no byte of the request has left; [`Fault::sent`] says otherwise.
-    pub fn new(leg: Leg, stage: Stage, kind: FaultKind) -> Self {
+    pub(crate) fn new(leg: Leg, stage: Stage, kind: FaultKind) -> Self {
         Self {
             leg,
             stage,
@@ -47,39 +47,39 @@ impl Fault {
 
     /// With the peer's address.
     #[must_use]
-    pub fn peer(mut self, peer: impl fmt::Display) -> Self {
+    pub(crate) fn peer(mut self, peer: impl fmt::Display) -> Self {
         self.peer = Some(peer.to_string().into());
         self
     }
 
     /// With a sentence for the reader.
     #[must_use]
-    pub fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
+    pub(crate) fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
     /// With the library's error below it.
     #[must_use]
-    pub fn source(mut self, source: impl Into<BoxError>) -> Self {
+    pub(crate) fn source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }
 
     /// Says whether bytes of the request have left.
     #[must_use]
-    pub fn sent(mut self, sent: bool) -> Self {
+    pub(crate) fn sent(mut self, sent: bool) -> Self {
         self.unsent = !sent;
         self
     }
 
     /// True where the peer ended the connection, politely or not.
-    pub fn is_hang_up(&self) -> bool {
+    pub(crate) fn is_hang_up(&self) -> bool {
         matches!(self.kind, FaultKind::Reset | FaultKind::ClosedEarly)
     }
 
     /// The stable code: `leg/stage/kind`.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         format!(
             "{}/{}/{}",
             self.leg.as_str(),
@@ -89,7 +89,7 @@ impl Fault {
     }
 
     /// This level and every one below it, each once: for one line of log.
-    pub fn chain(&self) -> String {
+    pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut next = self.source.as_deref().map(|source| source as &dyn Error);
         while let Some(error) = next {

@@ -17,18 +17,19 @@
 //! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
 //! brings the clock, does the probing, and tells what changed.
 
+mod change;
 mod table;
-mod words;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+pub use change::Condition;
+pub(crate) use change::{Avoided, Change, Failure, Order, Wanted};
 use table::{Circuit, Due, LIMIT, State, Table, Tried, key};
-pub use words::{Avoided, Change, Condition, Failure, Order, Wanted};
 
 /// The longest wait, in cooldowns.
-pub const LONGEST: u32 = 10;
+pub(crate) const LONGEST: u32 = 10;
 /// How many probes are under way at once; further ones wait for the next transfer that asks.
 const PROBES: usize = 8;
 /// All circuits but the closed ones. Shared by all transfers; its lock is held for a moment only.
@@ -37,12 +38,12 @@ pub struct Health(Mutex<Table>);
 
 impl Health {
     /// True where every circuit is closed.
-    pub fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         self.table().circuits.is_empty()
     }
 
     /// A transfer gave the upstream up, or its probe or trial failed.
-    pub fn failed(&self, failure: Failure<'_>, now: Instant) -> Change {
+    pub(crate) fn failed(&self, failure: Failure<'_>, now: Instant) -> Change {
         let mut table = self.table();
         if table.circuits.len() >= LIMIT {
             table.forget_oldest();
@@ -80,7 +81,7 @@ impl Health {
 
     /// The upstream did its work for `host`, at least up to an answer's head; what was held against it is forgotten, unless that came
     /// later and the answer is not `whole`.
-    pub fn succeeded(
+    pub(crate) fn succeeded(
         &self,
         host: &str,
         upstream: &str,
@@ -102,7 +103,7 @@ impl Health {
     }
 
     /// The probe of [`Order::probe`] stood.
-    pub fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
+    pub(crate) fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
         if circuit.state != State::Probing {
@@ -118,7 +119,7 @@ impl Health {
 
     /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where nothing came of it, as when the trial's client went
     /// away, the next transfer tries, and another probe waits as long again.
-    pub fn ended(&self, host: &str, upstream: &str, now: Instant) {
+    pub(crate) fn ended(&self, host: &str, upstream: &str, now: Instant) {
         let mut table = self.table();
         let key = key(host, upstream);
         let tried = table.running.remove(&key);
@@ -133,7 +134,7 @@ impl Health {
     }
 
     /// The order in which to try `wanted`: as configured, but open circuits last, and what failed most recently last of all.
-    pub fn order(&self, wanted: Wanted<'_>, now: Instant) -> Order {
+    pub(crate) fn order(&self, wanted: Wanted<'_>, now: Instant) -> Order {
         let natural = || (0..wanted.upstreams.len()).collect();
         let mut table = self.table();
         if table.circuits.is_empty() || wanted.cooldown.is_zero() {
@@ -203,7 +204,7 @@ impl Health {
     }
 
     /// True where a probe's failure is still to be told: its circuit was not closed, or forgotten, meanwhile.
-    pub fn is_probing(&self, host: &str, upstream: &str) -> bool {
+    pub(crate) fn is_probing(&self, host: &str, upstream: &str) -> bool {
         let circuit = self
             .table()
             .circuits
@@ -214,12 +215,12 @@ impl Health {
 
     /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
     /// leave back.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.table().circuits.clear();
     }
 
     /// The circuit, where it is not closed.
-    pub fn circuit(&self, host: &str, upstream: &str, now: Instant) -> Option<Avoided> {
+    pub(crate) fn circuit(&self, host: &str, upstream: &str, now: Instant) -> Option<Avoided> {
         let table = self.table();
         let circuit = table.circuits.get(&key(host, upstream))?;
         Some(circuit.avoided(upstream, now))

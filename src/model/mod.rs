@@ -3,26 +3,27 @@
 //! Nothing here opens a socket, spawns a task or reads a clock; `now` is an argument. That is what lets the
 //! rules be tested by the thousand with the exact timing of a user's log. Everything above calls this module.
 
-pub mod address;
-pub mod advice;
-pub mod agent;
-pub mod classify;
-pub mod fault;
-pub mod health;
-pub mod rate;
-pub mod retry;
-pub mod route;
-pub mod secret;
-pub mod siblings;
-pub mod stall;
-pub mod target;
+pub(crate) mod address;
+pub(crate) mod advice;
+pub(crate) mod agent;
+pub(crate) mod classify;
+pub(crate) mod fault;
+pub(crate) mod health;
+pub(crate) mod rate;
+pub(crate) mod retry;
+pub(crate) mod route;
+pub(crate) mod secret;
+pub(crate) mod siblings;
+pub(crate) mod stall;
+pub(crate) mod target;
 
 use std::sync::LazyLock;
 
-pub use fault::{Denial, Fault, FaultKind, Leg, Stage};
-pub use route::{HostPattern, Role, TlsMode};
-pub use secret::Secret;
-pub use target::{Host, Scheme, Target};
+pub(crate) use fault::{Denial, Fault, FaultKind, Leg, Stage};
+pub(crate) use route::{HostPattern, Role, TlsMode};
+pub(crate) use secret::Secret;
+pub use target::Target;
+pub(crate) use target::{Host, Scheme};
 
 /// The name of this process in `Via` (RFC 9110, section 7.6.3): `gitferry-` and eight random characters.
 ///

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Samples of a growing count, thinned out to a few per span.
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     span: Duration,
     samples: VecDeque<(Instant, u64)>,
 }
@@ -18,7 +18,7 @@ const GRAIN: u32 = 8;
 
 impl Meter {
     /// Judges by what moved within `span`.
-    pub fn new(span: Duration) -> Self {
+    pub(crate) fn new(span: Duration) -> Self {
         Self {
             span,
             samples: VecDeque::new(),
@@ -26,13 +26,13 @@ impl Meter {
     }
 
     /// Begins anew: what came before says nothing about what follows.
-    pub fn restart(&mut self, now: Instant, total: u64) {
+    pub(crate) fn restart(&mut self, now: Instant, total: u64) {
         self.samples.clear();
         self.samples.push_back((now, total));
     }
 
     /// Takes note of `total`, and says how many bytes a second it grew by; `None` before a whole span was watched.
-    pub fn observe(&mut self, now: Instant, total: u64) -> Option<u64> {
+    pub(crate) fn observe(&mut self, now: Instant, total: u64) -> Option<u64> {
         let grain = self.span / GRAIN;
         let due = self
             .samples

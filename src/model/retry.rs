@@ -23,14 +23,14 @@ use super::{Fault, FaultKind, Leg, Stage, stall::Verdict};
 
 /// What comes after a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// The same upstream again, after a wait.
     Again {
         /// The wait.
         after: Duration,
     },
     /// The next upstream of the route, at once.
-    NextUpstream {
+    OtherUpstream {
         /// Its label.
         label: Box<str>,
     },
@@ -40,7 +40,7 @@ pub enum Next {
 
 /// How patient a route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     /// Tries per upstream before the next one.
     pub attempts: u32,
     /// The first wait between two tries; it doubles.
@@ -51,7 +51,7 @@ pub struct RetryPolicy {
 
 /// How much was tried when a fault came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// Attempts on this upstream, the one that just failed included.
     pub on_this_upstream: u32,
     /// Upstreams of the route that were not tried yet.
@@ -60,21 +60,21 @@ pub struct Tried {
 
 /// What to do after a fault; [`Next`] is the same for the log, with the upstream's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// The same upstream again, after a wait.
     Again {
         /// The wait.
         after: Duration,
     },
     /// The next upstream of the route, at once.
-    NextUpstream,
+    OtherUpstream,
     /// The client gets an error.
     GiveUp,
 }
 
 impl RetryPolicy {
     /// At least one attempt; waits from `backoff`, doubling, to `backoff_limit`.
-    pub fn new(attempts: u32, backoff: Duration, backoff_limit: Duration) -> Self {
+    pub(crate) fn new(attempts: u32, backoff: Duration, backoff_limit: Duration) -> Self {
         Self {
             attempts: attempts.max(1),
             backoff,
@@ -83,7 +83,7 @@ impl RetryPolicy {
     }
 
     /// What comes after `fault`; `jitter`, from 0 to 1, is the caller's random number.
-    pub fn decide(&self, fault: &Fault, tried: Tried, jitter: f64) -> Decision {
+    pub(crate) fn decide(&self, fault: &Fault, tried: Tried, jitter: f64) -> Decision {
         if !fault.unsent || fault.leg == Leg::Client {
             return Decision::GiveUp;
         }
@@ -107,7 +107,7 @@ impl RetryPolicy {
                 after: self.wait(tried.on_this_upstream, jitter),
             }
         } else if tried.upstreams_left > 0 {
-            Decision::NextUpstream
+            Decision::OtherUpstream
         } else {
             Decision::GiveUp
         }
@@ -132,7 +132,7 @@ impl RetryPolicy {
 
 /// True where the next attempt is to be made with small segments: silence after a ClientHello, which fills the largest one, or large
 /// segments that are lost. (microsoft/WSL#5346 was cured by an MTU of 1350.)
-pub fn suspects_large_segments(fault: &Fault) -> bool {
+pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
     match (&fault.kind, fault.stage) {
         (FaultKind::TimedOut, Stage::Handshaking) => fault.leg != Leg::Client,
         (FaultKind::Stalled(verdict), _) => *verdict == Verdict::PathMtu,
@@ -141,7 +141,7 @@ pub fn suspects_large_segments(fault: &Fault) -> bool {
 }
 
 /// A segment that gets through tunnels within tunnels: IPv6 promises packets of 1280 bytes (RFC 8200, section 5), less two headers.
-pub const SMALL_SEGMENT: u32 = 1200;
+pub(crate) const SMALL_SEGMENT: u32 = 1200;
 
 /// What a fault promises for the next attempt on the same upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

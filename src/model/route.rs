@@ -17,10 +17,10 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the reference.
-    pub const ALL: [Self; 3] = [Self::MainSite, Self::LfsStorage, Self::Other];
+    pub(crate) const ALL: [Self; 3] = [Self::MainSite, Self::LfsStorage, Self::Other];
 
     /// The name in the config and in the log.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::MainSite => "main-site",
             Self::LfsStorage => "lfs-storage",
@@ -41,11 +41,8 @@ pub enum TlsMode {
 }
 
 impl TlsMode {
-    /// Every mode, in the order of the reference.
-    pub const ALL: [Self; 3] = [Self::Terminate, Self::Tunnel, Self::Deny];
-
     /// The name in the config and in the log.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Terminate => "terminate",
             Self::Tunnel => "tunnel",
@@ -69,7 +66,7 @@ pub enum HostPattern {
 
 impl HostPattern {
     /// True where `host` is covered.
-    pub fn matches(&self, host: &Host) -> bool {
+    pub(crate) fn matches(&self, host: &Host) -> bool {
         match (self, host) {
             (Self::Exact(exact), host) => exact == host,
             (Self::Wildcard(_), Host::Ip(_)) => false,
@@ -78,14 +75,14 @@ impl HostPattern {
     }
 
     /// True for a pattern without `*`.
-    pub fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(_))
     }
 
     /// The DNS subtree that covers every host of the pattern: what a name-constrained CA must permit.
     ///
     /// `None` for an address, and where nothing but `*` is left.
-    pub fn subtree(&self) -> Option<&str> {
+    pub(crate) fn subtree(&self) -> Option<&str> {
         match self {
             Self::Exact(Host::Name(name)) => Some(name),
             Self::Exact(Host::Ip(_)) => None,

@@ -4,16 +4,16 @@ use std::fmt;
 
 /// A password or token. `Debug` and `Display` show stars; only [`Secret::expose`] gives the text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
+pub(crate) struct Secret(Box<str>);
 
 impl Secret {
     /// Keeps `text` from being printed.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
+    pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
     /// The text itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -32,7 +32,7 @@ impl fmt::Display for Secret {
 
 /// A user name and password for a hop, or for clients of a listener that is not on loopback.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     /// The user name; it may be shown.
     pub username: String,
     /// The password.

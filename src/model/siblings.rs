@@ -16,7 +16,7 @@ use super::Role;
 
 /// The last outcomes. Shared by all transfers; its lock is held for a moment only.
 #[derive(Debug, Default)]
-pub struct Siblings(Mutex<Table>);
+pub(crate) struct Siblings(Mutex<Table>);
 
 /// By route and upstream.
 type Table = HashMap<(Box<str>, Box<str>), Record>;
@@ -30,7 +30,7 @@ struct Record {
 
 /// What is known of a sibling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sibling {
+pub(crate) struct Sibling {
     /// Its route.
     pub route: Box<str>,
     /// What it serves.
@@ -43,7 +43,7 @@ pub struct Sibling {
 
 /// How a route fared last through an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fares {
+pub(crate) enum Fares {
     /// An answer came.
     Works,
     /// With this code.
@@ -55,17 +55,23 @@ const RECENT: Duration = Duration::from_secs(600);
 
 impl Siblings {
     /// An answer came for a transfer of `route` through `upstream`.
-    pub fn worked(&self, route: &str, role: Role, upstream: &str, now: Instant) {
+    pub(crate) fn worked(&self, route: &str, role: Role, upstream: &str, now: Instant) {
         self.note(route, role, upstream, now, None);
     }
 
     /// A transfer of `route` failed or stalled through `upstream`, with this code.
-    pub fn failed(&self, route: &str, role: Role, upstream: &str, code: &str, now: Instant) {
+    pub(crate) fn failed(&self, route: &str, role: Role, upstream: &str, code: &str, now: Instant) {
         self.note(route, role, upstream, now, Some(code.into()));
     }
 
     /// How the sibling of `route` fares through `upstream`.
-    pub fn of(&self, route: &str, role: Role, upstream: &str, now: Instant) -> Option<Sibling> {
+    pub(crate) fn of(
+        &self,
+        route: &str,
+        role: Role,
+        upstream: &str,
+        now: Instant,
+    ) -> Option<Sibling> {
         let wanted = match role {
             Role::MainSite => Role::LfsStorage,
             Role::LfsStorage => Role::MainSite,

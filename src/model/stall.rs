@@ -2,21 +2,21 @@
 //!
 //! The watchdog knows whose turn it is ([`Due`]) and looks at the one count that only this party can move. Toward a peer that is
 //! what its kernel acknowledged, not what was written: megabytes fit into a socket's buffer, and none of them has arrived. When the
-//! count stands still for longer than the route allows, the first of [`STALL_RULES`] whose evidence is there gives the verdict.
+//! count stands still for longer than the route allows, the first of [`rules::STALL_RULES`] whose evidence is there gives the verdict.
 //!
 //! Pure: `track::watchdog` brings the samples and the clock, and acts on what comes out.
 
-mod rules;
-mod watch;
-mod words;
+mod describe;
+pub(crate) mod rules;
+mod watchdog;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-pub use rules::{STALL_RULES, StallRule, Verdict};
-pub use watch::Watch;
-pub use words::{About, Sibling, advice, evidence};
+pub(crate) use describe::{About, Sibling, advice, evidence};
+pub(crate) use rules::Verdict;
+pub(crate) use watchdog::Watch;
 
 use super::{Leg, Stage};
 
@@ -51,7 +51,7 @@ pub enum Action {
 
 impl Action {
     /// The name in config and log.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Report => "report",
             Self::Fail => "fail",
@@ -62,7 +62,7 @@ impl Action {
 
 /// What the kernel says about a connection (Linux, `TCP_INFO`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// Segments that the peer has not acknowledged.
     pub unacked: u32,
     /// Of these, segments that arrived behind a gap.
@@ -95,7 +95,7 @@ pub struct Kernel {
 
 /// One side of a transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Bytes that came from the peer.
     pub read: u64,
     /// Bytes written to the socket.
@@ -112,19 +112,19 @@ pub struct Flow {
 
 impl Flow {
     /// Bytes that the peer's kernel has; bytes written where this kernel does not say.
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.written.saturating_sub(self.queued)
     }
 
     /// True where bytes wait for the peer.
-    pub fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.queued > 0 || self.blocked
     }
 }
 
 /// A transfer at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// What it is doing.
     pub stage: Stage,
     /// Which attempt: a new one is a new beginning.
@@ -148,7 +148,7 @@ pub struct Sample {
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Due {
+pub(crate) enum Due {
     /// Nobody's: queued here, or an idle tunnel.
     Nobody,
     /// A connection is to be made.
@@ -165,7 +165,7 @@ pub enum Due {
 
 /// A transfer in which nothing moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stall {
+pub(crate) struct Stall {
     /// Why, as far as the evidence goes.
     pub verdict: Verdict,
     /// Whose side.
@@ -182,7 +182,7 @@ pub struct Stall {
 
 /// What one look at a transfer came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observed {
+pub(crate) enum Observed {
     /// Nothing to tell.
     Quiet,
     /// It stands still, and this was not told yet.

@@ -8,7 +8,7 @@ use std::{
 
 /// The scheme of a request that is ferried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// Plain HTTP.
     Http,
     /// HTTP over TLS.
@@ -17,7 +17,7 @@ pub enum Scheme {
 
 impl Scheme {
     /// The port that the scheme implies (RFC 9110, section 4.2).
-    pub const fn default_port(self) -> u16 {
+    pub(crate) const fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
             Self::Https => 443,
@@ -25,7 +25,7 @@ impl Scheme {
     }
 
     /// The scheme as it stands in a URL.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
@@ -41,7 +41,7 @@ impl fmt::Display for Scheme {
 
 /// A host as a name (lower case, no final dot) or as an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Host {
+pub(crate) enum Host {
     /// A DNS name.
     Name(Box<str>),
     /// An address; IPv6 without its brackets.
@@ -50,7 +50,7 @@ pub enum Host {
 
 impl Host {
     /// The address, where the host is one.
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Name(_) => None,
             Self::Ip(ip) => Some(*ip),
@@ -58,7 +58,7 @@ impl Host {
     }
 
     /// True for `localhost`, names below it, and loopback addresses.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         match self {
             Self::Name(name) => &**name == "localhost" || name.ends_with(".localhost"),
             Self::Ip(ip) => ip.is_loopback(),
@@ -125,7 +125,7 @@ pub struct Target {
 
 impl Target {
     /// A target from its parts.
-    pub fn new(host: Host, port: u16) -> Self {
+    pub(crate) fn new(host: Host, port: u16) -> Self {
         Self { host, port }
     }
 
@@ -148,7 +148,7 @@ impl Target {
     }
 
     /// As it stands in a `Host` header: the port only where the scheme does not imply it.
-    pub fn authority(&self, scheme: Scheme) -> String {
+    pub(crate) fn authority(&self, scheme: Scheme) -> String {
         if self.port == scheme.default_port() {
             self.host.to_string()
         } else {

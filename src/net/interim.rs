@@ -3,7 +3,7 @@
 //! A client that gives a silent connection up (git-lfs does after 30 s) is told `102 Processing` (RFC 2518, section 10.1) while its
 //! answer is prepared. Three things make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time;
 //! it polls the request's service and then flushes, from one task; and it flushes the stream only when nothing of its own is left to
-//! write. So what [`Voice::say`] asks for within a service is written at the next flush, before the answer's first byte.
+//! write. So what [`InterimSender::say`] asks for within a service is written at the next flush, before the answer's first byte.
 
 use std::{
     io,
@@ -21,33 +21,33 @@ const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 /// A server's stream that can say more than hyper knows of.
 #[derive(Debug)]
-pub struct Interims<S> {
+pub(crate) struct Interims<S> {
     inner: S,
-    wanted: Voice,
+    wanted: InterimSender,
     /// What is left of an interim answer that was begun.
     left: &'static [u8],
 }
 
 /// Asks for interim answers. To be used only within the service of the one request that is being served.
 #[derive(Clone, Debug, Default)]
-pub struct Voice(Arc<AtomicBool>);
+pub(crate) struct InterimSender(Arc<AtomicBool>);
 
-impl Voice {
+impl InterimSender {
     /// One interim answer, at the next flush.
-    pub fn say(&self) {
+    pub(crate) fn say(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// None after all: the answer itself is there.
-    pub fn hush(&self) {
+    pub(crate) fn hush(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 }
 
 impl<S> Interims<S> {
     /// `inner`, and what asks for interim answers on it.
-    pub fn new(inner: S) -> (Self, Voice) {
-        let wanted = Voice::default();
+    pub(crate) fn new(inner: S) -> (Self, InterimSender) {
+        let wanted = InterimSender::default();
         let voice = wanted.clone();
         let left = &[][..];
         (
@@ -61,7 +61,7 @@ impl<S> Interims<S> {
     }
 
     /// The stream, after an upgrade.
-    pub fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.inner
     }
 }

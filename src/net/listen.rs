@@ -21,20 +21,23 @@ use tokio::{
     time::sleep,
 };
 
-use super::tcp::{Tcp, tune};
 use crate::config::Listen;
+use crate::io::{Tcp, tune};
 
 /// What the kernel holds for us of a client on this machine. Left alone, it lets a window grow to megabytes, and the client
 /// believes sent what a slow path has yet to carry: git-lfs then counts its 30 s while its body is still on the way.
 /// Linux doubles the figure for its own bookkeeping; a round
 /// trip on loopback is too short for a window of this size to slow anything down.
-pub const CLIENT_BUFFER: usize = 256 * 1024;
+pub(crate) const CLIENT_BUFFER: usize = 256 * 1024;
 
 /// Opens what the config asks for, or takes the sockets of systemd's socket activation in its place.
 ///
 /// `receive_buffer` clamps `SO_RCVBUF` of clients on loopback; others may be far away, and need the window that the kernel finds. Fails on
 /// the first address that cannot be had, with what to do about it.
-pub fn open(listen: &Listen, receive_buffer: Option<usize>) -> Result<Vec<Acceptor>, ListenError> {
+pub(crate) fn open(
+    listen: &Listen,
+    receive_buffer: Option<usize>,
+) -> Result<Vec<Acceptor>, ListenError> {
     let mut sockets = inherited()?;
     for socket in &sockets {
         check_inherited(socket, listen.credentials.is_some())?;
@@ -57,7 +60,7 @@ pub fn open(listen: &Listen, receive_buffer: Option<usize>) -> Result<Vec<Accept
 
 /// A listening socket, and the places for its clients.
 #[derive(Debug)]
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     listener: TcpListener,
     address: SocketAddr,
     slots: Arc<Semaphore>,
@@ -66,7 +69,7 @@ pub struct Acceptor {
 
 /// A client that was accepted.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its connection.
     pub tcp: Tcp,
     /// Its address.
@@ -106,7 +109,7 @@ impl Acceptor {
     /// or memory it waits and tries again. At the limit of connections it waits for one to end; the others wait in the kernel's queue.
     ///
     /// May be dropped at any time without losing a client.
-    pub async fn accept(&self) -> Client {
+    pub(crate) async fn accept(&self) -> Client {
         let slot = self.slot().await;
         let (socket, peer) = self.persistently(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
@@ -118,7 +121,7 @@ impl Acceptor {
     }
 
     /// Where it listens; the port is the real one where the config said 0.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -244,7 +247,7 @@ fn check_inherited(socket: &Socket, has_credentials: bool) -> Result<(), ListenE
 
 /// Why an address cannot be listened on.
 #[derive(Debug)]
-pub struct ListenError {
+pub(crate) struct ListenError {
     /// The address, where one is known.
     pub address: Option<SocketAddr>,
     source: io::Error,
@@ -256,7 +259,7 @@ impl ListenError {
     }
 
     /// What to do about it.
-    pub fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> &'static str {
         match self.source.kind() {
             io::ErrorKind::AddrInUse => {
                 "is gitferry running already? `gitferry status` tells; else name another port in `listen.address`"

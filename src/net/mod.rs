@@ -1,13 +1,8 @@
 //! Sockets: listening, looking up, dialling directly and through hops.
 
-pub mod dial;
+pub(crate) mod dial;
 mod interim;
-pub mod io;
-pub mod listen;
-pub mod resolve;
-mod tcp;
-mod tcp_info;
+pub(crate) mod listen;
+pub(crate) mod resolve;
 
-pub use interim::{Interims, Voice};
-pub use io::{BoxIo, Prefixed};
-pub use tcp::{Glance, Tcp};
+pub(crate) use interim::{InterimSender, Interims};

@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// Looks a name up.
-pub trait Resolve: Send + Sync {
+pub(crate) trait Resolve: Send + Sync {
     /// Its addresses, the preferred first. Fails with what the resolver said.
     fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>>;
 }
 
 /// The machine's own resolver.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct System;
+pub(crate) struct System;
 
 impl Resolve for System {
     fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
@@ -35,7 +35,7 @@ impl Resolve for System {
 }
 
 /// The address overrides of the attempt's route for `host`, in their order; empty where there is none.
-pub fn overrides<'a>(attempt: &Attempt<'a>, host: &Host) -> &'a [Override] {
+pub(crate) fn overrides<'a>(attempt: &Attempt<'a>, host: &Host) -> &'a [Override] {
     attempt.route.resolve.get(host).map_or(&[], Vec::as_slice)
 }
 
@@ -43,7 +43,7 @@ pub fn overrides<'a>(attempt: &Attempt<'a>, host: &Host) -> &'a [Override] {
 /// families in turn (RFC 8305, section 4).
 ///
 /// `progress` hears of the stage only where a name is really looked up. Fails with `resolving/name-unknown` on `leg`.
-pub async fn addresses(
+pub(crate) async fn addresses(
     resolver: &dyn Resolve,
     target: &Target,
     overrides: &[Override],
@@ -73,7 +73,7 @@ pub async fn addresses(
 /// Of the addresses that a name led to, those that anybody may reach.
 ///
 /// Fails where none is: a name that an answer brought must not lead to what listens on this machine or in its network.
-pub fn public(found: Vec<SocketAddr>, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
+pub(crate) fn public(found: Vec<SocketAddr>, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
     let public: Vec<SocketAddr> = found
         .into_iter()
         .filter(|address| is_public(address.ip()))

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Config, reload},
-    forward::{Forwarder, Shared, tape},
+    forward::{Forwarder, Shared, request::spool},
     front::Front,
     model::{HostPattern, fault::BoxError},
     net::listen::{self, Acceptor, CLIENT_BUFFER, ListenError},
@@ -54,7 +54,7 @@ impl fmt::Display for StartError {
 
 impl StartError {
     /// What to do about it, where there is something to say beyond the cause.
-    pub fn advice(&self) -> Option<&'static str> {
+    pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
             // Of one that is damaged the cause says what to do.
             Self::Ca(error) => error
@@ -88,7 +88,7 @@ impl Daemon {
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
-        tape::sweep(&config.state_directory);
+        spool::sweep(&config.state_directory);
         event::config_taken(config.file.as_deref(), config.routes.len());
         let front = Front::new(build(config, &shared)?, Arc::new(DaemonPages::default()));
         for acceptor in acceptors {
@@ -115,7 +115,7 @@ impl Daemon {
     }
 
     /// The config that new transfers go by.
-    pub fn config(&self) -> Arc<Config> {
+    pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.front.current().config)
     }
 

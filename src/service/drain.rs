@@ -19,7 +19,7 @@ pub struct Drained {
 /// Takes nothing new (each task counts as a transfer), waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends what still runs.
 ///
 /// Returns at the latest a few seconds after the grace, even where a task does not listen.
-pub async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> Drained {
+pub(crate) async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> Drained {
     let running = || tasks.running();
     drain_until(tasks, shutdown, grace, shutdown.ended(), &running).await
 }

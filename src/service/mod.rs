@@ -3,17 +3,17 @@
 //! [`serve`] is what the command that runs the daemon waits in, from "ready" to the last transfer's end. What is served, and how a
 //! config is reloaded, is the caller's: nothing here knows a socket of a client.
 
-pub mod daemon;
-pub mod drain;
-pub mod notify;
+pub(crate) mod daemon;
+pub(crate) mod drain;
+pub(crate) mod notify;
 mod pages;
-pub mod signals;
+pub(crate) mod signals;
 
 use std::time::Duration;
 
-pub use drain::{Drained, drain};
-pub use notify::Notifier;
-pub use signals::{Asked, Signals};
+pub(crate) use drain::Drained;
+pub(crate) use notify::Notifier;
+pub(crate) use signals::{ExchangeRequest, Signals};
 
 use crate::{
     rt::{Shutdown, Tasks},
@@ -24,7 +24,7 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The running daemon, as its service sees it.
-pub struct Service<'a> {
+pub(crate) struct Service<'a> {
     /// What signals ask for.
     pub signals: &'a mut Signals,
     /// The service manager, where there is one.
@@ -42,7 +42,7 @@ pub struct Service<'a> {
 /// `reload` answers with the new status line, or with why the old config stays; it is called on SIGHUP and whenever `changed` ends.
 /// `grace` is asked when stopping begins, so that
 /// a reload may have changed it. A second signal ends at once what still runs.
-pub async fn serve(
+pub(crate) async fn serve(
     service: Service<'_>,
     status: &str,
     mut reload: impl AsyncFnMut() -> Result<String, String>,
@@ -61,12 +61,12 @@ pub async fn serve(
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
-            () = changed() => Asked::Reload,
-            () = shutdown.drained() => Asked::Stop,
+            () = changed() => ExchangeRequest::Reload,
+            () = shutdown.drained() => ExchangeRequest::Stop,
         };
         match asked {
-            Asked::Stop => break,
-            Asked::Reload => {
+            ExchangeRequest::Stop => break,
+            ExchangeRequest::Reload => {
                 notifier.reloading();
                 match reload().await {
                     Ok(status) => notifier.ready(&status),
@@ -87,7 +87,7 @@ pub async fn serve(
 
 /// Waits for another signal to stop: nobody needs a new config for transfers that are about to end.
 async fn stop(signals: &mut Signals) {
-    while signals.next().await != Asked::Stop {}
+    while signals.next().await != ExchangeRequest::Stop {}
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::rt::{Shutdown, Tasks};
 
 /// The way to the service manager, or to nobody. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     socket: Option<Arc<UnixDatagram>>,
     watchdog: Option<Duration>,
 }
@@ -27,7 +27,7 @@ impl Notifier {
     /// The manager that `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` name.
     ///
     /// Fails where the socket is named but cannot be reached; the daemon may well go on with [`Notifier::default`].
-    pub fn from_environment() -> io::Result<Self> {
+    pub(crate) fn from_environment() -> io::Result<Self> {
         match std::env::var_os("NOTIFY_SOCKET") {
             Some(address) => Self::to(&address, sd_notify::watchdog_enabled()),
             None => Ok(Self::default()),
@@ -35,7 +35,7 @@ impl Notifier {
     }
 
     /// The manager at `address` (a path, or `@` and an abstract name) that wants a sign of life within `watchdog`.
-    pub fn to(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
+    pub(crate) fn to(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         connect(&socket, address)?;
         // A manager that does not read must not stop the daemon: a full queue loses a word, no more.
@@ -47,12 +47,12 @@ impl Notifier {
     }
 
     /// Start-up, or a reload, is done; `status` is what `systemctl status` shows.
-    pub fn ready(&self, status: &str) {
+    pub(crate) fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
     }
 
     /// A reload begins; [`Notifier::ready`] ends it.
-    pub fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         let mut states = vec![NotifyState::Reloading];
         // Without the time, a manager that waits for the reload (`Type=notify-reload`) takes the word for an old one.
         states.extend(NotifyState::monotonic_usec_now());
@@ -60,7 +60,7 @@ impl Notifier {
     }
 
     /// Stopping begins and may take `limit`, whatever the unit's `TimeoutStopSec` says.
-    pub fn stopping(&self, status: &str, limit: Duration) {
+    pub(crate) fn stopping(&self, status: &str, limit: Duration) {
         let micros = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
         self.send(&[
             NotifyState::Stopping,
@@ -70,7 +70,7 @@ impl Notifier {
     }
 
     /// Gives a sign of life at half the interval the manager asked for, until draining begins: it then no longer asks.
-    pub fn watchdog(&self, tasks: &Tasks, shutdown: &Shutdown) {
+    pub(crate) fn watchdog(&self, tasks: &Tasks, shutdown: &Shutdown) {
         let Some(limit) = self.watchdog.filter(|_| self.socket.is_some()) else {
             return;
         };

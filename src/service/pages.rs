@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::{
     admin::{CircuitView, Page, UpstreamView, View},
-    forward::{Answer, Forwarder, body::full},
+    forward::{Answer, Forwarder, request::body::full},
     front::Pages,
     tls::certificate::CERTIFICATE_FILE,
     track::{metrics::OpenCircuits, redact},

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum ExchangeRequest {
     /// SIGTERM, SIGINT: stop; the second time, at once.
     Stop,
     /// SIGHUP: read the config again.
@@ -15,7 +15,7 @@ pub enum Asked {
 
 /// The signals the daemon listens to. As long as this lives they do not kill the process.
 #[derive(Debug)]
-pub struct Signals(Source);
+pub(crate) struct Signals(Source);
 
 #[derive(Debug)]
 enum Source {
@@ -25,12 +25,12 @@ enum Source {
         hang_up: Signal,
     },
     #[cfg(test)]
-    Told(tokio::sync::mpsc::UnboundedReceiver<Asked>),
+    Told(tokio::sync::mpsc::UnboundedReceiver<ExchangeRequest>),
 }
 
 impl Signals {
     /// Listens from now on; fails where a handler cannot be set, or outside a runtime with I/O.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self(Source::Process {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -40,22 +40,22 @@ impl Signals {
 
     /// A test's own signals: those of the process belong to every test at once.
     #[cfg(test)]
-    pub(crate) fn told() -> (tokio::sync::mpsc::UnboundedSender<Asked>, Self) {
+    pub(crate) fn told() -> (tokio::sync::mpsc::UnboundedSender<ExchangeRequest>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
         (sender, Self(Source::Told(receiver)))
     }
 
     /// Waits for the next one. Nothing is lost where the wait is given up, as in `select!`.
-    pub async fn next(&mut self) -> Asked {
+    pub(crate) async fn next(&mut self) -> ExchangeRequest {
         match &mut self.0 {
             Source::Process {
                 terminate,
                 interrupt,
                 hang_up,
             } => tokio::select! {
-                Some(()) = terminate.recv() => Asked::Stop,
-                Some(()) = interrupt.recv() => Asked::Stop,
-                Some(()) = hang_up.recv() => Asked::Reload,
+                Some(()) = terminate.recv() => ExchangeRequest::Stop,
+                Some(()) = interrupt.recv() => ExchangeRequest::Stop,
+                Some(()) = hang_up.recv() => ExchangeRequest::Reload,
                 // The streams end with the runtime only.
                 else => std::future::pending().await,
             },
@@ -79,10 +79,10 @@ mod tests {
     async fn signals_of_the_process_are_heard_and_do_not_kill_it() {
         let mut signals = Signals::listen().unwrap();
         for (name, asked) in [
-            ("-HUP", Asked::Reload),
-            ("-TERM", Asked::Stop),
-            ("-INT", Asked::Stop),
-            ("-HUP", Asked::Reload),
+            ("-HUP", ExchangeRequest::Reload),
+            ("-TERM", ExchangeRequest::Stop),
+            ("-INT", ExchangeRequest::Stop),
+            ("-HUP", ExchangeRequest::Reload),
         ] {
             let sent = std::process::Command::new("kill")
                 .args([name, &std::process::id().to_string()])

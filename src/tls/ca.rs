@@ -26,9 +26,9 @@ use super::{
 use crate::model::{Host, HostPattern, fault::BoxError};
 
 /// The key and its certificate, in the state directory, readable by their owner alone.
-pub const KEY_FILE: &str = "ca-key.pem";
+pub(crate) const KEY_FILE: &str = "ca-key.pem";
 /// The certificate before the last rotation.
-pub const OLD_FILE: &str = "ca.old.pem";
+pub(crate) const OLD_FILE: &str = "ca.old.pem";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -36,7 +36,7 @@ const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const SOON: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// The CA's certificate and key.
-pub struct Authority {
+pub(crate) struct Authority {
     certificate: CaCertificate,
     issuer: Issuer<'static, KeyPair>,
     warnings: Vec<String>,
@@ -44,7 +44,7 @@ pub struct Authority {
 
 /// Whether a CA was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// It was.
     Found,
     /// It was made.
@@ -56,7 +56,7 @@ impl Authority {
     ///
     /// Fails where the directory or a file cannot be read or written, and where the CA that is there is damaged or over:
     /// it is never replaced here, because clients were told to trust it.
-    pub fn open(directory: &Path, hosts: &[HostPattern]) -> Result<(Self, Opened), CaError> {
+    pub(crate) fn open(directory: &Path, hosts: &[HostPattern]) -> Result<(Self, Opened), CaError> {
         if let Some(found) = Self::load(directory)? {
             return Ok((found, Opened::Found));
         }
@@ -76,7 +76,7 @@ impl Authority {
     /// the old key does not.
     ///
     /// Fails where the directory or a file cannot be written.
-    pub fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
+    pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
         files::make_directory(directory).map_err(|error| CaError::new(directory, error))?;
@@ -90,17 +90,17 @@ impl Authority {
     }
 
     /// True where the CA's name constraints permit `host`.
-    pub fn covers(&self, host: &Host) -> bool {
+    pub(crate) fn covers(&self, host: &Host) -> bool {
         self.certificate.covers(host)
     }
 
     /// What may be shown to everybody.
-    pub fn certificate(&self) -> &CaCertificate {
+    pub(crate) fn certificate(&self) -> &CaCertificate {
         &self.certificate
     }
 
     /// What the user should know though the CA works, a sentence each.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
@@ -263,7 +263,7 @@ fn tighten(key: &Path) -> Result<Option<String>, CaError> {
 
 /// Why there is no CA.
 #[derive(Debug)]
-pub struct CaError {
+pub(crate) struct CaError {
     /// The file or directory.
     pub path: PathBuf,
     /// What was wrong with it.

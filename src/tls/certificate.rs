@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// The certificate's file in the state directory: a copy, for clients, of the one in the key's file.
-pub const CERTIFICATE_FILE: &str = "ca.pem";
+pub(crate) const CERTIFICATE_FILE: &str = "ca.pem";
 
 /// A CA's certificate.
 #[derive(Clone, Debug)]
-pub struct CaCertificate {
+pub(crate) struct CaCertificate {
     pem: String,
     der: CertificateDer<'static>,
     subject: String,
@@ -40,7 +40,7 @@ pub struct CaCertificate {
 
 /// What the name constraints permit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Permitted {
+pub(crate) struct Permitted {
     /// DNS subtrees: the name itself and everything below.
     pub names: Vec<String>,
     /// Single addresses.
@@ -51,7 +51,7 @@ impl CaCertificate {
     /// Reads the certificate of the CA in `directory`; `None` where there is none yet.
     ///
     /// Fails where the file cannot be read or holds no CA's certificate.
-    pub fn read(directory: &Path) -> Result<Option<Self>, CaError> {
+    pub(crate) fn read(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(CERTIFICATE_FILE);
         match fs::read(&path) {
             Ok(bytes) => Self::from_pem(&bytes)
@@ -83,7 +83,7 @@ impl CaCertificate {
     }
 
     /// True where the name constraints permit `host`.
-    pub fn covers(&self, host: &Host) -> bool {
+    pub(crate) fn covers(&self, host: &Host) -> bool {
         match host {
             Host::Name(name) => self.permitted.covers_name(name),
             Host::Ip(ip) => self.permitted.addresses.contains(ip),
@@ -91,7 +91,7 @@ impl CaCertificate {
     }
 
     /// The patterns that the CA may not sign for: it must be renewed for them.
-    pub fn missing<'a>(&self, hosts: &'a [HostPattern]) -> Vec<&'a HostPattern> {
+    pub(crate) fn missing<'a>(&self, hosts: &'a [HostPattern]) -> Vec<&'a HostPattern> {
         hosts
             .iter()
             .filter(|pattern| match pattern {
@@ -104,37 +104,37 @@ impl CaCertificate {
     }
 
     /// The certificate alone, as PEM.
-    pub fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
     /// The certificate alone, as DER.
-    pub fn der(&self) -> &CertificateDer<'static> {
+    pub(crate) fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
     /// Its name.
-    pub fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
     /// What it may sign for.
-    pub fn permitted(&self) -> &Permitted {
+    pub(crate) fn permitted(&self) -> &Permitted {
         &self.permitted
     }
 
     /// When it begins to be valid.
-    pub fn not_before(&self) -> SystemTime {
+    pub(crate) fn not_before(&self) -> SystemTime {
         self.not_before
     }
 
     /// When it ends.
-    pub fn not_after(&self) -> SystemTime {
+    pub(crate) fn not_after(&self) -> SystemTime {
         self.not_after
     }
 
     /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         // The suite is named for its hash; a crate for the hash alone is not needed.
         let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
         let digest = suite.map(|suite| suite.common.hash_provider.hash(&self.der));
@@ -215,7 +215,7 @@ fn single_address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// A point in time for people: `2026-08-01 12:00:00 UTC`.
-pub fn date(time: SystemTime) -> String {
+pub(crate) fn date(time: SystemTime) -> String {
     format!("{} UTC", moment::shown(time))
 }
 

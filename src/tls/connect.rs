@@ -8,22 +8,20 @@ use tokio_rustls::TlsConnector;
 use super::trust::Roots;
 use crate::{
     config::HttpVersion,
+    io::BoxIo,
     model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
-    net::{
-        BoxIo,
-        dial::{Boxed, Secure},
-    },
+    net::dial::{Boxed, Secure},
 };
 
 /// Shakes hands with origins and hops.
 #[derive(Clone)]
-pub struct Connector {
+pub(crate) struct Connector {
     http1: TlsConnector,
     http2: TlsConnector,
 }
 
 /// A TLS stream and what ALPN chose.
-pub struct Secured {
+pub(crate) struct Secured {
     /// Plaintext both ways.
     pub io: BoxIo,
     /// HTTP/1.1 where the peer chose nothing.
@@ -32,7 +30,7 @@ pub struct Secured {
 
 impl Connector {
     /// Verifies against `roots`; fails where the provider lacks TLS 1.2 and 1.3.
-    pub fn new(roots: &Roots) -> Result<Self, BoxError> {
+    pub(crate) fn new(roots: &Roots) -> Result<Self, BoxError> {
         let connector = |http| {
             let provider = Arc::new(aws_lc_rs::default_provider());
             let mut config = ClientConfig::builder_with_provider(provider)
@@ -49,7 +47,7 @@ impl Connector {
     }
 
     /// Shakes hands for `host`, offering at most `http`, within `deadline`; faults are on `leg`, stage handshaking.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         io: BoxIo,
         host: &Host,

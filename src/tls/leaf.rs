@@ -35,7 +35,7 @@ const RENEW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const LIMIT: usize = 512;
 
 /// Leaves of one CA.
-pub struct Leaves {
+pub(crate) struct Leaves {
     pub(super) authority: Arc<Authority>,
     key: KeyPair,
     ready: Mutex<HashMap<(Host, bool), Leaf>>,
@@ -49,7 +49,7 @@ struct Leaf {
 
 impl Leaves {
     /// No leaf yet; fails where no key can be made.
-    pub fn new(authority: Arc<Authority>) -> Result<Self, BoxError> {
+    pub(crate) fn new(authority: Arc<Authority>) -> Result<Self, BoxError> {
         Ok(Self {
             authority,
             key: KeyPair::generate()?,
@@ -59,14 +59,14 @@ impl Leaves {
     }
 
     /// True where the CA may sign for `host`.
-    pub fn covers(&self, host: &Host) -> bool {
+    pub(crate) fn covers(&self, host: &Host) -> bool {
         self.authority.covers(host)
     }
 
     /// TLS for clients of `host`, offering at most `http`.
     ///
     /// Fails where the CA does not cover `host`.
-    pub fn server_config(
+    pub(crate) fn server_config(
         &self,
         host: &Host,
         http: HttpVersion,

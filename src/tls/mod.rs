@@ -3,23 +3,23 @@
 //! rustls with aws-lc-rs, without the post-quantum key share: a ClientHello of one segment passes middleboxes that lose
 //! the second one. Verification is always on; there is no key that turns it off.
 
-pub mod accept;
-pub mod ca;
-pub mod certificate;
-pub mod connect;
+pub(crate) mod accept;
+pub(crate) mod ca;
+pub(crate) mod certificate;
+pub(crate) mod connect;
 mod files;
-pub mod leaf;
+pub(crate) mod leaf;
 #[cfg(test)]
 mod testing;
-pub mod trust;
+pub(crate) mod trust;
 
 use crate::config::HttpVersion;
 
-pub use accept::{Accepted, FirstBytes};
-pub use ca::Authority;
-pub use certificate::CaCertificate;
-pub use connect::Connector;
-pub use leaf::Leaves;
+pub(crate) use accept::FirstBytes;
+pub(crate) use ca::Authority;
+pub(crate) use certificate::CaCertificate;
+pub(crate) use connect::Connector;
+pub(crate) use leaf::Leaves;
 
 /// What is offered by ALPN (RFC 7301).
 fn alpn(http: HttpVersion) -> Vec<Vec<u8>> {

@@ -15,11 +15,11 @@ use super::{
 use crate::{config::Trust, model::fault::BoxError};
 
 /// The bundle's file in the state directory.
-pub const BUNDLE_FILE: &str = "bundle.pem";
+pub(crate) const BUNDLE_FILE: &str = "bundle.pem";
 
 /// The platform's roots and the user's own.
 #[derive(Clone, Debug)]
-pub struct Roots {
+pub(crate) struct Roots {
     /// For verification.
     pub store: Arc<RootCertStore>,
     /// What could not be read, a line each; the rest is used.
@@ -29,7 +29,7 @@ pub struct Roots {
 
 impl Roots {
     /// Reads them. Never fails: without roots every verification fails, and `problems` says why.
-    pub fn load(trust: &Trust) -> Self {
+    pub(crate) fn load(trust: &Trust) -> Self {
         let mut problems = Vec::new();
         let mut certificates = Vec::new();
         if trust.platform_roots {
@@ -69,7 +69,7 @@ impl Roots {
     /// Writes the bundle (these roots and the CA's certificate) into the state directory, atomically, and only where it would change.
     ///
     /// Fails where the file cannot be written.
-    pub fn write_bundle(
+    pub(crate) fn write_bundle(
         &self,
         state_directory: &Path,
         authority: &Authority,
@@ -81,7 +81,7 @@ impl Roots {
     /// reload writes the bundle without it.
     ///
     /// Fails where the file cannot be written.
-    pub fn write_bundle_with(
+    pub(crate) fn write_bundle_with(
         &self,
         state_directory: &Path,
         authority: &Authority,

@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
-pub use circuit::{CircuitChanged, Turn};
-pub use stall::{Phase, SmallSegmentsHelped, StallTold};
+pub(crate) use circuit::{CircuitChanged, Turn};
+pub(crate) use stall::{Phase, SmallSegmentsHelped, StallTold};
 
 use crate::model::{Leg, Stage};
 
 /// The closing line of a transfer.
 #[derive(Clone, Debug)]
-pub struct TransferEnded {
+pub(crate) struct TransferEnded {
     /// The number that its log lines bear.
     pub id: u64,
     /// How it came in.
@@ -64,7 +64,7 @@ pub struct TransferEnded {
 
 impl TransferEnded {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         metrics.transfer(self.front, &self.route, &self.result, self.up, self.down);
         if self.circuit.is_some() {
             metrics.rerouted(&self.route);
@@ -164,7 +164,7 @@ fn stage<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S:
 
 impl FaultOccurred {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         metrics.fault(&self.route, &self.code);
         let advice = self.advice.as_deref().filter(|_| !self.advised);
         warn!(
@@ -192,7 +192,7 @@ impl FaultOccurred {
 
 /// An answer with URLs that a client follows was passed on as it came.
 #[derive(Clone, Debug)]
-pub struct AnswerLeft {
+pub(crate) struct AnswerLeft {
     /// The transfer's number.
     pub id: u64,
     /// The host asked for.
@@ -207,7 +207,7 @@ pub struct AnswerLeft {
 
 impl AnswerLeft {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         metrics.unmapped(&self.route, self.rewrite);
         warn!(
             id = self.id,
@@ -222,7 +222,7 @@ impl AnswerLeft {
 
 /// An answer on the reverse front points to hosts that are not served there.
 #[derive(Clone, Debug)]
-pub struct AnswerLedAway {
+pub(crate) struct AnswerLedAway {
     /// The transfer's number.
     pub id: u64,
     /// The host asked for.
@@ -235,7 +235,7 @@ pub struct AnswerLedAway {
 
 impl AnswerLedAway {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         metrics.unmapped(&self.route, "away");
         warn!(
             id = self.id,
@@ -249,12 +249,12 @@ impl AnswerLedAway {
 }
 
 /// A socket is ready for clients.
-pub fn listening(address: SocketAddr) {
+pub(crate) fn listening(address: SocketAddr) {
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
 /// The config that is in force.
-pub fn config_taken(file: Option<&Path>, routes: usize) {
+pub(crate) fn config_taken(file: Option<&Path>, routes: usize) {
     info!(config = source(file), routes, "config taken");
 }
 
@@ -266,7 +266,7 @@ fn source(file: Option<&Path>) -> String {
 }
 
 /// A new config is in force; `restart` names what it changes only at the next start.
-pub fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
+pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
     info!(config = source(file), routes, "config reloaded");
     for key in restart {
         warn!(
@@ -278,7 +278,7 @@ pub fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
 }
 
 /// A new config was bad: the old one stays.
-pub fn config_refused(file: Option<&Path>, problem: &str) {
+pub(crate) fn config_refused(file: Option<&Path>, problem: &str) {
     let file = file.map(|file| format!(" {}", file.display()));
     let advice = format!(
         "see `gitferry check{}`",
@@ -288,12 +288,12 @@ pub fn config_refused(file: Option<&Path>, problem: &str) {
 }
 
 /// A mistake that does not stop anything.
-pub fn config_doubtful(problem: &str) {
+pub(crate) fn config_doubtful(problem: &str) {
     warn!(problem, "config is doubtful");
 }
 
 /// A CA was made on first run.
-pub fn ca_made(certificate: &Path) {
+pub(crate) fn ca_made(certificate: &Path) {
     info!(
         certificate = %certificate.display(),
         advice = "run `gitferry setup all`, so that git, git-lfs and ssh use it",
@@ -302,12 +302,12 @@ pub fn ca_made(certificate: &Path) {
 }
 
 /// The CA works, but its user should know this.
-pub fn ca_doubtful(problem: &str) {
+pub(crate) fn ca_doubtful(problem: &str) {
     warn!(problem, "local ca is doubtful");
 }
 
 /// The CA may not sign for some hosts: they are tunnelled until it is renewed.
-pub fn ca_must_be_renewed(hosts: &str) {
+pub(crate) fn ca_must_be_renewed(hosts: &str) {
     warn!(
         hosts,
         advice = "run `gitferry ca rotate`; until then these hosts are tunnelled",
@@ -316,7 +316,7 @@ pub fn ca_must_be_renewed(hosts: &str) {
 }
 
 /// Something about the roots could not be read.
-pub fn roots_incomplete(problem: &str) {
+pub(crate) fn roots_incomplete(problem: &str) {
     warn!(
         problem,
         advice = "see `[trust]` in the config",
@@ -325,11 +325,11 @@ pub fn roots_incomplete(problem: &str) {
 }
 
 /// The daemon takes nothing new.
-pub fn draining(transfers: usize, grace: Duration) {
+pub(crate) fn draining(transfers: usize, grace: Duration) {
     info!(transfers, grace_s = grace.as_secs(), "draining");
 }
 
 /// The daemon is over.
-pub fn stopped(ended: usize) {
+pub(crate) fn stopped(ended: usize) {
     info!(ended, "stopped");
 }

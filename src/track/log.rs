@@ -29,7 +29,7 @@ static LEVEL: AtomicU8 = AtomicU8::new(2);
 static JSON: AtomicBool = AtomicBool::new(false);
 
 /// Begins logging, or changes how it is done where it has begun.
-pub fn init(log: Log) {
+pub(crate) fn init(log: Log) {
     let level = match log.level {
         LogLevel::Error => 0,
         LogLevel::Warn => 1,

@@ -26,11 +26,11 @@ struct Counts {
 }
 
 /// How many circuits are not closed now, by route and upstream.
-pub type OpenCircuits = BTreeMap<(Box<str>, Box<str>), usize>;
+pub(crate) type OpenCircuits = BTreeMap<(Box<str>, Box<str>), usize>;
 
 impl Metrics {
     /// Counts a transfer that ended.
-    pub fn transfer(&self, front: Front, route: &str, result: &str, up: u64, down: u64) {
+    pub(crate) fn transfer(&self, front: Front, route: &str, result: &str, up: u64, down: u64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts
             .transfers
@@ -41,7 +41,7 @@ impl Metrics {
     }
 
     /// Counts a fault.
-    pub fn fault(&self, route: &str, code: &str) {
+    pub(crate) fn fault(&self, route: &str, code: &str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts
             .faults
@@ -50,13 +50,13 @@ impl Metrics {
     }
 
     /// Counts an answer whose URLs were not, or not all, mapped.
-    pub fn unmapped(&self, route: &str, what: &'static str) {
+    pub(crate) fn unmapped(&self, route: &str, what: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.unmapped.entry((route.to_owned(), what)).or_default() += 1;
     }
 
     /// Counts a circuit that opened.
-    pub fn circuit(&self, route: &str, upstream: &str) {
+    pub(crate) fn circuit(&self, route: &str, upstream: &str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts
             .circuits
@@ -65,13 +65,13 @@ impl Metrics {
     }
 
     /// Counts a transfer that went another way because of an open circuit.
-    pub fn rerouted(&self, route: &str) {
+    pub(crate) fn rerouted(&self, route: &str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.rerouted.entry(route.to_owned()).or_default() += 1;
     }
 
     /// Counts a stall that began.
-    pub fn stall(&self, route: &str, verdict: &'static str) {
+    pub(crate) fn stall(&self, route: &str, verdict: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts
             .stalls
@@ -80,13 +80,13 @@ impl Metrics {
     }
 
     /// Counts a transfer that only small segments brought through.
-    pub fn small_segments(&self, route: &str) {
+    pub(crate) fn small_segments(&self, route: &str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.small_segments.entry(route.to_owned()).or_default() += 1;
     }
 
     /// Counts the time that a stall took, at its end.
-    pub fn stalled_for(&self, route: &str, ms: u64) {
+    pub(crate) fn stalled_for(&self, route: &str, ms: u64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.stalled_ms.entry(route.to_owned()).or_default() += ms;
     }

@@ -3,14 +3,15 @@
 //! One struct per event writes the log line and the counter, so that the two cannot disagree. Nothing secret passes:
 //! paths are redacted where they are captured.
 
-pub mod event;
-pub mod log;
-pub mod metrics;
-pub mod moment;
-pub mod redact;
-pub mod registry;
-pub mod transfer;
-pub mod watchdog;
+pub(crate) mod event;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod moment;
+pub(crate) mod redact;
+pub(crate) mod registry;
+pub(crate) mod transfer;
+pub(crate) mod watchdog;
 
+pub use metrics::Metrics;
 pub use registry::Tracker;
-pub use transfer::{Begin, Counters, Front, Outcome, Transfer};
+pub(crate) use transfer::{Begin, Front, Outcome, Transfer};

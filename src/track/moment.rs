@@ -14,17 +14,17 @@ const SHOWN: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
 
 /// `2026-11-23T16:00:00.000Z`.
-pub fn logged(at: SystemTime) -> String {
+pub(crate) fn logged(at: SystemTime) -> String {
     format(at, LOGGED)
 }
 
 /// `2026-11-23 16:00:00`.
-pub fn shown(at: SystemTime) -> String {
+pub(crate) fn shown(at: SystemTime) -> String {
     format(at, SHOWN)
 }
 
 /// Reads what [`logged`] writes, and nothing else.
-pub fn parse(text: &str) -> Option<SystemTime> {
+pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let at = PrimitiveDateTime::parse(text, LOGGED).ok()?;
     Some(at.assume_utc().into())
 }

@@ -37,7 +37,7 @@ const TOKENS: &[&str] = &[
 ];
 
 /// A path with its query: values starred but for the harmless ones, tokens starred wherever they stand.
-pub fn path(path: &str) -> String {
+pub(crate) fn path(path: &str) -> String {
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (path, None),
@@ -60,7 +60,7 @@ fn pair(pair: &str) -> String {
 }
 
 /// Free text: what looks like a token, user info in a URL, or the query of a URL is starred; what a terminal would obey is escaped.
-pub fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (at, word) in text.split([' ', '\t']).enumerate() {
         if at > 0 {
@@ -115,7 +115,7 @@ fn word(word: &str) -> String {
 
 /// True for what a terminal obeys instead of showing it: control characters, and marks that turn the direction of a line or take no
 /// room (Unicode Standard Annex 9, section 2).
-pub fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -124,7 +124,7 @@ pub fn is_hidden(c: char) -> bool {
 }
 
 /// `text` with what is hidden in it as escapes.
-pub fn escaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return text.into();
     }

@@ -53,7 +53,7 @@ struct Running {
 
 impl Tracker {
     /// Its watchdog runs among `tasks`, and keeps no `shutdown` waiting.
-    pub fn new(tasks: Tasks, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(tasks: Tasks, shutdown: Shutdown) -> Self {
         Self(Arc::new(Registry {
             tasks,
             shutdown,
@@ -62,7 +62,7 @@ impl Tracker {
     }
 
     /// Registers a transfer; it is listed and watched until its last clone is dropped. Must run inside the runtime.
-    pub fn begin(&self, begin: Begin<'_>) -> Transfer {
+    pub(crate) fn begin(&self, begin: Begin<'_>) -> Transfer {
         let mut running = lock(&self.0.running);
         running.last_id += 1;
         let id = running.last_id;
@@ -104,12 +104,12 @@ impl Tracker {
     }
 
     /// The last stalls, the newest first, each as it was told last.
-    pub fn stalls(&self) -> Vec<StallTold> {
+    pub(crate) fn stalls(&self) -> Vec<StallTold> {
         lock(&self.0.stalls).iter().rev().cloned().collect()
     }
 
     /// What became of an upstream's circuit.
-    pub fn circuit(&self, changed: &CircuitChanged) {
+    pub(crate) fn circuit(&self, changed: &CircuitChanged) {
         changed.emit(&self.0.metrics);
     }
 

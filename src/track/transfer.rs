@@ -1,9 +1,9 @@
 //! One request, or one tunnel, being ferried. Its closing line is written when the last clone is dropped.
 
 mod closing;
+mod events;
+mod progress;
 mod snapshot;
-mod told;
-mod watched;
 
 use std::{
     net::SocketAddr,
@@ -16,8 +16,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use progress::{Side, Watching};
 pub use snapshot::Snapshot;
-use watched::{Side, Watching};
 
 use super::{redact, registry::Registry};
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// What the client spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Front {
+pub(crate) enum Front {
     /// A request inside a terminated CONNECT.
     Intercept,
     /// An opaque tunnel after CONNECT, or `gitferry connect`.
@@ -40,7 +40,7 @@ pub enum Front {
 
 impl Front {
     /// The name in the log.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Intercept => "intercept",
             Self::Tunnel => "tunnel",
@@ -52,7 +52,7 @@ impl Front {
 
 /// What a transfer begins with.
 #[derive(Debug)]
-pub struct Begin<'a> {
+pub(crate) struct Begin<'a> {
     /// How it came in.
     pub front: Front,
     /// The client's address.
@@ -71,7 +71,7 @@ pub struct Begin<'a> {
 
 /// How a transfer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The origin's answer was passed on whole.
     Answered(u16),
     /// gitferry answered itself, after a fault.
@@ -92,7 +92,7 @@ pub enum Outcome {
 
 /// Bytes moved, shared with the bodies and the tunnel.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     /// Body bytes taken from the client.
     pub up: AtomicU64,
     /// Body bytes given to the client.
@@ -105,7 +105,7 @@ pub struct Counters {
 
 /// A handle on a running transfer; clones are the same transfer.
 #[derive(Clone, Debug)]
-pub struct Transfer(Arc<Inner>);
+pub(crate) struct Transfer(Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -208,17 +208,17 @@ impl Transfer {
     }
 
     /// The stage begins now; the time since the last change is added to the stage before.
-    pub fn enter(&self, stage: Stage) {
+    pub(crate) fn enter(&self, stage: Stage) {
         self.0.state().enter(stage, Instant::now());
     }
 
     /// The stage it is in.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         self.0.state().stage
     }
 
     /// An attempt through `upstream` begins; `attempt` counts from 1 over all upstreams.
-    pub fn attempting(&self, upstream: &str, attempt: u32) {
+    pub(crate) fn attempting(&self, upstream: &str, attempt: u32) {
         let mut state = self.0.state();
         state.attempts = attempt;
         state.reused = false;
@@ -230,38 +230,38 @@ impl Transfer {
     }
 
     /// It does not go where the config says, because of an open circuit: every event of it will say so.
-    pub fn avoids(&self, avoided: &Avoided) {
+    pub(crate) fn avoids(&self, avoided: &Avoided) {
         let text = redact::text(&avoided.to_string());
         self.0.state().circuit = Some(text.into());
     }
 
     /// The connection was taken from the pool.
-    pub fn reused(&self) {
+    pub(crate) fn reused(&self) {
         self.0.state().reused = true;
     }
 
     /// The address of the TCP peer.
-    pub fn connected(&self, peer: SocketAddr) {
+    pub(crate) fn connected(&self, peer: SocketAddr) {
         self.0.state().peer = Some(peer);
     }
 
     /// The byte counters.
-    pub fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
     }
 
     /// The label of the upstream in use, if any.
-    pub fn upstream(&self) -> Option<Box<str>> {
+    pub(crate) fn upstream(&self) -> Option<Box<str>> {
         self.0.state().upstream.clone()
     }
 
     /// Says how it ends; the first call counts, and without one the client went away.
-    pub fn finish(&self, outcome: Outcome) {
+    pub(crate) fn finish(&self, outcome: Outcome) {
         self.0.state().outcome.get_or_insert(outcome);
     }
 
     /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
-    pub fn handed_over(&self) {
+    pub(crate) fn handed_over(&self) {
         self.0.state().handed_over = true;
     }
 }

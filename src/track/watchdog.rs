@@ -12,7 +12,7 @@ use super::registry::Registry;
 use crate::model::stall::{Flow, Limits};
 
 /// A socket that can be looked at while somebody else owns its stream.
-pub trait Watched: fmt::Debug + Send + Sync {
+pub(crate) trait Watched: fmt::Debug + Send + Sync {
     /// Its counts; with the kernel's whole word where `closely`.
     fn flow(&self, closely: bool) -> Flow;
 }

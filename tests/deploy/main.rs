@@ -129,7 +129,7 @@ fn the_system_service_is_little_exposed() {
 #[test]
 fn the_sockets_of_both_managers_are_the_embedded_defaults_address() {
     let address = "ListenStream=127.0.0.1:4483\n";
-    assert!(gitferry::config::DEFAULT.contains("address = \"127.0.0.1:4483\""));
+    assert!(gitferry::testing::DEFAULT.contains("address = \"127.0.0.1:4483\""));
     for folder in ["systemd", "systemd/user"] {
         let text = fs::read_to_string(deploy(folder).join("gitferry.socket")).unwrap();
         assert!(text.contains(address), "{folder}: {text}");

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use gitferry::config::{Config, DEFAULT, Problems, load};
+use gitferry::testing::{Config, DEFAULT, Problems, load};
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -113,7 +113,7 @@ fn the_embedded_default_is_good_and_knows_the_three_sites() {
         ("gitlab.com:22", "gitlab-main"),
         ("example.org:443", "other_hosts"),
     ] {
-        let target = gitferry::model::Target::parse(host, None).unwrap();
+        let target = gitferry::testing::Target::parse(host, None).unwrap();
         assert_eq!(&*config.route(&target).name, route, "{host}");
     }
 }
@@ -177,7 +177,7 @@ fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() 
         ("hf-mirror.com:443", false, true),
         ("127.0.0.1:443", false, true),
     ] {
-        let parsed = gitferry::model::Target::parse(target, None).unwrap();
+        let parsed = gitferry::testing::Target::parse(target, None).unwrap();
         assert_eq!(config.serves(&parsed), serves, "{target}");
         assert_eq!(config.distrusts(&parsed), distrusts, "{target}");
     }

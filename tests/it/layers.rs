@@ -9,6 +9,7 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["rt", "model"],
     &["config"],
+    &["io"],
     &["track"],
     &["net"],
     &["tls"],

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gitferry::rt::Shutdown;
+use gitferry::testing::Shutdown;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

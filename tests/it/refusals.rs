@@ -77,7 +77,7 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
         (
             format!(
                 "GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.1 {}\r\n\r\n",
-                gitferry::model::pseudonym()
+                gitferry::testing::pseudonym()
             ),
             508,
             "client/accepted/loop",

@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use gitferry::{config, service::daemon::Daemon};
+use gitferry::testing::{self, Config, Daemon};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -106,7 +106,7 @@ pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> St
     )
 }
 
-fn load(directory: &std::path::Path, routes: &str) -> config::Config {
+fn load(directory: &std::path::Path, routes: &str) -> Config {
     let file = directory.join("gitferry.toml");
     let state = directory.join("state");
     let text = format!(
@@ -116,7 +116,7 @@ fn load(directory: &std::path::Path, routes: &str) -> config::Config {
         state.display()
     );
     std::fs::write(&file, text).unwrap();
-    config::load(Some(&file), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+    testing::load(Some(&file), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// A client that writes what it is told to and reads what comes.

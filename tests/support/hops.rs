@@ -1,4 +1,4 @@
-//! Ways out: tinyproxy, the same behind TLS, microsocks, and scripted hops named after their answer.
+//! UpstreamPlan out: tinyproxy, the same behind TLS, microsocks, and scripted hops named after their answer.
 
 use std::{
     fs,
@@ -158,7 +158,7 @@ impl ScriptedHop {
         }
     }
 
-    /// Wants other credentials.
+    /// UpstreamNeeds other credentials.
     pub(crate) fn answers_407() -> Self {
         Self::plays(Part::Says(
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"hop\"\r\nContent-Length: 0\r\n\r\n",

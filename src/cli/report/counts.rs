@@ -20,7 +20,7 @@ pub(super) fn means(next: &str, rescue: Option<&str>) -> Option<usize> {
 }
 
 /// Which routes are whose: the log has the names alone.
-pub type Roles = BTreeMap<Box<str>, Role>;
+pub(crate) type Roles = BTreeMap<Box<str>, Role>;
 
 /// Lines by what they were.
 #[derive(Debug, Default)]

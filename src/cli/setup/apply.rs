@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use super::{
     files,
     git::{GitFile, canonical},
+    host_env::HostEnv,
+    output::Output,
     plan::{Client, Setting},
     record::{self, Entry, Record, Snapshot},
-    surroundings::Surroundings,
-    voice::Voice,
 };
 use crate::cli::Failure;
 
@@ -25,8 +25,8 @@ pub(super) fn apply(
     file: &GitFile<'_>,
     clients: &[Client],
     settings: &[Setting],
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let record_path = record::path(surroundings, file.scope.as_str(), &file.path)?;
     let known: Option<Record> = record::load(&record_path)?;
@@ -64,8 +64,8 @@ pub(super) fn apply(
 pub(super) fn undo(
     file: &GitFile<'_>,
     clients: &[Client],
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let record_path = record::path(surroundings, file.scope.as_str(), &file.path)?;
     let names: Vec<&str> = clients.iter().map(|client| client.as_str()).collect();
@@ -97,7 +97,7 @@ pub(super) fn undo(
     record::forget(&record_path)
 }
 
-fn say(file: &GitFile<'_>, changes: &[Change], voice: &mut Voice<'_>) {
+fn say(file: &GitFile<'_>, changes: &[Change], voice: &mut Output<'_>) {
     for change in changes {
         voice.text(&file.shown(change));
     }
@@ -148,7 +148,7 @@ fn take_back(
     clients: &[Client],
     values: &Values,
     kept: impl Fn(&Entry) -> bool,
-    voice: &mut Voice<'_>,
+    voice: &mut Output<'_>,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     record.entries.retain_mut(|entry| {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{surroundings::Surroundings, voice::shell_quoted};
+use super::{host_env::HostEnv, output::shell_quoted};
 use crate::cli::Failure;
 
 /// Which of git's files.
@@ -42,12 +42,12 @@ pub(super) struct GitFile<'a> {
     pub(super) scope: Scope,
     /// Where git keeps it; only its bytes are remembered from here, git finds it by itself.
     pub(super) path: PathBuf,
-    surroundings: &'a Surroundings,
+    surroundings: &'a HostEnv,
 }
 
 impl<'a> GitFile<'a> {
     /// The file of `scope`. Fails where git does not run, and for `Local` outside a repository.
-    pub(super) fn new(scope: Scope, surroundings: &'a Surroundings) -> Result<Self, Failure> {
+    pub(super) fn new(scope: Scope, surroundings: &'a HostEnv) -> Result<Self, Failure> {
         let path = match scope {
             Scope::Global => {
                 output(surroundings, &["--version"])?;
@@ -135,14 +135,14 @@ pub(super) fn canonical(key: &str) -> String {
 }
 
 /// What git writes to stdout. Fails where it cannot be run or says no.
-pub(super) fn output(surroundings: &Surroundings, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
+pub(super) fn output(surroundings: &HostEnv, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
     found(surroundings, arguments)?
         .ok_or_else(|| Failure::new(format!("`git {}` found nothing", arguments.join(" "))))
 }
 
 /// As [`output`]; `None` where git ends with 1 and without a word, its way to say that there is no such key.
 pub(super) fn found(
-    surroundings: &Surroundings,
+    surroundings: &HostEnv,
     arguments: &[&str],
 ) -> Result<Option<Vec<u8>>, Failure> {
     let output = surroundings
@@ -177,7 +177,7 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 }
 
 /// git-config(1), FILES: the second place is used only where it is there and the first is not.
-fn global_path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+fn global_path(surroundings: &HostEnv) -> Result<PathBuf, Failure> {
     if let Some(path) = surroundings.variable("GIT_CONFIG_GLOBAL") {
         return Ok(surroundings.directory.join(path));
     }

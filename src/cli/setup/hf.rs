@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     files, git,
+    host_env::HostEnv,
+    output::{Output, shell_quoted},
     plan::Plan,
     record::{self, Snapshot},
-    surroundings::Surroundings,
-    voice::{Voice, shell_quoted},
     warn,
 };
 use crate::{
@@ -44,8 +44,8 @@ struct Written {
 pub(super) fn apply(
     config: &Config,
     no_ca: bool,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let path = path(surroundings)?;
     let shown = path.display().to_string();
@@ -83,7 +83,7 @@ pub(super) fn apply(
 }
 
 /// Takes the file away; one that somebody changed stays.
-pub(super) fn undo(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result<(), Failure> {
+pub(super) fn undo(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
     let path = path(surroundings)?;
     let shown = path.display().to_string();
     let record_path = record::path(surroundings, "hf", &path)?;
@@ -116,23 +116,19 @@ pub(super) fn undo(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result
     record::forget(&record_path)
 }
 
-fn path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+fn path(surroundings: &HostEnv) -> Result<PathBuf, Failure> {
     Ok(surroundings.user_config()?.join("hf.sh"))
 }
 
 /// A file with our mark that nobody changed since; where there is no record any more, the mark is enough.
-fn is_ours(
-    bytes: Option<&[u8]>,
-    path: &Path,
-    surroundings: &Surroundings,
-) -> Result<bool, Failure> {
+fn is_ours(bytes: Option<&[u8]>, path: &Path, surroundings: &HostEnv) -> Result<bool, Failure> {
     let written: Option<Written> = record::load(&record::path(surroundings, "hf", path)?)?;
     let marked = bytes.is_some_and(|bytes| bytes.starts_with(MARK.as_bytes()));
     Ok(marked && written.is_none_or(|written| written.file.is_as_left(bytes)))
 }
 
 /// The record is written first, so that a set-up that is cut off can still be taken back.
-fn write(path: &Path, text: &str, surroundings: &Surroundings) -> Result<(), Failure> {
+fn write(path: &Path, text: &str, surroundings: &HostEnv) -> Result<(), Failure> {
     let record_path = record::path(surroundings, "hf", path)?;
     let known: Option<Written> = record::load(&record_path)?;
     let parent = path.parent();
@@ -207,7 +203,7 @@ fn head(config: &Config) -> String {
 }
 
 /// What would send the clients elsewhere.
-fn warn(config: &Config, no_ca: bool, surroundings: &Surroundings, voice: &mut Voice<'_>) {
+fn warn(config: &Config, no_ca: bool, surroundings: &HostEnv, voice: &mut Output<'_>) {
     if no_ca {
         return;
     }

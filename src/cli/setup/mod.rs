@@ -7,11 +7,11 @@ mod apply;
 mod files;
 mod git;
 mod hf;
+mod host_env;
+mod output;
 mod plan;
 mod record;
 mod ssh;
-mod surroundings;
-mod voice;
 mod warn;
 
 use std::{
@@ -24,9 +24,9 @@ use clap::{Args, ValueEnum, builder::PossibleValue};
 
 use self::{
     git::{GitFile, Scope},
+    host_env::HostEnv,
+    output::Output,
     plan::{Client, Plan},
-    surroundings::Surroundings,
-    voice::Voice,
 };
 use super::Failure;
 use crate::{
@@ -40,7 +40,7 @@ use crate::{
 
 /// `gitferry setup`.
 #[derive(Args, Debug)]
-pub struct SetupArgs {
+pub(crate) struct SetupArgs {
     /// What to set up: git for the main sites, lfs for the storage hosts, hf for the Hugging Face clients, ssh for the main sites over ssh.
     #[arg(value_enum)]
     what: What,
@@ -90,21 +90,21 @@ impl What {
 /// Sets up, or takes back. The config is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
 ///
 /// Fails where git, its config file, ssh's or our own record of them cannot be read or written.
-pub fn run(
+pub(crate) fn run(
     args: &SetupArgs,
     load: impl FnOnce() -> Result<Config, Failure>,
 ) -> Result<(), Failure> {
-    let surroundings = Surroundings::of_this_process()?;
+    let surroundings = HostEnv::of_this_process()?;
     let (mut out, mut err) = (io::stdout(), io::stderr());
-    let mut voice = Voice::new(&mut out, &mut err, args.dry_run);
+    let mut voice = Output::new(&mut out, &mut err, args.dry_run);
     perform(args, load, &surroundings, &mut voice)
 }
 
 fn perform(
     args: &SetupArgs,
     load: impl FnOnce() -> Result<Config, Failure>,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     if args.local && args.what.clients().is_empty() {
         return Err(Failure::usage(
@@ -132,8 +132,8 @@ fn perform(
 fn set_up(
     args: &SetupArgs,
     config: &Config,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let clients = args.what.clients();
     let fronted = args.no_ca && args.what != What::Ssh;
@@ -174,11 +174,7 @@ fn set_up(
     Ok(())
 }
 
-fn undo(
-    args: &SetupArgs,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
-) -> Result<(), Failure> {
+fn undo(args: &SetupArgs, surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
     if !args.what.clients().is_empty() {
         let file = git_file(args, surroundings)?;
         apply::undo(&file, args.what.clients(), surroundings, voice)?;
@@ -192,7 +188,7 @@ fn undo(
     Ok(())
 }
 
-fn git_file<'a>(args: &SetupArgs, surroundings: &'a Surroundings) -> Result<GitFile<'a>, Failure> {
+fn git_file<'a>(args: &SetupArgs, surroundings: &'a HostEnv) -> Result<GitFile<'a>, Failure> {
     let scope = if args.local {
         Scope::Local
     } else {
@@ -218,7 +214,7 @@ fn bundle_path(config: &Config) -> Result<PathBuf, Failure> {
 
 /// The daemon writes the bundle when it starts. A set-up before its first start makes the CA and the bundle itself: git refuses
 /// every host whose `sslCAInfo` names a file that is not there.
-fn ensure_bundle(config: &Config, bundle: &Path, voice: &mut Voice<'_>) -> Result<(), Failure> {
+fn ensure_bundle(config: &Config, bundle: &Path, voice: &mut Output<'_>) -> Result<(), Failure> {
     if bundle.exists() {
         return Ok(());
     }

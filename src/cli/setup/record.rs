@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{files, git, plan::Client, surroundings::Surroundings};
+use super::{files, git, host_env::HostEnv, plan::Client};
 use crate::cli::Failure;
 
 /// The changes of one git config file.
@@ -80,11 +80,7 @@ impl Snapshot {
 }
 
 /// Where the record of a file lies: `setup-KIND-HASH.json`.
-pub(super) fn path(
-    surroundings: &Surroundings,
-    kind: &str,
-    file: &Path,
-) -> Result<PathBuf, Failure> {
+pub(super) fn path(surroundings: &HostEnv, kind: &str, file: &Path) -> Result<PathBuf, Failure> {
     // By its real name where it has one, but a file that our own change makes must not change its record's name:
     // so the directory is made real, the file name is not.
     let directory = file

@@ -12,9 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    files, git, record,
-    surroundings::Surroundings,
-    voice::{Voice, shell_quoted},
+    files, git,
+    host_env::HostEnv,
+    output::{Output, shell_quoted},
+    record,
 };
 use crate::{
     cli::Failure,
@@ -35,8 +36,8 @@ struct Created {
 /// Puts the block at the top (ssh takes the first value it finds), or brings the one that is there up to date.
 pub(super) fn apply(
     config: &Config,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let path = path(surroundings)?;
     let Some(block) = block(config, surroundings)? else {
@@ -83,7 +84,7 @@ pub(super) fn apply(
 }
 
 /// Takes the block out, and the file and directory away that were made for it, where nothing else is in them.
-pub(super) fn undo(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result<(), Failure> {
+pub(super) fn undo(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
     let path = path(surroundings)?;
     let mut bytes = git::bytes(&path)?.unwrap_or_default();
     let Some(place) = find(&bytes, &path)? else {
@@ -111,7 +112,7 @@ pub(super) fn undo(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result
     record::forget(&record_path)
 }
 
-fn path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+fn path(surroundings: &HostEnv) -> Result<PathBuf, Failure> {
     Ok(surroundings.home()?.join(".ssh/config"))
 }
 
@@ -119,8 +120,8 @@ fn path(surroundings: &Surroundings) -> Result<PathBuf, Failure> {
 fn warn_of_other_ways(
     theirs: &[u8],
     config: &Config,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) {
     for host in hosts(config) {
         let Some(way) = way_of(theirs, &host, surroundings) else {
@@ -133,7 +134,7 @@ fn warn_of_other_ways(
 }
 
 /// How ssh itself reads a config: the proxy for `host`, if there is one. Where ssh cannot be asked there is nothing to say.
-fn way_of(config: &[u8], host: &str, surroundings: &Surroundings) -> Option<String> {
+fn way_of(config: &[u8], host: &str, surroundings: &HostEnv) -> Option<String> {
     if config.trim_ascii().is_empty() {
         return None;
     }
@@ -170,7 +171,7 @@ fn hosts(config: &Config) -> Vec<String> {
 }
 
 /// `Host *` ends the block: options before the file's own first `Host` are for every host, and must stay so.
-fn block(config: &Config, surroundings: &Surroundings) -> Result<Option<String>, Failure> {
+fn block(config: &Config, surroundings: &HostEnv) -> Result<Option<String>, Failure> {
     let hosts = hosts(config);
     if hosts.is_empty() {
         return Ok(None);

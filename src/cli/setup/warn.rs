@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, path::Path};
 
 use super::{
     git,
+    host_env::HostEnv,
+    output::{Output, shell_quoted},
     plan::{Plan, Probe, exact_name},
-    surroundings::Surroundings,
-    voice::{Voice, shell_quoted},
 };
 use crate::{cli::Failure, config::Config, model::HostPattern};
 
@@ -14,8 +14,8 @@ use crate::{cli::Failure, config::Config, model::HostPattern};
 pub(super) fn environment(
     plan: &Plan,
     bundle: &Path,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) {
     if surroundings.variable("GIT_SSL_NO_VERIFY").is_some() {
         voice.warn(
@@ -41,7 +41,7 @@ pub(super) fn environment(
 }
 
 /// That nobody is there to be pointed at: what is set up now would fail until then.
-pub(super) fn absence(config: &Config, surroundings: &Surroundings, voice: &mut Voice<'_>) {
+pub(super) fn absence(config: &Config, surroundings: &HostEnv, voice: &mut Output<'_>) {
     let Some(address) = config.listen.addresses.first() else {
         return;
     };
@@ -56,7 +56,7 @@ pub(super) fn absence(config: &Config, surroundings: &Surroundings, voice: &mut 
 /// The variable that keeps clients away from every proxy for some of `hosts`, and these.
 pub(super) fn kept_away<'a>(
     hosts: impl IntoIterator<Item = &'a HostPattern>,
-    surroundings: &Surroundings,
+    surroundings: &HostEnv,
 ) -> Option<(String, String)> {
     let (name, value) = surroundings.either_case("NO_PROXY")?;
     let kept: BTreeSet<String> = hosts
@@ -71,8 +71,8 @@ pub(super) fn kept_away<'a>(
 /// Settings of any scope that beat ours, or switch verification off.
 pub(super) fn settings(
     plan: &Plan,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     unverified(surroundings, voice)?;
     if voice.dry() {
@@ -85,7 +85,7 @@ pub(super) fn settings(
 }
 
 /// `http.sslVerify` and `http.<url>.sslVerify`, wherever they stand.
-fn unverified(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result<(), Failure> {
+fn unverified(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
     let arguments = [
         "config",
         "--null",
@@ -116,8 +116,8 @@ fn unverified(surroundings: &Surroundings, voice: &mut Voice<'_>) -> Result<(), 
 fn overruled(
     plan: &Plan,
     probe: &Probe,
-    surroundings: &Surroundings,
-    voice: &mut Voice<'_>,
+    surroundings: &HostEnv,
+    voice: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let ask = |arguments: &[&str]| {
         let answer = git::found(surroundings, arguments)?.unwrap_or_default();

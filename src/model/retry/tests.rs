@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Denial, Stage, stall::STALL_RULES};
+use crate::model::{Denial, Stage, stall::rules::STALL_RULES};
 
 const POLICY: RetryPolicy = RetryPolicy {
     attempts: 4,
@@ -75,7 +75,10 @@ fn a_timeout_before_the_handshake_goes_to_the_upstream_that_waits() {
     };
     for stage in [Stage::Resolving, Stage::Connecting, Stage::Greeting] {
         let fault = Fault::new(Leg::Hop, stage, FaultKind::TimedOut);
-        assert_eq!(POLICY.decide(&fault, tried(1), 0.5), Decision::NextUpstream);
+        assert_eq!(
+            POLICY.decide(&fault, tried(1), 0.5),
+            Decision::OtherUpstream
+        );
         let alone = POLICY.decide(&fault, tried(0), 0.5);
         assert!(matches!(alone, Decision::Again { .. }), "{alone:?}");
     }
@@ -132,7 +135,7 @@ fn every_kind_of_fault_has_its_number_of_tries() {
         let then = if with_others == 0 {
             Decision::GiveUp
         } else {
-            Decision::NextUpstream
+            Decision::OtherUpstream
         };
         assert_eq!(tries(kind, 1), (with_others.max(1), then), "{kind}");
         assert_eq!(tries(kind, 0), (alone.max(1), Decision::GiveUp), "{kind}");
@@ -247,7 +250,7 @@ fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_
                 Decision::Again { after } => {
                     assert!(!sent && after <= policy.backoff_limit);
                 }
-                Decision::NextUpstream => {
+                Decision::OtherUpstream => {
                     assert!(!sent);
                     (on_this_upstream, upstreams_left) = (0, upstreams_left - 1);
                 }

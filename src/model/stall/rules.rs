@@ -10,7 +10,7 @@ use crate::model::{Leg, Stage};
 /// Why nothing moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It moves, but below the floor.
     Throttled,
     /// The name, TCP, the hop or TLS came to nothing.
@@ -29,7 +29,7 @@ pub enum Verdict {
 
 /// One entry of [`STALL_RULES`].
 #[derive(Debug)]
-pub struct StallRule {
+pub(crate) struct StallRule {
     /// What it concludes.
     pub verdict: Verdict,
     /// What the conclusion means, for people.
@@ -51,7 +51,7 @@ struct Scene<'a> {
 }
 
 /// Every verdict, the most telling first: the first one whose evidence is there counts.
-pub const STALL_RULES: &[StallRule] = &[
+pub(crate) const STALL_RULES: &[StallRule] = &[
     StallRule {
         verdict: Verdict::Throttled,
         meaning: "it moves, but below the floor",
@@ -98,7 +98,7 @@ pub const STALL_RULES: &[StallRule] = &[
 
 impl Verdict {
     /// The code in log, API and metrics.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
             Self::NeverConnected => "never-connected",
@@ -111,17 +111,17 @@ impl Verdict {
     }
 
     /// Its entry.
-    pub fn rule(self) -> Option<&'static StallRule> {
+    pub(crate) fn rule(self) -> Option<&'static StallRule> {
         STALL_RULES.iter().find(|rule| rule.verdict == self)
     }
 
     /// True where ending the transfer can help.
-    pub fn acts(self) -> bool {
+    pub(crate) fn acts(self) -> bool {
         self.rule().is_some_and(|rule| rule.acts)
     }
 
     /// What it means, for people.
-    pub fn meaning(self) -> &'static str {
+    pub(crate) fn meaning(self) -> &'static str {
         self.rule().map_or("", |rule| rule.meaning)
     }
 }

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use super::*;
+use super::{rules::STALL_RULES, *};
 use crate::model::{
     Role,
     siblings::{Fares, Sibling as Found},

@@ -13,15 +13,13 @@ use tokio::{
 use super::{Attempt, Boxed, Connection};
 use crate::{
     config::Override,
+    io::{Tcp, tune},
     model::{Fault, FaultKind, Leg, Stage, Target, classify},
-    net::{
-        resolve::{self, System},
-        tcp::{Tcp, tune},
-    },
+    net::resolve::{self, System},
 };
 
 /// Looks the name up and connects to the first address that answers (RFC 8305).
-pub async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
     let overrides = resolve::overrides(attempt, &attempt.target.host);
     let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
     Ok(Connection {

@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use crate::{
+    io::{BoxIo, Prefixed},
     model::{Fault, FaultKind, Leg, Stage, classify},
-    net::{BoxIo, Prefixed},
     track::redact,
 };
 

@@ -18,15 +18,16 @@ use super::{
 };
 use crate::{
     config::{Hop, HopKind},
+    io::{BoxIo, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, pseudonym, secret::Credentials},
-    net::{BoxIo, Tcp, resolve},
+    net::resolve,
 };
 
 /// Reaches the hop and asks it for a tunnel to the attempt's target.
 ///
 /// Plain HTTP needs no tunnel and many hops refuse one to port 80: there the connection is to the hop itself, and says that requests
 /// are written in absolute form. Only an override asks for a tunnel even then, because a hop looks at nothing but the name.
-pub async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
     let (io, tcp, peer) = reach(hop, attempt).await?;
     let target = attempt.target;
     let credentials = hop.credentials.as_ref();

@@ -3,26 +3,26 @@
 //! One attempt, one upstream: what comes after a fault is `model::retry`'s decision and `forward`'s act. Every kind of hop has a
 //! file with a pure codec (bytes to send, bytes to read) and a shell around it; what they share is `greeting`.
 
-pub mod direct;
+pub(crate) mod direct;
 mod greeting;
-pub mod http_hop;
-pub mod socks_hop;
+pub(crate) mod http_hop;
+pub(crate) mod socks_hop;
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use hyper::header::HeaderValue;
 
-use super::{BoxIo, Tcp};
+use crate::io::{BoxIo, Tcp};
 use crate::{
     config::{Hop, HopKind, Route, Via},
     model::{Fault, Host, Scheme, Stage, Target},
 };
 
 /// A future behind a pointer.
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What one attempt needs to know.
-pub struct Attempt<'a> {
+pub(crate) struct Attempt<'a> {
     /// The origin to reach (the mirror, where the upstream is one).
     pub target: &'a Target,
     /// Whether bytes of a tunnel or of TLS (`Https`), or plain HTTP follow; the environment and an http hop treat the two differently.
@@ -40,7 +40,7 @@ pub struct Attempt<'a> {
 }
 
 /// TLS to a hop, as `tls::connect` does it; here because `net` stands below `tls`.
-pub trait Secure: Send + Sync {
+pub(crate) trait Secure: Send + Sync {
     /// Shakes hands for `host`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
     fn secure<'a>(
         &'a self,
@@ -52,7 +52,7 @@ pub trait Secure: Send + Sync {
 }
 
 /// A stream to the origin, or to the hop that passes plain requests on.
-pub struct Connection {
+pub(crate) struct Connection {
     /// Bytes both ways; what the hop sent after its answer is still in it.
     pub io: BoxIo,
     /// The socket below, to be looked at.
@@ -65,13 +65,13 @@ pub struct Connection {
 
 /// How requests to an HTTP hop are written when it is not asked for a tunnel.
 #[derive(Clone, Debug)]
-pub struct AbsoluteForm {
+pub(crate) struct AbsoluteForm {
     /// `Proxy-Authorization`, marked sensitive.
     pub authorization: Option<HeaderValue>,
 }
 
 /// The hop that `via` comes to for a target, if any.
-pub fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {
+pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {
     match via {
         Via::Direct => None,
         Via::Hop(hop) => Some(hop),
@@ -80,7 +80,7 @@ pub fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<
 }
 
 /// Dials `attempt` through `via`; every fault has its leg, stage and peer.
-pub async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
     match hop(via, attempt.scheme, attempt.target) {
         None => direct::dial(attempt).await,
         Some(hop) => match hop.kind {

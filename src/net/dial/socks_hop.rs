@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Reaches the hop and asks it for a connection to the attempt's target.
-pub async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
     let mut last = None;
     for target in targets(hop, attempt).await? {
         match ask_for(hop, attempt, &target).await {

@@ -19,7 +19,7 @@ fn peer() -> SocketAddr {
 
 async fn dial(
     connector: &Connector,
-    io: impl crate::net::io::Stream + 'static,
+    io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     name: &str,
     http: HttpVersion,
 ) -> Result<Secured, Fault> {

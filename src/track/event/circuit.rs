@@ -11,7 +11,7 @@ use crate::{
 
 /// Whose doing a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(crate) enum Turn {
     /// A transfer succeeded or failed.
     Transfer,
     /// The daemon dialled by itself.
@@ -29,7 +29,7 @@ impl Turn {
 
 /// A circuit opened, is probed, stays open, is on trial, or closed.
 #[derive(Clone, Debug)]
-pub struct CircuitChanged {
+pub(crate) struct CircuitChanged {
     /// The host asked for.
     pub host: String,
     /// The port asked for.
@@ -50,7 +50,7 @@ pub struct CircuitChanged {
 
 impl CircuitChanged {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         let (wait, closed) = match self.change {
             Change::Opened(wait) | Change::StaysOpen(wait) => (Some(wait), None),
             Change::Probing | Change::OnTrial => (None, None),

@@ -17,7 +17,7 @@ use crate::{
 /// What is told of a stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Its limit has passed.
     Began,
     /// Nothing has moved since it was told.
@@ -30,7 +30,7 @@ pub enum Phase {
 
 impl Phase {
     /// For people.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Began => "began",
             Self::GoesOn => "goes on",
@@ -40,7 +40,7 @@ impl Phase {
     }
 
     /// True where nothing more is told of this stall.
-    pub const fn is_end(self) -> bool {
+    pub(crate) const fn is_end(self) -> bool {
         match self {
             Self::Began | Self::GoesOn => false,
             Self::Over | Self::Ended => true,
@@ -50,7 +50,7 @@ impl Phase {
 
 /// A stall, as it is now.
 #[derive(Clone, Debug, Serialize)]
-pub struct StallTold {
+pub(crate) struct StallTold {
     /// Which of its lines.
     pub phase: Phase,
     /// The transfer's number.
@@ -127,7 +127,7 @@ fn role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
 
 impl StallTold {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         let verdict = self.verdict.as_str();
         match self.phase {
             Phase::Began => metrics.stall(&self.route, verdict),
@@ -205,7 +205,7 @@ impl StallTold {
 
 /// A transfer was answered only after its segments were made smaller: the path drops large ones.
 #[derive(Clone, Debug)]
-pub struct SmallSegmentsHelped {
+pub(crate) struct SmallSegmentsHelped {
     /// The transfer's number.
     pub id: u64,
     /// The host asked for.
@@ -220,7 +220,7 @@ pub struct SmallSegmentsHelped {
 
 impl SmallSegmentsHelped {
     /// Writes and counts it.
-    pub fn emit(&self, metrics: &Metrics) {
+    pub(crate) fn emit(&self, metrics: &Metrics) {
         metrics.small_segments(&self.route);
         let size = self.max_segment;
         let advice = format!(

@@ -4,14 +4,15 @@ use hyper::{Method, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Asked, BRIDGE, CAS, GRANTS, SIGNATURE, Shared, XET_TOKEN, XORBS, json as answer_json, say,
+    BRIDGE, CAS, ExchangeRequest, GRANTS, SIGNATURE, Shared, XET_TOKEN, XORBS, json as answer_json,
+    say,
     shard::{self, Term, XetFile},
     state::State,
     storage::ranged,
 };
 use crate::support::lfs::{Body, full};
 
-pub(super) fn answer(asked: &Asked, shared: &Shared, host: &str) -> Response<Body> {
+pub(super) fn answer(asked: &ExchangeRequest, shared: &Shared, host: &str) -> Response<Body> {
     if host == XORBS {
         return xorb_bytes(asked, shared);
     }
@@ -36,7 +37,7 @@ pub(super) fn answer(asked: &Asked, shared: &Shared, host: &str) -> Response<Bod
     }
 }
 
-fn take_xorb(asked: &Asked, shared: &Shared, hash: &str) -> Response<Body> {
+fn take_xorb(asked: &ExchangeRequest, shared: &Shared, hash: &str) -> Response<Body> {
     if shard::chunk_places(&asked.body).is_none() {
         return say(StatusCode::BAD_REQUEST, "bad serialization");
     }
@@ -67,7 +68,7 @@ fn grant(shared: &Shared, hash: &str) -> Response<Body> {
 const GRANTED: &str = "x-amz-meta-xorb";
 
 /// The storage behind a grant.
-pub(super) fn take_granted(asked: &Asked, shared: &Shared) -> Response<Body> {
+pub(super) fn take_granted(asked: &ExchangeRequest, shared: &Shared) -> Response<Body> {
     let hash = asked.path().strip_prefix("/xorbs/default/");
     let hash = hash.unwrap_or_default();
     let signed = asked.is_signed() && asked.header(GRANTED) == Some(hash);
@@ -102,7 +103,7 @@ fn commit(shared: &Shared, hash: &str) -> Response<Body> {
     answer_json(&json!({ "was_inserted": known.is_none() }))
 }
 
-fn take_shard(asked: &Asked, shared: &Shared, version: &str) -> Response<Body> {
+fn take_shard(asked: &ExchangeRequest, shared: &Shared, version: &str) -> Response<Body> {
     let Some(files) = shard::files(&asked.body) else {
         return say(StatusCode::BAD_REQUEST, "invalid shard");
     };
@@ -134,7 +135,12 @@ fn byte_range(state: &State, term: &Term) -> Option<(u64, u64)> {
 }
 
 /// The terms of a file, or of a range of it.
-fn reconstruction(asked: &Asked, shared: &Shared, version: &str, hash: &str) -> Response<Body> {
+fn reconstruction(
+    asked: &ExchangeRequest,
+    shared: &Shared,
+    version: &str,
+    hash: &str,
+) -> Response<Body> {
     let state = shared.state.lock().unwrap();
     let Some(file) = state.files.get(hash) else {
         return say(StatusCode::NOT_FOUND, "no such file");
@@ -200,7 +206,7 @@ fn overlapping(file: &XetFile, start: u64, end: u64) -> (u64, Vec<&Term>) {
 }
 
 /// The transfer host: a signed URL, and the range that was signed.
-fn xorb_bytes(asked: &Asked, shared: &Shared) -> Response<Body> {
+fn xorb_bytes(asked: &ExchangeRequest, shared: &Shared) -> Response<Body> {
     let signed = asked.query("X-Xet-Signed-Range").unwrap_or_default();
     if !asked.is_signed() || asked.header("range") != Some(&signed.replace("%3D", "=")) {
         return say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
@@ -222,7 +228,7 @@ pub(super) fn bridge_url(oid: &str) -> String {
 }
 
 /// A whole file, or a range of it, for a client that knows nothing of Xet.
-pub(super) fn bridge(asked: &Asked, shared: &Shared) -> Response<Body> {
+pub(super) fn bridge(asked: &ExchangeRequest, shared: &Shared) -> Response<Body> {
     if !asked.is_signed() || asked.method != Method::GET {
         return say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
     }

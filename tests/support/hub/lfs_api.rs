@@ -4,13 +4,18 @@ use hyper::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
-    Asked, MULTIPART_ABOVE, PART, SIGNATURE, SITE, Shared, json as answer_json, say,
+    ExchangeRequest, MULTIPART_ABOVE, PART, SIGNATURE, SITE, Shared, json as answer_json, say,
     state::sha256,
     storage::{download_url, part_url, upload_url},
 };
 use crate::support::lfs::Body;
 
-pub(super) fn answer(asked: &Asked, shared: &Shared, id: &str, call: &str) -> Response<Body> {
+pub(super) fn answer(
+    asked: &ExchangeRequest,
+    shared: &Shared,
+    id: &str,
+    call: &str,
+) -> Response<Body> {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let mut answer = match call {
         "objects/batch" => answer_json(&batch(&body, shared, id, asked.header("authorization"))),
@@ -96,7 +101,7 @@ fn parts(oid: &str, size: u64) -> Value {
 }
 
 /// Whoever has the URL may: the client sends no token here.
-pub(super) fn complete(asked: &Asked, shared: &Shared) -> Response<Body> {
+pub(super) fn complete(asked: &ExchangeRequest, shared: &Shared) -> Response<Body> {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let (Some(upload), true) = (asked.query("uploadId"), asked.is_signed()) else {
         return say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");

@@ -122,14 +122,14 @@ pub(crate) struct Seen {
 }
 
 /// A request, its body read.
-struct Asked {
+struct ExchangeRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: bytes::Bytes,
 }
 
-impl Asked {
+impl ExchangeRequest {
     fn path(&self) -> &str {
         self.uri.path()
     }
@@ -276,7 +276,7 @@ async fn answer(
 ) -> Result<Response<Body>, io::Error> {
     let (head, body) = request.into_parts();
     let body = http_body_util::BodyExt::collect(body).await;
-    let asked = Asked {
+    let asked = ExchangeRequest {
         method: head.method,
         uri: head.uri,
         headers: head.headers,

@@ -5,7 +5,7 @@ use hyper::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
-    Asked, CAS, SITE, Shared, TOKEN, cas, json as answer_json, lfs_api, say,
+    CAS, ExchangeRequest, SITE, Shared, TOKEN, cas, json as answer_json, lfs_api, say,
     state::{File, Repository, State},
     storage::download_url,
 };
@@ -25,7 +25,7 @@ fn coded(mut answer: Response<Body>, code: &'static str) -> Response<Body> {
     answer
 }
 
-pub(super) fn answer(asked: &Asked, shared: &Shared) -> Response<Body> {
+pub(super) fn answer(asked: &ExchangeRequest, shared: &Shared) -> Response<Body> {
     let path = decoded(asked.path());
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let id = |owner: &str, name: &str| format!("{owner}/{name}");
@@ -74,7 +74,7 @@ pub(super) fn answer(asked: &Asked, shared: &Shared) -> Response<Body> {
 }
 
 /// Only for who may write: by the token, or by it as a password.
-fn written(asked: &Asked, then: impl FnOnce() -> Response<Body>) -> Response<Body> {
+fn written(asked: &ExchangeRequest, then: impl FnOnce() -> Response<Body>) -> Response<Body> {
     let basic = BASE64_STANDARD.encode(format!("me:{TOKEN}"));
     let known = [format!("Bearer {TOKEN}"), format!("Basic {basic}")];
     if asked
@@ -99,7 +99,7 @@ fn decoded(path: &str) -> String {
     path.replace("%2F", "/").replace("%20", " ")
 }
 
-fn create(asked: &Asked, shared: &Shared) -> Response<Body> {
+fn create(asked: &ExchangeRequest, shared: &Shared) -> Response<Body> {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let owner = body["organization"].as_str().unwrap_or("me");
     let id = format!("{owner}/{}", body["name"].as_str().unwrap_or("?"));
@@ -142,7 +142,13 @@ fn info(shared: &Shared, id: &str, revision: &str) -> Response<Body> {
 }
 
 /// Pages of two entries below a folder: all files, or what lies there itself.
-fn tree(asked: &Asked, shared: &Shared, id: &str, revision: &str, below: &str) -> Response<Body> {
+fn tree(
+    asked: &ExchangeRequest,
+    shared: &Shared,
+    id: &str,
+    revision: &str,
+    below: &str,
+) -> Response<Body> {
     const PAGE: usize = 2;
     let from: usize = asked
         .query("cursor")
@@ -202,7 +208,7 @@ fn entry(state: &State, path: &str, file: &File) -> Value {
     entry
 }
 
-fn preupload(asked: &Asked, shared: &Shared, id: &str) -> Response<Body> {
+fn preupload(asked: &ExchangeRequest, shared: &Shared, id: &str) -> Response<Body> {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     at(shared, id, "main", |repository| {
         let files = body["files"].as_array().into_iter().flatten();
@@ -226,7 +232,7 @@ fn preupload(asked: &Asked, shared: &Shared, id: &str) -> Response<Body> {
     })
 }
 
-fn commit(asked: &Asked, shared: &Shared, id: &str) -> Response<Body> {
+fn commit(asked: &ExchangeRequest, shared: &Shared, id: &str) -> Response<Body> {
     let mut state = shared.state.lock().unwrap();
     let mut changes = Vec::new();
     for line in asked

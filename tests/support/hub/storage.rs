@@ -15,7 +15,7 @@ use hyper::{
     header,
 };
 
-use super::{Asked, DOWNLOADS, SIGNATURE, Shared, UPLOADS, say, state::sha256};
+use super::{DOWNLOADS, ExchangeRequest, SIGNATURE, Shared, UPLOADS, say, state::sha256};
 use crate::support::lfs::{Body, full};
 
 /// What is sent of a body at once.
@@ -39,7 +39,7 @@ pub(super) fn download_url(oid: &str) -> String {
     )
 }
 
-pub(super) fn answer(asked: &Asked, shared: &Shared, host: &str) -> Response<Body> {
+pub(super) fn answer(asked: &ExchangeRequest, shared: &Shared, host: &str) -> Response<Body> {
     if !asked.is_signed() {
         return say(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
     }
@@ -60,7 +60,7 @@ pub(super) fn answer(asked: &Asked, shared: &Shared, host: &str) -> Response<Bod
     }
 }
 
-fn put(asked: &Asked, shared: &Shared, oid: &str) -> Response<Body> {
+fn put(asked: &ExchangeRequest, shared: &Shared, oid: &str) -> Response<Body> {
     // minio#7792: S3 does not take a chunked body in a presigned PUT.
     if !asked.headers.contains_key(header::CONTENT_LENGTH) {
         return say(
@@ -88,7 +88,7 @@ fn put(asked: &Asked, shared: &Shared, oid: &str) -> Response<Body> {
     answer.body(full("")).unwrap()
 }
 
-fn get(asked: &Asked, shared: &Shared, oid: &str) -> Response<Body> {
+fn get(asked: &ExchangeRequest, shared: &Shared, oid: &str) -> Response<Body> {
     let object = shared.state.lock().unwrap().objects.get(oid).cloned();
     match object {
         Some(object) => ranged(asked, shared, &object, &format!("\"{oid}\"")),
@@ -97,7 +97,12 @@ fn get(asked: &Asked, shared: &Shared, oid: &str) -> Response<Body> {
 }
 
 /// The whole of `bytes` or the range that is asked for; it breaks off where [`super::Hub::breaks_a_download_after`] said so.
-pub(super) fn ranged(asked: &Asked, shared: &Shared, bytes: &Bytes, etag: &str) -> Response<Body> {
+pub(super) fn ranged(
+    asked: &ExchangeRequest,
+    shared: &Shared,
+    bytes: &Bytes,
+    etag: &str,
+) -> Response<Body> {
     let size = bytes.len() as u64;
     let head = Response::builder()
         .header(header::ETAG, etag)

@@ -30,7 +30,7 @@ const PROXY: &str = "http://127.0.0.1:4483";
 /// A user with a home, a config and a git.
 struct World {
     directory: TempDir,
-    surroundings: Surroundings,
+    surroundings: HostEnv,
     config: fn(&Path) -> Config,
 }
 
@@ -66,7 +66,7 @@ impl World {
             ("PATH", std::env::var_os("PATH").unwrap()),
             ("GIT_CONFIG_NOSYSTEM", "1".into()),
         ];
-        let surroundings = Surroundings {
+        let surroundings = HostEnv {
             variables: variables
                 .into_iter()
                 .map(|(name, value)| (name.into(), value))
@@ -109,7 +109,7 @@ impl World {
         let words = std::iter::once("setup").chain(arguments.split(' '));
         let args = Command::try_parse_from(words).unwrap().args;
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut voice = Voice::new(&mut out, &mut err, args.dry_run);
+        let mut voice = Output::new(&mut out, &mut err, args.dry_run);
         let load = || Ok((self.config)(self.directory.path()));
         let result = perform(&args, load, &self.surroundings, &mut voice);
         Said {

@@ -114,7 +114,7 @@ fn an_undo_needs_no_config() {
         local: false,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut voice = Voice::new(&mut out, &mut err, false);
+    let mut voice = Output::new(&mut out, &mut err, false);
     let load = || Err(Failure::new("a broken config"));
     perform(&args, load, &world.surroundings, &mut voice).unwrap();
     assert_eq!(world.files(), BTreeMap::new());

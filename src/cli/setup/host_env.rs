@@ -1,0 +1,96 @@
+//! Whose settings: the home, the environment, the directory and the programs. A value, so that a test can give others.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::{OsStr, OsString},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+use crate::cli::Failure;
+
+/// Everything that `setup` takes from its process.
+#[derive(Clone, Debug)]
+pub(super) struct HostEnv {
+    /// The environment, for us and for git.
+    pub(super) variables: BTreeMap<OsString, OsString>,
+    /// The current directory.
+    pub(super) directory: PathBuf,
+    /// This program.
+    pub(super) binary: PathBuf,
+    /// The git that is run.
+    pub(super) git: PathBuf,
+    /// Whether somebody listens there.
+    pub(super) listens: fn(SocketAddr) -> bool,
+}
+
+impl HostEnv {
+    /// Those of this process.
+    pub(super) fn of_this_process() -> Result<Self, Failure> {
+        Ok(Self {
+            variables: env::vars_os().collect(),
+            directory: env::current_dir()
+                .map_err(|error| Failure::during("there is no current directory", error))?,
+            binary: env::current_exe()
+                .map_err(|error| Failure::during("cannot tell where gitferry is", error))?,
+            git: "git".into(),
+            listens: |address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok(),
+        })
+    }
+
+    /// A variable that is set to something.
+    pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.variables
+            .get(OsStr::new(name))
+            .map(OsString::as_os_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A variable of either of two names; curl and git read the lower-case one first.
+    pub(super) fn either_case(&self, name: &str) -> Option<(String, String)> {
+        [name.to_ascii_lowercase(), name.to_owned()]
+            .into_iter()
+            .find_map(|name| {
+                let value = self.variable(&name)?.to_string_lossy().into_owned();
+                Some((name, value))
+            })
+    }
+
+    /// The home directory.
+    pub(super) fn home(&self) -> Result<PathBuf, Failure> {
+        self.variable("HOME")
+            .map(PathBuf::from)
+            .ok_or_else(|| Failure::new("HOME is not set"))
+    }
+
+    /// Where a user's programs keep what they remember.
+    pub(super) fn user_state(&self) -> Result<PathBuf, Failure> {
+        match self.variable("XDG_STATE_HOME").map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
+            _ => Ok(self.home()?.join(".local/state/gitferry")),
+        }
+    }
+
+    /// Where a user keeps what programs are told.
+    pub(super) fn user_config(&self) -> Result<PathBuf, Failure> {
+        match self.variable("XDG_CONFIG_HOME").map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
+            _ => Ok(self.home()?.join(".config/gitferry")),
+        }
+    }
+
+    /// git, here, with this environment.
+    pub(super) fn git(&self) -> Command {
+        let mut command = Command::new(&self.git);
+        command
+            .env_clear()
+            .envs(&self.variables)
+            // What git says is read by `Failure`'s reader only, but its `--list` must not depend on a language.
+            .env("LC_ALL", "C")
+            .current_dir(&self.directory);
+        command
+    }
+}

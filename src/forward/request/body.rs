@@ -1,0 +1,228 @@
+//! A request's body on its way to the origin: bytes are counted as they move, and its end is an event.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    Response,
+    body::{Body, Frame, Incoming, SizeHint},
+};
+
+use crate::forward::{
+    request::gate::{Gate, NotWanted},
+    request::replay::{Broken, Read, Reader},
+};
+use crate::{
+    model::{Stage, fault::BoxError},
+    track::Transfer,
+};
+
+/// What a client is answered with.
+pub(crate) type Answer = Response<AnswerBody>;
+/// The body of an answer, whoever made it.
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body of gitferry's own.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> AnswerBody {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// A request's body on its way to the origin.
+pub(crate) struct RequestBody {
+    source: Option<Source>,
+    transfer: Transfer,
+    notes: Arc<RequestNotes>,
+    gate: Option<Gate>,
+    begun: bool,
+}
+
+enum Source {
+    Client(Incoming),
+    /// By way of a tape.
+    Taped(Reader),
+    Held(Bytes),
+}
+
+/// What is known of a request's body while hyper holds it.
+#[derive(Debug, Default)]
+pub(crate) struct RequestNotes {
+    passed: AtomicU64,
+    client_failed: AtomicBool,
+}
+
+impl RequestNotes {
+    /// How many bytes of the body were handed to the connection.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    /// True where the client broke off.
+    pub(crate) fn client_failed(&self) -> bool {
+        self.client_failed.load(Ordering::Acquire)
+    }
+}
+
+impl RequestBody {
+    /// Watches `inner`; with a gate, nothing is read from the client until it opens.
+    pub(crate) fn new(
+        inner: Incoming,
+        transfer: Transfer,
+        gate: Option<Gate>,
+    ) -> (Self, Arc<RequestNotes>) {
+        let notes = Arc::<RequestNotes>::default();
+        let source = (!inner.is_end_stream()).then_some(Source::Client(inner));
+        (
+            Self {
+                source,
+                transfer,
+                notes: Arc::clone(&notes),
+                gate,
+                begun: false,
+            },
+            notes,
+        )
+    }
+
+    /// A body that is kept while it passes.
+    pub(crate) fn taped(
+        reader: Reader,
+        transfer: Transfer,
+        gate: Option<Gate>,
+    ) -> (Self, Arc<RequestNotes>) {
+        let notes = Arc::<RequestNotes>::default();
+        let body = Self {
+            source: Some(Source::Taped(reader)),
+            transfer,
+            notes: Arc::clone(&notes),
+            gate,
+            begun: false,
+        };
+        (body, notes)
+    }
+
+    /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
+    pub(crate) fn held(bytes: Option<Bytes>, transfer: Transfer) -> Self {
+        let source = bytes.filter(|bytes| !bytes.is_empty()).map(Source::Held);
+        Self {
+            source,
+            transfer,
+            notes: Arc::default(),
+            gate: None,
+            begun: false,
+        }
+    }
+
+    fn ended(&mut self) {
+        self.source = None;
+        if self.transfer.stage() < Stage::AwaitingHead {
+            self.transfer.enter(Stage::AwaitingHead);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(gate) = &mut this.gate {
+            match gate.poll_open(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(false) => return Poll::Ready(Some(Err(Box::new(NotWanted)))),
+                Poll::Ready(true) => this.gate = None,
+            }
+        }
+        let polled = match &mut this.source {
+            None => return Poll::Ready(None),
+            Some(Source::Client(inner)) => Pin::new(inner)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map(Read::Taken).map_err(BoxError::from))),
+            Some(Source::Taped(reader)) => match reader.poll_frame(cx) {
+                // Whether the client is to blame decides what the fault says.
+                Poll::Ready(Some(Err(error @ Broken::ReplayBuffer))) => {
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                polled => polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
+            },
+            Some(Source::Held(bytes)) => {
+                // Counted when it was taken from the client.
+                let frame = Frame::data(std::mem::take(bytes));
+                this.ended();
+                return Poll::Ready(Some(Ok(frame)));
+            }
+        };
+        let counts = this.transfer.counters();
+        counts
+            .asks_client
+            .store(polled.is_pending(), Ordering::Relaxed);
+        match polled {
+            Poll::Ready(Some(Ok(read))) => {
+                if !this.begun {
+                    this.begun = true;
+                    if this.transfer.stage() < Stage::SendingBody {
+                        this.transfer.enter(Stage::SendingBody);
+                    }
+                }
+                let frame = match read {
+                    Read::Again(frame) => frame,
+                    Read::Taken(frame) => {
+                        let size = frame.data_ref().map_or(0, Bytes::len);
+                        this.transfer
+                            .counters()
+                            .up
+                            .fetch_add(size as u64, Ordering::Relaxed);
+                        frame
+                    }
+                };
+                let size = frame.data_ref().map_or(0, Bytes::len);
+                this.notes.passed.fetch_add(size as u64, Ordering::AcqRel);
+                let over = match &this.source {
+                    None => true,
+                    Some(Source::Client(inner)) => inner.is_end_stream(),
+                    Some(Source::Taped(reader)) => reader.is_end(),
+                    Some(Source::Held(_)) => false,
+                };
+                if over {
+                    this.ended();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.notes.client_failed.store(true, Ordering::Release);
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                this.ended();
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            None => SizeHint::with_exact(0),
+            Some(Source::Client(inner)) => inner.size_hint(),
+            Some(Source::Taped(reader)) => reader.size_hint(),
+            Some(Source::Held(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `Expect: 100-continue`: the client's body waits until the origin wants it.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use hyper::{HeaderMap, header::EXPECT};
+use tokio::time::Sleep;
+
+/// Holds a request's body back until the origin says `100 Continue` (RFC 9110, section 10.1.1).
+///
+/// hyper tells the client to continue when its body is first read, so both sides wait for the same word.
+pub(crate) struct Gate {
+    state: Arc<Mutex<GateState>>,
+    patience: Pin<Box<Sleep>>,
+}
+
+/// The other end of a [`Gate`].
+#[derive(Clone, Debug)]
+pub(crate) struct GateKey(Arc<Mutex<GateState>>);
+
+#[derive(Debug, Default)]
+struct GateState {
+    open: Option<bool>,
+    waker: Option<Waker>,
+}
+
+/// How long a silent origin is waited for before the body is sent anyway.
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Gate {
+    /// A closed gate and its key.
+    pub(crate) fn new() -> (Self, GateKey) {
+        let state = Arc::<Mutex<GateState>>::default();
+        let gate = Self {
+            state: Arc::clone(&state),
+            patience: Box::pin(tokio::time::sleep(CONTINUE_PATIENCE)),
+        };
+        (gate, GateKey(state))
+    }
+
+    /// Ready when the body may pass, with `false` where it is not wanted.
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(open) = state.open {
+                return Poll::Ready(open);
+            }
+            state.waker = Some(cx.waker().clone());
+        }
+        self.patience.as_mut().poll(cx).map(|()| true)
+    }
+}
+
+impl GateKey {
+    /// Lets the body pass.
+    pub(crate) fn open(&self) {
+        self.decide(true);
+    }
+
+    /// The origin answered without it: the body is not wanted.
+    pub(crate) fn refuse(&self) {
+        self.decide(false);
+    }
+
+    fn decide(&self, open: bool) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open.get_or_insert(open);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The origin gave its final answer before it asked for the body.
+#[derive(Debug)]
+pub(crate) struct NotWanted;
+
+impl fmt::Display for NotWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the origin answered without asking for the body")
+    }
+}
+
+impl Error for NotWanted {}
+
+/// A gate for a request that asks for one.
+pub(crate) fn gate_for(headers: &HeaderMap, bodiless: bool) -> (Option<Gate>, Option<GateKey>) {
+    let expects = headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if !expects || bodiless {
+        return (None, None);
+    }
+    let (gate, key) = Gate::new();
+    (Some(gate), Some(key))
+}

@@ -1,0 +1,200 @@
+//! Uploads that can be sent again: the client's body is read once, through a tape, and every attempt has a reader of its own.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::{
+    Method,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::CONTENT_LENGTH,
+    http::request::Parts,
+};
+
+use crate::forward::request::spool::{Budget, Lost, ReplayBuffer};
+use crate::{config::Route, model::fault::BoxError, track::Transfer};
+
+/// Whether a body is kept so that the request can be sent again in mid-upload; the one place that says so.
+///
+/// Only where a second request does no harm (RFC 9110, section 9.2.2: PUT replaces, it does not add), the client said how much
+/// there is, and the route wants it. Never for a POST: git's receive-pack may have acted on what it got.
+pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
+    route.replay && head.method == Method::PUT && head.headers.contains_key(CONTENT_LENGTH)
+}
+
+/// A client's body and what was taken of it.
+pub(crate) struct Upload<B = Incoming>(Arc<Mutex<Shared<B>>>);
+
+struct Shared<B> {
+    client: B,
+    total: SizeHint,
+    /// Bytes taken from the client.
+    taken: u64,
+    ended: bool,
+    tape: Option<ReplayBuffer>,
+    transfer: Transfer,
+}
+
+/// What one attempt reads.
+pub(crate) struct Reader<B = Incoming> {
+    upload: Upload<B>,
+    at: u64,
+}
+
+/// What a reader's frame came from.
+pub(crate) enum Read {
+    /// The client, just now.
+    Taken(Frame<Bytes>),
+    /// The tape.
+    Again(Frame<Bytes>),
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Upload<B>
+where
+    B::Error: Into<BoxError>,
+{
+    /// Nothing is taken yet.
+    pub(crate) fn new(client: B, budget: Arc<Budget>, transfer: Transfer) -> Self {
+        Self(Arc::new(Mutex::new(Shared {
+            total: client.size_hint(),
+            client,
+            taken: 0,
+            ended: false,
+            tape: Some(ReplayBuffer::new(budget)),
+            transfer,
+        })))
+    }
+
+    /// True as long as an attempt can begin with the first byte.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.shared().tape.is_some()
+    }
+
+    /// A reader of everything; the one before must not be used any more.
+    pub(crate) fn reader(&self) -> Reader<B> {
+        if let Some(tape) = &mut self.shared().tape {
+            tape.rewind();
+        }
+        Reader {
+            upload: Self(Arc::clone(&self.0)),
+            at: 0,
+        }
+    }
+}
+
+impl<B> Upload<B> {
+    fn shared(&self) -> MutexGuard<'_, Shared<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Reader<B>
+where
+    B::Error: Into<BoxError>,
+{
+    /// The next frame: of the tape, as long as there is more of it, then of the client.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Read, Broken>>> {
+        let mut shared = self.upload.shared();
+        let shared = &mut *shared;
+        loop {
+            if let Some(tape) = &mut shared.tape {
+                if let Err(lost) = ready!(tape.poll_settled(cx)) {
+                    shared.lose(&lost);
+                    continue;
+                }
+                if self.at < tape.length() {
+                    let Ok(bytes) = ready!(tape.poll_read(self.at, cx)) else {
+                        return Poll::Ready(Some(Err(Broken::ReplayBuffer)));
+                    };
+                    self.at += bytes.len() as u64;
+                    return Poll::Ready(Some(Ok(Read::Again(Frame::data(bytes)))));
+                }
+            } else if self.at < shared.taken {
+                return Poll::Ready(Some(Err(Broken::ReplayBuffer)));
+            }
+            if shared.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut shared.client).poll_frame(cx)) {
+                None => shared.ended = true,
+                Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Client(error.into())))),
+                Some(Ok(frame)) => return Poll::Ready(Some(Ok(shared.take(frame, &mut self.at)))),
+            }
+        }
+    }
+
+    /// True where nothing is left to read.
+    pub(crate) fn is_end(&self) -> bool {
+        let shared = self.upload.shared();
+        (shared.ended || shared.client.is_end_stream()) && self.at == shared.taken
+    }
+
+    /// What is left of the whole.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let shared = self.upload.shared();
+        match shared.total.exact() {
+            Some(total) => SizeHint::with_exact(total.saturating_sub(self.at)),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl<B> Shared<B> {
+    /// A frame of the client's, which goes on the tape and on its way.
+    fn take(&mut self, frame: Frame<Bytes>, at: &mut u64) -> Read {
+        match frame.data_ref() {
+            Some(bytes) => {
+                let size = bytes.len() as u64;
+                let kept = self.tape.as_mut().map(|tape| tape.append(bytes.clone()));
+                self.taken += size;
+                *at += size;
+                if let Some(Err(lost)) = kept {
+                    self.lose(&lost);
+                }
+            }
+            // Trailers are not kept; nobody uploads with them.
+            None => self.tape = None,
+        }
+        Read::Taken(frame)
+    }
+
+    fn lose(&mut self, lost: &Lost) {
+        self.tape = None;
+        self.transfer.replay_given_up(&lost.to_string());
+    }
+}
+
+/// Why a reader cannot go on.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The client broke off.
+    Client(BoxError),
+    /// What was taken is not there any more.
+    ReplayBuffer,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client(_) => "the client broke off its upload",
+            Self::ReplayBuffer => "the first part of the upload is not kept any more",
+        })
+    }
+}
+
+impl Error for Broken {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Client(error) => Some(&**error),
+            Self::ReplayBuffer => None,
+        }
+    }
+}

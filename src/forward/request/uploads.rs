@@ -1,0 +1,175 @@
+//! Uploads at once: an origin that serves two of them and starves the rest is given two.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    config::Config,
+    model::{Fault, FaultKind, Leg, Stage},
+    rt::Shutdown,
+    track::Transfer,
+};
+
+/// The places of every route that limits its uploads, over reloads too. Those that wait come in the order in which they asked.
+#[derive(Debug, Default)]
+pub struct Uploads(Mutex<HashMap<Box<str>, Arc<Places>>>);
+
+/// The places of one route.
+#[derive(Debug)]
+struct Places {
+    /// Closed when the route no longer limits its uploads.
+    free: Arc<Semaphore>,
+    size: Mutex<Size>,
+}
+
+#[derive(Debug)]
+struct Size {
+    limit: usize,
+    /// Places that were taken when a reload made fewer of them: they do not come back.
+    surplus: usize,
+}
+
+/// A place, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Uploads {
+    /// From now on as `config` says. Uploads that run keep their places, and count; those that wait go by the new limit.
+    pub(crate) fn set(&self, config: &Config) {
+        let routes = config.routes.iter().chain([&config.other_hosts]);
+        let limits = routes.filter_map(|route| Some((route.name.clone(), route.uploads.at_once?)));
+        let mut all = self.all();
+        let mut before = std::mem::take(&mut *all);
+        for (route, limit) in limits {
+            let places = match before.remove(&route) {
+                Some(places) => {
+                    places.resize(limit);
+                    places
+                }
+                None => Arc::new(Places::new(limit)),
+            };
+            all.insert(route, places);
+        }
+        for unlimited in before.values() {
+            unlimited.free.close();
+        }
+    }
+
+    /// A place among the uploads of `route`, at once or after a wait in stage `queued`; `None` where there is no limit.
+    ///
+    /// Fails when the daemon ends first.
+    pub(crate) async fn place(
+        &self,
+        route: &str,
+        transfer: &Transfer,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Place>, Fault> {
+        let Some(places) = self.all().get(route).cloned() else {
+            return Ok(None);
+        };
+        let free = Arc::clone(&places.free);
+        let permit = match Arc::clone(&free).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                transfer.enter(Stage::Queued);
+                tokio::select! {
+                    permit = free.acquire_owned() => permit.ok(),
+                    () = shutdown.ended() => {
+                        return Err(Fault::new(Leg::Client, Stage::Queued, FaultKind::Shutdown));
+                    }
+                }
+            }
+        };
+        Ok(permit.map(|permit| Place {
+            places,
+            permit: Some(permit),
+        }))
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Places>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn new(limit: usize) -> Self {
+        let size = Size { limit, surplus: 0 };
+        Self {
+            free: Arc::new(Semaphore::new(limit)),
+            size: Mutex::new(size),
+        }
+    }
+
+    fn resize(&self, limit: usize) {
+        let mut size = self.size();
+        let fewer = size.limit.saturating_sub(limit);
+        size.surplus += fewer - self.free.forget_permits(fewer);
+        let more = limit.saturating_sub(size.limit);
+        let kept = more.min(size.surplus);
+        size.surplus -= kept;
+        self.free.add_permits(more - kept);
+        size.limit = limit;
+    }
+
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut size = self.places.size();
+        if size.surplus > 0
+            && let Some(permit) = self.permit.take()
+        {
+            size.surplus -= 1;
+            permit.forget();
+        }
+        // Given back while nobody resizes.
+        drop(self.permit.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Uploads::place` takes, without a transfer.
+    fn take(places: &Arc<Places>) -> Option<Place> {
+        let permit = Arc::clone(&places.free).try_acquire_owned().ok()?;
+        Some(Place {
+            places: Arc::clone(places),
+            permit: Some(permit),
+        })
+    }
+
+    #[test]
+    fn places_that_are_taken_count_after_every_change_of_the_limit() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let (mut limit, mut taken) = (3, Vec::new());
+        let places = Arc::new(Places::new(limit));
+        for _ in 0..5000 {
+            match random.u8(0..4) {
+                0 => {
+                    limit = random.usize(1..6);
+                    places.resize(limit);
+                }
+                1 if !taken.is_empty() => {
+                    taken.swap_remove(random.usize(..taken.len()));
+                }
+                _ => {
+                    let place = take(&places);
+                    assert_eq!(place.is_some(), taken.len() < limit);
+                    taken.extend(place);
+                }
+            }
+        }
+    }
+}

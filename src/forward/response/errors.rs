@@ -1,0 +1,274 @@
+//! A fault as an answer, in the form that the client at hand shows to its user.
+//!
+//! git shows a `text/plain` body of `GET info/refs` and nothing of a failed POST, but prints side-band packets; git-lfs
+//! shows a JSON `message`; everybody gets `Proxy-Status` (RFC 9209).
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    header::{
+        ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+        USER_AGENT,
+    },
+};
+
+use crate::forward::request::body::{Answer, RequestBody, full};
+use crate::{
+    model::{Fault, FaultKind, Leg, Stage},
+    track::{Outcome, Transfer, redact},
+};
+
+/// Who asks, as far as an error's form depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorFormat {
+    /// `POST git-receive-pack`, uncompressed: side-band, where the request allows it.
+    ReceivePack,
+    /// git-lfs: JSON.
+    Lfs,
+    /// A CONNECT: nobody shows its body, but curl -v and our own bridge do.
+    Connect,
+    /// Everybody else: text.
+    Other,
+}
+
+const LFS_JSON: &str = "application/vnd.git-lfs+json";
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// How much of a push is taken in before it is refused: libcurl loses an answer that comes with a reset.
+const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+impl ErrorFormat {
+    /// By method, path and the client's own words.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+                .unwrap_or("")
+        };
+        if request.method() == Method::CONNECT {
+            Self::Connect
+        } else if request.method() == Method::POST
+            && request.uri().path().ends_with("/git-receive-pack")
+            && header(CONTENT_ENCODING).is_empty()
+        {
+            Self::ReceivePack
+        } else if header(USER_AGENT).starts_with("git-lfs/")
+            || header(ACCEPT).contains(LFS_JSON)
+            || header(CONTENT_TYPE).contains(LFS_JSON)
+        {
+            Self::Lfs
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The answer to a fault, and the end of its transfer. `body` is the request's, where nothing of it was sent.
+    pub(crate) async fn refuse(
+        self,
+        fault: &Fault,
+        transfer: &Transfer,
+        body: Option<RequestBody>,
+    ) -> Answer {
+        let status = status(fault);
+        transfer.finish(Outcome::Refused {
+            status: status.as_u16(),
+            code: fault.code().into(),
+        });
+        let lines = reason(fault, transfer);
+        if self == Self::ReceivePack
+            && fault.unsent
+            && let Some(body) = body
+            && wants_side_band(body).await
+        {
+            return side_band(fault, &lines);
+        }
+        let (content_type, text) = match self {
+            Self::Lfs => (
+                LFS_JSON,
+                serde_json::json!({ "message": lines.join(" ") }).to_string(),
+            ),
+            Self::ReceivePack | Self::Connect | Self::Other => {
+                ("text/plain; charset=utf-8", lines.join("\n") + "\n")
+            }
+        };
+        let mut answer = answer(status, fault, content_type, text.into());
+        if fault.kind == FaultKind::Unauthorized {
+            let challenge = HeaderValue::from_static("Basic realm=\"gitferry\"");
+            answer.headers_mut().insert(PROXY_AUTHENTICATE, challenge);
+        }
+        answer
+    }
+}
+
+fn answer(status: StatusCode, fault: &Fault, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(full(body));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+        .headers_mut()
+        .insert("cache-control", HeaderValue::from_static("no-store"));
+    let value = format!(
+        "gitferry; error={}; details=\"{}\"",
+        proxy_error(fault),
+        fault.code()
+    );
+    if let Ok(value) = HeaderValue::try_from(value) {
+        answer.headers_mut().insert(PROXY_STATUS, value);
+    }
+    answer
+}
+
+/// What the client's user reads: the cause, then the advice.
+fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
+    let mut lines = vec![redact::text(&format!("gitferry: {}", fault.chain()))];
+    if let Some(upstream) = transfer.upstream()
+        && fault.leg != Leg::Client
+        && let Some(line) = lines.first_mut()
+    {
+        line.push_str(&format!(", upstream {upstream}"));
+    }
+    lines.extend(
+        transfer
+            .advice(fault)
+            .map(|advice| format!("gitferry: {advice}")),
+    );
+    lines
+}
+
+/// The status of a fault (RFC 9110, section 15.6; RFC 5842, section 7.2 for 508).
+pub(crate) fn status(fault: &Fault) -> StatusCode {
+    use FaultKind as Kind;
+    match (&fault.kind, fault.leg) {
+        (Kind::Denied(_) | Kind::CredentialsWithheld, _) => StatusCode::FORBIDDEN,
+        (Kind::Loop, _) => StatusCode::LOOP_DETECTED,
+        (Kind::Unauthorized, _) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        (Kind::TooLarge, Leg::Client) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        (Kind::Shutdown | Kind::Local, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::TimedOut | Kind::Stalled(_), Leg::Hop | Leg::Origin) => StatusCode::GATEWAY_TIMEOUT,
+        (_, Leg::Client) => StatusCode::BAD_REQUEST,
+        (_, Leg::Hop | Leg::Origin) => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// The error type of RFC 9209, section 2.3.
+fn proxy_error(fault: &Fault) -> &'static str {
+    use FaultKind as Kind;
+    match &fault.kind {
+        Kind::NameUnknown => "dns_error",
+        Kind::Refused => "connection_refused",
+        Kind::Unreachable => "destination_ip_unroutable",
+        Kind::TimedOut | Kind::Stalled(_) => match fault.stage {
+            Stage::Resolving => "dns_timeout",
+            Stage::Connecting | Stage::Greeting | Stage::Handshaking => "connection_timeout",
+            Stage::Accepted | Stage::Queued | Stage::SendingHead | Stage::SendingBody => {
+                "connection_write_timeout"
+            }
+            Stage::AwaitingHead | Stage::ReceivingBody => "http_response_timeout",
+        },
+        Kind::Reset | Kind::ClosedEarly => "connection_terminated",
+        Kind::Alert(_) => "tls_alert_received",
+        Kind::Expired
+        | Kind::NotYetValid
+        | Kind::UnknownIssuer
+        | Kind::NameMismatch
+        | Kind::BadCertificate => "tls_certificate_error",
+        Kind::NoCommonTls => "tls_protocol_error",
+        Kind::BadAnswer => match fault.stage {
+            Stage::Handshaking => "tls_protocol_error",
+            Stage::Accepted
+            | Stage::Queued
+            | Stage::Resolving
+            | Stage::Connecting
+            | Stage::Greeting
+            | Stage::SendingHead
+            | Stage::SendingBody
+            | Stage::AwaitingHead
+            | Stage::ReceivingBody => "http_protocol_error",
+        },
+        Kind::Answered(_)
+        | Kind::HopRefused(_)
+        | Kind::SocksRefused(_)
+        | Kind::HopAuthentication => "destination_unavailable",
+        Kind::BadRequest | Kind::NotHttp | Kind::TooLarge => "http_request_error",
+        Kind::Unauthorized | Kind::Denied(_) | Kind::CredentialsWithheld => "http_request_denied",
+        Kind::Loop => "proxy_loop_detected",
+        Kind::Gone => "connection_terminated",
+        Kind::Shutdown | Kind::Local => "proxy_internal_error",
+    }
+}
+
+/// Takes the request in and says whether its first line allows side-band answers (gitprotocol-pack, "Reference Update
+/// Request"): only then is a 200 with packets what git understands.
+async fn wants_side_band(mut body: RequestBody) -> bool {
+    let mut head = Vec::new();
+    let mut taken = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            taken += data.len();
+            // The longest pkt-line.
+            if head.len() < 65_520 {
+                head.extend_from_slice(data);
+            }
+            if taken > DRAIN_LIMIT {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
+    first_capabilities(&head).is_some_and(|list| {
+        let has = |name: &[u8]| {
+            list.split(|byte| *byte == b' ' || *byte == b'\n')
+                .any(|word| word == name)
+        };
+        has(b"side-band-64k") && (has(b"report-status") || has(b"report-status-v2"))
+    })
+}
+
+/// What follows the NUL of the first pkt-line.
+fn first_capabilities(head: &[u8]) -> Option<&[u8]> {
+    let length = head
+        .get(..4)
+        .and_then(|hex| std::str::from_utf8(hex).ok())?;
+    let length = usize::from_str_radix(length, 16).ok()?;
+    let line = head.get(4..length)?;
+    let nul = line.iter().position(|byte| *byte == 0)?;
+    line.get(nul + 1..)
+}
+
+/// Band 2 is shown as `remote: …`; band 3 ends the push (gitprotocol-pack, "side-band").
+fn side_band(fault: &Fault, lines: &[String]) -> Answer {
+    let mut packets = BytesMut::new();
+    for line in lines {
+        packet(&mut packets, 2, &format!("{line}\n"));
+    }
+    packet(&mut packets, 3, &format!("gitferry: {}\n", fault.code()));
+    packets.put_slice(b"0000");
+    answer(
+        StatusCode::OK,
+        fault,
+        "application/x-git-receive-pack-result",
+        packets.freeze(),
+    )
+}
+
+fn packet(packets: &mut BytesMut, band: u8, text: &str) {
+    // A band's payload in a pkt-line of 1000 bytes, which every side-band understands.
+    for chunk in text.as_bytes().chunks(995) {
+        packets.put_slice(format!("{:04x}", chunk.len() + 5).as_bytes());
+        packets.put_u8(band);
+        packets.put_slice(chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! What the clients are shown.
+
+use super::*;
+use crate::model::Denial;
+
+#[test]
+fn the_asker_is_known_by_its_request() {
+    let ask = |method: &str, path: &str, header: (&'static str, &'static str)| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header.0, header.1)
+            .body(())
+            .unwrap();
+        ErrorFormat::of(&request)
+    };
+    assert_eq!(
+        ask(
+            "POST",
+            "/r.git/git-receive-pack",
+            ("user-agent", "git/2.39.5")
+        ),
+        ErrorFormat::ReceivePack
+    );
+    assert_eq!(
+        ask(
+            "POST",
+            "/r.git/git-receive-pack",
+            ("content-encoding", "gzip")
+        ),
+        ErrorFormat::Other
+    );
+    assert_eq!(
+        ask("GET", "/r.git/info/refs", ("user-agent", "git/2.39.5")),
+        ErrorFormat::Other
+    );
+    assert_eq!(
+        ask(
+            "PUT",
+            "/bucket/oid",
+            ("user-agent", "git-lfs/3.3.0 (GitHub; linux amd64)")
+        ),
+        ErrorFormat::Lfs
+    );
+    assert_eq!(
+        ask(
+            "POST",
+            "/info/lfs/objects/batch",
+            ("accept", "application/vnd.git-lfs+json")
+        ),
+        ErrorFormat::Lfs
+    );
+}
+
+#[test]
+fn the_capabilities_of_a_push_stand_behind_the_first_nul() {
+    let line = b"003fold new refs/heads/main\0 report-status side-band-64k agent=x";
+    assert_eq!(
+        first_capabilities(line).unwrap(),
+        b" report-status side-band-64k agent=x".get(..35).unwrap()
+    );
+    assert_eq!(first_capabilities(b"0000"), None);
+    assert_eq!(first_capabilities(b"zz"), None);
+}
+
+#[test]
+fn a_side_band_answer_is_made_of_packets() {
+    let mut packets = BytesMut::new();
+    packet(&mut packets, 2, "no way\n");
+    assert_eq!(&packets[..], b"000c\x02no way\n");
+}
+
+#[test]
+fn a_fault_has_the_status_of_its_leg() {
+    let cases = [
+        (Leg::Origin, Stage::Handshaking, FaultKind::Reset, 502),
+        (Leg::Hop, Stage::Greeting, FaultKind::TimedOut, 504),
+        (
+            Leg::Client,
+            Stage::Accepted,
+            FaultKind::Denied(Denial::Route),
+            403,
+        ),
+        (Leg::Client, Stage::Accepted, FaultKind::Loop, 508),
+        (Leg::Client, Stage::Accepted, FaultKind::BadRequest, 400),
+        (Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown, 503),
+    ];
+    for (leg, stage, kind, expected) in cases {
+        let given = status(&Fault::new(leg, stage, kind));
+        assert_eq!(given, expected);
+        // git-lfs 3.3.0 panics on it.
+        assert_ne!(given, StatusCode::TOO_MANY_REQUESTS);
+    }
+}

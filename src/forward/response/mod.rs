@@ -1,0 +1,7 @@
+//! What the client receives: the origin's answer, resumed or rewritten where needed, or an error that it understands.
+
+pub(crate) mod body;
+pub(crate) mod errors;
+pub(crate) mod resume;
+pub(crate) mod resumption;
+pub(crate) mod rewrite;

@@ -1,0 +1,245 @@
+//! Which downloads can go on after a break, and how the rest is asked for (RFC 9110, sections 13.1.5, 14.2 and 15.3.7).
+//!
+//! Pure. Only a GET whose answer has a strong validator and a known length: the rest is then the rest of the same bytes, or the
+//! origin says that they have changed and the download ends as it would have.
+
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    header::{
+        ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue,
+        IF_RANGE, RANGE,
+    },
+};
+
+/// The bytes that an answer promised, of a representation that is known again by its validator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    first: u64,
+    last: u64,
+    /// Of the whole, where it was said.
+    complete: Option<u64>,
+    etag: HeaderValue,
+    /// `Content-Encoding`: the bytes of another one are others.
+    encoding: Option<HeaderValue>,
+}
+
+impl Part {
+    /// What `answer` promises; `None` where its rest could not be asked for.
+    pub(crate) fn of(method: &Method, status: StatusCode, answer: &HeaderMap) -> Option<Self> {
+        let text = |name| {
+            answer
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let etag = answer.get(ETAG)?.clone();
+        let strong = etag.as_bytes().starts_with(b"\"");
+        let refuses = text(ACCEPT_RANGES).is_some_and(|units| units.eq_ignore_ascii_case("none"));
+        if method != Method::GET || !strong || refuses {
+            return None;
+        }
+        let length: u64 = text(CONTENT_LENGTH)?.parse().ok()?;
+        let (first, last, complete) = match status {
+            StatusCode::OK => (0, length.checked_sub(1)?, Some(length)),
+            StatusCode::PARTIAL_CONTENT => content_range(text(CONTENT_RANGE)?)?,
+            _ => return None,
+        };
+        (last.checked_sub(first)?.checked_add(1)? == length).then_some(Self {
+            first,
+            last,
+            complete,
+            etag,
+            encoding: answer.get(CONTENT_ENCODING).cloned(),
+        })
+    }
+
+    /// How many bytes were promised.
+    pub(crate) fn length(&self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    /// Asks for what is missing after `got` bytes; `false` where nothing is.
+    #[must_use]
+    pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> bool {
+        let Some(first) = self
+            .first
+            .checked_add(got)
+            .filter(|first| *first <= self.last)
+        else {
+            return false;
+        };
+        let Ok(range) = HeaderValue::try_from(format!("bytes={first}-{}", self.last)) else {
+            return false;
+        };
+        request.insert(RANGE, range);
+        request.insert(IF_RANGE, self.etag.clone());
+        true
+    }
+
+    /// True where `answer` is exactly what was asked for after `got` bytes: the same range of the same bytes.
+    ///
+    /// A 206 names its validator where the 200 did (RFC 9110, section 15.3.7); some that ignore `If-Range` give a part of another
+    /// version without one, and the lengths give it away.
+    pub(crate) fn goes_on(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
+        let text = |name| {
+            answer
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let Some((first, last, complete)) = text(CONTENT_RANGE).and_then(content_range) else {
+            return false;
+        };
+        let same_whole = complete
+            .zip(self.complete)
+            .is_none_or(|(now, then)| now == then);
+        let length = text(CONTENT_LENGTH).map(str::parse);
+        let rest = self.length().saturating_sub(got);
+        status == StatusCode::PARTIAL_CONTENT
+            && (first, last) == (self.first + got, self.last)
+            && same_whole
+            && length.is_none_or(|length| length == Ok(rest))
+            && answer.get(ETAG) == Some(&self.etag)
+            && answer.get(CONTENT_ENCODING) == self.encoding.as_ref()
+    }
+
+    /// True where `answer` says that what was asked for is no more: another version, or nothing of this length.
+    pub(crate) fn is_gone(&self, status: StatusCode, answer: &HeaderMap) -> bool {
+        status == StatusCode::RANGE_NOT_SATISFIABLE
+            || status.is_success() && answer.get(ETAG).is_some_and(|etag| *etag != self.etag)
+    }
+}
+
+/// `bytes 0-9/100` or `bytes 0-9/*`: first, last and the whole's length; a list of ranges comes as multipart and has none.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (unit, rest) = text.split_once(' ')?;
+    let (range, complete) = rest.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let complete = match complete {
+        "*" => None,
+        length => Some(length.parse().ok()?),
+    };
+    unit.eq_ignore_ascii_case("bytes").then_some((
+        first.parse().ok()?,
+        last.parse().ok()?,
+        complete,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        list.iter()
+            .map(|(name, value)| {
+                (
+                    hyper::header::HeaderName::from_static(name),
+                    value.parse().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    fn part(status: u16, list: &[(&'static str, &str)]) -> Option<Part> {
+        Part::of(
+            &Method::GET,
+            StatusCode::from_u16(status).unwrap(),
+            &headers(list),
+        )
+    }
+
+    const WHOLE: [(&str, &str); 2] = [("etag", "\"v1\""), ("content-length", "1000")];
+
+    #[test]
+    fn the_rest_of_a_whole_answer_is_asked_for_by_its_validator() {
+        let part = part(200, &WHOLE).unwrap();
+        let mut request = headers(&[("accept", "*/*")]);
+        assert!(part.ask(600, &mut request));
+        assert_eq!(request[RANGE], "bytes=600-999");
+        assert_eq!(request[IF_RANGE], "\"v1\"");
+        assert!(!part.ask(1000, &mut request));
+    }
+
+    #[test]
+    fn the_rest_of_a_part_is_counted_from_where_the_part_began() {
+        let part = part(
+            206,
+            &[
+                ("etag", "\"v1\""),
+                ("content-length", "100"),
+                ("content-range", "bytes 400-499/1000"),
+            ],
+        )
+        .unwrap();
+        let mut request = HeaderMap::new();
+        assert!(part.ask(1, &mut request));
+        assert_eq!(request[RANGE], "bytes=401-499");
+    }
+
+    #[test]
+    fn only_exactly_the_rest_is_taken() {
+        let part = part(200, &WHOLE).unwrap();
+        let answered = |status: u16, list: &[(&'static str, &str)]| {
+            part.goes_on(600, StatusCode::from_u16(status).unwrap(), &headers(list))
+        };
+        let (range, etag) = (("content-range", "bytes 600-999/1000"), ("etag", "\"v1\""));
+        assert!(answered(206, &[range, etag]));
+        assert!(answered(206, &[range, etag, ("content-length", "400")]));
+        assert!(answered(206, &[("content-range", "bytes 600-999/*"), etag]));
+        // If-Range did not hold: the whole of something else.
+        assert!(!answered(200, &WHOLE));
+        for other in [
+            vec![range, ("etag", "\"v2\"")],
+            // What ignores If-Range may not name its version; its length does.
+            vec![range],
+            vec![("content-range", "bytes 600-999/5000"), etag],
+            vec![range, etag, ("content-encoding", "gzip")],
+            vec![range, etag, ("content-length", "300")],
+            vec![range, etag, ("content-length", "500")],
+            vec![("content-range", "bytes 599-999/1000"), etag],
+            vec![("content-range", "bytes 600-998/1000"), etag],
+            vec![etag],
+        ] {
+            assert!(!answered(206, &other), "{other:?}");
+        }
+        assert!(!answered(416, &[("content-range", "bytes */500")]));
+        let gone = |status: u16, list: &[(&'static str, &str)]| {
+            part.is_gone(StatusCode::from_u16(status).unwrap(), &headers(list))
+        };
+        assert!(gone(416, &[]) && gone(200, &[("etag", "\"v2\"")]));
+        assert!(!gone(403, &[]) && !gone(200, &WHOLE) && !gone(206, &[range]));
+    }
+
+    #[test]
+    fn what_could_be_other_bytes_is_not_gone_on_with() {
+        let length = ("content-length", "1000");
+        for (status, list) in [
+            (200, vec![length]),
+            (200, vec![length, ("etag", "W/\"v1\"")]),
+            (200, vec![("etag", "\"v1\"")]),
+            (200, vec![WHOLE[0], WHOLE[1], ("accept-ranges", "none")]),
+            (200, vec![WHOLE[0], ("content-length", "0")]),
+            (404, WHOLE.to_vec()),
+            (206, WHOLE.to_vec()),
+            (
+                206,
+                vec![WHOLE[0], WHOLE[1], ("content-range", "bytes 0-9/10")],
+            ),
+            (
+                206,
+                vec![WHOLE[0], WHOLE[1], ("content-range", "bytes 9-0/10")],
+            ),
+            (
+                206,
+                vec![
+                    WHOLE[0],
+                    WHOLE[1],
+                    ("content-range", "bytes 0-18446744073709551615/*"),
+                ],
+            ),
+        ] {
+            assert_eq!(part(status, &list), None, "{status} {list:?}");
+        }
+        let head = Part::of(&Method::HEAD, StatusCode::OK, &headers(&WHOLE));
+        assert_eq!(head, None);
+    }
+}

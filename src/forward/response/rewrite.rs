@@ -1,0 +1,190 @@
+//! The table of rewrites at work on one answer: its head at once, its body once it is there whole.
+//!
+//! A body is taken in only where the table says that its URLs are followed, up to a limit. What cannot be rewritten (too
+//! large, cut off, no JSON, an unknown compression) goes on exactly as it came, and the log says why. Called by `exchange`.
+
+mod buffer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Body,
+    header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, TRAILER,
+    },
+    http::request::Parts,
+};
+
+pub(crate) use buffer::Limits;
+use buffer::take_in;
+
+use crate::forward::{
+    ExchangeRequest, Forwarder,
+    request::body::{Answer, full},
+    upstream::destination::Destination,
+};
+use crate::{
+    mirror::{Coding, Findings, Mapping, Rewrite, coding::DecodeError, table},
+    track::Transfer,
+};
+
+/// Fields that speak of bytes which are no longer the same.
+const OF_THE_BYTES: [HeaderName; 5] = [
+    TRAILER,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// What there is to rewrite of one answer.
+pub(crate) struct Rewriting {
+    mapping: Mapping,
+    body: Option<&'static Rewrite>,
+    transfer: Transfer,
+}
+
+impl Rewriting {
+    /// `None` where the client sees the origin's own URLs anyway.
+    pub(crate) fn of(
+        forwarder: &Forwarder,
+        head: &Parts,
+        asked: &ExchangeRequest,
+        destination: &Destination,
+        transfer: &Transfer,
+    ) -> Option<Self> {
+        if !is_needed(asked, destination) {
+            return None;
+        }
+        let config = Arc::clone(&forwarder.config);
+        let mapping = Mapping {
+            scheme: asked.scheme,
+            target: asked.target.clone(),
+            mirror: destination.mirror.clone(),
+            base: asked.base.clone(),
+            served: Arc::new(move |target| config.serves(target)),
+        };
+        Some(Self {
+            mapping,
+            body: table::for_body(&head.method, head.uri.path()),
+            transfer: transfer.clone(),
+        })
+    }
+
+    /// Asks for an answer that can be read: plain. The few that are rewritten are small.
+    pub(crate) fn ask(
+        headers: &mut HeaderMap,
+        head: &Parts,
+        asked: &ExchangeRequest,
+        destination: &Destination,
+    ) {
+        if is_needed(asked, destination) && table::for_body(&head.method, head.uri.path()).is_some()
+        {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+    }
+
+    /// Maps the URLs of the head.
+    pub(crate) fn head<B>(&self, response: &mut Response<B>) {
+        let status = response.status();
+        let findings = table::rewrite_head(&self.mapping, status, response.headers_mut());
+        self.tell(&findings);
+    }
+
+    /// Maps the URLs of the body, where the table knows it and it can be read.
+    pub(crate) async fn body(&self, answer: Answer, limits: &Limits) -> Answer {
+        let Some(rewrite) = self.body else {
+            return answer;
+        };
+        let partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED];
+        if answer.body().is_end_stream() || partial.contains(&answer.status()) {
+            return answer;
+        }
+        if !table::is_json(answer.headers()) {
+            return answer;
+        }
+        let coding = Coding::of(answer.headers());
+        if coding == Coding::Unknown {
+            self.leave(
+                rewrite,
+                "the body is compressed in a way that gitferry does not read, although plain was asked for",
+            );
+            return answer;
+        }
+        let (mut head, body) = answer.into_parts();
+        let (taken, _place) = match take_in(body, coding, limits).await {
+            Ok(taken) => taken,
+            Err((why, body)) => {
+                self.leave(rewrite, &why);
+                return Response::from_parts(head, body);
+            }
+        };
+        let rewritten = match decode(coding, &taken, limits.max_body).await {
+            Ok(plain) => rewrite
+                .rewrite_body(&self.mapping, &plain)
+                .map_err(|why| why.to_string()),
+            Err(why) => Err(why.to_string()),
+        };
+        match rewritten {
+            Ok((changed, findings)) => {
+                self.tell(&findings);
+                let Some(changed) = changed else {
+                    return Response::from_parts(head, full(taken));
+                };
+                describe(&mut head.headers, changed.len());
+                Response::from_parts(head, full(changed))
+            }
+            Err(why) => {
+                self.leave(rewrite, &why);
+                Response::from_parts(head, full(taken))
+            }
+        }
+    }
+
+    fn leave(&self, rewrite: &Rewrite, why: &str) {
+        self.transfer.left_as_it_came(rewrite.code, why);
+    }
+
+    fn tell(&self, findings: &Findings) {
+        if !findings.away.is_empty() {
+            self.transfer.leads_away(&findings.away);
+        }
+    }
+}
+
+/// False where the client sees the origin's own URLs, as on most requests.
+fn is_needed(asked: &ExchangeRequest, destination: &Destination) -> bool {
+    asked.base.is_some() || destination.mirror.is_some()
+}
+
+/// Decompresses, beside the tasks that ferry: a few bytes may stand for many.
+async fn decode(coding: Coding, body: &Bytes, limit: usize) -> Result<Bytes, DecodeError> {
+    if coding == Coding::Identity {
+        return Ok(body.clone());
+    }
+    let body = body.clone();
+    let work = tokio::task::spawn_blocking(move || coding.decode(&body, limit));
+    let decoded = work
+        .await
+        .unwrap_or_else(|ended| Err(DecodeError::Damaged(std::io::Error::other(ended))));
+    decoded.map(Bytes::from)
+}
+
+/// The framing of the new bytes, which are plain; an ETag becomes weak, since it names other bytes that mean the same (RFC 9110, 8.8.1).
+fn describe(headers: &mut HeaderMap, length: usize) {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.remove(CONTENT_ENCODING);
+    for name in OF_THE_BYTES {
+        headers.remove(name);
+    }
+    let weak = headers
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .filter(|tag| !tag.starts_with("W/"))
+        .and_then(|tag| HeaderValue::try_from(format!("W/{tag}")).ok());
+    if let Some(weak) = weak {
+        headers.insert(ETAG, weak);
+    }
+}

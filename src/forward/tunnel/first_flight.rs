@@ -1,0 +1,95 @@
+//! A tunnel's first flight: what the client sent before the origin's first byte, and whether it may be sent again.
+
+/// How much is kept; a ClientHello is a few hundred bytes, with a post-quantum key share under two thousand.
+pub(crate) const LIMIT: usize = 64 * 1024;
+
+/// What a first flight is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flight {
+    /// Nothing yet, or too little to tell.
+    Unknown,
+    /// TLS handshake messages only: nothing was asked for yet, so sending them again happens once at most.
+    Handshake,
+    /// An ssh client's version line, sent before any key exchange (RFC 4253, section 4.2).
+    SshVersion,
+    /// Something that may act on the origin, early data of TLS 1.3 included (RFC 8446, section 8).
+    Other,
+}
+
+impl Flight {
+    /// What `bytes`, everything the client sent so far, are.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        const SSH: &[u8] = b"SSH-";
+        if bytes.is_empty() {
+            return Self::Unknown;
+        }
+        if bytes.starts_with(SSH) || SSH.starts_with(bytes) {
+            return Self::SshVersion;
+        }
+        if records_are_handshake(bytes) {
+            Self::Handshake
+        } else {
+            Self::Other
+        }
+    }
+
+    /// True where the same bytes may be sent to another connection.
+    pub(crate) fn is_replayable(self) -> bool {
+        match self {
+            Self::Unknown | Self::Handshake | Self::SshVersion => true,
+            Self::Other => false,
+        }
+    }
+}
+
+/// Walks the TLS records (RFC 8446, section 5.1): every type must be handshake, or change-cipher-spec.
+fn records_are_handshake(bytes: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    const CHANGE_CIPHER_SPEC: u8 = 20;
+    let mut rest = bytes;
+    loop {
+        match rest {
+            [] => return true,
+            [HANDSHAKE | CHANGE_CIPHER_SPEC] | [HANDSHAKE | CHANGE_CIPHER_SPEC, 3] => return true,
+            [HANDSHAKE | CHANGE_CIPHER_SPEC, 3, _] | [HANDSHAKE | CHANGE_CIPHER_SPEC, 3, _, _] => {
+                return true;
+            }
+            [HANDSHAKE | CHANGE_CIPHER_SPEC, 3, _, high, low, body @ ..] => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                match body.get(length..) {
+                    Some(after) => rest = after,
+                    None => return true,
+                }
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_flight_that_asks_for_nothing_is_sent_again() {
+        let hello = [&[22, 3, 1, 0, 4][..], b"abcd"].concat();
+        let cases: [(&[u8], Flight); 9] = [
+            (b"", Flight::Unknown),
+            (b"SS", Flight::SshVersion),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", Flight::SshVersion),
+            (b"POST / HTTP/1.1\r\n", Flight::Other),
+            (&[22, 3], Flight::Handshake),
+            (&hello, Flight::Handshake),
+            (
+                &[&hello[..], &[20, 3, 3, 0, 1, 1]].concat(),
+                Flight::Handshake,
+            ),
+            (&[&hello[..], &[23, 3, 3, 0, 1, 9]].concat(), Flight::Other),
+            (&[22, 9, 9, 9], Flight::Other),
+        ];
+        for (bytes, flight) in cases {
+            assert_eq!(Flight::of(bytes), flight, "{bytes:?}");
+        }
+        assert!(!Flight::Other.is_replayable());
+    }
+}

@@ -1,0 +1,59 @@
+//! What follows `101 Switching Protocols`: bytes both ways.
+
+use hyper::{
+    Response,
+    body::Incoming,
+    upgrade::{OnUpgrade, on},
+};
+use hyper_util::rt::TokioIo;
+
+use crate::forward::{
+    Shared,
+    request::body::{Answer, full},
+    tunnel::pump::{Pumped, pump},
+    watch::ClientSocket,
+};
+use crate::{
+    model::{Fault, FaultKind, Leg, Stage, classify},
+    track::Transfer,
+};
+
+/// Passes the origin's 101 on and pumps once both sides have switched.
+pub(crate) fn switch(
+    shared: &Shared,
+    mut response: Response<Incoming>,
+    client: OnUpgrade,
+    socket: Option<ClientSocket>,
+    transfer: Transfer,
+) -> Answer {
+    let origin = on(&mut response);
+    transfer.becomes_tunnel();
+    let shutdown = shared.shutdown.clone();
+    shared.tasks.spawn(async move {
+        let _socket = socket;
+        let both = tokio::try_join!(
+            async { client.await.map_err(|error| (Leg::Client, error)) },
+            async { origin.await.map_err(|error| (Leg::Origin, error)) }
+        );
+        let (client, origin) = match both {
+            Ok(both) => both,
+            Err((leg, error)) => {
+                let fault = Fault::new(leg, Stage::ReceivingBody, classify::io(&error));
+                let fault = fault.source(error);
+                return transfer.breaks(&fault);
+            }
+        };
+        let counters = transfer.counters();
+        let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
+        let pumped = tokio::select! {
+            pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
+            () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
+            stall = transfer.stalled() => {
+                let fault = transfer.stall_fault(&stall).sent(true);
+                return transfer.breaks(&fault);
+            }
+        };
+        pumped.tell(&transfer);
+    });
+    response.map(|_| full(""))
+}

@@ -1,0 +1,116 @@
+//! One attempt to reach an origin: dial, through the hop if there is one, and shake hands where TLS is gitferry's.
+
+use std::sync::Arc;
+
+use crate::{
+    config::{HttpVersion, Route, Upstream},
+    io::{BoxIo, Tcp},
+    model::{Fault, Leg, Scheme, Stage, Target},
+    net::{
+        self,
+        dial::{AbsoluteForm, Attempt, hop},
+    },
+    tls::Connector,
+    track::Transfer,
+};
+
+/// What the stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests are written on it: TLS is gitferry's, where the scheme has it.
+    Requests(Scheme),
+    /// The client's own bytes.
+    Tunnel,
+}
+
+/// A stream to an origin.
+pub(crate) struct Reached {
+    /// Plaintext both ways, or the tunnel's bytes.
+    pub io: BoxIo,
+    /// The socket below.
+    pub tcp: Tcp,
+    /// The TCP peer: the origin or the hop.
+    pub peer: std::net::SocketAddr,
+    /// True where the peer is a hop.
+    pub hop: bool,
+    /// What ALPN chose.
+    pub http: HttpVersion,
+    /// Where set, requests are written in absolute form.
+    pub absolute_form: Option<AbsoluteForm>,
+}
+
+/// One attempt: through an upstream, to a host, for a purpose.
+pub(crate) struct Once<'a> {
+    pub(crate) route: &'a Route,
+    pub(crate) upstream: &'a Upstream,
+    /// The host that was asked for; where a mirror stands for it, that is dialled.
+    pub(crate) target: &'a Target,
+    pub(crate) purpose: Purpose,
+    pub(crate) max_segment: Option<u32>,
+    pub(crate) public_only: bool,
+    pub(crate) connector: &'a Connector,
+}
+
+/// Dials, and shakes hands where TLS is gitferry's; `transfer`, where there is one, hears of each step.
+pub(crate) async fn once(dial: &Once<'_>, transfer: Option<&Transfer>) -> Result<Reached, Fault> {
+    let Once {
+        route,
+        upstream,
+        purpose,
+        ..
+    } = *dial;
+    let (scheme, target) = match (purpose, &upstream.mirror) {
+        (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+        (Purpose::Requests(scheme), None) => (scheme, dial.target),
+        (Purpose::Tunnel, _) => (Scheme::Https, dial.target),
+    };
+    let hop = hop(&upstream.via, scheme, target).is_some();
+    let progress = |stage| {
+        if let Some(transfer) = transfer {
+            transfer.enter(stage);
+        }
+    };
+    if let Some(transfer) = transfer {
+        transfer.dials(hop);
+    }
+    let attempt = Attempt {
+        target,
+        scheme,
+        route,
+        max_segment: dial.max_segment,
+        progress: &progress,
+        secure: dial.connector,
+        public_only: dial.public_only && upstream.mirror.is_none(),
+    };
+    let connection = net::dial::dial(&upstream.via, &attempt).await?;
+    if let Some(transfer) = transfer {
+        transfer.connected(connection.peer);
+        transfer.origin(Arc::new(connection.tcp.glance()), false, hop);
+    }
+    let mut reached = Reached {
+        io: connection.io,
+        tcp: connection.tcp,
+        peer: connection.peer,
+        hop,
+        http: HttpVersion::Http1,
+        absolute_form: connection.absolute_form,
+    };
+    if purpose != Purpose::Tunnel && scheme == Scheme::Https {
+        progress(Stage::Handshaking);
+        let deadline = route.dial.handshake_timeout;
+        let secured = dial
+            .connector
+            .connect(
+                reached.io,
+                &target.host,
+                route.http,
+                Leg::Origin,
+                connection.peer,
+                deadline,
+            )
+            .await?;
+        reached.io = secured.io;
+        reached.http = secured.http;
+    }
+    Ok(reached)
+}

@@ -1,0 +1,271 @@
+//! Circuits at work: in which order a transfer tries its upstreams, what is held against one, and the probe before it comes back.
+//!
+//! The rules are [`crate::model::health`]'s; here the daemon dials, and says what changed.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::forward::{
+    Forwarder, Shared,
+    upstream::attempt::{Once, Purpose, once},
+    upstream::destination::UpstreamNeeds,
+};
+use crate::{
+    config::{Route, Upstream},
+    model::{
+        Fault, FaultKind, Leg, Stage, Target, TlsMode,
+        health::{Change, Failure, Health, Wanted},
+    },
+    track::{
+        Transfer,
+        event::{CircuitChanged, Turn},
+        redact,
+    },
+};
+
+/// Whom a circuit is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    pub(crate) route: &'a Arc<Route>,
+    pub(crate) target: &'a Target,
+}
+
+/// Leave to be the one that tries, a transfer or a probe; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    health: Arc<Health>,
+    host: Box<str>,
+    upstream: Box<str>,
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.health
+            .ended(&self.host, &self.upstream, Instant::now());
+    }
+}
+
+/// What is written down of one upstream when an answer, or a tunnel, has come to its end.
+#[derive(Debug)]
+pub(crate) struct Account {
+    shared: Shared,
+    route: Arc<Route>,
+    target: Target,
+    upstream: Arc<Upstream>,
+    /// Held to the end.
+    _trial: Option<Arc<Trial>>,
+}
+
+impl Account {
+    /// It came whole.
+    pub(crate) fn whole(&self) {
+        self.about().works(&self.shared, &self.upstream, true);
+    }
+
+    /// Nothing goes on with it. A stall is held against the upstream; a connection that breaks off once is not, as elsewhere.
+    pub(crate) fn failed(&self, fault: &Fault) {
+        let stalled = matches!(fault.kind, FaultKind::Stalled(_));
+        if stalled && fault.leg != Leg::Client {
+            let about = self.about();
+            about.fails(&self.shared, &self.upstream, Turn::Transfer, fault);
+        }
+    }
+
+    fn about(&self) -> About<'_> {
+        About {
+            route: &self.route,
+            target: &self.target,
+        }
+    }
+}
+
+/// How a probe dials.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probing {
+    pub(crate) purpose: Purpose,
+    pub(crate) public_only: bool,
+}
+
+impl About<'_> {
+    fn host(&self) -> String {
+        self.target.to_string()
+    }
+
+    /// The places of fitting upstreams in the route's list, in the order to try them, and leave to try the first where it is on
+    /// trial; begins a probe where one is due.
+    pub(crate) fn order(
+        self,
+        forwarder: &Forwarder,
+        transfer: &Transfer,
+        wants: UpstreamNeeds,
+        probing: Probing,
+    ) -> (Vec<usize>, Option<Arc<Trial>>) {
+        let fitting: Vec<(usize, &Arc<Upstream>)> = self
+            .route
+            .upstreams
+            .iter()
+            .enumerate()
+            .filter(|(_, upstream)| wants.fits(upstream))
+            .collect();
+        if fitting.len() < 2 {
+            return (fitting.into_iter().map(|(at, _)| at).collect(), None);
+        }
+        let labels: Vec<&str> = fitting
+            .iter()
+            .map(|(_, upstream)| &*upstream.label)
+            .collect();
+        let host = self.host();
+        let wanted = Wanted {
+            host: &host,
+            upstreams: &labels,
+            cooldown: self.route.dial.cooldown,
+        };
+        let order = forwarder.shared.health.order(wanted, Instant::now());
+        if let Some(avoided) = &order.avoided {
+            transfer.avoids(avoided);
+        }
+        if let Some((_, upstream)) = order.probe.and_then(|at| fitting.get(at)) {
+            self.probe(forwarder, upstream, probing);
+        }
+        let tried = order.upstreams.first().filter(|_| order.trial);
+        let tried = tried.and_then(|at| labels.get(*at));
+        let trial = tried.map(|label| self.trial(&forwarder.shared, label));
+        let places = order.upstreams.into_iter();
+        let places = places.filter_map(|at| Some(fitting.get(at)?.0)).collect();
+        (places, trial.map(Arc::new))
+    }
+
+    /// Where the end of what the upstream carries is written down.
+    pub(crate) fn account(
+        self,
+        forwarder: &Forwarder,
+        upstream: &Arc<Upstream>,
+        trial: Option<&Arc<Trial>>,
+    ) -> Account {
+        Account {
+            shared: forwarder.shared.clone(),
+            route: Arc::clone(self.route),
+            target: self.target.clone(),
+            upstream: Arc::clone(upstream),
+            _trial: trial.cloned(),
+        }
+    }
+
+    fn trial(self, shared: &Shared, upstream: &str) -> Trial {
+        Trial {
+            health: Arc::clone(&shared.health),
+            host: self.host().into(),
+            upstream: upstream.into(),
+        }
+    }
+
+    /// The upstream was given up for this host.
+    pub(crate) fn failed(self, forwarder: &Forwarder, upstream: &Upstream, fault: &Fault) {
+        self.fails(&forwarder.shared, upstream, Turn::Transfer, fault);
+    }
+
+    /// The upstream did its work for this host, up to an answer's head.
+    pub(crate) fn succeeded(self, forwarder: &Forwarder, upstream: &Upstream) {
+        self.works(&forwarder.shared, upstream, false);
+    }
+
+    fn works(self, shared: &Shared, upstream: &Upstream, whole: bool) {
+        if shared.health.is_well() {
+            return;
+        }
+        let (host, now) = (self.host(), Instant::now());
+        if let Some(change) = shared.health.succeeded(&host, &upstream.label, whole, now) {
+            self.tell(shared, upstream, Turn::Transfer, change, None);
+        }
+    }
+
+    fn fails(self, shared: &Shared, upstream: &Upstream, turn: Turn, fault: &Fault) {
+        let (host, code) = (self.host(), fault.code());
+        // In a tunnel the handshake is the client's: a probe does not come as far.
+        let reach = match self.route.tls {
+            TlsMode::Tunnel => Stage::Greeting,
+            TlsMode::Terminate | TlsMode::Deny => Stage::Handshaking,
+        };
+        let failure = Failure {
+            host: &host,
+            route: &self.route.name,
+            upstream: &upstream.label,
+            code: &code,
+            shallow: fault.stage <= reach,
+            late: fault.stage >= Stage::ReceivingBody,
+            cooldown: self.route.dial.cooldown,
+        };
+        let change = shared.health.failed(failure, Instant::now());
+        self.tell(shared, upstream, turn, change, Some(&code));
+    }
+
+    /// Says it where it matters: a single upstream is tried whatever its circuit is.
+    fn tell(
+        self,
+        shared: &Shared,
+        upstream: &Upstream,
+        turn: Turn,
+        change: Change,
+        code: Option<&str>,
+    ) {
+        if self.route.upstreams.len() < 2 || self.route.dial.cooldown.is_zero() {
+            return;
+        }
+        shared.tracker.circuit(&CircuitChanged {
+            host: self.target.host.to_string(),
+            port: self.target.port,
+            route: self.route.name.to_string(),
+            upstream: redact::text(&upstream.label),
+            turn,
+            change,
+            known: shared
+                .health
+                .circuit(&self.host(), &upstream.label, Instant::now()),
+            code: code.map(ToOwned::to_owned),
+        });
+    }
+
+    /// Dials once, beside everything else. Its own task: a client's patience is none of its business.
+    fn probe(self, forwarder: &Forwarder, upstream: &Arc<Upstream>, probing: Probing) {
+        let (route, target) = (Arc::clone(self.route), self.target.clone());
+        let upstream = Arc::clone(upstream);
+        let connector = forwarder.connector.clone();
+        let shared = forwarder.shared.clone();
+        let leave = self.trial(&shared, &upstream.label);
+        self.tell(&shared, &upstream, Turn::Probe, Change::Probing, None);
+        shared.tasks.clone().spawn(async move {
+            let about = About {
+                route: &route,
+                target: &target,
+            };
+            let dial = Once {
+                route: &route,
+                upstream: &upstream,
+                target: &target,
+                purpose: probing.purpose,
+                max_segment: route.dial.max_segment,
+                public_only: probing.public_only,
+                connector: &connector,
+            };
+            let dialled = tokio::select! {
+                dialled = once(&dial, None) => dialled,
+                () = shared.shutdown.drained() => return,
+            };
+            match dialled {
+                Ok(_) => {
+                    let (host, now) = (about.host(), Instant::now());
+                    if let Some(change) = shared.health.stood(&host, &upstream.label, now) {
+                        about.tell(&shared, &upstream, Turn::Probe, change, None);
+                    }
+                }
+                Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
+                    about.fails(&shared, &upstream, Turn::Probe, &fault);
+                }
+                // Closed meanwhile, or another config's: what it found says nothing any more.
+                Err(_) => {}
+            }
+            drop(leave);
+        });
+    }
+}

@@ -1,0 +1,8 @@
+//! The way to an origin: which upstream is next, one attempt at it, what its circuit knows, and the idle connections.
+
+pub(crate) mod attempt;
+pub(crate) mod circuit;
+pub(crate) mod destination;
+pub(crate) mod plan;
+pub(crate) mod pool;
+pub(crate) mod send;

@@ -1,0 +1,251 @@
+//! HTTP on one connection to an origin: opening it, addressing a request, sending it, and what a failure means.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{
+    HeaderMap, Request, Response, Uri, Version,
+    body::Incoming,
+    client::conn::{http1, http2},
+    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use crate::forward::{
+    Forwarder,
+    request::body::{RequestBody, RequestNotes},
+    request::replay::Broken,
+    upstream::attempt::Reached,
+    upstream::destination::Destination,
+    upstream::pool::{About, Lease, Sender},
+};
+use crate::{
+    config::HttpVersion,
+    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError},
+    track::Transfer,
+};
+
+/// The most of a body that waits in one connection's buffer: beyond it the client is held back.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// Begins HTTP on a stream; the connection's task ends with its requests, or at shutdown's second step.
+pub(crate) async fn open(
+    forwarder: &Forwarder,
+    reached: Reached,
+    upgrades: bool,
+) -> Result<(Sender, About), Fault> {
+    let peer = reached.peer;
+    let about = About {
+        peer,
+        tcp: reached.tcp.glance(),
+        hop: reached.hop,
+        absolute_form: reached.absolute_form,
+    };
+    let fault = |error: hyper::Error| {
+        Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))
+            .peer(peer)
+            .source(error)
+            .sent(false)
+    };
+    let shutdown = forwarder.shared.shutdown.clone();
+    let io = TokioIo::new(reached.io);
+    let sender = match reached.http {
+        HttpVersion::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder
+                .preserve_header_case(true)
+                .max_buf_size(WRITE_BUFFER);
+            let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
+            forwarder.shared.tasks.spawn(async move {
+                let ended = async {
+                    if upgrades {
+                        connection.with_upgrades().await
+                    } else {
+                        connection.await
+                    }
+                };
+                tokio::select! {
+                    ended = ended => log_end(ended, peer),
+                    () = shutdown.ended() => {}
+                }
+            });
+            Sender::Http1(sender)
+        }
+        HttpVersion::Http2 => {
+            let mut builder = http2::Builder::new(forwarder.shared.tasks.clone());
+            builder
+                .timer(TokioTimer::new())
+                .adaptive_window(true)
+                // A connection that died in silence is found out while requests wait on it, not by the next one's patience.
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PONG);
+            let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
+            forwarder.shared.tasks.spawn(async move {
+                tokio::select! {
+                    ended = connection => log_end(ended, peer),
+                    () = shutdown.ended() => {}
+                }
+            });
+            Sender::Http2(sender)
+        }
+    };
+    Ok((sender, about))
+}
+
+/// How often an HTTP/2 origin is asked whether it is there while requests run.
+const PING: Duration = Duration::from_secs(20);
+/// How long it may take to say so. Longer than most paths stand still; a stall is told well before.
+const PONG: Duration = Duration::from_secs(60);
+
+/// Faults reach the transfer through the request; this is for whoever reads the debug log.
+fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "origin connection ended");
+    }
+}
+
+/// HTTP/2 may part a cookie field; HTTP/1 has one (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let fields: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if fields.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&fields.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Writes the request's target in the form that this connection wants.
+///
+/// Fails where it is no address any more: with a mirror's base path before it, it may be too long for one.
+pub(crate) fn address(
+    request: &mut Request<RequestBody>,
+    uri: &Uri,
+    lease: &Lease,
+    to: &Destination,
+) -> Result<(), Fault> {
+    let path = &*to.path(uri);
+    let authority = to.target.authority(to.scheme);
+    let absolute = || {
+        Uri::builder()
+            .scheme(to.scheme.as_str())
+            .authority(authority.as_str())
+            .path_and_query(path)
+            .build()
+    };
+    if matches!(lease.sender, Sender::Http1(_)) {
+        join_cookies(request.headers_mut());
+    }
+    match (&lease.sender, &lease.about.absolute_form) {
+        (Sender::Http2(_), _) => {
+            *request.version_mut() = Version::HTTP_2;
+            // The client's own word for the host, where it gave one: it may be part of a signature.
+            let host = request.headers_mut().remove(HOST);
+            request.headers_mut().remove(EXPECT);
+            request.headers_mut().remove(TRANSFER_ENCODING);
+            let named = host
+                .as_ref()
+                .and_then(|host| host.to_str().ok())
+                .unwrap_or(&authority)
+                .to_owned();
+            let uri = Uri::builder()
+                .scheme(to.scheme.as_str())
+                .authority(named)
+                .path_and_query(path)
+                .build();
+            *request.uri_mut() = uri
+                .or_else(|_| absolute())
+                .map_err(|error| unwritable(&authority, error))?;
+        }
+        (Sender::Http1(_), Some(form)) => {
+            *request.uri_mut() = absolute().map_err(|error| unwritable(&authority, error))?;
+            if let Some(authorization) = &form.authorization {
+                request
+                    .headers_mut()
+                    .insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
+        (Sender::Http1(_), None) => {
+            *request.uri_mut() = path
+                .parse::<Uri>()
+                .map_err(|error| unwritable(&authority, error))?;
+            if !request.headers().contains_key(HOST)
+                && let Ok(host) = authority.parse()
+            {
+                request.headers_mut().insert(HOST, host);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
+    Fault::new(Leg::Client, Stage::SendingHead, FaultKind::BadRequest)
+        .detail(format!("its address cannot be written for {authority}"))
+        .source(error)
+}
+
+/// A request that got no answer.
+pub(crate) struct Failed {
+    error: hyper::Error,
+    /// The request itself, where nothing of it was written.
+    pub(crate) request: Option<Request<RequestBody>>,
+}
+
+/// Sends and waits for the answer's head.
+pub(crate) async fn send(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+) -> Result<Response<Incoming>, Failed> {
+    let sent = match &mut lease.sender {
+        Sender::Http1(sender) => sender.try_send_request(request).await,
+        Sender::Http2(sender) => sender.try_send_request(request).await,
+    };
+    sent.map_err(|mut failed| Failed {
+        request: failed.take_message(),
+        error: failed.into_error(),
+    })
+}
+
+impl Failed {
+    /// Whose fault it is, by what is known of the body.
+    pub(crate) fn fault(
+        &self,
+        transfer: &Transfer,
+        notes: &Arc<RequestNotes>,
+        peer: SocketAddr,
+    ) -> Fault {
+        let stage = transfer.stage().max(Stage::SendingHead);
+        if notes.client_failed() {
+            return Fault::new(Leg::Client, stage, FaultKind::Gone);
+        }
+        let mut fault = Fault::new(Leg::Origin, stage, classify::io(&self.error)).peer(peer);
+        let mut next: Option<&dyn std::error::Error> = Some(&self.error);
+        while let Some(level) = next {
+            if let Some(Broken::ReplayBuffer) = level.downcast_ref::<Broken>() {
+                return Fault::new(Leg::Client, stage, FaultKind::Local).detail(level.to_string());
+            }
+            fault.detail = Some(level.to_string().into());
+            next = level.source();
+        }
+        fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_that_http_2_parted_are_one_field_again() {
+        let mut headers = HeaderMap::new();
+        for cookie in ["a=1", "b=2; c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(cookie));
+        }
+        join_cookies(&mut headers);
+        let fields: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(fields, ["a=1; b=2; c=3"]);
+    }
+}

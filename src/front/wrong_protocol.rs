@@ -1,0 +1,70 @@
+//! A client whose proxy setting has the wrong scheme: it speaks TLS or SOCKS to a port that speaks plain HTTP.
+//!
+//! Its own message for that is seldom any help (`wrong version number`, `An unexpected TLS packet was received`), so the log says it.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+use crate::{
+    io::Tcp,
+    model::{Fault, FaultKind, Leg, Stage},
+};
+
+/// What came instead of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrongProtocol {
+    Tls,
+    Socks4,
+    Socks5,
+}
+
+impl WrongProtocol {
+    /// Waits for the client's first byte, without taking it; `None` where it may begin a request, or where none comes within `patience`.
+    pub(super) async fn detect(socket: &Tcp, patience: Duration) -> Option<Self> {
+        let mut first = [0];
+        // What ends or breaks before its first byte is hyper's to notice.
+        let peeked = tokio::time::timeout(patience, socket.socket().peek(&mut first)).await;
+        matches!(peeked, Ok(Ok(1)))
+            .then(|| Self::of(first))
+            .flatten()
+    }
+
+    /// A method begins with a letter; these are a TLS record with a handshake (RFC 8446, section 5.1) and the versions of SOCKS
+    /// (RFC 1928, section 3).
+    const fn of(first: [u8; 1]) -> Option<Self> {
+        match first {
+            [0x16] => Some(Self::Tls),
+            [0x04] => Some(Self::Socks4),
+            [0x05] => Some(Self::Socks5),
+            _ => None,
+        }
+    }
+
+    /// What the log says.
+    pub(super) fn fault(self) -> Fault {
+        let what = match self {
+            Self::Tls => "a TLS hello",
+            Self::Socks4 => "a SOCKS4 request",
+            Self::Socks5 => "a SOCKS5 greeting",
+        };
+        Fault::new(Leg::Client, Stage::Accepted, FaultKind::NotHttp)
+            .detail(format!("{what} came to the port, which speaks plain HTTP"))
+    }
+
+    /// Refuses in the client's own words where the protocol has some; a TLS client does best with plain HTTP, which OpenSSL knows
+    /// for what it is.
+    pub(super) async fn answer(self, socket: &mut Tcp) {
+        let answer: &[u8] = match self {
+            Self::Tls => {
+                b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+                  gitferry: this port speaks plain HTTP: write http:// before its address\n"
+            }
+            // 91: rejected or failed; 255: no acceptable methods.
+            Self::Socks4 => &[0, 91, 0, 0, 0, 0, 0, 0],
+            Self::Socks5 => &[5, 255],
+        };
+        // A client that is gone already needs no answer.
+        let _ = socket.write_all(answer).await;
+    }
+}

@@ -1,0 +1,11 @@
+//! Byte streams: a TCP socket whose progress can be read from outside, what the kernel knows of it, and streams with a prefix.
+//!
+//! Nothing here dials, listens or decides; [`crate::net`] makes the sockets and [`crate::track`] reads their progress.
+
+mod prefixed;
+mod tcp;
+mod tcp_info;
+
+pub(crate) use prefixed::{BoxIo, Prefixed};
+pub(crate) use tcp::tune;
+pub(crate) use tcp::{Tcp, TcpMonitor};

@@ -1,0 +1,293 @@
+//! A TCP stream that can be looked at while a protocol owns it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
+
+/// A TCP stream whose socket can be looked at (`tcp_info`) while a protocol owns the stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Tcp(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    socket: TcpStream,
+    read: AtomicU64,
+    written: AtomicU64,
+    blocked: AtomicBool,
+}
+
+impl Tcp {
+    /// Wraps a connected socket. One reader and one writer at a time: a second waits for ever.
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self(Arc::new(Inner {
+            socket,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+        }))
+    }
+
+    /// The socket itself.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.0.socket
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.0.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written so far: what the kernel took, not what the peer has.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    /// True where the kernel took no more when it was last given bytes.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.blocked.load(Ordering::Relaxed)
+    }
+
+    /// A look at the socket that does not keep it open.
+    pub(crate) fn glance(&self) -> TcpMonitor {
+        TcpMonitor(Arc::downgrade(&self.0))
+    }
+
+    /// Keeps the counts of what a write came to.
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = result {
+            self.0.written.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        self.0.blocked.store(result.is_pending(), Ordering::Relaxed);
+    }
+
+    fn poll_writing(
+        &self,
+        cx: &mut Context<'_>,
+        length: usize,
+        write: impl Fn() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.socket.poll_write_ready(cx))?;
+            let written = self.emptied_by(Interest::WRITABLE, length, &write);
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Does `act`; where it moved less than `wanted`, the kernel's buffer is known to be used up, and the next poll waits for
+    /// the next event instead of asking once more in vain. `TcpStream` does the same in its own `poll_read` and `poll_write`,
+    /// which need it exclusively.
+    fn emptied_by(
+        &self,
+        interest: Interest,
+        wanted: usize,
+        act: impl FnOnce() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut moved = None;
+        let result = self.0.socket.try_io(interest, || {
+            let count = act()?;
+            moved = Some(count);
+            // Inside `try_io`, so that an event that comes in between is not taken for the one that is used up.
+            if EDGE_TRIGGERED && 0 < count && count < wanted {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        moved.map_or(result, Ok)
+    }
+}
+
+/// Looks at a [`Tcp`] for as long as somebody else keeps it open.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpMonitor(Weak<Inner>);
+
+impl TcpMonitor {
+    /// The stream; `None` once it is closed.
+    pub(crate) fn tcp(&self) -> Option<Tcp> {
+        self.0.upgrade().map(Tcp)
+    }
+
+    /// Ends both directions at once, whoever owns the stream.
+    pub(crate) fn end(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            // What is closed already needs no end.
+            let _ = socket2::SockRef::from(&inner.socket).shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+/// Where the kernel tells every change once (epoll, kqueue), as tokio uses it.
+const EDGE_TRIGGERED: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+));
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buf.remaining();
+        loop {
+            ready!(self.0.socket.poll_read_ready(cx))?;
+            // Straight into the buffer: zeroing it first would cost as much as the copy itself.
+            let read =
+                self.emptied_by(Interest::READABLE, room, || self.0.socket.try_read_buf(buf));
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => {
+                    self.0.read.fetch_add(count as u64, Ordering::Relaxed);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = self.poll_writing(cx, buf.len(), || self.0.socket.try_write(buf));
+        self.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        let result = self.poll_writing(cx, length, || self.0.socket.try_write_vectored(bufs));
+        self.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match socket2::SockRef::from(&self.0.socket).shutdown(std::net::Shutdown::Write) {
+            // The peer was faster: there is nothing left to close.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+}
+
+/// What every socket of gitferry gets: small writes leave at once, and a peer that vanished without a word is noticed.
+///
+/// Without effect on a socket that is closed already; its first read says so.
+pub(crate) fn tune(socket: &socket2::SockRef<'_>) {
+    let alive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10));
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&alive);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn pair() -> (Tcp, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Tcp::new(near.unwrap()), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn every_byte_goes_both_ways_at_once_and_the_end_is_seen() {
+        let (near, mut far) = pair().await;
+        let (mut read, mut write) = tokio::io::split(near);
+        let sent: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 251) as u8).collect();
+        let up = async {
+            write.write_all(&sent).await.unwrap();
+            write.shutdown().await.unwrap();
+        };
+        let down = async {
+            let mut got = Vec::new();
+            read.read_to_end(&mut got).await.unwrap();
+            got
+        };
+        let echo = async {
+            let (mut from, mut to) = far.split();
+            tokio::io::copy(&mut from, &mut to).await.unwrap();
+            to.shutdown().await.unwrap();
+        };
+        let (_, got, _) = timeout(PATIENCE, async { tokio::join!(up, down, echo) })
+            .await
+            .unwrap();
+        assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
+    }
+
+    #[tokio::test]
+    async fn a_short_read_does_not_miss_what_comes_next() {
+        let (mut near, mut far) = pair().await;
+        let mut buffer = [0; 64];
+        for round in 0..200_u8 {
+            far.write_all(&[round; 3]).await.unwrap();
+            let read = near.read_exact(&mut buffer[..3]);
+            timeout(PATIENCE, read).await.unwrap().unwrap();
+            // The next one comes while the reader already waits for it, and does not fill its buffer.
+            let (read, ()) = tokio::join!(timeout(PATIENCE, near.read(&mut buffer)), async {
+                far.write_all(&[round; 2]).await.unwrap();
+            });
+            let count = read.unwrap().unwrap();
+            assert_eq!(buffer[..count], vec![round; count]);
+            if count < 2 {
+                near.read_exact(&mut buffer[..2 - count]).await.unwrap();
+            }
+        }
+        drop(far);
+        let last = timeout(PATIENCE, near.read(&mut buffer)).await.unwrap();
+        assert_eq!(last.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn shutting_down_after_the_peer_is_no_error() {
+        let (mut near, far) = pair().await;
+        socket2::SockRef::from(&far)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(far);
+        let reset = timeout(PATIENCE, near.read(&mut [0; 8])).await.unwrap();
+        assert_eq!(reset.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        near.shutdown().await.unwrap();
+    }
+}

@@ -1,0 +1,236 @@
+//! What the kernel knows of a connection: what the peer acknowledged, what is under way, what gets lost.
+//!
+//! Linux says all of it (`TCP_INFO`, `SIOCOUTQ`), macOS how much is not acknowledged yet (`SO_NWRITE`); elsewhere only what was
+//! written is known, and the watchdog says so. The two system calls are the only unsafe code of gitferry: neither rustix nor socket2
+//! wraps them, and libc's own `tcp_info` lacks every field since Linux 4.1, so the bytes are read by their offsets in
+//! `include/uapi/linux/tcp.h`, which only ever grows at its end.
+
+use crate::{
+    io::tcp::{Tcp, TcpMonitor},
+    model::stall::Flow,
+    track::watchdog::Watched,
+};
+
+impl Watched for TcpMonitor {
+    /// Nothing, once the socket is closed.
+    fn flow(&self, closely: bool) -> Flow {
+        self.tcp().map(|tcp| tcp.flow(closely)).unwrap_or_default()
+    }
+}
+
+impl Tcp {
+    fn flow(&self, closely: bool) -> Flow {
+        let (queued, written) = self.queued_and_written();
+        Flow {
+            read: self.bytes_read(),
+            written,
+            queued: queued.unwrap_or(0),
+            told: queued.is_some(),
+            blocked: self.is_blocked(),
+            kernel: if closely { kernel(self) } else { None },
+        }
+    }
+
+    /// Both of the same moment: what is written between two looks would pass for acknowledged, or take it back.
+    fn queued_and_written(&self) -> (Option<u64>, u64) {
+        let mut written = self.bytes_written();
+        for _ in 0..8 {
+            let queued = queued(self);
+            let now = self.bytes_written();
+            if now == written {
+                return (queued, written);
+            }
+            written = now;
+        }
+        // Bytes pour into it, so they are taken from it too.
+        (queued(self), written)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn kernel(tcp: &Tcp) -> Option<crate::model::stall::Kernel> {
+    linux::Info::of(tcp.socket()).map(|info| info.kernel())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn kernel(_: &Tcp) -> Option<crate::model::stall::Kernel> {
+    None
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn queued(tcp: &Tcp) -> Option<u64> {
+    linux::queued(tcp.socket())
+}
+
+#[cfg(target_vendor = "apple")]
+fn queued(tcp: &Tcp) -> Option<u64> {
+    apple::queued(tcp.socket())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn queued(_: &Tcp) -> Option<u64> {
+    None
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux {
+    use std::os::fd::AsRawFd;
+
+    use crate::model::stall::Kernel;
+
+    /// `struct tcp_info`, as far as this kernel fills it.
+    pub(super) struct Info {
+        bytes: [u8; 256],
+        length: usize,
+    }
+
+    impl Info {
+        #[expect(
+            unsafe_code,
+            reason = "no safe wrapper of TCP_INFO knows the fields since Linux 4.2"
+        )]
+        pub(super) fn of(socket: &impl AsRawFd) -> Option<Self> {
+            let mut bytes = [0_u8; 256];
+            let mut length = libc::socklen_t::try_from(bytes.len()).ok()?;
+            // SAFETY: the descriptor is open as long as `socket` is borrowed; the kernel writes at most `length` bytes to `bytes`,
+            // and the number it wrote to `length`.
+            let done = unsafe {
+                libc::getsockopt(
+                    socket.as_raw_fd(),
+                    libc::IPPROTO_TCP,
+                    libc::TCP_INFO,
+                    bytes.as_mut_ptr().cast(),
+                    &raw mut length,
+                )
+            };
+            let length = usize::try_from(length).ok()?;
+            (done == 0).then_some(Self { bytes, length })
+        }
+
+        pub(super) fn kernel(&self) -> Kernel {
+            Kernel {
+                retransmits: self.byte(2),
+                probes: self.byte(3),
+                backoff: self.byte(4),
+                rto_ms: self.word(8).unwrap_or(0) / 1000,
+                mss: self.word(16).unwrap_or(0),
+                unacked: self.word(24).unwrap_or(0),
+                sacked: self.word(28).unwrap_or(0),
+                last_data_ms: self.word(52).unwrap_or(0),
+                last_ack_ms: self.word(56).unwrap_or(0),
+                pmtu: self.word(60).unwrap_or(0),
+                retransmitted: self.word(100).unwrap_or(0),
+                unsent: self.word(144),
+                out_of_order: self.word(224),
+                window: self.word(228),
+            }
+        }
+
+        fn byte(&self, at: usize) -> u32 {
+            self.bytes.get(at).copied().unwrap_or(0).into()
+        }
+
+        /// `None` where this kernel is older than the field.
+        fn word(&self, at: usize) -> Option<u32> {
+            let bytes = self.bytes.get(..self.length)?.get(at..at + 4)?;
+            bytes.try_into().ok().map(u32::from_ne_bytes)
+        }
+    }
+
+    /// Bytes in the send queue, whether they were sent or not (tcp(7), `SIOCOUTQ`).
+    #[expect(unsafe_code, reason = "no safe wrapper of SIOCOUTQ")]
+    pub(super) fn queued(socket: &impl AsRawFd) -> Option<u64> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open as long as `socket` is borrowed, and the kernel writes one int.
+        let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        (done == 0).then(|| u64::try_from(bytes).ok())?
+    }
+}
+
+#[cfg(target_vendor = "apple")]
+mod apple {
+    use std::os::fd::AsRawFd;
+
+    /// Bytes in the send buffer (getsockopt(2), `SO_NWRITE`).
+    #[expect(unsafe_code, reason = "no safe wrapper of SO_NWRITE")]
+    pub(super) fn queued(socket: &impl AsRawFd) -> Option<u64> {
+        let mut bytes: libc::c_int = 0;
+        let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).ok()?;
+        // SAFETY: the descriptor is open as long as `socket` is borrowed, and the kernel writes one int.
+        let done = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_NWRITE,
+                (&raw mut bytes).cast(),
+                &raw mut length,
+            )
+        };
+        (done == 0).then(|| u64::try_from(bytes).ok())?
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        future::poll_fn,
+        pin::Pin,
+        task::{Context, Poll},
+        time::Duration,
+    };
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_peer_does_not_take_is_not_acknowledged_and_its_window_closes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut near, mut far) = (Tcp::new(near.unwrap()), far.unwrap().0);
+        near.write_all(b"hello").await.unwrap();
+        far.read_exact(&mut [0; 5]).await.unwrap();
+        far.write_all(b"hi").await.unwrap();
+        near.read_exact(&mut [0; 2]).await.unwrap();
+        let flow = near.flow(true);
+        assert_eq!((flow.read, flow.acknowledged(), flow.queued), (2, 5, 0));
+        assert!(flow.told && !flow.is_pending());
+        let kernel = flow.kernel.unwrap();
+        assert!(
+            kernel.mss > 500 && kernel.pmtu > 500 && kernel.rto_ms >= 200,
+            "{kernel:?}"
+        );
+        assert!(kernel.window.unwrap() > 0, "{kernel:?}");
+        // Until the two buffers are full: the writer then waits, and the reader's window is closed.
+        let block = vec![7; 1 << 20];
+        let fill = async {
+            loop {
+                let mut write = |cx: &mut Context<'_>| Pin::new(&mut near).poll_write(cx, &block);
+                if poll_fn(|cx| Poll::Ready(write(cx))).await.is_ready() {
+                    continue;
+                }
+                let flow = near.flow(true);
+                let kernel = flow.kernel.unwrap();
+                if kernel.window.unwrap() < kernel.mss {
+                    return flow;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let flow = timeout(Duration::from_secs(20), fill).await.unwrap();
+        assert!(
+            flow.blocked && flow.queued > 0 && flow.acknowledged() < flow.written,
+            "{flow:?}"
+        );
+        let kernel = flow.kernel.unwrap();
+        assert!(kernel.window.unwrap() < kernel.mss, "{kernel:?}");
+        assert!(kernel.retransmits == 0, "{kernel:?}");
+        // Without the close look there is no price but the one count.
+        assert_eq!(near.flow(false).kernel, None);
+    }
+}

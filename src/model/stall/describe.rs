@@ -1,0 +1,125 @@
+//! What is told of a stall: the evidence, how the sibling route fares, and one sentence of advice.
+
+use std::fmt::Write;
+
+use super::{Due, Sample, Stall, Verdict};
+use crate::model::siblings::{Fares, Sibling as Found};
+
+/// What a stall happened in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    /// The host asked for.
+    pub host: &'a str,
+    /// The route's name.
+    pub route: &'a str,
+    /// The upstream's label.
+    pub upstream: &'a str,
+    /// How the other half of the site fares through the same upstream, where that is known.
+    pub sibling: Option<&'a Found>,
+}
+
+/// How a sibling is told: `hf-main works through office (3 s ago)`.
+pub(crate) struct Sibling<'a>(pub &'a Found, pub &'a str);
+
+impl std::fmt::Display for Sibling<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(found, upstream) = self;
+        let (route, ago) = (&found.route, found.ago.as_secs());
+        match &found.fares {
+            Fares::Works => write!(f, "{route} works through {upstream} ({ago} s ago)"),
+            Fares::Fails(code) => {
+                write!(
+                    f,
+                    "{route} fails through {upstream} too ({code}, {ago} s ago)"
+                )
+            }
+        }
+    }
+}
+
+/// What was seen, in words.
+pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
+    let mut text = stall.verdict.meaning().to_owned();
+    let flow = match stall.due {
+        Due::ClientSends | Due::ClientReads => Some(sample.client),
+        Due::OriginReads | Due::OriginAnswers => sample.origin,
+        Due::Nobody | Due::Connection => None,
+    };
+    if let Some(rate) = stall.rate {
+        let _ = write!(text, ": {rate} B/s over {:?}", stall.idle);
+    }
+    let Some(flow) = flow else { return text };
+    if flow.queued > 0 {
+        let _ = write!(text, "; {} B not acknowledged", flow.queued);
+    }
+    if !flow.told {
+        text.push_str("; this system does not tell what was acknowledged, only what was written");
+    }
+    match flow.kernel {
+        None => {}
+        Some(kernel) => {
+            if kernel.unacked > 0 {
+                let _ = write!(
+                    text,
+                    "; {} segments under way, {} timeouts in a row, RTO {} ms",
+                    kernel.unacked, kernel.retransmits, kernel.rto_ms
+                );
+            }
+            if kernel.sacked > 0 {
+                let _ = write!(text, "; {} segments behind the gap arrived", kernel.sacked);
+            }
+            if kernel.probes > 0 {
+                let _ = write!(text, "; {} probes unanswered", kernel.probes);
+            }
+            if flow.queued > 0
+                && let Some(window) = kernel.window
+            {
+                let _ = write!(text, "; window {window} B");
+            }
+            let _ = write!(text, "; last ACK {} ms ago", kernel.last_ack_ms);
+        }
+    }
+    text
+}
+
+/// One sentence that names a key or a command.
+pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> String {
+    let About {
+        host,
+        route,
+        upstream,
+        sibling,
+    } = about;
+    let other = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
+        Some((works, Fares::Works)) => format!(
+            "{works} works through {upstream} and {route} does not: give route `{route}` another way in `upstreams`"
+        ),
+        Some((_, Fares::Fails(_))) => {
+            format!(
+                "{upstream} carries neither of the two now: put another way before it in `upstreams`"
+            )
+        }
+        None => {
+            format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`")
+        }
+    };
+    match verdict {
+        Verdict::PathDrops => format!("packets to {host} get lost through {upstream}; {other}"),
+        Verdict::PathMtu => format!(
+            "large packets to {host} get lost through {upstream}: set `max_segment` in `dial` of route `{route}`, such as `dial = {{ max_segment = \"1200 B\" }}`"
+        ),
+        Verdict::PeerNotReading => format!(
+            "what answers for {host} takes no more: lower `at_once` of `uploads` in route `{route}`; or {other}"
+        ),
+        Verdict::NoAnswer => format!(
+            "raise `answer_after` of `stall` in route `{route}` if {host} is only slow; or {other}"
+        ),
+        Verdict::NeverConnected => format!("{host} is not reached through {upstream}; {other}"),
+        Verdict::Throttled => format!(
+            "lower `at_once` of `uploads` in route `{route}`, or `floor` of `stall` if this is all {host} gives; or {other}"
+        ),
+        Verdict::ClientIdle => {
+            "gitferry waits for the client: see what it does, and `gitferry status`".into()
+        }
+    }
+}

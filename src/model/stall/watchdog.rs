@@ -1,0 +1,267 @@
+//! The watchdog of one transfer: whose turn it is, since when its count stands still, and what was told of it already.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Due, Limits, Observed, Sample, Stall, Verdict, rules};
+use crate::model::{Stage, rate::Meter};
+
+/// The memory of one transfer's watchdog.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    due: Due,
+    attempt: u32,
+    stage: Stage,
+    mark: u64,
+    since: Instant,
+    /// Who spoke last in a tunnel: true for the client.
+    client_last: bool,
+    seen: (u64, u64),
+    meter: Meter,
+    told: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    verdict: Verdict,
+    since: Instant,
+    again_at: Duration,
+}
+
+impl Watch {
+    /// Begins to watch at `now`.
+    pub(crate) fn new(sample: &Sample, limits: &Limits, now: Instant) -> Self {
+        let mut watch = Self {
+            due: Due::Nobody,
+            attempt: sample.attempt,
+            stage: sample.stage,
+            mark: 0,
+            since: now,
+            client_last: true,
+            seen: (0, 0),
+            meter: Meter::new(limits.floor_over),
+            told: None,
+        };
+        watch.turn(sample);
+        watch.due = watch.due_of(sample);
+        watch.mark = mark(watch.due, sample);
+        watch.meter.restart(now, watch.mark);
+        watch
+    }
+
+    /// Looks at the transfer at `now`.
+    pub(crate) fn observe(&mut self, sample: &Sample, limits: &Limits, now: Instant) -> Observed {
+        self.turn(sample);
+        let due = self.due_of(sample);
+        let mark = mark(due, sample);
+        let same = due == self.due && sample.attempt == self.attempt && sample.stage == self.stage;
+        let moved = !same || mark > self.mark;
+        if moved {
+            self.since = now;
+        }
+        let rate = self.rate(same, due, mark, limits, now);
+        (self.due, self.attempt, self.stage, self.mark) = (due, sample.attempt, sample.stage, mark);
+        let idle = now.saturating_duration_since(self.since);
+        let limit = limit(due, sample, limits);
+        let stall = if limit.is_some_and(|limit| idle >= limit) {
+            rules::judge(due, sample, idle, limit.unwrap_or_default(), None)
+        } else if let Some(rate) = rate {
+            rules::judge(
+                due,
+                sample,
+                limits.floor_over,
+                limits.floor_over,
+                Some(rate),
+            )
+        } else {
+            None
+        };
+        self.tell(stall, moved, now)
+    }
+
+    /// When the next look is worth its while, if nothing moves until then.
+    pub(crate) fn deadline(&self, sample: &Sample, limits: &Limits) -> Option<Instant> {
+        let limit = limit(self.due, sample, limits)?;
+        let wait = self.told.map_or(limit, |told| told.again_at.max(limit));
+        Some(self.since + wait)
+    }
+
+    /// Since when nothing has moved, and whose turn it is.
+    pub(crate) fn idle(&self, now: Instant) -> (Due, Duration) {
+        (self.due, now.saturating_duration_since(self.since))
+    }
+
+    /// The verdict in force.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.told.map(|told| told.verdict)
+    }
+
+    /// The stall that was told and has not ended, at the transfer's end.
+    pub(crate) fn ends(&self, now: Instant) -> Option<(Verdict, Duration)> {
+        let told = self.told?;
+        Some((told.verdict, now.saturating_duration_since(told.since)))
+    }
+
+    /// Who spoke last.
+    fn turn(&mut self, sample: &Sample) {
+        let seen = (
+            sample.client.read,
+            sample.origin.map_or(0, |flow| flow.read),
+        );
+        if seen.1 > self.seen.1 {
+            self.client_last = false;
+        } else if seen.0 > self.seen.0 {
+            self.client_last = true;
+        }
+        self.seen = seen;
+    }
+
+    fn due_of(&self, sample: &Sample) -> Due {
+        let origin_pends = sample.origin.is_some_and(|flow| flow.is_pending());
+        match sample.stage {
+            Stage::Queued => Due::Nobody,
+            Stage::Accepted => Due::ClientSends,
+            // An opaque tunnel has no stage of its own between its connection and the first answer.
+            Stage::Resolving | Stage::Connecting | Stage::Greeting
+                if sample.tunnel && sample.origin.is_some() =>
+            {
+                self.due_in_tunnel(sample, origin_pends)
+            }
+            Stage::Resolving | Stage::Connecting | Stage::Greeting => Due::Connection,
+            Stage::Handshaking if sample.origin.is_none() => Due::ClientSends,
+            Stage::Handshaking if origin_pends => Due::OriginReads,
+            Stage::Handshaking => Due::OriginAnswers,
+            Stage::SendingHead | Stage::SendingBody | Stage::AwaitingHead => {
+                if origin_pends || !(sample.whole || sample.asks_client) {
+                    Due::OriginReads
+                } else if sample.whole {
+                    Due::OriginAnswers
+                } else {
+                    Due::ClientSends
+                }
+            }
+            Stage::ReceivingBody if sample.tunnel => self.due_in_tunnel(sample, origin_pends),
+            Stage::ReceivingBody if sample.client.is_pending() || !sample.asks_origin => {
+                Due::ClientReads
+            }
+            Stage::ReceivingBody => Due::OriginAnswers,
+        }
+    }
+
+    fn due_in_tunnel(&self, sample: &Sample, origin_pends: bool) -> Due {
+        let probed = sample
+            .origin
+            .and_then(|flow| flow.kernel)
+            .is_some_and(|kernel| kernel.probes > 1);
+        if origin_pends {
+            Due::OriginReads
+        } else if sample.client.is_pending() {
+            Due::ClientReads
+        } else if self.client_last {
+            Due::OriginAnswers
+        } else if probed {
+            Due::OriginReads
+        } else {
+            // The origin spoke last: whether more is to come is known to the two of them only.
+            Due::Nobody
+        }
+    }
+
+    /// Bytes per second where they are below the floor and it is not the client that is slow.
+    fn rate(
+        &mut self,
+        same: bool,
+        due: Due,
+        mark: u64,
+        limits: &Limits,
+        now: Instant,
+    ) -> Option<u64> {
+        let slow = match due {
+            Due::OriginReads | Due::OriginAnswers => true,
+            Due::Nobody | Due::Connection | Due::ClientSends | Due::ClientReads => false,
+        };
+        if !same || !slow {
+            self.meter.restart(now, mark);
+            return None;
+        }
+        let rate = self.meter.observe(now, mark)?;
+        (limits.floor > 0 && rate > 0 && rate < limits.floor).then_some(rate)
+    }
+
+    fn tell(&mut self, stall: Option<Stall>, moved: bool, now: Instant) -> Observed {
+        let slow = |verdict| verdict == Verdict::Throttled;
+        match (stall, self.told) {
+            // What was slow and now stands still is a stall of its own.
+            (Some(stall), told)
+                if told.is_none_or(|told| slow(told.verdict) && !slow(stall.verdict)) =>
+            {
+                self.told = Some(Told {
+                    verdict: stall.verdict,
+                    since: now.checked_sub(stall.idle).unwrap_or(now),
+                    again_at: stall.idle.max(stall.limit) * 2,
+                });
+                Observed::Stalled(stall)
+            }
+            (Some(stall), told) => {
+                let Some(told) = told else {
+                    return Observed::Quiet;
+                };
+                let whole = now.saturating_duration_since(told.since);
+                if whole < told.again_at {
+                    return Observed::Quiet;
+                }
+                // Evidence grows: the verdict may have become another one.
+                self.told = Some(Told {
+                    verdict: stall.verdict,
+                    again_at: told.again_at * 2,
+                    ..told
+                });
+                Observed::GoesOn(Stall {
+                    idle: whole,
+                    ..stall
+                })
+            }
+            (None, Some(told)) if moved || !slow(told.verdict) => {
+                self.told = None;
+                Observed::Over {
+                    verdict: told.verdict,
+                    lasted: now.saturating_duration_since(told.since),
+                }
+            }
+            (None, _) => Observed::Quiet,
+        }
+    }
+}
+
+/// The count that only the party whose turn it is can move.
+fn mark(due: Due, sample: &Sample) -> u64 {
+    let origin = sample.origin.unwrap_or_default();
+    match due {
+        Due::Nobody | Due::Connection => 0,
+        Due::ClientSends => sample.client.read,
+        Due::ClientReads => sample.client.acknowledged(),
+        // An early answer is a movement too.
+        Due::OriginReads => origin.acknowledged() + origin.read,
+        Due::OriginAnswers => origin.read,
+    }
+}
+
+/// How long the party whose turn it is may take.
+fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Duration> {
+    match due {
+        Due::Nobody => None,
+        Due::Connection => Some(limits.connect_after),
+        Due::ClientSends | Due::ClientReads => Some(limits.client_after),
+        Due::OriginReads | Due::OriginAnswers if sample.stage == Stage::Handshaking => {
+            Some(limits.connect_after)
+        }
+        Due::OriginReads => Some(limits.after),
+        Due::OriginAnswers if sample.stage == Stage::ReceivingBody && !sample.tunnel => {
+            Some(limits.after)
+        }
+        Due::OriginAnswers => Some(limits.answer_after),
+    }
+    // Nothing is as good as no limit: "0s" switches a rule off.
+    .filter(|limit| !limit.is_zero())
+}

@@ -1,0 +1,11 @@
+//! What tests, benches and fuzz targets outside the crate reach (feature `testing`). No promise is kept here.
+
+pub use crate::{
+    config::{Config, DEFAULT, Problems, load},
+    forward::Shared,
+    model::health::Health,
+    model::{Target, health::Condition, pseudonym},
+    rt::{Shutdown, Tasks},
+    service::daemon::Daemon,
+    track::{Metrics, Tracker, transfer::Snapshot},
+};

@@ -1,0 +1,341 @@
+//! What the watchdog sees of a transfer, what it says of it, and how the transfer hears that it is to end.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Front, Inner, State, Transfer, millis};
+use crate::{
+    model::{
+        Fault, FaultKind,
+        siblings::Sibling,
+        stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
+    },
+    track::{
+        event::{Phase, SmallSegmentsHelped, StallTold},
+        redact,
+        watchdog::{self, Watched},
+    },
+};
+
+/// A socket of a transfer.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    socket: Arc<dyn Watched>,
+    /// Other transfers use the connection too (HTTP/2): its counts are not this one's.
+    shared: bool,
+}
+
+/// The watchdog's memory.
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    watch: Option<Watch>,
+    looked: Option<Instant>,
+    sample: Option<Sample>,
+    told: Option<Stall>,
+}
+
+impl Transfer {
+    /// The client's socket.
+    pub(crate) fn client(&self, socket: Arc<dyn Watched>, shared: bool) {
+        self.0.state().client = Some(Side { socket, shared });
+    }
+
+    /// This attempt goes through a hop, or not.
+    pub(crate) fn dials(&self, hop: bool) {
+        self.0.state().hop = hop;
+    }
+
+    /// The socket of this attempt, to the origin or to a hop.
+    pub(crate) fn origin(&self, socket: Arc<dyn Watched>, shared: bool, hop: bool) {
+        let mut state = self.0.state();
+        state.hop = hop;
+        state.origin = Some(Side { socket, shared });
+    }
+
+    /// From here on it carries opaque bytes both ways.
+    pub(crate) fn becomes_tunnel(&self) {
+        self.0.state().tunnel = true;
+    }
+
+    /// Ends when the watchdog wants the transfer to end, with the stall; never where the route only reports.
+    pub(crate) async fn stalled(&self) -> Stall {
+        loop {
+            let told = self.0.stalled.notified();
+            if let Some(stall) = self.0.state().act {
+                return stall;
+            }
+            told.await;
+        }
+    }
+
+    /// It was answered after segments were made smaller.
+    pub(crate) fn small_segments_helped(&self, max_segment: u32) {
+        let (about, upstream) = (&self.0.about, self.upstream());
+        self.0.registry.small_segments(&SmallSegmentsHelped {
+            id: self.0.id,
+            host: about.target.host.to_string(),
+            route: about.route.to_string(),
+            upstream: upstream.as_deref().map(redact::text),
+            max_segment,
+        });
+    }
+
+    /// True while a stall goes on that another party than the client is to end.
+    pub(crate) fn is_stalled(&self) -> bool {
+        let state = self.0.state();
+        let watch = state.watching.watch.as_ref();
+        watch.and_then(Watch::verdict).is_some_and(Verdict::acts)
+    }
+
+    /// The number that its log lines bear.
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// What is done about a stall of this transfer.
+    pub(crate) fn stall_action(&self) -> Action {
+        self.0.about.stall.action
+    }
+
+    /// The stall as a fault. Whether it may be tried again is the caller's to know.
+    pub(crate) fn stall_fault(&self, stall: &Stall) -> Fault {
+        let state = self.0.state();
+        let mut fault = Fault::new(stall.leg, state.stage, FaultKind::Stalled(stall.verdict));
+        if let Some(peer) = state.peer {
+            fault = fault.peer(peer);
+        }
+        let evidence = state
+            .watching
+            .sample
+            .map(|sample| stall::evidence(stall, &sample));
+        fault.detail(format!(
+            "nothing moved for {:.1} s: {}",
+            stall.idle.as_secs_f64(),
+            evidence.unwrap_or_default()
+        ))
+    }
+
+    /// What to do about a stall, with what is known of the sibling route.
+    pub(super) fn stall_advice(&self, verdict: Verdict) -> String {
+        let upstream = self.upstream();
+        self.0.stall_advice(verdict, upstream.as_deref())
+    }
+
+    /// An answer came through the upstream in use.
+    pub(crate) fn worked(&self) {
+        if let Some(upstream) = self.upstream() {
+            let about = &self.0.about;
+            let siblings = self.0.registry.siblings();
+            siblings.worked(&about.route, about.role, &upstream, Instant::now());
+        }
+    }
+}
+
+impl Inner {
+    /// One look; what it came to is told. When the next one is worth its while.
+    pub(in crate::track) fn look(&self, now: Instant) -> Instant {
+        let limits = self.about.stall.limits;
+        let tick = watchdog::tick(&limits);
+        let (event, next) = {
+            let mut state = self.state();
+            let closely = state.watching.stands();
+            let sample = state.sample(self, closely);
+            state.watching.looked = Some(now);
+            state.watching.sample = Some(sample);
+            let watch = state
+                .watching
+                .watch
+                .get_or_insert_with(|| Watch::new(&sample, &limits, now));
+            let observed = watch.observe(&sample, &limits, now);
+            let deadline = watch.deadline(&sample, &limits);
+            let event = self.tell(&mut state, &observed);
+            let next = deadline.map_or(now + tick, |at| at.min(now + tick));
+            (event, next.max(now + Duration::from_millis(1)))
+        };
+        if let Some(event) = event {
+            self.registry.stall(event);
+        }
+        next
+    }
+
+    /// The end of a stall that ends with its transfer.
+    pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallTold> {
+        let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
+        let sample = state.sample(self, false);
+        let watch = state.watching.watch.as_mut()?;
+        let stall = Stall {
+            verdict,
+            idle: lasted,
+            ..state.watching.told?
+        };
+        // It may have moved since the last look.
+        let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
+            Observed::Over { .. } => Phase::Over,
+            Observed::Quiet | Observed::Stalled(_) | Observed::GoesOn(_) => Phase::Ended,
+        };
+        Some(self.event(state, phase, &stall))
+    }
+
+    fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallTold> {
+        let (phase, stall) = match observed {
+            Observed::Quiet => return None,
+            Observed::Stalled(stall) => (Phase::Began, *stall),
+            Observed::GoesOn(stall) => (Phase::GoesOn, *stall),
+            Observed::Over { verdict, lasted } => {
+                state.act = None;
+                let stall = Stall {
+                    verdict: *verdict,
+                    idle: *lasted,
+                    ..state.watching.told.take()?
+                };
+                return Some(self.event(state, Phase::Over, &stall));
+            }
+        };
+        state.watching.told = Some(stall);
+        if stall.verdict.acts() && self.about.stall.action != Action::Report {
+            state.act = Some(stall);
+            self.stalled.notify_waiters();
+        }
+        if let Some(upstream) = &state.upstream
+            && stall.verdict.acts()
+        {
+            let code = format!("stall/{}", stall.verdict.as_str());
+            let (about, now) = (&self.about, Instant::now());
+            let siblings = self.registry.siblings();
+            siblings.failed(&about.route, about.role, upstream, &code, now);
+        }
+        Some(self.event(state, phase, &stall))
+    }
+
+    fn event(&self, state: &State, phase: Phase, stall: &Stall) -> StallTold {
+        let about = &self.about;
+        let sample = state
+            .watching
+            .sample
+            .unwrap_or_else(|| state.sample(self, false));
+        let origin = sample.origin.unwrap_or_default();
+        let kernel = match stall.leg {
+            crate::model::Leg::Client => sample.client.kernel,
+            crate::model::Leg::Hop | crate::model::Leg::Origin => origin.kernel,
+        };
+        let upstream = state.upstream.as_deref();
+        StallTold {
+            phase,
+            id: self.id,
+            verdict: stall.verdict,
+            leg: stall.leg,
+            stage: state.stage,
+            due: stall.due,
+            idle_ms: millis(stall.idle),
+            limit_ms: millis(stall.limit),
+            rate: stall.rate,
+            host: about.target.host.to_string(),
+            port: about.target.port,
+            route: about.route.to_string(),
+            role: about.role,
+            upstream: upstream.map(redact::text),
+            peer: state.peer,
+            attempt: state.attempts,
+            up: self.counters.up.load(Ordering::Relaxed),
+            down: self.counters.down.load(Ordering::Relaxed),
+            written: origin.written,
+            acknowledged: origin.told.then(|| origin.acknowledged()),
+            answered: origin.read,
+            kernel,
+            sibling: self
+                .sibling(upstream)
+                .map(|sibling| stall::Sibling(&sibling, upstream.unwrap_or("direct")).to_string()),
+            circuit: state.circuit.as_deref().map(ToOwned::to_owned),
+            action: about.stall.action,
+            evidence: stall::evidence(stall, &sample),
+            advice: self.stall_advice(stall.verdict, upstream),
+            at: Instant::now(),
+        }
+    }
+
+    fn sibling(&self, upstream: Option<&str>) -> Option<Sibling> {
+        let about = &self.about;
+        let siblings = self.registry.siblings();
+        siblings.of(&about.route, about.role, upstream?, Instant::now())
+    }
+
+    fn stall_advice(&self, verdict: Verdict, upstream: Option<&str>) -> String {
+        let about = &self.about;
+        let sibling = self.sibling(upstream);
+        let about = stall::About {
+            host: &about.target.host.to_string(),
+            route: &about.route,
+            upstream: upstream.unwrap_or("direct"),
+            sibling: sibling.as_ref(),
+        };
+        redact::text(&stall::advice(verdict, about))
+    }
+}
+
+impl Watching {
+    /// What is to be shown of it: whose turn it is, for how long, and the verdict in force.
+    pub(super) fn shown(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
+        let watch = self.watch.as_ref()?;
+        let (due, idle) = watch.idle(now);
+        Some((due, idle, watch.verdict()))
+    }
+
+    /// What the other side's kernel had at the last look.
+    pub(super) fn acknowledged(&self) -> Option<u64> {
+        let origin = self.sample?.origin?;
+        origin.told.then(|| origin.acknowledged())
+    }
+
+    /// True where nothing moved between the last two looks.
+    fn stands(&self) -> bool {
+        let idle = self
+            .watch
+            .as_ref()
+            .zip(self.looked)
+            .map(|(watch, looked)| watch.idle(looked).1);
+        idle.is_some_and(|idle| !idle.is_zero())
+    }
+}
+
+impl State {
+    fn sample(&self, inner: &Inner, closely: bool) -> Sample {
+        let counters = &inner.counters;
+        let up = counters.up.load(Ordering::Relaxed);
+        let down = counters.down.load(Ordering::Relaxed);
+        let flow = |side: &Option<Side>, read, written| {
+            side.as_ref().map(|side| {
+                let flow = side.socket.flow(closely);
+                if side.shared {
+                    let written = written + flow.queued;
+                    Flow {
+                        read,
+                        written,
+                        ..flow
+                    }
+                } else {
+                    flow
+                }
+            })
+        };
+        let client = flow(&self.client, up, down);
+        Sample {
+            stage: self.stage,
+            attempt: self.attempts,
+            tunnel: self.tunnel || inner.about.front == Front::Tunnel,
+            whole: self.stage >= crate::model::Stage::AwaitingHead,
+            hop: self.hop,
+            asks_client: counters.asks_client.load(Ordering::Relaxed),
+            asks_origin: counters.asks_origin.load(Ordering::Relaxed),
+            client: client.unwrap_or(Flow {
+                read: up,
+                written: down,
+                ..Flow::default()
+            }),
+            origin: flow(&self.origin, down, up),
+        }
+    }
+}
