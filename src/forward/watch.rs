@@ -33,7 +33,7 @@ impl ClientSocket {
     /// The socket of `request`, told to its transfer.
     pub(crate) fn watch<B>(request: &Request<B>, transfer: &Transfer) {
         if let Some(socket) = request.extensions().get::<Self>() {
-            transfer.client(Arc::new(socket.tcp.clone()), socket.shared);
+            transfer.client(socket.tcp.clone(), socket.shared);
         }
     }
 }

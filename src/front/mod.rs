@@ -82,7 +82,7 @@ impl Front {
         builder.header_read_timeout(head_timeout);
         let front = self.clone();
         let mut raw_socket = socket.clone();
-        let glance = socket.glance();
+        let glance = socket.monitor();
         let (io, voice) = Interims::new(socket);
         let beside = ClientSocket {
             tcp: glance,

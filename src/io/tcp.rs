@@ -60,7 +60,7 @@ impl Tcp {
     }
 
     /// A look at the socket that does not keep it open.
-    pub(crate) fn glance(&self) -> TcpMonitor {
+    pub(crate) fn monitor(&self) -> TcpMonitor {
         TcpMonitor(Arc::downgrade(&self.0))
     }
 

@@ -8,12 +8,11 @@
 use crate::{
     io::tcp::{Tcp, TcpMonitor},
     model::stall::Flow,
-    track::watchdog::Watched,
 };
 
-impl Watched for TcpMonitor {
-    /// Nothing, once the socket is closed.
-    fn flow(&self, closely: bool) -> Flow {
+impl TcpMonitor {
+    /// Its counts, with all that the kernel knows where `closely`; nothing once the socket is closed.
+    pub(crate) fn flow(&self, closely: bool) -> Flow {
         self.tcp().map(|tcp| tcp.flow(closely)).unwrap_or_default()
     }
 }

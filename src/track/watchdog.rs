@@ -4,18 +4,12 @@
 //! other does not have it begin and end each time. A transfer that moves costs two counts a look, and a short one none;
 //! the kernel is asked for more only about one that did not move since the look before.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
 use super::registry::Registry;
-use crate::model::stall::{Flow, Limits};
-
-/// A socket that can be looked at while somebody else owns its stream.
-pub(crate) trait Watched: fmt::Debug + Send + Sync {
-    /// Its counts; with the kernel's whole word where `closely`.
-    fn flow(&self, closely: bool) -> Flow;
-}
+use crate::model::stall::Limits;
 
 /// How often it looks, at most and at least.
 pub(super) const SLOW: Duration = Duration::from_secs(1);

@@ -85,7 +85,7 @@ pub(crate) async fn once(dial: &Once<'_>, transfer: Option<&Transfer>) -> Result
     let connection = net::dial::dial(&upstream.via, &attempt).await?;
     if let Some(transfer) = transfer {
         transfer.connected(connection.peer);
-        transfer.origin(Arc::new(connection.tcp.glance()), false, hop);
+        transfer.origin(connection.tcp.monitor(), false, hop);
     }
     let mut reached = Reached {
         io: connection.io,

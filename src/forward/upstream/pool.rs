@@ -260,7 +260,7 @@ impl Lease {
             Sender::Http1(_) => false,
             Sender::Http2(_) => true,
         };
-        transfer.origin(Arc::new(self.about.tcp.clone()), shared, self.about.hop);
+        transfer.origin(self.about.tcp.clone(), shared, self.about.hop);
     }
 
     /// Makes the connection idle again.

@@ -36,7 +36,7 @@ pub(crate) async fn open(
     let peer = reached.peer;
     let about = About {
         peer,
-        tcp: reached.tcp.glance(),
+        tcp: reached.tcp.monitor(),
         hop: reached.hop,
         absolute_form: reached.absolute_form,
     };

@@ -1,14 +1,12 @@
 //! What the watchdog sees of a transfer, what it says of it, and how the transfer hears that it is to end.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{Front, Inner, State, Transfer, millis};
 use crate::{
+    io::TcpMonitor,
     model::{
         Fault, FaultKind,
         siblings::Sibling,
@@ -16,15 +14,14 @@ use crate::{
     },
     track::{
         event::{Phase, SmallSegmentsHelped, StallTold},
-        redact,
-        watchdog::{self, Watched},
+        redact, watchdog,
     },
 };
 
 /// A socket of a transfer.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
-    socket: Arc<dyn Watched>,
+    socket: TcpMonitor,
     /// Other transfers use the connection too (HTTP/2): its counts are not this one's.
     shared: bool,
 }
@@ -40,7 +37,7 @@ pub(super) struct Watching {
 
 impl Transfer {
     /// The client's socket.
-    pub(crate) fn client(&self, socket: Arc<dyn Watched>, shared: bool) {
+    pub(crate) fn client(&self, socket: TcpMonitor, shared: bool) {
         self.0.state().client = Some(Side { socket, shared });
     }
 
@@ -50,7 +47,7 @@ impl Transfer {
     }
 
     /// The socket of this attempt, to the origin or to a hop.
-    pub(crate) fn origin(&self, socket: Arc<dyn Watched>, shared: bool, hop: bool) {
+    pub(crate) fn origin(&self, socket: TcpMonitor, shared: bool, hop: bool) {
         let mut state = self.0.state();
         state.hop = hop;
         state.origin = Some(Side { socket, shared });
