@@ -1,7 +1,5 @@
 //! One attempt to reach an origin: dial, through the hop if there is one, and shake hands where TLS is gitferry's.
 
-use std::sync::Arc;
-
 use crate::{
     config::{HttpVersion, Route, Upstream},
     io::{BoxIo, Tcp},
