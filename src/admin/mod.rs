@@ -46,6 +46,36 @@ pub(crate) struct View {
     pub stalls: Vec<StallTold>,
 }
 
+/// Which daemon this is: what a command needs to know before it trusts what it is told.
+#[derive(Debug, Serialize)]
+pub(crate) struct DaemonView {
+    /// Of gitferry.
+    pub version: &'static str,
+    /// The process.
+    pub pid: u32,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// The config's file; none for the embedded default.
+    pub config: Option<String>,
+    /// Where the CA is.
+    pub state_directory: String,
+    /// The SHA-256 fingerprint of the CA's certificate, in hexadecimal; none where it cannot be read.
+    pub ca_sha256: Option<String>,
+    /// The proxies that its own environment names, without user info.
+    pub environment: EnvironmentView,
+}
+
+/// The `*_PROXY` variables as the daemon found them at its start.
+#[derive(Debug, Serialize)]
+pub(crate) struct EnvironmentView {
+    /// For `https://` targets.
+    pub https_proxy: Option<String>,
+    /// For `http://` targets.
+    pub http_proxy: Option<String>,
+    /// The hosts that are reached without either.
+    pub no_proxy: Vec<Box<str>>,
+}
+
 /// How an upstream fares.
 #[derive(Debug, Serialize)]
 pub(crate) struct UpstreamView {
@@ -79,6 +109,8 @@ pub(crate) enum Page {
     Status,
     /// For programs.
     Json,
+    /// Which daemon this is, for commands.
+    Daemon,
     /// For Prometheus.
     Metrics,
     /// The certificate.
@@ -100,6 +132,7 @@ impl Page {
         match path {
             "/-/" => Self::Status,
             "/-/status" => Self::Json,
+            "/-/api/daemon" => Self::Daemon,
             "/-/metrics" => Self::Metrics,
             "/-/ca.pem" => Self::Certificate,
             "/-/healthz" => Self::Health,
@@ -111,24 +144,18 @@ impl Page {
     pub(crate) fn answer(
         self,
         view: impl FnOnce() -> View,
+        daemon: impl FnOnce() -> DaemonView,
         metrics: impl FnOnce() -> String,
         certificate: impl FnOnce() -> Option<String>,
     ) -> Response<Bytes> {
-        const TEXT: &str = "text/plain; charset=utf-8";
         let (status, content_type, body) = match self {
             Self::Status => (
                 StatusCode::OK,
                 "text/html; charset=utf-8",
                 html::render(&view()),
             ),
-            Self::Json => match serde_json::to_string_pretty(&view()) {
-                Ok(json) => (StatusCode::OK, "application/json", json + "\n"),
-                Err(error) => (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    TEXT,
-                    format!("gitferry: the status cannot be written: {error}\n"),
-                ),
-            },
+            Self::Json => json(&view()),
+            Self::Daemon => json(&daemon()),
             Self::Metrics => (
                 StatusCode::OK,
                 "text/plain; version=0.0.4; charset=utf-8",
@@ -170,5 +197,18 @@ impl Page {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
         answer
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn json(value: &impl Serialize) -> (StatusCode, &'static str, String) {
+    match serde_json::to_string_pretty(value) {
+        Ok(json) => (StatusCode::OK, "application/json", json + "\n"),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            TEXT,
+            format!("gitferry: cannot write the answer as JSON: {error}\n"),
+        ),
     }
 }

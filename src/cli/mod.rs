@@ -7,6 +7,7 @@ pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod connect;
+mod daemon;
 mod failure;
 pub(crate) mod man;
 pub(crate) mod report;

@@ -3,14 +3,14 @@
 mod render;
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
+    io::{self, IsTerminal, Write},
+    net::{SocketAddr, ToSocketAddrs as _},
     time::Duration,
 };
 
 use clap::Args;
 
-use super::{Failure, printed};
+use super::{Failure, daemon, printed};
 
 /// `gitferry status`.
 #[derive(Args, Debug)]
@@ -34,13 +34,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".into())
 }
 
-/// Longer than a daemon of this machine ever takes.
-const DEADLINE: Duration = Duration::from_secs(5);
-
 /// Prints the status of the daemon at `address`.
 pub(super) fn run(args: &StatusArgs, address: SocketAddr) -> Result<(), Failure> {
     loop {
-        let body = fetch(address).map_err(|error| {
+        let body = daemon::get(address, "/-/status").map_err(|error| {
             Failure::during(format!("no gitferry answers at {address}"), error)
                 .hint("start it with `gitferry run`, or say where it is with `--address`")
         })?;
@@ -64,24 +61,5 @@ pub(super) fn run(args: &StatusArgs, address: SocketAddr) -> Result<(), Failure>
             return Ok(());
         }
         std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-/// One HTTP/1.0 request: the answer ends with the connection.
-fn fetch(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    stream.set_write_timeout(Some(DEADLINE))?;
-    write!(stream, "GET /-/status HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 << 20).read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| io::Error::other("it does not speak HTTP"))?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        _ => Err(io::Error::other(
-            head.lines().next().unwrap_or_default().to_owned(),
-        )),
     }
 }

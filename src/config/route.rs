@@ -119,6 +119,19 @@ pub(crate) struct Hop {
     pub credentials: Option<Credentials>,
 }
 
+impl Hop {
+    /// The hop as a URL, without its credentials.
+    pub(crate) fn url(&self) -> String {
+        let scheme = match self.kind {
+            HopKind::Http => "http",
+            HopKind::Https => "https",
+            HopKind::Socks5 => "socks5",
+            HopKind::Socks5h => "socks5h",
+        };
+        format!("{scheme}://{}", self.target)
+    }
+}
+
 /// How a hop is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HopKind {

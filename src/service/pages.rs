@@ -1,13 +1,16 @@
 //! The daemon's own pages: what the fronts hand over, shown by `admin`.
 
+use std::sync::Arc;
+
 use hyper::Method;
 use tokio::time::Instant;
 
 use crate::{
-    admin::{CircuitView, Page, UpstreamView, View},
+    admin::{CircuitView, DaemonView, EnvironmentView, Page, UpstreamView, View},
+    config::Hop,
     forward::{Answer, Forwarder, request::body::full},
     front::Pages,
-    tls::certificate::CERTIFICATE_FILE,
+    tls::certificate::{CERTIFICATE_FILE, CaCertificate},
     track::{metrics::OpenCircuits, redact},
 };
 
@@ -32,7 +35,12 @@ impl Pages for DaemonPages {
             std::fs::read_to_string(forwarder.config.state_directory.join(CERTIFICATE_FILE)).ok()
         };
         Page::of(method, path)
-            .answer(view, || metrics(forwarder), certificate)
+            .answer(
+                view,
+                || daemon(forwarder),
+                || metrics(forwarder),
+                certificate,
+            )
             .map(full)
     }
 }
@@ -88,6 +96,28 @@ impl DaemonPages {
             faults: forwarder.shared.tracker.faults(),
             stalls: forwarder.shared.tracker.stalls(),
         }
+    }
+}
+
+fn daemon(forwarder: &Forwarder) -> DaemonView {
+    let config = &forwarder.config;
+    let certificate = CaCertificate::read(&config.state_directory).ok().flatten();
+    let proxy = |hop: &Option<Arc<Hop>>| hop.as_ref().map(|hop| hop.url());
+    DaemonView {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        listen: config.listen.addresses.clone(),
+        config: config.file.as_ref().map(|file| file.display().to_string()),
+        state_directory: std::path::absolute(&config.state_directory)
+            .unwrap_or_else(|_| config.state_directory.clone())
+            .display()
+            .to_string(),
+        ca_sha256: certificate.map(|certificate| certificate.fingerprint()),
+        environment: EnvironmentView {
+            https_proxy: proxy(&config.environment.https),
+            http_proxy: proxy(&config.environment.http),
+            no_proxy: config.environment.no_proxy.clone(),
+        },
     }
 }
 

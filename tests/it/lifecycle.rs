@@ -209,3 +209,19 @@ async fn clients_at_once_are_limited_tunnels_included() {
         assert!(third.head().await.starts_with("HTTP/1.1 200"), "{tls}");
     }
 }
+
+#[tokio::test]
+async fn the_daemon_says_which_one_it_is_and_where_its_ca_is() {
+    let world = World::in_front_of("origin.test", "127.0.0.1:9".parse().unwrap()).await;
+    let mut client = world.client().await;
+    client
+        .send("GET /-/api/daemon HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        .await;
+    let answer = String::from_utf8(client.rest().await).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let daemon: serde_json::Value = serde_json::from_str(body).unwrap();
+    let directory = std::path::Path::new(daemon["state_directory"].as_str().unwrap());
+    assert!(directory.is_absolute() && directory.join("ca.pem").exists());
+    assert_eq!(daemon["listen"][0], world.address.to_string());
+    assert_eq!(daemon["ca_sha256"].as_str().unwrap().len(), 32 * 3 - 1);
+}
