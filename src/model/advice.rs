@@ -1,9 +1,8 @@
 //! The sentence for the person: a guess, apart from the cause, that names a key or a command.
+//!
+//! One function per kind of fault, or per group of kinds with one remedy; `fault::table` says which. No text ends with a full stop.
 
-use super::{
-    Denial, Fault, FaultKind, Leg, Stage,
-    stall::{self, Verdict},
-};
+use super::{Denial, Fault, FaultKind, Leg, Stage, stall};
 
 /// What a fault happened in.
 #[derive(Clone, Copy, Debug)]
@@ -18,233 +17,301 @@ pub(crate) struct Context<'a> {
     pub upstream: &'a str,
 }
 
-/// What to do about `fault`; `None` where nothing sensible can be said.
-pub(crate) fn advice(fault: &Fault, context: Context<'_>) -> Option<String> {
-    match fault.leg {
-        Leg::Client => client(fault, context),
-        Leg::Hop => hop(fault, context),
-        Leg::Origin => origin(fault, context),
+impl Context<'_> {
+    /// The usual remedy.
+    fn another(&self) -> String {
+        format!(
+            "add another upstream to `upstreams` of route `{}`, such as a hop of `[hops]`",
+            self.route
+        )
     }
-}
 
-fn client(fault: &Fault, context: Context<'_>) -> Option<String> {
-    use FaultKind as Kind;
-    let host = context.host;
-    Some(match (&fault.kind, fault.stage) {
-        (Kind::Alert(_) | Kind::Reset | Kind::ClosedEarly, Stage::Handshaking) => format!(
-            "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give it the file that `gitferry ca path --bundle` prints"
-        ),
-        (Kind::Denied(denial), _) => denied(*denial, context),
-        (Kind::NotHttp, _) => "write `http://` before gitferry's address, whatever the scheme of the URLs that are asked for; `gitferry setup` does so".into(),
-        (Kind::Loop, _) => "a proxy setting of gitferry's own environment or config points back at gitferry: see `gitferry check`".into(),
-        (Kind::Unauthorized, _) => "give the client the `username` and password of `[listen]`".into(),
-        (Kind::TooLarge, _) => "raise `max_head` of `[listen]`".into(),
-        (Kind::Shutdown, _) => "repeat it when gitferry runs again; a longer `grace` of `[shutdown]` lets more finish".into(),
-        (Kind::Local, _) => "see the cause: gitferry itself ran out of something, or cannot read its state directory".into(),
-        (
-            Kind::Alert(_)
-            | Kind::Reset
-            | Kind::ClosedEarly
-            | Kind::TimedOut
-            | Kind::Stalled(_)
-            | Kind::Expired
-            | Kind::NotYetValid
-            | Kind::UnknownIssuer
-            | Kind::NameMismatch
-            | Kind::BadCertificate
-            | Kind::NoCommonTls
-            | Kind::Refused
-            | Kind::Unreachable
-            | Kind::NameUnknown
-            | Kind::HopRefused(_)
-            | Kind::Answered(_)
-            | Kind::SocksRefused(_)
-            | Kind::HopAuthentication
-            | Kind::BadAnswer
-            | Kind::CredentialsWithheld
-            | Kind::BadRequest
-            | Kind::Gone,
-            _,
-        ) => return None,
-    })
-}
+    /// True for the upstream of the daemon's own environment, which no `[hops]` can describe.
+    fn is_environment(&self) -> bool {
+        self.upstream.split(' ').next() == Some("environment")
+    }
 
-/// What to change where a rule says no and should not.
-fn denied(
-    denial: Denial,
-    Context {
-        host, port, route, ..
-    }: Context<'_>,
-) -> String {
-    match denial {
-        Denial::Route => {
-            format!(
-                "if {host} is to be reached, change `tls` of `{route}`: `gitferry check` shows it"
-            )
-        }
-        Denial::Upstream => format!("add {host} itself to `upstreams` of route `{route}`"),
-        Denial::Port => format!("add {port} to `ports` of `[other_hosts]`"),
-        Denial::NotServed => format!("add \"{host}\" to `allow` of `[reverse]`"),
-        Denial::Browser => "read it with `git`, or go to the site itself in the browser".into(),
-        Denial::ForeignName => {
-            "write the address of `[listen]`, or localhost, in the client's URL".into()
-        }
-        Denial::Private => {
-            format!("name {host} itself in `allow` of `[reverse]` if it is meant to be reached")
+    /// Where the hop's URL is written.
+    fn hop_url(&self) -> String {
+        if self.is_environment() {
+            "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY of the daemon's environment (`gitferry check` shows it)".into()
+        } else {
+            format!("`url` of `{}` in `[hops]`", self.upstream)
         }
     }
 }
 
-fn hop(
-    fault: &Fault,
-    Context {
-        host,
-        route,
-        upstream,
-        ..
-    }: Context<'_>,
-) -> Option<String> {
-    use FaultKind as Kind;
-    let url = setting(upstream);
-    Some(match &fault.kind {
-        Kind::HopAuthentication if is_environment(upstream) => format!(
-            "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
-        ),
-        Kind::HopAuthentication => {
-            format!("set `username` and `password_file` of `{upstream}` in `[hops]`")
-        }
-        Kind::HopRefused(403) | Kind::SocksRefused(2) => format!(
-            "{upstream} does not let {host} through: ask its owner, or give route `{route}` another way in `upstreams`"
-        ),
-        Kind::HopRefused(_) | Kind::SocksRefused(_) => {
-            format!(
-                "{upstream} cannot reach {host}: give route `{route}` another way in `upstreams`"
-            )
-        }
-        Kind::NameUnknown => format!("check the host in {url}"),
-        Kind::Refused | Kind::Unreachable => {
-            format!("nothing answers there: check {url}, and that the proxy runs")
-        }
-        Kind::TimedOut if fault.stage == Stage::Greeting => format!(
-            "{upstream} took the request for {host} and did not connect: give route `{route}` another way in `upstreams`"
-        ),
-        Kind::Stalled(verdict) => stalled(*verdict, host, route, upstream),
-        Kind::BadAnswer => {
-            format!("what answers does not speak what {url} says: is it http, https or socks5?")
-        }
-        Kind::UnknownIssuer => {
-            format!("add the CA of the proxy in {url} to `extra_roots` of `[trust]`")
-        }
-        Kind::Expired | Kind::NotYetValid => format!(
-            "the certificate of {upstream} is out of its time: check this machine's clock, and tell its owner"
-        ),
-        Kind::NameMismatch => {
-            format!("the proxy has a certificate for another name: check {url}")
-        }
-        Kind::Reset
-        | Kind::ClosedEarly
-        | Kind::TimedOut
-        | Kind::Alert(_)
-        | Kind::BadCertificate
-        | Kind::NoCommonTls => {
-            format!("the way to {upstream} itself is broken: try another hop in `[hops]`")
-        }
-        Kind::CredentialsWithheld
-        | Kind::Answered(_)
-        | Kind::BadRequest
-        | Kind::NotHttp
-        | Kind::Unauthorized
-        | Kind::Denied(_)
-        | Kind::Loop
-        | Kind::TooLarge
-        | Kind::Gone
-        | Kind::Shutdown
-        | Kind::Local => {
-            return None;
-        }
-    })
+pub(super) fn none(_: &Fault, _: Context<'_>) -> Option<String> {
+    None
 }
 
-/// True for the way out of the daemon's own environment, which no `[hops]` can describe.
-fn is_environment(upstream: &str) -> bool {
-    upstream.split(' ').next() == Some("environment")
-}
-
-/// Where the hop's URL is written.
-fn setting(upstream: &str) -> String {
-    if is_environment(upstream) {
-        "HTTPS_PROXY or its like in the daemon's own environment (`gitferry check` shows it)".into()
-    } else {
-        format!("`url` of `{upstream}` in `[hops]`")
-    }
-}
-
-fn origin(fault: &Fault, context: Context<'_>) -> Option<String> {
-    use FaultKind as Kind;
+/// A reset or an early end.
+pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<String> {
     let Context {
         host,
         port,
-        route,
         upstream,
         ..
     } = context;
-    let another =
-        format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`");
-    Some(match &fault.kind {
-        Kind::Reset | Kind::ClosedEarly if fault.stage == Stage::Handshaking => {
+    match (fault.leg, fault.stage) {
+        (Leg::Client, Stage::Handshaking) => Some(distrusted(host)),
+        (Leg::Client, _) => None,
+        (Leg::Hop, _) => Some(hop_fails(context)),
+        (Leg::Origin, Stage::Handshaking) => {
             let what = if port == 22 { "ssh" } else { "TLS" };
-            format!("something on the path through {upstream} cuts {what} to {host}: {another}")
+            Some(format!(
+                "something on the path through {upstream} blocks {what} to {host}: {}",
+                context.another()
+            ))
         }
-        Kind::TimedOut if fault.stage == Stage::Handshaking => format!(
-            "TLS to {host} gets no answer through {upstream}: a path that loses large packets (MTU) or filters the name; {another}"
-        ),
-        Kind::TimedOut | Kind::Refused | Kind::Unreachable if fault.stage <= Stage::Connecting => {
-            format!("{host} cannot be reached through {upstream}: {another}")
-        }
-        Kind::NameUnknown => format!("{host} cannot be looked up here: a hop looks names up on its side (`socks5` alone does not), `resolve` of the route gives an address"),
-        Kind::UnknownIssuer => format!(
-            "if a proxy of yours inspects TLS, add its CA to `extra_roots` of `[trust]`; otherwise somebody else answers for {host}"
-        ),
-        Kind::NameMismatch => format!("somebody else answers for {host}: a captive portal, or a wrong `resolve` in route `{route}`"),
-        Kind::Expired | Kind::NotYetValid => "check this machine's clock; if it is right, the origin's certificate is out of its time".into(),
-        Kind::BadCertificate | Kind::NoCommonTls | Kind::Alert(_) => format!("{host} and gitferry do not agree on TLS through {upstream}: {another}"),
-        Kind::BadAnswer if fault.stage == Stage::Handshaking => {
-            format!("what answers for {host} through {upstream} does not speak TLS, as a captive portal would: {another}")
-        }
-        Kind::Reset | Kind::ClosedEarly | Kind::TimedOut | Kind::Refused | Kind::Unreachable | Kind::BadAnswer => {
-            format!("if it comes back, {another}")
-        }
-        Kind::Answered(status) => format!(
-            "{host} itself says {status} through {upstream}: nothing on this machine is at fault, see the site's status page"
-        ),
-        Kind::CredentialsWithheld => format!(
-            "if the mirror's keeper may act as you, set `credentials = \"pass\"` beside `mirror` in route `{route}`; otherwise add an upstream to {host} itself"
-        ),
-        Kind::Denied(denial) => denied(*denial, context),
-        Kind::Stalled(verdict) => stalled(*verdict, host, route, upstream),
-        Kind::TooLarge => return None,
-        Kind::HopRefused(_)
-        | Kind::SocksRefused(_)
-        | Kind::HopAuthentication
-        | Kind::BadRequest
-        | Kind::NotHttp
-        | Kind::Unauthorized
-        | Kind::Loop
-        | Kind::Gone
-        | Kind::Shutdown
-        | Kind::Local => return None,
-    })
+        (Leg::Origin, _) => Some(format!("if this happens again, {}", context.another())),
+    }
+}
+
+fn distrusted(host: &str) -> String {
+    format!(
+        "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give the client the file that `gitferry ca path --bundle` prints"
+    )
+}
+
+fn hop_fails(context: Context<'_>) -> String {
+    format!(
+        "the connection to {} itself fails: use another hop of `[hops]`",
+        context.upstream
+    )
+}
+
+pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let Context { host, upstream, .. } = context;
+    let another = context.another();
+    match (fault.leg, fault.stage) {
+        (Leg::Client, _) => None,
+        (Leg::Hop, Stage::Greeting) => Some(format!(
+            "{upstream} accepted the request for {host} and did not connect: {another}"
+        )),
+        (Leg::Hop, _) => Some(hop_fails(context)),
+        (Leg::Origin, Stage::Handshaking) => Some(format!(
+            "TLS to {host} gets no answer through {upstream}: the path loses large packets (MTU) or blocks the name; {another}"
+        )),
+        (Leg::Origin, stage) if stage <= Stage::Connecting => Some(format!(
+            "{host} is unreachable through {upstream}: {another}"
+        )),
+        (Leg::Origin, _) => Some(format!("if this happens again, {another}")),
+    }
 }
 
 /// Where the stall's own advice, which knows the sibling route, is not at hand.
-fn stalled(verdict: Verdict, host: &str, route: &str, upstream: &str) -> String {
-    let about = stall::About {
-        host,
-        route,
-        upstream,
-        sibling: None,
+pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let FaultKind::Stalled(verdict) = fault.kind else {
+        return None;
     };
-    stall::advice(verdict, about)
+    (fault.leg != Leg::Client).then(|| {
+        let about = stall::About {
+            host: context.host,
+            route: context.route,
+            upstream: context.upstream,
+            sibling: None,
+        };
+        stall::advice(verdict, about)
+    })
+}
+
+/// An alert, a bad certificate, or no version in common.
+pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let Context { host, upstream, .. } = context;
+    match (fault.leg, &fault.kind) {
+        (Leg::Client, FaultKind::Alert(_)) if fault.stage == Stage::Handshaking => {
+            Some(distrusted(host))
+        }
+        (Leg::Client, _) => None,
+        (Leg::Hop, _) => Some(hop_fails(context)),
+        (Leg::Origin, _) => Some(format!(
+            "{host} and gitferry do not agree on TLS through {upstream}: {}",
+            context.another()
+        )),
+    }
+}
+
+pub(super) fn out_of_date(fault: &Fault, context: Context<'_>) -> Option<String> {
+    match fault.leg {
+        Leg::Client => None,
+        Leg::Hop => Some(format!(
+            "the certificate of {} is out of date: check this machine's clock; if it is right, the proxy's owner must renew the certificate",
+            context.upstream
+        )),
+        Leg::Origin => Some(format!(
+            "check this machine's clock; if it is right, the certificate of {} is out of date",
+            context.host
+        )),
+    }
+}
+
+pub(super) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> Option<String> {
+    match fault.leg {
+        Leg::Client => None,
+        Leg::Hop => Some(format!(
+            "add the CA of the proxy in {} to `extra_roots` of `[trust]`",
+            context.hop_url()
+        )),
+        Leg::Origin => Some(format!(
+            "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if not, another server answers for {}",
+            context.host
+        )),
+    }
+}
+
+pub(super) fn name_mismatch(fault: &Fault, context: Context<'_>) -> Option<String> {
+    match fault.leg {
+        Leg::Client => None,
+        Leg::Hop => Some(format!(
+            "the proxy's certificate is for another name: check {}",
+            context.hop_url()
+        )),
+        Leg::Origin => Some(format!(
+            "another server answers for {}: log in to the captive portal of this network, or correct `resolve` of route `{}`",
+            context.host, context.route
+        )),
+    }
+}
+
+/// Refused, or no route.
+pub(super) fn unreachable(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let another = context.another();
+    match (fault.leg, fault.stage) {
+        (Leg::Client, _) => None,
+        (Leg::Hop, _) => Some(format!(
+            "no proxy answers there: check {}, and that the proxy runs",
+            context.hop_url()
+        )),
+        (Leg::Origin, stage) if stage <= Stage::Connecting => Some(format!(
+            "{} is unreachable through {}: {another}",
+            context.host, context.upstream
+        )),
+        (Leg::Origin, _) => Some(format!("if this happens again, {another}")),
+    }
+}
+
+pub(super) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<String> {
+    match fault.leg {
+        Leg::Client => None,
+        Leg::Hop => Some(format!("check the host name in {}", context.hop_url())),
+        Leg::Origin => Some(format!(
+            "this machine cannot look up {}: use a hop that looks names up itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
+            context.host, context.route
+        )),
+    }
+}
+
+pub(super) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let Context { host, upstream, .. } = context;
+    let another = context.another();
+    match (fault.leg, &fault.kind) {
+        (Leg::Client | Leg::Origin, _) => None,
+        (Leg::Hop, FaultKind::HopRefused(403) | FaultKind::SocksRefused(2)) => Some(format!(
+            "{upstream} does not allow {host}: ask its owner, or {another}"
+        )),
+        (Leg::Hop, _) => Some(format!("{upstream} cannot reach {host}: {another}")),
+    }
+}
+
+pub(super) fn hop_authentication(_: &Fault, context: Context<'_>) -> Option<String> {
+    let url = context.hop_url();
+    Some(if context.is_environment() {
+        format!(
+            "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
+        )
+    } else {
+        format!(
+            "set `username` and `password_file` of `{}` in `[hops]`",
+            context.upstream
+        )
+    })
+}
+
+pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let FaultKind::Answered(status) = fault.kind else {
+        return None;
+    };
+    (fault.leg == Leg::Origin).then(|| {
+        format!(
+            "{} itself answers {status} through {}: this machine is not the cause, see the site's status page",
+            context.host, context.upstream
+        )
+    })
+}
+
+pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let Context { host, upstream, .. } = context;
+    let another = context.another();
+    match (fault.leg, fault.stage) {
+        (Leg::Client, _) => None,
+        (Leg::Hop, _) => Some(format!(
+            "the server there does not speak the protocol of {}: is it http, https or socks5?",
+            context.hop_url()
+        )),
+        (Leg::Origin, Stage::Handshaking) => Some(format!(
+            "the server that answers for {host} through {upstream} does not speak TLS; a captive portal does that: log in to it, or {another}"
+        )),
+        (Leg::Origin, _) => Some(format!("if this happens again, {another}")),
+    }
+}
+
+pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Option<String> {
+    (fault.leg == Leg::Origin).then(|| {
+        format!(
+            "if you trust the mirror with your credentials, set `credentials = \"pass\"` beside `mirror` in route `{}`; if not, add an upstream to {} itself",
+            context.route, context.host
+        )
+    })
+}
+
+pub(super) fn not_http(_: &Fault, _: Context<'_>) -> Option<String> {
+    Some("write `http://` before gitferry's address in the client's proxy setting, also for https URLs; `gitferry setup` does it".into())
+}
+
+pub(super) fn unauthorized(_: &Fault, _: Context<'_>) -> Option<String> {
+    Some("give the client the `username` and password of `[listen]`".into())
+}
+
+pub(super) fn comes_back(_: &Fault, _: Context<'_>) -> Option<String> {
+    Some("a proxy setting in gitferry's environment or config points back at gitferry: `gitferry check` shows it".into())
+}
+
+pub(super) fn too_large(fault: &Fault, _: Context<'_>) -> Option<String> {
+    (fault.leg == Leg::Client).then(|| "raise `max_head` of `[listen]`".into())
+}
+
+pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<String> {
+    Some("repeat the command when gitferry runs again; a longer `grace` of `[shutdown]` lets more transfers finish".into())
+}
+
+pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<String> {
+    Some("see the cause: gitferry has no descriptors or memory left, or cannot read its state directory".into())
+}
+
+/// What to change where a rule denies what it should not.
+pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<String> {
+    let FaultKind::Denied(denial) = fault.kind else {
+        return None;
+    };
+    let Context {
+        host, port, route, ..
+    } = context;
+    Some(match denial {
+        Denial::Route => format!(
+            "to allow {host}, change `tls` of route `{route}`; `gitferry check` shows the route"
+        ),
+        Denial::Upstream => format!("add {host} itself to `upstreams` of route `{route}`"),
+        Denial::Port => format!("add {port} to `ports` of `[other_hosts]`"),
+        Denial::NotServed => format!("add \"{host}\" to `allow` of `[reverse]`"),
+        Denial::Browser => "use `git`, or open the site itself in the browser".into(),
+        Denial::ForeignName => {
+            "use the address of `[listen]`, or localhost, in the client's URL".into()
+        }
+        Denial::Private => {
+            format!("to allow the private host {host}, add it to `allow` of `[reverse]`")
+        }
+    })
 }
 
 #[cfg(test)]
@@ -277,7 +344,7 @@ mod tests {
             ),
             (Leg::Client, Stage::Accepted, FaultKind::NotHttp),
         ] {
-            let text = advice(&Fault::new(leg, stage, kind), CONTEXT).unwrap();
+            let text = Fault::new(leg, stage, kind).advice(CONTEXT).unwrap();
             assert!(text.contains('`') && !text.ends_with('.'), "{text}");
         }
     }
@@ -295,9 +362,9 @@ mod tests {
                 upstream: "environment",
                 ..CONTEXT
             };
-            let text = advice(&fault, environment).unwrap();
+            let text = fault.advice(environment).unwrap();
             assert!(text.contains("HTTPS_PROXY"), "{text}");
-            let text = advice(&fault, CONTEXT).unwrap();
+            let text = fault.advice(CONTEXT).unwrap();
             assert!(
                 text.contains("`[hops]`") && !text.contains("HTTPS_PROXY"),
                 "{text}"
@@ -308,10 +375,7 @@ mod tests {
     #[test]
     fn a_client_that_went_away_needs_no_advice() {
         assert_eq!(
-            advice(
-                &Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone),
-                CONTEXT
-            ),
+            Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone).advice(CONTEXT),
             None
         );
     }

@@ -4,10 +4,12 @@
 //! what the client is told. `Display` says its own level only; whoever renders walks `source()`.
 
 mod kind;
+mod table;
 
 use std::{error::Error, fmt};
 
-pub(crate) use kind::{Denial, FaultKind, Leg, Stage};
+pub(crate) use kind::{Denial, Leg, Stage};
+pub(crate) use table::{FaultKind, Outlook};
 
 /// An error of a library, kept below a fault.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;

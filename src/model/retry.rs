@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, FaultKind, Leg, Stage, stall::Verdict};
+use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Verdict};
 
 /// What comes after a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl RetryPolicy {
         if !fault.unsent || fault.leg == Leg::Client {
             return Decision::GiveUp;
         }
-        let tries = match outlook(&fault.kind) {
+        let tries = match fault.kind.outlook() {
             Outlook::Passing => self.attempts,
             Outlook::Slow if tried.upstreams_left > 0 => match suspects_large_segments(fault) {
                 true => self.attempts.min(2),
@@ -142,61 +142,6 @@ pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
 
 /// A segment that gets through tunnels within tunnels: IPv6 promises packets of 1280 bytes (RFC 8200, section 5), less two headers.
 pub(crate) const SMALL_SEGMENT: u32 = 1200;
-
-/// What a fault promises for the next attempt on the same upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlook {
-    /// It comes and goes.
-    Passing,
-    /// It may pass, but finding out costs a deadline.
-    Slow,
-    /// It will probably stay.
-    Doubtful,
-    /// It stood still, maybe for reasons of size.
-    Lossy,
-    /// It stood still: another upstream is the better guess.
-    Stuck,
-    /// It stays, on this upstream.
-    Lasting,
-    /// It has nothing to do with the upstream.
-    Ours,
-}
-
-fn outlook(kind: &FaultKind) -> Outlook {
-    match kind {
-        FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => Outlook::Passing,
-        FaultKind::Answered(_) | FaultKind::HopRefused(502..=504) | FaultKind::SocksRefused(6) => {
-            Outlook::Passing
-        }
-        FaultKind::TimedOut => Outlook::Slow,
-        FaultKind::Stalled(Verdict::PathMtu) => Outlook::Lossy,
-        FaultKind::Stalled(_) => Outlook::Stuck,
-        FaultKind::Refused | FaultKind::NameUnknown | FaultKind::SocksRefused(1 | 3..=5) => {
-            Outlook::Doubtful
-        }
-        FaultKind::Alert(_)
-        | FaultKind::Expired
-        | FaultKind::NotYetValid
-        | FaultKind::UnknownIssuer
-        | FaultKind::NameMismatch
-        | FaultKind::BadCertificate
-        | FaultKind::NoCommonTls
-        | FaultKind::BadAnswer
-        | FaultKind::HopRefused(_)
-        | FaultKind::SocksRefused(_)
-        | FaultKind::HopAuthentication
-        | FaultKind::CredentialsWithheld => Outlook::Lasting,
-        FaultKind::BadRequest
-        | FaultKind::Unauthorized
-        | FaultKind::Denied(_)
-        | FaultKind::NotHttp
-        | FaultKind::Loop
-        | FaultKind::TooLarge
-        | FaultKind::Gone
-        | FaultKind::Shutdown
-        | FaultKind::Local => Outlook::Ours,
-    }
-}
 
 #[cfg(test)]
 mod tests;

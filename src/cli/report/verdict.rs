@@ -207,7 +207,7 @@ impl Case<'_> {
             .is_some_and(|way| way.well == 0);
         if self.leg != "client"
             && never
-            && said.is_none_or(|said| said.contains("another way in `upstreams`"))
+            && said.is_none_or(|said| said.contains("add another upstream"))
             && let Some(better) = self.working_ways().next()
         {
             let (better, upstream) = (safe(better), safe(self.upstream));
@@ -219,7 +219,7 @@ impl Case<'_> {
                 "see what the client said; while it waits, `gitferry status` shows for whom".into()
             }
             (None, _) => format!(
-                "give route `{route}` another way in `upstreams`; `gitferry check` shows those it has"
+                "add another upstream to `upstreams` of route `{route}`; `gitferry check` shows those in force"
             ),
         }
     }

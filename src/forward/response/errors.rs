@@ -17,7 +17,7 @@ use hyper::{
 
 use crate::forward::request::body::{Answer, RequestBody, full};
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage},
+    model::{Fault, FaultKind, Leg},
     track::{Outcome, Transfer, redact},
 };
 
@@ -116,7 +116,7 @@ fn answer(status: StatusCode, fault: &Fault, content_type: &'static str, body: B
         .insert("cache-control", HeaderValue::from_static("no-store"));
     let value = format!(
         "gitferry; error={}; details=\"{}\"",
-        proxy_error(fault),
+        fault.proxy_error(),
         fault.code()
     );
     if let Ok(value) = HeaderValue::try_from(value) {
@@ -142,66 +142,8 @@ fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
     lines
 }
 
-/// The status of a fault (RFC 9110, section 15.6; RFC 5842, section 7.2 for 508).
-pub(crate) fn status(fault: &Fault) -> StatusCode {
-    use FaultKind as Kind;
-    match (&fault.kind, fault.leg) {
-        (Kind::Denied(_) | Kind::CredentialsWithheld, _) => StatusCode::FORBIDDEN,
-        (Kind::Loop, _) => StatusCode::LOOP_DETECTED,
-        (Kind::Unauthorized, _) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-        (Kind::TooLarge, Leg::Client) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        (Kind::Shutdown | Kind::Local, _) => StatusCode::SERVICE_UNAVAILABLE,
-        (Kind::TimedOut | Kind::Stalled(_), Leg::Hop | Leg::Origin) => StatusCode::GATEWAY_TIMEOUT,
-        (_, Leg::Client) => StatusCode::BAD_REQUEST,
-        (_, Leg::Hop | Leg::Origin) => StatusCode::BAD_GATEWAY,
-    }
-}
-
-/// The error type of RFC 9209, section 2.3.
-fn proxy_error(fault: &Fault) -> &'static str {
-    use FaultKind as Kind;
-    match &fault.kind {
-        Kind::NameUnknown => "dns_error",
-        Kind::Refused => "connection_refused",
-        Kind::Unreachable => "destination_ip_unroutable",
-        Kind::TimedOut | Kind::Stalled(_) => match fault.stage {
-            Stage::Resolving => "dns_timeout",
-            Stage::Connecting | Stage::Greeting | Stage::Handshaking => "connection_timeout",
-            Stage::Accepted | Stage::Queued | Stage::SendingHead | Stage::SendingBody => {
-                "connection_write_timeout"
-            }
-            Stage::AwaitingHead | Stage::ReceivingBody => "http_response_timeout",
-        },
-        Kind::Reset | Kind::ClosedEarly => "connection_terminated",
-        Kind::Alert(_) => "tls_alert_received",
-        Kind::Expired
-        | Kind::NotYetValid
-        | Kind::UnknownIssuer
-        | Kind::NameMismatch
-        | Kind::BadCertificate => "tls_certificate_error",
-        Kind::NoCommonTls => "tls_protocol_error",
-        Kind::BadAnswer => match fault.stage {
-            Stage::Handshaking => "tls_protocol_error",
-            Stage::Accepted
-            | Stage::Queued
-            | Stage::Resolving
-            | Stage::Connecting
-            | Stage::Greeting
-            | Stage::SendingHead
-            | Stage::SendingBody
-            | Stage::AwaitingHead
-            | Stage::ReceivingBody => "http_protocol_error",
-        },
-        Kind::Answered(_)
-        | Kind::HopRefused(_)
-        | Kind::SocksRefused(_)
-        | Kind::HopAuthentication => "destination_unavailable",
-        Kind::BadRequest | Kind::NotHttp | Kind::TooLarge => "http_request_error",
-        Kind::Unauthorized | Kind::Denied(_) | Kind::CredentialsWithheld => "http_request_denied",
-        Kind::Loop => "proxy_loop_detected",
-        Kind::Gone => "connection_terminated",
-        Kind::Shutdown | Kind::Local => "proxy_internal_error",
-    }
+fn status(fault: &Fault) -> StatusCode {
+    StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
 /// Takes the request in and says whether its first line allows side-band answers (gitprotocol-pack, "Reference Update

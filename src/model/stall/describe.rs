@@ -53,7 +53,7 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
         let _ = write!(text, "; {} B not acknowledged", flow.queued);
     }
     if !flow.told {
-        text.push_str("; this system does not tell what was acknowledged, only what was written");
+        text.push_str("; this system reports only what was written, not what was acknowledged");
     }
     match flow.kernel {
         None => {}
@@ -92,34 +92,36 @@ pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> String {
     } = about;
     let other = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
         Some((works, Fares::Works)) => format!(
-            "{works} works through {upstream} and {route} does not: give route `{route}` another way in `upstreams`"
+            "{works} works through {upstream} and {route} does not: add another upstream to `upstreams` of route `{route}`"
         ),
         Some((_, Fares::Fails(_))) => {
             format!(
-                "{upstream} carries neither of the two now: put another way before it in `upstreams`"
+                "both routes fail through {upstream} now: put another upstream before it in `upstreams`"
             )
         }
         None => {
-            format!("give route `{route}` another way in `upstreams`, such as a hop of `[hops]`")
+            format!(
+                "add another upstream to `upstreams` of route `{route}`, such as a hop of `[hops]`"
+            )
         }
     };
     match verdict {
-        Verdict::PathDrops => format!("packets to {host} get lost through {upstream}; {other}"),
+        Verdict::PathDrops => format!("packets to {host} get lost through {upstream}: {other}"),
         Verdict::PathMtu => format!(
             "large packets to {host} get lost through {upstream}: set `max_segment` in `dial` of route `{route}`, such as `dial = {{ max_segment = \"1200 B\" }}`"
         ),
         Verdict::PeerNotReading => format!(
-            "what answers for {host} takes no more: lower `at_once` of `uploads` in route `{route}`; or {other}"
+            "{host} stopped reading: lower `at_once` of `uploads` in route `{route}`, or {other}"
         ),
         Verdict::NoAnswer => format!(
-            "raise `answer_after` of `stall` in route `{route}` if {host} is only slow; or {other}"
+            "if {host} is only slow, raise `answer_after` of `stall` in route `{route}`; if not, {other}"
         ),
-        Verdict::NeverConnected => format!("{host} is not reached through {upstream}; {other}"),
+        Verdict::NeverConnected => format!("{host} is unreachable through {upstream}: {other}"),
         Verdict::Throttled => format!(
-            "lower `at_once` of `uploads` in route `{route}`, or `floor` of `stall` if this is all {host} gives; or {other}"
+            "lower `at_once` of `uploads` in route `{route}`; if {host} gives no more, lower `floor` of `stall`; or {other}"
         ),
         Verdict::ClientIdle => {
-            "gitferry waits for the client: see what it does, and `gitferry status`".into()
+            "gitferry waits for the client: check what the client does; `gitferry status` shows the transfer".into()
         }
     }
 }

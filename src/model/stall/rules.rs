@@ -60,7 +60,7 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
     },
     StallRule {
         verdict: Verdict::NeverConnected,
-        meaning: "no connection came about",
+        meaning: "no connection was established",
         acts: false,
         holds: |scene| scene.due == Due::Connection,
     },

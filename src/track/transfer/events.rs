@@ -6,11 +6,7 @@ use tokio::time::Instant;
 
 use super::{Outcome, Transfer, millis};
 use crate::{
-    model::{
-        Fault, FaultKind, Leg, Stage, Target,
-        advice::{self, Context},
-        retry::Next,
-    },
+    model::{Fault, FaultKind, Leg, Stage, Target, advice::Context, retry::Next},
     track::{
         event::{AnswerLedAway, AnswerLeft, FaultOccurred},
         redact,
@@ -25,15 +21,12 @@ impl Transfer {
         }
         let about = &self.0.about;
         let upstream = self.upstream();
-        advice::advice(
-            fault,
-            Context {
-                host: &about.target.host.to_string(),
-                port: about.target.port,
-                route: &about.route,
-                upstream: upstream.as_deref().unwrap_or("direct"),
-            },
-        )
+        fault.advice(Context {
+            host: &about.target.host.to_string(),
+            port: about.target.port,
+            route: &about.route,
+            upstream: upstream.as_deref().unwrap_or("direct"),
+        })
     }
 
     /// An upload goes on, but can no longer be sent again.

@@ -57,7 +57,7 @@ fn the_lines_of_the_log_look_as_they_did() {
         circuit: None,
         rescue: None,
         cause: "hop/greeting/hop-refused-403 with 192.0.2.7:3128 (it said \"no\")".into(),
-        advice: Some("give route `hf-lfs` another way in `upstreams`".into()),
+        advice: Some("add another upstream to `upstreams` of route `hf-lfs`".into()),
         advised: false,
         at: tokio::time::Instant::now(),
     };

@@ -40,7 +40,7 @@ fn told(phase: Phase) -> [String; 3] {
         circuit: None,
         action: Action::Report,
         evidence: "it \"drops\"; a=b".into(),
-        advice: "give route `r` another way in `upstreams`".into(),
+        advice: "add another upstream to `upstreams` of route `r`".into(),
         at: tokio::time::Instant::now(),
     };
     written(|| event.emit(&Metrics::default()))
@@ -58,7 +58,7 @@ fn the_lines_of_a_stall_are_read_as_its_event_writes_them() {
             assert_eq!((row.times, row.stalls, row.lost_ms), (1, 1, 7000), "{log}");
             assert_eq!(
                 row.advice.as_deref(),
-                Some("give route `r` another way in `upstreams`")
+                Some("add another upstream to `upstreams` of route `r`")
             );
         }
     }

@@ -1,7 +1,6 @@
 //! What the clients are shown.
 
 use super::*;
-use crate::model::Denial;
 
 #[test]
 fn the_asker_is_known_by_its_request() {
@@ -68,27 +67,4 @@ fn a_side_band_answer_is_made_of_packets() {
     let mut packets = BytesMut::new();
     packet(&mut packets, 2, "no way\n");
     assert_eq!(&packets[..], b"000c\x02no way\n");
-}
-
-#[test]
-fn a_fault_has_the_status_of_its_leg() {
-    let cases = [
-        (Leg::Origin, Stage::Handshaking, FaultKind::Reset, 502),
-        (Leg::Hop, Stage::Greeting, FaultKind::TimedOut, 504),
-        (
-            Leg::Client,
-            Stage::Accepted,
-            FaultKind::Denied(Denial::Route),
-            403,
-        ),
-        (Leg::Client, Stage::Accepted, FaultKind::Loop, 508),
-        (Leg::Client, Stage::Accepted, FaultKind::BadRequest, 400),
-        (Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown, 503),
-    ];
-    for (leg, stage, kind, expected) in cases {
-        let given = status(&Fault::new(leg, stage, kind));
-        assert_eq!(given, expected);
-        // git-lfs 3.3.0 panics on it.
-        assert_ne!(given, StatusCode::TOO_MANY_REQUESTS);
-    }
 }

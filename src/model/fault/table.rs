@@ -1,0 +1,398 @@
+//! Every kind of fault, one row each: its code, what the next attempt may expect, the HTTP status, the error type of RFC 9209
+//! and the advice.
+//!
+//! The retry policy, the error answers, the log and the manual read these rows. A new kind is one row here, its line in the
+//! test of the retry policy, and, where no function of `model::advice` fits, one more there.
+
+use std::{borrow::Cow, fmt};
+
+use super::{Denial, Fault, Leg, Stage};
+use crate::model::{
+    advice::{self, Context},
+    stall::Verdict,
+};
+
+/// What a fault promises for the next attempt through the same upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It comes and goes.
+    Passing,
+    /// It may pass, but finding out costs a whole deadline.
+    Slow,
+    /// It will probably stay.
+    Doubtful,
+    /// Large segments get lost: smaller ones may get through.
+    Lossy,
+    /// Nothing moved: another upstream is the better guess.
+    Stuck,
+    /// It stays, on this upstream.
+    Lasting,
+    /// It has nothing to do with the upstream.
+    Ours,
+}
+
+/// The status of an error answer (RFC 9110, section 15; RFC 5842, section 7.2 for 508).
+#[derive(Clone, Copy, Debug)]
+struct Status {
+    /// For a fault on the client's leg.
+    client: u16,
+    /// For a fault on the hop's or the origin's.
+    upstream: u16,
+}
+
+const GATEWAY: Status = Status::of(400, 502);
+const TIMEOUT: Status = Status::of(400, 504);
+const FORBIDDEN: Status = Status::of(403, 403);
+const UNAVAILABLE: Status = Status::of(503, 503);
+
+impl Status {
+    const fn of(client: u16, upstream: u16) -> Self {
+        Self { client, upstream }
+    }
+}
+
+/// One kind of fault.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// The last part of a fault's code; kinds with a value append it: `hop-refused-403`.
+    pub code: &'static str,
+    /// What went wrong, in a sentence: for the manual.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the manual is made from it"))]
+    pub meaning: &'static str,
+    outlook: fn(&FaultKind) -> Outlook,
+    status: Status,
+    /// The error type of RFC 9209, section 2.3.
+    error: fn(Stage) -> &'static str,
+    advice: fn(&Fault, Context<'_>) -> Option<String>,
+}
+
+macro_rules! fault_kinds {
+    ($(
+        #[doc = $meaning:literal]
+        $kind:ident $(($value:ident: $type:ty))? { $($field:ident: $set:expr),+ $(,)? }
+    )+) => {
+        /// What went wrong.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum FaultKind {
+            $( #[doc = $meaning] $kind $(($type))?, )+
+        }
+
+        /// Every kind, in the order of the manual.
+        #[cfg_attr(not(test), expect(dead_code, reason = "the manual is made from it"))]
+        pub(crate) const FAULT_KINDS: &[Row] = &[
+            $( Row { meaning: $meaning, $($field: $set),+ }, )+
+        ];
+
+        impl FaultKind {
+            fn row(&self) -> &'static Row {
+                match self {
+                    $( Self::$kind { .. } => const { &Row { meaning: $meaning, $($field: $set),+ } }, )+
+                }
+            }
+
+            /// The name in a fault's code.
+            pub(crate) fn as_str(&self) -> Cow<'static, str> {
+                let code = self.row().code;
+                match self {
+                    $( Self::$kind $(($value))? => {
+                        $( if let Some(value) = $value.suffix() {
+                            return format!("{code}-{value}").into();
+                        } )?
+                        code.into()
+                    } )+
+                }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    /// The peer, or something on the path, sent a TCP reset.
+    Reset { code: "reset", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
+    /// The stream ended where more was due.
+    ClosedEarly { code: "closed-early", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
+    /// Nothing came within the deadline.
+    TimedOut { code: "timed-out", outlook: |_| Outlook::Slow, status: TIMEOUT, error: timeout, advice: advice::timed_out }
+    /// Nothing moved for longer than the route allows.
+    Stalled(verdict: Verdict) { code: "stalled", outlook: stalled, status: TIMEOUT, error: timeout, advice: advice::stalled }
+    /// The peer sent a TLS alert, by its name in RFC 8446, section 6.
+    Alert(name: Cow<'static, str>) {
+        code: "alert", outlook: lasting, status: GATEWAY, error: |_| "tls_alert_received", advice: advice::no_tls
+    }
+    /// The certificate has expired.
+    Expired { code: "expired", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::out_of_date }
+    /// The certificate is not valid yet.
+    NotYetValid { code: "not-yet-valid", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::out_of_date }
+    /// No trusted root signed the certificate (self-signed included).
+    UnknownIssuer { code: "unknown-issuer", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::unknown_issuer }
+    /// The certificate is for other names.
+    NameMismatch { code: "name-mismatch", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::name_mismatch }
+    /// The certificate, its chain or its signature is bad in another way.
+    BadCertificate { code: "bad-certificate", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::no_tls }
+    /// The two sides share no TLS version or cipher suite.
+    NoCommonTls { code: "no-common-tls", outlook: lasting, status: GATEWAY, error: |_| "tls_protocol_error", advice: advice::no_tls }
+    /// The port is closed (ICMP, or RST to a SYN).
+    Refused { code: "refused", outlook: doubtful, status: GATEWAY, error: |_| "connection_refused", advice: advice::unreachable }
+    /// No route to the host or network.
+    Unreachable {
+        code: "unreachable", outlook: passing, status: GATEWAY,
+        error: |_| "destination_ip_unroutable", advice: advice::unreachable
+    }
+    /// The name does not exist, or looking it up failed.
+    NameUnknown { code: "name-unknown", outlook: doubtful, status: GATEWAY, error: |_| "dns_error", advice: advice::name_unknown }
+    /// The hop refused with an HTTP status.
+    HopRefused(status: u16) { code: "hop-refused", outlook: hop_refused, status: GATEWAY, error: unavailable, advice: advice::hop_refused }
+    /// The origin, or what stands before it, answered 502, 503 or 504.
+    Answered(status: u16) { code: "answered", outlook: passing, status: GATEWAY, error: unavailable, advice: advice::answered }
+    /// A SOCKS5 hop refused with a reply code (RFC 1928, section 6).
+    SocksRefused(code: u8) {
+        code: "socks-refused", outlook: socks_refused, status: GATEWAY, error: unavailable, advice: advice::hop_refused
+    }
+    /// The hop wants credentials, or refused the configured ones.
+    HopAuthentication {
+        code: "hop-authentication", outlook: lasting, status: GATEWAY, error: unavailable, advice: advice::hop_authentication
+    }
+    /// The peer speaks another protocol, or breaks the one that was due.
+    BadAnswer { code: "bad-answer", outlook: lasting, status: GATEWAY, error: protocol, advice: advice::bad_answer }
+    /// A mirror asks for the credentials that the config withholds from it.
+    CredentialsWithheld {
+        code: "credentials-withheld", outlook: lasting, status: FORBIDDEN, error: denied, advice: advice::credentials_withheld
+    }
+    /// The client's request is malformed.
+    BadRequest { code: "bad-request", outlook: ours, status: GATEWAY, error: request, advice: advice::none }
+    /// The client began with TLS or SOCKS: its proxy setting has the wrong scheme.
+    NotHttp { code: "not-http", outlook: ours, status: GATEWAY, error: request, advice: advice::not_http }
+    /// The client gave no credentials, or wrong ones.
+    Unauthorized { code: "unauthorized", outlook: ours, status: Status::of(407, 407), error: denied, advice: advice::unauthorized }
+    /// The config denies it.
+    Denied(denial: Denial) { code: "denied", outlook: ours, status: FORBIDDEN, error: denied, advice: advice::denied }
+    /// The request would come back to gitferry itself.
+    Loop { code: "loop", outlook: ours, status: Status::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::comes_back }
+    /// A head or body is over its limit.
+    TooLarge { code: "too-large", outlook: ours, status: Status::of(431, 502), error: request, advice: advice::too_large }
+    /// The client disconnected.
+    Gone { code: "gone", outlook: ours, status: GATEWAY, error: terminated, advice: advice::none }
+    /// gitferry stops, and its grace period is over.
+    Shutdown { code: "shutdown", outlook: ours, status: UNAVAILABLE, error: internal, advice: advice::shutdown }
+    /// Something on this machine failed: no descriptors, no memory, an unreadable file.
+    Local { code: "local", outlook: ours, status: UNAVAILABLE, error: internal, advice: advice::local }
+}
+
+impl FaultKind {
+    /// What it promises for the next attempt through the same upstream.
+    pub(crate) fn outlook(&self) -> Outlook {
+        (self.row().outlook)(self)
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str())
+    }
+}
+
+impl Fault {
+    /// The status of the error answer.
+    pub(crate) fn status(&self) -> u16 {
+        let status = self.kind.row().status;
+        match self.leg {
+            Leg::Client => status.client,
+            Leg::Hop | Leg::Origin => status.upstream,
+        }
+    }
+
+    /// The error type of RFC 9209, section 2.3.
+    pub(crate) fn proxy_error(&self) -> &'static str {
+        (self.kind.row().error)(self.stage)
+    }
+
+    /// What to do about it; `None` where nothing sensible can be said.
+    pub(crate) fn advice(&self, context: Context<'_>) -> Option<String> {
+        (self.kind.row().advice)(self, context)
+    }
+}
+
+/// A kind's value as part of its code.
+trait Suffix {
+    fn suffix(&self) -> Option<Cow<'_, str>>;
+}
+
+impl Suffix for Verdict {
+    fn suffix(&self) -> Option<Cow<'_, str>> {
+        Some(self.as_str().into())
+    }
+}
+
+impl Suffix for Cow<'static, str> {
+    fn suffix(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self))
+    }
+}
+
+impl Suffix for u16 {
+    fn suffix(&self) -> Option<Cow<'_, str>> {
+        Some(self.to_string().into())
+    }
+}
+
+impl Suffix for u8 {
+    fn suffix(&self) -> Option<Cow<'_, str>> {
+        Some(self.to_string().into())
+    }
+}
+
+/// Which rule denied it stands in the cause.
+impl Suffix for Denial {
+    fn suffix(&self) -> Option<Cow<'_, str>> {
+        None
+    }
+}
+
+fn passing(_: &FaultKind) -> Outlook {
+    Outlook::Passing
+}
+
+fn doubtful(_: &FaultKind) -> Outlook {
+    Outlook::Doubtful
+}
+
+fn lasting(_: &FaultKind) -> Outlook {
+    Outlook::Lasting
+}
+
+fn ours(_: &FaultKind) -> Outlook {
+    Outlook::Ours
+}
+
+fn stalled(kind: &FaultKind) -> Outlook {
+    if *kind == FaultKind::Stalled(Verdict::PathMtu) {
+        Outlook::Lossy
+    } else {
+        Outlook::Stuck
+    }
+}
+
+/// A gateway's trouble passes; anything else is the hop's decision.
+fn hop_refused(kind: &FaultKind) -> Outlook {
+    if matches!(kind, FaultKind::HopRefused(502..=504)) {
+        Outlook::Passing
+    } else {
+        Outlook::Lasting
+    }
+}
+
+/// 6 is an expired time to live; 1 and 3 to 5 say that the hop did not reach the host.
+fn socks_refused(kind: &FaultKind) -> Outlook {
+    if *kind == FaultKind::SocksRefused(6) {
+        Outlook::Passing
+    } else if matches!(kind, FaultKind::SocksRefused(1 | 3..=5)) {
+        Outlook::Doubtful
+    } else {
+        Outlook::Lasting
+    }
+}
+
+fn terminated(_: Stage) -> &'static str {
+    "connection_terminated"
+}
+
+fn certificate(_: Stage) -> &'static str {
+    "tls_certificate_error"
+}
+
+fn unavailable(_: Stage) -> &'static str {
+    "destination_unavailable"
+}
+
+fn denied(_: Stage) -> &'static str {
+    "http_request_denied"
+}
+
+fn request(_: Stage) -> &'static str {
+    "http_request_error"
+}
+
+fn internal(_: Stage) -> &'static str {
+    "proxy_internal_error"
+}
+
+fn protocol(stage: Stage) -> &'static str {
+    if stage == Stage::Handshaking {
+        "tls_protocol_error"
+    } else {
+        "http_protocol_error"
+    }
+}
+
+fn timeout(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Resolving => "dns_timeout",
+        Stage::Connecting | Stage::Greeting | Stage::Handshaking => "connection_timeout",
+        Stage::Accepted | Stage::Queued | Stage::SendingHead | Stage::SendingBody => {
+            "connection_write_timeout"
+        }
+        Stage::AwaitingHead | Stage::ReceivingBody => "http_response_timeout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own_and_a_sentence() {
+        let mut codes: Vec<&str> = FAULT_KINDS.iter().map(|row| row.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), FAULT_KINDS.len());
+        for row in FAULT_KINDS {
+            let sentence = row.meaning.trim();
+            assert!(
+                sentence.ends_with('.') && sentence.len() > 10,
+                "{}",
+                row.code
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_is_part_of_the_code() {
+        for (kind, code) in [
+            (FaultKind::HopRefused(403), "hop-refused-403"),
+            (FaultKind::SocksRefused(2), "socks-refused-2"),
+            (FaultKind::Alert("unknown-ca".into()), "alert-unknown-ca"),
+            (FaultKind::Stalled(Verdict::NoAnswer), "stalled-no-answer"),
+            (FaultKind::Denied(Denial::Port), "denied"),
+        ] {
+            assert_eq!(kind.as_str(), code);
+        }
+    }
+
+    #[test]
+    fn a_fault_has_the_status_of_its_leg() {
+        for (leg, stage, kind, expected) in [
+            (Leg::Origin, Stage::Handshaking, FaultKind::Reset, 502),
+            (Leg::Hop, Stage::Greeting, FaultKind::TimedOut, 504),
+            (
+                Leg::Client,
+                Stage::Accepted,
+                FaultKind::Denied(Denial::Route),
+                403,
+            ),
+            (Leg::Client, Stage::Accepted, FaultKind::Loop, 508),
+            (Leg::Client, Stage::Accepted, FaultKind::TooLarge, 431),
+            (Leg::Client, Stage::Accepted, FaultKind::BadRequest, 400),
+            (Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown, 503),
+        ] {
+            assert_eq!(Fault::new(leg, stage, kind).status(), expected);
+        }
+        for row in FAULT_KINDS {
+            // git-lfs 3.3.0 panics on 429.
+            assert!(
+                row.status.client != 429 && row.status.upstream != 429,
+                "{}",
+                row.code
+            );
+        }
+    }
+}
