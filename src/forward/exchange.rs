@@ -114,7 +114,7 @@ impl Forwarder {
         asked: &ExchangeRequest,
     ) -> Result<Answer, Fault> {
         let distrusted = asked.base.is_some() && self.config.distrusts(&asked.target);
-        let wants = UpstreamNeeds::of(&outgoing.head);
+        let wants = UpstreamNeeds::of(outgoing);
         let about = circuit::About {
             route,
             target: &asked.target,
@@ -328,7 +328,7 @@ fn objection(
         let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
         return Some(fault.peer(lease.about.peer).detail(detail));
     }
-    refused_by_hop(response, lease).or_else(|| to.asks_for_credentials(response))
+    refused_by_hop(response, lease).or_else(|| to.wants_the_withheld(&outgoing.head.uri, response))
 }
 
 /// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.

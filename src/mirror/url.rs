@@ -58,6 +58,23 @@ fn absolute(scheme: Scheme, after: &str) -> Reference<'_> {
     }
 }
 
+/// `text` with its escapes resolved; a `%` without two hex digits stays.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let escape = after.first_chunk::<2>().filter(|_| byte == b'%');
+        let escaped = escape
+            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(escaped.unwrap_or(byte));
+        let skipped = if escaped.is_some() { 2 } else { 0 };
+        rest = after.get(skipped..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +105,18 @@ mod tests {
                 Reference::Absolute(url),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn escapes_are_resolved_and_what_is_none_stays() {
+        for (text, decoded) in [
+            ("hf%5Fx%2", "hf_x%2"),
+            ("%", "%"),
+            ("%zz%+1%41", "%zz%+1A"),
+            ("%C3%A4%FF", "\u{e4}\u{fffd}"),
+        ] {
+            assert_eq!(percent_decoded(text), decoded, "{text}");
         }
     }
 

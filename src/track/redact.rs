@@ -71,6 +71,27 @@ pub(crate) fn text(text: &str) -> String {
     safe
 }
 
+/// True where something in `text` looks like a vendor's token, or like a JWT (`eyJ….….…`).
+pub(crate) fn has_token(text: &str) -> bool {
+    TOKENS.iter().any(|token| {
+        text.match_indices(token).any(|(at, _)| {
+            let run = token_run(text.get(at + token.len()..).unwrap_or_default());
+            // Base64 of any JSON begins like a JWT: the Hub's cursors do.
+            let jwt = *token != "eyJ" || run.matches('.').count() == 2;
+            run.len() >= SHORTEST && jwt
+        })
+    })
+}
+
+/// What follows a token's beginning and belongs to it.
+fn token_run(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.=".contains(c)));
+    text.get(..end.unwrap_or(text.len())).unwrap_or_default()
+}
+
+/// Shorter ones are words: `hf_hub`.
+const SHORTEST: usize = 12;
+
 fn word(word: &str) -> String {
     let mut word = word.to_owned();
     if let Some(scheme) = word.find("://") {
@@ -95,13 +116,8 @@ fn word(word: &str) -> String {
         while let Some(found) = word.get(from..).and_then(|rest| rest.find(token)) {
             let start = from + found;
             let body = start + token.len();
-            let length = word
-                .get(body..)
-                .unwrap_or_default()
-                .find(|c: char| !(c.is_ascii_alphanumeric() || "_-.=".contains(c)))
-                .unwrap_or(word.len() - body);
-            // Shorter ones are words: `hf_hub`.
-            if length >= 12 {
+            let length = token_run(word.get(body..).unwrap_or_default()).len();
+            if length >= SHORTEST {
                 word.replace_range(body..body + length, "***");
             }
             from = body;

@@ -18,4 +18,5 @@ mod report;
 mod secrets;
 mod slow;
 mod ssh;
+mod strangers;
 mod vanishing;

@@ -73,7 +73,7 @@ pub(crate) fn pushes_and_pulls(world: &World, git: &Git, url: &str) {
 }
 
 /// Requests of the mirror's log that have `part`.
-fn count(requests: &str, part: &str) -> usize {
+pub(crate) fn count(requests: &str, part: &str) -> usize {
     requests.lines().filter(|line| line.contains(part)).count()
 }
 

@@ -175,3 +175,37 @@ fn a_mirror_gives_what_is_public_and_sees_no_token() {
     );
     assert!(seen.lines().all(|line| line.ends_with("| -")), "{seen}");
 }
+
+/// `HfFileSystem` asks by POST what a path is, which reads all the same.
+#[test]
+fn a_part_of_a_file_is_read_from_a_mirror_that_sees_no_token() {
+    let way = Way {
+        site: &[ON_THE_MIRROR_UNKNOWN, DIRECT],
+        ..CONNECT
+    };
+    let world = Through::new(way, Store::Lfs);
+    world.with_a_model();
+    let told = world.hf.python(world.dir.path(), PART, &[]).well();
+    let whole = fs::read(world.dir.path().join("model/a folder/large.bin")).unwrap();
+    assert_eq!(told.stdout, hex(&whole[1_000_001..1_000_017]));
+    let told = world.hf.python(world.dir.path(), ABOUT, &[]).well();
+    assert_eq!(told.stdout, "300000");
+    let seen = world.mirror.as_ref().unwrap().requests();
+    for part in [
+        "POST /hub/api/models/me/model/paths-info/main",
+        "GET /hub/me/model/resolve/main/",
+    ] {
+        assert!(seen.contains(part), "{part}:\n{seen}");
+    }
+    assert!(seen.lines().all(|line| line.ends_with("| -")), "{seen}");
+    for part in ["/commit/", "/preupload/", "objects/batch"] {
+        assert!(!seen.contains(part), "{part}:\n{seen}");
+    }
+}
+
+/// What a path is.
+const ABOUT: &str = "
+from huggingface_hub import HfApi
+[about] = HfApi().get_paths_info('me/model', ['model.safetensors'])
+print(about.size, end='')
+";

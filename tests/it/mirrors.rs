@@ -46,7 +46,7 @@ async fn silent() -> (SocketAddr, tokio::task::JoinHandle<()>) {
 
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-const GET: &str = "GET http://site.test/u/r?x=1 HTTP/1.1\r\nhost: site.test\r\nauthorization: Bearer hf_token\r\n\
+const GET: &str = "GET http://site.test/u/r?download=true HTTP/1.1\r\nhost: site.test\r\nauthorization: Bearer hf_token\r\n\
                    cookie: a=b\r\nprivate-token: glpat\r\naccept-encoding: gzip\r\n\r\n";
 
 #[tokio::test]
@@ -64,7 +64,10 @@ async fn a_mirror_is_asked_by_its_own_name_and_path_and_without_credentials() {
     client.send(GET).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the mirror", served).await.unwrap().remove(0);
-    assert!(head.starts_with("GET /hub/u/r?x=1 HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.starts_with("GET /hub/u/r?download=true HTTP/1.1\r\n"),
+        "{head}"
+    );
     assert!(
         head.contains(&format!("m.test:{}\r\n", mirror.port())),
         "{head}"
@@ -116,11 +119,21 @@ async fn what_a_mirror_answers_speaks_of_the_site() {
     soon("the mirror", served).await.unwrap();
 }
 
+const DOWNLOAD: &str = "{\"operation\":\"download\"}";
+
+/// An LFS batch request.
+fn batch(body: &str) -> String {
+    format!(
+        "POST http://site.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nhost: site.test\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 #[tokio::test]
 async fn the_batch_answer_of_a_mirror_leads_back_to_the_site() {
     let (mirror, _served) = origin(|connections| async move {
         let mut stream = connections.next().await;
-        let head = String::from_utf8(read_until(&mut stream, b"{}").await).unwrap();
+        let head = String::from_utf8(read_until(&mut stream, DOWNLOAD.as_bytes()).await).unwrap();
         let own = head.split("ost: ").nth(1).unwrap().split("\r\n").next().unwrap();
         let body = format!(
             "{{\"objects\":[{{\"actions\":{{\"upload\":{{\"href\":\"http://{own}/hub/up?a=1\"}},\
@@ -139,9 +152,7 @@ async fn the_batch_answer_of_a_mirror_leads_back_to_the_site() {
     );
     let world = World::with(&routes).await;
     let mut client = world.client().await;
-    client
-        .send("POST http://site.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nhost: site.test\r\ncontent-length: 2\r\n\r\n{}")
-        .await;
+    client.send(batch(DOWNLOAD)).await;
     let head = client.head().await;
     let body = client.read_until("1.0}]}").await;
     assert_eq!(
@@ -171,7 +182,7 @@ async fn site_and_mirror_stand_in_for_each_other_in_one_list() {
     client.send(GET).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the mirror", served).await.unwrap().remove(0);
-    assert!(head.starts_with("GET /hub/u/r?x=1 "), "{head}");
+    assert!(head.starts_with("GET /hub/u/r?download=true "), "{head}");
 }
 
 const UNAUTHORIZED: &str =
@@ -229,6 +240,76 @@ async fn a_push_goes_past_a_mirror_that_gets_no_credentials() {
         client.send(request).await;
         assert!(client.head().await.starts_with("HTTP/1.1 200"));
     }
+    soon("the site", served).await.unwrap();
+}
+
+/// Whoever answers an upload batch names the host that git-lfs uploads to; whoever gets a query knows what it grants.
+#[tokio::test]
+async fn what_matters_goes_past_a_mirror_that_gets_no_credentials() {
+    let (mirror, _never) = silent().await;
+    let requests = [
+        batch("{\"operation\":\"upload\"}"),
+        "GET http://site.test/api/models/u/r/xet-write-token/main HTTP/1.1\r\nhost: site.test\r\n\r\n".into(),
+        "GET http://site.test/x?X-Amz-Signature=s HTTP/1.1\r\nhost: site.test\r\n\r\n".into(),
+        "PUT http://site.test/x HTTP/1.1\r\nhost: site.test\r\ncontent-length: 1\r\n\r\nx".into(),
+        "DELETE http://site.test/x HTTP/1.1\r\nhost: site.test\r\n\r\n".into(),
+        "GET http://site.test/x HTTP/1.1\r\nhost: site.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".into(),
+    ];
+    let (own, served) = origin(|connections| async move {
+        for _ in 0..6 {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"\r\n\r\n").await;
+            stream.write_all(CLOSING.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let routes = site(
+        &format!("{{ via = \"direct\", mirror = \"http://{mirror}\" }}, {{ via = \"direct\" }}"),
+        &format!("\"site.test\" = \"{own}\""),
+    );
+    let world = World::with(&routes).await;
+    for request in requests {
+        let mut client = world.client().await;
+        client.send(&request).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{request}: {head}");
+    }
+    soon("the site", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_there_is_only_such_a_mirror_the_client_learns_why_it_was_not_asked() {
+    let (mirror, _never) = silent().await;
+    let routes = site(
+        &format!("{{ via = \"direct\", mirror = \"http://{mirror}\" }}"),
+        "",
+    );
+    let world = World::with(&routes).await;
+    let mut client = world.client().await;
+    client.send(batch("{\"operation\":\"upload\"}")).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 403"));
+    let told = client.read_until("no credentials").await;
+    assert!(told.contains("LFS batch for an upload"), "{told}");
+}
+
+/// git would go on with everything that was meant for the site, `http.extraHeader` included.
+#[tokio::test]
+async fn a_mirror_that_redirects_git_to_another_host_is_passed_over() {
+    let (mirror, _asked) = answers(&[
+        "HTTP/1.1 302 Found\r\nLocation: https://evil.test/r.git/info/refs\r\ncontent-length: 0\r\n\r\n",
+    ])
+    .await;
+    let (own, served) = answers(&[OK]).await;
+    let routes = site(
+        &format!("{{ via = \"direct\", mirror = \"http://{mirror}\" }}, {{ via = \"direct\" }}"),
+        &format!("\"site.test\" = \"{own}\""),
+    );
+    let world = World::with(&routes).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://site.test/r.git/info/refs?service=git-upload-pack HTTP/1.1\r\nhost: site.test\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
     soon("the site", served).await.unwrap();
 }
 

@@ -24,6 +24,7 @@ use crate::forward::{
     upstream::destination::Destination,
     upstream::pool::{Lease, Sender},
     upstream::send,
+    upstream::withhold::is_paths_info,
 };
 use crate::{
     config::Route,
@@ -249,10 +250,12 @@ fn is_repeatable(head: &Parts) -> bool {
     head.method.is_idempotent() || only_asks(head)
 }
 
-/// True for the two POSTs that change nothing: git's fetch (gitprotocol-http, "Smart Service git-upload-pack") and the LFS batch,
-/// whose answer is a list of addresses. Their clients write them in one go, so holding them delays nothing.
+/// True for the three POSTs that change nothing: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch,
+/// whose answer is a list of addresses, and the Hub's `paths-info`. Their clients write them in one go, so holding them delays nothing.
 pub(crate) fn only_asks(head: &Parts) -> bool {
     let path = head.uri.path();
     head.method == Method::POST
-        && (path.ends_with("/git-upload-pack") || path.ends_with("/objects/batch"))
+        && (path.ends_with("/git-upload-pack")
+            || path.ends_with("/objects/batch")
+            || is_paths_info(path))
 }

@@ -5,31 +5,14 @@
 
 use std::borrow::Cow;
 
-use hyper::{
-    HeaderMap, Method, Response, StatusCode, Uri,
-    header::{AUTHORIZATION, COOKIE, HOST, HeaderName, REFERER, SET_COOKIE},
-    http::request::Parts,
-};
+use hyper::{HeaderMap, Response, StatusCode, Uri, header::HOST};
 
-use crate::forward::ExchangeRequest;
+use crate::forward::{ExchangeRequest, request::outgoing::Outgoing, upstream::withhold};
 use crate::{
     config::{Mirror, ToMirror, Upstream},
     mirror::mirror_path,
     model::{Denial, Fault, FaultKind, Leg, Scheme, Stage, Target},
 };
-
-/// What a mirror does not see unless `credentials = "pass"`: whatever lets its bearer act as the user, and where the user was.
-const WITHHELD: [HeaderName; 7] = [
-    AUTHORIZATION,
-    COOKIE,
-    REFERER,
-    // GitLab (docs.gitlab.com/api/rest/authentication).
-    HeaderName::from_static("private-token"),
-    HeaderName::from_static("job-token"),
-    HeaderName::from_static("deploy-token"),
-    // huggingface_hub: utils/_xet.py.
-    HeaderName::from_static("x-xet-access-token"),
-];
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -40,6 +23,8 @@ pub(crate) struct Destination {
     pub(crate) target: Target,
     /// The mirror that stands for the site, where one does.
     pub(crate) mirror: Option<Mirror>,
+    /// The site that the client asked for.
+    site: (Scheme, Target),
 }
 
 impl Destination {
@@ -53,6 +38,7 @@ impl Destination {
                 .map_or(&asked.target, |mirror| &mirror.target)
                 .clone(),
             mirror,
+            site: (asked.scheme, asked.target.clone()),
         }
     }
 
@@ -74,9 +60,7 @@ impl Destination {
             headers.insert(HOST, host);
         }
         if self.withholds() {
-            for name in WITHHELD {
-                headers.remove(name);
-            }
+            withhold::strip_request(headers);
         }
     }
 
@@ -87,41 +71,37 @@ impl Destination {
             .is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
     }
 
-    /// The fault of an answer that asks for what is withheld.
+    /// The fault of an answer to a request for `uri` by which the mirror would get at what is withheld.
     ///
-    /// Passed on, such a 401 would make git throw away the user's credentials, which are right (git-credential, "reject").
-    pub(crate) fn asks_for_credentials<B>(&self, response: &Response<B>) -> Option<Fault> {
-        (self.withholds() && response.status() == StatusCode::UNAUTHORIZED).then(|| {
-            Fault::new(
-                Leg::Origin,
-                Stage::AwaitingHead,
-                FaultKind::CredentialsWithheld,
-            )
-            .peer(&self.target)
-        })
-    }
-
-    /// A mirror without the user's credentials has no business with the user's cookies either: what it sets would go to the
-    /// site itself.
-    pub(crate) fn strip_answer(&self, headers: &mut HeaderMap) {
-        if self.withholds() {
-            headers.remove(SET_COOKIE);
+    /// A 401, passed on, would make git throw away the user's credentials, which are right (git-credential, "reject").
+    pub(crate) fn wants_the_withheld<B>(&self, uri: &Uri, response: &Response<B>) -> Option<Fault> {
+        if !self.withholds() {
+            return None;
+        }
+        let kind = FaultKind::CredentialsWithheld;
+        let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind).peer(&self.target);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            Some(fault)
+        } else if withhold::leads_git_astray(uri, response.headers(), &self.own()) {
+            Some(fault.detail(
+                "the mirror redirects git to another host, which git would send its credentials to",
+            ))
+        } else {
+            None
         }
     }
-}
 
-/// True where the query itself is a credential: GitLab's `private_token`, `job_token` and `access_token` (docs.gitlab.com/api/rest/authentication),
-/// and presigned URLs of S3, Google, Azure and CloudFront, which a mirror could use as well as the user.
-fn has_token(query: Option<&str>) -> bool {
-    let mut pairs = query.unwrap_or_default().split('&');
-    pairs.any(|pair| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        let name = name.to_ascii_lowercase();
-        matches!(
-            name.as_str(),
-            "private_token" | "job_token" | "access_token" | "signature" | "sig"
-        ) || name.ends_with("-signature")
-    })
+    /// Takes out of a mirror's answer what would get it the client's credentials after all.
+    pub(crate) fn strip_answer(&self, headers: &mut HeaderMap) {
+        if self.withholds() {
+            withhold::strip_answer(headers, &self.own());
+        }
+    }
+
+    /// The mirror and the site.
+    fn own(&self) -> [(Scheme, &Target); 2] {
+        [(self.scheme, &self.target), (self.site.0, &self.site.1)]
+    }
 }
 
 /// What an upstream must be, to carry something.
@@ -129,41 +109,32 @@ fn has_token(query: Option<&str>) -> bool {
 pub(crate) enum UpstreamNeeds {
     /// Any upstream will do.
     Any,
-    /// The site, or a mirror that gets credentials.
-    Credentials,
+    /// The site, or a mirror that gets credentials: why no other.
+    Credentials(&'static str),
     /// The site itself: in a tunnel the client checks the certificate of the host it asked for.
     Site,
 }
 
 impl UpstreamNeeds {
-    /// A push, and whatever else acts with the user's rights, is nothing that a mirror can do without them.
-    pub(crate) fn of(head: &Parts) -> Self {
-        let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
-        let acts = !safe && !crate::forward::request::outgoing::only_asks(head);
-        let path = head.uri.path();
-        let pushes = path.ends_with("/git-receive-pack")
-            || path.ends_with("/info/refs")
-                && head
-                    .uri
-                    .query()
-                    .is_some_and(|query| query.contains("service=git-receive-pack"));
-        let given = || {
-            WITHHELD
-                .iter()
-                .any(|name| *name != REFERER && head.headers.contains_key(name))
+    /// By what the request is and would give away.
+    pub(crate) fn of(outgoing: &Outgoing) -> Self {
+        let payload = match &outgoing.held {
+            Some(body) => withhold::Payload::Held(body),
+            None if outgoing.bodiless => withhold::Payload::Empty,
+            None => withhold::Payload::Streamed,
         };
-        if pushes || acts && given() || has_token(head.uri.query()) {
-            Self::Credentials
-        } else {
-            Self::Any
-        }
+        let objection = match outgoing.upgrade {
+            Some(_) => Some("the request switches to another protocol"),
+            None => withhold::objection(&outgoing.head, payload),
+        };
+        objection.map_or(Self::Any, Self::Credentials)
     }
 
     /// True where `upstream` is so.
     pub(crate) fn fits(self, upstream: &Upstream) -> bool {
         match (self, &upstream.mirror) {
             (_, None) | (Self::Any, Some(_)) => true,
-            (Self::Credentials, Some(mirror)) => mirror.credentials == ToMirror::Pass,
+            (Self::Credentials(_), Some(mirror)) => mirror.credentials == ToMirror::Pass,
             (Self::Site, Some(_)) => false,
         }
     }
@@ -175,9 +146,9 @@ impl UpstreamNeeds {
                 FaultKind::Denied(Denial::Upstream),
                 format!("route {route} has no upstream"),
             ),
-            Self::Credentials => (
+            Self::Credentials(why) => (
                 FaultKind::CredentialsWithheld,
-                format!("route {route} has only mirrors that get no credentials"),
+                format!("{why}, and route {route} has only mirrors that get no credentials"),
             ),
             Self::Site => (
                 FaultKind::Denied(Denial::Upstream),
@@ -196,7 +167,7 @@ impl UpstreamNeeds {
 
 #[cfg(test)]
 mod tests {
-    use hyper::{Request, header::HeaderValue};
+    use hyper::header::{ACCEPT, AUTHORIZATION, COOKIE, HeaderValue};
 
     use super::*;
 
@@ -224,28 +195,33 @@ mod tests {
         Destination::of(&asked, Some(&upstream(credentials)))
     }
 
-    fn dressed(credentials: Option<ToMirror>) -> HeaderMap {
-        let mut headers: HeaderMap = WITHHELD
+    fn dressed(credentials: Option<ToMirror>) -> Vec<String> {
+        let mut headers: HeaderMap = [AUTHORIZATION, COOKIE, HOST, ACCEPT]
             .into_iter()
-            .map(|name| (name, HeaderValue::from_static("secret")))
+            .map(|name| (name, HeaderValue::from_static("huggingface.co")))
             .collect();
-        headers.insert(HOST, HeaderValue::from_static("huggingface.co"));
-        headers.insert("accept", HeaderValue::from_static("*/*"));
         to(credentials).dress(&mut headers);
         headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect()
     }
 
     #[test]
     fn a_mirror_sees_no_credentials_unless_the_config_says_so() {
         let withheld = dressed(Some(ToMirror::Withhold));
         assert_eq!(withheld.len(), 2, "{withheld:?}");
-        assert_eq!(withheld[HOST], "hf-mirror.com");
         let passed = dressed(Some(ToMirror::Pass));
-        assert_eq!(passed.len(), WITHHELD.len() + 2);
-        assert_eq!(passed[HOST], "hf-mirror.com");
+        assert_eq!(passed.len(), 4, "{passed:?}");
+        for seen in [withheld, passed] {
+            assert!(seen.contains(&"host: hf-mirror.com".to_owned()), "{seen:?}");
+        }
         let site = dressed(None);
-        assert_eq!(site.len(), WITHHELD.len() + 2);
-        assert_eq!(site[HOST], "huggingface.co");
+        assert_eq!(site.len(), 4);
+        assert!(
+            site.contains(&"host: huggingface.co".to_owned()),
+            "{site:?}"
+        );
     }
 
     #[test]
@@ -257,80 +233,10 @@ mod tests {
 
     #[test]
     fn what_needs_the_users_rights_goes_only_where_they_are_passed() {
-        let wants = |method: &str, uri: &str, authorized: bool| {
-            let mut request = Request::builder().method(method).uri(uri);
-            if authorized {
-                request = request.header(AUTHORIZATION, "Basic x");
-            }
-            UpstreamNeeds::of(&request.body(()).unwrap().into_parts().0)
-        };
-        for (method, uri, authorized, expected) in [
-            ("GET", "/u/r/resolve/main/x", true, UpstreamNeeds::Any),
-            ("POST", "/r.git/git-upload-pack", true, UpstreamNeeds::Any),
-            (
-                "POST",
-                "/r.git/info/lfs/objects/batch",
-                true,
-                UpstreamNeeds::Any,
-            ),
-            (
-                "GET",
-                "/r.git/info/refs?service=git-upload-pack",
-                true,
-                UpstreamNeeds::Any,
-            ),
-            ("POST", "/api/telemetry", false, UpstreamNeeds::Any),
-            (
-                "GET",
-                "/r.git/info/refs?service=git-receive-pack",
-                false,
-                UpstreamNeeds::Credentials,
-            ),
-            (
-                "POST",
-                "/r.git/git-receive-pack",
-                false,
-                UpstreamNeeds::Credentials,
-            ),
-            (
-                "POST",
-                "/api/models/u/r/commit/main",
-                true,
-                UpstreamNeeds::Credentials,
-            ),
-            ("PUT", "/x", true, UpstreamNeeds::Credentials),
-            (
-                "GET",
-                "/x?private_token=p",
-                false,
-                UpstreamNeeds::Credentials,
-            ),
-            (
-                "GET",
-                "/x?a=1&X-Amz-Signature=s",
-                false,
-                UpstreamNeeds::Credentials,
-            ),
-            ("GET", "/x?signed=1", false, UpstreamNeeds::Any),
-        ] {
-            assert_eq!(wants(method, uri, authorized), expected, "{method} {uri}");
-        }
-        for name in ["cookie", "private-token", "x-xet-access-token"] {
-            let request = Request::builder()
-                .method("POST")
-                .uri("/x")
-                .header(name, "x");
-            let head = request.body(()).unwrap().into_parts().0;
-            assert_eq!(
-                UpstreamNeeds::of(&head),
-                UpstreamNeeds::Credentials,
-                "{name}"
-            );
-        }
         let [site, withholds, passes] = [None, Some(ToMirror::Withhold), Some(ToMirror::Pass)];
         for (wants, fits) in [
             (UpstreamNeeds::Any, [true, true, true]),
-            (UpstreamNeeds::Credentials, [true, false, true]),
+            (UpstreamNeeds::Credentials("it acts"), [true, false, true]),
             (UpstreamNeeds::Site, [true, false, false]),
         ] {
             let of = [site, withholds, passes].map(|kind| wants.fits(&upstream(kind)));
@@ -342,16 +248,17 @@ mod tests {
     fn a_mirror_that_asks_for_what_is_withheld_has_a_fault_of_its_own() {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
-        let fault = to(Some(ToMirror::Withhold)).asks_for_credentials(&response);
+        let uri = Uri::from_static("/");
+        let fault = to(Some(ToMirror::Withhold)).wants_the_withheld(&uri, &response);
         assert_eq!(
             fault.unwrap().code(),
             "origin/awaiting-head/credentials-withheld"
         );
         assert!(
             to(Some(ToMirror::Pass))
-                .asks_for_credentials(&response)
+                .wants_the_withheld(&uri, &response)
                 .is_none()
         );
-        assert!(to(None).asks_for_credentials(&response).is_none());
+        assert!(to(None).wants_the_withheld(&uri, &response).is_none());
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod destination;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod send;
+pub(crate) mod withhold;

@@ -33,6 +33,7 @@ mod shard;
 mod site;
 mod state;
 mod storage;
+mod tree;
 
 use std::{
     io,

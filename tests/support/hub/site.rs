@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::{
     CAS, ExchangeRequest, SITE, Shared, TOKEN, cas, json as answer_json, lfs_api, say,
-    state::{File, Repository, State},
+    state::{File, Repository},
     storage::download_url,
+    tree,
 };
 use crate::support::lfs::{Body, full};
 
 /// A revision that is not here, as the client knows it.
-fn no_revision() -> Response<Body> {
+pub(super) fn no_revision() -> Response<Body> {
     coded(
         say(StatusCode::NOT_FOUND, "Invalid rev id"),
         "RevisionNotFound",
@@ -43,11 +44,14 @@ pub(super) fn answer(asked: &ExchangeRequest, shared: &Shared) -> Response<Body>
             info(shared, &id(owner, name), revision)
         }
         (&Method::GET, ["api", "models", owner, name, "tree", revision]) => {
-            tree(asked, shared, &id(owner, name), revision, "")
+            tree::tree(asked, shared, &id(owner, name), revision, "")
         }
         (&Method::GET, ["api", "models", owner, name, "tree", revision, below @ ..]) => {
             let below = format!("{}/", below.join("/"));
-            tree(asked, shared, &id(owner, name), revision, &below)
+            tree::tree(asked, shared, &id(owner, name), revision, &below)
+        }
+        (&Method::POST, ["api", "models", owner, name, "paths-info", revision]) => {
+            tree::paths_info(asked, shared, &id(owner, name), revision)
         }
         (&Method::POST, ["api", "models", owner, name, "preupload", _]) => {
             written(asked, || preupload(asked, shared, &id(owner, name)))
@@ -95,7 +99,7 @@ fn written(asked: &ExchangeRequest, then: impl FnOnce() -> Response<Body>) -> Re
 }
 
 /// The escapes that the clients write in paths.
-fn decoded(path: &str) -> String {
+pub(super) fn decoded(path: &str) -> String {
     path.replace("%2F", "/").replace("%20", " ")
 }
 
@@ -139,73 +143,6 @@ fn info(shared: &Shared, id: &str, revision: &str) -> Response<Body> {
             "tags": [], "downloads": 0, "likes": 0, "siblings": siblings,
         }))
     })
-}
-
-/// Pages of two entries below a folder: all files, or what lies there itself.
-fn tree(
-    asked: &ExchangeRequest,
-    shared: &Shared,
-    id: &str,
-    revision: &str,
-    below: &str,
-) -> Response<Body> {
-    const PAGE: usize = 2;
-    let from: usize = asked
-        .query("cursor")
-        .and_then(|cursor| cursor.parse().ok())
-        .unwrap_or(0);
-    let state = shared.state.lock().unwrap();
-    let Some(repository) = state
-        .repositories
-        .get(id)
-        .filter(|known| known.is_at(revision))
-    else {
-        return no_revision();
-    };
-    let deep = asked
-        .query("recursive")
-        .is_some_and(|recursive| recursive.eq_ignore_ascii_case("true"));
-    let mut entries: Vec<Value> = Vec::new();
-    for (path, file) in &repository.files {
-        let Some(inside) = path.strip_prefix(below) else {
-            continue;
-        };
-        let folder = inside.split_once('/').filter(|_| !deep);
-        let entry = match folder {
-            None => entry(&state, path, file),
-            Some((folder, _)) => {
-                json!({ "type": "directory", "oid": "0", "size": 0, "path": format!("{below}{folder}") })
-            }
-        };
-        if !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    let more = entries.len() > from + PAGE;
-    let page: Vec<Value> = entries.into_iter().skip(from).take(PAGE).collect();
-    let mut answer = answer_json(&json!(page));
-    if more {
-        let (next, path) = (from + PAGE, asked.path());
-        let link = format!(
-            "<https://{SITE}{path}?recursive={deep}&expand=false&cursor={next}>; rel=\"next\""
-        );
-        answer
-            .headers_mut()
-            .insert(header::LINK, link.parse().unwrap());
-    }
-    answer
-}
-
-fn entry(state: &State, path: &str, file: &File) -> Value {
-    let mut entry =
-        json!({ "type": "file", "oid": file.blob(), "size": file.size(), "path": path });
-    if let File::Large(oid, size) = file {
-        entry["lfs"] = json!({ "oid": oid, "size": size, "pointerSize": 134 });
-        if let Some(hash) = state.xet_hash(oid) {
-            entry["xetHash"] = json!(hash);
-        }
-    }
-    entry
 }
 
 fn preupload(asked: &ExchangeRequest, shared: &Shared, id: &str) -> Response<Body> {
