@@ -59,7 +59,8 @@ pub(super) async fn serve(
         Err(fault) => return refuse(&forwarder, &request, client, Some(&target), &fault).await,
     };
     let terminated = route.tls == TlsMode::Terminate && !SPEAKS_NO_TLS.contains(&target.port);
-    if terminated && forwarder.leaves.covers(&target.host) {
+    // The CA's constraints permit every name below a configured one; a leaf is only for what a route names.
+    if terminated && forwarder.config.names(&target) && forwarder.leaves.covers(&target.host) {
         terminate(front, &forwarder, request, client, route, target);
         return established();
     }

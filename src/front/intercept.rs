@@ -3,6 +3,7 @@
 //! What is not TLS is tunnelled, no byte lost; a client that stays silent waits for the server to speak, and is tunnelled too.
 
 mod http2;
+mod names;
 mod silent;
 
 use std::{
@@ -241,42 +242,42 @@ async fn terminate(
     }
 }
 
-/// Ferries a request, unless a reload has taken the host's TLS out of this daemon's hands.
+/// Ferries a request of this connection's host, unless a reload has taken its TLS out of this daemon's hands.
 async fn ferry(
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
     asked: ExchangeRequest,
 ) -> Answer {
-    let fault = match request.method() == Method::CONNECT {
-        true => Some(unfit(
+    let fault = if request.method() == Method::CONNECT {
+        Some(unfit(
             "CONNECT inside a connection that was made by CONNECT",
-        )),
-        false => unfit_hosts(&request),
+        ))
+    } else {
+        unfit_hosts(&request)
+            .or_else(|| names::mismatch(&request, &asked.target))
+            .or_else(|| reloaded(&forwarder, &asked.target))
     };
-    if let Some(fault) = fault {
-        let target = Some(&asked.target);
-        return refuse(&forwarder, &request, asked.client, target, &fault).await;
-    }
-    if forwarder.config.route(&asked.target).tls != TlsMode::Tunnel {
+    let Some(fault) = fault else {
         return forwarder.exchange(request, asked).await;
-    }
+    };
     let http2 = request.version() == Version::HTTP_2;
-    let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
-        .peer(&asked.target)
-        .detail("the config was reloaded: the route tunnels this host now; connect anew");
-    let mut answer = refuse(
-        &forwarder,
-        &request,
-        asked.client,
-        Some(&asked.target),
-        &fault,
-    )
-    .await;
+    let target = Some(&asked.target);
+    let mut answer = refuse(&forwarder, &request, asked.client, target, &fault).await;
     // RFC 9110, section 15.5.20: the same request on another connection is another matter.
-    *answer.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-    if !http2 {
+    if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(CONNECTION, close);
     }
     answer
+}
+
+/// The fault where a reload took the host's TLS out of this daemon's hands.
+fn reloaded(forwarder: &Forwarder, target: &Target) -> Option<Fault> {
+    (forwarder.config.route(target).tls == TlsMode::Tunnel).then(|| {
+        Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)
+            .peer(target)
+            .detail(
+                "the config was reloaded: the route tunnels this host now; open a new connection",
+            )
+    })
 }

@@ -3,8 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rustls::server::Acceptor;
-use tokio::io::AsyncReadExt;
+use rustls::server::{Acceptor, ClientHello};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::leaf::Leaves;
@@ -56,17 +56,12 @@ pub(crate) struct Accepted {
     pub io: BoxIo,
     /// What ALPN chose; HTTP/1.1 where nothing.
     pub http: HttpVersion,
-    /// The name the client asked for, where it named one.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the fronts do not compare it with the target yet")
-    )]
-    pub sni: Option<Host>,
 }
 
-/// Accepts TLS with a leaf for the SNI name where the CA covers it, else for `host`, offering at most `http`.
+/// Accepts TLS with a leaf for `host`, offering at most `http`.
 ///
-/// A client that does not trust the CA ends in `client/handshaking/alert-unknown-ca` (or closes early, or `alert-bad-certificate`).
+/// A ClientHello whose SNI names another host gets the alert `unrecognized_name`: the two names would mean two origins to whoever reads
+/// the other one. A client that does not trust the CA ends in `client/handshaking/alert-unknown-ca` (or closes early, or `alert-bad-certificate`).
 pub(crate) async fn accept(
     io: BoxIo,
     leaves: &Arc<Leaves>,
@@ -81,28 +76,36 @@ pub(crate) async fn accept(
         let start = LazyConfigAcceptor::new(Acceptor::default(), io)
             .await
             .map_err(io_fault)?;
-        let sni: Option<Host> = start
-            .client_hello()
-            .server_name()
-            .and_then(|name| name.parse().ok());
-        let name = sni
-            .as_ref()
-            .filter(|name| leaves.covers(name))
-            .unwrap_or(host);
+        if let Some(other) = other_name(&start.client_hello(), host) {
+            let mut io = start.io;
+            // A client that is gone needs no alert.
+            let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+            let _ = io.shutdown().await;
+            let detail = format!("the ClientHello names {other}, the CONNECT named {host}");
+            return Err(fault(FaultKind::Misdirected).detail(detail));
+        }
         let config = leaves
-            .server_config(name, http)
+            .server_config(host, http)
             .map_err(|error| fault(FaultKind::Local).source(error))?;
         let stream = start.into_stream(config).await.map_err(io_fault)?;
         let chosen = super::chosen(stream.get_ref().1.alpn_protocol());
         Ok(Accepted {
             io: Box::new(stream),
             http: chosen,
-            sni,
         })
     };
     tokio::time::timeout(deadline, accepting)
         .await
         .unwrap_or_else(|_| Err(fault(FaultKind::TimedOut)))
+}
+
+/// A fatal alert record in plain text (RFC 8446, section 6; RFC 6066, section 3).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// The SNI name, where it is not `host`. rustls drops a name that is an address.
+fn other_name(hello: &ClientHello<'_>, host: &Host) -> Option<String> {
+    let name = hello.server_name()?;
+    (name.parse().as_ref() != Ok(host)).then(|| name.to_owned())
 }
 
 #[cfg(test)]

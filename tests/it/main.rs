@@ -16,6 +16,7 @@ mod forward;
 mod layers;
 mod lifecycle;
 mod mirrors;
+mod one_host;
 mod refusals;
 mod replay;
 mod report;

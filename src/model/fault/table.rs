@@ -160,6 +160,8 @@ fault_kinds! {
     }
     /// The client's request is malformed.
     BadRequest { code: "bad-request", outlook: ours, status: GATEWAY, error: request, advice: advice::none }
+    /// The request or its ClientHello names another host than its CONNECT did.
+    Misdirected { code: "misdirected", outlook: ours, status: Status::of(421, 502), error: request, advice: advice::none }
     /// The client began with TLS or SOCKS: its proxy setting has the wrong scheme.
     NotHttp { code: "not-http", outlook: ours, status: GATEWAY, error: request, advice: advice::not_http }
     /// The client gave no credentials, or wrong ones.

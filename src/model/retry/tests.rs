@@ -57,6 +57,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         FaultKind::BadRequest
         | FaultKind::Unauthorized
         | FaultKind::Denied(_)
+        | FaultKind::Misdirected
         | FaultKind::NotHttp
         | FaultKind::Loop
         | FaultKind::TooLarge
@@ -109,6 +110,7 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::BadRequest,
         FaultKind::Unauthorized,
         FaultKind::Denied(Denial::Route),
+        FaultKind::Misdirected,
         FaultKind::NotHttp,
         FaultKind::Loop,
         FaultKind::TooLarge,
@@ -129,7 +131,7 @@ fn every_kind() -> Vec<FaultKind> {
 #[test]
 fn every_kind_of_fault_has_its_number_of_tries() {
     let kinds = every_kind();
-    assert_eq!(kinds.len(), 26 + 7 + 21 + 500);
+    assert_eq!(kinds.len(), 27 + 7 + 21 + 500);
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {

@@ -1,0 +1,103 @@
+//! One host by every name: inside a terminated connection the CONNECT, `Host` and the authority name the same one.
+//!
+//! An origin, a hop or a cache that reads the other name would answer for another host.
+
+use hyper::{
+    HeaderMap, Request, Uri,
+    header::{HOST, HeaderValue},
+};
+
+use crate::model::{Fault, FaultKind, Leg, Scheme, Stage, Target};
+
+/// The fault of a request that names another host than the one that its connection was made for.
+pub(super) fn mismatch<B>(request: &Request<B>, target: &Target) -> Option<Fault> {
+    names(request.uri(), request.headers())
+        .find(|name| !is_same(name, target))
+        .map(|name| {
+            Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)
+                .peer(target)
+                .detail(format!(
+                    "the request names {:?}, the connection was made for {target}",
+                    shown(name)
+                ))
+        })
+}
+
+fn names<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> impl Iterator<Item = &'r [u8]> {
+    let authority = uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    authority.into_iter().chain(hosts)
+}
+
+/// Case, a final dot and the scheme's port make no difference (RFC 9110, section 4.2.3). A client that leaves out another port still
+/// names the host.
+fn is_same(name: &[u8], target: &Target) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else {
+        return false;
+    };
+    let implied = [Scheme::Https.default_port(), target.port];
+    implied
+        .into_iter()
+        .any(|port| Target::parse(name, Some(port)).as_ref() == Ok(target))
+}
+
+/// What a log line may hold of it: no user info, and not more than a name has.
+fn shown(name: &[u8]) -> String {
+    let name = name.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+    let graphic = |byte: &u8| {
+        if byte.is_ascii_graphic() {
+            char::from(*byte)
+        } else {
+            '?'
+        }
+    };
+    name.iter().take(80).map(graphic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(target: &str, uri: &str, host: Option<&str>) -> bool {
+        let mut request = Request::builder().uri(uri);
+        if let Some(host) = host {
+            request = request.header(HOST, host);
+        }
+        let target = Target::parse(target, None).unwrap();
+        mismatch(&request.body(()).unwrap(), &target).is_none()
+    }
+
+    #[test]
+    fn a_host_is_the_same_by_every_way_to_write_it() {
+        for (target, uri, host) in [
+            ("hf.co:443", "/x", Some("hf.co")),
+            ("hf.co:443", "/x", Some("HF.co.")),
+            ("hf.co:443", "/x", Some("hf.co:443")),
+            ("hf.co:443", "https://hf.co/x", None),
+            ("hf.co:443", "https://hf.co:443/x", Some("hf.co")),
+            ("hf.co:8443", "/x", Some("hf.co:8443")),
+            ("hf.co:8443", "/x", Some("hf.co")),
+            ("[::1]:443", "/x", Some("[::1]")),
+            ("hf.co:443", "/x", None),
+        ] {
+            assert!(fits(target, uri, host), "{target} {uri} {host:?}");
+        }
+        for (target, uri, host) in [
+            ("hf.co:443", "/x", Some("cdn.hf.co")),
+            ("hf.co:443", "/x", Some("hf.co:8443")),
+            ("hf.co:443", "/x", Some("me@hf.co")),
+            ("hf.co:443", "/x", Some("")),
+            ("hf.co:443", "https://evil.test/x", Some("hf.co")),
+            ("hf.co:443", "https://hf.co/x", Some("evil.test")),
+        ] {
+            assert!(!fits(target, uri, host), "{target} {uri} {host:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_wrong_name_has_no_user_info() {
+        assert_eq!(shown(b"me:secret@hf.co\n"), "hf.co?");
+    }
+}
