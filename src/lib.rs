@@ -19,7 +19,7 @@
 //! [`net::listen`] accepts → [`front`] serves HTTP/1.1 with upgrades → `front::connect` asks [`config::Config::route`] → 200 →
 //! `front::intercept` looks at the first bytes ([`tls::accept`]), accepts TLS with a leaf → each inner request goes to
 //! [`forward::exchange`]: begin a [`track::Transfer`], take a pooled connection or dial ([`net::dial`], then [`tls::connect`];
-//! [`model::retry`] decides what comes next), send through a tracked body, answer, body down → the `Transfer` ends when it is
+//! [`model::attempts`] decides what comes next), send through a tracked body, answer, body down → the `Transfer` ends when it is
 //! dropped: closing line.
 //!
 //! # Walk B: the reverse front

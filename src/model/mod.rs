@@ -6,11 +6,12 @@
 pub(crate) mod address;
 pub(crate) mod advice;
 pub(crate) mod agent;
+#[allow(dead_code, unused_imports, reason = "`forward` moves to it next")]
+pub(crate) mod attempts;
 pub(crate) mod classify;
 pub(crate) mod fault;
 pub(crate) mod health;
 pub(crate) mod rate;
-pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod secret;
 pub(crate) mod siblings;

@@ -15,7 +15,10 @@ use crate::{
     config::{Route, Upstream},
     model::{
         Fault, FaultKind, Leg, Stage, Target,
-        retry::{Decision, Next, RetryPolicy, SMALL_SEGMENT, Tried, suspects_large_segments},
+        attempts::{
+            Next,
+            policy::{Decision, RetryPolicy, SMALL_SEGMENT, Tried, suspects_large_segments},
+        },
     },
     track::Transfer,
 };

@@ -1,6 +1,6 @@
 //! From a target to a connected stream: directly, or through a hop.
 //!
-//! One attempt, one upstream: what comes after a fault is `model::retry`'s decision and `forward`'s act. Every kind of hop has a
+//! One attempt, one upstream: what comes after a fault is `model::attempts`'s decision and `forward`'s act. Every kind of hop has a
 //! file with a pure codec (bytes to send, bytes to read) and a shell around it; what they share is `greeting`.
 
 pub(crate) mod direct;

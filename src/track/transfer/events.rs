@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Outcome, Transfer, millis};
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage, Target, advice::Context, retry::Next},
+    model::{Fault, FaultKind, Leg, Stage, Target, advice::Context, attempts::Next},
     track::{
         event::{AnswerLedAway, AnswerLeft, FaultOccurred},
         redact,

@@ -1,7 +1,6 @@
-//! What comes after a fault: the same upstream again, the next one, or the end.
+//! What follows a fault: the same upstream again, the next one, or the end.
 //!
-//! Only what cannot happen twice is done again: once a byte of the request has left, the answer is always the end. Before
-//! that it depends on what the fault says about the upstream:
+//! A request that may have acted is never repeated. Any other is, as often as its fault promises success:
 //!
 //! | what went wrong | on this upstream |
 //! |---|---|
@@ -19,24 +18,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Verdict};
-
-/// What comes after a fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// The same upstream again, after a wait.
-    Again {
-        /// The wait.
-        after: Duration,
-    },
-    /// The next upstream of the route, at once.
-    OtherUpstream {
-        /// Its label.
-        label: Box<str>,
-    },
-    /// The client gets an error.
-    GiveUp,
-}
+use crate::model::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Verdict};
 
 /// How patient a route is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +27,7 @@ pub(crate) struct RetryPolicy {
     pub attempts: u32,
     /// The first wait between two tries; it doubles.
     pub backoff: Duration,
-    /// The longest wait.
+    /// The longest wait, a `Retry-After` that is honoured included.
     pub backoff_limit: Duration,
 }
 
@@ -58,7 +40,7 @@ pub(crate) struct Tried {
     pub upstreams_left: usize,
 }
 
-/// What to do after a fault; [`Next`] is the same for the log, with the upstream's label.
+/// What to do after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// The same upstream again, after a wait.
@@ -144,4 +126,4 @@ pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
 pub(crate) const SMALL_SEGMENT: u32 = 1200;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::model::attempts) mod tests;

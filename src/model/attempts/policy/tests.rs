@@ -88,7 +88,7 @@ fn a_timeout_before_the_handshake_goes_to_the_upstream_that_waits() {
     assert!(matches!(again, Decision::Again { .. }), "{again:?}");
 }
 
-fn every_kind() -> Vec<FaultKind> {
+pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
     let mut kinds = vec![
         FaultKind::Reset,
         FaultKind::ClosedEarly,

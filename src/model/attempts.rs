@@ -1,0 +1,328 @@
+//! The policy of one exchange: events in, commands out.
+//!
+//! Whether to try again, where, after which wait, whether to resume a download, when to give up, and what a circuit learns of it is
+//! decided here and nowhere else. `forward` reports what happened ([`Event`]) and carries out what it is told ([`Command`]). The same
+//! machine serves a request, the rest of a download that broke off, and a tunnel up to its origin's first byte.
+//!
+//! Invariants, which `simulation` checks over thousands of scripts:
+//!
+//! - A request that may have acted is never sent a second time.
+//! - Every wait ends within the policy's longest one, and every script ends after a number of attempts that the policy bounds.
+//! - A circuit never opens on an answer, nor on what the client, or this machine, did.
+//! - The attempts of a download are renewed by progress alone, so that their number is bounded by its bytes.
+//! - After the end there is nothing but the end.
+
+mod event;
+pub(crate) mod policy;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Fault, FaultKind, Leg, Stage, stall::Action};
+pub(crate) use event::{
+    Answered, BodyState, Cause, Command, Connect, Event, Lesson, Next, Note, RequestState, Step,
+};
+use policy::{Decision, RetryPolicy, Tried, suspects_large_segments};
+
+/// How much of an upload an idle connection may have swallowed before its death is a fault: what is written until the reset of a
+/// peer that closed long ago comes back.
+const PASSED_TO_THE_DEAD: u64 = 256 * 1024;
+/// So many bytes since the last renewal give a download its attempts back,
+const PROGRESS: u64 = 64 * 1024;
+/// and so few where an attempt carried them for this long: a slow path.
+const SLOW_PROGRESS: (u64, Duration) = (1024, Duration::from_secs(1));
+
+/// Where one exchange stands in its sequence of upstreams and attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempts {
+    policy: RetryPolicy,
+    on_stall: Action,
+    /// How many upstreams there are.
+    upstreams: usize,
+    at: usize,
+    /// Attempts on this upstream, and on all of them.
+    on_this: u32,
+    total: u32,
+    small_segments: bool,
+    state: State,
+    progress: Option<Progress>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Sending { reused: bool },
+    Delivering { since: Instant },
+    Over,
+}
+
+/// Of a delivered answer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// Bytes passed on when it last broke off,
+    at_break: u64,
+    /// and when its attempts were last renewed.
+    at_renewal: u64,
+}
+
+impl Attempts {
+    /// Nothing was tried yet.
+    pub(crate) fn new(policy: RetryPolicy, on_stall: Action, upstreams: usize) -> Self {
+        Self {
+            policy,
+            on_stall,
+            upstreams,
+            at: 0,
+            on_this: 0,
+            total: 0,
+            small_segments: false,
+            state: State::Connecting,
+            progress: None,
+        }
+    }
+
+    /// The first command. A request that could not be repeated never takes an idle connection, which may die just then.
+    pub(crate) fn begin(&mut self, may_reuse: bool) -> Step {
+        self.connect(may_reuse)
+    }
+
+    /// What follows `event`; `jitter`, from 0 to 1, is the caller's random number.
+    pub(crate) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Step {
+        if self.state == State::Over {
+            return self.nothing_more(event);
+        }
+        match event {
+            Event::Waited => self.connect(false),
+            Event::Reused => self.send(true),
+            Event::Dialled => self.send(false),
+            Event::DialFailed(fault) => self.failed(fault, true, now, jitter),
+            Event::Failed { fault, request } => self.send_failed(fault, request, now, jitter),
+            Event::Stalled { fault, request } => {
+                let again = self.on_stall == Action::Failover && request.may_repeat();
+                self.failed(fault, again, now, jitter)
+            }
+            Event::Unusable {
+                fault, last: true, ..
+            } => self.give_up(fault, None),
+            Event::Unusable { fault, request, .. } => {
+                self.failed(fault, request.may_repeat(), now, jitter)
+            }
+            Event::Answered(answer) => self.answered(&answer, now, jitter),
+            Event::BrokeOff {
+                fault,
+                got,
+                resumable,
+            } => self.broke_off(fault, (got, resumable), now, jitter),
+            Event::Shutdown(stage) => self.give_up(event::shutdown(stage), None),
+        }
+    }
+
+    /// The answer, or the tunnel, came to its end.
+    pub(crate) fn completed(&mut self) -> Option<(usize, Lesson)> {
+        let delivering = matches!(self.state, State::Delivering { .. });
+        self.state = State::Over;
+        delivering.then_some((self.at, Lesson::Whole))
+    }
+
+    /// True where segments were made smaller.
+    pub(crate) fn small_segments(&self) -> bool {
+        self.small_segments
+    }
+
+    fn connect(&mut self, idle: bool) -> Step {
+        self.state = State::Connecting;
+        self.on_this += 1;
+        self.total += 1;
+        Step::of(Command::Connect(Connect {
+            upstream: self.at,
+            attempt: self.total,
+            idle,
+            small_segments: self.small_segments,
+        }))
+    }
+
+    fn send(&mut self, reused: bool) -> Step {
+        self.state = State::Sending { reused };
+        Step::of(Command::Send)
+    }
+
+    fn send_failed(
+        &mut self,
+        fault: Fault,
+        request: RequestState,
+        now: Instant,
+        jitter: f64,
+    ) -> Step {
+        let idle = self.state == State::Sending { reused: true };
+        let died = idle && fault.is_hang_up() && request.passed <= PASSED_TO_THE_DEAD;
+        if died && request.may_repeat() && fault.leg != Leg::Client {
+            self.on_this = self.on_this.saturating_sub(1);
+            let note = Note::IdleConnectionDied(fault.sent(false));
+            return self.connect(false).noting(note);
+        }
+        self.failed(fault, request.may_repeat(), now, jitter)
+    }
+
+    /// An attempt failed; `again` where another one cannot act twice.
+    fn failed(&mut self, fault: Fault, again: bool, now: Instant, jitter: f64) -> Step {
+        let fault = fault.sent(!again);
+        self.small_segments |= suspects_large_segments(&fault);
+        let tried = self.tried();
+        let decision = self.policy.decide(&fault, tried, jitter);
+        let lesson = self.lesson(&fault, decision);
+        match decision {
+            Decision::GiveUp => self.give_up(fault, lesson),
+            Decision::Again { after } => self.wait(now + after, fault),
+            Decision::OtherUpstream => self.next_upstream(fault, lesson),
+        }
+    }
+
+    fn tried(&self) -> Tried {
+        Tried {
+            on_this_upstream: self.on_this,
+            upstreams_left: self.upstreams.saturating_sub(self.at + 1),
+        }
+    }
+
+    /// What the circuit of the upstream in use learns of a fault.
+    fn lesson(&self, fault: &Fault, decision: Decision) -> Option<(usize, Lesson)> {
+        // A mirror that asks for what it does not get is healthy, and what this machine lacks says nothing about a path.
+        let blameless = matches!(
+            fault.kind,
+            FaultKind::CredentialsWithheld | FaultKind::Local | FaultKind::Answered(_)
+        );
+        let goes_on = matches!(decision, Decision::Again { .. });
+        if fault.leg == Leg::Client || blameless || goes_on {
+            return None;
+        }
+        let tries_left = self.on_this < self.policy.attempts;
+        let cause = Cause::of(fault);
+        Some((
+            self.at,
+            if !fault.unsent && fault.is_hang_up() && tries_left {
+                Lesson::Doubtful(cause)
+            } else {
+                Lesson::Failed(cause)
+            },
+        ))
+    }
+
+    fn wait(&mut self, until: Instant, fault: Fault) -> Step {
+        self.state = State::Connecting;
+        Step::of(Command::Wait { until }).noting(Note::Fault(fault))
+    }
+
+    fn next_upstream(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Step {
+        self.at += 1;
+        self.on_this = 0;
+        Step {
+            lesson,
+            ..self.connect(false).noting(Note::Fault(fault))
+        }
+    }
+
+    fn give_up(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Step {
+        self.state = State::Over;
+        Step {
+            lesson,
+            ..Step::of(Command::GiveUp(fault))
+        }
+    }
+
+    /// An answer is passed on, unless it says that the site is busy, and asking again costs the client nothing: git-lfs gives a push up
+    /// at the first 503 to its batch request, and so does git at `info/refs`.
+    fn answered(&mut self, answer: &Answered, now: Instant, jitter: f64) -> Step {
+        let busy = matches!(answer.status, 502..=504);
+        let limited = answer.status == 429;
+        if !busy && !limited {
+            return self.deliver(Some(Lesson::Works), now);
+        }
+        let kind = FaultKind::Answered(answer.status);
+        let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
+            .peer(answer.peer)
+            .sent(!answer.request.may_repeat());
+        let asked = answer.retry_after.filter(|_| answer.status != 502);
+        let patient = asked.is_none_or(|wait| wait <= self.policy.backoff_limit);
+        let worth_it = patient && (busy || asked.is_some());
+        let (small, mut tried) = (answer.request.is_small(), self.tried());
+        if limited {
+            // The limit is the user's, by whichever upstream the request comes.
+            tried.upstreams_left = 0;
+        }
+        let decision = match worth_it && small {
+            true => self.policy.decide(&fault, tried, jitter),
+            false => Decision::GiveUp,
+        };
+        match decision {
+            Decision::Again { after } => {
+                self.wait(now + after.max(asked.unwrap_or_default()), fault)
+            }
+            Decision::OtherUpstream => self.next_upstream(fault, None),
+            Decision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
+            Decision::GiveUp if worth_it && small => {
+                self.deliver(None, now).noting(Note::Fault(fault))
+            }
+            Decision::GiveUp => self.deliver(None, now),
+        }
+    }
+
+    /// The rest of an answer has attempts of its own, of which the one that brought the first part is the first.
+    fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Step {
+        if self.progress.is_none() {
+            self.progress = Some(Progress::default());
+            self.on_this = 1;
+        }
+        self.state = State::Delivering { since: now };
+        Step {
+            lesson: lesson.map(|lesson| (self.at, lesson)),
+            ..Step::of(Command::Deliver)
+        }
+    }
+
+    fn broke_off(
+        &mut self,
+        fault: Fault,
+        (got, resumable): (u64, bool),
+        now: Instant,
+        jitter: f64,
+    ) -> Step {
+        let stalled = matches!(fault.kind, FaultKind::Stalled(_));
+        let blamed = stalled && fault.leg != Leg::Client;
+        let wanted = !stalled || self.on_stall == Action::Failover;
+        if !resumable || !wanted || fault.leg == Leg::Client {
+            // A stall is held against the upstream; a connection that breaks off once is not.
+            let lesson = blamed.then(|| (self.at, Lesson::Failed(Cause::of(&fault))));
+            return self.give_up(fault, lesson);
+        }
+        self.renew(got, now);
+        self.failed(fault, true, now, jitter)
+    }
+
+    /// Gives a download its attempts back where it made progress.
+    fn renew(&mut self, got: u64, now: Instant) {
+        let progress = self.progress.get_or_insert_default();
+        let lasted = match self.state {
+            State::Delivering { since } => now.saturating_duration_since(since),
+            State::Connecting | State::Sending { .. } | State::Over => Duration::ZERO,
+        };
+        let (bytes, time) = SLOW_PROGRESS;
+        let slowly = lasted >= time && got.saturating_sub(progress.at_break) >= bytes;
+        if slowly || got.saturating_sub(progress.at_renewal) >= PROGRESS {
+            self.on_this = 1;
+            progress.at_renewal = got;
+        }
+        progress.at_break = got;
+    }
+
+    fn nothing_more(&self, event: Event) -> Step {
+        let over = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
+        let fault = event.into_fault().unwrap_or_else(over);
+        Step::of(Command::GiveUp(fault))
+    }
+}
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;

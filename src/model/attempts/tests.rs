@@ -1,0 +1,268 @@
+use std::net::SocketAddr;
+
+use super::*;
+use crate::model::stall::Verdict;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn policy(attempts: u32) -> RetryPolicy {
+    RetryPolicy::new(attempts, Duration::from_millis(250), LIMIT)
+}
+
+fn attempts(upstreams: usize) -> Attempts {
+    Attempts::new(policy(4), Action::Failover, upstreams)
+}
+
+pub(super) fn peer() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 443))
+}
+
+pub(super) const GET: RequestState = RequestState {
+    harmless: true,
+    upgrade: false,
+    body: BodyState::Empty,
+    passed: 0,
+    returned: false,
+};
+
+const POST: RequestState = RequestState {
+    harmless: false,
+    body: BodyState::Gone,
+    passed: 300,
+    ..GET
+};
+
+fn fault(stage: Stage, kind: FaultKind) -> Fault {
+    Fault::new(Leg::Origin, stage, kind)
+}
+
+fn reset(request: RequestState) -> Event {
+    Event::Failed {
+        fault: fault(Stage::AwaitingHead, FaultKind::Reset),
+        request,
+    }
+}
+
+fn answered(status: u16, retry_after: Option<u64>) -> Event {
+    Event::Answered(Answered {
+        status,
+        retry_after: retry_after.map(Duration::from_secs),
+        peer: peer(),
+        request: GET,
+    })
+}
+
+pub(super) fn broke_off(got: u64) -> Event {
+    Event::BrokeOff {
+        fault: fault(Stage::ReceivingBody, FaultKind::Reset),
+        got,
+        resumable: true,
+    }
+}
+
+/// Plays events one after the other, all at one moment.
+struct Play {
+    attempts: Attempts,
+    now: Instant,
+    lessons: Vec<(usize, Lesson)>,
+}
+
+impl Play {
+    fn of(mut attempts: Attempts) -> Self {
+        attempts.begin(true);
+        Self {
+            attempts,
+            now: Instant::now(),
+            lessons: Vec::new(),
+        }
+    }
+
+    fn on(&mut self, event: Event) -> Command {
+        let step = self.attempts.on(event, self.now, 1.0);
+        self.lessons.extend(step.lesson);
+        step.command
+    }
+
+    /// The wait that `event` leads to; it is over then.
+    fn waits(&mut self, event: Event) -> Duration {
+        let Command::Wait { until } = self.on(event) else {
+            panic!("no wait")
+        };
+        let wait = until - self.now;
+        self.now = until;
+        assert!(matches!(self.on(Event::Waited), Command::Connect(_)));
+        wait
+    }
+
+    fn sends(&mut self, event: Event) -> &mut Self {
+        assert!(matches!(self.on(event), Command::Send));
+        self
+    }
+}
+
+#[test]
+fn an_idle_connection_that_died_costs_no_attempt_and_a_new_one_follows_at_once() {
+    let mut play = Play::of(attempts(1));
+    let command = play.sends(Event::Reused).on(reset(GET));
+    let Command::Connect(connect) = command else {
+        panic!("{command:?}")
+    };
+    assert!(!connect.idle && connect.attempt == 2);
+    for _ in 0..3 {
+        play.sends(Event::Dialled);
+        play.waits(reset(GET));
+    }
+    let last = play.sends(Event::Dialled).on(reset(GET));
+    assert!(matches!(last, Command::GiveUp(_)), "{last:?}");
+}
+
+#[test]
+fn a_post_that_was_sent_is_not_sent_again_and_its_reset_opens_no_circuit() {
+    for reused in [true, false] {
+        let mut play = Play::of(attempts(2));
+        let connected = if reused {
+            Event::Reused
+        } else {
+            Event::Dialled
+        };
+        let last = play.sends(connected).on(reset(POST));
+        assert!(
+            matches!(&last, Command::GiveUp(fault) if !fault.unsent),
+            "{last:?}"
+        );
+        assert!(
+            matches!(play.lessons[..], [(0, Lesson::Doubtful(_))]),
+            "{:?}",
+            play.lessons
+        );
+    }
+}
+
+#[test]
+fn a_busy_site_is_asked_again_and_its_last_answer_is_passed_on_and_teaches_nothing() {
+    let mut play = Play::of(attempts(2));
+    for upstream in 0..2 {
+        for _ in 0..3 {
+            play.sends(Event::Dialled);
+            play.waits(answered(503, None));
+        }
+        let command = play.sends(Event::Dialled).on(answered(503, None));
+        match command {
+            Command::Connect(connect) => assert_eq!((upstream, connect.upstream), (0, 1)),
+            Command::Deliver => assert_eq!(upstream, 1),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(play.lessons, []);
+}
+
+#[test]
+fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_answer_goes_on_at_once() {
+    for status in [429, 503] {
+        let mut play = Play::of(attempts(2));
+        play.sends(Event::Dialled);
+        assert_eq!(
+            play.waits(answered(status, Some(3))),
+            Duration::from_secs(3)
+        );
+        let last = play.sends(Event::Dialled).on(answered(status, Some(6)));
+        assert!(matches!(last, Command::Deliver), "{last:?}");
+    }
+    // Without it, a limit is the client's to heed.
+    let mut play = Play::of(attempts(2));
+    let last = play.sends(Event::Dialled).on(answered(429, None));
+    assert!(matches!(last, Command::Deliver), "{last:?}");
+}
+
+#[test]
+fn a_limit_is_not_escaped_by_another_upstream() {
+    let mut play = Play::of(attempts(2));
+    for _ in 0..3 {
+        play.sends(Event::Dialled);
+        play.waits(answered(429, Some(1)));
+    }
+    let last = play.sends(Event::Dialled).on(answered(429, Some(1)));
+    assert!(matches!(last, Command::Deliver), "{last:?}");
+}
+
+#[test]
+fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
+    let mut play = Play::of(attempts(2));
+    play.sends(Event::Dialled).on(answered(200, None));
+    let mut connections = 1;
+    for got in 1.. {
+        play.now += Duration::from_millis(5);
+        match play.on(broke_off(got)) {
+            Command::Wait { until } => {
+                play.now = until;
+                play.on(Event::Waited);
+            }
+            Command::Connect(_) => {}
+            Command::GiveUp(_) => break,
+            other => panic!("{other:?}"),
+        }
+        connections += 1;
+        play.sends(Event::Dialled).on(answered(206, None));
+    }
+    assert_eq!(connections, 8);
+}
+
+#[test]
+fn a_download_that_makes_progress_goes_on_over_any_number_of_breaks() {
+    for (step, lasts) in [(64 << 10, 0), (1 << 10, 1000), (40 << 10, 0)] {
+        let mut play = Play::of(attempts(1));
+        play.sends(Event::Dialled).on(answered(200, None));
+        for nth in 1..100 {
+            play.now += Duration::from_millis(lasts);
+            play.waits(broke_off(nth * step));
+            play.sends(Event::Dialled).on(answered(206, None));
+        }
+    }
+}
+
+#[test]
+fn a_stall_goes_to_the_next_upstream_only_where_the_route_says_so() {
+    let stalled = || Event::Stalled {
+        fault: fault(Stage::AwaitingHead, FaultKind::Stalled(Verdict::PathDrops)),
+        request: GET,
+    };
+    for (action, goes_on) in [(Action::Fail, false), (Action::Failover, true)] {
+        let mut play = Play::of(Attempts::new(policy(4), action, 2));
+        let command = play.sends(Event::Dialled).on(stalled());
+        assert_eq!(
+            matches!(command, Command::Connect(_)),
+            goes_on,
+            "{command:?}"
+        );
+        assert!(matches!(play.lessons[..], [(0, Lesson::Failed(_))]));
+    }
+}
+
+#[test]
+fn shutdown_in_any_state_is_named_shutdown() {
+    let before: [fn(&mut Play); 5] = [
+        |_| {},
+        |play| {
+            play.sends(Event::Dialled);
+        },
+        |play| {
+            drop(play.on(Event::DialFailed(fault(
+                Stage::Connecting,
+                FaultKind::Reset,
+            ))))
+        },
+        |play| drop(play.sends(Event::Dialled).on(answered(503, None))),
+        |play| drop(play.sends(Event::Dialled).on(answered(200, None))),
+    ];
+    for before in before {
+        let mut play = Play::of(attempts(2));
+        before(&mut play);
+        let learned = play.lessons.len();
+        let last = play.on(Event::Shutdown(Stage::AwaitingHead));
+        let Command::GiveUp(fault) = last else {
+            panic!("{last:?}")
+        };
+        assert_eq!(fault.code(), "client/awaiting-head/shutdown");
+        assert_eq!(play.lessons.len(), learned);
+    }
+}
