@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use hyper::{Request, Response, StatusCode, Version, body::Incoming, header::USER_AGENT};
 
 use crate::forward::{
-    Forwarder, headers,
+    Forwarder, framing, headers,
     keep_alive::KeepAlive,
     request::body::Answer,
     request::outgoing::Outgoing,
@@ -58,6 +58,9 @@ impl Forwarder {
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&asked.target);
             Err(fault.detail("the request went through this gitferry before (Via)"))
+        } else if let Some(detail) = framing::request_objection(request.headers()) {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
+            Err(fault.peer(&asked.target).detail(detail))
         } else {
             self.admit(&asked.target)
         };
@@ -65,7 +68,12 @@ impl Forwarder {
             Ok(route) => route,
             Err(fault) => {
                 transfer.gives_up(&fault);
-                return asker.refuse(&fault, &transfer, None).await;
+                let closes = framing::request_objection(request.headers()).is_some();
+                let mut answer = asker.refuse(&fault, &transfer, None).await;
+                if closes && request.version() != Version::HTTP_2 {
+                    framing::close(answer.headers_mut());
+                }
+                return answer;
             }
         };
         let patience = KeepAlive::of(&request, self.config.interim);
@@ -276,7 +284,10 @@ impl Forwarder {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = headers::strip_hop_by_hop(response.headers_mut());
         headers::strip_alternatives(response.headers_mut());
-        headers::add_via(response.headers_mut());
+        let version = response.version();
+        headers::add_via(response.headers_mut(), version);
+        headers::strip_proxy_status(response.headers_mut());
+        framing::merge_lengths(response.headers_mut());
         to.strip_answer(response.headers_mut());
         let rewriting = Rewriting::of(self, &outgoing.head, asked, to, &transfer);
         if let Some(rewriting) = &rewriting {
@@ -317,8 +328,9 @@ fn objection(
     outgoing: &Outgoing,
     to: &Destination,
 ) -> Option<Fault> {
-    let unusable = if headers::is_coded_for_transfer(response.headers()) {
-        Some("the answer has a transfer coding other than chunked, which nobody asked for")
+    let framing = framing::answer_objection(response.headers());
+    let unusable = if framing.is_some() {
+        framing
     } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && outgoing.upgrade.is_none() {
         Some("the answer switches protocols, which nobody asked for")
     } else {

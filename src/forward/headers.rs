@@ -1,7 +1,7 @@
 //! Header fields that end at gitferry, and those that it adds (RFC 9110, section 7.6).
 
 use hyper::{
-    HeaderMap,
+    HeaderMap, Version,
     header::{
         ALT_SVC, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
         PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -12,6 +12,8 @@ use crate::model::pseudonym;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// RFC 9209.
+pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Takes out what is meant for this connection alone; gives back the protocol that an upgrade asks for.
 ///
@@ -64,18 +66,6 @@ pub(crate) fn strip_alternatives(headers: &mut HeaderMap) {
     headers.remove(ALT_SVC);
 }
 
-/// True where a body is coded for the way beyond being chunked: passed on as it is, it would be taken for plain.
-pub(crate) fn is_coded_for_transfer(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    codings.any(|coding| {
-        let coding = coding.trim_ascii();
-        !coding.is_empty()
-            && !coding.eq_ignore_ascii_case(b"chunked")
-            && !coding.eq_ignore_ascii_case(b"identity")
-    })
-}
-
 /// Framing that the connection itself decides: a chunked body is chunked anew, on HTTP/2 not at all.
 pub(crate) fn strip_transfer_encoding(headers: &mut HeaderMap) {
     if headers.remove(TRANSFER_ENCODING).is_some() {
@@ -90,11 +80,68 @@ pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(UPGRADE, protocol);
 }
 
-/// Adds gitferry to `Via`.
-pub(crate) fn add_via(headers: &mut HeaderMap) {
-    if let Ok(value) = HeaderValue::try_from(format!("1.1 {}", pseudonym())) {
+/// Adds gitferry to `Via`, with the version in which it received the message (RFC 9110, section 7.6.3).
+pub(crate) fn add_via(headers: &mut HeaderMap, received: Version) {
+    let version = match received {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        // Neither hyper's server nor its client speaks HTTP/3.
+        _ => "1.1",
+    };
+    if let Ok(value) = HeaderValue::try_from(format!("{version} {}", pseudonym())) {
         headers.append(VIA, value);
     }
+}
+
+/// Takes out what an origin says in gitferry's name (RFC 9209, section 2): a client reads there whose fault it was.
+pub(crate) fn strip_proxy_status(headers: &mut HeaderMap) {
+    let values: Vec<HeaderValue> = headers.get_all(PROXY_STATUS).iter().cloned().collect();
+    if !values
+        .iter()
+        .any(|value| list_members(value.as_bytes()).any(claims_our_name))
+    {
+        return;
+    }
+    headers.remove(PROXY_STATUS);
+    for value in values {
+        let others: Vec<&[u8]> = list_members(value.as_bytes())
+            .filter(|member| !claims_our_name(member))
+            .collect();
+        if let Ok(value) = HeaderValue::from_bytes(&others.join(&b", "[..]))
+            && !value.is_empty()
+        {
+            headers.append(PROXY_STATUS, value);
+        }
+    }
+}
+
+/// A member of the list is the proxy's name, a token or a string, and parameters.
+fn claims_our_name(member: &[u8]) -> bool {
+    let name = member
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    let name = name.trim_ascii();
+    let name = name.strip_prefix(b"\"").unwrap_or(name);
+    let name = name.strip_suffix(b"\"").unwrap_or(name);
+    name.eq_ignore_ascii_case(b"gitferry")
+}
+
+/// Splits at commas outside strings (RFC 9651, section 3.1).
+fn list_members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.split(move |byte| {
+        let literal = std::mem::take(&mut escaped);
+        match byte {
+            b'\\' if quoted && !literal => escaped = true,
+            b'"' if !literal => quoted = !quoted,
+            _ => {}
+        }
+        *byte == b',' && !quoted
+    })
+    .map(<[u8]>::trim_ascii)
+    .filter(|member| !member.is_empty())
 }
 
 /// True where the message went through this daemon before.
@@ -159,7 +206,38 @@ mod tests {
     fn a_message_that_passed_here_is_known_again() {
         let mut map = headers(&[("via", "1.0 other, 1.1 proxy.example")]);
         assert!(!is_loop(&map));
-        add_via(&mut map);
+        add_via(&mut map, Version::HTTP_11);
         assert!(is_loop(&map));
+    }
+
+    #[test]
+    fn via_names_the_version_that_was_received() {
+        for (version, number) in [
+            (Version::HTTP_10, "1.0 "),
+            (Version::HTTP_11, "1.1 "),
+            (Version::HTTP_2, "2.0 "),
+        ] {
+            let mut map = HeaderMap::new();
+            add_via(&mut map, version);
+            assert!(map[VIA].to_str().unwrap().starts_with(number));
+        }
+    }
+
+    #[test]
+    fn nobody_else_speaks_in_gitferrys_name() {
+        let mut map = headers(&[
+            ("proxy-status", "gitferry; error=dns_error"),
+            (
+                "proxy-status",
+                "cdn; details=\"a, gitferry\", \"GitFerry\";error=x, edge;x=\"\\\",\"",
+            ),
+            ("proxy-status", "gitferry"),
+        ]);
+        strip_proxy_status(&mut map);
+        let left: Vec<_> = map.get_all("proxy-status").iter().collect();
+        assert_eq!(left, ["cdn; details=\"a, gitferry\", edge;x=\"\\\",\""]);
+        let mut map = headers(&[("proxy-status", "gitferry-cdn;x=1 , other")]);
+        strip_proxy_status(&mut map);
+        assert_eq!(map["proxy-status"], "gitferry-cdn;x=1 , other");
     }
 }

@@ -5,6 +5,7 @@
 //! the client spoke is theirs, what goes to the origin is decided here.
 
 pub(crate) mod exchange;
+mod framing;
 pub(crate) mod headers;
 mod keep_alive;
 pub(crate) mod request;

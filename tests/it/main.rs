@@ -13,6 +13,7 @@ mod back_pressure;
 mod circuits;
 mod config;
 mod forward;
+mod framing;
 mod layers;
 mod lifecycle;
 mod mirrors;

@@ -14,7 +14,7 @@ use hyper::{
 use crate::forward::{
     Forwarder,
     exchange::ExchangeRequest,
-    headers,
+    framing, headers,
     request::body::{RequestBody, RequestNotes},
     request::gate::{GateKey, gate_for},
     request::replay::{self, Upload},
@@ -91,7 +91,8 @@ impl Outgoing {
     ) -> Self {
         let (mut head, body) = request.into_parts();
         let protocol = headers::strip_hop_by_hop(&mut head.headers);
-        headers::add_via(&mut head.headers);
+        headers::add_via(&mut head.headers, head.version);
+        framing::merge_lengths(&mut head.headers);
         let on_upgrade = head.extensions.remove::<OnUpgrade>();
         let upgrade = protocol.zip(on_upgrade);
         // The request's own word against the front's: an absolute or reverse target replaces `Host` (RFC 9112, 3.2.2).

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::forward::{
+    headers,
     request::gate::GateKey,
     request::uploads::Place,
     response::resumption::{Rest, Resumption},
@@ -249,7 +250,10 @@ impl Body for OriginBody {
                     .store(polled.is_pending(), Ordering::Relaxed);
             }
             return match polled {
-                Poll::Ready(Some(Ok(frame))) => {
+                Poll::Ready(Some(Ok(mut frame))) => {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        headers::strip_proxy_status(trailers);
+                    }
                     if let (Some(data), Some(state)) = (frame.data_ref(), &self.state) {
                         let down = &state.transfer.counters().down;
                         down.fetch_add(data.len() as u64, Ordering::Relaxed);

@@ -9,12 +9,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response, StatusCode,
-    header::{
-        ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-        USER_AGENT,
-    },
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, USER_AGENT},
 };
 
+use crate::forward::headers::PROXY_STATUS;
 use crate::forward::request::body::{Answer, RequestBody, full};
 use crate::{
     model::{Fault, FaultKind, Leg},
@@ -35,7 +33,6 @@ pub(crate) enum ErrorFormat {
 }
 
 const LFS_JSON: &str = "application/vnd.git-lfs+json";
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// How much of a push is taken in before it is refused: libcurl loses an answer that comes with a reset.
 const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
