@@ -108,7 +108,7 @@ fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {
     printed(writeln!(
         io::stdout(),
         "new CA: {}\nits certificate: {}\nthe one before: {}\n\
-         A running daemon takes it up within seconds, and says `config reloaded`.\n\
+         A running daemon loads it within seconds and logs `config reloaded`.\n\
          Clients that are pointed at {} need nothing: until then it holds both certificates. Where you imported the certificate elsewhere, import the new one.",
         ca.certificate().subject(),
         directory.join(CERTIFICATE_FILE).display(),

@@ -4,6 +4,56 @@
 
 use super::{Denial, Fault, FaultKind, Leg, Stage, stall};
 
+/// What to do about a fault or a stall.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// The sentence.
+    pub text: String,
+    /// What it comes to, for programs.
+    pub remedy: Remedy,
+}
+
+/// What an advice comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Another upstream for the route: a report that knows a working one names it.
+    OtherUpstream,
+    /// What the sentence says.
+    Other,
+}
+
+impl Remedy {
+    /// The name in the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::OtherUpstream => "other-upstream",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Advice {
+    /// `begin`, and then another upstream for this route.
+    pub(crate) fn other_upstream(begin: &str, route: &str) -> Self {
+        let text = format!(
+            "{begin}add another upstream to `upstreams` of route `{route}`, such as a hop of `[hops]`"
+        );
+        Self {
+            text,
+            remedy: Remedy::OtherUpstream,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Advice {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            remedy: Remedy::Other,
+        }
+    }
+}
+
 /// What a fault happened in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
@@ -18,12 +68,9 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The usual remedy.
-    fn another(&self) -> String {
-        format!(
-            "add another upstream to `upstreams` of route `{}`, such as a hop of `[hops]`",
-            self.route
-        )
+    /// `begin`, and then the usual remedy.
+    fn other_upstream(&self, begin: impl AsRef<str>) -> Advice {
+        Advice::other_upstream(begin.as_ref(), self.route)
     }
 
     /// True for the upstream of the daemon's own environment, which no `[hops]` can describe.
@@ -41,12 +88,12 @@ impl Context<'_> {
     }
 }
 
-pub(super) fn none(_: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn none(_: &Fault, _: Context<'_>) -> Option<Advice> {
     None
 }
 
 /// A reset or an early end.
-pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let Context {
         host,
         port,
@@ -59,49 +106,51 @@ pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<String> {
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, Stage::Handshaking) => {
             let what = if port == 22 { "ssh" } else { "TLS" };
-            Some(format!(
-                "something on the path through {upstream} blocks {what} to {host}: {}",
-                context.another()
-            ))
+            Some(context.other_upstream(format!(
+                "something on the path through {upstream} blocks {what} to {host}: "
+            )))
         }
-        (Leg::Origin, _) => Some(format!("if this happens again, {}", context.another())),
+        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
     }
 }
 
-fn distrusted(host: &str) -> String {
+const RECURS: &str = "if this happens again, ";
+
+fn distrusted(host: &str) -> Advice {
     format!(
         "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give the client the file that `gitferry ca path --bundle` prints"
     )
+    .into()
 }
 
-fn hop_fails(context: Context<'_>) -> String {
+fn hop_fails(context: Context<'_>) -> Advice {
     format!(
         "the connection to {} itself fails: use another hop of `[hops]`",
         context.upstream
     )
+    .into()
 }
 
-pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let Context { host, upstream, .. } = context;
-    let another = context.another();
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
-        (Leg::Hop, Stage::Greeting) => Some(format!(
-            "{upstream} accepted the request for {host} and did not connect: {another}"
-        )),
+        (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
+            "{upstream} accepted the request for {host} and did not connect: "
+        ))),
         (Leg::Hop, _) => Some(hop_fails(context)),
-        (Leg::Origin, Stage::Handshaking) => Some(format!(
-            "TLS to {host} gets no answer through {upstream}: the path loses large packets (MTU) or blocks the name; {another}"
-        )),
-        (Leg::Origin, stage) if stage <= Stage::Connecting => Some(format!(
-            "{host} is unreachable through {upstream}: {another}"
-        )),
-        (Leg::Origin, _) => Some(format!("if this happens again, {another}")),
+        (Leg::Origin, Stage::Handshaking) => Some(context.other_upstream(format!(
+            "TLS to {host} gets no answer through {upstream}: the path loses large packets (MTU) or blocks the name; "
+        ))),
+        (Leg::Origin, stage) if stage <= Stage::Connecting => Some(
+            context.other_upstream(format!("{host} is unreachable through {upstream}: ")),
+        ),
+        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
     }
 }
 
 /// Where the stall's own advice, which knows the sibling route, is not at hand.
-pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let FaultKind::Stalled(verdict) = fault.kind else {
         return None;
     };
@@ -117,7 +166,7 @@ pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<String> {
 }
 
 /// An alert, a bad certificate, or no version in common.
-pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let Context { host, upstream, .. } = context;
     match (fault.leg, &fault.kind) {
         (Leg::Client, FaultKind::Alert(_)) if fault.stage == Stage::Handshaking => {
@@ -125,98 +174,100 @@ pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<String> {
         }
         (Leg::Client, _) => None,
         (Leg::Hop, _) => Some(hop_fails(context)),
-        (Leg::Origin, _) => Some(format!(
-            "{host} and gitferry do not agree on TLS through {upstream}: {}",
-            context.another()
-        )),
+        (Leg::Origin, _) => Some(context.other_upstream(format!(
+            "{host} and gitferry do not agree on TLS through {upstream}: "
+        ))),
     }
 }
 
-pub(super) fn out_of_date(fault: &Fault, context: Context<'_>) -> Option<String> {
-    match fault.leg {
-        Leg::Client => None,
-        Leg::Hop => Some(format!(
-            "the certificate of {} is out of date: check this machine's clock; if it is right, the proxy's owner must renew the certificate",
+pub(super) fn out_of_date(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let text = match fault.leg {
+        Leg::Client => return None,
+        Leg::Hop => format!(
+            "check this machine's clock; if it is right, the owner of {} must renew its certificate",
             context.upstream
-        )),
-        Leg::Origin => Some(format!(
-            "check this machine's clock; if it is right, the certificate of {} is out of date",
+        ),
+        Leg::Origin => format!(
+            "check this machine's clock; if it is right, the owner of {} must renew its certificate",
             context.host
-        )),
-    }
+        ),
+    };
+    Some(text.into())
 }
 
-pub(super) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> Option<String> {
-    match fault.leg {
-        Leg::Client => None,
-        Leg::Hop => Some(format!(
+pub(super) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let text = match fault.leg {
+        Leg::Client => return None,
+        Leg::Hop => format!(
             "add the CA of the proxy in {} to `extra_roots` of `[trust]`",
             context.hop_url()
-        )),
-        Leg::Origin => Some(format!(
+        ),
+        Leg::Origin => format!(
             "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if not, another server answers for {}",
             context.host
-        )),
-    }
+        ),
+    };
+    Some(text.into())
 }
 
-pub(super) fn name_mismatch(fault: &Fault, context: Context<'_>) -> Option<String> {
-    match fault.leg {
-        Leg::Client => None,
-        Leg::Hop => Some(format!(
+pub(super) fn name_mismatch(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let text = match fault.leg {
+        Leg::Client => return None,
+        Leg::Hop => format!(
             "the proxy's certificate is for another name: check {}",
             context.hop_url()
-        )),
-        Leg::Origin => Some(format!(
+        ),
+        Leg::Origin => format!(
             "another server answers for {}: log in to the captive portal of this network, or correct `resolve` of route `{}`",
             context.host, context.route
-        )),
-    }
+        ),
+    };
+    Some(text.into())
 }
 
 /// Refused, or no route.
-pub(super) fn unreachable(fault: &Fault, context: Context<'_>) -> Option<String> {
-    let another = context.another();
+pub(super) fn unreachable(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let Context { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
-        (Leg::Hop, _) => Some(format!(
-            "no proxy answers there: check {}, and that the proxy runs",
-            context.hop_url()
-        )),
-        (Leg::Origin, stage) if stage <= Stage::Connecting => Some(format!(
-            "{} is unreachable through {}: {another}",
-            context.host, context.upstream
-        )),
-        (Leg::Origin, _) => Some(format!("if this happens again, {another}")),
+        (Leg::Hop, _) => {
+            let url = context.hop_url();
+            Some(format!("no proxy answers there: check {url}, and that the proxy runs").into())
+        }
+        (Leg::Origin, stage) if stage <= Stage::Connecting => {
+            Some(context.other_upstream(format!("{host} is unreachable through {upstream}: ")))
+        }
+        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
     }
 }
 
-pub(super) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<String> {
-    match fault.leg {
-        Leg::Client => None,
-        Leg::Hop => Some(format!("check the host name in {}", context.hop_url())),
-        Leg::Origin => Some(format!(
+pub(super) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let text = match fault.leg {
+        Leg::Client => return None,
+        Leg::Hop => format!("check the host name in {}", context.hop_url()),
+        Leg::Origin => format!(
             "this machine cannot look up {}: use a hop that looks names up itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
             context.host, context.route
-        )),
-    }
+        ),
+    };
+    Some(text.into())
 }
 
-pub(super) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let Context { host, upstream, .. } = context;
-    let another = context.another();
-    match (fault.leg, &fault.kind) {
-        (Leg::Client | Leg::Origin, _) => None,
-        (Leg::Hop, FaultKind::HopRefused(403) | FaultKind::SocksRefused(2)) => Some(format!(
-            "{upstream} does not allow {host}: ask its owner, or {another}"
-        )),
-        (Leg::Hop, _) => Some(format!("{upstream} cannot reach {host}: {another}")),
-    }
+    let begin = match (fault.leg, &fault.kind) {
+        (Leg::Client | Leg::Origin, _) => return None,
+        (Leg::Hop, FaultKind::HopRefused(403) | FaultKind::SocksRefused(2)) => {
+            format!("{upstream} does not allow {host}: ask its owner, or ")
+        }
+        (Leg::Hop, _) => format!("{upstream} cannot reach {host}: "),
+    };
+    Some(context.other_upstream(begin))
 }
 
-pub(super) fn hop_authentication(_: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn hop_authentication(_: &Fault, context: Context<'_>) -> Option<Advice> {
     let url = context.hop_url();
-    Some(if context.is_environment() {
+    let text = if context.is_environment() {
         format!(
             "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
         )
@@ -225,10 +276,11 @@ pub(super) fn hop_authentication(_: &Fault, context: Context<'_>) -> Option<Stri
             "set `username` and `password_file` of `{}` in `[hops]`",
             context.upstream
         )
-    })
+    };
+    Some(text.into())
 }
 
-pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let FaultKind::Answered(status) = fault.kind else {
         return None;
     };
@@ -237,67 +289,68 @@ pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<String> {
             "{} itself answers {status} through {}: this machine is not the cause, see the site's status page",
             context.host, context.upstream
         )
+        .into()
     })
 }
 
-pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let Context { host, upstream, .. } = context;
-    let another = context.another();
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
-        (Leg::Hop, _) => Some(format!(
-            "the server there does not speak the protocol of {}: is it http, https or socks5?",
-            context.hop_url()
-        )),
-        (Leg::Origin, Stage::Handshaking) => Some(format!(
-            "the server that answers for {host} through {upstream} does not speak TLS; a captive portal does that: log in to it, or {another}"
-        )),
-        (Leg::Origin, _) => Some(format!("if this happens again, {another}")),
+        (Leg::Hop, _) => {
+            let url = context.hop_url();
+            Some(format!("the server there does not speak the protocol of {url}: is it http, https or socks5?").into())
+        }
+        (Leg::Origin, Stage::Handshaking) => Some(context.other_upstream(format!(
+            "the server that answers for {host} through {upstream} does not speak TLS; a captive portal does that: log in to it, or "
+        ))),
+        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
     }
 }
 
-pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     (fault.leg == Leg::Origin).then(|| {
         format!(
             "if you trust the mirror with your credentials, set `credentials = \"pass\"` beside `mirror` in route `{}`; if not, add an upstream to {} itself",
             context.route, context.host
         )
+        .into()
     })
 }
 
-pub(super) fn not_http(_: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn not_http(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("write `http://` before gitferry's address in the client's proxy setting, also for https URLs; `gitferry setup` does it".into())
 }
 
-pub(super) fn unauthorized(_: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn unauthorized(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("give the client the `username` and password of `[listen]`".into())
 }
 
-pub(super) fn comes_back(_: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn comes_back(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("a proxy setting in gitferry's environment or config points back at gitferry: `gitferry check` shows it".into())
 }
 
-pub(super) fn too_large(fault: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn too_large(fault: &Fault, _: Context<'_>) -> Option<Advice> {
     (fault.leg == Leg::Client).then(|| "raise `max_head` of `[listen]`".into())
 }
 
-pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("repeat the command when gitferry runs again; a longer `grace` of `[shutdown]` lets more transfers finish".into())
 }
 
-pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<String> {
+pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("see the cause: gitferry has no descriptors or memory left, or cannot read its state directory".into())
 }
 
 /// What to change where a rule denies what it should not.
-pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<String> {
+pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let FaultKind::Denied(denial) = fault.kind else {
         return None;
     };
     let Context {
         host, port, route, ..
     } = context;
-    Some(match denial {
+    let text = match denial {
         Denial::Route => format!(
             "to allow {host}, change `tls` of route `{route}`; `gitferry check` shows the route"
         ),
@@ -311,7 +364,8 @@ pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<String> {
         Denial::Private => {
             format!("to allow the private host {host}, add it to `allow` of `[reverse]`")
         }
-    })
+    };
+    Some(text.into())
 }
 
 #[cfg(test)]
@@ -344,7 +398,7 @@ mod tests {
             ),
             (Leg::Client, Stage::Accepted, FaultKind::NotHttp),
         ] {
-            let text = Fault::new(leg, stage, kind).advice(CONTEXT).unwrap();
+            let text = Fault::new(leg, stage, kind).advice(CONTEXT).unwrap().text;
             assert!(text.contains('`') && !text.ends_with('.'), "{text}");
         }
     }
@@ -362,9 +416,9 @@ mod tests {
                 upstream: "environment",
                 ..CONTEXT
             };
-            let text = fault.advice(environment).unwrap();
+            let text = fault.advice(environment).unwrap().text;
             assert!(text.contains("HTTPS_PROXY"), "{text}");
-            let text = fault.advice(CONTEXT).unwrap();
+            let text = fault.advice(CONTEXT).unwrap().text;
             assert!(
                 text.contains("`[hops]`") && !text.contains("HTTPS_PROXY"),
                 "{text}"

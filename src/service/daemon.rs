@@ -150,7 +150,7 @@ async fn accept(acceptor: Acceptor, front: Front, shared: Shared) {
 /// Everything that follows from a config.
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
     for doubt in &config.warnings {
-        event::config_doubtful(&doubt.to_string());
+        event::config_warning(&doubt.to_string());
     }
     let roots = Roots::load(&config.trust);
     for problem in &roots.problems {
@@ -163,7 +163,7 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
         event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
     }
     for warning in authority.warnings() {
-        event::ca_doubtful(warning);
+        event::ca_warning(warning);
     }
     let missing: Vec<String> = authority
         .certificate()

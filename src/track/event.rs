@@ -17,34 +17,70 @@ pub(crate) use stall::{Phase, SmallSegmentsHelped, StallTold};
 
 use crate::model::{Leg, Stage};
 
+/// What happened: written to the log and counted in one place.
+pub(crate) trait Event {
+    /// Writes and counts it.
+    fn emit(&self, metrics: &Metrics);
+}
+
+/// Whose event it is: the fields that every line of a transfer begins with.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Subject {
+    /// The transfer's number.
+    pub id: u64,
+    /// The host asked for.
+    pub host: String,
+    /// The port asked for.
+    pub port: u16,
+    /// The route's name.
+    pub route: String,
+    /// The upstream of the attempt.
+    pub upstream: Option<String>,
+    /// The upstream that is not used because its circuit is open.
+    pub avoided: Option<String>,
+    /// Since when that circuit is open, and why.
+    pub circuit: Option<String>,
+}
+
+/// Writes a line of a transfer: the fields of its [`Subject`], its own, and a constant message.
+macro_rules! line {
+    ($level:ident, $subject:expr, $message:literal $(, $($fields:tt)+)?) => {{
+        let subject: &$crate::track::event::Subject = $subject;
+        tracing::$level!(
+            id = subject.id,
+            host = subject.host,
+            port = subject.port,
+            route = subject.route,
+            upstream = subject.upstream,
+            avoided = subject.avoided,
+            circuit = subject.circuit,
+            $($($fields)+,)?
+            $message
+        )
+    }};
+}
+pub(in crate::track) use line;
+
 /// The closing line of a transfer.
 #[derive(Clone, Debug)]
 pub(crate) struct TransferEnded {
-    /// The number that its log lines bear.
-    pub id: u64,
+    /// Which transfer; its upstream is that of the last attempt.
+    pub subject: Subject,
     /// How it came in.
     pub front: Front,
     /// The client's address.
     pub client: SocketAddr,
     /// `CONNECT`, `GET`, …
     pub method: String,
-    /// The host asked for.
-    pub host: String,
-    /// The port asked for.
-    pub port: u16,
     /// Path and query, without secrets.
     pub path: String,
-    /// The route's name.
-    pub route: String,
-    /// The upstream of the last attempt.
-    pub upstream: Option<String>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
     /// Attempts in all.
     pub attempts: u32,
     /// The connection had carried an earlier request.
     pub reused: bool,
-    /// What the client was answered.
+    /// The status of the answer to the client.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
     pub result: String,
@@ -58,16 +94,14 @@ pub(crate) struct TransferEnded {
     pub stages: Vec<(Stage, u64)>,
     /// The client's product.
     pub agent: Option<String>,
-    /// The open circuit because of which it did not go where the config says.
-    pub circuit: Option<String>,
 }
 
-impl TransferEnded {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
-        metrics.transfer(self.front, &self.route, &self.result, self.up, self.down);
-        if self.circuit.is_some() {
-            metrics.rerouted(&self.route);
+impl Event for TransferEnded {
+    fn emit(&self, metrics: &Metrics) {
+        let route = &self.subject.route;
+        metrics.transfer(self.front, route, &self.result, self.up, self.down);
+        if self.subject.circuit.is_some() {
+            metrics.rerouted(route);
         }
         let stages = self
             .stages
@@ -76,16 +110,14 @@ impl TransferEnded {
             .map(|(stage, ms)| format!("{}={ms}", stage.as_str()))
             .collect::<Vec<_>>()
             .join(",");
-        info!(
-            id = self.id,
+        line!(
+            info,
+            &self.subject,
+            "transfer ended",
             front = self.front.as_str(),
             client = %self.client,
             method = self.method,
-            host = self.host,
-            port = self.port,
             path = self.path,
-            route = self.route,
-            upstream = self.upstream,
             peer = self.peer.map(tracing::field::display),
             attempts = self.attempts,
             reused = self.reused,
@@ -95,9 +127,7 @@ impl TransferEnded {
             down = self.down,
             total_ms = self.total_ms,
             stages_ms = stages,
-            agent = self.agent,
-            circuit = self.circuit,
-            "transfer ended"
+            agent = self.agent
         );
     }
 }
@@ -105,8 +135,9 @@ impl TransferEnded {
 /// A fault, and what comes next.
 #[derive(Clone, Debug, Serialize)]
 pub struct FaultOccurred {
-    /// The transfer's number.
-    pub id: u64,
+    /// Which transfer.
+    #[serde(flatten)]
+    pub subject: Subject,
     /// `leg/stage/kind`.
     pub code: String,
     /// The part of the path.
@@ -119,28 +150,24 @@ pub struct FaultOccurred {
     pub kind: String,
     /// Whom it went wrong with.
     pub peer: Option<String>,
-    /// The host asked for.
-    pub host: String,
-    /// The port asked for.
-    pub port: u16,
-    /// The route's name.
-    pub route: String,
-    /// The upstream of the attempt.
-    pub upstream: Option<String>,
     /// Which attempt of the transfer.
     pub attempt: u32,
     /// Since the transfer began, in milliseconds.
     pub elapsed_ms: u64,
-    /// What is done about it.
-    pub next: String,
-    /// The open circuit because of which the transfer did not go where the config says.
-    pub circuit: Option<String>,
+    /// What is done about it: `again`, `next-upstream` or `give-up`.
+    pub next: &'static str,
+    /// How long gitferry waits before the next attempt, in milliseconds.
+    pub wait_ms: Option<u64>,
+    /// The upstream of the next attempt, where it is another one.
+    pub next_upstream: Option<String>,
     /// `replay` or `resume`, where the transfer goes on with bytes that had passed already.
     pub rescue: Option<&'static str>,
     /// The fact.
     pub cause: String,
     /// The guess.
     pub advice: Option<String>,
+    /// What the advice comes to: `other-upstream` or `other`.
+    pub remedy: Option<&'static str>,
     /// True where an earlier fault of the transfer had the same advice: the log does not repeat it.
     #[serde(skip)]
     pub advised: bool,
@@ -163,87 +190,84 @@ fn stage<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S:
 }
 
 impl FaultOccurred {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
-        metrics.fault(&self.route, &self.code);
+    /// What is done about it, for people.
+    pub(crate) fn next_step(&self) -> String {
+        match (&self.next_upstream, self.wait_ms) {
+            (Some(upstream), _) => format!("next upstream: {upstream}"),
+            (None, Some(ms)) => format!("tries again in {ms} ms"),
+            (None, None) => "gives up".into(),
+        }
+    }
+}
+
+impl Event for FaultOccurred {
+    fn emit(&self, metrics: &Metrics) {
+        metrics.fault(&self.subject.route, &self.code);
         let advice = self.advice.as_deref().filter(|_| !self.advised);
-        warn!(
-            id = self.id,
+        line!(
+            warn,
+            &self.subject,
+            "fault",
             code = self.code,
             leg = self.leg.as_str(),
             stage = self.stage.as_str(),
             kind = self.kind,
             peer = self.peer,
-            host = self.host,
-            port = self.port,
-            route = self.route,
-            upstream = self.upstream,
             attempt = self.attempt,
             elapsed_ms = self.elapsed_ms,
             next = self.next,
+            wait_ms = self.wait_ms,
+            next_upstream = self.next_upstream,
             rescue = self.rescue,
-            circuit = self.circuit,
             cause = self.cause,
-            advice = advice,
-            "fault"
+            remedy = advice.and(self.remedy),
+            advice = advice
         );
     }
 }
 
-/// An answer with URLs that a client follows was passed on as it came.
+/// A response whose URLs a client follows could not be rewritten.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerLeft {
-    /// The transfer's number.
-    pub id: u64,
-    /// The host asked for.
-    pub host: String,
-    /// The route's name.
-    pub route: String,
+pub(crate) struct ResponseNotRewritten {
+    /// Which transfer.
+    pub subject: Subject,
     /// The entry of the table of rewrites.
     pub rewrite: &'static str,
     /// Why.
     pub cause: String,
 }
 
-impl AnswerLeft {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
-        metrics.unmapped(&self.route, self.rewrite);
-        warn!(
-            id = self.id,
-            host = self.host,
-            route = self.route,
+impl Event for ResponseNotRewritten {
+    fn emit(&self, metrics: &Metrics) {
+        metrics.unmapped(&self.subject.route, self.rewrite);
+        line!(
+            warn,
+            &self.subject,
+            "response not rewritten",
             rewrite = self.rewrite,
-            cause = self.cause,
-            "answer left as it came"
+            cause = self.cause
         );
     }
 }
 
-/// An answer on the reverse front points to hosts that are not served there.
+/// A response on the reverse front links to hosts that are not served there.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerLedAway {
-    /// The transfer's number.
-    pub id: u64,
-    /// The host asked for.
-    pub host: String,
-    /// The route's name.
-    pub route: String,
+pub(crate) struct UnservedLinks {
+    /// Which transfer.
+    pub subject: Subject,
     /// Hosts and ports, a few of them.
     pub to: Vec<String>,
 }
 
-impl AnswerLedAway {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
-        metrics.unmapped(&self.route, "away");
-        warn!(
-            id = self.id,
-            host = self.host,
-            route = self.route,
+impl Event for UnservedLinks {
+    fn emit(&self, metrics: &Metrics) {
+        metrics.unmapped(&self.subject.route, "away");
+        line!(
+            warn,
+            &self.subject,
+            "response links to a host without a route",
             to = self.to.join(" "),
-            advice = "name the host in a `[[route]]` or in `allow` of `[reverse]`, or the client goes there without gitferry",
-            "answer leads away"
+            advice = "add the host to a `[[route]]` or to `allow` of `[reverse]`; until then the client goes there without gitferry"
         );
     }
 }
@@ -255,7 +279,7 @@ pub(crate) fn listening(address: SocketAddr) {
 
 /// The config that is in force.
 pub(crate) fn config_taken(file: Option<&Path>, routes: usize) {
-    info!(config = source(file), routes, "config taken");
+    info!(config = source(file), routes, "config loaded");
 }
 
 fn source(file: Option<&Path>) -> String {
@@ -271,7 +295,7 @@ pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[Str
     for key in restart {
         warn!(
             key,
-            advice = "restart the daemon for it",
+            advice = "restart the daemon",
             "config change needs a restart"
         );
     }
@@ -281,37 +305,40 @@ pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[Str
 pub(crate) fn config_refused(file: Option<&Path>, problem: &str) {
     let file = file.map(|file| format!(" {}", file.display()));
     let advice = format!(
-        "see `gitferry check{}`",
+        "run `gitferry check{}`",
         file.as_deref().unwrap_or_default()
     );
-    warn!(problem, advice, "config refused, the old one stays");
+    warn!(
+        problem,
+        advice, "config rejected, the previous one stays in force"
+    );
 }
 
 /// A mistake that does not stop anything.
-pub(crate) fn config_doubtful(problem: &str) {
-    warn!(problem, "config is doubtful");
+pub(crate) fn config_warning(problem: &str) {
+    warn!(problem, "config warning");
 }
 
 /// A CA was made on first run.
 pub(crate) fn ca_made(certificate: &Path) {
     info!(
         certificate = %certificate.display(),
-        advice = "run `gitferry setup all`, so that git, git-lfs and ssh use it",
-        "local ca made"
+        advice = "run `gitferry setup all`, so that git and git-lfs trust it",
+        "local CA created"
     );
 }
 
 /// The CA works, but its user should know this.
-pub(crate) fn ca_doubtful(problem: &str) {
-    warn!(problem, "local ca is doubtful");
+pub(crate) fn ca_warning(problem: &str) {
+    warn!(problem, "local CA warning");
 }
 
 /// The CA may not sign for some hosts: they are tunnelled until it is renewed.
 pub(crate) fn ca_must_be_renewed(hosts: &str) {
     warn!(
         hosts,
-        advice = "run `gitferry ca rotate`; until then these hosts are tunnelled",
-        "local ca does not cover all hosts"
+        advice = "run `gitferry ca rotate`; until then gitferry tunnels these hosts",
+        "local CA does not cover all hosts"
     );
 }
 
@@ -319,8 +346,8 @@ pub(crate) fn ca_must_be_renewed(hosts: &str) {
 pub(crate) fn roots_incomplete(problem: &str) {
     warn!(
         problem,
-        advice = "see `[trust]` in the config",
-        "trusted roots are incomplete"
+        advice = "check `extra_roots` of `[trust]`",
+        "cannot read all trusted roots"
     );
 }
 

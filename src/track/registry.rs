@@ -9,10 +9,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    event::{
-        AnswerLedAway, AnswerLeft, CircuitChanged, FaultOccurred, SmallSegmentsHelped, StallTold,
-        TransferEnded,
-    },
+    event::{Event, FaultOccurred, StallTold, TransferEnded},
     metrics::Metrics,
     transfer::{Begin, Inner, Snapshot, Transfer},
     watchdog,
@@ -108,9 +105,9 @@ impl Tracker {
         lock(&self.0.stalls).iter().rev().cloned().collect()
     }
 
-    /// What became of an upstream's circuit.
-    pub(crate) fn circuit(&self, changed: &CircuitChanged) {
-        changed.emit(&self.0.metrics);
+    /// Writes and counts an event.
+    pub(crate) fn emit(&self, event: &impl Event) {
+        event.emit(&self.0.metrics);
     }
 
     /// The counters.
@@ -129,12 +126,9 @@ impl Registry {
         faults.push_back(fault);
     }
 
-    pub(super) fn left(&self, answer: &AnswerLeft) {
-        answer.emit(&self.metrics);
-    }
-
-    pub(super) fn led_away(&self, answer: &AnswerLedAway) {
-        answer.emit(&self.metrics);
+    /// Writes and counts an event.
+    pub(super) fn emit(&self, event: &impl Event) {
+        event.emit(&self.metrics);
     }
 
     /// When the watchdog is to look; `None` where it has nothing to wait for.
@@ -179,14 +173,10 @@ impl Registry {
         &self.siblings
     }
 
-    pub(super) fn small_segments(&self, helped: &SmallSegmentsHelped) {
-        helped.emit(&self.metrics);
-    }
-
     pub(super) fn stall(&self, stall: StallTold) {
         stall.emit(&self.metrics);
         let mut stalls = lock(&self.stalls);
-        stalls.retain(|earlier| earlier.id != stall.id || earlier.phase.is_end());
+        stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());
         if stalls.len() >= FAULTS {
             stalls.pop_front();
         }

@@ -19,7 +19,7 @@ use tokio::{sync::Notify, time::Instant};
 use progress::{Side, Watching};
 pub use snapshot::Snapshot;
 
-use super::{redact, registry::Registry};
+use super::{event::Subject, redact, registry::Registry};
 use crate::{
     config::{self, Route},
     model::{Role, Stage, Target, agent, health::Avoided, stall::Stall},
@@ -150,8 +150,8 @@ struct State {
     watching: Watching,
     /// The stall that the transfer is to end for.
     act: Option<Stall>,
-    /// The open circuit that it avoids.
-    circuit: Option<Box<str>>,
+    /// The upstream that it avoids, and what its open circuit says.
+    circuit: Option<(Box<str>, Box<str>)>,
     /// The advice of its last fault.
     advised: Option<String>,
 }
@@ -231,8 +231,8 @@ impl Transfer {
 
     /// It does not go where the config says, because of an open circuit: every event of it will say so.
     pub(crate) fn avoids(&self, avoided: &Avoided) {
-        let text = redact::text(&avoided.to_string());
-        self.0.state().circuit = Some(text.into());
+        let [upstream, text] = [&*avoided.upstream, &avoided.to_string()].map(redact::text);
+        self.0.state().circuit = Some((upstream.into(), text.into()));
     }
 
     /// The connection was taken from the pool.
@@ -277,6 +277,21 @@ impl State {
 }
 
 impl Inner {
+    /// What every event of it begins with.
+    fn subject(&self, state: &State) -> Subject {
+        let about = &self.about;
+        let circuit = state.circuit.as_ref();
+        Subject {
+            id: self.id,
+            host: about.target.host.to_string(),
+            port: about.target.port,
+            route: about.route.to_string(),
+            upstream: state.upstream.as_deref().map(redact::text),
+            avoided: circuit.map(|(upstream, _)| upstream.to_string()),
+            circuit: circuit.map(|(_, text)| text.to_string()),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -101,7 +101,7 @@ fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
     let (ferry, url) = before(&world, origin);
     for (number, (fields, body, cause)) in cases.iter().enumerate() {
         assert_eq!(&asked(&world, &url), body, "{fields}{cause}");
-        let told = ferry.events("answer left as it came");
+        let told = ferry.events("response not rewritten");
         assert_eq!(told.len(), number + 1, "{cause}");
         let said = told[number]["cause"].as_str().unwrap();
         assert!(said.contains(cause), "{said:?} for {cause:?}");
@@ -116,7 +116,7 @@ fn an_answer_that_leads_elsewhere_says_where_in_the_log() {
     let (_background, origin) = origin(vec![(JSON, body.to_vec())]);
     let (mut ferry, url) = before(&world, origin);
     assert_eq!(asked(&world, &url), body);
-    let told = ferry.wait_for_event("answer leads away");
+    let told = ferry.wait_for_event("response links to a host without a route");
     assert_eq!(told["to"], "evil.test:443");
     assert!(
         told["advice"]
@@ -144,7 +144,7 @@ fn a_gzip_bomb_costs_no_more_than_the_limit() {
     let before = ferry.memory("VmRSS");
     ferry.forget_peak();
     assert!(asked(&world, &url) == bomb, "other bytes came");
-    let told = ferry.wait_for_event("answer left as it came");
+    let told = ferry.wait_for_event("response not rewritten");
     let cause = told["cause"].as_str().unwrap();
     assert!(
         cause.starts_with("decompressed, the body is larger"),
@@ -163,7 +163,7 @@ fn a_compressed_batch_answer_stays_on_the_reverse_front() {
     pushes_and_pulls(&world, &world.git(), &url);
     ferry.wait_for_transfer(STORAGE, |event| event["front"] == "reverse");
     assert_eq!(
-        ferry.events("answer left as it came"),
+        ferry.events("response not rewritten"),
         Vec::<serde_json::Value>::new()
     );
 }
@@ -296,7 +296,7 @@ fn an_answer_that_is_far_too_large_costs_no_more_than_its_limit() {
             &url,
         ];
         assert_eq!(world.git().curl(&ask).well().stdout, "104857600");
-        assert_eq!(ferry.events("answer left as it came").len(), times);
+        assert_eq!(ferry.events("response not rewritten").len(), times);
     }
     let grown = ferry.memory("VmHWM") - before;
     assert!(grown < 48 * 1024, "{grown} KiB above {before} KiB");

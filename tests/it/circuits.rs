@@ -240,7 +240,7 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
             (&"second".into(), &1.into())
         );
         let circuit = ended["circuit"].as_str().unwrap();
-        assert!(circuit.starts_with("first is open since "), "{circuit}");
+        assert!(circuit.starts_with("first open for "), "{circuit}");
         assert!(
             circuit.contains(", failures 1, last hop/greeting/"),
             "{circuit}"

@@ -43,7 +43,7 @@ fn a_host_that_the_ca_does_not_cover_is_tunnelled_until_the_ca_is_rotated() {
 
     let both = world.plain_settings();
     ferry.reload(&both);
-    let warning = ferry.wait_for_event("local ca does not cover all hosts");
+    let warning = ferry.wait_for_event("local CA does not cover all hosts");
     assert_eq!(warning["hosts"], STORAGE);
     assert!(
         warning["advice"]

@@ -1,4 +1,4 @@
-//! What circuits did: how often one opened, for how long, and how many transfers went another way because of it.
+//! What circuits did: how often one opened, for how long, and how many transfers used another upstream because of it.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -51,11 +51,9 @@ impl Circuits {
         Some(())
     }
 
-    /// A transfer ended that went another way because of one, as its `circuit` says: `office is open since 3 s, …`.
+    /// A transfer ended that did not use an upstream because of its circuit.
     pub(super) fn avoided(&mut self, record: &Record<'_>) {
-        let text = record.text("circuit");
-        let named = text.and_then(|text| text.split_once(" is open since "));
-        if let Some((upstream, _)) = named
+        if let Some(upstream) = record.text("avoided")
             && let Some(circuit) = self.of(record, upstream)
         {
             circuit.avoided += 1;
@@ -81,7 +79,7 @@ impl Circuits {
             }
             let _ = write!(
                 line,
-                "; transfers that went another way {}",
+                "; transfers that used another upstream {}",
                 circuit.avoided
             );
             if !circuit.code.is_empty() {

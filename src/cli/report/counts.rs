@@ -10,12 +10,12 @@ pub(super) const MEANS: &[&str] = &["retry", "next-upstream", "replay", "resume"
 
 /// Which of [`MEANS`] follows a fault, by its `next` and its `rescue`.
 pub(super) fn means(next: &str, rescue: Option<&str>) -> Option<usize> {
-    let by_next = || match next {
-        next if next.starts_with("again") => Some("retry"),
-        next if next.starts_with("next upstream") => Some("next-upstream"),
+    let by_next = match next {
+        "again" => Some("retry"),
+        "next-upstream" => Some("next-upstream"),
         _ => None,
     };
-    let means = rescue.or_else(by_next)?;
+    let means = rescue.or(by_next)?;
     MEANS.iter().position(|known| *known == means)
 }
 
@@ -111,6 +111,8 @@ pub(super) struct Row {
     pub(super) advice: Option<Box<str>>,
     /// The same for each upstream, as it names what is set there.
     pub(super) advices: BTreeMap<Box<str>, Box<str>>,
+    /// True where an advice was another upstream.
+    pub(super) other_upstream: bool,
 }
 
 /// What faults, stalls and closing lines have in common.
@@ -126,8 +128,10 @@ pub(super) struct Failed<'a> {
     pub(super) upstream: Option<&'a str>,
     /// A closing line's result, otherwise.
     pub(super) code: &'a str,
-    /// Since the transfer began.
+    /// Since the transfer began, in milliseconds.
     pub(super) elapsed: u64,
+    /// True where the advice of its line is another upstream.
+    pub(super) other_upstream: bool,
 }
 
 impl<'a> Failed<'a> {

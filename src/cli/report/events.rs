@@ -14,7 +14,7 @@ const EVENTS: &[Entry] = &[
     ("stall ended with its transfer", stall_over),
     ("circuit opened", |record, sum| sum.circuits.opened(record)),
     ("circuit closed", |record, sum| sum.circuits.closed(record)),
-    ("config taken", started),
+    ("config loaded", started),
 ];
 
 /// Takes an event into the sum; false where it lacks what it must have.
@@ -43,13 +43,15 @@ fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Fai
         upstream: record.text("upstream"),
         code,
         elapsed,
+        other_upstream: record.text("remedy") == Some("other-upstream"),
     })
 }
 
 fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     let elapsed = record.number("elapsed_ms")?;
     let failed = failed(record, record.text("code")?, elapsed)?;
-    sum.fault(&failed, record.text("next")?, record.text("rescue"));
+    let wait = record.number("wait_ms").unwrap_or(0);
+    sum.fault(&failed, wait, record.text("next")?, record.text("rescue"));
     advice(record, sum);
     Some(())
 }

@@ -87,17 +87,18 @@ impl Sum {
         self.lost_sight_of += (before - self.open.len()) as u64;
     }
 
-    /// A fault, and what came next.
-    pub(super) fn fault(&mut self, failed: &Failed<'_>, next: &str, rescue: Option<&str>) {
+    /// A fault, and what came next after how many milliseconds, which are lost too.
+    pub(super) fn fault(
+        &mut self,
+        failed: &Failed<'_>,
+        wait: u64,
+        next: &str,
+        rescue: Option<&str>,
+    ) {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
-        // `again in 30 ms`: the wait is lost too.
-        let wait = next
-            .strip_prefix("again in ")
-            .and_then(|rest| rest.split(' ').next());
-        let wait = wait.and_then(|millis| millis.parse().ok());
-        let until = failed.elapsed.saturating_add(wait.unwrap_or(0));
+        let until = failed.elapsed.saturating_add(wait);
         let lost = until.saturating_sub(open.elapsed.saturating_add(open.stood));
         open.stood = 0;
         let acted = open.stalled.take_if(|stalled| *stalled == code).is_some();
@@ -320,6 +321,7 @@ impl Sum {
             .or_default();
         row.last = row.last.max(failed.time);
         row.times += u64::from(anew);
+        row.other_upstream |= failed.other_upstream;
         *way(&mut row.ways, failed.way()) += u64::from(anew);
         row
     }

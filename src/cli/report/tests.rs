@@ -158,7 +158,7 @@ fn text_and_json_may_stand_in_one_log_among_lines_of_others() {
 fn fault(id: u64, host: &str, upstream: &str, next: &str) -> String {
     format!(
         "2026-11-23T16:00:00.000Z  WARN fault id={id} code=hop/greeting/timed-out leg=hop stage=greeting kind=timed-out \
-         host={host} port=443 route=r upstream={upstream} attempt=1 elapsed_ms=1000 next=\"{next}\" cause=x\n"
+         host={host} port=443 route=r upstream={upstream} attempt=1 elapsed_ms=1000 next={next} cause=x\n"
     )
 }
 
@@ -174,7 +174,7 @@ fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too
     let code = "hop/greeting/timed-out";
     for log in [
         ended(1, "a", "u", code),
-        fault(1, "a", "u", "give up") + &ended(1, "a", "u", code),
+        fault(1, "a", "u", "give-up") + &ended(1, "a", "u", code),
     ] {
         let sum = summed(&[log.as_bytes()]);
         assert_eq!(sum.hosts["a"].rows[code].times, 1, "{log}");
@@ -185,19 +185,19 @@ fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too
 
 #[test]
 fn the_wait_before_a_retry_is_lost_time_and_counted_once() {
-    let log = fault(1, "a", "u", "again in 500 ms") + &ended(1, "a", "u", "closed");
+    let log = fault(1, "a", "u", "again wait_ms=500") + &ended(1, "a", "u", "closed");
     let sum = summed(&[log.as_bytes()]);
     assert_eq!(sum.lost_ms(), 1500);
     assert_eq!(sum.transfers.means, [1, 0, 0, 0]);
-    let log = log.replace("again in 500 ms\"", "again in 500 ms\" rescue=replay");
+    let log = log.replace("wait_ms=500", "wait_ms=500 rescue=replay");
     assert_eq!(summed(&[log.as_bytes()]).transfers.means, [0, 0, 1, 0]);
     assert_eq!(sum.hosts["a"].rows["hop/greeting/timed-out"].rescued, 1);
 }
 
 #[test]
 fn a_daemon_that_begins_anew_counts_its_transfers_anew() {
-    let started = "2026-11-23T16:00:02.000Z  INFO config taken config=x routes=1\n";
-    let log = fault(1, "a", "u", "again in 5 ms") + started + &ended(1, "a", "u", "closed");
+    let started = "2026-11-23T16:00:02.000Z  INFO config loaded config=x routes=1\n";
+    let log = fault(1, "a", "u", "again wait_ms=5") + started + &ended(1, "a", "u", "closed");
     let sum = summed(&[log.as_bytes()]);
     assert_eq!((sum.transfers.rescued, sum.open_ended()), (0, 1));
 }
@@ -214,7 +214,8 @@ const STALLED: &str = "origin/sending-body/stalled-path-drops";
 
 #[test]
 fn a_stall_and_the_fault_that_acts_on_it_are_one() {
-    let acted = fault(1, "a", "u", "next upstream v").replace("hop/greeting/timed-out", STALLED);
+    let acted = fault(1, "a", "u", "next-upstream next_upstream=v")
+        .replace("hop/greeting/timed-out", STALLED);
     let told = [
         stall("stall"),
         stall("stall goes on"),
@@ -257,7 +258,7 @@ fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
             id,
             &format!("h{}.test", id % 3000),
             &format!("u{}", id / 3000),
-            "give up",
+            "give-up",
         );
     }
     let sum = summed(&[log.as_bytes()]);
@@ -277,9 +278,9 @@ fn memory_is_bounded_and_what_is_beyond_it_is_summed_as_others() {
 #[test]
 fn a_hostile_log_shows_no_secret_no_control_character_and_no_wide_line() {
     let host = "\"\\u001b[2Jevil.test\"";
-    let mut log = fault(1, host, "\"https://me:SECRET@hop?x=SECRET\"", "give up");
+    let mut log = fault(1, host, "\"https://me:SECRET@hop?x=SECRET\"", "give-up");
     log += "                         advice: see https://me:SECRET@h/?X-Amz-Signature=SECRET \u{9b}31m \u{202e}x hf_SECRETSECRETSECRET\n";
-    log += &fault(2, &"w".repeat(900), "u\u{85}u", "give up");
+    log += &fault(2, &"w".repeat(900), "u\u{85}u", "give-up");
     let sum = summed(&[log.as_bytes()]);
     let page = page::page(&sum, &roles());
     let data = data::data(&sum, &roles()).to_string();
@@ -355,7 +356,7 @@ fn the_advice_for_one_upstream_is_not_anothers() {
     let line = |id: u32, upstream: &str| {
         format!(
             "2026-11-23T16:00:00.000Z  WARN fault id={id} code=hop/greeting/bad-answer leg=hop stage=greeting kind=bad-answer \
-             host=main.test port=443 route=main upstream={upstream} attempt=1 elapsed_ms=1 next=\"give up\" cause=x\n\
+             host=main.test port=443 route=main upstream={upstream} attempt=1 elapsed_ms=1 next=give-up cause=x\n\
              {:25}advice: check `{upstream}`\n",
             ""
         )

@@ -191,7 +191,7 @@ impl Case<'_> {
         .map(|(name, _)| &**name)
     }
 
-    /// What the log said, but where that is "another way" and the numbers name one; else where to look.
+    /// The log's advice; where that is another upstream, and the numbers name a working one, this one.
     fn advice(&self) -> String {
         let route = safe(&self.host.route);
         let own = self
@@ -207,7 +207,7 @@ impl Case<'_> {
             .is_some_and(|way| way.well == 0);
         if self.leg != "client"
             && never
-            && said.is_none_or(|said| said.contains("add another upstream"))
+            && (said.is_none() || self.row.other_upstream)
             && let Some(better) = self.working_ways().next()
         {
             let (better, upstream) = (safe(better), safe(self.upstream));
@@ -216,7 +216,8 @@ impl Case<'_> {
         match (said, self.leg) {
             (Some(said), _) => safe(said),
             (None, "client") => {
-                "see what the client said; while it waits, `gitferry status` shows for whom".into()
+                "check what the client does; `gitferry status` shows its transfer while it runs"
+                    .into()
             }
             (None, _) => format!(
                 "add another upstream to `upstreams` of route `{route}`; `gitferry check` shows those in force"

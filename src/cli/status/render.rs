@@ -44,7 +44,7 @@ fn transfers(page: &mut String, transfers: &[Value]) {
             text(transfer, "down")
         );
         if let Some(circuit) = transfer.get("circuit").and_then(Value::as_str) {
-            let _ = writeln!(page, "    goes another way: {circuit}");
+            let _ = writeln!(page, "    not through {circuit}");
         }
         if let Some(verdict) = transfer.get("stall").and_then(Value::as_str) {
             let idle = text(transfer, "idle_ms");
@@ -63,7 +63,7 @@ fn upstreams(page: &mut String, upstreams: &[Value]) {
         );
         let circuits = list(upstream, "circuits");
         if circuits.is_empty() {
-            let _ = writeln!(page, "  {name}: well");
+            let _ = writeln!(page, "  {name}: healthy");
         }
         for circuit in circuits {
             let _ = writeln!(
@@ -110,7 +110,7 @@ fn faults(page: &mut String, faults: &[Value]) {
             "  {} s ago: {code}{}, {}",
             text(fault, "s_ago"),
             way(fault),
-            text(fault, "next")
+            next(fault)
         );
         // The cause begins with the code, which stands above.
         let more = cause.strip_prefix(&code).unwrap_or(&cause);
@@ -118,6 +118,15 @@ fn faults(page: &mut String, faults: &[Value]) {
             let _ = writeln!(page, "    {}", more.trim_start_matches([':', ' ']));
         }
         advice(page, fault);
+    }
+}
+
+/// What was done about a fault.
+fn next(fault: &Value) -> String {
+    match (fault.get("next_upstream"), fault.get("wait_ms")) {
+        (Some(Value::String(upstream)), _) => format!("next upstream: {upstream}"),
+        (_, Some(Value::Number(ms))) => format!("tries again in {ms} ms"),
+        _ => "gives up".into(),
     }
 }
 
@@ -161,21 +170,21 @@ mod tests {
             "faults": [
                 {
                     "s_ago": 3, "code": "hop/greeting/refused", "host": "hf.co", "port": 443, "upstream": "office",
-                    "next": "give up", "cause": "hop/greeting/refused with 192.0.2.1:3128: connection refused",
+                    "next": "give-up", "cause": "hop/greeting/refused with 192.0.2.1:3128: connection refused",
                     "advice": "check `url`"
                 },
                 {
                     "s_ago": 4, "code": "client/accepted/not-http", "host": "-", "port": 0, "upstream": null,
-                    "next": "give up", "cause": "client/accepted/not-http (a TLS hello)", "advice": null
+                    "next": "give-up", "cause": "client/accepted/not-http (a TLS hello)", "advice": null
                 },
             ],
         });
         let page = render(&status);
         let shown = "last faults\n  \
-             3 s ago: hop/greeting/refused hf.co:443 via office, give up\n    \
+             3 s ago: hop/greeting/refused hf.co:443 via office, gives up\n    \
              with 192.0.2.1:3128: connection refused\n    \
              advice: check `url`\n  \
-             4 s ago: client/accepted/not-http, give up\n    \
+             4 s ago: client/accepted/not-http, gives up\n    \
              (a TLS hello)\n";
         assert!(page.ends_with(shown), "{page}");
     }

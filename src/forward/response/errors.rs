@@ -134,7 +134,7 @@ fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
     lines.extend(
         transfer
             .advice(fault)
-            .map(|advice| format!("gitferry: {advice}")),
+            .map(|advice| format!("gitferry: {}", advice.text)),
     );
     lines
 }

@@ -144,12 +144,12 @@ impl Rewriting {
     }
 
     fn leave(&self, rewrite: &Rewrite, why: &str) {
-        self.transfer.left_as_it_came(rewrite.code, why);
+        self.transfer.not_rewritten(rewrite.code, why);
     }
 
     fn tell(&self, findings: &Findings) {
         if !findings.away.is_empty() {
-            self.transfer.leads_away(&findings.away);
+            self.transfer.links_elsewhere(&findings.away);
         }
     }
 }

@@ -212,7 +212,7 @@ impl About<'_> {
         if self.route.upstreams.len() < 2 || self.route.dial.cooldown.is_zero() {
             return;
         }
-        shared.tracker.circuit(&CircuitChanged {
+        shared.tracker.emit(&CircuitChanged {
             host: self.target.host.to_string(),
             port: self.target.port,
             route: self.route.name.to_string(),

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt};
 
 use super::{Denial, Fault, Leg, Stage};
 use crate::model::{
-    advice::{self, Context},
+    advice::{self, Advice, Context},
     stall::Verdict,
 };
 
@@ -63,7 +63,7 @@ pub(crate) struct Row {
     status: Status,
     /// The error type of RFC 9209, section 2.3.
     error: fn(Stage) -> &'static str,
-    advice: fn(&Fault, Context<'_>) -> Option<String>,
+    advice: fn(&Fault, Context<'_>) -> Option<Advice>,
 }
 
 macro_rules! fault_kinds {
@@ -209,7 +209,7 @@ impl Fault {
     }
 
     /// What to do about it; `None` where nothing sensible can be said.
-    pub(crate) fn advice(&self, context: Context<'_>) -> Option<String> {
+    pub(crate) fn advice(&self, context: Context<'_>) -> Option<Advice> {
         (self.kind.row().advice)(self, context)
     }
 }

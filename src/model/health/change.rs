@@ -45,7 +45,7 @@ impl fmt::Display for Avoided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} is open since {} s, failures {}, last {}",
+            "{} open for {} s, failures {}, last {}",
             self.upstream,
             self.since.as_secs(),
             self.failures,

@@ -51,7 +51,7 @@ fn an_open_circuit_is_named_with_its_last_fault() {
     let avoided = order(&health, after(start, 12)).avoided.unwrap();
     assert_eq!(
         avoided.to_string(),
-        "environment is open since 12 s, failures 1, last origin/handshaking/reset"
+        "environment open for 12 s, failures 1, last origin/handshaking/reset"
     );
     // What is configured after the one in use would not have been tried.
     health.succeeded(HOST, "environment", true, after(start, 12));

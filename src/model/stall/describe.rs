@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::{Due, Sample, Stall, Verdict};
-use crate::model::siblings::{Fares, Sibling as Found};
+use crate::model::{
+    advice::{Advice, Remedy},
+    siblings::{Fares, Sibling as Found},
+};
 
 /// What a stall happened in.
 #[derive(Clone, Copy, Debug)]
@@ -83,45 +86,60 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
 }
 
 /// One sentence that names a key or a command.
-pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> String {
+pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> Advice {
     let About {
         host,
         route,
         upstream,
-        sibling,
+        ..
     } = about;
-    let other = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
-        Some((works, Fares::Works)) => format!(
-            "{works} works through {upstream} and {route} does not: add another upstream to `upstreams` of route `{route}`"
-        ),
-        Some((_, Fares::Fails(_))) => {
-            format!(
-                "both routes fail through {upstream} now: put another upstream before it in `upstreams`"
-            )
-        }
-        None => {
-            format!(
-                "add another upstream to `upstreams` of route `{route}`, such as a hop of `[hops]`"
-            )
-        }
-    };
     match verdict {
-        Verdict::PathDrops => format!("packets to {host} get lost through {upstream}: {other}"),
+        Verdict::PathDrops => {
+            about.other_upstream(format!("packets to {host} get lost through {upstream}: "))
+        }
         Verdict::PathMtu => format!(
             "large packets to {host} get lost through {upstream}: set `max_segment` in `dial` of route `{route}`, such as `dial = {{ max_segment = \"1200 B\" }}`"
-        ),
-        Verdict::PeerNotReading => format!(
-            "{host} stopped reading: lower `at_once` of `uploads` in route `{route}`, or {other}"
-        ),
-        Verdict::NoAnswer => format!(
-            "if {host} is only slow, raise `answer_after` of `stall` in route `{route}`; if not, {other}"
-        ),
-        Verdict::NeverConnected => format!("{host} is unreachable through {upstream}: {other}"),
-        Verdict::Throttled => format!(
-            "lower `at_once` of `uploads` in route `{route}`; if {host} gives no more, lower `floor` of `stall`; or {other}"
-        ),
+        )
+        .into(),
+        Verdict::PeerNotReading => about.other_upstream(format!(
+            "{host} stopped reading: lower `at_once` of `uploads` in route `{route}`, or "
+        )),
+        Verdict::NoAnswer => about.other_upstream(format!(
+            "if {host} is only slow, raise `answer_after` of `stall` in route `{route}`; if not, "
+        )),
+        Verdict::NeverConnected => {
+            about.other_upstream(format!("{host} is unreachable through {upstream}: "))
+        }
+        Verdict::Throttled => about.other_upstream(format!(
+            "lower `at_once` of `uploads` in route `{route}`; if {host} gives no more, lower `floor` of `stall`; or "
+        )),
         Verdict::ClientIdle => {
             "gitferry waits for the client: check what the client does; `gitferry status` shows the transfer".into()
+        }
+    }
+}
+
+impl About<'_> {
+    /// `begin`, and then another upstream, with what the sibling route says about this one.
+    fn other_upstream(&self, begin: String) -> Advice {
+        let Self {
+            route,
+            upstream,
+            sibling,
+            ..
+        } = self;
+        let text = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
+            None => return Advice::other_upstream(&begin, route),
+            Some((works, Fares::Works)) => format!(
+                "{begin}{works} works through {upstream} and {route} does not, so add another upstream to `upstreams` of route `{route}`"
+            ),
+            Some((_, Fares::Fails(_))) => format!(
+                "{begin}both routes fail through {upstream} now, so put another upstream before it in `upstreams`"
+            ),
+        };
+        Advice {
+            text,
+            remedy: Remedy::OtherUpstream,
         }
     }
 }

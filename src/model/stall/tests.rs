@@ -346,7 +346,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
                 upstream: "office",
                 sibling,
             };
-            let text = advice(rule.verdict, about);
+            let text = advice(rule.verdict, about).text;
             assert!(
                 text.contains('`') && !text.ends_with('.') && !text.contains('\n'),
                 "{text}"

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::Event;
 use crate::{
     model::health::{Avoided, Change},
     track::metrics::Metrics,
@@ -48,9 +49,8 @@ pub(crate) struct CircuitChanged {
     pub code: Option<String>,
 }
 
-impl CircuitChanged {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
+impl Event for CircuitChanged {
+    fn emit(&self, metrics: &Metrics) {
         let (wait, closed) = match self.change {
             Change::Opened(wait) | Change::StaysOpen(wait) => (Some(wait), None),
             Change::Probing | Change::OnTrial => (None, None),

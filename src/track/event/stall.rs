@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde::{Serialize, Serializer};
-use tokio::time::Instant;
-use tracing::{info, warn};
-
+use super::{Event, Subject, line};
 use crate::{
     model::{
         Leg, Role, Stage,
@@ -13,6 +10,8 @@ use crate::{
     },
     track::metrics::Metrics,
 };
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
 
 /// What is told of a stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,8 +52,9 @@ impl Phase {
 pub(crate) struct StallTold {
     /// Which of its lines.
     pub phase: Phase,
-    /// The transfer's number.
-    pub id: u64,
+    /// Which transfer.
+    #[serde(flatten)]
+    pub subject: Subject,
     /// Why nothing moves, as far as the evidence goes.
     pub verdict: Verdict,
     /// Whose side.
@@ -71,17 +71,9 @@ pub(crate) struct StallTold {
     pub limit_ms: u64,
     /// Bytes per second, for the throttled.
     pub rate: Option<u64>,
-    /// The host asked for.
-    pub host: String,
-    /// The port asked for.
-    pub port: u16,
-    /// The route's name.
-    pub route: String,
-    /// What its hosts serve.
+    /// What the route's hosts serve.
     #[serde(serialize_with = "role")]
     pub role: Role,
-    /// The upstream of the attempt.
-    pub upstream: Option<String>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
     /// Which attempt of the transfer.
@@ -100,14 +92,14 @@ pub(crate) struct StallTold {
     pub kernel: Option<Kernel>,
     /// How the other half of the site fares through the same upstream.
     pub sibling: Option<String>,
-    /// The open circuit because of which the transfer did not go where the config says.
-    pub circuit: Option<String>,
     /// What is done about it.
     pub action: Action,
     /// The facts, in words.
     pub evidence: String,
     /// The guess.
     pub advice: String,
+    /// What the advice comes to: `other-upstream` or `other`.
+    pub remedy: &'static str,
     /// When this line of it was told.
     #[serde(rename = "s_ago", serialize_with = "super::seconds_since")]
     pub at: Instant,
@@ -125,117 +117,96 @@ fn role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(role.as_str())
 }
 
-impl StallTold {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
-        let verdict = self.verdict.as_str();
+impl Event for StallTold {
+    fn emit(&self, metrics: &Metrics) {
+        let route = &self.subject.route;
         match self.phase {
-            Phase::Began => metrics.stall(&self.route, verdict),
+            Phase::Began => metrics.stall(route, self.verdict.as_str()),
             Phase::GoesOn => {}
-            Phase::Over | Phase::Ended => metrics.stalled_for(&self.route, self.idle_ms),
-        }
-        let kernel = self.kernel;
-        // One list of fields for the three messages: tracing wants message and level to be constant.
-        macro_rules! told {
-            ($level:ident, $message:literal, $advice:expr) => {
-                $level!(
-                    id = self.id,
-                    verdict = verdict,
-                    leg = self.leg.as_str(),
-                    stage = self.stage.as_str(),
-                    idle_ms = self.idle_ms,
-                    limit_ms = self.limit_ms,
-                    rate = self.rate,
-                    host = self.host,
-                    port = self.port,
-                    route = self.route,
-                    role = self.role.as_str(),
-                    upstream = self.upstream,
-                    peer = self.peer.map(tracing::field::display),
-                    attempt = self.attempt,
-                    up = self.up,
-                    written = self.written,
-                    acknowledged = self.acknowledged,
-                    answered = self.answered,
-                    down = self.down,
-                    unacked = kernel.map(|kernel| kernel.unacked),
-                    retransmits = kernel.map(|kernel| kernel.retransmits),
-                    retransmitted = kernel.map(|kernel| kernel.retransmitted),
-                    rto_ms = kernel.map(|kernel| kernel.rto_ms),
-                    window = kernel.and_then(|kernel| kernel.window),
-                    unsent = kernel.and_then(|kernel| kernel.unsent),
-                    mss = kernel.map(|kernel| kernel.mss),
-                    sibling = self.sibling,
-                    circuit = self.circuit,
-                    action = self.action.as_str(),
-                    evidence = self.evidence,
-                    advice = $advice,
-                    $message
-                )
-            };
+            Phase::Over | Phase::Ended => metrics.stalled_for(route, self.idle_ms),
         }
         match self.phase {
-            Phase::Began => told!(warn, "stall", Some(self.advice.as_str())),
-            Phase::GoesOn => told!(warn, "stall goes on", Some(self.advice.as_str())),
-            Phase::Over => info!(
-                id = self.id,
-                verdict,
-                idle_ms = self.idle_ms,
-                host = self.host,
-                route = self.route,
-                upstream = self.upstream,
-                attempt = self.attempt,
-                circuit = self.circuit,
-                "stall over"
-            ),
-            Phase::Ended => info!(
-                id = self.id,
-                verdict,
-                idle_ms = self.idle_ms,
-                host = self.host,
-                route = self.route,
-                upstream = self.upstream,
-                attempt = self.attempt,
-                circuit = self.circuit,
-                "stall ended with its transfer"
-            ),
+            Phase::Began => self.evidence_line("stall"),
+            Phase::GoesOn => self.evidence_line("stall goes on"),
+            Phase::Over => self.end_line("stall over"),
+            Phase::Ended => self.end_line("stall ended with its transfer"),
         }
+    }
+}
+
+impl StallTold {
+    /// The line of a stall that begins or goes on.
+    fn evidence_line(&self, message: &'static str) {
+        let kernel = self.kernel;
+        line!(
+            warn,
+            &self.subject,
+            "{message}",
+            verdict = self.verdict.as_str(),
+            leg = self.leg.as_str(),
+            stage = self.stage.as_str(),
+            idle_ms = self.idle_ms,
+            limit_ms = self.limit_ms,
+            rate = self.rate,
+            role = self.role.as_str(),
+            peer = self.peer.map(tracing::field::display),
+            attempt = self.attempt,
+            up = self.up,
+            written = self.written,
+            acknowledged = self.acknowledged,
+            answered = self.answered,
+            down = self.down,
+            unacked = kernel.map(|kernel| kernel.unacked),
+            retransmits = kernel.map(|kernel| kernel.retransmits),
+            retransmitted = kernel.map(|kernel| kernel.retransmitted),
+            rto_ms = kernel.map(|kernel| kernel.rto_ms),
+            window = kernel.and_then(|kernel| kernel.window),
+            unsent = kernel.and_then(|kernel| kernel.unsent),
+            mss = kernel.map(|kernel| kernel.mss),
+            sibling = self.sibling,
+            action = self.action.as_str(),
+            evidence = self.evidence,
+            remedy = self.remedy,
+            advice = self.advice
+        );
+    }
+
+    /// The line of a stall's end.
+    fn end_line(&self, message: &'static str) {
+        line!(
+            info,
+            &self.subject,
+            "{message}",
+            verdict = self.verdict.as_str(),
+            idle_ms = self.idle_ms,
+            attempt = self.attempt
+        );
     }
 }
 
 /// A transfer was answered only after its segments were made smaller: the path drops large ones.
 #[derive(Clone, Debug)]
 pub(crate) struct SmallSegmentsHelped {
-    /// The transfer's number.
-    pub id: u64,
-    /// The host asked for.
-    pub host: String,
-    /// The route's name.
-    pub route: String,
-    /// The upstream of the attempt.
-    pub upstream: Option<String>,
+    /// Which transfer.
+    pub subject: Subject,
     /// The size that got through, in bytes.
     pub max_segment: u32,
 }
 
-impl SmallSegmentsHelped {
-    /// Writes and counts it.
-    pub(crate) fn emit(&self, metrics: &Metrics) {
-        metrics.small_segments(&self.route);
-        let size = self.max_segment;
+impl Event for SmallSegmentsHelped {
+    fn emit(&self, metrics: &Metrics) {
+        let (size, route) = (self.max_segment, &self.subject.route);
+        metrics.small_segments(route);
         let advice = format!(
-            "make it permanent with `dial = {{ max_segment = \"{size} B\" }}` in route `{}`, or lower this machine's MTU to {}",
-            self.route,
+            "make it permanent with `dial = {{ max_segment = \"{size} B\" }}` in route `{route}`, or lower this machine's MTU to {}",
             size + 80
         );
-        warn!(
-            id = self.id,
-            host = self.host,
-            route = self.route,
-            upstream = self.upstream,
+        line!(
+            warn,
+            &self.subject,
+            "small segments helped",
             max_segment = size,
-            advice,
-            "small segments helped"
+            advice
         );
     }
 }

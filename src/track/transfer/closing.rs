@@ -32,15 +32,11 @@ impl Drop for Inner {
             .map(|(stage, spent)| (*stage, millis(spent)))
             .collect();
         let event = (!state.handed_over).then(|| TransferEnded {
-            id: self.id,
+            subject: self.subject(&state),
             front: self.about.front,
             client: self.about.client,
             method: self.about.method.to_string(),
-            host: self.about.target.host.to_string(),
-            port: self.about.target.port,
             path: self.about.path.to_string(),
-            route: self.about.route.to_string(),
-            upstream: state.upstream.as_deref().map(ToOwned::to_owned),
             peer: state.peer,
             attempts: state.attempts,
             reused: state.reused,
@@ -51,7 +47,6 @@ impl Drop for Inner {
             total_ms: millis(now.saturating_duration_since(self.begun)),
             stages,
             agent: self.about.agent.as_deref().map(ToOwned::to_owned),
-            circuit: state.circuit.take().map(Into::into),
         });
         drop(state);
         if let Some(over) = over {

@@ -6,16 +6,20 @@ use tokio::time::Instant;
 
 use super::{Outcome, Transfer, millis};
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage, Target, advice::Context, attempts::Next},
+    model::{
+        Fault, FaultKind, Leg, Stage, Target,
+        advice::{Advice, Context},
+        attempts::Next,
+    },
     track::{
-        event::{AnswerLedAway, AnswerLeft, FaultOccurred},
+        event::{FaultOccurred, ResponseNotRewritten, Subject, UnservedLinks, line},
         redact,
     },
 };
 
 impl Transfer {
     /// The advice for a fault of this transfer.
-    pub(crate) fn advice(&self, fault: &Fault) -> Option<String> {
+    pub(crate) fn advice(&self, fault: &Fault) -> Option<Advice> {
         if let FaultKind::Stalled(verdict) = fault.kind {
             return Some(self.stall_advice(verdict));
         }
@@ -29,87 +33,88 @@ impl Transfer {
         })
     }
 
+    /// The fields that every event of it begins with.
+    pub(super) fn subject(&self) -> Subject {
+        self.0.subject(&self.0.state())
+    }
+
     /// An upload goes on, but can no longer be sent again.
     pub(crate) fn replay_given_up(&self, reason: &str) {
-        let about = &self.0.about;
-        tracing::info!(
-            id = self.0.id,
-            host = %about.target.host,
-            route = %about.route,
-            reason,
-            "upload is no longer kept"
+        line!(
+            info,
+            &self.subject(),
+            "upload no longer kept for replay",
+            reason
         );
     }
 
     /// A pooled connection ended before it answered; the request goes out again.
     pub(crate) fn idle_connection_died(&self, fault: &Fault) {
-        tracing::debug!(
-            id = self.0.id,
+        line!(
+            debug,
+            &self.subject(),
+            "idle connection died",
             code = fault.code(),
-            peer = fault.peer.as_deref().map(redact::text),
-            "idle connection died"
+            peer = fault.peer.as_deref().map(redact::text)
         );
     }
 
-    /// An answer whose URLs a client follows could not be rewritten; it goes on as it came.
-    pub(crate) fn left_as_it_came(&self, rewrite: &'static str, why: &str) {
-        self.0.registry.left(&AnswerLeft {
-            id: self.0.id,
-            host: self.0.about.target.host.to_string(),
-            route: self.0.about.route.to_string(),
+    /// A response whose URLs a client follows could not be rewritten; it is passed on unchanged.
+    pub(crate) fn not_rewritten(&self, rewrite: &'static str, why: &str) {
+        self.0.registry.emit(&ResponseNotRewritten {
+            subject: self.subject(),
             rewrite,
             cause: redact::text(why),
         });
     }
 
-    /// An answer on the reverse front points to hosts that are not served there.
-    pub(crate) fn leads_away(&self, targets: &[Target]) {
-        self.0.registry.led_away(&AnswerLedAway {
-            id: self.0.id,
-            host: self.0.about.target.host.to_string(),
-            route: self.0.about.route.to_string(),
+    /// A response on the reverse front links to hosts that are not served there.
+    pub(crate) fn links_elsewhere(&self, targets: &[Target]) {
+        self.0.registry.emit(&UnservedLinks {
+            subject: self.subject(),
             to: targets.iter().map(ToString::to_string).collect(),
         });
     }
 
     /// Writes the fault's event and counts it.
     pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
-        let advice = self.advice(fault);
-        let about = &self.0.about;
-        let (attempts, upstream, circuit, advised) = {
+        let (advice, remedy) = match self.advice(fault) {
+            Some(advice) => (Some(advice.text), Some(advice.remedy.as_str())),
+            None => (None, None),
+        };
+        let (subject, attempt, advised) = {
             let mut state = self.0.state();
-            let circuit = state.circuit.as_deref().map(ToOwned::to_owned);
             let advised = state.advised == advice;
             state.advised.clone_from(&advice);
-            (state.attempts, state.upstream.clone(), circuit, advised)
+            (self.0.subject(&state), state.attempts, advised)
+        };
+        let (next_step, wait_ms, next_upstream) = match next {
+            Next::Again { after } => ("again", Some(millis(*after)), None),
+            Next::OtherUpstream { label } => ("next-upstream", None, Some(label.to_string())),
+            Next::GiveUp => ("give-up", None, None),
         };
         let event = FaultOccurred {
-            id: self.0.id,
+            subject,
             code: fault.code(),
             leg: fault.leg,
             stage: fault.stage,
             kind: fault.kind.as_str().into_owned(),
             peer: fault.peer.as_deref().map(redact::text),
-            host: about.target.host.to_string(),
-            port: about.target.port,
-            route: about.route.to_string(),
-            upstream: upstream.map(Into::into),
-            attempt: attempts,
+            attempt,
             elapsed_ms: millis(self.0.begun.elapsed()),
-            next: match next {
-                Next::Again { after } => format!("again in {} ms", after.as_millis()),
-                Next::OtherUpstream { label } => format!("next upstream {label}"),
-                Next::GiveUp => "give up".into(),
-            },
-            circuit,
+            next: next_step,
+            wait_ms,
+            next_upstream,
             rescue: self.rescue(fault, next),
             cause: redact::text(&fault.chain()),
             advice,
+            remedy,
             advised,
             at: Instant::now(),
         };
-        if let (Some(upstream), true) = (&event.upstream, fault.leg != Leg::Client) {
+        if let (Some(upstream), true) = (&event.subject.upstream, fault.leg != Leg::Client) {
             let (siblings, now) = (self.0.registry.siblings(), Instant::now());
+            let about = &self.0.about;
             siblings.failed(&about.route, about.role, upstream, &event.code, now);
         }
         self.0.registry.fault(event);

@@ -9,6 +9,7 @@ use crate::{
     io::TcpMonitor,
     model::{
         Fault, FaultKind,
+        advice::Advice,
         siblings::Sibling,
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
@@ -71,12 +72,8 @@ impl Transfer {
 
     /// It was answered after segments were made smaller.
     pub(crate) fn small_segments_helped(&self, max_segment: u32) {
-        let (about, upstream) = (&self.0.about, self.upstream());
-        self.0.registry.small_segments(&SmallSegmentsHelped {
-            id: self.0.id,
-            host: about.target.host.to_string(),
-            route: about.route.to_string(),
-            upstream: upstream.as_deref().map(redact::text),
+        self.0.registry.emit(&SmallSegmentsHelped {
+            subject: self.subject(),
             max_segment,
         });
     }
@@ -117,7 +114,7 @@ impl Transfer {
     }
 
     /// What to do about a stall, with what is known of the sibling route.
-    pub(super) fn stall_advice(&self, verdict: Verdict) -> String {
+    pub(super) fn stall_advice(&self, verdict: Verdict) -> Advice {
         let upstream = self.upstream();
         self.0.stall_advice(verdict, upstream.as_deref())
     }
@@ -220,9 +217,10 @@ impl Inner {
             crate::model::Leg::Hop | crate::model::Leg::Origin => origin.kernel,
         };
         let upstream = state.upstream.as_deref();
+        let advice = self.stall_advice(stall.verdict, upstream);
         StallTold {
             phase,
-            id: self.id,
+            subject: self.subject(state),
             verdict: stall.verdict,
             leg: stall.leg,
             stage: state.stage,
@@ -230,11 +228,7 @@ impl Inner {
             idle_ms: millis(stall.idle),
             limit_ms: millis(stall.limit),
             rate: stall.rate,
-            host: about.target.host.to_string(),
-            port: about.target.port,
-            route: about.route.to_string(),
             role: about.role,
-            upstream: upstream.map(redact::text),
             peer: state.peer,
             attempt: state.attempts,
             up: self.counters.up.load(Ordering::Relaxed),
@@ -246,10 +240,10 @@ impl Inner {
             sibling: self
                 .sibling(upstream)
                 .map(|sibling| stall::Sibling(&sibling, upstream.unwrap_or("direct")).to_string()),
-            circuit: state.circuit.as_deref().map(ToOwned::to_owned),
             action: about.stall.action,
             evidence: stall::evidence(stall, &sample),
-            advice: self.stall_advice(stall.verdict, upstream),
+            advice: advice.text,
+            remedy: advice.remedy.as_str(),
             at: Instant::now(),
         }
     }
@@ -260,7 +254,7 @@ impl Inner {
         siblings.of(&about.route, about.role, upstream?, Instant::now())
     }
 
-    fn stall_advice(&self, verdict: Verdict, upstream: Option<&str>) -> String {
+    fn stall_advice(&self, verdict: Verdict, upstream: Option<&str>) -> Advice {
         let about = &self.about;
         let sibling = self.sibling(upstream);
         let about = stall::About {
@@ -269,7 +263,11 @@ impl Inner {
             upstream: upstream.unwrap_or("direct"),
             sibling: sibling.as_ref(),
         };
-        redact::text(&stall::advice(verdict, about))
+        let advice = stall::advice(verdict, about);
+        Advice {
+            text: redact::text(&advice.text),
+            ..advice
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl Inner {
             path: about.path.clone(),
             route: about.route.clone(),
             upstream: state.upstream.clone(),
-            circuit: state.circuit.clone(),
+            circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),
             peer: state.peer,
             attempts: state.attempts,
             stage: state.stage.as_str(),

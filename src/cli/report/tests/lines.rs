@@ -5,23 +5,34 @@ use crate::{
     model::{Leg, Stage},
     track::{
         Front,
-        event::{FaultOccurred, TransferEnded},
+        event::{Event, FaultOccurred, Subject, TransferEnded},
         metrics::Metrics,
     },
 };
 
 #[test]
 fn the_lines_of_the_log_look_as_they_did() {
-    let ended = TransferEnded {
+    let subject = |upstream: &str| Subject {
         id: 7,
+        host: "cdn-lfs.hf.co".into(),
+        port: 443,
+        route: "hf-lfs".into(),
+        upstream: Some(upstream.into()),
+        avoided: None,
+        circuit: None,
+    };
+    let ended = TransferEnded {
+        subject: Subject {
+            avoided: Some("office".into()),
+            circuit: Some(
+                "office open for 12 s, failures 3, last hop/greeting/hop-refused-403".into(),
+            ),
+            ..subject("tunnel")
+        },
         front: Front::Intercept,
         client: ([127, 0, 0, 1], 51234).into(),
         method: "PUT".into(),
-        host: "cdn-lfs.hf.co".into(),
-        port: 443,
         path: "/b/oid?X-Amz-Signature=***".into(),
-        route: "hf-lfs".into(),
-        upstream: Some("tunnel".into()),
         peer: Some(([192, 0, 2, 1], 1080).into()),
         attempts: 2,
         reused: false,
@@ -36,28 +47,23 @@ fn the_lines_of_the_log_look_as_they_did() {
             (Stage::SendingBody, 91_000),
         ],
         agent: Some("git-lfs/3.3.0".into()),
-        circuit: Some(
-            "office is open since 12 s, failures 3, last hop/greeting/hop-refused-403".into(),
-        ),
     };
     let fault = FaultOccurred {
-        id: 7,
+        subject: subject("office"),
         code: "hop/greeting/hop-refused-403".into(),
         leg: Leg::Hop,
         stage: Stage::Greeting,
         kind: "hop-refused-403".into(),
         peer: Some("192.0.2.7:3128".into()),
-        host: "cdn-lfs.hf.co".into(),
-        port: 443,
-        route: "hf-lfs".into(),
-        upstream: Some("office".into()),
         attempt: 1,
         elapsed_ms: 20,
-        next: "next upstream tunnel".into(),
-        circuit: None,
+        next: "next-upstream",
+        wait_ms: None,
+        next_upstream: Some("tunnel".into()),
         rescue: None,
         cause: "hop/greeting/hop-refused-403 with 192.0.2.7:3128 (it said \"no\")".into(),
         advice: Some("add another upstream to `upstreams` of route `hf-lfs`".into()),
+        remedy: Some("other-upstream"),
         advised: false,
         at: tokio::time::Instant::now(),
     };

@@ -17,7 +17,7 @@ use crate::{
     model::{Leg, Stage},
     track::{
         Front,
-        event::{FaultOccurred, TransferEnded},
+        event::{Event as _, FaultOccurred, Subject, TransferEnded},
         log,
         metrics::Metrics,
     },
@@ -160,13 +160,25 @@ fn maybe_nasty(random: &mut fastrand::Rng) -> Option<String> {
     maybe(random, text)
 }
 
+fn subject(random: &mut fastrand::Rng) -> Subject {
+    Subject {
+        id: random.u64(..),
+        host: nasty(random),
+        port: random.u16(..),
+        route: nasty(random),
+        upstream: maybe_nasty(random),
+        avoided: maybe_nasty(random),
+        circuit: maybe_nasty(random),
+    }
+}
+
 #[test]
 fn any_closing_line_is_read_back_as_it_was_written() {
     let mut random = fastrand::Rng::with_seed(16);
     for _ in 0..3000 {
         let r = &mut random;
         let event = TransferEnded {
-            id: r.u64(..),
+            subject: subject(r),
             front: *r
                 .choice(&[
                     Front::Intercept,
@@ -177,11 +189,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 .unwrap(),
             client: address(r),
             method: nasty(r),
-            host: nasty(r),
-            port: r.u16(..),
             path: nasty(r),
-            route: nasty(r),
-            upstream: maybe_nasty(r),
             peer: {
                 let peer = address(r);
                 maybe(r, peer)
@@ -201,7 +209,6 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 .map(|stage| (*stage, r.u64(0..3)))
                 .collect(),
             agent: maybe_nasty(r),
-            circuit: maybe_nasty(r),
         };
         let lines = written(|| event.emit(&Metrics::default()));
         let stages: Vec<String> = event
@@ -214,15 +221,16 @@ fn any_closing_line_is_read_back_as_it_was_written() {
             &lines,
             "transfer ended",
             &[
-                ("id", Some(event.id.to_string())),
+                ("id", Some(event.subject.id.to_string())),
                 ("front", some(event.front.as_str())),
                 ("client", Some(event.client.to_string())),
                 ("method", some(&event.method)),
-                ("host", some(&event.host)),
-                ("port", Some(event.port.to_string())),
+                ("host", some(&event.subject.host)),
+                ("port", Some(event.subject.port.to_string())),
                 ("path", some(&event.path)),
-                ("route", some(&event.route)),
-                ("upstream", event.upstream.as_deref().and_then(some)),
+                ("route", some(&event.subject.route)),
+                ("upstream", event.subject.upstream.as_deref().and_then(some)),
+                ("avoided", event.subject.avoided.as_deref().and_then(some)),
                 ("peer", event.peer.map(|peer| peer.to_string())),
                 ("attempts", Some(event.attempts.to_string())),
                 ("reused", Some(event.reused.to_string())),
@@ -233,7 +241,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 ("total_ms", Some(event.total_ms.to_string())),
                 ("stages_ms", some(&stages.join(","))),
                 ("agent", event.agent.as_deref().and_then(some)),
-                ("circuit", event.circuit.as_deref().and_then(some)),
+                ("circuit", event.subject.circuit.as_deref().and_then(some)),
             ],
         );
     }
@@ -245,20 +253,20 @@ fn any_fault_is_read_back_as_it_was_written() {
     for _ in 0..3000 {
         let r = &mut random;
         let event = FaultOccurred {
-            id: r.u64(..),
+            subject: subject(r),
             code: nasty(r),
             leg: *r.choice(&[Leg::Client, Leg::Hop, Leg::Origin]).unwrap(),
             stage: *r.choice(&Stage::ALL).unwrap(),
             kind: nasty(r),
             peer: maybe_nasty(r),
-            host: nasty(r),
-            port: r.u16(..),
-            route: nasty(r),
-            upstream: maybe_nasty(r),
             attempt: r.u32(..),
             elapsed_ms: r.u64(..),
-            next: nasty(r),
-            circuit: maybe_nasty(r),
+            next: "again",
+            wait_ms: {
+                let wait = r.u64(..);
+                maybe(r, wait)
+            },
+            next_upstream: maybe_nasty(r),
             rescue: maybe(r, "replay"),
             cause: nasty(r),
             // The one text that is shown bare, on its own line: control characters are left out of it.
@@ -266,6 +274,7 @@ fn any_fault_is_read_back_as_it_was_written() {
                 let text = format!("x{}", nasty(r).replace(char::is_control, ""));
                 maybe(r, text)
             },
+            remedy: Some("other"),
             advised: false,
             at: tokio::time::Instant::now(),
         };
@@ -274,20 +283,30 @@ fn any_fault_is_read_back_as_it_was_written() {
             &lines,
             "fault",
             &[
-                ("id", Some(event.id.to_string())),
+                ("id", Some(event.subject.id.to_string())),
                 ("code", some(&event.code)),
                 ("leg", some(event.leg.as_str())),
                 ("stage", some(event.stage.as_str())),
                 ("kind", some(&event.kind)),
                 ("peer", event.peer.as_deref().and_then(some)),
-                ("host", some(&event.host)),
-                ("port", Some(event.port.to_string())),
-                ("route", some(&event.route)),
-                ("upstream", event.upstream.as_deref().and_then(some)),
+                ("host", some(&event.subject.host)),
+                ("port", Some(event.subject.port.to_string())),
+                ("route", some(&event.subject.route)),
+                ("upstream", event.subject.upstream.as_deref().and_then(some)),
+                ("avoided", event.subject.avoided.as_deref().and_then(some)),
                 ("attempt", Some(event.attempt.to_string())),
                 ("elapsed_ms", Some(event.elapsed_ms.to_string())),
-                ("circuit", event.circuit.as_deref().and_then(some)),
-                ("next", some(&event.next)),
+                ("circuit", event.subject.circuit.as_deref().and_then(some)),
+                ("next", some(event.next)),
+                ("wait_ms", event.wait_ms.map(|ms| ms.to_string())),
+                (
+                    "next_upstream",
+                    event.next_upstream.as_deref().and_then(some),
+                ),
+                (
+                    "remedy",
+                    event.advice.as_ref().and(event.remedy).and_then(some),
+                ),
                 ("rescue", event.rescue.and_then(some)),
                 ("cause", some(&event.cause)),
                 ("advice", event.advice.clone()),
@@ -298,13 +317,22 @@ fn any_fault_is_read_back_as_it_was_written() {
 
 #[test]
 fn other_values_and_messages_are_read_back_too() {
-    let lines =
-        written(|| tracing::warn!(signed = -5, half = 0.5, "config refused, the old one stays"));
+    let lines = written(|| {
+        tracing::warn!(
+            signed = -5,
+            half = 0.5,
+            "config rejected, the previous one stays in force"
+        )
+    });
     let expected = [
         ("signed", Some("-5".to_owned())),
         ("half", Some("0.5".to_owned())),
     ];
-    is_read_back(&lines, "config refused, the old one stays", &expected);
+    is_read_back(
+        &lines,
+        "config rejected, the previous one stays in force",
+        &expected,
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{
         stall::{Action, Due, Verdict},
     },
     track::{
-        event::{Phase, StallTold},
+        event::{Event, Phase, StallTold, Subject},
         metrics::Metrics,
     },
 };
@@ -15,7 +15,15 @@ use crate::{
 fn told(phase: Phase) -> [String; 3] {
     let event = StallTold {
         phase,
-        id: 1,
+        subject: Subject {
+            id: 1,
+            host: "a".into(),
+            port: 443,
+            route: "r".into(),
+            upstream: Some("u".into()),
+            avoided: None,
+            circuit: None,
+        },
         verdict: Verdict::PathDrops,
         leg: Leg::Origin,
         stage: Stage::SendingBody,
@@ -23,11 +31,7 @@ fn told(phase: Phase) -> [String; 3] {
         idle_ms: 7000,
         limit_ms: 5000,
         rate: None,
-        host: "a".into(),
-        port: 443,
-        route: "r".into(),
         role: Role::LfsStorage,
-        upstream: Some("u".into()),
         peer: Some(([192, 0, 2, 1], 443).into()),
         attempt: 1,
         up: 0,
@@ -37,10 +41,10 @@ fn told(phase: Phase) -> [String; 3] {
         answered: 0,
         kernel: None,
         sibling: Some("hf-main works through u (3 s ago)".into()),
-        circuit: None,
         action: Action::Report,
         evidence: "it \"drops\"; a=b".into(),
         advice: "add another upstream to `upstreams` of route `r`".into(),
+        remedy: "other-upstream",
         at: tokio::time::Instant::now(),
     };
     written(|| event.emit(&Metrics::default()))
