@@ -1,23 +1,20 @@
-//! `gitferry check`: every mistake of the config at once, else the effective routes.
-
-mod json;
+//! `gitferry check`: every mistake of the config at once, else the config as it is in force.
+//!
+//! What is shown is the serialised [`Config`] and nothing else: as TOML that `gitferry run` would take, or as JSON.
 
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
 };
 
 use clap::{Args, ValueHint};
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
+use toml::{Table, Value};
 
 use super::{Failure, printed};
-use crate::{
-    config::{Config, Hop, HttpVersion, Problems, Route, Upstream, Via},
-    model::{Scheme, Target},
-};
+use crate::config::{Config, Problems};
 
 /// `gitferry check`.
 #[derive(Args, Debug)]
@@ -39,256 +36,169 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<
         }
         Err(problems) => {
             let count = problems.0.len();
-            let _ = writeln!(
-                io::stderr(),
-                "{problems}\n{count} {}",
-                if count == 1 { "problem" } else { "problems" }
-            );
+            let plural = if count == 1 { "problem" } else { "problems" };
+            let _ = writeln!(io::stderr(), "{problems}\n{count} {plural}");
             Ok(ExitCode::FAILURE)
         }
-        Ok(config) if args.json => print(&json::config(&config)).map(|()| ExitCode::SUCCESS),
         Ok(config) => {
-            for doubt in &config.warnings {
-                let _ = writeln!(io::stderr(), "warning: {doubt}");
-            }
-            printed(io::stdout().write_all(as_text(&config).as_bytes()))?;
+            show(args, &config)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn print(value: &Value) -> Result<(), Failure> {
+fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(format!("cannot show the config: {error}"));
+    if args.json {
+        return print(&serde_json::to_value(config).map_err(|error| failed(&error))?);
+    }
+    for warning in &config.warnings {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    let table = Table::try_from(config).map_err(|error| failed(&error))?;
+    printed(io::stdout().write_all(as_toml(&table).as_bytes()))
+}
+
+fn print(value: &Json) -> Result<(), Failure> {
     printed(writeln!(io::stdout(), "{value:#}"))
 }
 
-fn as_text(config: &Config) -> String {
-    let mut text = String::new();
-    let file = config.file.as_ref().map_or_else(
-        || "embedded default".into(),
-        |file| file.display().to_string(),
-    );
-    let listen = config
-        .listen
-        .addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let _ = writeln!(
-        text,
-        "config  {file}\nlisten  {listen}\nstate   {}",
-        config.state_directory.display()
-    );
-    for hop in &config.hops {
-        let user = hop
-            .credentials
-            .as_ref()
-            .map(|credentials| format!(" as {}", credentials.username))
-            .unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "hop     {} = {}://{}{user}",
-            hop.name,
-            hop.scheme(),
-            hop.target
-        );
-    }
-    for route in &config.routes {
-        of_route(&mut text, config, route);
-    }
-    let _ = writeln!(
-        text,
-        "\ninterim    {}",
-        match config.interim.at_most {
-            0 => "never".to_owned(),
-            times => format!(
-                "after every {:?}, at most {times} times",
-                config.interim.every
-            ),
+/// A config file that says all of it; what a route has in common with the general sections is left out of the route.
+fn as_toml(config: &Table) -> String {
+    let file = config.get("file").and_then(Value::as_str);
+    let mut text = format!("# config: {}\n", file.unwrap_or("embedded default"));
+    for (name, value) in config {
+        match value {
+            Value::Table(section) if name == "environment" => {
+                text.push_str("\n# what the *_PROXY variables say\n");
+                for (key, value) in section {
+                    let _ = writeln!(text, "# {} = {value}", quoted(key));
+                }
+            }
+            Value::Table(section) => {
+                let _ = writeln!(text, "\n[{name}]");
+                keys(&mut text, &own_keys(section, config));
+            }
+            Value::Array(routes) if name == "route" => {
+                text.push_str("\n# all routes are below\n[built_in]\nroutes = false\n");
+                for route in routes.iter().filter_map(Value::as_table) {
+                    text.push_str("\n[[route]]\n");
+                    keys(&mut text, &own_keys(route, config));
+                }
+            }
+            // The file is named above, and warnings are not part of a config.
+            _ => {}
         }
-    );
-    let other = &config.other_hosts;
-    let _ = writeln!(
-        text,
-        "\nother hosts ({}{})",
-        other.tls.as_str(),
-        ports(other)
-    );
-    upstreams(&mut text, other);
-    watched(&mut text, other);
-    urls(&mut text, config);
+    }
     text
 }
 
-fn replay(text: &mut String, route: &Route) {
-    if route.replay {
-        text.push_str(
-            "  replay     uploads are kept while they pass, and sent again after a fault\n",
-        );
-    }
-}
-
-/// What concerns URLs in answers.
-fn urls(text: &mut String, config: &Config) {
-    if !config.reverse.allow.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nreverse front, beside the routes: {}",
-            allowed(config).join("  ")
-        );
-    }
-    let _ = writeln!(
-        text,
-        "\nrewritten bodies up to {}",
-        size(config.rewrite.max_body)
-    );
-}
-
-/// As a config file writes it.
-fn size(bytes: usize) -> String {
-    const UNITS: [(usize, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let unit = UNITS
-        .iter()
-        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
-    unit.map_or_else(
-        || format!("{bytes} B"),
-        |(unit, name)| format!("{} {name}", bytes / unit),
-    )
-}
-
-fn allowed(config: &Config) -> Vec<String> {
-    config
-        .reverse
-        .allow
-        .iter()
-        .map(ToString::to_string)
-        .collect()
-}
-
-fn of_route(text: &mut String, config: &Config, route: &Route) {
-    let _ = writeln!(
-        text,
-        "\nroute {} ({}, {}, HTTP/{})",
-        route.name,
-        route.role.as_str(),
-        route.tls.as_str(),
-        version(route.http)
-    );
-    let hosts = route
-        .hosts
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("  ");
-    let _ = writeln!(text, "  hosts      {hosts}{}", ports(route));
-    upstreams(text, route);
-    for (host, addresses) in &route.resolve {
-        let list = addresses.iter().map(address).collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "  resolve    {host} = {list}");
-    }
-    replay(text, route);
-    watched(text, route);
-    if route.dial != config.dial {
-        let dial = route.dial;
-        let _ = writeln!(
-            text,
-            "  dial       connect {:?}, greet {:?}, handshake {:?}, {} attempts, backoff {:?} to {:?}, cooldown {:?}{}",
-            dial.connect_timeout,
-            dial.greet_timeout,
-            dial.handshake_timeout,
-            dial.attempts,
-            dial.backoff,
-            dial.backoff_limit,
-            dial.cooldown,
-            dial.max_segment
-                .map(|size| format!(", segments up to {size} B"))
-                .unwrap_or_default()
-        );
-    }
-}
-
-fn watched(text: &mut String, route: &Route) {
-    let (limits, action) = (route.stall.limits, route.stall.action.as_str());
-    let _ = writeln!(
-        text,
-        "  stall      {action} after {:?}; connect {:?}, answer {:?}, client {:?}; floor {} B/s over {:?}",
-        limits.after,
-        limits.connect_after,
-        limits.answer_after,
-        limits.client_after,
-        limits.floor,
-        limits.floor_over
-    );
-    if let Some(at_once) = route.uploads.at_once {
-        let _ = writeln!(text, "  uploads    {at_once} at once");
-    }
-}
-
-fn upstreams(text: &mut String, route: &Route) {
-    for (at, upstream) in route.upstreams.iter().enumerate() {
-        let _ = writeln!(text, "  upstream {} {}", at + 1, way(route, upstream));
-    }
-}
-
-fn ports(route: &Route) -> String {
-    match &route.ports {
-        Some(ports) => format!(
-            "  ports {}",
-            ports
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-        None => String::new(),
-    }
-}
-
-/// The label, and what it comes to: never credentials.
-fn way(route: &Route, upstream: &Upstream) -> String {
-    let mut way = upstream.label.to_string();
-    match (&upstream.via, now(route, upstream)) {
-        (Via::Direct | Via::Hop(_), _) => {}
-        (Via::Environment(_), None) => way.push_str(" (now direct)"),
-        (Via::Environment(_), Some(hop)) => {
-            let url = format!("{}://{}", hop.scheme(), hop.target);
-            let _ = write!(way, " (now {url} by {})", hop.name);
+/// A route's tables without what the section of the same name says already.
+fn own_keys(route: &Table, config: &Table) -> Table {
+    let mut own = Table::new();
+    for (name, value) in route {
+        let general = config.get(name).and_then(Value::as_table);
+        match (value, general) {
+            (Value::Table(table), Some(general)) => {
+                let differs = |(key, value): &(&String, &Value)| general.get(*key) != Some(value);
+                let table: Table = table
+                    .iter()
+                    .filter(differs)
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+                if !table.is_empty() {
+                    own.insert(name.clone(), Value::Table(table));
+                }
+            }
+            _ => {
+                own.insert(name.clone(), value.clone());
+            }
         }
     }
-    if let Some(mirror) = &upstream.mirror {
-        let _ = write!(
-            way,
-            " = {}://{}{}, credentials {}",
-            mirror.scheme,
-            mirror.target,
-            mirror.base_path,
-            mirror.credentials.as_str()
+    own
+}
+
+fn keys(text: &mut String, table: &Table) {
+    for (key, value) in table {
+        let _ = writeln!(text, "{} = {value}", quoted(key));
+    }
+}
+
+fn quoted(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !key.is_empty() && key.chars().all(bare) {
+        return key.to_owned();
+    }
+    Value::String(key.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use super::*;
+    use crate::config;
+
+    const VARIABLES: [(&str, &str); 3] = [
+        ("HOME", "/home/user"),
+        ("OFFICE_PASSWORD", "hunter2"),
+        ("https_proxy", "http://token:hunter2@proxy.test:3128"),
+    ];
+
+    fn variable(name: &str) -> Option<String> {
+        let found = VARIABLES.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    }
+
+    fn shown(config: &Config) -> String {
+        as_toml(&Table::try_from(config).unwrap())
+    }
+
+    /// Every key that is valid somewhere.
+    #[test]
+    fn every_key_of_the_reference_is_shown() {
+        let config = config::load(None, &variable).unwrap();
+        let text = shown(&config);
+        let key = |line: &str| {
+            let (key, _) = line.split_once(" = ")?;
+            let of_a_key = |c: char| c.is_ascii_lowercase() || c == '_';
+            key.chars().all(of_a_key).then(|| key.to_owned())
+        };
+        let keys: BTreeSet<String> = text.lines().filter_map(key).collect();
+        for known in config::DEFAULT.lines().filter_map(key) {
+            assert!(keys.contains(&known), "`{known}` is not shown:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_a_config_that_means_the_same_and_holds_no_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gitferry.toml");
+        let text = "[hops]\noffice = { url = \"https://proxy.test\", username = \"me\", password_env = \"OFFICE_PASSWORD\" }\n\
+                    [dial]\nattempts = 2\n[uploads]\nat_once = 3\n\
+                    [[route]]\nname = \"hf-lfs\"\nupstreams = [{ via = \"office\" }, { mirror = \"http://[::1]:8080/x\" }]\n\
+                    resolve = { \"x.hf.co\" = [\"192.0.2.1:8443\", \"2001:db8::1\"], \"::1\" = \"127.0.0.1\" }\n\
+                    dial = { max_segment = \"1200 B\" }\nports = [443]\n";
+        fs::write(&file, text).unwrap();
+        let config = config::load(Some(&file), &variable).unwrap();
+        let first = shown(&config);
+        fs::write(&file, &first).unwrap();
+        let again = config::load(Some(&file), &variable)
+            .unwrap_or_else(|problems| panic!("{problems}\n{first}"));
+        assert_eq!(first, shown(&again));
+        assert_eq!(config.routes, again.routes);
+        assert_eq!(config.hops, again.hops);
+        let json = serde_json::to_string(&config).unwrap();
+        for text in [&first, &json] {
+            assert!(
+                !text.contains("hunter2") && !text.contains("token"),
+                "{text}"
+            );
+        }
+        assert!(
+            first.contains("password_env = \"OFFICE_PASSWORD\""),
+            "{first}"
         );
-    }
-    way
-}
-
-/// The hop that the environment gives a route's first host just now.
-fn now(route: &Route, upstream: &Upstream) -> Option<Arc<Hop>> {
-    let Via::Environment(environment) = &upstream.via else {
-        return None;
-    };
-    let exact = route.hosts.iter().find(|host| host.is_exact());
-    let host = exact.map_or_else(|| "any.invalid".into(), ToString::to_string);
-    let target = Target::parse(&host, Some(443)).ok()?;
-    environment.hop_for(Scheme::Https, &target).cloned()
-}
-
-fn address(address: &crate::config::Override) -> String {
-    match address.port {
-        Some(port) => std::net::SocketAddr::new(address.ip, port).to_string(),
-        None => address.ip.to_string(),
-    }
-}
-
-fn version(http: HttpVersion) -> &'static str {
-    match http {
-        HttpVersion::Http1 => "1.1",
-        HttpVersion::Http2 => "2",
     }
 }

@@ -105,7 +105,7 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
     };
     let ready = status(&daemon);
     Ok(serve(service, &ready, reload, changed, || {
-        daemon.config().shutdown_grace
+        daemon.config().shutdown.grace
     })
     .await)
 }

@@ -2,20 +2,19 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{
-    Hop,
-    problem::Problem,
-    resolve::{Variables, hop_kind},
-    value,
-};
+use serde::Serialize;
+
+use super::{Hop, Variables, hop::hop_kind, problem::Problem, value};
 use crate::model::{Host, Scheme, Secret, Target, secret::Credentials};
 
 /// The `*_PROXY` variables as found at start.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Environment {
     /// For `https://` targets and tunnels: `https_proxy`, `HTTPS_PROXY`, else `all_proxy`, `ALL_PROXY`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub https: Option<Arc<Hop>>,
     /// For `http://` targets: `http_proxy` (lower case only, as curl does: CVE-2016-5385), else `all_proxy`, `ALL_PROXY`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Arc<Hop>>,
     /// The entries of `no_proxy`, `NO_PROXY`, lower case.
     pub no_proxy: Vec<Box<str>>,
@@ -186,13 +185,9 @@ fn decoded(text: &str) -> String {
 
 fn doubt(name: &str, message: String) -> Problem {
     Problem {
-        file: None,
-        line: 0,
-        column: 0,
         key: name.to_owned(),
-        message: format!("the variable {name} is left out: {message}"),
-        hint: None,
-        source: None,
+        message: format!("the variable {name} is ignored: {message}"),
+        ..Problem::default()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -19,13 +20,9 @@ pub(super) struct Source<'a> {
     text: &'a str,
     file: Option<&'a Path>,
     problems: RefCell<Vec<(usize, Problem)>>,
-    doubts: RefCell<Vec<(usize, Problem)>>,
-    /// Files whose content became part of the config.
-    pub(super) contents: RefCell<Vec<PathBuf>>,
+    warnings: RefCell<Vec<(usize, Problem)>>,
+    contents: RefCell<BTreeSet<PathBuf>>,
 }
-
-/// A key of the user's own, where it stands, and its strings with theirs.
-pub(super) type Listed<'s> = (&'s str, Span, Vec<(&'s str, Span)>);
 
 /// A place in the file.
 pub(super) type Span = Range<usize>;
@@ -36,7 +33,7 @@ impl<'a> Source<'a> {
             text,
             file,
             problems: RefCell::default(),
-            doubts: RefCell::default(),
+            warnings: RefCell::default(),
             contents: RefCell::default(),
         }
     }
@@ -50,7 +47,12 @@ impl<'a> Source<'a> {
         table.into_inner()
     }
 
-    /// Notes a mistake.
+    /// True for the embedded default.
+    pub(super) fn is_built_in(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Notes a mistake. Several sections may read one value; it is noted once.
     pub(super) fn problem(
         &self,
         at: Span,
@@ -58,42 +60,51 @@ impl<'a> Source<'a> {
         message: impl Into<String>,
         hint: Option<&str>,
     ) {
-        self.problems
-            .borrow_mut()
-            .push((at.start, self.make(at.start, key, message.into(), hint)));
+        let problem = (at.start, self.make(at.start, key, message.into(), hint));
+        note(&self.problems, problem);
     }
 
-    /// Notes something doubtful that does not stop anything.
-    pub(super) fn doubt(
+    /// Notes what is probably not meant and stops nothing.
+    pub(super) fn warning(
         &self,
         at: Span,
         key: &str,
         message: impl Into<String>,
         hint: Option<&str>,
     ) {
-        self.doubts
-            .borrow_mut()
-            .push((at.start, self.make(at.start, key, message.into(), hint)));
+        let warning = (at.start, self.make(at.start, key, message.into(), hint));
+        note(&self.warnings, warning);
     }
 
-    /// What was noted, in the order of the file: the mistakes, then the doubts.
-    pub(super) fn finish(self) -> (Problems, Vec<Problem>) {
-        let sorted = |list: RefCell<Vec<(usize, Problem)>>| {
-            let mut list = list.into_inner();
+    /// Notes a file whose content is part of the config.
+    pub(super) fn depends_on(&self, file: &Path) {
+        self.contents.borrow_mut().insert(file.to_owned());
+    }
+
+    /// The files whose content is part of the config.
+    pub(super) fn contents(&self) -> Vec<PathBuf> {
+        self.contents.take().into_iter().collect()
+    }
+
+    /// What was noted, in the order of the file: the mistakes, then the warnings.
+    pub(super) fn finish(&self) -> (Problems, Vec<Problem>) {
+        let sorted = |list: &RefCell<Vec<(usize, Problem)>>| {
+            let mut list = list.take();
             list.sort_by_key(|(at, _)| *at);
             list.into_iter()
                 .map(|(_, problem)| problem)
                 .collect::<Vec<_>>()
         };
-        (Problems(sorted(self.problems)), sorted(self.doubts))
+        (Problems(sorted(&self.problems)), sorted(&self.warnings))
     }
 
     /// A path as written is relative to the file.
     pub(super) fn path(&self, written: &str) -> PathBuf {
-        match self.file.and_then(Path::parent) {
+        let path = match self.file.and_then(Path::parent) {
             Some(parent) => parent.join(written),
             None => written.into(),
-        }
+        };
+        std::path::absolute(&path).unwrap_or(path)
     }
 
     fn make(&self, at: usize, key: &str, message: String, hint: Option<&str>) -> Problem {
@@ -118,6 +129,13 @@ impl<'a> Source<'a> {
                     .collect()
             }),
         }
+    }
+}
+
+fn note(list: &RefCell<Vec<(usize, Problem)>>, problem: (usize, Problem)) {
+    let mut list = list.borrow_mut();
+    if !list.contains(&problem) {
+        list.push(problem);
     }
 }
 

@@ -3,201 +3,122 @@
 //! [`load`] is the one way in, at start and at every reload; it reports every mistake of a file at once. Code that
 //! runs later holds an `Arc<Config>` and never asks "and if it was not set?". Nothing here touches the network.
 
+mod credentials;
+mod daemon;
+mod dial;
 mod environment;
 mod file;
+mod hop;
 pub(crate) mod problem;
 pub(crate) mod reload;
 mod resolve;
 mod route;
 mod section;
 mod stall;
+mod upstream;
 mod value;
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+pub(crate) use daemon::Listen;
+pub(crate) use daemon::{
+    Log, LogFormat, LogLevel, Pool, Replay, Reverse, Rewrite, Stopping, Trust,
+};
+pub(crate) use dial::Dial;
 pub(crate) use environment::Environment;
+pub(crate) use hop::{Hop, HopKind};
 pub(crate) use problem::Problem;
 pub use problem::Problems;
 pub(crate) use resolve::Variables;
-pub(crate) use route::{
-    Dial, Hop, HopKind, HttpVersion, Mirror, Override, Route, ToMirror, Upstream, Via,
-};
-pub(crate) use stall::{Interim, Stall, Uploads};
+pub(crate) use route::{HttpVersion, Override, Route};
+pub(crate) use stall::{Interim, Stall, StallDefaults, Uploads};
+pub(crate) use upstream::{Mirror, ToMirror, Upstream, Via};
 
-use crate::model::{HostPattern, Target, TlsMode, secret::Credentials};
+use crate::model::{HostPattern, Target, TlsMode};
 
 /// Everything the daemon needs to know, resolved.
-#[derive(Debug)]
+///
+/// It is serialised in the form of a config file, with every key that is in force and without secrets: what `gitferry check` prints.
+#[derive(Debug, Serialize)]
 pub struct Config {
     /// The file it came from; `None` for the embedded default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// What the `*_PROXY` variables say.
+    pub environment: Arc<Environment>,
     /// Where and for whom the daemon listens.
     pub listen: Listen,
     /// The CA, and the spool of uploads.
+    #[serde(rename = "state", serialize_with = "as_state")]
     pub state_directory: PathBuf,
     /// Who is trusted upstream.
     pub trust: Trust,
     /// The log.
     pub log: Log,
-    /// How long running transfers may take to end after SIGTERM.
-    pub shutdown_grace: Duration,
-    /// Idle origin connections.
-    pub pool: Pool,
-    /// What uploads may keep so that they can be sent again.
-    pub replay: Replay,
-    /// Routes in the order of the file.
-    pub routes: Vec<Arc<Route>>,
-    /// Hosts that no route names.
-    pub other_hosts: Arc<Route>,
-    /// What the reverse front serves beside the routes.
-    pub reverse: Reverse,
-    /// How much is rewritten.
-    pub rewrite: Rewrite,
+    /// How running transfers end.
+    pub shutdown: Stopping,
     /// Deadlines and patience where a route says nothing else.
     pub dial: Dial,
     /// Limits and action where a route says nothing else.
-    pub stall: Stall,
+    pub stall: StallDefaults,
     /// Uploads at once where a route says nothing else.
     pub uploads: Uploads,
     /// Interim answers.
     pub interim: Interim,
+    /// Idle origin connections.
+    pub pool: Pool,
+    /// What uploads may keep so that they can be sent again.
+    pub replay: Replay,
+    /// What the reverse front serves beside the routes.
+    pub reverse: Reverse,
+    /// How much is rewritten.
+    pub rewrite: Rewrite,
     /// Every hop, used or not.
+    #[serde(serialize_with = "hop::by_name")]
     pub hops: Vec<Arc<Hop>>,
-    /// What the `*_PROXY` variables say.
-    pub environment: Arc<Environment>,
+    /// Hosts that no route names.
+    #[serde(serialize_with = "as_other_hosts")]
+    pub other_hosts: Arc<Route>,
+    /// Routes in the order of the file, then the built-in ones.
+    #[serde(rename = "route")]
+    pub routes: Vec<Arc<Route>>,
     /// Files whose content is part of the config, beside the file itself.
+    #[serde(skip)]
     pub secret_files: Vec<PathBuf>,
     /// What is doubtful and stops nothing.
     pub warnings: Vec<Problem>,
+}
+
+fn as_state<S: Serializer>(directory: &Path, to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(1))?;
+    map.serialize_entry("directory", directory)?;
+    map.end()
+}
+
+fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error> {
+    route::as_other_hosts(route, to)
 }
 
 /// Reads `file`, or the embedded default; keys that the file omits are the default's.
 ///
 /// Fails with every mistake of the file at once.
 pub fn load(file: Option<&Path>, variables: Variables<'_>) -> Result<Config, Problems> {
-    let default = resolve::read(DEFAULT, None, None, variables)?;
-    let nowhere = |file: Option<&Path>, message: String, hint: Option<&str>| {
-        let (file, hint) = (file.map(Path::to_owned), hint.map(ToOwned::to_owned));
-        Problems(vec![Problem {
-            file,
-            line: 0,
-            column: 0,
-            key: String::new(),
-            message,
-            hint,
-            source: None,
-        }])
-    };
     let Some(path) = file else {
-        if default.state_directory.as_os_str().is_empty() {
-            let hint = "set $STATE_DIRECTORY, $XDG_STATE_HOME or $HOME, or `directory` of `[state]` in a config file";
-            return Err(nowhere(
-                None,
-                "there is no place for the CA".into(),
-                Some(hint),
-            ));
-        }
-        return Ok(default);
+        return resolve::read(None, variables);
     };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| nowhere(Some(path), format!("cannot be read: {error}"), None))?;
-    let mut config = resolve::read(&text, Some(path), Some(&default), variables)?;
-    config.file = Some(path.to_owned());
-    Ok(config)
-}
-
-/// `[listen]`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// The addresses, at least one.
-    pub addresses: Vec<SocketAddr>,
-    /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
-    pub credentials: Option<Credentials>,
-    /// Client connections at once.
-    pub max_connections: usize,
-    /// The largest request head, in bytes.
-    pub max_head: usize,
-    /// How long a client may take to send a request's head.
-    pub head_timeout: Duration,
-}
-
-/// `[trust]`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Trust {
-    /// PEM files beside the platform's roots.
-    pub extra_roots: Vec<PathBuf>,
-    /// Whether the platform's roots count.
-    pub platform_roots: bool,
-}
-
-/// `[log]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Log {
-    /// Text for people or JSON for programs.
-    pub format: LogFormat,
-    /// The lowest level that is written.
-    pub level: LogLevel,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogLevel {
-    /// gitferry cannot work.
-    Error,
-    /// A transfer failed or needed rescue.
-    Warn,
-    /// Life cycle and one closing line per transfer.
-    Info,
-    /// Attempts.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-/// `[pool]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pool {
-    /// How long an idle origin connection is kept.
-    pub idle_timeout: Duration,
-    /// How many idle connections are kept for one origin.
-    pub idle_per_origin: usize,
-}
-
-/// `[replay]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Replay {
-    /// Bytes that all uploads together may keep in memory.
-    pub memory: u64,
-    /// Bytes that they may keep in the state directory beyond that.
-    pub spool: u64,
-}
-
-/// `[reverse]`.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reverse {
-    /// Hosts that are served beside those of the routes, by the upstreams and ports of `[other_hosts]`.
-    pub allow: Vec<HostPattern>,
-}
-
-/// `[rewrite]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rewrite {
-    /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
-    pub max_body: usize,
+    match std::fs::read_to_string(path) {
+        Ok(text) => resolve::read(Some((&text, path)), variables),
+        Err(error) => Err(Problems(vec![Problem {
+            file: Some(path.to_owned()),
+            message: format!("cannot be read: {error}"),
+            ..Problem::default()
+        }])),
+    }
 }
 
 impl Config {
@@ -249,7 +170,6 @@ impl Config {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.file
             .iter()
-            .chain(&self.trust.extra_roots)
             .chain(&self.secret_files)
             .cloned()
             .collect()
@@ -262,6 +182,14 @@ impl Config {
             .filter(|route| route.tls == TlsMode::Terminate)
             .flat_map(|route| &route.hosts)
     }
+}
+
+/// The config that a text makes, for tests of other modules: they need not know every key.
+#[cfg(test)]
+pub(crate) fn parsed(text: &str) -> Config {
+    let home = |name: &str| (name == "HOME").then(|| "/home/user".to_owned());
+    resolve::read(Some((text, Path::new("/test.toml"))), &home)
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// The text that the daemon runs on without a file; also the reference of every key.

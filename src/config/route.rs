@@ -1,12 +1,37 @@
-//! A route as meant: hosts, their TLS, the upstreams in order, and what these are dialled through.
+//! A route: hosts, their TLS, the upstreams in order, and the limits that are its own.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+mod hosts;
+mod overrides;
 
-use super::{Environment, Stall, Uploads};
-use crate::model::{Host, HostPattern, Role, Scheme, Target, TlsMode, secret::Credentials};
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    Dial, Stall, Uploads, Upstream,
+    problem::nearest,
+    section::Section,
+    stall::StallDefaults,
+    upstream::{Names, upstreams},
+};
+use crate::model::{Host, HostPattern, Role, TlsMode};
+
+pub(crate) use overrides::Override;
+
+const MODES: [(&str, TlsMode); 3] = [
+    ("terminate", TlsMode::Terminate),
+    ("tunnel", TlsMode::Tunnel),
+    ("deny", TlsMode::Deny),
+];
+const ROLES: [(&str, Role); 3] = [
+    ("main-site", Role::MainSite),
+    ("lfs-storage", Role::LfsStorage),
+    ("other", Role::Other),
+];
+const VERSIONS: [(&str, HttpVersion); 2] = [("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)];
 
 /// One `[[route]]`, or `[other_hosts]`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// The name in the log.
     pub name: Box<str>,
@@ -15,6 +40,7 @@ pub struct Route {
     /// Which hosts; empty for `[other_hosts]`.
     pub hosts: Vec<HostPattern>,
     /// Which ports; `None` for every port.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<u16>>,
     /// What to do with their TLS.
     pub tls: TlsMode,
@@ -23,157 +49,196 @@ pub struct Route {
     /// The ways to the origin, in order; at least one unless `tls` is deny.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Address overrides, like curl's `--resolve`: tried in the order given.
+    #[serde(serialize_with = "overrides::by_host")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resolve: BTreeMap<Host, Vec<Override>>,
-    /// Deadlines and patience.
-    pub dial: Dial,
     /// Whether uploads are kept while they pass, so that they can be sent again.
     pub replay: bool,
+    /// Deadlines and patience.
+    pub dial: Dial,
     /// For how long nothing may move, and what is done then.
     pub stall: Stall,
     /// Uploads at once.
     pub uploads: Uploads,
 }
 
-/// An address that stands for a host of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Override {
-    /// The address.
-    pub ip: IpAddr,
-    /// A port in place of the target's.
-    pub port: Option<u16>,
-}
-
 /// HTTP/1.1, or HTTP/2 where both sides speak it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum HttpVersion {
     /// Only HTTP/1.1 is offered by ALPN.
+    #[serde(rename = "1.1")]
     Http1,
     /// HTTP/2 is offered first.
+    #[serde(rename = "2")]
     Http2,
 }
 
-/// One configured way to an origin.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Stable within a config: `direct`, `environment`, the hop's name; with ` to MIRROR` after it for a mirror.
-    pub label: Box<str>,
-    /// Through what.
-    pub via: Via,
-    /// A mirror in place of the site itself.
-    pub mirror: Option<Mirror>,
+/// What the routes of one text have said so far.
+#[derive(Default)]
+struct Seen {
+    names: Vec<String>,
+    hosts: hosts::Seen,
 }
 
-/// Through what an origin is dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Via {
-    /// Straight to the origin.
-    Direct,
-    /// Through a hop.
-    Hop(Arc<Hop>),
-    /// Through whatever the `*_PROXY` variables say for the target; see [`Environment::hop_for`].
-    Environment(Arc<Environment>),
-}
-
-/// An origin in place of another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mirror {
-    /// http or https.
-    pub scheme: Scheme,
-    /// Host and port.
-    pub target: Target,
-    /// Stands before every path; empty or `/base` without a final slash.
-    pub base_path: Box<str>,
-    /// What it gets to see of who asks.
-    pub credentials: ToMirror,
-}
-
-/// What becomes of a request's credentials on the way to a mirror, whose keeper is not the site's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ToMirror {
-    /// They are left out, and so are the mirror's cookies.
-    Withhold,
-    /// The mirror gets what the site would get.
-    Pass,
-}
-
-impl ToMirror {
-    /// The name in the config.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Withhold => "withhold",
-            Self::Pass => "pass",
-        }
-    }
-}
-
-/// An upstream proxy.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Hop {
-    /// The name in `[hops]`; for the environment the variable's name.
-    pub name: Box<str>,
-    /// How it is spoken to.
-    pub kind: HopKind,
-    /// Where it is.
-    pub target: Target,
-    /// What it gets to know who asks.
-    pub credentials: Option<Credentials>,
-}
-
-impl Hop {
-    /// The hop as a URL, without its credentials.
-    pub(crate) fn url(&self) -> String {
-        let scheme = match self.kind {
-            HopKind::Http => "http",
-            HopKind::Https => "https",
-            HopKind::Socks5 => "socks5",
-            HopKind::Socks5h => "socks5h",
+/// The routes of the file, then the built-in ones. A route of the file that has the name of a built-in one stands in its place, and
+/// what it does not say is as there.
+pub(super) fn routes(root: &Section<'_, '_>, names: &mut Names<'_>) -> Vec<Arc<Route>> {
+    let built_in = root.section("built_in");
+    let kept = built_in.bool("routes");
+    built_in.finish();
+    let hint = "each route begins with a line `[[route]]`";
+    let (own, built_in) = root.sections_by_layer("route", hint);
+    let known: Vec<&str> = built_in
+        .iter()
+        .filter_map(|route| route.string("name"))
+        .collect();
+    let mut replaced = BTreeMap::new();
+    let mut routes = Vec::new();
+    let mut seen = Seen::default();
+    for section in own {
+        let name = section.string("name").unwrap_or_default();
+        let like = known.iter().position(|known| *known == name);
+        let section = match like.and_then(|at| built_in.get(at)) {
+            Some(like) => section.over(like),
+            None => {
+                required(&section, &known);
+                section
+            }
         };
-        format!("{scheme}://{}", self.target)
-    }
-}
-
-/// How a hop is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum HopKind {
-    /// CONNECT over TCP (RFC 9110, section 9.3.6).
-    Http,
-    /// CONNECT over TLS.
-    Https,
-    /// SOCKS5 (RFC 1928); names are looked up here.
-    Socks5,
-    /// SOCKS5; names are looked up by the hop.
-    Socks5h,
-}
-
-/// `[dial]`, and a route's own `dial`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dial {
-    /// For the name and TCP together, per attempt.
-    pub connect_timeout: Duration,
-    /// For the hop's answer.
-    pub greet_timeout: Duration,
-    /// For TLS.
-    pub handshake_timeout: Duration,
-    /// Tries per upstream before the next one, at least 1.
-    pub attempts: u32,
-    /// The first wait between two tries; it doubles, with jitter.
-    pub backoff: Duration,
-    /// The longest wait between two tries.
-    pub backoff_limit: Duration,
-    /// How long an upstream that failed is tried last.
-    pub cooldown: Duration,
-    /// The largest TCP segment, in bytes; `None` for what the path is said to carry.
-    pub max_segment: Option<u32>,
-}
-
-impl Hop {
-    /// The scheme of its URL.
-    pub(crate) fn scheme(&self) -> &'static str {
-        match self.kind {
-            HopKind::Http => "http",
-            HopKind::Https => "https",
-            HopKind::Socks5 => "socks5",
-            HopKind::Socks5h => "socks5h",
+        let Some(route) = Route::read(section, root, names, &mut seen) else {
+            continue;
+        };
+        match like.filter(|_| kept) {
+            Some(at) => drop(replaced.insert(at, route)),
+            None => routes.push(route),
         }
     }
+    let mut seen = Seen::default();
+    for (at, section) in built_in.into_iter().enumerate() {
+        routes.extend(match replaced.remove(&at) {
+            Some(route) => Some(route),
+            None if kept => Route::read(section, root, names, &mut seen),
+            None => None,
+        });
+    }
+    routes.into_iter().map(Arc::new).collect()
+}
+
+/// The keys that a route must have where no built-in route has them.
+fn required(section: &Section<'_, '_>, built_in: &[&str]) {
+    let meant = section.string("name").unwrap_or_default();
+    let hosts = match nearest(meant, built_in.iter().copied()) {
+        Some(meant) => format!("did you mean the built-in route `{meant}`, which has them?"),
+        None => "such as `hosts = [\"huggingface.co\", \"*.hf.co\"]`".into(),
+    };
+    for (key, hint) in [
+        ("name", "a word for the log, such as `name = \"hf-main\"`"),
+        ("hosts", &hosts),
+        ("tls", "\"terminate\", \"tunnel\" or \"deny\""),
+    ] {
+        if !section.has(key) {
+            let message = format!("a route needs `{key}`");
+            section.place().problem(message, Some(hint));
+        }
+    }
+}
+
+impl Route {
+    fn read(
+        section: Section<'_, '_>,
+        root: &Section<'_, '_>,
+        names: &mut Names<'_>,
+        seen: &mut Seen,
+    ) -> Option<Self> {
+        let name = name(&section, &mut seen.names);
+        let role = section
+            .optional_choice("role", &ROLES)
+            .unwrap_or(Role::Other);
+        let tls = section.optional_choice("tls", &MODES);
+        let ports = section.ports("ports");
+        let hosts = hosts::read(&section, tls, ports.as_ref(), &mut seen.hosts);
+        let upstreams = upstreams(&section, tls, names);
+        let resolve = overrides::read(section.section("resolve"), &hosts, &upstreams);
+        let replay = section.optional_bool("replay");
+        let http = section.optional_choice("http", &VERSIONS);
+        let stall = StallDefaults::read(section.section_over("stall", root));
+        let route = Self {
+            name: name.unwrap_or_default().into(),
+            role,
+            hosts,
+            ports,
+            tls: tls.unwrap_or(TlsMode::Deny),
+            http: http.unwrap_or(HttpVersion::Http1),
+            upstreams,
+            resolve,
+            replay: replay.unwrap_or(role == Role::LfsStorage),
+            dial: Dial::read(section.section_over("dial", root)),
+            stall: stall.for_role(role),
+            uploads: Uploads::read(section.section_over("uploads", root)),
+        };
+        section.finish();
+        Some(route)
+    }
+
+    /// `[other_hosts]`: the hosts that no route names.
+    pub(super) fn other_hosts(root: &Section<'_, '_>, names: &mut Names<'_>) -> Self {
+        let section = root.section("other_hosts");
+        let tls = section.optional_choice("tls", MODES.get(1..).unwrap_or_default());
+        let stall = StallDefaults::read(section.section_over("stall", root));
+        let route = Self {
+            name: "other_hosts".into(),
+            role: Role::Other,
+            hosts: Vec::new(),
+            ports: section.ports("ports"),
+            tls: tls.unwrap_or(TlsMode::Deny),
+            http: HttpVersion::Http1,
+            upstreams: upstreams(&section, tls, names),
+            resolve: BTreeMap::new(),
+            replay: false,
+            dial: Dial::read(section.section_over("dial", root)),
+            stall: stall.for_role(Role::Other),
+            uploads: Uploads::read(section.section_over("uploads", root)),
+        };
+        section.finish();
+        route
+    }
+}
+
+/// `[other_hosts]` has only some of a route's keys, for `serialize_with`.
+pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown<'r> {
+        tls: TlsMode,
+        ports: &'r Option<Vec<u16>>,
+        upstreams: &'r [Arc<Upstream>],
+        dial: Dial,
+        stall: Stall,
+        uploads: Uploads,
+    }
+    Shown {
+        tls: route.tls,
+        ports: &route.ports,
+        upstreams: &route.upstreams,
+        dial: route.dial,
+        stall: route.stall,
+        uploads: route.uploads,
+    }
+    .serialize(to)
+}
+
+/// The name, which must be one and the only one of its kind.
+fn name<'s>(section: &Section<'s, '_>, seen: &mut Vec<String>) -> Option<&'s str> {
+    let name = section.string("name")?;
+    let place = section.at("name");
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        let hint = "letters, digits, `-`, `_` and `.`";
+        place.problem(format!("{name:?} is not a name"), Some(hint));
+    }
+    if seen.iter().any(|known| known == name) {
+        let hint = "the log tells routes apart by their names";
+        place.problem(format!("a second route is called `{name}`"), Some(hint));
+    }
+    seen.push(name.to_owned());
+    Some(name)
 }

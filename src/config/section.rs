@@ -1,250 +1,386 @@
-//! One table of the file: asked key by key, so that what was not asked for is known to be a mistake.
+//! One table of the config, seen through its layers: the file's own table, then the built-in one.
+//!
+//! A key is looked for in each layer in turn, so that nothing that reads a section knows where a value comes from. A section
+//! below a route looks through four: the route in the file, the section in the file, the built-in route, the built-in section.
+//! What was never asked for is an unknown key.
+//!
+//! A reader notes a wrong or missing value as a problem and gives a placeholder, so that one line reads one key and every mistake
+//! of a file is found at once. A config with problems is never used.
 
 mod lists;
+mod place;
 
-use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+use std::{
+    cell::RefCell, collections::BTreeSet, iter, ops::RangeInclusive, path::PathBuf, time::Duration,
+};
 
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
+pub(super) use lists::Item;
+pub(super) use place::Place;
+
 use super::{
     file::{Source, Span},
     problem::nearest,
     value,
 };
+use crate::model::unit;
 
-/// A table of the file; [`Section::finish`] refuses what was not asked for.
+const DURATIONS: &str = "durations are written \"250ms\", \"20s\", \"5m\", \"1h\"";
+const SIZES: &str = "sizes are written \"512 B\", \"64 KiB\", \"1 MiB\", \"5 GiB\"";
+
+/// A table of the config; [`Section::finish`] refuses the keys that nobody asked for.
 pub(super) struct Section<'s, 'a> {
-    pub(super) source: &'s Source<'a>,
-    table: Option<&'s DeTable<'a>>,
-    name: String,
-    span: Span,
+    top: Layer<'s, 'a>,
+    below: Vec<Layer<'s, 'a>>,
     asked: RefCell<BTreeSet<&'static str>>,
     forbidden: RefCell<BTreeSet<String>>,
 }
 
-impl<'s, 'a> Section<'s, 'a> {
-    /// The whole document.
-    pub(super) fn root(source: &'s Source<'a>, table: &'s DeTable<'a>) -> Self {
+/// The table as one source has it.
+#[derive(Clone)]
+struct Layer<'s, 'a> {
+    source: &'s Source<'a>,
+    /// `None` where something else than a table stands there, or nothing.
+    table: Option<&'s DeTable<'a>>,
+    name: String,
+    span: Span,
+}
+
+impl<'s, 'a> Layer<'s, 'a> {
+    fn get(&self, key: &str) -> Option<&'s Spanned<DeValue<'a>>> {
+        self.table.and_then(|table| table.get(key))
+    }
+
+    fn key(&self, key: &str) -> String {
+        match self.name.as_str() {
+            "" => key.to_owned(),
+            name => format!("{name}.{key}"),
+        }
+    }
+
+    fn below(&self, name: String, value: &'s Spanned<DeValue<'a>>) -> Self {
         Self {
+            source: self.source,
+            table: value.get_ref().as_table(),
+            name,
+            span: value.span(),
+        }
+    }
+
+    fn place(&self, key: String, span: Span) -> Place<'s, 'a> {
+        Place {
+            source: self.source,
+            span,
+            key,
+        }
+    }
+}
+
+impl<'s, 'a> Section<'s, 'a> {
+    /// The whole document: what `source` has, and what `below` has where it says nothing.
+    pub(super) fn root(
+        source: (&'s Source<'a>, &'s DeTable<'a>),
+        below: Option<(&'s Source<'a>, &'s DeTable<'a>)>,
+    ) -> Self {
+        let layer = |(source, table)| Layer {
             source,
             table: Some(table),
             name: String::new(),
             span: 0..0,
+        };
+        Self::of(layer(source), below.map(layer).into_iter().collect())
+    }
+
+    fn of(top: Layer<'s, 'a>, below: Vec<Layer<'s, 'a>>) -> Self {
+        Self {
+            top,
+            below,
             asked: RefCell::default(),
             forbidden: RefCell::default(),
         }
     }
 
-    /// Where it stands.
-    pub(super) fn span(&self) -> Span {
-        self.span.clone()
+    fn layers(&self) -> impl Iterator<Item = &Layer<'s, 'a>> {
+        iter::once(&self.top).chain(&self.below)
     }
 
-    /// The dotted name of a key of it.
-    pub(super) fn key(&self, key: &str) -> String {
-        if self.name.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.name)
-        }
-    }
-
-    fn get(&self, key: &'static str) -> Option<&'s Spanned<DeValue<'a>>> {
+    /// The first layer that has the key, and its value there.
+    fn find(&self, key: &'static str) -> Option<(&Layer<'s, 'a>, &'s Spanned<DeValue<'a>>)> {
         self.asked.borrow_mut().insert(key);
-        self.table.and_then(|table| table.get(key))
+        self.layers()
+            .find_map(|layer| Some((layer, layer.get(key)?)))
     }
 
-    /// Where a key's value stands; the section's own place where it is not set.
-    pub(super) fn place(&self, key: &'static str) -> Span {
-        self.get(key).map_or_else(|| self.span(), Spanned::span)
-    }
-
+    /// True where a layer has the key.
     pub(super) fn has(&self, key: &'static str) -> bool {
-        self.get(key).is_some()
+        self.find(key).is_some()
     }
 
-    /// True where a key that is never valid is set; it is reported as its caller says, not as unknown.
-    pub(super) fn forbidden(&self, key: &str) -> Option<Span> {
-        let (name, _) = self.table?.get_key_value(key)?;
-        self.forbidden.borrow_mut().insert(key.to_owned());
-        Some(name.span())
+    /// True where the file itself says something here, and not only the built-in text.
+    pub(super) fn is_of_the_file(&self) -> bool {
+        !self.top.source.is_built_in()
     }
 
-    fn wrong(&self, key: &'static str, value: &Spanned<DeValue<'a>>, wanted: &str) {
-        self.wrong_for(key, value, wanted, None);
+    /// Where the section begins.
+    pub(super) fn place(&self) -> Place<'s, 'a> {
+        let layer = &self.top;
+        layer.place(layer.name.clone(), layer.span.clone())
     }
 
-    fn wrong_for(
-        &self,
-        key: &'static str,
-        value: &Spanned<DeValue<'a>>,
-        wanted: &str,
-        hint: Option<&str>,
-    ) {
-        let message = format!(
-            "`{}` must be {wanted}, not {}",
-            self.key(key),
-            value.get_ref().type_str()
-        );
-        self.source
-            .problem(value.span(), &self.key(key), message, hint);
-    }
-
-    pub(super) fn string(&self, key: &'static str) -> Option<&'s str> {
-        self.string_as(key, None)
-    }
-
-    /// A string; `hint` says how it is written.
-    fn string_as(&self, key: &'static str, hint: Option<&str>) -> Option<&'s str> {
-        let value = self.get(key)?;
-        let text = value.get_ref().as_str();
-        if text.is_none() {
-            self.wrong_for(key, value, "a string", hint);
+    /// Where a key's value stands. Where it stands in the built-in text, or nowhere, the section of the file is to blame.
+    pub(super) fn at(&self, key: &'static str) -> Place<'s, 'a> {
+        match self.find(key) {
+            Some((layer, value)) if !layer.source.is_built_in() || !self.is_of_the_file() => {
+                layer.place(layer.key(key), value.span())
+            }
+            _ => self.top.place(self.top.key(key), self.top.span.clone()),
         }
-        text
     }
 
-    pub(super) fn bool(&self, key: &'static str) -> Option<bool> {
-        let value = self.get(key)?;
-        match value.get_ref().as_bool() {
-            Some(value) => Some(value),
+    /// Where a key that is never valid stands; it is reported as its caller says, not as unknown.
+    pub(super) fn forbidden(&self, key: &str) -> Option<Place<'s, 'a>> {
+        let found = self.layers().find_map(|layer| {
+            let (name, _) = layer.table?.get_key_value(key)?;
+            Some(layer.place(layer.key(key), name.span()))
+        });
+        self.forbidden.borrow_mut().insert(key.to_owned());
+        found
+    }
+
+    /// A table below, with every layer that has it.
+    pub(super) fn section(&self, key: &'static str) -> Self {
+        self.asked.borrow_mut().insert(key);
+        let mut layers = self.layers().filter_map(|layer| {
+            let value = layer.get(key)?;
+            if !value.get_ref().is_table() {
+                wrong(layer, key, value, "a table", None);
+            }
+            Some(layer.below(layer.key(key), value))
+        });
+        match layers.next() {
+            Some(top) => Self::of(top, layers.collect()),
             None => {
-                self.wrong(key, value, "true or false");
-                None
+                let (name, span) = (self.top.key(key), self.top.span.clone());
+                let source = self.top.source;
+                let nothing = Layer {
+                    source,
+                    table: None,
+                    name,
+                    span,
+                };
+                Self::of(nothing, Vec::new())
             }
         }
     }
 
-    pub(super) fn integer(
+    /// A table below that overrides the table of the same name of `root`, source by source.
+    pub(super) fn section_over(&self, key: &'static str, root: &Self) -> Self {
+        let (own, general) = (self.section(key), root.section(key));
+        let mut layers: Vec<_> = iter::once(own.top)
+            .chain(own.below)
+            .chain(iter::once(general.top))
+            .chain(general.below)
+            .filter(|layer| layer.table.is_some())
+            .collect();
+        layers.sort_by_key(|layer| layer.source.is_built_in());
+        let mut layers = layers.into_iter();
+        match layers.next() {
+            Some(top) => Self::of(top, layers.collect()),
+            None => self.section(key),
+        }
+    }
+
+    /// The same section with `below` where this one says nothing.
+    pub(super) fn over(mut self, below: &Self) -> Self {
+        self.below.extend(below.layers().cloned());
+        self
+    }
+
+    /// A value that `read` understands; `wanted` and `hint` say what is expected.
+    fn read<T>(
         &self,
         key: &'static str,
-        range: std::ops::RangeInclusive<u32>,
-    ) -> Option<u32> {
-        let value = self.get(key)?;
-        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        let Some(integer) = value.get_ref().as_integer() else {
-            self.wrong(key, value, &wanted);
-            return None;
-        };
-        let number = u32::from_str_radix(integer.as_str(), integer.radix())
-            .ok()
-            .filter(|number| range.contains(number));
-        if number.is_none() {
-            let message = format!(
-                "`{}` must be {wanted}, not {}",
-                self.key(key),
-                integer.as_str()
-            );
-            self.source
-                .problem(value.span(), &self.key(key), message, None);
+        (wanted, hint): (&str, Option<&str>),
+        read: impl FnOnce(&'s DeValue<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let (layer, value) = self.find(key)?;
+        let read = read(value.get_ref());
+        if read.is_none() {
+            wrong(layer, key, value, wanted, hint);
         }
-        number
+        read
     }
 
-    pub(super) fn duration(&self, key: &'static str) -> Option<Duration> {
-        self.parsed(
-            key,
-            value::duration,
-            "durations are written \"250ms\", \"20s\", \"5m\", \"1h\"",
-        )
+    /// The value, or a placeholder; a key that no layer has is a problem.
+    fn required<T: Default>(&self, key: &'static str, value: Option<T>) -> T {
+        if value.is_none() && !self.has(key) {
+            let place = self.at(key);
+            place.problem(format!("`{}` is missing", place.key), None);
+        }
+        value.unwrap_or_default()
     }
 
-    pub(super) fn size(&self, key: &'static str) -> Option<usize> {
-        self.parsed(
-            key,
-            value::size,
-            "sizes are written \"512 B\", \"64 KiB\", \"1 MiB\", \"5 GiB\"",
-        )
+    /// A string that need not be set.
+    pub(super) fn string(&self, key: &'static str) -> Option<&'s str> {
+        self.read(key, ("a string", None), DeValue::as_str)
     }
 
-    /// A string that `read` understands.
+    /// A path that need not be set, relative to the file that names it.
+    pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
+        let written = self.string(key)?;
+        let (layer, _) = self.find(key)?;
+        Some(layer.source.path(written))
+    }
+
+    /// True or false, that need not be set.
+    pub(super) fn optional_bool(&self, key: &'static str) -> Option<bool> {
+        self.read(key, ("true or false", None), DeValue::as_bool)
+    }
+
+    /// True or false.
+    pub(super) fn bool(&self, key: &'static str) -> bool {
+        self.required(key, self.optional_bool(key))
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&self, key: &'static str, range: RangeInclusive<u32>) -> u32 {
+        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
+        let number = self.read(key, (&wanted, None), |value| {
+            let integer = value.as_integer()?;
+            u32::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .filter(|number| range.contains(number))
+        });
+        self.required(key, number)
+    }
+
+    /// A duration that need not be set.
+    pub(super) fn optional_duration(&self, key: &'static str) -> Option<Duration> {
+        self.parsed(key, value::duration, DURATIONS)
+    }
+
+    /// A duration, which may be 0.
+    pub(super) fn duration(&self, key: &'static str) -> Duration {
+        self.required(key, self.optional_duration(key))
+    }
+
+    /// A duration greater than 0; `hint` says what to do where none is wanted.
+    pub(super) fn positive(&self, key: &'static str, hint: Option<&str>) -> Duration {
+        let time = self.optional_duration(key);
+        if time.is_some_and(|time| time.is_zero()) {
+            let place = self.at(key);
+            place.problem(format!("`{}` must be greater than 0", place.key), hint);
+        }
+        self.required(key, time)
+    }
+
+    /// A size in bytes.
+    pub(super) fn size(&self, key: &'static str) -> u64 {
+        let size = self.parsed(key, value::size, SIZES);
+        self.required(key, size)
+    }
+
+    /// A size within a range.
+    pub(super) fn size_within(&self, key: &'static str, range: RangeInclusive<u64>) -> u64 {
+        let size = self.parsed(key, value::size, SIZES);
+        if size.is_some_and(|size| !range.contains(&size)) {
+            let (least, most) = (unit::size(*range.start()), unit::size(*range.end()));
+            let place = self.at(key);
+            place.problem(
+                format!("`{}` must be between {least} and {most}", place.key),
+                None,
+            );
+        }
+        self.required(key, size)
+    }
+
+    /// A string that `read` understands, and that need not be set.
     pub(super) fn parsed<T>(
         &self,
         key: &'static str,
         read: impl FnOnce(&str) -> Result<T, String>,
         hint: &str,
     ) -> Option<T> {
-        let text = self.string_as(key, Some(hint))?;
+        let text = self.read(key, ("a string", Some(hint)), DeValue::as_str)?;
         match read(text) {
             Ok(value) => Some(value),
             Err(message) => {
-                let message = format!("`{}`: {message}", self.key(key));
-                self.source
-                    .problem(self.place(key), &self.key(key), message, Some(hint));
+                let place = self.at(key);
+                place.problem(format!("`{}`: {message}", place.key), Some(hint));
                 None
             }
         }
     }
 
-    /// One of `names`.
-    pub(super) fn one_of<T: Copy>(
+    /// One of `names`, that need not be set.
+    pub(super) fn optional_choice<T: Copy>(
         &self,
         key: &'static str,
         names: &[(&'static str, T)],
     ) -> Option<T> {
-        let list = names
+        let list: Vec<String> = names
             .iter()
             .map(|(name, _)| format!("\"{name}\""))
-            .collect::<Vec<_>>()
-            .join(", ");
+            .collect();
         let read = |text: &str| {
             let found = names.iter().find(|(name, _)| *name == text);
             found
                 .map(|(_, value)| *value)
                 .ok_or_else(|| format!("{text:?} is not known"))
         };
-        self.parsed(key, read, &format!("one of {list}"))
+        self.parsed(key, read, &format!("one of {}", list.join(", ")))
     }
 
-    /// A table below; an empty one where it is not set.
-    pub(super) fn section(&self, key: &'static str) -> Section<'s, 'a> {
-        let value = self.get(key);
-        if let Some(value) = value
-            && !value.get_ref().is_table()
-        {
-            self.wrong(key, value, "a table");
-        }
-        self.below(self.key(key), value)
+    /// One of `names`.
+    pub(super) fn choice<T: Copy + Default>(
+        &self,
+        key: &'static str,
+        names: &[(&'static str, T)],
+    ) -> T {
+        self.required(key, self.optional_choice(key, names))
     }
 
-    fn below(&self, name: String, value: Option<&'s Spanned<DeValue<'a>>>) -> Section<'s, 'a> {
-        Section {
-            source: self.source,
-            table: value.and_then(|value| value.get_ref().as_table()),
-            span: value.map_or_else(|| self.span(), Spanned::span),
-            name,
-            asked: RefCell::default(),
-            forbidden: RefCell::default(),
-        }
-    }
-
-    /// Refuses every key that was not asked for.
+    /// Refuses every key that nobody asked for.
     pub(super) fn finish(self) {
         let asked = self.asked.borrow();
-        for (name, _) in self.table.into_iter().flatten() {
-            let text: &str = name.get_ref();
-            if asked.contains(text) || self.forbidden.borrow().contains(text) {
-                continue;
+        let valid: Vec<String> = asked.iter().map(|name| format!("`{name}`")).collect();
+        let valid = valid.join(", ");
+        for layer in self.layers() {
+            for (name, _) in layer.table.into_iter().flatten() {
+                let text: &str = name.get_ref();
+                if asked.contains(text) || self.forbidden.borrow().contains(text) {
+                    continue;
+                }
+                let hint = match nearest(text, asked.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`? Valid here: {valid}"),
+                    None => format!("valid here: {valid}"),
+                };
+                let place = layer.place(layer.key(text), name.span());
+                place.problem(format!("unknown key `{}`", place.key), Some(&hint));
             }
-            let valid = asked
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let hint = match nearest(text, asked.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`? Valid here: {valid}"),
-                None => format!("valid here: {valid}"),
-            };
-            let key = self.key(text);
-            self.source.problem(
-                name.span(),
-                &key,
-                format!("unknown key `{key}`"),
-                Some(&hint),
-            );
         }
     }
 }
+
+/// Notes that a value is not what is `wanted`.
+fn wrong(
+    layer: &Layer<'_, '_>,
+    key: &str,
+    value: &Spanned<DeValue<'_>>,
+    wanted: &str,
+    hint: Option<&str>,
+) {
+    let place = layer.place(layer.key(key), value.span());
+    let is = match value.get_ref() {
+        DeValue::Integer(number) => number.as_str(),
+        other => other.type_str(),
+    };
+    place.problem(format!("`{}` must be {wanted}, not {is}", place.key), hint);
+}
+
+#[cfg(test)]
+mod tests;

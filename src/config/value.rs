@@ -11,14 +11,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let number: u64 = number
         .parse()
-        .map_err(|_| format!("{text:?} is no duration"))?;
+        .map_err(|_| format!("{text:?} is not a duration"))?;
     let millis = match unit {
         "ms" => Some(number),
         "s" => number.checked_mul(1000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
         "" => return Err(format!("{text:?} has no unit")),
-        unit => return Err(format!("{unit:?} is no unit of time")),
+        unit => return Err(format!("{unit:?} is not a unit of time")),
     };
     // Timers overflow far beyond; nobody means more than a year.
     millis
@@ -28,16 +28,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `"64 KiB"`, `"1 MiB"`, `"5 GiB"`, `"512 B"`; fails on anything else, with what is wrong.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
-    let number: usize = number.parse().map_err(|_| format!("{text:?} is no size"))?;
-    let factor: usize = match unit {
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is not a size"))?;
+    let factor: u64 = match unit {
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
         "" => return Err(format!("{text:?} has no unit")),
-        unit => return Err(format!("{unit:?} is no unit of size")),
+        unit => return Err(format!("{unit:?} is not a unit of size")),
     };
     number
         .checked_mul(factor)
@@ -96,7 +98,7 @@ pub(super) fn url(text: &str) -> Option<Url<'_>> {
 
 /// A mirror's URL: scheme, target, base path without its final slash.
 pub(super) fn mirror(text: &str) -> Result<(Scheme, Target, Box<str>), String> {
-    let url = url(text).ok_or("it is no URL")?;
+    let url = url(text).ok_or("it is not a URL")?;
     let scheme = match url.scheme.as_str() {
         "https" => Scheme::Https,
         "http" => Scheme::Http,
@@ -113,7 +115,7 @@ pub(super) fn mirror(text: &str) -> Result<(Scheme, Target, Box<str>), String> {
     let path = url.path.trim_end_matches('/');
     // As it is put before every request's own path.
     if format!("{path}/").parse::<PathAndQuery>().is_err() {
-        return Err(format!("{path:?} is no path of a URL"));
+        return Err(format!("{path:?} is not a path of a URL"));
     }
     Ok((scheme, target, path.into()))
 }
@@ -141,7 +143,7 @@ mod tests {
         ] {
             duration(bad).unwrap_err();
         }
-        for bad in ["", "64", "64 kb", "KiB", "99999999999999 GiB"] {
+        for bad in ["", "64", "64 kb", "KiB", "99999999999999999 GiB"] {
             size(bad).unwrap_err();
         }
     }

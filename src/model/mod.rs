@@ -17,6 +17,7 @@ pub(crate) mod secret;
 pub(crate) mod siblings;
 pub(crate) mod stall;
 pub(crate) mod target;
+pub(crate) mod unit;
 
 use std::sync::LazyLock;
 

@@ -2,10 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Serialize, Serializer};
+
 use super::target::Host;
 
 /// What a route's hosts serve; a verdict compares the main site with its storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// The site that answers git's requests and the LFS batch.
     MainSite,
@@ -30,7 +33,8 @@ impl Role {
 }
 
 /// What to do with the TLS of a client that asks for a tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TlsMode {
     /// Answer with a leaf of the local CA and ferry request by request.
     Terminate,
@@ -38,17 +42,6 @@ pub enum TlsMode {
     Tunnel,
     /// Refuse.
     Deny,
-}
-
-impl TlsMode {
-    /// The name in the config and in the log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Terminate => "terminate",
-            Self::Tunnel => "tunnel",
-            Self::Deny => "deny",
-        }
-    }
 }
 
 /// A host of a route: a name or address, or a name with `*` in it.
@@ -102,6 +95,12 @@ impl fmt::Display for HostPattern {
             Self::Exact(host) => host.fmt(f),
             Self::Wildcard(pattern) => f.write_str(pattern),
         }
+    }
+}
+
+impl Serialize for HostPattern {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

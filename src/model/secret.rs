@@ -1,20 +1,44 @@
 //! Values that must never be printed.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
+
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 /// A password or token. `Debug` and `Display` show stars; only [`Secret::expose`] gives the text.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Box<str>);
+pub(crate) struct Secret {
+    text: Box<str>,
+    source: Option<SecretSource>,
+}
+
+/// Where the config says that a secret is kept; this may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Variable(Box<str>),
+}
 
 impl Secret {
     /// Keeps `text` from being printed.
     pub(crate) fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            source: None,
+        }
+    }
+
+    /// The same, with the place that the text was read from.
+    #[must_use]
+    pub(crate) fn read_from(mut self, source: SecretSource) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// The text itself, for the one place that sends it.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -39,6 +63,26 @@ pub(crate) struct Credentials {
     pub password: Secret,
 }
 
+/// As a config file writes them: where the password is kept, never the password. Where no place is known the user name may be a
+/// token as well, so neither is shown.
+impl Serialize for Credentials {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Credentials", 2)?;
+        match &self.password.source {
+            Some(SecretSource::File(path)) => {
+                fields.serialize_field("username", &self.username)?;
+                fields.serialize_field("password_file", path)?;
+            }
+            Some(SecretSource::Variable(name)) => {
+                fields.serialize_field("username", &self.username)?;
+                fields.serialize_field("password_env", name)?;
+            }
+            None => fields.serialize_field("credentials", "***")?,
+        }
+        fields.end()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +96,7 @@ mod tests {
             password: secret,
         };
         assert!(!format!("{credentials:?}").contains("hunter2"));
+        let shown = serde_json::to_string(&credentials).unwrap();
+        assert_eq!(shown, r#"{"credentials":"***"}"#);
     }
 }

@@ -18,30 +18,37 @@ pub(crate) use describe::{About, Sibling, advice, evidence};
 pub(crate) use rules::Verdict;
 pub(crate) use watchdog::Watch;
 
-use super::{Leg, Stage};
+use super::{Leg, Stage, unit};
 
 /// What a route allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Bytes are under way, and nobody acknowledges any; or an answer stops in its middle.
+    #[serde(serialize_with = "unit::as_duration")]
     pub after: Duration,
     /// Reaching the origin: name, TCP, hop, TLS.
+    #[serde(serialize_with = "unit::as_duration")]
     pub connect_after: Duration,
     /// The whole request is out, and no answer begins.
+    #[serde(serialize_with = "unit::as_duration")]
     pub answer_after: Duration,
     /// The client neither sends nor reads.
+    #[serde(serialize_with = "unit::as_duration")]
     pub client_after: Duration,
     /// Bytes per second below which a moving transfer is throttled; 0 for never.
+    #[serde(serialize_with = "unit::as_size")]
     pub floor: u64,
     /// Over how long the floor is measured.
+    #[serde(serialize_with = "unit::as_duration")]
     pub floor_over: Duration,
 }
 
 /// What is done about a stall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// It is told, and goes on standing still.
+    #[default]
     Report,
     /// The transfer ends with a fault, before the client loses its patience.
     Fail,

@@ -164,6 +164,36 @@ fn a_route_of_a_file_changes_the_built_in_one_of_its_name_and_leaves_the_others(
 }
 
 #[test]
+fn a_stall_of_storage_fails_over_unless_the_config_says_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("own.toml");
+    let routes = "[[route]]\nname = \"storage\"\nrole = \"lfs-storage\"\nhosts = [\"lfs.example.com\"]\ntls = \"terminate\"\n\
+                  upstreams = [{ via = \"direct\" }]\n\
+                  [[route]]\nname = \"site\"\nrole = \"main-site\"\nhosts = [\"git.example.com\"]\ntls = \"terminate\"\n\
+                  upstreams = [{ via = \"direct\" }]\n";
+    let actions = |text: String| {
+        fs::write(&file, text).unwrap();
+        let config = read(Some(&file)).unwrap_or_else(|problems| panic!("{problems}"));
+        ["storage", "site", "hf-lfs", "hf-main"].map(|name| {
+            let route = config.routes.iter().find(|route| &*route.name == name);
+            format!("{:?}", route.unwrap().stall.action)
+        })
+    };
+    assert_eq!(
+        actions(routes.to_owned()),
+        ["Failover", "Report", "Failover", "Report"]
+    );
+    assert_eq!(
+        actions(format!("[stall]\naction = \"fail\"\n{routes}")),
+        ["Fail"; 4]
+    );
+    assert_eq!(
+        actions(format!("{routes}stall = {{ action = \"fail\" }}\n")),
+        ["Failover", "Fail", "Failover", "Report"]
+    );
+}
+
+#[test]
 fn the_reverse_front_serves_what_is_named_and_trusts_names_more_than_patterns() {
     let file = fixtures("good")
         .into_iter()

@@ -1,48 +1,59 @@
-//! Keys that hold several values: strings, ports, tables, and tables whose names are the user's own.
+//! Keys that hold several values: strings, paths, ports, tables, and tables whose names are the user's own.
 
-use toml::de::DeValue;
+use std::path::PathBuf;
 
-use super::Section;
-use crate::config::file::{Listed, Span};
+use toml::{Spanned, de::DeValue};
+
+use super::{Layer, Place, Section, wrong};
+
+/// A string of a list, and where it stands.
+pub(in crate::config) struct Item<'s, 'a> {
+    pub(in crate::config) text: &'s str,
+    pub(in crate::config) place: Place<'s, 'a>,
+}
 
 impl<'s, 'a> Section<'s, 'a> {
-    /// A string, or a list of strings, each with its place.
-    pub(in crate::config) fn strings(
-        &self,
-        key: &'static str,
-        or_one: bool,
-    ) -> Option<Vec<(&'s str, Span)>> {
-        let value = self.get(key)?;
-        if or_one && let Some(one) = value.get_ref().as_str() {
-            return Some(vec![(one, value.span())]);
+    /// A list of strings; with `or_one` a single string as well. Empty where it is not set.
+    pub(in crate::config) fn strings(&self, key: &'static str, or_one: bool) -> Vec<Item<'s, 'a>> {
+        let Some((layer, value)) = self.find(key) else {
+            return Vec::new();
+        };
+        let item = |value: &'s Spanned<DeValue<'a>>| {
+            let text = value.get_ref().as_str()?;
+            let place = layer.place(layer.key(key), value.span());
+            Some(Item { text, place })
+        };
+        if or_one && let Some(one) = item(value) {
+            return vec![one];
         }
         let Some(array) = value.get_ref().as_array() else {
-            self.wrong(
-                key,
-                value,
-                if or_one {
-                    "a string or a list of strings"
-                } else {
-                    "a list of strings"
-                },
-            );
-            return None;
+            let or = if or_one { "a string or " } else { "" };
+            wrong(layer, key, value, &format!("{or}a list of strings"), None);
+            return Vec::new();
         };
         let mut strings = Vec::new();
-        for item in array.iter() {
-            match item.get_ref().as_str() {
-                Some(text) => strings.push((text, item.span())),
-                None => self.wrong(key, item, "a list of strings"),
+        for value in array.iter() {
+            match item(value) {
+                Some(item) => strings.push(item),
+                None => wrong(layer, key, value, "a list of strings", None),
             }
         }
-        Some(strings)
+        strings
     }
 
-    /// A list of ports.
+    /// A list of files, each relative to the file that names it, and where each stands.
+    pub(in crate::config) fn paths(&self, key: &'static str) -> Vec<(PathBuf, Place<'s, 'a>)> {
+        let items = self.strings(key, false).into_iter();
+        items
+            .map(|item| (item.place.source.path(item.text), item.place))
+            .collect()
+    }
+
+    /// A list of ports, that need not be set.
     pub(in crate::config) fn ports(&self, key: &'static str) -> Option<Vec<u16>> {
-        let value = self.get(key)?;
+        let (layer, value) = self.find(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            self.wrong(key, value, "a list of ports");
+            wrong(layer, key, value, "a list of ports", None);
             return None;
         };
         let mut ports = Vec::new();
@@ -53,88 +64,119 @@ impl<'s, 'a> Section<'s, 'a> {
                 .and_then(|n| u16::from_str_radix(n.as_str(), n.radix()).ok());
             match port.filter(|port| *port > 0) {
                 Some(port) => ports.push(port),
-                None => self.wrong(key, item, "a list of ports, each from 1 to 65535"),
+                None => wrong(
+                    layer,
+                    key,
+                    item,
+                    "a list of ports, each from 1 to 65535",
+                    None,
+                ),
             }
         }
         Some(ports)
     }
 
-    /// The tables of an array of tables; `None` where it is not set, or has something else. `hint` says how it is written.
-    pub(in crate::config) fn sections(
+    /// The tables of an array of tables, of the first layer that has it; `hint` says how it is written.
+    pub(in crate::config) fn sections(&self, key: &'static str, hint: &str) -> Vec<Self> {
+        match self.find(key) {
+            Some((layer, value)) => tables(layer, key, value, hint),
+            None => Vec::new(),
+        }
+    }
+
+    /// The tables of an array of tables, of every layer: those of the file, then the built-in ones.
+    pub(in crate::config) fn sections_by_layer(
         &self,
         key: &'static str,
         hint: &str,
-    ) -> Option<Vec<Section<'s, 'a>>> {
-        let value = self.get(key)?;
-        let wrong = |item| self.wrong_for(key, item, "a list of tables", Some(hint));
-        let Some(array) = value.get_ref().as_array() else {
-            wrong(value);
-            return None;
-        };
-        let odd = array.iter().find(|item| !item.get_ref().is_table());
-        if let Some(odd) = odd {
-            wrong(odd);
-            return None;
+    ) -> (Vec<Self>, Vec<Self>) {
+        self.asked.borrow_mut().insert(key);
+        let mut all = (Vec::new(), Vec::new());
+        for layer in self.layers() {
+            if let Some(value) = layer.get(key) {
+                let tables = tables(layer, key, value, hint);
+                if layer.source.is_built_in() {
+                    all.1.extend(tables);
+                } else {
+                    all.0.extend(tables);
+                }
+            }
         }
-        let name = |at| format!("{}[{at}]", self.key(key));
-        let items = array.iter().enumerate();
-        Some(
-            items
-                .map(|(at, item)| self.below(name(at), Some(item)))
-                .collect(),
-        )
+        all
     }
 
     /// Every key of a table whose names are the user's own, each as a section.
-    pub(in crate::config) fn named(&self) -> Vec<(&'s str, Span, Section<'s, 'a>)> {
-        let Some(table) = self.table else {
-            return Vec::new();
-        };
-        table
-            .iter()
-            .map(|(name, value)| {
+    pub(in crate::config) fn named(&self) -> Vec<(&'s str, Place<'s, 'a>, Self)> {
+        let mut sections = Vec::new();
+        for layer in self.layers() {
+            for (name, value) in layer.table.into_iter().flatten() {
                 let text: &'s str = name.get_ref();
                 if !value.get_ref().is_table() {
-                    let message = format!(
-                        "`{}` must be a table, not {}",
-                        self.key(text),
-                        value.get_ref().type_str()
-                    );
-                    self.source
-                        .problem(value.span(), &self.key(text), message, None);
+                    wrong(layer, text, value, "a table", None);
                 }
-                (text, name.span(), self.below(self.key(text), Some(value)))
-            })
-            .collect()
+                let place = layer.place(layer.key(text), name.span());
+                let below = layer.below(layer.key(text), value);
+                sections.push((text, place, Self::of(below, Vec::new())));
+            }
+        }
+        sections
     }
 
     /// Every key of a table of strings or lists of strings, whose names are the user's own.
-    pub(in crate::config) fn lists(&self) -> Vec<Listed<'s>> {
-        let Some(table) = self.table else {
-            return Vec::new();
-        };
+    pub(in crate::config) fn named_lists(
+        &self,
+    ) -> Vec<(&'s str, Place<'s, 'a>, Vec<Item<'s, 'a>>)> {
         let mut lists = Vec::new();
-        for (name, value) in table {
-            let text: &'s str = name.get_ref();
-            let items: Vec<_> = match value.get_ref() {
-                DeValue::String(one) => vec![(one.as_ref(), value.span())],
-                DeValue::Array(array) => array
-                    .iter()
-                    .filter_map(|item| Some((item.get_ref().as_str()?, item.span())))
-                    .collect(),
-                _ => Vec::new(),
-            };
-            let whole = value
-                .get_ref()
-                .as_array()
-                .is_none_or(|array| array.len() == items.len());
-            if items.is_empty() || !whole {
-                let message = format!("`{}` must be a string or a list of strings", self.key(text));
-                self.source
-                    .problem(value.span(), &self.key(text), message, None);
+        for layer in self.layers() {
+            for (name, value) in layer.table.into_iter().flatten() {
+                let text: &'s str = name.get_ref();
+                let place = layer.place(layer.key(text), name.span());
+                lists.push((text, place, list(layer, text, value)));
             }
-            lists.push((text, name.span(), items));
         }
         lists
     }
+}
+
+fn list<'s, 'a>(
+    layer: &Layer<'s, 'a>,
+    key: &str,
+    value: &'s Spanned<DeValue<'a>>,
+) -> Vec<Item<'s, 'a>> {
+    let values: Vec<_> = match value.get_ref() {
+        DeValue::Array(array) => array.iter().collect(),
+        _ => vec![value],
+    };
+    let read = |value: &&'s Spanned<DeValue<'a>>| {
+        let text = value.get_ref().as_str()?;
+        let place = layer.place(layer.key(key), value.span());
+        Some(Item { text, place })
+    };
+    let items: Vec<_> = values.iter().filter_map(read).collect();
+    if items.is_empty() || items.len() < values.len() {
+        wrong(layer, key, value, "a string or a list of strings", None);
+    }
+    items
+}
+
+fn tables<'s, 'a>(
+    layer: &Layer<'s, 'a>,
+    key: &str,
+    value: &'s Spanned<DeValue<'a>>,
+    hint: &str,
+) -> Vec<Section<'s, 'a>> {
+    let wrong = |value| wrong(layer, key, value, "a list of tables", Some(hint));
+    let Some(array) = value.get_ref().as_array() else {
+        wrong(value);
+        return Vec::new();
+    };
+    if let Some(odd) = array.iter().find(|item| !item.get_ref().is_table()) {
+        wrong(odd);
+        return Vec::new();
+    }
+    let name = |at| format!("{}[{at}]", layer.key(key));
+    let items = array.iter().enumerate();
+    items
+        .map(|(at, item)| Section::of(layer.below(name(at), item), Vec::new()))
+        .collect()
 }

@@ -14,37 +14,21 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Dial, Environment, Hop, HttpVersion, Override, Stall, Uploads},
-    model::{FaultKind, Leg, Role, Secret, TlsMode, secret::Credentials},
+    config::{Environment, Hop, Override},
+    model::{FaultKind, Leg, Secret, secret::Credentials},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const BANNER: &str = "SSH-2.0-OpenSSH_9.2\r\n";
 
 fn route() -> Route {
-    Route {
-        name: "test".into(),
-        role: Role::Other,
-        hosts: vec![],
-        ports: None,
-        tls: TlsMode::Tunnel,
-        http: HttpVersion::Http1,
-        upstreams: vec![],
-        resolve: std::collections::BTreeMap::new(),
-        dial: Dial {
-            connect_timeout: PATIENCE,
-            greet_timeout: PATIENCE,
-            handshake_timeout: PATIENCE,
-            attempts: 1,
-            backoff: Duration::ZERO,
-            backoff_limit: Duration::ZERO,
-            cooldown: Duration::ZERO,
-            max_segment: None,
-        },
-        replay: false,
-        stall: Stall::NEVER,
-        uploads: Uploads { at_once: None },
-    }
+    let parsed = crate::config::parsed(
+        "[dial]\nconnect_timeout = \"10s\"\ngreet_timeout = \"10s\"\nhandshake_timeout = \"10s\"\n\
+         attempts = 1\nbackoff = \"0s\"\nbackoff_limit = \"0s\"\ncooldown = \"0s\"\n\
+         [[route]]\nname = \"test\"\nhosts = [\"test.example\"]\ntls = \"tunnel\"\n\
+         upstreams = [{ via = \"direct\" }]\n",
+    );
+    Arc::into_inner(parsed.routes.into_iter().next().unwrap()).unwrap()
 }
 
 fn overriding(host: &str, addresses: &[SocketAddr]) -> Route {

@@ -10,10 +10,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn listen(addresses: &[SocketAddr], max_connections: usize) -> Listen {
     Listen {
         addresses: addresses.to_vec(),
-        credentials: None,
         max_connections,
-        max_head: 65536,
         head_timeout: PATIENCE,
+        ..crate::config::parsed("").listen
     }
 }
 

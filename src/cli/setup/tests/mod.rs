@@ -11,17 +11,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    config::{
-        Dial, HttpVersion, Interim, Listen, Log, LogFormat, LogLevel, Pool, Replay, Reverse,
-        Rewrite, Route, Stall, Trust, Uploads, Upstream, Via,
-    },
+    config::Route,
     model::{Role, TlsMode},
 };
 
@@ -164,31 +160,7 @@ fn config(directory: &Path) -> Config {
     use {Role::LfsStorage, Role::MainSite, TlsMode::Deny, TlsMode::Terminate, TlsMode::Tunnel};
     Config {
         file: None,
-        listen: Listen {
-            addresses: vec!["127.0.0.1:4483".parse().unwrap()],
-            credentials: None,
-            max_connections: 8,
-            max_head: 65_536,
-            head_timeout: Duration::from_secs(30),
-        },
         state_directory: directory.join("state"),
-        trust: Trust {
-            extra_roots: Vec::new(),
-            platform_roots: true,
-        },
-        log: Log {
-            format: LogFormat::Text,
-            level: LogLevel::Info,
-        },
-        shutdown_grace: Duration::from_secs(30),
-        replay: Replay {
-            memory: 0,
-            spool: 0,
-        },
-        pool: Pool {
-            idle_timeout: Duration::from_secs(50),
-            idle_per_origin: 8,
-        },
         routes: vec![
             route(MainSite, Terminate, &["huggingface.co", "hf.co"]),
             route(LfsStorage, Tunnel, &["*.xethub.hf.co"]),
@@ -201,50 +173,17 @@ fn config(directory: &Path) -> Config {
             route(LfsStorage, Terminate, &["storage.example"]),
             route(MainSite, Deny, &["forbidden.example"]),
         ],
-        other_hosts: route(Role::Other, Tunnel, &[]),
-        reverse: Reverse::default(),
-        rewrite: Rewrite { max_body: 16 << 20 },
-        dial: route(Role::Other, Tunnel, &[]).dial,
-        stall: Stall::NEVER,
-        uploads: Uploads { at_once: None },
-        interim: Interim {
-            every: Duration::from_secs(25),
-            at_most: 0,
-        },
-        hops: Vec::new(),
-        environment: Arc::default(),
-        secret_files: Vec::new(),
-        warnings: Vec::new(),
+        ..crate::config::parsed("")
     }
 }
 
 fn route(role: Role, tls: TlsMode, hosts: &[&str]) -> Arc<Route> {
-    let second = Duration::from_secs(1);
-    Arc::new(Route {
-        name: "test".into(),
-        role,
-        hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-        ports: None,
-        tls,
-        http: HttpVersion::Http1,
-        upstreams: vec![Arc::new(Upstream {
-            label: "direct".into(),
-            via: Via::Direct,
-            mirror: None,
-        })],
-        resolve: BTreeMap::new(),
-        dial: Dial {
-            connect_timeout: second,
-            greet_timeout: second,
-            handshake_timeout: second,
-            attempts: 1,
-            backoff: second,
-            backoff_limit: second,
-            cooldown: second,
-            max_segment: None,
-        },
-        replay: false,
-        stall: Stall::NEVER,
-        uploads: Uploads { at_once: None },
-    })
+    let parsed = crate::config::parsed(
+        "[[route]]\nname = \"test\"\nhosts = [\"test.example\"]\ntls = \"tunnel\"\n\
+         upstreams = [{ via = \"direct\" }]\n",
+    );
+    let mut route = Arc::into_inner(parsed.routes.into_iter().next().unwrap()).unwrap();
+    (route.role, route.tls) = (role, tls);
+    route.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+    Arc::new(route)
 }

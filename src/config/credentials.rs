@@ -1,0 +1,98 @@
+//! Who is let in, or who gitferry says it is: a name, and a password that is kept in a file or a variable.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use super::{Variables, section::Section};
+use crate::model::{
+    Secret,
+    secret::{Credentials, SecretSource},
+};
+
+/// `username` with `password_file` or `password_env`; half of a pair is a mistake.
+pub(super) fn credentials(
+    section: &Section<'_, '_>,
+    variables: Variables<'_>,
+) -> Option<Credentials> {
+    if let Some(place) = section.forbidden("password") {
+        place.problem(
+            "a password is never written into the config",
+            Some("use `password_file` or `password_env`"),
+        );
+    }
+    let username = section.string("username");
+    let password = password(section, variables);
+    match (
+        username,
+        section.has("password_file"),
+        section.has("password_env"),
+    ) {
+        (Some(_), false, false) => section.at("username").problem(
+            "`username` without a password",
+            Some("add `password_file` or `password_env`"),
+        ),
+        (None, true, _) => without_username(section, "password_file"),
+        (None, false, true) => without_username(section, "password_env"),
+        (Some(_), _, _) | (None, false, false) => {}
+    }
+    if username.is_some_and(|name| name.contains(':')) {
+        section.at("username").problem(
+            "a user name has no colon",
+            Some("RFC 7617 splits name and password there"),
+        );
+    }
+    Some(Credentials {
+        username: username?.to_owned(),
+        password: password?,
+    })
+}
+
+fn without_username(section: &Section<'_, '_>, key: &'static str) {
+    let place = section.at(key);
+    place.problem("a password without `username`", Some("add `username`"));
+}
+
+fn password(section: &Section<'_, '_>, variables: Variables<'_>) -> Option<Secret> {
+    let file = section.path("password_file");
+    let variable = section.string("password_env");
+    match (file, variable) {
+        (Some(_), Some(_)) => {
+            section.at("password_env").problem(
+                "`password_file` and `password_env` are both set",
+                Some("keep one of the two"),
+            );
+            None
+        }
+        (Some(file), None) => password_from(section, &file),
+        (None, Some(variable)) => {
+            let value = variables(variable);
+            if value.is_none() {
+                section.at("password_env").problem(
+                    format!("the variable `{variable}` is not set"),
+                    Some("set it where the daemon starts"),
+                );
+            }
+            Some(Secret::new(value?).read_from(SecretSource::Variable(variable.into())))
+        }
+        (None, None) => None,
+    }
+}
+
+fn password_from(section: &Section<'_, '_>, path: &Path) -> Option<Secret> {
+    let place = section.at("password_file");
+    place.depends_on(path);
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
+                let message = format!("{} is readable by everybody", path.display());
+                place.warning(message, Some(&format!("chmod 600 {}", path.display())));
+            }
+            let secret = Secret::new(text.trim_end_matches(['\r', '\n']));
+            Some(secret.read_from(SecretSource::File(path.to_owned())))
+        }
+        Err(error) => {
+            let message = format!("`{}`: cannot read {}: {error}", place.key, path.display());
+            place.problem(message, None);
+            None
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What concerns the daemon as a whole: where it listens and for whom, its files, its log, its limits.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use super::{Variables, credentials::credentials, section::Section};
+use crate::model::{HostPattern, secret::Credentials, unit};
+
+/// `[listen]`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Listen {
+    /// The addresses, at least one.
+    #[serde(rename = "address")]
+    pub addresses: Vec<SocketAddr>,
+    /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
+    #[serde(flatten)]
+    pub credentials: Option<Credentials>,
+    /// Client connections at once.
+    pub max_connections: usize,
+    /// The largest request head, in bytes.
+    #[serde(serialize_with = "as_usize")]
+    pub max_head: usize,
+    /// How long a client may take to send a request's head.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub head_timeout: Duration,
+}
+
+impl Listen {
+    pub(super) fn read(section: Section<'_, '_>, variables: Variables<'_>) -> Self {
+        let listen = Self {
+            addresses: addresses(&section),
+            credentials: credentials(&section, variables),
+            max_connections: section.integer("max_connections", 1..=1_000_000) as usize,
+            max_head: section.size_within("max_head", 8 << 10..=16 << 20) as usize,
+            head_timeout: section.duration("head_timeout"),
+        };
+        let open = |address: &SocketAddr| !address.ip().is_loopback();
+        if listen.addresses.iter().any(open) && listen.credentials.is_none() {
+            section.at("address").problem(
+                "an address that is not loopback needs credentials, or anybody could use this daemon",
+                Some("set `username` and `password_file` (or `password_env`) of `[listen]`"),
+            );
+        }
+        section.finish();
+        listen
+    }
+}
+
+fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    let written = section.strings("address", true);
+    if written.is_empty() {
+        let place = section.at("address");
+        place.problem(
+            "`listen.address` is empty",
+            Some("at least one address is needed"),
+        );
+    }
+    for item in written {
+        match item.text.parse::<SocketAddr>() {
+            Ok(address) => addresses.push(address),
+            Err(_) => item.place.problem(
+                format!("{:?} is not an address with a port", item.text),
+                Some("written as \"127.0.0.1:4483\" or \"[::1]:4483\""),
+            ),
+        }
+    }
+    addresses
+}
+
+/// `[state]`: where the file says, else where the environment does.
+pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>) -> PathBuf {
+    let written = section.path("directory");
+    let absolute = |name| {
+        variables(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    // systemd gives a list where a unit has several.
+    let systemd =
+        variables("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let found = written
+        .or_else(|| systemd.filter(|path| path.is_absolute()))
+        .or_else(|| absolute("XDG_STATE_HOME").map(|home| home.join("gitferry")))
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state/gitferry")));
+    if found.is_none() {
+        section.at("directory").problem(
+            "there is no state directory for the CA",
+            Some("set `directory` of `[state]`, or $STATE_DIRECTORY, $XDG_STATE_HOME or $HOME"),
+        );
+    }
+    section.finish();
+    found.unwrap_or_default()
+}
+
+/// `[trust]`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Trust {
+    /// Whether the platform's roots count.
+    pub platform_roots: bool,
+    /// PEM files beside the platform's roots.
+    pub extra_roots: Vec<PathBuf>,
+}
+
+impl Trust {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let trust = Self {
+            platform_roots: section.bool("platform_roots"),
+            extra_roots: certificates(&section, "extra_roots"),
+        };
+        section.finish();
+        trust
+    }
+}
+
+/// Files with certificates. Whether a root can be made of one is for `tls` to say; this is for the wrong file.
+pub(super) fn certificates(section: &Section<'_, '_>, key: &'static str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for (file, place) in section.paths(key) {
+        place.depends_on(&file);
+        let problem = match fs::read(&file) {
+            Err(error) => Some(format!("cannot read {}: {error}", file.display())),
+            Ok(bytes) => (!holds_a_certificate(&bytes))
+                .then(|| format!("{} has no certificate in PEM form", file.display())),
+        };
+        if let Some(message) = problem {
+            let hint = "a PEM file with one or more certificates";
+            place.problem(message, Some(hint));
+        }
+        files.push(file);
+    }
+    files
+}
+
+fn holds_a_certificate(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().filter(|line| line.starts_with("-----BEGIN "));
+    lines.any(|line| line.trim_end().ends_with("CERTIFICATE-----"))
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Log {
+    /// Text for people or JSON for programs.
+    pub format: LogFormat,
+    /// The lowest level that is written.
+    pub level: LogLevel,
+}
+
+impl Log {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let log = Self {
+            format: section.choice("format", &FORMATS),
+            level: section.choice("level", &LEVELS),
+        };
+        section.finish();
+        log
+    }
+}
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogLevel {
+    /// gitferry cannot work.
+    Error,
+    /// A transfer failed or needed rescue.
+    Warn,
+    /// Life cycle and one closing line per transfer.
+    #[default]
+    Info,
+    /// Attempts.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[shutdown]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Stopping {
+    /// How long running transfers may take to end after SIGTERM.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub grace: Duration,
+}
+
+impl Stopping {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let stopping = Self {
+            grace: section.duration("grace"),
+        };
+        section.finish();
+        stopping
+    }
+}
+
+/// `[pool]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Pool {
+    /// How long an idle origin connection is kept.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub idle_timeout: Duration,
+    /// How many idle connections are kept for one origin.
+    pub idle_per_origin: usize,
+}
+
+impl Pool {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let pool = Self {
+            idle_timeout: section.duration("idle_timeout"),
+            idle_per_origin: section.integer("idle_per_origin", 0..=1000) as usize,
+        };
+        section.finish();
+        pool
+    }
+}
+
+/// `[replay]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Replay {
+    /// Bytes that all uploads together may keep in memory.
+    #[serde(serialize_with = "unit::as_size")]
+    pub memory: u64,
+    /// Bytes that they may keep in the state directory beyond that.
+    #[serde(serialize_with = "unit::as_size")]
+    pub spool: u64,
+}
+
+impl Replay {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let replay = Self {
+            memory: section.size("memory"),
+            spool: section.size("spool"),
+        };
+        section.finish();
+        replay
+    }
+}
+
+/// `[reverse]`.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Reverse {
+    /// Hosts that are served beside those of the routes, by the upstreams and ports of `[other_hosts]`.
+    pub allow: Vec<HostPattern>,
+}
+
+impl Reverse {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let mut allow = Vec::new();
+        for item in section.strings("allow", false) {
+            match item.text.parse::<HostPattern>() {
+                Ok(pattern) => allow.push(pattern),
+                Err(_) => item.place.problem(
+                    format!("{:?} is not a host", item.text),
+                    Some("a name, an address, or a name with `*`; no scheme, no port, no path"),
+                ),
+            }
+        }
+        section.finish();
+        Self { allow }
+    }
+}
+
+/// `[rewrite]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Rewrite {
+    /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
+    #[serde(serialize_with = "as_usize")]
+    pub max_body: usize,
+}
+
+impl Rewrite {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let rewrite = Self {
+            max_body: section.size_within("max_body", 64 << 10..=256 << 20) as usize,
+        };
+        section.finish();
+        rewrite
+    }
+}
+
+fn as_usize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&unit::size(*bytes as u64))
+}

@@ -1,0 +1,159 @@
+//! `[hops]`: named ways out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use super::{Variables, credentials::credentials, section::Section, value};
+use crate::model::{Target, secret::Credentials};
+
+/// An upstream proxy.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    /// The name in `[hops]`; for the environment the variable's name.
+    pub name: Box<str>,
+    /// How it is spoken to.
+    pub kind: HopKind,
+    /// Where it is.
+    pub target: Target,
+    /// What it gets to know who asks.
+    pub credentials: Option<Credentials>,
+}
+
+/// How a hop is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HopKind {
+    /// CONNECT over TCP (RFC 9110, section 9.3.6).
+    Http,
+    /// CONNECT over TLS.
+    Https,
+    /// SOCKS5 (RFC 1928); names are looked up here.
+    Socks5,
+    /// SOCKS5; names are looked up by the hop.
+    Socks5h,
+}
+
+impl Hop {
+    /// The hop as a URL, without its credentials.
+    pub(crate) fn url(&self) -> String {
+        let scheme = match self.kind {
+            HopKind::Http => "http",
+            HopKind::Https => "https",
+            HopKind::Socks5 => "socks5",
+            HopKind::Socks5h => "socks5h",
+        };
+        format!("{scheme}://{}", self.target)
+    }
+
+    fn read(section: Section<'_, '_>, name: &str, variables: Variables<'_>) -> Option<Self> {
+        let url = section.string("url");
+        if url.is_none() && !section.has("url") {
+            let key = section.at("url").key;
+            section.place().problem(
+                format!("`{key}` is missing"),
+                Some("such as `url = \"http://proxy.example:3128\"`"),
+            );
+        }
+        let parsed = url.and_then(|url| hop_url(&section, url));
+        let credentials = credentials(&section, variables);
+        section.finish();
+        let (kind, target) = parsed?;
+        Some(Self {
+            name: name.into(),
+            kind,
+            target,
+            credentials,
+        })
+    }
+}
+
+/// As in `[hops]`; the name is the key there.
+impl Serialize for Hop {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'h> {
+            url: String,
+            #[serde(flatten)]
+            credentials: Option<&'h Credentials>,
+        }
+        Shown {
+            url: self.url(),
+            credentials: self.credentials.as_ref(),
+        }
+        .serialize(to)
+    }
+}
+
+/// A table by name, for `serialize_with`.
+pub(super) fn by_name<S: Serializer>(hops: &[Arc<Hop>], to: S) -> Result<S::Ok, S::Error> {
+    let mut map = to.serialize_map(Some(hops.len()))?;
+    for hop in hops {
+        map.serialize_entry(&*hop.name, &**hop)?;
+    }
+    map.end()
+}
+
+/// Every hop that can be used.
+pub(super) fn hops(
+    section: &Section<'_, '_>,
+    variables: Variables<'_>,
+) -> BTreeMap<String, Arc<Hop>> {
+    let mut hops = BTreeMap::new();
+    for (name, place, hop) in section.named() {
+        if ["direct", "environment"].contains(&name) {
+            let message = format!("`{name}` is reserved: it is a built-in way out");
+            place.problem(message, Some("give the hop another name"));
+        }
+        if let Some(hop) = Hop::read(hop, name, variables) {
+            hops.insert(name.to_owned(), Arc::new(hop));
+        }
+    }
+    hops
+}
+
+fn hop_url(hop: &Section<'_, '_>, text: &str) -> Option<(HopKind, Target)> {
+    let place = hop.at("url");
+    let complain = |message: String, hint: &str| {
+        place.problem(message, Some(hint));
+        None
+    };
+    let Some(url) = value::url(text) else {
+        return complain(
+            format!("`{}` is not a URL", place.key),
+            "such as \"http://proxy.example:3128\" or \"socks5h://127.0.0.1:1080\"",
+        );
+    };
+    if url.user_info.is_some() {
+        return complain(
+            "the URL has credentials in it".into(),
+            "set `username` and `password_file` (or `password_env`) beside it",
+        );
+    }
+    let Some((kind, default_port)) = hop_kind(&url.scheme) else {
+        return complain(
+            format!("`{}` is not a kind of hop", url.scheme),
+            "one of http, https, socks5, socks5h",
+        );
+    };
+    if !matches!(url.path, "" | "/") || url.more {
+        return complain("a hop's URL ends after its port".into(), "remove the path");
+    }
+    match Target::parse(url.authority, default_port) {
+        Ok(target) => Some((kind, target)),
+        Err(error) => complain(
+            format!("`{}`: {error}", place.key),
+            "a hop's URL is scheme://host:port",
+        ),
+    }
+}
+
+/// The kind by its scheme, and the port that the scheme implies; clients disagree on that of plain `http`.
+pub(super) fn hop_kind(scheme: &str) -> Option<(HopKind, Option<u16>)> {
+    Some(match scheme {
+        "http" => (HopKind::Http, None),
+        "https" => (HopKind::Https, Some(443)),
+        "socks5" => (HopKind::Socks5, Some(1080)),
+        "socks5h" => (HopKind::Socks5h, Some(1080)),
+        _ => return None,
+    })
+}

@@ -1,0 +1,77 @@
+//! A route's `hosts`.
+
+use crate::{
+    config::section::{Item, Section},
+    model::{HostPattern, TlsMode},
+};
+
+/// The hosts of the routes before: pattern, ports, the route's name.
+pub(super) type Seen = Vec<(HostPattern, Option<Vec<u16>>, String)>;
+
+/// The patterns that can be used.
+pub(super) fn read(
+    section: &Section<'_, '_>,
+    tls: Option<TlsMode>,
+    ports: Option<&Vec<u16>>,
+    seen: &mut Seen,
+) -> Vec<HostPattern> {
+    let items = section.strings("hosts", false);
+    if section.has("hosts") && items.is_empty() {
+        let place = section.at("hosts");
+        place.problem("a route without hosts does nothing", None);
+    }
+    let route = section.string("name").unwrap_or_default();
+    let mut hosts = Vec::new();
+    for item in items {
+        let Some(pattern) = pattern(&item, tls) else {
+            continue;
+        };
+        // A route of the file may take over a host of a built-in one.
+        if !item.place.is_built_in() || !section.is_of_the_file() {
+            let before = seen.iter().find(|(known, known_ports, _)| {
+                *known == pattern && covers(known_ports.as_ref(), ports)
+            });
+            if let Some((_, _, other)) = before {
+                let text = item.text;
+                item.place.problem(
+                    format!("route `{other}` has {text:?} already: this entry is never reached"),
+                    Some("the first match counts"),
+                );
+                continue;
+            }
+            seen.push((pattern.clone(), ports.cloned(), route.to_owned()));
+        }
+        hosts.push(pattern);
+    }
+    hosts
+}
+
+fn pattern(item: &Item<'_, '_>, tls: Option<TlsMode>) -> Option<HostPattern> {
+    let text = item.text;
+    let Ok(pattern) = text.parse::<HostPattern>() else {
+        let hint = "a name, an address, or a name with `*`; no scheme, no port, no path";
+        item.place
+            .problem(format!("{text:?} is not a host"), Some(hint));
+        return None;
+    };
+    let narrow = match &pattern {
+        HostPattern::Exact(_) => true,
+        HostPattern::Wildcard(_) => pattern
+            .subtree()
+            .is_some_and(|subtree| subtree.contains('.')),
+    };
+    if tls == Some(TlsMode::Terminate) && !narrow {
+        let message = format!(
+            "{text:?} is too wide to terminate: the local CA is constrained to the configured names"
+        );
+        let hint = "at least two labels after the last `*`, or `tls = \"tunnel\"`";
+        item.place.problem(message, Some(hint));
+        return None;
+    }
+    Some(pattern)
+}
+
+/// True where every port of `ports` is one of `known`; `None` is every port.
+fn covers(known: Option<&Vec<u16>>, ports: Option<&Vec<u16>>) -> bool {
+    known.is_none_or(|known| ports.is_some_and(|ports| ports.iter().all(|p| known.contains(p))))
+}

@@ -1,0 +1,61 @@
+use std::path::Path;
+
+use super::*;
+
+const BUILT_IN: &str = "[dial]\na = \"1s\"\nb = \"1s\"\nc = \"1s\"\nd = \"1s\"\n\
+                        [[route]]\nname = \"hf\"\ndial = { a = \"2s\", b = \"2s\", c = \"2s\" }\n";
+const FILE: &str =
+    "[dial]\na = \"3s\"\nb = \"3s\"\n[[route]]\nname = \"hf\"\ndial = { a = \"4s\", e = 1 }\n";
+
+#[test]
+fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built_in_section() {
+    let (file, built_in) = (
+        Source::new(FILE, Some(Path::new("/a.toml"))),
+        Source::new(BUILT_IN, None),
+    );
+    let (table, default) = (file.parse(), built_in.parse());
+    let root = Section::root((&file, &table), Some((&built_in, &default)));
+    let (mut own, built_in_routes) = root.sections_by_layer("route", "");
+    let route = own.remove(0).over(&built_in_routes[0]);
+    let dial = route.section_over("dial", &root);
+    let read: Vec<u64> = ["a", "b", "c", "d"]
+        .into_iter()
+        .map(|key| dial.duration(key).as_secs())
+        .collect();
+    assert_eq!(read, [4, 3, 2, 1]);
+    dial.finish();
+    // The same table once more, as another route would: nothing is reported twice.
+    let again = route.section_over("dial", &root);
+    for key in ["a", "b", "c", "d"] {
+        again.duration(key);
+    }
+    again.finish();
+    let (problems, _) = file.finish();
+    let told: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("a.toml:6:20: unknown key `route[0].dial.e`"),
+        "{told:?}"
+    );
+    assert_eq!(built_in.finish().0, Default::default());
+}
+
+#[test]
+fn a_key_that_no_layer_has_is_missing_and_a_wrong_one_is_not() {
+    let file = Source::new("[dial]\na = 1\n", Some(Path::new("/a.toml")));
+    let table = file.parse();
+    let root = Section::root((&file, &table), None);
+    let dial = root.section("dial");
+    assert_eq!((dial.duration("a"), dial.size("b")), (Duration::ZERO, 0));
+    let told: Vec<String> = file
+        .finish()
+        .0
+        .0
+        .into_iter()
+        .map(|problem| problem.message)
+        .collect();
+    assert_eq!(
+        told,
+        ["`dial.b` is missing", "`dial.a` must be a string, not 1"]
+    );
+}

@@ -1,0 +1,220 @@
+//! A route's upstreams: through what, to the site or to a mirror.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::{Serialize, Serializer};
+
+use super::{Environment, Hop, section::Section, value};
+use crate::model::{Scheme, Target, TlsMode};
+
+/// How it is written.
+const SUCH_AS: &str = "such as `upstreams = [{ via = \"environment\" }]`";
+const CREDENTIALS: [(&str, ToMirror); 2] =
+    [("withhold", ToMirror::Withhold), ("pass", ToMirror::Pass)];
+
+/// One configured way to an origin.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Stable within a config: `direct`, `environment`, the hop's name; with ` to MIRROR` after it for a mirror.
+    pub label: Box<str>,
+    /// Through what.
+    pub via: Via,
+    /// A mirror in place of the site itself.
+    pub mirror: Option<Mirror>,
+}
+
+/// Through what an origin is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// Straight to the origin.
+    Direct,
+    /// Through a hop.
+    Hop(Arc<Hop>),
+    /// Through whatever the `*_PROXY` variables say for the target; see [`Environment::hop_for`].
+    Environment(Arc<Environment>),
+}
+
+/// An origin in place of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mirror {
+    /// http or https.
+    pub scheme: Scheme,
+    /// Host and port.
+    pub target: Target,
+    /// Stands before every path; empty or `/base` without a final slash.
+    pub base_path: Box<str>,
+    /// What it gets to see of who asks.
+    pub credentials: ToMirror,
+}
+
+/// What becomes of a request's credentials on the way to a mirror, whose keeper is not the site's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ToMirror {
+    /// They are left out, and so are the mirror's cookies.
+    Withhold,
+    /// The mirror gets what the site would get.
+    Pass,
+}
+
+/// What upstreams are resolved with.
+pub(super) struct Names<'n> {
+    pub(super) hops: &'n BTreeMap<String, Arc<Hop>>,
+    pub(super) environment: &'n Arc<Environment>,
+    /// The hops that a route names.
+    pub(super) used: BTreeSet<String>,
+}
+
+/// A route's `upstreams`; none only where its TLS mode is deny.
+pub(super) fn upstreams(
+    section: &Section<'_, '_>,
+    tls: Option<TlsMode>,
+    names: &mut Names<'_>,
+) -> Vec<Arc<Upstream>> {
+    let entries = section.sections("upstreams", SUCH_AS);
+    let place = section.at("upstreams");
+    if tls != Some(TlsMode::Deny) && !section.has("upstreams") {
+        place.problem("a route needs `upstreams`", Some(SUCH_AS));
+    } else if tls != Some(TlsMode::Deny) && entries.is_empty() {
+        place.problem(
+            "`upstreams` is empty: there is no way to these hosts",
+            Some("`{ via = \"direct\" }` at least"),
+        );
+    }
+    let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+    for entry in entries {
+        let place = entry.place();
+        let Some(upstream) = Upstream::read(entry, tls, names) else {
+            continue;
+        };
+        let label = &upstream.label;
+        if upstreams.iter().any(|known| known.label == *label) {
+            place.problem(format!("`{label}` is in the list twice"), None);
+        }
+        upstreams.push(Arc::new(upstream));
+    }
+    upstreams
+}
+
+impl Upstream {
+    fn read(entry: Section<'_, '_>, tls: Option<TlsMode>, names: &mut Names<'_>) -> Option<Self> {
+        let via = Via::read(&entry, names);
+        let mirror = Mirror::read(&entry, tls);
+        let wrong = entry.has("mirror") && mirror.is_none();
+        entry.finish();
+        let (mut label, via) = via.filter(|_| !wrong)?;
+        if let Some(mirror) = &mirror {
+            label = format!("{label} to {}", mirror.label());
+        }
+        Some(Self {
+            label: label.into(),
+            via,
+            mirror,
+        })
+    }
+}
+
+impl Via {
+    /// With the name that it has in the config.
+    fn read(entry: &Section<'_, '_>, names: &mut Names<'_>) -> Option<(String, Self)> {
+        let unset = (!entry.has("via")).then_some("environment");
+        let name = entry.string("via").or(unset)?;
+        let via = match name {
+            "direct" => Some(Self::Direct),
+            "environment" => Some(Self::Environment(Arc::clone(names.environment))),
+            name => names.hops.get(name).cloned().map(Self::Hop),
+        };
+        if via.is_none() {
+            let valid = ["direct", "environment"]
+                .into_iter()
+                .chain(names.hops.keys().map(String::as_str));
+            let list: Vec<String> = valid.map(|name| format!("\"{name}\"")).collect();
+            let hint = format!("one of {}; hops are defined in `[hops]`", list.join(", "));
+            let message = format!("there is no hop `{name}`");
+            entry.at("via").problem(message, Some(&hint));
+        }
+        names.used.insert(name.to_owned());
+        via.map(|via| (name.to_owned(), via))
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Direct => "direct",
+            Self::Environment(_) => "environment",
+            Self::Hop(hop) => &hop.name,
+        }
+    }
+}
+
+impl Mirror {
+    /// `mirror` and `credentials`.
+    fn read(entry: &Section<'_, '_>, tls: Option<TlsMode>) -> Option<Self> {
+        let hint = "such as `mirror = \"https://hf-mirror.com\"`";
+        let parsed = entry.parsed("mirror", value::mirror, hint);
+        let credentials = entry.optional_choice("credentials", &CREDENTIALS);
+        if entry.has("credentials") && !entry.has("mirror") {
+            entry.at("credentials").problem(
+                "`credentials` is for mirrors: the site itself always gets them",
+                Some("leave it out, or add `mirror`"),
+            );
+        }
+        let (scheme, target, base_path) = parsed?;
+        if tls == Some(TlsMode::Tunnel) {
+            entry.at("mirror").problem(
+                "a tunnel cannot end at a mirror: in it the client checks the certificate of the host it asked for",
+                Some("`tls = \"terminate\"` for the route"),
+            );
+        }
+        let unset = (!entry.has("credentials")).then_some(ToMirror::Withhold);
+        let credentials = credentials.or(unset)?;
+        if credentials == ToMirror::Pass && scheme == Scheme::Http && !target.host.is_loopback() {
+            entry.at("credentials").warning(
+                format!("credentials travel to {target} unencrypted"),
+                Some("`https://` in `mirror`"),
+            );
+        }
+        Some(Self {
+            scheme,
+            target,
+            base_path,
+            credentials,
+        })
+    }
+
+    /// What tells it apart in an upstream's label: no more than it needs.
+    fn label(&self) -> String {
+        let authority = self.target.authority(self.scheme);
+        match self.scheme {
+            Scheme::Https => format!("{authority}{}", self.base_path),
+            Scheme::Http => format!("http://{authority}{}", self.base_path),
+        }
+    }
+}
+
+/// As in a route's `upstreams`.
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'u> {
+            via: &'u str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            mirror: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            credentials: Option<ToMirror>,
+        }
+        let mirror = self.mirror.as_ref();
+        let url = |mirror: &Mirror| {
+            let authority = mirror.target.authority(mirror.scheme);
+            format!("{}://{authority}{}", mirror.scheme, mirror.base_path)
+        };
+        Shown {
+            via: self.via.name(),
+            mirror: mirror.map(url),
+            credentials: mirror.map(|mirror| mirror.credentials),
+        }
+        .serialize(to)
+    }
+}

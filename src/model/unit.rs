@@ -1,0 +1,67 @@
+//! Durations and sizes as a config file writes them: `"20s"`, `"64 KiB"`. Reading them is for `config`.
+
+use std::time::Duration;
+
+use serde::Serializer;
+
+const TIMES: [(u128, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
+const SIZES: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+
+/// A duration in the largest unit that has no fraction; what is below a millisecond is cut off.
+pub(crate) fn duration(time: Duration) -> String {
+    let millis = time.as_millis();
+    let whole = |(unit, _): &&(u128, &str)| millis >= *unit && millis.is_multiple_of(*unit);
+    match TIMES.iter().find(whole) {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".to_owned(),
+        None => format!("{millis}ms"),
+    }
+}
+
+/// A size in the largest unit that has no fraction.
+pub(crate) fn size(bytes: u64) -> String {
+    let whole = |(unit, _): &&(u64, &str)| bytes >= *unit && bytes.is_multiple_of(*unit);
+    match SIZES.iter().find(whole) {
+        Some((unit, name)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// [`duration`], for `serialize_with`.
+pub(crate) fn as_duration<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&duration(*time))
+}
+
+/// [`size`], for `serialize_with`.
+pub(crate) fn as_size<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&size(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_unit_without_a_fraction_is_taken() {
+        for (millis, text) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (1000, "1s"),
+            (1500, "1500ms"),
+            (90_000, "90s"),
+            (300_000, "5m"),
+            (3_600_000, "1h"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1000, "1000 B"),
+            (65_536, "64 KiB"),
+            (1 << 20, "1 MiB"),
+            (5 << 30, "5 GiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
