@@ -7,5 +7,5 @@ pub use crate::{
     model::{Target, health::Condition, pseudonym},
     rt::{Shutdown, Tasks},
     service::daemon::Daemon,
-    track::{Metrics, Tracker, transfer::Snapshot},
+    track::{Tracker, metrics::Metrics, transfer::Snapshot},
 };

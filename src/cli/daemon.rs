@@ -3,14 +3,31 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::PathBuf,
     time::Duration,
 };
+
+use serde::Deserialize;
 
 /// Longer than a daemon of this machine ever takes.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The largest answer that is read.
 const LIMIT: u64 = 64 << 20;
+
+/// What `/-/api/daemon` says, as far as commands need it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Daemon {
+    /// The config's file; none for the embedded default.
+    pub config: Option<PathBuf>,
+    /// The state directory, where the CA is.
+    pub state_directory: PathBuf,
+}
+
+/// The daemon at `address`. Fails where nobody answers, or somebody else.
+pub(crate) fn about(address: SocketAddr) -> io::Result<Daemon> {
+    serde_json::from_str(&get(address, "/-/api/daemon")?).map_err(io::Error::other)
+}
 
 /// The body of one page. One HTTP/1.0 request: the answer ends with the connection.
 pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Run,
     /// Read the config: every mistake at once, else the effective routes.
     Check(check::CheckArgs),
-    /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo takes all of it back.
+    /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo reverts all of it.
     Setup(setup::SetupArgs),
     /// Live transfers, upstream health and the last faults of the running daemon.
     Status(status::StatusArgs),
@@ -122,7 +122,13 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             )
         }
         Command::Ca(command) => ca::run(command, &load()?).map(done),
-        Command::Setup(args) => setup::run(args, load).map(done),
+        Command::Setup(args) => {
+            let source = setup::Source {
+                given: cli.config.is_some(),
+                load: &load,
+            };
+            setup::run(args, &source).map(done)
+        }
         Command::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),

@@ -12,6 +12,5 @@ pub(crate) mod registry;
 pub(crate) mod transfer;
 pub(crate) mod watchdog;
 
-pub use metrics::Metrics;
 pub use registry::Tracker;
 pub(crate) use transfer::{Begin, Front, Outcome, Transfer};

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{host_env::HostEnv, output::shell_quoted};
+use super::host_env::HostEnv;
 use crate::cli::Failure;
 
 /// Which of git's files.
@@ -42,44 +42,40 @@ pub(super) struct GitFile<'a> {
     pub(super) scope: Scope,
     /// Where git keeps it; only its bytes are remembered from here, git finds it by itself.
     pub(super) path: PathBuf,
-    surroundings: &'a HostEnv,
+    host: &'a HostEnv,
 }
 
 impl<'a> GitFile<'a> {
     /// The file of `scope`. Fails where git does not run, and for `Local` outside a repository.
-    pub(super) fn new(scope: Scope, surroundings: &'a HostEnv) -> Result<Self, Failure> {
+    pub(super) fn new(scope: Scope, host: &'a HostEnv) -> Result<Self, Failure> {
         let path = match scope {
             Scope::Global => {
-                output(surroundings, &["--version"])?;
-                global_path(surroundings)?
+                run_git(host, &["--version"])?;
+                global_path(host)?
             }
             Scope::Local => {
-                let asked = output(surroundings, &["rev-parse", "--git-path", "config"]);
+                let asked = run_git(host, &["rev-parse", "--git-path", "config"]);
                 let told = asked.map_err(|failure| {
                     failure.hint(
                         "`--local` is for the repository you are in: go into one, or leave it out",
                     )
                 })?;
                 let told = String::from_utf8_lossy(&told);
-                surroundings.directory.join(told.trim_end_matches('\n'))
+                host.directory.join(told.trim_end_matches('\n'))
             }
         };
-        Ok(Self {
-            scope,
-            path,
-            surroundings,
-        })
+        Ok(Self { scope, path, host })
     }
 
-    /// Every key of the file (as [`canonical`] writes it) and its values, in order.
+    /// Every key of the file (section and name in lower case) and its values, in order; files that it includes are left out.
     pub(super) fn values(&self) -> Result<BTreeMap<String, Vec<String>>, Failure> {
         let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // git calls a file that is not there an error.
         if !self.path.exists() {
             return Ok(values);
         }
-        let listed = output(
-            self.surroundings,
+        let listed = run_git(
+            self.host,
             &["config", self.scope.option(), "--null", "--list"],
         )?;
         for entry in listed
@@ -105,53 +101,21 @@ impl<'a> GitFile<'a> {
     pub(super) fn change(&self, arguments: &[String]) -> Result<(), Failure> {
         let mut all = vec!["config", self.scope.option()];
         all.extend(arguments.iter().map(String::as_str));
-        output(self.surroundings, &all).map(drop)
-    }
-
-    /// The same as it would be typed.
-    pub(super) fn shown(&self, arguments: &[String]) -> String {
-        let mut text = format!("git config {}", self.scope.option());
-        for argument in arguments {
-            text.push(' ');
-            text.push_str(&shell_quoted(argument));
-        }
-        text
-    }
-}
-
-/// A key as git lists it: the section and the variable in lower case, what is between them as it stands.
-pub(super) fn canonical(key: &str) -> String {
-    match (key.split_once('.'), key.rsplit_once('.')) {
-        (Some((section, _)), Some((rest, variable))) => {
-            let middle = rest.get(section.len()..).unwrap_or_default();
-            format!(
-                "{}{middle}.{}",
-                section.to_ascii_lowercase(),
-                variable.to_ascii_lowercase()
-            )
-        }
-        _ => key.to_ascii_lowercase(),
+        run_git(self.host, &all).map(drop)
     }
 }
 
 /// What git writes to stdout. Fails where it cannot be run or says no.
-pub(super) fn output(surroundings: &HostEnv, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
-    found(surroundings, arguments)?
+pub(super) fn run_git(host: &HostEnv, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
+    found(host, arguments)?
         .ok_or_else(|| Failure::new(format!("`git {}` found nothing", arguments.join(" "))))
 }
 
-/// As [`output`]; `None` where git ends with 1 and without a word, its way to say that there is no such key.
-pub(super) fn found(
-    surroundings: &HostEnv,
-    arguments: &[&str],
-) -> Result<Option<Vec<u8>>, Failure> {
-    let output = surroundings
-        .git()
-        .args(arguments)
-        .output()
-        .map_err(|error| {
-            Failure::during("cannot run git", error).hint("install git, or put it on your PATH")
-        })?;
+/// As [`run_git`]; `None` where git ends with 1 and without a word, its way to say that there is no such key.
+pub(super) fn found(host: &HostEnv, arguments: &[&str]) -> Result<Option<Vec<u8>>, Failure> {
+    let output = host.git().args(arguments).output().map_err(|error| {
+        Failure::during("cannot run git", error).hint("install git, or put it on your PATH")
+    })?;
     if output.status.success() {
         return Ok(Some(output.stdout));
     }
@@ -177,13 +141,13 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 }
 
 /// git-config(1), FILES: the second place is used only where it is there and the first is not.
-fn global_path(surroundings: &HostEnv) -> Result<PathBuf, Failure> {
-    if let Some(path) = surroundings.variable("GIT_CONFIG_GLOBAL") {
-        return Ok(surroundings.directory.join(path));
+fn global_path(host: &HostEnv) -> Result<PathBuf, Failure> {
+    if let Some(path) = host.variable("GIT_CONFIG_GLOBAL") {
+        return Ok(host.directory.join(path));
     }
-    let home = surroundings.home()?;
+    let home = host.home()?;
     let first = home.join(".gitconfig");
-    let second = match surroundings.variable("XDG_CONFIG_HOME") {
+    let second = match host.variable("XDG_CONFIG_HOME") {
         Some(path) => PathBuf::from(path).join("git/config"),
         None => home.join(".config/git/config"),
     };

@@ -36,72 +36,73 @@ const MARK: &str = "# Written by `gitferry setup hf`";
 struct Written {
     file: Snapshot,
     directory: bool,
+    no_ca: bool,
+    /// True after `setup off`: the file is there, and exports nothing.
+    off: bool,
 }
 
-/// Writes the file, or brings the one that is there up to date; `no_ca` for the reverse front.
+/// Writes the file, or updates the one that is there; without a `bundle` for the reverse front.
 ///
 /// Fails where somebody else's file is in its place.
 pub(super) fn apply(
     config: &Config,
-    no_ca: bool,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
+    bundle: Option<&Path>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let path = path(surroundings)?;
+    let path = path(host)?;
     let shown = path.display().to_string();
-    let bundle = super::bundle_path(config)?;
-    let plan = Plan::new(config, &[], no_ca, &bundle)?;
-    let text = if no_ca {
-        reversed(config, &plan)
-    } else {
-        let terminates = config.terminated_hosts().next().is_some();
-        if terminates {
-            super::ensure_bundle(config, &bundle, voice)?;
+    let no_ca = bundle.is_none();
+    let plan = Plan::new(config, &[], no_ca, bundle.unwrap_or(Path::new("")))?;
+    let text = match bundle {
+        None => reversed(config, &plan),
+        Some(bundle) => {
+            let terminates = config.terminated_hosts().next().is_some();
+            proxied(config, &plan, terminates.then_some(bundle))
         }
-        proxied(config, &plan, terminates.then_some(&bundle))
     };
     let old = git::bytes(&path)?;
-    if old.is_some() && !is_ours(old.as_deref(), &path, surroundings)? {
-        return Err(
-            Failure::new(format!("{shown} is there, and not as this command left it"))
-                .hint("put it elsewhere, then run this again"),
-        );
+    if old.is_some() && !is_ours(old.as_deref(), &path, host)? {
+        return Err(Failure::new(format!(
+            "{shown} exists, and gitferry did not write it as it is now"
+        ))
+        .hint("move it elsewhere, then run this again"));
     }
     if old.as_deref() == Some(text.as_bytes()) {
-        voice.note(&format!("{shown}: in place"));
+        output.note(&format!("{shown}: no change"));
+    } else if output.dry() {
+        output.note(&format!("{shown}: would be written:"));
+        output.text(plan.masked(&text).trim_end());
     } else {
-        voice.note(&format!("{shown}: written with"));
-        voice.text(text.trim_end());
-        if !voice.dry() {
-            write(&path, &text, surroundings)?;
-        }
+        output.note(&format!("{shown}: written"));
+        write(&path, &text, no_ca, host)?;
     }
-    voice.note("for hf, Python and curl: read it in the shell that runs them (not the daemon's), or in your profile:");
-    voice.text(&format!(". {}", shell_quoted(&shown)));
-    warn(config, no_ca, surroundings, voice);
+    output.note("for hf, Python and curl, read it in the shell that runs them (not the daemon's), or in your profile:");
+    output.text(&format!(". {}", shell_quoted(&shown)));
+    warn(config, no_ca, host, output);
     Ok(())
 }
 
 /// Takes the file away; one that somebody changed stays.
-pub(super) fn undo(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
-    let path = path(surroundings)?;
+pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
+    let path = path(host)?;
     let shown = path.display().to_string();
-    let record_path = record::path(surroundings, "hf", &path)?;
+    let record_path = record::path(host, "hf", &path)?;
     let written = record::load::<Written>(&record_path)?;
     let now = git::bytes(&path)?;
     match (&written, &now) {
         (None, _) => {
-            voice.note(&format!("{shown}: nothing to take back for hf"));
+            output.note(&format!("{shown}: nothing to undo for hf"));
             return Ok(());
         }
-        (Some(_), None) => voice.note(&format!("{shown}: gone already")),
+        (Some(_), None) => output.note(&format!("{shown}: gone already")),
         (Some(written), Some(_)) if !written.file.is_as_left(now.as_deref()) => {
-            voice.note(&format!("{shown} was changed since: it is left as it is"));
+            output.note(&format!("{shown} was changed since: it is kept"));
         }
         (Some(written), Some(_)) => {
-            voice.note("a shell that has read the file keeps its variables until it ends");
-            voice.text(&format!("rm {}", shell_quoted(&shown)));
-            if !voice.dry() {
+            output.note("a shell that has read the file keeps its variables until it ends");
+            output.text(&format!("rm {}", shell_quoted(&shown)));
+            if !output.dry() {
                 files::remove(&path)?;
                 if let Some(directory) = path.parent().filter(|_| written.directory) {
                     // A config written since keeps it.
@@ -110,54 +111,83 @@ pub(super) fn undo(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(),
             }
         }
     }
-    if voice.dry() {
+    if output.dry() {
         return Ok(());
     }
     record::forget(&record_path)
 }
 
-fn path(surroundings: &HostEnv) -> Result<PathBuf, Failure> {
-    Ok(surroundings.user_config()?.join("hf.sh"))
+fn path(host: &HostEnv) -> Result<PathBuf, Failure> {
+    Ok(host.user_config()?.join("hf.sh"))
 }
 
 /// A file with our mark that nobody changed since; where there is no record any more, the mark is enough.
-fn is_ours(bytes: Option<&[u8]>, path: &Path, surroundings: &HostEnv) -> Result<bool, Failure> {
-    let written: Option<Written> = record::load(&record::path(surroundings, "hf", path)?)?;
+fn is_ours(bytes: Option<&[u8]>, path: &Path, host: &HostEnv) -> Result<bool, Failure> {
+    let written: Option<Written> = record::load(&record::path(host, "hf", path)?)?;
     let marked = bytes.is_some_and(|bytes| bytes.starts_with(MARK.as_bytes()));
     Ok(marked && written.is_none_or(|written| written.file.is_as_left(bytes)))
 }
 
-/// The record is written first, so that a set-up that is cut off can still be taken back.
-fn write(path: &Path, text: &str, surroundings: &HostEnv) -> Result<(), Failure> {
-    let record_path = record::path(surroundings, "hf", path)?;
+/// `setup off`: the file stays, and exports nothing. False where nothing was on.
+pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool, Failure> {
+    let path = path(host)?;
+    let record_path = record::path(host, "hf", &path)?;
+    let now = git::bytes(&path)?;
+    let Some(mut written) = record::load::<Written>(&record_path)?
+        .filter(|written| !written.off && now.is_some() && written.file.is_as_left(now.as_deref()))
+    else {
+        return Ok(false);
+    };
+    let shown = path.display();
+    output.note(&format!("{shown}: exports nothing any more"));
+    output.note("a shell that has read it keeps its variables until it ends");
+    if !output.dry() {
+        let text = format!(
+            "{MARK}; `gitferry setup off` switched it off, `gitferry setup on` brings it back.\n"
+        );
+        written.file = Snapshot::new(Some(text.as_bytes()));
+        written.off = true;
+        record::save(&record_path, &written)?;
+        files::replace(&path, text.as_bytes(), 0o600)?;
+    }
+    Ok(true)
+}
+
+/// Whether the exports were without the CA, where they are switched off.
+pub(super) fn switched_off(host: &HostEnv) -> Result<Option<bool>, Failure> {
+    let written: Option<Written> = record::load(&record::path(host, "hf", &path(host)?)?)?;
+    Ok(written
+        .filter(|written| written.off)
+        .map(|written| written.no_ca))
+}
+
+/// The record is written first, so that a set-up that is cut off can still be undone.
+fn write(path: &Path, text: &str, no_ca: bool, host: &HostEnv) -> Result<(), Failure> {
+    let record_path = record::path(host, "hf", path)?;
     let known: Option<Written> = record::load(&record_path)?;
     let parent = path.parent();
     let made = parent.is_some_and(|directory| !directory.exists());
     let written = Written {
         file: Snapshot::new(Some(text.as_bytes())),
         directory: known.is_some_and(|known| known.directory) || made,
+        no_ca,
+        off: false,
     };
     record::save(&record_path, &written)?;
     if let Some(directory) = parent {
         fs::create_dir_all(directory).map_err(|error| {
-            Failure::during(format!("cannot make {}", directory.display()), error)
+            Failure::during(format!("cannot create {}", directory.display()), error)
         })?;
     }
-    files::replace(path, text.as_bytes(), 0o644)
+    // It may hold the daemon's password; one that an earlier version left with another mode must not keep it.
+    files::remove(path)?;
+    files::replace(path, text.as_bytes(), 0o600)
 }
 
 /// Through the CONNECT front: the proxy for every https host, and the bundle where TLS is terminated.
-fn proxied(config: &Config, plan: &Plan, bundle: Option<&PathBuf>) -> String {
+fn proxied(config: &Config, plan: &Plan, bundle: Option<&Path>) -> String {
     let mut text = head(config);
-    let proxy = match plan.proxy.split_once('@') {
-        None => shell_quoted(&plan.proxy),
-        Some((before, after)) => {
-            text.push_str(
-                "# GITFERRY_PASSWORD: the daemon's password, percent-encoded; set it before.\n",
-            );
-            format!("\"{before}:${{GITFERRY_PASSWORD-}}@{after}\"")
-        }
-    };
+    let proxy = shell_quoted(&plan.proxy);
     text.push_str(&format!(
         "export HTTPS_PROXY={proxy}\nexport https_proxy=\"$HTTPS_PROXY\"\n"
     ));
@@ -192,7 +222,7 @@ fn head(config: &Config) -> String {
     near.extend(daemon.filter(|daemon| !near.contains(daemon)));
     let near = near.join(",");
     format!(
-        "{MARK}; `gitferry setup hf --undo` takes it away.\n\
+        "{MARK}; `gitferry setup hf --undo` removes it.\n\
          NO_PROXY=${{no_proxy:-${{NO_PROXY-}}}}\n\
          case \",$NO_PROXY,\" in\n\
          *,{near},*) ;;\n\
@@ -203,18 +233,18 @@ fn head(config: &Config) -> String {
 }
 
 /// What would send the clients elsewhere.
-fn warn(config: &Config, no_ca: bool, surroundings: &HostEnv, voice: &mut Output<'_>) {
+fn warn(config: &Config, no_ca: bool, host: &HostEnv, output: &mut Output<'_>) {
     if no_ca {
         return;
     }
-    if surroundings.variable("HF_ENDPOINT").is_some() {
-        voice.warn(&format!(
+    if host.variable("HF_ENDPOINT").is_some() {
+        output.warn(&format!(
             "HF_ENDPOINT is set: the clients ask another host than {HUB}. `unset HF_ENDPOINT`; a mirror belongs into `upstreams` of the route"
         ));
     }
     let hosts = config.routes.iter().flat_map(|route| &route.hosts);
-    if let Some((name, hosts)) = warn::kept_away(hosts, surroundings) {
-        voice.warn(&format!(
+    if let Some((name, hosts)) = warn::kept_away(hosts, host) {
+        output.warn(&format!(
             "{name} keeps these clients from gitferry for {hosts}: take these hosts out of it"
         ));
     }

@@ -4,12 +4,12 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::PathBuf,
     process::Command,
-    time::Duration,
 };
 
+use super::daemon::{self, TrustedDaemon};
 use crate::cli::Failure;
 
 /// Everything that `setup` takes from its process.
@@ -23,8 +23,8 @@ pub(super) struct HostEnv {
     pub(super) binary: PathBuf,
     /// The git that is run.
     pub(super) git: PathBuf,
-    /// Whether somebody listens there.
-    pub(super) listens: fn(SocketAddr) -> bool,
+    /// Finds the running daemon, if it can be trusted.
+    pub(super) daemon: fn(&Self, SocketAddr) -> Result<TrustedDaemon, Failure>,
 }
 
 impl HostEnv {
@@ -37,7 +37,7 @@ impl HostEnv {
             binary: env::current_exe()
                 .map_err(|error| Failure::during("cannot tell where gitferry is", error))?,
             git: "git".into(),
-            listens: |address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok(),
+            daemon: |_, address| daemon::find(address),
         })
     }
 
@@ -80,6 +80,22 @@ impl HostEnv {
             Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
             _ => Ok(self.home()?.join(".config/gitferry")),
         }
+    }
+
+    /// The path of gitferry for files that outlive this run: the installed one where this binary lies in a build directory.
+    /// `None` where only that one is known.
+    pub(super) fn lasting_binary(&self) -> Option<PathBuf> {
+        let names: Vec<&OsStr> = self.binary.iter().collect();
+        let built = names.windows(2).any(
+            |pair| matches!(pair, [a, b] if *a == "target" && (*b == "debug" || *b == "release")),
+        );
+        if !built {
+            return Some(self.binary.clone());
+        }
+        let path = self.variable("PATH")?;
+        env::split_paths(path)
+            .map(|directory| directory.join("gitferry"))
+            .find(|candidate| candidate.is_absolute() && candidate.is_file())
     }
 
     /// git, here, with this environment.

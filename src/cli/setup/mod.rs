@@ -1,13 +1,15 @@
-//! `gitferry setup`: points git, git-lfs, the Hugging Face clients and ssh at the running daemon, prints each change, and takes all of it back.
+//! `gitferry setup`: points git, git-lfs, the Hugging Face clients and ssh at the running daemon, prints each change, and undoes all of it.
 //!
-//! [`plan`] says which settings a config asks for; [`apply`] brings a git config file there and remembers what stood in it
-//! ([`record`]); [`hf`] keeps one file of exports, [`ssh`] one marked block; [`warn`] names what would still overrule us. `sslVerify` is never touched.
+//! [`plan`] says which settings a config asks for; [`include`] writes them to a file of gitferry's own and brings it in by one line;
+//! [`hf`] writes one file of exports, [`ssh`] one marked block; [`daemon`] makes sure that the CA is the running daemon's;
+//! [`warn`] names what would still overrule us. `sslVerify` is never touched.
 
-mod apply;
+mod daemon;
 mod files;
 mod git;
 mod hf;
 mod host_env;
+mod include;
 mod output;
 mod plan;
 mod record;
@@ -17,43 +19,38 @@ mod warn;
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use clap::{Args, ValueEnum, builder::PossibleValue};
 
 use self::{
-    git::{GitFile, Scope},
+    daemon::TrustedDaemon,
+    git::Scope,
     host_env::HostEnv,
+    include::Include,
     output::Output,
     plan::{Client, Plan},
 };
 use super::Failure;
-use crate::{
-    config::Config,
-    model::HostPattern,
-    tls::{
-        ca::{Authority, KEY_FILE},
-        trust::Roots,
-    },
-};
+use crate::config::{self, Config};
 
 /// `gitferry setup`.
 #[derive(Args, Debug)]
 pub(crate) struct SetupArgs {
-    /// What to set up: git for the main sites, lfs for the storage hosts, hf for the Hugging Face clients, ssh for the main sites over ssh.
+    /// What to set up.
     #[arg(value_enum)]
     what: What,
-    /// Take it back: what stood there before comes back.
+    /// Undo it: what was there before comes back.
     #[arg(long, conflicts_with = "no_ca")]
     undo: bool,
     /// Print each change and make none.
     #[arg(long)]
     dry_run: bool,
-    /// Without a local CA: git is sent to the daemon by url.*.insteadOf, hf by HF_ENDPOINT, in plain HTTP on this machine.
+    /// Use no local CA: git reaches the daemon by url.*.insteadOf and hf by HF_ENDPOINT, over plain HTTP on this machine.
     #[arg(long)]
     no_ca: bool,
-    /// Only for the repository here, not for every one of this user.
+    /// Only for the repository in this directory, not for all of this user.
     #[arg(long)]
     local: bool,
 }
@@ -61,11 +58,20 @@ pub(crate) struct SetupArgs {
 /// What can be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
+    /// git, for the main sites.
     Git,
+    /// git-lfs, for the storage hosts.
     Lfs,
+    /// The Hugging Face clients, Python and curl: a file of exports.
     Hf,
+    /// ssh to the main sites: a block in ~/.ssh/config.
     Ssh,
+    /// git, lfs and hf (ssh is set up by its own name).
     All,
+    /// Switch off what is set up, and keep it for `on`.
+    Off,
+    /// Switch on again what `off` switched off.
+    On,
 }
 
 impl What {
@@ -73,7 +79,7 @@ impl What {
         match self {
             Self::Git => &[Client::Git],
             Self::Lfs => &[Client::Lfs],
-            Self::Hf | Self::Ssh => &[],
+            Self::Hf | Self::Ssh | Self::Off | Self::On => &[],
             Self::All => &[Client::Git, Client::Lfs],
         }
     }
@@ -82,119 +88,264 @@ impl What {
         matches!(self, Self::Hf | Self::All)
     }
 
-    fn ssh(self) -> bool {
-        matches!(self, Self::Ssh | Self::All)
+    fn is_switch(self) -> bool {
+        matches!(self, Self::Off | Self::On)
     }
 }
 
-/// Sets up, or takes back. The config is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
+/// Where the config comes from.
+pub(crate) struct Source<'a> {
+    /// True where the command line names the file: then the daemon's own is not asked for.
+    pub(crate) given: bool,
+    /// Loads it. It is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
+    pub(crate) load: &'a dyn Fn() -> Result<Config, Failure>,
+}
+
+/// Sets up, or undoes it.
 ///
-/// Fails where git, its config file, ssh's or our own record of them cannot be read or written.
-pub(crate) fn run(
-    args: &SetupArgs,
-    load: impl FnOnce() -> Result<Config, Failure>,
-) -> Result<(), Failure> {
-    let surroundings = HostEnv::of_this_process()?;
+/// Fails where no trustworthy daemon runs, or where git, its config file, ssh's or our own record of them cannot be read or written.
+pub(crate) fn run(args: &SetupArgs, source: &Source<'_>) -> Result<(), Failure> {
+    let host = HostEnv::of_this_process()?;
     let (mut out, mut err) = (io::stdout(), io::stderr());
-    let mut voice = Output::new(&mut out, &mut err, args.dry_run);
-    perform(args, load, &surroundings, &mut voice)
+    let mut output = Output::new(&mut out, &mut err, args.dry_run);
+    perform(args, source, &host, &mut output)
 }
 
 fn perform(
     args: &SetupArgs,
-    load: impl FnOnce() -> Result<Config, Failure>,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
+    source: &Source<'_>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     if args.local && args.what.clients().is_empty() {
         return Err(Failure::usage(
-            "hf and ssh have no settings of one repository: leave `--local` out",
+            "only git and lfs have settings of one repository: leave `--local` out",
         ));
     }
-    if args.undo {
-        undo(args, surroundings, voice)?;
-    } else {
-        set_up(args, &load()?, surroundings, voice)?;
+    if args.what.is_switch() && (args.undo || args.no_ca) {
+        return Err(Failure::usage(
+            "`setup off` and `setup on` take no option but `--dry-run`",
+        ));
     }
-    if voice.dry() {
-        voice.note("a dry run: nothing was changed");
-    } else if !args.undo {
-        let what = args.what.to_possible_value();
-        let what = what.as_ref().map_or("all", PossibleValue::get_name);
+    match args.what {
+        What::Off => switch_off(host, output)?,
+        What::On => switch_on(source, host, output)?,
+        _ if args.undo => undo(args, host, output)?,
+        _ => set_up(args, source, host, output)?,
+    }
+    let what = args.what.to_possible_value();
+    let what = what.as_ref().map_or("all", PossibleValue::get_name);
+    if output.dry() {
+        output.note("this was a dry run: nothing was changed");
+    } else if !args.undo && !args.what.is_switch() {
         let scope = if args.local { " --local" } else { "" };
-        voice.note(&format!(
-            "done; `gitferry setup {what}{scope} --undo` takes it back"
+        output.note(&format!(
+            "done; `gitferry setup {what}{scope} --undo` undoes it"
         ));
     }
-    voice.close()
+    output.close()
 }
 
 fn set_up(
     args: &SetupArgs,
-    config: &Config,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
+    source: &Source<'_>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let clients = args.what.clients();
-    let fronted = args.no_ca && args.what != What::Ssh;
-    if fronted && config.listen.credentials.is_some() {
+    if args.what == What::Ssh {
+        let config = (source.load)()?;
+        ssh::apply(&config, host, output)?;
+        warn::absence(&config, host, output);
+        return Ok(());
+    }
+    let (config, daemon) = running(source, host)?;
+    if args.no_ca && config.listen.credentials.is_some() {
         return Err(Failure::new(
-            "the daemon asks for credentials, which clients send to a proxy only, and without the CA it is none to them",
+            "the daemon asks for credentials, and clients send those to a proxy only: without the CA they do not use it as one",
         )
-        .hint("leave `--no-ca` out, or `username` of [listen]"));
+        .hint("leave `--no-ca` out, or remove `username` from [listen]"));
     }
-    if !clients.is_empty() {
-        // Before anything is said or made.
-        let file = git_file(args, surroundings)?;
-        let bundle = bundle_path(config)?;
-        let plan = Plan::new(config, clients, args.no_ca, &bundle)?;
-        if plan.needs_bundle {
-            ensure_bundle(config, &bundle, voice)?;
-        }
-        for note in &plan.notes {
-            voice.note(note);
-        }
-        apply::apply(&file, clients, &plan.settings, surroundings, voice)?;
-        warn::environment(&plan, &bundle, surroundings, voice);
-        warn::settings(&plan, surroundings, voice)?;
-    }
-    if args.what.hf() && !args.local {
-        match args.no_ca.then(|| hf::unfit_without_ca(config)).flatten() {
-            Some(why) if args.what == What::Hf => {
-                return Err(Failure::new(why).hint("leave `--no-ca` out"));
-            }
-            Some(why) => voice.note(&format!("{why}: nothing to set up for hf")),
-            None => hf::apply(config, args.no_ca, surroundings, voice)?,
-        }
-    }
-    if args.what.ssh() && !args.local {
-        ssh::apply(config, surroundings, voice)?;
-    }
-    warn::absence(config, surroundings, voice);
-    Ok(())
-}
-
-fn undo(args: &SetupArgs, surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
     if !args.what.clients().is_empty() {
-        let file = git_file(args, surroundings)?;
-        apply::undo(&file, args.what.clients(), surroundings, voice)?;
+        let scope = if args.local {
+            Scope::Local
+        } else {
+            Scope::Global
+        };
+        let clients = Clients {
+            names: args.what.clients(),
+            no_ca: args.no_ca,
+        };
+        set_up_git(
+            &Include::new(scope, host)?,
+            clients,
+            (&config, &daemon),
+            host,
+            output,
+        )?;
     }
     if args.what.hf() && !args.local {
-        hf::undo(surroundings, voice)?;
-    }
-    if args.what.ssh() && !args.local {
-        ssh::undo(surroundings, voice)?;
+        set_up_hf(args, (&config, &daemon), host, output)?;
     }
     Ok(())
 }
 
-fn git_file<'a>(args: &SetupArgs, surroundings: &'a HostEnv) -> Result<GitFile<'a>, Failure> {
-    let scope = if args.local {
-        Scope::Local
+/// Which settings of git are asked for.
+#[derive(Clone, Copy)]
+struct Clients<'a> {
+    names: &'a [Client],
+    no_ca: bool,
+}
+
+fn set_up_git(
+    include: &Include<'_>,
+    clients: Clients<'_>,
+    (config, daemon): (&Config, &TrustedDaemon),
+    host: &HostEnv,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let plan = Plan::new(config, clients.names, clients.no_ca, &daemon.bundle)?;
+    if plan.needs_bundle {
+        readable(&daemon.bundle)?;
+    }
+    for note in &plan.notes {
+        output.note(note);
+    }
+    include.apply(clients, &plan.settings, output)?;
+    warn::environment(&plan, &daemon.bundle, host, output);
+    warn::unverified(host, output)?;
+    if output.dry() {
+        return Ok(());
+    }
+    warn::overruling(&plan, host, output)
+}
+
+fn set_up_hf(
+    args: &SetupArgs,
+    (config, daemon): (&Config, &TrustedDaemon),
+    host: &HostEnv,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    match args.no_ca.then(|| hf::unfit_without_ca(config)).flatten() {
+        Some(why) if args.what == What::Hf => Err(Failure::new(why).hint("leave `--no-ca` out")),
+        Some(why) => {
+            output.note(&format!("{why}: nothing to set up for hf"));
+            Ok(())
+        }
+        None => {
+            if !args.no_ca && config.terminated_hosts().next().is_some() {
+                readable(&daemon.bundle)?;
+            }
+            hf::apply(
+                config,
+                (!args.no_ca).then_some(&*daemon.bundle),
+                host,
+                output,
+            )
+        }
+    }
+}
+
+fn undo(args: &SetupArgs, host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
+    if !args.what.clients().is_empty() {
+        let scope = if args.local {
+            Scope::Local
+        } else {
+            Scope::Global
+        };
+        Include::new(scope, host)?.undo(args.what.clients(), output)?;
+    }
+    if args.what.hf() && !args.local {
+        hf::undo(host, output)?;
+    }
+    if matches!(args.what, What::Ssh | What::All) && !args.local {
+        ssh::undo(host, output)?;
+    }
+    Ok(())
+}
+
+fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut found = false;
+    for include in includes(host)? {
+        found |= include.switch_off(output)?;
+    }
+    found |= hf::switch_off(host, output)?;
+    found |= ssh::switch_off(host, output)?;
+    output.note(if found {
+        "off: clients go their own way; `gitferry setup on` switches it on again"
     } else {
-        Scope::Global
+        "nothing is set up that could be switched off"
+    });
+    Ok(())
+}
+
+/// Sets up again what is off, by the config and the CA of the daemon that runs now.
+fn switch_on(source: &Source<'_>, host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
+    let (config, daemon) = running(source, host)?;
+    let mut found = false;
+    for include in includes(host)? {
+        for (client, no_ca) in include.switched_off()? {
+            found = true;
+            let clients = Clients {
+                names: &[client],
+                no_ca,
+            };
+            set_up_git(&include, clients, (&config, &daemon), host, output)?;
+        }
+    }
+    if let Some(no_ca) = hf::switched_off(host)? {
+        found = true;
+        hf::apply(&config, (!no_ca).then_some(&*daemon.bundle), host, output)?;
+    }
+    if ssh::is_off(host)? {
+        found = true;
+        ssh::apply(&config, host, output)?;
+    }
+    output.note(if found {
+        "on: clients go through gitferry again"
+    } else {
+        "nothing is switched off"
+    });
+    Ok(())
+}
+
+/// The user's git config, and this repository's where there is one.
+fn includes(host: &HostEnv) -> Result<Vec<Include<'_>>, Failure> {
+    let global = Include::new(Scope::Global, host)?;
+    let local = Include::new(Scope::Local, host).ok();
+    Ok(std::iter::once(global).chain(local).collect())
+}
+
+/// The daemon that runs, and the config that it uses: its own file is read where the command line names none.
+fn running(source: &Source<'_>, host: &HostEnv) -> Result<(Config, TrustedDaemon), Failure> {
+    let config = (source.load)()?;
+    let address = config.listen.addresses.first();
+    let address = address
+        .copied()
+        .map(reachable)
+        .ok_or_else(|| Failure::new("the config has no address to listen on"))?;
+    let daemon = (host.daemon)(host, address)?;
+    let theirs = daemon
+        .config
+        .as_deref()
+        .filter(|file| !source.given && config.file.as_deref() != Some(file));
+    let Some(file) = theirs else {
+        return Ok((config, daemon));
     };
-    GitFile::new(scope, surroundings)
+    let variable = |name: &str| {
+        host.variable(name)
+            .map(|value| value.to_string_lossy().into_owned())
+    };
+    // A file that only root may read: the config found here names the same hosts as a rule.
+    let config = config::load(Some(file), &variable).unwrap_or(config);
+    Ok((config, daemon))
+}
+
+/// Fails where the bundle is not there: git refuses every host whose `sslCAInfo` names a file that it cannot read.
+fn readable(bundle: &Path) -> Result<(), Failure> {
+    std::fs::File::open(bundle).map(drop).map_err(|error| {
+        Failure::during(format!("cannot read {}", bundle.display()), error)
+            .hint("the daemon writes it when it starts: start it again, and look into its log")
+    })
 }
 
 /// Where a client of this machine reaches a listening address: loopback where it is "every address".
@@ -205,37 +356,6 @@ pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
-}
-
-fn bundle_path(config: &Config) -> Result<PathBuf, Failure> {
-    std::path::absolute(config.state_directory.join("bundle.pem"))
-        .map_err(|error| Failure::during("the state directory has no full path", error))
-}
-
-/// The daemon writes the bundle when it starts. A set-up before its first start makes the CA and the bundle itself: git refuses
-/// every host whose `sslCAInfo` names a file that is not there.
-fn ensure_bundle(config: &Config, bundle: &Path, voice: &mut Output<'_>) -> Result<(), Failure> {
-    if bundle.exists() {
-        return Ok(());
-    }
-    let shown = bundle.display();
-    voice.note(&match config.state_directory.join(KEY_FILE).exists() {
-        true => format!("{shown} is written, because it is not there"),
-        false => format!("the local CA and {shown} are made, because they are not there yet"),
-    });
-    if voice.dry() {
-        return Ok(());
-    }
-    let hint = "start the daemon first (`gitferry run`), or name its state directory: \
-                `STATE_DIRECTORY=/var/lib/gitferry gitferry setup …` for a system service";
-    let hosts: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
-    let (authority, _) = Authority::open(&config.state_directory, &hosts)
-        .map_err(|error| Failure::new(error).hint(hint))?;
-    Roots::load(&config.trust)
-        .write_bundle(&config.state_directory, &authority)
-        .map_err(|error| {
-            Failure::during(format!("cannot write {}", bundle.display()), error).hint(hint)
-        })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::{
     cli::Failure,
     config::{Config, Route},
@@ -41,7 +43,7 @@ impl Client {
 }
 
 /// One line of a git config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Setting {
     /// For whom.
     pub(super) clients: BTreeSet<Client>,
@@ -49,8 +51,6 @@ pub(super) struct Setting {
     pub(super) key: String,
     /// What it is set to.
     pub(super) value: String,
-    /// True where it stands beside other values of the key.
-    pub(super) adds: bool,
 }
 
 /// A host without wildcards, to ask git about once everything is set.
@@ -70,8 +70,10 @@ pub(super) struct Plan {
     pub(super) notes: Vec<String>,
     /// The hosts meant, for what must not name them (`NO_PROXY`).
     pub(super) hosts: Vec<HostPattern>,
-    /// The daemon, as a proxy URL.
+    /// The daemon, as a proxy URL, with its credentials where it asks for some.
     pub(super) proxy: String,
+    /// The password in it, percent-encoded.
+    password: Option<String>,
     /// True where a setting names the bundle.
     pub(super) needs_bundle: bool,
 }
@@ -102,23 +104,22 @@ impl Plan {
             .copied()
             .map(super::reachable)
             .ok_or_else(|| Failure::new("the daemon has no address"))?;
-        let username = config.listen.credentials.as_ref().map(|c| &c.username);
+        let credentials = config.listen.credentials.as_ref();
+        let encoded = |text: &str| utf8_percent_encode(text, USER_INFO).to_string();
+        let password = credentials.map(|known| encoded(known.password.expose()));
+        let user_info = credentials
+            .zip(password.as_ref())
+            .map(|(known, password)| format!("{}:{password}@", encoded(&known.username)))
+            .unwrap_or_default();
         let mut plan = Self {
             settings: Vec::new(),
             probes: Vec::new(),
             notes: Vec::new(),
             hosts: Vec::new(),
-            proxy: match username {
-                Some(username) => format!("http://{}@{address}", percent_encoded(username)),
-                None => format!("http://{address}"),
-            },
+            proxy: format!("http://{user_info}{address}"),
+            password,
             needs_bundle: false,
         };
-        if let Some(username) = username {
-            plan.notes.push(format!(
-                "the daemon asks for credentials: git asks your credential helper for the password of {username}"
-            ));
-        }
         let reverse = format!("http://{address}");
         let mut wild = Vec::new();
         for client in clients {
@@ -190,7 +191,6 @@ impl Plan {
             clients: [client].into(),
             key: format!("url.{base}.insteadOf"),
             value: format!("{}/", url.url),
-            adds: true,
         });
         // `http_proxy` and `http.proxy` would send even the way to this machine through a hop; empty switches them off.
         self.set(client, format!("http.{reverse}.proxy"), "");
@@ -224,7 +224,6 @@ impl Plan {
             clients: [client].into(),
             key,
             value: value.to_owned(),
-            adds: false,
         });
     }
 
@@ -234,6 +233,14 @@ impl Plan {
         match self.settings.iter_mut().find(same) {
             Some(known) => known.clients.extend(setting.clients),
             None => self.settings.push(setting),
+        }
+    }
+
+    /// `text` for the terminal: the password in it is not shown.
+    pub(super) fn masked(&self, text: &str) -> String {
+        match &self.password {
+            Some(password) => text.replace(&format!(":{password}@"), ":***@"),
+            None => text.to_owned(),
         }
     }
 
@@ -277,17 +284,12 @@ fn urls(host: &HostPattern, ports: Option<&[u16]>) -> Vec<ConfigUrl> {
         .collect()
 }
 
-/// A user name as the user info of a URL (RFC 3986, section 3.2.1).
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
-}
+/// What stays as it is in the user info of a URL (RFC 3986, section 2.3: unreserved).
+const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The name of an exact host.
 pub(super) fn exact_name(host: &HostPattern) -> Option<&str> {

@@ -4,7 +4,6 @@
 //! may be a system service's, and another config must not lose the way back.
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -12,42 +11,14 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{files, git, host_env::HostEnv, plan::Client};
+use super::{files, git, host_env::HostEnv};
 use crate::cli::Failure;
-
-/// The changes of one git config file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// The file, for a reader of the record.
-    pub(super) file: String,
-    /// True where the first change made the file.
-    pub(super) created: bool,
-    /// The file before the first change and after the last one, as long as nobody else changed it in between.
-    pub(super) snapshot: Option<Snapshot>,
-    /// The keys that are ours.
-    pub(super) entries: Vec<Entry>,
-}
 
 /// A file's bytes, base64; `None` where there was no file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     before: Option<String>,
     after: Option<String>,
-}
-
-/// One key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
-    /// Who still needs it.
-    pub(super) clients: BTreeSet<Client>,
-    /// As `git config` takes it.
-    pub(super) key: String,
-    /// What we set.
-    pub(super) value: String,
-    /// True where our value stands beside others.
-    pub(super) adds: bool,
-    /// What was there.
-    pub(super) previous: Vec<String>,
 }
 
 impl Snapshot {
@@ -80,7 +51,7 @@ impl Snapshot {
 }
 
 /// Where the record of a file lies: `setup-KIND-HASH.json`.
-pub(super) fn path(surroundings: &HostEnv, kind: &str, file: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn path(host: &HostEnv, kind: &str, file: &Path) -> Result<PathBuf, Failure> {
     // By its real name where it has one, but a file that our own change makes must not change its record's name:
     // so the directory is made real, the file name is not.
     let directory = file
@@ -91,7 +62,7 @@ pub(super) fn path(surroundings: &HostEnv, kind: &str, file: &Path) -> Result<Pa
         _ => file.to_owned(),
     };
     let hash = fnv(real.as_os_str().as_encoded_bytes());
-    Ok(surroundings
+    Ok(host
         .user_state()?
         .join(format!("setup-{kind}-{hash:016x}.json")))
 }

@@ -31,17 +31,20 @@ const END: &str = "# <<< gitferry";
 struct Created {
     file: bool,
     directory: bool,
+    /// True after `setup off`.
+    #[serde(default)]
+    off: bool,
 }
 
 /// Puts the block at the top (ssh takes the first value it finds), or brings the one that is there up to date.
 pub(super) fn apply(
     config: &Config,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let path = path(surroundings)?;
-    let Some(block) = block(config, surroundings)? else {
-        voice.note("no main site is reached over ssh: nothing to set up for it");
+    let path = path(host)?;
+    let Some(block) = block(config, host, output)? else {
+        output.note("no main site is reached over ssh: nothing to set up for it");
         return Ok(());
     };
     let old = git::bytes(&path)?;
@@ -49,28 +52,32 @@ pub(super) fn apply(
     let place = find(&new, &path)?.unwrap_or(0..0);
     let mut theirs = new.clone();
     theirs.drain(place.clone());
-    warn_of_other_ways(&theirs, config, surroundings, voice);
+    warn_of_other_ways(&theirs, config, host, output);
     new.splice(place, block.bytes());
     if old.as_ref() == Some(&new) {
-        voice.note(&format!("{}: the block is in place", path.display()));
+        output.note(&format!("{}: the block is up to date", path.display()));
         return Ok(());
     }
-    voice.note(&format!("{}: this block is put in", path.display()));
-    voice.text(block.trim_end());
-    if voice.dry() {
+    output.note(&format!(
+        "{}: this block is added at the top:",
+        path.display()
+    ));
+    output.text(block.trim_end());
+    if output.dry() {
         return Ok(());
     }
-    let record_path = record::path(surroundings, "ssh", &path)?;
+    let record_path = record::path(host, "ssh", &path)?;
     let directory = path
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty());
-    if record::load::<Created>(&record_path)?.is_none() {
-        let created = Created {
-            file: old.is_none(),
-            directory: directory.is_some_and(|directory| !directory.exists()),
-        };
-        record::save(&record_path, &created)?;
-    }
+    let known = record::load::<Created>(&record_path)?;
+    let mut created = known.unwrap_or_else(|| Created {
+        file: old.is_none(),
+        directory: directory.is_some_and(|directory| !directory.exists()),
+        off: false,
+    });
+    created.off = false;
+    record::save(&record_path, &created)?;
     if let Some(directory) = directory {
         DirBuilder::new()
             .recursive(true)
@@ -84,67 +91,93 @@ pub(super) fn apply(
 }
 
 /// Takes the block out, and the file and directory away that were made for it, where nothing else is in them.
-pub(super) fn undo(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
-    let path = path(surroundings)?;
-    let mut bytes = git::bytes(&path)?.unwrap_or_default();
-    let Some(place) = find(&bytes, &path)? else {
-        voice.note(&format!("{}: nothing to take back for ssh", path.display()));
-        return Ok(());
-    };
-    voice.note(&format!("{}: this block is taken out", path.display()));
-    let block: Vec<u8> = bytes.drain(place).collect();
-    voice.text(String::from_utf8_lossy(&block).trim_end());
-    if voice.dry() {
+pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
+    let path = path(host)?;
+    if !remove_block(&path, host, output)? {
+        output.note(&format!("{}: nothing to undo for ssh", path.display()));
+    }
+    if output.dry() {
         return Ok(());
     }
-    let record_path = record::path(surroundings, "ssh", &path)?;
-    let created = record::load::<Created>(&record_path)?;
+    record::forget(&record::path(host, "ssh", &path)?)
+}
+
+/// `setup off`: the block goes, what is known of it stays. False where none was there.
+pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool, Failure> {
+    let path = path(host)?;
+    let record_path = record::path(host, "ssh", &path)?;
+    let known = record::load::<Created>(&record_path)?;
+    let Some(mut created) = known.filter(|created| !created.off) else {
+        return Ok(false);
+    };
+    let removed = remove_block(&path, host, output)?;
+    if removed && !output.dry() {
+        created.off = true;
+        record::save(&record_path, &created)?;
+    }
+    Ok(removed)
+}
+
+/// True where the block is switched off.
+pub(super) fn is_off(host: &HostEnv) -> Result<bool, Failure> {
+    let record_path = record::path(host, "ssh", &path(host)?)?;
+    Ok(record::load::<Created>(&record_path)?.is_some_and(|created| created.off))
+}
+
+/// False where there is no block.
+fn remove_block(path: &Path, host: &HostEnv, output: &mut Output<'_>) -> Result<bool, Failure> {
+    let mut bytes = git::bytes(path)?.unwrap_or_default();
+    let Some(place) = find(&bytes, path)? else {
+        return Ok(false);
+    };
+    output.note(&format!("{}: this block is removed:", path.display()));
+    let block: Vec<u8> = bytes.drain(place).collect();
+    output.text(String::from_utf8_lossy(&block).trim_end());
+    if output.dry() {
+        return Ok(true);
+    }
+    let created = record::load::<Created>(&record::path(host, "ssh", path)?)?;
     match created {
         Some(created) if created.file && bytes.is_empty() => {
-            files::remove(&path)?;
+            files::remove(path)?;
             if let Some(directory) = path.parent().filter(|_| created.directory) {
                 // Keys made since keep it.
                 let _ = fs::remove_dir(directory);
             }
         }
-        _ => files::replace(&path, &bytes, 0o600)?,
+        _ => files::replace(path, &bytes, 0o600)?,
     }
-    record::forget(&record_path)
+    Ok(true)
 }
 
-fn path(surroundings: &HostEnv) -> Result<PathBuf, Failure> {
-    Ok(surroundings.home()?.join(".ssh/config"))
+fn path(host: &HostEnv) -> Result<PathBuf, Failure> {
+    Ok(host.home()?.join(".ssh/config"))
 }
 
 /// Says which proxies of the user's own `config` the block stands before: ssh takes the first it finds.
-fn warn_of_other_ways(
-    theirs: &[u8],
-    config: &Config,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
-) {
-    for host in hosts(config) {
-        let Some(way) = way_of(theirs, &host, surroundings) else {
+fn warn_of_other_ways(theirs: &[u8], config: &Config, host: &HostEnv, output: &mut Output<'_>) {
+    for site in hosts(config) {
+        let Some(way) = way_of(theirs, &site, host) else {
             continue;
         };
-        voice.warn(&format!(
-            "ssh reached {host} by `{way}` so far, and goes through gitferry instead: name that proxy in `[hops]` if it is needed"
+        output.warn(&format!(
+            "ssh reached {site} by `{way}` so far, and goes through gitferry instead: name that proxy in `[hops]` if it is needed"
         ));
     }
 }
 
 /// How ssh itself reads a config: the proxy for `host`, if there is one. Where ssh cannot be asked there is nothing to say.
-fn way_of(config: &[u8], host: &str, surroundings: &HostEnv) -> Option<String> {
+fn way_of(config: &[u8], site: &str, host: &HostEnv) -> Option<String> {
     if config.trim_ascii().is_empty() {
         return None;
     }
     let file = tempfile::NamedTempFile::new().ok()?;
     fs::write(file.path(), config).ok()?;
     let asked = Command::new("ssh")
-        .envs(&surroundings.variables)
+        .envs(&host.variables)
         .args(["-G", "-F"])
         .arg(file.path())
-        .args(["--", host])
+        .args(["--", site])
         .stdin(Stdio::null())
         .output()
         .ok()?;
@@ -171,12 +204,23 @@ fn hosts(config: &Config) -> Vec<String> {
 }
 
 /// `Host *` ends the block: options before the file's own first `Host` are for every host, and must stay so.
-fn block(config: &Config, surroundings: &HostEnv) -> Result<Option<String>, Failure> {
+fn block(
+    config: &Config,
+    host: &HostEnv,
+    output: &mut Output<'_>,
+) -> Result<Option<String>, Failure> {
     let hosts = hosts(config);
     if hosts.is_empty() {
         return Ok(None);
     }
-    let mut command = word(&surroundings.binary)?;
+    let lasting = host.lasting_binary();
+    if lasting.is_none() {
+        output.warn(&format!(
+            "{} is in a build directory: ssh stops working when that is removed. Install gitferry (`cargo install --path .`), then run this again",
+            host.binary.display()
+        ));
+    }
+    let mut command = word(lasting.as_ref().unwrap_or(&host.binary))?;
     if let Some(file) = &config.file {
         let file = std::path::absolute(file).map_err(Failure::new)?;
         command.push_str(" --config ");

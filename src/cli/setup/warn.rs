@@ -11,54 +11,51 @@ use super::{
 use crate::{cli::Failure, config::Config, model::HostPattern};
 
 /// Variables that beat the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
-pub(super) fn environment(
-    plan: &Plan,
-    bundle: &Path,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
-) {
-    if surroundings.variable("GIT_SSL_NO_VERIFY").is_some() {
-        voice.warn(
+pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &mut Output<'_>) {
+    if host.variable("GIT_SSL_NO_VERIFY").is_some() {
+        output.warn(
             "GIT_SSL_NO_VERIFY is set: git believes every certificate, forged ones too. `unset GIT_SSL_NO_VERIFY`; gitferry does not need it",
         );
     }
-    if let Some(other) = surroundings.variable("GIT_SSL_CAINFO")
+    if let Some(other) = host.variable("GIT_SSL_CAINFO")
         && plan.needs_bundle
         && Path::new(other) != bundle
     {
-        voice.warn(&format!(
+        output.warn(&format!(
             "GIT_SSL_CAINFO is set and beats http.<url>.sslCAInfo, so git and git-lfs will not know the local CA. `unset GIT_SSL_CAINFO`, or `export GIT_SSL_CAINFO={}`, which has the system's roots too",
             shell_quoted(&bundle.to_string_lossy())
         ));
     }
     if plan.uses_proxy()
-        && let Some((name, hosts)) = kept_away(&plan.hosts, surroundings)
+        && let Some((name, hosts)) = kept_away(&plan.hosts, host)
     {
-        voice.warn(&format!(
+        output.warn(&format!(
             "{name} keeps git from gitferry for {hosts}: take these hosts out of it"
         ));
     }
 }
 
-/// That nobody is there to be pointed at: what is set up now would fail until then.
-pub(super) fn absence(config: &Config, surroundings: &HostEnv, voice: &mut Output<'_>) {
-    let Some(address) = config.listen.addresses.first() else {
-        return;
-    };
-    let address = super::reachable(*address);
-    if !(surroundings.listens)(address) {
-        voice.warn(&format!(
-            "nothing answers at {address} yet: until `gitferry run` does, the clients set up here reach none of these hosts"
-        ));
+/// Says that no daemon answers: until one does, what is set up now fails.
+pub(super) fn absence(config: &Config, host: &HostEnv, output: &mut Output<'_>) {
+    let address = config
+        .listen
+        .addresses
+        .first()
+        .copied()
+        .map(super::reachable);
+    if let Some(address) = address
+        && let Err(why) = (host.daemon)(host, address)
+    {
+        output.warn(&why.to_string());
     }
 }
 
 /// The variable that keeps clients away from every proxy for some of `hosts`, and these.
 pub(super) fn kept_away<'a>(
     hosts: impl IntoIterator<Item = &'a HostPattern>,
-    surroundings: &HostEnv,
+    host: &HostEnv,
 ) -> Option<(String, String)> {
-    let (name, value) = surroundings.either_case("NO_PROXY")?;
+    let (name, value) = host.either_case("NO_PROXY")?;
     let kept: BTreeSet<String> = hosts
         .into_iter()
         .filter(|host| is_named(&value, host))
@@ -68,24 +65,19 @@ pub(super) fn kept_away<'a>(
     (!kept.is_empty()).then(|| (name, kept.join(", ")))
 }
 
-/// Settings of any scope that beat ours, or switch verification off.
-pub(super) fn settings(
+/// Settings of any scope that beat ours: asked of git once ours are in place.
+pub(super) fn overruling(
     plan: &Plan,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    unverified(surroundings, voice)?;
-    if voice.dry() {
-        return Ok(());
-    }
-    for probe in &plan.probes {
-        overruled(plan, probe, surroundings, voice)?;
-    }
-    Ok(())
+    plan.probes
+        .iter()
+        .try_for_each(|probe| overruled(plan, probe, host, output))
 }
 
 /// `http.sslVerify` and `http.<url>.sslVerify`, wherever they stand.
-fn unverified(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) fn unverified(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
     let arguments = [
         "config",
         "--null",
@@ -93,7 +85,7 @@ fn unverified(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Fail
         "--get-regexp",
         r"^http\.(.*\.)?sslverify$",
     ];
-    let listed = git::found(surroundings, &arguments)?.unwrap_or_default();
+    let listed = git::found(host, &arguments)?.unwrap_or_default();
     let listed = String::from_utf8_lossy(&listed);
     let mut parts = listed.split('\0');
     while let (Some(origin), Some(entry)) = (parts.next(), parts.next()) {
@@ -105,7 +97,7 @@ fn unverified(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Fail
             .iter()
             .any(|no| value.eq_ignore_ascii_case(no))
         {
-            voice.warn(&format!(
+            output.warn(&format!(
                 "{key} is {value} ({origin}): git believes every certificate, forged ones too. Take it out; gitferry does not need it"
             ));
         }
@@ -116,16 +108,16 @@ fn unverified(surroundings: &HostEnv, voice: &mut Output<'_>) -> Result<(), Fail
 fn overruled(
     plan: &Plan,
     probe: &Probe,
-    surroundings: &HostEnv,
-    voice: &mut Output<'_>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let ask = |arguments: &[&str]| {
-        let answer = git::found(surroundings, arguments)?.unwrap_or_default();
+        let answer = git::found(host, arguments)?.unwrap_or_default();
         Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
     };
     let url = ask(&["ls-remote", "--get-url", &probe.url])?;
     if url != probe.becomes {
-        voice.warn(&format!(
+        output.warn(&format!(
             "another url.*.insteadOf makes {} of {}: git does not come to gitferry for it",
             url, probe.url
         ));
@@ -133,7 +125,7 @@ fn overruled(
         let proxy = ask(&["config", "--get-urlmatch", "http.proxy", &url])?;
         if proxy != plan.proxy {
             // The other one may carry a password.
-            voice.warn(&format!(
+            output.warn(&format!(
                 "another http.proxy wins for {url}: see `git config --show-origin --get-urlmatch http {url}`"
             ));
         }

@@ -8,6 +8,9 @@ const BEFORE: &[u8] = b"# mine\n[user]\n  name = X\n\n[http \"https://huggingfac
     [http \"https://hf.co\"]\n[url \"http://127.0.0.1:4483/hf.co/\"]\n\tinsteadOf = hf:\n\
     [alias]\n\tx = \"!echo 'a b'\"";
 
+/// Where the settings are, below the home.
+const SETTINGS: &str = ".config/gitferry/git.config";
+
 const SCOPES: [&str; 6] = [
     "git",
     "lfs",
@@ -29,14 +32,14 @@ fn an_undo_brings_back_every_byte() {
             let world = World::new(&git);
             fs::write(world.home(".gitconfig"), BEFORE).unwrap();
             let before = world.files();
-            world.setup(arguments).well();
+            world.setup(arguments).ok();
             assert_ne!(world.files(), before, "{arguments}");
             let undo = format!("{} --undo", without_options(arguments));
-            world.setup(&undo).well();
+            world.setup(&undo).ok();
             assert_eq!(world.files(), before, "{arguments}");
             assert!(!world.home(".local/state/gitferry").exists());
-            let again = world.setup(&undo).well();
-            assert!(again.out.contains("nothing to take back"), "{}", again.out);
+            let again = world.setup(&undo).ok();
+            assert!(again.out.contains("nothing to undo"), "{}", again.out);
             seen += 1;
         }
     }
@@ -47,11 +50,11 @@ fn an_undo_brings_back_every_byte() {
 fn files_that_were_made_go_again() {
     for arguments in SCOPES {
         let world = World::new(&gits()[0]);
-        world.setup(arguments).well();
+        world.setup(arguments).ok();
         assert!(world.home(".gitconfig").exists());
         world
             .setup(&format!("{} --undo", without_options(arguments)))
-            .well();
+            .ok();
         assert_eq!(world.files(), BTreeMap::new(), "{arguments}");
         assert!(!world.home(".ssh").exists());
     }
@@ -64,92 +67,130 @@ fn the_second_time_nothing_changes_and_the_way_back_is_kept() {
             let world = World::new(&git);
             fs::write(world.home(".gitconfig"), BEFORE).unwrap();
             let before = world.files();
-            world.setup(arguments).well();
+            world.setup(arguments).ok();
             let once = world.files();
-            let said = world.setup(arguments).well();
+            let said = world.setup(arguments).ok();
             assert_eq!(world.files(), once);
-            assert!(!said.out.contains("git config"), "{}", said.out);
+            assert!(said.out.contains("no change"), "{}", said.out);
             let undo = format!("{} --undo", without_options(arguments));
-            world.setup(&undo).well();
+            world.setup(&undo).ok();
             assert_eq!(world.files(), before, "{arguments}");
         }
     }
 }
 
 #[test]
-fn a_dry_run_says_all_of_it_and_changes_nothing() {
+fn a_dry_run_shows_the_file_and_changes_nothing() {
     let world = World::new(&gits()[0]);
-    let said = world.setup("all --dry-run").well();
+    let said = world.setup("all --dry-run").ok();
     assert!(!world.home(".gitconfig").exists());
-    assert!(!world.home(".ssh").exists());
+    assert!(!world.home(".config").exists());
     assert!(!world.home(".local").exists());
-    let really = world.setup("all").well();
-    let (dry, done) = (
-        "# a dry run: nothing was changed\n",
-        "# done; `gitferry setup all --undo` takes it back\n",
-    );
-    let (changes, really) = (said.out.strip_suffix(dry), really.out.strip_suffix(done));
-    assert_eq!(changes.unwrap(), really.unwrap());
+    world.setup("all").ok();
+    let settings = fs::read_to_string(world.home(SETTINGS)).unwrap();
+    assert!(said.out.contains(settings.trim_end()), "{}", said.out);
+    assert!(said.out.contains("this was a dry run"), "{}", said.out);
     let files = world.files();
-    let said = world.setup("all --undo --dry-run").well();
+    world.setup("all --undo --dry-run").ok();
+    world.setup("off --dry-run").ok();
     assert_eq!(world.files(), files);
-    let really = world.setup("all --undo").well();
-    assert_eq!(said.out.strip_suffix(dry), Some(really.out.as_str()));
 }
 
 #[test]
-fn where_no_daemon_answers_it_is_said() {
-    let mut world = World::new(&gits()[0]);
-    let said = world.setup("all").well();
-    assert!(!said.err.contains("nothing answers"), "{}", said.err);
-    world.surroundings.listens = |_| false;
-    let said = world.setup("all").well();
-    assert!(
-        said.err.contains("nothing answers at 127.0.0.1:4483 yet"),
-        "{}",
-        said.err
-    );
-    let said = world.setup("all --undo").well();
-    assert!(!said.err.contains("nothing answers"), "{}", said.err);
-}
-
-#[test]
-fn what_others_set_between_two_set_ups_comes_back() {
+fn the_users_config_gets_one_section_at_its_end_and_the_settings_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
     for git in gits() {
         let world = World::new(&git);
-        let key = "http.https://hf.co.proxy";
-        let ask = || world.git(&["config", "--global", "--get-all", key]);
-        world.git(&["config", "--global", key, "http://first:1"]);
-        world.setup("git").well();
-        world.git(&["config", "--global", key, "http://later:2"]);
-        world.setup("git").well();
-        assert_eq!(ask(), PROXY);
-        world.setup("git --undo").well();
-        assert_eq!(ask(), "http://later:2");
+        fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+        let said = world.setup("all").ok();
+        let after = fs::read(world.home(".gitconfig")).unwrap();
+        let added = String::from_utf8(after[BEFORE.len()..].to_vec()).unwrap();
+        assert!(added.starts_with("\n[include]\n\tpath = "), "{added}");
+        assert_eq!(added.lines().count(), 3, "{added}");
+        assert!(said.out.lines().count() < 12, "{}", said.out);
+        let mode = fs::metadata(world.home(SETTINGS)).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+        // Ours come last, whatever the user set for the same key.
+        let ask = [
+            "config",
+            "--get-urlmatch",
+            "http.proxy",
+            "https://huggingface.co/",
+        ];
+        assert_eq!(world.git(&ask), PROXY);
     }
 }
 
 #[test]
-fn what_is_said_is_what_could_be_typed() {
-    let world = World::new(&gits()[0]);
-    let said = world.setup("git --dry-run").well();
-    let script: String = said
-        .out
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let status = std::process::Command::new("sh")
-        .args(["-ec", &script])
-        .env_clear()
-        .envs(&world.surroundings.variables)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let typed = fs::read(world.home(".gitconfig")).unwrap();
-    fs::remove_file(world.home(".gitconfig")).unwrap();
-    world.setup("git").well();
-    assert_eq!(fs::read(world.home(".gitconfig")).unwrap(), typed);
+fn a_password_of_the_daemon_stands_in_the_settings_and_is_never_shown() {
+    let mut world = World::new(&gits()[0]);
+    world.config = |directory| {
+        let mut config = config(directory);
+        config.listen.credentials = Some(crate::model::secret::Credentials {
+            username: "me".into(),
+            password: crate::model::Secret::new("p w/1"),
+        });
+        config
+    };
+    let dry = world.setup("all --dry-run").ok();
+    let said = world.setup("all").ok();
+    for text in [&dry.out, &dry.err, &said.out, &said.err] {
+        assert!(
+            !text.contains("p%20w%2F1") && !text.contains("p w/1"),
+            "{text}"
+        );
+    }
+    assert!(
+        dry.out.contains("http://me:***@127.0.0.1:4483"),
+        "{}",
+        dry.out
+    );
+    let ask = ["config", "--get-urlmatch", "http.proxy", "https://hf.co/"];
+    assert_eq!(world.git(&ask), "http://me:p%20w%2F1@127.0.0.1:4483");
+}
+
+#[test]
+fn off_and_on_switch_without_an_undo() {
+    for git in gits() {
+        let world = World::new(&git);
+        fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+        let before = world.files();
+        for arguments in ["git", "lfs --no-ca", "hf", "ssh"] {
+            world.setup(arguments).ok();
+        }
+        let on = world.files();
+        let ask = || {
+            world.git(&[
+                "config",
+                "--get-urlmatch",
+                "http.proxy",
+                "https://huggingface.co/",
+            ])
+        };
+        assert_eq!(ask(), PROXY);
+        world.setup("off").ok();
+        assert_eq!(fs::read(world.home(".gitconfig")).unwrap(), BEFORE);
+        assert!(!world.home(".ssh/config").exists());
+        let exports = fs::read_to_string(world.home(".config/gitferry/hf.sh")).unwrap();
+        assert!(!exports.contains("export"), "{exports}");
+        let again = world.setup("off").ok();
+        assert!(again.out.contains("nothing is set up"), "{}", again.out);
+        world.setup("on").ok();
+        assert_eq!(ask(), PROXY);
+        assert_eq!(
+            world.files().keys().collect::<Vec<_>>(),
+            on.keys().collect::<Vec<_>>()
+        );
+        let again = world.setup("on").ok();
+        assert!(
+            again.out.contains("nothing is switched off"),
+            "{}",
+            again.out
+        );
+        world.setup("off").ok();
+        world.setup("all --undo").ok();
+        assert_eq!(world.files(), before);
+    }
 }
 
 #[test]
@@ -157,33 +198,27 @@ fn what_others_wrote_since_is_kept() {
     for git in gits() {
         let world = World::new(&git);
         fs::write(world.home(".gitconfig"), BEFORE).unwrap();
-        world.setup("all").well();
+        world.setup("all").ok();
         world.git(&["config", "--global", "core.editor", "vi"]);
-        world.git(&[
-            "config",
-            "--global",
-            "http.https://hf.co.proxy",
-            "http://mine:1",
-        ]);
-        let said = world.setup("all --undo").well();
-        assert!(
-            said.out
-                .contains("http.https://hf.co.proxy was changed since"),
-            "{}",
-            said.out
-        );
+        // git puts it into the section that is ours.
+        world.git(&["config", "--global", "--add", "include.path", "~/mine"]);
+        world.setup("all --undo").ok();
         let ask = |key| world.git(&["config", "--global", "--get-all", key]);
         assert_eq!(ask("core.editor"), "vi");
-        assert_eq!(ask("http.https://hf.co.proxy"), "http://mine:1");
-        assert_eq!(
-            ask("http.https://huggingface.co.proxy"),
-            "http://old.example:1\nhttp://old.example:2"
-        );
+        assert_eq!(ask("include.path"), "~/mine");
         assert_eq!(ask("url.http://127.0.0.1:4483/hf.co/.insteadOf"), "hf:");
-        let text = fs::read_to_string(world.home(".gitconfig")).unwrap();
-        assert!(!text.contains("bundle.pem"), "{text}");
-        assert!(!text.contains("= http://127.0.0.1:4483"), "{text}");
+        assert!(!world.home(SETTINGS).exists());
     }
+}
+
+#[test]
+fn a_settings_file_of_somebody_else_is_not_overwritten() {
+    let world = World::new(&gits()[0]);
+    fs::create_dir_all(world.home(".config/gitferry")).unwrap();
+    fs::write(world.home(SETTINGS), "[user]\n").unwrap();
+    let before = world.files();
+    assert!(world.setup("git").result.is_err());
+    assert_eq!(world.files(), before);
 }
 
 #[test]
@@ -193,7 +228,7 @@ fn parts_taken_back_one_by_one_end_at_the_first_byte() {
         fs::write(world.home(".gitconfig"), BEFORE).unwrap();
         let before = world.files();
         for arguments in ["git", "lfs --no-ca", "lfs", "git --undo", "lfs --undo"] {
-            world.setup(arguments).well();
+            world.setup(arguments).ok();
         }
         assert_eq!(world.files(), before);
     }
@@ -202,16 +237,16 @@ fn parts_taken_back_one_by_one_end_at_the_first_byte() {
 #[test]
 fn what_the_config_no_longer_names_is_taken_back_at_the_next_set_up() {
     let mut world = World::new(&gits()[0]);
-    world.setup("git").well();
+    world.setup("git").ok();
     world.config = |directory| Config {
         routes: vec![route(Role::MainSite, TlsMode::Terminate, &["hf.co"])],
         ..config(directory)
     };
-    world.setup("git").well();
+    world.setup("git").ok();
     let ask = |url| world.git(&["config", "--get-urlmatch", "http.proxy", url]);
     assert_eq!(ask("https://hf.co/"), PROXY);
     assert_eq!(ask("https://huggingface.co/"), "");
-    world.setup("git --undo").well();
+    world.setup("git --undo").ok();
     assert_eq!(world.files(), BTreeMap::new());
 }
 
@@ -221,13 +256,18 @@ fn a_set_up_of_one_repository_leaves_the_others_alone() {
         let mut world = World::new(&git);
         world.git(&["init", "-q", "a repo"]);
         let home = world.files();
-        world.surroundings.directory = world.home("a repo");
-        world.setup("all --local").well();
+        world.host.directory = world.home("a repo");
+        world.setup("all --local").ok();
         assert!(!world.home(".gitconfig").exists());
         assert!(!world.home(".ssh").exists());
-        let ask = ["config", "--local", "http.https://hf.co.proxy"];
+        let ask = [
+            "config",
+            "--local",
+            "--includes",
+            "http.https://hf.co.proxy",
+        ];
         assert_eq!(world.git(&ask), PROXY);
-        world.setup("all --local --undo").well();
+        world.setup("all --local --undo").ok();
         assert_eq!(world.files(), home);
     }
 }
@@ -252,9 +292,9 @@ fn the_file_that_git_uses_is_found_and_a_link_stays_a_link() {
         fs::write(&real, BEFORE).unwrap();
         let link = world.home(".config/git/config");
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        world.setup("git").well();
+        world.setup("git").ok();
         assert_ne!(fs::read(&real).unwrap(), BEFORE);
-        world.setup("git --undo").well();
+        world.setup("git --undo").ok();
         assert_eq!(fs::read(&real).unwrap(), BEFORE);
         assert!(link.is_symlink());
         assert!(!world.home(".gitconfig").exists());
@@ -262,9 +302,9 @@ fn the_file_that_git_uses_is_found_and_a_link_stays_a_link() {
         let mut world = World::new(&git);
         let other = world.home("other config");
         world.set_variable("GIT_CONFIG_GLOBAL", other.to_str().unwrap());
-        world.setup("git").well();
+        world.setup("git").ok();
         assert!(other.exists());
-        world.setup("git --undo").well();
+        world.setup("git --undo").ok();
         assert!(!other.exists());
     }
 }
@@ -272,7 +312,7 @@ fn the_file_that_git_uses_is_found_and_a_link_stays_a_link() {
 #[test]
 fn a_record_that_cannot_be_read_is_not_guessed_at() {
     let world = World::new(&gits()[0]);
-    world.setup("git").well();
+    world.setup("git").ok();
     let directory = world.home(".local/state/gitferry");
     let record = fs::read_dir(&directory).unwrap().next().unwrap().unwrap();
     fs::write(record.path(), "{").unwrap();
@@ -286,7 +326,7 @@ fn a_record_that_cannot_be_read_is_not_guessed_at() {
 fn the_record_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new(&gits()[0]);
-    world.setup("git").well();
+    world.setup("git").ok();
     let directory = world.home(".local/state/gitferry");
     let record = fs::read_dir(&directory).unwrap().next().unwrap().unwrap();
     assert_eq!(

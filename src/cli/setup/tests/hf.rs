@@ -26,7 +26,7 @@ fn sourced(world: &World, variables: &[(&str, &str)], name: &str) -> String {
 #[test]
 fn a_shell_that_reads_the_file_sends_its_clients_through_the_proxy() {
     let world = World::new(&gits()[0]);
-    let said = world.setup("hf").well();
+    let said = world.setup("hf").ok();
     assert!(said.out.contains("\n. '"), "{}", said.out);
     for name in ["HTTPS_PROXY", "https_proxy"] {
         assert_eq!(
@@ -43,7 +43,7 @@ fn a_shell_that_reads_the_file_sends_its_clients_through_the_proxy() {
 #[test]
 fn what_needs_no_proxy_grows_by_this_machine_once() {
     let world = World::new(&gits()[0]);
-    world.setup("hf").well();
+    world.setup("hf").ok();
     for name in ["NO_PROXY", "no_proxy"] {
         for (before, after) in [
             (&[][..], "127.0.0.1,localhost"),
@@ -67,7 +67,7 @@ fn what_needs_no_proxy_grows_by_this_machine_once() {
 fn without_the_ca_the_file_names_the_reverse_front_alone() {
     let world = World::new(&gits()[0]);
     fs::remove_file(world.bundle()).unwrap();
-    world.setup("hf --no-ca").well();
+    world.setup("hf --no-ca").ok();
     let endpoint = format!("{PROXY}/huggingface.co");
     assert_eq!(sourced(&world, &[], "HF_ENDPOINT"), endpoint);
     for name in ["HTTPS_PROXY", "SSL_CERT_FILE"] {
@@ -82,30 +82,30 @@ fn the_file_goes_as_it_came() {
         let world = World::new(&gits()[0]);
         fs::create_dir_all(world.home(there)).unwrap();
         for arguments in ["hf", "hf --no-ca", "hf"] {
-            world.setup(arguments).well();
+            world.setup(arguments).ok();
         }
-        let said = world.setup("hf").well();
-        assert!(said.out.contains("in place"), "{}", said.out);
-        world.setup("hf --undo").well();
+        let said = world.setup("hf").ok();
+        assert!(said.out.contains("no change"), "{}", said.out);
+        world.setup("hf --undo").ok();
         assert_eq!(world.files(), BTreeMap::new());
         assert_eq!(
             world.home(".config/gitferry").exists(),
             there.ends_with("gitferry")
         );
-        let said = world.setup("hf --undo").well();
-        assert!(said.out.contains("nothing to take back"), "{}", said.out);
+        let said = world.setup("hf --undo").ok();
+        assert!(said.out.contains("nothing to undo"), "{}", said.out);
     }
 }
 
 #[test]
 fn a_dry_run_says_all_and_does_nothing() {
     let world = World::new(&gits()[0]);
-    let said = world.setup("hf --dry-run").well();
+    let said = world.setup("hf --dry-run").ok();
     assert!(said.out.contains("export HTTPS_PROXY="), "{}", said.out);
     assert_eq!(world.files(), BTreeMap::new());
-    world.setup("hf").well();
+    world.setup("hf").ok();
     let before = world.files();
-    let said = world.setup("hf --undo --dry-run").well();
+    let said = world.setup("hf --undo --dry-run").ok();
     assert!(said.out.contains("\nrm "), "{}", said.out);
     assert_eq!(world.files(), before);
 }
@@ -118,15 +118,15 @@ fn a_file_that_is_not_ours_or_was_changed_is_left_alone() {
     fs::write(&file, "export HF_HOME=/models\n").unwrap();
     let said = world.setup("hf");
     assert!(said.result.is_err());
-    world.setup("hf --undo").well();
+    world.setup("hf --undo").ok();
     assert_eq!(fs::read(&file).unwrap(), b"export HF_HOME=/models\n");
     fs::remove_file(&file).unwrap();
-    world.setup("hf").well();
+    world.setup("hf").ok();
     let mut text = fs::read(&file).unwrap();
     text.extend(b"export HF_HOME=/models\n");
     fs::write(&file, &text).unwrap();
     assert!(world.setup("hf --no-ca").result.is_err());
-    let said = world.setup("hf --undo").well();
+    let said = world.setup("hf --undo").ok();
     assert!(said.out.contains("was changed since"), "{}", said.out);
     assert_eq!(fs::read(&file).unwrap(), text);
 }
@@ -141,13 +141,19 @@ fn with_credentials(directory: &Path) -> Config {
 }
 
 #[test]
-fn a_password_is_taken_from_the_shell_and_never_written() {
+fn a_password_stands_in_the_file_and_is_never_shown() {
     let mut world = World::new(&gits()[0]);
     world.config = with_credentials;
-    let said = world.setup("hf").well();
+    let said = world.setup("hf").ok();
     assert!(!said.out.contains("never shown"), "{}", said.out);
-    let proxy = sourced(&world, &[("GITFERRY_PASSWORD", "p%20w")], "HTTPS_PROXY");
-    assert_eq!(proxy, "http://me%40home:p%20w@127.0.0.1:4483");
+    let dry = world.setup("hf --undo").ok().out + &world.setup("hf --dry-run").ok().out;
+    assert!(
+        dry.contains("me%40home:***@") && !dry.contains("never%20shown"),
+        "{dry}"
+    );
+    world.setup("hf").ok();
+    let proxy = sourced(&world, &[], "HTTPS_PROXY");
+    assert_eq!(proxy, "http://me%40home:never%20shown@127.0.0.1:4483");
     // The reverse front asks for them too, and no client sends them to what it takes for an origin.
     for what in ["git", "lfs", "hf", "all"] {
         let said = world.setup(&format!("{what} --no-ca"));
@@ -161,7 +167,7 @@ fn what_sends_the_clients_elsewhere_is_named() {
     let mut world = World::new(&gits()[0]);
     world.set_variable("HF_ENDPOINT", "https://me:secret@mirror.example");
     world.set_variable("NO_PROXY", "localhost,.hf.co");
-    let said = world.setup("hf").well();
+    let said = world.setup("hf").ok();
     for part in ["HF_ENDPOINT", "NO_PROXY", "*.hf.co"] {
         assert!(said.err.contains(part), "{}", said.err);
     }

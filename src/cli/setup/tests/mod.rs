@@ -26,8 +26,16 @@ const PROXY: &str = "http://127.0.0.1:4483";
 /// A user with a home, a config and a git.
 struct World {
     directory: TempDir,
-    surroundings: HostEnv,
+    host: HostEnv,
     config: fn(&Path) -> Config,
+}
+
+/// The daemon whose state directory stands beside the home.
+fn running_daemon(host: &HostEnv, _: SocketAddr) -> Result<TrustedDaemon, Failure> {
+    Ok(TrustedDaemon {
+        config: None,
+        bundle: host.home()?.with_file_name("state").join("bundle.pem"),
+    })
 }
 
 /// What was said.
@@ -39,7 +47,7 @@ struct Said {
 }
 
 impl Said {
-    fn well(self) -> Self {
+    fn ok(self) -> Self {
         assert!(self.result.is_ok(), "{self:?}");
         self
     }
@@ -62,7 +70,7 @@ impl World {
             ("PATH", std::env::var_os("PATH").unwrap()),
             ("GIT_CONFIG_NOSYSTEM", "1".into()),
         ];
-        let surroundings = HostEnv {
+        let host = HostEnv {
             variables: variables
                 .into_iter()
                 .map(|(name, value)| (name.into(), value))
@@ -70,11 +78,11 @@ impl World {
             directory: home,
             binary: directory.path().join("bin 100%/gitferry"),
             git: git.to_owned(),
-            listens: |_| true,
+            daemon: running_daemon,
         };
         Self {
             directory,
-            surroundings,
+            host,
             config,
         }
     }
@@ -89,9 +97,7 @@ impl World {
     }
 
     fn set_variable(&mut self, name: &str, value: &str) {
-        self.surroundings
-            .variables
-            .insert(name.into(), value.into());
+        self.host.variables.insert(name.into(), value.into());
     }
 
     /// `gitferry setup` with these arguments.
@@ -105,9 +111,12 @@ impl World {
         let words = std::iter::once("setup").chain(arguments.split(' '));
         let args = Command::try_parse_from(words).unwrap().args;
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut voice = Output::new(&mut out, &mut err, args.dry_run);
-        let load = || Ok((self.config)(self.directory.path()));
-        let result = perform(&args, load, &self.surroundings, &mut voice);
+        let mut output = Output::new(&mut out, &mut err, args.dry_run);
+        let source = Source {
+            given: true,
+            load: &|| Ok((self.config)(self.directory.path())),
+        };
+        let result = perform(&args, &source, &self.host, &mut output);
         Said {
             result,
             out: String::from_utf8(out).unwrap(),
@@ -117,7 +126,7 @@ impl World {
 
     /// What git answers, without its line break.
     fn git(&self, arguments: &[&str]) -> String {
-        let answer = git::found(&self.surroundings, arguments)
+        let answer = git::found(&self.host, arguments)
             .unwrap()
             .unwrap_or_default();
         String::from_utf8(answer).unwrap().trim_end().to_owned()

@@ -9,7 +9,7 @@ fn verification_that_is_switched_off_is_named_and_left_alone() {
         let text = "[http]\n\tsslVerify = false\n[http \"https://hf.co\"]\n\tsslverify = 0\n";
         fs::write(world.home(".gitconfig"), text).unwrap();
         world.set_variable("GIT_SSL_NO_VERIFY", "1");
-        let said = world.setup("all --dry-run").well();
+        let said = world.setup("all --dry-run").ok();
         for name in [
             "http.sslverify is false",
             "http.https://hf.co.sslverify is 0",
@@ -17,14 +17,14 @@ fn verification_that_is_switched_off_is_named_and_left_alone() {
         ] {
             assert!(said.err.contains(name), "{name}: {}", said.err);
         }
-        world.setup("all").well();
+        world.setup("all").ok();
         let after = fs::read_to_string(world.home(".gitconfig")).unwrap();
         assert!(
             after.starts_with("[http]\n\tsslVerify = false\n"),
             "{after}"
         );
         assert_eq!(after.to_lowercase().matches("sslverify").count(), 2);
-        world.setup("all --undo").well();
+        world.setup("all --undo").ok();
         let after = fs::read_to_string(world.home(".gitconfig")).unwrap();
         assert_eq!(after, text);
     }
@@ -33,10 +33,10 @@ fn verification_that_is_switched_off_is_named_and_left_alone() {
 #[test]
 fn variables_that_beat_the_config_are_named_with_what_to_do() {
     let mut world = World::new(&gits()[0]);
-    assert_eq!(world.setup("all").well().err, "");
+    assert_eq!(world.setup("all").ok().err, "");
     world.set_variable("GIT_SSL_CAINFO", "/etc/ssl/certs/ca-certificates.crt");
     world.set_variable("NO_PROXY", "localhost,.hf.co");
-    let said = world.setup("all").well();
+    let said = world.setup("all").ok();
     assert!(said.err.contains("unset GIT_SSL_CAINFO"), "{}", said.err);
     assert!(
         said.err.contains("*.hf.co, *.xethub.hf.co, hf.co: take"),
@@ -46,7 +46,7 @@ fn variables_that_beat_the_config_are_named_with_what_to_do() {
     // The bundle itself is right, and without a CA neither matters but for tunnelled hosts.
     world.set_variable("GIT_SSL_CAINFO", &world.bundle());
     world.set_variable("NO_PROXY", "localhost");
-    assert_eq!(world.setup("all").well().err, "");
+    assert_eq!(world.setup("all").ok().err, "");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_setting_that_wins_over_ours_is_named_without_its_password() {
     for git in gits() {
         let mut world = World::new(&git);
         world.git(&["init", "-q", "repo"]);
-        world.surroundings.directory = world.home("repo");
+        world.host.directory = world.home("repo");
         let mine = "http://me:hunter2@other.example:1";
         world.git(&[
             "config",
@@ -68,7 +68,7 @@ fn a_setting_that_wins_over_ours_is_named_without_its_password() {
             "url.git@hf.co:.insteadOf",
             "https://hf.co/",
         ]);
-        let said = world.setup("git").well();
+        let said = world.setup("git").ok();
         assert!(
             said.err
                 .contains("another http.proxy wins for https://huggingface.co/"),
@@ -86,26 +86,34 @@ fn a_setting_that_wins_over_ours_is_named_without_its_password() {
 }
 
 #[test]
-fn without_a_bundle_that_can_be_made_nothing_is_changed() {
+fn without_a_bundle_that_can_be_read_nothing_is_changed() {
+    let world = World::new(&gits()[0]);
+    fs::remove_file(world.bundle()).unwrap();
+    let failure = world.setup("all").result.unwrap_err().to_string();
+    assert!(failure.contains("bundle.pem"), "{failure}");
+    assert_eq!(world.files(), BTreeMap::new());
+}
+
+#[test]
+fn without_a_daemon_that_can_be_trusted_nothing_is_changed() {
     let mut world = World::new(&gits()[0]);
-    // A file where the state directory should be: neither the CA nor the bundle can be written.
-    world.config = |directory| {
-        fs::write(directory.join("no directory"), "").unwrap();
-        Config {
-            state_directory: directory.join("no directory"),
-            ..config(directory)
-        }
-    };
-    let said = world.setup("all");
-    let failure = said.result.unwrap_err().to_string();
-    assert!(failure.contains("gitferry run"), "{failure}");
+    world.host.daemon = |_, address| Err(Failure::new(format!("no gitferry answers at {address}")));
+    for what in ["git", "lfs", "hf", "all", "all --no-ca", "on"] {
+        let failure = world.setup(what).result.unwrap_err().to_string();
+        assert!(failure.contains("no gitferry answers"), "{what}: {failure}");
+        assert_eq!(world.files(), BTreeMap::new());
+    }
+    // ssh has no CA: it is set up, and the user is told.
+    let said = world.setup("ssh").ok();
+    assert!(said.err.contains("no gitferry answers"), "{}", said.err);
+    world.setup("ssh --undo").ok();
     assert_eq!(world.files(), BTreeMap::new());
 }
 
 #[test]
 fn an_undo_needs_no_config() {
     let world = World::new(&gits()[0]);
-    world.setup("all").well();
+    world.setup("all").ok();
     let args = SetupArgs {
         what: What::All,
         undo: true,
@@ -114,8 +122,11 @@ fn an_undo_needs_no_config() {
         local: false,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut voice = Output::new(&mut out, &mut err, false);
-    let load = || Err(Failure::new("a broken config"));
-    perform(&args, load, &world.surroundings, &mut voice).unwrap();
+    let mut output = Output::new(&mut out, &mut err, false);
+    let source = Source {
+        given: false,
+        load: &|| Err(Failure::new("a broken config")),
+    };
+    perform(&args, &source, &world.host, &mut output).unwrap();
     assert_eq!(world.files(), BTreeMap::new());
 }

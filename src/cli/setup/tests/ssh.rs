@@ -22,14 +22,14 @@ fn everything_else_stays_byte_for_byte() {
         let world = ssh_world(before);
         let mode = fs::Permissions::from_mode(0o640);
         fs::set_permissions(world.home(".ssh/config"), mode).unwrap();
-        world.setup("ssh").well();
+        world.setup("ssh").ok();
         let after = fs::read(world.home(".ssh/config")).unwrap();
         assert!(after.ends_with(before));
         assert!(after.starts_with(b"# >>> gitferry\n"));
-        let said = world.setup("ssh").well();
-        assert!(said.out.contains("in place"), "{}", said.out);
+        let said = world.setup("ssh").ok();
+        assert!(said.out.contains("up to date"), "{}", said.out);
         assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), after);
-        world.setup("ssh --undo").well();
+        world.setup("ssh --undo").ok();
         assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), before);
         let mode = fs::metadata(world.home(".ssh/config"))
             .unwrap()
@@ -41,14 +41,14 @@ fn everything_else_stays_byte_for_byte() {
 #[test]
 fn edits_around_the_block_survive_an_undo() {
     let world = ssh_world(b"Host x\n");
-    world.setup("ssh").well();
+    world.setup("ssh").ok();
     let mut text = fs::read(world.home(".ssh/config")).unwrap();
     text.splice(0..0, *b"# top\n");
     text.extend(b"Host late\n");
     fs::write(world.home(".ssh/config"), &text).unwrap();
-    world.setup("ssh").well();
+    world.setup("ssh").ok();
     assert_eq!(fs::read(world.home(".ssh/config")).unwrap(), text);
-    world.setup("ssh --undo").well();
+    world.setup("ssh --undo").ok();
     assert_eq!(
         fs::read(world.home(".ssh/config")).unwrap(),
         b"# top\nHost x\nHost late\n"
@@ -58,13 +58,13 @@ fn edits_around_the_block_survive_an_undo() {
 #[test]
 fn a_new_file_is_for_its_owner_alone_and_keys_keep_the_directory() {
     let world = World::new(&gits()[0]);
-    world.setup("ssh").well();
+    world.setup("ssh").ok();
     for (path, mode) in [(".ssh", 0o700), (".ssh/config", 0o600)] {
         let permissions = fs::metadata(world.home(path)).unwrap().permissions();
         assert_eq!(permissions.mode() & 0o777, mode, "{path}");
     }
     fs::write(world.home(".ssh/id_ed25519"), "key").unwrap();
-    world.setup("ssh --undo").well();
+    world.setup("ssh --undo").ok();
     assert!(!world.home(".ssh/config").exists());
     assert!(world.home(".ssh/id_ed25519").exists());
 }
@@ -91,7 +91,7 @@ fn ssh_reads_the_block_as_it_is_meant() {
         file: Some(directory.join("my config.toml")),
         ..config(directory)
     };
-    world.setup("ssh").well();
+    world.setup("ssh").ok();
     let asked = |host: &str| {
         let output = std::process::Command::new("/usr/bin/ssh")
             .arg("-F")
@@ -121,7 +121,7 @@ fn ssh_reads_the_block_as_it_is_meant() {
     assert_eq!(
         words.lines().collect::<Vec<_>>(),
         [
-            world.surroundings.binary.to_str().unwrap(),
+            world.host.binary.to_str().unwrap(),
             "--config",
             file.to_str().unwrap(),
             "connect",
@@ -141,7 +141,7 @@ fn a_proxy_of_the_users_own_that_is_overruled_is_named() {
     let world = ssh_world(b"Host hf.co\n  ProxyCommand nc -X 5 -x 127.0.0.1:1080 %h %p\n");
     // The second time, the block itself is no such proxy.
     for _ in 0..2 {
-        let said = world.setup("ssh").well();
+        let said = world.setup("ssh").ok();
         let warnings: Vec<&str> = said.err.lines().collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(

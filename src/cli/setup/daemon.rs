@@ -1,0 +1,276 @@
+//! Whose daemon answers, and whether its CA may be handed to clients.
+//!
+//! Any user of the machine can listen on a free port. Whoever does must not choose the CA that git trusts: the daemon's state directory
+//! is believed only where the listening socket and the directory belong to the caller, to root, or to the service's user.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cli::{Failure, daemon},
+    tls::{certificate::CERTIFICATE_FILE, trust::BUNDLE_FILE},
+};
+
+/// The user that the system unit runs the daemon as (deploy/systemd).
+const SERVICE_USER: &str = "gitferry";
+
+/// The running daemon, as far as a set-up believes it.
+#[derive(Clone, Debug)]
+pub(super) struct TrustedDaemon {
+    /// Its config file; none for the embedded default.
+    pub(super) config: Option<PathBuf>,
+    /// The file of roots and local CA, for clients.
+    pub(super) bundle: PathBuf,
+}
+
+/// The daemon at `address`.
+///
+/// Fails where none answers, or where its CA might be somebody else's.
+pub(super) fn find(address: SocketAddr) -> Result<TrustedDaemon, Failure> {
+    let daemon = daemon::about(address).map_err(|error| {
+        Failure::during(format!("no gitferry answers at {address}"), error).hint(
+            "start it first (`gitferry run` in another terminal, or `gitferry service install`), then run this again",
+        )
+    })?;
+    let listener = listener_uid(address)
+        .map_err(|error| Failure::during("cannot tell whose daemon it is", error))?;
+    let us = Us::of_this_process();
+    trusted(address, &daemon, listener, &us)
+}
+
+/// Who may vouch for a CA.
+struct Us {
+    caller: u32,
+    service: Option<u32>,
+}
+
+impl Us {
+    fn of_this_process() -> Self {
+        Self {
+            caller: rustix::process::geteuid().as_raw(),
+            service: nix::unistd::User::from_name(SERVICE_USER)
+                .ok()
+                .flatten()
+                .map(|user| user.uid.as_raw()),
+        }
+    }
+
+    fn vouches(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.caller || Some(uid) == self.service
+    }
+}
+
+fn trusted(
+    address: SocketAddr,
+    daemon: &daemon::Daemon,
+    listener: Option<u32>,
+    us: &Us,
+) -> Result<TrustedDaemon, Failure> {
+    let directory = &*fs::canonicalize(&daemon.state_directory)
+        .unwrap_or_else(|_| daemon.state_directory.clone());
+    let refuse = |why: String| {
+        Failure::new(format!(
+            "the CA of the daemon at {address} is not used: {why}"
+        ))
+    };
+    if let Some(uid) = listener.filter(|uid| !us.vouches(*uid)) {
+        return Err(refuse(format!(
+            "user {uid} listens there, not you, root or {SERVICE_USER}"
+        ))
+        .hint("stop that program, or let your daemon listen on another port"));
+    }
+    let owner = fs::metadata(directory)
+        .map(|meta| meta.uid())
+        .map_err(|error| refuse(format!("cannot read {}: {error}", directory.display())))?;
+    let owners = match listener {
+        // systemd opens the socket as root and hands it to the service's user.
+        Some(0) | None => us.vouches(owner),
+        Some(uid) => owner == uid,
+    };
+    if !owners {
+        return Err(refuse(format!(
+            "{} belongs to user {owner}, who does not run the daemon",
+            directory.display()
+        )));
+    }
+    let certificate = directory.join(CERTIFICATE_FILE);
+    let bundle = directory.join(BUNDLE_FILE);
+    let above = directory
+        .ancestors()
+        .skip(1)
+        .filter(|path| !path.as_os_str().is_empty());
+    let ours = [directory, &*certificate, &*bundle];
+    let changeable = ours
+        .into_iter()
+        .find_map(|path| changeable(path, owner, false))
+        .or_else(|| {
+            above
+                .into_iter()
+                .find_map(|path| changeable(path, owner, true))
+        });
+    if let Some(why) = changeable {
+        return Err(refuse(why).hint(format!(
+            "run `chmod go-w` on it, or remove {} and start the daemon again",
+            directory.display()
+        )));
+    }
+    Ok(TrustedDaemon {
+        config: daemon.config.clone(),
+        bundle,
+    })
+}
+
+/// Why somebody but `owner` and root could change what is at `path`; a file that is missing is nobody's. In a `shared` directory
+/// above it (such as /tmp) the sticky bit keeps others from replacing what is not theirs.
+fn changeable(path: &Path, owner: u32, shared: bool) -> Option<String> {
+    let shown = path.display();
+    let meta = match fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => return Some(format!("cannot read {shown}: {error}")),
+    };
+    if meta.uid() != owner && meta.uid() != 0 {
+        return Some(format!("{shown} belongs to user {}", meta.uid()));
+    }
+    let sticky = shared && meta.mode() & 0o1000 != 0;
+    (meta.mode() & 0o022 != 0 && !sticky).then(|| format!("{shown} can be written by other users"))
+}
+
+/// The user who listens at `address`, by the kernel's own list (proc(5), /proc/net/tcp: state 0A is LISTEN); `None` where there is no
+/// such list.
+fn listener_uid(address: SocketAddr) -> io::Result<Option<u32>> {
+    let mut found = None;
+    for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        match fs::read_to_string(file) {
+            Ok(table) => found = found.or_else(|| listener_in(&table, address)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if found.is_none() && Path::new("/proc/net/tcp").exists() {
+        return Err(io::Error::other(format!(
+            "/proc/net/tcp has no listener at {address}"
+        )));
+    }
+    Ok(found)
+}
+
+/// The row of `table` that listens at `address`: its own socket before one of every address.
+fn listener_in(table: &str, address: SocketAddr) -> Option<u32> {
+    let mut every = None;
+    for line in table.lines().skip(1) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, _, "0A", _, _, _, uid, ..] = fields.as_slice() else {
+            continue;
+        };
+        let Some((ip, port)) = local.split_once(':') else {
+            continue;
+        };
+        if u16::from_str_radix(port, 16) != Ok(address.port()) {
+            continue;
+        }
+        let uid = uid.parse().ok();
+        if ip == hexadecimal(address) {
+            return uid;
+        }
+        if ip.chars().all(|digit| digit == '0') {
+            every = uid;
+        }
+    }
+    every
+}
+
+/// An address as the kernel prints it: 32-bit words in the machine's byte order.
+fn hexadecimal(address: SocketAddr) -> String {
+    let octets = match address {
+        SocketAddr::V4(v4) => v4.ip().octets().to_vec(),
+        SocketAddr::V6(v6) => v6.ip().octets().to_vec(),
+    };
+    octets
+        .chunks(4)
+        .map(|word| {
+            let word = <[u8; 4]>::try_from(word).unwrap_or_default();
+            format!("{:08X}", u32::from_ne_bytes(word))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn daemon(directory: &Path) -> daemon::Daemon {
+        daemon::Daemon {
+            config: None,
+            state_directory: directory.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_kernel_says_who_listens() {
+        let me = rustix::process::geteuid().as_raw();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let address = listener.local_addr().unwrap();
+            assert_eq!(listener_uid(address).unwrap(), Some(me), "{address}");
+            drop(listener);
+            assert!(listener_uid(address).is_err());
+        }
+    }
+
+    #[test]
+    fn a_daemon_of_another_user_does_not_choose_the_ca() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = "127.0.0.1:4483".parse().unwrap();
+        let me = fs::metadata(directory.path()).unwrap().uid();
+        let us = Us {
+            caller: me,
+            service: Some(990),
+        };
+        let asked = |listener| trusted(address, &daemon(directory.path()), listener, &us);
+        assert!(asked(Some(me)).is_ok());
+        assert!(
+            asked(None).is_ok(),
+            "where the kernel has no list, the directory's owner counts"
+        );
+        let refused = asked(Some(1234)).unwrap_err().to_string();
+        assert!(refused.contains("user 1234 listens there"), "{refused}");
+        // The service's user listens, and names a directory that is not its own.
+        if me != 990 {
+            let refused = asked(Some(990)).unwrap_err().to_string();
+            assert!(refused.contains("does not run the daemon"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_ca_that_others_can_write_is_not_handed_out() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(CERTIFICATE_FILE);
+        fs::write(&file, "-").unwrap();
+        let me = fs::metadata(directory.path()).unwrap().uid();
+        let us = Us {
+            caller: me,
+            service: None,
+        };
+        let address = "127.0.0.1:4483".parse().unwrap();
+        let asked = || trusted(address, &daemon(directory.path()), Some(me), &us);
+        for path in [&file, directory.path()] {
+            let mode = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+            let refused = asked().unwrap_err().to_string();
+            assert!(
+                refused.contains("can be written by other users"),
+                "{refused}"
+            );
+            fs::set_permissions(path, mode).unwrap();
+        }
+        assert!(asked().is_ok());
+    }
+}
