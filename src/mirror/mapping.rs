@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     reverse::{ReverseBase, segment},
-    url::{Reference, Url, reference},
+    url::{self, Reference, Url, reference},
 };
 use crate::{
     config::Mirror,
@@ -24,6 +24,8 @@ pub(crate) struct Mapping {
     pub scheme: Scheme,
     /// The host that was asked for.
     pub target: Target,
+    /// The path that was asked for: a relative reference begins there.
+    pub path: Box<str>,
     /// The mirror that answered in its place, where one did.
     pub mirror: Option<Mirror>,
     /// On the reverse front: how the client wrote the daemon's address.
@@ -54,9 +56,27 @@ impl Mapping {
         self.map(text, false)
     }
 
+    /// Maps a URI reference of a header field (RFC 3986, section 4.1), which may be relative.
+    pub(crate) fn reference(&self, text: &str) -> Mapped {
+        match self.resolved(text) {
+            Some(path) => self.map(&path, false),
+            None => self.map(text, false),
+        }
+    }
+
     /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
     pub(crate) fn redirect(&self, text: &str) -> Mapped {
-        self.map(text, true)
+        match self.resolved(text) {
+            Some(path) => self.map(&path, true),
+            None => self.map(text, true),
+        }
+    }
+
+    /// A relative reference as a path. On the reverse front the client resolves it below another path than the origin meant: `../x` or
+    /// `x` may then name another host's segment.
+    fn resolved(&self, text: &str) -> Option<String> {
+        (self.is_reverse() && url::is_relative_path(text))
+            .then(|| url::resolve_relative(&self.path, text))
     }
 
     fn map(&self, text: &str, redirect: bool) -> Mapped {

@@ -3,7 +3,7 @@
 //! The first segment stands for scheme, host and port: `HOST` and `HOST:PORT` are https, `HOST:80` is plain http, and a
 //! scheme in front says the rest: `http:HOST:8080`, `https:HOST:80`. [`segment`] writes it, [`parse_segment`] reads it.
 
-use super::url::Url;
+use super::url::{Url, contained};
 use crate::model::{Host, Scheme, Target, target::TargetError};
 
 /// How the client wrote the daemon's own address: what mapped URLs begin with.
@@ -38,8 +38,7 @@ impl ReverseBase {
 
     /// The URL by which the client reaches `url` through this daemon; what follows the authority stays as it is.
     pub(crate) fn map(&self, url: &Url<'_>) -> String {
-        let segment = segment(url.scheme, &url.target);
-        format!("{}/{segment}{}", self.origin, url.rest)
+        format!("{}{}", self.origin, self.map_path(url))
     }
 
     /// The same without scheme and host, where the origin's own redirect had none: the Hub's client takes just such a one for
@@ -47,7 +46,7 @@ impl ReverseBase {
     /// `_httpx_follow_relative_redirects_with_backoff`).
     pub(crate) fn map_path(&self, url: &Url<'_>) -> String {
         let segment = segment(url.scheme, &url.target);
-        format!("/{segment}{}", url.rest)
+        format!("/{segment}{}", contained(url.rest))
     }
 
     /// The same for a redirect that leaves the host that was asked.
@@ -58,8 +57,7 @@ impl ReverseBase {
     /// refuses a presigned URL with a second kind of credentials. So such a redirect goes to `localhost` instead of
     /// `127.0.0.1`, and the other way round.
     pub(crate) fn map_elsewhere(&self, url: &Url<'_>) -> String {
-        let segment = segment(url.scheme, &url.target);
-        format!("{}/{segment}{}", self.other, url.rest)
+        format!("{}{}", self.other, self.map_path(url))
     }
 }
 

@@ -297,7 +297,7 @@ fn rewrite_field(
     let mut map = |url: &str| {
         findings.map(match redirects {
             true => mapping.redirect(url),
-            false => mapping.url(url),
+            false => mapping.reference(url),
         })
     };
     let map: &mut MapUrl<'_> = &mut map;

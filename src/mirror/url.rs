@@ -1,5 +1,7 @@
 //! A URL taken apart as far as mapping needs it; what is not needed is kept to the byte.
 
+use std::borrow::Cow;
+
 use crate::model::{Scheme, Target};
 
 /// An absolute http or https URL.
@@ -75,6 +77,55 @@ pub(crate) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// True for a reference that is resolved against the path that was asked: no scheme, no authority, no leading slash, and not empty or
+/// only a query or fragment.
+pub(crate) fn is_relative_path(text: &str) -> bool {
+    let end = text.find(['/', '\\', '?', '#']).unwrap_or(text.len());
+    let (first, _) = text.split_at(end);
+    let relative = !first.is_empty() || text.starts_with('\\');
+    relative && !first.contains(':')
+}
+
+/// `relative` below the directory of `path` (RFC 3986, section 5.2.3).
+pub(crate) fn resolve_relative(path: &str, relative: &str) -> String {
+    let directory = path.rfind('/').and_then(|at| path.get(..=at));
+    format!("{}{relative}", directory.unwrap_or("/"))
+}
+
+/// The rest of a URL as clients resolve it (RFC 3986, section 5.2.4), so that below a segment of this daemon it stays there. Dots may be
+/// escaped, and WHATWG's URL takes a backslash for a slash. A rest without either stays the same to the byte.
+pub(crate) fn contained(rest: &str) -> Cow<'_, str> {
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    let (path, after) = rest.split_at(end);
+    if !path.contains('\\') && !path.split('/').any(|part| dots(part).is_some()) {
+        return rest.into();
+    }
+    let path = path.replace('\\', "%5C");
+    let mut kept: Vec<&str> = Vec::new();
+    let mut parts = path.split('/').skip(1).peekable();
+    while let Some(part) = parts.next() {
+        match dots(part) {
+            None => kept.push(part),
+            Some(dots) => {
+                if dots == 2 {
+                    kept.pop();
+                }
+                if parts.peek().is_none() {
+                    kept.push("");
+                }
+            }
+        }
+    }
+    format!("/{}{after}", kept.join("/")).into()
+}
+
+/// How many dots a dot segment has.
+fn dots(part: &str) -> Option<usize> {
+    // The longest is `%2e%2e`.
+    let part = (part.len() <= 6).then(|| part.to_ascii_lowercase().replace("%2e", "."))?;
+    matches!(part.as_str(), "." | "..").then_some(part.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +187,42 @@ mod tests {
             assert_eq!(reference(text, Scheme::Https), Reference::Other, "{text}");
         }
         assert_eq!(reference("/a//b", Scheme::Http), Reference::Path("/a//b"));
+    }
+
+    #[test]
+    fn a_path_is_what_clients_make_of_it_and_else_the_same_to_the_byte() {
+        for (rest, expected) in [
+            ("", ""),
+            ("?a=/../b", "?a=/../b"),
+            ("/a//b/...//%2F..?x=..", "/a//b/...//%2F..?x=.."),
+            ("/../b.test/x", "/b.test/x"),
+            ("/a/../../b.test/x?y#z", "/b.test/x?y#z"),
+            ("/a/%2E%2e/.%2e/b", "/b"),
+            ("/a/./b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/..", "/"),
+            ("/..\\..\\b.test", "/..%5C..%5Cb.test"),
+        ] {
+            assert_eq!(contained(rest), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_relative_reference_begins_at_the_directory_that_was_asked() {
+        for (text, relative) in [
+            ("x", true),
+            ("../b.test/x:y", true),
+            ("\\b.test", true),
+            ("", false),
+            ("?x", false),
+            ("#x", false),
+            ("/x", false),
+            ("//b.test/x", false),
+            ("mailto:me@hf.co", false),
+        ] {
+            assert_eq!(is_relative_path(text), relative, "{text}");
+        }
+        assert_eq!(resolve_relative("/a/b", "../c"), "/a/../c");
+        assert_eq!(resolve_relative("/", "c"), "/c");
     }
 }

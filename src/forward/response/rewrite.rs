@@ -62,6 +62,7 @@ impl Rewriting {
         let mapping = Mapping {
             scheme: asked.scheme,
             target: asked.target.clone(),
+            path: head.uri.path().into(),
             mirror: destination.mirror.clone(),
             base: asked.base.clone(),
             served: Arc::new(move |target| config.serves(target)),

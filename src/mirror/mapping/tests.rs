@@ -28,6 +28,7 @@ fn mapping(mirror: Option<Mirror>, reverse: bool) -> Mapping {
     Mapping {
         scheme: Scheme::Https,
         target: "huggingface.co:443".parse_target(),
+        path: "/user/repo".into(),
         mirror,
         base: reverse.then(|| ReverseBase::new("127.0.0.1:4483")),
         served: Arc::new(|target| target.to_string().contains("hf.co")),
@@ -132,6 +133,42 @@ fn a_redirect_to_another_host_leaves_the_name_that_was_asked() {
         reverse.redirect("https://huggingface.co/x"),
         to("http://127.0.0.1:4483/huggingface.co/x")
     );
+}
+
+/// A client resolves dot segments, and what is relative, before it asks this daemon: the first segment it then asks for must be the
+/// host's own.
+#[test]
+fn no_dot_segment_and_no_relative_reference_leaves_the_segment_of_its_host() {
+    let reverse = mapping(None, true);
+    for (location, mapped) in [
+        ("../../../cdn.hf.co/x", "/huggingface.co/cdn.hf.co/x"),
+        ("..", "/huggingface.co/"),
+        ("cdn.hf.co/x?y", "/huggingface.co/user/cdn.hf.co/x?y"),
+        ("%2e%2E/%2e./cdn.hf.co/x", "/huggingface.co/cdn.hf.co/x"),
+        (
+            "..\\..\\cdn.hf.co",
+            "/huggingface.co/user/..%5C..%5Ccdn.hf.co",
+        ),
+        ("/../cdn.hf.co/x", "/huggingface.co/cdn.hf.co/x"),
+        ("/\\cdn.hf.co/x", "/huggingface.co/%5Ccdn.hf.co/x"),
+        (
+            "https://huggingface.co/../cdn.hf.co/x",
+            "http://127.0.0.1:4483/huggingface.co/cdn.hf.co/x",
+        ),
+        // Another host's, and said so.
+        ("//cdn.hf.co/../x", "http://localhost:4483/cdn.hf.co/x"),
+    ] {
+        assert_eq!(reverse.redirect(location), to(mapped), "{location}");
+    }
+    assert_eq!(
+        reverse.reference("../../cdn.hf.co/x"),
+        to("http://127.0.0.1:4483/huggingface.co/cdn.hf.co/x")
+    );
+    for kept in ["", "?x", "#x", "mailto:me@hf.co"] {
+        assert_eq!(reverse.redirect(kept), Mapped::Same, "{kept}");
+    }
+    // A client of the other fronts resolves it against the origin's own path.
+    assert_eq!(mapping(None, false).redirect("../x"), Mapped::Same);
 }
 
 /// The Hub's client before 2.0 follows such a one only, and a later one with it.
@@ -258,12 +295,14 @@ fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
     let mut mapping = mapping(None, true);
     mapping.served = Arc::new(|_| true);
     for _ in 0..20_000 {
-        let (_, _, _, text) = any_url(&mut random);
+        let (scheme, target, rest, text) = any_url(&mut random);
         for mapped in [mapping.url(&text), mapping.redirect(&text)] {
             let Mapped::To(mapped) = mapped else {
                 panic!("{text} is {mapped:?}")
             };
-            assert_eq!(back(&mapped), text, "{mapped}");
+            let authority = target.authority(scheme);
+            let expected = format!("{scheme}://{authority}{}", url::contained(&rest));
+            assert_eq!(back(&mapped), expected, "{mapped}");
         }
     }
 }

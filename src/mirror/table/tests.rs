@@ -15,6 +15,7 @@ fn reverse() -> Mapping {
     Mapping {
         scheme: Scheme::Https,
         target: Target::parse("huggingface.co:443", None).unwrap(),
+        path: "/".into(),
         mirror: None,
         base: Some(ReverseBase::new("127.0.0.1:4483")),
         served: Arc::new(|target| !target.to_string().contains("evil")),
