@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use hyper::{Request, Response, StatusCode, Version, body::Incoming, header::USER_AGENT};
 
 use crate::forward::{
-    Forwarder, framing, headers,
+    Forwarder, credentials, framing, headers,
     keep_alive::KeepAlive,
     request::body::Answer,
     request::outgoing::Outgoing,
@@ -78,6 +78,7 @@ impl Forwarder {
         };
         let patience = KeepAlive::of(&request, self.config.interim);
         let mut outgoing = Outgoing::new(request, &asked, &transfer, &route, &self.shared.replay);
+        credentials::withhold(&self.shared.credentials, &asked, outgoing.headers());
         let work = async {
             if let Err(fault) = outgoing.prepare(self, &route).await {
                 transfer.gives_up(&fault);
@@ -291,7 +292,7 @@ impl Forwarder {
         to.strip_answer(response.headers_mut());
         let rewriting = Rewriting::of(self, &outgoing.head, asked, to, &transfer);
         if let Some(rewriting) = &rewriting {
-            rewriting.head(&mut response);
+            rewriting.head(&mut response, &outgoing.head.headers);
         }
         if switched && let (Some((_, client)), Some(protocol)) = (outgoing.upgrade.take(), protocol)
         {

@@ -4,6 +4,7 @@
 //! transfers that run keep theirs. The fronts call [`Forwarder::exchange`] for a request and [`tunnel`] for bytes; what
 //! the client spoke is theirs, what goes to the origin is decided here.
 
+pub(crate) mod credentials;
 pub(crate) mod exchange;
 mod framing;
 pub(crate) mod headers;
@@ -18,7 +19,10 @@ use std::sync::Arc;
 
 use crate::{
     config::{Config, Route},
-    model::{Denial, Fault, FaultKind, Leg, Stage, Target, TlsMode, health::Health},
+    model::{
+        Denial, Fault, FaultKind, Leg, Stage, Target, TlsMode, credential_memory::CredentialMemory,
+        health::Health,
+    },
     rt::{Shutdown, Tasks},
     tls::{Connector, Leaves},
     track::Tracker,
@@ -49,6 +53,8 @@ pub struct Shared {
     pub tracker: Tracker,
     /// The circuits of upstreams that failed.
     pub health: Arc<Health>,
+    /// Which credential belongs to which host of the reverse front.
+    pub credentials: Arc<CredentialMemory>,
     /// The places of uploads.
     pub uploads: Arc<request::uploads::Uploads>,
     /// What uploads may keep.
@@ -65,6 +71,7 @@ impl Default for Shared {
         Self {
             tracker: Tracker::new(tasks.clone(), shutdown.clone()),
             health: Arc::default(),
+            credentials: Arc::default(),
             uploads: Arc::default(),
             replay: Arc::default(),
             tasks,

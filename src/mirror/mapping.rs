@@ -79,10 +79,19 @@ impl Mapping {
             .then(|| url::resolve_relative(&self.path, text))
     }
 
-    fn map(&self, text: &str, redirect: bool) -> Mapped {
+    /// Scheme, host and port of an absolute URL, a mirror's being the original's; those that were asked for where it names none.
+    pub(crate) fn origin(&self, text: &str) -> (Scheme, Target) {
+        self.original(text).map_or_else(
+            || (self.scheme, self.target.clone()),
+            |(url, _)| (url.scheme, url.target),
+        )
+    }
+
+    /// The URL that the original would have written, and what follows the mirror's base where it is the mirror's.
+    fn original<'u>(&self, text: &'u str) -> Option<(Url<'u>, Option<&'u str>)> {
         let reference = reference(text, self.answering().0);
         let original = match &reference {
-            Reference::Other => return Mapped::Same,
+            Reference::Other => return None,
             Reference::Path(path) => self.below_base(path),
             Reference::Absolute(url) if self.is_of_mirror(url) => self.below_base(url.rest),
             Reference::Absolute(_) => None,
@@ -93,10 +102,17 @@ impl Mapping {
             rest,
         };
         let url = match (reference, original) {
-            (Reference::Other, _) => return Mapped::Same,
+            (Reference::Other, _) => return None,
             (Reference::Path(path), original) => own(original.unwrap_or(path)),
             (Reference::Absolute(_), Some(rest)) => own(rest),
             (Reference::Absolute(url), None) => url,
+        };
+        Some((url, original))
+    }
+
+    fn map(&self, text: &str, redirect: bool) -> Mapped {
+        let Some((url, original)) = self.original(text) else {
+            return Mapped::Same;
         };
         let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {

@@ -9,6 +9,7 @@ pub(crate) mod agent;
 #[allow(dead_code, unused_imports, reason = "`forward` moves to it next")]
 pub(crate) mod attempts;
 pub(crate) mod classify;
+pub(crate) mod credential_memory;
 pub(crate) mod fault;
 pub(crate) mod health;
 pub(crate) mod rate;

@@ -19,4 +19,5 @@ mod secrets;
 mod slow;
 mod ssh;
 mod strangers;
+mod tokens;
 mod vanishing;

@@ -21,12 +21,13 @@ pub(crate) use buffer::Limits;
 use buffer::take_in;
 
 use crate::forward::{
-    ExchangeRequest, Forwarder,
+    ExchangeRequest, Forwarder, credentials,
     request::body::{Answer, full},
     upstream::destination::Destination,
 };
 use crate::{
     mirror::{Coding, Findings, Mapping, Rewrite, coding::DecodeError, table},
+    model::credential_memory::CredentialMemory,
     track::Transfer,
 };
 
@@ -43,6 +44,7 @@ const OF_THE_BYTES: [HeaderName; 5] = [
 pub(crate) struct Rewriting {
     mapping: Mapping,
     body: Option<&'static Rewrite>,
+    memory: Arc<CredentialMemory>,
     transfer: Transfer,
 }
 
@@ -70,6 +72,7 @@ impl Rewriting {
         Some(Self {
             mapping,
             body: table::for_body(&head.method, head.uri.path()),
+            memory: Arc::clone(&forwarder.shared.credentials),
             transfer: transfer.clone(),
         })
     }
@@ -87,8 +90,9 @@ impl Rewriting {
         }
     }
 
-    /// Maps the URLs of the head.
-    pub(crate) fn head<B>(&self, response: &mut Response<B>) {
+    /// Maps the URLs of the head; `sent` are the request's fields.
+    pub(crate) fn head<B>(&self, response: &mut Response<B>, sent: &HeaderMap) {
+        credentials::learn(&self.memory, &self.mapping, sent, response);
         let status = response.status();
         let findings = table::rewrite_head(&self.mapping, status, response.headers_mut());
         self.tell(&findings);
@@ -123,9 +127,12 @@ impl Rewriting {
             }
         };
         let rewritten = match decode(coding, &taken, limits.max_body).await {
-            Ok(plain) => rewrite
-                .rewrite_body(&self.mapping, &plain)
-                .map_err(|why| why.to_string()),
+            Ok(plain) => {
+                credentials::learn_batch(&self.memory, &self.mapping, &plain);
+                rewrite
+                    .rewrite_body(&self.mapping, &plain)
+                    .map_err(|why| why.to_string())
+            }
             Err(why) => Err(why.to_string()),
         };
         match rewritten {

@@ -1,0 +1,256 @@
+//! Which credential belongs to which host, where a client cannot tell hosts apart.
+//!
+//! On the reverse front every host has the daemon's own name, so that a client follows a redirect to another host with the credentials
+//! that it has for the first one. This memory says which of them may go on. It holds salted hashes and times, no credential.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Scheme, Target};
+
+/// Scheme, host and port: what a credential is for (RFC 9110, section 4.3.1).
+pub(crate) type Origin = (Scheme, Target);
+
+/// How long a redirect, and the use of a credential, is remembered after the last request that it mattered to. Longer than a client
+/// packs objects between two requests of one push.
+const KEPT: Duration = Duration::from_secs(30 * 60);
+/// More entries than any user's clients make in that time; beyond it the oldest are forgotten.
+const LIMIT: usize = 4096;
+
+/// What was seen of credentials and redirects. `now` is an argument.
+#[derive(Debug, Default)]
+pub(crate) struct CredentialMemory {
+    salt: RandomState,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The credential, by its hash, was sent to the origin.
+    used: HashMap<(u64, Origin), Instant>,
+    /// The second origin was reached by redirects that began at the first.
+    redirected: HashMap<(Origin, Origin), Instant>,
+    /// The origin has asked for credentials.
+    asked: HashMap<Origin, Instant>,
+}
+
+impl CredentialMemory {
+    /// True where `credential` may go to `origin`: it was used there before, the origin has asked for credentials, or no redirect led
+    /// there from an origin that it was used for. What may go is remembered.
+    pub(crate) fn admits(&self, credential: &[u8], origin: &Origin, now: Instant) -> bool {
+        let hash = self.hash(credential);
+        let mut seen = self.lock();
+        seen.forget(now);
+        let own = seen.used.contains_key(&(hash, origin.clone()));
+        if !own && !seen.asked.contains_key(origin) && seen.came_along(hash, origin, now) {
+            return false;
+        }
+        seen.used.insert((hash, origin.clone()), now);
+        true
+    }
+
+    /// The origin `from` redirects a client to `to`, by a request with `credentials`. Whoever sent the client to `from` has sent it to
+    /// `to` as well.
+    pub(crate) fn redirects<'c>(
+        &self,
+        from: &Origin,
+        to: &Origin,
+        credentials: impl Iterator<Item = &'c [u8]>,
+        now: Instant,
+    ) {
+        let hashes: Vec<u64> = credentials.map(|value| self.hash(value)).collect();
+        let mut seen = self.lock();
+        // An answer may take longer than the memory lasts.
+        for hash in hashes {
+            seen.used.insert((hash, from.clone()), now);
+        }
+        let before = seen.redirected.keys().filter(|(_, to)| to == from);
+        let mut origins: Vec<Origin> = before.map(|(first, _)| first.clone()).collect();
+        origins.push(from.clone());
+        for first in origins {
+            if first != *to {
+                seen.redirected.insert((first, to.clone()), now);
+            }
+        }
+        seen.bound();
+    }
+
+    /// The origin answered 401: what is sent there from now on is meant for it.
+    pub(crate) fn asks(&self, origin: &Origin, now: Instant) {
+        let mut seen = self.lock();
+        seen.asked.insert(origin.clone(), now);
+        seen.bound();
+    }
+
+    /// An answer told the client to send each credential to its origin. One that was never used elsewhere needs no grant.
+    pub(crate) fn grants<'c>(
+        &self,
+        granted: impl Iterator<Item = (&'c [u8], Origin)>,
+        now: Instant,
+    ) {
+        let granted: Vec<_> = granted
+            .map(|(value, origin)| (self.hash(value), origin))
+            .collect();
+        let mut seen = self.lock();
+        let known: HashSet<u64> = seen.used.keys().map(|(hash, _)| *hash).collect();
+        let known = granted.into_iter().filter(|(hash, _)| known.contains(hash));
+        seen.used.extend(known.map(|key| (key, now)));
+        seen.bound();
+    }
+
+    /// Keyed with random numbers of this process (SipHash): of no use elsewhere.
+    fn hash(&self, credential: &[u8]) -> u64 {
+        self.salt.hash_one(credential)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// True where a redirect led to `origin` from where the credential was used; both are kept for another while.
+    fn came_along(&mut self, hash: u64, origin: &Origin, now: Instant) -> bool {
+        let mut came = false;
+        for ((from, to), at) in &mut self.redirected {
+            if to == origin
+                && let Some(used) = self.used.get_mut(&(hash, from.clone()))
+            {
+                came = true;
+                (*at, *used) = (now, now);
+            }
+        }
+        came
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let young = |at: &Instant| now.saturating_duration_since(*at) < KEPT;
+        self.used.retain(|_, at| young(at));
+        self.redirected.retain(|_, at| young(at));
+        self.asked.retain(|_, at| young(at));
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        bound(&mut self.used);
+        bound(&mut self.redirected);
+        bound(&mut self.asked);
+    }
+}
+
+/// Forgets the oldest half of what is too much.
+fn bound<K: Hash + Eq>(map: &mut HashMap<K, Instant>) {
+    if map.len() <= LIMIT {
+        return;
+    }
+    let mut times: Vec<Instant> = map.values().copied().collect();
+    times.sort_unstable();
+    if let Some(middle) = times.get(times.len() / 2).copied() {
+        map.retain(|_, at| *at > middle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        (Scheme::Https, Target::parse(text, Some(443)).unwrap())
+    }
+
+    /// A memory in which A has seen `token` and then redirected to B.
+    fn after_a_redirect(now: Instant) -> CredentialMemory {
+        let memory = CredentialMemory::default();
+        assert!(memory.admits(b"token", &origin("a.test"), now));
+        memory.redirects(
+            &origin("a.test"),
+            &origin("b.test"),
+            std::iter::empty(),
+            now,
+        );
+        memory
+    }
+
+    #[test]
+    fn a_credential_does_not_follow_a_redirect_to_another_host_nor_from_there_on() {
+        let now = Instant::now();
+        let memory = after_a_redirect(now);
+        assert!(!memory.admits(b"token", &origin("b.test"), now));
+        for next in ["b.test:8443", "c.test"] {
+            memory.redirects(&origin("b.test"), &origin(next), std::iter::empty(), now);
+            assert!(!memory.admits(b"token", &origin(next), now), "{next}");
+        }
+        // Another one, and the first host, back there too.
+        assert!(memory.admits(b"other", &origin("b.test"), now));
+        memory.redirects(
+            &origin("b.test"),
+            &origin("a.test"),
+            std::iter::empty(),
+            now,
+        );
+        assert!(memory.admits(b"token", &origin("a.test"), now));
+    }
+
+    #[test]
+    fn a_host_that_has_asked_or_was_given_the_credential_before_gets_it() {
+        let now = Instant::now();
+        let memory = after_a_redirect(now);
+        memory.asks(&origin("b.test"), now);
+        assert!(memory.admits(b"token", &origin("b.test"), now));
+        let memory = after_a_redirect(now);
+        memory.grants([(&b"token"[..], origin("b.test"))].into_iter(), now);
+        assert!(memory.admits(b"token", &origin("b.test"), now));
+        // Both sites had it of the user before one redirected to the other.
+        let memory = CredentialMemory::default();
+        assert!(memory.admits(b"token", &origin("b.test"), now));
+        memory.redirects(
+            &origin("a.test"),
+            &origin("b.test"),
+            std::iter::empty(),
+            now,
+        );
+        assert!(memory.admits(b"token", &origin("b.test"), now));
+    }
+
+    #[test]
+    fn what_is_asked_again_is_remembered_and_what_is_not_is_forgotten() {
+        let now = Instant::now();
+        let memory = after_a_redirect(now);
+        let b = origin("b.test");
+        let mut at = now;
+        for _ in 0..5 {
+            at += KEPT / 2;
+            assert!(!memory.admits(b"token", &b, at));
+        }
+        assert!(memory.admits(b"token", &b, at + KEPT));
+    }
+
+    #[test]
+    fn an_answer_that_takes_longer_than_the_memory_lasts_is_none_the_wiser() {
+        let now = Instant::now();
+        let (memory, later) = (CredentialMemory::default(), now + 2 * KEPT);
+        let (a, b) = (origin("a.test"), origin("b.test"));
+        assert!(memory.admits(b"token", &a, now));
+        memory.redirects(&a, &b, [&b"token"[..]].into_iter(), later);
+        assert!(!memory.admits(b"token", &b, later));
+    }
+
+    #[test]
+    fn its_size_has_a_limit() {
+        let now = Instant::now();
+        let memory = CredentialMemory::default();
+        for number in 0..3 * LIMIT as u64 {
+            memory.asks(
+                &origin(&format!("a{number}.test")),
+                now + Duration::from_millis(number),
+            );
+        }
+        assert!(memory.lock().asked.len() <= LIMIT);
+    }
+}
