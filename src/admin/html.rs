@@ -1,14 +1,30 @@
-//! The status page for people: one self-contained page without scripts.
+//! The status page for people: its files, and the tables that a browser without scripts shows.
 
 use std::fmt::Write;
 
 use tokio::time::Instant;
 
-use super::{CircuitView, UpstreamView, View};
+use super::view::{CircuitView, Overview, UpstreamView};
+
+/// `page.css`
+pub(super) const STYLE: &str = include_str!("page/page.css");
+/// `page.js`
+pub(super) const SCRIPT: &str = include_str!("page/page.js");
+/// `icon.svg`
+pub(super) const ICON: &str = include_str!("page/icon.svg");
+const PAGE: &str = include_str!("page/index.html");
+/// Where the tables for browsers without scripts go.
+const FALLBACK: &str = "<!--tables-->";
 
 /// The whole page; everything that came from outside is escaped.
-pub(super) fn render(view: &View) -> String {
-    let mut page = String::from(HEAD);
+pub(super) fn render(view: &Overview) -> String {
+    let (before, after) = PAGE.split_once(FALLBACK).unwrap_or((PAGE, ""));
+    format!("{before}{}{after}", tables(view))
+}
+
+/// What a browser without scripts shows.
+fn tables(view: &Overview) -> String {
+    let mut page = String::new();
     let listen = view
         .listen
         .iter()
@@ -18,12 +34,12 @@ pub(super) fn render(view: &View) -> String {
     let config = view.config.as_deref().unwrap_or("embedded default");
     let _ = writeln!(
         page,
-        "<h1>gitferry {}</h1><p>up {} s · listening on {} · config: {} · {} idle origin connections · renewed every 5 s</p>",
+        "<p><strong>{}</strong></p><p>gitferry {} · up {} s · listening on {} · config: {} · reloaded every 5 s</p>",
+        escape(&view.verdict.text),
         view.version,
         view.uptime_s,
         escape(&listen),
         escape(config),
-        view.idle_connections
     );
     table(
         &mut page,
@@ -33,6 +49,7 @@ pub(super) fn render(view: &View) -> String {
             "up", "down", "path",
         ],
         view.transfers.iter().map(|t| {
+            let t = &t.snapshot;
             vec![
                 t.id.to_string(),
                 t.front.into(),
@@ -67,7 +84,6 @@ pub(super) fn render(view: &View) -> String {
     );
     stalls(&mut page, view);
     faults(&mut page, view);
-    page.push_str("<p><a href=\"/-/status\">JSON</a> · <a href=\"/-/metrics\">metrics</a> · <a href=\"/-/ca.pem\">CA certificate</a></p></body></html>\n");
     page
 }
 
@@ -95,7 +111,7 @@ fn rows(upstream: &UpstreamView) -> Vec<Vec<String>> {
     rows
 }
 
-fn stalls(page: &mut String, view: &View) {
+fn stalls(page: &mut String, view: &Overview) {
     table(
         page,
         "Last stalls",
@@ -121,7 +137,7 @@ fn stalls(page: &mut String, view: &View) {
     );
 }
 
-fn faults(page: &mut String, view: &View) {
+fn faults(page: &mut String, view: &Overview) {
     table(
         page,
         "Last faults",
@@ -157,11 +173,6 @@ fn address(host: &str, port: u16) -> String {
         host => format!("{host}:{port}"),
     }
 }
-
-const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\"><title>gitferry</title><style>\
-body{font:14px/1.5 system-ui,sans-serif;margin:2em auto;max-width:80em;padding:0 1em;color:#1a2733;background:#fbfbf8}\
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #ddd;vertical-align:top}\
-th{color:#567}td{font-variant-numeric:tabular-nums;overflow-wrap:anywhere}h2{margin-top:1.6em}.none{color:#789}</style></head><body>\n";
 
 fn table(
     page: &mut String,
@@ -208,22 +219,29 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::verdict::verdict;
 
     #[test]
     fn what_came_from_outside_is_escaped() {
-        let view = View {
+        let view = Overview {
+            api: 1,
+            now: String::new(),
             version: "0",
             uptime_s: 1,
             listen: vec![],
-            config: Some("<script>".into()),
+            config: Some("<script>x".into()),
             tasks: 0,
             idle_connections: 0,
+            verdict: verdict(&[], &[], &[], std::time::SystemTime::now()),
+            running: 0,
             transfers: vec![],
+            recent: vec![],
             upstreams: vec![],
             faults: vec![],
             stalls: vec![],
+            totals: vec![],
         };
         let page = render(&view);
-        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+        assert!(page.contains("&lt;script&gt;x") && !page.contains("<script>"));
     }
 }

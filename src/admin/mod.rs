@@ -1,214 +1,149 @@
-//! The daemon's own pages under `/-/`: status, API, metrics, the CA certificate (never its key).
+//! The daemon's own addresses under `/-/`: the page, the API, metrics, the CA certificate (never its key). Nothing here changes anything.
 //!
-//! Pure: a [`View`] in, an answer out. `service` fills the view.
+//! [`endpoints::ENDPOINTS`] is the table of addresses, [`view`] what they show, [`api`] the JSON, [`events`] the stream of changes, and
+//! [`html`] the page, whose files stand in `page/`.
 
+mod api;
+mod daemon;
+pub(crate) mod endpoints;
+pub(crate) mod events;
 mod html;
-
-use std::net::SocketAddr;
+mod verdict;
+pub(crate) mod view;
 
 use bytes::Bytes;
 use hyper::{
     Method, Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
-        X_CONTENT_TYPE_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::track::{
-    event::{FaultOccurred, StallTold},
-    transfer::Snapshot,
-};
+use crate::forward::Forwarder;
+use api::{Api, Refused};
+use endpoints::{Asset, Page};
+use view::{API, Overview};
 
-/// Everything the status shows.
-#[derive(Debug, Serialize)]
-pub(crate) struct View {
-    /// Of gitferry.
-    pub version: &'static str,
-    /// Seconds since the start.
-    pub uptime_s: u64,
-    /// Where it listens.
-    pub listen: Vec<SocketAddr>,
-    /// The config's file; none for the embedded default.
-    pub config: Option<String>,
-    /// Tasks that run.
-    pub tasks: usize,
-    /// Origin connections that are kept for the next request.
-    pub idle_connections: usize,
-    /// Running transfers, the oldest first.
-    pub transfers: Vec<Snapshot>,
-    /// Every upstream of every route, in the order of the config.
-    pub upstreams: Vec<UpstreamView>,
-    /// The last faults, the newest first.
-    pub faults: Vec<FaultOccurred>,
-    /// The last stalls, the newest first.
-    pub stalls: Vec<StallTold>,
-}
-
-/// Which daemon this is: what a command needs to know before it trusts what it is told.
-#[derive(Debug, Serialize)]
-pub(crate) struct DaemonView {
-    /// Of gitferry.
-    pub version: &'static str,
-    /// The process.
-    pub pid: u32,
-    /// Where it listens.
-    pub listen: Vec<SocketAddr>,
-    /// The config's file; none for the embedded default.
-    pub config: Option<String>,
-    /// Where the CA is.
-    pub state_directory: String,
-    /// The SHA-256 fingerprint of the CA's certificate, in hexadecimal; none where it cannot be read.
-    pub ca_sha256: Option<String>,
-    /// The proxies that its own environment names, without user info.
-    pub environment: EnvironmentView,
-}
-
-/// The `*_PROXY` variables as the daemon found them at its start.
-#[derive(Debug, Serialize)]
-pub(crate) struct EnvironmentView {
-    /// For `https://` targets.
-    pub https_proxy: Option<String>,
-    /// For `http://` targets.
-    pub http_proxy: Option<String>,
-    /// The hosts that are reached without either.
-    pub no_proxy: Vec<Box<str>>,
-}
-
-/// How an upstream fares.
-#[derive(Debug, Serialize)]
-pub(crate) struct UpstreamView {
-    /// The route.
-    pub route: Box<str>,
-    /// Its label.
-    pub upstream: Box<str>,
-    /// Its circuits that are not closed; none where it is well.
-    pub circuits: Vec<CircuitView>,
-}
-
-/// An upstream's circuit for one host.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct CircuitView {
-    /// The host, with its port.
-    pub host: Box<str>,
-    /// `open`, `probing`, `trial`.
-    pub state: &'static str,
-    /// Failures since its last success.
-    pub failures: u32,
-    /// Seconds since the last of them.
-    pub failed_s_ago: u64,
-    /// The last of them.
-    pub code: Box<str>,
-}
-
-/// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Page {
-    /// For people.
-    Status,
-    /// For programs.
-    Json,
-    /// Which daemon this is, for commands.
-    Daemon,
-    /// For Prometheus.
-    Metrics,
-    /// The certificate.
-    Certificate,
-    /// Alive.
-    Health,
-    /// No such page.
-    Unknown,
-    /// Only GET and HEAD.
-    WrongMethod,
-}
-
-impl Page {
-    /// By method and path.
-    pub(crate) fn of(method: &Method, path: &str) -> Self {
-        if ![Method::GET, Method::HEAD].contains(method) {
-            return Self::WrongMethod;
-        }
-        match path {
-            "/-/" => Self::Status,
-            "/-/status" => Self::Json,
-            "/-/api/daemon" => Self::Daemon,
-            "/-/metrics" => Self::Metrics,
-            "/-/ca.pem" => Self::Certificate,
-            "/-/healthz" => Self::Health,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// The page, of what it needs alone.
-    pub(crate) fn answer(
-        self,
-        view: impl FnOnce() -> View,
-        daemon: impl FnOnce() -> DaemonView,
-        metrics: impl FnOnce() -> String,
-        certificate: impl FnOnce() -> Option<String>,
-    ) -> Response<Bytes> {
-        let (status, content_type, body) = match self {
-            Self::Status => (
-                StatusCode::OK,
-                "text/html; charset=utf-8",
-                html::render(&view()),
-            ),
-            Self::Json => json(&view()),
-            Self::Daemon => json(&daemon()),
-            Self::Metrics => (
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                metrics(),
-            ),
-            Self::Certificate => match certificate() {
-                Some(pem) => (StatusCode::OK, "application/x-pem-file", pem),
-                None => (
-                    StatusCode::NOT_FOUND,
-                    TEXT,
-                    "gitferry: the CA's certificate cannot be read\n".into(),
-                ),
-            },
-            Self::Health => (StatusCode::OK, TEXT, "ok\n".into()),
-            Self::Unknown => (
-                StatusCode::NOT_FOUND,
-                TEXT,
-                "gitferry: there are /-/, /-/status, /-/metrics, /-/ca.pem, /-/healthz\n".into(),
-            ),
-            Self::WrongMethod => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                TEXT,
-                "gitferry: these pages are only read\n".into(),
-            ),
-        };
-        let mut answer = Response::new(Bytes::from(body));
-        *answer.status_mut() = status;
-        let headers = answer.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-            ),
-        );
-        if self == Self::WrongMethod {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        answer
-    }
-}
-
+/// What a browser may do with an answer: run the page's own files and read the API, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const TEXT: &str = "text/plain; charset=utf-8";
+/// How many running transfers the page without a script lists.
+const LISTED: usize = 200;
 
-fn json(value: &impl Serialize) -> (StatusCode, &'static str, String) {
-    match serde_json::to_string_pretty(value) {
-        Ok(json) => (StatusCode::OK, "application/json", json + "\n"),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            TEXT,
-            format!("gitferry: cannot write the answer as JSON: {error}\n"),
-        ),
+/// A question to the daemon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path.
+    pub path: &'a str,
+    /// The part after the question mark.
+    pub query: &'a str,
+}
+
+/// Where the answers that need more than the [`Forwarder`] come from.
+pub(crate) struct Sources<'a> {
+    /// When the daemon began.
+    pub started: Instant,
+    /// The counters as text.
+    pub metrics: &'a dyn Fn() -> String,
+    /// The certificate as PEM.
+    pub certificate: &'a dyn Fn() -> Option<String>,
+}
+
+/// True where the answer is a stream: [`events::stream`] serves it.
+pub(crate) fn is_stream(asked: &Asked<'_>) -> bool {
+    asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
+}
+
+/// The answer to everything but a stream.
+pub(crate) fn answer(
+    asked: &Asked<'_>,
+    forwarder: &Forwarder,
+    sources: &Sources<'_>,
+) -> Response<Bytes> {
+    if ![Method::GET, Method::HEAD].contains(asked.method) {
+        let mut answer = refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "these pages are only read: GET or HEAD",
+        );
+        let methods = HeaderValue::from_static("GET, HEAD");
+        answer.headers_mut().insert(ALLOW, methods);
+        return answer;
     }
+    let (page, media) = Page::of(asked.path);
+    let api = Api {
+        forwarder,
+        started: sources.started,
+        query: asked.query,
+    };
+    let text = |text: String| respond(StatusCode::OK, media, text);
+    let overview = || Overview::of(forwarder, sources.started, LISTED);
+    let of_value = |found: Result<Value, Refused>| match found {
+        Ok(value) => text(format!("{value:#}\n")),
+        Err(Refused::NotFound(why)) => refused(StatusCode::NOT_FOUND, why),
+        Err(Refused::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
+    };
+    match page {
+        Page::Status => text(html::render(&overview())),
+        Page::Asset(Asset::Style) => text(html::STYLE.into()),
+        Page::Asset(Asset::Script) => text(html::SCRIPT.into()),
+        Page::Asset(Asset::Icon) => text(html::ICON.into()),
+        Page::Metrics => text((sources.metrics)()),
+        Page::Health => text("ok\n".into()),
+        Page::Certificate => match (sources.certificate)() {
+            Some(pem) => text(pem),
+            None => refused(StatusCode::NOT_FOUND, "the CA's certificate cannot be read"),
+        },
+        Page::Index => of_value(Ok(Api::index())),
+        Page::Daemon => of_value(Ok(api.daemon())),
+        Page::Overview => of_value(api.overview()),
+        Page::Transfers => of_value(api.transfers()),
+        Page::Transfer(id) => of_value(api.transfer(id)),
+        Page::History => of_value(api.history()),
+        Page::Past(id) => of_value(api.past(id)),
+        Page::Upstreams => of_value(Ok(api.upstreams())),
+        Page::Faults => of_value(Ok(api.faults())),
+        Page::Stalls => of_value(Ok(api.stalls())),
+        Page::Totals => of_value(Ok(api.totals())),
+        // A HEAD for the stream: there is one.
+        Page::Events => text(String::new()),
+        Page::Unknown => refused(StatusCode::NOT_FOUND, "no such page: /-/api/ lists them"),
+    }
+}
+
+/// An error, as JSON.
+pub(crate) fn refused(status: StatusCode, why: &str) -> Response<Bytes> {
+    let body = json!({ "api": API, "error": why });
+    respond(status, "application/json", format!("{body}\n"))
+}
+
+/// An answer with the headers that all of them have.
+pub(crate) fn respond<B>(
+    status: StatusCode,
+    media: &'static str,
+    body: impl Into<B>,
+) -> Response<B> {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    let media = if media.is_empty() { TEXT } else { media };
+    const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+    const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+    for (name, value) in [
+        (CONTENT_TYPE, media),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (OPENER, "same-origin"),
+        (RESOURCE, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
 }

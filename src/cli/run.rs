@@ -104,10 +104,12 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     let ready = status(&daemon);
-    Ok(serve(service, &ready, reload, changed, || {
+    let drained = serve(service, &ready, reload, changed, || {
         daemon.config().shutdown.grace
     })
-    .await)
+    .await;
+    daemon.save_history();
+    Ok(drained)
 }
 
 fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), String> {

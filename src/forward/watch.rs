@@ -1,6 +1,11 @@
 //! What the watchdog needs from a request and a connection: their sockets; and what ends when it says so.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use hyper::{Request, Response, body::Incoming};
 
@@ -13,7 +18,27 @@ use crate::{io::TcpMonitor, model::stall::Stall, net::InterimSender, track::Tran
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
 /// holds it too.
-pub(crate) type Slot = Arc<dyn Any + Send + Sync>;
+#[derive(Clone)]
+pub(crate) struct Slot(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+
+impl Slot {
+    /// Holds `permit` until the last clone is dropped, or [`Slot::release`].
+    pub(crate) fn new(permit: impl Any + Send) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(permit)))))
+    }
+
+    /// Gives the place back while the connection lives on: an event stream is counted elsewhere.
+    pub(crate) fn release(&self) {
+        let permit = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(permit);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}
 
 /// The client's socket, as a front lays it beside each request.
 #[derive(Clone, Debug)]
@@ -25,7 +50,6 @@ pub(crate) struct ClientSocket {
     /// What tells it to wait, where it can be told.
     pub voice: Option<InterimSender>,
     /// Given back with the last clone.
-    #[expect(dead_code, reason = "released when it is dropped")]
     pub slot: Slot,
 }
 

@@ -29,7 +29,11 @@ use hyper_util::rt::TokioIo;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    forward::{Answer, Forwarder, response::errors::ErrorFormat, watch::ClientSocket},
+    forward::{
+        Answer, Forwarder,
+        response::errors::ErrorFormat,
+        watch::{ClientSocket, Slot},
+    },
     io::Tcp,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
     net::Interims,
@@ -37,13 +41,28 @@ use crate::{
 };
 
 use connection::{builder, linger, malformed, run};
-pub(crate) use own::Pages;
+pub(crate) use own::{PageRequest, Pages};
 use wrong_protocol::WrongProtocol;
+
+/// The snapshot of the config that new requests go by. Clones follow the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<Mutex<Arc<Forwarder>>>);
+
+impl Current {
+    /// The snapshot of this moment.
+    pub(crate) fn get(&self) -> Arc<Forwarder> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Forwarder>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
 pub(crate) struct Front {
-    current: Arc<Mutex<Arc<Forwarder>>>,
+    current: Current,
     pages: Arc<dyn Pages>,
 }
 
@@ -51,27 +70,23 @@ impl Front {
     /// Serves by `forwarder` until another is put in its place; `pages` answers `/-/`.
     pub(crate) fn new(forwarder: Arc<Forwarder>, pages: Arc<dyn Pages>) -> Self {
         Self {
-            current: Arc::new(Mutex::new(forwarder)),
+            current: Current(Arc::new(Mutex::new(forwarder))),
             pages,
         }
     }
 
     /// New requests go by `forwarder`; running ones keep theirs.
     pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
-        *self.lock() = forwarder;
+        *self.current.lock() = forwarder;
     }
 
     /// The snapshot that new requests go by.
     pub(crate) fn current(&self) -> Arc<Forwarder> {
-        Arc::clone(&self.lock())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Forwarder>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.get()
     }
 
     /// Serves one client connection until it ends, what it is upgraded to included; `slot` is released with it.
-    pub(crate) fn serve(&self, socket: Tcp, client: SocketAddr, slot: impl Any + Send + Sync) {
+    pub(crate) fn serve(&self, socket: Tcp, client: SocketAddr, slot: impl Any + Send) {
         let forwarder = self.current();
         let (tasks, shutdown) = (
             forwarder.shared.tasks.clone(),
@@ -88,7 +103,7 @@ impl Front {
             tcp: glance,
             shared: false,
             voice: Some(voice),
-            slot: Arc::new(slot),
+            slot: Slot::new(slot),
         };
         tasks.spawn(async move {
             let mistaken = tokio::select! {
@@ -160,7 +175,7 @@ impl Front {
             return absolute::serve(forwarder, request, client).await;
         }
         if own::is_own(request.uri().path()) {
-            return own::serve(&forwarder, &*self.pages, &request);
+            return own::serve(&self.current, &*self.pages, &request);
         }
         reverse::serve(forwarder, request, client).await
     }

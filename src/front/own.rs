@@ -1,13 +1,18 @@
 //! `GET /-/…`: the daemon's own pages, for clients that mean this daemon.
 
 use hyper::{
-    Method, Request, Response, StatusCode, Uri,
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::Incoming,
     header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 
+use super::Current;
 use crate::{
-    forward::{Answer, Forwarder, request::body::full},
+    forward::{
+        Answer, Forwarder,
+        request::body::full,
+        watch::{ClientSocket, Slot},
+    },
     model::Target,
 };
 
@@ -16,8 +21,24 @@ pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch
 
 /// What answers `/-/`; `admin` stands above the fronts, so it comes in through here.
 pub(crate) trait Pages: Send + Sync {
-    /// The answer to `method` and `path`.
-    fn page(&self, forwarder: &Forwarder, method: &Method, path: &str) -> Answer;
+    /// The answer to `request`, by the snapshot that is current; a stream follows it from one to the next.
+    fn page(&self, current: &Current, request: PageRequest<'_>) -> Answer;
+}
+
+/// A request for one of the daemon's own pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageRequest<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path; `/-/` for the short forms too.
+    pub path: &'a str,
+    /// The part after the question mark.
+    pub query: &'a str,
+    /// Its fields.
+    #[expect(dead_code, reason = "for `Accept`")]
+    pub headers: &'a HeaderMap,
+    /// The place of its connection, which a stream gives back.
+    pub slot: Option<&'a Slot>,
 }
 
 /// True for a path of the daemon's own.
@@ -27,11 +48,8 @@ pub(super) fn is_own(path: &str) -> bool {
 
 /// Answers, unless the name asked for is somebody else's: a web page that had its name point to loopback (DNS rebinding)
 /// would read this daemon's status.
-pub(super) fn serve(
-    forwarder: &Forwarder,
-    pages: &dyn Pages,
-    request: &Request<Incoming>,
-) -> Answer {
+pub(super) fn serve(current: &Current, pages: &dyn Pages, request: &Request<Incoming>) -> Answer {
+    let forwarder = &*current.get();
     // A page of somebody else's may still have its user's browser come here; only what the user types is answered.
     let from = request.headers().get(SEC_FETCH_SITE);
     let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"));
@@ -51,7 +69,17 @@ pub(super) fn serve(
         );
         return answer;
     }
-    pages.page(forwarder, request.method(), path(request.uri()))
+    let socket = request.extensions().get::<ClientSocket>();
+    pages.page(
+        current,
+        PageRequest {
+            method: request.method(),
+            path: path(request.uri()),
+            query: request.uri().query().unwrap_or_default(),
+            headers: request.headers(),
+            slot: socket.map(|socket| &socket.slot),
+        },
+    )
 }
 
 fn path(uri: &Uri) -> &str {

@@ -7,6 +7,7 @@ use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     drain::{self, Drained},
+    history,
     pages::DaemonPages,
 };
 use crate::{
@@ -91,6 +92,7 @@ impl Daemon {
         spool::sweep(&config.state_directory);
         event::config_taken(config.file.as_deref(), config.routes.len());
         let front = Front::new(build(config, &shared)?, Arc::new(DaemonPages::default()));
+        history::begin(&shared, &front.current().config.state_directory);
         for acceptor in acceptors {
             event::listening(acceptor.address());
             shared
@@ -119,6 +121,11 @@ impl Daemon {
         Arc::clone(&self.front.current().config)
     }
 
+    /// Writes the history; for the end, after the last transfer.
+    pub(crate) fn save_history(&self) {
+        history::save(&self.shared, &self.config().state_directory);
+    }
+
     /// New transfers go by `config`; what needs a restart is said. A failure changes nothing.
     pub fn reload(&self, mut config: Config) -> Result<(), StartError> {
         let restart = reload::differences(&self.config(), &config);
@@ -133,8 +140,11 @@ impl Daemon {
     /// Accepts nothing new, waits `grace` for what runs, ends the rest.
     pub async fn stop(self, grace: Duration) -> Drained {
         let Self { front, shared, .. } = self;
+        let directory = front.current().config.state_directory.clone();
         drop(front);
-        drain::drain(&shared.tasks, &shared.shutdown, grace).await
+        let drained = drain::drain(&shared.tasks, &shared.shutdown, grace).await;
+        history::save(&shared, &directory);
+        drained
     }
 }
 

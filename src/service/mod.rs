@@ -5,6 +5,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod drain;
+mod history;
 pub(crate) mod notify;
 mod pages;
 pub(crate) mod signals;

@@ -3,6 +3,7 @@
 //! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
 
 mod circuit;
+mod history;
 mod stall;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 
 use super::{metrics::Metrics, transfer::Front};
 pub(crate) use circuit::{CircuitChanged, Turn};
+pub(crate) use history::{history_loaded, history_not_saved};
 pub(crate) use stall::{Phase, SmallSegmentsHelped, StallTold};
 
 use crate::model::{Leg, Stage};

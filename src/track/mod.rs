@@ -4,11 +4,14 @@
 //! paths are redacted where they are captured.
 
 pub(crate) mod event;
+pub(crate) mod history;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod moment;
+mod pace;
 pub(crate) mod redact;
 pub(crate) mod registry;
+pub(crate) mod timeline;
 pub(crate) mod transfer;
 pub(crate) mod watchdog;
 

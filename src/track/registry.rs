@@ -3,15 +3,17 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
     event::{Event, FaultOccurred, StallTold, TransferEnded},
+    history::{Finished, History},
     metrics::Metrics,
-    transfer::{Begin, Inner, Snapshot, Transfer},
+    timeline::Timeline,
+    transfer::{Begin, Detail, Inner, Snapshot, Transfer},
     watchdog,
 };
 use crate::{
@@ -33,6 +35,7 @@ pub(super) struct Registry {
     stalls: Mutex<VecDeque<StallTold>>,
     siblings: Siblings,
     metrics: Metrics,
+    history: History,
     /// Where the watchdog runs.
     tasks: Tasks,
     shutdown: Shutdown,
@@ -103,6 +106,23 @@ impl Tracker {
     /// The last stalls, the newest first, each as it was told last.
     pub(crate) fn stalls(&self) -> Vec<StallTold> {
         lock(&self.0.stalls).iter().rev().cloned().collect()
+    }
+
+    /// A running transfer with everything that is known about it.
+    pub(crate) fn detail(&self, id: u64) -> Option<Detail> {
+        let transfer = lock(&self.0.running).transfers.get(&id)?.upgrade()?;
+        Some(transfer.detail(Instant::now()))
+    }
+
+    /// The finished transfers and the totals.
+    pub(crate) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    /// Numbers of transfers go on after `last`: those of the history stay unique.
+    pub(crate) fn continue_after(&self, last: u64) {
+        let mut running = lock(&self.0.running);
+        running.last_id = running.last_id.max(last);
     }
 
     /// Writes and counts an event.
@@ -183,7 +203,13 @@ impl Registry {
         stalls.push_back(stall);
     }
 
-    pub(super) fn ended(&self, id: u64, event: Option<TransferEnded>) {
+    pub(super) fn ended(
+        &self,
+        id: u64,
+        event: Option<TransferEnded>,
+        began: SystemTime,
+        timeline: Timeline,
+    ) {
         {
             let mut running = lock(&self.running);
             running.transfers.remove(&id);
@@ -193,6 +219,8 @@ impl Registry {
         }
         if let Some(event) = event {
             event.emit(&self.metrics);
+            let times = (began, SystemTime::now());
+            self.history.add(Finished::new(event, times, timeline));
         }
     }
 }

@@ -9,17 +9,18 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::Notify, time::Instant};
 
 use progress::{Side, Watching};
+pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
 
-use super::{event::Subject, redact, registry::Registry};
+use super::{event::Subject, redact, registry::Registry, timeline::Timeline};
 use crate::{
     config::{self, Route},
     model::{Role, Stage, Target, agent, health::Avoided, stall::Stall},
@@ -97,6 +98,10 @@ pub(crate) struct Counters {
     pub up: AtomicU64,
     /// Body bytes given to the client.
     pub down: AtomicU64,
+    /// How many bytes the client will send, as far as it said so; 0 where it did not.
+    pub up_total: AtomicU64,
+    /// How many bytes the client will be given, as far as the origin said so; 0 where it did not.
+    pub down_total: AtomicU64,
     /// True while the request's body waits for the client.
     pub asks_client: AtomicBool,
     /// True while the answer's body waits for the origin.
@@ -112,6 +117,8 @@ pub(super) struct Inner {
     id: u64,
     about: About,
     begun: Instant,
+    /// The same by the wall clock.
+    began: SystemTime,
     counters: Counters,
     state: Mutex<State>,
     registry: Arc<Registry>,
@@ -154,6 +161,7 @@ struct State {
     circuit: Option<(Box<str>, Box<str>)>,
     /// The advice of its last fault.
     advised: Option<String>,
+    timeline: Timeline,
 }
 
 impl Transfer {
@@ -180,6 +188,7 @@ impl Transfer {
                     .map(|agent| redact::text(agent).into()),
             },
             begun: now,
+            began: SystemTime::now(),
             counters: Counters::default(),
             state: Mutex::new(State {
                 stage: Stage::Accepted,
@@ -199,6 +208,7 @@ impl Transfer {
                 act: None,
                 circuit: None,
                 advised: None,
+                timeline: Timeline::begun(),
             }),
             registry,
             stalled: Notify::new(),
@@ -209,7 +219,7 @@ impl Transfer {
 
     /// The stage begins now; the time since the last change is added to the stage before.
     pub(crate) fn enter(&self, stage: Stage) {
-        self.0.state().enter(stage, Instant::now());
+        self.0.state().enter(stage, self.0.begun, Instant::now());
     }
 
     /// The stage it is in.
@@ -219,7 +229,9 @@ impl Transfer {
 
     /// An attempt through `upstream` begins; `attempt` counts from 1 over all upstreams.
     pub(crate) fn attempting(&self, upstream: &str, attempt: u32) {
+        let at = millis(self.0.begun.elapsed());
         let mut state = self.0.state();
+        state.timeline.attempt(upstream, attempt, at);
         state.attempts = attempt;
         state.reused = false;
         state.origin = None;
@@ -237,17 +249,37 @@ impl Transfer {
 
     /// The connection was taken from the pool.
     pub(crate) fn reused(&self) {
-        self.0.state().reused = true;
+        let mut state = self.0.state();
+        state.reused = true;
+        if let Some(attempt) = state.timeline.current() {
+            attempt.reused = true;
+        }
     }
 
     /// The address of the TCP peer.
     pub(crate) fn connected(&self, peer: SocketAddr) {
-        self.0.state().peer = Some(peer);
+        let mut state = self.0.state();
+        state.peer = Some(peer);
+        if let Some(attempt) = state.timeline.current() {
+            attempt.peer = Some(peer);
+        }
     }
 
     /// The byte counters.
     pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// The client said how many bytes it sends.
+    pub(crate) fn expect_up(&self, total: Option<u64>) {
+        let known = &self.0.counters.up_total;
+        known.store(total.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The origin said how many bytes the client is given.
+    pub(crate) fn expect_down(&self, total: Option<u64>) {
+        let known = &self.0.counters.down_total;
+        known.store(total.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The label of the upstream in use, if any.
@@ -267,10 +299,17 @@ impl Transfer {
 }
 
 impl State {
-    fn enter(&mut self, stage: Stage, now: Instant) {
+    /// Adds the time since the last change to the stage it is in.
+    fn leave(&mut self, now: Instant) {
         if let Some(spent) = self.spent.get_mut(self.stage as usize) {
             *spent += now.saturating_duration_since(self.since);
         }
+    }
+
+    fn enter(&mut self, stage: Stage, begun: Instant, now: Instant) {
+        self.leave(now);
+        let at = millis(now.saturating_duration_since(begun));
+        self.timeline.enter(stage, at, self.attempts);
         self.stage = stage;
         self.since = now;
     }

@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod api;
 mod back_pressure;
 mod circuits;
 mod config;

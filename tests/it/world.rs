@@ -66,6 +66,21 @@ impl World {
             .unwrap();
     }
 
+    /// Stops the daemon and starts another one on the same state directory.
+    pub(crate) async fn restart(self, routes: &str) -> Self {
+        let Self {
+            daemon, directory, ..
+        } = self;
+        soon("the end of the old daemon", daemon.stop(DEADLINE)).await;
+        let daemon = Daemon::start(load(directory.path(), routes)).unwrap();
+        let address = daemon.addresses()[0];
+        Self {
+            daemon,
+            address,
+            directory,
+        }
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::to(self.address).await
     }

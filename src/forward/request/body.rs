@@ -79,6 +79,7 @@ impl RequestBody {
         transfer: Transfer,
         gate: Option<Gate>,
     ) -> (Self, Arc<RequestNotes>) {
+        transfer.expect_up(inner.size_hint().exact());
         let notes = Arc::<RequestNotes>::default();
         let source = (!inner.is_end_stream()).then_some(Source::Client(inner));
         (
@@ -99,6 +100,7 @@ impl RequestBody {
         transfer: Transfer,
         gate: Option<Gate>,
     ) -> (Self, Arc<RequestNotes>) {
+        transfer.expect_up(reader.size_hint().exact());
         let notes = Arc::<RequestNotes>::default();
         let body = Self {
             source: Some(Source::Taped(reader)),

@@ -73,6 +73,7 @@ pub(crate) struct OriginState {
 impl OriginBody {
     /// Watches `inner`.
     pub(crate) fn new(inner: Incoming, state: OriginState, shutdown: &Shutdown) -> Self {
+        state.transfer.expect_down(inner.size_hint().exact());
         let mut body = Self {
             promised: inner.size_hint().exact(),
             inner,

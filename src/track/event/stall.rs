@@ -1,6 +1,6 @@
 //! A stall: that it began, that it goes on, that it is over.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::SystemTime};
 
 use super::{Event, Subject, line};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         Leg, Role, Stage,
         stall::{Action, Due, Kernel, Verdict},
     },
-    track::metrics::Metrics,
+    track::{metrics::Metrics, timeline::Stalled},
 };
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
@@ -115,6 +115,22 @@ fn stage<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error>
 
 fn role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(role.as_str())
+}
+
+impl StallTold {
+    /// What the transfer's timeline keeps of it.
+    pub(crate) fn note(&self) -> Stalled {
+        Stalled {
+            at: SystemTime::now(),
+            verdict: self.verdict.as_str().into(),
+            leg: self.leg.as_str().into(),
+            stage: self.stage.as_str().into(),
+            idle_ms: self.idle_ms,
+            over: self.phase.is_end(),
+            evidence: self.evidence.clone(),
+            advice: self.advice.clone(),
+        }
+    }
 }
 
 impl Event for StallTold {

@@ -16,7 +16,7 @@ impl Drop for Inner {
         let mut state = self.state();
         let over = self.stall_ends(&mut state, now);
         let last = state.stage;
-        state.enter(last, now);
+        state.leave(now);
         let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {
             code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
         });
@@ -48,10 +48,14 @@ impl Drop for Inner {
             stages,
             agent: self.about.agent.as_deref().map(ToOwned::to_owned),
         });
+        if let Some(over) = &over {
+            state.timeline.stall(over.note());
+        }
+        let timeline = std::mem::take(&mut state.timeline);
         drop(state);
         if let Some(over) = over {
             self.registry.stall(over);
         }
-        self.registry.ended(self.id, event);
+        self.registry.ended(self.id, event, self.began, timeline);
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     track::{
         event::{FaultOccurred, ResponseNotRewritten, Subject, UnservedLinks, line},
         redact,
+        timeline::FaultNote,
     },
 };
 
@@ -84,6 +85,8 @@ impl Transfer {
         };
         let (subject, attempt, advised) = {
             let mut state = self.0.state();
+            let rescue = self.rescue(fault, next);
+            state.timeline.rescue(next, rescue);
             let advised = state.advised == advice;
             state.advised.clone_from(&advice);
             (self.0.subject(&state), state.attempts, advised)
@@ -117,6 +120,13 @@ impl Transfer {
             let about = &self.0.about;
             siblings.failed(&about.route, about.role, upstream, &event.code, now);
         }
+        self.0.state().timeline.fault(FaultNote {
+            code: event.code.clone(),
+            at_ms: event.elapsed_ms,
+            cause: event.cause.clone(),
+            next: described(next),
+            advice: event.advice.clone(),
+        });
         self.0.registry.fault(event);
     }
 
@@ -152,5 +162,14 @@ impl Transfer {
                 | Stage::Handshaking,
             ) => None,
         }
+    }
+}
+
+/// What is done about a fault, for a reader.
+fn described(next: &Next) -> String {
+    match next {
+        Next::Again { after } => format!("again in {} ms", after.as_millis()),
+        Next::OtherUpstream { label } => format!("next upstream {label}"),
+        Next::GiveUp => "give up".into(),
     }
 }

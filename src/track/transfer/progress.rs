@@ -8,13 +8,14 @@ use super::{Front, Inner, State, Transfer, millis};
 use crate::{
     io::TcpMonitor,
     model::{
-        Fault, FaultKind,
+        Fault, FaultKind, Leg,
         advice::Advice,
         siblings::Sibling,
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
     track::{
         event::{Phase, SmallSegmentsHelped, StallTold},
+        pace::Pace,
         redact, watchdog,
     },
 };
@@ -34,6 +35,7 @@ pub(super) struct Watching {
     looked: Option<Instant>,
     sample: Option<Sample>,
     told: Option<Stall>,
+    pub(super) pace: Pace,
 }
 
 impl Transfer {
@@ -139,6 +141,9 @@ impl Inner {
             let closely = state.watching.stands();
             let sample = state.sample(self, closely);
             state.watching.looked = Some(now);
+            let moved = [&self.counters.up, &self.counters.down];
+            let [up, down] = moved.map(|count| count.load(Ordering::Relaxed));
+            state.watching.pace.observe(now, up, down);
             state.watching.sample = Some(sample);
             let watch = state
                 .watching
@@ -147,6 +152,9 @@ impl Inner {
             let observed = watch.observe(&sample, &limits, now);
             let deadline = watch.deadline(&sample, &limits);
             let event = self.tell(&mut state, &observed);
+            if let Some(event) = &event {
+                state.timeline.stall(event.note());
+            }
             let next = deadline.map_or(now + tick, |at| at.min(now + tick));
             (event, next.max(now + Duration::from_millis(1)))
         };
@@ -198,9 +206,8 @@ impl Inner {
             && stall.verdict.acts()
         {
             let code = format!("stall/{}", stall.verdict.as_str());
-            let (about, now) = (&self.about, Instant::now());
-            let siblings = self.registry.siblings();
-            siblings.failed(&about.route, about.role, upstream, &code, now);
+            let (about, siblings) = (&self.about, self.registry.siblings());
+            siblings.failed(&about.route, about.role, upstream, &code, Instant::now());
         }
         Some(self.event(state, phase, &stall))
     }
@@ -213,8 +220,8 @@ impl Inner {
             .unwrap_or_else(|| state.sample(self, false));
         let origin = sample.origin.unwrap_or_default();
         let kernel = match stall.leg {
-            crate::model::Leg::Client => sample.client.kernel,
-            crate::model::Leg::Hop | crate::model::Leg::Origin => origin.kernel,
+            Leg::Client => sample.client.kernel,
+            Leg::Hop | Leg::Origin => origin.kernel,
         };
         let upstream = state.upstream.as_deref();
         let advice = self.stall_advice(stall.verdict, upstream);
@@ -277,6 +284,11 @@ impl Watching {
         let watch = self.watch.as_ref()?;
         let (due, idle) = watch.idle(now);
         Some((due, idle, watch.verdict()))
+    }
+
+    /// The client's side and the origin's at the last look.
+    pub(super) fn sides(&self) -> Option<(Flow, Option<Flow>)> {
+        self.sample.map(|sample| (sample.client, sample.origin))
     }
 
     /// What the other side's kernel had at the last look.

@@ -1,12 +1,19 @@
 //! A running transfer as the API and the status page show it.
 
-use std::{net::SocketAddr, sync::atomic::Ordering};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Inner, millis};
-use crate::model::stall::{Due, Verdict};
+use crate::{
+    model::stall::{Due, Flow, Verdict},
+    track::timeline::{Timeline, instant_text},
+};
 
 /// A running transfer, as the API shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -51,8 +58,37 @@ pub struct Snapshot {
     pub up: u64,
     /// Body bytes to the client.
     pub down: u64,
+    /// How many bytes the client will send, where it said so.
+    pub up_total: Option<u64>,
+    /// How many bytes the client will be given, where the origin said so.
+    pub down_total: Option<u64>,
+    /// Bytes a second from the client, within the last second.
+    pub up_rate: u64,
+    /// Bytes a second to the client, within the last second.
+    pub down_rate: u64,
     /// Since it began, in milliseconds.
     pub total_ms: u64,
+    /// When it began.
+    #[serde(with = "instant_text")]
+    pub began: SystemTime,
+    /// The client's product, as in `git/2.39.5`.
+    pub agent: Option<Box<str>>,
+}
+
+/// A running transfer with everything that is known about it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Detail {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    /// Bytes a second in both directions, one number for each of the last 60 seconds, the oldest first.
+    pub rates: Vec<u32>,
+    /// Its stages, attempts and stalls.
+    pub timeline: Timeline,
+    /// The client's socket at the last look of the watchdog.
+    pub client_socket: Option<Flow>,
+    /// The socket to the origin or hop at the last look of the watchdog.
+    pub origin_socket: Option<Flow>,
 }
 
 impl Inner {
@@ -60,6 +96,7 @@ impl Inner {
         let state = self.state();
         let about = &self.about;
         let shown = state.watching.shown(now);
+        let (up_rate, down_rate) = state.watching.pace.rates();
         Snapshot {
             id: self.id,
             front: about.front.as_str(),
@@ -81,7 +118,32 @@ impl Inner {
             acknowledged: state.watching.acknowledged(),
             up: self.counters.up.load(Ordering::Relaxed),
             down: self.counters.down.load(Ordering::Relaxed),
+            up_total: known(&self.counters.up_total),
+            down_total: known(&self.counters.down_total),
+            up_rate,
+            down_rate,
+            began: self.began,
+            agent: about.agent.clone(),
             total_ms: millis(now.saturating_duration_since(self.begun)),
         }
     }
+
+    /// The same with its timeline and sockets.
+    pub(in crate::track) fn detail(&self, now: Instant) -> Detail {
+        let snapshot = self.snapshot(now);
+        let state = self.state();
+        let sides = state.watching.sides();
+        Detail {
+            snapshot,
+            rates: state.watching.pace.samples(),
+            timeline: state.timeline.clone(),
+            client_socket: sides.map(|(client, _)| client),
+            origin_socket: sides.and_then(|(_, origin)| origin),
+        }
+    }
+}
+
+/// A total that a peer said; 0 stands for none.
+fn known(total: &AtomicU64) -> Option<u64> {
+    Some(total.load(Ordering::Relaxed)).filter(|total| *total > 0)
 }

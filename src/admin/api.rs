@@ -1,0 +1,215 @@
+//! `/-/api/`: JSON for programs, and the table of its addresses.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    daemon::DaemonView,
+    endpoints::ENDPOINTS,
+    view::{API, Overview, now, transfers, upstreams},
+};
+use crate::{
+    forward::Forwarder,
+    track::{history::Finished, moment},
+};
+
+/// How many entries a page has without `limit`, and at most.
+const LIMIT: usize = 100;
+const LARGEST: usize = 1000;
+
+/// What was asked for is not there, or the question is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// There is no such thing.
+    NotFound(&'static str),
+    /// A parameter is wrong.
+    BadParameter(String),
+}
+
+/// The daemon and the question.
+pub(super) struct Api<'a> {
+    /// The snapshot of the config, and what runs by it.
+    pub forwarder: &'a Forwarder,
+    /// When the daemon began.
+    pub started: Instant,
+    /// The part after the question mark.
+    pub query: &'a str,
+}
+
+impl Api<'_> {
+    /// Everything that the page shows.
+    pub(super) fn overview(&self) -> Result<Value, Refused> {
+        let limit = self.limit()?;
+        Ok(value(&Overview::of(self.forwarder, self.started, limit)))
+    }
+
+    /// The table of addresses.
+    pub(super) fn index() -> Value {
+        json!({ "api": API, "endpoints": ENDPOINTS.iter().map(value).collect::<Vec<_>>() })
+    }
+
+    /// Which daemon answers.
+    pub(super) fn daemon(&self) -> Value {
+        value(&DaemonView::of(self.forwarder))
+    }
+
+    /// Running transfers, the oldest first.
+    pub(super) fn transfers(&self) -> Result<Value, Refused> {
+        let (limit, after) = (self.limit()?, self.number("after")?.unwrap_or(0));
+        let list = self.forwarder.shared.tracker.list();
+        let total = list.len();
+        let mut rest = list.into_iter().filter(|it| it.id > after);
+        let page: Vec<_> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and(page.last().map(|it| it.id));
+        Ok(json!({
+            "api": API, "now": now(), "total": total, "next": next, "transfers": value(&page),
+        }))
+    }
+
+    /// One transfer, running or finished.
+    pub(super) fn transfer(&self, id: u64) -> Result<Value, Refused> {
+        let tracker = &self.forwarder.shared.tracker;
+        let (running, transfer) = match tracker.detail(id) {
+            Some(detail) => (true, value(&detail)),
+            None => (false, self.finished(id)?),
+        };
+        Ok(json!({ "api": API, "now": now(), "running": running, "transfer": transfer }))
+    }
+
+    /// A finished transfer.
+    pub(super) fn past(&self, id: u64) -> Result<Value, Refused> {
+        let transfer = self.finished(id)?;
+        Ok(json!({ "api": API, "now": now(), "running": false, "transfer": transfer }))
+    }
+
+    fn finished(&self, id: u64) -> Result<Value, Refused> {
+        let found = self.forwarder.shared.tracker.history().find(id);
+        let found = found.ok_or(Refused::NotFound("no transfer of this number is kept"))?;
+        Ok(value(&*found))
+    }
+
+    /// Finished transfers, the newest first.
+    pub(super) fn history(&self) -> Result<Value, Refused> {
+        let limit = self.limit()?;
+        let before = self.number("before")?.unwrap_or(u64::MAX);
+        let since = match self.parameter("since") {
+            Some(text) => Some(since(text, SystemTime::now())?),
+            None => None,
+        };
+        let failed = matches!(self.parameter("failed"), Some("" | "1" | "true"));
+        let host = self.parameter("host");
+        let wanted = |it: &Finished| {
+            it.id < before
+                && (!failed || it.failed)
+                && since.is_none_or(|since| it.ended >= since)
+                && host.is_none_or(|host| it.host.contains(host))
+        };
+        let kept = self.forwarder.shared.tracker.history().newest();
+        let mut rest = kept.into_iter().filter(|it| wanted(it));
+        let page: Vec<_> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and(page.last().map(|it| it.id));
+        Ok(json!({ "api": API, "now": now(), "next": next, "transfers": value(&page) }))
+    }
+
+    /// Every upstream with its health.
+    pub(super) fn upstreams(&self) -> Value {
+        let (_, running) = transfers(self.forwarder, LARGEST);
+        let recent = self.forwarder.shared.tracker.history().newest();
+        let upstreams = upstreams(self.forwarder, &running, &recent);
+        json!({ "api": API, "now": now(), "upstreams": value(&upstreams) })
+    }
+
+    /// The last faults, the newest first.
+    pub(super) fn faults(&self) -> Value {
+        let faults = self.forwarder.shared.tracker.faults();
+        json!({ "api": API, "now": now(), "faults": value(&faults) })
+    }
+
+    /// The last stalls, the newest first.
+    pub(super) fn stalls(&self) -> Value {
+        let stalls = self.forwarder.shared.tracker.stalls();
+        json!({ "api": API, "now": now(), "stalls": value(&stalls) })
+    }
+
+    /// What each route carried, per day.
+    pub(super) fn totals(&self) -> Value {
+        let totals = self.forwarder.shared.tracker.history().totals();
+        json!({ "api": API, "now": now(), "totals": value(&totals) })
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        })
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, Refused> {
+        let Some(text) = self.parameter(name) else {
+            return Ok(None);
+        };
+        let number = text.parse().map(Some);
+        number.map_err(|_| Refused::BadParameter(format!("{name} must be a number")))
+    }
+
+    fn limit(&self) -> Result<usize, Refused> {
+        let limit = self.number("limit")?.map(usize::try_from);
+        let limit = limit.map_or(LIMIT, |limit| limit.unwrap_or(LARGEST));
+        Ok(limit.clamp(1, LARGEST))
+    }
+}
+
+/// `90s`, `15m`, `2h`, `3d` before now, or a time as the log writes it.
+fn since(text: &str, now: SystemTime) -> Result<SystemTime, Refused> {
+    let bad = || {
+        Refused::BadParameter("since must be as in 90s, 15m, 2h, 3d, or a time of the log".into())
+    };
+    if let Some(at) = moment::parse(text) {
+        return Ok(at);
+    }
+    let unit = text.chars().last().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(bad()),
+    };
+    let count = text.strip_suffix(unit).unwrap_or_default();
+    let count: u64 = count.parse().map_err(|_| bad())?;
+    let ago = Duration::from_secs(count.saturating_mul(seconds));
+    let at = now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(at.max(SystemTime::UNIX_EPOCH))
+}
+
+/// What serde makes of it; every type here can be written.
+fn value(of: &(impl Serialize + ?Sized)) -> Value {
+    serde_json::to_value(of).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_or_a_time_of_the_log_says_since_when() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        for (text, seconds) in [
+            ("90s", 999_910),
+            ("15m", 999_100),
+            ("2h", 992_800),
+            ("3d", 740_800),
+            ("99999999999999d", 0),
+            ("1970-01-01T00:00:07.000Z", 7),
+        ] {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(since(text, now), Ok(at), "{text}");
+        }
+        for text in ["", "h", "2", "2w", "-1h", "ä"] {
+            assert!(since(text, now).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `/-/api/daemon`: which daemon answers.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{config::Hop, forward::Forwarder, tls::certificate::CaCertificate};
+
+/// Which daemon this is: what a command needs to know before it trusts what it is told.
+#[derive(Debug, Serialize)]
+pub(crate) struct DaemonView {
+    /// Of gitferry.
+    pub version: &'static str,
+    /// The process.
+    pub pid: u32,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// The config's file; none for the embedded default.
+    pub config: Option<String>,
+    /// Where the CA is.
+    pub state_directory: String,
+    /// The SHA-256 fingerprint of the CA's certificate, in hexadecimal; none where it cannot be read.
+    pub ca_sha256: Option<String>,
+    /// The proxies that its own environment names, without user info.
+    pub environment: EnvironmentView,
+}
+
+/// The `*_PROXY` variables as the daemon found them at its start.
+#[derive(Debug, Serialize)]
+pub(crate) struct EnvironmentView {
+    /// For `https://` targets.
+    pub https_proxy: Option<String>,
+    /// For `http://` targets.
+    pub http_proxy: Option<String>,
+    /// The hosts that are reached without either.
+    pub no_proxy: Vec<Box<str>>,
+}
+
+impl DaemonView {
+    /// The daemon that `forwarder` serves for.
+    pub(super) fn of(forwarder: &Forwarder) -> Self {
+        let config = &forwarder.config;
+        let certificate = CaCertificate::read(&config.state_directory).ok().flatten();
+        let proxy = |hop: &Option<Arc<Hop>>| hop.as_ref().map(|hop| hop.url());
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            listen: config.listen.addresses.clone(),
+            config: config.file.as_ref().map(|file| file.display().to_string()),
+            state_directory: std::path::absolute(&config.state_directory)
+                .unwrap_or_else(|_| config.state_directory.clone())
+                .display()
+                .to_string(),
+            ca_sha256: certificate.map(|certificate| certificate.fingerprint()),
+            environment: EnvironmentView {
+                https_proxy: proxy(&config.environment.https),
+                http_proxy: proxy(&config.environment.http),
+                no_proxy: config.environment.no_proxy.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The table of `/-/`: every address with what it answers. The API's index and the manual are made from it.
+
+use serde::Serialize;
+
+/// An address below `/-/`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Endpoint {
+    /// The path; `{id}` stands for a transfer's number.
+    pub path: &'static str,
+    /// What it answers, in one sentence.
+    pub summary: &'static str,
+    /// The media type of the answer.
+    pub media: &'static str,
+    /// What may follow the question mark.
+    pub parameters: &'static [Parameter],
+    /// What serves it.
+    #[serde(skip)]
+    pub page: Page,
+}
+
+/// A parameter of a query.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// For people.
+    Status,
+    /// A file of the page.
+    Asset(Asset),
+    /// For Prometheus.
+    Metrics,
+    /// The certificate.
+    Certificate,
+    /// Alive.
+    Health,
+    /// The table itself.
+    Index,
+    /// Which daemon this is.
+    Daemon,
+    /// Everything at one moment.
+    Overview,
+    /// Running transfers.
+    Transfers,
+    /// One transfer.
+    Transfer(u64),
+    /// Finished transfers.
+    History,
+    /// One finished transfer.
+    Past(u64),
+    /// Upstreams.
+    Upstreams,
+    /// Faults.
+    Faults,
+    /// Stalls.
+    Stalls,
+    /// Totals per day.
+    Totals,
+    /// A stream of changes.
+    Events,
+    /// No such page.
+    Unknown,
+}
+
+/// A file that belongs to the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asset {
+    /// `page.css`
+    Style,
+    /// `page.js`
+    Script,
+    /// `icon.svg`
+    Icon,
+}
+
+const JSON: &str = "application/json";
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    summary: "how many transfers at most, from 1 to 1000 (default 100)",
+};
+
+/// Every address.
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    get("/-/", "The status page, live where scripts run.", "text/html; charset=utf-8", Page::Status),
+    get("/-/page.css", "The style of the status page.", "text/css; charset=utf-8", Page::Asset(Asset::Style)),
+    get("/-/page.js", "The script of the status page.", "text/javascript; charset=utf-8", Page::Asset(Asset::Script)),
+    get("/-/icon.svg", "The icon of the status page.", "image/svg+xml", Page::Asset(Asset::Icon)),
+    get("/-/healthz", "`ok` while the daemon runs.", "text/plain; charset=utf-8", Page::Health),
+    get("/-/metrics", "Counters for Prometheus.", "text/plain; version=0.0.4; charset=utf-8", Page::Metrics),
+    get("/-/ca.pem", "The certificate of the local CA, never its key.", "application/x-pem-file", Page::Certificate),
+    get("/-/api/", "This table.", JSON, Page::Index),
+    get("/-/api/daemon", "Which daemon answers: version, process, config, state directory, the fingerprint of its CA.", JSON, Page::Daemon),
+    get("/-/api/overview", "The daemon at one moment: verdict, running and recent transfers, upstreams, faults, stalls, totals of today.", JSON, Page::Overview)
+        .with(&[LIMIT]),
+    get("/-/status", "The same as /-/api/overview.", JSON, Page::Overview).with(&[LIMIT]),
+    get("/-/api/transfers", "Running transfers, the oldest first, a page at a time: `next` is the `after` of the next page.", JSON, Page::Transfers)
+        .with(&[LIMIT, Parameter { name: "after", summary: "begin after the transfer of this number" }]),
+    get("/-/api/transfers/{id}", "One transfer, running or finished: stages, attempts, stalls, and what the kernel says of its sockets.", JSON, Page::Transfer(0)),
+    get("/-/api/history", "Finished transfers, the newest first, a page at a time: `next` is the `before` of the next page.", JSON, Page::History)
+        .with(&[
+            LIMIT,
+            Parameter { name: "before", summary: "begin before the transfer of this number" },
+            Parameter { name: "host", summary: "only hosts that contain this text" },
+            Parameter { name: "since", summary: "only what ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
+            Parameter { name: "failed", summary: "1: only what failed" },
+        ]),
+    get("/-/api/history/{id}", "One finished transfer.", JSON, Page::Past(0)),
+    get("/-/api/upstreams", "Every upstream of every route, with its health and open circuits.", JSON, Page::Upstreams),
+    get("/-/api/faults", "The last 50 faults, the newest first.", JSON, Page::Faults),
+    get("/-/api/stalls", "The last 50 stalls, the newest first.", JSON, Page::Stalls),
+    get("/-/api/totals", "What each route carried on each of the last 31 days (UTC).", JSON, Page::Totals),
+    get("/-/api/events", "Server-sent events: an overview, then every second those of its fields that changed.", "text/event-stream", Page::Events)
+        .with(&[LIMIT]),
+];
+
+const fn get(
+    path: &'static str,
+    summary: &'static str,
+    media: &'static str,
+    page: Page,
+) -> Endpoint {
+    Endpoint {
+        path,
+        summary,
+        media,
+        parameters: &[],
+        page,
+    }
+}
+
+impl Endpoint {
+    const fn with(mut self, parameters: &'static [Parameter]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+}
+
+impl Page {
+    /// By path, with its media type.
+    pub(crate) fn of(path: &str) -> (Self, &'static str) {
+        if let Some(found) = ENDPOINTS.iter().find(|it| it.path == path) {
+            return (found.page, found.media);
+        }
+        let id = |prefix| {
+            path.strip_prefix(prefix)
+                .and_then(|id: &str| id.parse().ok())
+        };
+        if let Some(id) = id("/-/api/transfers/") {
+            return (Self::Transfer(id), JSON);
+        }
+        if let Some(id) = id("/-/api/history/") {
+            return (Self::Past(id), JSON);
+        }
+        (Self::Unknown, JSON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_of_the_table_is_served() {
+        for endpoint in ENDPOINTS {
+            let path = endpoint.path.replace("{id}", "0");
+            assert_eq!(Page::of(&path).0, endpoint.page, "{path}");
+            assert!(endpoint.summary.ends_with('.'), "{path}");
+        }
+        assert_eq!(Page::of("/-/api/transfers/7").0, Page::Transfer(7));
+        for path in ["/-/api", "/-/x", "/-/api/transfers/", "/-/api/history/-1"] {
+            assert_eq!(Page::of(path).0, Page::Unknown, "{path}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `/-/api/events`: an overview as a server-sent event, then every second what of it has changed (WHATWG HTML, section 9.2).
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{
+    Response, StatusCode,
+    body::{Body, Frame},
+    header::{CONNECTION, HeaderValue},
+};
+use serde_json::{Map, Value};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{respond, view::Overview};
+use crate::{
+    forward::{Answer, AnswerBody, Forwarder, Shared},
+    model::fault::BoxError,
+};
+
+/// How many streams are served at once. They hold no place of a client.
+pub(crate) const STREAMS: usize = 32;
+/// How often changes are looked for.
+const TICK: Duration = Duration::from_secs(1);
+/// How often a stream without news says that it lives.
+const HEARTBEAT: u32 = 15;
+/// Running transfers in one event, without `limit`.
+const LISTED: usize = 100;
+
+/// A stream of `current` daemon's overview, until its reader goes away or the daemon drains; `place` is released with it.
+pub(crate) fn stream(
+    current: impl Fn() -> Arc<Forwarder> + Send + 'static,
+    started: Instant,
+    query: &str,
+    place: impl Send + 'static,
+) -> Answer {
+    let Shared {
+        tasks, shutdown, ..
+    } = current().shared.clone();
+    let limit = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("limit="));
+    let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(LISTED);
+    let (sender, receiver) = mpsc::channel(2);
+    tasks.spawn(async move {
+        let _place = place;
+        let mut sent = Sent::default();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = sender.closed() => return,
+                () = shutdown.drained() => return,
+            }
+            let overview = Overview::of(&current(), started, limit.clamp(1, 1000));
+            let Some(event) = sent.event(&overview) else {
+                continue;
+            };
+            tokio::select! {
+                sent = sender.send(event) => if sent.is_err() { return },
+                () = shutdown.drained() => return,
+            }
+        }
+    });
+    let mut answer: Response<AnswerBody> = respond(
+        StatusCode::OK,
+        "text/event-stream",
+        Events(receiver).boxed_unsync(),
+    );
+    // Its place among the clients is given back, so nothing else may follow on the connection.
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(CONNECTION, close);
+    answer
+}
+
+/// The receiver as a body.
+struct Events(mpsc::Receiver<Bytes>);
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let event = self.0.poll_recv(cx);
+        event.map(|event| event.map(|event| Ok(Frame::data(event))))
+    }
+}
+
+/// What was sent last, field by field.
+#[derive(Default)]
+struct Sent {
+    fields: Map<String, Value>,
+    quiet: u32,
+}
+
+/// Fields that change with the clock alone, which are no reason to send anything.
+const CLOCKS: [&str; 3] = ["now", "uptime_s", "tasks"];
+
+/// Fields of entries that do so; a reader adds the time that passed since.
+const AGES: [&str; 5] = ["s_ago", "failed_s_ago", "total_ms", "stage_ms", "idle_ms"];
+
+impl Sent {
+    /// The next event; none where nothing has changed.
+    fn event(&mut self, overview: &Overview) -> Option<Bytes> {
+        let Ok(Value::Object(fields)) = serde_json::to_value(overview) else {
+            return None;
+        };
+        let mut changed = Map::new();
+        for (name, value) in fields {
+            let is_clock = CLOCKS.contains(&&*name);
+            if is_clock
+                || self
+                    .fields
+                    .get(&name)
+                    .is_none_or(|last| !same(last, &value))
+            {
+                if !is_clock {
+                    self.fields.insert(name.clone(), value.clone());
+                }
+                changed.insert(name, value);
+            }
+        }
+        if changed.len() <= CLOCKS.len() {
+            self.quiet += 1;
+            if self.quiet < HEARTBEAT {
+                return None;
+            }
+        }
+        self.quiet = 0;
+        Some(format!("event: overview\ndata: {}\n\n", Value::Object(changed)).into())
+    }
+}
+
+/// True where nothing but an age differs.
+fn same(last: &Value, value: &Value) -> bool {
+    match (last, value) {
+        (Value::Object(last), Value::Object(value)) => {
+            last.len() == value.len()
+                && value.iter().all(|(name, value)| {
+                    AGES.contains(&&**name) || last.get(name).is_some_and(|last| same(last, value))
+                })
+        }
+        (Value::Array(last), Value::Array(value)) => {
+            last.len() == value.len()
+                && last
+                    .iter()
+                    .zip(value)
+                    .all(|(last, value)| same(last, value))
+        }
+        (last, value) => last == value,
+    }
+}

@@ -1,0 +1,190 @@
+//! One line for everything: all healthy, or what is wrong since when.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::view::UpstreamView;
+use crate::track::{history::Finished, moment, transfer::Detail};
+
+/// How long a failure counts for which no success came since.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
+/// How the daemon's traffic fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Level {
+    /// Nothing is wrong.
+    Healthy,
+    /// Something is wrong, and gitferry goes around it.
+    Degraded,
+    /// Transfers stall or fail.
+    Failing,
+}
+
+/// The verdict on everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Verdict {
+    /// `healthy`, `degraded` or `failing`.
+    pub level: Level,
+    /// One sentence.
+    pub text: String,
+    /// Since when.
+    pub since: Option<String>,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// The transfer that it is about, if any.
+    pub id: Option<u64>,
+}
+
+/// The verdict; `recent` has the newest first.
+pub(super) fn verdict(
+    running: &[Detail],
+    recent: &[Arc<Finished>],
+    upstreams: &[UpstreamView],
+    now: SystemTime,
+) -> Verdict {
+    stalled(running, now)
+        .or_else(|| failed(recent, now))
+        .or_else(|| circuits(upstreams, now))
+        .unwrap_or_else(|| Verdict {
+            level: Level::Healthy,
+            text: "All healthy".into(),
+            since: None,
+            advice: None,
+            id: None,
+        })
+}
+
+fn stalled(running: &[Detail], now: SystemTime) -> Option<Verdict> {
+    let stalls = running
+        .iter()
+        .filter(|it| it.snapshot.stall.is_some_and(|verdict| verdict.acts()));
+    let count = stalls.clone().count();
+    let worst = stalls.max_by_key(|it| it.snapshot.idle_ms)?;
+    let it = &worst.snapshot;
+    let code = it.stall.map(|verdict| verdict.as_str()).unwrap_or_default();
+    let text = match count {
+        1 => format!("1 transfer stalls: {} ({code})", it.host),
+        _ => format!("{count} transfers stall: {} ({code}) and more", it.host),
+    };
+    let advice = worst.timeline.stalls.last().map(|it| it.advice.clone());
+    Some(Verdict {
+        level: Level::Failing,
+        text,
+        since: before(now, Duration::from_millis(it.idle_ms.unwrap_or(0))),
+        advice,
+        id: Some(it.id),
+    })
+}
+
+/// A failure after which nothing succeeded for the same host.
+fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<Verdict> {
+    let mut settled: Vec<(&str, bool)> = Vec::new();
+    let mut failures: Vec<&Arc<Finished>> = Vec::new();
+    let young = |it: &&Arc<Finished>| {
+        now.duration_since(it.ended)
+            .is_ok_and(|ago| ago < REMEMBERED)
+    };
+    for it in recent.iter().take_while(young) {
+        if it.result.starts_with("client/") {
+            continue;
+        }
+        let known = settled.iter().find(|(host, _)| *host == it.host);
+        let well = known.map_or(!it.failed, |(_, well)| *well);
+        if known.is_none() {
+            settled.push((&it.host, well));
+        }
+        if it.failed && !well {
+            failures.push(it);
+        }
+    }
+    let last = failures.first()?;
+    let first = failures.last()?;
+    let text = match failures.len() {
+        1 => format!("1 transfer failed: {} ({})", last.host, last.result),
+        count => format!(
+            "{count} transfers failed, the last: {} ({})",
+            last.host, last.result
+        ),
+    };
+    let faults = last.timeline.attempts.iter().rev();
+    let advice = faults
+        .filter_map(|attempt| attempt.fault.as_ref())
+        .find_map(|fault| fault.advice.clone());
+    Some(Verdict {
+        level: Level::Failing,
+        text,
+        since: Some(moment::logged(first.ended)),
+        advice,
+        id: Some(last.id),
+    })
+}
+
+fn circuits(upstreams: &[UpstreamView], now: SystemTime) -> Option<Verdict> {
+    let open: Vec<_> = upstreams
+        .iter()
+        .flat_map(|it| it.circuits.iter().map(move |circuit| (it, circuit)))
+        .collect();
+    let (upstream, circuit) = open
+        .iter()
+        .min_by_key(|(_, circuit)| circuit.failed_s_ago)?;
+    let more = match open.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    Some(Verdict {
+        level: Level::Degraded,
+        text: format!(
+            "{} fails for {} ({}){more}: other upstreams are tried first",
+            upstream.upstream, circuit.host, circuit.code
+        ),
+        since: before(now, Duration::from_secs(circuit.failed_s_ago)),
+        advice: None,
+        id: None,
+    })
+}
+
+fn before(now: SystemTime, ago: Duration) -> Option<String> {
+    now.checked_sub(ago).map(moment::logged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::history::tests::finished;
+
+    fn at(id: u64, host: &str, result: &str) -> Arc<Finished> {
+        let mut it = finished(id);
+        it.host = host.into();
+        it.result = result.into();
+        it.failed = result != "answered";
+        it.ended = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + id);
+        Arc::new(it)
+    }
+
+    fn of(recent: &[Arc<Finished>]) -> Verdict {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_100);
+        verdict(&[], recent, &[], now)
+    }
+
+    #[test]
+    fn a_failure_counts_until_its_host_works_again_and_a_client_that_went_away_never() {
+        let reset = "origin/handshaking/reset";
+        assert_eq!(of(&[]).level, Level::Healthy);
+        let verdict = of(&[at(3, "b", "answered"), at(2, "a", reset), at(1, "a", reset)]);
+        assert_eq!(verdict.level, Level::Failing);
+        assert_eq!(
+            verdict.text,
+            "2 transfers failed, the last: a (origin/handshaking/reset)"
+        );
+        assert_eq!(verdict.since.as_deref(), Some("1970-01-12T13:46:41.000Z"));
+        let mended = of(&[at(3, "a", "answered"), at(2, "a", reset)]);
+        assert_eq!(mended.level, Level::Healthy);
+        let gone = of(&[at(1, "a", "client/receiving-body/gone")]);
+        assert_eq!(gone.level, Level::Healthy);
+    }
+}

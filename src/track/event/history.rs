@@ -1,0 +1,33 @@
+//! What becomes of the history's file.
+
+use tracing::warn;
+
+use crate::track::history::file::Loaded;
+
+/// What became of the history of earlier runs.
+pub(crate) fn history_loaded(loaded: &Loaded) {
+    match loaded {
+        Loaded::Nothing => {}
+        Loaded::Read(last) => tracing::debug!(last, "history read"),
+        Loaded::SetAside(file, problem) => warn!(
+            problem,
+            file = %file.display(),
+            advice = "the history begins anew; the damaged file can be deleted",
+            "history is damaged and was set aside"
+        ),
+        Loaded::Unreadable(problem) => warn!(
+            problem,
+            advice = "`directory` of `[state]` must be readable and writable for the daemon",
+            "history cannot be read"
+        ),
+    }
+}
+
+/// The history could not be written.
+pub(crate) fn history_not_saved(problem: &std::io::Error) {
+    warn!(
+        %problem,
+        advice = "`directory` of `[state]` must be writable for the daemon, and its disk not full",
+        "history cannot be saved"
+    );
+}

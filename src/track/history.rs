@@ -1,0 +1,248 @@
+//! The last finished transfers and what each route carried per day. Bounded, and kept over restarts ([`file`]).
+
+pub(crate) mod file;
+pub(crate) mod totals;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::TransferEnded,
+    timeline::{Rescue, Timeline, instant_text},
+};
+use totals::{DayTotal, Totals};
+
+/// How many finished transfers are kept.
+pub(crate) const KEPT: usize = 1000;
+/// The longest path that is kept, in characters.
+const LONGEST_PATH: usize = 300;
+
+/// A finished transfer with everything that is known about it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    /// The number that its log lines bear.
+    pub id: u64,
+    /// When it began.
+    #[serde(with = "instant_text")]
+    pub began: SystemTime,
+    /// When it ended.
+    #[serde(with = "instant_text")]
+    pub ended: SystemTime,
+    /// How it came in: `intercept`, `tunnel`, `absolute` or `reverse`.
+    pub front: String,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The client's product, as in `git/2.39.5`.
+    pub agent: Option<String>,
+    /// `CONNECT`, `GET`, …
+    pub method: String,
+    /// The host asked for.
+    pub host: String,
+    /// The port asked for.
+    pub port: u16,
+    /// Path and query, without secrets.
+    pub path: String,
+    /// The route's name.
+    pub route: String,
+    /// The upstream of the last attempt.
+    pub upstream: Option<String>,
+    /// The TCP peer of the last attempt.
+    pub peer: Option<SocketAddr>,
+    /// Attempts in all.
+    pub attempts: u32,
+    /// True where the connection had carried an earlier request.
+    pub reused: bool,
+    /// The status that the client was answered with.
+    pub status: Option<u16>,
+    /// `answered`, `closed`, or a fault's code.
+    pub result: String,
+    /// True where `result` is a fault's code.
+    pub failed: bool,
+    /// Body bytes from the client.
+    pub up: u64,
+    /// Body bytes to the client.
+    pub down: u64,
+    /// From begin to end, in milliseconds.
+    pub total_ms: u64,
+    /// The open circuit because of which it did not go where the config says.
+    pub circuit: Option<String>,
+    /// Its stages, attempts, stalls and rescues.
+    pub timeline: Timeline,
+}
+
+impl Finished {
+    /// What a closing line says, and what stands in no line.
+    pub(crate) fn new(
+        event: TransferEnded,
+        times: (SystemTime, SystemTime),
+        timeline: Timeline,
+    ) -> Self {
+        Self {
+            id: event.subject.id,
+            began: times.0,
+            ended: times.1,
+            front: event.front.as_str().into(),
+            client: event.client,
+            agent: event.agent,
+            method: event.method,
+            host: event.subject.host,
+            port: event.subject.port,
+            path: event.path,
+            route: event.subject.route,
+            upstream: event.subject.upstream,
+            peer: event.peer,
+            attempts: event.attempts,
+            reused: event.reused,
+            status: event.status,
+            failed: !matches!(&*event.result, "answered" | "closed"),
+            result: event.result,
+            up: event.up,
+            down: event.down,
+            total_ms: event.total_ms,
+            circuit: event.subject.circuit,
+            timeline,
+        }
+    }
+
+    /// True for a request that is part of a push: an upload of an object, or git's own.
+    pub(crate) fn is_push(&self) -> bool {
+        self.method == "PUT" || self.path.contains("git-receive-pack")
+    }
+
+    /// How it was saved: it met faults, and ended as its client wanted.
+    pub(crate) fn rescues(&self) -> &[Rescue] {
+        if self.failed {
+            return &[];
+        }
+        &self.timeline.rescues
+    }
+
+    /// True where the fault lies with the network, not with a client that went away.
+    pub(crate) fn failed_upstream(&self) -> bool {
+        self.failed && !self.result.starts_with("client/")
+    }
+}
+
+/// Finished transfers and totals. Its lock is held for a moment only.
+#[derive(Debug, Default)]
+pub(crate) struct History(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    finished: VecDeque<Arc<Finished>>,
+    totals: Totals,
+    /// Grows with every transfer that ends.
+    revision: u64,
+    /// The revision that the file has.
+    saved: u64,
+}
+
+impl History {
+    /// Adds a transfer that ended.
+    pub(crate) fn add(&self, mut finished: Finished) {
+        if let Some((cut, _)) = finished.path.char_indices().nth(LONGEST_PATH) {
+            finished.path.truncate(cut);
+            finished.path.push('…');
+        }
+        let mut kept = self.lock();
+        kept.totals.add(&finished);
+        kept.push(Arc::new(finished));
+        kept.revision += 1;
+    }
+
+    /// Finished transfers, the newest first.
+    pub(crate) fn newest(&self) -> Vec<Arc<Finished>> {
+        self.lock().finished.iter().rev().cloned().collect()
+    }
+
+    /// The newest finished transfer of this number.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Finished>> {
+        let kept = self.lock();
+        kept.finished.iter().rev().find(|it| it.id == id).cloned()
+    }
+
+    /// What each route carried, per day, the newest day first.
+    pub(crate) fn totals(&self) -> Vec<DayTotal> {
+        self.lock().totals.list()
+    }
+
+    /// What each route carried on the day of `now`.
+    pub(crate) fn today(&self, now: SystemTime) -> Vec<DayTotal> {
+        self.lock().totals.on(&totals::day(now))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn push(&mut self, finished: Arc<Finished>) {
+        if self.finished.len() >= KEPT {
+            self.finished.pop_front();
+        }
+        self.finished.push_back(finished);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A download of 10 bytes that ended well.
+    pub(crate) fn finished(id: u64) -> Finished {
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_440_896);
+        Finished {
+            id,
+            began,
+            ended: began + Duration::from_secs(1),
+            front: "intercept".into(),
+            client: ([127, 0, 0, 1], 1).into(),
+            agent: None,
+            method: "GET".into(),
+            host: "hf.co".into(),
+            port: 443,
+            path: "/a".into(),
+            route: "hf-main".into(),
+            upstream: Some("direct".into()),
+            peer: None,
+            attempts: 1,
+            reused: false,
+            status: Some(200),
+            result: "answered".into(),
+            failed: false,
+            up: 0,
+            down: 10,
+            total_ms: 1000,
+            circuit: None,
+            timeline: Timeline::default(),
+        }
+    }
+
+    #[test]
+    fn the_last_thousand_transfers_are_kept_and_found_and_a_long_path_is_cut() {
+        let history = History::default();
+        for id in 1..=1500 {
+            let mut finished = finished(id);
+            finished.path = "ä".repeat(5000);
+            history.add(finished);
+        }
+        let newest = history.newest();
+        assert_eq!(
+            (newest.len(), newest[0].id, newest[999].id),
+            (1000, 1500, 501)
+        );
+        assert!(history.find(500).is_none());
+        let path = &history.find(501).unwrap().path;
+        assert_eq!(path.chars().count(), LONGEST_PATH + 1);
+        assert_eq!(history.totals()[0].down, 15_000);
+    }
+}

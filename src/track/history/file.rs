@@ -1,0 +1,176 @@
+//! The history's file in the state directory: written atomically, read at start. A damaged one is set aside.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Finished, History, KEPT, totals::DayTotal};
+
+/// Its name in the state directory.
+pub(crate) const FILE: &str = "history.json";
+/// The form that this version reads and writes.
+const FORMAT: u32 = 1;
+/// More than a full history has: a larger file is not ours.
+const LARGEST: u64 = 32 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    format: u32,
+    totals: Vec<DayTotal>,
+    /// The oldest first.
+    transfers: Vec<Arc<Finished>>,
+}
+
+/// What became of reading the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Loaded {
+    /// There is none yet.
+    Nothing,
+    /// It was read; the largest number that a transfer in it has.
+    Read(u64),
+    /// It could not be read, and was renamed to this.
+    SetAside(PathBuf, String),
+    /// It could not be read, and stays where it is.
+    Unreadable(String),
+}
+
+impl History {
+    /// Reads the file of `directory`; what was added before stays the newest.
+    pub(crate) fn load(&self, directory: &Path) -> Loaded {
+        let file = directory.join(FILE);
+        let problem = match read(&file) {
+            Ok(None) => return Loaded::Nothing,
+            Ok(Some(content)) => return Loaded::Read(self.take(content)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
+            Err(error) => return Loaded::Unreadable(error.to_string()),
+        };
+        let aside = directory.join(format!("{FILE}.damaged"));
+        match fs::rename(&file, &aside) {
+            Ok(()) => Loaded::SetAside(aside, problem),
+            Err(error) => Loaded::Unreadable(format!("{problem}; {error}")),
+        }
+    }
+
+    fn take(&self, content: Content) -> u64 {
+        let mut kept = self.lock();
+        let newer = std::mem::take(&mut kept.finished);
+        let last = content.transfers.iter().map(|it| it.id).max();
+        for finished in content.transfers.into_iter().chain(newer) {
+            kept.push(finished);
+        }
+        kept.totals.load(content.totals);
+        last.unwrap_or(0)
+    }
+
+    /// Writes the file of `directory`, where something has changed since. Fails where the directory cannot be written.
+    pub(crate) fn save(&self, directory: &Path) -> io::Result<()> {
+        let (content, revision) = {
+            let kept = self.lock();
+            if kept.revision == kept.saved {
+                return Ok(());
+            }
+            let content = Content {
+                format: FORMAT,
+                totals: kept.totals.list(),
+                transfers: kept.finished.iter().cloned().collect(),
+            };
+            (content, kept.revision)
+        };
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        {
+            let mut writer = io::BufWriter::new(&mut file);
+            serde_json::to_writer(&mut writer, &content)?;
+            io::Write::flush(&mut writer)?;
+        }
+        file.as_file().sync_data()?;
+        file.persist(directory.join(FILE))?;
+        self.lock().saved = revision;
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> io::Result<Option<Content>> {
+    let damaged = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+    let opened = match fs::File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if opened.metadata()?.len() > LARGEST {
+        return Err(damaged("it is too large".into()));
+    }
+    let content: Content = serde_json::from_reader(io::BufReader::new(opened))
+        .map_err(|error| damaged(error.to_string()))?;
+    if content.format != FORMAT {
+        return Err(damaged(format!("its format is {}", content.format)));
+    }
+    if content.transfers.len() > KEPT {
+        return Err(damaged("it has too many transfers".into()));
+    }
+    Ok(Some(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::history::tests::finished;
+
+    #[test]
+    fn a_history_is_there_again_after_a_restart_with_numbers_that_go_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let before = History::default();
+        assert_eq!(before.load(directory.path()), Loaded::Nothing);
+        for id in 1..=3 {
+            before.add(finished(id));
+        }
+        before.save(directory.path()).unwrap();
+        let after = History::default();
+        after.add(finished(4));
+        assert_eq!(after.load(directory.path()), Loaded::Read(3));
+        let ids: Vec<_> = after.newest().iter().map(|it| it.id).collect();
+        assert_eq!(ids, [4, 3, 2, 1]);
+        assert_eq!(
+            serde_json::to_string(&*after.find(2).unwrap()).unwrap(),
+            serde_json::to_string(&finished(2)).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_damaged_history_is_set_aside_and_never_fatal() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE);
+        for damaged in [
+            "",
+            "{",
+            "{\"format\":9,\"totals\":[],\"transfers\":[]}",
+            "\u{0}\u{1}",
+        ] {
+            fs::write(&file, damaged).unwrap();
+            let history = History::default();
+            let loaded = history.load(directory.path());
+            assert!(
+                matches!(loaded, Loaded::SetAside(..)),
+                "{damaged}: {loaded:?}"
+            );
+            assert!(!file.exists());
+            history.add(finished(1));
+            history.save(directory.path()).unwrap();
+            assert_eq!(History::default().load(directory.path()), Loaded::Read(1));
+        }
+    }
+
+    #[test]
+    fn a_history_without_news_is_not_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::default();
+        history.add(finished(1));
+        history.save(directory.path()).unwrap();
+        fs::remove_file(directory.path().join(FILE)).unwrap();
+        history.save(directory.path()).unwrap();
+        assert!(!directory.path().join(FILE).exists());
+    }
+}

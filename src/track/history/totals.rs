@@ -1,0 +1,163 @@
+//! What each route carried per day. Days are UTC.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::Finished;
+use crate::track::{moment, timeline::Rescue};
+
+/// How many days are kept.
+const DAYS: usize = 31;
+/// How many routes a day has at most; a config has fewer, but reloads may rename them.
+const ROUTES: usize = 100;
+
+/// What one route carried on one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DayTotal {
+    /// The day, as in `2026-11-25`, in UTC.
+    pub day: String,
+    /// The route's name.
+    pub route: String,
+    /// Transfers that ended.
+    pub transfers: u64,
+    /// Of these, transfers that ended with a fault that is not the client's.
+    pub failed: u64,
+    /// Body bytes from clients.
+    pub up: u64,
+    /// Body bytes to clients.
+    pub down: u64,
+    /// Transfers that met a fault and succeeded.
+    pub rescued: u64,
+    /// Of these, requests that belong to a push.
+    pub rescued_pushes: u64,
+    /// Transfers saved by another attempt over the same upstream.
+    pub by_retry: u64,
+    /// Transfers saved by sending the request's body again.
+    pub by_replay: u64,
+    /// Transfers saved by asking for the rest of the answer.
+    pub by_resume: u64,
+    /// Transfers saved by another upstream.
+    pub by_failover: u64,
+    /// Stalls.
+    pub stalls: u64,
+}
+
+/// All days and routes.
+#[derive(Debug, Default)]
+pub(super) struct Totals(BTreeMap<String, BTreeMap<String, DayTotal>>);
+
+/// The day of `at`.
+pub(crate) fn day(at: SystemTime) -> String {
+    let mut text = moment::logged(at);
+    text.truncate("2026-11-25".len());
+    text
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, finished: &Finished) {
+        let day = day(finished.ended);
+        let Some(total) = self.entry(&day, &finished.route) else {
+            return;
+        };
+        total.transfers += 1;
+        total.failed += u64::from(finished.failed_upstream());
+        total.up = total.up.saturating_add(finished.up);
+        total.down = total.down.saturating_add(finished.down);
+        total.stalls += finished.timeline.stalls.len() as u64;
+        let rescues = finished.rescues();
+        total.rescued += u64::from(!rescues.is_empty());
+        total.rescued_pushes += u64::from(!rescues.is_empty() && finished.is_push());
+        for rescue in rescues {
+            let count = match rescue {
+                Rescue::Retry => &mut total.by_retry,
+                Rescue::Replay => &mut total.by_replay,
+                Rescue::Resume => &mut total.by_resume,
+                Rescue::Failover => &mut total.by_failover,
+            };
+            *count += 1;
+        }
+    }
+
+    /// The entry of a day and a route, made where there is room for it.
+    fn entry(&mut self, day: &str, route: &str) -> Option<&mut DayTotal> {
+        if !self.0.contains_key(day) {
+            if self.0.len() >= DAYS {
+                self.0.pop_first();
+            }
+            self.0.insert(day.into(), BTreeMap::new());
+        }
+        let routes = self.0.get_mut(day)?;
+        if routes.len() >= ROUTES && !routes.contains_key(route) {
+            return None;
+        }
+        Some(routes.entry(route.into()).or_insert_with(|| DayTotal {
+            day: day.into(),
+            route: route.into(),
+            ..DayTotal::default()
+        }))
+    }
+
+    /// Takes in what a file had.
+    pub(super) fn load(&mut self, totals: Vec<DayTotal>) {
+        for total in totals {
+            let (day, route) = (total.day.clone(), total.route.clone());
+            if let Some(entry) = self.entry(&day, &route) {
+                *entry = total;
+            }
+        }
+    }
+
+    pub(super) fn list(&self) -> Vec<DayTotal> {
+        let days = self.0.values().rev();
+        days.flat_map(|routes| routes.values().cloned()).collect()
+    }
+
+    pub(super) fn on(&self, day: &str) -> Vec<DayTotal> {
+        let routes = self.0.get(day).into_iter();
+        routes.flat_map(|routes| routes.values().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::track::history::tests::finished;
+
+    #[test]
+    fn a_push_that_was_saved_by_replay_and_failover_counts_once_and_under_both() {
+        let mut totals = Totals::default();
+        let mut push = finished(1);
+        push.method = "PUT".into();
+        push.timeline.rescues = vec![Rescue::Failover, Rescue::Replay];
+        totals.add(&push);
+        let mut failed = push.clone();
+        (failed.failed, failed.result) = (true, "origin/sending-body/reset".into());
+        totals.add(&failed);
+        let mut gone = finished(3);
+        (gone.failed, gone.result) = (true, "client/receiving-body/gone".into());
+        totals.add(&gone);
+        let total = &totals.list()[0];
+        assert_eq!((total.transfers, total.failed), (3, 1));
+        assert_eq!((total.rescued, total.rescued_pushes), (1, 1));
+        assert_eq!(
+            (total.by_failover, total.by_replay, total.by_retry),
+            (1, 1, 0)
+        );
+    }
+
+    #[test]
+    fn a_month_of_days_is_kept() {
+        let mut totals = Totals::default();
+        for days in 0..40 {
+            let mut it = finished(1);
+            it.ended += Duration::from_secs(days * 24 * 3600);
+            totals.add(&it);
+        }
+        let list = totals.list();
+        assert_eq!(list.len(), DAYS);
+        assert_eq!(list[0].day, "2027-01-01");
+    }
+}

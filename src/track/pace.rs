@@ -1,0 +1,80 @@
+//! How fast a transfer moves now, and how fast it moved within the last minute.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// How many samples are kept, one a second at most.
+const SAMPLES: usize = 60;
+/// The shortest time that a sample stands for: looks at a transfer can come sooner.
+const GRAIN: Duration = Duration::from_millis(900);
+
+/// The rate of one transfer, sampled by the watchdog.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Option<(Instant, u64, u64)>,
+    up: u64,
+    down: u64,
+    samples: VecDeque<u32>,
+}
+
+impl Pace {
+    /// Takes note of the bytes moved so far.
+    pub(super) fn observe(&mut self, now: Instant, up: u64, down: u64) {
+        let Some((at, last_up, last_down)) = self.last else {
+            self.last = Some((now, up, down));
+            return;
+        };
+        let passed = now.saturating_duration_since(at);
+        if passed < GRAIN {
+            return;
+        }
+        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = |total: u64, last: u64| total.saturating_sub(last).saturating_mul(1000) / millis;
+        (self.up, self.down) = (rate(up, last_up), rate(down, last_down));
+        self.last = Some((now, up, down));
+        let both = self.up.saturating_add(self.down);
+        // Thousands of idle tunnels keep no samples.
+        if both == 0 && self.samples.iter().all(|sample| *sample == 0) {
+            self.samples = VecDeque::new();
+            return;
+        }
+        if self.samples.len() >= SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples
+            .push_back(u32::try_from(both).unwrap_or(u32::MAX));
+    }
+
+    /// Bytes a second from the client, and to it, at the last look.
+    pub(super) fn rates(&self) -> (u64, u64) {
+        (self.up, self.down)
+    }
+
+    /// Bytes a second in both directions within the last minute, the oldest first.
+    pub(super) fn samples(&self) -> Vec<u32> {
+        self.samples.iter().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_what_moved_since_the_look_before_and_an_idle_tunnel_keeps_no_samples() {
+        let begin = Instant::now();
+        let mut pace = Pace::default();
+        pace.observe(begin, 0, 0);
+        pace.observe(begin + Duration::from_secs(1), 0, 0);
+        assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));
+        pace.observe(begin + Duration::from_secs(3), 4000, 2000);
+        assert_eq!((pace.rates(), pace.samples()), ((2000, 1000), vec![3000]));
+        pace.observe(begin + Duration::from_millis(3100), 9000, 9000);
+        assert_eq!(pace.rates(), (2000, 1000));
+        for second in 4..100 {
+            pace.observe(begin + Duration::from_secs(second), 9000, 9000);
+        }
+        assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));
+    }
+}

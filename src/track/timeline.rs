@@ -1,0 +1,275 @@
+//! What one transfer went through: its stages in order, its attempts with their faults, its stalls. Bounded, for running and for
+//! finished transfers alike.
+
+use std::{net::SocketAddr, time::SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Stage, attempts::Next};
+
+/// How many stages are kept; of more, the oldest after the first [`KEPT_FIRST`] go.
+const STEPS: usize = 64;
+/// How many attempts, and how many stalls, are kept.
+const ATTEMPTS: usize = 16;
+/// How many of the first entries always stay.
+const KEPT_FIRST: usize = 4;
+
+/// The stages, attempts and stalls of one transfer, in the order of time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Timeline {
+    /// The stages, in the order in which the transfer entered them.
+    pub stages: Vec<Step>,
+    /// The attempts, with what they failed of.
+    pub attempts: Vec<Attempt>,
+    /// The stalls.
+    pub stalls: Vec<Stalled>,
+    /// How faults of the transfer were mended.
+    pub rescues: Vec<Rescue>,
+}
+
+/// A stage that the transfer entered; it ends where the next one begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// The stage.
+    #[serde(with = "stage_name")]
+    pub stage: Stage,
+    /// Milliseconds from the begin of the transfer to the begin of the stage.
+    pub at_ms: u64,
+    /// The attempt it belongs to; 0 before the first one.
+    pub attempt: u32,
+}
+
+/// One attempt to reach the origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    /// Its number, from 1 over all upstreams; 0 for a fault before the first attempt.
+    pub attempt: u32,
+    /// Milliseconds from the begin of the transfer.
+    pub at_ms: u64,
+    /// The upstream's label.
+    pub upstream: Option<String>,
+    /// The TCP peer.
+    pub peer: Option<SocketAddr>,
+    /// True where the connection came from the pool.
+    pub reused: bool,
+    /// What it failed of.
+    pub fault: Option<FaultNote>,
+}
+
+/// The fault that ended an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FaultNote {
+    /// `leg/stage/kind`.
+    pub code: String,
+    /// Milliseconds from the begin of the transfer.
+    pub at_ms: u64,
+    /// The fact.
+    pub cause: String,
+    /// What was done about it.
+    pub next: String,
+    /// The guess.
+    pub advice: Option<String>,
+}
+
+/// A stall of the transfer, as it was reported last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stalled {
+    /// When it was reported last.
+    #[serde(with = "instant_text")]
+    pub at: SystemTime,
+    /// Why nothing moved.
+    pub verdict: String,
+    /// Whose side.
+    pub leg: String,
+    /// The stage it stood in.
+    pub stage: String,
+    /// For how long nothing moved, in milliseconds.
+    pub idle_ms: u64,
+    /// True where it is over.
+    pub over: bool,
+    /// The facts, in words.
+    pub evidence: String,
+    /// The guess.
+    pub advice: String,
+}
+
+/// How a transfer that met a fault went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rescue {
+    /// Another attempt over the same upstream.
+    Retry,
+    /// The request's body was sent again.
+    Replay,
+    /// The rest of the answer was asked for.
+    Resume,
+    /// Another upstream.
+    Failover,
+}
+
+impl Timeline {
+    /// Of a transfer that was just accepted.
+    pub(crate) fn begun() -> Self {
+        let mut timeline = Self::default();
+        timeline.enter(Stage::Accepted, 0, 0);
+        timeline
+    }
+
+    /// The transfer entered `stage`.
+    pub(crate) fn enter(&mut self, stage: Stage, at_ms: u64, attempt: u32) {
+        let step = Step {
+            stage,
+            at_ms,
+            attempt,
+        };
+        // A stage that took no time says nothing, unless it is the one that lasts.
+        if self
+            .stages
+            .last()
+            .is_some_and(|last| last.at_ms == at_ms && last.stage < stage)
+        {
+            self.stages.pop();
+        }
+        push(&mut self.stages, step, STEPS);
+    }
+
+    /// An attempt through `upstream` begins.
+    pub(crate) fn attempt(&mut self, upstream: &str, attempt: u32, at_ms: u64) {
+        let attempt = Attempt {
+            attempt,
+            at_ms,
+            upstream: Some(upstream.into()),
+            ..Attempt::default()
+        };
+        push(&mut self.attempts, attempt, ATTEMPTS);
+    }
+
+    /// The current attempt.
+    pub(crate) fn current(&mut self) -> Option<&mut Attempt> {
+        self.attempts.last_mut()
+    }
+
+    /// The current attempt failed.
+    pub(crate) fn fault(&mut self, fault: FaultNote) {
+        match self.attempts.last_mut() {
+            Some(attempt) if attempt.fault.is_none() => attempt.fault = Some(fault),
+            _ => {
+                let attempt = Attempt {
+                    attempt: self.attempts.last().map_or(0, |last| last.attempt),
+                    at_ms: fault.at_ms,
+                    fault: Some(fault),
+                    ..Attempt::default()
+                };
+                push(&mut self.attempts, attempt, ATTEMPTS);
+            }
+        }
+    }
+
+    /// What `next`, and a body that is sent again or resumed, make of a fault.
+    pub(crate) fn rescue(&mut self, next: &Next, by_body: Option<&'static str>) {
+        let by_next = match (next, by_body) {
+            (Next::GiveUp, _) => return,
+            (Next::Again { .. }, Some(_)) => None,
+            (Next::Again { .. }, None) => Some(Rescue::Retry),
+            (Next::OtherUpstream { .. }, _) => Some(Rescue::Failover),
+        };
+        let by_body = match by_body {
+            Some("replay") => Some(Rescue::Replay),
+            Some(_) => Some(Rescue::Resume),
+            None => None,
+        };
+        for rescue in [by_next, by_body].into_iter().flatten() {
+            if !self.rescues.contains(&rescue) {
+                self.rescues.push(rescue);
+            }
+        }
+    }
+
+    /// A stall began, goes on or is over.
+    pub(crate) fn stall(&mut self, stall: Stalled) {
+        match self.stalls.last_mut() {
+            Some(last) if !last.over => *last = stall,
+            _ => push(&mut self.stalls, stall, ATTEMPTS),
+        }
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, item: T, limit: usize) {
+    if list.len() >= limit {
+        list.remove(KEPT_FIRST.min(limit.saturating_sub(1)));
+    }
+    list.push(item);
+}
+
+/// A stage by its name.
+pub(crate) mod stage_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::model::Stage;
+
+    pub(crate) fn serialize<S: Serializer>(
+        stage: &Stage,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(stage.as_str())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Stage, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
+        found.ok_or_else(|| D::Error::custom("no such stage"))
+    }
+}
+
+/// A point in time as the log writes it.
+pub(crate) mod instant_text {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::track::moment;
+
+    pub(crate) fn serialize<S: Serializer>(
+        at: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&moment::logged(*at))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        moment::parse(&text).ok_or_else(|| D::Error::custom("no point in time"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_with_a_thousand_attempts_keeps_its_first_and_its_last_ones() {
+        let mut timeline = Timeline::default();
+        for attempt in 1..=1000 {
+            timeline.attempt("direct", attempt, u64::from(attempt) * 10);
+            timeline.enter(Stage::Connecting, u64::from(attempt) * 10, attempt);
+        }
+        assert_eq!(timeline.attempts.len(), ATTEMPTS);
+        assert_eq!(timeline.stages.len(), STEPS);
+        assert_eq!(timeline.attempts[0].attempt, 1);
+        assert_eq!(timeline.stages[STEPS - 1].attempt, 1000);
+    }
+
+    #[test]
+    fn a_stage_without_any_time_is_left_out() {
+        let mut timeline = Timeline::default();
+        timeline.enter(Stage::Resolving, 5, 1);
+        timeline.enter(Stage::Connecting, 5, 1);
+        timeline.enter(Stage::Handshaking, 9, 1);
+        let stages: Vec<_> = timeline.stages.iter().map(|step| step.stage).collect();
+        assert_eq!(stages, [Stage::Connecting, Stage::Handshaking]);
+    }
+}

@@ -1,0 +1,236 @@
+//! `/-/api/`: what programs read of a running daemon, by pages and as a stream.
+
+use gitferry::testing::Daemon;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+
+use crate::world::{Client, Connections, OK, World, origin, read_until, reset, route, soon};
+
+async fn get(world: &World, path: &str) -> (String, Value) {
+    let mut client = world.client().await;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    client.send(request).await;
+    let answer = String::from_utf8(client.rest().await).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (
+        head.to_owned(),
+        serde_json::from_str(body).unwrap_or_default(),
+    )
+}
+
+/// An origin that answers every request of every connection.
+async fn answers(connections: Connections) {
+    loop {
+        let mut stream = connections.next().await;
+        tokio::spawn(async move {
+            while read_until(&mut stream, b"\r\n\r\n")
+                .await
+                .ends_with(b"\r\n\r\n")
+            {
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        });
+    }
+}
+
+async fn fetch(world: &World, path: &str) {
+    let mut client = world.client().await;
+    let request =
+        format!("GET http://origin.test{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    client.send(request).await;
+    client.rest().await;
+    world.is_quiet().await;
+}
+
+/// The `data` of the next event of a stream.
+async fn event(client: &mut Client) -> Value {
+    let text = client.read_until("\n\n").await;
+    let data = text
+        .split_once("data: ")
+        .unwrap_or_else(|| panic!("{text}"))
+        .1;
+    serde_json::from_str(data.trim_end()).unwrap()
+}
+
+async fn stream(world: &World) -> Client {
+    let mut client = world.client().await;
+    client
+        .send("GET /-/api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let head = client.head().await.to_ascii_lowercase();
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    // The size of the first chunk.
+    client.read_until("\r\n").await;
+    client
+}
+
+#[tokio::test]
+async fn a_retried_transfer_is_found_by_its_number_with_stages_and_attempts() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        reset(stream);
+        answers(connections).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    fetch(&world, "/a?token=SECRET").await;
+    let (_, history) = get(&world, "/-/api/history?limit=1&host=origin").await;
+    let it = &history["transfers"][0];
+    assert_eq!(
+        (&it["failed"], &it["path"]),
+        (&false.into(), &"/a?token=***".into())
+    );
+    let (_, one) = get(&world, &format!("/-/api/transfers/{}", it["id"])).await;
+    assert_eq!(one["api"], 1);
+    assert_eq!(one["running"], false);
+    let timeline = &one["transfer"]["timeline"];
+    let attempts = timeline["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{timeline:#}");
+    assert_eq!(attempts[0]["fault"]["code"], "origin/awaiting-head/reset");
+    assert!(attempts[1]["fault"].is_null());
+    assert_eq!(timeline["rescues"][0], "retry");
+    let stages = timeline["stages"].as_array().unwrap();
+    assert_eq!(stages.last().unwrap()["attempt"], 2, "{stages:?}");
+    let (_, totals) = get(&world, "/-/api/totals").await;
+    let total = &totals["totals"][0];
+    assert_eq!(
+        (&total["rescued"], &total["by_retry"]),
+        (&1.into(), &1.into())
+    );
+    let (_, failed) = get(&world, "/-/api/history?failed=1").await;
+    assert_eq!(failed["transfers"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn thousands_of_transfers_come_a_page_at_a_time() {
+    let (address, _served) = origin(answers).await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut tunnels = Vec::new();
+    for _ in 0..7 {
+        let mut client = world.client().await;
+        client
+            .send("CONNECT origin.test:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
+        client.head().await;
+        tunnels.push(client);
+    }
+    let (mut seen, mut after) = (Vec::new(), Value::from(0));
+    while !after.is_null() {
+        let (_, page) = get(&world, &format!("/-/api/transfers?limit=3&after={after}")).await;
+        assert_eq!(page["total"], 7);
+        let transfers = page["transfers"].as_array().unwrap();
+        seen.extend(transfers.iter().map(|it| it["id"].as_u64().unwrap()));
+        after = page["next"].clone();
+    }
+    assert_eq!(seen.len(), 7);
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    let (_, overview) = get(&world, "/-/status?limit=2").await;
+    assert_eq!(overview["running"], 7);
+    assert_eq!(overview["transfers"].as_array().unwrap().len(), 2);
+    assert_eq!(overview["verdict"]["level"], "healthy");
+    for path in ["/-/api/transfers?limit=x", "/-/api/history?since=soon"] {
+        let (head, error) = get(&world, path).await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+        assert!(error["error"].is_string());
+    }
+    let (head, _) = get(&world, "/-/api/transfers/999999").await;
+    assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_stream_tells_what_changes_takes_no_place_of_a_client_and_ends_at_shutdown() {
+    let (address, _served) = origin(answers).await;
+    let routes = route("origin.test", address, "tunnel", "");
+    let world = World::for_clients(1, &routes).await;
+    let mut first = stream(&world).await;
+    let overview = event(&mut first).await;
+    assert_eq!(
+        (&overview["api"], &overview["running"]),
+        (&1.into(), &0.into())
+    );
+    // A second one, and a client: there is place for one connection only.
+    let mut second = stream(&world).await;
+    event(&mut second).await;
+    fetch(&world, "/file").await;
+    let ended = loop {
+        let changed = event(&mut first).await;
+        if let Some(ended) = changed["recent"].as_array().and_then(|list| list.first()) {
+            break ended.clone();
+        }
+    };
+    assert_eq!(ended["path"], "/file");
+    let World { daemon, .. } = world;
+    stop(daemon).await;
+    soon("the stream's end", async { first.rest().await }).await;
+    soon("the stream's end", async { second.rest().await }).await;
+}
+
+async fn stop(daemon: Daemon) {
+    let drained = daemon.stop(std::time::Duration::from_secs(30));
+    assert!(soon("the daemon's end", drained).await.finished);
+}
+
+#[tokio::test]
+async fn a_stream_of_another_site_or_name_is_refused() {
+    let (address, _served) = origin(answers).await;
+    let world = World::in_front_of("origin.test", address).await;
+    for fields in [
+        "Host: evil.test",
+        "Host: localhost\r\nSec-Fetch-Site: cross-site",
+    ] {
+        let mut client = world.client().await;
+        let request =
+            format!("GET /-/api/events HTTP/1.1\r\n{fields}\r\nConnection: close\r\n\r\n");
+        client.send(request).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 421 "), "{head}");
+    }
+    let mut client = world.client().await;
+    client
+        .send("POST /-/api/history HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
+}
+
+#[tokio::test]
+async fn the_history_is_there_after_a_restart_and_numbers_go_on() {
+    let (address, _served) = origin(answers).await;
+    let world = World::in_front_of("origin.test", address).await;
+    fetch(&world, "/before").await;
+    let world = world
+        .restart(&route("origin.test", address, "tunnel", ""))
+        .await;
+    fetch(&world, "/after").await;
+    let (_, history) = get(&world, "/-/api/history").await;
+    let list = history["transfers"].as_array().unwrap();
+    let paths: Vec<_> = list.iter().map(|it| it["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/after", "/before"]);
+    assert!(list[0]["id"].as_u64() > list[1]["id"].as_u64());
+}
+
+#[tokio::test]
+async fn the_table_of_addresses_is_served() {
+    let (address, _served) = origin(answers).await;
+    let world = World::in_front_of("origin.test", address).await;
+    let (_, index) = get(&world, "/-/api/").await;
+    let endpoints = index["endpoints"].as_array().unwrap();
+    assert!(endpoints.len() > 15);
+    for endpoint in endpoints {
+        let path = endpoint["path"].as_str().unwrap();
+        if path.contains("{id}") || path == "/-/api/events" {
+            continue;
+        }
+        let (head, _) = get(&world, path).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+        let head = head.to_ascii_lowercase();
+        let media = endpoint["media"].as_str().unwrap().to_ascii_lowercase();
+        assert!(
+            head.contains(&format!("content-type: {media}")),
+            "{path}: {head}"
+        );
+        assert!(head.contains("default-src 'none'"), "{path}: {head}");
+        assert!(!head.contains("unsafe"), "{path}: {head}");
+    }
+}
