@@ -95,13 +95,17 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
     };
     let reload = async || {
         let file = source.find();
-        reload(&daemon, file).inspect_err(|problem| event::config_refused(file, problem))?;
-        Ok(status(&daemon))
+        match reload(&daemon, file) {
+            Ok(()) => Ok(status(&daemon)),
+            Err((problem, advice)) => {
+                event::config_refused(file, &problem, advice);
+                Err(problem)
+            }
+        }
     };
     let changed = async || {
+        watch.follow(&daemon.config());
         watch.changed().await;
-        // A file that is being written is read when it has been quiet for a moment.
-        tokio::time::sleep(Duration::from_millis(100)).await;
     };
     let ready = status(&daemon);
     let drained = serve(service, &ready, reload, changed, || {
@@ -112,13 +116,15 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
     Ok(drained)
 }
 
-fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), String> {
-    let config =
-        config::load(file, &|name| env::var(name).ok()).map_err(|problems| problems.in_short())?;
+/// The next config from `file`; fails with what is wrong, and what to do where `gitferry check` does not say it.
+fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), (String, Option<&'static str>)> {
+    let config = config::load(file, &|name| env::var(name).ok())
+        .map_err(|problems| (problems.in_short(), None))?;
     let log_settings = config.log;
-    daemon
-        .reload(config)
-        .map_err(|error| Failure::new(error).to_string())?;
+    daemon.reload(config).map_err(|error| {
+        let advice = error.advice();
+        (Failure::new(error).to_string(), advice)
+    })?;
     log::init(log_settings);
     Ok(())
 }

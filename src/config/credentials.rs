@@ -71,7 +71,12 @@ fn password(section: &Section<'_, '_>, variables: Variables<'_>) -> Option<Secre
                     Some("set it where the daemon starts"),
                 );
             }
-            Some(Secret::new(value?).read_from(SecretSource::Variable(variable.into())))
+            let value = value?;
+            if value.is_empty() {
+                let message = format!("the variable `{variable}` is empty");
+                section.at("password_env").problem(message, None);
+            }
+            Some(Secret::new(value).read_from(SecretSource::Variable(variable.into())))
         }
         (None, None) => None,
     }
@@ -86,8 +91,12 @@ fn password_from(section: &Section<'_, '_>, path: &Path) -> Option<Secret> {
                 let message = format!("{} is readable by everybody", path.display());
                 place.warning(message, Some(&format!("chmod 600 {}", path.display())));
             }
-            let secret = Secret::new(text.trim_end_matches(['\r', '\n']));
-            Some(secret.read_from(SecretSource::File(path.to_owned())))
+            let text = text.trim_end_matches(['\r', '\n']);
+            if text.is_empty() {
+                // It may be in the middle of being written.
+                place.problem(format!("{} is empty", path.display()), None);
+            }
+            Some(Secret::new(text).read_from(SecretSource::File(path.to_owned())))
         }
         Err(error) => {
             let message = format!("`{}`: cannot read {}: {error}", place.key, path.display());

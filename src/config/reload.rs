@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::SocketAddr,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -13,10 +14,15 @@ use super::Config;
 /// mounted from, and a symbolic link that is switched (as Kubernetes does) is seen all the same.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// How long a file that changed must stay as it is before it is read: an editor may still be writing it.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// Watches the files that a config was made of.
 #[derive(Debug)]
 pub(crate) struct Watch {
     seen: BTreeMap<PathBuf, Option<Stamp>>,
+    /// A change was seen, and nobody was told yet.
+    pending: bool,
 }
 
 type Stamp = (SystemTime, u64);
@@ -29,7 +35,17 @@ impl Watch {
             .into_iter()
             .map(|file| (file.clone(), stamp(&file)))
             .collect();
-        Self { seen }
+        Self {
+            seen,
+            pending: false,
+        }
+    }
+
+    /// Watches what `config` is made of beside what was watched before: a reload may bring in files.
+    pub(crate) fn follow(&mut self, config: &Config) {
+        for file in config.files() {
+            self.seen.entry(file).or_insert_with_key(stamp);
+        }
     }
 
     /// And this file, which is made from the config but may be made anew without it: the CA's key.
@@ -40,7 +56,7 @@ impl Watch {
         self
     }
 
-    /// Waits until a file changed; never ends where there is none. May be dropped at any time.
+    /// Waits until a file changed and is no longer being written; never ends where there is none. May be dropped at any time.
     pub(crate) async fn changed(&mut self) {
         if self.seen.is_empty() {
             return std::future::pending().await;
@@ -48,7 +64,14 @@ impl Watch {
         loop {
             tokio::time::sleep(PERIOD).await;
             if self.look() {
-                return;
+                self.pending = true;
+            }
+            while self.pending {
+                tokio::time::sleep(QUIET).await;
+                if !self.look() {
+                    self.pending = false;
+                    return;
+                }
             }
         }
     }
@@ -68,6 +91,14 @@ impl Watch {
 fn stamp(file: &PathBuf) -> Option<Stamp> {
     let meta = fs::metadata(file).ok()?;
     Some((meta.modified().ok()?, meta.len()))
+}
+
+/// True where `new` would answer clients without credentials that `old` asks for, or on `addresses` that other machines reach.
+///
+/// What counts is what is in force after the reload: the sockets stay as they are, whatever address `new` names.
+pub(crate) fn lowers_the_guard(old: &Config, new: &Config, addresses: &[SocketAddr]) -> bool {
+    let open = addresses.iter().any(|address| !address.ip().is_loopback());
+    new.listen.credentials.is_none() && (open || old.listen.credentials.is_some())
 }
 
 /// The keys that `new` changes and that take effect only at the next start.
@@ -105,6 +136,29 @@ mod tests {
         assert!(watch.look());
         assert!(!watch.look());
         fs::remove_file(&file).unwrap();
+        assert!(watch.look());
+    }
+
+    #[test]
+    fn a_file_that_a_reload_brings_in_is_watched() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, secret) = (
+            directory.path().join("gitferry.toml"),
+            directory.path().join("password"),
+        );
+        let load = || super::super::load(Some(&file), &|_| Some("/nowhere".into())).unwrap();
+        fs::write(&file, "").unwrap();
+        fs::write(&secret, "hunter2").unwrap();
+        let mut watch = Watch::new(&load());
+        fs::write(
+            &file,
+            "[listen]\nusername = \"me\"\npassword_file = \"password\"\n",
+        )
+        .unwrap();
+        assert!(watch.look());
+        watch.follow(&load());
+        assert!(!watch.look());
+        fs::write(&secret, "hunter2, longer").unwrap();
         assert!(watch.look());
     }
 }

@@ -41,6 +41,8 @@ pub enum StartError {
     Listen(ListenError),
     /// TLS itself.
     Tls(BoxError),
+    /// A reload that would answer clients without the credentials that were asked for until now.
+    LowersGuard,
 }
 
 impl fmt::Display for StartError {
@@ -49,6 +51,9 @@ impl fmt::Display for StartError {
             Self::Ca(_) => f.write_str("cannot start without a CA"),
             Self::Listen(_) => f.write_str("there is no place to listen"),
             Self::Tls(_) => f.write_str("TLS cannot be set up"),
+            Self::LowersGuard => f.write_str(
+                "the new config has no credentials in `[listen]`, and clients would be served without any",
+            ),
         }
     }
 }
@@ -64,6 +69,9 @@ impl StartError {
                 .then_some("`directory` of `[state]` says where it is; it must be yours to write"),
             Self::Listen(error) => Some(error.advice()),
             Self::Tls(_) => None,
+            Self::LowersGuard => Some(
+                "set `username` and `password_file` (or `password_env`) of `[listen]`; only a restart removes them",
+            ),
         }
     }
 }
@@ -74,6 +82,7 @@ impl Error for StartError {
             Self::Ca(error) => Some(error),
             Self::Listen(error) => Some(error),
             Self::Tls(error) => Some(&**error),
+            Self::LowersGuard => None,
         }
     }
 }
@@ -127,7 +136,12 @@ impl Daemon {
     }
 
     /// New transfers go by `config`; what needs a restart is said. A failure changes nothing.
+    ///
+    /// Fails where the local CA cannot be read or made, and where the daemon would answer clients that it refuses now.
     pub fn reload(&self, mut config: Config) -> Result<(), StartError> {
+        if reload::lowers_the_guard(&self.config(), &config, &self.addresses) {
+            return Err(StartError::LowersGuard);
+        }
         let restart = reload::differences(&self.config(), &config);
         config.listen.addresses.clone_from(&self.addresses);
         self.front.replace(build(config, &self.shared)?);

@@ -304,12 +304,10 @@ pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[Str
 }
 
 /// A new config was bad: the old one stays.
-pub(crate) fn config_refused(file: Option<&Path>, problem: &str) {
+pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<&str>) {
     let file = file.map(|file| format!(" {}", file.display()));
-    let advice = format!(
-        "run `gitferry check{}`",
-        file.as_deref().unwrap_or_default()
-    );
+    let check = || format!("run `gitferry check{}`", file.unwrap_or_default());
+    let advice = advice.map_or_else(check, ToOwned::to_owned);
     warn!(
         problem,
         advice, "config rejected, the previous one stays in force"

@@ -15,6 +15,7 @@ mod circuits;
 mod config;
 mod forward;
 mod framing;
+mod guard;
 mod layers;
 mod lifecycle;
 mod mirrors;

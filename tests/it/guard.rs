@@ -1,0 +1,221 @@
+//! A reload never lowers the guard: a daemon that asks for credentials asks for them after every reload.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::world::{Client, soon};
+
+const REJECTED: &str = "config rejected, the previous one stays in force";
+
+/// A daemon with credentials that found its file by itself.
+struct Guarded {
+    child: Child,
+    /// By which loopback reaches it.
+    address: SocketAddr,
+    file: PathBuf,
+    events: UnboundedReceiver<Value>,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Guarded {
+    /// Listens on every interface of this machine.
+    async fn everywhere() -> Self {
+        Self::start("0.0.0.0:0", None).await
+    }
+
+    /// Takes over a socket of the service manager's.
+    async fn activated(socket: TcpListener) -> Self {
+        Self::start("127.0.0.1:1", Some(socket)).await
+    }
+
+    async fn start(address: &str, socket: Option<TcpListener>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gitferry/gitferry.toml");
+        fs::create_dir(file.parent().unwrap()).unwrap();
+        fs::write(directory.path().join("gitferry/password"), "hunter2\n").unwrap();
+        fs::write(&file, text(address, CREDENTIALS)).unwrap();
+        let mut command = Command::new("sh");
+        // The socket comes as stdin, and becomes descriptor 3 as in sd_listen_fds(3).
+        let (script, stdin) = match socket {
+            Some(socket) => (
+                "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" run 3<&0 0</dev/null",
+                Stdio::from(OwnedFd::from(socket)),
+            ),
+            None => ("exec \"$0\" run", Stdio::null()),
+        };
+        let mut child = command
+            .args(["-c", script, env!("CARGO_BIN_EXE_gitferry")])
+            .env("XDG_CONFIG_HOME", directory.path())
+            .env("XDG_STATE_HOME", directory.path().join("state"))
+            .stdin(stdin)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, events) = unbounded_channel();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        let mut daemon = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            file,
+            events,
+            directory,
+        };
+        let listening = daemon.says("listening").await;
+        let real: SocketAddr = listening["address"].as_str().unwrap().parse().unwrap();
+        daemon.address.set_port(real.port());
+        daemon
+    }
+
+    async fn says(&mut self, message: &str) -> Value {
+        let mut seen = Vec::new();
+        soon(message, async {
+            loop {
+                let Some(event) = self.events.recv().await else {
+                    panic!("the log ended without {message:?}: {seen:#?}");
+                };
+                if event["message"] == message {
+                    return event;
+                }
+                seen.push(event);
+            }
+        })
+        .await
+    }
+
+    /// Asks for a reload, which must be refused as a whole.
+    async fn refuses(&mut self, part: &str) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+        // The file is looked at every two seconds as well: a refusal may still be about what stood there before.
+        loop {
+            let rejected = self.says(REJECTED).await;
+            assert!(rejected["advice"].as_str().is_some(), "{rejected:#}");
+            if rejected["problem"].as_str().unwrap().contains(part) {
+                break;
+            }
+        }
+        self.still_asks().await;
+    }
+
+    /// Without credentials there is a 407, and with them the old routes.
+    async fn still_asks(&self) {
+        let mut client = Client::to(self.address).await;
+        client
+            .send("CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\r\n")
+            .await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 407"), "{head}");
+        // "me:hunter2"; the route of the first file denies the host.
+        let mut client = Client::to(self.address).await;
+        client
+            .send(
+                "CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\
+                 Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n\r\n",
+            )
+            .await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    }
+}
+
+const CREDENTIALS: &str = "username = \"me\"\npassword_file = \"password\"\n";
+
+fn text(address: &str, credentials: &str) -> String {
+    format!(
+        "[listen]\naddress = \"{address}\"\n{credentials}[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n\
+         [[route]]\nname = \"refused\"\nhosts = [\"refused.test\"]\ntls = \"deny\"\n"
+    )
+}
+
+const UNGUARDED: &str = "clients would be served without any";
+
+#[tokio::test]
+async fn an_address_edited_to_loopback_with_the_credentials_removed_is_refused() {
+    let mut daemon = Guarded::everywhere().await;
+    fs::write(&daemon.file, text("127.0.0.1:4483", "")).unwrap();
+    daemon.refuses(UNGUARDED).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_emptied_is_refused() {
+    let mut daemon = Guarded::everywhere().await;
+    fs::write(&daemon.file, "").unwrap();
+    daemon.refuses(UNGUARDED).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_half_written_is_refused() {
+    let mut daemon = Guarded::everywhere().await;
+    let whole = text("0.0.0.0:4483", CREDENTIALS);
+    for (end, part) in [
+        ("[listen]", UNGUARDED),
+        ("4483\"\n", "needs credentials"),
+        ("\"me\"\n", "needs credentials"),
+        ("username =", ""),
+    ] {
+        let at = whole.find(end).unwrap() + end.len();
+        fs::write(&daemon.file, &whole[..at]).unwrap();
+        daemon.refuses(part).await;
+    }
+    fs::write(daemon.directory.path().join("gitferry/password"), "").unwrap();
+    fs::write(&daemon.file, whole).unwrap();
+    daemon.refuses("is empty").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_does_not_open_the_daemon() {
+    let mut daemon = Guarded::everywhere().await;
+    fs::remove_file(&daemon.file).unwrap();
+    daemon.refuses(UNGUARDED).await;
+}
+
+#[tokio::test]
+async fn a_handed_over_socket_keeps_its_guard_when_the_credentials_are_taken_out() {
+    let socket = TcpListener::bind("0.0.0.0:0").unwrap();
+    let mut daemon = Guarded::activated(socket).await;
+    fs::write(&daemon.file, text("127.0.0.1:1", "")).unwrap();
+    daemon.refuses(UNGUARDED).await;
+}
+
+#[tokio::test]
+async fn credentials_on_loopback_are_not_removed_by_a_reload_either() {
+    let mut daemon = Guarded::start("127.0.0.1:0", None).await;
+    fs::write(&daemon.file, text("127.0.0.1:0", "")).unwrap();
+    daemon.refuses(UNGUARDED).await;
+    // Other credentials are taken; the file is looked at every two seconds.
+    fs::write(daemon.directory.path().join("gitferry/password"), "changed").unwrap();
+    fs::write(&daemon.file, text("127.0.0.1:0", CREDENTIALS)).unwrap();
+    daemon.says("config reloaded").await;
+    let mut client = Client::to(daemon.address).await;
+    client
+        .send(
+            "CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\
+             Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n\r\n",
+        )
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 407"), "{head}");
+}
