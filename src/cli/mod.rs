@@ -84,6 +84,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    run::forbid_core_dumps();
     let done = |()| ExitCode::SUCCESS;
     let load = || load(cli.config.as_deref());
     match &cli.command {

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
@@ -52,6 +54,21 @@ pub(super) fn run(source: &Source, config: Config) -> Result<(), Failure> {
     // A look-up that hangs in the system's resolver must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())
+}
+
+/// No secret ends in a core dump, and no other process of the same user reads this one's memory. Called before a password is read.
+pub(super) fn forbid_core_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps not switched off");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process stays dumpable");
+    }
 }
 
 /// A shell's soft limit is often 1024 descriptors, and `max_connections` of as many clients takes two each: the hard limit is ours to use.

@@ -20,6 +20,7 @@ use crate::{
         Authority, Connector, Leaves,
         ca::{CaError, Opened},
         certificate::CERTIFICATE_FILE,
+        state,
         trust::Roots,
     },
     track::event,
@@ -92,6 +93,7 @@ impl Daemon {
     ///
     /// Fails where an address cannot be bound, or the local CA can neither be read nor made. Must run inside the runtime.
     pub fn start(mut config: Config) -> Result<Self, StartError> {
+        state::check(&config.state_directory, false).map_err(StartError::Ca)?;
         let shared = Shared::default();
         let acceptors =
             listen::open(&config.listen, Some(CLIENT_BUFFER)).map_err(StartError::Listen)?;
@@ -173,6 +175,7 @@ async fn accept(acceptor: Acceptor, front: Front, shared: Shared) {
 
 /// Everything that follows from a config.
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
+    state::check(&config.state_directory, false).map_err(StartError::Ca)?;
     for doubt in &config.warnings {
         event::config_warning(&doubt.to_string());
     }

@@ -5,8 +5,9 @@
 
 use std::{
     error::Error,
-    fmt, fs,
-    io::ErrorKind,
+    fmt,
+    fs::{File, Metadata, Permissions},
+    io::Read as _,
     net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
 use super::{
     certificate::{CERTIFICATE_FILE, CaCertificate, Permitted, date},
-    files,
+    files, state,
 };
 use crate::model::{Host, HostPattern, fault::BoxError};
 
@@ -57,12 +58,12 @@ impl Authority {
     /// Fails where the directory or a file cannot be read or written, and where the CA that is there is damaged or over:
     /// it is never replaced here, because clients were told to trust it.
     pub(crate) fn open(directory: &Path, hosts: &[HostPattern]) -> Result<(Self, Opened), CaError> {
+        state::check(directory, true)?;
         if let Some(found) = Self::load(directory)? {
             return Ok((found, Opened::Found));
         }
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
-        files::make_directory(directory).map_err(|error| CaError::new(directory, error))?;
         let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
         let first =
             files::create(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
@@ -79,9 +80,9 @@ impl Authority {
     pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
-        files::make_directory(directory).map_err(|error| CaError::new(directory, error))?;
+        state::check(directory, true)?;
         let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
-        if let Ok(old) = fs::read(directory.join(CERTIFICATE_FILE)) {
+        if let Ok(Some(old)) = state::read_regular(&directory.join(CERTIFICATE_FILE)) {
             let kept = directory.join(OLD_FILE);
             files::replace(&kept, &old, 0o644).map_err(|error| CaError::new(&kept, error))?;
         }
@@ -111,14 +112,14 @@ impl Authority {
     /// `None` where there is no CA yet.
     fn load(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(KEY_FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return keyless(directory).map_or(Ok(None), Err);
-            }
-            Err(error) => return Err(CaError::new(&path, error)),
+        let mend = "`gitferry ca rotate` puts a new key in its place";
+        let Some((mut file, found)) = state::open_own(&path, mend)? else {
+            return keyless(directory).map_or(Ok(None), Err);
         };
-        let tightened = tighten(&path)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)
+            .map_err(|error| CaError::new(&path, error))?;
+        let tightened = tighten(&path, &file, &found)?;
         let unusable = |reason: String| CaError::unusable(&path, &reason);
         let mut authority = Self::from_pem(&text).map_err(unusable)?;
         let soon = judge(&authority.certificate, SystemTime::now()).map_err(unusable)?;
@@ -248,13 +249,13 @@ fn params(permitted: &Permitted) -> CertificateParams {
 }
 
 /// Takes the key away from everybody but its owner; the sentence to say where that was needed.
-fn tighten(key: &Path) -> Result<Option<String>, CaError> {
-    let failed = |error| CaError::new(key, error);
-    let mode = fs::metadata(key).map_err(failed)?.permissions().mode() & 0o777;
+fn tighten(key: &Path, file: &File, found: &Metadata) -> Result<Option<String>, CaError> {
+    let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
         return Ok(None);
     }
-    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(|error| CaError::new(key, error))?;
     Ok(Some(format!(
         "{} could be read by others (mode {mode:o}) and now cannot: if somebody may have, run `gitferry ca rotate`",
         key.display()

@@ -4,6 +4,7 @@
 //! starts at the same moment, or a power cut never meets half of it.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -14,10 +15,15 @@ use std::{
 ///
 /// Everybody may look in: the clients of other users read the bundle there. The key's own mode guards it.
 pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
-        .create(directory)
+        .create(directory)?;
+    // The umask may have taken away what clients need to read the bundle, or left what lets others write.
+    fs::set_permissions(directory, Permissions::from_mode(0o755))
 }
 
 /// Puts `bytes` in the place of whatever `path` held.
@@ -29,9 +35,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Like [`replace`], but only where `path` does not hold `bytes` yet.
 pub(super) fn replace_if_changed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    match fs::read(path) {
-        Ok(held) if held == bytes => Ok(()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+    match super::state::read_regular(path)? {
+        Some(held) if held == bytes => Ok(()),
+        // A link is replaced, and what it points at stays as it is.
         _ => replace(path, bytes, mode),
     }
 }
@@ -51,6 +57,17 @@ pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
         },
     }
     sync_directory(path).map(|()| true)
+}
+
+/// True for the name of a file that was to become another one; see [`Temporary`].
+pub(super) fn is_temporary(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let random = name
+        .strip_prefix('.')
+        .and_then(|name| name.rsplit_once(".pem."));
+    random.is_some_and(|(_, random)| {
+        random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// A file beside the one it is to become; removed when dropped.

@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 pub(crate) mod connect;
 mod files;
 pub(crate) mod leaf;
+pub(crate) mod state;
 #[cfg(test)]
 mod testing;
 pub(crate) mod trust;

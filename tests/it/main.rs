@@ -25,5 +25,6 @@ mod replay;
 mod report;
 mod resume;
 mod reverse;
+mod state;
 mod tunnels;
 mod world;

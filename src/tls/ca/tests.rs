@@ -1,3 +1,4 @@
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};

@@ -1,0 +1,164 @@
+use std::{
+    os::unix::fs::{PermissionsExt, symlink},
+    process::Command,
+};
+
+use super::*;
+use crate::tls::{Authority, ca::KEY_FILE, certificate::CERTIFICATE_FILE};
+
+/// A directory with a CA in it.
+fn with_ca() -> tempfile::TempDir {
+    let state = tempfile::tempdir().unwrap();
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    Authority::open(state.path(), &[]).unwrap();
+    state
+}
+
+fn refused(state: &Path) -> String {
+    let error = Authority::open(state, &[]).unwrap_err();
+    format!("{error}: {}", error.source)
+}
+
+#[test]
+fn a_directory_that_others_can_write_to_is_refused() {
+    let state = with_ca();
+    for mode in [0o777, 0o775, 0o1777] {
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let told = refused(state.path());
+        assert!(
+            told.contains(&format!("chmod go-w {}", state.path().display())),
+            "{told}"
+        );
+    }
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    Authority::open(state.path(), &[]).unwrap();
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_refused() {
+    if !geteuid().is_root() {
+        println!("skipped: only root can give a directory away");
+        return;
+    }
+    let state = with_ca();
+    std::os::unix::fs::chown(state.path(), Some(65_534), None).unwrap();
+    let error = check(state.path(), false).unwrap_err();
+    let told = error.source.to_string();
+    assert!(told.contains("belongs to user 65534"), "{told}");
+    assert!(told.contains("`chown -R 0 "), "{told}");
+    // `sudo gitferry ca rotate` works for the owner, and leaves the files to them.
+    Authority::rotate(state.path(), &[]).unwrap();
+    let key = fs::metadata(state.path().join(KEY_FILE)).unwrap();
+    assert_eq!(key.uid(), 65_534);
+}
+
+#[test]
+fn a_key_that_is_a_link_is_refused_and_what_it_points_at_is_left_alone() {
+    let state = with_ca();
+    let (key, outside) = (state.path().join(KEY_FILE), state.path().join("outside"));
+    fs::rename(&key, &outside).unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o644)).unwrap();
+    let before = fs::read(&outside).unwrap();
+    symlink(&outside, &key).unwrap();
+    let told = refused(state.path());
+    assert!(
+        told.contains("symbolic link: `gitferry ca rotate`"),
+        "{told}"
+    );
+    // The advice works, and touches only the link.
+    Authority::rotate(state.path(), &[]).unwrap();
+    Authority::open(state.path(), &[]).unwrap();
+    assert_eq!(fs::read(&outside).unwrap(), before);
+    assert_eq!(fs::metadata(&outside).unwrap().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn a_key_that_is_a_fifo_is_refused_at_once() {
+    let state = with_ca();
+    let key = state.path().join(KEY_FILE);
+    fs::remove_file(&key).unwrap();
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let told = refused(state.path());
+    assert!(
+        told.contains("not a regular file: `gitferry ca rotate`"),
+        "{told}"
+    );
+    Authority::rotate(state.path(), &[]).unwrap();
+    Authority::open(state.path(), &[]).unwrap();
+}
+
+#[test]
+fn a_key_of_somebody_else_is_refused() {
+    if !geteuid().is_root() {
+        println!("skipped: only root can give a file away");
+        return;
+    }
+    let state = with_ca();
+    let key = state.path().join(KEY_FILE);
+    std::os::unix::fs::chown(&key, Some(65_534), None).unwrap();
+    let told = refused(state.path());
+    assert!(told.contains("belongs to user 65534"), "{told}");
+    assert!(
+        told.contains(&format!("chown 0 {}", key.display())),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_certificate_or_bundle_that_is_a_link_or_a_fifo_is_replaced() {
+    let state = with_ca();
+    let (copy, outside) = (
+        state.path().join(CERTIFICATE_FILE),
+        state.path().join("outside"),
+    );
+    let right = fs::read(&copy).unwrap();
+    fs::write(&outside, "somebody else's").unwrap();
+    fs::remove_file(&copy).unwrap();
+    symlink(&outside, &copy).unwrap();
+    Authority::open(state.path(), &[]).unwrap();
+    assert_eq!(fs::read(&outside).unwrap(), b"somebody else's");
+    assert_eq!(fs::read(&copy).unwrap(), right);
+    fs::remove_file(&copy).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&copy)
+            .status()
+            .unwrap()
+            .success()
+    );
+    Authority::open(state.path(), &[]).unwrap();
+    assert_eq!(fs::read(&copy).unwrap(), right);
+}
+
+#[test]
+fn what_a_killed_start_left_is_removed_and_what_is_being_written_is_not() {
+    let state = with_ca();
+    let (old, new) = (
+        state.path().join(".ca-key.pem.0123456789abcdef"),
+        state.path().join(".bundle.pem.0123456789abcdef"),
+    );
+    let theirs = state.path().join(".ca-key.pem.backup");
+    for file in [&old, &new, &theirs] {
+        fs::write(file, "half").unwrap();
+    }
+    for file in [&old, &theirs] {
+        let written = File::options().write(true).open(file).unwrap();
+        written
+            .set_modified(SystemTime::now() - Duration::from_secs(3600))
+            .unwrap();
+    }
+    Authority::open(state.path(), &[]).unwrap();
+    assert_eq!(
+        (old.exists(), new.exists(), theirs.exists()),
+        (false, true, true)
+    );
+}
+
+#[test]
+fn a_spool_that_leads_elsewhere_is_refused() {
+    let state = with_ca();
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), state.path().join("spool")).unwrap();
+    let told = refused(state.path());
+    assert!(told.contains("not a directory"), "{told}");
+}
