@@ -44,6 +44,8 @@ pub(crate) enum Page {
     Index,
     /// Which daemon this is.
     Daemon,
+    /// The config in force.
+    Config,
     /// Everything at one moment.
     Overview,
     /// Running transfers.
@@ -96,6 +98,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     get("/-/ca.pem", "The certificate of the local CA, never its key.", "application/x-pem-file", Page::Certificate),
     get("/-/api/", "This table.", JSON, Page::Index),
     get("/-/api/daemon", "Which daemon answers: version, process, config, state directory, the fingerprint of its CA.", JSON, Page::Daemon),
+    get("/-/api/config", "The config in force, in the form of a config file, without secrets: what `gitferry check` shows.", JSON, Page::Config),
     get("/-/api/overview", "The daemon at one moment: verdict, running and recent transfers, upstreams, faults, stalls, totals of today.", JSON, Page::Overview)
         .with(&[LIMIT]),
     get("/-/status", "The same as /-/api/overview.", JSON, Page::Overview).with(&[LIMIT]),

@@ -101,6 +101,11 @@ pub(crate) fn answer(
         },
         Page::Index => of_value(Ok(Api::index())),
         Page::Daemon => of_value(Ok(api.daemon())),
+        // Not by way of a `Value`, which would sort the keys.
+        Page::Config => match serde_json::to_string_pretty(&*forwarder.config) {
+            Ok(json) => text(json + "\n"),
+            Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
         Page::Overview => of_value(api.overview()),
         Page::Transfers => of_value(api.transfers()),
         Page::Transfer(id) => of_value(api.transfer(id)),

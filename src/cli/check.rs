@@ -1,11 +1,13 @@
 //! `gitferry check`: every mistake of the config at once, else the config as it is in force.
 //!
-//! What is shown is the serialised [`Config`] and nothing else: as TOML that `gitferry run` would take, or as JSON.
+//! What is shown is the serialised [`Config`] and nothing else: as TOML that `gitferry run` would take, or as JSON. Where a daemon runs
+//! on the file that was checked, it is asked: its environment and state directory are not those of this shell.
 
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    path::PathBuf,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -13,7 +15,7 @@ use clap::{Args, ValueHint};
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
-use super::{Failure, printed};
+use super::{Failure, daemon, printed, setup};
 use crate::config::{Config, Problems};
 
 /// `gitferry check`.
@@ -48,16 +50,58 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<
 }
 
 fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
-    let failed =
-        |error: &dyn std::fmt::Display| Failure::new(format!("cannot show the config: {error}"));
-    if args.json {
-        return print(&serde_json::to_value(config).map_err(|error| failed(&error))?);
-    }
     for warning in &config.warnings {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    let table = Table::try_from(config).map_err(|error| failed(&error))?;
-    printed(io::stdout().write_all(as_toml(&table).as_bytes()))
+    let own = Table::try_from(config)
+        .map_err(|error| Failure::during("cannot show the config", error))?;
+    let (table, origin) = match running(config) {
+        Running::Daemon(address, table) => (table, format!("the daemon at {address}")),
+        Running::Other(address, file) => {
+            let file = file.map(|file| file.display().to_string());
+            let other = file.as_deref().unwrap_or("the embedded default");
+            let origin = format!("this shell; the daemon at {address} runs on {other}");
+            (own, origin)
+        }
+        Running::Nobody(address) => (own, format!("this shell; no daemon answers at {address}")),
+    };
+    if args.json {
+        let mut json = serde_json::to_value(&table)
+            .map_err(|error| Failure::during("cannot show the config", error))?;
+        if let Some(object) = json.as_object_mut() {
+            object.insert("seen_by".into(), origin.into());
+        }
+        return print(&json);
+    }
+    let text = format!("# as seen by {origin}\n{}", as_toml(&table));
+    printed(io::stdout().write_all(text.as_bytes()))
+}
+
+/// Who runs on the config that was checked.
+enum Running {
+    /// This daemon; the config as it has it.
+    Daemon(SocketAddr, Table),
+    /// A daemon with another file.
+    Other(SocketAddr, Option<PathBuf>),
+    /// Nobody who answers us.
+    Nobody(SocketAddr),
+}
+
+fn running(config: &Config) -> Running {
+    let first = config.listen.addresses.first().copied();
+    let address = setup::reachable(first.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))));
+    let Ok(daemon) = daemon::about(address) else {
+        return Running::Nobody(address);
+    };
+    let real = |file: Option<&Path>| file.map(|file| file.canonicalize().unwrap_or(file.into()));
+    if real(daemon.config.as_deref()) != real(config.file.as_deref()) {
+        return Running::Other(address, daemon.config);
+    }
+    let answer = daemon::get(address, "/-/api/config").ok();
+    let table = answer.and_then(|answer| serde_json::from_str(&answer).ok());
+    table.map_or(Running::Nobody(address), |table| {
+        Running::Daemon(address, table)
+    })
 }
 
 fn print(value: &Json) -> Result<(), Failure> {

@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand, ValueHint};
 
 pub(crate) use failure::Failure;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problems};
 
 /// A local forwarding proxy that gets git, git-lfs and the Hugging Face tools through networks that break them.
 #[derive(Debug, Parser)]
@@ -51,9 +51,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon in the foreground; without a config file, on the embedded default.
-    Run,
-    /// Read the config: every mistake at once, else the effective routes.
+    Run(run::RunArgs),
+    /// Check the config: report every mistake, else show the config that the running daemon uses.
     Check(check::CheckArgs),
+    /// Print the embedded default: every key, with comments.
+    Config,
     /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo reverts all of it.
     Setup(setup::SetupArgs),
     /// Live transfers, upstream health and the last faults of the running daemon.
@@ -88,13 +90,15 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     let load = || load(cli.config.as_deref());
     match &cli.command {
-        Command::Run => {
+        Command::Run(args) => {
             let source = run::Source {
+                arguments: args.arguments(),
                 given: cli.config.clone(),
                 places: places(|name| env::var_os(name)),
             };
-            run::run(&source, load()?).map(done)
+            run::run(&source).map(done)
         }
+        Command::Config => printed(io::stdout().write_all(config::DEFAULT.as_bytes())).map(done),
         Command::Check(args) => {
             let file = find(args.file.as_deref().or(cli.config.as_deref()));
             check::run(args, config::load(file.as_deref(), &variable))
@@ -149,16 +153,19 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
 /// The config of `given`, else of the first of [`places`] that has one, else the embedded default.
 fn load(given: Option<&Path>) -> Result<Config, Failure> {
     let file = find(given);
-    config::load(file.as_deref(), &variable).map_err(|problems| {
-        let failure = Failure::new(format!("the config cannot be taken\n{problems}"));
-        match file {
-            Some(file) => failure.hint(format!(
-                "`gitferry check {}` tries it again",
-                file.display()
-            )),
-            None => failure,
-        }
-    })
+    config::load(file.as_deref(), &variable)
+        .map_err(|problems| unusable(&problems, file.as_deref()))
+}
+
+fn unusable(problems: &Problems, file: Option<&Path>) -> Failure {
+    let failure = Failure::new(format!("the config has mistakes\n{problems}"));
+    match file {
+        Some(file) => failure.hint(format!(
+            "`gitferry check {}` checks it again",
+            file.display()
+        )),
+        None => failure,
+    }
 }
 
 /// For what only asks the daemon: it lives on the config that it began with, whatever mistake was made in the file since.
@@ -168,7 +175,7 @@ fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Con
         // Where stderr is gone there is nobody to tell.
         let _ = writeln!(
             io::stderr(),
-            "gitferry: the config cannot be taken (see `gitferry check`): asking the daemon at its default address"
+            "gitferry: the config has mistakes (see `gitferry check`): asking the daemon at its default address"
         );
         Ok(default)
     })

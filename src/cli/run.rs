@@ -2,24 +2,49 @@
 
 use std::{
     env,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use clap::Args;
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::{
-    config::{self, Config, reload::Watch},
+    config::{self, Arguments, Config, Problems, reload::Watch},
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
     tls::ca::KEY_FILE,
     track::{event, log},
 };
 
+/// `gitferry run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Listen here in place of `address` of [listen]; may be given more than once.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+    /// Log every attempt, as with `level = "debug"` in [log].
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl RunArgs {
+    /// In place of what the file says.
+    pub(super) fn arguments(&self) -> Arguments {
+        Arguments {
+            listen: self.listen.clone(),
+            verbose: self.verbose,
+        }
+    }
+}
+
 /// Where the config is read from, again at each reload.
 pub(super) struct Source {
+    /// What counts more than the file.
+    pub(super) arguments: Arguments,
     /// The file that was named.
     pub(super) given: Option<PathBuf>,
     /// Where one is looked for that was not.
@@ -41,7 +66,9 @@ impl Source {
 }
 
 /// Runs until a signal asks to stop; fails where the daemon cannot start.
-pub(super) fn run(source: &Source, config: Config) -> Result<(), Failure> {
+pub(super) fn run(source: &Source) -> Result<(), Failure> {
+    let file = source.find();
+    let config = load(source, file).map_err(|problems| super::unusable(&problems, file))?;
     log::init(config.log);
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -112,7 +139,7 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
     };
     let reload = async || {
         let file = source.find();
-        match reload(&daemon, file) {
+        match reload(&daemon, source, file) {
             Ok(()) => Ok(status(&daemon)),
             Err((problem, advice)) => {
                 event::config_refused(file, &problem, advice);
@@ -134,9 +161,12 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
 }
 
 /// The next config from `file`; fails with what is wrong, and what to do where `gitferry check` does not say it.
-fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), (String, Option<&'static str>)> {
-    let config = config::load(file, &|name| env::var(name).ok())
-        .map_err(|problems| (problems.in_short(), None))?;
+fn reload(
+    daemon: &Daemon,
+    source: &Source,
+    file: Option<&Path>,
+) -> Result<(), (String, Option<&'static str>)> {
+    let config = load(source, file).map_err(|problems| (problems.in_short(), None))?;
     let log_settings = config.log;
     daemon.reload(config).map_err(|error| {
         let advice = error.advice();
@@ -144,4 +174,8 @@ fn reload(daemon: &Daemon, file: Option<&Path>) -> Result<(), (String, Option<&'
     })?;
     log::init(log_settings);
     Ok(())
+}
+
+fn load(source: &Source, file: Option<&Path>) -> Result<Config, Problems> {
+    config::load_with(file, &|name| env::var(name).ok(), &source.arguments)
 }

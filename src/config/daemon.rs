@@ -27,9 +27,18 @@ pub struct Listen {
 }
 
 impl Listen {
-    pub(super) fn read(section: Section<'_, '_>, variables: Variables<'_>) -> Self {
+    /// `given` are addresses in place of those of the section.
+    pub(super) fn read(
+        section: Section<'_, '_>,
+        variables: Variables<'_>,
+        given: &[SocketAddr],
+    ) -> Self {
+        let written = addresses(&section);
         let listen = Self {
-            addresses: addresses(&section),
+            addresses: match given {
+                [] => written,
+                given => given.to_vec(),
+            },
             credentials: credentials(&section, variables),
             max_connections: section.integer("max_connections", 1..=1_000_000) as usize,
             max_head: section.size_within("max_head", 8 << 10..=16 << 20) as usize,
@@ -149,10 +158,16 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(super) fn read(section: Section<'_, '_>) -> Self {
+    /// `verbose` raises the level to `debug`.
+    pub(super) fn read(section: Section<'_, '_>, verbose: bool) -> Self {
+        let level = section.choice("level", &LEVELS);
         let log = Self {
             format: section.choice("format", &FORMATS),
-            level: section.choice("level", &LEVELS),
+            level: match level {
+                LogLevel::Trace => LogLevel::Trace,
+                _ if verbose => LogLevel::Debug,
+                level => level,
+            },
         };
         section.finish();
         log

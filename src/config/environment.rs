@@ -1,6 +1,9 @@
 //! The `*_PROXY` variables: which hop they name for a target, by curl's rules.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -40,14 +43,12 @@ impl Environment {
         };
         let https = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         let http = first(&["http_proxy", "all_proxy", "ALL_PROXY"]);
-        let list = variables("no_proxy")
-            .or_else(|| variables("NO_PROXY"))
+        // An empty variable counts as not set, also for the other spelling (curl's GetEnv).
+        let list = ["no_proxy", "NO_PROXY"]
+            .into_iter()
+            .find_map(|name| variables(name).filter(|list| !list.is_empty()))
             .unwrap_or_default();
-        let no_proxy = list
-            .split([',', ' '])
-            .filter(|entry| !entry.is_empty())
-            .map(|entry| entry.to_ascii_lowercase().into())
-            .collect();
+        let no_proxy = no_proxy(&list);
         doubts.dedup();
         (
             Self {
@@ -61,7 +62,8 @@ impl Environment {
 
     /// The hop for a target, unless `no_proxy` names it.
     pub(crate) fn hop_for(&self, scheme: Scheme, target: &Target) -> Option<&Arc<Hop>> {
-        if self.no_proxy.iter().any(|entry| excepts(entry, target)) {
+        let mut entries = self.no_proxy.iter();
+        if entries.any(|entry| excepts(entry, &target.host)) {
             return None;
         }
         match scheme {
@@ -71,49 +73,58 @@ impl Environment {
     }
 }
 
-/// One entry of `no_proxy`: `*`, an address, a network, or a name that covers itself and what is below it; with a port or without.
-fn excepts(entry: &str, target: &Target) -> bool {
+/// The entries of a list, which are separated by commas and blanks. `*` means every host only where it is the whole list.
+fn no_proxy(list: &str) -> Vec<Box<str>> {
+    if list == "*" {
+        return vec!["*".into()];
+    }
+    list.split([',', ' ', '\t'])
+        .filter(|entry| !entry.is_empty() && *entry != "*")
+        .map(|entry| entry.to_ascii_lowercase().into())
+        .collect()
+}
+
+/// One entry of `no_proxy` as curl reads it (lib/noproxy.c): an address, a network, or a name that covers itself and what is below it.
+/// `*.example.com` and `example.com:443` are names that no host has.
+fn excepts(entry: &str, host: &Host) -> bool {
     if entry == "*" {
         return true;
     }
-    if let Host::Ip(ip) = target.host {
-        if let Some((network, bits)) = entry.split_once('/') {
-            return network
+    match host {
+        Host::Ip(ip) => {
+            let (network, bits) = match entry.split_once('/') {
+                Some((network, bits)) => (network, bits),
+                None => (entry, ""),
+            };
+            network
                 .parse()
-                .is_ok_and(|network| within(ip, network, bits));
+                .is_ok_and(|network| within(*ip, network, bits))
         }
-        let entry = Target::parse(entry, Some(target.port));
-        return entry.is_ok_and(|entry| entry.host == target.host && entry.port == target.port);
+        Host::Name(host) => {
+            let entry = entry.strip_suffix('.').unwrap_or(entry);
+            let entry = entry.strip_prefix('.').unwrap_or(entry);
+            let covers = |rest: &str| rest.is_empty() || rest.ends_with('.');
+            !entry.is_empty() && host.strip_suffix(entry).is_some_and(covers)
+        }
     }
-    let (name, port) = match entry.rsplit_once(':') {
-        Some((name, port)) => (name, port.parse::<u16>().ok()),
-        None => (entry, None),
-    };
-    let name = name.strip_prefix("*.").unwrap_or(name).trim_matches('.');
-    let host = target.host.to_string();
-    let covers = host
-        .strip_suffix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    !name.is_empty() && covers && port.is_none_or(|port| port == target.port)
 }
 
-fn within(ip: std::net::IpAddr, network: std::net::IpAddr, bits: &str) -> bool {
-    use std::net::IpAddr::{V4, V6};
-    let Ok(bits) = bits.parse::<u32>() else {
-        return false;
-    };
+/// True where the first bits are alike; without bits, or with 0 of them, where all are.
+fn within(ip: IpAddr, network: IpAddr, bits: &str) -> bool {
+    // As C's atoi: what is not a number is 0.
+    let digits = bits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(bits.len());
+    let bits = bits.get(..digits).and_then(|bits| bits.parse().ok());
+    let bits: u32 = bits.unwrap_or(0);
     match (ip, network) {
-        (V4(ip), V4(network)) if bits <= 32 => {
-            (ip.to_bits() ^ network.to_bits())
-                .checked_shr(32 - bits)
-                .unwrap_or(0)
-                == 0
+        (IpAddr::V4(ip), IpAddr::V4(network)) if bits <= 32 => {
+            let bits = if bits == 0 { 32 } else { bits };
+            (ip.to_bits() ^ network.to_bits()) >> (32 - bits) == 0
         }
-        (V6(ip), V6(network)) if bits <= 128 => {
-            (ip.to_bits() ^ network.to_bits())
-                .checked_shr(128 - bits)
-                .unwrap_or(0)
-                == 0
+        (IpAddr::V6(ip), IpAddr::V6(network)) if bits <= 128 => {
+            let bits = if bits == 0 { 128 } else { bits };
+            (ip.to_bits() ^ network.to_bits()) >> (128 - bits) == 0
         }
         _ => false,
     }
@@ -192,76 +203,4 @@ fn doubt(name: &str, message: String) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(pairs: &'static [(&str, &str)]) -> (Environment, Vec<Problem>) {
-        let variables = |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        };
-        Environment::read(&variables, &["127.0.0.1:4483".parse().unwrap()])
-    }
-
-    fn hop_of<'e>(environment: &'e Environment, scheme: Scheme, target: &str) -> Option<&'e str> {
-        environment
-            .hop_for(scheme, &Target::parse(target, None).unwrap())
-            .map(|hop| &*hop.name)
-    }
-
-    #[test]
-    fn the_variables_are_read_as_curl_reads_them() {
-        let (environment, doubts) = read(&[
-            ("HTTPS_PROXY", "http://me:p%40ss@proxy.test:3128"),
-            ("HTTP_PROXY", "http://ignored.test:1"),
-            (
-                "no_proxy",
-                "localhost,.internal.test, 10.0.0.0/8,exact.test:8443",
-            ),
-        ]);
-        assert_eq!(doubts, []);
-        let hop = environment.https.as_ref().unwrap();
-        assert_eq!(
-            (hop.kind, hop.target.to_string().as_str()),
-            (HopKind::Http, "proxy.test:3128")
-        );
-        assert_eq!(hop.credentials.as_ref().unwrap().password.expose(), "p@ss");
-        // Only in lower case: CVE-2016-5385.
-        assert_eq!(environment.http, None);
-        for (target, hop) in [
-            ("hf.co:443", Some("HTTPS_PROXY")),
-            ("localhost:443", None),
-            ("git.internal.test:443", None),
-            ("internal.test:443", None),
-            ("notinternal.test:443", Some("HTTPS_PROXY")),
-            ("10.1.2.3:443", None),
-            ("11.1.2.3:443", Some("HTTPS_PROXY")),
-            ("exact.test:8443", None),
-            ("exact.test:443", Some("HTTPS_PROXY")),
-        ] {
-            assert_eq!(hop_of(&environment, Scheme::Https, target), hop, "{target}");
-        }
-    }
-
-    use super::super::HopKind;
-
-    #[test]
-    fn what_cannot_be_used_is_left_out_and_said() {
-        let (environment, doubts) = read(&[
-            ("https_proxy", "http://127.0.0.1:4483"),
-            ("http_proxy", "gopher://x:1"),
-        ]);
-        assert_eq!((environment.https, environment.http), (None, None));
-        assert_eq!(doubts.len(), 2);
-        assert!(
-            doubts[0].message.contains("gitferry itself"),
-            "{}",
-            doubts[0]
-        );
-        let (environment, _) = read(&[("ALL_PROXY", "socks5h://127.0.0.1:1080")]);
-        assert_eq!(environment.https.as_ref().unwrap().kind, HopKind::Socks5h);
-        assert_eq!(environment.http.as_ref().unwrap().kind, HopKind::Socks5h);
-    }
-}
+mod tests;

@@ -34,7 +34,7 @@ pub(crate) use environment::Environment;
 pub(crate) use hop::{Hop, HopKind};
 pub(crate) use problem::Problem;
 pub use problem::Problems;
-pub(crate) use resolve::Variables;
+pub(crate) use resolve::{Arguments, Variables};
 pub(crate) use route::{HttpVersion, Override, Route};
 pub(crate) use stall::{Interim, Stall, StallDefaults, Uploads};
 pub(crate) use upstream::{Mirror, ToMirror, Upstream, Via};
@@ -108,11 +108,20 @@ fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error
 ///
 /// Fails with every mistake of the file at once.
 pub fn load(file: Option<&Path>, variables: Variables<'_>) -> Result<Config, Problems> {
+    load_with(file, variables, &Arguments::default())
+}
+
+/// The same with what the command line says in place of the file.
+pub(crate) fn load_with(
+    file: Option<&Path>,
+    variables: Variables<'_>,
+    arguments: &Arguments,
+) -> Result<Config, Problems> {
     let Some(path) = file else {
-        return resolve::read(None, variables);
+        return resolve::read(None, variables, arguments);
     };
     match std::fs::read_to_string(path) {
-        Ok(text) => resolve::read(Some((&text, path)), variables),
+        Ok(text) => resolve::read(Some((&text, path)), variables, arguments),
         Err(error) => Err(Problems(vec![Problem {
             file: Some(path.to_owned()),
             message: format!("cannot be read: {error}"),
@@ -188,8 +197,12 @@ impl Config {
 #[cfg(test)]
 pub(crate) fn parsed(text: &str) -> Config {
     let home = |name: &str| (name == "HOME").then(|| "/home/user".to_owned());
-    resolve::read(Some((text, Path::new("/test.toml"))), &home)
-        .unwrap_or_else(|problems| panic!("{problems}"))
+    resolve::read(
+        Some((text, Path::new("/test.toml"))),
+        &home,
+        &Arguments::default(),
+    )
+    .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 /// The text that the daemon runs on without a file; also the reference of every key.

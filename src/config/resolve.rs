@@ -1,6 +1,6 @@
 //! From the text as typed to the config as meant: the file's text over the embedded default's.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc};
 
 use super::{
     Config, DEFAULT, Dial, Environment, Hop, Interim, Listen, Log, Pool, Problems, Replay, Reverse,
@@ -17,22 +17,32 @@ use super::{
 /// Names to the values of the process environment.
 pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
 
+/// What the command line says in place of the file, at every reload again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arguments {
+    /// The addresses; none for those of the file.
+    pub listen: Vec<SocketAddr>,
+    /// Attempts are logged, whatever level the file has.
+    pub verbose: bool,
+}
+
 /// Reads `file`, whose text is the first of `text`; what it omits is as in the embedded default, and so is all of it without one.
 pub(super) fn read(
     file: Option<(&str, &Path)>,
     variables: Variables<'_>,
+    arguments: &Arguments,
 ) -> Result<Config, Problems> {
     let built_in = Source::new(DEFAULT, None);
     let default = built_in.parse();
     let Some((text, path)) = file else {
         let root = Section::root((&built_in, &default), None);
-        let config = config(root, None, variables);
+        let config = config(root, None, variables, arguments);
         return finish(config, &[&built_in]);
     };
     let source = Source::new(text, Some(path));
     let table = source.parse();
     let root = Section::root((&source, &table), Some((&built_in, &default)));
-    let config = config(root, Some(path), variables);
+    let config = config(root, Some(path), variables, arguments);
     finish(config, &[&source, &built_in])
 }
 
@@ -52,8 +62,13 @@ fn finish(mut config: Config, sources: &[&Source<'_>]) -> Result<Config, Problem
     }
 }
 
-fn config(root: Section<'_, '_>, file: Option<&Path>, variables: Variables<'_>) -> Config {
-    let listen = Listen::read(root.section("listen"), variables);
+fn config(
+    root: Section<'_, '_>,
+    file: Option<&Path>,
+    variables: Variables<'_>,
+    arguments: &Arguments,
+) -> Config {
+    let listen = Listen::read(root.section("listen"), variables, &arguments.listen);
     let section = root.section("hops");
     let hops = hops(&section, variables);
     let (environment, warnings) = Environment::read(variables, &listen.addresses);
@@ -68,7 +83,7 @@ fn config(root: Section<'_, '_>, file: Option<&Path>, variables: Variables<'_>) 
         listen,
         state_directory: state_directory(root.section("state"), variables),
         trust: Trust::read(root.section("trust")),
-        log: Log::read(root.section("log")),
+        log: Log::read(root.section("log"), arguments.verbose),
         shutdown: Stopping::read(root.section("shutdown")),
         dial: Dial::read(root.section("dial")),
         stall: StallDefaults::read(root.section("stall")),

@@ -5,9 +5,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use crate::world::{OK, World, origin, read_until, reset, soon};
+use crate::world::{OK, World, origin, read_until, reset, route, soon};
 
 #[tokio::test]
 async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() {
@@ -146,4 +149,26 @@ async fn a_site_that_is_busy_for_a_moment_is_asked_again_and_one_that_stays_so_i
         );
         soon("the origin", served).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn with_no_idle_connections_per_origin_none_is_kept() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        soon("the end of the connection", stream.read_to_end(&mut rest))
+            .await
+            .unwrap();
+    })
+    .await;
+    let none = "[pool]\nidle_per_origin = 0\n";
+    let world = World::with(&route("origin.test", address, "tunnel", none)).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.read_until("\r\n\r\nok").await;
+    soon("the origin", served).await.unwrap();
 }

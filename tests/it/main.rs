@@ -11,6 +11,7 @@
 mod again;
 mod api;
 mod back_pressure;
+mod check;
 mod circuits;
 mod config;
 mod forward;

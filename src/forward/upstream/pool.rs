@@ -185,11 +185,11 @@ impl Inner {
 
     fn put(&self, key: Key, idle: Idle) {
         let mut all = self.lock();
-        if self.closed.load(Ordering::Relaxed) {
+        if self.limits.idle_per_origin == 0 || self.closed.load(Ordering::Relaxed) {
             return;
         }
         let list = all.entry(key).or_default();
-        if list.len() >= self.limits.idle_per_origin.max(1) {
+        if list.len() >= self.limits.idle_per_origin {
             list.remove(0);
         }
         list.push(idle);

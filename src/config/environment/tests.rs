@@ -1,0 +1,165 @@
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    process::Command,
+};
+
+use super::*;
+use crate::config::HopKind;
+
+fn read(pairs: &'static [(&str, &str)]) -> (Environment, Vec<Problem>) {
+    let variables = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    Environment::read(&variables, &["127.0.0.1:4483".parse().unwrap()])
+}
+
+fn hop_of<'e>(environment: &'e Environment, scheme: Scheme, target: &str) -> Option<&'e str> {
+    environment
+        .hop_for(scheme, &Target::parse(target, None).unwrap())
+        .map(|hop| &*hop.name)
+}
+
+#[test]
+fn the_variables_are_read_as_curl_reads_them() {
+    let (environment, doubts) = read(&[
+        ("HTTPS_PROXY", "http://me:p%40ss@proxy.test:3128"),
+        ("HTTP_PROXY", "http://ignored.test:1"),
+        (
+            "no_proxy",
+            "localhost,.internal.test, 10.0.0.0/8,\texact.test:8443",
+        ),
+    ]);
+    assert_eq!(doubts, []);
+    let hop = environment.https.as_ref().unwrap();
+    assert_eq!(
+        (hop.kind, hop.target.to_string().as_str()),
+        (HopKind::Http, "proxy.test:3128")
+    );
+    assert_eq!(hop.credentials.as_ref().unwrap().password.expose(), "p@ss");
+    // Only in lower case: CVE-2016-5385.
+    assert_eq!(environment.http, None);
+    for (target, hop) in [
+        ("hf.co:443", Some("HTTPS_PROXY")),
+        ("localhost:443", None),
+        ("git.internal.test:443", None),
+        ("internal.test:443", None),
+        ("notinternal.test:443", Some("HTTPS_PROXY")),
+        ("10.1.2.3:443", None),
+        ("11.1.2.3:443", Some("HTTPS_PROXY")),
+        // curl knows no ports here.
+        ("exact.test:8443", Some("HTTPS_PROXY")),
+        ("exact.test:443", Some("HTTPS_PROXY")),
+    ] {
+        assert_eq!(hop_of(&environment, Scheme::Https, target), hop, "{target}");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_left_out_and_said() {
+    let (environment, doubts) = read(&[
+        ("https_proxy", "http://127.0.0.1:4483"),
+        ("http_proxy", "gopher://x:1"),
+    ]);
+    assert_eq!((environment.https, environment.http), (None, None));
+    assert_eq!(doubts.len(), 2);
+    assert!(
+        doubts[0].message.contains("gitferry itself"),
+        "{}",
+        doubts[0]
+    );
+    let (environment, _) = read(&[("ALL_PROXY", "socks5h://127.0.0.1:1080")]);
+    assert_eq!(environment.https.as_ref().unwrap().kind, HopKind::Socks5h);
+    assert_eq!(environment.http.as_ref().unwrap().kind, HopKind::Socks5h);
+}
+
+/// Answers every request with `word`; its port.
+fn answers(address: &str, word: &'static str) -> u16 {
+    let listener = TcpListener::bind(address).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let length = word.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{word}"
+            );
+            let _ = stream.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    port
+}
+
+const CASES: [(&str, &str, &str); 26] = [
+    ("", "", "a.test"),
+    ("", "a.test", "a.test"),
+    ("b.test", "a.test", "a.test"),
+    ("b.test", "a.test", "b.test"),
+    ("*", "", "a.test"),
+    ("*,b.test", "", "a.test"),
+    ("b.test,*", "", "127.0.0.5"),
+    ("*", "", "127.0.0.5"),
+    ("*.a.test", "", "x.a.test"),
+    (".a.test", "", "x.a.test"),
+    (".a.test", "", "a.test"),
+    ("a.test.", "", "a.test"),
+    ("A.Test", "", "x.a.TEST"),
+    ("a.test", "", "xa.test"),
+    ("b.test c.test\ta.test", "", "a.test"),
+    (" , ,,b.test,  a.test , ", "", "x.a.test"),
+    ("a.test:80", "", "a.test"),
+    ("127.0.0.5", "", "127.0.0.5"),
+    ("127.0.0.0/24", "", "127.0.0.5"),
+    ("127.0.0.0/30", "", "127.0.0.5"),
+    ("127.0.0.4/31", "", "127.0.0.5"),
+    ("127.0.0.5/32", "", "127.0.0.5"),
+    ("127.0.0.0/0", "", "127.0.0.5"),
+    ("127.0.0.0/33", "", "127.0.0.5"),
+    ("0.0.5", "", "127.0.0.5"),
+    ("127.0.0.0/24x", "", "127.0.0.5"),
+];
+
+#[test]
+fn no_proxy_excepts_what_the_curl_of_this_machine_excepts() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: no curl (Debian: curl)");
+        return;
+    }
+    let hop = answers("127.0.0.1:0", "hop");
+    let direct = answers("0.0.0.0:0", "direct");
+    for (lower, upper, host) in CASES {
+        let mut curl = Command::new("curl");
+        curl.args(["-qsS", "--max-time", "20", "--resolve"])
+            .arg(format!("{host}:{direct}:127.0.0.1"))
+            .arg(format!("http://{host}:{direct}/"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("http_proxy", format!("http://127.0.0.1:{hop}"))
+            .env("no_proxy", lower)
+            .env("NO_PROXY", upper);
+        let output = curl.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let variables = |name: &str| {
+            Some(match name {
+                "http_proxy" => format!("http://127.0.0.1:{hop}"),
+                "no_proxy" => lower.to_owned(),
+                "NO_PROXY" => upper.to_owned(),
+                _ => return None,
+            })
+        };
+        let (environment, _) = Environment::read(&variables, &[]);
+        let target = Target::parse(&format!("{host}:{direct}"), None).unwrap();
+        let ours = match environment.hop_for(Scheme::Http, &target) {
+            Some(_) => "hop",
+            None => "direct",
+        };
+        assert_eq!(said, ours, "{lower:?} {upper:?} {host} {output:?}");
+    }
+}

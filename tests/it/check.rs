@@ -1,0 +1,151 @@
+//! `gitferry check`, `gitferry config` and the arguments of `gitferry run`, as a user runs them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use gitferry::testing::DEFAULT;
+use serde_json::Value;
+
+struct Daemon {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn gitferry(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gitferry"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home)
+        .current_dir(home)
+        .stdin(Stdio::null());
+    command
+}
+
+fn start(command: &mut Command) -> Daemon {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    let address = loop {
+        let Some(Ok(line)) = log.next() else {
+            panic!("it does not listen: {seen:#?}");
+        };
+        let event: Value = serde_json::from_str(&line).unwrap_or_default();
+        if event["message"] == "listening" {
+            break event["address"].as_str().unwrap().parse().unwrap();
+        }
+        seen.push(line);
+    };
+    std::thread::spawn(move || log.for_each(drop));
+    Daemon { child, address }
+}
+
+fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn check_shows_what_the_daemon_uses_and_not_what_the_shell_has() {
+    let home = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let file = home.path().join("gitferry.toml");
+    let config = format!(
+        "[listen]\naddress = \"127.0.0.1:{port}\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n"
+    );
+    fs::write(&file, &config).unwrap();
+    let check = |arguments: &[&str]| {
+        let output = gitferry(home.path(), arguments)
+            .env("https_proxy", "http://of-the-shell.test:3128")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        text(&output).0
+    };
+    let shown = check(&["check", "gitferry.toml"]);
+    assert!(shown.contains("this shell; no daemon answers"), "{shown}");
+    assert!(shown.contains("of-the-shell.test"), "{shown}");
+    let mut command = gitferry(home.path(), &["run", "--config", "gitferry.toml"]);
+    let state = home.path().join("of-the-daemon");
+    command
+        .env("https_proxy", "http://me:hunter2@of-the-daemon.test:3128")
+        .env("STATE_DIRECTORY", &state);
+    let daemon = start(&mut command);
+    let shown = check(&["check", "gitferry.toml"]);
+    assert!(
+        shown.contains(&format!("the daemon at {}", daemon.address)),
+        "{shown}"
+    );
+    assert!(shown.contains("http://of-the-daemon.test:3128"), "{shown}");
+    assert!(shown.contains(state.to_str().unwrap()), "{shown}");
+    assert!(
+        !shown.contains("of-the-shell") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    let json: Value = serde_json::from_str(&check(&["check", "--json", "gitferry.toml"])).unwrap();
+    assert_eq!(json["state"]["directory"], state.to_str().unwrap());
+    assert_eq!(json["seen_by"], format!("the daemon at {}", daemon.address));
+    // Another file is shown as this shell would take it.
+    fs::write(home.path().join("other.toml"), &config).unwrap();
+    let shown = check(&["check", "other.toml"]);
+    assert!(shown.contains("this shell; the daemon at"), "{shown}");
+    assert!(shown.contains("of-the-shell.test"), "{shown}");
+}
+
+#[test]
+fn run_takes_the_address_and_the_level_from_the_command_line() {
+    let home = tempfile::tempdir().unwrap();
+    let config = "[listen]\naddress = \"127.0.0.1:4\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n";
+    fs::write(home.path().join("gitferry.toml"), config).unwrap();
+    let run = |address: &str| {
+        gitferry(
+            home.path(),
+            &[
+                "run",
+                "--config",
+                "gitferry.toml",
+                "--listen",
+                address,
+                "-v",
+            ],
+        )
+    };
+    let daemon = start(&mut run("127.0.0.1:0"));
+    assert_ne!(daemon.address.port(), 4);
+    let address = daemon.address.to_string();
+    let status = gitferry(home.path(), &["status", "--json", "--address", &address]);
+    let shown = text(&{ status }.output().unwrap()).0;
+    assert!(shown.contains(&address), "{shown}");
+    let refused = run("0.0.0.0:0").output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused).1;
+    assert!(told.contains("needs credentials"), "{told}");
+}
+
+#[test]
+fn config_prints_the_default_which_is_a_good_config() {
+    let home = tempfile::tempdir().unwrap();
+    let output = gitferry(home.path(), &["config"]).output().unwrap();
+    assert_eq!(text(&output).0, DEFAULT);
+    fs::write(home.path().join("gitferry.toml"), DEFAULT).unwrap();
+    let checked = gitferry(home.path(), &["check", "gitferry.toml"])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
