@@ -18,9 +18,9 @@
 //!
 //! [`net::listen`] accepts → [`front`] serves HTTP/1.1 with upgrades → `front::connect` asks [`config::Config::route`] → 200 →
 //! `front::intercept` looks at the first bytes ([`tls::accept`]), accepts TLS with a leaf → each inner request goes to
-//! [`forward::exchange`]: begin a [`track::Transfer`], take a pooled connection or dial ([`net::dial`], then [`tls::connect`];
-//! [`model::attempts`] decides what comes next), send through a tracked body, answer, body down → the `Transfer` ends when it is
-//! dropped: closing line.
+//! [`forward::exchange`]: begin a [`track::Transfer`], ask [`model::attempts`] what to do, do it (take a pooled connection or dial by
+//! [`net::dial`] and [`tls::connect`], send, wait for the answer), report what happened, until the answer is delivered or given up →
+//! the answer's body owns the exchange, and the exchange owns the `Transfer`: with it the transfer ends, and its line is written.
 //!
 //! # Walk B: the reverse front
 //!

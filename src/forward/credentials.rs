@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::{
-    forward::ExchangeRequest,
+    forward::request::exchange_request::ExchangeRequest,
     mirror::Mapping,
     model::credential_memory::{CredentialMemory, Origin},
 };

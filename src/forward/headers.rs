@@ -1,12 +1,16 @@
 //! Header fields that end at gitferry, and those that it adds (RFC 9110, section 7.6).
 
+use std::time::Duration;
+
 use hyper::{
     HeaderMap, Version,
     header::{
-        ALT_SVC, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
+
+use time::{PrimitiveDateTime, macros::format_description};
 
 use crate::model::pseudonym;
 
@@ -71,6 +75,34 @@ pub(crate) fn strip_transfer_encoding(headers: &mut HeaderMap) {
     if headers.remove(TRANSFER_ENCODING).is_some() {
         // RFC 9112, section 6.3: it overrides a length, which is not to be passed on.
         headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// How long the origin asks to wait (RFC 9110, section 10.2.3): seconds, or a date, counted from the answer's own `Date`.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| HeaderValue::to_str(value).ok())
+    };
+    let value = text(RETRY_AFTER)?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| {
+        let format = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        PrimitiveDateTime::parse(text, format).ok()
+    };
+    let wait = date(value)? - date(text(DATE)?)?;
+    Some(wait.max(time::Duration::ZERO).unsigned_abs())
+}
+
+/// git-lfs 3.3.0 panics at a 429 that does not say how long to wait.
+pub(crate) fn say_retry_after(headers: &mut HeaderMap) {
+    if !headers.contains_key(RETRY_AFTER) {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
     }
 }
 
@@ -200,6 +232,26 @@ mod tests {
         let mut map = headers(&[("connection", "content-length"), ("content-length", "5")]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map["content-length"], "5");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let date = ("date", "Wed, 25 Nov 2026 21:00:00 GMT");
+        for (value, wait) in [
+            ("3", Some(3)),
+            (" 0 ", Some(0)),
+            ("Wed, 25 Nov 2026 21:00:07 GMT", Some(7)),
+            ("Wed, 25 Nov 2026 20:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let headers = headers(&[date, ("retry-after", value)]);
+            assert_eq!(
+                retry_after(&headers),
+                wait.map(Duration::from_secs),
+                "{value}"
+            );
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::{future::Future, pin::pin, sync::atomic::Ordering, time::Duration};
 use hyper::{Request, Version, body::Body, header::USER_AGENT};
 use tokio::time::{Instant, sleep};
 
-use crate::forward::watch::ClientSocket;
-use crate::{config::Interim, net::InterimSender, track::Transfer};
+use crate::forward::client::ClientSocket;
+use crate::{config::Interim, net::InterimSender, track::TransferHandle};
 
 /// What says that the client waits.
 pub(crate) struct KeepAlive {
@@ -43,7 +43,11 @@ impl KeepAlive {
     }
 
     /// Does `work`, and keeps the client of `transfer` waiting for it.
-    pub(crate) async fn hold<T>(&self, transfer: &Transfer, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn hold<T>(
+        &self,
+        transfer: &TransferHandle,
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = pin!(work);
         let step = (self.limits.every / 5).max(Duration::from_millis(10));
         let (mut said, mut seen, mut since) = (0, 0, Instant::now());

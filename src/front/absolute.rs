@@ -28,7 +28,7 @@ pub(super) async fn serve(
             );
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(detail);
-            return refuse(&forwarder, &request, client, None, &fault).await;
+            return refuse(&forwarder, &request, client, None, fault).await;
         }
     };
     let text = request
@@ -46,6 +46,6 @@ pub(super) async fn serve(
             };
             forwarder.exchange(request, asked).await
         }
-        Err(error) => refuse(&forwarder, &request, client, None, &bad_target(text, error)).await,
+        Err(error) => refuse(&forwarder, &request, client, None, bad_target(text, error)).await,
     }
 }

@@ -14,8 +14,8 @@ use super::{Front, bad_target, begin, intercept, refuse, unfit};
 use crate::{
     config::Route,
     forward::{
-        Answer, Forwarder, headers, request::body::full, response::errors::ErrorFormat,
-        tunnel::Tunnel, watch::ClientSocket,
+        Answer, Forwarder, client::ClientSocket, headers, request::body::full,
+        response::errors::ErrorFormat, tunnel::Tunnel,
     },
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify},
@@ -40,23 +40,23 @@ pub(super) async fn serve(
     let target = match Target::parse(text, None) {
         Ok(target) => target,
         Err(error) => {
-            return refuse(&forwarder, &request, client, None, &bad_target(text, error)).await;
+            return refuse(&forwarder, &request, client, None, bad_target(text, error)).await;
         }
     };
     if has_body(request.headers()) {
         let fault = unfit(
             "a CONNECT has no body (RFC 9110, section 9.3.6): what follows it belongs to the tunnel",
         );
-        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+        return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     if headers::is_loop(request.headers()) {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&target);
         let fault = fault.detail("the request went through this gitferry before (Via)");
-        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+        return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     let route = match forwarder.admit(&target) {
         Ok(route) => route,
-        Err(fault) => return refuse(&forwarder, &request, client, Some(&target), &fault).await,
+        Err(fault) => return refuse(&forwarder, &request, client, Some(&target), fault).await,
     };
     let terminated = route.tls == TlsMode::Terminate && !SPEAKS_NO_TLS.contains(&target.port);
     // The CA's constraints permit every name below a configured one; a leaf is only for what a route names.
@@ -113,13 +113,16 @@ async fn tunnel(
     let transfer = begin(&forwarder, &request, client, &target);
     let tunnel = match Tunnel::open(&forwarder, &transfer, &route, &target).await {
         Ok(tunnel) => tunnel,
-        Err(fault) => return ErrorFormat::Connect.refuse(&fault, &transfer, None).await,
+        Err(given_up) => {
+            return ErrorFormat::Connect
+                .refuse(&given_up, &transfer, None)
+                .await;
+        }
     };
-    let here = Arc::clone(&forwarder);
     let socket = request.extensions().get::<ClientSocket>().cloned();
     forwarder.shared.tasks.spawn(async move {
         if let Some((io, _)) = upgraded(request, &transfer).await {
-            tunnel.run(&here, transfer, io).await;
+            tunnel.run(transfer, io).await;
         }
         drop(socket);
     });
@@ -133,7 +136,7 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(Bo
         Err(error) => {
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, classify::io(&error)).source(error);
-            transfer.breaks(&fault);
+            transfer.fail(fault);
             return None;
         }
     };

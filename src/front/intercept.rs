@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::{HttpVersion, Route},
-    forward::{Answer, ExchangeRequest, Forwarder, tunnel::Tunnel, watch::ClientSocket},
+    forward::{Answer, ExchangeRequest, Forwarder, client::ClientSocket, tunnel::Tunnel},
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify},
     net::Interims,
@@ -94,23 +94,21 @@ pub(super) async fn serve(
             let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error))
                 .peer(client.address)
                 .source(error);
-            transfer.breaks(&fault);
+            transfer.fail(fault);
         }
     }
 }
 
 async fn tunnel(
-    forwarder: &Forwarder,
+    forwarder: &Arc<Forwarder>,
     io: BoxIo,
     route: &Arc<Route>,
     target: &Target,
     transfer: Transfer,
 ) {
     match Tunnel::open(forwarder, &transfer, route, target).await {
-        Ok(tunnel) => tunnel.run(forwarder, transfer, io).await,
-        Err(fault) => transfer.finish(Outcome::Broken {
-            code: fault.code().into(),
-        }),
+        Ok(tunnel) => tunnel.run(transfer, io).await,
+        Err(given_up) => transfer.break_off(&given_up),
     }
 }
 
@@ -148,7 +146,7 @@ async fn handshake(
             None
         }
         Err(fault) => {
-            transfer.breaks(&fault);
+            transfer.fail(fault);
             None
         }
     }
@@ -236,7 +234,7 @@ async fn terminate(
         }
     };
     if let Some(fault) = unread {
-        silent.tell("-", &fault);
+        silent.tell("-", fault);
     } else if !asked.load(Ordering::Relaxed) && !shutdown.is_draining() {
         silent.distrusts();
     }
@@ -262,7 +260,7 @@ async fn ferry(
     };
     let http2 = request.version() == Version::HTTP_2;
     let target = Some(&asked.target);
-    let mut answer = refuse(&forwarder, &request, asked.client, target, &fault).await;
+    let mut answer = refuse(&forwarder, &request, asked.client, target, fault).await;
     // RFC 9110, section 15.5.20: the same request on another connection is another matter.
     if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
         let close = HeaderValue::from_static("close");

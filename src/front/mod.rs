@@ -31,8 +31,8 @@ use subtle::ConstantTimeEq;
 use crate::{
     forward::{
         Answer, Forwarder,
+        client::{ClientSocket, Slot},
         response::errors::ErrorFormat,
-        watch::{ClientSocket, Slot},
     },
     io::Tcp,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
@@ -118,7 +118,7 @@ impl Front {
                 agent: None,
             };
             if let Some(mistaken) = mistaken {
-                front.turn_away(&unasked, &mistaken.fault());
+                front.turn_away(&unasked, mistaken.fault());
                 mistaken.answer(&mut raw_socket).await;
                 return linger(raw_socket).await;
             }
@@ -133,7 +133,7 @@ impl Front {
                 .with_upgrades();
             if let Err(error) = run(std::pin::pin!(connection), client, &shutdown).await {
                 if let Some(fault) = malformed(&error) {
-                    front.turn_away(&unasked, &fault);
+                    front.turn_away(&unasked, fault);
                 }
                 linger(raw_socket).await;
             }
@@ -141,7 +141,7 @@ impl Front {
     }
 
     /// Logs the end of a connection over which no request came that could be one.
-    fn turn_away(&self, from: &Unasked<'_>, fault: &Fault) {
+    fn turn_away(&self, from: &Unasked<'_>, fault: Fault) {
         let forwarder = self.current();
         let transfer = forwarder.shared.tracker.begin(Begin {
             front: from.front,
@@ -153,7 +153,7 @@ impl Front {
             agent: from.agent,
         });
         transfer.enter(fault.stage);
-        transfer.breaks(fault);
+        transfer.fail(fault);
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Answer {
@@ -163,10 +163,10 @@ impl Front {
         {
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
-            return refuse(&forwarder, &request, client, None, &fault).await;
+            return refuse(&forwarder, &request, client, None, fault).await;
         }
         if let Some(fault) = unfit_hosts(&request) {
-            return refuse(&forwarder, &request, client, None, &fault).await;
+            return refuse(&forwarder, &request, client, None, fault).await;
         }
         if request.method() == Method::CONNECT {
             return connect::serve(self, forwarder, request, client).await;
@@ -249,13 +249,13 @@ async fn refuse<B>(
     request: &Request<B>,
     client: SocketAddr,
     target: Option<&Target>,
-    fault: &Fault,
+    fault: Fault,
 ) -> Answer {
     let nobody = nobody();
     let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
-    transfer.gives_up(fault);
+    let given_up = transfer.give_up(fault);
     ErrorFormat::of(request)
-        .refuse(fault, &transfer, None)
+        .refuse(&given_up, &transfer, None)
         .await
 }
 

@@ -10,8 +10,8 @@ use super::Current;
 use crate::{
     forward::{
         Answer, Forwarder,
+        client::{ClientSocket, Slot},
         request::body::full,
-        watch::{ClientSocket, Slot},
     },
     model::Target,
 };

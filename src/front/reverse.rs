@@ -31,7 +31,7 @@ pub(super) async fn serve(
 ) -> Answer {
     let (scheme, target, path) = match split(request.uri()) {
         Ok(split) => split,
-        Err(fault) => return refuse(&forwarder, &request, client, None, &fault).await,
+        Err(fault) => return refuse(&forwarder, &request, client, None, fault).await,
     };
     let denied = |denial: Denial, detail: String| {
         Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial))
@@ -42,7 +42,7 @@ pub(super) async fn serve(
         let host = &target.host;
         if is_one_label(host) {
             let fault = no_host(&format!("no host {host} is served here"));
-            return refuse(&forwarder, &request, client, None, &fault).await;
+            return refuse(&forwarder, &request, client, None, fault).await;
         }
         let fault = denied(
             Denial::NotServed,
@@ -50,7 +50,7 @@ pub(super) async fn serve(
                 "neither a [[route]] nor `allow` of [reverse] names {host}: the reverse front serves no other host"
             ),
         );
-        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+        return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     // A browser's navigation has no Origin, and its page would be in this daemon's own.
     if [ORIGIN, SEC_FETCH_SITE]
@@ -62,7 +62,7 @@ pub(super) async fn serve(
             "a request with Origin or Sec-Fetch-Site comes from a browser, which the reverse front does not serve"
                 .into(),
         );
-        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+        return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     // Who has the password of `[listen]` is no web page, and may have a name of its own for this machine.
     if forwarder.config.listen.credentials.is_none()
@@ -72,7 +72,7 @@ pub(super) async fn serve(
             Denial::ForeignName,
             "the reverse front is served by address or as localhost only".into(),
         );
-        return refuse(&forwarder, &request, client, Some(&target), &fault).await;
+        return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     let host = request
         .headers()

@@ -82,9 +82,9 @@ impl Attempts {
         }
     }
 
-    /// The first command. A request that could not be repeated never takes an idle connection, which may die just then.
-    pub(crate) fn begin(&mut self, may_reuse: bool) -> Step {
-        self.connect(may_reuse)
+    /// What the first command is. A request that could not be repeated never takes an idle connection, which may die just then.
+    pub(crate) fn begin(&mut self, may_reuse: bool) -> Connect {
+        self.attempt(may_reuse)
     }
 
     /// What follows `event`; `jitter`, from 0 to 1, is the caller's random number.
@@ -93,7 +93,7 @@ impl Attempts {
             return self.nothing_more(event);
         }
         match event {
-            Event::Waited => self.connect(false),
+            Event::Waited => self.connect(),
             Event::Reused => self.send(true),
             Event::Dialled => self.send(false),
             Event::DialFailed(fault) => self.failed(fault, true, now, jitter),
@@ -109,6 +109,8 @@ impl Attempts {
                 self.failed(fault, request.may_repeat(), now, jitter)
             }
             Event::Answered(answer) => self.answered(&answer, now, jitter),
+            Event::Spoke => self.deliver(Some(Lesson::Works), now),
+            Event::Unheld => self.deliver(None, now),
             Event::BrokeOff {
                 fault,
                 got,
@@ -125,21 +127,31 @@ impl Attempts {
         delivering.then_some((self.at, Lesson::Whole))
     }
 
+    /// The place of the upstream in use.
+    pub(crate) fn upstream(&self) -> usize {
+        self.at
+    }
+
     /// True where segments were made smaller.
     pub(crate) fn small_segments(&self) -> bool {
         self.small_segments
     }
 
-    fn connect(&mut self, idle: bool) -> Step {
+    /// After a failure only a new connection tells whether the path works.
+    fn connect(&mut self) -> Step {
+        Step::of(Command::Connect(self.attempt(false)))
+    }
+
+    fn attempt(&mut self, idle: bool) -> Connect {
         self.state = State::Connecting;
         self.on_this += 1;
         self.total += 1;
-        Step::of(Command::Connect(Connect {
+        Connect {
             upstream: self.at,
             attempt: self.total,
             idle,
             small_segments: self.small_segments,
-        }))
+        }
     }
 
     fn send(&mut self, reused: bool) -> Step {
@@ -159,7 +171,7 @@ impl Attempts {
         if died && request.may_repeat() && fault.leg != Leg::Client {
             self.on_this = self.on_this.saturating_sub(1);
             let note = Note::IdleConnectionDied(fault.sent(false));
-            return self.connect(false).noting(note);
+            return self.connect().noting(note);
         }
         self.failed(fault, request.may_repeat(), now, jitter)
     }
@@ -218,7 +230,7 @@ impl Attempts {
         self.on_this = 0;
         Step {
             lesson,
-            ..self.connect(false).noting(Note::Fault(fault))
+            ..self.connect().noting(Note::Fault(fault))
         }
     }
 

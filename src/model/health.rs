@@ -12,6 +12,8 @@
 //! every transfer does. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
 //! detection and linkerd2-proxy's consecutive failures count requests, which have no attempts of their own there.)
 //!
+//! A reset after the request had left, which cannot be repeated, is held against an upstream only where the next request ends so too.
+//!
 //! A success must have come as far as the failure: after answers that broke off, only one that came whole closes the circuit.
 //!
 //! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
@@ -39,7 +41,8 @@ pub struct Health(Mutex<Table>);
 impl Health {
     /// True where every circuit is closed.
     pub(crate) fn is_well(&self) -> bool {
-        self.table().circuits.is_empty()
+        let table = self.table();
+        table.circuits.is_empty() && table.suspects.is_empty()
     }
 
     /// A transfer gave the upstream up, or its probe or trial failed.
@@ -50,6 +53,7 @@ impl Health {
         }
         let longest = failure.cooldown.saturating_mul(LONGEST);
         let key = key(failure.host, failure.upstream);
+        table.suspects.remove(&key);
         if let Some(circuit) = table.circuits.get_mut(&key) {
             circuit.failures = circuit.failures.saturating_add(1);
             // Attempts that run side by side may report out of order.
@@ -79,6 +83,22 @@ impl Health {
         Change::Opened(failure.cooldown)
     }
 
+    /// A request that cannot be repeated failed once: the second time in a row, without a success between, opens the circuit.
+    pub(crate) fn suspected(&self, failure: Failure<'_>, now: Instant) -> Option<Change> {
+        let key = key(failure.host, failure.upstream);
+        {
+            let mut table = self.table();
+            if !table.circuits.contains_key(&key) && !table.suspects.contains(&key) {
+                if table.suspects.len() >= LIMIT {
+                    table.suspects.clear();
+                }
+                table.suspects.insert(key);
+                return None;
+            }
+        }
+        Some(self.failed(failure, now))
+    }
+
     /// The upstream did its work for `host`, at least up to an answer's head; what was held against it is forgotten, unless that came
     /// later and the answer is not `whole`.
     pub(crate) fn succeeded(
@@ -89,10 +109,8 @@ impl Health {
         now: Instant,
     ) -> Option<Change> {
         let mut table = self.table();
-        if table.circuits.is_empty() {
-            return None;
-        }
         let key = key(host, upstream);
+        table.suspects.remove(&key);
         table
             .circuits
             .get(&key)
@@ -216,7 +234,9 @@ impl Health {
     /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
     /// leave back.
     pub(crate) fn forget(&self) {
-        self.table().circuits.clear();
+        let mut table = self.table();
+        table.circuits.clear();
+        table.suspects.clear();
     }
 
     /// The circuit, where it is not closed.

@@ -6,7 +6,6 @@
 pub(crate) mod address;
 pub(crate) mod advice;
 pub(crate) mod agent;
-#[allow(dead_code, unused_imports, reason = "`forward` moves to it next")]
 pub(crate) mod attempts;
 pub(crate) mod classify;
 pub(crate) mod credential_memory;

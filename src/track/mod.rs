@@ -16,4 +16,4 @@ pub(crate) mod transfer;
 pub(crate) mod watchdog;
 
 pub use registry::Tracker;
-pub(crate) use transfer::{Begin, Front, Outcome, Transfer};
+pub(crate) use transfer::{Begin, Front, GivenUp, Outcome, Transfer, TransferHandle};

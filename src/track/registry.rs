@@ -61,7 +61,7 @@ impl Tracker {
         }))
     }
 
-    /// Registers a transfer; it is listed and watched until its last clone is dropped. Must run inside the runtime.
+    /// Registers a transfer; it is listed and watched until it is dropped. Must run inside the runtime.
     pub(crate) fn begin(&self, begin: Begin<'_>) -> Transfer {
         let mut running = lock(&self.0.running);
         running.last_id += 1;

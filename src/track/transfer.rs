@@ -1,4 +1,4 @@
-//! One request, or one tunnel, being ferried. Its closing line is written when the last clone is dropped.
+//! One request, or one tunnel, being ferried. Its closing line is written when its one owner drops it.
 
 mod closing;
 mod events;
@@ -7,6 +7,7 @@ mod snapshot;
 
 use std::{
     net::SocketAddr,
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -23,7 +24,7 @@ pub use snapshot::Snapshot;
 use super::{event::Subject, redact, registry::Registry, timeline::Timeline};
 use crate::{
     config::{self, Route},
-    model::{Role, Stage, Target, agent, health::Avoided, stall::Stall},
+    model::{Fault, Role, Stage, Target, agent, health::Avoided, stall::Stall},
 };
 
 /// What the client spoke.
@@ -108,9 +109,40 @@ pub(crate) struct Counters {
     pub asks_origin: AtomicBool,
 }
 
-/// A handle on a running transfer; clones are the same transfer.
+/// A running transfer. Dropping it ends it, whoever else has a handle on it.
+#[derive(Debug)]
+pub(crate) struct Transfer(TransferHandle);
+
+/// A handle on a transfer, for whoever reports on it. It does not keep the transfer running.
 #[derive(Clone, Debug)]
-pub(crate) struct Transfer(Arc<Inner>);
+pub(crate) struct TransferHandle(Arc<Inner>);
+
+/// A fault that is in the log, and after which nothing is tried any more. [`TransferHandle::give_up`] makes it.
+#[derive(Debug)]
+pub(crate) struct GivenUp(Fault);
+
+impl Deref for Transfer {
+    type Target = TransferHandle;
+
+    fn deref(&self) -> &TransferHandle {
+        &self.0
+    }
+}
+
+impl Deref for GivenUp {
+    type Target = Fault;
+
+    fn deref(&self) -> &Fault {
+        &self.0
+    }
+}
+
+impl GivenUp {
+    /// The fault, for an error's source.
+    pub(crate) fn into_fault(self) -> Fault {
+        self.0
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -149,6 +181,8 @@ struct State {
     reused: bool,
     peer: Option<SocketAddr>,
     outcome: Option<Outcome>,
+    /// Its owner is gone: nothing is to be said of it any more.
+    closed: bool,
     handed_over: bool,
     tunnel: bool,
     hop: bool,
@@ -199,6 +233,7 @@ impl Transfer {
                 reused: false,
                 peer: None,
                 outcome: None,
+                closed: false,
                 handed_over: false,
                 tunnel: false,
                 hop: false,
@@ -214,9 +249,38 @@ impl Transfer {
             stalled: Notify::new(),
         });
         let weak = Arc::downgrade(&inner);
-        (Self(inner), weak)
+        (Self(TransferHandle(inner)), weak)
     }
 
+    /// A handle on it.
+    pub(crate) fn handle(&self) -> TransferHandle {
+        self.0.clone()
+    }
+
+    /// Says how it ends; the first call counts, and without one the client went away.
+    pub(crate) fn finish(&self, outcome: Outcome) {
+        self.0.0.state().outcome.get_or_insert(outcome);
+    }
+
+    /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
+    pub(crate) fn handed_over(&self) {
+        self.0.0.state().handed_over = true;
+    }
+
+    /// It ends with a fault that is in the log, and nobody is answered.
+    pub(crate) fn break_off(&self, given_up: &GivenUp) {
+        self.finish(Outcome::Broken {
+            code: given_up.code().into(),
+        });
+    }
+
+    /// Logs the fault that it ends with.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.break_off(&self.give_up(fault));
+    }
+}
+
+impl TransferHandle {
     /// The stage begins now; the time since the last change is added to the stage before.
     pub(crate) fn enter(&self, stage: Stage) {
         self.0.state().enter(stage, self.0.begun, Instant::now());
@@ -248,7 +312,7 @@ impl Transfer {
     }
 
     /// The connection was taken from the pool.
-    pub(crate) fn reused(&self) {
+    pub(crate) fn mark_reused(&self) {
         let mut state = self.0.state();
         state.reused = true;
         if let Some(attempt) = state.timeline.current() {
@@ -285,16 +349,6 @@ impl Transfer {
     /// The label of the upstream in use, if any.
     pub(crate) fn upstream(&self) -> Option<Box<str>> {
         self.0.state().upstream.clone()
-    }
-
-    /// Says how it ends; the first call counts, and without one the client went away.
-    pub(crate) fn finish(&self, outcome: Outcome) {
-        self.0.state().outcome.get_or_insert(outcome);
-    }
-
-    /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
-    pub(crate) fn handed_over(&self) {
-        self.0.state().handed_over = true;
     }
 }
 

@@ -21,6 +21,7 @@ mod layers;
 mod lifecycle;
 mod mirrors;
 mod one_host;
+mod patience;
 mod refusals;
 mod replay;
 mod report;

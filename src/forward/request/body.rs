@@ -22,7 +22,7 @@ use crate::forward::{
 };
 use crate::{
     model::{Stage, fault::BoxError},
-    track::Transfer,
+    track::TransferHandle,
 };
 
 /// What a client is answered with.
@@ -40,7 +40,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> AnswerBody {
 /// A request's body on its way to the origin.
 pub(crate) struct RequestBody {
     source: Option<Source>,
-    transfer: Transfer,
+    transfer: TransferHandle,
     notes: Arc<RequestNotes>,
     gate: Option<Gate>,
     begun: bool,
@@ -76,7 +76,7 @@ impl RequestBody {
     /// Watches `inner`; with a gate, nothing is read from the client until it opens.
     pub(crate) fn new(
         inner: Incoming,
-        transfer: Transfer,
+        transfer: TransferHandle,
         gate: Option<Gate>,
     ) -> (Self, Arc<RequestNotes>) {
         transfer.expect_up(inner.size_hint().exact());
@@ -97,7 +97,7 @@ impl RequestBody {
     /// A body that is kept while it passes.
     pub(crate) fn taped(
         reader: Reader,
-        transfer: Transfer,
+        transfer: TransferHandle,
         gate: Option<Gate>,
     ) -> (Self, Arc<RequestNotes>) {
         transfer.expect_up(reader.size_hint().exact());
@@ -113,7 +113,7 @@ impl RequestBody {
     }
 
     /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
-    pub(crate) fn held(bytes: Option<Bytes>, transfer: Transfer) -> Self {
+    pub(crate) fn held(bytes: Option<Bytes>, transfer: TransferHandle) -> Self {
         let source = bytes.filter(|bytes| !bytes.is_empty()).map(Source::Held);
         Self {
             source,

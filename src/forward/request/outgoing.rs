@@ -1,10 +1,10 @@
-//! A request as it will be written, once or several times: what is kept of it, and when it may be sent again.
+//! A request as it is written, once or several times, and what is kept of it for that.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    Method, Request,
     body::{Body, Incoming},
     header::EXPECT,
     http::request::Parts,
@@ -12,30 +12,28 @@ use hyper::{
 };
 
 use crate::forward::{
-    Forwarder,
-    exchange::ExchangeRequest,
     framing, headers,
     request::body::{RequestBody, RequestNotes},
+    request::exchange_request::ExchangeRequest,
     request::gate::{GateKey, gate_for},
     request::replay::{self, Upload},
     request::spool::Budget,
-    request::uploads::Place,
-    response::rewrite::Rewriting,
-    upstream::destination::Destination,
-    upstream::pool::{Lease, Sender},
-    upstream::send,
-    upstream::withhold::is_paths_info,
+    request::uploads::{Place, Uploads},
 };
 use crate::{
     config::Route,
-    model::{Fault, FaultKind, Leg, Stage},
-    track::{Front, Transfer},
+    model::{
+        Fault, FaultKind, Leg, Stage,
+        attempts::{BodyState, RequestState},
+    },
+    rt::Shutdown,
+    track::{Front, TransferHandle},
 };
 
-/// A request as it will be written, once or several times.
+/// A request as it is written, once or several times.
 pub(crate) struct Outgoing {
     pub(crate) head: Parts,
-    pub(crate) transfer: Transfer,
+    pub(crate) transfer: TransferHandle,
     /// The body, until it is handed over; then only what is known of it.
     pub(crate) body: Option<RequestBody>,
     pub(crate) notes: Arc<RequestNotes>,
@@ -51,41 +49,10 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// The request once more, for a part of its answer.
-    pub(crate) fn again(&self) -> Self {
-        Self {
-            head: self.head.clone(),
-            transfer: self.transfer.clone(),
-            body: None,
-            notes: Arc::default(),
-            bodiless: true,
-            held: None,
-            upload: None,
-            gate: None,
-            place: None,
-            upgrade: None,
-        }
-    }
-
-    /// What is being ferried.
-    pub(crate) fn transfer(&self) -> &Transfer {
-        &self.transfer
-    }
-
-    /// The request's header fields.
-    pub(crate) fn headers(&mut self) -> &mut HeaderMap {
-        &mut self.head.headers
-    }
-
-    /// What is known of the body.
-    pub(crate) fn notes(&self) -> &Arc<RequestNotes> {
-        &self.notes
-    }
-
     pub(crate) fn new(
         request: Request<Incoming>,
         asked: &ExchangeRequest,
-        transfer: &Transfer,
+        transfer: &TransferHandle,
         route: &Route,
         budget: &Arc<Budget>,
     ) -> Self {
@@ -127,15 +94,18 @@ impl Outgoing {
     /// Takes a small body in, and a place for a large one.
     pub(crate) async fn prepare(
         &mut self,
-        forwarder: &Forwarder,
         route: &Route,
+        uploads: &Uploads,
+        shutdown: &Shutdown,
     ) -> Result<(), Fault> {
-        self.hold().await?;
+        tokio::select! {
+            held = self.hold() => held?,
+            () = shutdown.ended() => {
+                return Err(Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Shutdown));
+            }
+        }
         if !self.bodiless && self.held.is_none() {
-            let shared = &forwarder.shared;
-            let place = shared
-                .uploads
-                .place(&route.name, &self.transfer, &shared.shutdown);
+            let place = uploads.place(&route.name, &self.transfer, shutdown);
             self.place = place.await?;
         }
         Ok(())
@@ -144,7 +114,7 @@ impl Outgoing {
     /// Takes a small body in whole, where the request may be sent again: then it can be.
     ///
     /// Fails where the client breaks off.
-    pub(crate) async fn hold(&mut self) -> Result<(), Fault> {
+    async fn hold(&mut self) -> Result<(), Fault> {
         let Some(body) = self.body.take() else {
             return Ok(());
         };
@@ -167,39 +137,42 @@ impl Outgoing {
         }
     }
 
-    /// True where the request can be made anew and a second one does no harm.
-    pub(crate) fn may_repeat(&self) -> bool {
-        let whole = self.upload.as_ref().is_some_and(Upload::is_whole);
-        (self.bodiless || self.held.is_some() || whole)
-            && self.upgrade.is_none()
-            && is_repeatable(&self.head)
+    /// What is known of it, for the decision to send it again.
+    pub(crate) fn state(&self) -> RequestState {
+        RequestState {
+            harmless: self.head.method.is_idempotent() || only_asks(&self.head),
+            upgrade: self.upgrade.is_some(),
+            body: self.body_state(),
+            passed: self.notes.passed(),
+            returned: self.body.is_some(),
+        }
     }
 
-    /// The fault that an answer of 502, 503 or 504 is, where the request is small and can be asked again: git-lfs gives a push up at
-    /// the first such answer to its batch request, and so does git at `info/refs`.
-    pub(crate) fn may_pass(
-        &self,
-        response: &Response<Incoming>,
-        peer: SocketAddr,
-    ) -> Option<Fault> {
-        let status = response.status().as_u16();
-        let small = self.bodiless || self.held.is_some();
-        ((502..=504).contains(&status) && small && self.may_repeat()).then(|| {
-            let kind = FaultKind::Answered(status);
-            Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
-                .peer(peer)
-                .sent(false)
-        })
+    fn body_state(&self) -> BodyState {
+        match &self.upload {
+            _ if self.bodiless => BodyState::Empty,
+            _ if self.held.is_some() => BodyState::Held,
+            Some(upload) if upload.is_whole() => BodyState::Kept,
+            Some(_) | None => BodyState::Gone,
+        }
     }
 
     /// True where an idle connection may carry it. A large PUT may meet one that dies just then; its client sends it again.
     pub(crate) fn may_reuse(&self) -> bool {
-        self.may_repeat() || self.head.method.is_idempotent()
+        let sent = RequestState {
+            returned: false,
+            ..self.state()
+        };
+        sent.may_repeat() || self.head.method.is_idempotent()
     }
 
-    /// The body from its first byte, and no question any more whether the origin wants it.
-    fn body_again(&mut self) -> RequestBody {
+    /// The body: the client's own at first, then from its first byte, and with no question any more whether the origin wants it.
+    pub(crate) fn take_body(&mut self) -> RequestBody {
+        if let Some(body) = self.body.take() {
+            return body;
+        }
         let Some(upload) = &self.upload else {
+            self.notes = Arc::default();
             return RequestBody::held(self.held.clone(), self.transfer.clone());
         };
         self.head.headers.remove(EXPECT);
@@ -207,49 +180,10 @@ impl Outgoing {
         self.notes = notes;
         body
     }
-
-    /// The request for one connection.
-    ///
-    /// Fails where its address cannot be written for this destination; that is in the log then.
-    pub(crate) fn request(
-        &mut self,
-        lease: &Lease,
-        asked: &ExchangeRequest,
-        to: &Destination,
-    ) -> Result<Request<RequestBody>, Fault> {
-        let body = self.body.take().unwrap_or_else(|| self.body_again());
-        let mut request = Request::new(body);
-        *request.method_mut() = self.head.method.clone();
-        *request.headers_mut() = self.head.headers.clone();
-        *request.extensions_mut() = self.head.extensions.clone();
-        to.dress(request.headers_mut());
-        Rewriting::ask(request.headers_mut(), &self.head, asked, to);
-        send::address(&mut request, &self.head.uri, lease, to)
-            .inspect_err(|fault| self.transfer.gives_up(fault))?;
-        if let Some((protocol, _)) = &self.upgrade {
-            headers::set_upgrade(request.headers_mut(), protocol.clone());
-        }
-        if let (Some(gate), Sender::Http2(_)) = (&self.gate, &lease.sender) {
-            // Its flow control says when a body is not wanted, and `Expect` is not sent on.
-            gate.open();
-        } else if let Some(gate) = self.gate.clone() {
-            hyper::ext::on_informational(&mut request, move |informational| {
-                if informational.status() == StatusCode::CONTINUE {
-                    gate.open();
-                }
-            });
-        }
-        Ok(request)
-    }
 }
 
 /// The largest body that is held.
 const HELD_LIMIT: u64 = 64 * 1024;
-
-/// True where a second request does no harm (RFC 9110, section 9.2.2).
-fn is_repeatable(head: &Parts) -> bool {
-    head.method.is_idempotent() || only_asks(head)
-}
 
 /// True for the three POSTs that change nothing: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch,
 /// whose answer is a list of addresses, and the Hub's `paths-info`. Their clients write them in one go, so holding them delays nothing.
@@ -259,4 +193,10 @@ pub(crate) fn only_asks(head: &Parts) -> bool {
         && (path.ends_with("/git-upload-pack")
             || path.ends_with("/objects/batch")
             || is_paths_info(path))
+}
+
+/// `POST /api/models/…/paths-info/REVISION` (huggingface_hub: `hf_api.py`, `get_paths_info`).
+pub(crate) fn is_paths_info(path: &str) -> bool {
+    path.strip_prefix("/api/")
+        .is_some_and(|call| call.split('/').any(|part| part == "paths-info"))
 }

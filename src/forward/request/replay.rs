@@ -17,7 +17,7 @@ use hyper::{
 };
 
 use crate::forward::request::spool::{Budget, Lost, ReplayBuffer};
-use crate::{config::Route, model::fault::BoxError, track::Transfer};
+use crate::{config::Route, model::fault::BoxError, track::TransferHandle};
 
 /// Whether a body is kept so that the request can be sent again in mid-upload; the one place that says so.
 ///
@@ -37,7 +37,7 @@ struct Shared<B> {
     taken: u64,
     ended: bool,
     tape: Option<ReplayBuffer>,
-    transfer: Transfer,
+    transfer: TransferHandle,
 }
 
 /// What one attempt reads.
@@ -59,7 +59,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Nothing is taken yet.
-    pub(crate) fn new(client: B, budget: Arc<Budget>, transfer: Transfer) -> Self {
+    pub(crate) fn new(client: B, budget: Arc<Budget>, transfer: TransferHandle) -> Self {
         Self(Arc::new(Mutex::new(Shared {
             total: client.size_hint(),
             client,

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     model::{Fault, FaultKind, Leg, Stage},
     rt::Shutdown,
-    track::Transfer,
+    track::TransferHandle,
 };
 
 /// The places of every route that limits its uploads, over reloads too. Those that wait come in the order in which they asked.
@@ -68,7 +68,7 @@ impl Uploads {
     pub(crate) async fn place(
         &self,
         route: &str,
-        transfer: &Transfer,
+        transfer: &TransferHandle,
         shutdown: &Shutdown,
     ) -> Result<Option<Place>, Fault> {
         let Some(places) = self.all().get(route).cloned() else {

@@ -2,6 +2,4 @@
 
 pub(crate) mod body;
 pub(crate) mod errors;
-pub(crate) mod resume;
-pub(crate) mod resumption;
 pub(crate) mod rewrite;

@@ -1,7 +1,7 @@
 //! The table of rewrites at work on one answer: its head at once, its body once it is there whole.
 //!
 //! A body is taken in only where the table says that its URLs are followed, up to a limit. What cannot be rewritten (too
-//! large, cut off, no JSON, an unknown compression) goes on exactly as it came, and the log says why. Called by `exchange`.
+//! large, cut off, no JSON, an unknown compression) goes on exactly as it came, and the log says why. Called by `serve`.
 
 mod buffer;
 
@@ -11,24 +11,24 @@ use bytes::Bytes;
 use hyper::{
     HeaderMap, Response, StatusCode,
     body::Body,
-    header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, TRAILER,
-    },
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, TRAILER},
     http::request::Parts,
 };
 
-pub(crate) use buffer::Limits;
 use buffer::take_in;
 
 use crate::forward::{
-    ExchangeRequest, Forwarder, credentials,
+    credentials,
+    forwarder::Forwarder,
+    limits::Limits,
     request::body::{Answer, full},
+    request::exchange_request::ExchangeRequest,
     upstream::destination::Destination,
 };
 use crate::{
     mirror::{Coding, Findings, Mapping, Rewrite, coding::DecodeError, table},
     model::credential_memory::CredentialMemory,
-    track::Transfer,
+    track::TransferHandle,
 };
 
 /// Fields that speak of bytes which are no longer the same.
@@ -45,7 +45,7 @@ pub(crate) struct Rewriting {
     mapping: Mapping,
     body: Option<&'static Rewrite>,
     memory: Arc<CredentialMemory>,
-    transfer: Transfer,
+    transfer: TransferHandle,
 }
 
 impl Rewriting {
@@ -55,9 +55,9 @@ impl Rewriting {
         head: &Parts,
         asked: &ExchangeRequest,
         destination: &Destination,
-        transfer: &Transfer,
+        transfer: &TransferHandle,
     ) -> Option<Self> {
-        if !is_needed(asked, destination) {
+        if !destination.is_rewritten(asked) {
             return None;
         }
         let config = Arc::clone(&forwarder.config);
@@ -75,19 +75,6 @@ impl Rewriting {
             memory: Arc::clone(&forwarder.shared.credentials),
             transfer: transfer.clone(),
         })
-    }
-
-    /// Asks for an answer that can be read: plain. The few that are rewritten are small.
-    pub(crate) fn ask(
-        headers: &mut HeaderMap,
-        head: &Parts,
-        asked: &ExchangeRequest,
-        destination: &Destination,
-    ) {
-        if is_needed(asked, destination) && table::for_body(&head.method, head.uri.path()).is_some()
-        {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
     }
 
     /// Maps the URLs of the head; `sent` are the request's fields.
@@ -160,11 +147,6 @@ impl Rewriting {
             self.transfer.links_elsewhere(&findings.away);
         }
     }
-}
-
-/// False where the client sees the origin's own URLs, as on most requests.
-fn is_needed(asked: &ExchangeRequest, destination: &Destination) -> bool {
-    asked.base.is_some() || destination.mirror.is_some()
 }
 
 /// Decompresses, beside the tasks that ferry: a few bytes may stand for many.

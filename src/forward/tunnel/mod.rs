@@ -15,26 +15,32 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::forward::{
-    Forwarder,
+    forwarder::Forwarder,
     tunnel::first_flight::{Flight, LIMIT},
-    tunnel::pump::{Pumped, pump},
+    tunnel::pump::pump,
     upstream::attempt::{Purpose, Reached},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
-    upstream::plan::UpstreamPlan,
+    upstream::plan::{Turn, UpstreamPlan},
 };
 use crate::{
     config::Route,
     io::BoxIo,
-    model::{Fault, FaultKind, Leg, Stage, Target, classify},
-    track::{Outcome, Transfer},
+    model::{
+        Fault, FaultKind, Leg, Stage, Target,
+        attempts::{BodyState, Event, RequestState},
+        classify,
+    },
+    track::{GivenUp, Outcome, Transfer, TransferHandle},
 };
 
 /// A tunnel whose origin side stands.
 pub(crate) struct Tunnel {
-    target: Target,
-    ways: UpstreamPlan,
+    forwarder: Arc<Forwarder>,
+    plan: UpstreamPlan,
     reached: Reached,
+    /// What the client sent before the origin's first byte.
+    held: Vec<u8>,
 }
 
 /// What the time before the origin's first byte came to.
@@ -52,112 +58,134 @@ enum Opening {
 impl Tunnel {
     /// Dials `target` by its route.
     pub(crate) async fn open(
-        forwarder: &Forwarder,
-        transfer: &Transfer,
+        forwarder: &Arc<Forwarder>,
+        transfer: &TransferHandle,
         route: &Arc<Route>,
         target: &Target,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, GivenUp> {
         let probing = circuit::Probing {
             purpose: Purpose::Tunnel,
             public_only: false,
         };
         let about = circuit::About { route, target };
-        let mut ways = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
-        let reached = ways
-            .reach(forwarder, transfer, target, Purpose::Tunnel)
-            .await?;
+        let mut plan = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
+        let turn = plan.begin(false);
+        let reached = connect(&mut plan, turn).await?;
         Ok(Self {
-            target: target.clone(),
-            ways,
+            forwarder: Arc::clone(forwarder),
+            plan,
             reached,
+            held: Vec::new(),
         })
     }
 
     /// Carries the client's bytes until both sides have closed, or shutdown's second step.
-    pub(crate) async fn run(self, forwarder: &Forwarder, transfer: Transfer, client: BoxIo) {
-        let shutdown = forwarder.shared.shutdown.clone();
+    pub(crate) async fn run(self, transfer: Transfer, client: BoxIo) {
+        let shutdown = self.forwarder.shared.shutdown.clone();
         tokio::select! {
-            () = self.carry(forwarder, &transfer, client) => {}
-            () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown).tell(&transfer),
+            ended = self.carry(&transfer, client) => match ended {
+                Ok(()) => transfer.finish(Outcome::Closed),
+                Err(given_up) => transfer.break_off(&given_up),
+            },
+            () = shutdown.ended() => {
+                let kind = FaultKind::Shutdown;
+                transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));
+            }
         }
     }
 
-    async fn carry(mut self, forwarder: &Forwarder, transfer: &Transfer, mut client: BoxIo) {
+    async fn carry(mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), GivenUp> {
+        let spoken = self.establish(transfer, &mut client).await?;
+        self.held = Vec::new();
+        transfer.enter(Stage::ReceivingBody);
         let counters = transfer.counters();
-        let mut held = Vec::new();
-        let spoken = loop {
-            match self
-                .opening(forwarder, transfer, &mut client, &mut held)
-                .await
-            {
-                Opening::Spoke(bytes) => {
-                    self.ways.succeeded(forwarder, transfer);
-                    break bytes;
+        let fault = if let Err(error) = client.write_all(&spoken).await {
+            Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error)).source(error)
+        } else {
+            counters
+                .down
+                .fetch_add(spoken.len() as u64, Ordering::Relaxed);
+            drop(spoken);
+            let (up, down) = (&counters.up, &counters.down);
+            tokio::select! {
+                pumped = pump(&mut client, &mut self.reached.io, up, down) => {
+                    let Some(fault) = pumped.fault() else {
+                        self.plan.complete();
+                        return Ok(());
+                    };
+                    fault
                 }
-                Opening::Unheld => break Vec::new(),
-                Opening::ClientFailed(error) => {
-                    let fault = Fault::new(Leg::Client, transfer.stage(), classify::io(&error))
-                        .source(error);
-                    return transfer.breaks(&fault);
-                }
-                Opening::OriginFailed(kind, source) => {
-                    let replayable = Flight::of(&held).is_replayable();
-                    let mut fault = Fault::new(Leg::Origin, transfer.stage(), kind)
-                        .peer(self.reached.peer)
-                        .sent(!replayable);
-                    fault.source = source.map(Into::into);
-                    if let Err(last) = self.again(forwarder, transfer, &fault, &held).await {
-                        return transfer.finish(Outcome::Broken { code: last.into() });
-                    }
-                }
+                stall = transfer.stalled() => transfer.stall_fault(&stall).sent(true),
             }
         };
-        drop(held);
-        transfer.enter(Stage::ReceivingBody);
-        if let Err(error) = client.write_all(&spoken).await {
-            let fault =
-                Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error)).source(error);
-            return transfer.breaks(&fault);
+        Err(self.plan.give_up(Event::BrokeOff {
+            fault,
+            got: 0,
+            resumable: false,
+        }))
+    }
+
+    /// The origin's first bytes; on the way to them the flight is sent again where that is safe.
+    async fn establish(
+        &mut self,
+        transfer: &Transfer,
+        client: &mut BoxIo,
+    ) -> Result<Vec<u8>, GivenUp> {
+        loop {
+            let fault = match self.opening(transfer, client).await {
+                Opening::Spoke(bytes) => {
+                    self.plan.tell(Event::Spoke).await?;
+                    return Ok(bytes);
+                }
+                Opening::Unheld => {
+                    self.plan.tell(Event::Unheld).await?;
+                    return Ok(Vec::new());
+                }
+                Opening::ClientFailed(error) => {
+                    Fault::new(Leg::Client, transfer.stage(), classify::io(&error)).source(error)
+                }
+                Opening::OriginFailed(kind, source) => {
+                    self.origin_fault(transfer.stage(), kind, source)
+                }
+            };
+            self.again(transfer, fault).await?;
         }
-        counters
-            .down
-            .fetch_add(spoken.len() as u64, Ordering::Relaxed);
-        drop(spoken);
-        let account = self.ways.account(forwarder);
-        let (up, down) = (&counters.up, &counters.down);
-        tokio::select! {
-            pumped = pump(&mut client, &mut self.reached.io, up, down) => {
-                if let (true, Some(account)) = (pumped.is_well(), &account) {
-                    account.whole();
-                }
-                pumped.tell(transfer);
-            }
-            stall = transfer.stalled() => {
-                let fault = transfer.stall_fault(&stall).sent(true);
-                if let Some(account) = &account {
-                    account.failed(&fault);
-                }
-                transfer.breaks(&fault);
-            }
+    }
+
+    fn origin_fault(&self, stage: Stage, kind: FaultKind, source: Option<std::io::Error>) -> Fault {
+        let mut fault = Fault::new(Leg::Origin, stage, kind).peer(self.reached.peer);
+        fault.source = source.map(Into::into);
+        fault
+    }
+
+    fn failed(&self, fault: Fault) -> Event {
+        let replayable = Flight::of(&self.held).is_replayable();
+        Event::Failed {
+            fault,
+            request: RequestState {
+                harmless: true,
+                upgrade: false,
+                body: if replayable {
+                    BodyState::Held
+                } else {
+                    BodyState::Gone
+                },
+                passed: self.held.len() as u64,
+                returned: false,
+            },
         }
     }
 
     /// Waits for the origin's first byte while the client's flight is passed on and kept.
-    async fn opening(
-        &mut self,
-        forwarder: &Forwarder,
-        transfer: &Transfer,
-        client: &mut BoxIo,
-        held: &mut Vec<u8>,
-    ) -> Opening {
-        let limit = forwarder.config.route(&self.target).dial.handshake_timeout;
+    async fn opening(&mut self, transfer: &Transfer, client: &mut BoxIo) -> Opening {
+        let limit = self.plan.route().dial.handshake_timeout;
         let mut from_client = vec![0; 4096];
         let mut from_origin = vec![0; 4096];
         loop {
-            if held.len() >= LIMIT {
+            if self.held.len() >= LIMIT {
                 return Opening::Unheld;
             }
-            let handshaking = Flight::of(held) == Flight::Handshake;
+            let handshaking = Flight::of(&self.held) == Flight::Handshake;
             if handshaking && transfer.stage() != Stage::Handshaking {
                 transfer.enter(Stage::Handshaking);
             }
@@ -177,7 +205,7 @@ impl Tunnel {
                     Ok(0) => return Opening::Unheld,
                     Ok(read) => {
                         let Some(bytes) = from_client.get(..read) else { return Opening::Unheld };
-                        held.extend_from_slice(bytes);
+                        self.held.extend_from_slice(bytes);
                         transfer.counters().up.fetch_add(read as u64, Ordering::Relaxed);
                         let limit = handshaking.then_some(limit);
                         if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
@@ -194,37 +222,38 @@ impl Tunnel {
         }
     }
 
-    /// The next connection, with the flight on it; the last fault where none is left.
-    async fn again(
-        &mut self,
-        forwarder: &Forwarder,
-        transfer: &Transfer,
-        fault: &Fault,
-        held: &[u8],
-    ) -> Result<(), String> {
-        if !self.ways.after(forwarder, transfer, fault).await {
-            return Err(fault.code());
-        }
+    /// The next connection, with the flight on it.
+    async fn again(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), GivenUp> {
+        let mut turn = self.plan.tell(self.failed(fault)).await?;
         loop {
-            let reached = self
-                .ways
-                .reach(forwarder, transfer, &self.target, Purpose::Tunnel)
-                .await;
-            self.reached = reached.map_err(|fault| fault.code())?;
+            self.reached = connect(&mut self.plan, turn).await?;
             transfer.enter(Stage::Handshaking);
-            let limit = self.ways.route().dial.handshake_timeout;
-            let limit = (Flight::of(held) == Flight::Handshake).then_some(limit);
-            let offered = offer(&mut self.reached.io, held, transfer, limit).await;
+            let limit = self.plan.route().dial.handshake_timeout;
+            let limit = (Flight::of(&self.held) == Flight::Handshake).then_some(limit);
+            let offered = offer(&mut self.reached.io, &self.held, transfer, limit).await;
             let Err((kind, source)) = offered else {
                 return Ok(());
             };
-            let mut fault =
-                Fault::new(Leg::Origin, Stage::Handshaking, kind).peer(self.reached.peer);
-            fault.source = source.map(Into::into);
-            if !self.ways.after(forwarder, transfer, &fault).await {
-                return Err(fault.code());
-            }
+            let fault = self.origin_fault(Stage::Handshaking, kind, source);
+            turn = self.plan.tell(self.failed(fault)).await?;
         }
+    }
+}
+
+/// Dials until a connection stands.
+async fn connect(plan: &mut UpstreamPlan, mut turn: Turn) -> Result<Reached, GivenUp> {
+    loop {
+        turn = match turn {
+            Turn::Connect(connect) => match plan.dial(connect).await {
+                Ok(reached) => {
+                    plan.tell(Event::Dialled).await?;
+                    return Ok(reached);
+                }
+                Err(event) => plan.tell(event).await?,
+            },
+            // The policy sends on a connection only.
+            Turn::Send | Turn::Deliver => return Err(plan.give_up(plan.shutdown())),
+        };
     }
 }
 
@@ -232,7 +261,7 @@ impl Tunnel {
 async fn offer(
     io: &mut BoxIo,
     bytes: &[u8],
-    transfer: &Transfer,
+    transfer: &TransferHandle,
     limit: Option<Duration>,
 ) -> Result<(), (FaultKind, Option<std::io::Error>)> {
     let writing = async {

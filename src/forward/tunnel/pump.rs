@@ -19,10 +19,7 @@ use tokio::{
     time::Sleep,
 };
 
-use crate::{
-    model::{Fault, FaultKind, Leg, Stage, classify},
-    track::{Outcome, Transfer},
-};
+use crate::model::{Fault, FaultKind, Leg, Stage, classify};
 
 /// One read's worth where the other side takes all of it: measured over loopback, 256 KiB cost two thirds of the CPU of 64 KiB.
 const SCRATCH: usize = 256 * 1024;
@@ -45,21 +42,12 @@ impl Pumped {
         Self(Err((leg, kind, None)))
     }
 
-    /// Both sides closed.
-    pub(crate) fn is_well(&self) -> bool {
-        self.0.is_ok()
-    }
-
-    /// The closing of the transfer, with its fault where there is one.
-    pub(crate) fn tell(self, transfer: &Transfer) {
-        match self.0 {
-            Ok(()) => transfer.finish(Outcome::Closed),
-            Err((leg, kind, source)) => {
-                let mut fault = Fault::new(leg, Stage::ReceivingBody, kind);
-                fault.source = source.map(Into::into);
-                transfer.breaks(&fault);
-            }
-        }
+    /// What it failed with; `None` where both sides closed.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        let (leg, kind, source) = self.0.err()?;
+        let mut fault = Fault::new(leg, Stage::ReceivingBody, kind);
+        fault.source = source.map(Into::into);
+        Some(fault)
     }
 }
 

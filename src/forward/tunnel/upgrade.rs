@@ -8,14 +8,14 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use crate::forward::{
-    Shared,
+    client::ClientSocket,
+    forwarder::Shared,
     request::body::{Answer, full},
     tunnel::pump::{Pumped, pump},
-    watch::ClientSocket,
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
-    track::Transfer,
+    track::{Outcome, Transfer},
 };
 
 /// Passes the origin's 101 on and pumps once both sides have switched.
@@ -40,7 +40,7 @@ pub(crate) fn switch(
             Err((leg, error)) => {
                 let fault = Fault::new(leg, Stage::ReceivingBody, classify::io(&error));
                 let fault = fault.source(error);
-                return transfer.breaks(&fault);
+                return transfer.fail(fault);
             }
         };
         let counters = transfer.counters();
@@ -50,10 +50,13 @@ pub(crate) fn switch(
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);
-                return transfer.breaks(&fault);
+                return transfer.fail(fault);
             }
         };
-        pumped.tell(&transfer);
+        match pumped.fault() {
+            None => transfer.finish(Outcome::Closed),
+            Some(fault) => transfer.fail(fault),
+        }
     });
     response.map(|_| full(""))
 }

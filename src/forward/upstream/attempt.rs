@@ -9,7 +9,7 @@ use crate::{
         dial::{AbsoluteForm, Attempt, hop},
     },
     tls::Connector,
-    track::Transfer,
+    track::TransferHandle,
 };
 
 /// What the stream is for.
@@ -50,7 +50,10 @@ pub(crate) struct Once<'a> {
 }
 
 /// Dials, and shakes hands where TLS is gitferry's; `transfer`, where there is one, hears of each step.
-pub(crate) async fn once(dial: &Once<'_>, transfer: Option<&Transfer>) -> Result<Reached, Fault> {
+pub(crate) async fn once(
+    dial: &Once<'_>,
+    transfer: Option<&TransferHandle>,
+) -> Result<Reached, Fault> {
     let Once {
         route,
         upstream,

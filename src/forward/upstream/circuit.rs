@@ -7,18 +7,19 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::forward::{
-    Forwarder, Shared,
+    forwarder::{Forwarder, Shared},
     upstream::attempt::{Once, Purpose, once},
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
     config::{Route, Upstream},
     model::{
-        Fault, FaultKind, Leg, Stage, Target, TlsMode,
+        Stage, Target, TlsMode,
+        attempts::Cause,
         health::{Change, Failure, Health, Wanted},
     },
     track::{
-        Transfer,
+        TransferHandle,
         event::{CircuitChanged, Turn},
         redact,
     },
@@ -46,40 +47,6 @@ impl Drop for Trial {
     }
 }
 
-/// What is written down of one upstream when an answer, or a tunnel, has come to its end.
-#[derive(Debug)]
-pub(crate) struct Account {
-    shared: Shared,
-    route: Arc<Route>,
-    target: Target,
-    upstream: Arc<Upstream>,
-    /// Held to the end.
-    _trial: Option<Arc<Trial>>,
-}
-
-impl Account {
-    /// It came whole.
-    pub(crate) fn whole(&self) {
-        self.about().works(&self.shared, &self.upstream, true);
-    }
-
-    /// Nothing goes on with it. A stall is held against the upstream; a connection that breaks off once is not, as elsewhere.
-    pub(crate) fn failed(&self, fault: &Fault) {
-        let stalled = matches!(fault.kind, FaultKind::Stalled(_));
-        if stalled && fault.leg != Leg::Client {
-            let about = self.about();
-            about.fails(&self.shared, &self.upstream, Turn::Transfer, fault);
-        }
-    }
-
-    fn about(&self) -> About<'_> {
-        About {
-            route: &self.route,
-            target: &self.target,
-        }
-    }
-}
-
 /// How a probe dials.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probing {
@@ -97,10 +64,10 @@ impl About<'_> {
     pub(crate) fn order(
         self,
         forwarder: &Forwarder,
-        transfer: &Transfer,
+        transfer: &TransferHandle,
         wants: UpstreamNeeds,
         probing: Probing,
-    ) -> (Vec<usize>, Option<Arc<Trial>>) {
+    ) -> (Vec<usize>, Option<Trial>) {
         let fitting: Vec<(usize, &Arc<Upstream>)> = self
             .route
             .upstreams
@@ -133,23 +100,7 @@ impl About<'_> {
         let trial = tried.map(|label| self.trial(&forwarder.shared, label));
         let places = order.upstreams.into_iter();
         let places = places.filter_map(|at| Some(fitting.get(at)?.0)).collect();
-        (places, trial.map(Arc::new))
-    }
-
-    /// Where the end of what the upstream carries is written down.
-    pub(crate) fn account(
-        self,
-        forwarder: &Forwarder,
-        upstream: &Arc<Upstream>,
-        trial: Option<&Arc<Trial>>,
-    ) -> Account {
-        Account {
-            shared: forwarder.shared.clone(),
-            route: Arc::clone(self.route),
-            target: self.target.clone(),
-            upstream: Arc::clone(upstream),
-            _trial: trial.cloned(),
-        }
+        (places, trial)
     }
 
     fn trial(self, shared: &Shared, upstream: &str) -> Trial {
@@ -160,17 +111,8 @@ impl About<'_> {
         }
     }
 
-    /// The upstream was given up for this host.
-    pub(crate) fn failed(self, forwarder: &Forwarder, upstream: &Upstream, fault: &Fault) {
-        self.fails(&forwarder.shared, upstream, Turn::Transfer, fault);
-    }
-
-    /// The upstream did its work for this host, up to an answer's head.
-    pub(crate) fn succeeded(self, forwarder: &Forwarder, upstream: &Upstream) {
-        self.works(&forwarder.shared, upstream, false);
-    }
-
-    fn works(self, shared: &Shared, upstream: &Upstream, whole: bool) {
+    /// The upstream did its work for this host: up to an answer's head, or the `whole` of it.
+    pub(crate) fn works(self, shared: &Shared, upstream: &Upstream, whole: bool) {
         if shared.health.is_well() {
             return;
         }
@@ -180,24 +122,47 @@ impl About<'_> {
         }
     }
 
-    fn fails(self, shared: &Shared, upstream: &Upstream, turn: Turn, fault: &Fault) {
-        let (host, code) = (self.host(), fault.code());
+    /// A transfer gave the upstream up for this host.
+    pub(crate) fn fails(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
+        self.failed(shared, upstream, Turn::Transfer, cause);
+    }
+
+    /// The upstream failed once for this host, which may have been chance.
+    pub(crate) fn suspects(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
+        let host = self.host();
+        let failure = self.failure(&host, upstream, cause);
+        if let Some(change) = shared.health.suspected(failure, Instant::now()) {
+            self.tell(shared, upstream, Turn::Transfer, change, Some(&cause.code));
+        }
+    }
+
+    fn failed(self, shared: &Shared, upstream: &Upstream, turn: Turn, cause: &Cause) {
+        let host = self.host();
+        let failure = self.failure(&host, upstream, cause);
+        let change = shared.health.failed(failure, Instant::now());
+        self.tell(shared, upstream, turn, change, Some(&cause.code));
+    }
+
+    fn failure<'f>(
+        &'f self,
+        host: &'f str,
+        upstream: &'f Upstream,
+        cause: &'f Cause,
+    ) -> Failure<'f> {
         // In a tunnel the handshake is the client's: a probe does not come as far.
         let reach = match self.route.tls {
             TlsMode::Tunnel => Stage::Greeting,
             TlsMode::Terminate | TlsMode::Deny => Stage::Handshaking,
         };
-        let failure = Failure {
-            host: &host,
+        Failure {
+            host,
             route: &self.route.name,
             upstream: &upstream.label,
-            code: &code,
-            shallow: fault.stage <= reach,
-            late: fault.stage >= Stage::ReceivingBody,
+            code: &cause.code,
+            shallow: cause.stage <= reach,
+            late: cause.stage >= Stage::ReceivingBody,
             cooldown: self.route.dial.cooldown,
-        };
-        let change = shared.health.failed(failure, Instant::now());
-        self.tell(shared, upstream, turn, change, Some(&code));
+        }
     }
 
     /// Says it where it matters: a single upstream is tried whatever its circuit is.
@@ -260,7 +225,7 @@ impl About<'_> {
                     }
                 }
                 Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
-                    about.fails(&shared, &upstream, Turn::Probe, &fault);
+                    about.failed(&shared, &upstream, Turn::Probe, &Cause::of(&fault));
                 }
                 // Closed meanwhile, or another config's: what it found says nothing any more.
                 Err(_) => {}

@@ -5,12 +5,19 @@
 
 use std::borrow::Cow;
 
-use hyper::{HeaderMap, Response, StatusCode, Uri, header::HOST};
+use hyper::{
+    HeaderMap, Response, StatusCode, Uri,
+    header::{ACCEPT_ENCODING, HOST, HeaderValue},
+    http::request::Parts,
+};
 
-use crate::forward::{ExchangeRequest, request::outgoing::Outgoing, upstream::withhold};
+use crate::forward::{
+    request::{exchange_request::ExchangeRequest, outgoing::Outgoing},
+    upstream::withhold,
+};
 use crate::{
     config::{Mirror, ToMirror, Upstream},
-    mirror::mirror_path,
+    mirror::{mirror_path, table},
     model::{Denial, Fault, FaultKind, Leg, Scheme, Stage, Target},
 };
 
@@ -61,6 +68,24 @@ impl Destination {
         }
         if self.withholds() {
             withhold::strip_request(headers);
+        }
+    }
+
+    /// True where the client must not see the origin's own URLs.
+    pub(crate) fn is_rewritten(&self, asked: &ExchangeRequest) -> bool {
+        asked.base.is_some() || self.mirror.is_some()
+    }
+
+    /// Asks for an answer that can be read where it is rewritten. The few that are, are small.
+    pub(crate) fn ask_for_plain(
+        &self,
+        headers: &mut HeaderMap,
+        head: &Parts,
+        asked: &ExchangeRequest,
+    ) {
+        let rewrite = table::for_body(&head.method, head.uri.path());
+        if self.is_rewritten(asked) && rewrite.is_some() {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
     }
 

@@ -1,13 +1,12 @@
-//! Reaching an origin: every upstream of the route, every attempt, until one stands or none is left.
-//!
-//! [`UpstreamPlan`] keeps the place in that sequence, so that a tunnel whose origin hangs up before its first byte goes on where
-//! dialling had stopped. What comes after a fault is decided by [`RetryPolicy`]; this module waits and goes on.
+//! Which upstream is next: carries out what [`Attempts`] commands, as far as the log, the circuits, the waits and dialling go.
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::forward::{
-    Forwarder,
-    upstream::attempt::{Once, Purpose, Reached, once},
+    forwarder::Forwarder,
+    upstream::attempt::{Once, Reached, once},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
 };
@@ -16,227 +15,142 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
-            Next,
-            policy::{Decision, RetryPolicy, SMALL_SEGMENT, Tried, suspects_large_segments},
+            Attempts, Command, Connect, Event, Lesson, Next, Note, Step,
+            policy::{RetryPolicy, SMALL_SEGMENT},
         },
     },
-    track::Transfer,
+    track::{GivenUp, TransferHandle},
 };
 
-/// The sequence of upstreams and attempts of one transfer.
-#[derive(Clone)]
+/// The upstreams and attempts of one exchange.
 pub(crate) struct UpstreamPlan {
+    forwarder: Arc<Forwarder>,
     route: Arc<Route>,
     target: Target,
+    transfer: TransferHandle,
     order: Vec<usize>,
-    at: usize,
-    on_this: u32,
-    total: u32,
-    policy: RetryPolicy,
-    wants: UpstreamNeeds,
-    public_only: bool,
-    /// Leave to try an open circuit.
-    trial: Option<Arc<circuit::Trial>>,
-    /// Something looked as if large segments were lost.
-    small_segments: bool,
+    attempts: Attempts,
+    needs: UpstreamNeeds,
+    probing: circuit::Probing,
+    /// Leave to try an open circuit, that of the first upstream.
+    trial: Option<circuit::Trial>,
+}
+
+/// What the exchange does next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// Take a connection.
+    Connect(Connect),
+    /// Send on it.
+    Send,
+    /// Pass on what came.
+    Deliver,
 }
 
 impl UpstreamPlan {
     /// Begins at the route's first fitting upstream whose circuit is closed, or at the one that this transfer is to try.
     pub(crate) fn new(
-        forwarder: &Forwarder,
-        transfer: &Transfer,
+        forwarder: &Arc<Forwarder>,
+        transfer: &TransferHandle,
         about: circuit::About<'_>,
-        wants: UpstreamNeeds,
+        needs: UpstreamNeeds,
         probing: circuit::Probing,
     ) -> Self {
         let route = about.route;
-        let (order, trial) = about.order(forwarder, transfer, wants, probing);
+        let (order, trial) = about.order(forwarder, transfer, needs, probing);
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
         Self {
+            forwarder: Arc::clone(forwarder),
             route: Arc::clone(route),
             target: about.target.clone(),
+            transfer: transfer.clone(),
+            attempts: Attempts::new(policy, transfer.stall_action(), order.len()),
             order,
-            at: 0,
-            on_this: 0,
-            total: 0,
-            policy,
-            wants,
-            public_only: probing.public_only,
+            needs,
+            probing,
             trial,
-            small_segments: false,
         }
     }
 
-    /// The upstream whose turn it is.
+    /// The first turn.
+    pub(crate) fn begin(&mut self, may_reuse: bool) -> Turn {
+        let connect = self.attempts.begin(may_reuse);
+        self.connects(connect)
+    }
+
+    /// Reports `event`, and comes back with what to do next: at once, or after a wait.
+    ///
+    /// Fails where nothing is tried any more.
+    pub(crate) async fn tell(&mut self, event: Event) -> Result<Turn, GivenUp> {
+        let mut step = self.step(event);
+        loop {
+            let wait = match step.command {
+                Command::Wait { until } => until,
+                Command::Connect(connect) => return Ok(self.connects(connect)),
+                Command::Send => return Ok(Turn::Send),
+                Command::Deliver => return Ok(Turn::Deliver),
+                Command::GiveUp(fault) => return Err(self.transfer.give_up(fault)),
+            };
+            let event = tokio::select! {
+                () = tokio::time::sleep_until(wait) => Event::Waited,
+                () = self.forwarder.shared.shutdown.ended() => self.shutdown(),
+            };
+            step = self.step(event);
+        }
+    }
+
+    /// Reports the `event` that it ends with.
+    pub(crate) fn give_up(&mut self, event: Event) -> GivenUp {
+        let fault = match self.step(event).command {
+            Command::GiveUp(fault) => fault,
+            Command::Connect(_) | Command::Wait { .. } | Command::Send | Command::Deliver => {
+                Fault::new(Leg::Client, self.transfer.stage(), FaultKind::Local)
+            }
+        };
+        self.transfer.give_up(fault)
+    }
+
+    /// What it carried came to its end.
+    pub(crate) fn complete(&mut self) {
+        let lesson = self.attempts.completed();
+        self.teach(lesson);
+    }
+
+    /// The event of a stop in whatever stage the transfer is.
+    pub(crate) fn shutdown(&self) -> Event {
+        Event::Shutdown(self.transfer.stage())
+    }
+
+    /// The upstream in use; `None` where the route has none that fits.
     pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        self.order
-            .get(self.at)
-            .and_then(|index| self.route.upstreams.get(*index))
+        self.at(self.attempts.upstream())
     }
 
     /// The route.
-    pub(crate) fn route(&self) -> &Route {
+    pub(crate) fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
     /// True where a name must not lead into a private network.
     pub(crate) fn public_only(&self) -> bool {
-        self.public_only
+        self.probing.public_only
     }
 
-    /// True before any attempt.
-    pub(crate) fn is_first(&self) -> bool {
-        self.total == 0
-    }
-
-    /// Counts an attempt and says so.
-    pub(crate) fn begin(&mut self, transfer: &Transfer) {
-        self.on_this += 1;
-        self.total += 1;
-        if let Some(upstream) = self.upstream() {
-            transfer.attempting(&upstream.label, self.total);
+    /// Dials once; fails with what is to be reported.
+    pub(crate) async fn dial(&self, connect: Connect) -> Result<Reached, Event> {
+        tokio::select! {
+            reached = self.reach(connect) => reached.map_err(Event::DialFailed),
+            () = self.forwarder.shared.shutdown.ended() => Err(self.shutdown()),
         }
     }
 
-    /// An idle connection ended while the request was on its way to it (RFC 9112, section 9.3.1): the peer's right and no
-    /// fault of the path, so it is no attempt either. What comes next is a new connection.
-    pub(crate) fn idle_connection_died(&mut self, transfer: &Transfer, fault: &Fault) {
-        self.on_this = self.on_this.saturating_sub(1);
-        transfer.idle_connection_died(fault);
-    }
-
-    /// Bytes have moved since the last fault: the upstream has its tries again.
-    pub(crate) fn renew(&mut self) {
-        self.on_this = 1;
-    }
-
-    /// Notes that the upstream whose turn it is reached the origin.
-    pub(crate) fn succeeded(&self, forwarder: &Forwarder, transfer: &Transfer) {
-        if let Some(upstream) = self.upstream() {
-            self.about().succeeded(forwarder, upstream);
-        }
-        transfer.worked();
-        if let (true, Some(size)) = (self.small_segments, self.max_segment()) {
-            transfer.small_segments_helped(size);
-        }
-    }
-
-    /// Where the end of what the upstream carries is written down.
-    pub(crate) fn account(&self, forwarder: &Forwarder) -> Option<circuit::Account> {
-        let about = self.about();
-        Some(about.account(forwarder, self.upstream()?, self.trial.as_ref()))
-    }
-
-    fn about(&self) -> circuit::About<'_> {
-        circuit::About {
-            route: &self.route,
-            target: &self.target,
-        }
-    }
-
-    /// What the config says, or less.
-    fn max_segment(&self) -> Option<u32> {
-        let small = self.small_segments.then_some(SMALL_SEGMENT);
-        match (small, self.route.dial.max_segment) {
-            (Some(small), Some(limit)) => Some(small.min(limit)),
-            (small, limit) => small.or(limit),
-        }
-    }
-
-    /// Tells the fault, waits where that is what comes next, and is false where nothing does.
-    pub(crate) async fn after(
-        &mut self,
-        forwarder: &Forwarder,
-        transfer: &Transfer,
-        fault: &Fault,
-    ) -> bool {
-        let left = self.order.len().saturating_sub(self.at + 1);
-        let tried = Tried {
-            on_this_upstream: self.on_this,
-            upstreams_left: left,
-        };
-        self.small_segments |= suspects_large_segments(fault);
-        let decision = self.policy.decide(fault, tried, fastrand::f64());
-        // A mirror that asks for what it does not get is well: what is public comes from it next time.
-        // And what this machine lacks (descriptors, ports) says nothing about a path.
-        let ill = fault.leg != Leg::Client
-            && !matches!(
-                fault.kind,
-                FaultKind::CredentialsWithheld | FaultKind::Local
-            );
-        if !matches!(decision, Decision::Again { .. })
-            && ill
-            && let Some(upstream) = self.upstream()
-        {
-            self.about().failed(forwarder, upstream, fault);
-            self.trial = None;
-        }
-        match decision {
-            Decision::Again { after } => {
-                transfer.fault(fault, &Next::Again { after });
-                tokio::select! {
-                    () = tokio::time::sleep(after) => true,
-                    () = forwarder.shared.shutdown.ended() => false,
-                }
-            }
-            Decision::OtherUpstream => {
-                self.at += 1;
-                self.on_this = 0;
-                let label = self
-                    .upstream()
-                    .map(|upstream| upstream.label.clone())
-                    .unwrap_or_default();
-                transfer.fault(fault, &Next::OtherUpstream { label });
-                true
-            }
-            Decision::GiveUp => {
-                transfer.gives_up(fault);
-                false
-            }
-        }
-    }
-
-    /// Dials until an origin is reached; the last fault where none is.
-    pub(crate) async fn reach(
-        &mut self,
-        forwarder: &Forwarder,
-        transfer: &Transfer,
-        target: &Target,
-        purpose: Purpose,
-    ) -> Result<Reached, Fault> {
-        loop {
-            self.begin(transfer);
-            let attempt = tokio::select! {
-                attempt = self.attempt(forwarder, transfer, target, purpose) => attempt,
-                () = forwarder.shared.shutdown.ended() => {
-                    Err(Fault::new(Leg::Client, transfer.stage(), FaultKind::Shutdown))
-                }
-            };
-            match attempt {
-                Ok(reached) => {
-                    transfer.connected(reached.peer);
-                    return Ok(reached);
-                }
-                Err(fault) if self.after(forwarder, transfer, &fault).await => {}
-                Err(fault) => return Err(fault),
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        forwarder: &Forwarder,
-        transfer: &Transfer,
-        target: &Target,
-        purpose: Purpose,
-    ) -> Result<Reached, Fault> {
-        let Some(upstream) = self.upstream() else {
-            return Err(self.wants.unmet(target, &self.route.name));
+    async fn reach(&self, connect: Connect) -> Result<Reached, Fault> {
+        let Some(upstream) = self.at(connect.upstream) else {
+            return Err(self.needs.unmet(&self.target, &self.route.name));
         };
         if let Some(mirror) = &upstream.mirror
-            && forwarder.is_own(&mirror.target)
+            && self.forwarder.is_own(&mirror.target)
         {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop);
             return Err(fault
@@ -246,12 +160,99 @@ impl UpstreamPlan {
         let dial = Once {
             route: &self.route,
             upstream,
-            target,
-            purpose,
-            max_segment: self.max_segment(),
-            public_only: self.public_only,
-            connector: &forwarder.connector,
+            target: &self.target,
+            purpose: self.probing.purpose,
+            max_segment: self.max_segment(connect.small_segments),
+            public_only: self.probing.public_only,
+            connector: &self.forwarder.connector,
         };
-        once(&dial, Some(transfer)).await
+        once(&dial, Some(&self.transfer)).await
+    }
+
+    /// What the config says, or less.
+    fn max_segment(&self, small: bool) -> Option<u32> {
+        let small = small.then_some(SMALL_SEGMENT);
+        match (small, self.route.dial.max_segment) {
+            (Some(small), Some(limit)) => Some(small.min(limit)),
+            (small, limit) => small.or(limit),
+        }
+    }
+
+    fn at(&self, place: usize) -> Option<&Arc<Upstream>> {
+        let index = self.order.get(place)?;
+        self.route.upstreams.get(*index)
+    }
+
+    fn label(&self, place: usize) -> Box<str> {
+        let label = |upstream: &Arc<Upstream>| upstream.label.clone();
+        self.at(place).map(label).unwrap_or_default()
+    }
+
+    fn step(&mut self, event: Event) -> Step {
+        let now = Instant::now();
+        let mut step = self.attempts.on(event, now, fastrand::f64());
+        self.teach(step.lesson.take());
+        match step.note.take() {
+            Some(Note::Fault(fault)) => self.transfer.fault(&fault, &self.next(&step.command, now)),
+            Some(Note::IdleConnectionDied(fault)) => self.transfer.idle_connection_died(&fault),
+            None => {}
+        }
+        step
+    }
+
+    fn next(&self, command: &Command, now: Instant) -> Next {
+        match command {
+            Command::Wait { until } => Next::Again {
+                after: until.saturating_duration_since(now),
+            },
+            Command::Connect(connect) => Next::OtherUpstream {
+                label: self.label(connect.upstream),
+            },
+            Command::Send | Command::Deliver | Command::GiveUp(_) => Next::GiveUp,
+        }
+    }
+
+    fn connects(&mut self, connect: Connect) -> Turn {
+        if connect.upstream > 0 {
+            self.trial = None;
+        }
+        if let Some(upstream) = self.at(connect.upstream) {
+            self.transfer.attempting(&upstream.label, connect.attempt);
+        }
+        Turn::Connect(connect)
+    }
+
+    fn teach(&mut self, lesson: Option<(usize, Lesson)>) {
+        let Some((place, lesson)) = lesson else {
+            return;
+        };
+        let shared = &self.forwarder.shared;
+        let about = circuit::About {
+            route: &self.route,
+            target: &self.target,
+        };
+        let Some(upstream) = self.at(place) else {
+            return;
+        };
+        match &lesson {
+            Lesson::Works => {
+                about.works(shared, upstream, false);
+                self.worked();
+            }
+            Lesson::Whole => about.works(shared, upstream, true),
+            Lesson::Failed(cause) => about.fails(shared, upstream, cause),
+            Lesson::Doubtful(cause) => about.suspects(shared, upstream, cause),
+        }
+        if matches!(lesson, Lesson::Failed(_) | Lesson::Doubtful(_)) {
+            self.trial = None;
+        }
+    }
+
+    fn worked(&self) {
+        self.transfer.worked();
+        let small = self.attempts.small_segments();
+        if let (true, Some(size)) = (small, self.max_segment(small)) {
+            self.transfer.small_segments_helped(size);
+        }
     }
 }

@@ -17,13 +17,14 @@ use std::{
 use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
 
-use crate::forward::{Shared, request::body::RequestBody};
+use crate::forward::request::body::RequestBody;
 use crate::{
     config,
     io::TcpMonitor,
     model::{Scheme, Target},
     net::dial::AbsoluteForm,
-    track::Transfer,
+    rt::{Shutdown, Tasks},
+    track::TransferHandle,
 };
 
 /// What connections are alike in.
@@ -105,11 +106,11 @@ impl Pool {
     }
 
     /// Closes what is idle for too long, and everything when the daemon drains or the pool's owner is gone.
-    pub(crate) fn sweep_until_drained(&self, shared: &Shared) {
+    pub(crate) fn sweep_until_drained(&self, tasks: &Tasks, shutdown: &Shutdown) {
         let weak = Arc::downgrade(&self.0);
-        let shutdown = shared.shutdown.clone();
+        let shutdown = shutdown.clone();
         let period = (self.0.limits.idle_timeout / 2).max(Duration::from_millis(100));
-        shared.tasks.spawn(async move {
+        tasks.spawn(async move {
             loop {
                 let stop = tokio::select! {
                     () = tokio::time::sleep(period) => false,
@@ -255,7 +256,7 @@ impl Sender {
 
 impl Lease {
     /// Has the watchdog look at the connection for `transfer`.
-    pub(crate) fn watch(&self, transfer: &Transfer) {
+    pub(crate) fn watch(&self, transfer: &TransferHandle) {
         let shared = match self.sender {
             Sender::Http1(_) => false,
             Sender::Http2(_) => true,

@@ -11,7 +11,6 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::forward::{
-    Forwarder,
     request::body::{RequestBody, RequestNotes},
     request::replay::Broken,
     upstream::attempt::Reached,
@@ -20,8 +19,9 @@ use crate::forward::{
 };
 use crate::{
     config::HttpVersion,
-    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError},
-    track::Transfer,
+    model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, stall::Stall},
+    rt::{Shutdown, Tasks},
+    track::TransferHandle,
 };
 
 /// The most of a body that waits in one connection's buffer: beyond it the client is held back.
@@ -29,7 +29,7 @@ const WRITE_BUFFER: usize = 64 * 1024;
 
 /// Begins HTTP on a stream; the connection's task ends with its requests, or at shutdown's second step.
 pub(crate) async fn open(
-    forwarder: &Forwarder,
+    (tasks, shutdown): (&Tasks, &Shutdown),
     reached: Reached,
     upgrades: bool,
 ) -> Result<(Sender, About), Fault> {
@@ -46,7 +46,7 @@ pub(crate) async fn open(
             .source(error)
             .sent(false)
     };
-    let shutdown = forwarder.shared.shutdown.clone();
+    let shutdown = shutdown.clone();
     let io = TokioIo::new(reached.io);
     let sender = match reached.http {
         HttpVersion::Http1 => {
@@ -55,7 +55,7 @@ pub(crate) async fn open(
                 .preserve_header_case(true)
                 .max_buf_size(WRITE_BUFFER);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
-            forwarder.shared.tasks.spawn(async move {
+            tasks.spawn(async move {
                 let ended = async {
                     if upgrades {
                         connection.with_upgrades().await
@@ -71,7 +71,7 @@ pub(crate) async fn open(
             Sender::Http1(sender)
         }
         HttpVersion::Http2 => {
-            let mut builder = http2::Builder::new(forwarder.shared.tasks.clone());
+            let mut builder = http2::Builder::new(tasks.clone());
             builder
                 .timer(TokioTimer::new())
                 .adaptive_window(true)
@@ -79,7 +79,7 @@ pub(crate) async fn open(
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(PONG);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
-            forwarder.shared.tasks.spawn(async move {
+            tasks.spawn(async move {
                 tokio::select! {
                     ended = connection => log_end(ended, peer),
                     () = shutdown.ended() => {}
@@ -187,6 +187,42 @@ fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
         .source(error)
 }
 
+/// Why there is no answer.
+pub(crate) enum Missed {
+    /// The connection failed.
+    Failed(Box<Failed>),
+    /// The watchdog had it ended.
+    Stalled(Stall),
+}
+
+/// How long a connection that was shut down may take to let go of its request.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Sends and waits for the answer's head, or until the watchdog ends it. Nobody reads the request's body any more then: whoever
+/// sends it again is the only one.
+pub(crate) async fn send_watched(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+    transfer: &TransferHandle,
+) -> Result<Response<Incoming>, Missed> {
+    let shared = match lease.sender {
+        Sender::Http1(_) => None,
+        // The other requests on it fare well, maybe; dropping the future resets the stream alone.
+        Sender::Http2(_) => Some(()),
+    };
+    let about = Arc::clone(&lease.about);
+    let mut sending = std::pin::pin!(send(lease, request));
+    let stall = tokio::select! {
+        sent = &mut sending => return sent.map_err(|failed| Missed::Failed(Box::new(failed))),
+        stall = transfer.stalled() => stall,
+    };
+    if shared.is_none() {
+        about.tcp.end();
+        let _ = tokio::time::timeout(LAST_WORDS, sending).await;
+    }
+    Err(Missed::Stalled(stall))
+}
+
 /// A request that got no answer.
 pub(crate) struct Failed {
     error: hyper::Error,
@@ -195,7 +231,7 @@ pub(crate) struct Failed {
 }
 
 /// Sends and waits for the answer's head.
-pub(crate) async fn send(
+async fn send(
     lease: &mut Lease,
     request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Failed> {
@@ -213,7 +249,7 @@ impl Failed {
     /// Whose fault it is, by what is known of the body.
     pub(crate) fn fault(
         &self,
-        transfer: &Transfer,
+        transfer: &TransferHandle,
         notes: &Arc<RequestNotes>,
         peer: SocketAddr,
     ) -> Fault {

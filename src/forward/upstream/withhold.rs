@@ -15,6 +15,7 @@ use hyper::{
 };
 use serde::Deserialize;
 
+use crate::forward::request::outgoing::is_paths_info;
 use crate::{
     mirror::{
         fields,
@@ -139,12 +140,6 @@ fn body_objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
 }
 
 const NO_DOWNLOAD: &str = "the request is an LFS batch for an upload, or cannot be read";
-
-/// `POST /api/models/…/paths-info/REVISION` (huggingface_hub: `hf_api.py`, `get_paths_info`).
-pub(crate) fn is_paths_info(path: &str) -> bool {
-    path.strip_prefix("/api/")
-        .is_some_and(|call| call.split('/').any(|part| part == "paths-info"))
-}
 
 /// True for the batch request of a download (git-lfs: `docs/api/batch.md`). A member that stands twice is refused: who reads the
 /// other one reads another request.

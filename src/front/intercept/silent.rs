@@ -27,10 +27,10 @@ impl Silent {
         let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
             .peer(self.client)
             .detail("the client closed after the handshake and had asked for nothing");
-        self.tell("CONNECT", &fault);
+        self.tell("CONNECT", fault);
     }
 
-    pub(super) fn tell(&self, method: &str, fault: &Fault) {
+    pub(super) fn tell(&self, method: &str, fault: Fault) {
         let unasked = Unasked {
             front: track::Front::Intercept,
             client: self.client,

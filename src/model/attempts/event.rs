@@ -46,6 +46,10 @@ pub(crate) enum Event {
     },
     /// An answer that can be passed on.
     Answered(Answered),
+    /// The origin of a tunnel sent its first byte.
+    Spoke,
+    /// What a tunnel's client sent is not kept any more.
+    Unheld,
     /// A delivered answer ended early, after `got` bytes; `resumable` where its rest can be asked for.
     BrokeOff {
         fault: Fault,
@@ -205,7 +209,12 @@ impl Event {
             | Self::Unusable { fault, .. }
             | Self::BrokeOff { fault, .. } => Some(fault),
             Self::Shutdown(stage) => Some(shutdown(stage)),
-            Self::Waited | Self::Reused | Self::Dialled | Self::Answered(_) => None,
+            Self::Waited
+            | Self::Reused
+            | Self::Dialled
+            | Self::Answered(_)
+            | Self::Spoke
+            | Self::Unheld => None,
         }
     }
 }

@@ -131,7 +131,7 @@ impl World {
     fn play(&mut self) -> u64 {
         let on_stall = [Action::Report, Action::Fail, Action::Failover][self.random.usize(..3)];
         let mut attempts = Attempts::new(self.policy, on_stall, self.upstreams);
-        let mut step = attempts.begin(self.random.bool());
+        let mut step = Step::of(Command::Connect(attempts.begin(self.random.bool())));
         loop {
             let event = match step.command {
                 Command::Connect(connect) => {

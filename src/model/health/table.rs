@@ -1,6 +1,9 @@
 //! What is kept of every circuit that is not closed, and of the probes and trials that run.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -12,6 +15,8 @@ pub(super) const LIMIT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) circuits: HashMap<Key, Circuit>,
+    /// Closed circuits whose last request failed in a way that may have been chance.
+    pub(super) suspects: HashSet<Key>,
     /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
     pub(super) running: HashMap<Key, Tried>,
 }

@@ -329,3 +329,15 @@ fn first_closed(health: &Health) -> usize {
     let open = |which: &usize| conditions.iter().any(|c| *c.upstream == *LABELS[*which]);
     (0..3).find(|which| !open(which)).unwrap_or(0)
 }
+
+#[test]
+fn one_failure_by_chance_opens_nothing_and_the_second_in_a_row_does() {
+    let (health, start) = (Health::default(), Instant::now());
+    assert_eq!(health.suspected(failure("office", false), start), None);
+    assert!(!health.is_well());
+    health.succeeded(HOST, "office", false, start);
+    assert!(health.is_well());
+    assert_eq!(health.suspected(failure("office", false), start), None);
+    let opened = health.suspected(failure("office", false), start);
+    assert_eq!(opened, Some(Change::Opened(COOLDOWN)));
+}

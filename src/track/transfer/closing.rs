@@ -1,20 +1,29 @@
-//! The closing line: written when the last handle on a transfer is dropped.
+//! The closing line: written when the owner of a transfer drops it.
 
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Inner, Outcome, millis};
+use super::{Inner, Outcome, Transfer, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
 };
 
-impl Drop for Inner {
+impl Drop for Transfer {
     fn drop(&mut self) {
+        self.0.0.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
         let now = Instant::now();
         let mut state = self.state();
         let over = self.stall_ends(&mut state, now);
+        state.closed = true;
+        // Handles may outlive it; the sockets should not.
+        (state.client, state.origin) = (None, None);
         let last = state.stage;
         state.leave(now);
         let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Outcome, Transfer, millis};
+use super::{GivenUp, TransferHandle, millis};
 use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-impl Transfer {
+impl TransferHandle {
     /// The advice for a fault of this transfer.
     pub(crate) fn advice(&self, fault: &Fault) -> Option<Advice> {
         if let FaultKind::Stalled(verdict) = fault.kind {
@@ -130,17 +130,10 @@ impl Transfer {
         self.0.registry.fault(event);
     }
 
-    /// A fault after which nothing is tried any more.
-    pub(crate) fn gives_up(&self, fault: &Fault) {
-        self.fault(fault, &Next::GiveUp);
-    }
-
-    /// The same, and it ends so: nobody is answered.
-    pub(crate) fn breaks(&self, fault: &Fault) {
-        self.gives_up(fault);
-        self.finish(Outcome::Broken {
-            code: fault.code().into(),
-        });
+    /// Logs a fault after which nothing is tried any more.
+    pub(crate) fn give_up(&self, fault: Fault) -> GivenUp {
+        self.fault(&fault, &Next::GiveUp);
+        GivenUp(fault)
     }
 
     /// How it goes on, where that takes more than another attempt: the request is sent again, or the rest of the answer asked for.

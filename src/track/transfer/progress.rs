@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Front, Inner, State, Transfer, millis};
+use super::{Front, Inner, State, TransferHandle, millis};
 use crate::{
     io::TcpMonitor,
     model::{
@@ -38,7 +38,7 @@ pub(super) struct Watching {
     pub(super) pace: Pace,
 }
 
-impl Transfer {
+impl TransferHandle {
     /// The client's socket.
     pub(crate) fn client(&self, socket: TcpMonitor, shared: bool) {
         self.0.state().client = Some(Side { socket, shared });
@@ -138,6 +138,9 @@ impl Inner {
         let tick = watchdog::tick(&limits);
         let (event, next) = {
             let mut state = self.state();
+            if state.closed {
+                return now + tick;
+            }
             let closely = state.watching.stands();
             let sample = state.sample(self, closely);
             state.watching.looked = Some(now);

@@ -3,59 +3,26 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use crate::forward::{
+    limits::{LargePlace, Limits},
+    request::body::AnswerBody,
+};
+use crate::{mirror::Coding, model::fault::BoxError};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{forward::AnswerBody, mirror::Coding, model::fault::BoxError, rt::Shutdown};
-
-/// How many larger bodies are taken in at once; others wait.
-const LARGE_AT_ONCE: usize = 8;
 /// What counts as larger.
 const SMALL: u64 = 64 * 1024;
 
 /// Said where none became free.
 const NO_PLACE: &str = "too many larger bodies are being rewritten at once";
-/// How long one of them waits for its place.
-const PLACE: Duration = Duration::from_secs(10);
 /// How long one that has its place may say nothing.
 const PIECE: Duration = Duration::from_secs(20);
-
-/// What is the same for every answer of one forwarder.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    pub(crate) max_body: usize,
-    large: Arc<Semaphore>,
-    shutdown: Shutdown,
-}
-
-impl Limits {
-    /// A place among the larger bodies, if one becomes free soon.
-    async fn place(&self) -> LargePlace {
-        let waiting = tokio::time::timeout(PLACE, Arc::clone(&self.large).acquire_owned());
-        tokio::select! {
-            place = waiting => place.ok()?.ok(),
-            () = self.shutdown.ended() => None,
-        }
-    }
-
-    pub(crate) fn new(max_body: usize, shutdown: Shutdown) -> Self {
-        Self {
-            max_body,
-            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
-            shutdown,
-        }
-    }
-}
-
-/// A place among the larger bodies.
-pub(crate) type LargePlace = Option<OwnedSemaphorePermit>;
 
 /// The body whole, with its place until it is done with; or why not, and a body that still gives every byte, and every error, as it came.
 pub(crate) async fn take_in(

@@ -11,6 +11,8 @@ use hyper::{
     },
 };
 
+use crate::model::{Fault, FaultKind, Leg, Stage};
+
 /// The bytes that an answer promised, of a representation that is known again by its validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -57,22 +59,19 @@ impl Part {
         (self.last - self.first).saturating_add(1)
     }
 
-    /// Asks for what is missing after `got` bytes; `false` where nothing is.
-    #[must_use]
-    pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> bool {
-        let Some(first) = self
-            .first
-            .checked_add(got)
+    /// Asks for what is missing after `got` bytes. Fails where nothing is.
+    pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> Result<(), Fault> {
+        let first = self.first.checked_add(got);
+        let range = first
             .filter(|first| *first <= self.last)
-        else {
-            return false;
-        };
-        let Ok(range) = HeaderValue::try_from(format!("bytes={first}-{}", self.last)) else {
-            return false;
+            .and_then(|first| HeaderValue::try_from(format!("bytes={first}-{}", self.last)).ok());
+        let Some(range) = range else {
+            let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
+            return Err(fault.detail("there is no rest to ask for"));
         };
         request.insert(RANGE, range);
         request.insert(IF_RANGE, self.etag.clone());
-        true
+        Ok(())
     }
 
     /// True where `answer` is exactly what was asked for after `got` bytes: the same range of the same bytes.
@@ -153,10 +152,10 @@ mod tests {
     fn the_rest_of_a_whole_answer_is_asked_for_by_its_validator() {
         let part = part(200, &WHOLE).unwrap();
         let mut request = headers(&[("accept", "*/*")]);
-        assert!(part.ask(600, &mut request));
+        part.ask(600, &mut request).unwrap();
         assert_eq!(request[RANGE], "bytes=600-999");
         assert_eq!(request[IF_RANGE], "\"v1\"");
-        assert!(!part.ask(1000, &mut request));
+        assert!(part.ask(1000, &mut request).is_err());
     }
 
     #[test]
@@ -171,7 +170,7 @@ mod tests {
         )
         .unwrap();
         let mut request = HeaderMap::new();
-        assert!(part.ask(1, &mut request));
+        part.ask(1, &mut request).unwrap();
         assert_eq!(request[RANGE], "bytes=401-499");
     }
 

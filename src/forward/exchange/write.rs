@@ -1,0 +1,52 @@
+//! A request as one connection wants it.
+
+use hyper::{Request, StatusCode};
+
+use super::Exchange;
+use crate::forward::{
+    headers,
+    request::body::RequestBody,
+    upstream::{
+        destination::Destination,
+        pool::{Lease, Sender},
+        send,
+    },
+};
+use crate::model::Fault;
+
+impl Exchange {
+    /// The request, or the one for the rest of its answer.
+    ///
+    /// Fails where its address cannot be written for this destination.
+    pub(super) fn write(
+        &mut self,
+        lease: &Lease,
+        to: &Destination,
+    ) -> Result<Request<RequestBody>, Fault> {
+        let outgoing = &mut self.outgoing;
+        let mut request = Request::new(outgoing.take_body());
+        *request.method_mut() = outgoing.head.method.clone();
+        *request.headers_mut() = outgoing.head.headers.clone();
+        *request.extensions_mut() = outgoing.head.extensions.clone();
+        if let (Some(part), Some(got)) = (&self.part, self.got) {
+            part.ask(got, request.headers_mut())?;
+        }
+        to.dress(request.headers_mut());
+        to.ask_for_plain(request.headers_mut(), &outgoing.head, &self.asked);
+        send::address(&mut request, &outgoing.head.uri, lease, to)?;
+        if let Some((protocol, _)) = &outgoing.upgrade {
+            headers::set_upgrade(request.headers_mut(), protocol.clone());
+        }
+        if let (Some(gate), Sender::Http2(_)) = (&outgoing.gate, &lease.sender) {
+            // Its flow control says when a body is not wanted, and `Expect` is not sent on.
+            gate.open();
+        } else if let Some(gate) = outgoing.gate.clone() {
+            hyper::ext::on_informational(&mut request, move |informational| {
+                if informational.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
+        Ok(request)
+    }
+}

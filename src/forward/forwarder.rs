@@ -1,0 +1,142 @@
+//! One snapshot of the config with everything that was built from it; a reload makes a new one, and transfers that run keep theirs.
+
+use std::sync::Arc;
+
+use crate::forward::{
+    limits::Limits,
+    request::{
+        spool::{self, Budget},
+        uploads::Uploads,
+    },
+    upstream::pool::Pool,
+};
+use crate::{
+    config::{Config, Route},
+    model::{
+        Denial, Fault, FaultKind, Leg, Stage, Target, TlsMode, credential_memory::CredentialMemory,
+        health::Health,
+    },
+    rt::{Shutdown, Tasks},
+    tls::{Connector, Leaves},
+    track::Tracker,
+};
+
+/// One snapshot of the config, and what ferries by it.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    /// The snapshot.
+    pub config: Arc<Config>,
+    /// TLS to origins and hops.
+    pub connector: Connector,
+    /// TLS to clients.
+    pub leaves: Arc<Leaves>,
+    /// What the daemon keeps over reloads.
+    pub shared: Shared,
+    /// Idle origin connections.
+    pub(super) pool: Pool,
+    pub(super) rewriting: Limits,
+}
+
+/// What outlives a reload. Clones share the same state.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Running transfers and counters.
+    pub tracker: Tracker,
+    /// The circuits of upstreams that failed.
+    pub health: Arc<Health>,
+    /// Which credential belongs to which host of the reverse front.
+    pub credentials: Arc<CredentialMemory>,
+    /// The places of uploads.
+    pub uploads: Arc<Uploads>,
+    /// What uploads may keep.
+    pub replay: Arc<Budget>,
+    /// Every task.
+    pub tasks: Tasks,
+    /// The two steps of stopping.
+    pub shutdown: Shutdown,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
+        Self {
+            tracker: Tracker::new(tasks.clone(), shutdown.clone()),
+            health: Arc::default(),
+            credentials: Arc::default(),
+            uploads: Arc::default(),
+            replay: Arc::default(),
+            tasks,
+            shutdown,
+        }
+    }
+}
+
+impl Forwarder {
+    /// A forwarder for `config`; its idle connections end with it. The limits that `shared` keeps become those of `config`.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        connector: Connector,
+        leaves: Arc<Leaves>,
+        shared: Shared,
+    ) -> Arc<Self> {
+        let pool = Pool::new(config.pool);
+        pool.sweep_until_drained(&shared.tasks, &shared.shutdown);
+        let spool = config.state_directory.join(spool::SPOOL_DIRECTORY);
+        let replay = &config.replay;
+        shared.replay.set(spool, replay.memory, replay.spool);
+        shared.uploads.set(&config);
+        let rewriting = Limits::new(config.rewrite.max_body, shared.shutdown.clone());
+        Arc::new(Self {
+            config,
+            connector,
+            leaves,
+            shared,
+            pool,
+            rewriting,
+        })
+    }
+
+    /// The route of `target`, or why it is refused.
+    pub(crate) fn admit(&self, target: &Target) -> Result<Arc<Route>, Fault> {
+        let route = self.config.route(target);
+        let denied = |denial: Denial, detail: String| {
+            let kind = FaultKind::Denied(denial);
+            let fault = Fault::new(Leg::Client, Stage::Accepted, kind).peer(target);
+            Err(fault.detail(detail))
+        };
+        if self.is_own(target) {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(target);
+            return Err(fault.detail("the target is gitferry itself"));
+        }
+        if route.tls == TlsMode::Deny {
+            return denied(Denial::Route, format!("route {} denies it", route.name));
+        }
+        if route
+            .ports
+            .as_ref()
+            .is_some_and(|ports| !ports.contains(&target.port))
+        {
+            let why = format!(
+                "port {} is not among the ports of [{}]",
+                target.port, route.name
+            );
+            return denied(Denial::Port, why);
+        }
+        Ok(Arc::clone(route))
+    }
+
+    /// How many origin connections wait for the next request.
+    pub(crate) fn idle_connections(&self) -> usize {
+        self.pool.idle()
+    }
+
+    /// True where a connection to `target` would come back here.
+    pub(crate) fn is_own(&self, target: &Target) -> bool {
+        self.config.listen.addresses.iter().any(|own| {
+            own.port() == target.port
+                && (target.host.is_loopback()
+                    && (own.ip().is_loopback() || own.ip().is_unspecified())
+                    || target.host.ip() == Some(own.ip()))
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! A request from its routing to the answer that the client gets: the fronts' way in.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::{
+    Request, Response, StatusCode, Version,
+    body::Incoming,
+    header::{HeaderValue, USER_AGENT},
+};
+
+use crate::forward::{
+    client::ClientSocket,
+    credentials,
+    exchange::{Came, Exchange},
+    forwarder::Forwarder,
+    framing, headers,
+    keep_alive::KeepAlive,
+    request::body::{Answer, RequestBody},
+    request::exchange_request::ExchangeRequest,
+    request::outgoing::Outgoing,
+    response::body::OriginBody,
+    response::errors::ErrorFormat,
+    response::rewrite::Rewriting,
+    tunnel::upgrade,
+    upstream::destination::Destination,
+};
+use crate::{
+    config::Route,
+    model::{Fault, FaultKind, Leg, Stage},
+    track::{Begin, GivenUp, Transfer},
+};
+
+impl Forwarder {
+    /// Forwards one request; the client gets the answer, or a fault in the form that it shows.
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        asked: ExchangeRequest,
+    ) -> Answer {
+        let format = ErrorFormat::of(&request);
+        let transfer = self.begin(&request, &asked);
+        let route = match self.route_of(&request, &asked) {
+            Ok(route) => route,
+            Err(fault) => {
+                let given_up = transfer.give_up(fault);
+                let mut answer = format.refuse(&given_up, &transfer, None).await;
+                let objection = framing::request_objection(request.headers());
+                if objection.is_some() && request.version() != Version::HTTP_2 {
+                    framing::close(answer.headers_mut());
+                }
+                return answer;
+            }
+        };
+        let keep_alive = KeepAlive::of(&request, self.config.interim);
+        let handle = transfer.handle();
+        let budget = &self.shared.replay;
+        let mut outgoing = Outgoing::new(request, &asked, &handle, &route, budget);
+        credentials::withhold(&self.shared.credentials, &asked, &mut outgoing.head.headers);
+        let work = async {
+            match self.serve(&route, asked, transfer, outgoing).await {
+                Ok(answer) => answer,
+                Err(refused) => {
+                    let (given_up, transfer, body) = *refused;
+                    format.refuse(&given_up, &transfer, body).await
+                }
+            }
+        };
+        match keep_alive {
+            Some(keep_alive) => keep_alive.hold(&handle, work).await,
+            None => work.await,
+        }
+    }
+
+    fn begin(&self, request: &Request<Incoming>, asked: &ExchangeRequest) -> Transfer {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let transfer = self.shared.tracker.begin(Begin {
+            front: asked.front,
+            client: asked.client,
+            target: &asked.target,
+            method: request.method().as_str(),
+            path,
+            route: self.config.route(&asked.target),
+            agent: agent(request.headers()),
+        });
+        ClientSocket::watch(request, &transfer);
+        transfer
+    }
+
+    fn route_of(
+        &self,
+        request: &Request<Incoming>,
+        asked: &ExchangeRequest,
+    ) -> Result<Arc<Route>, Fault> {
+        if headers::is_loop(request.headers()) {
+            let fault =
+                Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&asked.target);
+            return Err(fault.detail("the request went through this gitferry before (Via)"));
+        }
+        if let Some(detail) = framing::request_objection(request.headers()) {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
+            return Err(fault.peer(&asked.target).detail(detail));
+        }
+        self.admit(&asked.target)
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        asked: ExchangeRequest,
+        transfer: Transfer,
+        mut outgoing: Outgoing,
+    ) -> Result<Answer, Refused> {
+        let shared = &self.shared;
+        let prepared = outgoing.prepare(route, &shared.uploads, &shared.shutdown);
+        if let Err(fault) = prepared.await {
+            return Err(Box::new((transfer.give_up(fault), transfer, None)));
+        }
+        let mut exchange = Box::new(Exchange::new(self, route, asked, transfer, outgoing));
+        match exchange.request().await {
+            Ok(came) => Ok(deliver(exchange, came).await),
+            Err(given_up) => {
+                let body = exchange.outgoing.body.take();
+                Err(Box::new((given_up, exchange.transfer, body)))
+            }
+        }
+    }
+}
+
+/// A request that ends with a fault, and its body where nothing of it was sent.
+type Refused = Box<(GivenUp, Transfer, Option<RequestBody>)>;
+
+fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
+    headers.get(USER_AGENT)?.to_str().ok()
+}
+
+/// The origin's answer as the client gets it.
+async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> Answer {
+    exchange.transfer.enter(Stage::ReceivingBody);
+    let to = exchange.destination();
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let protocol = dress(&mut response, &exchange, &to);
+    let handle = exchange.transfer.handle();
+    let head = &exchange.outgoing.head;
+    let rewriting = Rewriting::of(&exchange.forwarder, head, &exchange.asked, &to, &handle);
+    if let Some(rewriting) = &rewriting {
+        rewriting.head(&mut response, &head.headers);
+    }
+    if switched
+        && let (Some(protocol), Some((_, client))) = (protocol, exchange.outgoing.upgrade.take())
+    {
+        headers::set_upgrade(response.headers_mut(), protocol);
+        let extensions = &mut exchange.outgoing.head.extensions;
+        let socket = extensions.remove::<ClientSocket>();
+        let Exchange {
+            forwarder,
+            transfer,
+            ..
+        } = *exchange;
+        return upgrade::switch(&forwarder.shared, response, client, socket, transfer);
+    }
+    *response.version_mut() = Version::HTTP_11;
+    let forwarder = Arc::clone(&exchange.forwarder);
+    let status = response.status().as_u16();
+    let answer = response.map(|body| OriginBody::new(body, status, exchange, lease).boxed_unsync());
+    match rewriting {
+        Some(rewriting) => rewriting.body(answer, &forwarder.rewriting).await,
+        None => answer,
+    }
+}
+
+/// Makes an answer's fields those of this connection; the protocol that it switches to, where it does.
+fn dress(
+    response: &mut Response<Incoming>,
+    exchange: &Exchange,
+    to: &Destination,
+) -> Option<HeaderValue> {
+    let limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    let version = response.version();
+    let fields = response.headers_mut();
+    headers::strip_transfer_encoding(fields);
+    let protocol = headers::strip_hop_by_hop(fields);
+    headers::strip_alternatives(fields);
+    headers::add_via(fields, version);
+    headers::strip_proxy_status(fields);
+    framing::merge_lengths(fields);
+    to.strip_answer(fields);
+    let agent = agent(&exchange.outgoing.head.headers);
+    if limited && agent.is_some_and(|agent| agent.starts_with("git-lfs/")) {
+        headers::say_retry_after(fields);
+    }
+    protocol
+}

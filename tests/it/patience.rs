@@ -1,0 +1,205 @@
+//! How long the daemon goes on by itself: busy sites, downloads that crawl, resets of what was sent, and its own end.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
+
+use crate::world::{OK, World, origin, read_until, reset, route, soon};
+
+/// An origin, or a hop, that does `script` with every connection once a head has come, and counts them.
+async fn each<F>(
+    script: impl Fn(usize, TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>)
+where
+    F: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::<AtomicUsize>::default();
+    let seen = Arc::clone(&count);
+    tokio::task::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            read_until(&mut stream, b"\r\n\r\n").await;
+            script(seen.fetch_add(1, Ordering::SeqCst), stream).await;
+        }
+    });
+    (address, count)
+}
+
+/// Asks for `path` over a connection of its own; the whole answer.
+async fn get(world: &World, agent: &str) -> String {
+    let mut client = world.client().await;
+    client
+        .send(format!(
+            "GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    String::from_utf8(client.rest().await).unwrap()
+}
+
+#[tokio::test]
+async fn a_thousand_bytes_do_not_take_a_thousand_connections() {
+    let (address, connections) = each(|nth, mut stream| async move {
+        let head = match nth {
+            0 => "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\netag: \"v1\"\r\n\r\n.".to_owned(),
+            _ => format!(
+                "HTTP/1.1 206 Partial\r\ncontent-length: {}\r\netag: \"v1\"\r\ncontent-range: bytes {nth}-999/1000\r\n\r\n.",
+                1000 - nth
+            ),
+        };
+        let _ = stream.write_all(head.as_bytes()).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let answer = get(&world, "curl/8").await;
+    assert!(answer.ends_with("\r\n\r\n...."), "{answer}");
+    assert_eq!(connections.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn a_site_that_says_when_to_come_back_is_asked_again_then() {
+    for status in [429, 503] {
+        let (address, _) = each(move |nth, mut stream| async move {
+            let busy = format!(
+                "HTTP/1.1 {status} Busy\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            let answer = if nth == 0 { busy.as_str() } else { OK };
+            let _ = stream.write_all(answer.as_bytes()).await;
+        })
+        .await;
+        let patient = "dial = { backoff_limit = \"2s\" }";
+        let world = World::with(&route("origin.test", address, "tunnel", patient)).await;
+        let began = Instant::now();
+        let answer = get(&world, "git/2.39").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(began.elapsed() >= Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_asks_for_more_than_our_patience_is_quoted_at_once() {
+    for status in [429, 503] {
+        let (address, connections) = each(move |_, mut stream| async move {
+            let busy = format!(
+                "HTTP/1.1 {status} Busy\r\nretry-after: 30\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy"
+            );
+            let _ = stream.write_all(busy.as_bytes()).await;
+        })
+        .await;
+        let world = World::in_front_of("origin.test", address).await;
+        let answer = get(&world, "git-lfs/3.3.0").await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert!(answer.contains("retry-after: 30\r\n"), "{answer}");
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn git_lfs_is_always_told_when_to_come_back_after_a_429() {
+    let (address, _) = each(|_, mut stream| async move {
+        let limited = "HTTP/1.1 429 Slow\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(limited.as_bytes()).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    for (agent, told) in [("git-lfs/3.3.0 (GitHub; linux)", true), ("git/2.39", false)] {
+        let answer = get(&world, agent).await.to_lowercase();
+        assert!(answer.starts_with("http/1.1 429"), "{answer}");
+        assert_eq!(answer.contains("\r\nretry-after: "), told, "{answer}");
+    }
+}
+
+/// Two hops that a route tries in turn.
+fn two_hops(first: SocketAddr, second: SocketAddr) -> String {
+    format!(
+        "[hops]\nfirst = {{ url = \"http://{first}\" }}\nsecond = {{ url = \"http://{second}\" }}\n\
+         [[route]]\nname = \"r\"\nrole = \"other\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
+         upstreams = [{{ via = \"first\" }}, {{ via = \"second\" }}]\n"
+    )
+}
+
+#[tokio::test]
+async fn a_busy_site_opens_no_circuit_of_its_upstreams() {
+    let busy = |_, mut stream: TcpStream| async move {
+        let busy = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(busy.as_bytes()).await;
+    };
+    let (first, _) = each(busy).await;
+    let (second, _) = each(busy).await;
+    let world = World::with(&two_hops(first, second)).await;
+    for _ in 0..2 {
+        let answer = get(&world, "git/2.39").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        let open = world.daemon.shared().health.snapshot();
+        assert!(open.is_empty(), "{open:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_reset_of_a_sent_post_opens_no_circuit_and_the_second_in_a_row_does() {
+    let dead = |_, mut stream: TcpStream| async move {
+        read_until(&mut stream, b"hello").await;
+        reset(stream);
+    };
+    let (first, posts) = each(dead).await;
+    let (second, others) = each(dead).await;
+    let world = World::with(&two_hops(first, second)).await;
+    for open in [0, 1] {
+        let mut client = world.client().await;
+        client
+            .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+            .await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+        let circuits = world.daemon.shared().health.snapshot();
+        assert_eq!(circuits.len(), open, "{circuits:?}");
+    }
+    assert_eq!(posts.load(Ordering::SeqCst), 2);
+    assert_eq!(others.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_transfer_that_waits_when_the_daemon_stops_is_ended_by_shutdown() {
+    let (address, asked) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        reset(stream);
+    })
+    .await;
+    let patient = "dial = { backoff = \"60s\", backoff_limit = \"60s\" }";
+    let world = World::with(&route("origin.test", address, "tunnel", patient)).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    soon("the origin", asked).await.unwrap();
+    let tracker = world.daemon.shared().tracker.clone();
+    soon("the fault before the wait", async {
+        while tracker.faults().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    soon("the daemon's end", world.daemon.stop(Duration::ZERO)).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    let faults: Vec<String> = tracker
+        .faults()
+        .into_iter()
+        .map(|fault| fault.code)
+        .collect();
+    assert!(faults[0].ends_with("/shutdown"), "{faults:?}");
+}
