@@ -33,6 +33,7 @@
 mod admin;
 mod cli;
 mod config;
+mod doctor;
 mod forward;
 mod front;
 mod io;

@@ -1,4 +1,5 @@
-//! The daemon's own addresses under `/-/`: the page, the API, metrics, the CA certificate (never its key). Nothing here changes anything.
+//! The daemon's own addresses under `/-/`: the page, the API, metrics, the CA certificate (never its key). Nothing here changes anything but
+//! [`NONCE_PATH`], which gives `gitferry doctor` what it checks clients with.
 //!
 //! [`endpoints::ENDPOINTS`] is the table of addresses, [`view`] what they show, [`api`] the JSON, [`events`] the stream of changes, and
 //! [`html`] the page, whose files stand in `page/`.
@@ -31,6 +32,8 @@ use view::{API, Overview};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const TEXT: &str = "text/plain; charset=utf-8";
+/// `POST` here gives a nonce that the daemon answers clients for a minute.
+pub(crate) const NONCE_PATH: &str = "/-/api/nonce";
 /// How many running transfers the page without a script lists.
 const LISTED: usize = 200;
 
@@ -66,6 +69,11 @@ pub(crate) fn answer(
     forwarder: &Forwarder,
     sources: &Sources<'_>,
 ) -> Response<Bytes> {
+    if asked.method == Method::POST && asked.path == NONCE_PATH {
+        let nonce = forwarder.shared.nonces.give(Instant::now());
+        let body = json!({ "api": API, "nonce": nonce });
+        return respond(StatusCode::OK, "application/json", format!("{body}\n"));
+    }
     if ![Method::GET, Method::HEAD].contains(asked.method) {
         let mut answer = refused(
             StatusCode::METHOD_NOT_ALLOWED,

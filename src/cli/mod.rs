@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod connect;
 mod daemon;
+pub(crate) mod doctor;
 mod failure;
 pub(crate) mod man;
 pub(crate) mod report;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Config,
     /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo reverts all of it.
     Setup(setup::SetupArgs),
+    /// Try every leg before a push does: what works, what does not, and the one change to make.
+    Doctor(doctor::DoctorArgs),
     /// Live transfers, upstream health and the last faults of the running daemon.
     Status(status::StatusArgs),
     /// Sum a log up: what failed or stalled, on which leg, what was rescued, the verdict and the advice.
@@ -103,6 +106,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let file = find(args.file.as_deref().or(cli.config.as_deref()));
             check::run(args, config::load(file.as_deref(), &variable))
         }
+        Command::Doctor(args) => doctor::run(args, load()?),
         Command::Status(args) => {
             let address = match args.address {
                 Some(address) => address,

@@ -31,7 +31,7 @@ const ROLES: [(&str, Role); 3] = [
 const VERSIONS: [(&str, HttpVersion); 2] = [("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)];
 
 /// One `[[route]]`, or `[other_hosts]`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// The name in the log.
     pub name: Box<str>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::forward::{
+    client_check::Nonces,
     limits::Limits,
     request::{
         spool::{self, Budget},
@@ -50,6 +51,8 @@ pub struct Shared {
     pub uploads: Arc<Uploads>,
     /// What uploads may keep.
     pub replay: Arc<Budget>,
+    /// What `gitferry doctor` checks clients with.
+    pub nonces: Arc<Nonces>,
     /// Every task.
     pub tasks: Tasks,
     /// The two steps of stopping.
@@ -65,6 +68,7 @@ impl Default for Shared {
             credentials: Arc::default(),
             uploads: Arc::default(),
             replay: Arc::default(),
+            nonces: Arc::default(),
             tasks,
             shutdown,
         }

@@ -7,6 +7,7 @@
 //! [`crate::model::attempts`]'s decision; [`upstream::plan`] carries it out as far as connections go, [`exchange`] for requests.
 
 pub(crate) mod client;
+mod client_check;
 pub(crate) mod credentials;
 pub(crate) mod exchange;
 mod forwarder;

@@ -38,6 +38,9 @@ impl Forwarder {
         request: Request<Incoming>,
         asked: ExchangeRequest,
     ) -> Answer {
+        if let Some(answer) = self.checks_client(&request, &asked) {
+            return answer;
+        }
         let format = ErrorFormat::of(&request);
         let transfer = self.begin(&request, &asked);
         let route = match self.route_of(&request, &asked) {

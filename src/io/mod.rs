@@ -9,3 +9,4 @@ mod tcp_info;
 pub(crate) use prefixed::{BoxIo, Prefixed};
 pub(crate) use tcp::tune;
 pub(crate) use tcp::{Tcp, TcpMonitor};
+pub(crate) use tcp_info::PathInfo;

@@ -17,7 +17,27 @@ impl TcpMonitor {
     }
 }
 
+/// What the kernel measured of the path so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathInfo {
+    /// The smoothed round-trip time, in microseconds.
+    pub rtt_us: u32,
+    /// Segments sent with data, where the kernel counts them (Linux 4.6).
+    pub segments: u32,
+    /// Segments sent again.
+    pub retransmitted: u32,
+    /// The path MTU that is assumed, in bytes.
+    pub pmtu: u32,
+    /// The congestion control in use.
+    pub congestion: Option<String>,
+}
+
 impl Tcp {
+    /// What the kernel measured of the path; `None` where it does not tell.
+    pub(crate) fn path(&self) -> Option<PathInfo> {
+        path(self)
+    }
+
     fn flow(&self, closely: bool) -> Flow {
         let (queued, written) = self.queued_and_written();
         Flow {
@@ -57,6 +77,25 @@ fn kernel(_: &Tcp) -> Option<crate::model::stall::Kernel> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
+fn path(tcp: &Tcp) -> Option<PathInfo> {
+    let info = linux::Info::of(tcp.socket())?;
+    let name = socket2::SockRef::from(tcp.socket()).tcp_congestion().ok();
+    let name = name.map(|name| {
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    });
+    Some(PathInfo {
+        congestion: name.filter(|name| !name.is_empty()),
+        ..info.path()
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn path(_: &Tcp) -> Option<PathInfo> {
+    None
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn queued(tcp: &Tcp) -> Option<u64> {
     linux::queued(tcp.socket())
 }
@@ -75,6 +114,7 @@ fn queued(_: &Tcp) -> Option<u64> {
 mod linux {
     use std::os::fd::AsRawFd;
 
+    use super::PathInfo;
     use crate::model::stall::Kernel;
 
     /// `struct tcp_info`, as far as this kernel fills it.
@@ -122,6 +162,17 @@ mod linux {
                 unsent: self.word(144),
                 out_of_order: self.word(224),
                 window: self.word(228),
+            }
+        }
+
+        /// All but the congestion control, which has an option of its own.
+        pub(super) fn path(&self) -> PathInfo {
+            PathInfo {
+                rtt_us: self.word(68).unwrap_or(0),
+                segments: self.word(156).unwrap_or(0),
+                retransmitted: self.word(100).unwrap_or(0),
+                pmtu: self.word(60).unwrap_or(0),
+                congestion: None,
             }
         }
 

@@ -8,6 +8,7 @@ pub(crate) mod ca;
 pub(crate) mod certificate;
 pub(crate) mod connect;
 mod files;
+pub(crate) mod inspect;
 pub(crate) mod leaf;
 pub(crate) mod state;
 #[cfg(test)]

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["tls"],
     &["mirror"],
     &["forward"],
+    &["doctor"],
     &["front"],
     &["admin"],
     &["service"],

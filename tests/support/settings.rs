@@ -174,6 +174,13 @@ impl Settings {
         self
     }
 
+    /// Writes the file for what reads it without a daemon; says where it is.
+    pub(crate) fn write(&self, address: &str) -> PathBuf {
+        let file = self.dir.join("gitferry.toml");
+        fs::write(&file, self.text(address)).unwrap();
+        file
+    }
+
     /// The text of the file.
     pub(super) fn text(&self, address: &str) -> String {
         let Self {

@@ -1,0 +1,49 @@
+//! Everything that was found, for programs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::doctor::{Finding, Subject, verdict::Verdict};
+
+/// The whole document.
+pub(super) fn document(findings: &[Finding], verdict: &Verdict, took: Duration) -> Value {
+    let checks: Vec<Value> = findings.iter().map(check).collect();
+    json!({
+        "gitferry": env!("CARGO_PKG_VERSION"),
+        "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "healthy": verdict.is_healthy(),
+        "verdict": {
+            "works": verdict.works,
+            "broken": verdict.broken,
+            "change": verdict.change.as_ref().map(|change| json!({
+                "sentence": change.sentence,
+                "command": change.command,
+                "toml": change.toml,
+                "can_be_applied": change.edit.is_some(),
+            })),
+        },
+        "checks": checks,
+    })
+}
+
+fn check(finding: &Finding) -> Value {
+    let outcome = &finding.outcome;
+    let mut value = json!({
+        "check": finding.check,
+        "state": outcome.state.as_str(),
+        "shown": outcome.shown,
+        "detail": outcome.detail,
+        "code": outcome.code,
+        "advice": outcome.advice,
+        "took_ms": u64::try_from(finding.took.as_millis()).unwrap_or(u64::MAX),
+    });
+    let Subject::Path(path) = &finding.subject;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("host".into(), json!(path.host));
+        object.insert("route".into(), json!(path.route));
+        object.insert("upstream".into(), json!(path.upstream));
+        object.insert("in_route".into(), json!(path.place.is_some()));
+    }
+    value
+}

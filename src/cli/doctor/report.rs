@@ -1,0 +1,257 @@
+//! The findings for people: a line for each healthy way, a table for each host with a fault, the verdict at the end.
+
+use std::{fmt::Write as _, time::Duration};
+
+use crate::doctor::{
+    CHECKS, Finding, State,
+    verdict::{self, PathSummary, Verdict},
+};
+
+/// What is rendered.
+pub(super) struct Page<'a> {
+    pub(super) findings: &'a [Finding],
+    pub(super) verdict: &'a Verdict,
+    pub(super) took: Duration,
+    pub(super) interrupted: bool,
+    pub(super) verbose: bool,
+    pub(super) colour: bool,
+}
+
+/// A terminal's width; wider ones are not better read.
+const WIDTH: usize = 80;
+
+/// The whole text.
+pub(super) fn render(page: &Page<'_>) -> String {
+    let mut text = String::new();
+    let paths = verdict::summaries(page.findings);
+    let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.path.host).collect();
+    hosts.dedup();
+    for path in &paths {
+        summary(&mut text, path, page);
+    }
+    for host in hosts {
+        let ways: Vec<&PathSummary> = paths.iter().filter(|way| &*way.path.host == host).collect();
+        if page.verbose || ways.iter().any(|way| way.root.is_some()) {
+            for ways in ways.chunks(3) {
+                table(&mut text, ways, page);
+            }
+        }
+    }
+    closing(&mut text, page);
+    text
+}
+
+/// One line for a host over one upstream.
+fn summary(text: &mut String, way: &PathSummary, page: &Page<'_>) {
+    let other = way.path.place.is_none();
+    let (word, paint, words) = match &way.root {
+        Some(root) => (
+            "FAIL",
+            if other { DIM } else { RED },
+            format!("{}: {}", root.check, root.outcome.shown),
+        ),
+        None if way.unfinished => ("?", YELLOW, "not finished".into()),
+        None => {
+            let warned = way
+                .findings
+                .iter()
+                .find(|found| found.outcome.state == State::Warned);
+            match warned {
+                Some(found) => (
+                    "warn",
+                    YELLOW,
+                    format!("{}: {}", found.check, found.outcome.shown),
+                ),
+                None => ("ok", GREEN, healthy(way)),
+            }
+        }
+    };
+    let upstream = match other {
+        true => format!("({})", way.path.upstream),
+        false => way.path.upstream.to_string(),
+    };
+    let line = format!("{:30} {upstream:13} {words}", clip(&way.path.host, 30));
+    let _ = writeln!(
+        text,
+        "{} {}",
+        painted(&format!("{word:4}"), paint, page),
+        clip(line.trim_end(), WIDTH - 5)
+    );
+}
+
+/// What is worth knowing of a way that works.
+fn healthy(way: &PathSummary) -> String {
+    let shown = |check: &str| {
+        way.findings
+            .iter()
+            .find(|found| found.check == check && !found.outcome.shown.is_empty())
+            .map(|found| found.outcome.shown.clone())
+    };
+    let parts: Vec<String> = ["ssh", "path"].into_iter().filter_map(shown).collect();
+    parts.join(", ")
+}
+
+/// Every check of a host, its ways side by side.
+fn table(text: &mut String, ways: &[&PathSummary], page: &Page<'_>) {
+    let Some(first) = ways.first() else {
+        return;
+    };
+    let path = &first.path;
+    let _ = writeln!(
+        text,
+        "\n{} ({}, route {})",
+        painted(&path.host, BOLD, page),
+        path.role,
+        path.route
+    );
+    let width = (WIDTH - 14) / ways.len() - 1;
+    let mut head = format!("{:14}", "");
+    for way in ways {
+        let title = match way.path.place {
+            Some(place) => format!("{} {}", place + 1, way.path.upstream),
+            None => format!("({}: not in the route)", way.path.upstream),
+        };
+        let _ = write!(head, "{:width$} ", clip(&title, width));
+    }
+    let _ = writeln!(text, "{}", head.trim_end());
+    for check in CHECKS {
+        let cells: Vec<Option<&Finding>> = ways.iter().map(|way| cell(way, check.name)).collect();
+        let silent = |cell: &Option<&Finding>| {
+            cell.is_none_or(|found| {
+                found.outcome.state == State::Skipped && found.outcome.shown.is_empty()
+            })
+        };
+        if cells.iter().all(silent) {
+            continue;
+        }
+        let mut line = format!("  {:12}", check.name);
+        for found in cells {
+            line.push_str(&painted_cell(found, width, page));
+            line.push(' ');
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    details(text, ways, page);
+}
+
+fn cell<'w>(way: &&'w PathSummary, check: &str) -> Option<&'w Finding> {
+    way.findings.iter().find(|found| found.check == check)
+}
+
+fn painted_cell(found: Option<&Finding>, width: usize, page: &Page<'_>) -> String {
+    let Some(found) = found else {
+        return " ".repeat(width);
+    };
+    let outcome = &found.outcome;
+    let (mark, paint) = match outcome.state {
+        State::Passed => ("", NONE),
+        State::Warned => ("! ", YELLOW),
+        State::Failed => ("FAIL ", RED),
+        State::Pending => ("? ", YELLOW),
+        State::Unmeasured | State::Skipped => ("", DIM),
+    };
+    let words = format!("{mark}{}", outcome.shown);
+    painted(&format!("{:width$}", clip(&words, width)), paint, page)
+}
+
+/// The sentences below a table.
+fn details(text: &mut String, ways: &[&PathSummary], page: &Page<'_>) {
+    for way in ways {
+        for found in &way.findings {
+            let state = found.outcome.state;
+            let telling = state == State::Failed
+                || state == State::Warned
+                || state == State::Unmeasured && page.verbose;
+            let Some(detail) = &found.outcome.detail else {
+                continue;
+            };
+            if !telling {
+                continue;
+            }
+            let line = format!("{}, {}: {detail}", way.path.upstream, found.check);
+            wrapped(text, &line, "  ");
+        }
+    }
+}
+
+/// The verdict: what a hurried reader looks at.
+fn closing(text: &mut String, page: &Page<'_>) {
+    let Verdict {
+        works,
+        broken,
+        change,
+    } = page.verdict;
+    let label = |word: &str, paint| painted(&format!("{word:8}"), paint, page);
+    text.push('\n');
+    section(text, &label("works", GREEN), works);
+    match broken {
+        Some(broken) => section(text, &label("broken", RED), broken),
+        None => section(text, &label("broken", GREEN), "nothing"),
+    }
+    if let Some(change) = change {
+        section(text, &label("do this", BOLD), &change.sentence);
+        let lines = change.command.iter().chain(&change.toml);
+        for line in lines.flat_map(|text| text.lines()) {
+            let _ = writeln!(text, "{:12}{line}", "");
+        }
+    }
+    let _ = writeln!(
+        text,
+        "\n{} checks in {}.{} s{}",
+        page.findings.len(),
+        page.took.as_secs(),
+        page.took.subsec_millis() / 100,
+        match page.interrupted {
+            true => ", interrupted",
+            false => "",
+        }
+    );
+}
+
+/// A label of eight columns, and a sentence beside it.
+fn section(text: &mut String, label: &str, sentence: &str) {
+    let mut body = String::new();
+    wrapped(&mut body, sentence, "        ");
+    let _ = write!(text, "{label}{}", body.trim_start());
+}
+
+/// `line` in lines of the terminal's width, each after `indent`.
+fn wrapped(text: &mut String, line: &str, indent: &str) {
+    let mut current = indent.to_owned();
+    for word in line.split_whitespace() {
+        let long = current.chars().count() + 1 + word.chars().count() > WIDTH;
+        if long && current.trim().len() > 1 {
+            let _ = writeln!(text, "{}", current.trim_end());
+            current = indent.to_owned();
+        }
+        if current.len() > indent.len() {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    let _ = writeln!(text, "{}", current.trim_end());
+}
+
+/// At most `width` characters, with a mark where something is cut.
+fn clip(words: &str, width: usize) -> String {
+    if words.chars().count() <= width {
+        return words.to_owned();
+    }
+    let kept: String = words.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// SGR parameters (ECMA-48).
+const NONE: &str = "";
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "1;31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
+fn painted(words: &str, paint: &str, page: &Page<'_>) -> String {
+    match page.colour && !paint.is_empty() {
+        true => format!("\x1b[{paint}m{words}\x1b[0m"),
+        false => words.to_owned(),
+    }
+}

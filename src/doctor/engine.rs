@@ -1,0 +1,132 @@
+//! Runs the checks of a subject, each as soon as what it needs is known.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{Board, CHECKS, Check, Outcome, Probe, Run, State, Subject};
+
+/// What can be examined.
+pub(crate) enum Examined {
+    /// A host over one upstream.
+    Path(Box<Probe>),
+}
+
+impl Examined {
+    /// Its name on the board.
+    pub(crate) fn subject(&self) -> Subject {
+        match self {
+            Self::Path(probe) => Subject::Path(probe.name()),
+        }
+    }
+
+    fn checks(&self) -> impl Iterator<Item = &'static Check> + use<> {
+        let path = matches!(self, Self::Path(_));
+        CHECKS
+            .iter()
+            .filter(move |check| matches!(check.run, Run::Path(_)) == path)
+    }
+
+    async fn run(&self, check: &Check) -> Outcome {
+        match (&check.run, self) {
+            (Run::Path(run), Self::Path(probe)) => run(probe).await,
+        }
+    }
+}
+
+/// Puts every check of `examined` on the board, and gives what runs them; nothing runs until that is polled.
+///
+/// Dropping it ends what runs: what has not ended stays pending on the board.
+pub(crate) fn examine(
+    examined: Examined,
+    board: &Arc<Board>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let subject = examined.subject();
+    for check in examined.checks() {
+        board.plan(&subject, check.name);
+    }
+    let (examined, board) = (Arc::new(examined), Arc::clone(board));
+    async move {
+        let mut waiting: Vec<&'static Check> = examined.checks().collect();
+        let mut ended: BTreeMap<&'static str, State> = BTreeMap::new();
+        let mut running = JoinSet::new();
+        loop {
+            let mut still = Vec::new();
+            for check in waiting {
+                match readiness(check, &ended) {
+                    Readiness::Wait => still.push(check),
+                    Readiness::Silent => {
+                        // Whatever needs it is silent too.
+                        ended.insert(check.name, State::Failed);
+                        let outcome = Outcome::skipped("not tried");
+                        board.put(&subject, check.name, outcome, Default::default());
+                    }
+                    Readiness::Run => {
+                        let examined = Arc::clone(&examined);
+                        running.spawn(async move {
+                            let begun = Instant::now();
+                            let outcome = examined.run(check).await;
+                            (check.name, outcome, begun.elapsed())
+                        });
+                    }
+                }
+            }
+            waiting = still;
+            let Some(done) = running.join_next().await else {
+                return;
+            };
+            if let Ok((name, outcome, took)) = done {
+                ended.insert(name, outcome.state);
+                board.put(&subject, name, outcome, took);
+            }
+        }
+    }
+}
+
+/// Whether a check may begin.
+#[derive(Debug, PartialEq, Eq)]
+enum Readiness {
+    Wait,
+    Run,
+    Silent,
+}
+
+/// A check that needs one that failed is silent; one that comes after another waits for its end only.
+fn readiness(check: &Check, ended: &BTreeMap<&'static str, State>) -> Readiness {
+    let broken = |state: &State| match state {
+        State::Failed | State::Pending => true,
+        State::Passed | State::Warned | State::Unmeasured | State::Skipped => false,
+    };
+    let silenced = |name: &&str| ended.get(name).is_some_and(broken);
+    let known = |name: &&str| ended.contains_key(name);
+    if check.needs.iter().any(silenced) {
+        Readiness::Silent
+    } else if check.needs.iter().chain(check.after).all(known) {
+        Readiness::Run
+    } else {
+        Readiness::Wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_check_silences_those_that_depend_on_it() {
+        let find = |name| CHECKS.iter().find(|check| check.name == name).unwrap();
+        let mut ended = BTreeMap::new();
+        assert_eq!(readiness(find("name"), &ended), Readiness::Run);
+        assert_eq!(readiness(find("tcp"), &ended), Readiness::Wait);
+        ended.insert("name", State::Warned);
+        assert_eq!(readiness(find("tcp"), &ended), Readiness::Run);
+        ended.insert("name", State::Failed);
+        assert_eq!(readiness(find("tcp"), &ended), Readiness::Silent);
+        ended.insert("http", State::Passed);
+        assert_eq!(readiness(find("path"), &ended), Readiness::Wait);
+        for name in ["post-1k", "post-mtu", "post-256k"] {
+            ended.insert(name, State::Failed);
+        }
+        assert_eq!(readiness(find("path"), &ended), Readiness::Run);
+    }
+}

@@ -1,0 +1,143 @@
+//! Which hosts are tried, and over which upstreams.
+
+use std::sync::Arc;
+
+use super::{Means, Probe, Purpose};
+use crate::{
+    config::{Config, Upstream, Via},
+    model::{Scheme, Target, TlsMode},
+};
+
+/// A host that will be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedHost {
+    /// Where.
+    pub target: Target,
+    /// What is spoken there.
+    pub purpose: Purpose,
+}
+
+/// Hosts that stand for the wildcards of the built-in routes: those that uploads and downloads of today go to.
+const EXAMPLES: &[&str] = &[
+    "cdn-lfs-us-1.hf.co",
+    "hf-hub-lfs-us-east-1.s3-accelerate.amazonaws.com",
+    "cas-server.xethub.hf.co",
+    "transfer.xethub.hf.co",
+];
+
+/// One host of every pattern of every route: the exact names, and an example of the wildcards where one is known.
+pub(crate) fn of_config(config: &Config) -> Vec<PlannedHost> {
+    let mut planned: Vec<PlannedHost> = Vec::new();
+    let routes = config
+        .routes
+        .iter()
+        .filter(|route| route.tls != TlsMode::Deny);
+    for route in routes {
+        let exact = route.hosts.iter().filter(|host| host.is_exact());
+        let exact = exact.map(ToString::to_string);
+        let examples = EXAMPLES.iter().map(ToString::to_string);
+        let port = match route.ports.as_deref() {
+            Some([first, ..]) => *first,
+            _ => 443,
+        };
+        for name in exact.chain(examples) {
+            let Ok(target) = Target::parse(&name, Some(port)) else {
+                continue;
+            };
+            let host = PlannedHost {
+                target,
+                purpose: Purpose::Requests(Scheme::Https),
+            };
+            if Arc::ptr_eq(config.route(&host.target), route) && !planned.contains(&host) {
+                planned.push(host);
+            }
+        }
+    }
+    planned
+}
+
+impl PlannedHost {
+    /// A probe for each upstream of its route, and for each other way that the config knows.
+    pub(crate) fn probes(&self, config: &Config, means: &Arc<Means>) -> Vec<Probe> {
+        let route = config.route(&self.target);
+        let mut probes: Vec<Probe> = Vec::new();
+        let probe = |upstream: &Arc<Upstream>, place| {
+            let over = (Arc::clone(upstream), place);
+            Probe::new(
+                self.target.clone(),
+                self.purpose,
+                route,
+                over,
+                Arc::clone(means),
+            )
+        };
+        for (place, upstream) in route.upstreams.iter().enumerate() {
+            if self.purpose == Purpose::Ssh && upstream.mirror.is_some() {
+                continue;
+            }
+            probes.push(probe(upstream, Some(place)));
+        }
+        for other in other_ways(config) {
+            let known = route
+                .upstreams
+                .iter()
+                .any(|upstream| upstream.label == other.label || same_way(upstream, &other));
+            if !known {
+                probes.push(probe(&other, None));
+            }
+        }
+        probes
+    }
+}
+
+/// Ways to a site itself that the config names somewhere: nobody is dialled directly whom no route dials directly.
+fn other_ways(config: &Config) -> Vec<Arc<Upstream>> {
+    let mut ways: Vec<Arc<Upstream>> = Vec::new();
+    let routes = config.routes.iter().chain([&config.other_hosts]);
+    let used = routes
+        .flat_map(|route| &route.upstreams)
+        .filter(|upstream| upstream.mirror.is_none())
+        .cloned();
+    let hops = config.hops.iter().map(|hop| {
+        Arc::new(Upstream {
+            label: hop.name.clone(),
+            via: Via::Hop(Arc::clone(hop)),
+            mirror: None,
+        })
+    });
+    for way in used.chain(hops) {
+        if !ways.iter().any(|known| known.label == way.label) {
+            ways.push(way);
+        }
+    }
+    ways
+}
+
+/// `environment` without a variable is `direct`.
+fn same_way(one: &Upstream, other: &Upstream) -> bool {
+    let direct = |via: &Via| match via {
+        Via::Direct => true,
+        Via::Environment(environment) => environment.https.is_none(),
+        Via::Hop(_) => false,
+    };
+    one.mirror.is_none() && (one.via == other.via || direct(&one.via) && direct(&other.via))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn every_built_in_route_has_a_host_to_try() {
+        let home = |name: &str| (name == "HOME").then(|| "/home/user".to_owned());
+        let config = config::load(None, &home).unwrap();
+        let hosts = of_config(&config);
+        for route in &config.routes {
+            let tried = hosts
+                .iter()
+                .filter(|host| Arc::ptr_eq(config.route(&host.target), route));
+            assert!(tried.count() > 0, "{} has no host to try", route.name);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A request and its answer, over a verified stream.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    header::{
+        AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderValue, LOCATION, PROXY_AUTHORIZATION,
+        USER_AGENT,
+    },
+};
+use hyper_util::rt::TokioIo;
+use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
+use tokio::time::{Instant, timeout};
+
+use super::{Probe, Stream, shown};
+use crate::{
+    doctor::{Fact, Outcome},
+    model::{Fault, FaultKind, Leg, Scheme, Secret, Stage, Target, classify},
+};
+
+/// What comes back.
+pub(in crate::doctor) struct Answer {
+    pub(in crate::doctor) status: StatusCode,
+    pub(in crate::doctor) headers: HeaderMap,
+}
+
+/// What is asked.
+pub(in crate::doctor) struct Ask<'a> {
+    pub(in crate::doctor) method: Method,
+    pub(in crate::doctor) path: &'a str,
+    pub(in crate::doctor) content_type: Option<&'static str>,
+    pub(in crate::doctor) accept: &'static str,
+    /// The value of `Authorization`; only for a host that it was asked for.
+    pub(in crate::doctor) authorization: Option<&'a Secret>,
+    pub(in crate::doctor) body: Bytes,
+}
+
+/// How long an answer may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
+
+pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+    if probe.purpose == super::Purpose::Ssh {
+        return Outcome::skipped("");
+    }
+    let begun = Instant::now();
+    let ask = Ask {
+        method: Method::GET,
+        path: "/",
+        content_type: None,
+        accept: "*/*",
+        authorization: None,
+        body: Bytes::new(),
+    };
+    let answer = match send(probe, &ask).await {
+        Ok(answer) => answer,
+        Err(fault) => return probe.failed(&fault),
+    };
+    let status = answer.status.as_u16();
+    let words = format!("{status}, {}", shown(begun.elapsed()));
+    let outcome = match status {
+        511 => Outcome::failed(words)
+            .detail("511 Network Authentication Required: the network wants a log-in")
+            .fact(Fact::Portal(None)),
+        502..=504 => Outcome::warned(words)
+            .detail(format!("the site, or what stands before it, says {status}")),
+        _ if probe.origin().0 == Scheme::Http && leads_elsewhere(probe, &answer.headers) => {
+            Outcome::warned(words)
+                .detail("the answer leads to another host, as a log-in page of the network does")
+                .fact(Fact::Portal(location(&answer.headers)))
+        }
+        _ => Outcome::passed(words),
+    };
+    let outcome = outcome.fact(Fact::Status(status));
+    match skew(&answer.headers) {
+        Some(skew) => outcome.fact(Fact::ClockSkew(skew)),
+        None => outcome,
+    }
+}
+
+/// Where the answer sends the client.
+pub(super) fn location(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(LOCATION)?.to_str().ok()?;
+    // A query may hold a session.
+    let shown = value.split(['?', '#']).next().unwrap_or_default();
+    Some(crate::track::redact::escaped(shown).into_owned())
+}
+
+/// True for a redirect to a host that is neither this one nor one below or above it.
+pub(super) fn leads_elsewhere(probe: &Probe, headers: &HeaderMap) -> bool {
+    let Some(location) = location(headers) else {
+        return false;
+    };
+    let Some((_, rest)) = location.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let Ok(target) = Target::parse(authority, Some(443)) else {
+        return false;
+    };
+    let (there, here) = (target.host.to_string(), probe.origin().1.host.to_string());
+    let below = |a: &str, b: &str| a.strip_suffix(b).is_some_and(|rest| rest.ends_with('.'));
+    there != here && !below(&there, &here) && !below(&here, &there)
+}
+
+/// The server's clock minus ours.
+fn skew(headers: &HeaderMap) -> Option<i64> {
+    // RFC 9110, section 5.6.7: the only form that is sent.
+    let form = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let there: OffsetDateTime = PrimitiveDateTime::parse(text, form).ok()?.assume_utc();
+    let here = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Some(there.unix_timestamp() - i64::try_from(here.as_secs()).ok()?)
+}
+
+/// One request over a connection of its own.
+pub(in crate::doctor) async fn send(probe: &Probe, ask: &Ask<'_>) -> Result<Answer, Fault> {
+    let stream = probe.open().await?;
+    let peer = stream.tcp.socket().peer_addr().ok();
+    let fault = |stage, kind| {
+        let fault = Fault::new(Leg::Origin, stage, kind);
+        match peer {
+            Some(peer) => fault.peer(peer),
+            None => fault.peer(probe.origin().1),
+        }
+    };
+    let request = request(probe, &stream, ask)
+        .ok_or_else(|| fault(Stage::SendingHead, FaultKind::BadRequest))?;
+    let tcp = stream.tcp.clone();
+    let answered = timeout(PATIENCE, answer(stream, request)).await;
+    if let Some(path) = tcp.path() {
+        probe.evidence().path = Some(path);
+    }
+    match answered {
+        Err(_) => Err(fault(Stage::AwaitingHead, FaultKind::TimedOut)
+            .detail(format!("no answer within {PATIENCE:?}"))),
+        Ok(Err(error)) => Err(fault(Stage::AwaitingHead, classify::io(&*error)).source(error)),
+        Ok(Ok(answer)) => Ok(answer),
+    }
+}
+
+async fn answer(
+    stream: Stream,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, crate::model::fault::BoxError> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream.io)).await?;
+    let asking = async {
+        let (head, _) = sender.send_request(request).await?.into_parts();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+        })
+    };
+    let driving = async {
+        let _ = connection.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        answer = asking => answer,
+        () = driving => Err("the connection ended".into()),
+    }
+}
+
+fn request(probe: &Probe, stream: &Stream, ask: &Ask<'_>) -> Option<Request<Full<Bytes>>> {
+    let (scheme, target) = probe.origin();
+    let authority = target.authority(scheme);
+    let base = probe.upstream.mirror.as_ref();
+    let path = format!(
+        "{}{}",
+        base.map_or("", |mirror| &mirror.base_path),
+        ask.path
+    );
+    let uri = match stream.absolute_form {
+        Some(_) => format!("http://{authority}{path}"),
+        None => path,
+    };
+    let mut request = Request::builder()
+        .method(ask.method.clone())
+        .uri(uri)
+        .header(HOST, authority)
+        .header(
+            USER_AGENT,
+            concat!("gitferry-doctor/", env!("CARGO_PKG_VERSION")),
+        )
+        .header("accept", ask.accept)
+        .header("connection", "close")
+        .body(Full::new(ask.body.clone()))
+        .ok()?;
+    let headers = request.headers_mut();
+    if let Some(content_type) = ask.content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    if let Some(secret) = ask.authorization {
+        let mut value = HeaderValue::try_from(secret.expose()).ok()?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    if let Some(form) = &stream.absolute_form
+        && let Some(value) = &form.authorization
+    {
+        headers.insert(PROXY_AUTHORIZATION, value.clone());
+    }
+    Some(request)
+}

@@ -1,0 +1,262 @@
+//! One host over one upstream: the dialling that the checks share, and what one of them leaves for the next.
+
+pub(super) mod hop;
+pub(super) mod http;
+pub(super) mod name;
+pub(super) mod portal;
+pub(super) mod post;
+pub(super) mod ssh;
+pub(super) mod tcp;
+pub(super) mod tls;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustls::pki_types::CertificateDer;
+
+use super::{Outcome, board::PathName};
+use crate::{
+    config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
+    io::{BoxIo, PathInfo, Tcp},
+    model::{Fault, Host, Leg, Scheme, Target, advice::Context},
+    net::{
+        self,
+        dial::{AbsoluteForm, Attempt, Connection},
+    },
+    tls::{Connector, trust::Roots},
+};
+
+/// No step of one check may take longer: the whole run has twenty seconds.
+const STEP: Duration = Duration::from_secs(5);
+
+/// What every probe dials by.
+pub(crate) struct Means {
+    /// Verified TLS.
+    pub connector: Connector,
+    /// Who is believed.
+    pub roots: Roots,
+}
+
+/// What is spoken to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests.
+    Requests(Scheme),
+    /// ssh, of which only the banner is read.
+    Ssh,
+}
+
+/// One host over one upstream.
+pub(crate) struct Probe {
+    /// The host asked for.
+    pub target: Target,
+    /// What is spoken.
+    pub purpose: Purpose,
+    /// The host's route, with limits that fit into the time that there is.
+    pub route: Arc<Route>,
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Its place among the route's upstreams; none for one that is tried as a way out.
+    pub place: Option<usize>,
+    /// Roots and TLS.
+    pub means: Arc<Means>,
+    evidence: Mutex<Evidence>,
+}
+
+/// What one check leaves for another.
+#[derive(Debug, Default)]
+struct Evidence {
+    /// Where the peer is: the origin's addresses, or the hop's.
+    addresses: Vec<SocketAddr>,
+    /// The certificates that were shown, and what is said of them.
+    chain: Option<(Vec<CertificateDer<'static>>, Result<(), rustls::Error>)>,
+    /// The code of the fault of the usual handshake.
+    handshake: Option<String>,
+    /// True where the certificate was not good.
+    distrusted: bool,
+    /// What the kernel measured last.
+    path: Option<PathInfo>,
+}
+
+/// A stream on which requests can be written: TLS is verified.
+struct Stream {
+    io: BoxIo,
+    tcp: Tcp,
+    absolute_form: Option<AbsoluteForm>,
+}
+
+impl Probe {
+    /// A probe; the route's limits are cut to what one step may take.
+    pub(crate) fn new(
+        target: Target,
+        purpose: Purpose,
+        route: &Route,
+        (upstream, place): (Arc<Upstream>, Option<usize>),
+        means: Arc<Means>,
+    ) -> Self {
+        let dial = Dial {
+            connect_timeout: route.dial.connect_timeout.min(STEP),
+            greet_timeout: route.dial.greet_timeout.min(STEP),
+            handshake_timeout: route.dial.handshake_timeout.min(STEP),
+            ..route.dial
+        };
+        let route = Arc::new(Route {
+            dial,
+            ..route.clone()
+        });
+        Self {
+            target,
+            purpose,
+            route,
+            upstream,
+            place,
+            means,
+            evidence: Mutex::default(),
+        }
+    }
+
+    /// Its names on the board.
+    pub(super) fn name(&self) -> PathName {
+        let scheme = match self.purpose {
+            Purpose::Requests(scheme) => scheme,
+            Purpose::Ssh => Scheme::Https,
+        };
+        PathName {
+            host: self.target.authority(scheme).into(),
+            route: self.route.name.clone(),
+            role: self.route.role.as_str(),
+            upstream: self.upstream.label.clone(),
+            place: self.place,
+            written: written(&self.upstream).into(),
+        }
+    }
+
+    /// Where requests go: the site, or the mirror that stands for it.
+    fn origin(&self) -> (Scheme, &Target) {
+        match (self.purpose, &self.upstream.mirror) {
+            (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+            (Purpose::Requests(scheme), None) => (scheme, &self.target),
+            (Purpose::Ssh, _) => (Scheme::Https, &self.target),
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        self.purpose != Purpose::Ssh && self.origin().0 == Scheme::Https
+    }
+
+    /// True for a mirror that gets no credentials: nothing is posted to it.
+    fn is_withheld(&self) -> bool {
+        let mirror = self.upstream.mirror.as_ref();
+        mirror.is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
+    }
+
+    fn hop(&self) -> Option<&Arc<Hop>> {
+        let (scheme, target) = self.origin();
+        net::dial::hop(&self.upstream.via, scheme, target)
+    }
+
+    /// True where the origin's name is looked up on this machine.
+    fn looks_up_the_origin(&self) -> bool {
+        let overridden = self.route.resolve.contains_key(&self.origin().1.host);
+        overridden
+            || match self.hop() {
+                None => true,
+                Some(hop) => hop.kind == HopKind::Socks5,
+            }
+    }
+
+    /// Dials `target` through `via` by this route's limits.
+    async fn dial_to(
+        &self,
+        via: &Via,
+        scheme: Scheme,
+        target: &Target,
+    ) -> Result<Connection, Fault> {
+        let attempt = Attempt {
+            target,
+            scheme,
+            route: &self.route,
+            max_segment: self.route.dial.max_segment,
+            progress: &|_| {},
+            secure: &self.means.connector,
+            public_only: false,
+        };
+        net::dial::dial(via, &attempt).await
+    }
+
+    /// The way to the origin, hop included, before TLS.
+    async fn dial(&self) -> Result<Connection, Fault> {
+        let (scheme, target) = self.origin();
+        self.dial_to(&self.upstream.via, scheme, target).await
+    }
+
+    /// The way to the origin with verified TLS, where the scheme has it.
+    async fn open(&self) -> Result<Stream, Fault> {
+        let connection = self.dial().await?;
+        let (scheme, target) = self.origin();
+        let mut stream = Stream {
+            io: connection.io,
+            tcp: connection.tcp,
+            absolute_form: connection.absolute_form,
+        };
+        if scheme == Scheme::Https {
+            let deadline = self.route.dial.handshake_timeout;
+            let connector = &self.means.connector;
+            stream.io = connector
+                .connect(
+                    stream.io,
+                    &target.host,
+                    HttpVersion::Http1,
+                    Leg::Origin,
+                    connection.peer,
+                    deadline,
+                )
+                .await?
+                .io;
+        }
+        Ok(stream)
+    }
+
+    /// A fault as an outcome, with the advice that the daemon's log would give.
+    fn failed(&self, fault: &Fault) -> Outcome {
+        let host = self.origin().1.host.to_string();
+        let context = Context {
+            host: &host,
+            port: self.origin().1.port,
+            route: &self.route.name,
+            upstream: &self.upstream.label,
+        };
+        let mut outcome = Outcome::failed(fault.kind.to_string()).detail(fault.chain());
+        outcome.code = Some(fault.code());
+        outcome.advice = fault.advice(context).map(|advice| advice.text);
+        outcome
+    }
+
+    fn evidence(&self) -> std::sync::MutexGuard<'_, Evidence> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True where the host is a name, which somebody must look up.
+    fn has_name(&self) -> bool {
+        matches!(self.origin().1.host, Host::Name(_))
+    }
+}
+
+/// The upstream as a config writes it.
+fn written(upstream: &Upstream) -> String {
+    let lines = toml::to_string(upstream).unwrap_or_default();
+    let keys: Vec<&str> = lines.lines().collect();
+    format!("{{ {} }}", keys.join(", "))
+}
+
+/// `32 ms`, `1.4 s`.
+fn shown(time: Duration) -> String {
+    match time.as_millis() {
+        0 => "1 ms".into(),
+        ms @ 1..1000 => format!("{ms} ms"),
+        ms => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+    }
+}

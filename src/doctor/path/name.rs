@@ -1,0 +1,143 @@
+//! The name: does it lead anywhere, and can such a site be there?
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::time::{Instant, timeout};
+
+use super::{Probe, STEP, shown};
+use crate::{
+    doctor::{Fact, Outcome},
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
+    net::resolve::{self, System},
+};
+
+pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+    let begun = Instant::now();
+    let origin = probe.origin().1;
+    if probe.looks_up_the_origin() {
+        let overrides = probe.route.resolve.get(&origin.host).map_or(&[][..], |o| o);
+        let found = look_up(origin, overrides, Leg::Origin).await;
+        let addresses = match found {
+            Ok(addresses) => addresses,
+            Err(fault) => return probe.failed(&fault),
+        };
+        if !overrides.is_empty() {
+            let shown = format!("{} (resolve)", list(&addresses));
+            if probe.hop().is_none() {
+                probe.evidence().addresses = addresses;
+                return Outcome::passed(shown);
+            }
+            return hop_name(probe, shown).await;
+        }
+        let took = shown(begun.elapsed());
+        let odd = implausible(&origin.host, &addresses);
+        let listed = list(&addresses);
+        if probe.hop().is_none() {
+            probe.evidence().addresses = addresses;
+            return judged(odd, &listed, &took);
+        }
+    }
+    hop_name(probe, "looked up by the hop".into()).await
+}
+
+/// The hop has a name too, and that one is always looked up here.
+async fn hop_name(probe: &Probe, words: String) -> Outcome {
+    let Some(hop) = probe.hop() else {
+        return Outcome::skipped("");
+    };
+    match look_up(&hop.target, &[], Leg::Hop).await {
+        Err(fault) => probe.failed(&fault),
+        Ok(addresses) => {
+            probe.evidence().addresses = addresses;
+            Outcome::passed(words)
+        }
+    }
+}
+
+async fn look_up(
+    target: &Target,
+    overrides: &[crate::config::Override],
+    leg: Leg,
+) -> Result<Vec<SocketAddr>, Fault> {
+    let looking = resolve::addresses(&System, target, overrides, leg, &|_| {});
+    timeout(STEP, looking).await.unwrap_or_else(|_| {
+        let fault = Fault::new(leg, Stage::Resolving, FaultKind::TimedOut).peer(target);
+        Err(fault.detail(format!("no answer from the resolver within {STEP:?}")))
+    })
+}
+
+fn judged(odd: Option<(&'static str, String)>, listed: &str, took: &str) -> Outcome {
+    match odd {
+        None => Outcome::passed(format!("{listed} {took}")),
+        Some((word, sentence)) => Outcome::warned(format!("{listed} {word}"))
+            .detail(sentence.clone())
+            .fact(Fact::ImplausibleAddress(sentence)),
+    }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    match addresses {
+        [] => "no address".into(),
+        [one] => one.ip().to_string(),
+        [first, rest @ ..] => format!("{} +{}", first.ip(), rest.len()),
+    }
+}
+
+/// What is odd about the addresses of a name that looks like one of the Internet: a word and a sentence.
+pub(super) fn implausible(host: &Host, addresses: &[SocketAddr]) -> Option<(&'static str, String)> {
+    if host.ip().is_some() || host.is_loopback() {
+        return None;
+    }
+    let odd = addresses.iter().find(|address| !is_public(address.ip()))?;
+    let ip = odd.ip();
+    let (word, what) = match ip {
+        _ if is_fake(ip) => (
+            "fake",
+            "a fake address, as local VPN tools (Clash, sing-box) give out: the way depends on that tool",
+        ),
+        _ if ip.is_loopback() || ip.is_unspecified() => (
+            "blocked",
+            "this machine itself: a hosts file or a DNS filter blocks the name, or an accelerator stands in for it",
+        ),
+        _ => (
+            "private",
+            "a private address: fine for a server of your own network, a false answer for a public site",
+        ),
+    };
+    Some((word, format!("{host} leads to {ip}, {what}")))
+}
+
+/// RFC 2544's network, from which VPN tools take their fake addresses; sing-box's IPv6 default.
+fn is_fake(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => matches!(ip.octets(), [198, 18 | 19, ..]),
+        IpAddr::V6(ip) => matches!(
+            ip.segments(),
+            [0xfc00, 0, ..] | [0xfdfe, 0xdcba, 0x9876, ..]
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fake_private_or_blocked_address_is_told_and_a_public_one_is_not() {
+        let host: Host = "hf.co".parse().unwrap();
+        for (address, word) in [
+            ("198.18.0.7", Some("fake")),
+            ("fc00::7", Some("fake")),
+            ("10.1.2.3", Some("private")),
+            ("0.0.0.0", Some("blocked")),
+            ("127.0.0.1", Some("blocked")),
+            ("3.165.1.1", None),
+        ] {
+            let at = SocketAddr::new(address.parse().unwrap(), 443);
+            let odd = implausible(&host, &[at]);
+            assert_eq!(odd.map(|(word, _)| word), word, "{address}");
+        }
+        let local: Host = "localhost".parse().unwrap();
+        assert!(implausible(&local, &["127.0.0.1:443".parse().unwrap()]).is_none());
+    }
+}

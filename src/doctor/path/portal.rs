@@ -1,0 +1,93 @@
+//! A captive portal: where TLS fails or is nobody's, does the network's log-in page answer in plain HTTP?
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
+
+use super::{Probe, http};
+use crate::{
+    config::Via,
+    doctor::{Fact, Outcome},
+    model::{Scheme, Target},
+};
+
+/// Enough for a head and a title.
+const LIMIT: u64 = 16 * 1024;
+
+/// A portal is near.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+
+pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+    let suspicious = {
+        let evidence = probe.evidence();
+        evidence.handshake.is_some() || evidence.distrusted
+    };
+    // A hop answers for itself; its pages are read in its greeting.
+    if !suspicious || !probe.is_tls() || probe.hop().is_some() {
+        return Outcome::skipped("");
+    }
+    let target = probe.origin().1;
+    let plain = Target::new(target.host.clone(), 80);
+    // A portal speaks plain HTTP where TLS is due, or sends port 80 to its page.
+    for target in [target, &plain] {
+        if let Some(head) = ask(probe, target).await
+            && let Some(outcome) = judge(probe, &head, target.port == 80)
+        {
+            return outcome;
+        }
+    }
+    Outcome::skipped("none seen")
+}
+
+/// The head of the answer to a plain request, if any.
+async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
+    let asking = async {
+        let mut connection = probe
+            .dial_to(&Via::Direct, Scheme::Http, target)
+            .await
+            .ok()?;
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: {}\r\nUser-Agent: gitferry-doctor/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+            target.host,
+            env!("CARGO_PKG_VERSION")
+        );
+        connection.io.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        // What came before an error is an answer too.
+        let _ = (&mut connection.io)
+            .take(LIMIT)
+            .read_to_end(&mut answer)
+            .await;
+        Some(answer)
+    };
+    timeout(PATIENCE, asking).await.ok().flatten()
+}
+
+/// Any HTTP in the place of TLS is not the site's; on port 80 only what leads to another host is.
+fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut fields);
+    response.parse(answer).ok()?;
+    let status = response.code?;
+    let mut headers = hyper::HeaderMap::new();
+    for field in response.headers.iter() {
+        if field.name.eq_ignore_ascii_case("location") {
+            let value = hyper::header::HeaderValue::from_bytes(field.value).ok()?;
+            headers.insert(hyper::header::LOCATION, value);
+        }
+    }
+    let elsewhere = http::leads_elsewhere(probe, &headers);
+    // A TLS port says 400 to plain HTTP (nginx, Go): that is the site itself, or what stands in for it.
+    let portal = status == 511 || elsewhere || !usual && status != 400;
+    portal.then(|| {
+        let location = http::location(&headers);
+        let words = location.as_deref().unwrap_or("plain HTTP").to_owned();
+        Outcome::failed(words.clone())
+            .detail(format!(
+                "plain HTTP answers for {} with {status}: the log-in page of a network",
+                probe.origin().1.host
+            ))
+            .fact(Fact::Portal(location))
+    })
+}

@@ -1,0 +1,146 @@
+//! TLS by several hellos, and the certificate that was shown.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
+
+use super::{Probe, shown};
+use crate::{
+    doctor::{Fact, Outcome, certificate as parsed},
+    model::{Fault, Leg, Stage, classify},
+    tls::inspect::{Hello, Inspection, inspect},
+};
+
+pub(in crate::doctor) async fn usual(probe: &Probe) -> Outcome {
+    if !probe.is_tls() {
+        return Outcome::skipped("");
+    }
+    let begun = Instant::now();
+    match hello(probe, Hello::Usual).await {
+        Ok(seen) => {
+            let version = seen.version.unwrap_or("TLS").replace("TLSv1_", "TLS 1.");
+            probe.evidence().chain = Some((seen.chain, seen.verified));
+            Outcome::passed(format!("{version}, {}", shown(begun.elapsed())))
+        }
+        Err(fault) => {
+            probe.evidence().handshake = Some(fault.code());
+            probe.failed(&fault)
+        }
+    }
+}
+
+pub(in crate::doctor) async fn small(probe: &Probe) -> Outcome {
+    variant(probe, Hello::Small).await
+}
+
+pub(in crate::doctor) async fn large(probe: &Probe) -> Outcome {
+    match variant(probe, Hello::Large).await {
+        // gitferry itself sends no such hello: tunnelled clients do.
+        outcome if outcome.state == crate::doctor::State::Failed => Outcome {
+            state: crate::doctor::State::Warned,
+            ..outcome
+        },
+        outcome => outcome,
+    }
+}
+
+pub(in crate::doctor) async fn nameless(probe: &Probe) -> Outcome {
+    if !probe.has_name() {
+        return Outcome::skipped("");
+    }
+    match variant(probe, Hello::Nameless).await {
+        // Many servers refuse politely; only the path's own silence or reset would be news.
+        outcome if outcome.state == crate::doctor::State::Failed => Outcome {
+            state: crate::doctor::State::Unmeasured,
+            advice: None,
+            ..outcome
+        },
+        outcome => outcome,
+    }
+}
+
+async fn variant(probe: &Probe, which: Hello) -> Outcome {
+    if !probe.is_tls() {
+        return Outcome::skipped("");
+    }
+    let begun = Instant::now();
+    match hello(probe, which).await {
+        Ok(_) => Outcome::passed(shown(begun.elapsed())),
+        Err(fault) => probe.failed(&fault),
+    }
+}
+
+async fn hello(probe: &Probe, hello: Hello) -> Result<Inspection, Fault> {
+    let connection = probe.dial().await?;
+    let host = &probe.origin().1.host;
+    let within = (connection.peer, probe.route.dial.handshake_timeout);
+    inspect(connection.io, host, hello, &probe.means.roots, within).await
+}
+
+pub(in crate::doctor) async fn certificate(probe: &Probe) -> Outcome {
+    let Some((chain, verified)) = probe.evidence().chain.take() else {
+        return Outcome::skipped("");
+    };
+    let shown = chain.first().and_then(parsed::read);
+    let outcome = match verified {
+        Ok(()) => good(shown.as_ref(), now()),
+        Err(error) => {
+            probe.evidence().distrusted = true;
+            bad(probe, &error, shown.as_ref(), &chain)
+        }
+    };
+    match shown {
+        Some(shown) => {
+            let validity = Fact::Validity(shown.not_before, shown.not_after);
+            outcome.fact(Fact::Issuer(shown.issuer)).fact(validity)
+        }
+        None => outcome,
+    }
+}
+
+fn good(shown: Option<&parsed::Shown>, now: i64) -> Outcome {
+    let Some(shown) = shown else {
+        return Outcome::passed("verified");
+    };
+    let days = (shown.not_after - now) / 86_400;
+    let words = format!("by {}", shown.issuer);
+    match parsed::middlebox(&shown.issuer) {
+        Some(name) => Outcome::warned(words)
+            .detail(format!("TLS is inspected by {name}, and its CA is trusted")),
+        None if days < 3 => {
+            Outcome::warned(words).detail(format!("the certificate ends within {} days", days + 1))
+        }
+        None => Outcome::passed(words),
+    }
+}
+
+fn bad(
+    probe: &Probe,
+    error: &rustls::Error,
+    shown: Option<&parsed::Shown>,
+    chain: &[CertificateDer<'_>],
+) -> Outcome {
+    let kind = classify::tls(error);
+    let fault = Fault::new(Leg::Origin, Stage::Handshaking, kind).peer(probe.origin().1);
+    let mut outcome = probe.failed(&fault);
+    let Some(shown) = shown else {
+        return outcome.detail(format!("{error}; {} certificates were sent", chain.len()));
+    };
+    let who = match parsed::middlebox(&shown.issuer) {
+        Some(name) => format!("signed by {}: that is {name}", shown.issuer),
+        None => format!("signed by {}", shown.issuer),
+    };
+    outcome.detail = Some(format!(
+        "the certificate is for {}, {who}, valid {} to {}",
+        shown.names,
+        parsed::day(shown.not_before),
+        parsed::day(shown.not_after)
+    ));
+    outcome
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+}

@@ -1,0 +1,181 @@
+//! What the findings come to: what works, what does not, and the one change that most likely mends it. Pure.
+
+mod change;
+mod words;
+
+use std::collections::BTreeMap;
+
+use super::{Board, Fact, Finding, State, Subject, board::PathName};
+
+pub(crate) use change::Change;
+
+/// The whole of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// One sentence on what works.
+    pub works: String,
+    /// One sentence on what does not.
+    pub broken: Option<String>,
+    /// The one change to make.
+    pub change: Option<Change>,
+}
+
+impl Verdict {
+    /// True where nothing is broken.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.broken.is_none()
+    }
+}
+
+/// How a host over one upstream fares.
+#[derive(Clone, Debug)]
+pub(crate) struct PathSummary {
+    /// Which.
+    pub(crate) path: PathName,
+    /// The check that failed first, or what was found instead of a site.
+    pub(crate) root: Option<Finding>,
+    /// True where a check has not ended.
+    pub(crate) unfinished: bool,
+    /// Everything that was found on it.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl PathSummary {
+    /// True where every check that counts went well.
+    pub(crate) fn works(&self) -> bool {
+        self.root.is_none() && !self.unfinished
+    }
+
+    /// How a check ended.
+    fn state(&self, check: &str) -> Option<State> {
+        let mut found = self.findings.iter().filter(|found| found.check == check);
+        found.next().map(|found| found.outcome.state)
+    }
+
+    fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.findings.iter().flat_map(|found| &found.outcome.facts)
+    }
+}
+
+/// Hellos that are compared with the usual one; they are evidence, and no fault by themselves.
+const COMPARED: [&str; 3] = ["tls-small", "tls-large", "tls-no-sni"];
+
+/// Every host over every upstream, in the order in which they were planned.
+pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
+    let mut summaries: Vec<PathSummary> = Vec::new();
+    for finding in findings {
+        let Subject::Path(path) = &finding.subject;
+        match summaries.iter_mut().find(|known| known.path == *path) {
+            Some(known) => known.findings.push(finding.clone()),
+            None => summaries.push(PathSummary {
+                path: path.clone(),
+                root: None,
+                unfinished: false,
+                findings: vec![finding.clone()],
+            }),
+        }
+    }
+    for summary in &mut summaries {
+        let counts = |found: &&Finding| !COMPARED.contains(&found.check);
+        let failed = |found: &&Finding| found.outcome.state == State::Failed;
+        let failures = || summary.findings.iter().filter(counts).filter(failed);
+        // What a portal breaks looks like many things; what it is says more.
+        let portal = failures().find(|found| found.check == "portal");
+        summary.root = portal.or_else(|| failures().next()).cloned();
+        let pending = |found: &Finding| found.outcome.state == State::Pending;
+        summary.unfinished = summary.findings.iter().any(pending);
+    }
+    summaries
+}
+
+/// Reads the board.
+pub(crate) fn of_board(board: &Board) -> Verdict {
+    of(&board.findings())
+}
+
+/// Reads findings.
+pub(crate) fn of(findings: &[Finding]) -> Verdict {
+    let paths = summaries(findings);
+    let hosts = by_host(&paths);
+    Verdict {
+        works: works(&hosts),
+        broken: words::broken(&hosts),
+        change: change::of(&hosts),
+    }
+}
+
+/// A host and its ways, those of its route first and in order.
+pub(super) struct HostSummary<'a> {
+    /// Its name and route.
+    path: &'a PathName,
+    /// The ways of its route.
+    ways: Vec<&'a PathSummary>,
+    /// Ways that the config knows and the route has not.
+    others: Vec<&'a PathSummary>,
+}
+
+impl<'a> HostSummary<'a> {
+    /// The first way of the route that works.
+    fn working(&self) -> Option<&'a PathSummary> {
+        self.ways.iter().copied().find(|way| way.works())
+    }
+
+    /// The ways of the route that are broken, each with its fault.
+    fn broken(&self) -> impl Iterator<Item = (&'a PathSummary, &'a Finding)> {
+        let ways = self.ways.iter().copied();
+        ways.filter_map(|way| Some((way, way.root.as_ref()?)))
+    }
+
+    /// A way that the route has not and that works.
+    fn way_out(&self) -> Option<&'a PathSummary> {
+        self.others.iter().copied().find(|way| way.works())
+    }
+}
+
+fn by_host(paths: &[PathSummary]) -> Vec<HostSummary<'_>> {
+    let mut hosts: Vec<HostSummary<'_>> = Vec::new();
+    for summary in paths {
+        let at = hosts
+            .iter()
+            .position(|host| host.path.host == summary.path.host);
+        let at = at.unwrap_or_else(|| {
+            hosts.push(HostSummary {
+                path: &summary.path,
+                ways: Vec::new(),
+                others: Vec::new(),
+            });
+            hosts.len() - 1
+        });
+        if let Some(host) = hosts.get_mut(at) {
+            match summary.path.place {
+                Some(_) => host.ways.push(summary),
+                None => host.others.push(summary),
+            }
+        }
+    }
+    hosts
+}
+
+fn works(hosts: &[HostSummary<'_>]) -> String {
+    let mut by_way: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for host in hosts {
+        if let Some(way) = host.working() {
+            let name = words::host(host.path);
+            by_way.entry(&way.path.upstream).or_default().push(name);
+        }
+    }
+    if by_way.is_empty() {
+        return match hosts {
+            [] => "nothing was tried".into(),
+            _ => "no host can be reached by the upstreams of its route".into(),
+        };
+    }
+    let parts: Vec<String> = by_way
+        .into_iter()
+        .map(|(way, hosts)| format!("{} {}", words::list(&hosts), words::via(way)))
+        .collect();
+    format!("{} can be reached and take uploads", parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

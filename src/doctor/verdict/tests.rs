@@ -1,0 +1,170 @@
+//! Tables of check results, and the verdict on each.
+
+use std::time::Duration;
+
+use super::*;
+use crate::doctor::Outcome;
+
+fn path(host: &str, upstream: &str, place: Option<usize>) -> PathName {
+    let storage = host.starts_with("storage");
+    PathName {
+        host: host.into(),
+        route: if storage { "lfs" } else { "main" }.into(),
+        role: if storage { "lfs-storage" } else { "main-site" },
+        upstream: upstream.into(),
+        place,
+        written: format!("{{ via = \"{upstream}\" }}").into(),
+    }
+}
+
+fn finding(path: &PathName, check: &'static str, outcome: Outcome) -> Finding {
+    Finding {
+        subject: Subject::Path(path.clone()),
+        check,
+        outcome,
+        took: Duration::ZERO,
+    }
+}
+
+fn failed(code: &str) -> Outcome {
+    let mut outcome = Outcome::failed(code);
+    outcome.advice = Some("give route `main` another way".into());
+    outcome.code = Some(code.into());
+    outcome
+}
+
+/// Everything passed but what is named.
+fn ways(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut broken = false;
+    for check in super::super::CHECKS {
+        let given = not.iter().find(|(name, _)| *name == check.name);
+        let outcome = match given {
+            Some((_, outcome)) => outcome.clone(),
+            None if broken => Outcome::skipped("not tried"),
+            None => Outcome::passed("1 ms"),
+        };
+        broken |= outcome.state == State::Failed;
+        findings.push(finding(path, check.name, outcome));
+    }
+    findings
+}
+
+#[test]
+fn all_well_is_said_in_one_sentence_and_nothing_is_to_be_changed() {
+    let findings = ways(&path("hf.co", "direct", Some(0)), vec![]);
+    let verdict = of(&findings);
+    assert_eq!(
+        verdict.works,
+        "hf.co directly can be reached and take uploads"
+    );
+    assert!(verdict.is_healthy() && verdict.change.is_none());
+}
+
+#[test]
+fn a_storage_that_the_first_hop_refuses_is_put_behind_the_way_that_works() {
+    let refused = || vec![("hop", failed("hop/greeting/hop-refused-403"))];
+    let mut findings = ways(&path("hf.co", "office", Some(0)), vec![]);
+    findings.extend(ways(&path("storage.test", "office", Some(0)), refused()));
+    findings.extend(ways(&path("storage.test", "direct", Some(1)), vec![]));
+    let verdict = of(&findings);
+    let broken = verdict.broken.clone().unwrap();
+    assert!(
+        broken.starts_with(
+            "storage.test (storage) fails through office: office does not let this host through"
+        ),
+        "{broken}"
+    );
+    assert!(broken.ends_with("but works directly"), "{broken}");
+    let change = verdict.change.unwrap();
+    assert_eq!(
+        change.toml.unwrap(),
+        "[[route]]\nname = \"lfs\"\nupstreams = [{ via = \"direct\" }, { via = \"office\" }]"
+    );
+}
+
+#[test]
+fn a_way_that_the_route_has_not_is_offered_where_nothing_else_works() {
+    let cut = vec![("tls", failed("origin/handshaking/reset"))];
+    let mut findings = ways(&path("hf.co", "direct", Some(0)), cut);
+    findings.extend(ways(&path("hf.co", "tunnel", None), vec![]));
+    let verdict = of(&findings);
+    assert!(verdict.works.starts_with("no host"), "{}", verdict.works);
+    let toml = verdict.change.unwrap().toml.unwrap();
+    assert!(
+        toml.contains("[{ via = \"tunnel\" }, { via = \"direct\" }]"),
+        "{toml}"
+    );
+}
+
+#[test]
+fn a_reset_that_goes_away_with_the_name_is_a_filter_of_names() {
+    let cut = vec![
+        ("tls", failed("origin/handshaking/reset")),
+        ("tls-small", failed("origin/handshaking/reset")),
+        ("tls-no-sni", Outcome::passed("3 ms")),
+    ];
+    let verdict = of(&ways(&path("hf.co", "direct", Some(0)), cut));
+    assert!(verdict.broken.unwrap().contains("SNI filter"));
+    assert_eq!(
+        verdict.change.unwrap().sentence,
+        "give route `main` another way"
+    );
+}
+
+#[test]
+fn large_packets_that_get_lost_are_made_smaller() {
+    let lost = vec![("post-mtu", failed("origin/sending-body/timed-out"))];
+    let verdict = of(&ways(&path("hf.co", "direct", Some(0)), lost));
+    assert!(verdict.broken.unwrap().contains("loses large packets"));
+    let toml = verdict.change.unwrap().toml.unwrap();
+    assert!(toml.contains("dial = { max_segment = 1220 }"), "{toml}");
+}
+
+#[test]
+fn a_portal_is_more_than_the_handshake_that_it_breaks() {
+    let page = "http://login.example/".to_owned();
+    let portal = vec![
+        ("tls", failed("origin/handshaking/bad-answer")),
+        (
+            "portal",
+            Outcome::failed("plain HTTP").fact(Fact::Portal(Some(page.clone()))),
+        ),
+    ];
+    let verdict = of(&ways(&path("hf.co", "direct", Some(0)), portal));
+    assert!(verdict.broken.unwrap().contains("log-in page"));
+    assert!(verdict.change.unwrap().sentence.contains(&page));
+}
+
+#[test]
+fn an_expired_certificate_is_the_clocks_unless_another_site_confirms_it() {
+    let expired = || vec![("certificate", failed("origin/handshaking/expired"))];
+    let findings = ways(&path("hf.co", "direct", Some(0)), expired());
+    let change = of(&findings).change.unwrap();
+    assert!(change.command.unwrap().contains("timedatectl"));
+    let confirmed = Outcome::passed("200").fact(Fact::ClockSkew(2));
+    let mut both = findings;
+    both.extend(ways(
+        &path("github.com", "direct", Some(0)),
+        vec![("http", confirmed)],
+    ));
+    let change = of(&both).change.unwrap();
+    assert!(change.command.is_none());
+    assert!(
+        change.sentence.contains("owner of hf.co"),
+        "{}",
+        change.sentence
+    );
+}
+
+#[test]
+fn what_has_not_ended_is_not_called_healthy() {
+    let findings = vec![finding(
+        &path("hf.co", "direct", Some(0)),
+        "tls",
+        super::super::board::pending(),
+    )];
+    let verdict = of(&findings);
+    assert!(!verdict.is_healthy());
+    assert!(verdict.broken.unwrap().contains("not finished (at `tls`)"));
+}

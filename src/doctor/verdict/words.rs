@@ -1,0 +1,187 @@
+//! What is wrong, in words that need no glossary.
+
+use std::collections::BTreeMap;
+
+use super::{HostSummary, PathSummary};
+use crate::doctor::{
+    CHECKS, Fact, Finding, State,
+    board::PathName,
+    certificate::{day, middlebox},
+};
+
+/// The name, and what it serves.
+pub(super) fn host(path: &PathName) -> String {
+    match path.role {
+        "lfs-storage" => format!("{} (storage)", path.host),
+        _ => path.host.to_string(),
+    }
+}
+
+/// At most three, then a number.
+pub(super) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, three] => format!("{one}, {two} and {three}"),
+        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
+    }
+}
+
+/// `directly`, or through what.
+pub(super) fn via(upstream: &str) -> String {
+    match upstream {
+        "direct" => "directly".into(),
+        other => format!("through {other}"),
+    }
+}
+
+/// The sentence on what is broken; `None` where nothing is.
+pub(super) fn broken(hosts: &[HostSummary<'_>]) -> Option<String> {
+    let mut causes: Vec<(String, Vec<String>)> = Vec::new();
+    for known in hosts {
+        let name = host(known.path);
+        for (way, root) in known.broken() {
+            let rescued = known.working().map(|works| &works.path.upstream);
+            let cause = cause(way, root);
+            let cause = match rescued {
+                Some(upstream) => format!("{cause}, but works {}", via(upstream)),
+                None => cause,
+            };
+            match causes.iter_mut().find(|(known, _)| *known == cause) {
+                Some((_, names)) => names.push(name.clone()),
+                None => causes.push((cause, vec![name.clone()])),
+            }
+        }
+    }
+    let unfinished = unfinished(hosts);
+    let mut parts: Vec<String> = causes
+        .into_iter()
+        .map(|(cause, names)| format!("{} {cause}", list(&names)))
+        .collect();
+    parts.extend(unfinished);
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// What had not ended when the time was over.
+fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
+    let mut open: BTreeMap<String, &str> = BTreeMap::new();
+    for known in hosts.iter().filter(|host| host.working().is_none()) {
+        for way in known.ways.iter().filter(|way| way.root.is_none()) {
+            let pending = way
+                .findings
+                .iter()
+                .find(|found| found.outcome.state == State::Pending);
+            if let Some(found) = pending {
+                let name = format!("{} {}", host(&way.path), via(&way.path.upstream));
+                open.insert(name, found.check);
+            }
+        }
+    }
+    let check = open.values().next().copied()?;
+    let names: Vec<String> = open.into_keys().collect();
+    Some(format!("{} was not finished (at `{check}`)", list(&names)))
+}
+
+/// What stands behind the host's name: how it fails over this way, and by what code.
+pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
+    let through = via(&way.path.upstream);
+    let code = root
+        .outcome
+        .code
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
+    let why = why(way, root);
+    format!("fails {through}: {why}{code}")
+}
+
+/// The kind of a fault: the last part of its code.
+pub(super) fn kind(finding: &Finding) -> &str {
+    let code = finding.outcome.code.as_deref().unwrap_or_default();
+    code.rsplit('/').next().unwrap_or_default()
+}
+
+fn why(way: &PathSummary, root: &Finding) -> String {
+    let upstream = &way.path.upstream;
+    match (root.check, kind(root)) {
+        ("name", "name-unknown") => "the name cannot be looked up".into(),
+        ("tcp", "refused") => "nobody listens on the port".into(),
+        ("tcp", "timed-out") => "the port does not answer: it is filtered".into(),
+        ("tcp", "unreachable") => "there is no route to it".into(),
+        ("hop", "hop-authentication") => {
+            format!("{upstream} wants another user name or password")
+        }
+        ("hop", kind) if kind.starts_with("hop-refused") || kind.starts_with("socks-refused") => {
+            format!("{upstream} does not let this host through")
+        }
+        ("hop", "timed-out") => format!("{upstream} takes the request and does not connect"),
+        ("tls", kind) => handshake(way, kind),
+        ("certificate", kind) => certificate(root, kind),
+        ("portal", _) => "the log-in page of this network answers in its place".into(),
+        ("http" | "post-1k", "timed-out") => {
+            "the server takes the request and does not answer".into()
+        }
+        ("post-mtu" | "post-256k", "timed-out") if mtu(way) => {
+            "the path loses large packets, small ones pass".into()
+        }
+        (check, _) => {
+            let row = CHECKS.iter().find(|row| row.name == check);
+            row.map_or("", |row| row.means).to_owned()
+        }
+    }
+}
+
+/// True where small packets pass and large ones do not.
+pub(super) fn mtu(way: &PathSummary) -> bool {
+    way.state("post-1k") == Some(State::Passed)
+        && (way.state("post-mtu") == Some(State::Failed)
+            || way.state("post-256k") == Some(State::Failed))
+}
+
+/// True where the handshake works as soon as the host's name is not in it.
+pub(super) fn filtered_by_name(way: &PathSummary) -> bool {
+    way.state("tls") == Some(State::Failed) && way.state("tls-no-sni") == Some(State::Passed)
+}
+
+fn handshake(way: &PathSummary, kind: &str) -> String {
+    if filtered_by_name(way) {
+        return "the path cuts TLS as soon as it reads this name (SNI filter)".into();
+    }
+    if way.state("tls-small") == Some(State::Passed) {
+        return "the path cuts TLS, but a smaller ClientHello passes".into();
+    }
+    match kind {
+        "reset" | "closed-early" => "something on the path cuts the TLS handshake".into(),
+        "timed-out" => "TLS gets no answer: the path loses packets or filters the name".into(),
+        "bad-answer" => "what answers does not speak TLS".into(),
+        _ => "no TLS comes about".into(),
+    }
+}
+
+fn certificate(root: &Finding, kind: &str) -> String {
+    let facts = &root.outcome.facts;
+    let issuer = facts.iter().find_map(|fact| match fact {
+        Fact::Issuer(issuer) => Some(issuer.as_str()),
+        _ => None,
+    });
+    let issuer = issuer.unwrap_or("nobody known");
+    let validity = facts.iter().find_map(|fact| match fact {
+        Fact::Validity(from, to) => Some((day(*from), day(*to))),
+        _ => None,
+    });
+    match (kind, validity) {
+        ("expired", Some((_, to))) => {
+            format!("by this machine's clock its certificate ended on {to}")
+        }
+        ("not-yet-valid", Some((from, _))) => {
+            format!("by this machine's clock its certificate begins only on {from}")
+        }
+        ("unknown-issuer", _) => match middlebox(issuer) {
+            Some(name) => format!("{name} inspects TLS, and its CA is not trusted"),
+            None => format!("its certificate is signed by \"{issuer}\", which is not trusted"),
+        },
+        ("name-mismatch", _) => "somebody else answers: the certificate is for other names".into(),
+        _ => "the certificate is bad".into(),
+    }
+}

@@ -1,0 +1,151 @@
+//! `/.well-known/gitferry/NONCE`: how `gitferry doctor` learns whether a client really goes through this daemon and trusts its CA.
+//!
+//! The daemon answers such a path itself only on a route whose TLS it terminates, and only for a nonce that its admin front gave a
+//! moment ago; every other request for such a path goes to the origin like any other.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::{Request, Response, header::CONTENT_TYPE, header::HeaderValue};
+use rustls::crypto::aws_lc_rs;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Answer, ExchangeRequest, Forwarder, request::body::full};
+use crate::model::TlsMode;
+
+/// What the paths begin with.
+const PREFIX: &str = "/.well-known/gitferry/";
+
+/// How long a nonce is answered.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// More than one run of doctor needs; the oldest is forgotten first.
+const AT_MOST: usize = 32;
+
+/// The nonces that the admin front gave.
+#[derive(Debug, Default)]
+pub(crate) struct Nonces(Mutex<VecDeque<(Box<str>, Instant)>>);
+
+impl Nonces {
+    /// A new one. `None` where the machine has no random numbers.
+    pub(crate) fn give(&self, now: Instant) -> Option<String> {
+        let mut bytes = [0_u8; 16];
+        aws_lc_rs::default_provider()
+            .secure_random
+            .fill(&mut bytes)
+            .ok()?;
+        let nonce: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.push_back((nonce.as_str().into(), now));
+        while given.len() > AT_MOST {
+            given.pop_front();
+        }
+        Some(nonce)
+    }
+
+    fn knows(&self, nonce: &str, now: Instant) -> bool {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.retain(|(_, at)| now.saturating_duration_since(*at) < LIFETIME);
+        given.iter().any(|(known, _)| **known == *nonce)
+    }
+}
+
+impl Forwarder {
+    /// The daemon's own answer to a client that `gitferry doctor` sent; `None` for every other request.
+    pub(super) fn checks_client<B>(
+        &self,
+        request: &Request<B>,
+        asked: &ExchangeRequest,
+    ) -> Option<Answer> {
+        let terminated = self.config.route(&asked.target).tls == TlsMode::Terminate;
+        let nonces = &self.shared.nonces;
+        terminated.then(|| answer(request, asked, nonces, Instant::now()))?
+    }
+}
+
+/// The answer to a request for a nonce that is known; `None` for every other request.
+fn answer<B>(
+    request: &Request<B>,
+    asked: &ExchangeRequest,
+    nonces: &Nonces,
+    now: Instant,
+) -> Option<Answer> {
+    let rest = request.uri().path().strip_prefix(PREFIX)?;
+    let (nonce, below) = rest.split_once('/').unwrap_or((rest, ""));
+    if !nonces.knows(nonce, now) {
+        return None;
+    }
+    let front = asked.front.as_str();
+    tracing::debug!(%front, target = %asked.target, "client check answered");
+    let (content_type, body) = match below {
+        // What `git ls-remote` asks for: one ref, named after the nonce (gitprotocol-http, "Smart Clients").
+        "info/refs" => (
+            "application/x-git-upload-pack-advertisement",
+            advertisement(nonce, front),
+        ),
+        // What `git lfs locks` asks for (git-lfs: docs/api/locking.md).
+        "locks" => (
+            "application/vnd.git-lfs+json",
+            json!({ "locks": [{
+                "id": nonce, "path": format!("gitferry/{nonce}"), "locked_at": "2026-01-01T00:00:00Z",
+                "owner": { "name": front },
+            }] })
+            .to_string(),
+        ),
+        _ => (
+            "application/json",
+            json!({ "gitferry": env!("CARGO_PKG_VERSION"), "nonce": nonce, "front": front })
+                .to_string(),
+        ),
+    };
+    let mut answer = Response::new(full(body));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Some(answer)
+}
+
+/// The nonce stands in the name of a ref, the front in the agent.
+fn advertisement(nonce: &str, front: &str) -> String {
+    let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
+    let reference = format!(
+        "{} refs/gitferry/{nonce}/{front}\0agent=gitferry/{}\n",
+        "1".repeat(40),
+        env!("CARGO_PKG_VERSION")
+    );
+    format!(
+        "{}0000{}0000",
+        line("# service=git-upload-pack\n"),
+        line(&reference)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_known_for_a_minute_and_no_other_is() {
+        let nonces = Nonces::default();
+        let now = Instant::now();
+        let nonce = nonces.give(now).unwrap();
+        assert_eq!(nonce.len(), 32);
+        assert!(nonces.knows(&nonce, now));
+        assert!(!nonces.knows("0123456789abcdef0123456789abcdef", now));
+        assert!(!nonces.knows("", now));
+        assert!(!nonces.knows(&nonce, now + LIFETIME));
+    }
+
+    #[test]
+    fn the_oldest_nonce_is_forgotten_first() {
+        let nonces = Nonces::default();
+        let now = Instant::now();
+        let first = nonces.give(now).unwrap();
+        let others: Vec<_> = (0..AT_MOST).filter_map(|_| nonces.give(now)).collect();
+        assert!(!nonces.knows(&first, now));
+        assert!(others.iter().all(|nonce| nonces.knows(nonce, now)));
+    }
+}

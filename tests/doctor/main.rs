@@ -1,0 +1,8 @@
+//! `gitferry doctor` before networks, repositories and clients with one fault each. The names of the tests are the promises.
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod run;
