@@ -1,10 +1,17 @@
 //! The runtime's two shared things: [`Tasks`], the only place that spawns, and [`Shutdown`], the two steps of stopping.
 //!
-//! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here.
+//! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here. Beside them [`Workers`], the
+//! threads for calls that may hang, and [`Lookups`], which share and keep their answers.
+
+mod lookups;
+mod workers;
 
 use std::future::Future;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use lookups::Lookups;
+pub(crate) use workers::Workers;
 
 /// Every task of the daemon. Clones share the same set.
 #[derive(Clone, Debug, Default)]

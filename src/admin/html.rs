@@ -229,6 +229,7 @@ mod tests {
             version: "0",
             uptime_s: 1,
             listen: vec![],
+            users_told_apart: true,
             config: Some("<script>x".into()),
             tasks: 0,
             idle_connections: 0,

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Overview {
     pub uptime_s: u64,
     /// Where it listens.
     pub listen: Vec<SocketAddr>,
+    /// Whether the kernel says which local user a client on loopback is.
+    pub users_told_apart: bool,
     /// The config's file; none for the embedded default.
     pub config: Option<String>,
     /// Tasks that run.
@@ -119,6 +121,7 @@ impl Overview {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: started.elapsed().as_secs(),
             listen: config.listen.addresses.clone(),
+            users_told_apart: forwarder.shared.users_told_apart.load(Ordering::Relaxed),
             config: config.file.as_ref().map(|file| file.display().to_string()),
             tasks: forwarder.shared.tasks.running(),
             idle_connections: forwarder.idle_connections(),

@@ -4,8 +4,8 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{Variables, credentials::credentials, section::Section};
-use crate::model::{HostPattern, secret::Credentials, unit};
+use super::{Variables, access::access, credentials::credentials, section::Section};
+use crate::model::{HostPattern, access::Access, secret::Credentials, unit};
 
 /// `[listen]`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +16,9 @@ pub struct Listen {
     /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
     #[serde(flatten)]
     pub credentials: Option<Credentials>,
+    /// Which local users are served on loopback.
+    #[serde(flatten)]
+    pub access: Access,
     /// Client connections at once.
     pub max_connections: usize,
     /// The largest request head, in bytes.
@@ -40,6 +43,7 @@ impl Listen {
                 given => given.to_vec(),
             },
             credentials: credentials(&section, variables),
+            access: access(&section),
             max_connections: section.integer("max_connections", 1..=1_000_000) as usize,
             max_head: section.size_within("max_head", 8 << 10..=16 << 20) as usize,
             head_timeout: section.duration("head_timeout"),
@@ -53,6 +57,11 @@ impl Listen {
         }
         section.finish();
         listen
+    }
+
+    /// True where clients on loopback are told apart by their user: the config asks for it, or no password protects the port.
+    pub(crate) fn asks_for_users(&self) -> bool {
+        self.credentials.is_none() || self.access.is_explicit()
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`load`] is the one way in, at start and at every reload; it reports every mistake of a file at once. Code that
 //! runs later holds an `Arc<Config>` and never asks "and if it was not set?". Nothing here touches the network.
 
+mod access;
 mod credentials;
 mod daemon;
 mod dial;

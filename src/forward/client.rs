@@ -8,7 +8,9 @@ use std::{
 
 use hyper::Request;
 
-use crate::{io::TcpMonitor, net::InterimSender, track::TransferHandle};
+use crate::{
+    io::TcpMonitor, model::access::SocketOwner, net::InterimSender, track::TransferHandle,
+};
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
 /// holds it too.
@@ -43,6 +45,8 @@ pub(crate) struct ClientSocket {
     pub shared: bool,
     /// What tells it to wait, where it can be told.
     pub voice: Option<InterimSender>,
+    /// Its user, where it came over loopback and the kernel can tell.
+    pub owner: Option<SocketOwner>,
     /// Given back with the last clone.
     pub slot: Slot,
 }

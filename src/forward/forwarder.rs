@@ -1,6 +1,6 @@
 //! One snapshot of the config with everything that was built from it; a reload makes a new one, and transfers that run keep theirs.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::forward::{
     client_check::Nonces,
@@ -17,6 +17,7 @@ use crate::{
         Denial, Fault, FaultKind, Leg, Stage, Target, TlsMode, credential_memory::CredentialMemory,
         health::Health,
     },
+    net::groups::Groups,
     rt::{Shutdown, Tasks},
     tls::{Connector, Leaves},
     track::Tracker,
@@ -53,6 +54,10 @@ pub struct Shared {
     pub replay: Arc<Budget>,
     /// What `gitferry doctor` checks clients with.
     pub nonces: Arc<Nonces>,
+    /// The groups of local users.
+    pub groups: Arc<Groups>,
+    /// Whether the kernel says which local user a client on loopback is.
+    pub users_told_apart: Arc<AtomicBool>,
     /// Every task.
     pub tasks: Tasks,
     /// The two steps of stopping.
@@ -69,6 +74,8 @@ impl Default for Shared {
             uploads: Arc::default(),
             replay: Arc::default(),
             nonces: Arc::default(),
+            groups: Arc::default(),
+            users_told_apart: Arc::default(),
             tasks,
             shutdown,
         }

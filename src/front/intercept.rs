@@ -26,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use silent::Silent;
 
 use super::{
-    Front,
+    Front, admission,
     connection::{builder, linger, malformed, run},
     refuse, unfit, unfit_hosts,
 };
@@ -254,6 +254,10 @@ async fn ferry(
         unfit_hosts(&request)
             .or_else(|| names::mismatch(&request, &asked.target))
             .or_else(|| reloaded(&forwarder, &asked.target))
+    };
+    let fault = match fault {
+        Some(fault) => Some(fault),
+        None => admission::refusal(&forwarder, &request, asked.client).await,
     };
     let Some(fault) = fault else {
         return forwarder.exchange(request, asked).await;

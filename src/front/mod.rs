@@ -4,6 +4,7 @@
 //! reload reaches kept-alive clients and leaves running transfers alone. What goes to the origin is `forward`'s.
 
 mod absolute;
+mod admission;
 mod connect;
 mod connection;
 mod intercept;
@@ -12,7 +13,6 @@ mod reverse;
 mod wrong_protocol;
 
 use std::{
-    any::Any,
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -34,9 +34,8 @@ use crate::{
         client::{ClientSocket, Slot},
         response::errors::ErrorFormat,
     },
-    io::Tcp,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
-    net::Interims,
+    net::{Interims, listen::Client},
     track::{self, Begin, Transfer},
 };
 
@@ -85,8 +84,14 @@ impl Front {
         self.current.get()
     }
 
-    /// Serves one client connection until it ends, what it is upgraded to included; `slot` is released with it.
-    pub(crate) fn serve(&self, socket: Tcp, client: SocketAddr, slot: impl Any + Send) {
+    /// Serves one client connection until it ends, what it is upgraded to included; its slot is released with it.
+    pub(crate) fn serve(&self, client: Client) {
+        let Client {
+            tcp: socket,
+            peer: client,
+            owner,
+            slot,
+        } = client;
         let forwarder = self.current();
         let (tasks, shutdown) = (
             forwarder.shared.tasks.clone(),
@@ -103,6 +108,7 @@ impl Front {
             tcp: glance,
             shared: false,
             voice: Some(voice),
+            owner,
             slot: Slot::new(slot),
         };
         tasks.spawn(async move {
@@ -158,6 +164,9 @@ impl Front {
 
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Answer {
         let forwarder = self.current();
+        if let Some(fault) = admission::refusal(&forwarder, &request, client).await {
+            return refuse(&forwarder, &request, client, None, &fault).await;
+        }
         if let Some(credentials) = &forwarder.config.listen.credentials
             && !is_authorized(&request, credentials)
         {

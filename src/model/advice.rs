@@ -361,6 +361,12 @@ pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         Denial::ForeignName => {
             "use the address of `[listen]`, or localhost, in the client's URL".into()
         }
+        Denial::LocalUser => {
+            "add the user to `users` of `[listen]`, or one of their groups to `groups`".into()
+        }
+        Denial::UnknownUser => {
+            "keep the connection open until the answer has come; a user of another user namespace needs a daemon of their own".into()
+        }
         Denial::Private => {
             format!("to allow the private host {host}, add it to `allow` of `[reverse]`")
         }

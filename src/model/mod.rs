@@ -3,6 +3,7 @@
 //! Nothing here opens a socket, spawns a task or reads a clock; `now` is an argument. That is what lets the
 //! rules be tested by the thousand with the exact timing of a user's log. Everything above calls this module.
 
+pub(crate) mod access;
 pub(crate) mod address;
 pub(crate) mod advice;
 pub(crate) mod agent;

@@ -21,8 +21,12 @@ use tokio::{
     time::sleep,
 };
 
-use crate::config::Listen;
-use crate::io::{Tcp, tune};
+use super::socket_owner::SocketOwners;
+use crate::{
+    config::Listen,
+    io::{Tcp, tune},
+    model::access::SocketOwner,
+};
 
 /// What the kernel holds for us of a client on this machine. Left alone, it lets a window grow to megabytes, and the client
 /// believes sent what a slow path has yet to carry: git-lfs then counts its 30 s while its body is still on the way.
@@ -37,6 +41,7 @@ pub(crate) const CLIENT_BUFFER: usize = 256 * 1024;
 pub(crate) fn open(
     listen: &Listen,
     receive_buffer: Option<usize>,
+    owners: Option<&Arc<SocketOwners>>,
 ) -> Result<Vec<Acceptor>, ListenError> {
     let mut sockets = inherited()?;
     for socket in &sockets {
@@ -54,7 +59,12 @@ pub(crate) fn open(
     let slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
     sockets
         .into_iter()
-        .map(|socket| Acceptor::new(socket, Arc::clone(&slots), receive_buffer))
+        .map(|socket| {
+            let acceptor = Acceptor::new(socket, Arc::clone(&slots), receive_buffer)?;
+            let near = acceptor.address.ip().is_loopback();
+            let owners = owners.filter(|_| near).map(Arc::clone);
+            Ok(Acceptor { owners, ..acceptor })
+        })
         .collect()
 }
 
@@ -65,6 +75,8 @@ pub(crate) struct Acceptor {
     address: SocketAddr,
     slots: Arc<Semaphore>,
     full: AtomicBool,
+    /// On loopback, where the kernel can tell.
+    owners: Option<Arc<SocketOwners>>,
 }
 
 /// A client that was accepted.
@@ -74,6 +86,8 @@ pub(crate) struct Client {
     pub tcp: Tcp,
     /// Its address.
     pub peer: SocketAddr,
+    /// Its user, where it came over loopback and the kernel can tell.
+    pub owner: Option<SocketOwner>,
     /// Its place; to be kept as long as the connection is served.
     pub slot: OwnedSemaphorePermit,
 }
@@ -102,6 +116,7 @@ impl Acceptor {
             address,
             slots,
             full: AtomicBool::new(false),
+            owners: None,
         })
     }
 
@@ -113,9 +128,15 @@ impl Acceptor {
         let slot = self.slot().await;
         let (socket, peer) = self.persistently(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
+        let owners = self.owners.as_ref();
+        let owner = owners.map(|owners| match socket.local_addr() {
+            Ok(local) => owners.owner(local, peer),
+            Err(_) => SocketOwner::Unknown("the client's connection is closed already"),
+        });
         Client {
             tcp: Tcp::new(socket),
             peer,
+            owner,
             slot,
         }
     }

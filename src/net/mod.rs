@@ -1,8 +1,10 @@
-//! Sockets: listening, looking up, dialling directly and through hops.
+//! Sockets: listening and whose a client is, looking up, dialling directly and through hops.
 
 pub(crate) mod dial;
+pub(crate) mod groups;
 mod interim;
 pub(crate) mod listen;
 pub(crate) mod resolve;
+pub(crate) mod socket_owner;
 
 pub(crate) use interim::{InterimSender, Interims};

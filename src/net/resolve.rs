@@ -6,13 +6,16 @@
 use std::{
     collections::VecDeque,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    sync::LazyLock,
+    time::Duration,
 };
 
 use super::dial::{Attempt, Boxed};
 use crate::{
     config::Override,
     model::{Denial, Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
+    rt::{Lookups, Workers},
 };
 
 /// Looks a name up.
@@ -27,12 +30,20 @@ pub(crate) struct System;
 
 impl Resolve for System {
     fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
+        Box::pin(NAMES.get(name.to_owned(), |name| {
+            let found = (name.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip()).collect())
-        })
+        }))
     }
 }
+
+/// One look-up per name at a time for the whole process, as there is one resolver: a dead one hangs these threads alone, and a retry
+/// joins the look-up that is under way.
+static NAMES: LazyLock<Lookups<String, Vec<IpAddr>>> =
+    LazyLock::new(|| Lookups::new(Workers::new("gitferry-names", 16, 256), KEEP));
+
+/// Enough for the requests of one push; a name that moves is seen at once, compared with any resolver's cache.
+const KEEP: Duration = Duration::from_secs(5);
 
 /// The address overrides of the attempt's route for `host`, in their order; empty where there is none.
 pub(crate) fn overrides<'a>(attempt: &Attempt<'a>, host: &Host) -> &'a [Override] {

@@ -3,7 +3,13 @@
 //! Start and reload are one path ([`build`]), so that the one used daily is the one that works. `cli::run` brings the
 //! config, the log and the process; tests bring their own.
 
-use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{
     drain::{self, Drained},
@@ -11,11 +17,14 @@ use super::{
     pages::DaemonPages,
 };
 use crate::{
-    config::{Config, reload},
+    config::{Config, Listen, reload},
     forward::{Forwarder, Shared, request::spool},
     front::Front,
     model::{HostPattern, fault::BoxError},
-    net::listen::{self, Acceptor, CLIENT_BUFFER, ListenError},
+    net::{
+        listen::{self, Acceptor, CLIENT_BUFFER, ListenError},
+        socket_owner::SocketOwners,
+    },
     tls::{
         Authority, Connector, Leaves,
         ca::{CaError, Opened},
@@ -40,6 +49,8 @@ pub enum StartError {
     Ca(CaError),
     /// A listening socket.
     Listen(ListenError),
+    /// `users` or `groups` of `[listen]`, where nothing can tell them apart.
+    Users(io::Error),
     /// TLS itself.
     Tls(BoxError),
     /// A reload that would answer clients without the credentials that were asked for until now.
@@ -51,6 +62,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Ca(_) => f.write_str("cannot start without a CA"),
             Self::Listen(_) => f.write_str("there is no place to listen"),
+            Self::Users(_) => f.write_str(
+                "`users` and `groups` of `[listen]` cannot be kept: local users cannot be told apart",
+            ),
             Self::Tls(_) => f.write_str("TLS cannot be set up"),
             Self::LowersGuard => f.write_str(
                 "the new config has no credentials in `[listen]`, and clients would be served without any",
@@ -69,6 +83,9 @@ impl StartError {
                 .is::<io::Error>()
                 .then_some("`directory` of `[state]` says where it is; it must be yours to write"),
             Self::Listen(error) => Some(error.advice()),
+            Self::Users(_) => Some(
+                "set `username` and `password_file` of `[listen]` in their place; or let the daemon use AF_NETLINK",
+            ),
             Self::Tls(_) => None,
             Self::LowersGuard => Some(
                 "set `username` and `password_file` (or `password_env`) of `[listen]`; only a restart removes them",
@@ -82,6 +99,7 @@ impl Error for StartError {
         match self {
             Self::Ca(error) => Some(error),
             Self::Listen(error) => Some(error),
+            Self::Users(error) => Some(error),
             Self::Tls(error) => Some(&**error),
             Self::LowersGuard => None,
         }
@@ -95,8 +113,11 @@ impl Daemon {
     pub fn start(mut config: Config) -> Result<Self, StartError> {
         state::check(&config.state_directory, false).map_err(StartError::Ca)?;
         let shared = Shared::default();
-        let acceptors =
-            listen::open(&config.listen, Some(CLIENT_BUFFER)).map_err(StartError::Listen)?;
+        let owners = owners(&config.listen)?;
+        let told_apart = &shared.users_told_apart;
+        told_apart.store(owners.is_some(), Ordering::Relaxed);
+        let acceptors = listen::open(&config.listen, Some(CLIENT_BUFFER), owners.as_ref())
+            .map_err(StartError::Listen)?;
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
@@ -144,6 +165,11 @@ impl Daemon {
         if reload::lowers_the_guard(&self.config(), &config, &self.addresses) {
             return Err(StartError::LowersGuard);
         }
+        let told_apart = self.shared.users_told_apart.load(Ordering::Relaxed);
+        if config.listen.access.is_explicit() && !told_apart {
+            let why = "they could not be told apart at start";
+            return Err(StartError::Users(io::Error::other(why)));
+        }
         let restart = reload::differences(&self.config(), &config);
         config.listen.addresses.clone_from(&self.addresses);
         self.front.replace(build(config, &self.shared)?);
@@ -167,8 +193,24 @@ impl Daemon {
 async fn accept(acceptor: Acceptor, front: Front, shared: Shared) {
     loop {
         tokio::select! {
-            client = acceptor.accept() => front.serve(client.tcp, client.peer, client.slot),
+            client = acceptor.accept() => front.serve(client),
             () = shared.shutdown.drained() => return,
+        }
+    }
+}
+
+/// What tells local users apart; `None`, said in the log, where nothing can and the config does not insist.
+fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
+    let mut addresses = listen.addresses.iter().map(SocketAddr::ip);
+    let loopback = addresses.find(IpAddr::is_loopback);
+    match SocketOwners::open(loopback.unwrap_or(Ipv4Addr::LOCALHOST.into())) {
+        Ok(owners) => Ok(Some(Arc::new(owners))),
+        Err(error) if listen.access.is_explicit() => Err(StartError::Users(error)),
+        Err(error) => {
+            if listen.asks_for_users() && loopback.is_some() {
+                event::users_not_told_apart(&error);
+            }
+            Ok(None)
         }
     }
 }

@@ -279,6 +279,15 @@ pub(crate) fn listening(address: SocketAddr) {
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
+/// Nobody can say which local user a client on loopback is: all are served.
+pub(crate) fn users_not_told_apart(error: &std::io::Error) {
+    warn!(
+        %error,
+        advice = "on a machine that others use, set `username` and `password_file` of `[listen]`",
+        "local users are not told apart, and all are served"
+    );
+}
+
 /// The config that is in force.
 pub(crate) fn config_taken(file: Option<&Path>, routes: usize) {
     info!(config = source(file), routes, "config loaded");

@@ -12,9 +12,11 @@ use crate::world::{OK, World, origin, read_until, route, soon};
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_told_to_the_origin() {
+    let (has_half, half) = tokio::sync::oneshot::channel();
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.next().await;
         read_until(&mut stream, b"12345").await;
+        has_half.send(()).unwrap();
         let mut rest = Vec::new();
         let _ = soon("the end at the origin", stream.read_to_end(&mut rest)).await;
     })
@@ -25,6 +27,7 @@ async fn a_client_that_vanishes_is_told_to_the_origin() {
         .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
         .await;
     // The origin has the first half; only now the client goes.
+    soon("the first half", half).await.unwrap();
     drop(client);
     soon("the origin", served).await.unwrap();
     world.is_quiet().await;

@@ -29,4 +29,5 @@ mod resume;
 mod reverse;
 mod state;
 mod tunnels;
+mod users;
 mod world;

@@ -38,9 +38,14 @@ impl World {
 
     /// The same with so many places for clients.
     pub(crate) async fn for_clients(max_connections: usize, routes: &str) -> Self {
+        let listen = format!("max_connections = {max_connections}");
+        Self::listening(&listen, routes).await
+    }
+
+    /// The same with these lines of `[listen]`.
+    pub(crate) async fn listening(listen: &str, routes: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = load(directory.path(), routes);
-        config.listen.max_connections = max_connections;
+        let config = load(directory.path(), listen, routes);
         let daemon = Daemon::start(config).unwrap();
         let address = daemon.addresses()[0];
         Self {
@@ -61,8 +66,12 @@ impl World {
     }
 
     pub(crate) fn reload(&self, routes: &str) {
+        self.reload_listening("", routes);
+    }
+
+    pub(crate) fn reload_listening(&self, listen: &str, routes: &str) {
         self.daemon
-            .reload(load(self.directory.path(), routes))
+            .reload(load(self.directory.path(), listen, routes))
             .unwrap();
     }
 
@@ -72,7 +81,7 @@ impl World {
             daemon, directory, ..
         } = self;
         soon("the end of the old daemon", daemon.stop(DEADLINE)).await;
-        let daemon = Daemon::start(load(directory.path(), routes)).unwrap();
+        let daemon = Daemon::start(load(directory.path(), "", routes)).unwrap();
         let address = daemon.addresses()[0];
         Self {
             daemon,
@@ -121,11 +130,11 @@ pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> St
     )
 }
 
-fn load(directory: &std::path::Path, routes: &str) -> Config {
+fn load(directory: &std::path::Path, listen: &str, routes: &str) -> Config {
     let file = directory.join("gitferry.toml");
     let state = directory.join("state");
     let text = format!(
-        "[listen]\naddress = \"127.0.0.1:0\"\nhead_timeout = \"5s\"\nmax_head = \"16 KiB\"\n\
+        "[listen]\naddress = \"127.0.0.1:0\"\nhead_timeout = \"5s\"\nmax_head = \"16 KiB\"\n{listen}\n\
          [built_in]\nroutes = false\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
          [dial]\nbackoff = \"5ms\"\nbackoff_limit = \"20ms\"\nattempts = 4\nhandshake_timeout = \"5s\"\n{routes}",
         state.display()

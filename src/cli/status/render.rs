@@ -14,6 +14,9 @@ pub(super) fn render(status: &Value) -> String {
         text(status, "version"),
         text(status, "uptime_s")
     );
+    if status.get("users_told_apart") == Some(&Value::Bool(false)) {
+        page.push_str("local users are not told apart: see `[listen]`\n\n");
+    }
     transfers(&mut page, list(status, "transfers"));
     upstreams(&mut page, list(status, "upstreams"));
     stalls(&mut page, list(status, "stalls"));

@@ -96,4 +96,8 @@ pub(crate) enum Denial {
     ForeignName,
     /// A name that an answer brought leads into a private network.
     Private,
+    /// `[listen]` does not serve the local user.
+    LocalUser,
+    /// The kernel cannot say which local user the client is.
+    UnknownUser,
 }

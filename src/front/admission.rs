@@ -1,0 +1,55 @@
+//! Which local users are served: what the kernel says of a client's socket, held against `[listen]`.
+//!
+//! Asked for every request, by the config in force, so that a reload reaches clients that keep their connection.
+
+use std::net::SocketAddr;
+
+use hyper::Request;
+use rustix::process::geteuid;
+
+use crate::{
+    forward::{Forwarder, client::ClientSocket},
+    model::{
+        Denial, Fault, FaultKind, Leg, Stage,
+        access::{Admission, SocketOwner},
+    },
+};
+
+/// Why the client of `request` is not served; `None` where it is.
+pub(super) async fn refusal<B>(
+    forwarder: &Forwarder,
+    request: &Request<B>,
+    client: SocketAddr,
+) -> Option<Fault> {
+    let owner = request.extensions().get::<ClientSocket>()?.owner?;
+    let listen = &forwarder.config.listen;
+    if !listen.asks_for_users() {
+        return None;
+    }
+    let denied = |denial, detail: String| {
+        let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial));
+        Some(fault.peer(client).detail(detail))
+    };
+    let uid = match owner {
+        SocketOwner::User(uid) => uid,
+        SocketOwner::Unknown(why) => return denied(Denial::UnknownUser, why.into()),
+    };
+    match listen.access.admits(uid, geteuid().as_raw()) {
+        Admission::Serve => None,
+        Admission::Refuse => denied(
+            Denial::LocalUser,
+            format!("`[listen]` does not serve the local user {uid}"),
+        ),
+        Admission::AskGroups => match forwarder.shared.groups.of(uid).await {
+            Ok(groups) if listen.access.admits_member(&groups) => None,
+            Ok(_) => denied(
+                Denial::LocalUser,
+                format!("the local user {uid} is in no group that `[listen]` serves"),
+            ),
+            Err(error) => denied(
+                Denial::LocalUser,
+                format!("the groups of the local user {uid} cannot be looked up: {error}"),
+            ),
+        },
+    }
+}

@@ -1,0 +1,117 @@
+//! Whose socket a client's is, where the client is on this machine.
+//!
+//! Linux only: one exact look-up per connection (sock_diag(7)), which the kernel answers within the call. Called by `listen`;
+//! who may be served is `model::access`' decision, and what groups a user is in is `net::groups`' to say.
+
+mod sock_diag;
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use rustix::process::geteuid;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::model::access::SocketOwner;
+
+/// Asks the kernel for owners.
+#[derive(Debug)]
+pub(crate) struct SocketOwners {
+    netlink: Mutex<Socket>,
+    sequence: AtomicU32,
+    /// What the kernel says of users that this process's user namespace has no number for.
+    overflow: u32,
+}
+
+impl SocketOwners {
+    /// Opens the way to the kernel, and tries it with a connection of this process's own on `loopback`.
+    ///
+    /// Fails where the kernel does not answer, or not truly: on other systems, below seccomp filters, in gVisor.
+    pub(crate) fn open(loopback: IpAddr) -> io::Result<Self> {
+        if !cfg!(target_os = "linux") {
+            let why = "this system does not say whose a socket is";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let owners = Self {
+            netlink: Mutex::new(netlink()?),
+            sequence: AtomicU32::new(1),
+            overflow: overflow(),
+        };
+        let listener = TcpListener::bind((loopback, 0))?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        let (server, peer) = listener.accept()?;
+        let own = owners.owner(server.local_addr()?, peer);
+        drop(client);
+        match own {
+            SocketOwner::User(uid) if uid == geteuid().as_raw() => Ok(owners),
+            SocketOwner::User(uid) => Err(io::Error::other(format!(
+                "the kernel says that a socket of this process is user {uid}'s"
+            ))),
+            SocketOwner::Unknown(why) => Err(io::Error::other(why)),
+        }
+    }
+
+    /// Who holds the client's end of a connection whose ends are `server` and `client`.
+    pub(crate) fn owner(&self, server: SocketAddr, client: SocketAddr) -> SocketOwner {
+        /// linux/tcp_states.h.
+        const ESTABLISHED: u8 = 1;
+        const FIN_WAIT1: u8 = 4;
+        const FIN_WAIT2: u8 = 5;
+        let found = match self.look_up(client, server) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%client, %error, "the kernel names no owner");
+                return SocketOwner::Unknown("the kernel names no owner of the client's socket");
+            }
+        };
+        // Of a socket that was closed, or whose process ended, the kernel says user 0 and inode 0: anybody would pass as root.
+        let held = matches!(found.state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2);
+        if !held || found.inode == 0 {
+            SocketOwner::Unknown("the client closed its socket before it was asked for")
+        } else if found.uid == self.overflow {
+            SocketOwner::Unknown("the client's user has no number in the daemon's user namespace")
+        } else {
+            SocketOwner::User(found.uid)
+        }
+    }
+
+    fn look_up(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<sock_diag::Found> {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let netlink = self.netlink.lock().unwrap_or_else(PoisonError::into_inner);
+        netlink.send(&sock_diag::request(sequence, local, remote))?;
+        loop {
+            let mut buffer = [0; 1024];
+            let length = (&*netlink).read(&mut buffer)?;
+            let bytes = buffer.get(..length).unwrap_or_default();
+            if let Some(found) = sock_diag::answer(bytes, sequence, local, remote)? {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// Non-blocking: the kernel puts its answer into the socket before `send` returns.
+fn netlink() -> io::Result<Socket> {
+    const AF_NETLINK: i32 = 16;
+    const NETLINK_SOCK_DIAG: i32 = 4;
+    let protocol = Some(Protocol::from(NETLINK_SOCK_DIAG));
+    let socket = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, protocol)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// `nobody`, by default (kernel: Documentation/admin-guide/sysctl/kernel.rst, overflowuid).
+fn overflow() -> u32 {
+    let text = fs::read_to_string("/proc/sys/kernel/overflowuid");
+    let number = text.ok().and_then(|text| text.trim().parse().ok());
+    number.unwrap_or(65534)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

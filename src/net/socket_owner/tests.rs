@@ -1,0 +1,109 @@
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test whose preparation fails has failed"
+)]
+
+use std::{
+    io::Write as _,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+};
+
+use super::*;
+
+/// Not the overflow user, and nobody's on a usual machine.
+const STRANGER: u32 = 12_345;
+
+fn owners() -> SocketOwners {
+    SocketOwners::open(Ipv4Addr::LOCALHOST.into()).unwrap()
+}
+
+#[test]
+fn a_connection_of_this_process_belongs_to_its_user_over_both_families() {
+    for loopback in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let Ok(listener) = TcpListener::bind((loopback, 0)) else {
+            println!("skipped: this machine has no {loopback}");
+            continue;
+        };
+        let owners = SocketOwners::open(loopback).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        let own = SocketOwner::User(geteuid().as_raw());
+        assert_eq!(owners.owner(server.local_addr().unwrap(), peer), own);
+    }
+}
+
+/// A shell of [`STRANGER`] that runs `script` with the connection as its descriptor 3. `None`, said aloud, where this is not root's.
+fn stranger(to: SocketAddr, script: &str) -> Option<Child> {
+    if !geteuid().is_root() {
+        println!("skipped: only root can be somebody else");
+        return None;
+    }
+    let port = to.port();
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && {script}");
+    let mut bash = Command::new("bash");
+    let bash = bash.uid(STRANGER).args(["-c", &script]);
+    Some(bash.stdin(Stdio::piped()).spawn().unwrap())
+}
+
+#[test]
+fn another_users_connection_is_theirs_also_when_only_their_half_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let Some(mut child) = stranger(address, "read wait") else {
+        return;
+    };
+    let (server, peer) = listener.accept().unwrap();
+    assert_eq!(
+        owners().owner(server.local_addr().unwrap(), peer),
+        SocketOwner::User(STRANGER)
+    );
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_user_who_connects_sends_and_closes_does_not_pass_as_root() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    for script in [
+        "echo GET >&3",
+        "{ echo GET >&3; exec 3>&- 3<&-; read wait; }",
+    ] {
+        let Some(mut child) = stranger(address, script) else {
+            return;
+        };
+        let (mut server, peer) = listener.accept().unwrap();
+        // The end of the stream: the client has closed.
+        let mut sent = String::new();
+        server.read_to_string(&mut sent).unwrap();
+        assert_eq!(sent, "GET\n");
+        let owner = owners().owner(server.local_addr().unwrap(), peer);
+        assert!(
+            matches!(owner, SocketOwner::Unknown(_)),
+            "{script}: {owner:?}"
+        );
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn no_socket_at_all_has_no_owner() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    assert!(matches!(
+        owners().owner(address, nobody),
+        SocketOwner::Unknown(_)
+    ));
+    // The kernel finds the listener itself where a connection is asked for that would be its.
+    assert!(matches!(
+        owners().owner(nobody, address),
+        SocketOwner::Unknown(_)
+    ));
+}

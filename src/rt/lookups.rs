@@ -1,0 +1,189 @@
+//! Questions to the machine that may take long: one per key at a time, answered for everybody who asks, and kept for a while.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::workers::Workers;
+
+/// Answers by key. Failures are not kept: the next caller asks again.
+pub(crate) struct Lookups<K, V> {
+    workers: Workers,
+    keep: Duration,
+    entries: Arc<Mutex<HashMap<K, Entry<V>>>>,
+}
+
+struct Entry<V> {
+    answer: watch::Receiver<Option<Answer<V>>>,
+    /// When it was answered; `None` while it is asked.
+    answered: Option<Instant>,
+}
+
+/// An [`io::Error`] that several callers get.
+type Answer<V> = Result<V, Arc<io::Error>>;
+
+/// How many answers are kept.
+const AT_MOST: usize = 1024;
+
+impl<K, V> fmt::Debug for Lookups<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = lock(&self.entries).len();
+        f.debug_struct("Lookups")
+            .field("entries", &entries)
+            .finish()
+    }
+}
+
+impl<K, V> Lookups<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Asks on `workers` and keeps an answer for `keep`.
+    pub(crate) fn new(workers: Workers, keep: Duration) -> Self {
+        Self {
+            workers,
+            keep,
+            entries: Arc::default(),
+        }
+    }
+
+    /// The answer for `key`: one that is kept, the one that is under way, or what `ask` finds.
+    ///
+    /// Fails with what `ask` said, or where too many questions wait already. A caller that is dropped leaves the question running
+    /// for the others.
+    pub(crate) async fn get(
+        &self,
+        key: K,
+        ask: impl FnOnce(&K) -> io::Result<V> + Send + 'static,
+    ) -> io::Result<V> {
+        let mut answer = self.begin(key, ask)?;
+        let answered = answer.wait_for(Option::is_some).await;
+        let answered = answered.ok().and_then(|answer| answer.clone());
+        match answered {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(io::Error::new(error.kind(), error)),
+            None => Err(io::Error::other("the look-up ended without an answer")),
+        }
+    }
+
+    fn begin(
+        &self,
+        key: K,
+        ask: impl FnOnce(&K) -> io::Result<V> + Send + 'static,
+    ) -> io::Result<watch::Receiver<Option<Answer<V>>>> {
+        let now = Instant::now();
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.get(&key)
+            && entry.is_usable(now, self.keep)
+        {
+            return Ok(entry.answer.clone());
+        }
+        if entries.len() >= AT_MOST {
+            entries.retain(|_, entry| entry.answered.is_none());
+        }
+        let (sender, answer) = watch::channel(None);
+        let (shared, asked) = (Arc::clone(&self.entries), key.clone());
+        let job = move || {
+            let found = ask(&asked);
+            let mut entries = lock(&shared);
+            match entries.get_mut(&asked) {
+                Some(entry) if found.is_ok() => entry.answered = Some(Instant::now()),
+                Some(_) => drop(entries.remove(&asked)),
+                None => {}
+            }
+            drop(entries);
+            sender.send_replace(Some(found.map_err(Arc::new)));
+        };
+        // Before the job can end: it marks the entry.
+        entries.insert(
+            key.clone(),
+            Entry {
+                answer: answer.clone(),
+                answered: None,
+            },
+        );
+        if !self.workers.run(job) {
+            entries.remove(&key);
+            let why = "too many look-ups wait for the system's resolver already";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+        }
+        Ok(answer)
+    }
+}
+
+impl<V> Entry<V> {
+    fn is_usable(&self, now: Instant, keep: Duration) -> bool {
+        match self.answered {
+            Some(at) => now.saturating_duration_since(at) < keep,
+            // A question whose thread panicked has no sender any more.
+            None => self.answer.has_changed().is_ok(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+
+    fn lookups(keep: Duration) -> Arc<Lookups<&'static str, u32>> {
+        Arc::new(Lookups::new(Workers::new("test", 4, 4), keep))
+    }
+
+    #[tokio::test]
+    async fn a_name_is_asked_for_once_however_many_wait_for_it() {
+        let names = lookups(Duration::from_secs(60));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let get = || {
+            let (asked, held) = (Arc::clone(&asked), Arc::clone(&held));
+            names.get("hf.co", move |_| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let _ = held.lock().unwrap().recv();
+                Ok(7)
+            })
+        };
+        let (first, second, last) = (get(), get(), async {
+            tokio::task::yield_now().await;
+            release.send(()).unwrap();
+        });
+        let (first, second, ()) = tokio::join!(first, second, last);
+        assert_eq!((first.unwrap(), second.unwrap()), (7, 7));
+        assert_eq!(get().await.unwrap(), 7, "it is kept");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_in_its_own_words_and_asked_again() {
+        let names = lookups(Duration::from_secs(60));
+        let fail = |_: &&str| Err(io::Error::new(io::ErrorKind::NotFound, "no such host"));
+        let error = names.get("hf.co", fail).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(error.to_string(), "no such host");
+        assert_eq!(names.get("hf.co", |_| Ok(7)).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_no_longer_than_it_may_be() {
+        let names = lookups(Duration::ZERO);
+        assert_eq!(names.get("hf.co", |_| Ok(1)).await.unwrap(), 1);
+        assert_eq!(names.get("hf.co", |_| Ok(2)).await.unwrap(), 2);
+    }
+}

@@ -1,0 +1,147 @@
+//! Threads for calls of the C library that may hang for minutes: `getaddrinfo`, and the user database.
+//!
+//! tokio's blocking threads write the spool; a dead resolver must not use them up. These are few, their queue is bounded, and
+//! nobody waits for them at the end of the process.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// A bounded set of threads that start when there is work. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Workers(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    threads: usize,
+    queue: usize,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    running: usize,
+    idle: usize,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// How long a thread without work stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+impl Workers {
+    /// At most `threads` at once, and at most `queue` jobs that wait for one.
+    pub(crate) fn new(name: &'static str, threads: usize, queue: usize) -> Self {
+        Self(Arc::new(Inner {
+            name,
+            threads,
+            queue,
+            state: Mutex::default(),
+            work: Condvar::new(),
+        }))
+    }
+
+    /// Runs `job` on a thread; false where the queue is full, or no thread can be had.
+    #[must_use]
+    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> bool {
+        let mut state = self.0.lock();
+        let free = state.idle > state.jobs.len();
+        if !free && state.running >= self.0.threads && state.jobs.len() >= self.0.queue {
+            return false;
+        }
+        state.jobs.push_back(Box::new(job));
+        if free {
+            self.0.work.notify_one();
+        } else if state.running < self.0.threads {
+            let inner = Arc::clone(&self.0);
+            let thread = thread::Builder::new().name(self.0.name.into());
+            match thread.spawn(move || inner.work()) {
+                Ok(_) => state.running += 1,
+                // Another thread takes the job where there is one.
+                Err(_) if state.running > 0 => {}
+                Err(_) => return state.jobs.pop_back().is_none(),
+            }
+        }
+        true
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                // Whoever waits for the job sees that its sender is gone; the thread goes on.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                state = self.lock();
+                continue;
+            }
+            state.idle += 1;
+            let (again, waited) = self
+                .work
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = again;
+            state.idle -= 1;
+            if waited.timed_out() && state.jobs.is_empty() {
+                state.running -= 1;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn jobs_that_hang_take_no_more_than_their_threads_and_the_queue_has_an_end() {
+        let workers = Workers::new("test", 2, 1);
+        let (begun, begins) = mpsc::channel();
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let hang = || {
+            let (begun, held) = (begun.clone(), Arc::clone(&held));
+            move || {
+                begun.send(()).unwrap();
+                let _ = held.lock().unwrap().recv();
+            }
+        };
+        assert!(workers.run(hang()));
+        assert!(workers.run(hang()));
+        begins.recv_timeout(SOON).unwrap();
+        begins.recv_timeout(SOON).unwrap();
+        assert!(workers.run(hang()), "the queue has a place");
+        assert!(!workers.run(hang()), "and only one");
+        assert!(begins.try_recv().is_err(), "two threads, not three");
+        for _ in 0..3 {
+            release.send(()).unwrap();
+        }
+        begins.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn a_job_that_panics_does_not_take_its_thread_with_it() {
+        let workers = Workers::new("test", 1, 8);
+        let (done, ends) = mpsc::channel();
+        assert!(workers.run(|| panic!("a job of a test")));
+        assert!(workers.run(move || done.send(()).unwrap()));
+        ends.recv_timeout(SOON).unwrap();
+    }
+}

@@ -1,0 +1,87 @@
+//! Local users: whose socket a client's is decides who is served.
+#![cfg(target_os = "linux")]
+
+use std::{
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    process::{Command, Stdio},
+};
+
+use crate::world::{World, soon};
+
+/// A user of every Debian, and in the group of the same name.
+const DAEMON: u32 = 1;
+/// Nobody's number on a usual machine.
+const STRANGER: u32 = 12_345;
+
+/// What user `uid` gets for a request; waits for the daemon's end of it.
+async fn answer(to: SocketAddr, uid: u32, request: &'static str) -> String {
+    let script = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{}; printf '%b' '{request}' >&3; cat <&3",
+        to.port()
+    );
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).uid(uid).stderr(Stdio::inherit());
+    let output = tokio::task::spawn_blocking(move || bash.output().unwrap());
+    let output = soon("the other user's answer", output).await.unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+const PAGE: &str = r"GET /-/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+const CONNECT: &str = r"CONNECT hf.co:443 HTTP/1.1\r\nHost: hf.co:443\r\nConnection: close\r\n\r\n";
+const ABSOLUTE: &str = r"GET http://hf.co/ HTTP/1.1\r\nHost: hf.co\r\nConnection: close\r\n\r\n";
+
+fn skipped() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: only root can be somebody else");
+    }
+    !root
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_user_of_the_machine_gets_403_on_every_front_and_a_line_in_the_log() {
+    if skipped() {
+        return;
+    }
+    let world = World::with("").await;
+    for request in [PAGE, CONNECT, ABSOLUTE] {
+        let answer = answer(world.address, STRANGER, request).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{request}: {answer}");
+    }
+    assert!(
+        answer(world.address, 0, PAGE)
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    let faults = world.daemon.shared().tracker.faults();
+    let told: Vec<_> = faults
+        .iter()
+        .map(|fault| (&*fault.code, &*fault.cause))
+        .collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (code, cause) in told {
+        assert_eq!(code, "client/accepted/denied");
+        assert!(cause.contains("12345"), "{cause}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_and_members_of_groups_that_the_config_names_are_served_from_the_next_reload_on() {
+    if skipped() {
+        return;
+    }
+    let world = World::with("").await;
+    let status = async |uid| answer(world.address, uid, PAGE).await[9..12].to_owned();
+    assert_eq!(status(DAEMON).await, "403");
+    world.reload_listening("users = [\"daemon\"]", "");
+    assert_eq!(status(DAEMON).await, "200");
+    assert_eq!(status(STRANGER).await, "403");
+    world.reload_listening("groups = [\"daemon\"]", "");
+    assert_eq!(status(DAEMON).await, "200");
+    assert_eq!(status(STRANGER).await, "403");
+    world.reload_listening("users = [\"12345\"]", "");
+    assert_eq!(status(STRANGER).await, "200");
+    world.reload("");
+    assert_eq!(status(STRANGER).await, "403");
+}
