@@ -1,40 +1,19 @@
 //! The client's connection, as far as a transfer needs it.
 
-use std::{
-    any::Any,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use hyper::Request;
 
 use crate::{
-    io::TcpMonitor, model::access::SocketOwner, net::InterimSender, track::TransferHandle,
+    io::TcpMonitor,
+    model::access::SocketOwner,
+    net::{InterimSender, listen::Place},
+    track::TransferHandle,
 };
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
 /// holds it too.
-#[derive(Clone)]
-pub(crate) struct Slot(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
-
-impl Slot {
-    /// Holds `permit` until the last clone is dropped, or [`Slot::release`].
-    pub(crate) fn new(permit: impl Any + Send) -> Self {
-        Self(Arc::new(Mutex::new(Some(Box::new(permit)))))
-    }
-
-    /// Gives the place back while the connection lives on: an event stream is counted elsewhere.
-    pub(crate) fn release(&self) {
-        let permit = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(permit);
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Slot")
-    }
-}
+pub(crate) type Slot = Arc<Place>;
 
 /// The client's socket, as a front lays it beside each request.
 #[derive(Clone, Debug)]

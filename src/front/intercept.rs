@@ -246,6 +246,9 @@ async fn ferry(
     request: Request<Incoming>,
     asked: ExchangeRequest,
 ) -> Answer {
+    let socket = request.extensions().get::<ClientSocket>();
+    let slot = socket.map(|socket| Arc::clone(&socket.slot));
+    let _busy = slot.as_ref().map(|slot| slot.busy());
     let fault = if request.method() == Method::CONNECT {
         Some(unfit(
             "CONNECT inside a connection that was made by CONNECT",

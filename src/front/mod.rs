@@ -31,7 +31,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     forward::{
         Answer, Forwarder,
-        client::{ClientSocket, Slot},
+        client::ClientSocket,
         response::errors::ErrorFormat,
     },
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
@@ -90,7 +90,7 @@ impl Front {
             tcp: socket,
             peer: client,
             owner,
-            slot,
+            place,
         } = client;
         let forwarder = self.current();
         let (tasks, shutdown) = (
@@ -109,7 +109,7 @@ impl Front {
             shared: false,
             voice: Some(voice),
             owner,
-            slot: Slot::new(slot),
+            slot: Arc::new(place),
         };
         tasks.spawn(async move {
             let mistaken = tokio::select! {
@@ -165,7 +165,7 @@ impl Front {
     async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Answer {
         let forwarder = self.current();
         if let Some(fault) = admission::refusal(&forwarder, &request, client).await {
-            return refuse(&forwarder, &request, client, None, &fault).await;
+            return refuse(&forwarder, &request, client, None, fault).await;
         }
         if let Some(credentials) = &forwarder.config.listen.credentials
             && !is_authorized(&request, credentials)
@@ -177,17 +177,33 @@ impl Front {
         if let Some(fault) = unfit_hosts(&request) {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
-        if request.method() == Method::CONNECT {
-            return connect::serve(self, forwarder, request, client).await;
-        }
-        if request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder) {
-            return absolute::serve(forwarder, request, client).await;
-        }
-        if own::is_own(request.uri().path()) {
+        let elsewhere =
+            request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder);
+        let connect = request.method() == Method::CONNECT;
+        if !elsewhere && !connect && own::is_own(request.uri().path()) {
             return own::serve(&self.current, &*self.pages, &request);
         }
-        reverse::serve(forwarder, request, client).await
+        let socket = request.extensions().get::<ClientSocket>();
+        let Some(slot) = socket.map(|socket| Arc::clone(&socket.slot)) else {
+            return refuse(&forwarder, &request, client, None, full(client)).await;
+        };
+        let _busy = slot.busy();
+        if slot.take().await.is_err() {
+            return refuse(&forwarder, &request, client, None, full(client)).await;
+        }
+        if connect {
+            connect::serve(self, forwarder, request, client).await
+        } else if elsewhere {
+            absolute::serve(forwarder, request, client).await
+        } else {
+            reverse::serve(forwarder, request, client).await
+        }
     }
+}
+
+/// No connection slot can be had, and too many requests wait for one already.
+fn full(client: SocketAddr) -> Fault {
+    Fault::new(Leg::Client, Stage::Queued, FaultKind::Full).peer(client)
 }
 
 /// A client that asked for nothing, or for nothing that could be read.

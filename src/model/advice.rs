@@ -338,6 +338,10 @@ pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("repeat the command when gitferry runs again; a longer `grace` of `[shutdown]` lets more transfers finish".into())
 }
 
+pub(super) fn full(_: &Fault, _: Context<'_>) -> Option<Advice> {
+    Some("if so many clients are yours, raise `max_connections` of `[listen]`".into())
+}
+
 pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<Advice> {
     Some("see the cause: gitferry has no descriptors or memory left, or cannot read its state directory".into())
 }

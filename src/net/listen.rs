@@ -3,6 +3,8 @@
 //! [`open`] is called once at start, by `service`; `front` asks each [`Acceptor`] for clients. Who may connect from where is decided
 //! by the config; only what the config cannot see is refused here: a socket of systemd's that would open the daemon to the network.
 
+pub(crate) mod places;
+
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -17,9 +19,11 @@ use std::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
+
+pub(crate) use places::Place;
+use places::Places;
 
 use super::socket_owner::SocketOwners;
 use crate::{
@@ -42,6 +46,7 @@ pub(crate) fn open(
     listen: &Listen,
     receive_buffer: Option<usize>,
     owners: Option<&Arc<SocketOwners>>,
+    capacity: usize,
 ) -> Result<Vec<Acceptor>, ListenError> {
     let mut sockets = inherited()?;
     for socket in &sockets {
@@ -54,13 +59,11 @@ pub(crate) fn open(
             .map(bind)
             .collect::<Result<_, _>>()?;
     }
-    // Every acceptor holds a slot while it waits; an idle one must not take a client's.
-    let slots = listen.max_connections + sockets.len().saturating_sub(1);
-    let slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
+    let places = Places::new(capacity);
     sockets
         .into_iter()
         .map(|socket| {
-            let acceptor = Acceptor::new(socket, Arc::clone(&slots), receive_buffer)?;
+            let acceptor = Acceptor::new(socket, places.clone(), receive_buffer)?;
             let near = acceptor.address.ip().is_loopback();
             let owners = owners.filter(|_| near).map(Arc::clone);
             Ok(Acceptor { owners, ..acceptor })
@@ -73,8 +76,7 @@ pub(crate) fn open(
 pub(crate) struct Acceptor {
     listener: TcpListener,
     address: SocketAddr,
-    slots: Arc<Semaphore>,
-    full: AtomicBool,
+    places: Places,
     /// On loopback, where the kernel can tell.
     owners: Option<Arc<SocketOwners>>,
 }
@@ -88,14 +90,14 @@ pub(crate) struct Client {
     pub peer: SocketAddr,
     /// Its user, where it came over loopback and the kernel can tell.
     pub owner: Option<SocketOwner>,
-    /// Its place; to be kept as long as the connection is served.
-    pub slot: OwnedSemaphorePermit,
+    /// Its place, or its claim to one; to be kept as long as the connection is served.
+    pub place: Place,
 }
 
 impl Acceptor {
     fn new(
         socket: Socket,
-        slots: Arc<Semaphore>,
+        places: Places,
         receive_buffer: Option<usize>,
     ) -> Result<Self, ListenError> {
         let open = || {
@@ -114,18 +116,17 @@ impl Acceptor {
         Ok(Self {
             listener,
             address,
-            slots,
-            full: AtomicBool::new(false),
+            places,
             owners: None,
         })
     }
 
     /// The next client. Never fails: what is wrong with one connection costs that one, and when this machine is out of descriptors
-    /// or memory it waits and tries again. At the limit of connections it waits for one to end; the others wait in the kernel's queue.
+    /// or memory it waits and tries again. While many clients have not said yet what they want, the others wait in the kernel's queue.
     ///
     /// May be dropped at any time without losing a client.
     pub(crate) async fn accept(&self) -> Client {
-        let slot = self.slot().await;
+        self.places.room().await;
         let (socket, peer) = self.persistently(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
         let owners = self.owners.as_ref();
@@ -133,36 +134,19 @@ impl Acceptor {
             Ok(local) => owners.owner(local, peer),
             Err(_) => SocketOwner::Unknown("the client's connection is closed already"),
         });
+        let tcp = Tcp::new(socket);
+        let place = self.places.enter(peer, owner, tcp.monitor());
         Client {
-            tcp: Tcp::new(socket),
+            tcp,
             peer,
             owner,
-            slot,
+            place,
         }
     }
 
     /// Where it listens; the port is the real one where the config said 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    async fn slot(&self) -> OwnedSemaphorePermit {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            self.full.store(false, Ordering::Relaxed);
-            return slot;
-        }
-        if !self.full.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                address = %self.address,
-                advice = "if so many clients are yours, raise `max_connections` of `[listen]`",
-                "clients are at their limit, others wait"
-            );
-        }
-        match Arc::clone(&self.slots).acquire_owned().await {
-            Ok(slot) => slot,
-            // Nobody closes the semaphore.
-            Err(_) => std::future::pending().await,
-        }
     }
 
     async fn persistently<F>(&self, accept: impl Fn() -> F) -> (TcpStream, SocketAddr)

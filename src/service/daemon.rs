@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Resource, getrlimit};
+
 use super::{
     drain::{self, Drained},
     history,
@@ -22,7 +24,7 @@ use crate::{
     front::Front,
     model::{HostPattern, fault::BoxError},
     net::{
-        listen::{self, Acceptor, CLIENT_BUFFER, ListenError},
+        listen::{self, Acceptor, CLIENT_BUFFER, ListenError, places},
         socket_owner::SocketOwners,
     },
     tls::{
@@ -116,8 +118,14 @@ impl Daemon {
         let owners = owners(&config.listen)?;
         let told_apart = &shared.users_told_apart;
         told_apart.store(owners.is_some(), Ordering::Relaxed);
-        let acceptors = listen::open(&config.listen, Some(CLIENT_BUFFER), owners.as_ref())
-            .map_err(StartError::Listen)?;
+        let capacity = capacity(config.listen.max_connections);
+        let acceptors = listen::open(
+            &config.listen,
+            Some(CLIENT_BUFFER),
+            owners.as_ref(),
+            capacity,
+        )
+        .map_err(StartError::Listen)?;
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
@@ -197,6 +205,22 @@ async fn accept(acceptor: Acceptor, front: Front, shared: Shared) {
             () = shared.shutdown.drained() => return,
         }
     }
+}
+
+/// How many clients can be served at once: what the config asks for, as far as the descriptors of this process go.
+fn capacity(asked: usize) -> usize {
+    /// Listening sockets, the log, the CA, the runtime's own.
+    const OWN: usize = 64;
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    // A client's connection and the one to its upstream; what waits and what asks for `/-/` has the first alone.
+    let possible = limit.saturating_sub(OWN + places::UNREAD + places::WAITING) / 2;
+    if possible < asked {
+        event::too_few_descriptors(limit, possible.max(1), asked);
+    }
+    possible.clamp(1, asked.max(1))
 }
 
 /// What tells local users apart; `None`, said in the log, where nothing can and the config does not insist.

@@ -279,6 +279,39 @@ pub(crate) fn listening(address: SocketAddr) {
     info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
+/// This process may have too few descriptors for the clients that the config allows.
+pub(crate) fn too_few_descriptors(limit: usize, clients: usize, asked: usize) {
+    warn!(
+        limit,
+        clients,
+        max_connections = asked,
+        advice = "raise the hard limit (`ulimit -Hn`, `LimitNOFILE=` of the unit), or lower `max_connections` of `[listen]`",
+        "too few file descriptors for max_connections"
+    );
+}
+
+/// The congestion control that the config names cannot be had: the system's stays.
+pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
+    warn!(
+        name,
+        %error,
+        advice = "load its module as root (`modprobe tcp_NAME`), add it to net.ipv4.tcp_allowed_congestion_control, or set `congestion = \"system\"` in `[dial]`",
+        "the congestion control cannot be set, the system's stays"
+    );
+}
+
+/// A connection without BBR lost many packets.
+pub(crate) fn bbr_would_help(peer: Option<SocketAddr>, retransmitted: u32, segments: u32) {
+    warn!(
+        peer = peer.map(tracing::field::display),
+        retransmitted,
+        segments,
+        advice =
+            "run `modprobe tcp_bbr` as root: uploads over a lossy path become many times faster",
+        "the path loses packets, and the kernel does not offer BBR"
+    );
+}
+
 /// Nobody can say which local user a client on loopback is: all are served.
 pub(crate) fn users_not_told_apart(error: &std::io::Error) {
     warn!(

@@ -228,3 +228,31 @@ async fn the_daemon_says_which_one_it_is_and_where_its_ca_is() {
     assert_eq!(daemon["listen"][0], world.address.to_string());
     assert_eq!(daemon["ca_sha256"].as_str().unwrap().len(), 32 * 3 - 1);
 }
+
+#[tokio::test]
+async fn the_status_answers_while_every_place_is_taken_and_while_clients_say_nothing() {
+    let (address, _served) = origin(|connections| async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(connections.next().await);
+        }
+    })
+    .await;
+    let world = World::for_clients(2, &route("origin.test", address, "tunnel", "")).await;
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut client = world.client().await;
+        client
+            .send("GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n")
+            .await;
+        waiting.push(client);
+    }
+    for _ in 0..20 {
+        waiting.push(world.client().await);
+    }
+    let mut status = world.client().await;
+    status
+        .send("GET /-/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        .await;
+    assert!(status.head().await.starts_with("HTTP/1.1 200 "));
+}

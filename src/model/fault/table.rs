@@ -172,6 +172,8 @@ fault_kinds! {
     Loop { code: "loop", outlook: ours, status: Status::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::comes_back }
     /// A head or body is over its limit.
     TooLarge { code: "too-large", outlook: ours, status: Status::of(431, 502), error: request, advice: advice::too_large }
+    /// All client connections that `max_connections` allows are taken, and too many requests wait for one.
+    Full { code: "too-many-clients", outlook: ours, status: UNAVAILABLE, error: |_| "connection_limit_reached", advice: advice::full }
     /// The client disconnected.
     Gone { code: "gone", outlook: ours, status: GATEWAY, error: terminated, advice: advice::none }
     /// gitferry stops, and its grace period is over.

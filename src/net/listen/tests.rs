@@ -22,32 +22,35 @@ fn anywhere() -> SocketAddr {
 
 fn one(max_connections: usize, receive_buffer: Option<usize>) -> Acceptor {
     let listen = listen(&[anywhere()], max_connections);
-    open(&listen, receive_buffer, None).unwrap().remove(0)
+    open(&listen, receive_buffer, None, max_connections)
+        .unwrap()
+        .remove(0)
 }
 
 #[tokio::test]
-async fn a_client_over_the_limit_waits_for_one_to_end_and_is_not_dropped() {
+async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
     let acceptor = one(1, None);
-    let (_first, second) = (
+    let _clients = (
         TcpStream::connect(acceptor.address()).await.unwrap(),
         TcpStream::connect(acceptor.address()).await.unwrap(),
     );
-    let served = timeout(PATIENCE, acceptor.accept()).await.unwrap();
-    assert_eq!(acceptor.slots.available_permits(), 0);
+    let accept = async || timeout(PATIENCE, acceptor.accept()).await.unwrap();
+    let (served, next) = (accept().await, accept().await);
+    served.place.take().await.unwrap();
     {
-        let mut waiting = std::pin::pin!(acceptor.accept());
+        let mut waiting = std::pin::pin!(next.place.take());
         let once = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
         assert!(once.await.is_pending());
         // Dropped here, while it waits: nothing is lost.
     }
     drop(served);
-    let next = timeout(PATIENCE, acceptor.accept()).await.unwrap();
-    assert_eq!(next.peer, second.local_addr().unwrap());
+    let taken = timeout(PATIENCE, next.place.take()).await.unwrap();
+    taken.unwrap();
 }
 
 #[tokio::test]
 async fn an_idle_listener_takes_no_place_from_a_busy_one() {
-    let acceptors = open(&listen(&[anywhere(), anywhere()], 1), None, None).unwrap();
+    let acceptors = open(&listen(&[anywhere(), anywhere()], 1), None, None, 1).unwrap();
     let [idle, busy] = acceptors.as_slice() else {
         panic!("{acceptors:?}");
     };
@@ -77,7 +80,7 @@ async fn clients_get_the_clamped_buffer_and_no_delay() {
 #[tokio::test]
 async fn an_address_in_use_is_named_with_what_to_do() {
     let first = one(1, None);
-    let error = open(&listen(&[first.address()], 1), None, None).unwrap_err();
+    let error = open(&listen(&[first.address()], 1), None, None, 1).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("cannot listen on {}", first.address())
@@ -94,7 +97,7 @@ async fn a_restart_does_not_wait_for_the_last_connections() {
     // This side closes first, and so keeps the port in TIME_WAIT.
     drop(timeout(PATIENCE, first.accept()).await.unwrap());
     drop((first, client));
-    open(&listen(&[address], 1), None, None).unwrap();
+    open(&listen(&[address], 1), None, None, 1).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +142,7 @@ fn credentials_in_the_config_are_not_in_an_error() {
         username: "me".into(),
         password: Secret::new("hunter2"),
     });
-    let error = open(&listen, None, None).unwrap_err();
+    let error = open(&listen, None, None, 1).unwrap_err();
     assert!(!format!("{error} {error:?} {}", error.advice()).contains("hunter2"));
     assert!(error.advice().contains("no interface"));
 }

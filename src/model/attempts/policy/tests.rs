@@ -60,6 +60,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::Misdirected
         | FaultKind::NotHttp
         | FaultKind::Loop
+        | FaultKind::Full
         | FaultKind::TooLarge
         | FaultKind::Gone
         | FaultKind::Shutdown
@@ -113,6 +114,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
         FaultKind::Misdirected,
         FaultKind::NotHttp,
         FaultKind::Loop,
+        FaultKind::Full,
         FaultKind::TooLarge,
         FaultKind::Gone,
         FaultKind::Shutdown,

@@ -1,0 +1,372 @@
+//! The places of clients: how many connections at once, and for whom.
+//!
+//! One client (a local user, else an address) never holds all of them: a reserve stays for the others. A connection whose request is
+//! not read yet needs no place, so that `/-/` is answered when all are taken; a request that needs one waits for it. While somebody
+//! waits, the connection on which nothing has moved for longest is ended, the largest holder's first.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use crate::{io::TcpMonitor, model::access::SocketOwner};
+
+/// Connections at once whose first request is not read yet. Enough for `gitferry status` and a status page beside anything else.
+pub(crate) const UNREAD: usize = 16;
+/// Requests that may wait for a place.
+pub(crate) const WAITING: usize = 64;
+/// How long nothing may move on a connection before it is ended for somebody who waits.
+const HOLD: Duration = Duration::from_secs(10);
+/// The same for one that has not said what it wants.
+const HOLD_UNREAD: Duration = Duration::from_secs(2);
+/// How often somebody who waits looks for a connection to end.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Whose places are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    User(u32),
+    Address(IpAddr),
+}
+
+/// Every place. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Places(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    capacity: usize,
+    /// What one holder leaves to the others.
+    reserve: usize,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    connections: HashMap<u64, Connection>,
+    held: HashMap<Holder, usize>,
+    waiting: HashMap<Holder, usize>,
+    unread: usize,
+    /// The log has it since the last time that there was room.
+    told: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: SocketAddr,
+    holder: Holder,
+    socket: TcpMonitor,
+    part: Part,
+    /// Its socket was shut down for somebody who waited.
+    ended: bool,
+    /// Requests that are being answered.
+    busy: usize,
+    /// Bytes both ways, and since when there are not more.
+    moved: (u64, Instant),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It has not said what it wants, or only asked for `/-/`.
+    Unread,
+    /// Its request waits for a place.
+    Waits,
+    /// It has a place.
+    Holds,
+}
+
+/// No place can be had.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full;
+
+impl Places {
+    /// `capacity` places.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let reserve = (capacity / 8).min(64);
+        Self(Arc::new(Inner {
+            capacity,
+            reserve,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Waits until another connection may be accepted. May be dropped at any time.
+    pub(crate) async fn room(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            let now = Instant::now();
+            {
+                let mut state = self.0.lock();
+                if state.unread < UNREAD {
+                    return;
+                }
+                state.end_one(now, Part::Unread, HOLD_UNREAD);
+            }
+            let _ = timeout(LOOK, changed).await;
+        }
+    }
+
+    /// Counts a connection that was accepted.
+    pub(crate) fn enter(
+        &self,
+        client: SocketAddr,
+        owner: Option<SocketOwner>,
+        socket: TcpMonitor,
+    ) -> Place {
+        let holder = match owner {
+            Some(SocketOwner::User(uid)) => Holder::User(uid),
+            Some(SocketOwner::Unknown(_)) | None => Holder::Address(client.ip()),
+        };
+        let mut state = self.0.lock();
+        state.next += 1;
+        let id = state.next;
+        let connection = Connection {
+            client,
+            holder,
+            socket,
+            part: Part::Unread,
+            ended: false,
+            busy: 0,
+            moved: (0, Instant::now()),
+        };
+        state.connections.insert(id, connection);
+        state.unread += 1;
+        Place {
+            places: self.clone(),
+            id,
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True where `holder` may have one more: there is one, the reserve is left to the others, and nobody with fewer waits.
+    fn permits(&self, state: &State, holder: Holder) -> bool {
+        let own = state.held(holder);
+        let fewer = |(other, waiting): (&Holder, &usize)| {
+            *other != holder && *waiting > 0 && state.held(*other) < own
+        };
+        state.held.values().sum::<usize>() < self.capacity
+            && own < self.capacity - self.reserve
+            && !state.waiting.iter().any(fewer)
+    }
+}
+
+impl State {
+    fn held(&self, holder: Holder) -> usize {
+        self.held.get(&holder).copied().unwrap_or(0)
+    }
+
+    /// Ends the connection in `part` on which nothing has moved for longest, and for `hold` at least.
+    fn end_one(&mut self, now: Instant, part: Part, hold: Duration) {
+        for connection in self.connections.values_mut() {
+            connection.look(now);
+        }
+        let held = &self.held;
+        let still = |one: &Connection| now.saturating_duration_since(one.moved.1);
+        let worst = self
+            .connections
+            .values_mut()
+            .filter(|one| one.part == part && !one.ended && one.busy == 0 && still(one) >= hold)
+            .max_by_key(|one| (held.get(&one.holder).copied(), still(one)));
+        if let Some(worst) = worst {
+            worst.ended = true;
+            worst.socket.end();
+            tracing::warn!(
+                client = %worst.client,
+                still_s = still(worst).as_secs(),
+                "a client's silent connection was ended: others wait for a place"
+            );
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        match self.connections.remove(&id) {
+            Some(one) if one.part == Part::Holds => {
+                take_one(&mut self.held, one.holder);
+                self.told = false;
+            }
+            Some(one) if one.part == Part::Unread => self.unread = self.unread.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    fn tell_full(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                advice = "if so many clients are yours, raise `max_connections` of `[listen]`",
+                "clients are at their limit, others wait"
+            );
+        }
+    }
+}
+
+impl Connection {
+    fn look(&mut self, now: Instant) {
+        let bytes = self.socket.tcp().map_or(0, |tcp| {
+            tcp.bytes_read().saturating_add(tcp.bytes_written())
+        });
+        if bytes != self.moved.0 || self.busy > 0 {
+            self.moved = (bytes, now);
+        }
+    }
+}
+
+/// A connection's place, or its claim to one; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Places,
+    id: u64,
+}
+
+impl Place {
+    /// Gives the place back while the connection lives on: an event stream is counted elsewhere.
+    pub(crate) fn release(&self) {
+        let mut state = self.places.0.lock();
+        state.forget(self.id);
+        drop(state);
+        self.places.0.changed.notify_waiters();
+    }
+
+    /// Waits for a place, where the connection has none yet. Fails where too many wait already.
+    pub(crate) async fn take(&self) -> Result<(), Full> {
+        if self.begin()? {
+            return Ok(());
+        }
+        let waiting = Waiting(self);
+        let inner = &self.places.0;
+        loop {
+            let changed = inner.changed.notified();
+            if waiting.done() {
+                return Ok(());
+            }
+            let _ = timeout(LOOK, changed).await;
+            inner.lock().end_one(Instant::now(), Part::Holds, HOLD);
+        }
+    }
+
+    /// A request is being answered as long as the guard lives: what its client waits for is not the client's silence.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        if let Some(connection) = self.places.0.lock().connections.get_mut(&self.id) {
+            connection.busy += 1;
+        }
+        Busy(self)
+    }
+
+    /// True where the connection has its place; false where it is counted as waiting now.
+    fn begin(&self) -> Result<bool, Full> {
+        let mut state = self.places.0.lock();
+        let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
+            return Ok(true);
+        };
+        if part == Part::Holds {
+            return Ok(true);
+        }
+        if self.places.0.permits(&state, holder) {
+            self.hold(&mut state, holder);
+            return Ok(true);
+        }
+        state.tell_full();
+        if state.waiting.values().sum::<usize>() >= WAITING {
+            return Err(Full);
+        }
+        *state.waiting.entry(holder).or_default() += 1;
+        self.set(&mut state, Part::Waits);
+        Ok(false)
+    }
+
+    fn hold(&self, state: &mut State, holder: Holder) {
+        *state.held.entry(holder).or_default() += 1;
+        self.set(state, Part::Holds);
+    }
+
+    fn set(&self, state: &mut State, part: Part) {
+        if let Some(connection) = state.connections.get_mut(&self.id) {
+            let before = std::mem::replace(&mut connection.part, part);
+            if before == Part::Unread {
+                state.unread = state.unread.saturating_sub(1);
+            }
+        }
+        // Where many connections could not say what they want, one more may now.
+        self.places.0.changed.notify_waiters();
+    }
+}
+
+impl Connection {
+    fn standing(&self) -> (Part, Holder) {
+        (self.part, self.holder)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A request that waits for its connection's place.
+struct Waiting<'p>(&'p Place);
+
+impl Waiting<'_> {
+    /// True where the place is there now.
+    fn done(&self) -> bool {
+        let inner = &self.0.places.0;
+        let mut state = inner.lock();
+        match state.connections.get(&self.0.id).map(Connection::standing) {
+            Some((Part::Waits, holder)) if inner.permits(&state, holder) => {
+                self.0.hold(&mut state, holder);
+                true
+            }
+            Some((Part::Waits, _)) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.places.0.lock();
+        if let Some(holder) = state.connections.get(&self.0.id).map(|one| one.holder) {
+            take_one(&mut state.waiting, holder);
+        }
+    }
+}
+
+fn take_one(counts: &mut HashMap<Holder, usize>, holder: Holder) {
+    if let Some(count) = counts.get_mut(&holder) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&holder);
+        }
+    }
+}
+
+/// Keeps a connection from being taken for a silent one.
+#[derive(Debug)]
+pub(crate) struct Busy<'p>(&'p Place);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.places.0.lock().connections.get_mut(&self.0.id) {
+            connection.busy = connection.busy.saturating_sub(1);
+            connection.moved.1 = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
