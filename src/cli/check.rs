@@ -16,7 +16,10 @@ use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
 use super::{Failure, daemon, printed, setup};
-use crate::config::{Config, Problems};
+use crate::{
+    config::{Config, Problems},
+    net::dial::congestion,
+};
 
 /// `gitferry check`.
 #[derive(Args, Debug)]
@@ -65,15 +68,21 @@ fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
         }
         Running::Nobody(address) => (own, format!("this shell; no daemon answers at {address}")),
     };
+    let control = congestion::in_force(config.dial.congestion)
+        .unwrap_or_else(|error| format!("the system's; the configured one cannot be set: {error}"));
     if args.json {
         let mut json = serde_json::to_value(&table)
             .map_err(|error| Failure::during("cannot show the config", error))?;
         if let Some(object) = json.as_object_mut() {
             object.insert("seen_by".into(), origin.into());
+            object.insert("congestion_control".into(), control.into());
         }
         return print(&json);
     }
-    let text = format!("# as seen by {origin}\n{}", as_toml(&table));
+    let text = format!(
+        "# as seen by {origin}\n# congestion control of outgoing connections on this machine: {control}\n{}",
+        as_toml(&table)
+    );
     printed(io::stdout().write_all(text.as_bytes()))
 }
 

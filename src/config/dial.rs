@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::section::Section;
-use crate::model::unit;
+use crate::model::{congestion::Congestion, unit};
 
 /// How an upstream is dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +33,8 @@ pub(crate) struct Dial {
     /// The largest TCP segment, in bytes; `None` for what the path is said to carry.
     #[serde(serialize_with = "segment")]
     pub max_segment: Option<u32>,
+    /// The congestion control of outgoing connections.
+    pub congestion: Congestion,
 }
 
 impl Dial {
@@ -46,11 +48,17 @@ impl Dial {
             backoff_limit: section.duration("backoff_limit"),
             cooldown: section.duration("cooldown"),
             max_segment: max_segment(&section),
+            congestion: section
+                .parsed("congestion", str::parse, CONGESTION)
+                .unwrap_or(Congestion::Auto),
         };
         section.finish();
         dial
     }
 }
+
+const CONGESTION: &str =
+    "\"auto\", \"system\", or a name of net.ipv4.tcp_available_congestion_control";
 
 /// 0 is no limit; no path of the internet needs less than 536 (RFC 9293, section 3.7.1).
 fn max_segment(section: &Section<'_, '_>) -> Option<u32> {

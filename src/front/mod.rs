@@ -29,11 +29,7 @@ use hyper_util::rt::TokioIo;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    forward::{
-        Answer, Forwarder,
-        client::ClientSocket,
-        response::errors::ErrorFormat,
-    },
+    forward::{Answer, Forwarder, client::ClientSocket, response::errors::ErrorFormat},
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
     net::{Interims, listen::Client},
     track::{self, Begin, Transfer},

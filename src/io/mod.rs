@@ -7,6 +7,7 @@ mod tcp;
 mod tcp_info;
 
 pub(crate) use prefixed::{BoxIo, Prefixed};
-pub(crate) use tcp::tune;
 pub(crate) use tcp::{Tcp, TcpMonitor};
+pub(crate) use tcp::{congestion, tune};
 pub(crate) use tcp_info::PathInfo;
+pub(crate) use tcp_info::retransmitted;

@@ -26,16 +26,38 @@ struct Inner {
     read: AtomicU64,
     written: AtomicU64,
     blocked: AtomicBool,
+    farewell: Option<Farewell>,
+}
+
+/// Looks at a socket before it is closed.
+type Farewell = fn(&TcpStream);
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(farewell) = self.farewell {
+            farewell(&self.socket);
+        }
+    }
 }
 
 impl Tcp {
     /// Wraps a connected socket. One reader and one writer at a time: a second waits for ever.
     pub(crate) fn new(socket: TcpStream) -> Self {
+        Self::of(socket, None)
+    }
+
+    /// The same, and `farewell` looks at the socket before it is closed.
+    pub(crate) fn with_farewell(socket: TcpStream, farewell: Farewell) -> Self {
+        Self::of(socket, Some(farewell))
+    }
+
+    fn of(socket: TcpStream, farewell: Option<Farewell>) -> Self {
         Self(Arc::new(Inner {
             socket,
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            farewell,
         }))
     }
 
@@ -121,6 +143,11 @@ impl TcpMonitor {
         self.0.upgrade().map(Tcp)
     }
 
+    /// The name of its congestion control, where the system says.
+    pub(crate) fn congestion(&self) -> Option<String> {
+        congestion(&socket2::SockRef::from(&self.0.upgrade()?.socket))
+    }
+
     /// Ends both directions at once, whoever owns the stream.
     pub(crate) fn end(&self) {
         if let Some(inner) = self.0.upgrade() {
@@ -199,6 +226,20 @@ impl AsyncWrite for Tcp {
             result => Poll::Ready(result),
         }
     }
+}
+
+/// The name of a socket's congestion control, where the system says.
+#[cfg(target_os = "linux")]
+pub(crate) fn congestion(socket: &socket2::SockRef<'_>) -> Option<String> {
+    let name = socket.tcp_congestion().ok()?;
+    let name = name.split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// The name of a socket's congestion control, where the system says.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn congestion(_: &socket2::SockRef<'_>) -> Option<String> {
+    None
 }
 
 /// What every socket of gitferry gets: small writes leave at once, and a peer that vanished without a word is noticed.

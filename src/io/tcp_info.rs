@@ -76,6 +76,19 @@ fn kernel(_: &Tcp) -> Option<crate::model::stall::Kernel> {
     None
 }
 
+/// How many segments a connection sent again, and how many it sent with data in all.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn retransmitted(socket: &tokio::net::TcpStream) -> Option<(u32, u32)> {
+    let info = linux::Info::of(socket)?;
+    Some((info.word(100)?, info.word(156)?))
+}
+
+/// How many segments a connection sent again, and how many it sent with data in all.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn retransmitted(_: &tokio::net::TcpStream) -> Option<(u32, u32)> {
+    None
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn path(tcp: &Tcp) -> Option<PathInfo> {
     let info = linux::Info::of(tcp.socket())?;
@@ -181,7 +194,7 @@ mod linux {
         }
 
         /// `None` where this kernel is older than the field.
-        fn word(&self, at: usize) -> Option<u32> {
+        pub(super) fn word(&self, at: usize) -> Option<u32> {
             let bytes = self.bytes.get(..self.length)?.get(at..at + 4)?;
             bytes.try_into().ok().map(u32::from_ne_bytes)
         }

@@ -106,13 +106,30 @@ fn io_kind(error: &io::Error) -> Option<FaultKind> {
         | Kind::AddrNotAvailable
         | Kind::NetworkDown => FaultKind::Unreachable,
         Kind::InvalidData => FaultKind::BadAnswer,
-        _ => match error.raw_os_error() {
-            // A machine without IPv6 to an IPv6 socket; std has no kind for it.
-            Some(libc::EAFNOSUPPORT) => FaultKind::Unreachable,
-            Some(_) => FaultKind::Local,
-            None => return None,
-        },
+        _ => {
+            error.raw_os_error()?;
+            FaultKind::Local
+        }
     })
+}
+
+/// The kind of an error of `connect()`: where this machine has what it takes, the address cannot be reached. A firewall says EPERM or
+/// EACCES, a neighbour that does not answer EHOSTDOWN, an address without a scope EINVAL.
+pub(crate) fn connect(error: &io::Error) -> FaultKind {
+    const SHORT: [i32; 5] = [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::ENOBUFS,
+        libc::EAGAIN,
+    ];
+    let short = error
+        .raw_os_error()
+        .is_some_and(|code| SHORT.contains(&code));
+    match io(error) {
+        FaultKind::Local if !short => FaultKind::Unreachable,
+        kind => kind,
+    }
 }
 
 /// What hyper says by itself; `None` where the level below says it better.
@@ -155,12 +172,26 @@ mod tests {
         for (said, kind) in cases {
             assert_eq!(io(&io::Error::from(said)), kind, "{said}");
         }
+        let disk_full = io::Error::from_raw_os_error(libc::ENOSPC);
+        assert_eq!(io(&disk_full), FaultKind::Local);
+    }
+
+    #[test]
+    fn an_address_that_a_firewall_or_a_dead_neighbour_keeps_away_is_unreachable() {
         let cases = [
-            (libc::EMFILE, FaultKind::Local),
+            (libc::EACCES, FaultKind::Unreachable),
+            (libc::EPERM, FaultKind::Unreachable),
+            (libc::EHOSTDOWN, FaultKind::Unreachable),
+            (libc::ENETDOWN, FaultKind::Unreachable),
             (libc::EAFNOSUPPORT, FaultKind::Unreachable),
+            (libc::EINVAL, FaultKind::Unreachable),
+            (libc::ECONNREFUSED, FaultKind::Refused),
+            (libc::ETIMEDOUT, FaultKind::TimedOut),
+            (libc::EMFILE, FaultKind::Local),
+            (libc::ENOBUFS, FaultKind::Local),
         ];
         for (code, kind) in cases {
-            assert_eq!(io(&io::Error::from_raw_os_error(code)), kind, "{code}");
+            assert_eq!(connect(&io::Error::from_raw_os_error(code)), kind, "{code}");
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod advice;
 pub(crate) mod agent;
 pub(crate) mod attempts;
 pub(crate) mod classify;
+pub(crate) mod congestion;
 pub(crate) mod credential_memory;
 pub(crate) mod fault;
 pub(crate) mod health;

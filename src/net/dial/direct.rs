@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Attempt, Boxed, Connection};
+use super::{Attempt, Boxed, Connection, congestion};
 use crate::{
     config::Override,
     io::{Tcp, tune},
@@ -56,7 +56,10 @@ pub(super) async fn reach(
         Ok(race.run(found).await)
     });
     match outcome.await {
-        Ok(Ok(Some((socket, peer)))) => Ok((Tcp::new(socket), peer)),
+        Ok(Ok(Some((socket, peer)))) => {
+            let congestion = attempt.route.dial.congestion;
+            Ok((congestion::applied(socket, congestion, peer), peer))
+        }
         Ok(Err(fault)) => Err(fault),
         Ok(Ok(None)) | Err(_) => Err(race.fault(leg, target, limit)),
     }
@@ -137,7 +140,7 @@ impl<'a, T> Race<'a, T> {
                     Ok(won) => return Some((won, address)),
                     Err(error) => self.failed.push(Failure {
                         address,
-                        kind: classify::io(&error),
+                        kind: classify::connect(&error),
                         error: Some(error),
                     }),
                 },

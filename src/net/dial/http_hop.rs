@@ -13,8 +13,9 @@ use tokio::time::timeout;
 
 use self::answer::Answer;
 use super::{
-    AbsoluteForm, Attempt, Connection, direct,
+    AbsoluteForm, Attempt, Connection, MAX_ADDRESSES, direct,
     greeting::{Greeting, within},
+    is_about_the_address,
 };
 use crate::{
     config::{Hop, HopKind},
@@ -27,36 +28,58 @@ use crate::{
 ///
 /// Plain HTTP needs no tunnel and many hops refuse one to port 80: there the connection is to the hop itself, and says that requests
 /// are written in absolute form. Only an override asks for a tunnel even then, because a hop looks at nothing but the name.
+///
+/// Of several overrides the next one is asked for where the hop cannot reach one.
 pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
-    let (io, tcp, peer) = reach(hop, attempt).await?;
     let target = attempt.target;
-    let credentials = hop.credentials.as_ref();
-    let address = resolve::overrides(attempt, &target.host)
-        .first()
-        .map(|over| SocketAddr::new(over.ip, over.port.unwrap_or(target.port)));
-    let connection = |io, absolute_form| Connection {
+    let overrides = resolve::overrides(attempt, &target.host);
+    let authorities = match (overrides, attempt.scheme) {
+        ([], Scheme::Https) => vec![target.to_string()],
+        ([], Scheme::Http) => return absolute_form(hop, attempt).await,
+        (overrides, _) => overrides
+            .iter()
+            .take(MAX_ADDRESSES)
+            .map(|over| SocketAddr::new(over.ip, over.port.unwrap_or(target.port)).to_string())
+            .collect(),
+    };
+    let mut last = None;
+    for authority in authorities {
+        match tunnel(hop, attempt, &authority).await {
+            Err(fault) if is_about_the_address(&fault.kind) => last = Some(fault),
+            result => return result,
+        }
+    }
+    Err(last.unwrap_or_else(|| Fault::new(Leg::Hop, Stage::Greeting, FaultKind::Local)))
+}
+
+async fn absolute_form(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+    let (io, tcp, peer) = reach(hop, attempt).await?;
+    let authorization = hop.credentials.as_ref().and_then(authorization);
+    Ok(Connection {
         io,
         tcp,
         peer,
-        absolute_form,
-    };
-    let authority = match (address, attempt.scheme) {
-        (Some(address), _) => address.to_string(),
-        (None, Scheme::Https) => target.to_string(),
-        (None, Scheme::Http) => {
-            let authorization = credentials.and_then(authorization);
-            return Ok(connection(io, Some(AbsoluteForm { authorization })));
-        }
-    };
+        absolute_form: Some(AbsoluteForm { authorization }),
+    })
+}
+
+async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Connection, Fault> {
+    let (io, tcp, peer) = reach(hop, attempt).await?;
+    let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer);
-    let request = encode(&authority, credentials);
+    let request = encode(authority, credentials);
     let limit = attempt.route.dial.greet_timeout;
     let answer = within(limit, peer, ask(&mut greeting, &request)).await?;
     if !answer.is_success() {
         return Err(refusal(&mut greeting, &answer, credentials).await);
     }
-    Ok(connection(greeting.into_tunnel(), None))
+    Ok(Connection {
+        io: greeting.into_tunnel(),
+        tcp,
+        peer,
+        absolute_form: None,
+    })
 }
 
 /// A stream to the hop, inside TLS where it is an https hop.

@@ -3,6 +3,7 @@
 //! One attempt, one upstream: what comes after a fault is `model::attempts`'s decision and `forward`'s act. Every kind of hop has a
 //! file with a pure codec (bytes to send, bytes to read) and a shell around it; what they share is `greeting`.
 
+pub(crate) mod congestion;
 pub(crate) mod direct;
 mod greeting;
 pub(crate) mod http_hop;
@@ -15,7 +16,7 @@ use hyper::header::HeaderValue;
 use crate::io::{BoxIo, Tcp};
 use crate::{
     config::{Hop, HopKind, Route, Via},
-    model::{Fault, Host, Scheme, Stage, Target},
+    model::{Fault, FaultKind, Host, Scheme, Stage, Target},
 };
 
 /// A future behind a pointer.
@@ -68,6 +69,18 @@ pub(crate) struct Connection {
 pub(crate) struct AbsoluteForm {
     /// `Proxy-Authorization`, marked sensitive.
     pub authorization: Option<HeaderValue>,
+}
+
+/// How many addresses of one target a hop is asked for; each costs a connection to the hop.
+const MAX_ADDRESSES: usize = 3;
+
+/// True where the hop could not reach this address, and may reach another: SOCKS replies 3 to 6 and 8 (RFC 1928, section 6), and
+/// what HTTP hops answer then (squid 503, tinyproxy 500, HAProxy 503, mitmproxy 502, nginx 504).
+fn is_about_the_address(kind: &FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::SocksRefused(3..=6 | 8) | FaultKind::HopRefused(500 | 502..=504)
+    )
 }
 
 /// The hop that `via` comes to for a target, if any.

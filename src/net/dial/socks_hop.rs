@@ -11,8 +11,9 @@ use tokio::time::timeout;
 
 use self::codec::{Method, Verdict};
 use super::{
-    Attempt, Connection, direct,
+    Attempt, Connection, MAX_ADDRESSES, direct,
     greeting::{Greeting, within},
+    is_about_the_address,
 };
 use crate::{
     config::{Hop, HopKind},
@@ -25,7 +26,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection,
     let mut last = None;
     for target in targets(hop, attempt).await? {
         match ask_for(hop, attempt, &target).await {
-            Err(fault) if codec::is_about_the_address(&fault.kind) => last = Some(fault),
+            Err(fault) if is_about_the_address(&fault.kind) => last = Some(fault),
             result => return result,
         }
     }
@@ -58,9 +59,6 @@ async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault>
     let target = |address: SocketAddr| Target::new(Host::Ip(address.ip()), address.port());
     Ok(found.into_iter().take(MAX_ADDRESSES).map(target).collect())
 }
-
-/// Each costs a connection to the hop.
-const MAX_ADDRESSES: usize = 3;
 
 async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Connection, Fault> {
     let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;

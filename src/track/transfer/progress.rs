@@ -28,6 +28,13 @@ pub(super) struct Side {
     shared: bool,
 }
 
+impl Side {
+    /// The congestion control of its socket.
+    pub(super) fn congestion(&self) -> Option<String> {
+        self.socket.congestion()
+    }
+}
+
 /// The watchdog's memory.
 #[derive(Debug, Default)]
 pub(super) struct Watching {

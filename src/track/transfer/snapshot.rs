@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Inner, millis};
+use super::{Inner, millis, progress::Side};
 use crate::{
     model::stall::{Due, Flow, Verdict},
     track::timeline::{Timeline, instant_text},
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub circuit: Option<Box<str>>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
+    /// The congestion control of the connection to it, where the system says.
+    pub congestion: Option<String>,
     /// Attempts so far.
     pub attempts: u32,
     /// What it is doing.
@@ -109,6 +111,7 @@ impl Inner {
             upstream: state.upstream.clone(),
             circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),
             peer: state.peer,
+            congestion: state.origin.as_ref().and_then(Side::congestion),
             attempts: state.attempts,
             stage: state.stage.as_str(),
             stage_ms: millis(now.saturating_duration_since(state.since)),

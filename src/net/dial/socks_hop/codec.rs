@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{FaultKind, Host, Target, secret::Credentials};
+use crate::model::{Host, Target, secret::Credentials};
 
 /// What came is not SOCKS5.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,11 +121,6 @@ pub(super) fn meaning(code: u8) -> &'static str {
         8 => "the hop does not know this type of address",
         _ => "a code that SOCKS5 does not define",
     }
-}
-
-/// True where another address of the same host may fare better.
-pub(super) fn is_about_the_address(kind: &FaultKind) -> bool {
-    matches!(kind, FaultKind::SocksRefused(3..=6 | 8))
 }
 
 #[cfg(test)]

@@ -77,6 +77,25 @@ async fn an_override_reaches_through_the_hop_for_both_schemes() {
 }
 
 #[tokio::test]
+async fn the_next_override_follows_one_that_the_hop_cannot_reach() {
+    let unreachable =
+        Act::Say(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let granted = Act::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+    let scripts = vec![
+        vec![Act::HearHead, unreachable],
+        vec![Act::HearHead, granted, Act::Stay],
+    ];
+    let peer = plays(scripts).await;
+    let at = |last| SocketAddr::from(([127, 0, 0, last], 443));
+    let route = overriding("hf.co", &[at(3), at(4)]);
+    let via = hop(HopKind::Http, peer.address, false);
+    tunnel(&via, "hf.co:443", &route).await.unwrap();
+    let heard = peer.heard();
+    assert!(heard.starts_with("CONNECT 127.0.0.3:443 "), "{heard}");
+    assert!(heard.contains("CONNECT 127.0.0.4:443 "), "{heard}");
+}
+
+#[tokio::test]
 async fn a_refusal_has_its_status_and_its_words() {
     let fault = refused("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<b>not from here</b>").await;
     assert_eq!(fault.kind, FaultKind::HopRefused(403));

@@ -1,8 +1,3 @@
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test whose preparation fails has failed"
-)]
-
 use std::net::{TcpListener, TcpStream as StdStream};
 
 use tokio::net::TcpStream;

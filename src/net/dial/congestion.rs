@@ -1,0 +1,119 @@
+//! Congestion control of outgoing connections: set, and told where it cannot be.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::{
+    io::{Tcp, retransmitted},
+    model::congestion::Congestion,
+    track::event,
+};
+
+/// Sets what `congestion` wants for a connection to `peer`. It must be connected: a route's `congctl` overrides what was set before.
+///
+/// Where it cannot be had the system's stays. That is said once, for `auto` only where packets really get lost.
+pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAddr) -> Tcp {
+    let Some(name) = congestion.wanted(peer.ip()) else {
+        return Tcp::new(socket);
+    };
+    match set(&SockRef::from(&socket), name) {
+        Ok(()) => Tcp::new(socket),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && congestion == Congestion::Auto => {
+            Tcp::with_farewell(socket, advise_on_loss)
+        }
+        Err(error) => {
+            static TOLD: AtomicBool = AtomicBool::new(false);
+            if !TOLD.swap(true, Ordering::Relaxed) {
+                event::congestion_not_set(name, &error);
+            }
+            Tcp::new(socket)
+        }
+    }
+}
+
+/// What a connection beyond this machine would use, tried on a socket: the name, or why it cannot be had.
+pub(crate) fn in_force(congestion: Congestion) -> io::Result<String> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    let socket = SockRef::from(&socket);
+    if let Some(name) = congestion.name() {
+        match set(&socket, name) {
+            Err(error) if congestion == Congestion::Auto => {
+                tracing::debug!(name, %error, "the system's congestion control stays");
+            }
+            result => result?,
+        }
+    }
+    Ok(crate::io::congestion(&socket).unwrap_or_else(|| "unknown".into()))
+}
+
+/// A connection that lost at least every 200th of this many segments or more is a lossy path.
+const SEGMENTS: u32 = 1000;
+
+/// Says once that BBR would help, at the end of a connection that lost much.
+fn advise_on_loss(socket: &TcpStream) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let Some((retransmitted, sent)) = retransmitted(socket) else {
+        return;
+    };
+    if sent < SEGMENTS || retransmitted < sent / 200 || TOLD.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let peer = socket.peer_addr().ok();
+    event::bbr_would_help(peer, retransmitted, sent);
+}
+
+#[cfg(target_os = "linux")]
+fn set(socket: &SockRef<'_>, name: &str) -> io::Result<()> {
+    socket.set_tcp_congestion(name.as_bytes())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set(_: &SockRef<'_>, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test whose preparation fails has failed"
+)]
+mod tests {
+    use super::*;
+
+    async fn connected() -> (TcpStream, SocketAddr) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (TcpStream::connect(address).await.unwrap(), address)
+    }
+
+    fn of(tcp: &Tcp) -> String {
+        crate::io::congestion(&SockRef::from(tcp.socket())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_named_control_is_set_beyond_loopback_and_one_that_there_is_not_changes_nothing() {
+        let far: SocketAddr = "192.0.2.1:443".parse().unwrap();
+        let (socket, near) = connected().await;
+        let usual = of(&Tcp::new(socket));
+        let set =
+            async |name: &str, peer| of(&applied(connected().await.0, name.parse().unwrap(), peer));
+        assert_eq!(set("reno", far).await, "reno");
+        assert_eq!(set("reno", near).await, usual);
+        assert_eq!(set("system", far).await, usual);
+        assert_eq!(set("no_such_control", far).await, usual);
+    }
+
+    #[test]
+    fn what_would_be_in_force_is_found_on_a_socket() {
+        assert_eq!(in_force("reno".parse().unwrap()).unwrap(), "reno");
+        let error = in_force("no_such_control".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(["bbr", "cubic", "reno"].contains(&&*in_force(Congestion::Auto).unwrap()));
+    }
+}
