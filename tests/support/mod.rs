@@ -19,6 +19,7 @@ pub(crate) mod hub;
 pub(crate) mod lfs;
 pub(crate) mod lfs_storage;
 pub(crate) mod mirror;
+pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod settings;

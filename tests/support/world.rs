@@ -79,6 +79,11 @@ impl World {
         Settings::new(&self.path("ferry"), self.ca.pem_file())
     }
 
+    /// The same for a second daemon.
+    pub(crate) fn settings_beside(&self) -> Settings {
+        Settings::new(&self.path("beside"), self.ca.pem_file())
+    }
+
     /// A config with both hosts terminated and dialled directly.
     pub(crate) fn plain_settings(&self) -> Settings {
         self.settings()

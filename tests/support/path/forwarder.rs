@@ -125,7 +125,10 @@ fn one_way(mut from: Tun, mut to: Tun, mut direction: Direction) -> Carried {
                 return;
             }
             counts.0.packets.fetch_add(1, Ordering::Relaxed);
-            counts.0.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
+            counts
+                .0
+                .bytes
+                .fetch_add(packet.len() as u64, Ordering::Relaxed);
         }
     });
     carried

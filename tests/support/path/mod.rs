@@ -8,6 +8,7 @@
 //! from a seed. Needs root and iproute2.
 
 mod forwarder;
+pub(crate) mod hop;
 mod tun;
 
 use std::{

@@ -1,0 +1,129 @@
+//! What a user does over the path, timed from the command's start to its end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::support::{
+    client::{Git, Work, write_noise},
+    ferry::Ferry,
+    path::{Path, hop::FarHop},
+    world::{MAIN, STORAGE, World},
+};
+
+/// Longer than the slowest of them takes alone.
+const PATIENCE: Duration = Duration::from_secs(900);
+const URL: &str = "https://main.test/far.git";
+
+/// How the client reaches the far host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By the far hop, as `http.proxy`.
+    Alone,
+    /// By gitferry, which uses the same hop.
+    Gitferry,
+}
+
+/// One thing to do.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// Objects of git-lfs.
+    objects: usize,
+    /// Bytes of each; of the one file without git-lfs where there are no objects.
+    size: u64,
+    /// The push is timed, or a clone after it.
+    push: bool,
+}
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    of("push, one LFS object of 6 MB", 1, 6_000_000, true),
+    of("clone of it", 1, 6_000_000, false),
+    of("push, 40 LFS objects of 20 KB", 40, 20_000, true),
+    of("clone of them", 40, 20_000, false),
+    of("push, small commit without LFS", 0, 10_000, true),
+    of("clone, small repository", 0, 10_000, false),
+];
+
+const fn of(name: &'static str, objects: usize, size: u64, push: bool) -> Scenario {
+    Scenario {
+        name,
+        objects,
+        size,
+        push,
+    }
+}
+
+impl Scenario {
+    /// How long it takes over `path`.
+    pub(crate) fn run(&self, way: Way, path: &Path) -> Duration {
+        let world = World::new();
+        world.host.repository("far");
+        let hop = FarHop::start(
+            path,
+            &[
+                (&format!("{MAIN}:443"), world.host.https),
+                (&format!("{STORAGE}:443"), world.lfs.storage),
+            ],
+        );
+        let ferry = (way == Way::Gitferry).then(|| {
+            let settings = world
+                .settings()
+                .hop_without_credentials("far", &hop.url)
+                .route_to(MAIN, "terminate", &["far"], None)
+                .route_to(STORAGE, "terminate", &["far"], None);
+            Ferry::start(&settings)
+        });
+        let git = match &ferry {
+            Some(ferry) => world.git_through(ferry),
+            None => world
+                .git()
+                .with("http.proxy", &hop.url)
+                .with("http.sslCAInfo", world.ca.pem_file()),
+        };
+        if self.push {
+            let work = self.work(&world, &git);
+            return timed(|| push(&work));
+        }
+        // By another way: what is measured comes from the server.
+        let near = world
+            .settings_beside()
+            .route(MAIN, "terminate", &["direct"], world.host.https)
+            .route(STORAGE, "terminate", &["direct"], world.lfs.storage);
+        let near = Ferry::start(&near);
+        push(&self.work(&world, &world.git_through(&near)));
+        drop(near);
+        timed(|| clone(&world, &git))
+    }
+
+    fn work(&self, world: &World, git: &Git) -> Work {
+        let work = git.work(world.path("work"), URL);
+        if self.objects == 0 {
+            work.commit("file", self.size);
+            return work;
+        }
+        work.track_lfs();
+        for number in 0..self.objects {
+            write_noise(&work.path().join(format!("{number}.bin")), self.size);
+        }
+        work.commit_all();
+        work
+    }
+}
+
+fn push(work: &Work) {
+    let push = work.start(&["push", "-q", "origin", "main"]);
+    push.finish(PATIENCE).well();
+}
+
+fn clone(world: &World, git: &Git) {
+    let copy = world.path("copy");
+    let copy = copy.to_str().unwrap();
+    let clone = git.start(world.root(), &["clone", "-q", URL, copy]);
+    clone.finish(PATIENCE).well();
+}
+
+fn timed(act: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    act();
+    start.elapsed()
+}
