@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub(crate) use drain::Drained;
 pub(crate) use notify::Notifier;
-pub(crate) use signals::{ExchangeRequest, Signals};
+pub(crate) use signals::{SignalRequest, Signals};
 
 use crate::{
     rt::{Shutdown, Tasks},
@@ -62,12 +62,12 @@ pub(crate) async fn serve(
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
-            () = changed() => ExchangeRequest::Reload,
-            () = shutdown.drained() => ExchangeRequest::Stop,
+            () = changed() => SignalRequest::Reload,
+            () = shutdown.drained() => SignalRequest::Stop,
         };
         match asked {
-            ExchangeRequest::Stop => break,
-            ExchangeRequest::Reload => {
+            SignalRequest::Stop => break,
+            SignalRequest::Reload => {
                 notifier.reloading();
                 match reload().await {
                     Ok(status) => notifier.ready(&status),
@@ -88,7 +88,7 @@ pub(crate) async fn serve(
 
 /// Waits for another signal to stop: nobody needs a new config for transfers that are about to end.
 async fn stop(signals: &mut Signals) {
-    while signals.next().await != ExchangeRequest::Stop {}
+    while signals.next().await != SignalRequest::Stop {}
 }
 
 #[cfg(test)]

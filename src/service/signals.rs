@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExchangeRequest {
+pub(crate) enum SignalRequest {
     /// SIGTERM, SIGINT: stop; the second time, at once.
     Stop,
     /// SIGHUP: read the config again.
@@ -25,7 +25,7 @@ enum Source {
         hang_up: Signal,
     },
     #[cfg(test)]
-    Told(tokio::sync::mpsc::UnboundedReceiver<ExchangeRequest>),
+    Told(tokio::sync::mpsc::UnboundedReceiver<SignalRequest>),
 }
 
 impl Signals {
@@ -40,22 +40,22 @@ impl Signals {
 
     /// A test's own signals: those of the process belong to every test at once.
     #[cfg(test)]
-    pub(crate) fn told() -> (tokio::sync::mpsc::UnboundedSender<ExchangeRequest>, Self) {
+    pub(crate) fn told() -> (tokio::sync::mpsc::UnboundedSender<SignalRequest>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
         (sender, Self(Source::Told(receiver)))
     }
 
     /// Waits for the next one. Nothing is lost where the wait is given up, as in `select!`.
-    pub(crate) async fn next(&mut self) -> ExchangeRequest {
+    pub(crate) async fn next(&mut self) -> SignalRequest {
         match &mut self.0 {
             Source::Process {
                 terminate,
                 interrupt,
                 hang_up,
             } => tokio::select! {
-                Some(()) = terminate.recv() => ExchangeRequest::Stop,
-                Some(()) = interrupt.recv() => ExchangeRequest::Stop,
-                Some(()) = hang_up.recv() => ExchangeRequest::Reload,
+                Some(()) = terminate.recv() => SignalRequest::Stop,
+                Some(()) = interrupt.recv() => SignalRequest::Stop,
+                Some(()) = hang_up.recv() => SignalRequest::Reload,
                 // The streams end with the runtime only.
                 else => std::future::pending().await,
             },
@@ -79,10 +79,10 @@ mod tests {
     async fn signals_of_the_process_are_heard_and_do_not_kill_it() {
         let mut signals = Signals::listen().unwrap();
         for (name, asked) in [
-            ("-HUP", ExchangeRequest::Reload),
-            ("-TERM", ExchangeRequest::Stop),
-            ("-INT", ExchangeRequest::Stop),
-            ("-HUP", ExchangeRequest::Reload),
+            ("-HUP", SignalRequest::Reload),
+            ("-TERM", SignalRequest::Stop),
+            ("-INT", SignalRequest::Stop),
+            ("-HUP", SignalRequest::Reload),
         ] {
             let sent = std::process::Command::new("kill")
                 .args([name, &std::process::id().to_string()])

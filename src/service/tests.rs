@@ -131,7 +131,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
             "READY=1\nSTATUS=listening on 127.0.0.1:4483\n"
         );
         for status in ["9 routes", "reload refused: line 3: unknown key"] {
-            signal.send(ExchangeRequest::Reload).unwrap();
+            signal.send(SignalRequest::Reload).unwrap();
             let reloading = manager.hears().await;
             assert!(
                 reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
@@ -139,7 +139,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
             );
             assert_eq!(manager.hears().await, format!("READY=1\nSTATUS={status}\n"));
         }
-        signal.send(ExchangeRequest::Stop).unwrap();
+        signal.send(SignalRequest::Stop).unwrap();
         let stopping = manager.hears().await;
         assert!(stopping.starts_with("STOPPING=1\nSTATUS="), "{stopping}");
         assert!(
@@ -148,7 +148,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
         );
         assert!(shutdown.is_draining() && !shutdown.is_ended());
         // The second one, long before the grace is over.
-        signal.send(ExchangeRequest::Stop).unwrap();
+        signal.send(SignalRequest::Stop).unwrap();
     };
     let (drained, ()) = tokio::time::timeout(DEADLINE, async { tokio::join!(serving, telling) })
         .await
