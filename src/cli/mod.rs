@@ -13,6 +13,7 @@ mod failure;
 pub(crate) mod man;
 pub(crate) mod report;
 mod run;
+mod service;
 pub(crate) mod setup;
 pub(crate) mod status;
 
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     /// Sum a log up: what failed or stalled, on which leg, what was rescued, the verdict and the advice.
     Report(report::ReportArgs),
+    /// Run the daemon as a service (systemd or launchd): install it, start and stop it, read its log.
+    Service(service::ServiceArgs),
     /// The local CA.
     #[command(subcommand)]
     Ca(ca::CaCommand),
@@ -138,6 +141,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             };
             setup::run(args, &source).map(done)
         }
+        Command::Service(args) => service::run(args, load).map(done),
         Command::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),

@@ -33,7 +33,9 @@ impl Environment {
                     .filter(|text| !text.trim().is_empty())
                     .map(|text| (*name, text))
             })?;
-            match hop(name, text.trim(), own) {
+            let read = hop(name, text.trim(), own)
+                .and_then(|hop| with_password(hop, variables(&format!("{name}_PASSWORD_FILE"))));
+            match read {
                 Ok(hop) => Some(Arc::new(hop)),
                 Err(message) => {
                     doubts.push(doubt(name, message));
@@ -169,6 +171,16 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         target,
         credentials,
     })
+}
+
+/// The password from the file that `NAME_PASSWORD_FILE` names: a service's unit, which others can read, has no other place for it.
+fn with_password(mut hop: Hop, file: Option<String>) -> Result<Hop, String> {
+    if let (Some(credentials), Some(file)) = (&mut hop.credentials, file) {
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| format!("{}_PASSWORD_FILE: cannot read {file}: {error}", hop.name))?;
+        credentials.password = Secret::new(text.trim_end_matches(['\r', '\n']));
+    }
+    Ok(hop)
 }
 
 /// Percent-decoded; what is no escape stays.

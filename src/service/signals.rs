@@ -1,6 +1,9 @@
 //! What signals ask for: SIGTERM and SIGINT to stop, SIGHUP to reload.
+//!
+//! SIGHUP has three senders. `nohup` starts a process with it ignored: it stays so. A terminal that closes sends it to what runs in it:
+//! the process had a controlling terminal and cannot open it any more, so it stops. Everybody else means a reload.
 
-use std::io;
+use std::{fs::File, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,7 +25,10 @@ enum Source {
     Process {
         terminate: Signal,
         interrupt: Signal,
-        hang_up: Signal,
+        /// `None` where it was ignored when the process began.
+        hang_up: Option<Signal>,
+        /// True where the process began in a terminal.
+        terminal: bool,
     },
     #[cfg(test)]
     Told(tokio::sync::mpsc::UnboundedReceiver<SignalRequest>),
@@ -34,7 +40,11 @@ impl Signals {
         Ok(Self(Source::Process {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up: match is_ignored(SignalKind::hangup()) {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
+            terminal: has_terminal(),
         }))
     }
 
@@ -52,10 +62,14 @@ impl Signals {
                 terminate,
                 interrupt,
                 hang_up,
+                terminal,
             } => tokio::select! {
                 Some(()) = terminate.recv() => SignalRequest::Stop,
                 Some(()) = interrupt.recv() => SignalRequest::Stop,
-                Some(()) = hang_up.recv() => SignalRequest::Reload,
+                Some(()) = hung_up(hang_up.as_mut()) => match *terminal && !has_terminal() {
+                    true => SignalRequest::Stop,
+                    false => SignalRequest::Reload,
+                },
                 // The streams end with the runtime only.
                 else => std::future::pending().await,
             },
@@ -66,6 +80,30 @@ impl Signals {
             },
         }
     }
+}
+
+async fn hung_up(signal: Option<&mut Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// tty(4): opening it fails with ENXIO where the process has no controlling terminal (any more).
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// Whether the process began with the signal ignored: proc(5), `SigIgn` of /proc/self/status, a mask with bit 0 for signal 1. False where
+/// there is no such file.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let bit = kind.as_raw_value().saturating_sub(1);
+    mask.is_some_and(|mask| mask >> bit & 1 == 1)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 )]
 
 mod activation;
+mod hang_up;
+mod service;
 
 use std::{
     fs,

@@ -14,7 +14,7 @@ use crate::cli::Failure;
 
 /// Everything that `setup` takes from its process.
 #[derive(Clone, Debug)]
-pub(super) struct HostEnv {
+pub(crate) struct HostEnv {
     /// The environment, for us and for git.
     pub(super) variables: BTreeMap<OsString, OsString>,
     /// The current directory.
@@ -29,7 +29,7 @@ pub(super) struct HostEnv {
 
 impl HostEnv {
     /// Those of this process.
-    pub(super) fn of_this_process() -> Result<Self, Failure> {
+    pub(crate) fn of_this_process() -> Result<Self, Failure> {
         Ok(Self {
             variables: env::vars_os().collect(),
             directory: env::current_dir()
@@ -42,7 +42,7 @@ impl HostEnv {
     }
 
     /// A variable that is set to something.
-    pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
         self.variables
             .get(OsStr::new(name))
             .map(OsString::as_os_str)
@@ -60,7 +60,7 @@ impl HostEnv {
     }
 
     /// The home directory.
-    pub(super) fn home(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn home(&self) -> Result<PathBuf, Failure> {
         self.variable("HOME")
             .map(PathBuf::from)
             .ok_or_else(|| Failure::new("HOME is not set"))
@@ -75,7 +75,7 @@ impl HostEnv {
     }
 
     /// Where a user keeps what programs are told.
-    pub(super) fn user_config(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn user_config(&self) -> Result<PathBuf, Failure> {
         match self.variable("XDG_CONFIG_HOME").map(PathBuf::from) {
             Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
             _ => Ok(self.home()?.join(".config/gitferry")),
@@ -84,7 +84,7 @@ impl HostEnv {
 
     /// The path of gitferry for files that outlive this run: the installed one where this binary lies in a build directory.
     /// `None` where only that one is known.
-    pub(super) fn lasting_binary(&self) -> Option<PathBuf> {
+    pub(crate) fn lasting_binary(&self) -> Option<PathBuf> {
         let names: Vec<&OsStr> = self.binary.iter().collect();
         let built = names.windows(2).any(
             |pair| matches!(pair, [a, b] if *a == "target" && (*b == "debug" || *b == "release")),

@@ -24,10 +24,10 @@ use std::{
 
 use clap::{Args, ValueEnum, builder::PossibleValue};
 
+pub(crate) use self::host_env::HostEnv;
 use self::{
     daemon::TrustedDaemon,
     git::Scope,
-    host_env::HostEnv,
     include::Include,
     output::Output,
     plan::{Client, Plan},

@@ -163,3 +163,29 @@ fn no_proxy_excepts_what_the_curl_of_this_machine_excepts() {
         assert_eq!(said, ours, "{lower:?} {upper:?} {host} {output:?}");
     }
 }
+
+#[test]
+fn a_password_may_stand_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "p w\n").unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    let read = |file: &str| {
+        let variables = |name: &str| match name {
+            "HTTPS_PROXY" => Some("http://me@proxy.test:3128".to_owned()),
+            "HTTPS_PROXY_PASSWORD_FILE" => Some(file.to_owned()),
+            _ => None,
+        };
+        Environment::read(&variables, &[])
+    };
+    let (environment, doubts) = read(&path);
+    assert_eq!(doubts, []);
+    let hop = environment.https.unwrap();
+    let credentials = hop.credentials.as_ref().unwrap();
+    assert_eq!(
+        (credentials.username.as_str(), credentials.password.expose()),
+        ("me", "p w")
+    );
+    let (environment, doubts) = read("/no/such/file");
+    assert_eq!(environment.https, None);
+    assert!(doubts[0].message.contains("/no/such/file"), "{}", doubts[0]);
+}

@@ -1,0 +1,171 @@
+//! launchd: a LaunchAgent of the user of a Mac. No Mac has tried it yet; the plist is checked by the tests.
+
+use std::{path::PathBuf, process::Command};
+
+use super::{Installation, ask, remove, tell, write};
+use crate::cli::{Failure, setup::HostEnv};
+
+const PLIST: &str = include_str!("../../../deploy/launchd/org.gitferry.daemon.plist");
+const LABEL: &str = "org.gitferry.daemon";
+
+/// The user's launchd.
+pub(super) struct Launchd {
+    plist: PathBuf,
+    log: PathBuf,
+    secrets: PathBuf,
+    domain: String,
+}
+
+impl Launchd {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let host = HostEnv::of_this_process()?;
+        let library = host.home()?.join("Library");
+        Ok(Self {
+            plist: library.join(format!("LaunchAgents/{LABEL}.plist")),
+            log: library.join("Logs/gitferry.log"),
+            secrets: host.user_config()?,
+            domain: format!("gui/{}", rustix::process::getuid().as_raw()),
+        })
+    }
+
+    pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
+        for (name, password) in &installation.proxies.passwords {
+            let text = format!("{}\n", password.expose());
+            write(&self.password_file(name), &text, 0o600)?;
+        }
+        let text = self.text(installation);
+        write(&self.plist, &text, 0o644)?;
+        // One that is loaded already would keep the old plist; where none is, this fails and that is as good.
+        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]));
+        let plist = self.plist.to_string_lossy().into_owned();
+        tell(Command::new("launchctl").args(["bootstrap", &self.domain, &plist]))
+    }
+
+    pub(super) fn uninstall(&self) -> Result<(), Failure> {
+        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]))?;
+        remove(&self.plist)?;
+        for name in [
+            "https_proxy",
+            "HTTPS_PROXY",
+            "http_proxy",
+            "all_proxy",
+            "ALL_PROXY",
+        ] {
+            remove(&self.password_file(name))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn control(&self, verb: &str) -> Result<(), Failure> {
+        let mut command = Command::new("launchctl");
+        match verb {
+            "stop" => command.args(["kill", "TERM", &self.target()]),
+            "restart" => command.args(["kickstart", "-k", &self.target()]),
+            _ => command.args(["kickstart", &self.target()]),
+        };
+        tell(&mut command)
+    }
+
+    pub(super) fn status(&self) -> Result<(), Failure> {
+        tell(Command::new("launchctl").args(["print", &self.target()]))
+    }
+
+    pub(super) fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
+        let mut command = Command::new("tail");
+        command.args(["-n", &lines.to_string()]);
+        if follow {
+            command.arg("-F");
+        }
+        tell(command.arg(&self.log))
+    }
+
+    fn target(&self) -> String {
+        format!("{}/{LABEL}", self.domain)
+    }
+
+    fn password_file(&self, variable: &str) -> PathBuf {
+        self.secrets.join(format!("{variable}.password"))
+    }
+
+    fn text(&self, installation: &Installation) -> String {
+        let mut arguments = vec![installation.binary.display().to_string()];
+        if let Some(config) = &installation.config {
+            arguments.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        arguments.push("run".into());
+        let arguments: String = arguments
+            .iter()
+            .map(|argument| format!("\t\t<string>{}</string>\n", xml(argument)))
+            .collect();
+        let proxies = &installation.proxies;
+        let files = proxies.passwords.iter().map(|(name, _)| {
+            let file = self.password_file(name).display().to_string();
+            (format!("{name}_PASSWORD_FILE"), file)
+        });
+        let variables: String = proxies
+            .variables
+            .iter()
+            .cloned()
+            .chain(files)
+            .map(|(name, value)| {
+                format!(
+                    "\t\t<key>{name}</key>\n\t\t<string>{}</string>\n",
+                    xml(&value)
+                )
+            })
+            .collect();
+        PLIST
+            .replace(
+                "\t\t<string>/usr/local/bin/gitferry</string>\n\t\t<string>run</string>\n",
+                &arguments,
+            )
+            .replace("/tmp/org.gitferry.daemon.log", &xml(&self.log.display().to_string()))
+            .replace(
+                "\t<key>RunAtLoad</key>",
+                &format!("\t<key>EnvironmentVariables</key>\n\t<dict>\n{variables}\t</dict>\n\t<key>RunAtLoad</key>"),
+            )
+    }
+}
+
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::service::proxies::Proxies, model::Secret};
+
+    #[test]
+    fn the_plist_names_the_installed_path_and_no_password() {
+        let launchd = Launchd {
+            plist: "/p".into(),
+            log: "/Users/a & b/Library/Logs/gitferry.log".into(),
+            secrets: "/s".into(),
+            domain: "gui/501".into(),
+        };
+        let text = launchd.text(&Installation {
+            binary: "/opt/a & b/gitferry".into(),
+            config: None,
+            listen: Vec::new(),
+            proxies: Proxies {
+                variables: vec![("HTTPS_PROXY".into(), "http://me@proxy.test:1".into())],
+                passwords: vec![("HTTPS_PROXY".into(), Secret::new("hunter2"))],
+            },
+        });
+        for part in [
+            "<string>/opt/a &amp; b/gitferry</string>\n\t\t<string>run</string>",
+            "<key>HTTPS_PROXY</key>\n\t\t<string>http://me@proxy.test:1</string>",
+            "<key>HTTPS_PROXY_PASSWORD_FILE</key>\n\t\t<string>/s/HTTPS_PROXY.password</string>",
+            "<string>/Users/a &amp; b/Library/Logs/gitferry.log</string>",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(
+            !text.contains("hunter2") && !text.contains("<string>/usr/local/bin"),
+            "{text}"
+        );
+    }
+}

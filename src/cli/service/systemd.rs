@@ -1,0 +1,277 @@
+//! systemd: a user's own units below `~/.config/systemd/user`, root's below `/etc/systemd/system`.
+
+use std::{
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{Installation, ask, remove, say, tell, write};
+use crate::cli::{Failure, setup::HostEnv};
+
+const USER_SERVICE: &str = include_str!("../../../deploy/systemd/user/gitferry.service");
+const USER_SOCKET: &str = include_str!("../../../deploy/systemd/user/gitferry.socket");
+const SYSTEM_SERVICE: &str = include_str!("../../../deploy/systemd/gitferry.service");
+const SYSTEM_SOCKET: &str = include_str!("../../../deploy/systemd/gitferry.socket");
+const SYSUSERS: &str = include_str!("../../../deploy/systemd/gitferry.sysusers");
+
+/// Where the unit of `deploy/` has the binary of the system's service.
+const SYSTEM_BINARY: &str = "/usr/local/bin/gitferry";
+const SYSUSERS_FILE: &str = "/etc/sysusers.d/gitferry.conf";
+const UNITS: [&str; 2] = ["gitferry.socket", "gitferry.service"];
+
+/// systemd of the user, or of the system where root asks.
+pub(super) struct Systemd {
+    system: bool,
+    units: PathBuf,
+    /// Where the passwords of proxies are kept.
+    secrets: PathBuf,
+}
+
+impl Systemd {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let host = HostEnv::of_this_process()?;
+        if rustix::process::geteuid().is_root() && host.variable("XDG_RUNTIME_DIR").is_none() {
+            return Ok(Self {
+                system: true,
+                units: "/etc/systemd/system".into(),
+                secrets: "/etc/gitferry".into(),
+            });
+        }
+        let secrets = host.user_config()?;
+        Ok(Self {
+            system: false,
+            units: secrets.with_file_name("systemd").join("user"),
+            secrets,
+        })
+    }
+
+    pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
+        if self.system {
+            fits_the_system(&installation.binary)?;
+            write(Path::new(SYSUSERS_FILE), SYSUSERS, 0o644)?;
+            tell(&mut Command::new("systemd-sysusers"))?;
+        }
+        for (name, password) in &installation.proxies.passwords {
+            let file = self.password_file(name);
+            write(&file, &format!("{}\n", password.expose()), 0o600)?;
+            if self.system {
+                give_to_service(&file)?;
+            }
+        }
+        let (service, socket) = if self.system {
+            (SYSTEM_SERVICE, SYSTEM_SOCKET)
+        } else {
+            (USER_SERVICE, USER_SOCKET)
+        };
+        let service = service_text(service, installation, |name| self.password_file(name));
+        write(&self.units.join("gitferry.service"), &service, 0o644)?;
+        let socket = socket_text(socket, &installation.listen);
+        write(&self.units.join("gitferry.socket"), &socket, 0o644)?;
+        self.systemctl(&["daemon-reload"])?;
+        self.systemctl(&["enable", "--now", "gitferry.socket", "gitferry.service"])?;
+        if !self.system {
+            say(
+                "it starts at login; `loginctl enable-linger` lets it run before that and after you log out",
+            )?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn uninstall(&self) -> Result<(), Failure> {
+        if !self.units.join("gitferry.service").exists() {
+            return say("no service is installed here");
+        }
+        self.systemctl(&["disable", "--now", "gitferry.socket", "gitferry.service"])?;
+        for unit in UNITS {
+            remove(&self.units.join(unit))?;
+        }
+        for name in [
+            "https_proxy",
+            "HTTPS_PROXY",
+            "http_proxy",
+            "all_proxy",
+            "ALL_PROXY",
+        ] {
+            remove(&self.password_file(name))?;
+        }
+        if self.system {
+            remove(Path::new(SYSUSERS_FILE))?;
+        }
+        self.systemctl(&["daemon-reload"])
+    }
+
+    pub(super) fn control(&self, verb: &str) -> Result<(), Failure> {
+        match verb {
+            // Without the socket systemd would start the service again at the next connection.
+            "stop" => self.systemctl(&["stop", "gitferry.socket", "gitferry.service"]),
+            "start" => self.systemctl(&["start", "gitferry.socket", "gitferry.service"]),
+            verb => self.systemctl(&[verb, "gitferry.service"]),
+        }
+    }
+
+    pub(super) fn status(&self) -> Result<(), Failure> {
+        let mut command = self.command("systemctl");
+        let running = ask(command.args(["status", "--no-pager", "--lines=5", "gitferry.service"]))?;
+        if running {
+            return Ok(());
+        }
+        Err(Failure::new("the service is not running").hint("`gitferry service start`"))
+    }
+
+    pub(super) fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
+        let mut command = self.command("journalctl");
+        command.args(["--no-pager", "--output=cat", "--unit=gitferry.service"]);
+        command.arg(format!("--lines={lines}"));
+        if follow {
+            command.arg("--follow");
+        }
+        tell(&mut command)
+    }
+
+    fn systemctl(&self, arguments: &[&str]) -> Result<(), Failure> {
+        tell(self.command("systemctl").args(arguments))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        if !self.system {
+            command.arg("--user");
+        }
+        command
+    }
+
+    fn password_file(&self, variable: &str) -> PathBuf {
+        self.secrets.join(format!("{variable}.password"))
+    }
+}
+
+/// Fails where the system's service, which sees no home directory, could not run the binary.
+fn fits_the_system(binary: &Path) -> Result<(), Failure> {
+    let at_home = ["/root", "/home", "/run/user"]
+        .iter()
+        .any(|home| binary.starts_with(home));
+    if !at_home {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{} is in a home directory, which the system's service cannot see",
+        binary.display()
+    ))
+    .hint(format!(
+        "`install -m 0755 {} {SYSTEM_BINARY}`, then `{SYSTEM_BINARY} service install`",
+        binary.display()
+    )))
+}
+
+fn give_to_service(file: &Path) -> Result<(), Failure> {
+    let during = |error| {
+        Failure::during(
+            format!("cannot give {} to the service", file.display()),
+            error,
+        )
+    };
+    let user = nix::unistd::User::from_name("gitferry")
+        .map_err(|error| during(error.into()))?
+        .ok_or_else(|| Failure::new("the user gitferry was not created"))?;
+    chown(file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(during)
+}
+
+/// The unit with the path of the binary, and the proxies below it.
+fn service_text(
+    unit: &str,
+    installation: &Installation,
+    password_file: impl Fn(&str) -> PathBuf,
+) -> String {
+    let binary = installation.binary.display().to_string();
+    let mut start = format!("ExecStart={} ", word(&binary));
+    if let Some(config) = &installation.config {
+        start.push_str(&format!(
+            "--config {} ",
+            word(&config.display().to_string())
+        ));
+    }
+    start.push_str("run\n");
+    for (name, value) in &installation.proxies.variables {
+        start.push_str(&format!(
+            "Environment={}\n",
+            word(&format!("{name}={value}"))
+        ));
+    }
+    for (name, _) in &installation.proxies.passwords {
+        let file = password_file(name);
+        let variable = format!("{name}_PASSWORD_FILE={}", file.display());
+        start.push_str(&format!("Environment={}\n", word(&variable)));
+    }
+    unit.lines()
+        .map(|line| match line {
+            line if line.starts_with("ExecStart=") => start.clone(),
+            line if line.starts_with("ExecPaths=") => {
+                format!("{}\n", line.replace(SYSTEM_BINARY, &word(&binary)))
+            }
+            line => format!("{line}\n"),
+        })
+        .collect()
+}
+
+/// The socket with the addresses of the config.
+fn socket_text(unit: &str, listen: &[String]) -> String {
+    unit.lines()
+        .map(|line| match line {
+            line if line.starts_with("ListenStream=") => listen
+                .iter()
+                .map(|address| format!("ListenStream={address}\n"))
+                .collect(),
+            line => format!("{line}\n"),
+        })
+        .collect()
+}
+
+/// One word of a unit file (systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers").
+fn word(text: &str) -> String {
+    let escaped = text
+        .replace('\\', r"\\")
+        .replace('"', "\\\"")
+        .replace('%', "%%")
+        .replace('$', "$$");
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::service::proxies::Proxies, model::Secret};
+
+    #[test]
+    fn the_unit_names_the_installed_path_and_no_password() {
+        let installation = Installation {
+            binary: "/opt/my tools/100%/gitferry".into(),
+            config: Some("/etc/x.toml".into()),
+            listen: vec!["127.0.0.1:1".into(), "[::1]:1".into()],
+            proxies: Proxies {
+                variables: vec![("HTTPS_PROXY".into(), "http://me%40x@proxy.test:3128".into())],
+                passwords: vec![("HTTPS_PROXY".into(), Secret::new("hunter2"))],
+            },
+        };
+        for unit in [USER_SERVICE, SYSTEM_SERVICE] {
+            let text = service_text(unit, &installation, |name| format!("/s/{name}").into());
+            let start = "ExecStart=\"/opt/my tools/100%%/gitferry\" --config \"/etc/x.toml\" run\n";
+            assert!(text.contains(start), "{text}");
+            assert!(text.contains("Environment=\"HTTPS_PROXY=http://me%%40x@proxy.test:3128\"\n"));
+            assert!(text.contains("Environment=\"HTTPS_PROXY_PASSWORD_FILE=/s/HTTPS_PROXY\"\n"));
+            assert!(!text.contains("hunter2"));
+            assert_eq!(text.matches("ExecStart=").count(), 1, "{text}");
+        }
+        let text = socket_text(USER_SOCKET, &installation.listen);
+        assert!(
+            text.contains("ListenStream=127.0.0.1:1\nListenStream=[::1]:1\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_binary_in_a_home_is_none_of_the_systems() {
+        assert!(fits_the_system(Path::new("/root/.cargo/bin/gitferry")).is_err());
+        assert!(fits_the_system(Path::new(SYSTEM_BINARY)).is_ok());
+    }
+}
