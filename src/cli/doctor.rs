@@ -76,7 +76,7 @@ pub(super) fn run(args: &DoctorArgs, config: Config) -> Result<ExitCode, Failure
 
 fn session(args: &DoctorArgs, config: Config) -> Result<Session, Failure> {
     let roots = Roots::load(&config.trust);
-    let connector = Connector::new(&roots).map_err(Failure::new)?;
+    let connector = Connector::new(&roots, config.tls_peers()).map_err(Failure::new)?;
     let hosts = what::hosts(&args.what, &config)?;
     Ok(Session {
         hosts,

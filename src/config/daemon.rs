@@ -1,10 +1,12 @@
 //! What concerns the daemon as a whole: where it listens and for whom, its files, its log, its limits.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{Variables, access::access, credentials::credentials, section::Section};
+use super::{
+    Variables, access::access, credentials::credentials, peer::extra_roots, section::Section,
+};
 use crate::model::{HostPattern, access::Access, secret::Credentials, unit};
 
 /// `[listen]`.
@@ -125,36 +127,11 @@ impl Trust {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let trust = Self {
             platform_roots: section.bool("platform_roots"),
-            extra_roots: certificates(&section, "extra_roots"),
+            extra_roots: extra_roots(&section),
         };
         section.finish();
         trust
     }
-}
-
-/// Files with certificates. Whether a root can be made of one is for `tls` to say; this is for the wrong file.
-pub(super) fn certificates(section: &Section<'_, '_>, key: &'static str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for (file, place) in section.paths(key) {
-        place.depends_on(&file);
-        let problem = match fs::read(&file) {
-            Err(error) => Some(format!("cannot read {}: {error}", file.display())),
-            Ok(bytes) => (!holds_a_certificate(&bytes))
-                .then(|| format!("{} has no certificate in PEM form", file.display())),
-        };
-        if let Some(message) = problem {
-            let hint = "a PEM file with one or more certificates";
-            place.problem(message, Some(hint));
-        }
-        files.push(file);
-    }
-    files
-}
-
-fn holds_a_certificate(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    let mut lines = text.lines().filter(|line| line.starts_with("-----BEGIN "));
-    lines.any(|line| line.trim_end().ends_with("CERTIFICATE-----"))
 }
 
 /// `[log]`.

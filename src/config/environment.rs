@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Hop, Variables, hop::hop_kind, problem::Problem, value};
+use super::{Hop, PeerTls, Variables, hop::hop_kind, problem::Problem, value};
 use crate::model::{Host, Scheme, Secret, Target, secret::Credentials};
 
 /// The `*_PROXY` variables as found at start.
@@ -170,6 +170,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         kind,
         target,
         credentials,
+        peer: PeerTls::default(),
     })
 }
 

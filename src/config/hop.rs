@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Variables, credentials::credentials, section::Section, value};
+use super::{PeerTls, Variables, credentials::credentials, section::Section, value};
 use crate::model::{Target, secret::Credentials};
 
 /// An upstream proxy.
@@ -18,6 +18,8 @@ pub(crate) struct Hop {
     pub target: Target,
     /// What it gets to know who asks.
     pub credentials: Option<Credentials>,
+    /// TLS to an https hop.
+    pub peer: PeerTls,
 }
 
 /// How a hop is spoken to.
@@ -56,6 +58,7 @@ impl Hop {
         }
         let parsed = url.and_then(|url| hop_url(&section, url));
         let credentials = credentials(&section, variables);
+        let peer = PeerTls::read(&section);
         section.finish();
         let (kind, target) = parsed?;
         Some(Self {
@@ -63,6 +66,7 @@ impl Hop {
             kind,
             target,
             credentials,
+            peer,
         })
     }
 }
@@ -75,10 +79,13 @@ impl Serialize for Hop {
             url: String,
             #[serde(flatten)]
             credentials: Option<&'h Credentials>,
+            #[serde(flatten)]
+            peer: &'h PeerTls,
         }
         Shown {
             url: self.url(),
             credentials: self.credentials.as_ref(),
+            peer: &self.peer,
         }
         .serialize(to)
     }

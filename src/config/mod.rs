@@ -10,6 +10,7 @@ mod dial;
 mod environment;
 mod file;
 mod hop;
+mod peer;
 pub(crate) mod problem;
 pub(crate) mod reload;
 mod resolve;
@@ -33,6 +34,7 @@ pub(crate) use daemon::{
 pub(crate) use dial::Dial;
 pub(crate) use environment::Environment;
 pub(crate) use hop::{Hop, HopKind};
+pub(crate) use peer::PeerTls;
 pub(crate) use problem::Problem;
 pub use problem::Problems;
 pub(crate) use resolve::{Arguments, Variables};
@@ -183,6 +185,14 @@ impl Config {
             .chain(&self.secret_files)
             .cloned()
             .collect()
+    }
+
+    /// What a handshake may be made with: every route's hosts, its mirrors, and the hops.
+    pub(crate) fn tls_peers(&self) -> Vec<PeerTls> {
+        let routes = self.routes.iter().map(|route| &route.peer);
+        let of_routes = routes.flat_map(|peer| [peer.clone(), peer.without_client()]);
+        let of_hops = self.hops.iter().map(|hop| hop.peer.clone());
+        of_routes.chain(of_hops).collect()
     }
 
     /// The patterns whose TLS is terminated: what the local CA must be allowed to sign for.

@@ -3,12 +3,12 @@
 mod hosts;
 mod overrides;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
 use super::{
-    Dial, Stall, Uploads, Upstream,
+    Dial, PeerTls, Stall, ToMirror, Uploads, Upstream,
     problem::nearest,
     section::Section,
     stall::StallDefaults,
@@ -52,6 +52,9 @@ pub struct Route {
     #[serde(serialize_with = "overrides::by_host")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resolve: BTreeMap<Host, Vec<Override>>,
+    /// TLS to its origins.
+    #[serde(flatten)]
+    pub peer: PeerTls,
     /// Whether uploads are kept while they pass, so that they can be sent again.
     pub replay: bool,
     /// Deadlines and patience.
@@ -171,6 +174,7 @@ impl Route {
             http: http.unwrap_or(HttpVersion::Http1),
             upstreams,
             resolve,
+            peer: PeerTls::read(&section),
             replay: replay.unwrap_or(role == Role::LfsStorage),
             dial: Dial::read(section.section_over("dial", root)),
             stall: stall.for_role(role),
@@ -178,6 +182,16 @@ impl Route {
         };
         section.finish();
         Some(route)
+    }
+
+    /// TLS to the origin of an upstream. A mirror that is not trusted does not see the client certificate.
+    pub(crate) fn peer_of(&self, upstream: &Upstream) -> Cow<'_, PeerTls> {
+        match &upstream.mirror {
+            Some(mirror) if mirror.credentials == ToMirror::Withhold => {
+                Cow::Owned(self.peer.without_client())
+            }
+            Some(_) | None => Cow::Borrowed(&self.peer),
+        }
     }
 
     /// `[other_hosts]`: the hosts that no route names.
@@ -194,6 +208,7 @@ impl Route {
             http: HttpVersion::Http1,
             upstreams: upstreams(&section, tls, names),
             resolve: BTreeMap::new(),
+            peer: PeerTls::default(),
             replay: false,
             dial: Dial::read(section.section_over("dial", root)),
             stall: stall.for_role(Role::Other),

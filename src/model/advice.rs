@@ -174,6 +174,20 @@ pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         }
         (Leg::Client, _) => None,
         (Leg::Hop, _) => Some(hop_fails(context)),
+        (Leg::Origin, FaultKind::Alert(name)) if name == "certificate-required" => Some(
+            format!(
+                "{host} wants a client certificate: set `client_certificate` and `client_key` of route `{}`",
+                context.route
+            )
+            .into(),
+        ),
+        (Leg::Origin, FaultKind::Alert(_) | FaultKind::NoCommonTls) => Some(
+            format!(
+                "{host} may speak only TLS that gitferry does not (1.0, 1.1, RSA key exchange, CBC): set `tls = \"tunnel\"` of route `{}`, so that the client speaks TLS itself",
+                context.route
+            )
+            .into(),
+        ),
         (Leg::Origin, _) => Some(context.other_upstream(format!(
             "{host} and gitferry do not agree on TLS through {upstream}: "
         ))),
@@ -199,12 +213,12 @@ pub(super) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> Option<Advi
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!(
-            "add the CA of the proxy in {} to `extra_roots` of `[trust]`",
+            "add the CA of the proxy in {} to `extra_roots` of `[trust]`, or its own certificate to `roots` beside its `url`",
             context.hop_url()
         ),
         Leg::Origin => format!(
-            "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if not, another server answers for {}",
-            context.host
+            "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if {} has a self-signed certificate, add that to `roots` of route `{}`; if not, another server answers for it",
+            context.host, context.route
         ),
     };
     Some(text.into())

@@ -271,7 +271,7 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
         .write_bundle(&config.state_directory, &authority)
         .map_err(StartError::Ca)?;
     let leaves = Leaves::new(Arc::new(authority)).map_err(StartError::Tls)?;
-    let connector = Connector::new(&roots).map_err(StartError::Tls)?;
+    let connector = Connector::new(&roots, config.tls_peers()).map_err(StartError::Tls)?;
     Ok(Forwarder::new(
         Arc::new(config),
         connector,

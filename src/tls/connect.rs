@@ -1,13 +1,17 @@
 //! TLS to origins and hops, verified always.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use rustls::{ClientConfig, crypto::aws_lc_rs, pki_types::ServerName};
+use rustls::{
+    ClientConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+};
 use tokio_rustls::TlsConnector;
 
-use super::trust::Roots;
+use super::{trust::Roots, verify::Verifier};
 use crate::{
-    config::HttpVersion,
+    config::{Hop, HttpVersion, PeerTls},
     io::BoxIo,
     model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
     net::dial::{Boxed, Secure},
@@ -16,8 +20,31 @@ use crate::{
 /// Shakes hands with origins and hops.
 #[derive(Clone)]
 pub(crate) struct Connector {
+    usual: Pair,
+    /// For peers with roots or a client certificate of their own. Each has its own sessions, so that none resumes another's identity.
+    special: Arc<HashMap<PeerTls, Pair>>,
+}
+
+#[derive(Clone)]
+struct Pair {
     http1: TlsConnector,
     http2: TlsConnector,
+}
+
+/// With whom, and how.
+pub(crate) struct Peer<'a> {
+    /// The name that the certificate must have.
+    pub host: &'a Host,
+    /// What else is believed of it, and what is shown to it.
+    pub tls: &'a PeerTls,
+    /// The highest version that is offered.
+    pub http: HttpVersion,
+    /// Where faults lie.
+    pub leg: Leg,
+    /// The TCP peer.
+    pub address: SocketAddr,
+    /// For the handshake.
+    pub deadline: Duration,
 }
 
 /// A TLS stream and what ALPN chose.
@@ -29,44 +56,40 @@ pub(crate) struct Secured {
 }
 
 impl Connector {
-    /// Verifies against `roots`; fails where the provider lacks TLS 1.2 and 1.3.
-    pub(crate) fn new(roots: &Roots) -> Result<Self, BoxError> {
-        let connector = |http| {
-            let provider = Arc::new(aws_lc_rs::default_provider());
-            let mut config = ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()?
-                .with_root_certificates(Arc::clone(&roots.store))
-                .with_no_client_auth();
-            config.alpn_protocols = super::alpn(http);
-            Ok::<_, rustls::Error>(TlsConnector::from(Arc::new(config)))
-        };
+    /// Verifies against `roots`, and for each of `peers` against what is its own.
+    ///
+    /// Fails where the provider lacks TLS 1.2 and 1.3, and where a file of a peer cannot be used.
+    pub(crate) fn new(
+        roots: &Roots,
+        peers: impl IntoIterator<Item = PeerTls>,
+    ) -> Result<Self, BoxError> {
+        let mut special = HashMap::new();
+        for peer in peers {
+            if peer != PeerTls::default() && !special.contains_key(&peer) {
+                let pair = Pair::new(roots, &peer)?;
+                special.insert(peer, pair);
+            }
+        }
         Ok(Self {
-            http1: connector(HttpVersion::Http1)?,
-            http2: connector(HttpVersion::Http2)?,
+            usual: Pair::new(roots, &PeerTls::default())?,
+            special: Arc::new(special),
         })
     }
 
-    /// Shakes hands for `host`, offering at most `http`, within `deadline`; faults are on `leg`, stage handshaking.
-    pub(crate) async fn connect(
-        &self,
-        io: BoxIo,
-        host: &Host,
-        http: HttpVersion,
-        leg: Leg,
-        peer: SocketAddr,
-        deadline: Duration,
-    ) -> Result<Secured, Fault> {
-        let fault = |kind| Fault::new(leg, Stage::Handshaking, kind).peer(peer);
-        let name = match host {
+    /// Shakes hands with `peer`; faults are on its leg, stage handshaking.
+    pub(crate) async fn connect(&self, io: BoxIo, peer: &Peer<'_>) -> Result<Secured, Fault> {
+        let fault = |kind| Fault::new(peer.leg, Stage::Handshaking, kind).peer(peer.address);
+        let name = match peer.host {
             Host::Name(name) => ServerName::try_from(name.to_string())
                 .map_err(|error| fault(FaultKind::NameMismatch).source(error))?,
             Host::Ip(ip) => ServerName::IpAddress((*ip).into()),
         };
-        let connector = match http {
-            HttpVersion::Http1 => &self.http1,
-            HttpVersion::Http2 => &self.http2,
+        let pair = self.special.get(peer.tls).unwrap_or(&self.usual);
+        let connector = match peer.http {
+            HttpVersion::Http1 => &pair.http1,
+            HttpVersion::Http2 => &pair.http2,
         };
-        match tokio::time::timeout(deadline, connector.connect(name, io)).await {
+        match tokio::time::timeout(peer.deadline, connector.connect(name, io)).await {
             Err(_) => Err(fault(FaultKind::TimedOut)),
             Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
             Ok(Ok(stream)) => {
@@ -80,6 +103,56 @@ impl Connector {
     }
 }
 
+impl Pair {
+    fn new(roots: &Roots, peer: &PeerTls) -> Result<Self, BoxError> {
+        let connector = |http| {
+            let mut config = client_config(roots, peer)?;
+            config.alpn_protocols = super::alpn(http);
+            Ok::<_, BoxError>(TlsConnector::from(Arc::new(config)))
+        };
+        Ok(Self {
+            http1: connector(HttpVersion::Http1)?,
+            http2: connector(HttpVersion::Http2)?,
+        })
+    }
+}
+
+fn client_config(roots: &Roots, peer: &PeerTls) -> Result<ClientConfig, BoxError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = if peer.roots.is_empty() {
+        builder.with_root_certificates(Arc::clone(&roots.store))
+    } else {
+        let mut own = Vec::new();
+        for file in &peer.roots {
+            own.extend(certificates(file)?);
+        }
+        let verifier = Verifier::new(own, &roots.store, &provider)?;
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+    };
+    let Some(client) = &peer.client else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let key = PrivateKeyDer::from_pem_file(&client.key)
+        .map_err(|error| format!("{}: {error}", client.key.display()))?;
+    let chain = certificates(&client.certificate)?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| {
+        let (certificate, key) = (client.certificate.display(), client.key.display());
+        format!("{certificate} with {key}: {error}").into()
+    })
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
+    let failed = |error| BoxError::from(format!("{}: {error}", file.display()));
+    CertificateDer::pem_file_iter(file)
+        .map_err(failed)?
+        .collect::<Result<_, _>>()
+        .map_err(failed)
+}
+
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
@@ -90,15 +163,20 @@ impl Secure for Connector {
     fn secure<'a>(
         &'a self,
         io: BoxIo,
-        host: &'a Host,
-        peer: SocketAddr,
+        hop: &'a Hop,
+        address: SocketAddr,
         deadline: Duration,
     ) -> Boxed<'a, Result<BoxIo, Fault>> {
         Box::pin(async move {
-            Ok(self
-                .connect(io, host, HttpVersion::Http1, Leg::Hop, peer, deadline)
-                .await?
-                .io)
+            let peer = Peer {
+                host: &hop.target.host,
+                tls: &hop.peer,
+                http: HttpVersion::Http1,
+                leg: Leg::Hop,
+                address,
+                deadline,
+            };
+            Ok(self.connect(io, &peer).await?.io)
         })
     }
 }

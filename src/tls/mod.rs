@@ -14,13 +14,14 @@ pub(crate) mod state;
 #[cfg(test)]
 mod testing;
 pub(crate) mod trust;
+mod verify;
 
 use crate::config::HttpVersion;
 
 pub(crate) use accept::FirstBytes;
 pub(crate) use ca::Authority;
 pub(crate) use certificate::CaCertificate;
-pub(crate) use connect::Connector;
+pub(crate) use connect::{Connector, Peer};
 pub(crate) use leaf::Leaves;
 
 /// What is offered by ALPN (RFC 7301).

@@ -78,7 +78,7 @@ fn a_bad_file_is_told_every_mistake_with_line_column_and_hint() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 9, "fixtures were added or lost: say so here");
+    assert_eq!(seen, 10, "fixtures were added or lost: say so here");
 }
 
 #[test]

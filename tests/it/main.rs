@@ -22,6 +22,7 @@ mod lifecycle;
 mod mirrors;
 mod one_host;
 mod patience;
+mod peer;
 mod refusals;
 mod replay;
 mod report;

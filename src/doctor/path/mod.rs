@@ -26,7 +26,7 @@ use crate::{
         self,
         dial::{AbsoluteForm, Attempt, Connection},
     },
-    tls::{Connector, trust::Roots},
+    tls::{Connector, Peer, trust::Roots},
 };
 
 /// No step of one check may take longer: the whole run has twenty seconds.
@@ -203,19 +203,15 @@ impl Probe {
             absolute_form: connection.absolute_form,
         };
         if scheme == Scheme::Https {
-            let deadline = self.route.dial.handshake_timeout;
-            let connector = &self.means.connector;
-            stream.io = connector
-                .connect(
-                    stream.io,
-                    &target.host,
-                    HttpVersion::Http1,
-                    Leg::Origin,
-                    connection.peer,
-                    deadline,
-                )
-                .await?
-                .io;
+            let peer = Peer {
+                host: &target.host,
+                tls: &self.route.peer_of(&self.upstream),
+                http: HttpVersion::Http1,
+                leg: Leg::Origin,
+                address: connection.peer,
+                deadline: self.route.dial.handshake_timeout,
+            };
+            stream.io = self.means.connector.connect(stream.io, &peer).await?.io;
         }
         Ok(stream)
     }

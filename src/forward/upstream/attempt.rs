@@ -8,7 +8,7 @@ use crate::{
         self,
         dial::{AbsoluteForm, Attempt, hop},
     },
-    tls::Connector,
+    tls::{Connector, Peer},
     track::TransferHandle,
 };
 
@@ -98,18 +98,15 @@ pub(crate) async fn once(
     };
     if purpose != Purpose::Tunnel && scheme == Scheme::Https {
         progress(Stage::Handshaking);
-        let deadline = route.dial.handshake_timeout;
-        let secured = dial
-            .connector
-            .connect(
-                reached.io,
-                &target.host,
-                route.http,
-                Leg::Origin,
-                connection.peer,
-                deadline,
-            )
-            .await?;
+        let peer = Peer {
+            host: &target.host,
+            tls: &route.peer_of(upstream),
+            http: route.http,
+            leg: Leg::Origin,
+            address: connection.peer,
+            deadline: route.dial.handshake_timeout,
+        };
+        let secured = dial.connector.connect(reached.io, &peer).await?;
         reached.io = secured.io;
         reached.http = secured.http;
     }

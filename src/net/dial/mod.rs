@@ -16,7 +16,7 @@ use hyper::header::HeaderValue;
 use crate::io::{BoxIo, Tcp};
 use crate::{
     config::{Hop, HopKind, Route, Via},
-    model::{Fault, FaultKind, Host, Scheme, Stage, Target},
+    model::{Fault, FaultKind, Scheme, Stage, Target},
 };
 
 /// A future behind a pointer.
@@ -42,11 +42,11 @@ pub(crate) struct Attempt<'a> {
 
 /// TLS to a hop, as `tls::connect` does it; here because `net` stands below `tls`.
 pub(crate) trait Secure: Send + Sync {
-    /// Shakes hands for `host`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
+    /// Shakes hands with `hop`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
     fn secure<'a>(
         &'a self,
         io: BoxIo,
-        host: &'a Host,
+        hop: &'a Hop,
         peer: SocketAddr,
         deadline: Duration,
     ) -> Boxed<'a, Result<BoxIo, Fault>>;

@@ -14,8 +14,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Environment, Hop, Override},
-    model::{FaultKind, Leg, Secret, secret::Credentials},
+    config::{Environment, Hop, Override, PeerTls},
+    model::{FaultKind, Host, Leg, Secret, secret::Credentials},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +51,7 @@ fn hop(kind: HopKind, address: SocketAddr, with_credentials: bool) -> Via {
             username: "me".into(),
             password: Secret::new("hunter2"),
         }),
+        peer: PeerTls::default(),
     }))
 }
 
@@ -61,12 +62,12 @@ impl Secure for Marks {
     fn secure<'a>(
         &'a self,
         mut io: BoxIo,
-        host: &'a Host,
+        hop: &'a Hop,
         _: SocketAddr,
         _: Duration,
     ) -> Boxed<'a, Result<BoxIo, Fault>> {
         Box::pin(async move {
-            let hello = format!("TLS for {host}\n");
+            let hello = format!("TLS for {}\n", hop.target.host);
             io.write_all(hello.as_bytes()).await.unwrap();
             Ok(io)
         })

@@ -23,15 +23,30 @@ async fn dial(
     name: &str,
     http: HttpVersion,
 ) -> Result<Secured, Fault> {
-    let host = name.parse().unwrap();
-    connector
-        .connect(Box::new(io), &host, http, Leg::Origin, peer(), PATIENCE)
-        .await
+    dial_with(connector, io, name, http, &PeerTls::default()).await
+}
+
+async fn dial_with(
+    connector: &Connector,
+    io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    name: &str,
+    http: HttpVersion,
+    tls: &PeerTls,
+) -> Result<Secured, Fault> {
+    let peer = Peer {
+        host: &name.parse().unwrap(),
+        tls,
+        http,
+        leg: Leg::Origin,
+        address: peer(),
+        deadline: PATIENCE,
+    };
+    connector.connect(Box::new(io), &peer).await
 }
 
 /// The fault of a handshake for `name` with a server that shows its certificate.
 async fn refusal(world: &World, server: Arc<ServerConfig>, name: &str) -> Fault {
-    let connector = Connector::new(&world.roots()).unwrap();
+    let connector = Connector::new(&world.roots(), []).unwrap();
     refusal_by(&connector, server, name).await
 }
 
@@ -44,7 +59,7 @@ async fn refusal_by(connector: &Connector, server: Arc<ServerConfig>, name: &str
 
 /// The fault of a handshake with a peer that does as `play` says.
 async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F) -> Fault {
-    let connector = Connector::new(&World::new().roots()).unwrap();
+    let connector = Connector::new(&World::new().roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let (secured, ()) = tokio::join!(
         dial(&connector, near, "hf.co", HttpVersion::Http1),
@@ -56,7 +71,7 @@ async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F)
 #[tokio::test]
 async fn a_verified_peer_is_spoken_to_with_the_http_that_both_offer() {
     let world = World::new();
-    let connector = Connector::new(&world.roots()).unwrap();
+    let connector = Connector::new(&world.roots(), []).unwrap();
     for (offers, http, chosen) in [
         (
             &["h2", "http/1.1"][..],
@@ -146,7 +161,7 @@ async fn an_address_needs_its_own_address_in_the_certificate() {
 async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
     let world = World::new();
     let server = world.server_of(&["hf.co"], |_| {}, &[&rustls::version::TLS12]);
-    let connector = Connector::new(&world.roots()).unwrap();
+    let connector = Connector::new(&world.roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let serving = TlsAcceptor::from(server).accept(far);
     let (secured, accepted) =
@@ -159,7 +174,7 @@ async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
 #[tokio::test]
 async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
     let (server, certificate) = testing::self_signed("hf.co", false);
-    let connector = Connector::new(&Roots::of(vec![certificate], Vec::new())).unwrap();
+    let connector = Connector::new(&Roots::of(vec![certificate], Vec::new()), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let serving = TlsAcceptor::from(server).accept(far);
     let dialling = dial(&connector, near, "hf.co", HttpVersion::Http1);
@@ -168,14 +183,14 @@ async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
 
     // Not so where the certificate is a CA's.
     let (server, certificate) = testing::self_signed("hf.co", true);
-    let connector = Connector::new(&Roots::of(vec![certificate], Vec::new())).unwrap();
+    let connector = Connector::new(&Roots::of(vec![certificate], Vec::new()), []).unwrap();
     let fault = refusal_by(&connector, server, "hf.co").await;
     assert_eq!(fault.code(), "origin/handshaking/unknown-issuer");
 }
 
 #[tokio::test]
 async fn without_roots_nobody_is_believed() {
-    let connector = Connector::new(&Roots::of(Vec::new(), Vec::new())).unwrap();
+    let connector = Connector::new(&Roots::of(Vec::new(), Vec::new()), []).unwrap();
     let server = World::new().server(&["hf.co"], |_| {});
     let fault = refusal_by(&connector, server, "hf.co").await;
     assert_eq!(fault.code(), "origin/handshaking/unknown-issuer");
@@ -271,7 +286,7 @@ async fn a_reset_is_a_reset() {
             .set_linger(Some(Duration::ZERO))
             .unwrap();
     };
-    let connector = Connector::new(&World::new().roots()).unwrap();
+    let connector = Connector::new(&World::new().roots(), []).unwrap();
     let dialling = async {
         let socket = tokio::net::TcpStream::connect(address).await.unwrap();
         dial(&connector, socket, "hf.co", HttpVersion::Http1).await
@@ -283,12 +298,18 @@ async fn a_reset_is_a_reset() {
 #[tokio::test]
 async fn a_hop_is_secured_on_its_own_leg() {
     let world = World::new();
-    let connector = Connector::new(&world.roots()).unwrap();
+    let connector = Connector::new(&world.roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let server = world.server(&["other.example"], |_| {});
-    let host = "hop.example".parse().unwrap();
+    let hop = Hop {
+        name: "hop".into(),
+        kind: crate::config::HopKind::Https,
+        target: crate::model::Target::parse("hop.example:443", None).unwrap(),
+        credentials: None,
+        peer: PeerTls::default(),
+    };
     let serving = TlsAcceptor::from(server).accept(far);
-    let securing = connector.secure(Box::new(near), &host, peer(), PATIENCE);
+    let securing = connector.secure(Box::new(near), &hop, peer(), PATIENCE);
     let (secured, _) = tokio::join!(securing, serving);
     assert_eq!(
         secured.err().unwrap().code(),
@@ -298,7 +319,7 @@ async fn a_hop_is_secured_on_its_own_leg() {
 
 #[tokio::test]
 async fn the_client_hello_fits_into_one_packet() {
-    let connector = Connector::new(&World::new().roots()).unwrap();
+    let connector = Connector::new(&World::new().roots(), []).unwrap();
     let (near, mut far) = duplex(16 * 1024);
     let reading = async {
         let mut hello = vec![0; 16 * 1024];

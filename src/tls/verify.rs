@@ -1,0 +1,143 @@
+//! Verification of a peer that has `roots` of its own: a certificate that is listed is believed as it is, every other one by the roots of all.
+
+use std::{net::IpAddr, sync::Arc};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::model::fault::BoxError;
+
+/// Believes `own` and what the roots of all vouch for.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    own: Vec<CertificateDer<'static>>,
+    /// `None` where there are no roots.
+    web: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Verifier {
+    pub(super) fn new(
+        own: Vec<CertificateDer<'static>>,
+        roots: &Arc<RootCertStore>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, BoxError> {
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider));
+        let web = match roots.is_empty() {
+            true => None,
+            false => Some(builder.build()?),
+        };
+        Ok(Self {
+            own,
+            web,
+            algorithms: provider.signature_verification_algorithms,
+        })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // Byte for byte: what it signs is not believed, whatever it says of itself.
+        if self.own.iter().any(|own| own == end_entity) {
+            return own_certificate(end_entity, server_name, now)
+                .map(|()| ServerCertVerified::assertion());
+        }
+        match &self.web {
+            Some(web) => {
+                web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// What must be right of a listed certificate: its dates, its purpose and its name. webpki refuses a CA's as a server's, and
+/// CA:TRUE is what `openssl req -x509` makes.
+fn own_certificate(
+    der: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let (_, parsed) =
+        X509Certificate::from_der(der).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let validity = parsed.validity();
+    if now < validity.not_before.timestamp() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.timestamp() {
+        return Err(CertificateError::Expired.into());
+    }
+    let usage = parsed.extended_key_usage().ok().flatten();
+    if usage.is_some_and(|usage| !usage.value.any && !usage.value.server_auth) {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    match parsed.subject_alternative_name() {
+        Ok(Some(_)) => verify_server_name(&ParsedCertificate::try_from(der)?, name),
+        // Only where there is no other name (RFC 9525 knows no common names, old tools know nothing else).
+        Ok(None) if has_common_name(&parsed, name) => Ok(()),
+        Ok(None) => Err(CertificateError::NotValidForName.into()),
+        Err(_) => Err(CertificateError::BadEncoding.into()),
+    }
+}
+
+fn has_common_name(certificate: &X509Certificate<'_>, name: &ServerName<'_>) -> bool {
+    let mut names = certificate.subject().iter_common_name();
+    names.any(|common| {
+        let Ok(common) = common.as_str() else {
+            return false;
+        };
+        match name {
+            ServerName::DnsName(name) => common.eq_ignore_ascii_case(name.as_ref()),
+            ServerName::IpAddress(ip) => common
+                .parse::<IpAddr>()
+                .is_ok_and(|common| common == IpAddr::from(*ip)),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;
