@@ -68,8 +68,11 @@ fn stalled(running: &[Detail], now: SystemTime) -> Option<Verdict> {
     let it = &worst.snapshot;
     let code = it.stall.map(|verdict| verdict.as_str()).unwrap_or_default();
     let text = match count {
-        1 => format!("1 transfer stalls: {} ({code})", it.host),
-        _ => format!("{count} transfers stall: {} ({code}) and more", it.host),
+        1 => format!("1 transfer is stalled: {} ({code})", it.host),
+        _ => format!(
+            "{count} transfers are stalled: {} ({code}) and more",
+            it.host
+        ),
     };
     let advice = worst.timeline.stalls.last().map(|it| it.advice.clone());
     Some(Verdict {

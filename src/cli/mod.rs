@@ -10,6 +10,7 @@ pub(crate) mod connect;
 mod daemon;
 pub(crate) mod doctor;
 mod failure;
+pub(crate) mod history;
 pub(crate) mod man;
 pub(crate) mod report;
 mod run;
@@ -21,6 +22,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, Write as _},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Live transfers, upstream health and the last faults of the running daemon.
     Status(status::StatusArgs),
+    /// Finished transfers, also of earlier runs; with a number, every fact about one transfer.
+    History(history::HistoryArgs),
     /// Sum a log up: what failed or stalled, on which leg, what was rescued, the verdict and the advice.
     Report(report::ReportArgs),
     /// Run the daemon as a service (systemd or launchd): install it, start and stop it, read its log.
@@ -110,19 +114,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             check::run(args, config::load(file.as_deref(), &variable))
         }
         Command::Doctor(args) => doctor::run(args, load()?),
-        Command::Status(args) => {
-            let address = match args.address {
-                Some(address) => address,
-                None => load_for_asking(load)?
-                    .listen
-                    .addresses
-                    .first()
-                    .copied()
-                    .map(setup::reachable)
-                    .ok_or_else(|| Failure::new("the daemon has no address"))?,
-            };
-            status::run(args, address).map(done)
-        }
+        Command::Status(args) => status::run(args, daemon_address(args.address, load)?).map(done),
+        Command::History(args) => history::run(args, daemon_address(args.address, load)?).map(done),
         Command::Report(args) => {
             // A log is read on other machines too: a config that is broken here is no reason not to.
             let config = load().or_else(|_| load_default());
@@ -174,6 +167,21 @@ fn unusable(problems: &Problems, file: Option<&Path>) -> Failure {
         )),
         None => failure,
     }
+}
+
+/// Where the daemon is: as `given`, else as the config says.
+fn daemon_address(
+    given: Option<SocketAddr>,
+    load: impl FnOnce() -> Result<Config, Failure>,
+) -> Result<SocketAddr, Failure> {
+    if let Some(address) = given {
+        return Ok(address);
+    }
+    let config = load_for_asking(load)?;
+    let first = config.listen.addresses.first().copied();
+    first
+        .map(setup::reachable)
+        .ok_or_else(|| Failure::new("the daemon has no address"))
 }
 
 /// For what only asks the daemon: it lives on the config that it began with, whatever mistake was made in the file since.

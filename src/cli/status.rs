@@ -1,11 +1,14 @@
 //! `gitferry status`: live transfers and upstream health, from the running daemon.
 
-mod render;
+pub(crate) mod detail;
+pub(crate) mod human;
+pub(crate) mod model;
+pub(crate) mod render;
+mod watch;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal as _, Write as _},
     net::{SocketAddr, ToSocketAddrs as _},
-    time::Duration,
 };
 
 use clap::Args;
@@ -14,12 +17,15 @@ use super::{Failure, daemon, printed};
 
 /// `gitferry status`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry status\n  gitferry status --watch\n  gitferry status --json | jq .verdict"
+)]
 pub(crate) struct StatusArgs {
-    /// What the daemon says, as it says it.
+    /// Print the daemon's answer as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Again every second, until interrupted.
-    #[arg(long)]
+    /// A full-screen view, renewed every second: q quits, Enter shows a transfer.
+    #[arg(long, conflicts_with = "json")]
     pub watch: bool,
     /// Where the daemon listens; without it, what the config says.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
@@ -27,39 +33,32 @@ pub(crate) struct StatusArgs {
 }
 
 /// The first address of a name, too.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let mut found = text
         .to_socket_addrs()
-        .map_err(|error| format!("{error}; it is written as in 127.0.0.1:4483"))?;
+        .map_err(|error| format!("{error}; an address looks like 127.0.0.1:4483"))?;
     found.next().ok_or_else(|| "the name has no address".into())
+}
+
+/// Nobody answers at `address`.
+pub(super) fn unreachable(address: SocketAddr, error: io::Error) -> Failure {
+    Failure::during(format!("no gitferry answers at {address}"), error)
+        .hint("start it with `gitferry run`, or say where it is with `--address`")
 }
 
 /// Prints the status of the daemon at `address`.
 pub(super) fn run(args: &StatusArgs, address: SocketAddr) -> Result<(), Failure> {
-    loop {
-        let body = daemon::get(address, "/-/status").map_err(|error| {
-            Failure::during(format!("no gitferry answers at {address}"), error)
-                .hint("start it with `gitferry run`, or say where it is with `--address`")
-        })?;
-        let text = if args.json {
-            body
-        } else {
-            let status = serde_json::from_str(&body)
-                .map_err(|error| Failure::during("cannot read the daemon's answer", error))?;
-            render::render(&status)
-        };
-        if args.watch && io::stdout().is_terminal() {
-            // Home, and clear what is below (ECMA-48: CUP, ED).
-            printed(io::stdout().write_all(b"\x1b[H\x1b[J"))?;
+    let body = daemon::get(address, "/-/api/overview").map_err(|it| unreachable(address, it))?;
+    if args.watch {
+        if !io::stdout().is_terminal() {
+            return Err(Failure::usage("--watch needs a terminal")
+                .hint("without `--watch` the same is printed once"));
         }
-        printed(
-            io::stdout()
-                .write_all(text.as_bytes())
-                .and_then(|()| io::stdout().flush()),
-        )?;
-        if !args.watch {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_secs(1));
+        return watch::run(address, model::read(&body)?);
     }
+    let text = match args.json {
+        true => body,
+        false => render::render(&model::read(&body)?),
+    };
+    printed(io::stdout().write_all(text.as_bytes()))
 }

@@ -16,6 +16,7 @@ use super::{
     event::TransferEnded,
     timeline::{Rescue, Timeline, instant_text},
 };
+use crate::model::resource;
 use totals::{DayTotal, Totals};
 
 /// How many finished transfers are kept.
@@ -48,6 +49,9 @@ pub(crate) struct Finished {
     pub port: u16,
     /// Path and query, without secrets.
     pub path: String,
+    /// What it was about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
+    #[serde(default)]
+    pub what: String,
     /// The route's name.
     pub route: String,
     /// The upstream of the last attempt.
@@ -84,6 +88,7 @@ impl Finished {
         timeline: Timeline,
     ) -> Self {
         Self {
+            what: resource::describe(&event.method, &event.path),
             id: event.subject.id,
             began: times.0,
             ended: times.1,
@@ -211,6 +216,7 @@ pub(crate) mod tests {
             host: "hf.co".into(),
             port: 443,
             path: "/a".into(),
+            what: "/a".into(),
             route: "hf-main".into(),
             upstream: Some("direct".into()),
             peer: None,

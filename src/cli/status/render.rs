@@ -1,162 +1,231 @@
-//! The status as text, for people.
+//! The status as text, for people: it fits 80 columns.
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use super::{
+    human::{cut, wrapped},
+    model::{Overview, Transfer},
+};
+use crate::model::size::{self, bytes, duration};
 
-/// How many faults, and how many stalls, are shown.
-const SHOWN: usize = 10;
+/// The width of a line.
+const WIDTH: usize = 80;
+/// How many running and finished transfers, and how many groups of faults, are shown.
+const RUNNING: usize = 20;
+const RECENT: usize = 5;
+const FAULTS: usize = 5;
 
-/// The whole page; a field that is missing shows as `-`.
-pub(super) fn render(status: &Value) -> String {
-    let mut page = format!(
-        "gitferry {}, up {} s\n\n",
-        text(status, "version"),
-        text(status, "uptime_s")
-    );
-    if status.get("users_told_apart") == Some(&Value::Bool(false)) {
-        page.push_str("local users are not told apart: see `[listen]`\n\n");
+/// The whole page.
+pub(super) fn render(status: &Overview) -> String {
+    let mut page = wrapped(&headline(status), 0, WIDTH) + "\n";
+    if let Some(advice) = &status.verdict.advice {
+        let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 2, WIDTH));
     }
-    transfers(&mut page, list(status, "transfers"));
-    upstreams(&mut page, list(status, "upstreams"));
-    stalls(&mut page, list(status, "stalls"));
-    faults(&mut page, list(status, "faults"));
+    let up = duration(status.uptime_s.saturating_mul(1000));
+    let _ = writeln!(
+        page,
+        "gitferry {}, up {up}{}",
+        status.version,
+        today(status)
+    );
+    if status.users_told_apart == Some(false) {
+        page.push_str("local users are not told apart: see `[listen]`\n");
+    }
+    transfers(&mut page, status);
+    upstreams(&mut page, status);
+    recent(&mut page, status);
+    faults(&mut page, status);
     page
 }
 
-fn list<'a>(status: &'a Value, key: &str) -> &'a [Value] {
-    let list = status.get(key).and_then(Value::as_array);
-    list.map(Vec::as_slice).unwrap_or_default()
+/// The verdict and since when.
+pub(crate) fn headline(status: &Overview) -> String {
+    format!("{}{}", status.verdict.text, since(status))
 }
 
-fn transfers(page: &mut String, transfers: &[Value]) {
-    let _ = writeln!(page, "{} running", transfers.len());
-    for transfer in transfers {
-        let _ = writeln!(
-            page,
-            "  #{} {} {}:{} {} via {}: {} for {} ms, {} up, {} down",
-            text(transfer, "id"),
-            text(transfer, "method"),
-            text(transfer, "host"),
-            text(transfer, "port"),
-            text(transfer, "path"),
-            text(transfer, "upstream"),
-            text(transfer, "stage"),
-            text(transfer, "stage_ms"),
-            text(transfer, "up"),
-            text(transfer, "down")
+/// `, since 22:05:46 UTC`, or nothing.
+pub(crate) fn since(status: &Overview) -> String {
+    let at = status.verdict.since.as_deref();
+    let at = at.and_then(|at| at.get(11..19));
+    at.map(|at| format!(", since {at} UTC")).unwrap_or_default()
+}
+
+/// What was carried and saved today.
+pub(crate) fn today(status: &Overview) -> String {
+    let sum = |of: fn(&super::model::Total) -> u64| status.totals.iter().map(of).sum::<u64>();
+    let (transfers, rescued) = (sum(|it| it.transfers), sum(|it| it.rescued));
+    if transfers == 0 {
+        return String::new();
+    }
+    format!(
+        "; today {} sent, {} received, {rescued} of {transfers} rescued",
+        bytes(sum(|it| it.up)),
+        bytes(sum(|it| it.down))
+    )
+}
+
+fn transfers(page: &mut String, status: &Overview) {
+    let _ = writeln!(page, "\nrunning: {}", status.running);
+    for transfer in status.transfers.iter().take(RUNNING) {
+        let mark = if transfer.stall.is_some() { '!' } else { ' ' };
+        let what = format!("{} {}", transfer.method, transfer.subject());
+        let line = format!(
+            "{mark} #{:<5} {:<31} {:>17} {:>11} {:>9}",
+            transfer.id,
+            cut(&what, 31),
+            amount(transfer),
+            rate(transfer.rate()),
+            transfer.eta_ms().map(duration).unwrap_or_default(),
         );
-        if let Some(circuit) = transfer.get("circuit").and_then(Value::as_str) {
-            let _ = writeln!(page, "    not through {circuit}");
+        let _ = writeln!(page, "{}", line.trim_end());
+        let _ = writeln!(page, "{}", wrapped(&state(transfer), 9, WIDTH));
+        let stalled = transfer.stall.is_some();
+        for stall in transfer
+            .timeline
+            .stalls
+            .last()
+            .iter()
+            .filter(|it| stalled && !it.over)
+        {
+            let _ = writeln!(page, "{}", wrapped(&stall.evidence, 9, WIDTH));
+            let advice = format!("advice: {}", stall.advice);
+            let _ = writeln!(page, "{}", wrapped(&advice, 9, WIDTH));
         }
-        if let Some(verdict) = transfer.get("stall").and_then(Value::as_str) {
-            let idle = text(transfer, "idle_ms");
-            let _ = writeln!(page, "    stalled for {idle} ms: {verdict}");
-        }
+    }
+    if status.running > RUNNING.min(status.transfers.len()) {
+        let more = status.running - RUNNING.min(status.transfers.len());
+        let _ = writeln!(page, "  and {more} more: see /-/api/transfers");
     }
 }
 
-fn upstreams(page: &mut String, upstreams: &[Value]) {
-    page.push_str("\nupstreams\n");
-    for upstream in upstreams {
-        let name = format!(
-            "{} via {}",
-            text(upstream, "route"),
-            text(upstream, "upstream")
+/// `↑ 12.5 MiB 20%`
+pub(crate) fn amount(transfer: &Transfer) -> String {
+    let (arrow, done, _) = transfer.progress();
+    match transfer.percent() {
+        Some(percent) => format!("{arrow} {} {percent:>3}%", bytes(done)),
+        None => format!("{arrow} {}", bytes(done)),
+    }
+}
+
+/// `1.4 MiB/s`, or nothing.
+pub(crate) fn rate(rate: u64) -> String {
+    match rate {
+        0 => String::new(),
+        rate => size::rate(rate, 1000),
+    }
+}
+
+/// What it does, where and for how long.
+pub(crate) fn state(transfer: &Transfer) -> String {
+    let upstream = transfer.upstream.as_deref().unwrap_or("-");
+    let mut state = match (&transfer.stall, transfer.idle_ms) {
+        (Some(verdict), Some(idle)) => format!("stalled for {}: {verdict}", duration(idle)),
+        _ => format!("{} for {}", transfer.stage, duration(transfer.stage_ms)),
+    };
+    let _ = write!(state, ", {} via {upstream}", transfer.host);
+    if transfer.attempts > 1 {
+        let _ = write!(state, ", attempt {}", transfer.attempts);
+    }
+    if let Some(circuit) = &transfer.circuit {
+        let _ = write!(state, ", rerouted: {circuit}");
+    }
+    state
+}
+
+fn upstreams(page: &mut String, status: &Overview) {
+    let mut matter = status.upstreams_that_matter().peekable();
+    if matter.peek().is_some() {
+        page.push_str("\nupstreams in use or unhealthy\n");
+    }
+    for upstream in matter {
+        let name = format!("{} via {}", upstream.route, upstream.upstream);
+        let _ = writeln!(
+            page,
+            "  {:<44} {:<9} {:>4} running",
+            cut(&name, 44),
+            upstream.health,
+            upstream.running
         );
-        let circuits = list(upstream, "circuits");
-        if circuits.is_empty() {
-            let _ = writeln!(page, "  {name}: healthy");
-        }
-        for circuit in circuits {
-            let _ = writeln!(
-                page,
-                "  {name}: {} for {}, failures: {}, the last {} s ago: {}",
-                text(circuit, "state"),
-                text(circuit, "host"),
-                text(circuit, "failures"),
-                text(circuit, "failed_s_ago"),
-                text(circuit, "code")
+        for circuit in &upstream.circuits {
+            let ago = duration(circuit.failed_s_ago.saturating_mul(1000));
+            let text = format!(
+                "{} for {}: {}, failures: {}, the last {ago} ago",
+                circuit.state, circuit.host, circuit.code, circuit.failures
             );
+            let _ = writeln!(page, "{}", wrapped(&text, 4, WIDTH));
         }
     }
 }
 
-fn stalls(page: &mut String, stalls: &[Value]) {
-    if !stalls.is_empty() {
-        page.push_str("\nlast stalls\n");
+fn recent(page: &mut String, status: &Overview) {
+    if !status.recent.is_empty() {
+        page.push_str("\nfinished last (`gitferry history` lists more)\n");
     }
-    for stall in stalls.iter().take(SHOWN) {
-        let _ = writeln!(
-            page,
-            "  {} s ago: {}/{}{}, {} after {} ms: {}",
-            text(stall, "s_ago"),
-            text(stall, "leg"),
-            text(stall, "verdict"),
-            way(stall),
-            text(stall, "phase"),
-            text(stall, "idle_ms"),
-            text(stall, "evidence")
-        );
-        advice(page, stall);
+    for transfer in status.recent.iter().take(RECENT) {
+        let _ = writeln!(page, "{}", finished(transfer));
     }
 }
 
-fn faults(page: &mut String, faults: &[Value]) {
-    if !faults.is_empty() {
-        page.push_str("\nlast faults\n");
+/// One line for a finished transfer.
+pub(crate) fn finished(transfer: &Transfer) -> String {
+    let mark = if transfer.failed { '!' } else { '✓' };
+    let time = transfer.ended.as_deref().and_then(|at| at.get(11..19));
+    let (arrow, done, _) = transfer.progress();
+    let amount = match done {
+        0 => String::new(),
+        done => format!("{arrow} {}", bytes(done)),
+    };
+    let what = format!("{} {}", transfer.method, transfer.subject());
+    let how = match (transfer.failed, transfer.timeline.rescues.is_empty()) {
+        (false, false) => format!("{what} ({})", transfer.timeline.rescues.join(", ")),
+        _ => what,
+    };
+    let mut line = format!(
+        "{mark} {} #{:<5} {:<28} {:<14} {:>10} {:>7}",
+        time.unwrap_or("-"),
+        transfer.id,
+        cut(&how, 28),
+        cut(&transfer.host, 14),
+        amount,
+        duration(transfer.total_ms)
+    );
+    if transfer.failed {
+        let _ = write!(line, "\n           {}", cut(&transfer.result, WIDTH - 11));
     }
-    for fault in faults.iter().take(SHOWN) {
-        let (code, cause) = (text(fault, "code"), text(fault, "cause"));
-        let _ = writeln!(
-            page,
-            "  {} s ago: {code}{}, {}",
-            text(fault, "s_ago"),
-            way(fault),
-            next(fault)
-        );
+    line
+}
+
+fn faults(page: &mut String, status: &Overview) {
+    let groups = status.fault_groups();
+    if !groups.is_empty() {
+        page.push_str("\nrecent faults\n");
+    }
+    for (fault, count) in groups.into_iter().take(FAULTS) {
+        let ago = duration(fault.s_ago.saturating_mul(1000));
+        let times = match count {
+            1 => format!("{ago} ago"),
+            count => format!("{count} times, the last {ago} ago"),
+        };
+        let mut text = format!("{}, {times}", fault.code);
+        if fault.host != "-" {
+            let _ = write!(text, ": {}", fault.host);
+        }
+        if let Some(upstream) = &fault.upstream {
+            let _ = write!(text, " via {upstream}");
+        }
+        let _ = writeln!(page, "{}", wrapped(&text, 2, WIDTH));
         // The cause begins with the code, which stands above.
-        let more = cause.strip_prefix(&code).unwrap_or(&cause);
+        let more = fault
+            .cause
+            .strip_prefix(&fault.code)
+            .unwrap_or(&fault.cause);
+        let more = more.trim_start_matches([':', ' ']);
         if !more.is_empty() {
-            let _ = writeln!(page, "    {}", more.trim_start_matches([':', ' ']));
+            let _ = writeln!(page, "{}", wrapped(more, 4, WIDTH));
         }
-        advice(page, fault);
-    }
-}
-
-/// What was done about a fault.
-fn next(fault: &Value) -> String {
-    match (fault.get("next_upstream"), fault.get("wait_ms")) {
-        (Some(Value::String(upstream)), _) => format!("next upstream: {upstream}"),
-        (_, Some(Value::Number(ms))) => format!("tries again in {ms} ms"),
-        _ => "gives up".into(),
-    }
-}
-
-fn advice(page: &mut String, event: &Value) {
-    if let Some(advice) = event.get("advice").and_then(Value::as_str) {
-        let _ = writeln!(page, "    advice: {advice}");
-    }
-}
-
-/// ` huggingface.co:443 via office`, as far as there is such a thing.
-fn way(event: &Value) -> String {
-    let mut way = String::new();
-    if text(event, "host") != "-" {
-        let _ = write!(way, " {}:{}", text(event, "host"), text(event, "port"));
-    }
-    if let Some(upstream) = event.get("upstream").and_then(Value::as_str) {
-        let _ = write!(way, " via {upstream}");
-    }
-    way
-}
-
-/// A field as text; `-` where there is none.
-fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => "-".into(),
-        Some(other) => other.to_string(),
+        if let Some(advice) = &fault.advice {
+            let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 4, WIDTH));
+        }
     }
 }
 
@@ -166,29 +235,55 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_fault_is_shown_with_its_time_cause_and_advice() {
-        let status = json!({
-            "version": "1", "uptime_s": 2,
-            "faults": [
-                {
-                    "s_ago": 3, "code": "hop/greeting/refused", "host": "hf.co", "port": 443, "upstream": "office",
-                    "next": "give-up", "cause": "hop/greeting/refused with 192.0.2.1:3128: connection refused",
-                    "advice": "check `url`"
-                },
-                {
-                    "s_ago": 4, "code": "client/accepted/not-http", "host": "-", "port": 0, "upstream": null,
-                    "next": "give-up", "cause": "client/accepted/not-http (a TLS hello)", "advice": null
-                },
+    fn status() -> Overview {
+        serde_json::from_value(json!({
+            "version": "1", "uptime_s": 75, "running": 1,
+            "verdict": {
+                "level": "failing", "text": "1 transfer is stalled: cdn-lfs.huggingface.co (peer-not-reading)",
+                "since": "2026-11-25T22:05:46.000Z", "advice": "add another upstream",
+            },
+            "transfers": [{
+                "id": 13, "method": "PUT", "what": "LFS 4d7a214614", "host": "cdn-lfs.huggingface.co", "upstream": "office",
+                "stage": "sending-body", "stage_ms": 1, "stall": "peer-not-reading", "idle_ms": 17_000,
+                "up": 13_107_200, "up_total": 62_914_560, "attempts": 2,
+                "timeline": { "stalls": [{ "evidence": "window 0 B", "advice": "wait a little, and then some more, until this line is long enough to be wrapped" }] },
+            }],
+            "totals": [{ "up": 1, "down": 2048, "transfers": 3, "rescued": 1 }],
+            "recent": [{
+                "id": 9, "method": "GET", "what": "me/a-model-with-a-very-long-name refs", "host": "cdn-lfs.huggingface.co", "down": 5000,
+                "ended": "2026-11-25T22:05:46.000Z", "total_ms": 1234, "failed": true, "result": "origin/awaiting-head/reset",
+            }],
+            "upstreams": [
+                { "route": "hf", "upstream": "direct", "health": "unused" },
+                { "route": "hf-lfs", "upstream": "office", "health": "failing", "running": 1 },
             ],
-        });
-        let page = render(&status);
-        let shown = "last faults\n  \
-             3 s ago: hop/greeting/refused hf.co:443 via office, gives up\n    \
-             with 192.0.2.1:3128: connection refused\n    \
-             advice: check `url`\n  \
-             4 s ago: client/accepted/not-http, gives up\n    \
-             (a TLS hello)\n";
-        assert!(page.ends_with(shown), "{page}");
+            "faults": [
+                { "s_ago": 3, "code": "hop/greeting/refused", "host": "hf.co", "upstream": "office",
+                  "cause": "hop/greeting/refused with 192.0.2.1:3128: connection refused", "advice": "check `url`" },
+                { "s_ago": 9, "code": "hop/greeting/refused", "host": "hf.co", "upstream": "office", "cause": "x" },
+                { "form": "of another version", "s_ago": "?" },
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_status_begins_with_the_verdict_and_fits_80_columns() {
+        let page = render(&status());
+        let first = "1 transfer is stalled: cdn-lfs.huggingface.co (peer-not-reading), since 22:05:46\nUTC\n  advice: add another upstream\n";
+        assert!(page.starts_with(first), "{page}");
+        for line in [
+            "! #13    PUT LFS 4d7a214614                ↑ 12.5 MiB  20%\n",
+            "         stalled for 17 s: peer-not-reading, cdn-lfs.huggingface.co via",
+            "  hf-lfs via office                            failing      1 running\n",
+            "! 22:05:46 #9     GET me/a-model-with-a-very-… cdn-lfs.huggi…  ↓ 4.9 KiB   1.2 s\n",
+            "  hop/greeting/refused, 2 times, the last 3.0 s ago: hf.co via office\n    with 192.0.2.1:3128: connection refused\n    advice: check `url`\n",
+        ] {
+            assert!(page.contains(line), "{line}\n{page}");
+        }
+        assert!(!page.contains("hf via direct"), "{page}");
+        for line in page.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
     }
 }

@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 use super::{Inner, millis, progress::Side};
 use crate::{
-    model::stall::{Due, Flow, Verdict},
+    model::{
+        resource,
+        stall::{Due, Flow, Verdict},
+    },
     track::timeline::{Timeline, instant_text},
 };
 
@@ -32,6 +35,8 @@ pub struct Snapshot {
     pub method: Box<str>,
     /// Path and query, without secrets.
     pub path: Box<str>,
+    /// What it is about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
+    pub what: String,
     /// The route's name.
     pub route: Box<str>,
     /// The upstream in use.
@@ -107,6 +112,7 @@ impl Inner {
             port: about.target.port,
             method: about.method.clone(),
             path: about.path.clone(),
+            what: resource::describe(&about.method, &about.path),
             route: about.route.clone(),
             upstream: state.upstream.clone(),
             circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),

@@ -1,0 +1,115 @@
+//! `gitferry history`: finished transfers, from the running daemon.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{
+    Failure, daemon, printed,
+    status::{
+        address,
+        detail::detail,
+        model::{self, Transfer},
+        render,
+    },
+};
+
+/// `gitferry history`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry history --failed --since 2h\n  gitferry history --host cdn-lfs\n  gitferry history 1042"
+)]
+pub(crate) struct HistoryArgs {
+    /// Every fact about the transfer of this number, running or finished: the log and the page name it.
+    #[arg(value_name = "ID", conflicts_with_all = ["host", "since", "failed", "limit"])]
+    pub id: Option<u64>,
+    /// Only hosts that contain this text.
+    #[arg(long, value_name = "TEXT", value_parser = host)]
+    pub host: Option<String>,
+    /// Only what ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it.
+    #[arg(long, value_name = "WHEN", value_parser = host)]
+    pub since: Option<String>,
+    /// Only what failed.
+    #[arg(long)]
+    pub failed: bool,
+    /// How many, the newest first; the daemon keeps 1000.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// Print the daemon's answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the daemon listens; without it, what the config says.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub address: Option<SocketAddr>,
+}
+
+/// Text that stands in a query as it is.
+fn host(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-.:_[]".contains(c);
+    match text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("letters, digits, `-`, `.` and `:` only".into()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    transfers: Vec<Transfer>,
+}
+
+#[derive(Deserialize)]
+struct One {
+    #[serde(default)]
+    running: bool,
+    transfer: Transfer,
+}
+
+/// Prints the history of the daemon at `address`.
+pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure> {
+    let body = daemon::get(address, &path(args)).map_err(|error| match args.id {
+        Some(id) if error.to_string().contains(" 404 ") => {
+            Failure::new(format!("no transfer {id} is running or kept"))
+                .hint("`gitferry history` lists the last 1000")
+        }
+        _ => super::status::unreachable(address, error),
+    })?;
+    let text = match args.id {
+        _ if args.json => body,
+        Some(_) => {
+            let one: One = model::read(&body)?;
+            detail(&one.transfer, one.running)
+        }
+        None => {
+            let page: Page = model::read(&body)?;
+            let lines = page.transfers.iter().map(render::finished);
+            let text: String = lines.map(|line| line + "\n").collect();
+            if text.is_empty() {
+                "no such transfer is kept\n".into()
+            } else {
+                text
+            }
+        }
+    };
+    printed(io::stdout().write_all(text.as_bytes()))
+}
+
+fn path(args: &HistoryArgs) -> String {
+    if let Some(id) = args.id {
+        return format!("/-/api/transfers/{id}");
+    }
+    let mut path = format!("/-/api/history?limit={}", args.limit);
+    for (name, value) in [("host", &args.host), ("since", &args.since)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={value}"));
+        }
+    }
+    if args.failed {
+        path.push_str("&failed=1");
+    }
+    path
+}

@@ -1,0 +1,215 @@
+//! One transfer with every fact: for `history ID` and the details of `status --watch`.
+
+use std::fmt::Write as _;
+
+use super::{
+    human::wrapped,
+    model::{Socket, Transfer},
+    render::{amount, rate, state},
+};
+use crate::model::size::{bytes, duration};
+
+/// The width of a line.
+const WIDTH: usize = 80;
+
+/// The whole text; lines of at most 80 columns.
+pub(crate) fn detail(transfer: &Transfer, running: bool) -> String {
+    let mut page = String::new();
+    let mut fact = |name: &str, text: String| {
+        if !text.is_empty() {
+            let text = wrapped(&text, 12, WIDTH);
+            let _ = writeln!(page, "{name:<11} {}", text.trim_start());
+        }
+    };
+    fact("transfer", format!("#{}", transfer.id));
+    fact(
+        "request",
+        format!("{} {}", transfer.method, transfer.subject()),
+    );
+    if transfer.path != transfer.subject() {
+        fact("path", transfer.path.clone());
+    }
+    fact("host", format!("{}:{}", transfer.host, transfer.port));
+    let agent = transfer.agent.as_deref().map(|agent| format!(" ({agent})"));
+    fact(
+        "client",
+        format!("{}{}", transfer.client, agent.unwrap_or_default()),
+    );
+    fact("front", transfer.front.clone());
+    let upstream = transfer.upstream.as_deref().unwrap_or("-");
+    fact("route", format!("{}, via {upstream}", transfer.route));
+    fact("rerouted", transfer.circuit.clone().unwrap_or_default());
+    let reused = if transfer.reused {
+        ", a kept connection"
+    } else {
+        ""
+    };
+    fact(
+        "peer",
+        transfer
+            .peer
+            .as_ref()
+            .map(|peer| format!("{peer}{reused}"))
+            .unwrap_or_default(),
+    );
+    fact("began", transfer.began.clone());
+    if running {
+        fact("state", state(transfer));
+        fact("rate", rate(transfer.rate()));
+        fact("progress", amount(transfer));
+    } else {
+        fact("ended", transfer.ended.clone().unwrap_or_default());
+        let status = transfer.status.map(|status| format!("{status}, "));
+        fact(
+            "result",
+            format!("{}{}", status.unwrap_or_default(), transfer.result),
+        );
+        fact("rescued by", transfer.timeline.rescues.join(", "));
+    }
+    fact("took", duration(transfer.total_ms));
+    fact(
+        "bytes",
+        format!(
+            "{} from the client, {} to it",
+            bytes(transfer.up),
+            bytes(transfer.down)
+        ),
+    );
+    fact("attempts", transfer.attempts.to_string());
+    stages(&mut page, transfer);
+    attempts(&mut page, transfer);
+    stalls(&mut page, transfer);
+    sockets(&mut page, transfer);
+    page
+}
+
+/// The stages with a bar each, on one scale.
+fn stages(page: &mut String, transfer: &Transfer) {
+    const BAR: u64 = 40;
+    let steps = &transfer.timeline.stages;
+    if !steps.is_empty() {
+        page.push_str("\nstages\n");
+    }
+    let total = transfer.total_ms.max(1);
+    let mut last_attempt = 1;
+    for (at, step) in steps.iter().enumerate() {
+        let end = steps
+            .get(at + 1)
+            .map_or(transfer.total_ms, |next| next.at_ms);
+        let ms = end.saturating_sub(step.at_ms);
+        let before = step.at_ms.min(total) * BAR / total;
+        let length = (ms * BAR / total)
+            .max(1)
+            .min(BAR.saturating_sub(before).max(1));
+        let columns = |count: u64| usize::try_from(count).unwrap_or_default();
+        let bar = format!(
+            "{}{}",
+            " ".repeat(columns(before)),
+            "━".repeat(columns(length))
+        );
+        let again = if step.attempt > last_attempt {
+            last_attempt = step.attempt;
+            format!("attempt {}", step.attempt)
+        } else {
+            String::new()
+        };
+        let line = format!("  {:<14} {:>7} {bar:<41}{again}", step.stage, duration(ms));
+        let _ = writeln!(page, "{}", line.trim_end());
+    }
+}
+
+fn attempts(page: &mut String, transfer: &Transfer) {
+    let attempts = &transfer.timeline.attempts;
+    if attempts.iter().any(|it| it.fault.is_some()) || attempts.len() > 1 {
+        page.push_str("\nattempts\n");
+    } else {
+        return;
+    }
+    for attempt in attempts {
+        let reused = if attempt.reused {
+            ", a kept connection"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            page,
+            "  {} via {} {}{reused}",
+            attempt.attempt,
+            attempt.upstream.as_deref().unwrap_or("-"),
+            attempt.peer.as_deref().unwrap_or_default(),
+        );
+        if let Some(fault) = &attempt.fault {
+            let _ = writeln!(
+                page,
+                "{}",
+                wrapped(&format!("{}; {}", fault.cause, fault.next), 4, WIDTH)
+            );
+            if let Some(advice) = &fault.advice {
+                let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 4, WIDTH));
+            }
+        }
+    }
+}
+
+fn stalls(page: &mut String, transfer: &Transfer) {
+    if !transfer.timeline.stalls.is_empty() {
+        page.push_str("\nstalls\n");
+    }
+    for stall in &transfer.timeline.stalls {
+        let text = format!(
+            "{}/{} {} for {}{}: {}",
+            stall.leg,
+            stall.stage,
+            stall.verdict,
+            duration(stall.idle_ms),
+            if stall.over { ", over" } else { "" },
+            stall.evidence
+        );
+        let _ = writeln!(page, "{}", wrapped(&text, 2, WIDTH));
+        let _ = writeln!(
+            page,
+            "{}",
+            wrapped(&format!("advice: {}", stall.advice), 4, WIDTH)
+        );
+    }
+}
+
+fn sockets(page: &mut String, transfer: &Transfer) {
+    let sides = [
+        ("client", &transfer.client_socket),
+        ("upstream", &transfer.origin_socket),
+    ];
+    let known = sides
+        .into_iter()
+        .filter_map(|(side, it)| it.as_ref().map(|it| (side, it)));
+    let mut first = true;
+    for (side, socket) in known {
+        if std::mem::take(&mut first) {
+            page.push_str("\nsockets, as the kernel sees them\n");
+        }
+        let _ = writeln!(page, "{}", wrapped(&evidence(side, socket), 2, WIDTH));
+    }
+}
+
+fn evidence(side: &str, socket: &Socket) -> String {
+    let mut text = format!(
+        "{side}: {} read, {} written, {} not acknowledged",
+        bytes(socket.read),
+        bytes(socket.written),
+        bytes(socket.queued)
+    );
+    if let Some(kernel) = &socket.kernel {
+        let window = kernel
+            .window
+            .map_or("unknown".into(), |window| bytes(window.into()));
+        let _ = write!(
+            text,
+            ", {} segments in flight, {} retransmitted, window {window}, rto {} ms, last ACK {} ago",
+            kernel.unacked,
+            kernel.retransmitted,
+            kernel.rto_ms,
+            duration(kernel.last_ack_ms.into())
+        );
+    }
+    text
+}

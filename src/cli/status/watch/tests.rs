@@ -1,0 +1,99 @@
+use ratatui::{Terminal, backend::TestBackend};
+use serde_json::json;
+
+use super::*;
+
+fn status(count: u64) -> Overview {
+    let transfers: Vec<_> = (1..=count)
+        .map(|id| {
+            let stall = (id == 3).then_some("no-answer");
+            json!({
+                "id": id, "method": "PUT", "what": format!("LFS {id:010}"), "host": "h", "upstream": "office", "stage": "sending-body",
+                "up": id * 1000, "up_total": 100_000, "up_rate": 1000 * (count - id), "idle_ms": 9000, "stall": stall,
+                "timeline": { "stalls": [{ "evidence": "the server is silent" }] },
+            })
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "version": "1", "running": count, "transfers": transfers,
+        "verdict": { "level": "failing", "text": "1 transfer is stalled", "since": "2026-11-25T22:05:46.000Z" },
+        "recent": [{ "id": 900, "method": "GET", "what": "me/r refs", "host": "h", "ended": "2026-11-25T22:05:46.000Z" }],
+        "faults": [{ "code": "a/b/c", "host": "h" }, { "code": "a/b/c", "host": "h" }],
+    }))
+    .unwrap()
+}
+
+fn shown(screen: &Screen) -> Vec<String> {
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    terminal.draw(|frame| view::draw(frame, screen)).unwrap();
+    let buffer = terminal.backend().buffer().clone();
+    let rows = buffer.content().chunks(80);
+    rows.map(|row| {
+        row.iter()
+            .map(|cell| cell.symbol())
+            .collect::<String>()
+            .trim_end()
+            .to_owned()
+    })
+    .collect()
+}
+
+fn key(code: KeyCode) -> KeyEvent {
+    KeyEvent::new(code, KeyModifiers::NONE)
+}
+
+const NOWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 1);
+
+#[test]
+fn the_view_fits_80_by_24_with_the_verdict_on_top_and_stalled_transfers_first() {
+    let mut screen = Screen::default();
+    screen.take(status(4));
+    let rows = shown(&screen);
+    assert_eq!(rows.len(), 24);
+    assert_eq!(rows[0], "! 1 transfer is stalled, since 22:05:46 UTC");
+    assert!(rows[3].starts_with("PUT LFS 0000000003"), "{rows:#?}");
+    assert_eq!(rows[4], "  no-answer: the server is silent");
+    assert!(rows[5].starts_with("PUT LFS 0000000004"), "{rows:#?}");
+    assert!(
+        rows.iter().any(|row| row.starts_with("  2x a/b/c")),
+        "{rows:#?}"
+    );
+}
+
+#[test]
+fn a_hundred_transfers_scroll_and_sort_and_q_quits() {
+    let mut screen = Screen::default();
+    screen.take(status(100));
+    for _ in 0..60 {
+        assert!(!screen.press(key(KeyCode::Down), NOWHERE.into()));
+    }
+    let chosen = screen.chosen.unwrap();
+    assert!(
+        shown(&screen)
+            .iter()
+            .any(|row| row.contains(&format!("{chosen:010}")))
+    );
+    screen.press(key(KeyCode::Char('s')), NOWHERE.into());
+    assert_eq!(screen.status.transfers[1].id, 1, "the fastest first");
+    assert_eq!(screen.chosen, Some(chosen));
+    screen.press(key(KeyCode::End), NOWHERE.into());
+    assert_eq!(screen.chosen, Some(900));
+    screen.press(key(KeyCode::Home), NOWHERE.into());
+    assert_eq!(screen.chosen, Some(3));
+    assert!(screen.press(key(KeyCode::Char('q')), NOWHERE.into()));
+}
+
+#[test]
+fn details_close_before_the_view_does() {
+    let mut screen = Screen::default();
+    screen.take(status(1));
+    let transfer = screen.status.transfers[0].clone();
+    let detail = Detail {
+        running: true,
+        transfer,
+    };
+    screen.detail = Some((detail, 0));
+    assert!(shown(&screen).iter().any(|row| row.starts_with("route")));
+    assert!(!screen.press(key(KeyCode::Esc), NOWHERE.into()));
+    assert!(screen.detail.is_none());
+}

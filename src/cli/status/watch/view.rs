@@ -1,0 +1,259 @@
+//! How the view looks.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Modifier, Style, Stylize as _},
+    text::{Line, Span, Text},
+    widgets::Paragraph,
+};
+
+use super::{Detail, Screen};
+use crate::{
+    cli::status::{
+        detail::detail,
+        human::cut,
+        model::{Transfer, Upstream},
+        render,
+    },
+    model::size::{bytes, duration},
+};
+
+/// The whole screen.
+pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
+    let rows = [
+        Constraint::Length(2),
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ];
+    let [top, middle, bottom] = Layout::vertical(rows).areas(frame.area());
+    frame.render_widget(header(screen, top.width), top);
+    match &screen.detail {
+        Some((detail, scroll)) => details(frame, detail, *scroll, middle),
+        None => frame.render_widget(body(screen, middle), middle),
+    }
+    frame.render_widget(footer(screen), bottom);
+}
+
+fn header(screen: &Screen, width: u16) -> Text<'static> {
+    let status = &screen.status;
+    let since = render::since(status);
+    let (text, colour) = match (&screen.problem, &*status.verdict.level) {
+        (Some(problem), _) => (problem.clone(), Color::Red),
+        (None, "healthy") => ("all healthy".into(), Color::Green),
+        (None, "degraded") => (status.verdict.text.clone(), Color::Yellow),
+        (None, _) => (status.verdict.text.clone(), Color::Red),
+    };
+    let mark = if colour == Color::Green { "✓" } else { "!" };
+    // Since when is worth more than the end of the sentence.
+    let room = usize::from(width).saturating_sub(since.chars().count());
+    let text = cut(&format!("{mark} {text}"), room) + &since;
+    let up = duration(status.uptime_s.saturating_mul(1000));
+    let about = format!(
+        "gitferry {}, up {up}{}",
+        status.version,
+        render::today(status)
+    );
+    Text::from(vec![
+        Line::styled(text, Style::new().fg(colour).add_modifier(Modifier::BOLD)),
+        Line::from(cut(&about, width.into())).dim(),
+    ])
+}
+
+fn footer(screen: &Screen) -> Line<'static> {
+    let keys = match screen.detail {
+        Some(_) => "q back  ↑↓ scroll".into(),
+        None => format!(
+            "q quit  ↑↓ choose  Enter details  s sort: {}",
+            screen.sort.as_str()
+        ),
+    };
+    Line::from(keys).dim()
+}
+
+fn details(frame: &mut Frame<'_>, shown: &Detail, scroll: u16, area: Rect) {
+    let text = detail(&shown.transfer, shown.running);
+    let height = u16::try_from(text.lines().count()).unwrap_or(u16::MAX);
+    let scroll = scroll.min(height.saturating_sub(area.height));
+    let lines = text.lines().map(|line| match line {
+        title
+            if !title.is_empty()
+                && !title.contains("  ")
+                && title.chars().all(|c| !c.is_ascii_digit()) =>
+        {
+            Line::from(title.to_owned()).bold()
+        }
+        line => Line::from(line.to_owned()),
+    });
+    let text = Text::from(lines.collect::<Vec<_>>());
+    frame.render_widget(Paragraph::new(text).scroll((scroll, 0)), area);
+}
+
+/// Running transfers, then the finished ones, upstreams and faults; scrolled so that the chosen one is seen.
+fn body(screen: &Screen, area: Rect) -> Text<'static> {
+    let status = &screen.status;
+    let width = usize::from(area.width);
+    let mut lines = Vec::new();
+    let mut chosen = 0;
+    let title = |name: String| Line::from(name).bold().underlined();
+    lines.push(title(format!("Running {}", status.running)));
+    for transfer in &status.transfers {
+        let is_chosen = screen.chosen == Some(transfer.id);
+        if is_chosen {
+            chosen = lines.len();
+        }
+        lines.extend(running(transfer, is_chosen, width));
+    }
+    upstreams(&mut lines, status.upstreams_that_matter(), width);
+    if !status.recent.is_empty() {
+        lines.push(title("Finished".into()));
+    }
+    for transfer in &status.recent {
+        let is_chosen = screen.chosen == Some(transfer.id);
+        if is_chosen {
+            chosen = lines.len();
+        }
+        lines.extend(finished(transfer, is_chosen));
+    }
+    let groups = status.fault_groups();
+    if !groups.is_empty() {
+        lines.push(title("Faults".into()));
+    }
+    for (fault, count) in groups {
+        let ago = duration(fault.s_ago.saturating_mul(1000));
+        let upstream = fault.upstream.as_deref().unwrap_or("-");
+        let text = format!(
+            "{count:>3}x {}, {} via {upstream}, {ago} ago",
+            fault.code, fault.host
+        );
+        lines.push(Line::from(cut(&text, width)));
+    }
+    let height = usize::from(area.height);
+    // One line more, so that the next one is seen to be there.
+    let last = lines.len().saturating_sub(height);
+    let from = chosen
+        .saturating_sub(height.saturating_sub(6).max(1))
+        .min(last);
+    Text::from(
+        lines
+            .into_iter()
+            .skip(from)
+            .take(height)
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// One line; two where there is a stall to explain.
+fn running(transfer: &Transfer, chosen: bool, width: usize) -> Vec<Line<'static>> {
+    const BAR: usize = 10;
+    let (arrow, done, _) = transfer.progress();
+    let percent = transfer.percent();
+    let filled = percent.map_or(0, |percent| {
+        usize::try_from(percent).unwrap_or(0) * BAR / 100
+    });
+    let bar = match percent {
+        Some(percent) => format!(
+            "{}{} {percent:>3}%",
+            "█".repeat(filled),
+            "░".repeat(BAR - filled)
+        ),
+        None => format!("{:<15}", format!("{arrow} {}", bytes(done))),
+    };
+    let what = format!("{} {}", transfer.method, transfer.subject());
+    let speed = match (&transfer.stall, transfer.idle_ms) {
+        (Some(_), Some(idle)) => format!("still {}", duration(idle)),
+        _ => render::rate(transfer.rate()),
+    };
+    let eta = transfer.eta_ms().map(duration).unwrap_or_default();
+    let upstream = transfer.upstream.as_deref().unwrap_or("-");
+    let room = width.saturating_sub(80) + 24;
+    let text = format!(
+        "{:<room$} {bar} {speed:>12} {eta:>7}  {}",
+        cut(&what, room),
+        cut(&format!("{} {upstream}", short(&transfer.stage)), 17),
+    );
+    let style = match (&transfer.stall, chosen) {
+        (Some(_), _) => Style::new().fg(Color::Red),
+        (None, _) if transfer.attempts > 1 => Style::new().fg(Color::Yellow),
+        (None, _) => Style::new(),
+    };
+    let mut lines = vec![Line::styled(cut(&text, width), reversed(style, chosen))];
+    if let Some(verdict) = &transfer.stall {
+        let evidence = transfer
+            .timeline
+            .stalls
+            .last()
+            .map(|it| it.evidence.as_str());
+        let text = format!("  {verdict}: {}", evidence.unwrap_or_default());
+        lines.push(Line::styled(cut(&text, width), Style::new().fg(Color::Red)));
+    }
+    lines
+}
+
+fn reversed(style: Style, chosen: bool) -> Style {
+    match chosen {
+        true => style.add_modifier(Modifier::REVERSED),
+        false => style,
+    }
+}
+
+/// A stage in a word of at most nine letters.
+fn short(stage: &str) -> &str {
+    match stage {
+        "resolving" => "name",
+        "connecting" => "connect",
+        "greeting" => "hop",
+        "handshaking" => "tls",
+        "sending-head" | "sending-body" => "sending",
+        "awaiting-head" => "waiting",
+        "receiving-body" => "receiving",
+        other => other,
+    }
+}
+
+fn upstreams<'a>(
+    lines: &mut Vec<Line<'static>>,
+    upstreams: impl Iterator<Item = &'a Upstream>,
+    width: usize,
+) {
+    let mut upstreams = upstreams.peekable();
+    if upstreams.peek().is_some() {
+        lines.push(Line::from("Upstreams").bold().underlined());
+    }
+    for upstream in upstreams {
+        let colour = match &*upstream.health {
+            "healthy" => Color::Green,
+            "degraded" => Color::Yellow,
+            "failing" => Color::Red,
+            _ => Color::Reset,
+        };
+        let circuit = upstream.circuits.first();
+        let circuit = circuit.map(|it| format!("  {} for {}: {}", it.state, it.host, it.code));
+        let name = format!("{} via {}", upstream.route, upstream.upstream);
+        let rest = format!(
+            " {:<28} {:>3} running{}",
+            cut(&name, 28),
+            upstream.running,
+            circuit.unwrap_or_default()
+        );
+        lines.push(Line::from(vec![
+            Span::styled(format!("{:<9}", upstream.health), Style::new().fg(colour)),
+            Span::raw(cut(&rest, width.saturating_sub(9))),
+        ]));
+    }
+}
+
+fn finished(transfer: &Transfer, chosen: bool) -> Vec<Line<'static>> {
+    let style = match (transfer.failed, transfer.timeline.rescues.is_empty()) {
+        (true, _) => Style::new().fg(Color::Red),
+        (false, false) => Style::new().fg(Color::Green),
+        (false, true) => Style::new(),
+    };
+    let text = render::finished(transfer);
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().to_owned();
+    let rest = lines.map(|line| Line::styled(line.to_owned(), style));
+    std::iter::once(Line::styled(first, reversed(style, chosen)))
+        .chain(rest)
+        .collect()
+}

@@ -1,0 +1,161 @@
+//! What a request is about, in the words of git, git-lfs and the Hub: `me/model push`, `LFS 4d7a214614`, `me/model LFS batch`.
+
+/// From the method and the path; a path that says nothing known is shown without its query.
+pub(crate) fn describe(method: &str, path: &str) -> String {
+    if method == "CONNECT" || path.is_empty() {
+        return "tunnel".into();
+    }
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    git(path, query)
+        .or_else(|| lfs(path))
+        .or_else(|| xet(path))
+        .or_else(|| object(path))
+        .or_else(|| hub(path))
+        .unwrap_or_else(|| path.to_owned())
+}
+
+/// Smart HTTP (gitprotocol-http).
+fn git(path: &str, query: &str) -> Option<String> {
+    if let Some(repository) = path.strip_suffix("/info/refs") {
+        let what = match query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("service="))
+        {
+            Some("git-receive-pack") => "refs to push",
+            _ => "refs",
+        };
+        return Some(format!("{} {what}", name(repository)));
+    }
+    [("/git-upload-pack", "fetch"), ("/git-receive-pack", "push")]
+        .into_iter()
+        .find_map(|(end, what)| Some(format!("{} {what}", name(path.strip_suffix(end)?))))
+}
+
+/// The LFS API (git-lfs, docs/api).
+fn lfs(path: &str) -> Option<String> {
+    let (repository, call) = path.split_once("/info/lfs/")?;
+    let what = match call.split('/').next()? {
+        "objects" if call == "objects/batch" => "LFS batch",
+        "locks" => "LFS locks",
+        _ if call.ends_with("verify") => "LFS verify",
+        _ => return None,
+    };
+    Some(format!("{} {what}", name(repository)))
+}
+
+/// The Hub's content-addressed storage.
+fn xet(path: &str) -> Option<String> {
+    let hash = path.rsplit('/').find(|part| is_hash(part));
+    let what = if path.contains("/xorb") {
+        "Xet xorb"
+    } else if path.contains("/shard") {
+        "Xet shard"
+    } else if path.contains("/reconstruction") {
+        "Xet reconstruction"
+    } else {
+        return None;
+    };
+    Some(match hash {
+        Some(hash) => format!("{what} {}", short(hash)),
+        None => what.to_owned(),
+    })
+}
+
+/// A storage's URL has the object's SHA-256 somewhere.
+fn object(path: &str) -> Option<String> {
+    let oid = path.rsplit('/').find(|part| is_hash(part))?;
+    Some(format!("LFS {}", short(oid)))
+}
+
+/// `/me/model/resolve/main/file` and `/api/models/me/model/…` of huggingface.co.
+fn hub(path: &str) -> Option<String> {
+    if let Some(rest) = path.strip_prefix("/api/") {
+        let mut parts = rest.splitn(4, '/');
+        let (Some("models" | "datasets" | "spaces"), Some(owner), Some(model)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        let call = parts.next().unwrap_or("info");
+        return Some(format!("{owner}/{model} {call}"));
+    }
+    let (repository, rest) = path
+        .split_once("/resolve/")
+        .or_else(|| path.split_once("/raw/"))?;
+    let (_, file) = rest.split_once('/')?;
+    Some(format!("{} {file}", name(repository)))
+}
+
+fn name(repository: &str) -> &str {
+    let name = repository.trim_matches('/');
+    name.strip_suffix(".git").unwrap_or(name)
+}
+
+fn is_hash(part: &str) -> bool {
+    part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..10).unwrap_or(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_named_in_the_words_of_its_client() {
+        const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
+        for (method, path, shown) in [
+            ("CONNECT", "", "tunnel"),
+            (
+                "GET",
+                "/me/r.git/info/refs?service=git-receive-pack",
+                "me/r refs to push",
+            ),
+            (
+                "GET",
+                "/me/r/info/refs?service=git-upload-pack",
+                "me/r refs",
+            ),
+            ("POST", "/me/r.git/git-receive-pack", "me/r push"),
+            ("POST", "/me/r.git/git-upload-pack", "me/r fetch"),
+            ("POST", "/me/r.git/info/lfs/objects/batch", "me/r LFS batch"),
+            ("POST", "/me/r.git/info/lfs/locks/verify", "me/r LFS locks"),
+            (
+                "POST",
+                "/me/r.git/info/lfs/objects/verify",
+                "me/r LFS verify",
+            ),
+            (
+                "PUT",
+                &format!("/repos/4d/7a/{OID}?X-Amz-Signature=***"),
+                "LFS 4d7a214614",
+            ),
+            (
+                "POST",
+                &format!("/v1/xorbs/default/{OID}"),
+                "Xet xorb 4d7a214614",
+            ),
+            (
+                "GET",
+                "/me/model/resolve/main/config.json",
+                "me/model config.json",
+            ),
+            (
+                "GET",
+                "/datasets/me/d/resolve/main/a/b.parquet",
+                "datasets/me/d a/b.parquet",
+            ),
+            (
+                "POST",
+                "/api/models/me/model/commit/main",
+                "me/model commit/main",
+            ),
+            ("GET", "/api/models/me/model", "me/model info"),
+            ("GET", "/api/whoami-v2?a=***", "/api/whoami-v2"),
+        ] {
+            assert_eq!(describe(method, path), shown);
+        }
+    }
+}
