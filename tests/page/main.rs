@@ -1,0 +1,188 @@
+//! The status page in a real browser: Debian's Chromium, driven by its own protocol over a pipe.
+//!
+//! Pictures go to `target/page/`. A machine without Chromium says so aloud and skips the tests; `.ci/install-test-deps` installs it.
+#![cfg(test)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "threads and clocks of a test without a runtime of its own"
+)]
+
+mod browser;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use browser::{Browser, Look};
+use world::World;
+
+const OID: &str = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393";
+
+/// A page of `world` in a browser of its own; `None` where there is no browser here.
+fn page(world: &World, look: Look) -> Option<Browser> {
+    let mut browser = Browser::start()?;
+    browser.open(&world.page(), look);
+    browser.wait(
+        "the first event",
+        "document.querySelector('#live.on') !== null",
+    );
+    Some(browser)
+}
+
+#[test]
+fn a_running_upload_advances_and_is_among_the_finished_ones_in_the_end() {
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    let text = browser.text("#verdict-text");
+    assert_eq!(text, "All healthy");
+    let upload = world.upload(&format!("/repos/steady/{OID}"), 6 << 20);
+    browser.wait(
+        "its row",
+        "document.querySelectorAll('#transfers .row').length === 1",
+    );
+    assert_eq!(browser.text("#transfers .what"), "PUTLFS 4d7a214614");
+    let done = "parseFloat(document.querySelector('#transfers .bar i')?.style.width || 0)";
+    browser.wait("the first percents", &format!("{done} > 0"));
+    let first = browser.value(done).as_f64().unwrap();
+    browser.wait("more of them", &format!("{done} > {first}"));
+    browser.wait(
+        "a rate",
+        "/\\/s$/.test(document.querySelector('#transfers .pace .s').textContent)",
+    );
+    let said = "document.querySelector('#transfers .stage').textContent.startsWith('sending')";
+    assert!(browser.value(said).as_bool().unwrap());
+    world.let_go();
+    upload.join().unwrap();
+    browser.wait(
+        "its end",
+        "document.querySelectorAll('#finished .row').length === 1 && !document.querySelector('#transfers .row')",
+    );
+    assert_eq!(browser.text("#finished .amount .b"), "↑\u{a0}6.0\u{a0}MiB");
+    browser.is_clean(&world.page());
+}
+
+#[test]
+fn a_stall_appears_within_its_limit_with_its_verdict_and_clears() {
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    let upload = world.upload(&format!("/repos/freeze/{OID}"), 16 << 20);
+    browser.wait(
+        "its row",
+        "document.querySelector('#transfers .row') !== null",
+    );
+    let began = Instant::now();
+    browser.wait(
+        "the stall",
+        "document.querySelector('#transfers .row.stalled .why') !== null",
+    );
+    // The limit, a look of the watchdog, an event of the stream, and a busy machine.
+    let limit = world::STALL + Duration::from_secs(6);
+    assert!(began.elapsed() < limit, "{:?}", began.elapsed());
+    let why = browser.text("#transfers .why");
+    assert!(why.starts_with("the server stopped reading: "), "{why}");
+    assert!(why.contains("upstreams"), "no advice: {why}");
+    let verdict = browser.text("#verdict-text");
+    assert!(
+        verdict.starts_with("1 transfer is stalled: cdn-lfs"),
+        "{verdict}"
+    );
+    assert!(
+        browser
+            .value("document.querySelector('.verdict.failing') !== null")
+            .as_bool()
+            .unwrap()
+    );
+    browser.picture("stalled");
+    world.let_go();
+    upload.join().unwrap();
+    browser.wait("the all-clear", "document.querySelector('.verdict.healthy') !== null && !document.querySelector('.stalled')");
+    browser.is_clean(&world.page());
+}
+
+#[test]
+fn a_hundred_transfers_at_once_stay_smooth() {
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    let uploads: Vec<_> = (0..100)
+        .map(|number| world.upload(&format!("/repos/steady/{number:064x}"), 6 << 20))
+        .collect();
+    browser.wait(
+        "their rows",
+        "document.querySelectorAll('#transfers .row').length === 100",
+    );
+    let frames = browser.value(
+        "new Promise(done => { let count = 0, from = performance.now(); const frame = now => { count += 1; \
+         if (now - from < 3000) requestAnimationFrame(frame); else done(count / (now - from) * 1000); }; requestAnimationFrame(frame); })",
+    );
+    let frames = frames.as_f64().unwrap();
+    println!("{frames:.0} frames a second with a hundred transfers");
+    // A still screen has 60; two cores carry the uploads, the daemon and the browser.
+    assert!(frames > 15.0, "{frames} frames a second");
+    world.let_go();
+    for upload in uploads {
+        upload.join().unwrap();
+    }
+    browser.wait("their end", "!document.querySelector('#transfers .row')");
+    assert_eq!(
+        browser.value("document.querySelectorAll('#finished .row').length"),
+        50
+    );
+    browser.is_clean(&world.page());
+}
+
+#[test]
+fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    for path in [
+        "/me/model.git/info/refs?service=git-receive-pack",
+        "/me/model.git/info/lfs/objects/batch",
+    ] {
+        world.fetch(path);
+    }
+    let uploads = [world.upload(&format!("/repos/steady/{OID}"), 64 << 20)];
+    for (name, look) in [
+        ("healthy", Look::DESK),
+        ("phone", Look::PHONE),
+        ("dark", Look::DARK),
+    ] {
+        browser.open(&world.page(), look);
+        browser.wait("the rows", "document.querySelector('#transfers .row .spark path')?.getAttribute('d') && document.querySelectorAll('#finished .row').length === 2");
+        let wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+        assert!(
+            browser.value(wide).as_bool().unwrap(),
+            "{name} scrolls sideways"
+        );
+        let broken = "[...document.querySelectorAll('.num')].filter(it => it.getClientRects().length > 1).length";
+        assert_eq!(browser.value(broken), 0, "{name} breaks a number");
+        // What a keyboard reaches, and what a screen reader says.
+        let named = "[...document.querySelectorAll('summary, a, input')].every(it => it.tabIndex >= 0) && \
+             [...document.querySelectorAll('.fall')].every(it => it.getAttribute('aria-label'))";
+        assert!(browser.value(named).as_bool().unwrap());
+        browser.picture(name);
+    }
+    browser.value("document.querySelector('#finished details').open = true");
+    browser.wait(
+        "the details",
+        "document.querySelector('#finished .more-of')?.textContent.includes('Stages')",
+    );
+    browser.is_clean(&world.page());
+    browser.without_scripts(&world.page());
+    let plain = browser.text(".plain");
+    assert!(
+        plain.contains("All healthy") && plain.contains("LFS batch")
+            || plain.contains("Running transfers"),
+        "{plain}"
+    );
+    world.let_go();
+    for upload in uploads {
+        upload.join().unwrap();
+    }
+}

@@ -1,0 +1,180 @@
+//! A daemon, and an origin that reads as the path of a request says.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use gitferry::testing::{self, Daemon};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// `stall.after` of the storage.
+pub(crate) const STALL: Duration = Duration::from_secs(2);
+const MAIN: &str = "huggingface.co";
+const STORAGE: &str = "cdn-lfs.huggingface.co";
+
+pub(crate) struct World {
+    address: SocketAddr,
+    /// Every origin reads as fast as it can.
+    gone: Arc<AtomicBool>,
+    daemon: Option<Daemon>,
+    runtime: Runtime,
+    _directory: TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let gone = Arc::new(AtomicBool::new(false));
+        let origin = serve(Arc::clone(&gone));
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gitferry.toml");
+        let route = |name: &str, role: &str, host: &str, more: &str| {
+            format!(
+                "[[route]]\nname = \"{name}\"\nrole = \"{role}\"\nhosts = [\"{host}\"]\ntls = \"tunnel\"\n\
+                 upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{host}\" = \"{origin}\" }}\n{more}\n"
+            )
+        };
+        let text = format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n[built_in]\nroutes = false\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n{}{}",
+            directory.path().join("state").display(),
+            route("hf-main", "main-site", MAIN, ""),
+            route(
+                "hf-lfs",
+                "lfs-storage",
+                STORAGE,
+                &format!(
+                    "stall = {{ after = \"{}s\", action = \"report\" }}",
+                    STALL.as_secs()
+                )
+            ),
+        );
+        std::fs::write(&file, text).unwrap();
+        let config =
+            testing::load(Some(&file), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        let runtime = Runtime::new().unwrap();
+        let daemon = {
+            let _inside = runtime.enter();
+            Daemon::start(config).unwrap()
+        };
+        Self {
+            address: daemon.addresses()[0],
+            gone,
+            daemon: Some(daemon),
+            runtime,
+            _directory: directory,
+        }
+    }
+
+    /// Where the page is.
+    pub(crate) fn page(&self) -> String {
+        format!("http://{}/-/", self.address)
+    }
+
+    /// Fetches `path` of the main site.
+    pub(crate) fn fetch(&self, path: &str) {
+        let mut client = TcpStream::connect(self.address).unwrap();
+        write!(
+            client,
+            "GET http://{MAIN}{path} HTTP/1.1\r\nHost: {MAIN}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+
+    /// Sends `size` bytes to `path` of the storage, and waits for the answer.
+    pub(crate) fn upload(&self, path: &str, size: usize) -> JoinHandle<()> {
+        let (address, path) = (self.address, path.to_owned());
+        thread::spawn(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            write!(
+                client,
+                "PUT http://{STORAGE}{path} HTTP/1.1\r\nHost: {STORAGE}\r\nUser-Agent: git-lfs/3.3.0\r\nContent-Length: {size}\r\n\
+                 Connection: close\r\n\r\n"
+            )
+            .unwrap();
+            client.write_all(&vec![7; size]).unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        })
+    }
+
+    /// From now on every origin reads as fast as it can.
+    pub(crate) fn let_go(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.let_go();
+        if let Some(daemon) = self.daemon.take() {
+            self.runtime
+                .block_on(daemon.stop(Duration::from_millis(100)));
+        }
+    }
+}
+
+/// An origin on a free port.
+fn serve(gone: Arc<AtomicBool>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Megabytes would fit into the buffers of a socket, and none of them would be seen to wait.
+    socket2::SockRef::from(&listener)
+        .set_recv_buffer_size(32 * 1024)
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let gone = Arc::clone(&gone);
+            thread::spawn(move || {
+                // A client that goes away ends it.
+                let _ = answer(stream, &gone);
+            });
+        }
+    });
+    address
+}
+
+/// Reads a request, at the pace that its path says, and answers it.
+fn answer(mut stream: TcpStream, gone: &AtomicBool) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let mut left: usize = length
+        .and_then(|length| length.trim().parse().ok())
+        .unwrap_or(0);
+    let mut buffer = vec![0; 32 * 1024];
+    let total = left;
+    while left > 0 {
+        let frozen = head.contains("/freeze/") && total - left > 1 << 20;
+        if !gone.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(20));
+            if frozen {
+                continue;
+            }
+        }
+        let room = left.min(buffer.len());
+        let read = stream.read(&mut buffer[..room])?;
+        if read == 0 {
+            return Ok(());
+        }
+        left -= read;
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+}
