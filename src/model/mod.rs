@@ -17,6 +17,8 @@ pub(crate) mod rate;
 pub(crate) mod resource;
 pub(crate) mod route;
 pub(crate) mod secret;
+#[allow(dead_code, reason = "`forward::response` takes it next")]
+pub(crate) mod segments;
 pub(crate) mod siblings;
 pub(crate) mod size;
 pub(crate) mod stall;
