@@ -9,6 +9,7 @@ mod support;
 
 mod acting;
 mod disk;
+mod far;
 mod network;
 mod seeds;
 mod table;
