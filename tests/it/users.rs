@@ -85,3 +85,48 @@ async fn users_and_members_of_groups_that_the_config_names_are_served_from_the_n
     world.reload("");
     assert_eq!(status(STRANGER).await, "403");
 }
+
+/// What the daemon says below `unshare`, in a user namespace where no user has a number; `None`, said aloud, where there is none.
+fn in_a_user_namespace(listen: &str) -> Option<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("gitferry.toml");
+    let state = directory.path().join("state");
+    let text = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[built_in]\nroutes = false\n[trust]\nplatform_roots = false\n[state]\ndirectory = \"{}\"\n",
+        state.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let daemon = env!("CARGO_BIN_EXE_gitferry");
+    let mut unshare = Command::new("unshare");
+    let can = unshare.args(["--user", "true"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        println!("skipped: no user namespaces here");
+        return None;
+    }
+    // It ends by itself where it does not start; else when it has listened for a moment.
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--user",
+        "timeout",
+        "--signal=TERM",
+        "3",
+        daemon,
+        "run",
+        "--config",
+    ]);
+    let output = unshare.arg(&config).output().unwrap();
+    Some(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn where_users_cannot_be_told_apart_named_ones_refuse_to_start_and_else_one_line_says_so() {
+    let Some(said) = in_a_user_namespace("users = [\"root\"]") else {
+        return;
+    };
+    assert!(said.contains("local users cannot be told apart"), "{said}");
+    assert!(!said.contains("listening"), "{said}");
+    let said = in_a_user_namespace("").unwrap_or_default();
+    let told = said.matches("local users are not told apart").count();
+    assert_eq!(told, 1, "{said}");
+    assert!(said.contains("listening"), "{said}");
+}
