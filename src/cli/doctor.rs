@@ -1,5 +1,8 @@
 //! `gitferry doctor`: what works, what does not, and the one change to make.
 
+mod apply;
+mod bundle;
+mod in_force;
 mod json;
 mod live;
 mod report;
@@ -7,18 +10,19 @@ mod what;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use tokio::time::Instant;
 
 use super::{Failure, printed};
 use crate::{
     config::Config,
-    doctor::{Board, Means, Session, verdict},
+    doctor::{Board, Local, Means, Session, verdict},
     tls::{Connector, trust::Roots},
 };
 
@@ -31,6 +35,16 @@ pub(crate) struct DoctorArgs {
     /// For programs: every check, and the verdict.
     #[arg(long)]
     json: bool,
+    /// Make the change of the verdict in the config file: it is shown, checked, and the file as it was is kept. What concerns
+    /// trust or who may reach the daemon is never changed.
+    #[arg(long, conflicts_with = "json")]
+    apply: bool,
+    /// Write a file for a helper: versions, routes, checks and faults, without secrets, the names of your own hosts left out.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "json")]
+    bundle: Option<PathBuf>,
+    /// Leave the names of hosts in the bundle.
+    #[arg(long, requires = "bundle")]
+    with_names: bool,
     /// Every check of every host, not only those of hosts with a fault.
     #[arg(long, short)]
     verbose: bool,
@@ -40,17 +54,23 @@ pub(crate) struct DoctorArgs {
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Tries everything; 1 where something is broken.
-pub(super) fn run(args: &DoctorArgs, config: Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    args: &DoctorArgs,
+    load: impl Fn() -> Result<Config, Failure>,
+    place: Option<&Path>,
+) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::during("cannot start the runtime", error))?;
     let begun = runtime.block_on(async { Instant::now() });
-    let session = session(args, config)?;
-    let interrupted = runtime.block_on(watch(&session, args))?;
-    let verdict = verdict::of_board(&session.board);
-    let findings = session.board.findings();
+    let prepared = runtime.block_on(prepare(args, load()?))?;
+    let interrupted = runtime.block_on(watch(&prepared.session, args))?;
+    let board = &prepared.session.board;
+    let verdict = verdict::of_board(board);
+    let findings = board.findings();
     let took = begun.elapsed();
+    let faults = runtime.block_on(prepared.session.faults());
     // A look-up that hangs in the system's resolver must not hold the process.
     runtime.shutdown_background();
     if args.json {
@@ -61,6 +81,7 @@ pub(super) fn run(args: &DoctorArgs, config: Config) -> Result<ExitCode, Failure
         let page = report::Page {
             findings: &findings,
             verdict: &verdict,
+            notes: &prepared.notes,
             took,
             interrupted,
             verbose: args.verbose,
@@ -68,21 +89,77 @@ pub(super) fn run(args: &DoctorArgs, config: Config) -> Result<ExitCode, Failure
         };
         printed(io::stdout().write_all(report::render(&page).as_bytes()))?;
     }
+    let config = &prepared.session.config;
+    if let Some(file) = &args.bundle {
+        let about = prepared.session.local.as_ref();
+        let contents = bundle::Contents {
+            config,
+            about: about.and_then(|local| local.about.as_ref().ok()),
+            faults: &faults,
+            findings: &findings,
+            verdict: &verdict,
+            took,
+            with_names: args.with_names,
+        };
+        bundle::write(file, &contents)?;
+    }
+    if args.apply {
+        change(&verdict, config.file.as_deref().or(place))?;
+    }
     Ok(match verdict.is_healthy() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
 }
 
-fn session(args: &DoctorArgs, config: Config) -> Result<Session, Failure> {
+/// Makes the change, where it is one that a command may make.
+fn change(verdict: &verdict::Verdict, file: Option<&Path>) -> Result<(), Failure> {
+    let Some(change) = &verdict.change else {
+        return printed(writeln!(io::stdout(), "there is nothing to change"));
+    };
+    let Some(edit) = &change.edit else {
+        return printed(writeln!(
+            io::stdout(),
+            "this change is yours to make: it is none of the config's routes"
+        ));
+    };
+    let file = file.ok_or_else(|| {
+        Failure::new("there is no place for a config file").hint("name one with `--config`")
+    })?;
+    apply::run(edit, file)
+}
+
+/// What was planned, and what is said of it before.
+struct Prepared {
+    session: Session,
+    notes: Vec<String>,
+}
+
+async fn prepare(args: &DoctorArgs, config: Config) -> Result<Prepared, Failure> {
+    let (config, daemon, about) = in_force::of(config).await;
+    let planned = what::planned(&args.what, &config).await?;
     let roots = Roots::load(&config.trust);
     let connector = Connector::new(&roots, config.tls_peers()).map_err(Failure::new)?;
-    let hosts = what::hosts(&args.what, &config)?;
-    Ok(Session {
-        hosts,
-        means: Arc::new(Means { connector, roots }),
+    let means = Means {
+        connector,
+        roots,
+        skew: tokio::sync::watch::Sender::default(),
+    };
+    let session = Session {
+        hosts: planned.hosts,
+        means: Arc::new(means),
+        local: Some(Local {
+            daemon,
+            about,
+            directory: planned.directory,
+            ssh: planned.ssh,
+        }),
         config: Arc::new(config),
         board: Arc::new(Board::default()),
+    };
+    Ok(Prepared {
+        session,
+        notes: planned.notes,
     })
 }
 

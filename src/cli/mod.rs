@@ -113,7 +113,11 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let file = find(args.file.as_deref().or(cli.config.as_deref()));
             check::run(args, config::load(file.as_deref(), &variable))
         }
-        Command::Doctor(args) => doctor::run(args, load()?),
+        Command::Doctor(args) => {
+            let place = places(|name| env::var_os(name)).into_iter().next();
+            let place = cli.config.clone().or(place);
+            doctor::run(args, load, place.as_deref())
+        }
         Command::Status(args) => status::run(args, daemon_address(args.address, load)?).map(done),
         Command::History(args) => history::run(args, daemon_address(args.address, load)?).map(done),
         Command::Report(args) => {

@@ -15,6 +15,10 @@ use super::{Outcome, State};
 pub(crate) enum Subject {
     /// A host over one upstream.
     Path(PathName),
+    /// This machine.
+    Machine,
+    /// An installed client, by name and version.
+    Client(Box<str>),
 }
 
 /// A host over one upstream, by its names.
@@ -30,6 +34,8 @@ pub(crate) struct PathName {
     pub upstream: Box<str>,
     /// Its place among the route's upstreams; none for one that the route does not have, which is tried as a way out.
     pub place: Option<usize>,
+    /// True where no hop is between; the environment may name one or none.
+    pub direct: bool,
     /// The upstream as a config writes it.
     pub written: Box<str>,
 }
@@ -38,6 +44,8 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{} via {}", path.host, path.upstream),
+            Self::Machine => f.write_str("this machine"),
+            Self::Client(name) => f.write_str(name),
         }
     }
 }

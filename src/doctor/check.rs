@@ -1,7 +1,11 @@
-//! The table of checks.
+//! What a check is, and what it finds; the checks themselves are [`super::table`].
 
-use super::path::{self, Probe};
-use crate::net::dial::Boxed;
+use super::{
+    clients::Client,
+    machine::Machine,
+    path::{Probe, Purpose},
+};
+use crate::{model::Target, net::dial::Boxed};
 
 /// One row: what is tried, when, and what its failure means.
 pub(crate) struct Check {
@@ -21,6 +25,10 @@ pub(crate) struct Check {
 pub(crate) enum Run {
     /// On one host over one upstream.
     Path(for<'a> fn(&'a Probe) -> Boxed<'a, Outcome>),
+    /// On this machine.
+    Machine(for<'a> fn(&'a Machine) -> Boxed<'a, Outcome>),
+    /// On one installed client.
+    Client(for<'a> fn(&'a Client) -> Boxed<'a, Outcome>),
 }
 
 /// How a check ended.
@@ -69,6 +77,12 @@ pub(crate) enum Fact {
     ImplausibleAddress(String),
     /// The status of an answer.
     Status(u16),
+    /// A host that an upload would go to.
+    Leads(Target, Purpose),
+    /// A set-up of this client, which mends it.
+    Client(&'static str),
+    /// No daemon answers.
+    DaemonDown,
 }
 
 /// What a check found.
@@ -132,138 +146,17 @@ impl Outcome {
         self
     }
 
+    /// With what to do about it.
+    #[must_use]
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
     /// With a fact for the verdict.
     #[must_use]
     pub(crate) fn fact(mut self, fact: Fact) -> Self {
         self.facts.push(fact);
         self
-    }
-}
-
-/// Every check, in the order in which it is shown.
-pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        name: "name",
-        needs: &[],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::name::run(probe))),
-        means: "the name cannot be looked up, or leads to an address that such a site cannot have",
-    },
-    Check {
-        name: "tcp",
-        needs: &["name"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tcp::run(probe))),
-        means: "no TCP connection comes about: the port is filtered or nobody listens",
-    },
-    Check {
-        name: "hop",
-        needs: &["tcp"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::hop::run(probe))),
-        means: "the hop does not connect to this host",
-    },
-    Check {
-        name: "tls",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::usual(probe))),
-        means: "something on the path cuts or swallows the TLS handshake",
-    },
-    Check {
-        name: "tls-small",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::small(probe))),
-        means: "the handshake fails even with the smallest ClientHello",
-    },
-    Check {
-        name: "tls-large",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::large(probe))),
-        means: "a ClientHello of two packets, as new OpenSSL and Go send it, does not get through",
-    },
-    Check {
-        name: "tls-no-sni",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::nameless(probe))),
-        means: "the handshake fails even without the host's name in it",
-    },
-    Check {
-        name: "certificate",
-        needs: &["tls"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::certificate(probe))),
-        means: "whoever answers cannot prove to be this host",
-    },
-    Check {
-        name: "portal",
-        needs: &["hop"],
-        after: &["tls", "certificate"],
-        run: Run::Path(|probe| Box::pin(path::portal::run(probe))),
-        means: "the network's log-in page answers in the place of the site",
-    },
-    Check {
-        name: "ssh",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::ssh::run(probe))),
-        means: "no ssh server answers",
-    },
-    Check {
-        name: "http",
-        needs: &["certificate"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::http::run(probe))),
-        means: "the site does not answer a request",
-    },
-    Check {
-        name: "post-1k",
-        needs: &["http"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::post::kibibyte(probe))),
-        means: "a small request body does not arrive, or gets no answer",
-    },
-    Check {
-        name: "post-mtu",
-        needs: &["post-1k"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::post::beyond_mtu(probe))),
-        means: "the path loses large packets (path MTU)",
-    },
-    Check {
-        name: "post-256k",
-        needs: &["post-mtu"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::post::quarter_mebibyte(probe))),
-        means: "an upload stops in its middle",
-    },
-    Check {
-        name: "path",
-        needs: &["http"],
-        after: &["post-1k", "post-mtu", "post-256k"],
-        run: Run::Path(|probe| Box::pin(path::post::measured(probe))),
-        means: "the kernel does not tell what it measured",
-    },
-];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_check_needs_only_checks_that_stand_before_it() {
-        let mut before = BTreeSet::new();
-        for check in CHECKS {
-            for needed in check.needs.iter().chain(check.after) {
-                assert!(before.contains(needed), "{} needs {needed}", check.name);
-            }
-            assert!(before.insert(check.name), "{} stands twice", check.name);
-            assert!(!check.means.ends_with('.'), "{}", check.name);
-        }
     }
 }

@@ -4,12 +4,18 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{Board, CHECKS, Check, Outcome, Probe, Run, State, Subject};
+use super::{
+    Board, CHECKS, Check, Outcome, Probe, Run, State, Subject, clients::Client, machine::Machine,
+};
 
 /// What can be examined.
 pub(crate) enum Examined {
     /// A host over one upstream.
     Path(Box<Probe>),
+    /// This machine.
+    Machine(Box<Machine>),
+    /// One installed client.
+    Client(Box<Client>),
 }
 
 impl Examined {
@@ -17,19 +23,28 @@ impl Examined {
     pub(crate) fn subject(&self) -> Subject {
         match self {
             Self::Path(probe) => Subject::Path(probe.name()),
+            Self::Machine(_) => Subject::Machine,
+            Self::Client(client) => Subject::Client(client.name.as_str().into()),
         }
     }
 
-    fn checks(&self) -> impl Iterator<Item = &'static Check> + use<> {
-        let path = matches!(self, Self::Path(_));
-        CHECKS
-            .iter()
-            .filter(move |check| matches!(check.run, Run::Path(_)) == path)
+    fn checks(&self) -> Vec<&'static Check> {
+        let fits = |check: &&Check| match (&check.run, self) {
+            (Run::Path(_), Self::Path(_))
+            | (Run::Machine(_), Self::Machine(_))
+            | (Run::Client(_), Self::Client(_)) => true,
+            (Run::Path(_) | Run::Machine(_) | Run::Client(_), _) => false,
+        };
+        CHECKS.iter().filter(fits).collect()
     }
 
     async fn run(&self, check: &Check) -> Outcome {
         match (&check.run, self) {
             (Run::Path(run), Self::Path(probe)) => run(probe).await,
+            (Run::Machine(run), Self::Machine(machine)) => run(machine).await,
+            (Run::Client(run), Self::Client(client)) => run(client).await,
+            // `checks` has none of another kind.
+            (Run::Path(_) | Run::Machine(_) | Run::Client(_), _) => Outcome::skipped(""),
         }
     }
 }
@@ -47,7 +62,7 @@ pub(crate) fn examine(
     }
     let (examined, board) = (Arc::new(examined), Arc::clone(board));
     async move {
-        let mut waiting: Vec<&'static Check> = examined.checks().collect();
+        let mut waiting = examined.checks();
         let mut ended: BTreeMap<&'static str, State> = BTreeMap::new();
         let mut running = JoinSet::new();
         loop {

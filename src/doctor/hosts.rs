@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{Means, Probe, Purpose};
+use super::{CredentialSource, Means, Probe, Purpose, Rehearsal, Repository};
 use crate::{
     config::{Config, Upstream, Via},
     model::{Scheme, Target, TlsMode},
 };
 
 /// A host that will be tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct PlannedHost {
     /// Where.
     pub target: Target,
     /// What is spoken there.
     pub purpose: Purpose,
+    /// What of a push is rehearsed there.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// Hosts that stand for the wildcards of the built-in routes: those that uploads and downloads of today go to.
@@ -44,19 +46,70 @@ pub(crate) fn of_config(config: &Config) -> Vec<PlannedHost> {
             let Ok(target) = Target::parse(&name, Some(port)) else {
                 continue;
             };
-            let host = PlannedHost {
-                target,
-                purpose: Purpose::Requests(Scheme::Https),
-            };
-            if Arc::ptr_eq(config.route(&host.target), route) && !planned.contains(&host) {
-                planned.push(host);
+            let known = planned.iter().any(|host| host.target == target);
+            if Arc::ptr_eq(config.route(&target), route) && !known {
+                planned.push(PlannedHost::new(target, Purpose::Requests(Scheme::Https)));
             }
         }
     }
     planned
 }
 
+/// The hosts that a push of `repository` would begin with; its storage is learned from the LFS API's answer.
+pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<PlannedHost> {
+    let credentials = Arc::new(CredentialSource::new(repository.directory.clone()));
+    let rehearsal = || Rehearsal {
+        repository: None,
+        lfs: None,
+        uses_lfs: repository.uses_lfs,
+        credentials: Arc::clone(&credentials),
+    };
+    let mut planned: Vec<PlannedHost> = Vec::new();
+    for url in &repository.urls {
+        let url = url.clone().behind_the_reverse_front(config);
+        let mut host = PlannedHost::new(url.target.clone(), url.purpose);
+        if let Purpose::Requests(_) = url.purpose {
+            host.rehearsal = Some(Rehearsal {
+                repository: Some(url),
+                ..rehearsal()
+            });
+        }
+        planned.push(host);
+    }
+    let Some(lfs) = repository.lfs.clone() else {
+        return planned;
+    };
+    let lfs = lfs.behind_the_reverse_front(config);
+    let Purpose::Requests(_) = lfs.purpose else {
+        return planned;
+    };
+    let (target, purpose) = (lfs.target.clone(), lfs.purpose);
+    let same = planned
+        .iter_mut()
+        .find(|host| host.target == target && host.purpose == purpose && host.rehearsal.is_some());
+    match same.and_then(|host| host.rehearsal.as_mut()) {
+        Some(rehearsal) => rehearsal.lfs = Some(lfs),
+        None => planned.push(PlannedHost {
+            rehearsal: Some(Rehearsal {
+                lfs: Some(lfs),
+                ..rehearsal()
+            }),
+            ..PlannedHost::new(target, purpose)
+        }),
+    }
+    planned
+}
+
 impl PlannedHost {
+    /// A host of which only the way there is tried.
+    pub(crate) fn new(target: Target, purpose: Purpose) -> Self {
+        Self {
+            target,
+            purpose,
+            rehearsal: None,
+        }
+    }
+
     /// A probe for each upstream of its route, and for each other way that the config knows.
     pub(crate) fn probes(&self, config: &Config, means: &Arc<Means>) -> Vec<Probe> {
         let route = config.route(&self.target);
@@ -70,6 +123,7 @@ impl PlannedHost {
                 over,
                 Arc::clone(means),
             )
+            .with(self.rehearsal.as_ref())
         };
         for (place, upstream) in route.upstreams.iter().enumerate() {
             if self.purpose == Purpose::Ssh && upstream.mirror.is_some() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Board, Fact, Finding, State, Subject, board::PathName};
 
-pub(crate) use change::Change;
+pub(crate) use change::{Change, Edit};
 
 /// The whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,12 @@ impl PathSummary {
         found.next().map(|found| found.outcome.state)
     }
 
+    /// The words of a check.
+    fn shown(&self, check: &str) -> Option<&str> {
+        let mut found = self.findings.iter().filter(|found| found.check == check);
+        found.next().map(|found| found.outcome.shown.as_str())
+    }
+
     fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.findings.iter().flat_map(|found| &found.outcome.facts)
     }
@@ -64,7 +70,9 @@ const COMPARED: [&str; 3] = ["tls-small", "tls-large", "tls-no-sni"];
 pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
     let mut summaries: Vec<PathSummary> = Vec::new();
     for finding in findings {
-        let Subject::Path(path) = &finding.subject;
+        let Subject::Path(path) = &finding.subject else {
+            continue;
+        };
         match summaries.iter_mut().find(|known| known.path == *path) {
             Some(known) => known.findings.push(finding.clone()),
             None => summaries.push(PathSummary {
@@ -96,11 +104,47 @@ pub(crate) fn of_board(board: &Board) -> Verdict {
 /// Reads findings.
 pub(crate) fn of(findings: &[Finding]) -> Verdict {
     let paths = summaries(findings);
-    let hosts = by_host(&paths);
+    let of = |wanted: fn(&Subject) -> bool| -> Vec<&Finding> {
+        findings
+            .iter()
+            .filter(|found| wanted(&found.subject))
+            .collect()
+    };
+    let facts = Facts {
+        hosts: by_host(&paths),
+        machine: of(|subject| matches!(subject, Subject::Machine)),
+        clients: of(|subject| matches!(subject, Subject::Client(_))),
+    };
     Verdict {
-        works: works(&hosts),
-        broken: words::broken(&hosts),
-        change: change::of(&hosts),
+        works: works(&facts),
+        broken: words::broken(&facts),
+        change: change::of(&facts),
+    }
+}
+
+/// Everything that the verdict is made of.
+pub(super) struct Facts<'a> {
+    hosts: Vec<HostSummary<'a>>,
+    machine: Vec<&'a Finding>,
+    clients: Vec<&'a Finding>,
+}
+
+impl Facts<'_> {
+    /// A check of this machine.
+    fn machine(&self, check: &str) -> Option<&Finding> {
+        self.machine
+            .iter()
+            .copied()
+            .find(|found| found.check == check)
+    }
+
+    /// The clients that ended so, by name.
+    fn clients(&self, state: State) -> Vec<String> {
+        let ended = self
+            .clients
+            .iter()
+            .filter(|found| found.outcome.state == state);
+        ended.map(|found| found.subject.to_string()).collect()
     }
 }
 
@@ -156,25 +200,38 @@ fn by_host(paths: &[PathSummary]) -> Vec<HostSummary<'_>> {
     hosts
 }
 
-fn works(hosts: &[HostSummary<'_>]) -> String {
-    let mut by_way: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for host in hosts {
+fn works(facts: &Facts<'_>) -> String {
+    let mut by_way: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut pushed = Vec::new();
+    for host in &facts.hosts {
         if let Some(way) = host.working() {
             let name = words::host(host.path);
-            by_way.entry(&way.path.upstream).or_default().push(name);
+            by_way.entry(words::via(&way.path)).or_default().push(name);
+            if way.shown("refs") == Some("push allowed") {
+                pushed.push(host.path.host.to_string());
+            }
         }
     }
-    if by_way.is_empty() {
-        return match hosts {
-            [] => "nothing was tried".into(),
-            _ => "no host can be reached by the upstreams of its route".into(),
-        };
+    let mut parts: Vec<String> = Vec::new();
+    for (via, hosts) in by_way {
+        parts.push(format!("{} can be reached {via}", words::list(&hosts)));
     }
-    let parts: Vec<String> = by_way
-        .into_iter()
-        .map(|(way, hosts)| format!("{} {}", words::list(&hosts), words::via(way)))
-        .collect();
-    format!("{} can be reached and take uploads", parts.join("; "))
+    if !pushed.is_empty() {
+        parts.push(format!("a push to {} is allowed", words::list(&pushed)));
+    }
+    if parts.is_empty() && !facts.hosts.is_empty() {
+        parts.push("no host can be reached by the upstreams of its route".into());
+    }
+    let through = facts.clients(State::Passed);
+    match through.as_slice() {
+        [] => {}
+        [_] => parts.push(format!("{} goes through gitferry", words::list(&through))),
+        _ => parts.push(format!("{} go through gitferry", words::list(&through))),
+    }
+    match parts.is_empty() {
+        true => "nothing was tried".into(),
+        false => parts.join("; "),
+    }
 }
 
 #[cfg(test)]

@@ -4,5 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod faults;
+mod push;
 mod run;

@@ -20,6 +20,18 @@ pub(crate) fn doctor(config: &Path, arguments: &[&str]) -> Said {
     doctor_by(&mut command(config, arguments))
 }
 
+/// What people see.
+pub(crate) fn page(config: &Path, arguments: &[&str], directory: &Path) -> Finished {
+    let home = config.parent().unwrap();
+    let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), home);
+    command
+        .args(["doctor", "--config"])
+        .arg(config)
+        .args(arguments)
+        .current_dir(directory);
+    Running::start(&mut command).finish(PATIENCE)
+}
+
 /// The command, to be changed before it is run.
 pub(crate) fn command(config: &Path, arguments: &[&str]) -> Command {
     let home = config.parent().unwrap();

@@ -38,12 +38,19 @@ fn check(finding: &Finding) -> Value {
         "advice": outcome.advice,
         "took_ms": u64::try_from(finding.took.as_millis()).unwrap_or(u64::MAX),
     });
-    let Subject::Path(path) = &finding.subject;
     if let Some(object) = value.as_object_mut() {
-        object.insert("host".into(), json!(path.host));
-        object.insert("route".into(), json!(path.route));
-        object.insert("upstream".into(), json!(path.upstream));
-        object.insert("in_route".into(), json!(path.place.is_some()));
+        match &finding.subject {
+            Subject::Path(path) => {
+                object.insert("host".into(), json!(path.host));
+                object.insert("route".into(), json!(path.route));
+                object.insert("upstream".into(), json!(path.upstream));
+                object.insert("in_route".into(), json!(path.place.is_some()));
+            }
+            Subject::Machine => {}
+            Subject::Client(name) => {
+                object.insert("client".into(), json!(name));
+            }
+        }
     }
     value
 }

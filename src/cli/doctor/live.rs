@@ -1,15 +1,22 @@
-//! What is seen while the checks run: one line that is renewed on a terminal, a line per check elsewhere.
+//! What is seen while the checks run: a line for each way and client that fills up on a terminal, a line per check elsewhere.
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
     time::Duration,
 };
 
-use crate::doctor::{Finding, State};
+use crate::doctor::{Finding, State, Subject};
 
-/// How often the line is renewed where nothing happens.
+/// How often the lines are renewed where nothing happens.
 pub(super) const RENEWAL: Duration = Duration::from_millis(200);
+
+/// What is taken for a terminal's height where it is not told.
+const ROWS: usize = 24;
+
+/// Wider terminals are not better read.
+const WIDTH: usize = 79;
 
 /// Writes to stderr: stdout is for the result.
 pub(super) struct Display {
@@ -19,16 +26,17 @@ pub(super) struct Display {
 
 enum How {
     Silent,
-    Terminal,
+    /// So many lines stand there.
+    Terminal(usize),
     Lines,
 }
 
 impl Display {
-    /// On a terminal a line that is renewed; nothing where a program reads the result.
+    /// On a terminal lines that are renewed; nothing where a program reads the result.
     pub(super) fn new(silent: bool) -> Self {
         let how = match silent {
             true => How::Silent,
-            false if io::stderr().is_terminal() => How::Terminal,
+            false if io::stderr().is_terminal() => How::Terminal(0),
             false => How::Lines,
         };
         Self {
@@ -39,12 +47,18 @@ impl Display {
 
     /// Shows what is known now.
     pub(super) fn show(&mut self, findings: &[Finding]) {
-        match self.how {
+        match &mut self.how {
             How::Silent => {}
-            How::Terminal => {
-                // Back to the first column, and clear (ECMA-48: EL).
-                let _ = write!(io::stderr(), "\r{}\x1b[K", line(findings));
-                let _ = io::stderr().flush();
+            How::Terminal(drawn) => {
+                let rows = rustix::termios::tcgetwinsize(io::stderr())
+                    .map_or(ROWS, |size| usize::from(size.ws_row).max(4));
+                let lines = frame(findings, rows.saturating_sub(2));
+                let mut text = erased(*drawn);
+                for line in &lines {
+                    let _ = writeln!(text, "{line}");
+                }
+                *drawn = lines.len();
+                let _ = io::stderr().write_all(text.as_bytes());
             }
             How::Lines => self.tell(findings),
         }
@@ -52,10 +66,10 @@ impl Display {
 
     /// Leaves the terminal as it was.
     pub(super) fn end(&mut self, findings: &[Finding]) {
-        match self.how {
+        match &self.how {
             How::Silent => {}
-            How::Terminal => {
-                let _ = write!(io::stderr(), "\r\x1b[K");
+            How::Terminal(drawn) => {
+                let _ = io::stderr().write_all(erased(*drawn).as_bytes());
             }
             How::Lines => self.tell(findings),
         }
@@ -81,24 +95,98 @@ impl Display {
     }
 }
 
-/// How far it is, and what it waits for.
-fn line(findings: &[Finding]) -> String {
-    let pending: Vec<&Finding> = findings
+/// Back to the first of the lines that stand there, and clear all below (ECMA-48: CPL, ED).
+fn erased(drawn: usize) -> String {
+    match drawn {
+        0 => String::new(),
+        lines => format!("\x1b[{lines}F\x1b[J"),
+    }
+}
+
+/// A line for each subject, with a mark for each check; the last line counts. At most `rows` lines.
+fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&Finding>)> = Vec::new();
+    for finding in findings {
+        let name = match &finding.subject {
+            Subject::Path(path) => format!("{:32} {:12}", clip(&path.host, 32), path.upstream),
+            Subject::Machine => "this machine".to_owned(),
+            Subject::Client(name) => name.to_string(),
+        };
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, found)) => found.push(finding),
+            None => groups.push((name, vec![finding])),
+        }
+    }
+    // What still runs is what the user waits for.
+    let pending = |found: &&Finding| found.outcome.state == State::Pending;
+    if groups.len() >= rows {
+        groups.retain(|(_, found)| found.iter().any(pending));
+        groups.truncate(rows.saturating_sub(1));
+    }
+    let mut lines: Vec<String> = groups
         .iter()
-        .filter(|finding| finding.outcome.state == State::Pending)
+        .map(|(name, found)| {
+            let marks: String = found
+                .iter()
+                .map(|found| mark(found.outcome.state))
+                .collect();
+            let waits = found.iter().copied().find(pending);
+            let waits = waits.map_or("", |found| found.check);
+            clip(
+                format!("{:46}{marks} {waits}", clip(name, 45)).trim_end(),
+                WIDTH,
+            )
+        })
         .collect();
-    let failed = findings
-        .iter()
-        .filter(|finding| finding.outcome.state == State::Failed)
-        .count();
-    let done = findings.len() - pending.len();
-    let waits = pending
-        .first()
-        .map(|finding| format!(", {}: {}", finding.subject, finding.check))
-        .unwrap_or_default();
-    let text = format!(
-        "{done} of {} checks done, {failed} failed{waits}",
+    let done = findings.iter().filter(|found| !pending(found)).count();
+    lines.push(format!(
+        "{done} of {} checks done, Ctrl-C shows what is known",
         findings.len()
-    );
-    text.chars().take(78).collect()
+    ));
+    lines
+}
+
+fn mark(state: State) -> &'static str {
+    match state {
+        State::Pending => ".",
+        State::Passed => "+",
+        State::Warned => "!",
+        State::Failed => "X",
+        State::Unmeasured | State::Skipped => "-",
+    }
+}
+
+fn clip(text: &str, width: usize) -> String {
+    text.chars().take(width).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+
+    fn finding(client: &str, outcome: Outcome) -> Finding {
+        Finding {
+            subject: Subject::Client(client.into()),
+            check: "client",
+            outcome,
+            took: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_lines_never_outgrow_the_terminal() {
+        let findings: Vec<Finding> = (0..40)
+            .map(|number| finding(&format!("git {number}"), Outcome::passed("ok")))
+            .chain([finding(
+                "git-lfs",
+                Outcome::failed("does not trust gitferry's CA"),
+            )])
+            .collect();
+        assert_eq!(frame(&findings, 60).len(), 42);
+        let lines = frame(&findings, 10);
+        assert!(lines.len() <= 10, "{lines:?}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
+        assert_eq!(erased(0), "");
+    }
 }

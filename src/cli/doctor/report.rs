@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use crate::doctor::{
-    CHECKS, Finding, State,
+    CHECKS, Finding, State, Subject,
     verdict::{self, PathSummary, Verdict},
 };
 
@@ -11,6 +11,7 @@ use crate::doctor::{
 pub(super) struct Page<'a> {
     pub(super) findings: &'a [Finding],
     pub(super) verdict: &'a Verdict,
+    pub(super) notes: &'a [String],
     pub(super) took: Duration,
     pub(super) interrupted: bool,
     pub(super) verbose: bool,
@@ -26,12 +27,19 @@ pub(super) fn render(page: &Page<'_>) -> String {
     let paths = verdict::summaries(page.findings);
     let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.path.host).collect();
     hosts.dedup();
+    for found in page.findings {
+        local(&mut text, found, page);
+    }
     for path in &paths {
         summary(&mut text, path, page);
     }
+    for note in page.notes {
+        wrapped(&mut text, &format!("note: {note}"), "");
+    }
     for host in hosts {
         let ways: Vec<&PathSummary> = paths.iter().filter(|way| &*way.path.host == host).collect();
-        if page.verbose || ways.iter().any(|way| way.root.is_some()) {
+        let broken = |way: &&PathSummary| way.path.place.is_some() && way.root.is_some();
+        if page.verbose || ways.iter().any(broken) {
             for ways in ways.chunks(3) {
                 table(&mut text, ways, page);
             }
@@ -39,6 +47,35 @@ pub(super) fn render(page: &Page<'_>) -> String {
     }
     closing(&mut text, page);
     text
+}
+
+/// One line for a client, or for what is odd about this machine.
+fn local(text: &mut String, found: &Finding, page: &Page<'_>) {
+    let outcome = &found.outcome;
+    let (subject, telling) = match &found.subject {
+        Subject::Path(_) => return,
+        Subject::Machine => (
+            found.check.to_owned(),
+            page.verbose || found.check == "daemon",
+        ),
+        Subject::Client(name) => (name.to_string(), true),
+    };
+    let (word, paint) = match outcome.state {
+        State::Failed => ("FAIL", RED),
+        State::Warned => ("warn", YELLOW),
+        State::Pending => ("?", YELLOW),
+        State::Passed if telling => ("ok", GREEN),
+        State::Unmeasured if telling => ("-", DIM),
+        State::Passed | State::Unmeasured | State::Skipped => return,
+    };
+    let line = format!("{:30} {}", clip(&subject, 30), outcome.shown);
+    let word = painted(&format!("{word:4}"), paint, page);
+    let _ = writeln!(text, "{word} {}", clip(line.trim_end(), WIDTH - 5));
+    if let Some(detail) = &outcome.detail
+        && (page.verbose || matches!(outcome.state, State::Failed | State::Warned))
+    {
+        wrapped(text, detail, "       ");
+    }
 }
 
 /// One line for a host over one upstream.
@@ -117,9 +154,7 @@ fn table(text: &mut String, ways: &[&PathSummary], page: &Page<'_>) {
     for check in CHECKS {
         let cells: Vec<Option<&Finding>> = ways.iter().map(|way| cell(way, check.name)).collect();
         let silent = |cell: &Option<&Finding>| {
-            cell.is_none_or(|found| {
-                found.outcome.state == State::Skipped && found.outcome.shown.is_empty()
-            })
+            cell.is_none_or(|found| found.outcome.state == State::Skipped)
         };
         if cells.iter().all(silent) {
             continue;
@@ -150,7 +185,10 @@ fn painted_cell(found: Option<&Finding>, width: usize, page: &Page<'_>) -> Strin
         State::Pending => ("? ", YELLOW),
         State::Unmeasured | State::Skipped => ("", DIM),
     };
-    let words = format!("{mark}{}", outcome.shown);
+    let words = match (outcome.state, outcome.shown.as_str()) {
+        (State::Skipped, "not tried") => "-".to_owned(),
+        (_, shown) => format!("{mark}{shown}"),
+    };
     painted(&format!("{:width$}", clip(&words, width)), paint, page)
 }
 
@@ -193,6 +231,9 @@ fn closing(text: &mut String, page: &Page<'_>) {
         let lines = change.command.iter().chain(&change.toml);
         for line in lines.flat_map(|text| text.lines()) {
             let _ = writeln!(text, "{:12}{line}", "");
+        }
+        if change.edit.is_some() {
+            let _ = writeln!(text, "{:8}`gitferry doctor --apply` makes this change", "");
         }
     }
     let _ = writeln!(

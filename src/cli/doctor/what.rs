@@ -1,18 +1,73 @@
 //! What the user wants tried.
 
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
 use crate::{
     cli::Failure,
     config::Config,
-    doctor::{PlannedHost, Purpose, of_config},
+    doctor::{PlannedHost, Purpose, RemoteUrl, Repository, of_config, of_repository},
     model::{Scheme, Target},
 };
 
-/// The hosts that `words` name; those of all routes where there are none.
-pub(super) fn hosts(words: &[String], config: &Config) -> Result<Vec<PlannedHost>, Failure> {
+/// What will be tried.
+pub(super) struct Planned {
+    pub(super) hosts: Vec<PlannedHost>,
+    /// Where git is asked.
+    pub(super) directory: PathBuf,
+    /// The remote, where it is one of ssh.
+    pub(super) ssh: Option<RemoteUrl>,
+    /// What the user should know before, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+/// The hosts that `words` name; without one those of the repository here, else those of all routes.
+pub(super) async fn planned(words: &[String], config: &Config) -> Result<Planned, Failure> {
+    let here = env::current_dir().unwrap_or_else(|_| ".".into());
+    let mut planned = Planned {
+        hosts: Vec::new(),
+        directory: here.clone(),
+        ssh: None,
+        notes: Vec::new(),
+    };
     if words.is_empty() {
-        return Ok(of_config(config));
+        // Without git there is no repository to look at, and hosts can be tried all the same.
+        if let Ok(Some(repository)) = Repository::read(&here).await {
+            planned.add(repository, config);
+        } else {
+            planned.hosts = of_config(config);
+        }
     }
-    words.iter().map(|word| host(word)).collect()
+    for word in words {
+        let directory = Path::new(word);
+        if directory.is_dir() {
+            let read = Repository::read(directory).await.map_err(Failure::new)?;
+            let repository = read
+                .ok_or_else(|| Failure::usage(format!("{word} is no repository with a remote")))?;
+            planned.add(repository, config);
+        } else {
+            planned.hosts.push(host(word)?);
+        }
+    }
+    Ok(planned)
+}
+
+impl Planned {
+    fn add(&mut self, repository: Repository, config: &Config) {
+        if repository.urls.is_empty() {
+            self.notes.push(format!(
+                "remote {} is on this machine: a push to it needs no network",
+                repository.remote
+            ));
+        }
+        self.notes.extend(repository.oddities.iter().cloned());
+        let mut urls = repository.urls.iter();
+        self.ssh = urls.find(|url| url.purpose == Purpose::Ssh).cloned();
+        self.hosts.extend(of_repository(&repository, config));
+        self.directory = repository.directory;
+    }
 }
 
 /// A host, a host with a port, or a URL as git takes it.
@@ -21,18 +76,22 @@ fn host(word: &str) -> Result<PlannedHost, Failure> {
         Failure::usage(format!("{word} is no host, no URL and no directory"))
             .hint("such as `huggingface.co`, `https://huggingface.co/me/model` or `.`")
     };
-    let (scheme, rest) = word.split_once("://").unwrap_or(("https", word));
-    let authority = rest.split('/').next().unwrap_or_default();
-    // User info is a secret.
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    let (purpose, port) = match scheme {
-        "https" => (Purpose::Requests(Scheme::Https), 443),
-        "http" => (Purpose::Requests(Scheme::Http), 80),
-        "ssh" | "git+ssh" | "ssh+git" => (Purpose::Ssh, 22),
-        _ => return Err(unread()),
+    let is_url = word.contains("://") || word.contains('@');
+    let (target, purpose) = match is_url {
+        true => {
+            let url = RemoteUrl::parse(word).ok_or_else(unread)?;
+            (url.target, url.purpose)
+        }
+        false => {
+            let host = word.split('/').next().unwrap_or_default();
+            let target = Target::parse(host, Some(443)).map_err(|_| unread())?;
+            match target.port {
+                22 => (target, Purpose::Ssh),
+                _ => (target, Purpose::Requests(Scheme::Https)),
+            }
+        }
     };
-    let target = Target::parse(authority, Some(port)).map_err(|_| unread())?;
-    Ok(PlannedHost { target, purpose })
+    Ok(PlannedHost::new(target, purpose))
 }
 
 #[cfg(test)]
@@ -55,8 +114,9 @@ mod tests {
                 Purpose::Requests(Scheme::Http),
             ),
             ("ssh://git@hf.co/x", "hf.co:22", Purpose::Ssh),
+            ("git@hf.co:me/x", "hf.co:22", Purpose::Ssh),
         ] {
-            let planned = host(word).unwrap();
+            let planned = host(word).ok().unwrap();
             assert_eq!(planned.target.to_string(), target, "{word}");
             assert_eq!(planned.purpose, purpose, "{word}");
         }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
     header::{
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Probe, Stream, shown};
 use crate::{
-    doctor::{Fact, Outcome},
+    doctor::{Fact, Outcome, machine::Skew},
     model::{Fault, FaultKind, Leg, Scheme, Secret, Stage, Target, classify},
 };
 
@@ -25,6 +25,7 @@ use crate::{
 pub(in crate::doctor) struct Answer {
     pub(in crate::doctor) status: StatusCode,
     pub(in crate::doctor) headers: HeaderMap,
+    pub(in crate::doctor) body: Bytes,
 }
 
 /// What is asked.
@@ -36,7 +37,12 @@ pub(in crate::doctor) struct Ask<'a> {
     /// The value of `Authorization`; only for a host that it was asked for.
     pub(in crate::doctor) authorization: Option<&'a Secret>,
     pub(in crate::doctor) body: Bytes,
+    /// Whether the answer's body is wanted.
+    pub(in crate::doctor) whole: bool,
 }
+
+/// More of a body than this is not looked at.
+const LIMIT: usize = 1 << 20;
 
 /// How long an answer may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
@@ -53,6 +59,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         accept: "*/*",
         authorization: None,
         body: Bytes::new(),
+        whole: false,
     };
     let answer = match send(probe, &ask).await {
         Ok(answer) => answer,
@@ -75,7 +82,10 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     };
     let outcome = outcome.fact(Fact::Status(status));
     match skew(&answer.headers) {
-        Some(skew) => outcome.fact(Fact::ClockSkew(skew)),
+        Some(skew) => {
+            probe.means.skew.send_replace(Skew::Known(skew));
+            outcome.fact(Fact::ClockSkew(skew))
+        }
         None => outcome,
     }
 }
@@ -131,7 +141,7 @@ pub(in crate::doctor) async fn send(probe: &Probe, ask: &Ask<'_>) -> Result<Answ
     let request = request(probe, &stream, ask)
         .ok_or_else(|| fault(Stage::SendingHead, FaultKind::BadRequest))?;
     let tcp = stream.tcp.clone();
-    let answered = timeout(PATIENCE, answer(stream, request)).await;
+    let answered = timeout(PATIENCE, answer(stream, request, ask.whole)).await;
     if let Some(path) = tcp.path() {
         probe.evidence().path = Some(path);
     }
@@ -146,14 +156,21 @@ pub(in crate::doctor) async fn send(probe: &Probe, ask: &Ask<'_>) -> Result<Answ
 async fn answer(
     stream: Stream,
     request: Request<Full<Bytes>>,
+    whole: bool,
 ) -> Result<Answer, crate::model::fault::BoxError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream.io)).await?;
     let asking = async {
-        let (head, _) = sender.send_request(request).await?.into_parts();
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        // A body that is too large or breaks off is as good as none: the head has said what there is to know.
+        let body = match whole {
+            true => Limited::new(body, LIMIT).collect().await.ok(),
+            false => None,
+        };
         Ok(Answer {
             status: head.status,
             headers: head.headers,
+            body: body.map(|body| body.to_bytes()).unwrap_or_default(),
         })
     };
     let driving = async {

@@ -5,6 +5,7 @@ pub(super) mod http;
 pub(super) mod name;
 pub(super) mod portal;
 pub(super) mod post;
+pub(super) mod push;
 pub(super) mod ssh;
 pub(super) mod tcp;
 pub(super) mod tls;
@@ -16,8 +17,10 @@ use std::{
 };
 
 use rustls::pki_types::CertificateDer;
+use tokio::sync::watch;
 
-use super::{Outcome, board::PathName};
+use self::push::Rehearsal;
+use super::{Outcome, RemoteUrl, board::PathName, machine::Skew};
 use crate::{
     config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
@@ -38,6 +41,8 @@ pub(crate) struct Means {
     pub connector: Connector,
     /// Who is believed.
     pub roots: Roots,
+    /// The difference of a site's clock from this machine's, as soon as one is known.
+    pub skew: watch::Sender<Skew>,
 }
 
 /// What is spoken to the host.
@@ -61,6 +66,8 @@ pub(crate) struct Probe {
     pub upstream: Arc<Upstream>,
     /// Its place among the route's upstreams; none for one that is tried as a way out.
     pub place: Option<usize>,
+    /// What of a push is rehearsed here.
+    pub rehearsal: Option<Rehearsal>,
     /// Roots and TLS.
     pub means: Arc<Means>,
     evidence: Mutex<Evidence>,
@@ -113,6 +120,7 @@ impl Probe {
             route,
             upstream,
             place,
+            rehearsal: None,
             means,
             evidence: Mutex::default(),
         }
@@ -130,6 +138,7 @@ impl Probe {
             role: self.route.role.as_str(),
             upstream: self.upstream.label.clone(),
             place: self.place,
+            direct: self.hop().is_none(),
             written: written(&self.upstream).into(),
         }
     }
@@ -141,6 +150,24 @@ impl Probe {
             (Purpose::Requests(scheme), None) => (scheme, &self.target),
             (Purpose::Ssh, _) => (Scheme::Https, &self.target),
         }
+    }
+
+    /// With a push to be rehearsed: over the route's own ways only, and never at a mirror that gets no credentials.
+    #[must_use]
+    pub(super) fn with(mut self, rehearsal: Option<&Rehearsal>) -> Self {
+        if self.place.is_some() && !self.is_withheld() {
+            self.rehearsal = rehearsal.cloned();
+        }
+        self
+    }
+
+    /// The rehearsal, and the part of it that `part` takes.
+    fn rehearsed(
+        &self,
+        part: impl Fn(&Rehearsal) -> Option<&RemoteUrl>,
+    ) -> Option<(&Rehearsal, &RemoteUrl)> {
+        let rehearsal = self.rehearsal.as_ref()?;
+        Some((rehearsal, part(rehearsal)?))
     }
 
     fn is_tls(&self) -> bool {

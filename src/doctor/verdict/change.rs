@@ -1,7 +1,7 @@
 //! The one change that most likely mends what is broken.
 
-use super::{HostSummary, PathSummary, words};
-use crate::doctor::{Fact, Finding};
+use super::{Facts, HostSummary, PathSummary, words};
+use crate::doctor::{Fact, Finding, State};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,12 @@ impl Edit {
     /// The lines that do it, in a file that has no such route yet.
     pub(crate) fn toml(&self) -> String {
         let Self::Route { route, key, value } = self;
+        if route == "other_hosts" {
+            return match key.split_once('.') {
+                Some((table, key)) => format!("[other_hosts]\n{table} = {{ {key} = {value} }}"),
+                None => format!("[other_hosts]\n{key} = {value}"),
+            };
+        }
         match key.split_once('.') {
             Some((table, key)) => {
                 format!("[[route]]\nname = \"{route}\"\n{table} = {{ {key} = {value} }}")
@@ -69,22 +75,32 @@ impl Change {
     }
 }
 
-/// A rule sees all hosts; the first that knows a change wins. What explains many faults stands first.
-type Rule = fn(&[HostSummary<'_>]) -> Option<Change>;
+/// A rule sees everything; the first that knows a change wins. What explains many faults stands first.
+type Rule = fn(&Facts<'_>) -> Option<Change>;
 
-const RULES: &[Rule] = &[clock, portal, another_way, segments, by_advice];
+const RULES: &[Rule] = &[
+    daemon_down,
+    clock,
+    portal,
+    another_way,
+    segments,
+    distrust,
+    by_advice,
+    around,
+];
 
-/// The change; `None` where nothing is broken.
-pub(super) fn of(hosts: &[HostSummary<'_>]) -> Option<Change> {
-    RULES.iter().find_map(|rule| rule(hosts))
+/// The change; `None` where there is nothing to do.
+pub(super) fn of(facts: &Facts<'_>) -> Option<Change> {
+    RULES.iter().find_map(|rule| rule(facts))
 }
 
 /// Every broken way of a route, those of hosts that nothing rescues first.
 fn broken<'h>(
-    hosts: &'h [HostSummary<'_>],
+    facts: &'h Facts<'_>,
 ) -> impl Iterator<Item = (&'h HostSummary<'h>, &'h PathSummary, &'h Finding)> {
     let of = |rescued: bool| {
-        hosts
+        facts
+            .hosts
             .iter()
             .filter(move |host| host.working().is_some() == rescued)
             .flat_map(|host| host.broken().map(move |(way, root)| (host, way, root)))
@@ -95,11 +111,17 @@ fn broken<'h>(
 /// Further off than this, and a clock is wrong.
 const SKEW: i64 = 300;
 
-fn clock(hosts: &[HostSummary<'_>]) -> Option<Change> {
-    let (_, way, root) = broken(hosts).find(|(_, _, root)| {
+fn clock(facts: &Facts<'_>) -> Option<Change> {
+    if let Some(found) = facts.machine("clock")
+        && found.outcome.state == State::Failed
+    {
+        return Some(set_clock("let the network set this machine's clock"));
+    }
+    let (_, way, _) = broken(facts).find(|(_, _, root)| {
         root.check == "certificate" && matches!(words::kind(root), "expired" | "not-yet-valid")
     })?;
-    let skews: Vec<i64> = hosts
+    let skews: Vec<i64> = facts
+        .hosts
         .iter()
         .flat_map(|host| host.ways.iter().chain(&host.others))
         .flat_map(|way| way.facts())
@@ -115,17 +137,18 @@ fn clock(hosts: &[HostSummary<'_>]) -> Option<Change> {
             "other sites confirm this machine's clock: only the owner of {host} can renew its certificate"
         )));
     }
-    let _ = root;
-    Some(Change::command(
-        "check this machine's date and let it be set by the network; if it is right, only the owner of \
-         the site can renew the certificate"
-            .to_owned(),
-        "date; sudo timedatectl set-ntp true",
+    Some(set_clock(
+        "check this machine's date and let the network set it; if it is right, only the owner of the \
+         site can renew the certificate",
     ))
 }
 
-fn portal(hosts: &[HostSummary<'_>]) -> Option<Change> {
-    let (.., root) = broken(hosts).find(|(.., root)| {
+fn set_clock(sentence: &str) -> Change {
+    Change::command(sentence, "date; sudo timedatectl set-ntp true")
+}
+
+fn portal(facts: &Facts<'_>) -> Option<Change> {
+    let (.., root) = broken(facts).find(|(.., root)| {
         let facts = &root.outcome.facts;
         facts.iter().any(|fact| matches!(fact, Fact::Portal(_)))
     })?;
@@ -140,9 +163,12 @@ fn portal(hosts: &[HostSummary<'_>]) -> Option<Change> {
 }
 
 /// A way that works stands behind one that does not, or is not in the route at all.
-fn another_way(hosts: &[HostSummary<'_>]) -> Option<Change> {
-    let (host, way, _) =
-        broken(hosts).find(|(host, ..)| host.working().or_else(|| host.way_out()).is_some())?;
+fn another_way(facts: &Facts<'_>) -> Option<Change> {
+    // What the site itself says of a user is the same on every way.
+    let by_the_path = |root: &Finding| !matches!(root.check, "refs" | "lfs-batch");
+    let (host, way, _) = broken(facts).find(|(host, _, root)| {
+        by_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
+    })?;
     let works = host.working().or_else(|| host.way_out())?;
     let mut written = vec![&*works.path.written];
     let others = host.ways.iter().filter(|other| other.path != works.path);
@@ -163,8 +189,8 @@ fn another_way(hosts: &[HostSummary<'_>]) -> Option<Change> {
 /// What every path of today carries, with room for tunnels (RFC 4459); IPv6 promises no more than 1280 bytes a packet.
 const SEGMENT: u32 = 1220;
 
-fn segments(hosts: &[HostSummary<'_>]) -> Option<Change> {
-    let (host, ..) = broken(hosts).find(|(_, way, _)| words::mtu(way))?;
+fn segments(facts: &Facts<'_>) -> Option<Change> {
+    let (host, ..) = broken(facts).find(|(_, way, _)| words::mtu(way))?;
     Some(Change::edit(
         format!("let route `{}` send smaller packets", host.path.route),
         Edit::Route {
@@ -175,7 +201,51 @@ fn segments(hosts: &[HostSummary<'_>]) -> Option<Change> {
     ))
 }
 
-fn by_advice(hosts: &[HostSummary<'_>]) -> Option<Change> {
-    let advised = broken(hosts).find_map(|(.., root)| root.outcome.advice.clone());
-    advised.map(Change::advice)
+/// Every client that was set up fails without the daemon.
+fn daemon_down(facts: &Facts<'_>) -> Option<Change> {
+    let found = facts.machine("daemon")?;
+    let down = found.outcome.state == State::Failed;
+    down.then(|| {
+        Change::command(
+            "start the daemon",
+            "gitferry service start   # or: gitferry run",
+        )
+    })
+}
+
+/// The first client that ended so, and its set-up.
+fn set_up(facts: &Facts<'_>, state: State) -> Option<(String, &'static str)> {
+    let ended = facts
+        .clients
+        .iter()
+        .filter(|found| found.outcome.state == state);
+    let mut known = ended.filter_map(|found| {
+        found.outcome.facts.iter().find_map(|fact| match fact {
+            Fact::Client(command) => Some((found.subject.to_string(), *command)),
+            _ => None,
+        })
+    });
+    known.next()
+}
+
+fn distrust(facts: &Facts<'_>) -> Option<Change> {
+    let (name, command) = set_up(facts, State::Failed)?;
+    let sentence = format!("give {name} the daemon's CA");
+    Some(Change::command(sentence, command))
+}
+
+fn by_advice(facts: &Facts<'_>) -> Option<Change> {
+    let advised = broken(facts).find_map(|(.., root)| root.outcome.advice.clone());
+    let failed = |found: &&&Finding| found.outcome.state == State::Failed;
+    let mut others = facts.clients.iter().chain(&facts.machine).filter(failed);
+    advised
+        .or_else(|| others.find_map(|found| found.outcome.advice.clone()))
+        .map(Change::advice)
+}
+
+/// Nothing is broken, and yet git or git-lfs goes around the daemon.
+fn around(facts: &Facts<'_>) -> Option<Change> {
+    let (name, command) = set_up(facts, State::Warned)?;
+    let sentence = format!("send {name} through gitferry");
+    Some(Change::command(sentence, command))
 }

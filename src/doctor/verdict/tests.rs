@@ -13,6 +13,7 @@ fn path(host: &str, upstream: &str, place: Option<usize>) -> PathName {
         role: if storage { "lfs-storage" } else { "main-site" },
         upstream: upstream.into(),
         place,
+        direct: upstream == "direct",
         written: format!("{{ via = \"{upstream}\" }}").into(),
     }
 }
@@ -54,10 +55,7 @@ fn ways(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
 fn all_well_is_said_in_one_sentence_and_nothing_is_to_be_changed() {
     let findings = ways(&path("hf.co", "direct", Some(0)), vec![]);
     let verdict = of(&findings);
-    assert_eq!(
-        verdict.works,
-        "hf.co directly can be reached and take uploads"
-    );
+    assert_eq!(verdict.works, "hf.co can be reached directly");
     assert!(verdict.is_healthy() && verdict.change.is_none());
 }
 
@@ -167,4 +165,85 @@ fn what_has_not_ended_is_not_called_healthy() {
     let verdict = of(&findings);
     assert!(!verdict.is_healthy());
     assert!(verdict.broken.unwrap().contains("not finished (at `tls`)"));
+}
+
+fn client(name: &str, outcome: Outcome) -> Finding {
+    Finding {
+        subject: Subject::Client(name.into()),
+        check: "client",
+        outcome,
+        took: Duration::ZERO,
+    }
+}
+
+fn machine(check: &'static str, outcome: Outcome) -> Finding {
+    Finding {
+        subject: Subject::Machine,
+        check,
+        outcome,
+        took: Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
+    let around = Outcome::warned("goes around gitferry").fact(Fact::Client("gitferry setup git"));
+    let findings = vec![client("git 2.39.5", around)];
+    let verdict = of(&findings);
+    assert!(verdict.is_healthy());
+    assert_eq!(
+        verdict.change.unwrap().command.unwrap(),
+        "gitferry setup git"
+    );
+    let distrusts =
+        Outcome::failed("does not trust gitferry's CA").fact(Fact::Client("gitferry setup lfs"));
+    let verdict = of(&[findings, vec![client("git-lfs/3.3.0", distrusts)]].concat());
+    assert_eq!(
+        verdict.broken.unwrap(),
+        "git-lfs/3.3.0 does not trust gitferry's CA"
+    );
+    assert_eq!(
+        verdict.change.unwrap().command.unwrap(),
+        "gitferry setup lfs"
+    );
+}
+
+#[test]
+fn a_daemon_that_every_client_waits_for_comes_before_every_other_change() {
+    let down = Outcome::failed("not running").detail("no gitferry answers at 127.0.0.1:4483");
+    let mut findings = vec![machine("daemon", down)];
+    let cut = vec![("tls", failed("origin/handshaking/reset"))];
+    findings.extend(ways(&path("hf.co", "direct", Some(0)), cut));
+    let verdict = of(&findings);
+    assert!(
+        verdict
+            .change
+            .unwrap()
+            .command
+            .unwrap()
+            .contains("gitferry run")
+    );
+    assert!(verdict.broken.unwrap().contains("no gitferry answers"));
+}
+
+#[test]
+fn what_a_site_says_of_a_user_is_not_mended_by_another_way() {
+    let refused =
+        Outcome::failed("not allowed (401)").detail("hf.co does not accept the stored token");
+    let mut findings = ways(&path("hf.co", "direct", Some(0)), vec![("refs", refused)]);
+    findings.extend(ways(&path("hf.co", "tunnel", None), vec![]));
+    let verdict = of(&findings);
+    assert!(verdict.broken.unwrap().contains("stored token"));
+    let change = verdict.change;
+    assert!(
+        change.as_ref().is_none_or(|change| change.edit.is_none()),
+        "{change:?}"
+    );
+}
+
+#[test]
+fn a_wrong_clock_is_set_by_the_network() {
+    let off = Outcome::failed("7200 s off").detail("this machine's clock is 7200 s behind");
+    let change = of(&[machine("clock", off)]).change.unwrap();
+    assert!(change.command.unwrap().contains("timedatectl"));
 }

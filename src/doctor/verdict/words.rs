@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{HostSummary, PathSummary};
+use super::{Facts, HostSummary, PathSummary};
 use crate::doctor::{
     CHECKS, Fact, Finding, State,
     board::PathName,
@@ -29,23 +29,25 @@ pub(super) fn list(items: &[String]) -> String {
 }
 
 /// `directly`, or through what.
-pub(super) fn via(upstream: &str) -> String {
-    match upstream {
+pub(super) fn via(path: &PathName) -> String {
+    match &*path.upstream {
         "direct" => "directly".into(),
+        "environment" if path.direct => "directly (environment)".into(),
         other => format!("through {other}"),
     }
 }
 
 /// The sentence on what is broken; `None` where nothing is.
-pub(super) fn broken(hosts: &[HostSummary<'_>]) -> Option<String> {
+pub(super) fn broken(facts: &Facts<'_>) -> Option<String> {
+    let hosts = facts.hosts.as_slice();
     let mut causes: Vec<(String, Vec<String>)> = Vec::new();
     for known in hosts {
         let name = host(known.path);
         for (way, root) in known.broken() {
-            let rescued = known.working().map(|works| &works.path.upstream);
+            let rescued = known.working().map(|works| &works.path);
             let cause = cause(way, root);
             let cause = match rescued {
-                Some(upstream) => format!("{cause}, but works {}", via(upstream)),
+                Some(path) => format!("{cause}, but works {}", via(path)),
                 None => cause,
             };
             match causes.iter_mut().find(|(known, _)| *known == cause) {
@@ -60,6 +62,14 @@ pub(super) fn broken(hosts: &[HostSummary<'_>]) -> Option<String> {
         .map(|(cause, names)| format!("{} {cause}", list(&names)))
         .collect();
     parts.extend(unfinished);
+    let failed = |found: &&&Finding| found.outcome.state == State::Failed;
+    for found in facts.clients.iter().filter(failed) {
+        parts.push(format!("{} {}", found.subject, found.outcome.shown));
+    }
+    for found in facts.machine.iter().filter(failed) {
+        let detail = found.outcome.detail.as_ref();
+        parts.push(detail.unwrap_or(&found.outcome.shown).clone());
+    }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
@@ -73,7 +83,7 @@ fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
                 .iter()
                 .find(|found| found.outcome.state == State::Pending);
             if let Some(found) = pending {
-                let name = format!("{} {}", host(&way.path), via(&way.path.upstream));
+                let name = format!("{} {}", host(&way.path), via(&way.path));
                 open.insert(name, found.check);
             }
         }
@@ -85,7 +95,7 @@ fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
 
 /// What stands behind the host's name: how it fails over this way, and by what code.
 pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
-    let through = via(&way.path.upstream);
+    let through = via(&way.path);
     let code = root
         .outcome
         .code
@@ -124,6 +134,9 @@ fn why(way: &PathSummary, root: &Finding) -> String {
         }
         ("post-mtu" | "post-256k", "timed-out") if mtu(way) => {
             "the path loses large packets, small ones pass".into()
+        }
+        ("refs" | "lfs-batch", _) if root.outcome.detail.is_some() => {
+            root.outcome.detail.clone().unwrap_or_default()
         }
         (check, _) => {
             let row = CHECKS.iter().find(|row| row.name == check);

@@ -1,0 +1,249 @@
+//! `--apply`: the change of the verdict, made in the config file: shown first, checked, with a backup, all at once or not at all.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
+
+use crate::{
+    cli::{Failure, printed},
+    config,
+    doctor::verdict::Edit,
+};
+
+/// Changes `file`, which is made where it is not there.
+///
+/// Fails where the file cannot be read or written, or would not be a good config any more; then nothing has changed.
+pub(super) fn run(edit: &Edit, file: &Path) -> Result<(), Failure> {
+    let before = match fs::read_to_string(file) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(Failure::during(
+                format!("cannot read {}", file.display()),
+                error,
+            ));
+        }
+    };
+    let text = before.as_deref().unwrap_or_default();
+    let after = edited(text, edit).map_err(|why| {
+        Failure::new(format!("cannot change {}: {why}", file.display()))
+            .hint("make the change by hand: the verdict shows the lines")
+    })?;
+    if after == text {
+        return printed(writeln!(io::stdout(), "{} says so already", file.display()));
+    }
+    printed(writeln!(
+        io::stdout(),
+        "\n{}:\n{}",
+        file.display(),
+        difference(text, &after)
+    ))?;
+    let backup = replace(file, before.as_deref(), &after)?;
+    let kept = match backup {
+        Some(backup) => format!("; the file as it was is {}", backup.display()),
+        None => String::new(),
+    };
+    printed(writeln!(
+        io::stdout(),
+        "changed{kept}\na running daemon reads it by itself; run `gitferry doctor` again"
+    ))
+}
+
+/// The text with the change in it; everything else stays as it is written.
+fn edited(text: &str, edit: &Edit) -> Result<String, String> {
+    let Edit::Route { route, key, value } = edit;
+    let mut document: DocumentMut = text.parse().map_err(|_| "it is no TOML".to_owned())?;
+    let value: Value = value
+        .parse()
+        .map_err(|_| format!("{value} is no TOML value"))?;
+    let table = table_of(&mut document, route)?;
+    match key.split_once('.') {
+        None => {
+            table.insert(key, Item::Value(value));
+        }
+        Some((outer, inner)) => {
+            let inline = || Item::Value(Value::InlineTable(InlineTable::new()));
+            let nested = table.entry(outer).or_insert_with(inline);
+            let nested = nested
+                .as_table_like_mut()
+                .ok_or_else(|| format!("`{outer}` of route `{route}` is no table"))?;
+            nested.insert(inner, Item::Value(value));
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// The route's table; a new one, which changes the built-in route of its name, where the file has none.
+fn table_of<'d>(document: &'d mut DocumentMut, route: &str) -> Result<&'d mut Table, String> {
+    if route == "other_hosts" {
+        let table = document
+            .entry(route)
+            .or_insert_with(|| Item::Table(Table::new()));
+        return table
+            .as_table_mut()
+            .ok_or_else(|| "`other_hosts` is not written as [other_hosts]".to_owned());
+    }
+    let routes = document
+        .entry("route")
+        .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let routes = routes
+        .as_array_of_tables_mut()
+        .ok_or("its routes are not written as [[route]]")?;
+    let known = |table: &Table| table.get("name").and_then(Item::as_str) == Some(route);
+    let at = routes.iter().position(known);
+    let at = match at {
+        Some(at) => at,
+        None => {
+            let mut table = Table::new();
+            table.insert("name", toml_edit::value(route));
+            routes.push(table);
+            routes.len() - 1
+        }
+    };
+    routes
+        .get_mut(at)
+        .ok_or_else(|| "the route is gone".to_owned())
+}
+
+/// The lines that differ, between those that both begin and end with.
+fn difference(before: &str, after: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let same = |pair: &(&&str, &&str)| pair.0 == pair.1;
+    let head = old.iter().zip(&new).take_while(same).count();
+    let rest = old.len().min(new.len()) - head;
+    let backwards = old.iter().rev().zip(new.iter().rev());
+    let tail = backwards.take_while(same).count().min(rest);
+    let changed = |lines: &[&str], mark: char| -> String {
+        let end = lines.len() - tail;
+        let lines = lines.get(head..end).unwrap_or_default();
+        lines
+            .iter()
+            .map(|line| format!("{mark} {line}\n"))
+            .collect()
+    };
+    format!("{}{}", changed(&old, '-'), changed(&new, '+'))
+}
+
+/// Writes beside the file, checks that, keeps the file as it was, and puts the new one in its place.
+fn replace(file: &Path, before: Option<&str>, after: &str) -> Result<Option<PathBuf>, Failure> {
+    let failed = |error| Failure::during(format!("cannot write {}", file.display()), error);
+    // A link to a file under version control stays one.
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let directory = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory).map_err(failed)?;
+    let mode = fs::metadata(&file).map_or(0o600, |meta| meta.permissions().mode() & 0o7777);
+    let mut new = tempfile::Builder::new()
+        .prefix(".gitferry-")
+        .suffix(".toml")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(directory)
+        .map_err(failed)?;
+    new.write_all(after.as_bytes()).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    config::load(Some(new.path()), &variable).map_err(|problems| {
+        Failure::new(format!("the change would break the config\n{problems}"))
+    })?;
+    let backup = match before {
+        None => None,
+        Some(_) => {
+            let backup = free_name(&file);
+            fs::copy(&file, &backup).map_err(failed)?;
+            Some(backup)
+        }
+    };
+    new.persist(&file).map_err(|error| failed(error.error))?;
+    Ok(backup)
+}
+
+/// `gitferry.toml.bak`, or the first with a number that is free.
+fn free_name(file: &Path) -> PathBuf {
+    let name = |number: u32| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(match number {
+            0 => ".bak".to_owned(),
+            number => format!(".bak{number}"),
+        });
+        PathBuf::from(name)
+    };
+    (0..1000)
+        .map(name)
+        .find(|name| !name.exists())
+        .unwrap_or_else(|| name(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstreams(route: &str) -> Edit {
+        Edit::Route {
+            route: route.into(),
+            key: "upstreams",
+            value: "[{ via = \"direct\" }, { via = \"office\" }]".into(),
+        }
+    }
+
+    const FILE: &str = "# mine\n[hops]\noffice = { url = \"http://x:1\" } # the office\n\n[[route]]\nname = \"lfs\"\n\
+                        upstreams = [\n  { via = \"office\" }, # first\n]\nhosts = [\"s.test\"]\n";
+
+    #[test]
+    fn a_route_of_the_file_is_changed_and_everything_else_stays() {
+        let after = edited(FILE, &upstreams("lfs")).unwrap();
+        assert!(
+            after.contains("upstreams = [{ via = \"direct\" }, { via = \"office\" }]"),
+            "{after}"
+        );
+        assert!(
+            after.starts_with("# mine\n[hops]\noffice = { url = \"http://x:1\" } # the office\n")
+        );
+        assert!(after.ends_with("hosts = [\"s.test\"]\n"), "{after}");
+        let shown = difference(FILE, &after);
+        assert!(
+            shown.contains("-   { via = \"office\" }, # first"),
+            "{shown}"
+        );
+        assert!(!shown.contains("hosts"), "{shown}");
+    }
+
+    #[test]
+    fn a_built_in_route_gets_a_table_of_its_name() {
+        let after = edited("", &upstreams("hf-lfs")).unwrap();
+        assert_eq!(after, upstreams("hf-lfs").toml() + "\n");
+        let segment = Edit::Route {
+            route: "hf-lfs".into(),
+            key: "dial.max_segment",
+            value: "1220".into(),
+        };
+        assert_eq!(edited("", &segment).unwrap(), segment.toml() + "\n");
+        let with_dial = "[[route]]\nname = \"hf-lfs\"\ndial = { attempts = 2 }\n";
+        let after = edited(with_dial, &segment).unwrap();
+        assert!(
+            after.contains("attempts = 2") && after.contains("max_segment = 1220"),
+            "{after}"
+        );
+    }
+
+    #[test]
+    fn a_change_that_would_break_the_config_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gitferry.toml");
+        fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
+        let unknown = Edit::Route {
+            route: "hf-lfs".into(),
+            key: "upstreams",
+            value: "[{ via = \"nowhere\" }]".into(),
+        };
+        assert!(run(&unknown, &file).is_err());
+        assert_eq!(
+            fs::read_to_string(&file).unwrap(),
+            "[log]\nlevel = \"info\"\n"
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,284 @@
+//! `--bundle FILE`: what a helper needs to know, made from a list of fields; names of the user's own are pseudonyms.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{Failure, printed},
+    config::{self, Config, Route, Upstream},
+    doctor::{
+        Finding, Subject,
+        daemon::{About, RecentFault},
+        verdict::Verdict,
+    },
+    model::Target,
+};
+
+/// What the file is made of.
+pub(super) struct Contents<'a> {
+    pub(super) config: &'a Config,
+    pub(super) about: Option<&'a About>,
+    pub(super) faults: &'a [RecentFault],
+    pub(super) findings: &'a [Finding],
+    pub(super) verdict: &'a Verdict,
+    pub(super) took: Duration,
+    /// Real names, and the sentences that have them.
+    pub(super) with_names: bool,
+}
+
+/// Prints the file, then writes it for its owner alone.
+pub(super) fn write(file: &Path, contents: &Contents<'_>) -> Result<(), Failure> {
+    let text = format!("{:#}\n", document(contents));
+    printed(writeln!(io::stdout(), "\n{}:\n{text}", file.display()))?;
+    put(file, &text)
+        .map_err(|error| Failure::during(format!("cannot write {}", file.display()), error))?;
+    printed(writeln!(
+        io::stdout(),
+        "written to {}: read it before you pass it on",
+        file.display()
+    ))
+}
+
+fn put(file: &Path, text: &str) -> io::Result<()> {
+    let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
+    let mut new = tempfile::Builder::new()
+        .prefix(".gitferry-")
+        .permissions(fs::Permissions::from_mode(0o600))
+        .tempfile_in(directory.unwrap_or(Path::new(".")))?;
+    new.write_all(text.as_bytes())?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn document(contents: &Contents<'_>) -> Value {
+    let mut names = Names::new(contents.with_names);
+    let config = contents.config;
+    let routes: Vec<Value> = config
+        .routes
+        .iter()
+        .chain([&config.other_hosts])
+        .map(|known| route(known, &mut names))
+        .collect();
+    let checks: Vec<Value> = contents
+        .findings
+        .iter()
+        .map(|finding| check(finding, &mut names))
+        .collect();
+    let faults: Vec<Value> = contents
+        .faults
+        .iter()
+        .map(|fault| {
+            json!({
+                "code": fault.code,
+                "host": names.host(&fault.host),
+                "upstream": fault.upstream.as_deref().map(|label| names.upstream(label)),
+            })
+        })
+        .collect();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut value = json!({
+        "gitferry": env!("CARGO_PKG_VERSION"),
+        "system": { "os": env::consts::OS, "architecture": env::consts::ARCH, "kernel": kernel.trim() },
+        "took_ms": millis(contents.took),
+        "daemon": contents.about.map(|about| json!({
+            "version": about.version,
+            "built_in_config": about.config.is_none(),
+            "has_ca": about.ca_sha256.is_some(),
+            "has_https_proxy": about.environment.https_proxy.is_some(),
+            "has_http_proxy": about.environment.http_proxy.is_some(),
+        })),
+        "routes": routes,
+        "checks": checks,
+        "faults": faults,
+        "healthy": contents.verdict.is_healthy(),
+    });
+    if contents.with_names
+        && let Some(object) = value.as_object_mut()
+    {
+        let verdict = contents.verdict;
+        let sentences = json!({ "works": verdict.works, "broken": verdict.broken });
+        object.insert("verdict".into(), sentences);
+    }
+    value
+}
+
+fn route(route: &Route, names: &mut Names) -> Value {
+    let hosts: Vec<String> = route
+        .hosts
+        .iter()
+        .map(|host| names.host(&host.to_string()))
+        .collect();
+    let upstreams: Vec<String> = route
+        .upstreams
+        .iter()
+        .map(|upstream: &std::sync::Arc<Upstream>| names.upstream(&upstream.label))
+        .collect();
+    json!({
+        "name": names.route(&route.name),
+        "role": route.role.as_str(),
+        "tls": route.tls,
+        "hosts": hosts,
+        "upstreams": upstreams,
+        "replay": route.replay,
+        "attempts": route.dial.attempts,
+        "connect_timeout_ms": millis(route.dial.connect_timeout),
+        "greet_timeout_ms": millis(route.dial.greet_timeout),
+        "handshake_timeout_ms": millis(route.dial.handshake_timeout),
+        "max_segment": route.dial.max_segment,
+    })
+}
+
+/// Words of these checks have numbers in them, and no names.
+const PLAIN: &[&str] = &[
+    "tcp",
+    "tls",
+    "tls-small",
+    "tls-large",
+    "tls-no-sni",
+    "http",
+    "post-1k",
+    "post-mtu",
+    "post-256k",
+    "path",
+    "refs",
+    "clock",
+    "disk",
+    "tcp-bbr",
+    "service",
+    "client",
+];
+
+fn check(finding: &Finding, names: &mut Names) -> Value {
+    let outcome = &finding.outcome;
+    let plain = names.real || PLAIN.contains(&finding.check);
+    let mut value = json!({
+        "check": finding.check,
+        "state": outcome.state.as_str(),
+        "code": outcome.code,
+        "took_ms": millis(finding.took),
+        "shown": plain.then_some(&outcome.shown),
+        "detail": names.real.then_some(outcome.detail.as_ref()).flatten(),
+    });
+    let Some(object) = value.as_object_mut() else {
+        return value;
+    };
+    match &finding.subject {
+        Subject::Path(path) => {
+            object.insert("host".into(), names.host(&path.host).into());
+            object.insert("route".into(), names.route(&path.route).into());
+            object.insert("upstream".into(), names.upstream(&path.upstream).into());
+        }
+        Subject::Machine => {}
+        Subject::Client(name) => {
+            // Behind the version stands a path, where there are several.
+            let shown = name.split(" /").next().unwrap_or_default();
+            object.insert("client".into(), shown.into());
+        }
+    }
+    value
+}
+
+/// Real names of what everybody has, the same pseudonym for the same name of what is the user's own.
+struct Names {
+    real: bool,
+    built_in: Option<Config>,
+    given: BTreeMap<(&'static str, String), String>,
+}
+
+impl Names {
+    fn new(real: bool) -> Self {
+        // A state directory is asked for where there is no home; none is used.
+        let variables = |name: &str| (name == "HOME").then(|| "/nonexistent".to_owned());
+        Self {
+            real,
+            built_in: config::load(None, &variables).ok(),
+            given: BTreeMap::new(),
+        }
+    }
+
+    fn pseudonym(&mut self, kind: &'static str, name: &str) -> String {
+        if self.real {
+            return name.to_owned();
+        }
+        let number = self
+            .given
+            .keys()
+            .filter(|(known, _)| *known == kind)
+            .count()
+            + 1;
+        let key = (kind, name.to_owned());
+        let given = self
+            .given
+            .entry(key)
+            .or_insert_with(|| format!("{kind}-{number}"));
+        given.clone()
+    }
+
+    /// A host of the built-in routes, or a pattern of theirs, is no secret.
+    fn host(&mut self, name: &str) -> String {
+        let known = self.built_in.as_ref().is_some_and(|config| {
+            let pattern = config
+                .routes
+                .iter()
+                .flat_map(|route| &route.hosts)
+                .any(|host| host.to_string() == name);
+            let target = Target::parse(name, Some(443));
+            pattern || target.is_ok_and(|target| config.names(&target))
+        });
+        match known {
+            true => name.to_owned(),
+            false => self.pseudonym("host", name),
+        }
+    }
+
+    fn route(&mut self, name: &str) -> String {
+        let known = self.built_in.as_ref().is_some_and(|config| {
+            *name == *config.other_hosts.name
+                || config.routes.iter().any(|route| *route.name == *name)
+        });
+        match known {
+            true => name.to_owned(),
+            false => self.pseudonym("route", name),
+        }
+    }
+
+    fn upstream(&mut self, label: &str) -> String {
+        match label {
+            "direct" | "environment" => label.to_owned(),
+            other => self.pseudonym("upstream", other),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_has_keeps_its_name_and_what_is_the_users_own_gets_a_stable_one() {
+        let mut names = Names::new(false);
+        assert_eq!(names.host("huggingface.co"), "huggingface.co");
+        assert_eq!(names.host("*.hf.co"), "*.hf.co");
+        assert_eq!(names.host("git.secret-company.example"), "host-1");
+        assert_eq!(names.host("other.example"), "host-2");
+        assert_eq!(names.host("git.secret-company.example"), "host-1");
+        assert_eq!(names.upstream("direct"), "direct");
+        assert_eq!(names.upstream("office"), "upstream-1");
+        assert_eq!(names.route("hf-lfs"), "hf-lfs");
+        assert_eq!(names.route("mine"), "route-1");
+        let mut names = Names::new(true);
+        assert_eq!(names.host("other.example"), "other.example");
+    }
+}

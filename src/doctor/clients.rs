@@ -1,0 +1,188 @@
+//! The clients of this machine: does each really go through the daemon, and trust its CA?
+
+mod find;
+mod judge;
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::process::Command;
+
+use super::{Outcome, RemoteUrl, daemon::DaemonAddress, program};
+
+pub(super) use find::{Common, installed};
+
+/// Longer than a client takes whose path is on this machine; one that goes around the daemon may wait for the network.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// One installed client.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// `git 2.39.5 (GnuTLS)`.
+    pub(super) name: String,
+    /// How it is run.
+    pub(super) kind: ClientKind,
+    /// The program.
+    pub(super) program: PathBuf,
+    /// The host whose route it is run for.
+    pub(super) host: String,
+    /// The ssh remote, for ssh alone.
+    pub(super) ssh: Option<RemoteUrl>,
+    /// The nonce that the daemon gave.
+    pub(super) nonce: String,
+    /// Where it is run: the repository, so that its settings count.
+    pub(super) directory: PathBuf,
+    /// The daemon, whose log is a witness.
+    pub(super) daemon: DaemonAddress,
+}
+
+/// What runs differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientKind {
+    /// git itself.
+    Git,
+    /// git-lfs, which has TLS of its own.
+    GitLfs,
+    /// The command.
+    Curl,
+    /// Python's requests.
+    Requests,
+    /// Python's httpx.
+    Httpx,
+    /// huggingface_hub.
+    Hub,
+    /// OpenSSH, where the remote is one of ssh.
+    Ssh,
+}
+
+impl ClientKind {
+    /// The set-up that is for it.
+    pub(super) const fn setup(self) -> &'static str {
+        match self {
+            Self::Git => "gitferry setup git",
+            Self::GitLfs => "gitferry setup lfs",
+            Self::Ssh => "gitferry setup ssh",
+            Self::Curl | Self::Requests | Self::Httpx | Self::Hub => "gitferry setup hf",
+        }
+    }
+
+    /// True for what the built-in set-up is mainly for; the others may go around the daemon for good reasons.
+    pub(super) const fn matters(self) -> bool {
+        matches!(self, Self::Git | Self::GitLfs | Self::Ssh)
+    }
+}
+
+/// Runs it against the nonce.
+pub(super) async fn run(client: &Client) -> Outcome {
+    let scratch = match client.kind {
+        // `git lfs` needs a repository, and must leave the user's alone.
+        ClientKind::GitLfs => scratch_repository().await,
+        _ => None,
+    };
+    let directory = scratch
+        .as_ref()
+        .map_or(client.directory.as_path(), tempfile::TempDir::path);
+    let mut command = command(client);
+    command.current_dir(directory);
+    let before = distrusted(client).await;
+    let ended = match program::run(command, "", PATIENCE).await {
+        Ok(ended) => ended,
+        Err(error) => {
+            return Outcome::unmeasured("no answer")
+                .detail(format!("{} does not end: {error}", client.name));
+        }
+    };
+    let told = distrusted(client).await > before;
+    judge::judge(client, &ended, told)
+}
+
+/// How many handshakes of clients for this host the daemon saw broken off.
+async fn distrusted(client: &Client) -> usize {
+    let status = client.daemon.status().await;
+    let faults = status
+        .faults
+        .iter()
+        .filter(|fault| fault.host == client.host && fault.code.starts_with("client/handshaking/"));
+    faults.count()
+}
+
+async fn scratch_repository() -> Option<tempfile::TempDir> {
+    let directory = tempfile::Builder::new()
+        .prefix("gitferry-doctor-")
+        .tempdir()
+        .ok()?;
+    let mut command = Command::new("git");
+    command.args(["init", "-q"]).arg(directory.path());
+    let ended = program::run(command, "", PATIENCE).await.ok()?;
+    ended.is_success().then_some(directory)
+}
+
+fn command(client: &Client) -> Command {
+    let Client {
+        program,
+        host,
+        nonce,
+        ..
+    } = client;
+    let url = format!("https://{host}/.well-known/gitferry/{nonce}");
+    let mut command = Command::new(program);
+    match client.kind {
+        ClientKind::Git => {
+            command.args(["-c", "credential.helper=", "ls-remote", &url]);
+        }
+        ClientKind::GitLfs => {
+            let url = format!("lfs.url={url}");
+            let arguments = [
+                "-c",
+                "credential.helper=",
+                "-c",
+                &url,
+                "lfs",
+                "locks",
+                "--limit=1",
+            ];
+            command = Command::new("git");
+            command.args(arguments);
+        }
+        ClientKind::Curl => {
+            command.args(["-sS", "--max-time", "7", &url]);
+        }
+        ClientKind::Requests => {
+            command.args([
+                "-c",
+                "import requests, sys\nprint(requests.get(sys.argv[1], timeout=7).text[:500])",
+                &url,
+            ]);
+        }
+        ClientKind::Httpx => {
+            command.args([
+                "-c",
+                "import httpx, sys\nprint(httpx.get(sys.argv[1], timeout=7).text[:500])",
+                &url,
+            ]);
+        }
+        ClientKind::Hub => {
+            let path = format!("/.well-known/gitferry/{nonce}");
+            command.args(["-c", HUB, &path]);
+        }
+        // No key is offered and no host key is taken: reaching the server is enough.
+        ClientKind::Ssh => {
+            command.args(["-v", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=6"]);
+            command.args(["-o", "PreferredAuthentications=none"]);
+            command.args(["-o", "StrictHostKeyChecking=yes"]);
+            if let Some(remote) = &client.ssh {
+                command.arg("-p").arg(remote.target.port.to_string());
+                let user = remote.username.as_deref().unwrap_or("git");
+                command
+                    .arg("--")
+                    .arg(format!("{user}@{}", remote.target.host));
+            }
+        }
+    }
+    command
+}
+
+/// By the session that the library uses for everything.
+const HUB: &str = "import sys
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
+print(get_session().get(constants.ENDPOINT + sys.argv[1], timeout=7).text[:500])";

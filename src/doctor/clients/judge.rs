@@ -1,0 +1,183 @@
+//! What a client's words mean.
+
+use super::{super::Outcome, Client, ClientKind, program::Ended};
+use crate::doctor::{Fact, State};
+
+/// `told`: the daemon saw this client break a handshake off.
+pub(super) fn judge(client: &Client, ended: &Ended, told: bool) -> Outcome {
+    if client.kind == ClientKind::Ssh {
+        return ssh(ended);
+    }
+    let said = format!("{}\n{}", ended.stdout, ended.stderr);
+    let complaint = match ended.complaint() {
+        empty if empty.is_empty() => "without a word".to_owned(),
+        complaint => complaint,
+    };
+    let setup = client.kind.setup();
+    if said.contains(&client.nonce) && said.contains("intercept") {
+        return Outcome::passed("goes through gitferry, trusts its CA");
+    }
+    if ended.stdout.contains(&client.nonce) && said.contains("reverse") {
+        return Outcome::passed("goes through gitferry, without a CA");
+    }
+    let lower = said.to_ascii_lowercase();
+    let distrusts = DISTRUST.iter().any(|words| lower.contains(words));
+    if distrusts && told {
+        return Outcome::failed("does not trust gitferry's CA")
+            .detail(format!("{} says: {complaint}", client.name))
+            .advise(format!(
+                "run `{setup}`, which gives this client the daemon's CA bundle"
+            ))
+            .fact(Fact::Client(setup));
+    }
+    if distrusts {
+        return Outcome::warned("goes around gitferry, to a site it does not trust")
+            .detail(format!("{} says: {complaint}", client.name))
+            .advise(format!("run `{setup}`"))
+            .fact(Fact::Client(setup));
+    }
+    if ended.stderr.contains("response 407") || ended.stderr.contains("407 Proxy") {
+        return Outcome::failed("gitferry wants its password")
+            .detail(format!("{} says: {complaint}", client.name))
+            .advise("give the client the `username` and password of `[listen]`".to_owned());
+    }
+    if MISSING.iter().any(|words| said.contains(words)) {
+        return Outcome::skipped("not installed");
+    }
+    let around = Outcome::warned("goes around gitferry");
+    let around = match ended.is_success() {
+        true => around,
+        false => around.detail(format!("{} says: {complaint}", client.name)),
+    };
+    // The others have their own reasons, and no set-up by default.
+    match client.kind.matters() {
+        true => around
+            .advise(format!("run `{setup}`"))
+            .fact(Fact::Client(setup)),
+        false => Outcome {
+            state: State::Unmeasured,
+            ..around
+        },
+    }
+}
+
+/// By what `ssh -v` says of its way: a `ProxyCommand`, and the server's version once it is reached.
+fn ssh(ended: &Ended) -> Outcome {
+    let lines = || ended.stderr.lines();
+    let through =
+        lines().any(|line| line.contains("Executing proxy command") && line.contains("gitferry"));
+    let reached = lines().any(|line| line.contains("Remote protocol version"));
+    let mut plain =
+        lines().filter(|line| !line.starts_with("debug") && !line.starts_with("OpenSSH"));
+    let complaint = plain.next_back().unwrap_or("without a word");
+    let complaint: String = crate::track::redact::text(complaint)
+        .chars()
+        .take(160)
+        .collect();
+    let setup = ClientKind::Ssh.setup();
+    match (through, reached) {
+        (true, true) => Outcome::passed("goes through gitferry, reaches the server"),
+        (false, true) => Outcome::unmeasured("goes around gitferry, reaches the server"),
+        (true, false) => Outcome::failed("does not reach the server through gitferry")
+            .detail(format!("ssh says: {complaint}")),
+        (false, false) => Outcome::failed("does not reach the server")
+            .detail(format!("ssh goes around gitferry, and says: {complaint}"))
+            .advise(format!("run `{setup}`"))
+            .fact(Fact::Client(setup)),
+    }
+}
+
+/// Words of OpenSSL, GnuTLS, Go, Python and curl for a certificate that is not trusted.
+const DISTRUST: &[&str] = &[
+    "certificate verif",
+    "certificate_verify_failed",
+    "server certificate verification failed",
+    "ssl certificate problem",
+    "unknown authority",
+    "self-signed certificate",
+    "self signed certificate",
+    "unable to get local issuer",
+    "certificate is not trusted",
+    "sslcertverificationerror",
+];
+
+/// What is said where the client is not there.
+const MISSING: &[&str] = &["ModuleNotFoundError", "ImportError", "is not a git command"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::daemon::DaemonAddress;
+
+    fn client(kind: ClientKind) -> Client {
+        Client {
+            name: "git 2.39.5".into(),
+            kind,
+            program: "git".into(),
+            host: "hf.co".into(),
+            ssh: None,
+            nonce: "0123abcd".into(),
+            directory: "/".into(),
+            daemon: DaemonAddress {
+                address: "127.0.0.1:4483".parse().unwrap(),
+                credentials: None,
+            },
+        }
+    }
+
+    fn judged(stdout: &str, stderr: &str, told: bool) -> (State, String) {
+        let ended = Ended {
+            code: Some(i32::from(stdout.is_empty())),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
+        let outcome = judge(&client(ClientKind::Git), &ended, told);
+        (outcome.state, outcome.shown)
+    }
+
+    #[test]
+    fn what_each_client_says_is_understood() {
+        let distrust = [
+            "fatal: unable to access 'x': server certificate verification failed. CAfile: none CRLfile: none",
+            "fatal: unable to access 'x': SSL certificate problem: unable to get local issuer certificate",
+            "Get \"x\": x509: certificate signed by unknown authority",
+            "requests.exceptions.SSLError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+            "curl: (60) SSL certificate problem: self-signed certificate in certificate chain",
+        ];
+        for words in distrust {
+            let (state, shown) = judged("", words, true);
+            assert_eq!(state, State::Failed, "{words}");
+            assert!(shown.contains("does not trust"), "{shown}");
+            assert_eq!(judged("", words, false).0, State::Warned, "{words}");
+        }
+        let through = "1111 refs/gitferry/0123abcd/intercept\n";
+        assert_eq!(judged(through, "", false).0, State::Passed);
+        assert_eq!(judged("<html>404</html>", "", false).0, State::Warned);
+        let missing = "ModuleNotFoundError: No module named 'requests'";
+        assert_eq!(judged("", missing, false).0, State::Skipped);
+        let password = "fatal: CONNECT tunnel failed, response 407";
+        assert_eq!(judged("", password, false).0, State::Failed);
+    }
+
+    #[test]
+    fn the_way_of_ssh_is_read_from_what_it_says() {
+        let judged = |stderr: &str| {
+            let ended = Ended {
+                code: Some(255),
+                stdout: String::new(),
+                stderr: stderr.into(),
+            };
+            judge(&client(ClientKind::Ssh), &ended, false).state
+        };
+        let proxy = "debug1: Executing proxy command: exec gitferry connect hf.co:22\n";
+        let banner = "debug1: Remote protocol version 2.0, remote software version x\n";
+        let denied = "git@hf.co: Permission denied (publickey).\n";
+        assert_eq!(judged(&format!("{proxy}{banner}{denied}")), State::Passed);
+        assert_eq!(judged(&format!("{banner}{denied}")), State::Unmeasured);
+        assert_eq!(judged(proxy), State::Failed);
+        assert_eq!(
+            judged("ssh: connect to host hf.co port 22: Connection timed out"),
+            State::Failed
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The running daemon, as it describes itself.
+
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::model::secret::Credentials;
+
+/// Longer than a daemon of this machine ever takes.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The largest page that is read.
+const LIMIT: u64 = 16 << 20;
+
+/// How the daemon is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct DaemonAddress {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it asks its clients for.
+    pub credentials: Option<Credentials>,
+}
+
+/// `/-/api/daemon`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct About {
+    /// Of gitferry.
+    pub version: String,
+    /// The config's file.
+    pub config: Option<PathBuf>,
+    /// Where its CA is.
+    pub state_directory: PathBuf,
+    /// The fingerprint of its CA's certificate.
+    pub ca_sha256: Option<String>,
+    /// What its own environment says.
+    pub environment: AboutEnvironment,
+}
+
+/// The `*_PROXY` variables that the daemon started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct AboutEnvironment {
+    /// For `https://` targets.
+    pub https_proxy: Option<String>,
+    /// For `http://` targets.
+    pub http_proxy: Option<String>,
+    /// What is reached without either.
+    pub no_proxy: Vec<String>,
+}
+
+/// `/-/api/faults`, as far as it is evidence.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Status {
+    /// The last faults, the newest first.
+    #[serde(default)]
+    pub faults: Vec<RecentFault>,
+}
+
+/// A fault of a transfer.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RecentFault {
+    /// `leg/stage/kind`.
+    pub code: String,
+    /// The host asked for.
+    pub host: String,
+    /// Over which upstream.
+    #[serde(default)]
+    pub upstream: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Nonce {
+    nonce: String,
+}
+
+impl DaemonAddress {
+    /// What the daemon says of itself. Fails where nobody answers, or somebody else.
+    pub(crate) async fn about(&self) -> io::Result<About> {
+        let page = self.ask("GET", "/-/api/daemon").await?;
+        serde_json::from_str(&page).map_err(io::Error::other)
+    }
+
+    /// Its last faults; none where it does not say.
+    pub(super) async fn status(&self) -> Status {
+        let page = self.ask("GET", "/-/api/faults").await.unwrap_or_default();
+        serde_json::from_str(&page).unwrap_or_default()
+    }
+
+    /// A nonce that it answers for a minute.
+    pub(super) async fn nonce(&self) -> io::Result<String> {
+        let page = self.ask("POST", "/-/api/nonce").await?;
+        let nonce: Nonce = serde_json::from_str(&page).map_err(io::Error::other)?;
+        Ok(nonce.nonce)
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> io::Result<String> {
+        timeout(PATIENCE, self.exchange(method, path))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    /// One HTTP/1.0 request: the answer ends with the connection.
+    async fn exchange(&self, method: &str, path: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let authorization = self.credentials.as_ref().map_or_else(String::new, |who| {
+            let pair = format!("{}:{}", who.username, who.password.expose());
+            format!(
+                "Proxy-Authorization: Basic {}\r\n",
+                BASE64_STANDARD.encode(pair)
+            )
+        });
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n{authorization}\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.take(LIMIT).read_to_string(&mut answer).await?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or_else(|| io::Error::other("what answers does not speak HTTP"))?;
+        match head.split(' ').nth(1) {
+            Some("200") => Ok(body.to_owned()),
+            _ => Err(io::Error::other(
+                head.lines().next().unwrap_or_default().to_owned(),
+            )),
+        }
+    }
+}

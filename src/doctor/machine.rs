@@ -1,0 +1,239 @@
+//! This machine: the daemon, its CA, the settings that contradict each other, clock, disk and kernel.
+
+mod settings;
+
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{process::Command, sync::watch};
+
+use super::{
+    Fact, Outcome,
+    daemon::{About, DaemonAddress},
+    program,
+};
+use crate::{config::Config, model::HostPattern, tls::CaCertificate};
+
+pub(super) use settings::{environment, git_settings, preload};
+
+/// What is looked at.
+pub(crate) struct Machine {
+    /// The config in force.
+    pub config: Arc<Config>,
+    /// How the daemon is reached.
+    pub daemon: DaemonAddress,
+    /// What it says of itself; why not, where it does not.
+    pub about: Result<About, String>,
+    /// Where the user is.
+    pub directory: PathBuf,
+    /// The environment of this process.
+    pub variables: BTreeMap<String, String>,
+    /// What the sites' clocks say, as soon as one has said it.
+    pub skew: watch::Receiver<Skew>,
+}
+
+/// What the clocks of the sites say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Skew {
+    /// No site has answered yet.
+    #[default]
+    Unknown,
+    /// A site's clock minus this machine's, in seconds.
+    Known(i64),
+    /// No site answered at all.
+    Never,
+}
+
+impl Skew {
+    /// Nobody will answer any more; true where that is news.
+    pub(super) fn give_up(&mut self) -> bool {
+        let news = *self == Self::Unknown;
+        if news {
+            *self = Self::Never;
+        }
+        news
+    }
+}
+
+/// git and systemctl answer at once.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Further off than this, certificates begin to fail.
+const SKEW: i64 = 300;
+
+pub(super) async fn daemon(machine: &Machine) -> Outcome {
+    let address = machine.daemon.address;
+    let about = match &machine.about {
+        Ok(about) => about,
+        Err(why) => {
+            let used = settings::uses(machine, &address.to_string()).await;
+            let words = "not running";
+            let detail = format!("no gitferry answers at {address}: {why}");
+            let outcome = match used {
+                // Every client that was set up fails.
+                true => Outcome::failed(words),
+                false => Outcome::warned(words),
+            };
+            return outcome
+                .detail(detail)
+                .advise("start the daemon: `gitferry run`, or `gitferry service start`")
+                .fact(Fact::DaemonDown);
+        }
+    };
+    let file = about.config.as_ref();
+    let file = file.map_or_else(
+        || "built-in config".into(),
+        |file| file.display().to_string(),
+    );
+    let own = env!("CARGO_PKG_VERSION");
+    if about.version != own {
+        return Outcome::warned(format!("{} at {address}", about.version))
+            .detail(format!(
+                "the daemon is {}, this command is {own}",
+                about.version
+            ))
+            .advise("restart the daemon: `gitferry service restart`");
+    }
+    Outcome::passed(format!("{own} at {address}, {file}"))
+}
+
+pub(super) async fn authority(machine: &Machine) -> Outcome {
+    let Ok(about) = &machine.about else {
+        return Outcome::skipped("");
+    };
+    let own = &machine.config.state_directory;
+    let same = fs::canonicalize(own).ok() == fs::canonicalize(&about.state_directory).ok();
+    let print = |certificate: CaCertificate| certificate.fingerprint();
+    let here = CaCertificate::read(own).ok().flatten().map(print);
+    match (&about.ca_sha256, here) {
+        (None, _) => Outcome::warned("no CA")
+            .detail("the daemon cannot read its own CA: it cannot terminate TLS"),
+        (Some(theirs), Some(here)) if !same && *theirs != here => Outcome::warned("two CAs")
+            .detail(format!(
+                "{} has another CA than the daemon, whose state directory is {}: clients that were set up with it trust the wrong one",
+                own.display(),
+                about.state_directory.display()
+            ))
+            .advise("set the clients up again: `gitferry setup git`"),
+        (Some(_), _) => Outcome::passed("the daemon's"),
+    }
+}
+
+pub(super) async fn clock(machine: &Machine) -> Outcome {
+    let mut skew = machine.skew.clone();
+    let known = skew.wait_for(|skew| *skew != Skew::Unknown).await;
+    let skew = match known.as_deref() {
+        Ok(Skew::Known(skew)) => Some(*skew),
+        Ok(Skew::Unknown | Skew::Never) | Err(_) => None,
+    };
+    match skew {
+        None => Outcome::unmeasured("no site answered"),
+        Some(skew) if skew.abs() > SKEW => Outcome::failed(format!("{} s off", skew.abs()))
+            .detail(format!(
+                "this machine's clock is {} s {} the clock of a site that answered",
+                skew.abs(),
+                if skew > 0 { "behind" } else { "ahead of" }
+            ))
+            .advise("let the network set it: `sudo timedatectl set-ntp true`")
+            .fact(Fact::ClockSkew(skew)),
+        Some(skew) => Outcome::passed(format!("right to {} s", skew.abs().max(1))),
+    }
+}
+
+pub(super) async fn disk(machine: &Machine) -> Outcome {
+    let spool = machine.config.replay.spool;
+    let directory = match &machine.about {
+        Ok(about) => about.state_directory.clone(),
+        Err(_) => machine.config.state_directory.clone(),
+    };
+    // It is made at the daemon's first start.
+    let there = directory.ancestors().find(|directory| directory.exists());
+    let Some(Ok(disk)) = there.map(rustix::fs::statvfs) else {
+        return Outcome::skipped("");
+    };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let mib = |bytes: u64| bytes >> 20;
+    let words = format!("{} MiB free", mib(free));
+    if free >= spool || spool == 0 {
+        return Outcome::passed(words);
+    }
+    Outcome::warned(words).detail(format!(
+        "the spool of uploads may take {} MiB in {}: lower `spool` of `[replay]`, or make room",
+        mib(spool),
+        directory.display()
+    ))
+}
+
+pub(super) async fn congestion(_: &Machine) -> Outcome {
+    let read = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let (Some(used), Some(known)) = (
+        read("tcp_congestion_control"),
+        read("tcp_available_congestion_control"),
+    ) else {
+        return Outcome::skipped("");
+    };
+    match known.split_whitespace().any(|name| name == "bbr") {
+        true => Outcome::passed(format!("{used}, bbr is there")),
+        false => Outcome::passed(format!("{used}, no bbr"))
+            .detail("on a path that loses packets bbr carries far more: `sudo modprobe tcp_bbr`"),
+    }
+}
+
+pub(super) async fn service(machine: &Machine) -> Outcome {
+    let state = async |scope: &[&str]| {
+        let mut command = Command::new("systemctl");
+        command.args(scope).args(["is-active", "gitferry.service"]);
+        let ended = program::run(command, "", PATIENCE).await.ok()?;
+        let word = ended.stdout.lines().next()?.to_owned();
+        (!word.is_empty()).then_some(word)
+    };
+    for (scope, name) in [(&["--user"][..], "user"), (&[], "system")] {
+        if let Some(word) = state(scope).await
+            && word != "inactive"
+        {
+            let words = format!("{name} service {word}");
+            return match word.as_str() {
+                "failed" => Outcome::failed(words).advise("read why: `gitferry service logs`"),
+                _ => Outcome::passed(words),
+            };
+        }
+    }
+    match &machine.about {
+        Ok(_) => Outcome::passed("not a service")
+            .detail("`gitferry service install` starts the daemon at every login"),
+        Err(_) => Outcome::skipped(""),
+    }
+}
+
+/// Recent faults of the daemon: what happened counts as much as what is tried now.
+pub(super) async fn history(machine: &Machine) -> Outcome {
+    if machine.about.is_err() {
+        return Outcome::skipped("");
+    }
+    let status = machine.daemon.status().await;
+    let Some(last) = status.faults.first() else {
+        return Outcome::passed("no fault lately");
+    };
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for fault in &status.faults {
+        *counts.entry((&fault.host, &fault.code)).or_default() += 1;
+    }
+    let most = counts.iter().max_by_key(|(_, count)| **count);
+    let words = format!("{} faults", status.faults.len());
+    let via = last.upstream.as_deref().unwrap_or("-");
+    let detail = format!("the last: {} for {} via {via}", last.code, last.host);
+    let detail = match most {
+        Some(((host, code), count)) if *count > 1 => {
+            format!("{detail}; the most: {code} for {host}, {count} times")
+        }
+        _ => detail,
+    };
+    Outcome::passed(words).detail(detail)
+}
+
+/// The hosts that clients are sent to the daemon for.
+fn ferried(config: &Config) -> impl Iterator<Item = &HostPattern> {
+    config.routes.iter().flat_map(|route| &route.hosts)
+}

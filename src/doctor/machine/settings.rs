@@ -1,0 +1,258 @@
+//! Settings that contradict each other, or keep a client away from the daemon.
+
+use std::net::SocketAddr;
+
+use tokio::process::Command;
+
+use super::{super::Outcome, Machine, PATIENCE, ferried, program};
+
+/// One value of git's settings, and the file it stands in.
+struct Setting {
+    origin: String,
+    key: String,
+    value: String,
+}
+
+async fn read(machine: &Machine) -> Vec<Setting> {
+    let mut command = Command::new("git");
+    command
+        .arg("-C")
+        .arg(&machine.directory)
+        .args(["config", "--null", "--show-origin", "--list"]);
+    match program::run(command, "", PATIENCE).await {
+        Ok(ended) => parse(&ended.stdout),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Origin and entry take turns.
+fn parse(listed: &str) -> Vec<Setting> {
+    let mut parts = listed.split('\0');
+    let mut settings = Vec::new();
+    while let (Some(origin), Some(entry)) = (parts.next(), parts.next()) {
+        let (key, value) = entry.split_once('\n').unwrap_or((entry, "true"));
+        settings.push(Setting {
+            origin: origin.strip_prefix("file:").unwrap_or(origin).to_owned(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+        });
+    }
+    settings
+}
+
+/// True where git, or this environment, is pointed at `address`.
+pub(super) async fn uses(machine: &Machine, address: &str) -> bool {
+    let by_variable = machine.variables.iter().any(|(name, value)| {
+        name.to_ascii_lowercase().ends_with("_proxy") && value.contains(address)
+    });
+    by_variable
+        || read(machine)
+            .await
+            .iter()
+            .any(|setting| setting.value.contains(address))
+}
+
+pub(in crate::doctor) async fn git_settings(machine: &Machine) -> Outcome {
+    let settings = read(machine).await;
+    let odd = oddities(&settings, machine.daemon.address);
+    match odd.split_first() {
+        None => Outcome::passed("no contradiction"),
+        Some((first, [])) => Outcome::warned("one contradiction").detail(first.clone()),
+        Some((first, rest)) => Outcome::warned(format!("{} contradictions", rest.len() + 1))
+            .detail(format!("{first}; {}", rest.join("; "))),
+    }
+}
+
+fn oddities(settings: &[Setting], daemon: SocketAddr) -> Vec<String> {
+    let mut odd = Vec::new();
+    for setting in settings {
+        let off = ["false", "no", "off", "0", ""]
+            .iter()
+            .any(|no| setting.value.eq_ignore_ascii_case(no));
+        if setting.key.starts_with("http.") && setting.key.ends_with("sslverify") && off {
+            odd.push(format!(
+                "`{}` is off in {}: git believes every certificate, and gitferry does not need it",
+                setting.key, setting.origin
+            ));
+        }
+    }
+    let proxies: Vec<&Setting> = settings
+        .iter()
+        .filter(|setting| setting.key == "http.proxy")
+        .collect();
+    let mut values: Vec<&str> = proxies.iter().map(|proxy| proxy.value.as_str()).collect();
+    values.sort_unstable();
+    values.dedup();
+    if values.len() > 1 {
+        let places: Vec<&str> = proxies.iter().map(|proxy| proxy.origin.as_str()).collect();
+        let last = proxies.last().map_or("", |proxy| proxy.origin.as_str());
+        odd.push(format!(
+            "`http.proxy` has {} values ({}): the one in {last} counts",
+            values.len(),
+            places.join(", ")
+        ));
+    }
+    // `gitferry setup` writes a setting for each host; one for all hosts is the user's own, and a host's own wins.
+    let ours = daemon.to_string();
+    let of_hosts = settings
+        .iter()
+        .filter(|setting| setting.key.starts_with("http.http") && setting.key.ends_with(".proxy"));
+    for setting in of_hosts {
+        if !setting.value.contains(&ours) && !setting.value.is_empty() {
+            odd.push(format!(
+                "`{}` in {} sends that host to another proxy than gitferry",
+                setting.key, setting.origin
+            ));
+        }
+    }
+    odd
+}
+
+pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
+    let variable = |name: &str| {
+        machine
+            .variables
+            .get(name)
+            .filter(|value| !value.is_empty())
+    };
+    let mut odd: Vec<String> = Vec::new();
+    if variable("GIT_SSL_NO_VERIFY").is_some() {
+        odd.push("GIT_SSL_NO_VERIFY is set: git believes every certificate".into());
+    }
+    if let Some(file) = variable("GIT_SSL_CAINFO") {
+        let bundle = machine
+            .about
+            .as_ref()
+            .ok()
+            .map(|about| about.state_directory.join("bundle.pem"));
+        if bundle.is_none_or(|bundle| bundle.as_os_str() != file.as_str()) {
+            odd.push(
+                "GIT_SSL_CAINFO is set, which beats what `gitferry setup` writes: git does not know the daemon's CA"
+                    .into(),
+            );
+        }
+    }
+    for name in ["no_proxy", "NO_PROXY"] {
+        let list = variable(name).map_or("", String::as_str);
+        let kept: Vec<String> = ferried(&machine.config)
+            .filter(|host| host.is_exact())
+            .map(ToString::to_string)
+            .filter(|host| is_named(list, host))
+            .collect();
+        if let Some(first) = kept.first() {
+            odd.push(format!(
+                "{name} keeps clients away from gitferry for {first}"
+            ));
+        }
+    }
+    odd.extend(differs(machine));
+    match odd.first() {
+        None => Outcome::passed("no contradiction"),
+        Some(_) => Outcome::warned(format!("{} to look at", odd.len())).detail(odd.join("; ")),
+    }
+}
+
+/// The daemon keeps the environment that it was started with.
+fn differs(machine: &Machine) -> Option<String> {
+    let about = machine.about.as_ref().ok()?;
+    let here = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+        .iter()
+        .find_map(|name| {
+            machine
+                .variables
+                .get(*name)
+                .filter(|value| !value.is_empty())
+        })?;
+    let own = machine.daemon.address.to_string();
+    if here.contains(&own) {
+        return None;
+    }
+    let shown = crate::track::redact::text(here);
+    match &about.environment.https_proxy {
+        None => Some(format!(
+            "this shell has a proxy ({shown}), and the daemon was started without one"
+        )),
+        Some(there) if !same_place(here, there) => Some(format!(
+            "this shell's proxy is {shown}, the daemon's is {there}"
+        )),
+        Some(_) => None,
+    }
+}
+
+/// Scheme and user info apart.
+fn same_place(one: &str, other: &str) -> bool {
+    let place = |url: &str| {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        rest.trim_end_matches('/').to_ascii_lowercase()
+    };
+    place(one) == place(other)
+}
+
+/// True where a `no_proxy` list names the host or a domain above it.
+fn is_named(list: &str, host: &str) -> bool {
+    list.split([',', ' ']).any(|entry| {
+        let name = entry.trim().trim_start_matches('*').trim_start_matches('.');
+        entry.trim() == "*"
+            || !name.is_empty()
+                && host
+                    .strip_suffix(&name.to_ascii_lowercase())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
+/// proxychains works by LD_PRELOAD, and a static program such as git-lfs does not see it.
+pub(in crate::doctor) async fn preload(machine: &Machine) -> Outcome {
+    let preload = machine.variables.get("LD_PRELOAD");
+    match preload.filter(|value| value.contains("proxychains")) {
+        None => Outcome::skipped(""),
+        Some(_) => Outcome::warned("proxychains")
+            .detail(
+                "proxychains is in force here (LD_PRELOAD): it carries git, but not git-lfs, which is a static binary",
+            )
+            .advise("run git without proxychains, and name its proxy as a hop in `[hops]`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contradictions_of_gits_settings_are_found() {
+        let listed = "file:/etc/gitconfig\0http.proxy\nhttp://a:1\0file:/home/me/.gitconfig\0http.proxy\nhttp://b:1\0\
+                      file:/home/me/.gitconfig\0http.sslverify\nfalse\0file:.git/config\0http.https://hf.co.proxy\nhttp://c:1\0";
+        let odd = oddities(&parse(listed), "127.0.0.1:4483".parse().unwrap());
+        assert_eq!(odd.len(), 3, "{odd:?}");
+        assert!(odd[0].contains("/home/me/.gitconfig"), "{odd:?}");
+        assert!(odd[1].contains("has 2 values"), "{odd:?}");
+        let healthy = "file:x\0http.https://hf.co.proxy\nhttp://127.0.0.1:4483\0file:x\0http.sslverify\ntrue\0";
+        assert!(oddities(&parse(healthy), "127.0.0.1:4483".parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn a_no_proxy_list_names_hosts_as_curl_reads_it() {
+        for (list, named) in [
+            ("localhost,.hf.co", true),
+            ("hf.co", true),
+            ("*", true),
+            ("f.co", false),
+            ("", false),
+            ("10.0.0.0/8, localhost", false),
+        ] {
+            assert_eq!(is_named(list, "hf.co"), named, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_the_same_with_and_without_scheme_and_user() {
+        assert!(same_place(
+            "http://me:secret@proxy.test:3128/",
+            "http://proxy.test:3128"
+        ));
+        assert!(!same_place(
+            "http://proxy.test:3128",
+            "http://proxy.test:3129"
+        ));
+    }
+}

@@ -1,0 +1,237 @@
+//! A push, rehearsed: may this user write, and where would its LFS files go? Nothing is written, and nothing is uploaded.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{
+    Method, StatusCode,
+    header::{CONTENT_TYPE, LOCATION},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Probe,
+    http::{Answer, Ask, send},
+};
+use crate::{
+    doctor::{
+        Fact, Outcome, Purpose, credentials::CredentialSource, hosts::PlannedHost, url::RemoteUrl,
+    },
+    model::{Fault, Scheme},
+};
+
+/// What is rehearsed on a host.
+#[derive(Clone)]
+pub(crate) struct Rehearsal {
+    /// The repository that a push would go to.
+    pub repository: Option<RemoteUrl>,
+    /// The LFS API that it would ask.
+    pub lfs: Option<RemoteUrl>,
+    /// True where the repository has files of git-lfs.
+    pub uses_lfs: bool,
+    /// Who acts.
+    pub credentials: Arc<CredentialSource>,
+}
+
+/// `git push` begins with this (gitprotocol-http, "Smart Service git-receive-pack").
+pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
+    let Some((rehearsal, url)) = probe.rehearsed(|rehearsal| rehearsal.repository.as_ref()) else {
+        return Outcome::skipped("");
+    };
+    let path = format!("{}/info/refs?service=git-receive-pack", url.path);
+    let ask = Ask {
+        method: Method::GET,
+        path: &path,
+        content_type: None,
+        accept: "*/*",
+        authorization: None,
+        body: Bytes::new(),
+        whole: true,
+    };
+    match authorized(probe, rehearsal, url, ask).await {
+        Err(fault) => probe.failed(&fault),
+        Ok(Replied { answer, given }) => {
+            let advertised = answer
+                .headers
+                .get(CONTENT_TYPE)
+                .is_some_and(|kind| kind == "application/x-git-receive-pack-advertisement");
+            match (answer.status, advertised) {
+                (StatusCode::OK, true) => Outcome::passed("push allowed"),
+                (StatusCode::OK, false) => Outcome::warned("not a git answer")
+                    .detail("the site answers 200, but not as a git server does"),
+                _ => refusal(probe, &answer, given, "the repository"),
+            }
+        }
+    }
+}
+
+/// The LFS batch for an object that nobody has (git-lfs: docs/api/batch.md).
+pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
+    let Some((rehearsal, url)) = probe.rehearsed(|rehearsal| rehearsal.lfs.as_ref()) else {
+        return Outcome::skipped("");
+    };
+    let path = format!("{}/objects/batch", url.path);
+    let oid: String = (0..64).map(|_| fastrand::digit(16)).collect();
+    let question = json!({
+        "operation": "upload",
+        "transfers": ["basic"],
+        "objects": [{ "oid": oid, "size": 1024 }],
+        "hash_algo": "sha256",
+    });
+    let ask = Ask {
+        method: Method::POST,
+        path: &path,
+        content_type: Some("application/vnd.git-lfs+json"),
+        accept: "application/vnd.git-lfs+json",
+        authorization: None,
+        body: question.to_string().into(),
+        whole: true,
+    };
+    let Replied { answer, given } = match authorized(probe, rehearsal, url, ask).await {
+        Ok(replied) => replied,
+        Err(fault) => return probe.failed(&fault),
+    };
+    if answer.status == StatusCode::OK {
+        return storage(&answer);
+    }
+    let refused = refusal(probe, &answer, given, "the LFS API");
+    if rehearsal.uses_lfs {
+        return refused;
+    }
+    Outcome::unmeasured(format!("{}: no LFS?", answer.status.as_u16()))
+        .detail("the site has no LFS API for this repository, which has no LFS files either")
+}
+
+/// Where the answer sends uploads; their URLs are credentials, and only scheme, host and port leave this function.
+fn storage(answer: &Answer) -> Outcome {
+    let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
+        return Outcome::failed("no JSON")
+            .detail("the LFS API answers 200 with something that is no JSON");
+    };
+    let message = body
+        .pointer("/objects/0/error")
+        .map(|error| error.get("message").and_then(Value::as_str));
+    if let Some(message) = message {
+        let message = message.unwrap_or("no reason is given");
+        return Outcome::failed("refused").detail(format!(
+            "the LFS API refuses an upload: {}",
+            crate::track::redact::text(message)
+        ));
+    }
+    let hosts: Vec<RemoteUrl> = ["upload", "verify"]
+        .into_iter()
+        .filter_map(|name| {
+            body.pointer(&format!("/objects/0/actions/{name}/href"))?
+                .as_str()
+        })
+        .filter_map(RemoteUrl::parse)
+        .collect();
+    let Some(first) = hosts.first() else {
+        return Outcome::warned("no upload URL").detail("the LFS API names no place for an upload");
+    };
+    let words = format!("uploads go to {}", first.target.host);
+    let planned = hosts
+        .iter()
+        .map(|url| PlannedHost::new(url.target.clone(), url.purpose));
+    planned.fold(Outcome::passed(words), |outcome, host| {
+        outcome.fact(Fact::Leads(host.target, host.purpose))
+    })
+}
+
+/// An answer, and whether credentials were given for it.
+struct Replied {
+    answer: Answer,
+    given: bool,
+}
+
+/// Asks without credentials first, as git does; only where they are wanted, and only over verified TLS, they are given.
+async fn authorized(
+    probe: &Probe,
+    rehearsal: &Rehearsal,
+    url: &RemoteUrl,
+    ask: Ask<'_>,
+) -> Result<Replied, Fault> {
+    let answer = send(probe, &ask).await?;
+    let wanted = answer.status == StatusCode::UNAUTHORIZED;
+    // `Probe::open` has verified the certificate before a byte is written.
+    let safe = probe.is_tls() && url.purpose == Purpose::Requests(Scheme::Https);
+    let secret = match wanted && safe {
+        true => rehearsal.credentials.authorization(url).await,
+        false => None,
+    };
+    let Some(secret) = secret else {
+        return Ok(Replied {
+            answer,
+            given: false,
+        });
+    };
+    let ask = Ask {
+        authorization: Some(&secret),
+        ..ask
+    };
+    let answer = send(probe, &ask).await?;
+    Ok(Replied {
+        answer,
+        given: true,
+    })
+}
+
+/// What a status that is no success means for a push.
+fn refusal(probe: &Probe, answer: &Answer, given: bool, whose: &str) -> Outcome {
+    let status = answer.status.as_u16();
+    let host = &probe.target.host;
+    let said = message(&answer.body);
+    let (words, sentence, advice) = match (status, given) {
+        (401, false) => (
+            "no credentials",
+            format!("{host} wants a user name and password or token, and git has none stored"),
+            Some(format!(
+                "store a token for {host} with `git credential approve`, or let `git push` ask for it once"
+            )),
+        ),
+        (401 | 403, true) => (
+            "not allowed",
+            format!("{host} does not accept the stored token for writing to {whose}"),
+            Some(format!(
+                "make a new token with write access on {host}, and replace the stored one"
+            )),
+        ),
+        (403, false) => (
+            "not allowed",
+            format!("{host} does not let anybody write to {whose} without credentials"),
+            None,
+        ),
+        (404, _) => (
+            "not found",
+            format!("{host} knows no such repository, or does not show it to this user"),
+            Some("check the remote's URL: `git remote -v`".to_owned()),
+        ),
+        (300..=399, _) => {
+            let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok());
+            let to = to.and_then(RemoteUrl::parse);
+            let to = to.map_or("elsewhere".into(), |url| url.target.host.to_string());
+            return Outcome::warned(format!("moved ({status})"))
+                .detail(format!("{host} sends {whose} to {to}"));
+        }
+        _ => (
+            "refused",
+            format!("{host} answers {status} for {whose}"),
+            None,
+        ),
+    };
+    let mut outcome = Outcome::failed(format!("{words} ({status})"))
+        .detail(match said {
+            Some(said) => format!("{sentence}: \"{said}\""),
+            None => sentence,
+        })
+        .fact(Fact::Status(status));
+    outcome.advice = advice;
+    outcome
+}
+
+/// What an LFS server says in JSON, on one line.
+fn message(body: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let text = value.get("message")?.as_str()?;
+    Some(crate::track::redact::text(text).chars().take(120).collect())
+}

@@ -1,0 +1,109 @@
+//! Running other programs: never longer than a limit, never with a prompt, ended with all their children.
+
+use std::{io, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
+
+/// What a program came to.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// True where it says that it went well.
+    pub(super) fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// The last line of its complaint, where most programs say what counts.
+    pub(super) fn complaint(&self) -> String {
+        let line = self
+            .stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty());
+        let text = crate::track::redact::text(line.unwrap_or_default().trim());
+        text.chars().take(160).collect()
+    }
+}
+
+/// Variables that keep git, its helpers and ssh from asking anybody anything.
+pub(super) const SILENT: &[(&str, &str)] = &[
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GCM_INTERACTIVE", "never"),
+    ("GIT_ASKPASS", ""),
+    ("SSH_ASKPASS", ""),
+    ("SSH_ASKPASS_REQUIRE", "never"),
+    ("LC_ALL", "C"),
+];
+
+/// Runs `command` in a process group of its own, gives it `input`, and waits no longer than `limit`.
+///
+/// Fails where it cannot be run, and with `TimedOut` where it does not end.
+pub(super) async fn run(mut command: Command, input: &str, limit: Duration) -> io::Result<Ended> {
+    let mut child = command
+        .envs(SILENT.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    let group = Group(child.id());
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read its input has its reasons.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    let output = timeout(limit, child.wait_with_output()).await;
+    drop(group);
+    let output = output.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    Ok(Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// A process group that ends with its owner: git's helpers outlive git otherwise.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = self.0.and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = id.and_then(Pid::from_raw) {
+            // Where it has ended there is nothing to kill.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_does_not_end_is_ended_with_its_children() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & sleep 60; echo done"]);
+        let ended = run(command, "", Duration::from_millis(200)).await;
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn input_and_output_pass() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat; echo oops >&2; exit 3"]);
+        let ended = run(command, "hello", Duration::from_secs(20))
+            .await
+            .unwrap();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), "hello"));
+        assert_eq!(ended.complaint(), "oops");
+    }
+}

@@ -1,0 +1,255 @@
+//! The repository at hand: where a push of it would go, by git's own words.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::process::Command;
+
+use super::{
+    program::{self, Ended},
+    url::RemoteUrl,
+};
+
+/// git answers at once; only a broken file system keeps it longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a push of a repository would need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repository {
+    /// Its work tree, or the directory itself.
+    pub directory: PathBuf,
+    /// The remote that a push goes to.
+    pub remote: String,
+    /// Where that is; several where it has several push URLs.
+    pub urls: Vec<RemoteUrl>,
+    /// Where the LFS API is.
+    pub lfs: Option<RemoteUrl>,
+    /// True where files of it are kept by git-lfs.
+    pub uses_lfs: bool,
+    /// What is odd in its settings, a sentence each.
+    pub oddities: Vec<String>,
+}
+
+/// Every value of every key, the last one last; keys as git lists them.
+pub(super) type Settings = BTreeMap<String, Vec<String>>;
+
+impl Repository {
+    /// Reads the repository of `directory`; `None` where there is none, or no remote.
+    ///
+    /// Fails with what git says where it cannot be run.
+    pub(crate) async fn read(directory: &Path) -> Result<Option<Self>, String> {
+        let git = async |arguments: &[&str]| git(directory, arguments).await;
+        let top = git(&["rev-parse", "--show-toplevel"]).await?;
+        let bare = git(&["rev-parse", "--absolute-git-dir"]).await?;
+        let Some(root) = first_line(&top).or_else(|| first_line(&bare)) else {
+            return Ok(None);
+        };
+        let root = PathBuf::from(root);
+        let settings = parse(&git(&["config", "--null", "--list"]).await?.stdout);
+        let branch = first_line(&git(&["symbolic-ref", "-q", "--short", "HEAD"]).await?);
+        let names = git(&["remote"]).await?;
+        let names: Vec<&str> = names.stdout.lines().collect();
+        let Some(remote) = push_remote(&settings, branch.as_deref(), &names) else {
+            return Ok(None);
+        };
+        let urls = git(&["remote", "get-url", "--push", "--all", &remote]).await?;
+        let written: Vec<&str> = urls.stdout.lines().collect();
+        let urls: Vec<RemoteUrl> = written
+            .iter()
+            .filter_map(|url| RemoteUrl::parse(url))
+            .collect();
+        let shared = safe_settings(&root).await?;
+        let named = lfs_url(&settings, &shared, &remote);
+        let lfs = match &named {
+            Some(text) => {
+                // `insteadOf` holds for it too (git-lfs: lfsapi/endpoint_finder.go).
+                let aliased = git(&["ls-remote", "--get-url", text]).await?;
+                RemoteUrl::parse(first_line(&aliased).as_deref().unwrap_or(text))
+            }
+            None => urls.first().map(RemoteUrl::lfs),
+        };
+        let uses_lfs = named.is_some() || tracks_lfs(&root).await;
+        Ok(Some(Self {
+            oddities: oddities(&settings, &urls, lfs.as_ref(), named.is_some()),
+            directory: root,
+            remote,
+            urls,
+            lfs,
+            uses_lfs,
+        }))
+    }
+}
+
+/// git in `directory`.
+async fn git(directory: &Path, arguments: &[&str]) -> Result<Ended, String> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(directory).args(arguments);
+    program::run(command, "", PATIENCE)
+        .await
+        .map_err(|error| format!("cannot run git: {error}"))
+}
+
+fn first_line(ended: &Ended) -> Option<String> {
+    let line = ended.is_success().then(|| ended.stdout.lines().next())??;
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
+/// `git config --null --list`.
+pub(super) fn parse(listed: &str) -> Settings {
+    let mut settings = Settings::new();
+    for entry in listed.split('\0').filter(|entry| !entry.is_empty()) {
+        let (key, value) = entry.split_once('\n').unwrap_or((entry, "true"));
+        let values = settings.entry(key.to_owned()).or_default();
+        values.push(value.to_owned());
+    }
+    settings
+}
+
+pub(super) fn last<'s>(settings: &'s Settings, key: &str) -> Option<&'s str> {
+    settings.get(key)?.last().map(String::as_str)
+}
+
+/// Where `git push` goes without a word (git-config(1), "remote.pushDefault").
+fn push_remote(settings: &Settings, branch: Option<&str>, names: &[&str]) -> Option<String> {
+    let of_branch = |key: &str| last(settings, &format!("branch.{}.{key}", branch?));
+    let chosen = of_branch("pushremote")
+        .or_else(|| last(settings, "remote.pushdefault"))
+        .or_else(|| of_branch("remote"))
+        .filter(|name| names.contains(name));
+    match (chosen, names) {
+        (Some(chosen), _) => Some(chosen.to_owned()),
+        (None, [only]) => Some((*only).to_owned()),
+        (None, names) if names.contains(&"origin") => Some("origin".into()),
+        (None, [first, ..]) => Some((*first).to_owned()),
+        (None, []) => None,
+    }
+}
+
+/// The keys of `.lfsconfig` that git-lfs itself takes from there (git-lfs-config(5)): the file comes with the repository.
+async fn safe_settings(root: &Path) -> Result<Settings, String> {
+    let file = root.join(".lfsconfig");
+    if !file.is_file() {
+        return Ok(Settings::new());
+    }
+    let file = file.to_string_lossy().into_owned();
+    let listed = git(root, &["config", "--null", "--list", "--file", &file]).await?;
+    let mut settings = parse(&listed.stdout);
+    settings.retain(|key, _| is_safe(key));
+    Ok(settings)
+}
+
+fn is_safe(key: &str) -> bool {
+    matches!(key, "lfs.url" | "lfs.pushurl")
+        || key
+            .strip_prefix("remote.")
+            .is_some_and(|rest| rest.ends_with(".lfsurl") || rest.ends_with(".lfspushurl"))
+}
+
+/// The LFS endpoint that is named for an upload, the repository's own settings before the shared file.
+fn lfs_url(own: &Settings, shared: &Settings, remote: &str) -> Option<String> {
+    let keys = [
+        "lfs.pushurl".to_owned(),
+        "lfs.url".to_owned(),
+        format!("remote.{remote}.lfspushurl"),
+        format!("remote.{remote}.lfsurl"),
+    ];
+    keys.iter()
+        .find_map(|key| last(own, key).or_else(|| last(shared, key)))
+        .map(str::to_owned)
+}
+
+/// True where the top-level attributes name the filter.
+async fn tracks_lfs(root: &Path) -> bool {
+    let Ok(text) = tokio::fs::read_to_string(root.join(".gitattributes")).await else {
+        return false;
+    };
+    text.lines().any(|line| line.contains("filter=lfs"))
+}
+
+fn oddities(
+    settings: &Settings,
+    urls: &[RemoteUrl],
+    lfs: Option<&RemoteUrl>,
+    named: bool,
+) -> Vec<String> {
+    let mut odd = Vec::new();
+    if let (true, Some(lfs), Some(main)) = (named, lfs, urls.first())
+        && lfs.target.host != main.target.host
+    {
+        odd.push(format!(
+            "`lfs.url` sends LFS files to {}, not to {}",
+            lfs.target.host, main.target.host
+        ));
+    }
+    if urls.len() > 1 {
+        odd.push(format!(
+            "a push goes to {} URLs, one after the other",
+            urls.len()
+        ));
+    }
+    if last(settings, "lfs.transfer.enablehrefrewrite") == Some("true")
+        && !settings.keys().any(|key| key.ends_with(".insteadof"))
+    {
+        odd.push("`lfs.transfer.enablehrefrewrite` is on, and no `url.*.insteadOf` is set".into());
+    }
+    odd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::new();
+        for (key, value) in pairs {
+            let values = settings.entry((*key).to_owned()).or_default();
+            values.push((*value).to_owned());
+        }
+        settings
+    }
+
+    #[test]
+    fn the_remote_of_a_push_is_chosen_as_git_chooses_it() {
+        let names = ["origin", "fork"];
+        let all = [
+            ("branch.main.remote", "origin"),
+            ("remote.pushdefault", "fork"),
+        ];
+        let chosen = |pairs: &[(&str, &str)], names: &[&str]| {
+            push_remote(&settings(pairs), Some("main"), names)
+        };
+        assert_eq!(chosen(&all, &names).unwrap(), "fork");
+        assert_eq!(chosen(all.get(..1).unwrap(), &names).unwrap(), "origin");
+        assert_eq!(
+            chosen(&[("branch.main.pushremote", "fork")], &names).unwrap(),
+            "fork"
+        );
+        assert_eq!(chosen(&[], &["upstream"]).unwrap(), "upstream");
+        assert_eq!(chosen(&[], &names).unwrap(), "origin");
+        assert_eq!(chosen(&[], &[]), None);
+    }
+
+    #[test]
+    fn the_users_own_lfs_url_counts_before_the_one_that_came_with_the_repository() {
+        let own = settings(&[("lfs.url", "https://own.test/lfs")]);
+        let shared = settings(&[
+            ("lfs.url", "https://shared.test/lfs"),
+            ("remote.origin.lfsurl", "https://other.test/"),
+        ]);
+        let of = |own: &Settings| lfs_url(own, &shared, "origin").unwrap();
+        assert_eq!(of(&own), "https://own.test/lfs");
+        assert_eq!(of(&Settings::new()), "https://shared.test/lfs");
+        for (key, safe) in [
+            ("lfs.url", true),
+            ("remote.origin.lfsurl", true),
+            ("http.proxy", false),
+            ("lfs.customtransfer.x.path", false),
+            ("credential.helper", false),
+        ] {
+            assert_eq!(is_safe(key), safe, "{key}");
+        }
+    }
+}
