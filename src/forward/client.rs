@@ -7,7 +7,7 @@ use hyper::Request;
 use crate::{
     io::TcpMonitor,
     model::access::SocketOwner,
-    net::{InterimSender, listen::Place},
+    net::{InterimSender, RequestLine, listen::Place},
     track::TransferHandle,
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct ClientSocket {
     pub shared: bool,
     /// What tells it to wait, where it can be told.
     pub voice: Option<InterimSender>,
+    /// The request line as it came, where it was seen.
+    pub line: Option<RequestLine>,
     /// Its user, where it came over loopback and the kernel can tell.
     pub owner: Option<SocketOwner>,
     /// Given back with the last clone.
@@ -31,6 +33,12 @@ pub(crate) struct ClientSocket {
 }
 
 impl ClientSocket {
+    /// Why `request` is not the one that its client wrote: hyper takes a target without its fragment.
+    pub(crate) fn cut<B>(request: &Request<B>) -> Option<String> {
+        let socket = request.extensions().get::<Self>()?;
+        socket.line.as_ref()?.cut(request)
+    }
+
     /// The socket of `request`, told to its transfer.
     pub(crate) fn watch<B>(request: &Request<B>, transfer: &TransferHandle) {
         if let Some(socket) = request.extensions().get::<Self>() {

@@ -156,7 +156,15 @@ impl Exchange {
         };
         let shared = &self.forwarder.shared;
         let upgrades = self.outgoing.upgrade.is_some();
-        match send::open((&shared.tasks, &shared.shutdown), reached, upgrades).await {
+        let max_head = self.forwarder.config.listen.max_head;
+        match send::open(
+            (&shared.tasks, &shared.shutdown),
+            reached,
+            upgrades,
+            max_head,
+        )
+        .await
+        {
             Ok((sender, about)) => {
                 let lease = self.forwarder.pool.lease(key, sender, about);
                 lease.watch(&self.transfer);

@@ -107,6 +107,10 @@ impl Forwarder {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
             return Err(fault.peer(&asked.target).detail(detail));
         }
+        if let Some(detail) = ClientSocket::cut(request) {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
+            return Err(fault.peer(&asked.target).detail(detail));
+        }
         self.admit(&asked.target)
     }
 

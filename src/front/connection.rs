@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::{
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
+    net::RequestLine,
     rt::Shutdown,
 };
 
@@ -78,12 +79,14 @@ where
     }
 }
 
-/// What hyper refused by itself: its answer has no words.
-pub(super) fn malformed(error: &hyper::Error) -> Option<Fault> {
+/// What hyper refused by itself: its answer has no words. `line` is the request's, where it was seen.
+pub(super) fn malformed(error: &hyper::Error, line: &RequestLine) -> Option<Fault> {
     let kind = match () {
         () if error.is_parse_too_large() => FaultKind::TooLarge,
         () if error.is_parse() => FaultKind::BadRequest,
         () => return None,
     };
-    Some(Fault::new(Leg::Client, Stage::Accepted, kind).detail(error.to_string()))
+    let detail = line.objection().filter(|_| kind == FaultKind::BadRequest);
+    let detail = detail.unwrap_or_else(|| error.to_string());
+    Some(Fault::new(Leg::Client, Stage::Accepted, kind).detail(detail))
 }

@@ -178,10 +178,12 @@ async fn terminate(
         forwarder.shared.tasks.clone(),
     );
     let (io, voice) = Interims::new(accepted.io);
+    let line = io.request_line();
     let shared = accepted.http == HttpVersion::Http2;
     let socket = socket.map(|socket| ClientSocket {
         shared,
         voice: (!shared).then_some(voice),
+        line: (!shared).then(|| line.clone()),
         ..socket
     });
     let asked = Arc::new(AtomicBool::new(false));
@@ -218,7 +220,7 @@ async fn terminate(
             if let Some(raw_socket) = raw_socket {
                 linger(raw_socket).await;
             }
-            ran.err().as_ref().and_then(malformed)
+            ran.err().and_then(|error| malformed(&error, &line))
         }
         HttpVersion::Http2 => {
             let http2 = http2::builder(tasks, max_head);

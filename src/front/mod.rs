@@ -100,10 +100,12 @@ impl Front {
         let mut raw_socket = socket.clone();
         let glance = socket.monitor();
         let (io, voice) = Interims::new(socket);
+        let line = io.request_line();
         let beside = ClientSocket {
             tcp: glance,
             shared: false,
             voice: Some(voice),
+            line: Some(line.clone()),
             owner,
             slot: Arc::new(place),
         };
@@ -134,7 +136,7 @@ impl Front {
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades();
             if let Err(error) = run(std::pin::pin!(connection), client, &shutdown).await {
-                if let Some(fault) = malformed(&error) {
+                if let Some(fault) = malformed(&error, &line) {
                     front.turn_away(&unasked, fault);
                 }
                 linger(raw_socket).await;

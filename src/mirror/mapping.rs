@@ -41,8 +41,8 @@ pub(crate) enum Mapped {
     Same,
     /// It becomes this one.
     To(String),
-    /// It stays, and leads away from this daemon: no route names the host, and no `[reverse] allow` either.
-    Away(Target),
+    /// It stays, and leads past this daemon: no route names this host and port, and no `[reverse] allow` either.
+    Away(Box<str>),
 }
 
 impl Mapping {
@@ -91,26 +91,32 @@ impl Mapping {
     fn original<'u>(&self, text: &'u str) -> Option<(Url<'u>, Option<&'u str>)> {
         let reference = reference(text, self.answering().0);
         let original = match &reference {
-            Reference::Other => return None,
+            Reference::Other | Reference::Unreadable(_) => return None,
             Reference::Path(path) => self.below_base(path),
             Reference::Absolute(url) if self.is_of_mirror(url) => self.below_base(url.rest),
             Reference::Absolute(_) => None,
         };
-        let own = |rest| Url {
+        let own = |user, rest| Url {
             scheme: self.scheme,
+            user,
             target: self.target.clone(),
             rest,
         };
         let url = match (reference, original) {
-            (Reference::Other, _) => return None,
-            (Reference::Path(path), original) => own(original.unwrap_or(path)),
-            (Reference::Absolute(_), Some(rest)) => own(rest),
+            (Reference::Other | Reference::Unreadable(_), _) => return None,
+            (Reference::Path(path), original) => own("", original.unwrap_or(path)),
+            (Reference::Absolute(url), Some(rest)) => own(url.user, rest),
             (Reference::Absolute(url), None) => url,
         };
         Some((url, original))
     }
 
     fn map(&self, text: &str, redirect: bool) -> Mapped {
+        if let Reference::Unreadable(authority) = reference(text, self.answering().0)
+            && self.is_reverse()
+        {
+            return Mapped::Away(authority.chars().take(253).collect());
+        }
         let Some((url, original)) = self.original(text) else {
             return Mapped::Same;
         };
@@ -119,7 +125,7 @@ impl Mapping {
             Some(base) if redirect && short => Mapped::To(base.map_path(&url)),
             Some(base) => self.to_daemon(base, &url, redirect),
             None if original.is_none_or(|rest| rest == text) => Mapped::Same,
-            None => Mapped::To(self.to_original(url.rest, short)),
+            None => Mapped::To(self.to_original(&url, short)),
         }
     }
 
@@ -127,7 +133,7 @@ impl Mapping {
     fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, redirect: bool) -> Mapped {
         let own = url.scheme == self.scheme && url.target == self.target;
         if !own && !(self.served)(&url.target) {
-            return Mapped::Away(url.target.clone());
+            return Mapped::Away(url.target.to_string().into());
         }
         Mapped::To(match redirect && !own {
             true => base.map_elsewhere(url),
@@ -136,13 +142,15 @@ impl Mapping {
     }
 
     /// As a URL of the original, or as a path of it where `short` and the path cannot be taken for a host.
-    fn to_original(&self, rest: &str, short: bool) -> String {
+    fn to_original(&self, url: &Url<'_>, short: bool) -> String {
+        let rest = url.rest;
         let slash = if rest.starts_with('/') { "" } else { "/" };
         if short && !rest.starts_with("//") {
             return format!("{slash}{rest}");
         }
         let authority = self.target.authority(self.scheme);
-        format!("{}://{authority}{rest}", self.scheme)
+        let at = if url.user.is_empty() { "" } else { "@" };
+        format!("{}://{}{at}{authority}{rest}", self.scheme, url.user)
     }
 
     /// Scheme and target of what answered.

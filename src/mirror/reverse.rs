@@ -38,7 +38,7 @@ impl ReverseBase {
 
     /// The URL by which the client reaches `url` through this daemon; what follows the authority stays as it is.
     pub(crate) fn map(&self, url: &Url<'_>) -> String {
-        format!("{}{}", self.origin, self.map_path(url))
+        self.on(&self.origin, url)
     }
 
     /// The same without scheme and host, where the origin's own redirect had none: the Hub's client takes just such a one for
@@ -57,7 +57,16 @@ impl ReverseBase {
     /// refuses a presigned URL with a second kind of credentials. So such a redirect goes to `localhost` instead of
     /// `127.0.0.1`, and the other way round.
     pub(crate) fn map_elsewhere(&self, url: &Url<'_>) -> String {
-        format!("{}{}", self.other, self.map_path(url))
+        self.on(&self.other, url)
+    }
+
+    /// `url` below `origin`, with its user info: a client sends that to the daemon as it would have sent it to the host.
+    fn on(&self, origin: &str, url: &Url<'_>) -> String {
+        let path = self.map_path(url);
+        match (url.user, origin.strip_prefix("http://")) {
+            (user, Some(daemon)) if !user.is_empty() => format!("http://{user}@{daemon}{path}"),
+            _ => format!("{origin}{path}"),
+        }
     }
 }
 
@@ -144,6 +153,12 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn user_info_of_a_url_stays_with_it() {
+        let mapped = map("https://me:pass@hf.co/x");
+        assert_eq!(mapped, "http://me:pass@127.0.0.1:4483/hf.co/x");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use super::{
     Mapped, Mapping,
     fields::{self, Edit, MapUrl},
     json::{NotJson, Places, Step, splice},
+    url::percent_encoded,
 };
-use crate::model::Target;
 
 /// One place where URLs stand.
 #[derive(Debug)]
@@ -232,7 +232,7 @@ pub(crate) struct Findings {
     /// How many fields or URLs were changed.
     pub changed: usize,
     /// Hosts that the answer leads away to.
-    pub away: Vec<Target>,
+    pub away: Vec<Box<str>>,
 }
 
 impl Findings {
@@ -271,9 +271,15 @@ pub(crate) fn rewrite_head(
         let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
         headers.remove(&name);
         for value in values {
-            let edit = value.to_str().map_or(Edit::Keep, |text| {
-                rewrite_field(*form, text, status, mapping, &mut findings)
-            });
+            let edit = match (value.to_str(), form) {
+                (Ok(text), _) => rewrite_field(*form, text, status, mapping, &mut findings),
+                // Some origins write paths in raw UTF-8, as clients accept them.
+                (Err(_), Form::Redirect | Form::Url | Form::Link) => {
+                    let text = percent_encoded(value.as_bytes());
+                    rewrite_field(*form, &text, status, mapping, &mut findings)
+                }
+                (Err(_), Form::Challenge | Form::Cookie) => Edit::Keep,
+            };
             match edit {
                 Edit::Keep => headers.append(&name, value),
                 Edit::Replace(text) => {

@@ -9,6 +9,8 @@ use crate::model::{Scheme, Target};
 pub(crate) struct Url<'u> {
     /// http or https.
     pub scheme: Scheme,
+    /// What stands before the `@`, which belongs to this host alone; empty where there is none.
+    pub user: &'u str,
     /// Host and port, the port implied or not.
     pub target: Target,
     /// Everything behind the authority, as written: empty, or beginning with `/`, `?` or `#`.
@@ -22,13 +24,13 @@ pub(crate) enum Reference<'u> {
     Absolute(Url<'u>),
     /// `/…`: of the host that was asked.
     Path(&'u str),
+    /// An absolute http or https URL of a host that is none here, such as a name in raw UTF-8: its authority without user info.
+    Unreadable(&'u str),
     /// Relative to the path that was asked, another scheme, or no URL at all: never mapped.
     Other,
 }
 
 /// Takes `text` apart; `asked` is the scheme of the request that it answers.
-///
-/// User info is not taken apart: such a URL is `Other`, because what stands before the `@` belongs to one host only.
 pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
     if let Some(rest) = text.strip_prefix("//") {
         return absolute(asked, rest);
@@ -48,15 +50,18 @@ pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
 fn absolute(scheme: Scheme, after: &str) -> Reference<'_> {
     let end = after.find(['/', '?', '#']).unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
+    let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
     // An empty port is valid and means the scheme's (RFC 3986, section 3.2.3).
     let authority = authority.strip_suffix(':').unwrap_or(authority);
     match Target::parse(authority, Some(scheme.default_port())) {
         Ok(target) => Reference::Absolute(Url {
             scheme,
+            user,
             target,
             rest,
         }),
-        Err(_) => Reference::Other,
+        Err(_) if authority.is_empty() => Reference::Other,
+        Err(_) => Reference::Unreadable(authority),
     }
 }
 
@@ -126,6 +131,19 @@ fn dots(part: &str) -> Option<usize> {
     matches!(part.as_str(), "." | "..").then_some(part.len())
 }
 
+/// `bytes` as a URL: what is no visible ASCII is escaped (RFC 3986, section 2.1), the rest stays.
+pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for byte in bytes {
+        if byte.is_ascii_graphic() || *byte == b' ' || *byte == b'\t' {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +166,7 @@ mod tests {
             let target = Target::parse(target, None).unwrap();
             let url = Url {
                 scheme,
+                user: "",
                 target,
                 rest,
             };
@@ -179,14 +198,38 @@ mod tests {
             "mailto:me@hf.co",
             "ftp://hf.co/x",
             "https://",
-            "https://me:secret@hf.co/x",
-            "https://hf.co:99999/x",
-            "https://hf .co/x",
             "https:/hf.co/x",
         ] {
             assert_eq!(reference(text, Scheme::Https), Reference::Other, "{text}");
         }
         assert_eq!(reference("/a//b", Scheme::Http), Reference::Path("/a//b"));
+        for (text, authority) in [
+            ("https://hf.co:99999/x", "hf.co:99999"),
+            ("https://me:secret@hf .co/x", "hf .co"),
+            ("http://h\u{e4}.test", "h\u{e4}.test"),
+        ] {
+            let unreadable = Reference::Unreadable(authority);
+            assert_eq!(reference(text, Scheme::Https), unreadable, "{text}");
+        }
+    }
+
+    #[test]
+    fn user_info_belongs_to_its_host() {
+        for (text, user, host) in [
+            ("https://me:secret@hf.co/x@y", "me:secret", "hf.co"),
+            ("https://a@b@hf.co/x", "a@b", "hf.co"),
+        ] {
+            let Reference::Absolute(url) = reference(text, Scheme::Https) else {
+                panic!("{text}");
+            };
+            assert_eq!((url.user, &*url.target.host.to_string()), (user, host));
+        }
+    }
+
+    #[test]
+    fn a_url_in_raw_bytes_is_escaped_and_nothing_else_changes() {
+        assert_eq!(percent_encoded("/\u{e4}%20 b".as_bytes()), "/%C3%A4%20 b");
+        assert_eq!(percent_encoded(b"/\xe4?\xff"), "/%E4?%FF");
     }
 
     #[test]

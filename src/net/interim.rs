@@ -17,6 +17,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::RequestLine;
+
 const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
 /// A server's stream that can say more than hyper knows of.
@@ -26,6 +28,7 @@ pub(crate) struct Interims<S> {
     wanted: InterimSender,
     /// What is left of an interim answer that was begun.
     left: &'static [u8],
+    line: RequestLine,
 }
 
 /// Asks for interim answers. To be used only within the service of the one request that is being served.
@@ -55,9 +58,15 @@ impl<S> Interims<S> {
                 inner,
                 wanted,
                 left,
+                line: RequestLine::default(),
             },
             voice,
         )
+    }
+
+    /// The request line that was read last, as it came.
+    pub(crate) fn request_line(&self) -> RequestLine {
+        self.line.clone()
     }
 
     /// The stream, after an upgrade.
@@ -86,7 +95,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Interims<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.line
+            .note(buf.filled().get(before..).unwrap_or_default());
+        polled
     }
 }
 
@@ -97,6 +110,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
+        self.line.answered();
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -106,6 +120,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
+        self.line.answered();
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 

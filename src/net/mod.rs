@@ -4,7 +4,9 @@ pub(crate) mod dial;
 pub(crate) mod groups;
 mod interim;
 pub(crate) mod listen;
+mod request_line;
 pub(crate) mod resolve;
 pub(crate) mod socket_owner;
 
 pub(crate) use interim::{InterimSender, Interims};
+pub(crate) use request_line::RequestLine;

@@ -18,6 +18,7 @@ mod forward;
 mod framing;
 mod guard;
 mod layers;
+mod liberal;
 mod lifecycle;
 mod mirrors;
 mod one_host;

@@ -189,29 +189,54 @@ impl Body for InTwoFrames {
     }
 }
 
-/// A client on HTTP/1.1 is through with the last byte that was promised, and so is its transfer.
-#[test]
-fn an_answer_whose_end_comes_apart_is_whole() {
-    let world = World::new();
+/// An origin that answers in two frames, below a field of so many bytes.
+fn in_two_frames(world: &World, background: &Background, field: usize) -> SocketAddr {
     let mut tls = world.ca.leaf(&[MAIN], Flaw::None).server_config();
     Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec()];
     let acceptor = TlsAcceptor::from(tls);
-    let background = Background::new();
-    let address = background.serve(move |stream, _| {
+    background.serve(move |stream, _| {
         let acceptor = acceptor.clone();
         async move {
             let Ok(stream) = acceptor.accept(stream).await else {
                 return;
             };
-            let service = service_fn(|_| async {
-                let answer = Response::builder().header("content-length", 8);
+            let service = service_fn(|_| async move {
+                let answer = Response::builder()
+                    .header("content-length", 8)
+                    .header("x-large", "a".repeat(field));
                 Ok::<_, Infallible>(answer.body(InTwoFrames(0)).unwrap())
             });
             let _ = http2::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         }
-    });
+    })
+}
+
+/// `max_head` is 64 KiB by default; hyper's own limit is 16 KiB.
+#[test]
+fn an_answer_over_http2_has_as_large_a_head_as_over_http_1() {
+    let world = World::new();
+    let background = Background::new();
+    let address = in_two_frames(&world, &background, 40_000);
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], address)
+        .route_line("http = \"2\"");
+    let ferry = Ferry::start(&settings);
+    assert_eq!(curl(&world, &ferry, &[DOWN]), "halfhalf2 200");
+    assert_eq!(
+        curl(&world, &ferry, &["--http1.1", DOWN]),
+        "halfhalf1.1 200"
+    );
+}
+
+/// A client on HTTP/1.1 is through with the last byte that was promised, and so is its transfer.
+#[test]
+fn an_answer_whose_end_comes_apart_is_whole() {
+    let world = World::new();
+    let background = Background::new();
+    let address = in_two_frames(&world, &background, 8);
     let settings = world
         .settings()
         .route(MAIN, "terminate", &["direct"], address)

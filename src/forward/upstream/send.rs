@@ -32,6 +32,7 @@ pub(crate) async fn open(
     (tasks, shutdown): (&Tasks, &Shutdown),
     reached: Reached,
     upgrades: bool,
+    max_head: usize,
 ) -> Result<(Sender, About), Fault> {
     let peer = reached.peer;
     let about = About {
@@ -50,10 +51,7 @@ pub(crate) async fn open(
     let io = TokioIo::new(reached.io);
     let sender = match reached.http {
         HttpVersion::Http1 => {
-            let mut builder = http1::Builder::new();
-            builder
-                .preserve_header_case(true)
-                .max_buf_size(WRITE_BUFFER);
+            let builder = http1_builder(max_head);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
             tasks.spawn(async move {
                 let ended = async {
@@ -75,6 +73,7 @@ pub(crate) async fn open(
             builder
                 .timer(TokioTimer::new())
                 .adaptive_window(true)
+                .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
                 // A connection that died in silence is found out while requests wait on it, not by the next one's patience.
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(PONG);
@@ -90,6 +89,24 @@ pub(crate) async fn open(
     };
     Ok((sender, about))
 }
+
+/// HTTP/1.1 as liberal as the clients: curl and Go take folded lines, spaces before a colon and hundreds of fields, and pass over a
+/// line that is no field.
+fn http1_builder(max_head: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .preserve_header_case(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .max_headers(MOST_FIELDS)
+        .max_header_size(max_head)
+        .max_buf_size(WRITE_BUFFER.max(max_head));
+    builder
+}
+
+/// How many fields an answer may have.
+const MOST_FIELDS: usize = 1000;
 
 /// How often an HTTP/2 origin is asked whether it is there while requests run.
 const PING: Duration = Duration::from_secs(20);

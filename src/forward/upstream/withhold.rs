@@ -225,10 +225,14 @@ fn strays(url: &str, own: &[(Scheme, &Target)]) -> bool {
     let asked = own.first().map_or(Scheme::Https, |(scheme, _)| *scheme);
     match reference(url, asked) {
         Reference::Path(_) => false,
-        Reference::Absolute(url) => !own.iter().any(|(scheme, target)| {
-            let safe = url.scheme == Scheme::Https || *scheme == Scheme::Http;
-            url.target.host == target.host && safe
-        }),
+        Reference::Absolute(url) => {
+            !url.user.is_empty()
+                || !own.iter().any(|(scheme, target)| {
+                    let safe = url.scheme == Scheme::Https || *scheme == Scheme::Http;
+                    url.target.host == target.host && safe
+                })
+        }
+        Reference::Unreadable(_) => true,
         Reference::Other => url.contains(':') || url.contains('\\'),
     }
 }

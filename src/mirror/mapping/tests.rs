@@ -105,15 +105,12 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
         ),
         (
             "https://elsewhere.test/x",
-            Mapped::Away("elsewhere.test:443".parse_target()),
+            Mapped::Away("elsewhere.test:443".into()),
         ),
-        (
-            "https://127.0.0.1/x",
-            Mapped::Away("127.0.0.1:443".parse_target()),
-        ),
+        ("https://127.0.0.1/x", Mapped::Away("127.0.0.1:443".into())),
         (
             "http://huggingface.co/a",
-            Mapped::Away("huggingface.co:80".parse_target()),
+            Mapped::Away("huggingface.co:80".into()),
         ),
         ("mailto:me@hf.co", Mapped::Same),
         ("relative", Mapped::Same),

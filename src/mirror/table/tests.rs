@@ -120,14 +120,40 @@ fn a_batch_answer_of_other_servers_is_understood_too() {
         assert_eq!(href(at, actions, action), format!("{daemon}{url}"));
     }
     assert_eq!(href(5, "actions", "upload"), "https://evil.test/a");
-    let evil = Target::parse("evil.test:443", None).unwrap();
     assert_eq!(
         findings,
         Findings {
             changed: 5,
-            away: vec![evil]
+            away: vec!["evil.test:443".into()]
         }
     );
+}
+
+/// Go's `http.Redirect` escapes them, many other servers do not.
+#[test]
+fn a_redirect_in_raw_utf_8_or_with_user_info_stays_on_its_routes() {
+    for (location, expected) in [
+        ("/\u{e4}?b=\u{f6}", "/huggingface.co/%C3%A4?b=%C3%B6"),
+        (
+            "https://huggingface.co/\u{e4}",
+            "http://127.0.0.1:4483/huggingface.co/%C3%A4",
+        ),
+        (
+            "https://me:pass@huggingface.co/x",
+            "http://me:pass@127.0.0.1:4483/huggingface.co/x",
+        ),
+    ] {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_bytes(location.as_bytes()).unwrap();
+        headers.insert("location", value);
+        rewrite_head(&reverse(), StatusCode::FOUND, &mut headers);
+        assert_eq!(headers["location"], expected, "{location}");
+    }
+    let mut headers = HeaderMap::new();
+    let value = HeaderValue::from_bytes("https://me:pass@h\u{e4}.test/".as_bytes()).unwrap();
+    headers.insert("location", value);
+    let findings = rewrite_head(&reverse(), StatusCode::FOUND, &mut headers);
+    assert_eq!(findings.away, ["h%C3%A4.test".into()]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{GivenUp, TransferHandle, millis};
 use crate::{
     model::{
-        Fault, FaultKind, Leg, Stage, Target,
+        Fault, FaultKind, Leg, Stage,
         advice::{Advice, Context},
         attempts::Next,
     },
@@ -70,10 +70,10 @@ impl TransferHandle {
     }
 
     /// A response on the reverse front links to hosts that are not served there.
-    pub(crate) fn links_elsewhere(&self, targets: &[Target]) {
+    pub(crate) fn links_elsewhere(&self, hosts: &[Box<str>]) {
         self.0.registry.emit(&UnservedLinks {
             subject: self.subject(),
-            to: targets.iter().map(ToString::to_string).collect(),
+            to: hosts.iter().map(|host| redact::text(host)).collect(),
         });
     }
 

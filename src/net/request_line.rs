@@ -1,0 +1,184 @@
+//! The request line as it came, beside hyper, which keeps nothing of a target that `http::Uri` cannot hold.
+//!
+//! It is only watched: what a request means is decided by hyper alone, since a second reader in front of it is how smuggling begins.
+//! What cannot be found (a pipelined request) is not named in the log, and that is all.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::{Request, http::uri::PathAndQuery};
+
+/// More of a line is not kept.
+const MOST: usize = 8 * 1024;
+
+/// The first line that came in since the last answer. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestLine(Arc<Mutex<Line>>);
+
+#[derive(Debug, Default)]
+struct Line {
+    bytes: Vec<u8>,
+    whole: bool,
+    answered: bool,
+}
+
+impl RequestLine {
+    /// Takes note of bytes that were read.
+    pub(super) fn note(&self, read: &[u8]) {
+        let mut line = self.lock();
+        if line.answered && !read.is_empty() {
+            *line = Line::default();
+        }
+        if line.whole || read.is_empty() {
+            return;
+        }
+        let room = MOST.saturating_sub(line.bytes.len()).min(read.len());
+        let read = read.get(..room).unwrap_or_default();
+        let end = read.iter().position(|byte| *byte == b'\n');
+        line.bytes
+            .extend_from_slice(read.get(..end.unwrap_or(room)).unwrap_or_default());
+        if line.bytes.trim_ascii().is_empty() {
+            // Empty lines may precede a request (RFC 9112, section 2.2).
+            line.bytes.clear();
+            return;
+        }
+        line.whole = end.is_some() || line.bytes.len() >= MOST;
+    }
+
+    /// Something was answered: what comes in after it is another request's. hyper answers before it says what it refused.
+    pub(super) fn answered(&self) {
+        self.lock().answered = true;
+    }
+
+    /// What the target has that `http::Uri` cannot hold, and how it is written instead.
+    pub(crate) fn objection(&self) -> Option<String> {
+        let line = self.lock();
+        let (_, target) = parts(&line.bytes)?;
+        let byte = unheld(target)?;
+        let shown = match byte {
+            byte if byte.is_ascii_graphic() => format!(" ({})", char::from(byte)),
+            _ => String::new(),
+        };
+        Some(format!(
+            "the request target has the byte 0x{byte:02X}{shown}, which is written %{byte:02X} in a URL"
+        ))
+    }
+
+    /// The same for a request that hyper took without its fragment.
+    pub(crate) fn cut<B>(&self, request: &Request<B>) -> Option<String> {
+        let taken = request
+            .uri()
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str);
+        let is_cut = {
+            let line = self.lock();
+            parts(&line.bytes).is_some_and(|(method, target)| {
+                let fragment = target.iter().position(|byte| *byte == b'#');
+                let before = fragment.and_then(|at| target.get(..at));
+                method == request.method().as_str().as_bytes()
+                    && before.is_some_and(|before| before.ends_with(taken.as_bytes()))
+            })
+        };
+        is_cut.then(|| self.objection()).flatten()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Method and target of a request line; `None` where it is none.
+fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.trim_ascii();
+    let space = line.iter().position(|byte| *byte == b' ')?;
+    let (method, rest) = (line.get(..space)?, line.get(space + 1..)?);
+    let version = rest.windows(6).rposition(|window| window == b" HTTP/");
+    let target = rest.get(..version?)?;
+    (!method.is_empty() && method.iter().all(u8::is_ascii_uppercase)).then_some((method, target))
+}
+
+/// The first byte of `target` that `http::Uri` refuses, or cuts off.
+fn unheld(target: &[u8]) -> Option<u8> {
+    let mut query = false;
+    for byte in target {
+        query |= *byte == b'?';
+        let sample: &[u8] = if query {
+            &[b'/', b'?', *byte]
+        } else {
+            &[b'/', *byte]
+        };
+        if *byte == b'#' || byte.is_ascii() && PathAndQuery::try_from(sample).is_err() {
+            return Some(*byte);
+        }
+    }
+    let error = std::str::from_utf8(target).err()?;
+    target.get(error.valid_up_to()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objection(pieces: &[&[u8]]) -> Option<String> {
+        let line = RequestLine::default();
+        for piece in pieces {
+            line.note(piece);
+        }
+        line.objection()
+    }
+
+    #[test]
+    fn the_byte_that_no_uri_holds_is_named_with_its_escape() {
+        for (line, escape) in [
+            (&b"GET /a<b HTTP/1.1\r\nHost: x\r\n\r\n"[..], "%3C"),
+            (b"GET /a`b HTTP/1.1\r\n", "%60"),
+            (b"GET /a?x=\"1\" HTTP/1.1\r\n", "%22"),
+            (b"GET /a#b HTTP/1.1\r\n", "%23"),
+            (b"GET /a b HTTP/1.1\r\n", "%20"),
+            (b"GET http://h/a>b HTTP/1.1\r\n", "%3E"),
+            (b"GET /\xff HTTP/1.1\r\n", "%FF"),
+        ] {
+            let told = objection(&[line]).unwrap();
+            assert!(told.contains(escape), "{told}");
+        }
+        for line in [
+            &b"GET /a?b=|^{}\\ HTTP/1.1\r\n"[..],
+            b"GET /\xc3\xa4 HTTP/1.1\r\n",
+            b"nonsense\r\n",
+            b"x=<1>&y HTTP/1.1\r\n",
+            b"",
+        ] {
+            let uri = parts(line.split(|byte| *byte == b'\r').next().unwrap());
+            let held = uri.is_none_or(|(_, target)| PathAndQuery::try_from(target).is_ok());
+            assert_eq!(objection(&[line]).is_none(), held, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_in_pieces_is_one_and_only_the_first_counts() {
+        let told = objection(&[
+            b"\r\n",
+            b"GET /",
+            b"<",
+            b" HTTP/1.1\r",
+            b"\nGET /> HTTP/1.1\r\n",
+        ]);
+        assert!(told.unwrap().contains("%3C"));
+        let line = RequestLine::default();
+        line.note(b"GET /< HTTP/1.1\r\n");
+        line.answered();
+        line.note(b"GET /> HTTP/1.1\r\n");
+        assert!(line.objection().unwrap().contains("%3E"));
+        line.answered();
+        line.note(&vec![b'<'; 3 * MOST]);
+        assert!(line.lock().bytes.len() <= MOST);
+    }
+
+    #[test]
+    fn a_fragment_that_was_cut_off_is_noticed() {
+        let line = RequestLine::default();
+        line.note(b"GET /a?b#c HTTP/1.1\r\n");
+        let request = |uri: &str| Request::get(uri).body(()).unwrap();
+        assert!(line.cut(&request("/a?b")).unwrap().contains("%23"));
+        assert_eq!(line.cut(&request("/other")), None);
+    }
+}
