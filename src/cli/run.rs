@@ -1,6 +1,7 @@
 //! `gitferry run`: the daemon in the foreground.
 
 use std::{
+    cell::RefCell,
     env,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,7 +15,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::{
-    config::{self, Arguments, Config, Problems, reload::Watch},
+    config::{
+        self, Arguments, Config, Problems,
+        reload::{Files, Watch},
+    },
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
     tls::ca::KEY_FILE,
     track::{event, log},
@@ -137,18 +141,21 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
         shutdown: &shared.shutdown,
         transfers: &|| shared.tracker.list().len(),
     };
+    let missing = RefCell::new(Files::new());
     let reload = async || {
         let file = source.find();
         match reload(&daemon, source, file) {
             Ok(()) => Ok(status(&daemon)),
-            Err((problem, advice)) => {
-                event::config_refused(file, &problem, advice);
-                Err(problem)
+            Err(refused) => {
+                event::config_refused(file, &refused.problem, refused.advice);
+                missing.borrow_mut().extend(refused.files);
+                Err(refused.problem)
             }
         }
     };
     let changed = async || {
-        watch.follow(&daemon.config());
+        watch.follow(daemon.config().files.clone());
+        watch.follow(missing.take());
         watch.changed().await;
     };
     let ready = status(&daemon);
@@ -160,17 +167,27 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
     Ok(drained)
 }
 
-/// The next config from `file`; fails with what is wrong, and what to do where `gitferry check` does not say it.
-fn reload(
-    daemon: &Daemon,
-    source: &Source,
-    file: Option<&Path>,
-) -> Result<(), (String, Option<&'static str>)> {
-    let config = load(source, file).map_err(|problems| (problems.in_short(), None))?;
-    let log_settings = config.log;
-    daemon.reload(config).map_err(|error| {
-        let advice = error.advice();
-        (Failure::new(error).to_string(), advice)
+/// Why a reload changes nothing.
+struct Refused {
+    problem: String,
+    /// What to do where `gitferry check` does not say it.
+    advice: Option<&'static str>,
+    /// What the config names: one of them may be missing.
+    files: Files,
+}
+
+/// The next config from `file`.
+fn reload(daemon: &Daemon, source: &Source, file: Option<&Path>) -> Result<(), Refused> {
+    let config = load(source, file).map_err(|problems| Refused {
+        problem: problems.in_short(),
+        advice: None,
+        files: problems.files().clone(),
+    })?;
+    let (log_settings, files) = (config.log, config.files.clone());
+    daemon.reload(config).map_err(|error| Refused {
+        advice: error.advice(),
+        problem: Failure::new(error).to_string(),
+        files,
     })?;
     log::init(log_settings);
     Ok(())

@@ -24,9 +24,9 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables. One that is malformed, or that points at `own` addresses, is left out and said.
+    /// Reads the variables. One that is malformed, or that points at `own` addresses, is ignored with a warning.
     pub(super) fn read(variables: Variables<'_>, own: &[SocketAddr]) -> (Self, Vec<Problem>) {
-        let mut doubts = Vec::new();
+        let mut warnings = Vec::new();
         let mut first = |names: &[&str]| {
             let (name, text) = names.iter().find_map(|name| {
                 variables(name)
@@ -38,7 +38,7 @@ impl Environment {
             match read {
                 Ok(hop) => Some(Arc::new(hop)),
                 Err(message) => {
-                    doubts.push(doubt(name, message));
+                    warnings.push(warning(name, message));
                     None
                 }
             }
@@ -51,14 +51,14 @@ impl Environment {
             .find_map(|name| variables(name).filter(|list| !list.is_empty()))
             .unwrap_or_default();
         let no_proxy = no_proxy(&list);
-        doubts.dedup();
+        warnings.dedup();
         (
             Self {
                 https,
                 http,
                 no_proxy,
             },
-            doubts,
+            warnings,
         )
     }
 
@@ -147,7 +147,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         url.scheme.as_str()
     };
     let (kind, default) =
-        hop_kind(scheme).ok_or_else(|| format!("`{scheme}` is no kind of hop"))?;
+        hop_kind(scheme).ok_or_else(|| format!("`{scheme}` is not a kind of hop"))?;
     // curl's default for a proxy without a port (CURLOPT_PROXY).
     let target =
         Target::parse(url.authority, default.or(Some(1080))).map_err(|error| error.to_string())?;
@@ -207,7 +207,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn doubt(name: &str, message: String) -> Problem {
+fn warning(name: &str, message: String) -> Problem {
     Problem {
         key: name.to_owned(),
         message: format!("the variable {name} is ignored: {message}"),

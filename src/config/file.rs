@@ -6,14 +6,16 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
 };
 
 use toml::de::DeTable;
 
-use super::problem::{Problem, Problems};
+use super::{
+    problem::{Problem, Problems},
+    reload::{Files, stamp},
+};
 
 /// A file while it is read.
 pub(super) struct Source<'a> {
@@ -21,7 +23,7 @@ pub(super) struct Source<'a> {
     file: Option<&'a Path>,
     problems: RefCell<Vec<(usize, Problem)>>,
     warnings: RefCell<Vec<(usize, Problem)>>,
-    contents: RefCell<BTreeSet<PathBuf>>,
+    contents: RefCell<Files>,
 }
 
 /// A place in the file.
@@ -76,14 +78,17 @@ impl<'a> Source<'a> {
         note(&self.warnings, warning);
     }
 
-    /// Notes a file whose content is part of the config.
+    /// Notes a file whose content is part of the config, before it is read.
     pub(super) fn depends_on(&self, file: &Path) {
-        self.contents.borrow_mut().insert(file.to_owned());
+        self.contents
+            .borrow_mut()
+            .entry(file.to_owned())
+            .or_insert_with_key(|file| stamp(file));
     }
 
     /// The files whose content is part of the config.
-    pub(super) fn contents(&self) -> Vec<PathBuf> {
-        self.contents.take().into_iter().collect()
+    pub(super) fn contents(&self) -> Files {
+        self.contents.take()
     }
 
     /// What was noted, in the order of the file: the mistakes, then the warnings.
@@ -95,7 +100,7 @@ impl<'a> Source<'a> {
                 .map(|(_, problem)| problem)
                 .collect::<Vec<_>>()
         };
-        (Problems(sorted(&self.problems)), sorted(&self.warnings))
+        (sorted(&self.problems).into(), sorted(&self.warnings))
     }
 
     /// A path as written is relative to the file.

@@ -37,6 +37,7 @@ pub(crate) use hop::{Hop, HopKind};
 pub(crate) use peer::PeerTls;
 pub(crate) use problem::Problem;
 pub use problem::Problems;
+use reload::Files;
 pub(crate) use resolve::{Arguments, Variables};
 pub(crate) use route::{HttpVersion, Override, Route};
 pub(crate) use stall::{Interim, Stall, StallDefaults, Uploads};
@@ -90,10 +91,10 @@ pub struct Config {
     /// Routes in the order of the file, then the built-in ones.
     #[serde(rename = "route")]
     pub routes: Vec<Arc<Route>>,
-    /// Files whose content is part of the config, beside the file itself.
+    /// Every file that the config was made of: a change of one is a reason to load it again.
     #[serde(skip)]
-    pub secret_files: Vec<PathBuf>,
-    /// What is doubtful and stops nothing.
+    pub files: Files,
+    /// What is probably not meant, and stops nothing.
     pub warnings: Vec<Problem>,
 }
 
@@ -123,9 +124,14 @@ pub(crate) fn load_with(
     let Some(path) = file else {
         return resolve::read(None, variables, arguments);
     };
+    let seen = reload::stamp(path);
     match std::fs::read_to_string(path) {
-        Ok(text) => resolve::read(Some((&text, path)), variables, arguments),
-        Err(error) => Err(Problems(vec![Problem {
+        Ok(text) => {
+            let mut config = resolve::read(Some((&text, path)), variables, arguments)?;
+            config.files.insert(path.to_owned(), seen);
+            Ok(config)
+        }
+        Err(error) => Err(Problems::from(vec![Problem {
             file: Some(path.to_owned()),
             message: format!("cannot be read: {error}"),
             ..Problem::default()
@@ -176,15 +182,6 @@ impl Config {
     pub fn distrusts(&self, target: &Target) -> bool {
         let exactly = |host: &HostPattern| host.is_exact() && host.matches(&target.host);
         !self.names(target) && !self.reverse.allow.iter().any(exactly)
-    }
-
-    /// Every file that the config was made of: a change of one is a reason to load it again.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        self.file
-            .iter()
-            .chain(&self.secret_files)
-            .cloned()
-            .collect()
     }
 
     /// What a handshake may be made with: every route's hosts, its mirrors, and the hops.

@@ -2,7 +2,9 @@
 
 use std::{fmt, path::PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use super::reload::Files;
 
 /// One mistake, or one doubt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -24,8 +26,20 @@ pub struct Problem {
 }
 
 /// Every mistake of a file, in its order.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Problems(pub Vec<Problem>);
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>, pub(super) Files);
+
+impl From<Vec<Problem>> for Problems {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self(problems, Files::new())
+    }
+}
+
+impl Serialize for Problems {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
 
 impl Problem {
     /// Where, and what, on one line.
@@ -76,6 +90,11 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl Problems {
+    /// The files that the config names: a change of one is a reason to load it again.
+    pub(crate) fn files(&self) -> &Files {
+        &self.1
+    }
+
     /// The first one on one line, and how many more there are.
     pub(crate) fn in_short(&self) -> String {
         struct Headline<'a>(&'a Problem);
@@ -165,7 +184,7 @@ mod tests {
             ..problem.clone()
         };
         assert_eq!(
-            Problems(vec![other, problem]).in_short(),
+            Problems::from(vec![other, problem]).in_short(),
             "a.toml:3:7: unknown key `x` (and 1 more)"
         );
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -20,31 +20,30 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Watches the files that a config was made of.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    seen: BTreeMap<PathBuf, Option<Stamp>>,
+    seen: Files,
     /// A change was seen, and nobody was told yet.
     pending: bool,
 }
 
-type Stamp = (SystemTime, u64);
+/// Files, and how each was just before it was read; `None` where it was not there.
+pub(crate) type Files = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// When a file was written, and its size.
+pub(crate) type Stamp = (SystemTime, u64);
 
 impl Watch {
     /// Watches from now on.
     pub(crate) fn new(config: &Config) -> Self {
-        let seen = config
-            .files()
-            .into_iter()
-            .map(|file| (file.clone(), stamp(&file)))
-            .collect();
         Self {
-            seen,
+            seen: config.files.clone(),
             pending: false,
         }
     }
 
-    /// Watches what `config` is made of beside what was watched before: a reload may bring in files.
-    pub(crate) fn follow(&mut self, config: &Config) {
-        for file in config.files() {
-            self.seen.entry(file).or_insert_with_key(stamp);
+    /// Watches `files` beside what was watched before: a reload may bring in files, and one that is refused may miss some.
+    pub(crate) fn follow(&mut self, files: Files) {
+        for (file, seen) in files {
+            self.seen.entry(file).or_insert(seen);
         }
     }
 
@@ -88,7 +87,8 @@ impl Watch {
     }
 }
 
-fn stamp(file: &PathBuf) -> Option<Stamp> {
+/// How a file is now.
+pub(super) fn stamp(file: &Path) -> Option<Stamp> {
     let meta = fs::metadata(file).ok()?;
     Some((meta.modified().ok()?, meta.len()))
 }
@@ -156,7 +156,7 @@ mod tests {
         )
         .unwrap();
         assert!(watch.look());
-        watch.follow(&load());
+        watch.follow(load().files);
         assert!(!watch.look());
         fs::write(&secret, "hunter2, longer").unwrap();
         assert!(watch.look());

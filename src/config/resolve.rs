@@ -8,6 +8,7 @@ use super::{
     daemon::state_directory,
     file::Source,
     hop::hops,
+    reload::Files,
     route::{Route, routes},
     section::Section,
     stall::StallDefaults,
@@ -53,11 +54,12 @@ fn finish(mut config: Config, sources: &[&Source<'_>]) -> Result<Config, Problem
         let (wrong, warnings) = source.finish();
         problems.0.extend(wrong.0);
         config.warnings.extend(warnings);
-        config.secret_files.extend(source.contents());
+        config.files.extend(source.contents());
     }
     if problems.0.is_empty() {
         Ok(config)
     } else {
+        problems.1 = config.files;
         Err(problems)
     }
 }
@@ -97,7 +99,7 @@ fn config(
         other_hosts: Arc::new(Route::other_hosts(&root, &mut names)),
         routes: routes(&root, &mut names),
         environment: Arc::clone(&environment),
-        secret_files: Vec::new(),
+        files: Files::new(),
         warnings,
     };
     unused(&section, &config.hops, &names.used);

@@ -105,10 +105,10 @@ fn or_zero<S: Serializer>(number: &Option<usize>, to: S) -> Result<S::Ok, S::Err
 /// `[interim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Interim {
-    /// How long git-lfs waits for its answer before it is told that the transfer lives.
+    /// How long git-lfs waits for its answer before it gets an interim one.
     #[serde(serialize_with = "unit::as_duration")]
     pub every: Duration,
-    /// How often it is told so for one request; 0 for never.
+    /// How many of them one request gets; 0 for none.
     pub at_most: u32,
 }
 

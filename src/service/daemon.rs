@@ -62,12 +62,12 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ca(_) => f.write_str("cannot start without a CA"),
-            Self::Listen(_) => f.write_str("there is no place to listen"),
+            Self::Ca(_) => f.write_str("cannot use the local CA"),
+            Self::Listen(_) => f.write_str("cannot listen"),
             Self::Users(_) => f.write_str(
                 "`users` and `groups` of `[listen]` cannot be kept: local users cannot be told apart",
             ),
-            Self::Tls(_) => f.write_str("TLS cannot be set up"),
+            Self::Tls(_) => f.write_str("cannot set up TLS"),
             Self::LowersGuard => f.write_str(
                 "the new config has no credentials in `[listen]`, and clients would be served without any",
             ),

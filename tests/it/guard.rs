@@ -219,3 +219,14 @@ async fn credentials_on_loopback_are_not_removed_by_a_reload_either() {
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 407"), "{head}");
 }
+
+#[tokio::test]
+async fn a_password_file_that_comes_after_the_config_is_taken_when_it_is_there() {
+    let mut daemon = Guarded::start("127.0.0.1:0", None).await;
+    let late = CREDENTIALS.replace("\"password\"", "\"late\"");
+    fs::write(&daemon.file, text("127.0.0.1:0", &late)).unwrap();
+    daemon.refuses("cannot read").await;
+    fs::write(daemon.directory.path().join("gitferry/late"), "hunter2").unwrap();
+    daemon.says("config reloaded").await;
+    daemon.still_asks().await;
+}

@@ -280,3 +280,86 @@ fn a_client_key_that_others_can_read_is_refused_and_a_servers_own_root_is_named(
         "{warnings:?}"
     );
 }
+
+/// nginx, which wants a certificate of `client` and says whose it saw.
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Nginx {
+    fn start(directory: &Path, address: SocketAddr, own: &Identity, client: &Identity) -> Self {
+        let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .into_iter()
+            .map(|kind| format!("{kind}_temp_path {}/{kind};\n", directory.display()))
+            .collect();
+        let text = format!(
+            "daemon off;\nmaster_process off;\npid {0}/pid;\nerror_log {0}/error;\nevents {{}}\n\
+             http {{\naccess_log off;\n{paths}server {{\nlisten {address} ssl;\nssl_certificate {1};\nssl_certificate_key {2};\n\
+             ssl_client_certificate {3};\nssl_verify_client on;\nreturn 200 \"seen $ssl_client_s_dn\";\n}}\n}}\n",
+            directory.display(),
+            own.certificate.display(),
+            own.key.display(),
+            client.certificate.display()
+        );
+        let file = directory.join("nginx.conf");
+        fs::write(&file, text).unwrap();
+        let nginx = Command::new("nginx")
+            .arg("-p")
+            .arg(directory)
+            .arg("-c")
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn();
+        Self(nginx.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn nginx_that_verifies_clients_sees_the_certificate_of_its_route_alone() {
+    if !openssl() || Command::new("nginx").arg("-v").output().is_err() {
+        println!("skipped: no nginx (Debian: nginx)");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (own, client) = (
+        Identity::new(directory.path(), "git.test"),
+        Identity::new(directory.path(), "client.test"),
+    );
+    let address = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    };
+    let _nginx = Nginx::start(directory.path(), address, &own, &client);
+    soon("nginx", async {
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    // Two routes to one server: a connection of the one is never used for the other.
+    let with = route(
+        "git.test",
+        address,
+        "terminate",
+        &(own.roots() + &client.client()),
+    );
+    let without = format!(
+        "[[route]]\nname = \"bare\"\nhosts = [\"bare.test\"]\ntls = \"terminate\"\n\
+         upstreams = [{{ via = \"direct\", mirror = \"https://git.test:{}\", credentials = \"pass\" }}]\n\
+         resolve = {{ \"git.test\" = \"127.0.0.1\" }}\n{}",
+        address.port(),
+        own.roots()
+    );
+    let world = World::with(&(with + &without)).await;
+    for _ in 0..2 {
+        let answer = get(&world, "git.test").await;
+        assert!(answer.contains("seen CN=client.test"), "{answer}");
+        let answer = get(&world, "bare.test").await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+}

@@ -25,7 +25,7 @@ fn hop_of<'e>(environment: &'e Environment, scheme: Scheme, target: &str) -> Opt
 
 #[test]
 fn the_variables_are_read_as_curl_reads_them() {
-    let (environment, doubts) = read(&[
+    let (environment, warnings) = read(&[
         ("HTTPS_PROXY", "http://me:p%40ss@proxy.test:3128"),
         ("HTTP_PROXY", "http://ignored.test:1"),
         (
@@ -33,7 +33,7 @@ fn the_variables_are_read_as_curl_reads_them() {
             "localhost,.internal.test, 10.0.0.0/8,\texact.test:8443",
         ),
     ]);
-    assert_eq!(doubts, []);
+    assert_eq!(warnings, []);
     let hop = environment.https.as_ref().unwrap();
     assert_eq!(
         (hop.kind, hop.target.to_string().as_str()),
@@ -59,17 +59,17 @@ fn the_variables_are_read_as_curl_reads_them() {
 }
 
 #[test]
-fn what_cannot_be_used_is_left_out_and_said() {
-    let (environment, doubts) = read(&[
+fn what_cannot_be_used_is_ignored_with_a_warning() {
+    let (environment, warnings) = read(&[
         ("https_proxy", "http://127.0.0.1:4483"),
         ("http_proxy", "gopher://x:1"),
     ]);
     assert_eq!((environment.https, environment.http), (None, None));
-    assert_eq!(doubts.len(), 2);
+    assert_eq!(warnings.len(), 2);
     assert!(
-        doubts[0].message.contains("gitferry itself"),
+        warnings[0].message.contains("gitferry itself"),
         "{}",
-        doubts[0]
+        warnings[0]
     );
     let (environment, _) = read(&[("ALL_PROXY", "socks5h://127.0.0.1:1080")]);
     assert_eq!(environment.https.as_ref().unwrap().kind, HopKind::Socks5h);
