@@ -83,7 +83,7 @@ pub(super) async fn run(client: &Client) -> Outcome {
         .map_or(client.directory.as_path(), tempfile::TempDir::path);
     let mut command = command(client);
     command.current_dir(directory);
-    let before = distrusted(client).await;
+    let before = last_broken_handshake(client).await;
     let ended = match program::run(command, "", PATIENCE).await {
         Ok(ended) => ended,
         Err(error) => {
@@ -91,18 +91,29 @@ pub(super) async fn run(client: &Client) -> Outcome {
                 .detail(format!("{} does not end: {error}", client.name));
         }
     };
-    let told = distrusted(client).await > before;
+    let told = judge::distrusts(&ended) && is_told(client, before).await;
     judge::judge(client, &ended, told)
 }
 
-/// How many handshakes of clients for this host the daemon saw broken off.
-async fn distrusted(client: &Client) -> usize {
+/// The last transfer for this host whose client broke the handshake off, as the daemon saw it.
+async fn last_broken_handshake(client: &Client) -> Option<u64> {
     let status = client.daemon.status().await;
-    let faults = status
+    let broken = status
         .faults
         .iter()
         .filter(|fault| fault.host == client.host && fault.code.starts_with("client/handshaking/"));
-    faults.count()
+    broken.map(|fault| fault.id).max()
+}
+
+/// True as soon as the daemon has seen another one than `before`; it hears of a client's end a moment after that.
+async fn is_told(client: &Client, before: Option<u64>) -> bool {
+    for _ in 0..10 {
+        if last_broken_handshake(client).await > before {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
 }
 
 async fn scratch_repository() -> Option<tempfile::TempDir> {

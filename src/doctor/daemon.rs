@@ -64,6 +64,9 @@ pub(crate) struct Status {
 /// A fault of a transfer.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct RecentFault {
+    /// The transfer's number.
+    #[serde(default)]
+    pub id: u64,
     /// `leg/stage/kind`.
     pub code: String,
     /// The host asked for.

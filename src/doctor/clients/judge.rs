@@ -20,8 +20,7 @@ pub(super) fn judge(client: &Client, ended: &Ended, told: bool) -> Outcome {
     if ended.stdout.contains(&client.nonce) && said.contains("reverse") {
         return Outcome::passed("goes through gitferry, without a CA");
     }
-    let lower = said.to_ascii_lowercase();
-    let distrusts = DISTRUST.iter().any(|words| lower.contains(words));
+    let distrusts = distrusts(ended);
     if distrusts && told {
         return Outcome::failed("does not trust gitferry's CA")
             .detail(format!("{} says: {complaint}", client.name))
@@ -59,6 +58,12 @@ pub(super) fn judge(client: &Client, ended: &Ended, told: bool) -> Outcome {
             ..around
         },
     }
+}
+
+/// True where the client complains of a certificate.
+pub(super) fn distrusts(ended: &Ended) -> bool {
+    let said = format!("{}\n{}", ended.stdout, ended.stderr).to_ascii_lowercase();
+    DISTRUST.iter().any(|words| said.contains(words))
 }
 
 /// By what `ssh -v` says of its way: a `ProxyCommand`, and the server's version once it is reached.
