@@ -74,6 +74,7 @@ fn no_planted_secret_is_written_while_all_goes_well() {
     push.finish(PATIENCE).well();
     ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
     is_clean("the status", &ferry.get("/-/status"));
+    is_clean("the history", &ferry.get("/-/api/history"));
     is_clean("the metrics", &ferry.get("/-/metrics"));
     is_clean("the log", &ferry.log());
 }
@@ -137,6 +138,7 @@ fn no_planted_secret_is_written_when_everything_fails() {
     is_clean("the answer to a raw request", &ferry.say(&raw));
     ferry.wait_for_fault("hop/greeting/hop-authentication");
     is_clean("the status", &ferry.get("/-/status"));
+    is_clean("the history", &ferry.get("/-/api/history"));
     is_clean("the metrics", &ferry.get("/-/metrics"));
     is_clean("the log", &ferry.log());
     assert!(
