@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::Failure;
 use crate::{
     config::{
-        self, Arguments, Config, Problems,
+        self, Arguments, Config, Log, LogFormat, Problems,
         reload::{Files, Watch},
     },
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
@@ -33,6 +33,21 @@ pub(crate) struct RunArgs {
     /// Log every attempt, as with `level = "debug"` in [log].
     #[arg(short, long)]
     verbose: bool,
+    /// How the log looks, in place of `format` of [log].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<Format>,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// One line a transfer, with colours on a terminal.
+    People,
+    /// `name=value`, for `gitferry report` and log collectors.
+    #[value(alias = "text")]
+    Logfmt,
+    /// One object a line.
+    Json,
 }
 
 impl RunArgs {
@@ -41,6 +56,11 @@ impl RunArgs {
         Arguments {
             listen: self.listen.clone(),
             verbose: self.verbose,
+            log_format: self.log_format.map(|format| match format {
+                Format::People => LogFormat::People,
+                Format::Logfmt => LogFormat::Logfmt,
+                Format::Json => LogFormat::Json,
+            }),
         }
     }
 }
@@ -73,7 +93,7 @@ impl Source {
 pub(super) fn run(source: &Source) -> Result<(), Failure> {
     let file = source.find();
     let config = load(source, file).map_err(|problems| super::unusable(&problems, file))?;
-    log::init(config.log);
+    start_log(config.log)?;
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -82,9 +102,14 @@ pub(super) fn run(source: &Source) -> Result<(), Failure> {
         .map_err(|error| Failure::during("cannot start the runtime", error))?;
     let drained = runtime.block_on(serve_until_stopped(source, config))?;
     event::stopped(drained.ended);
+    log::finish();
     // A look-up that hangs in the system's resolver must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())
+}
+
+fn start_log(settings: Log) -> Result<(), Failure> {
+    log::init(settings).map_err(|error| Failure::during("cannot start the log", error))
 }
 
 /// No secret ends in a core dump, and no other process of the same user reads this one's memory. Called before a password is read.
@@ -189,7 +214,10 @@ fn reload(daemon: &Daemon, source: &Source, file: Option<&Path>) -> Result<(), R
         problem: Failure::new(error).to_string(),
         files,
     })?;
-    log::init(log_settings);
+    // Its writer runs since the start: only the settings change.
+    if let Err(error) = log::init(log_settings) {
+        tracing::warn!(%error, "log settings not changed");
+    }
     Ok(())
 }
 

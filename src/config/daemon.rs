@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Variables, access::access, credentials::credentials, peer::extra_roots, section::Section,
+    Variables, access::access, credentials::credentials, peer::extra_roots, resolve::Arguments,
+    section::Section,
 };
 use crate::model::{HostPattern, access::Access, secret::Credentials, unit};
 
@@ -137,21 +138,22 @@ impl Trust {
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Log {
-    /// Text for people or JSON for programs.
+    /// For people or for programs.
     pub format: LogFormat,
     /// The lowest level that is written.
     pub level: LogLevel,
 }
 
 impl Log {
-    /// `verbose` raises the level to `debug`.
-    pub(super) fn read(section: Section<'_, '_>, verbose: bool) -> Self {
+    /// What the command line says comes first.
+    pub(super) fn read(section: Section<'_, '_>, arguments: &Arguments) -> Self {
         let level = section.choice("level", &LEVELS);
+        let format = section.choice("format", &FORMATS);
         let log = Self {
-            format: section.choice("format", &FORMATS),
+            format: arguments.log_format.unwrap_or(format),
             level: match level {
                 LogLevel::Trace => LogLevel::Trace,
-                _ if verbose => LogLevel::Debug,
+                _ if arguments.verbose => LogLevel::Debug,
                 level => level,
             },
         };
@@ -160,7 +162,13 @@ impl Log {
     }
 }
 
-const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const FORMATS: [(&str, LogFormat); 5] = [
+    ("auto", LogFormat::Auto),
+    ("people", LogFormat::People),
+    ("logfmt", LogFormat::Logfmt),
+    ("text", LogFormat::Logfmt),
+    ("json", LogFormat::Json),
+];
 const LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -173,9 +181,13 @@ const LEVELS: [(&str, LogLevel); 5] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// People on a terminal, logfmt in a file or journal.
     #[default]
-    Text,
+    Auto,
+    /// One line a transfer, two for what went wrong.
+    People,
+    /// `name=value`; `text` is its old name.
+    Logfmt,
     /// One object a line.
     Json,
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc};
 
 use super::{
-    Config, DEFAULT, Dial, Environment, Hop, Interim, Listen, Log, Pool, Problems, Replay, Reverse,
-    Rewrite, Stopping, Trust, Uploads,
+    Config, DEFAULT, Dial, Environment, Hop, Interim, Listen, Log, LogFormat, Pool, Problems,
+    Replay, Reverse, Rewrite, Stopping, Trust, Uploads,
     daemon::state_directory,
     file::Source,
     hop::hops,
@@ -25,6 +25,8 @@ pub(crate) struct Arguments {
     pub listen: Vec<SocketAddr>,
     /// Attempts are logged, whatever level the file has.
     pub verbose: bool,
+    /// How the log looks, whatever the file says.
+    pub log_format: Option<LogFormat>,
 }
 
 /// Reads `file`, whose text is the first of `text`; what it omits is as in the embedded default, and so is all of it without one.
@@ -85,7 +87,7 @@ fn config(
         listen,
         state_directory: state_directory(root.section("state"), variables),
         trust: Trust::read(root.section("trust")),
-        log: Log::read(root.section("log"), arguments.verbose),
+        log: Log::read(root.section("log"), arguments),
         shutdown: Stopping::read(root.section("shutdown")),
         dial: Dial::read(root.section("dial")),
         stall: StallDefaults::read(root.section("stall")),

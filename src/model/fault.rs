@@ -9,7 +9,7 @@ mod table;
 use std::{error::Error, fmt};
 
 pub(crate) use kind::{Denial, Leg, Stage};
-pub(crate) use table::{FaultKind, Outlook};
+pub(crate) use table::{FaultKind, Outlook, meaning};
 
 /// An error of a library, kept below a fault.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;

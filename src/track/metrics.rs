@@ -131,6 +131,14 @@ impl Metrics {
                 escape(code)
             );
         }
+        head(
+            &mut text,
+            "gitferry_log_lines_dropped_total",
+            "counter",
+            "Log lines that were dropped because nobody read the log.",
+        );
+        let dropped = super::log::dropped();
+        let _ = writeln!(text, "gitferry_log_lines_dropped_total {dropped}");
         counts.render_stalls(&mut text);
         counts.render_circuits(&mut text, open);
         head(

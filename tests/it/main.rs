@@ -20,6 +20,7 @@ mod guard;
 mod layers;
 mod liberal;
 mod lifecycle;
+mod log;
 mod mirrors;
 mod one_host;
 mod patience;

@@ -57,7 +57,6 @@ pub(crate) struct Row {
     /// The last part of a fault's code; kinds with a value append it: `hop-refused-403`.
     pub code: &'static str,
     /// What went wrong, in a sentence: for the manual.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the manual is made from it"))]
     pub meaning: &'static str,
     outlook: fn(&FaultKind) -> Outlook,
     status: Status,
@@ -78,7 +77,6 @@ macro_rules! fault_kinds {
         }
 
         /// Every kind, in the order of the manual.
-        #[cfg_attr(not(test), expect(dead_code, reason = "the manual is made from it"))]
         pub(crate) const FAULT_KINDS: &[Row] = &[
             $( Row { meaning: $meaning, $($field: $set),+ }, )+
         ];
@@ -107,9 +105,9 @@ macro_rules! fault_kinds {
 }
 
 fault_kinds! {
-    /// The peer, or something on the path, sent a TCP reset.
+    /// The peer, or something on the path, reset the connection.
     Reset { code: "reset", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
-    /// The stream ended where more was due.
+    /// The connection ended before the message was complete.
     ClosedEarly { code: "closed-early", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
     /// Nothing came within the deadline.
     TimedOut { code: "timed-out", outlook: |_| Outlook::Slow, status: TIMEOUT, error: timeout, advice: advice::timed_out }
@@ -131,14 +129,14 @@ fault_kinds! {
     BadCertificate { code: "bad-certificate", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::no_tls }
     /// The two sides share no TLS version or cipher suite.
     NoCommonTls { code: "no-common-tls", outlook: lasting, status: GATEWAY, error: |_| "tls_protocol_error", advice: advice::no_tls }
-    /// The port is closed (ICMP, or RST to a SYN).
+    /// The peer refused the connection.
     Refused { code: "refused", outlook: doubtful, status: GATEWAY, error: |_| "connection_refused", advice: advice::unreachable }
     /// No route to the host or network.
     Unreachable {
         code: "unreachable", outlook: passing, status: GATEWAY,
         error: |_| "destination_ip_unroutable", advice: advice::unreachable
     }
-    /// The name does not exist, or looking it up failed.
+    /// The name is unknown, or looking it up failed.
     NameUnknown { code: "name-unknown", outlook: doubtful, status: GATEWAY, error: |_| "dns_error", advice: advice::name_unknown }
     /// The hop refused with an HTTP status.
     HopRefused(status: u16) { code: "hop-refused", outlook: hop_refused, status: GATEWAY, error: unavailable, advice: advice::hop_refused }
@@ -214,6 +212,19 @@ impl Fault {
     pub(crate) fn advice(&self, context: Context<'_>) -> Option<Advice> {
         (self.kind.row().advice)(self, context)
     }
+}
+
+/// The sentence of a kind by its name in a code, and the value that the name ends with: `hop-refused-403`.
+pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
+    let rows = FAULT_KINDS.iter().filter_map(|row| {
+        let value = kind.strip_prefix(row.code)?;
+        match value.strip_prefix('-') {
+            Some(value) => Some((row, Some(value))),
+            None => value.is_empty().then_some((row, None)),
+        }
+    });
+    let (row, value) = rows.max_by_key(|(row, _)| row.code.len())?;
+    Some((row.meaning.trim(), value))
 }
 
 /// A kind's value as part of its code.
@@ -369,6 +380,9 @@ mod tests {
             (FaultKind::Denied(Denial::Port), "denied"),
         ] {
             assert_eq!(kind.as_str(), code);
+            let (said, value) = meaning(code).unwrap();
+            assert_eq!(said, kind.row().meaning.trim());
+            assert_eq!(value, code.strip_prefix(&format!("{}-", kind.row().code)));
         }
     }
 

@@ -18,8 +18,9 @@ use crate::{
     track::{
         Front,
         event::{Event as _, FaultOccurred, Subject, TransferEnded},
-        log,
+        log::Line,
         metrics::Metrics,
+        moment,
     },
 };
 
@@ -30,11 +31,9 @@ struct Written(Arc<Mutex<Vec<[String; 3]>>>);
 
 impl<S: Subscriber> Layer<S> for Written {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let line = |json, colours| log::render(event, json, NOW.into(), colours);
-        self.0
-            .lock()
-            .unwrap()
-            .push([line(false, false), line(false, true), line(true, false)]);
+        let line = Line::of(event, moment::parse(NOW).unwrap());
+        let forms = [line.logfmt(false), line.logfmt(true), line.json()];
+        self.0.lock().unwrap().push(forms);
     }
 }
 

@@ -1,0 +1,132 @@
+//! What a person sees, at 120 and at 80 columns.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+fn line(message: &str, level: Level) -> Line {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(21 * 3600 + 2 * 60 + 7);
+    Line::new(level, time, message)
+}
+
+fn upload() -> Line {
+    line("transfer ended", Level::INFO)
+        .with("id", 1207)
+        .with("host", "cdn-lfs.huggingface.co")
+        .with("port", 443)
+        .with("upstream", "office")
+        .with("method", "PUT")
+        .with(
+            "path",
+            "/repos/4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393?X-Amz-Signature=***",
+        )
+        .with("attempts", 2)
+        .with("status", 200)
+        .with("result", "answered")
+        .with("up", 67_108_864)
+        .with("down", 0)
+        .with("total_ms", 91_240)
+}
+
+fn fault() -> Line {
+    line("fault", Level::WARN)
+        .with("id", 7)
+        .with("host", "cdn-lfs.hf.co")
+        .with("port", 443)
+        .with("upstream", "office")
+        .with("stage", "greeting")
+        .with("kind", "hop-refused-403")
+        .with("code", "hop/greeting/hop-refused-403")
+        .with("cause", "hop/greeting/hop-refused-403 with 192.0.2.7:3128 (it said \"no\")")
+        .with("next_upstream", "tunnel")
+        .with("advice", "office does not allow cdn-lfs.hf.co: ask its owner, or add another upstream to `upstreams` of route `hf-lfs`")
+}
+
+#[test]
+fn a_transfer_is_one_line_in_the_order_in_which_a_person_reads() {
+    let people = People::in_utc(false);
+    assert_eq!(
+        people.render(&upload(), 120),
+        "21:02:07 ✓ PUT  cdn-lfs.huggingface.co LFS 4d7a214614 ×2                    ↑64.0 MiB  718 KiB/s  1m32s office     #1207\n"
+    );
+    assert_eq!(
+        people.render(&upload(), 80),
+        "21:02:07 ✓ PUT  cdn-lfs…ace.co LFS 4d7a214614 ×2 ↑64.0 MiB  1m32s office   #1207\n"
+    );
+}
+
+#[test]
+fn a_transfer_that_failed_says_where() {
+    let mut failed = upload();
+    failed
+        .values
+        .retain(|(name, _)| !matches!(*name, "result" | "status" | "attempts"));
+    let failed = failed
+        .with("result", "origin/sending-body/stalled-path-drops")
+        .with("status", 504);
+    let shown = People::in_utc(false).render(&failed, 120);
+    assert!(shown.starts_with("21:02:07 ! PUT "), "{shown}");
+    assert!(shown.contains("LFS 4d7a214614 "), "{shown}");
+    assert!(shown.contains("stalled-path-drops"), "{shown}");
+}
+
+#[test]
+fn a_fault_is_a_sentence_and_an_advice_that_is_given_once() {
+    let people = People::in_utc(false);
+    assert_eq!(
+        people.render(&fault(), 120),
+        "21:02:07 ! cdn-lfs.hf.co via office: the hop refused with an HTTP status (403) while asking the hop to connect, with\n\
+         \x20          192.0.2.7:3128 (it said \"no\"); next upstream: tunnel  #7\n\
+         \x20            advice: office does not allow cdn-lfs.hf.co: ask its owner, or add another upstream to `upstreams` of route\n\
+         \x20            `hf-lfs`\n"
+    );
+    let again = people.render(&fault(), 120);
+    assert!(!again.contains("advice"), "{again}");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_whatever_its_fields_are() {
+    let mut random = fastrand::Rng::with_seed(31);
+    for _ in 0..2000 {
+        let mut text = |longest: usize| -> String {
+            let length = random.usize(0..longest);
+            (0..length)
+                .map(|_| random.choice(['a', ' ', 'é', '/', '\n', '\u{1b}']).unwrap())
+                .collect()
+        };
+        let (host, path, upstream) = (text(80), text(200), text(40));
+        let (result, advice, cause) = (text(60), text(300), text(300));
+        let colours = random.bool();
+        for (message, level) in [
+            ("transfer ended", Level::INFO),
+            ("fault", Level::WARN),
+            ("stall", Level::WARN),
+            ("config warning", Level::WARN),
+        ] {
+            let line = line(message, level)
+                .with("id", random.u64(0..1_000_000))
+                .with("host", host.clone())
+                .with("port", random.u16(..))
+                .with("method", "PROPFIND")
+                .with("path", path.clone())
+                .with("upstream", upstream.clone())
+                .with("result", result.clone())
+                .with("up", random.u64(..))
+                .with("total_ms", random.u64(0..10_000_000_000))
+                .with("advice", advice.clone())
+                .with("cause", cause.clone());
+            for width in [80, 120] {
+                let shown = People::in_utc(colours).render(&line, width);
+                for row in shown.lines() {
+                    let bare = ["1", "2", "31", "32", "33"]
+                        .iter()
+                        .fold(row.replace("\u{1b}[0m", ""), |row, code| {
+                            row.replace(&format!("\u{1b}[{code}m"), "")
+                        });
+                    assert!(!bare.contains(char::is_control), "{row:?}");
+                    assert!(count(&bare) <= width, "{width}: {row:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The thread that writes the log, so that nothing else waits for its reader.
+//!
+//! A pipe that nobody reads, a terminal stopped by Ctrl-S or a stuck journal blocks `write(2)`. The daemon only puts lines into
+//! a queue of [`ROOM`] bytes; when the queue is full, new lines are dropped and counted, and a line says how many once the reader
+//! is back.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd as _,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How many bytes wait for the reader: some minutes of an ordinary log.
+const ROOM: usize = 4 << 20;
+/// Between two tries where somebody else made the file non-blocking.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Puts lines into the queue. Clones share it.
+#[derive(Clone)]
+pub(super) struct Writer(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// A line came.
+    filled: Condvar,
+    /// The queue is empty and the last line is written.
+    drained: Condvar,
+    /// The line that says how many were dropped.
+    notice: fn(u64) -> String,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<String>,
+    bytes: usize,
+    /// Dropped since the last notice.
+    dropped: u64,
+    /// Since the start.
+    lost: u64,
+    writing: bool,
+}
+
+impl Writer {
+    /// Writes to stderr in a thread of its own.
+    pub(super) fn to_stderr(notice: fn(u64) -> String) -> io::Result<Self> {
+        // A descriptor of its own: whoever else writes to stderr does not wait for a lock that a blocked write holds.
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        Self::new(stderr, notice)
+    }
+
+    fn new(output: impl Write + Send + 'static, notice: fn(u64) -> String) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+            notice,
+        });
+        let own = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || own.write_to(output))?;
+        Ok(Self(shared))
+    }
+
+    /// Queues a line, or drops it where the queue is full; never waits for the reader.
+    pub(super) fn write(&self, line: String) {
+        let mut queue = self.0.lock();
+        if queue.bytes + line.len() > ROOM {
+            queue.dropped += 1;
+            queue.lost += 1;
+            return;
+        }
+        if queue.dropped > 0 {
+            let notice = (self.0.notice)(std::mem::take(&mut queue.dropped));
+            queue.push(notice);
+        }
+        queue.push(line);
+        drop(queue);
+        self.0.filled.notify_one();
+    }
+
+    /// How many lines were dropped since the start.
+    pub(super) fn lost(&self) -> u64 {
+        self.0.lock().lost
+    }
+
+    /// Waits until everything is written, for `patience` at most.
+    pub(super) fn flush(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut queue = self.0.lock();
+        while queue.writing || !queue.lines.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.drained.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+    }
+}
+
+impl Shared {
+    fn write_to(&self, mut output: impl Write) {
+        loop {
+            let line = self.next();
+            // A closed stderr is no reason to stop: nothing reads the log then.
+            let _ = write_all(&mut output, line.as_bytes());
+        }
+    }
+
+    /// Waits for the next line.
+    fn next(&self) -> String {
+        let mut queue = self.lock();
+        queue.writing = false;
+        loop {
+            if let Some(line) = queue.lines.pop_front() {
+                queue.bytes -= line.len();
+                queue.writing = true;
+                return line;
+            }
+            if queue.dropped > 0 {
+                queue.writing = true;
+                return (self.notice)(std::mem::take(&mut queue.dropped));
+            }
+            self.drained.notify_all();
+            queue = self
+                .filled
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write_all(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A terminal is shared with programs that make it non-blocking.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, pipe},
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    fn notice(count: u64) -> String {
+        format!("dropped {count}\n")
+    }
+
+    #[test]
+    fn a_reader_that_stops_costs_lines_and_nobody_waits() {
+        let (reader, writer) = pipe().unwrap();
+        let log = Writer::new(writer, notice).unwrap();
+        let line = format!("{}\n", "x".repeat(1023));
+        // The pipe holds 64 KiB, the queue ROOM bytes.
+        for _ in 0..ROOM / 1024 + 1000 {
+            log.write(line.clone());
+        }
+        let dropped = log.lost();
+        assert!((900..=1000).contains(&dropped), "{dropped}");
+        let begun = Instant::now();
+        log.flush(Duration::from_millis(50));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        // The reader is back.
+        let lines = BufReader::new(reader).lines().map(Result::unwrap);
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        let mut whole = 0;
+        loop {
+            let line = receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+            if line == format!("dropped {dropped}") {
+                break;
+            }
+            assert_eq!(line.len(), 1023);
+            whole += 1;
+        }
+        assert_eq!(whole + dropped, (ROOM / 1024 + 1000) as u64);
+        log.write("after\n".into());
+        log.flush(Duration::from_secs(20));
+        assert_eq!(
+            receiver.recv_timeout(Duration::from_secs(20)).unwrap(),
+            "after"
+        );
+        assert_eq!(log.lost(), dropped);
+    }
+}
