@@ -171,10 +171,9 @@ fn give_to_service(file: &Path) -> Result<(), Failure> {
             error,
         )
     };
-    let user = nix::unistd::User::from_name("gitferry")
-        .map_err(|error| during(error.into()))?
+    let user = uzers::get_user_by_name("gitferry")
         .ok_or_else(|| Failure::new("the user gitferry was not created"))?;
-    chown(file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(during)
+    chown(file, Some(user.uid()), Some(user.primary_group_id())).map_err(during)
 }
 
 /// The unit with the path of the binary, and the proxies below it.

@@ -52,10 +52,7 @@ impl Us {
     fn of_this_process() -> Self {
         Self {
             caller: rustix::process::geteuid().as_raw(),
-            service: nix::unistd::User::from_name(SERVICE_USER)
-                .ok()
-                .flatten()
-                .map(|user| user.uid.as_raw()),
+            service: uzers::get_user_by_name(SERVICE_USER).map(|user| user.uid()),
         }
     }
 
