@@ -12,7 +12,7 @@
 //!
 //! A module imports only from those to its left, which `tests/it/layers.rs` reads the source to check:
 //!
-//! `rt, model → config → io → track → net → tls → mirror → forward → front → admin → service → cli`
+//! `rt, model → config → io → track → tls → net → mirror → forward → admin, doctor → front → service → cli`
 //!
 //! # Walk A: CONNECT to a terminated host
 //!

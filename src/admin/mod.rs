@@ -9,6 +9,7 @@ mod daemon;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 mod html;
+mod pages;
 mod verdict;
 pub(crate) mod view;
 
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use crate::forward::Forwarder;
 use api::{Api, Refused};
 use endpoints::{Asset, Page};
+pub(crate) use pages::{PageRequest, Pages};
 use view::{API, Overview};
 
 /// What a browser may do with an answer: run the page's own files and read the API, and nothing else.

@@ -1,6 +1,6 @@
 //! The client's connection, as far as a transfer needs it.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use hyper::Request;
 
@@ -15,15 +15,17 @@ use crate::{
 /// holds it too.
 pub(crate) type Slot = Arc<Place>;
 
-/// The client's socket, as a front lays it beside each request.
+/// A client's connection. The front that accepts it makes one, and passes it on with every request. Clones are the same connection.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientSocket {
-    /// Whose counts the watchdog reads.
+pub(crate) struct ClientConn {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// The socket, whose counts the watchdog reads.
     pub tcp: TcpMonitor,
     /// True where other requests share the connection (HTTP/2).
     pub shared: bool,
-    /// What tells it to wait, where it can be told.
-    pub voice: Option<InterimSender>,
+    /// Sends interim answers, where the client can get some.
+    pub interims: Option<InterimSender>,
     /// The request line as it came, where it was seen.
     pub line: Option<RequestLine>,
     /// Its user, where it came over loopback and the kernel can tell.
@@ -32,17 +34,14 @@ pub(crate) struct ClientSocket {
     pub slot: Slot,
 }
 
-impl ClientSocket {
+impl ClientConn {
     /// Why `request` is not the one that its client wrote: hyper takes a target without its fragment.
-    pub(crate) fn cut<B>(request: &Request<B>) -> Option<String> {
-        let socket = request.extensions().get::<Self>()?;
-        socket.line.as_ref()?.cut(request)
+    pub(crate) fn cut<B>(&self, request: &Request<B>) -> Option<String> {
+        self.line.as_ref()?.cut(request)
     }
 
-    /// The socket of `request`, told to its transfer.
-    pub(crate) fn watch<B>(request: &Request<B>, transfer: &TransferHandle) {
-        if let Some(socket) = request.extensions().get::<Self>() {
-            transfer.client(socket.tcp.clone(), socket.shared);
-        }
+    /// Has the watchdog look at the connection for `transfer`.
+    pub(crate) fn watch(&self, transfer: &TransferHandle) {
+        transfer.client(self.tcp.clone(), self.shared);
     }
 }

@@ -114,10 +114,8 @@ impl Exchange {
 
     /// Where the upstream in use leads to.
     pub(crate) fn destination(&self) -> Destination {
-        Destination::of(
-            &self.asked,
-            self.plan.upstream().map(|upstream| &**upstream),
-        )
+        let upstream = self.plan.upstream().map(|upstream| &**upstream);
+        Destination::of(self.asked.scheme, &self.asked.target, upstream)
     }
 
     /// Carries out one turn after the other until an answer is to be passed on.

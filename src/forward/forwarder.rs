@@ -1,6 +1,6 @@
 //! One snapshot of the config with everything that was built from it; a reload makes a new one, and transfers that run keep theirs.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
 
 use crate::forward::{
     client_check::Nonces,
@@ -37,6 +37,31 @@ pub(crate) struct Forwarder {
     /// Idle origin connections.
     pub(super) pool: Pool,
     pub(super) rewriting: Limits,
+}
+
+/// The snapshot of the config that new requests go by. Clones follow the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<Mutex<Arc<Forwarder>>>);
+
+impl Current {
+    /// Begins with `forwarder`.
+    pub(crate) fn new(forwarder: Arc<Forwarder>) -> Self {
+        Self(Arc::new(Mutex::new(forwarder)))
+    }
+
+    /// The snapshot of this moment.
+    pub(crate) fn get(&self) -> Arc<Forwarder> {
+        Arc::clone(&self.lock())
+    }
+
+    /// New requests go by `forwarder`; running ones keep theirs.
+    pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
+        *self.lock() = forwarder;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Forwarder>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What outlives a reload. Clones share the same state.

@@ -9,12 +9,11 @@ use std::{future::Future, pin::pin, sync::atomic::Ordering, time::Duration};
 use hyper::{Request, Version, body::Body, header::USER_AGENT};
 use tokio::time::{Instant, sleep};
 
-use crate::forward::client::ClientSocket;
 use crate::{config::Interim, net::InterimSender, track::TransferHandle};
 
 /// What says that the client waits.
 pub(crate) struct KeepAlive {
-    voice: InterimSender,
+    interims: InterimSender,
     limits: Interim,
     /// Of the body, where it is known.
     length: Option<u64>,
@@ -28,15 +27,18 @@ const SURELY_WROTE: u64 = 3 << 19;
 
 impl KeepAlive {
     /// `None` where the client would not understand, or is to be told nothing.
-    pub(crate) fn of<B: Body>(request: &Request<B>, limits: Interim) -> Option<Self> {
+    pub(crate) fn of<B: Body>(
+        request: &Request<B>,
+        interims: Option<&InterimSender>,
+        limits: Interim,
+    ) -> Option<Self> {
         let agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
         if !agent.starts_with("git-lfs/") || request.version() != Version::HTTP_11 {
             return None;
         }
-        let voice = request.extensions().get::<ClientSocket>()?.voice.clone()?;
         let length = request.body().size_hint().exact();
         Some(Self {
-            voice,
+            interims: interims?.clone(),
             limits,
             length,
         })
@@ -55,7 +57,7 @@ impl KeepAlive {
             tokio::select! {
                 biased;
                 done = &mut work => {
-                    self.voice.hush();
+                    self.interims.hush();
                     return done;
                 }
                 () = sleep(step), if said < self.limits.at_most => {}
@@ -69,7 +71,7 @@ impl KeepAlive {
             }
             // Of a transfer that stands still nothing good can be said.
             if since.elapsed() >= self.limits.every && !transfer.is_stalled() {
-                self.voice.say();
+                self.interims.say();
                 (said, since) = (said + 1, Instant::now());
                 tracing::debug!(id = transfer.id(), said, "client was told to wait");
             }

@@ -21,8 +21,8 @@ mod serve;
 pub(crate) mod tunnel;
 pub(crate) mod upstream;
 
-pub(crate) use forwarder::Forwarder;
 pub use forwarder::Shared;
+pub(crate) use forwarder::{Current, Forwarder};
 pub(crate) use request::{
     body::{Answer, AnswerBody},
     exchange_request::ExchangeRequest,

@@ -10,7 +10,6 @@ use hyper::{
 };
 
 use crate::forward::{
-    client::ClientSocket,
     credentials,
     exchange::{Came, Exchange},
     forwarder::Forwarder,
@@ -55,7 +54,11 @@ impl Forwarder {
                 return answer;
             }
         };
-        let keep_alive = KeepAlive::of(&request, self.config.interim);
+        let keep_alive = KeepAlive::of(
+            &request,
+            asked.client.interims.as_ref(),
+            self.config.interim,
+        );
         let handle = transfer.handle();
         let budget = &self.shared.replay;
         let mut outgoing = Outgoing::new(request, &asked, &handle, &route, budget);
@@ -82,14 +85,14 @@ impl Forwarder {
             .map_or("/", |path| path.as_str());
         let transfer = self.shared.tracker.begin(Begin {
             front: asked.front,
-            client: asked.client,
+            client: asked.client.address,
             target: &asked.target,
             method: request.method().as_str(),
             path,
             route: self.config.route(&asked.target),
             agent: agent(request.headers()),
         });
-        ClientSocket::watch(request, &transfer);
+        asked.client.watch(&transfer);
         transfer
     }
 
@@ -107,7 +110,7 @@ impl Forwarder {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
             return Err(fault.peer(&asked.target).detail(detail));
         }
-        if let Some(detail) = ClientSocket::cut(request) {
+        if let Some(detail) = asked.client.cut(request) {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);
             return Err(fault.peer(&asked.target).detail(detail));
         }
@@ -157,17 +160,17 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
         rewriting.head(&mut response, &head.headers);
     }
     if switched
-        && let (Some(protocol), Some((_, client))) = (protocol, exchange.outgoing.upgrade.take())
+        && let (Some(protocol), Some((_, upgrade))) = (protocol, exchange.outgoing.upgrade.take())
     {
         headers::set_upgrade(response.headers_mut(), protocol);
-        let extensions = &mut exchange.outgoing.head.extensions;
-        let socket = extensions.remove::<ClientSocket>();
         let Exchange {
             forwarder,
+            asked,
             transfer,
             ..
         } = *exchange;
-        return upgrade::switch(&forwarder.shared, response, client, socket, transfer);
+        let client = (asked.client, upgrade);
+        return upgrade::switch(&forwarder.shared, response, client, transfer);
     }
     *response.version_mut() = Version::HTTP_11;
     let forwarder = Arc::clone(&exchange.forwarder);

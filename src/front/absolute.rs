@@ -1,12 +1,12 @@
 //! `GET http://host/…`: plain forward proxying (RFC 9112, section 3.2.2).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{Request, body::Incoming};
 
 use super::{bad_target, refuse};
 use crate::{
-    forward::{Answer, ExchangeRequest, Forwarder},
+    forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
     track::Front,
 };
@@ -15,7 +15,7 @@ use crate::{
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
-    client: SocketAddr,
+    client: &ClientConn,
 ) -> Answer {
     let scheme = match request.uri().scheme_str() {
         Some("http") => Scheme::Http,
@@ -39,7 +39,7 @@ pub(super) async fn serve(
         Ok(target) => {
             let asked = ExchangeRequest {
                 front: Front::Absolute,
-                client,
+                client: client.clone(),
                 scheme,
                 target,
                 base: None,

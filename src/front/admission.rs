@@ -2,33 +2,26 @@
 //!
 //! Asked for every request, by the config in force, so that a reload reaches clients that keep their connection.
 
-use std::net::SocketAddr;
-
-use hyper::Request;
 use rustix::process::geteuid;
 
 use crate::{
-    forward::{Forwarder, client::ClientSocket},
+    forward::{Forwarder, client::ClientConn},
     model::{
         Denial, Fault, FaultKind, Leg, Stage,
         access::{Admission, SocketOwner},
     },
 };
 
-/// Why the client of `request` is not served; `None` where it is.
-pub(super) async fn refusal<B>(
-    forwarder: &Forwarder,
-    request: &Request<B>,
-    client: SocketAddr,
-) -> Option<Fault> {
-    let owner = request.extensions().get::<ClientSocket>()?.owner?;
+/// Why `client` is not served; `None` where it is.
+pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Option<Fault> {
+    let owner = client.owner?;
     let listen = &forwarder.config.listen;
     if !listen.asks_for_users() {
         return None;
     }
     let denied = |denial, detail: String| {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial));
-        Some(fault.peer(client).detail(detail))
+        Some(fault.peer(client.address).detail(detail))
     };
     let uid = match owner {
         SocketOwner::User(uid) => uid,

@@ -1,6 +1,6 @@
 //! `CONNECT host:port` (RFC 9110, section 9.3.6).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{
     HeaderMap, Request, Response,
@@ -14,7 +14,7 @@ use super::{Front, bad_target, begin, intercept, refuse, unfit};
 use crate::{
     config::Route,
     forward::{
-        Answer, Forwarder, client::ClientSocket, headers, request::body::full,
+        Answer, Forwarder, client::ClientConn, headers, request::body::full,
         response::errors::ErrorFormat, tunnel::Tunnel,
     },
     io::{BoxIo, Prefixed, Tcp},
@@ -31,7 +31,7 @@ pub(super) async fn serve(
     front: &Front,
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
-    client: SocketAddr,
+    client: &ClientConn,
 ) -> Answer {
     let text = request
         .uri()
@@ -80,20 +80,19 @@ fn terminate(
     front: &Front,
     forwarder: &Arc<Forwarder>,
     request: Request<Incoming>,
-    client: SocketAddr,
+    client: &ClientConn,
     route: Arc<Route>,
     target: Target,
 ) {
     let transfer = begin(forwarder, &request, client, &target);
     let (front, here) = (front.clone(), Arc::clone(forwarder));
-    let socket = request.extensions().get::<ClientSocket>().cloned();
+    let conn = client.clone();
     let agent = request.headers().get(USER_AGENT);
     let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
     forwarder.shared.tasks.spawn(async move {
         if let Some((io, raw_socket)) = upgraded(request, &transfer).await {
             let peer = intercept::Client {
-                address: client,
-                socket,
+                conn,
                 agent,
                 raw_socket,
             };
@@ -106,7 +105,7 @@ fn terminate(
 async fn tunnel(
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
-    client: SocketAddr,
+    client: &ClientConn,
     route: Arc<Route>,
     target: Target,
 ) -> Answer {
@@ -119,12 +118,12 @@ async fn tunnel(
                 .await;
         }
     };
-    let socket = request.extensions().get::<ClientSocket>().cloned();
+    let until_the_end = client.clone();
     forwarder.shared.tasks.spawn(async move {
         if let Some((io, _)) = upgraded(request, &transfer).await {
             tunnel.run(transfer, io).await;
         }
-        drop(socket);
+        drop(until_the_end);
     });
     established()
 }

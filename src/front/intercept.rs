@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::{HttpVersion, Route},
-    forward::{Answer, ExchangeRequest, Forwarder, client::ClientSocket, tunnel::Tunnel},
+    forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn, tunnel::Tunnel},
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify},
     net::Interims,
@@ -49,8 +49,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Who is served.
 #[derive(Clone)]
 pub(super) struct Client {
-    pub(super) address: SocketAddr,
-    pub(super) socket: Option<ClientSocket>,
+    pub(super) conn: ClientConn,
     /// Its `User-Agent`.
     pub(super) agent: Option<String>,
     /// The socket below, to listen to a client that was answered before it had said everything.
@@ -92,7 +91,7 @@ pub(super) async fn serve(
         Ok(FirstBytes::Closed) => transfer.finish(Outcome::Closed),
         Err(error) => {
             let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error))
-                .peer(client.address)
+                .peer(client.conn.address)
                 .source(error);
             transfer.fail(fault);
         }
@@ -162,11 +161,11 @@ async fn terminate(
     transfer: Transfer,
 ) {
     let Client {
-        address: client,
-        socket,
+        conn,
         agent,
         raw_socket,
     } = client;
+    let client = conn.address;
     let named = (client, agent.as_deref());
     let Some(accepted) = handshake(&forwarder, io, named, route, &target, transfer).await else {
         return;
@@ -177,15 +176,15 @@ async fn terminate(
         forwarder.shared.shutdown.clone(),
         forwarder.shared.tasks.clone(),
     );
-    let (io, voice) = Interims::new(accepted.io);
+    let (io, interims) = Interims::new(accepted.io);
     let line = io.request_line();
     let shared = accepted.http == HttpVersion::Http2;
-    let socket = socket.map(|socket| ClientSocket {
+    let conn = ClientConn {
         shared,
-        voice: (!shared).then_some(voice),
+        interims: (!shared).then_some(interims),
         line: (!shared).then(|| line.clone()),
-        ..socket
-    });
+        ..conn
+    };
     let asked = Arc::new(AtomicBool::new(false));
     let asks = Arc::clone(&asked);
     let silent = Silent {
@@ -194,16 +193,13 @@ async fn terminate(
         target: target.clone(),
         agent,
     };
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         asks.store(true, Ordering::Relaxed);
         // A reload reaches clients that keep their connection.
         let forwarder = front.current();
-        if let Some(socket) = &socket {
-            request.extensions_mut().insert(socket.clone());
-        }
         let asked = ExchangeRequest {
             front: track::Front::Intercept,
-            client,
+            client: conn.clone(),
             scheme: Scheme::Https,
             target: target.clone(),
             base: None,
@@ -248,9 +244,8 @@ async fn ferry(
     request: Request<Incoming>,
     asked: ExchangeRequest,
 ) -> Answer {
-    let socket = request.extensions().get::<ClientSocket>();
-    let slot = socket.map(|socket| Arc::clone(&socket.slot));
-    let _busy = slot.as_ref().map(|slot| slot.busy());
+    let slot = Arc::clone(&asked.client.slot);
+    let _busy = slot.busy();
     let fault = if request.method() == Method::CONNECT {
         Some(unfit(
             "CONNECT inside a connection that was made by CONNECT",
@@ -262,14 +257,14 @@ async fn ferry(
     };
     let fault = match fault {
         Some(fault) => Some(fault),
-        None => admission::refusal(&forwarder, &request, asked.client).await,
+        None => admission::refusal(&forwarder, &asked.client).await,
     };
     let Some(fault) = fault else {
         return forwarder.exchange(request, asked).await;
     };
     let http2 = request.version() == Version::HTTP_2;
     let target = Some(&asked.target);
-    let mut answer = refuse(&forwarder, &request, asked.client, target, fault).await;
+    let mut answer = refuse(&forwarder, &request, &asked.client, target, fault).await;
     // RFC 9110, section 15.5.20: the same request on another connection is another matter.
     if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
         let close = HeaderValue::from_static("close");

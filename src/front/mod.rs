@@ -12,11 +12,7 @@ mod own;
 mod reverse;
 mod wrong_protocol;
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
@@ -29,50 +25,35 @@ use hyper_util::rt::TokioIo;
 use subtle::ConstantTimeEq;
 
 use crate::{
-    forward::{Answer, Forwarder, client::ClientSocket, response::errors::ErrorFormat},
+    admin::Pages,
+    forward::{Answer, Current, Forwarder, client::ClientConn, response::errors::ErrorFormat},
     model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
     net::{Interims, listen::Client},
     track::{self, Begin, Transfer},
 };
 
 use connection::{builder, linger, malformed, run};
-pub(crate) use own::{PageRequest, Pages};
 use wrong_protocol::WrongProtocol;
-
-/// The snapshot of the config that new requests go by. Clones follow the same one.
-#[derive(Clone, Debug)]
-pub(crate) struct Current(Arc<Mutex<Arc<Forwarder>>>);
-
-impl Current {
-    /// The snapshot of this moment.
-    pub(crate) fn get(&self) -> Arc<Forwarder> {
-        Arc::clone(&self.lock())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Forwarder>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
 pub(crate) struct Front {
     current: Current,
-    pages: Arc<dyn Pages>,
+    pages: Arc<Pages>,
 }
 
 impl Front {
-    /// Serves by `forwarder` until another is put in its place; `pages` answers `/-/`.
-    pub(crate) fn new(forwarder: Arc<Forwarder>, pages: Arc<dyn Pages>) -> Self {
+    /// Serves by `forwarder` until another is put in its place.
+    pub(crate) fn new(forwarder: Arc<Forwarder>) -> Self {
         Self {
-            current: Current(Arc::new(Mutex::new(forwarder))),
-            pages,
+            current: Current::new(forwarder),
+            pages: Arc::default(),
         }
     }
 
     /// New requests go by `forwarder`; running ones keep theirs.
     pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
-        *self.current.lock() = forwarder;
+        self.current.replace(forwarder);
     }
 
     /// The snapshot that new requests go by.
@@ -98,13 +79,14 @@ impl Front {
         builder.header_read_timeout(head_timeout);
         let front = self.clone();
         let mut raw_socket = socket.clone();
-        let glance = socket.monitor();
-        let (io, voice) = Interims::new(socket);
+        let tcp = socket.monitor();
+        let (io, interims) = Interims::new(socket);
         let line = io.request_line();
-        let beside = ClientSocket {
-            tcp: glance,
+        let conn = ClientConn {
+            address: client,
+            tcp,
             shared: false,
-            voice: Some(voice),
+            interims: Some(interims),
             line: Some(line.clone()),
             owner,
             slot: Arc::new(place),
@@ -127,10 +109,9 @@ impl Front {
                 return linger(raw_socket).await;
             }
             let serving = front.clone();
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                let front = serving.clone();
-                request.extensions_mut().insert(beside.clone());
-                async move { Ok::<_, Infallible>(front.answer(request, client).await) }
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (front, conn) = (serving.clone(), conn.clone());
+                async move { Ok::<_, Infallible>(front.answer(request, &conn).await) }
             });
             let connection = builder
                 .serve_connection(TokioIo::new(io), service)
@@ -160,16 +141,16 @@ impl Front {
         transfer.fail(fault);
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, client: SocketAddr) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>, client: &ClientConn) -> Answer {
         let forwarder = self.current();
-        if let Some(fault) = admission::refusal(&forwarder, &request, client).await {
+        if let Some(fault) = admission::refusal(&forwarder, client).await {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
         if let Some(credentials) = &forwarder.config.listen.credentials
             && !is_authorized(&request, credentials)
         {
-            let fault =
-                Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized)
+                .peer(client.address);
             return refuse(&forwarder, &request, client, None, fault).await;
         }
         if let Some(fault) = unfit_hosts(&request) {
@@ -179,15 +160,12 @@ impl Front {
             request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder);
         let connect = request.method() == Method::CONNECT;
         if !elsewhere && !connect && own::is_own(request.uri().path()) {
-            return own::serve(&self.current, &*self.pages, &request);
+            return own::serve(&self.current, &self.pages, &request, client);
         }
-        let socket = request.extensions().get::<ClientSocket>();
-        let Some(slot) = socket.map(|socket| Arc::clone(&socket.slot)) else {
-            return refuse(&forwarder, &request, client, None, full(client)).await;
-        };
-        let _busy = slot.busy();
-        if slot.take().await.is_err() {
-            return refuse(&forwarder, &request, client, None, full(client)).await;
+        let _busy = client.slot.busy();
+        if client.slot.take().await.is_err() {
+            let fault = full(client.address);
+            return refuse(&forwarder, &request, client, None, fault).await;
         }
         if connect {
             connect::serve(self, forwarder, request, client).await
@@ -270,7 +248,7 @@ fn bad_target(text: &str, error: TargetError) -> Fault {
 async fn refuse<B>(
     forwarder: &Forwarder,
     request: &Request<B>,
-    client: SocketAddr,
+    client: &ClientConn,
     target: Option<&Target>,
     fault: Fault,
 ) -> Answer {
@@ -285,7 +263,7 @@ async fn refuse<B>(
 fn begin<B>(
     forwarder: &Forwarder,
     request: &Request<B>,
-    client: SocketAddr,
+    client: &ClientConn,
     target: &Target,
 ) -> Transfer {
     let front = if request.method() == Method::CONNECT {
@@ -297,7 +275,7 @@ fn begin<B>(
     };
     let transfer = forwarder.shared.tracker.begin(Begin {
         front,
-        client,
+        client: client.address,
         target,
         method: request.method().as_str(),
         path: if request.method() == Method::CONNECT {
@@ -311,7 +289,7 @@ fn begin<B>(
             .get(USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
     });
-    ClientSocket::watch(request, &transfer);
+    client.watch(&transfer);
     transfer
 }
 

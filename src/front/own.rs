@@ -1,45 +1,19 @@
 //! `GET /-/…`: the daemon's own pages, for clients that mean this daemon.
 
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    Request, Response, StatusCode, Uri,
     body::Incoming,
     header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 
-use super::Current;
 use crate::{
-    forward::{
-        Answer, Forwarder,
-        client::{ClientSocket, Slot},
-        request::body::full,
-    },
+    admin::{PageRequest, Pages},
+    forward::{Answer, Current, Forwarder, client::ClientConn, request::body::full},
     model::Target,
 };
 
 /// What a browser says of the page that makes a request (W3C, Fetch Metadata Request Headers).
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// What answers `/-/`; `admin` stands above the fronts, so it comes in through here.
-pub(crate) trait Pages: Send + Sync {
-    /// The answer to `request`, by the snapshot that is current; a stream follows it from one to the next.
-    fn page(&self, current: &Current, request: PageRequest<'_>) -> Answer;
-}
-
-/// A request for one of the daemon's own pages.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PageRequest<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// Its path; `/-/` for the short forms too.
-    pub path: &'a str,
-    /// The part after the question mark.
-    pub query: &'a str,
-    /// Its fields.
-    #[expect(dead_code, reason = "for `Accept`")]
-    pub headers: &'a HeaderMap,
-    /// The place of its connection, which a stream gives back.
-    pub slot: Option<&'a Slot>,
-}
 
 /// True for a path of the daemon's own.
 pub(super) fn is_own(path: &str) -> bool {
@@ -48,7 +22,12 @@ pub(super) fn is_own(path: &str) -> bool {
 
 /// Answers, unless the name asked for is somebody else's: a web page that had its name point to loopback (DNS rebinding)
 /// would read this daemon's status.
-pub(super) fn serve(current: &Current, pages: &dyn Pages, request: &Request<Incoming>) -> Answer {
+pub(super) fn serve(
+    current: &Current,
+    pages: &Pages,
+    request: &Request<Incoming>,
+    client: &ClientConn,
+) -> Answer {
     let forwarder = &*current.get();
     // A page of somebody else's may still have its user's browser come here; only what the user types is answered.
     let from = request.headers().get(SEC_FETCH_SITE);
@@ -69,7 +48,6 @@ pub(super) fn serve(current: &Current, pages: &dyn Pages, request: &Request<Inco
         );
         return answer;
     }
-    let socket = request.extensions().get::<ClientSocket>();
     pages.page(
         current,
         PageRequest {
@@ -77,7 +55,7 @@ pub(super) fn serve(current: &Current, pages: &dyn Pages, request: &Request<Inco
             path: path(request.uri()),
             query: request.uri().query().unwrap_or_default(),
             headers: request.headers(),
-            slot: socket.map(|socket| &socket.slot),
+            slot: &client.slot,
         },
     )
 }

@@ -3,7 +3,7 @@
 //! Only hosts that a route or `[reverse] allow` names are served here: anything on this machine can send a request to a loopback port, a web
 //! page in a browser included.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{
     HeaderMap, Request, Uri,
@@ -17,7 +17,7 @@ use super::{
     refuse,
 };
 use crate::{
-    forward::{Answer, ExchangeRequest, Forwarder},
+    forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn},
     mirror::{ReverseBase, reverse::parse_segment},
     model::{Denial, Fault, FaultKind, Host, Leg, Scheme, Stage, Target, target::TargetError},
     track::Front,
@@ -27,7 +27,7 @@ use crate::{
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
-    client: SocketAddr,
+    client: &ClientConn,
 ) -> Answer {
     let (scheme, target, path) = match split(request.uri()) {
         Ok(split) => split,
@@ -83,7 +83,7 @@ pub(super) async fn serve(
     *request.uri_mut() = path;
     let asked = ExchangeRequest {
         front: Front::Reverse,
-        client,
+        client: client.clone(),
         scheme,
         target,
         base,

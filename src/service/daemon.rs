@@ -16,7 +16,6 @@ use rustix::process::{Resource, getrlimit};
 use super::{
     drain::{self, Drained},
     history,
-    pages::DaemonPages,
 };
 use crate::{
     config::{Config, Listen, reload},
@@ -131,7 +130,7 @@ impl Daemon {
         let addresses = config.listen.addresses.clone();
         spool::sweep(&config.state_directory);
         event::config_taken(config.file.as_deref(), config.routes.len());
-        let front = Front::new(build(config, &shared)?, Arc::new(DaemonPages::default()));
+        let front = Front::new(build(config, &shared)?);
         history::begin(&shared, &front.current().config.state_directory);
         for acceptor in acceptors {
             event::listening(acceptor.address());

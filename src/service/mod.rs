@@ -7,7 +7,6 @@ pub(crate) mod daemon;
 pub(crate) mod drain;
 mod history;
 pub(crate) mod notify;
-mod pages;
 pub(crate) mod signals;
 
 use std::time::Duration;

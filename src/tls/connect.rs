@@ -14,7 +14,6 @@ use crate::{
     config::{Hop, HttpVersion, PeerTls},
     io::BoxIo,
     model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
-    net::dial::{Boxed, Secure},
 };
 
 /// Shakes hands with origins and hops.
@@ -101,6 +100,25 @@ impl Connector {
             }
         }
     }
+
+    /// Shakes hands with `hop`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
+    pub(crate) async fn secure(
+        &self,
+        io: BoxIo,
+        hop: &Hop,
+        address: SocketAddr,
+        deadline: Duration,
+    ) -> Result<BoxIo, Fault> {
+        let peer = Peer {
+            host: &hop.target.host,
+            tls: &hop.peer,
+            http: HttpVersion::Http1,
+            leg: Leg::Hop,
+            address,
+            deadline,
+        };
+        Ok(self.connect(io, &peer).await?.io)
+    }
 }
 
 impl Pair {
@@ -156,28 +174,6 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
-    }
-}
-
-impl Secure for Connector {
-    fn secure<'a>(
-        &'a self,
-        io: BoxIo,
-        hop: &'a Hop,
-        address: SocketAddr,
-        deadline: Duration,
-    ) -> Boxed<'a, Result<BoxIo, Fault>> {
-        Box::pin(async move {
-            let peer = Peer {
-                host: &hop.target.host,
-                tls: &hop.peer,
-                http: HttpVersion::Http1,
-                leg: Leg::Hop,
-                address,
-                deadline,
-            };
-            Ok(self.connect(io, &peer).await?.io)
-        })
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod inspect;
 pub(crate) mod leaf;
 pub(crate) mod state;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod trust;
 mod verify;
 

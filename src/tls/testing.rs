@@ -29,10 +29,10 @@ pub(super) fn leaves(hosts: &[&str]) -> Leaves {
 }
 
 /// A CA of the world outside.
-pub(super) struct World(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct World(CertifiedIssuer<'static, KeyPair>);
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Two roots of one name would end in a bad signature in place of an unknown issuer.
         let mut parameters = named(&format!("Test Root {:08x}", fastrand::u32(..)));
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -43,7 +43,7 @@ impl World {
         self.0.der().clone()
     }
 
-    pub(super) fn roots(&self) -> Roots {
+    pub(crate) fn roots(&self) -> Roots {
         Roots::of(vec![self.root()], Vec::new())
     }
 
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// A server with a certificate of this CA for `names`, changed by `change`.
-    pub(super) fn server(
+    pub(crate) fn server(
         &self,
         names: &[&str],
         change: impl FnOnce(&mut CertificateParams),

@@ -208,7 +208,7 @@ impl Probe {
             route: &self.route,
             max_segment: self.route.dial.max_segment,
             progress: &|_| {},
-            secure: &self.means.connector,
+            connector: &self.means.connector,
             public_only: false,
         };
         net::dial::dial(via, &attempt).await

@@ -1,8 +1,7 @@
 //! What a front asks for.
 
-use std::net::SocketAddr;
-
 use crate::{
+    forward::client::ClientConn,
     mirror::ReverseBase,
     model::{Scheme, Target},
     track::Front,
@@ -13,8 +12,8 @@ use crate::{
 pub(crate) struct ExchangeRequest {
     /// How it came in.
     pub front: Front,
-    /// The client's address.
-    pub client: SocketAddr,
+    /// The client's connection.
+    pub client: ClientConn,
     /// The scheme toward the origin.
     pub scheme: Scheme,
     /// Where to.

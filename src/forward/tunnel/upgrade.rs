@@ -8,7 +8,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use crate::forward::{
-    client::ClientSocket,
+    client::ClientConn,
     forwarder::Shared,
     request::body::{Answer, full},
     tunnel::pump::{Pumped, pump},
@@ -22,17 +22,16 @@ use crate::{
 pub(crate) fn switch(
     shared: &Shared,
     mut response: Response<Incoming>,
-    client: OnUpgrade,
-    socket: Option<ClientSocket>,
+    (client, upgrade): (ClientConn, OnUpgrade),
     transfer: Transfer,
 ) -> Answer {
     let origin = on(&mut response);
     transfer.becomes_tunnel();
     let shutdown = shared.shutdown.clone();
     shared.tasks.spawn(async move {
-        let _socket = socket;
+        let _until_the_end = client;
         let both = tokio::try_join!(
-            async { client.await.map_err(|error| (Leg::Client, error)) },
+            async { upgrade.await.map_err(|error| (Leg::Client, error)) },
             async { origin.await.map_err(|error| (Leg::Origin, error)) }
         );
         let (client, origin) = match both {

@@ -80,7 +80,7 @@ pub(crate) async fn once(
         route,
         max_segment: dial.max_segment,
         progress: &progress,
-        secure: dial.connector,
+        connector: dial.connector,
         public_only: dial.public_only && upstream.mirror.is_none(),
     };
     let connection = net::dial::dial(&upstream.via, &attempt).await?;

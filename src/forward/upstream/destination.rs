@@ -36,16 +36,16 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// By the upstream whose turn it is.
-    pub(crate) fn of(asked: &ExchangeRequest, upstream: Option<&Upstream>) -> Self {
+    pub(crate) fn of(scheme: Scheme, target: &Target, upstream: Option<&Upstream>) -> Self {
         let mirror = upstream.and_then(|upstream| upstream.mirror.clone());
         Self {
-            scheme: mirror.as_ref().map_or(asked.scheme, |mirror| mirror.scheme),
+            scheme: mirror.as_ref().map_or(scheme, |mirror| mirror.scheme),
             target: mirror
                 .as_ref()
-                .map_or(&asked.target, |mirror| &mirror.target)
+                .map_or(target, |mirror| &mirror.target)
                 .clone(),
             mirror,
-            site: (asked.scheme, asked.target.clone()),
+            site: (scheme, target.clone()),
         }
     }
 
@@ -210,14 +210,8 @@ mod tests {
     }
 
     fn to(credentials: Option<ToMirror>) -> Destination {
-        let asked = ExchangeRequest {
-            front: crate::track::Front::Intercept,
-            client: "127.0.0.1:1".parse().unwrap(),
-            scheme: Scheme::Https,
-            target: Target::parse("huggingface.co:443", None).unwrap(),
-            base: None,
-        };
-        Destination::of(&asked, Some(&upstream(credentials)))
+        let target = Target::parse("huggingface.co:443", None).unwrap();
+        Destination::of(Scheme::Https, &target, Some(&upstream(credentials)))
     }
 
     fn dressed(credentials: Option<ToMirror>) -> Vec<String> {

@@ -91,7 +91,7 @@ async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAd
     }
     (attempt.progress)(Stage::Handshaking);
     let limit = attempt.route.dial.handshake_timeout;
-    let io = attempt.secure.secure(io, hop, peer, limit).await?;
+    let io = attempt.connector.secure(io, hop, peer, limit).await?;
     Ok((io, tcp, peer))
 }
 

@@ -9,7 +9,7 @@ mod greeting;
 pub(crate) mod http_hop;
 pub(crate) mod socks_hop;
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use hyper::header::HeaderValue;
 
@@ -17,6 +17,7 @@ use crate::io::{BoxIo, Tcp};
 use crate::{
     config::{Hop, HopKind, Route, Via},
     model::{Fault, FaultKind, Scheme, Stage, Target},
+    tls::Connector,
 };
 
 /// A future behind a pointer.
@@ -35,21 +36,9 @@ pub(crate) struct Attempt<'a> {
     /// Hears each stage as it begins.
     pub progress: &'a (dyn Fn(Stage) + Send + Sync),
     /// Secures the way to an https hop.
-    pub secure: &'a dyn Secure,
+    pub connector: &'a Connector,
     /// The target's name must not lead into a private network, as far as it is looked up here.
     pub public_only: bool,
-}
-
-/// TLS to a hop, as `tls::connect` does it; here because `net` stands below `tls`.
-pub(crate) trait Secure: Send + Sync {
-    /// Shakes hands with `hop`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
-    fn secure<'a>(
-        &'a self,
-        io: BoxIo,
-        hop: &'a Hop,
-        peer: SocketAddr,
-        deadline: Duration,
-    ) -> Boxed<'a, Result<BoxIo, Fault>>;
 }
 
 /// A stream to the origin, or to the hop that passes plain requests on.

@@ -4,7 +4,10 @@ mod direct_way;
 mod http;
 mod socks;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +19,7 @@ use super::*;
 use crate::{
     config::{Environment, Hop, Override, PeerTls},
     model::{FaultKind, Host, Leg, Secret, secret::Credentials},
+    tls::testing::World,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,25 +59,6 @@ fn hop(kind: HopKind, address: SocketAddr, with_credentials: bool) -> Via {
     }))
 }
 
-/// TLS that says in plain text that it was asked for.
-struct Marks;
-
-impl Secure for Marks {
-    fn secure<'a>(
-        &'a self,
-        mut io: BoxIo,
-        hop: &'a Hop,
-        _: SocketAddr,
-        _: Duration,
-    ) -> Boxed<'a, Result<BoxIo, Fault>> {
-        Box::pin(async move {
-            let hello = format!("TLS for {}\n", hop.target.host);
-            io.write_all(hello.as_bytes()).await.unwrap();
-            Ok(io)
-        })
-    }
-}
-
 /// Dials and says which stages it went through.
 async fn dial_as(
     via: &Via,
@@ -90,13 +75,23 @@ async fn dial_to(
     scheme: Scheme,
     route: &Route,
 ) -> (Result<Connection, Fault>, Vec<Stage>) {
+    dial_by(&World::new(), via, (target, scheme), route).await
+}
+
+/// The same, with trust in the CA of `world`.
+async fn dial_by(
+    world: &World,
+    via: &Via,
+    (target, scheme): (&Target, Scheme),
+    route: &Route,
+) -> (Result<Connection, Fault>, Vec<Stage>) {
     let stages = Mutex::new(Vec::new());
     let attempt = Attempt {
         target,
         scheme,
         route,
         progress: &|stage| stages.lock().unwrap().push(stage),
-        secure: &Marks,
+        connector: &Connector::new(&world.roots(), []).unwrap(),
         public_only: false,
         max_segment: route.dial.max_segment,
     };

@@ -1,27 +1,42 @@
-//! The daemon's own pages: what the fronts hand over, shown by `admin`.
+//! The daemon's own pages, as the fronts ask for them.
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
+use hyper::{HeaderMap, Method, StatusCode};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admin::{self, Asked, Sources, events},
-    forward::{Answer, Forwarder, request::body::full},
-    front::{Current, PageRequest, Pages},
+    forward::{Answer, Current, Forwarder, client::Slot, request::body::full},
     tls::certificate::CERTIFICATE_FILE,
     track::{metrics::OpenCircuits, redact},
 };
 
+/// A request for one of the daemon's own pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageRequest<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path; `/-/` for the short forms too.
+    pub path: &'a str,
+    /// The part after the question mark.
+    pub query: &'a str,
+    /// Its fields.
+    #[expect(dead_code, reason = "for `Accept`")]
+    pub headers: &'a HeaderMap,
+    /// The place of its connection, which a stream gives back.
+    pub slot: &'a Slot,
+}
+
 /// Answers from the forwarder that is current.
 #[derive(Debug)]
-pub(super) struct DaemonPages {
+pub(crate) struct Pages {
     started: Instant,
     /// The places of event streams, apart from those of clients.
     streams: Arc<Semaphore>,
 }
 
-impl Default for DaemonPages {
+impl Default for Pages {
     fn default() -> Self {
         Self {
             started: Instant::now(),
@@ -30,8 +45,9 @@ impl Default for DaemonPages {
     }
 }
 
-impl Pages for DaemonPages {
-    fn page(&self, current: &Current, request: PageRequest<'_>) -> Answer {
+impl Pages {
+    /// The answer to `request`, by the snapshot that is current; a stream follows it from one to the next.
+    pub(crate) fn page(&self, current: &Current, request: PageRequest<'_>) -> Answer {
         let asked = Asked {
             method: request.method,
             path: request.path,
@@ -51,17 +67,13 @@ impl Pages for DaemonPages {
         };
         admin::answer(&asked, forwarder, &sources).map(full)
     }
-}
 
-impl DaemonPages {
     fn stream(&self, current: &Current, request: PageRequest<'_>) -> Answer {
         let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
             let why = "too many event streams are open: close a page, or ask /-/api/overview";
             return admin::refused(StatusCode::SERVICE_UNAVAILABLE, why).map(full);
         };
-        if let Some(slot) = request.slot {
-            slot.release();
-        }
+        request.slot.release();
         let current = current.clone();
         events::stream(move || current.get(), self.started, request.query, place)
     }
