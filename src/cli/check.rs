@@ -99,6 +99,7 @@ enum Running {
 fn running(config: &Config) -> Running {
     let first = config.listen.addresses.first().copied();
     let address = setup::reachable(first.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))));
+    daemon::authenticate(config.listen.credentials.as_ref());
     let Ok(daemon) = daemon::about(address) else {
         return Running::Nobody(address);
     };

@@ -12,10 +12,9 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, daemon};
 use crate::{
     config::Config,
     model::{Target, secret::Credentials},
@@ -118,13 +117,7 @@ fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
 }
 
 fn request(target: &Target, credentials: Option<&Credentials>) -> String {
-    let authorization = credentials.map_or_else(String::new, |credentials| {
-        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
-        format!(
-            "Proxy-Authorization: Basic {}\r\n",
-            BASE64_STANDARD.encode(pair)
-        )
-    });
+    let authorization = daemon::authorization("Proxy-Authorization", credentials);
     format!(
         "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: gitferry-connect/{}\r\n{authorization}\r\n",
         env!("CARGO_PKG_VERSION")

@@ -4,10 +4,14 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
+    sync::OnceLock,
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
+
+use crate::model::secret::Credentials;
 
 /// Longer than a daemon of this machine ever takes.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -24,6 +28,16 @@ pub(crate) struct Daemon {
     pub state_directory: PathBuf,
 }
 
+/// The credentials of `[listen]`, for a command that asks by its config. A command is one process.
+static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
+
+/// Every later request of this command gives these credentials.
+pub(super) fn authenticate(credentials: Option<&Credentials>) {
+    if let Some(credentials) = credentials {
+        let _ = CREDENTIALS.set(credentials.clone());
+    }
+}
+
 /// The daemon at `address`. Fails where nobody answers, or somebody else.
 pub(crate) fn about(address: SocketAddr) -> io::Result<Daemon> {
     serde_json::from_str(&get(address, "/-/api/daemon")?).map_err(io::Error::other)
@@ -34,7 +48,9 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let authorization = authorization("Authorization", CREDENTIALS.get());
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{authorization}\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.take(LIMIT).read_to_string(&mut answer)?;
     let (head, body) = answer
@@ -46,4 +62,12 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
             head.lines().next().unwrap_or_default().to_owned(),
         )),
     }
+}
+
+/// The line by which a command gives the credentials of `[listen]` in the field `name`; nothing where there are none.
+pub(super) fn authorization(name: &str, credentials: Option<&Credentials>) -> String {
+    credentials.map_or_else(String::new, |credentials| {
+        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
+        format!("{name}: Basic {}\r\n", BASE64_STANDARD.encode(pair))
+    })
 }

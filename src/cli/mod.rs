@@ -178,10 +178,17 @@ fn daemon_address(
     given: Option<SocketAddr>,
     load: impl FnOnce() -> Result<Config, Failure>,
 ) -> Result<SocketAddr, Failure> {
-    if let Some(address) = given {
-        return Ok(address);
-    }
-    let config = load_for_asking(load)?;
+    let config = match given {
+        // A config that is broken here is no reason not to ask elsewhere.
+        Some(address) => {
+            if let Ok(config) = load() {
+                daemon::authenticate(config.listen.credentials.as_ref());
+            }
+            return Ok(address);
+        }
+        None => load_for_asking(load)?,
+    };
+    daemon::authenticate(config.listen.credentials.as_ref());
     let first = config.listen.addresses.first().copied();
     first
         .map(setup::reachable)

@@ -153,16 +153,8 @@ impl Exchange {
             Err(event) => return (Held::Nothing, event),
         };
         let shared = &self.forwarder.shared;
-        let upgrades = self.outgoing.upgrade.is_some();
         let max_head = self.forwarder.config.listen.max_head;
-        match send::open(
-            (&shared.tasks, &shared.shutdown),
-            reached,
-            upgrades,
-            max_head,
-        )
-        .await
-        {
+        match send::open((&shared.tasks, &shared.shutdown), reached, max_head).await {
             Ok((sender, about)) => {
                 let lease = self.forwarder.pool.lease(key, sender, about);
                 lease.watch(&self.transfer);

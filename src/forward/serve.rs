@@ -20,6 +20,7 @@ use crate::forward::{
     request::outgoing::Outgoing,
     response::body::OriginBody,
     response::errors::ErrorFormat,
+    response::quoted,
     response::rewrite::Rewriting,
     tunnel::upgrade,
     upstream::destination::Destination,
@@ -175,7 +176,9 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
     *response.version_mut() = Version::HTTP_11;
     let forwarder = Arc::clone(&exchange.forwarder);
     let status = response.status().as_u16();
+    let quotable = quoted::quotable(&lease.about);
     let answer = response.map(|body| OriginBody::new(body, status, exchange, lease).boxed_unsync());
+    let answer = quoted::hide(quotable, answer);
     match rewriting {
         Some(rewriting) => rewriting.body(answer, &forwarder.rewriting).await,
         None => answer,

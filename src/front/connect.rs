@@ -64,6 +64,10 @@ pub(super) async fn serve(
         terminate(front, &forwarder, request, client, route, target);
         return established();
     }
+    if terminated {
+        let reason = "the local CA may not sign for the host: run `gitferry ca rotate`";
+        intercept::warn_of_tunnel(&route, &target, reason);
+    }
     tunnel(forwarder, request, client, route, target).await
 }
 

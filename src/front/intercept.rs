@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use hyper::{
     Method, Request, StatusCode, Version,
     body::Incoming,
@@ -24,11 +25,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use silent::Silent;
+use tokio::io::AsyncReadExt;
 
 use super::{
     Front, admission,
     connection::{builder, linger, malformed, run},
-    refuse, unfit, unfit_hosts,
+    methods, refuse, unfit, unfit_hosts,
 };
 use crate::{
     config::{HttpVersion, Route},
@@ -76,17 +78,23 @@ pub(super) async fn serve(
             terminate(front, forwarder, io, client, &route, target, transfer).await;
         }
         Ok(FirstBytes::Plain(bytes)) => {
-            tunnel(
-                &forwarder,
-                Box::new(Prefixed::new(bytes, io)),
-                &route,
-                &target,
-                transfer,
-            )
-            .await;
+            let io = Box::new(Prefixed::new(bytes, io));
+            warn_of_tunnel(&route, &target, "the client does not speak TLS");
+            match Tunnel::open(&forwarder, &transfer, &route, &target).await {
+                Ok(tunnel) => tunnel.run(transfer, io).await,
+                Err(given_up) => transfer.break_off(&given_up),
+            }
         }
         Ok(FirstBytes::Silent) => {
-            tunnel(&forwarder, io, &route, &target, transfer).await;
+            Box::pin(wait(
+                front,
+                forwarder,
+                io,
+                client,
+                (route, target),
+                transfer,
+            ))
+            .await;
         }
         Ok(FirstBytes::Closed) => transfer.finish(Outcome::Closed),
         Err(error) => {
@@ -98,17 +106,64 @@ pub(super) async fn serve(
     }
 }
 
-async fn tunnel(
-    forwarder: &Arc<Forwarder>,
-    io: BoxIo,
-    route: &Arc<Route>,
-    target: &Target,
+/// A silent client waits for the server to speak, or is slow: the origin is dialled, and whoever speaks first decides.
+async fn wait(
+    front: Front,
+    forwarder: Arc<Forwarder>,
+    mut io: BoxIo,
+    client: Client,
+    (route, target): (Arc<Route>, Target),
     transfer: Transfer,
 ) {
-    match Tunnel::open(forwarder, &transfer, route, target).await {
-        Ok(tunnel) => tunnel.run(transfer, io).await,
-        Err(given_up) => transfer.break_off(&given_up),
+    let mut bytes = BytesMut::with_capacity(4096);
+    let head_timeout = forwarder.config.listen.head_timeout;
+    let opening = async {
+        let mut tunnel = Tunnel::open(&forwarder, &transfer, &route, &target).await?;
+        // Both may be silent for long, and are a tunnel's business then.
+        let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
+        Ok(tunnel)
+    };
+    let mut given_up = None;
+    let read = tokio::select! {
+        biased;
+        read = io.read_buf(&mut bytes) => read,
+        opened = opening => match opened {
+            Ok(tunnel) => {
+                warn_of_tunnel(&route, &target, "the client said nothing, and did not begin TLS");
+                return tunnel.run(transfer, io).await;
+            }
+            // A client that begins TLS after all reads why there.
+            Err(fault) => {
+                given_up = Some(fault);
+                let late = tokio::time::timeout(head_timeout, io.read_buf(&mut bytes)).await;
+                late.unwrap_or(Ok(0))
+            }
+        },
+        () = forwarder.shared.shutdown.ended() => return,
+    };
+    match (read, given_up) {
+        (Ok(0), None) => transfer.finish(Outcome::Closed),
+        (Ok(0) | Err(_), Some(given_up)) => transfer.break_off(&given_up),
+        (Ok(_), _) => {
+            let io = Box::new(Prefixed::new(bytes.freeze(), io));
+            serve(front, forwarder, io, client, route, target, transfer).await;
+        }
+        (Err(error), None) => {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error));
+            transfer.fail(fault.peer(client.conn.address).source(error));
+        }
     }
+}
+
+/// The route says that gitferry sees the requests, and it will not.
+pub(super) fn warn_of_tunnel(route: &Route, target: &Target, reason: &'static str) {
+    tracing::warn!(
+        host = %target.host,
+        port = target.port,
+        route = %route.name,
+        reason,
+        "tunnelled on a terminating route"
+    );
 }
 
 /// TLS with the client; the CONNECT's transfer ends with it, as each request is a transfer of its own from there on.
@@ -187,6 +242,8 @@ async fn terminate(
     };
     let asked = Arc::new(AtomicBool::new(false));
     let asks = Arc::clone(&asked);
+    let upgraded = Arc::new(AtomicBool::new(false));
+    let upgrades = Arc::clone(&upgraded);
     let silent = Silent {
         front: front.clone(),
         client,
@@ -204,7 +261,13 @@ async fn terminate(
             target: target.clone(),
             base: None,
         };
-        async move { Ok::<_, Infallible>(ferry(forwarder, request, asked).await) }
+        let upgrades = Arc::clone(&upgrades);
+        async move {
+            let answer = ferry(forwarder, request, asked).await;
+            let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+            upgrades.fetch_or(switches, Ordering::Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let io = TokioIo::new(io);
     let unread = match accepted.http {
@@ -213,7 +276,8 @@ async fn terminate(
             http1.header_read_timeout(head_timeout);
             let connection = http1.serve_connection(io, service).with_upgrades();
             let ran = run(std::pin::pin!(connection), client, &shutdown).await;
-            if let Some(raw_socket) = raw_socket {
+            // What it was upgraded to goes on with the socket.
+            if let Some(raw_socket) = raw_socket.filter(|_| !upgraded.load(Ordering::Relaxed)) {
                 linger(raw_socket).await;
             }
             ran.err().and_then(|error| malformed(&error, &line))
@@ -221,27 +285,18 @@ async fn terminate(
         HttpVersion::Http2 => {
             let http2 = http2::builder(tasks, max_head);
             let connection = std::pin::pin!(http2.serve_connection(io, service));
-            let idle = async {
-                tokio::time::sleep(head_timeout).await;
-                if asked.load(Ordering::Relaxed) {
-                    std::future::pending::<()>().await;
-                }
-            };
+            let idle = http2::idle(head_timeout, &asked);
             http2::run(connection, client, &shutdown, idle).await;
             None
         }
     };
-    if let Some(fault) = unread {
-        silent.tell("-", fault);
-    } else if !asked.load(Ordering::Relaxed) && !shutdown.is_draining() {
-        silent.distrusts();
-    }
+    silent.ended(unread, asked.load(Ordering::Relaxed), &shutdown);
 }
 
 /// Ferries a request of this connection's host, unless a reload has taken its TLS out of this daemon's hands.
 async fn ferry(
     forwarder: Arc<Forwarder>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     asked: ExchangeRequest,
 ) -> Answer {
     let slot = Arc::clone(&asked.client.slot);
@@ -259,11 +314,15 @@ async fn ferry(
         Some(fault) => Some(fault),
         None => admission::refusal(&forwarder, &asked.client).await,
     };
+    let target = Some(&asked.target);
     let Some(fault) = fault else {
-        return forwarder.exchange(request, asked).await;
+        let here = methods::answer(&forwarder, &mut request, &asked.client, target).await;
+        return match here {
+            Some(answer) => answer,
+            None => forwarder.exchange(request, asked).await,
+        };
     };
     let http2 = request.version() == Version::HTTP_2;
-    let target = Some(&asked.target);
     let mut answer = refuse(&forwarder, &request, &asked.client, target, fault).await;
     // RFC 9110, section 15.5.20: the same request on another connection is another matter.
     if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {

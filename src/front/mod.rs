@@ -4,30 +4,30 @@
 //! reload reaches kept-alive clients and leaves running transfers alone. What goes to the origin is `forward`'s.
 
 mod absolute;
+mod access;
 mod admission;
 mod connect;
 mod connection;
 mod intercept;
+mod methods;
 mod own;
 mod reverse;
 mod wrong_protocol;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
     Method, Request,
     body::Incoming,
-    header::{HOST, PROXY_AUTHORIZATION, USER_AGENT},
+    header::{HOST, USER_AGENT},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use subtle::ConstantTimeEq;
 
 use crate::{
     admin::Pages,
     forward::{Answer, Current, Forwarder, client::ClientConn, response::errors::ErrorFormat},
-    model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials, target::TargetError},
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, guesses::Guesses, target::TargetError},
     net::{Interims, listen::Client},
     track::{self, Begin, Transfer},
 };
@@ -40,6 +40,7 @@ use wrong_protocol::WrongProtocol;
 pub(crate) struct Front {
     current: Current,
     pages: Arc<Pages>,
+    guesses: Arc<Guesses>,
 }
 
 impl Front {
@@ -48,6 +49,7 @@ impl Front {
         Self {
             current: Current::new(forwarder),
             pages: Arc::default(),
+            guesses: Arc::default(),
         }
     }
 
@@ -95,6 +97,11 @@ impl Front {
             let mistaken = tokio::select! {
                 mistaken = WrongProtocol::detect(&raw_socket, head_timeout) => mistaken,
                 () = shutdown.drained() => return,
+            };
+            // A silent client has had its time; hyper would give it as much again.
+            let Ok(mistaken) = mistaken else {
+                tracing::debug!(%client, "a client said nothing within head_timeout");
+                return;
             };
             let unasked = Unasked {
                 front: track::Front::Absolute,
@@ -146,20 +153,26 @@ impl Front {
         if let Some(fault) = admission::refusal(&forwarder, client).await {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
-        if let Some(credentials) = &forwarder.config.listen.credentials
-            && !is_authorized(&request, credentials)
-        {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized)
-                .peer(client.address);
-            return refuse(&forwarder, &request, client, None, fault).await;
-        }
         if let Some(fault) = unfit_hosts(&request) {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
-        let elsewhere =
+        let absolute =
             request.uri().scheme().is_some() && !is_meant_for_us(&mut request, &forwarder);
+        if let Some(credentials) = &forwarder.config.listen.credentials
+            && let Err(fault) =
+                access::admit(&mut request, credentials, &self.guesses, client.address).await
+        {
+            let mut answer = refuse(&forwarder, &request, client, None, fault).await;
+            if !absolute && own::is_own(request.uri().path()) {
+                access::ask_as_origin(&mut answer);
+            }
+            return answer;
+        }
+        if let Some(answer) = methods::answer(&forwarder, &mut request, client, None).await {
+            return answer;
+        }
         let connect = request.method() == Method::CONNECT;
-        if !elsewhere && !connect && own::is_own(request.uri().path()) {
+        if !absolute && !connect && own::is_own(request.uri().path()) {
             return own::serve(&self.current, &self.pages, &request, client);
         }
         let _busy = client.slot.busy();
@@ -169,7 +182,7 @@ impl Front {
         }
         if connect {
             connect::serve(self, forwarder, request, client).await
-        } else if elsewhere {
+        } else if absolute {
             absolute::serve(forwarder, request, client).await
         } else {
             reverse::serve(forwarder, request, client).await
@@ -273,16 +286,17 @@ fn begin<B>(
     } else {
         track::Front::Reverse
     };
+    let path = match front {
+        track::Front::Tunnel => String::new(),
+        track::Front::Reverse => reverse::shown(request.uri().path()),
+        track::Front::Absolute | track::Front::Intercept => request.uri().path().to_owned(),
+    };
     let transfer = forwarder.shared.tracker.begin(Begin {
         front,
         client: client.address,
         target,
         method: request.method().as_str(),
-        path: if request.method() == Method::CONNECT {
-            ""
-        } else {
-            request.uri().path()
-        },
+        path: &path,
         route: forwarder.config.route(target),
         agent: request
             .headers()
@@ -291,17 +305,4 @@ fn begin<B>(
     });
     client.watch(&transfer);
     transfer
-}
-
-fn is_authorized(request: &Request<Incoming>, credentials: &Credentials) -> bool {
-    let given = request
-        .headers()
-        .get(PROXY_AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-        .and_then(|(_, encoded)| BASE64_STANDARD.decode(encoded.trim()).ok());
-    let wanted = format!("{}:{}", credentials.username, credentials.password.expose());
-    // Its time does not tell where the first difference is.
-    given.is_some_and(|given| given.ct_eq(wanted.as_bytes()).into())
 }

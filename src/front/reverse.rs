@@ -3,15 +3,16 @@
 //! Only hosts that a route or `[reverse] allow` names are served here: anything on this machine can send a request to a loopback port, a web
 //! page in a browser included.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use hyper::{
     HeaderMap, Request, Uri,
     body::Incoming,
-    header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+    header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue, ORIGIN, REFERER, X_CONTENT_TYPE_OPTIONS},
 };
 
 use super::{
+    access::SecretSegment,
     bad_target,
     own::{self, SEC_FETCH_SITE},
     refuse,
@@ -29,6 +30,12 @@ pub(super) async fn serve(
     mut request: Request<Incoming>,
     client: &ClientConn,
 ) -> Answer {
+    let secret = request.extensions_mut().remove::<SecretSegment>();
+    let secret = secret.map(|SecretSegment(secret)| secret);
+    if secret.is_some() {
+        // It names the page by its whole URL.
+        request.headers_mut().remove(REFERER);
+    }
     let (scheme, target, path) = match split(request.uri()) {
         Ok(split) => split,
         Err(fault) => return refuse(&forwarder, &request, client, None, fault).await,
@@ -79,7 +86,10 @@ pub(super) async fn serve(
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or("127.0.0.1");
-    let base = Some(ReverseBase::new(host));
+    let base = Some(ReverseBase::new(
+        host,
+        secret.as_deref().unwrap_or_default(),
+    ));
     *request.uri_mut() = path;
     let asked = ExchangeRequest {
         front: Front::Reverse,
@@ -119,7 +129,7 @@ fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (segment, path) = rest.split_at(end);
     let (scheme, target) = parse_segment(segment).map_err(|error| match error {
-        TargetError::BadPort => bad_target(segment, error),
+        TargetError::BadPort => bad_target(&without_user_info(segment), error),
         TargetError::BadHost | TargetError::NoPort => no_host(&error.to_string()),
     })?;
     let path = if path.starts_with('/') {
@@ -131,6 +141,32 @@ fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
         .parse()
         .map_err(|_| Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest))?;
     Ok((scheme, target, path))
+}
+
+/// A path for the log of a request that may have been refused: clients write `user:password@host` where only a host may be.
+pub(super) fn shown(path: &str) -> String {
+    let parts: Vec<_> = path.split('/').map(without_user_info).collect();
+    parts.join("/")
+}
+
+/// A segment without what stands before an `@`, or behind the colon of what is no host and port.
+fn without_user_info(segment: &str) -> Cow<'_, str> {
+    // In ASCII lower case every byte keeps its place.
+    let lower = segment.to_ascii_lowercase();
+    let at = lower.rfind('@').max(lower.rfind("%40"));
+    if let Some(at) = at.filter(|at| *at > 0) {
+        return format!("***{}", segment.get(at..).unwrap_or_default()).into();
+    }
+    let colon = [lower.find(':'), lower.find("%3a")]
+        .into_iter()
+        .flatten()
+        .min();
+    match colon {
+        Some(colon) if parse_segment(segment).is_err() => {
+            format!("{}:***", segment.get(..colon).unwrap_or_default()).into()
+        }
+        _ => segment.into(),
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +202,23 @@ mod tests {
                 FaultKind::BadRequest,
                 "{uri}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_path_has_no_user_info() {
+        for (path, expected) in [
+            ("/me:secret@hf.co/x", "/***@hf.co/x"),
+            ("/me%3Asecret%40hf.co/x", "/***%40hf.co/x"),
+            ("/http:me:secret@hf.co:80/x", "/***@hf.co:80/x"),
+            ("/https://me:secret@hf.co/x", "/https:***//***@hf.co/x"),
+            ("//me:secret@hf.co/x", "//***@hf.co/x"),
+            ("/me:secret/x", "/me:***/x"),
+            ("/me%3asecret/x", "/me:***/x"),
+            ("/hf.co:8443/x", "/hf.co:8443/x"),
+            ("/http:hf.co:80/@scope/x", "/http:hf.co:80/@scope/x"),
+        ] {
+            assert_eq!(shown(path), expected, "{path}");
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::error::Elapsed};
 
 use crate::{
     io::Tcp,
@@ -20,14 +20,13 @@ pub(super) enum WrongProtocol {
 }
 
 impl WrongProtocol {
-    /// Waits for the client's first byte, without taking it; `None` where it may begin a request, or where none comes within `patience`.
-    pub(super) async fn detect(socket: &Tcp, patience: Duration) -> Option<Self> {
+    /// Waits for the client's first byte, without taking it; `None` where it may begin a request. Fails where none comes within `patience`.
+    pub(super) async fn detect(socket: &Tcp, patience: Duration) -> Result<Option<Self>, Elapsed> {
         let mut first = [0];
         // What ends or breaks before its first byte is hyper's to notice.
-        let peeked = tokio::time::timeout(patience, socket.socket().peek(&mut first)).await;
-        matches!(peeked, Ok(Ok(1)))
-            .then(|| Self::of(first))
-            .flatten()
+        let peeked = tokio::time::timeout(patience, socket.socket().peek(&mut first)).await?;
+        let one = matches!(peeked, Ok(1)).then(|| Self::of(first));
+        Ok(one.flatten())
     }
 
     /// A method begins with a letter; these are a TLS record with a handshake (RFC 8446, section 5.1) and the versions of SOCKS

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    reverse::{ReverseBase, segment},
+    reverse::ReverseBase,
     url::{self, Reference, Url, reference},
 };
 use crate::{
@@ -202,7 +202,7 @@ impl Mapping {
             },
         };
         Some(match &self.base {
-            Some(_) => format!("/{}{original}", segment(self.scheme, &self.target)),
+            Some(base) => format!("{}{original}", base.path_of(self.scheme, &self.target)),
             None => original.to_owned(),
         })
     }

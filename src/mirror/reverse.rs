@@ -4,20 +4,22 @@
 //! scheme in front says the rest: `http:HOST:8080`, `https:HOST:80`. [`segment`] writes it, [`parse_segment`] reads it.
 
 use super::url::{Url, contained};
-use crate::model::{Host, Scheme, Target, target::TargetError};
+use crate::model::{Host, Scheme, Secret, Target, target::TargetError};
 
 /// How the client wrote the daemon's own address: what mapped URLs begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReverseBase {
     /// `http://127.0.0.1:4483`, without a final slash.
     origin: Box<str>,
+    /// What stands before the host's segment, with its slash: a secret first segment, or nothing.
+    prefix: Secret,
     /// The same daemon by another name, so that a client sees another origin; the same where there is none.
     other: Box<str>,
 }
 
 impl ReverseBase {
-    /// By the request's `Host`.
-    pub(crate) fn new(host: &str) -> Self {
+    /// By the request's `Host`, and what stood before the host's segment in its path.
+    pub(crate) fn new(host: &str, prefix: &str) -> Self {
         let origin = format!("http://{host}");
         let other = Target::parse(host, Some(Scheme::Http.default_port()))
             .ok()
@@ -32,6 +34,7 @@ impl ReverseBase {
             );
         Self {
             origin: origin.into(),
+            prefix: Secret::new(prefix),
             other: other.into(),
         }
     }
@@ -45,8 +48,16 @@ impl ReverseBase {
     /// a repository's new name, and any other for its storage (huggingface_hub 0.x and 1.x,
     /// `_httpx_follow_relative_redirects_with_backoff`).
     pub(crate) fn map_path(&self, url: &Url<'_>) -> String {
-        let segment = segment(url.scheme, &url.target);
-        format!("/{segment}{}", contained(url.rest))
+        format!(
+            "{}{}",
+            self.path_of(url.scheme, &url.target),
+            contained(url.rest)
+        )
+    }
+
+    /// The path below which everything of an origin is.
+    pub(super) fn path_of(&self, scheme: Scheme, target: &Target) -> String {
+        format!("{}/{}", self.prefix.expose(), segment(scheme, target))
     }
 
     /// The same for a redirect that leaves the host that was asked.
@@ -127,7 +138,7 @@ mod tests {
 
     fn map(text: &str) -> String {
         match url::reference(text, Scheme::Https) {
-            url::Reference::Absolute(url) => ReverseBase::new("127.0.0.1:4483").map(&url),
+            url::Reference::Absolute(url) => ReverseBase::new("127.0.0.1:4483", "").map(&url),
             other => panic!("{text} is {other:?}"),
         }
     }
@@ -191,7 +202,7 @@ mod tests {
             ("127.0.0.1", "http://localhost"),
             ("gitferry.lan:4483", "http://gitferry.lan:4483"),
         ] {
-            let base = ReverseBase::new(host);
+            let base = ReverseBase::new(host, "");
             assert_eq!(&*base.origin, format!("http://{host}"));
             assert_eq!(&*base.other, other);
         }

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails by panicking, spawns on its own runtime, and lists its cases in one place"
 )]
 
+mod access;
 mod again;
 mod api;
 mod back_pressure;
@@ -21,6 +22,7 @@ mod layers;
 mod liberal;
 mod lifecycle;
 mod log;
+mod methods;
 mod mirrors;
 mod one_host;
 mod patience;
@@ -31,6 +33,7 @@ mod report;
 mod resume;
 mod reverse;
 mod state;
+mod terminated;
 mod tunnels;
 mod users;
 mod world;

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::world::{World, origin, soon};
+use crate::world::{Client, World, origin, soon};
 
 /// A daemon that terminates `main.test`, with an origin that must never be reached.
 async fn terminating() -> World {
@@ -25,17 +25,32 @@ async fn terminating() -> World {
 }
 
 /// TLS to `sni` inside a CONNECT to `connect`.
-async fn inside(
+pub(crate) async fn inside(
     world: &World,
     connect: &str,
     sni: Option<&str>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let client = connected(world, connect).await;
+    handshake(world, client, connect, sni).await
+}
+
+/// A client whose CONNECT was answered.
+pub(crate) async fn connected(world: &World, connect: &str) -> Client {
     let mut client = world.client().await;
     client
         .send(format!("CONNECT {connect} HTTP/1.1\r\n\r\n"))
         .await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    client
+}
+
+pub(crate) async fn handshake(
+    world: &World,
+    client: Client,
+    connect: &str,
+    sni: Option<&str>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(world.state().join("ca.pem")).unwrap();
     roots.add(ca).unwrap();

@@ -42,6 +42,18 @@ impl World {
         Self::listening(&listen, routes).await
     }
 
+    /// The same where clients must give a name and a password.
+    pub(crate) async fn with_account(username: &str, password: &str, routes: &str) -> Self {
+        // The config is read once.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), password).unwrap();
+        let listen = format!(
+            "username = \"{username}\"\npassword_file = \"{}\"",
+            file.path().display()
+        );
+        Self::listening(&listen, routes).await
+    }
+
     /// The same with these lines of `[listen]`.
     pub(crate) async fn listening(listen: &str, routes: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();

@@ -2,4 +2,5 @@
 
 pub(crate) mod body;
 pub(crate) mod errors;
+pub(crate) mod quoted;
 pub(crate) mod rewrite;

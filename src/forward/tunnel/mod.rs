@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::forward::{
@@ -25,7 +26,7 @@ use crate::forward::{
 };
 use crate::{
     config::Route,
-    io::BoxIo,
+    io::{BoxIo, Prefixed},
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{BodyState, Event, RequestState},
@@ -77,6 +78,17 @@ impl Tunnel {
             reached,
             held: Vec::new(),
         })
+    }
+
+    /// Waits for the origin's first bytes or its end, and keeps them for [`Tunnel::run`]. May be dropped without losing a byte.
+    pub(crate) async fn hear_origin(&mut self) {
+        let mut bytes = BytesMut::with_capacity(4096);
+        // What broke is found out again by whoever reads next.
+        if self.reached.io.read_buf(&mut bytes).await.is_ok() && !bytes.is_empty() {
+            let silent: BoxIo = Box::new(tokio::io::empty());
+            let io = std::mem::replace(&mut self.reached.io, silent);
+            self.reached.io = Box::new(Prefixed::new(bytes.freeze(), io));
+        }
     }
 
     /// Carries the client's bytes until both sides have closed, or shutdown's second step.

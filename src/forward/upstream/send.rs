@@ -31,7 +31,6 @@ const WRITE_BUFFER: usize = 64 * 1024;
 pub(crate) async fn open(
     (tasks, shutdown): (&Tasks, &Shutdown),
     reached: Reached,
-    upgrades: bool,
     max_head: usize,
 ) -> Result<(Sender, About), Fault> {
     let peer = reached.peer;
@@ -54,15 +53,9 @@ pub(crate) async fn open(
             let builder = http1_builder(max_head);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
             tasks.spawn(async move {
-                let ended = async {
-                    if upgrades {
-                        connection.with_upgrades().await
-                    } else {
-                        connection.await
-                    }
-                };
+                // Any request may ask for an upgrade, one that finds the connection idle too.
                 tokio::select! {
-                    ended = ended => log_end(ended, peer),
+                    ended = connection.with_upgrades() => log_end(ended, peer),
                     () = shutdown.ended() => {}
                 }
             });

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -27,6 +28,14 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
+}
+
+/// Ends where nothing was `asked` within `head_timeout`.
+pub(super) async fn idle(head_timeout: Duration, asked: &AtomicBool) {
+    tokio::time::sleep(head_timeout).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// As [`run`](crate::front::connection::run), for HTTP/2; it is ended when `idle` is, too.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::{
     front::{Front, Unasked},
     model::{Fault, FaultKind, Leg, Stage, Target, agent},
+    rt::Shutdown,
     track,
 };
 
@@ -17,9 +18,18 @@ pub(super) struct Silent {
 }
 
 impl Silent {
+    /// The connection has ended: by a request that could not be read, or without one.
+    pub(super) fn ended(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
+        if let Some(fault) = unread {
+            self.tell("-", fault);
+        } else if !asked && !shutdown.is_draining() {
+            self.distrusts();
+        }
+    }
+
     /// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave
     /// no trace. Others had the connection in reserve.
-    pub(super) fn distrusts(&self) {
+    fn distrusts(&self) {
         if !self.agent.as_deref().is_some_and(agent::verifies_late) {
             tracing::debug!(client = %self.client, "a connection over which nothing was asked has ended");
             return;
@@ -30,7 +40,7 @@ impl Silent {
         self.tell("CONNECT", fault);
     }
 
-    pub(super) fn tell(&self, method: &str, fault: Fault) {
+    fn tell(&self, method: &str, fault: Fault) {
         let unasked = Unasked {
             front: track::Front::Intercept,
             client: self.client,

@@ -30,7 +30,7 @@ fn mapping(mirror: Option<Mirror>, reverse: bool) -> Mapping {
         target: "huggingface.co:443".parse_target(),
         path: "/user/repo".into(),
         mirror,
-        base: reverse.then(|| ReverseBase::new("127.0.0.1:4483")),
+        base: reverse.then(|| ReverseBase::new("127.0.0.1:4483", "")),
         served: Arc::new(|target| target.to_string().contains("hf.co")),
     }
 }
@@ -166,6 +166,30 @@ fn no_dot_segment_and_no_relative_reference_leaves_the_segment_of_its_host() {
     }
     // A client of the other fronts resolves it against the origin's own path.
     assert_eq!(mapping(None, false).redirect("../x"), Mapped::Same);
+}
+
+#[test]
+fn behind_a_secret_first_segment_every_url_begins_with_it() {
+    let mut reverse = mapping(None, true);
+    reverse.base = Some(ReverseBase::new("127.0.0.1:4483", "/me:secret"));
+    for (mapped, expected) in [
+        (
+            reverse.url("/x"),
+            "http://127.0.0.1:4483/me:secret/huggingface.co/x",
+        ),
+        (reverse.redirect("/x"), "/me:secret/huggingface.co/x"),
+        (
+            reverse.redirect("https://cdn.hf.co/x"),
+            "http://localhost:4483/me:secret/cdn.hf.co/x",
+        ),
+    ] {
+        assert_eq!(mapped, to(expected));
+    }
+    assert_eq!(
+        reverse.cookie_path("/").as_deref(),
+        Some("/me:secret/huggingface.co/")
+    );
+    assert!(!format!("{reverse:?}").contains("secret"));
 }
 
 /// The Hub's client before 2.0 follows such a one only, and a later one with it.

@@ -17,7 +17,7 @@ fn reverse() -> Mapping {
         target: Target::parse("huggingface.co:443", None).unwrap(),
         path: "/".into(),
         mirror: None,
-        base: Some(ReverseBase::new("127.0.0.1:4483")),
+        base: Some(ReverseBase::new("127.0.0.1:4483", "")),
         served: Arc::new(|target| !target.to_string().contains("evil")),
     }
 }

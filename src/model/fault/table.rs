@@ -160,6 +160,8 @@ fault_kinds! {
     BadRequest { code: "bad-request", outlook: ours, status: GATEWAY, error: request, advice: advice::none }
     /// The request or its ClientHello names another host than its CONNECT did.
     Misdirected { code: "misdirected", outlook: ours, status: Status::of(421, 502), error: request, advice: advice::none }
+    /// The method is one that gitferry never passes on.
+    MethodNotAllowed { code: "method-not-allowed", outlook: ours, status: Status::of(405, 502), error: request, advice: advice::none }
     /// The client began with TLS or SOCKS: its proxy setting has the wrong scheme.
     NotHttp { code: "not-http", outlook: ours, status: GATEWAY, error: request, advice: advice::not_http }
     /// The client gave no credentials, or wrong ones.

@@ -58,6 +58,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::Unauthorized
         | FaultKind::Denied(_)
         | FaultKind::Misdirected
+        | FaultKind::MethodNotAllowed
         | FaultKind::NotHttp
         | FaultKind::Loop
         | FaultKind::Full
@@ -112,6 +113,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
         FaultKind::Unauthorized,
         FaultKind::Denied(Denial::Route),
         FaultKind::Misdirected,
+        FaultKind::MethodNotAllowed,
         FaultKind::NotHttp,
         FaultKind::Loop,
         FaultKind::Full,

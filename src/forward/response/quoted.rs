@@ -1,0 +1,168 @@
+//! The credentials of a hop that carries plain HTTP are the daemon's alone: where its answer quotes them, the client gets stars.
+//!
+//! Error pages, and whatever shows the request that it answers, quote header fields. Whether hop or origin wrote an answer cannot be seen.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap,
+    body::{Body, Frame, SizeHint},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue},
+};
+
+use crate::{
+    forward::{
+        AnswerBody,
+        request::body::{Answer, full},
+        upstream::pool::About,
+    },
+    model::quoted::Quotable,
+};
+
+/// What may be quoted of a request that went over the connection; `None` where no credentials went.
+pub(crate) fn quotable(about: &About) -> Option<Quotable> {
+    let form = about.absolute_form.as_ref()?;
+    let authorization = form.authorization.as_ref()?;
+    Some(Quotable::of(authorization.as_bytes()))
+}
+
+/// The answer with stars where it quotes.
+pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
+    let Some(quotable) = quotable else {
+        return answer;
+    };
+    let (mut head, body) = answer.into_parts();
+    hide_in_fields(&quotable, &mut head.headers);
+    if !may_quote(head.status.as_u16(), &head.headers) {
+        return Answer::from_parts(head, body);
+    }
+    if is_coded(&head.headers) {
+        // It cannot be read as it passes.
+        for name in [CONTENT_ENCODING, CONTENT_LENGTH, ETAG] {
+            head.headers.remove(name);
+        }
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        head.headers.insert(CONTENT_TYPE, text);
+        return Answer::from_parts(head, full(WITHHELD));
+    }
+    let body = Hiding {
+        body,
+        quotable,
+        held: BytesMut::new(),
+        last: None,
+    };
+    Answer::from_parts(head, body.boxed_unsync())
+}
+
+const WITHHELD: &str = "gitferry: the error page came compressed through a hop with credentials, and is not passed on\n";
+
+fn hide_in_fields(quotable: &Quotable, headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let mut bytes = value.as_bytes().to_vec();
+        if quotable.hide(&mut bytes)
+            && let Ok(hidden) = HeaderValue::from_bytes(&bytes)
+        {
+            *value = hidden;
+        }
+    }
+}
+
+/// Errors, and the types in which requests are shown.
+fn may_quote(status: u16, headers: &HeaderMap) -> bool {
+    let shows = |kind: &str| {
+        let kind = kind.to_ascii_lowercase();
+        ["text/html", "text/plain", "message/http"]
+            .iter()
+            .any(|shown| kind.starts_with(shown))
+    };
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    status >= 400 || kind.is_some_and(shows) && !is_coded(headers)
+}
+
+fn is_coded(headers: &HeaderMap) -> bool {
+    let coding = headers.get(CONTENT_ENCODING);
+    coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// A body with stars; it holds back what may be the beginning of a quotation.
+struct Hiding {
+    body: AnswerBody,
+    quotable: Quotable,
+    held: BytesMut,
+    /// What ended the data: trailers, an error.
+    last: Option<Result<Frame<Bytes>, <AnswerBody as Body>::Error>>,
+}
+
+impl Hiding {
+    /// What cannot begin a quotation any more.
+    fn ready(&mut self) -> Option<Bytes> {
+        self.quotable.hide(&mut self.held);
+        let keep = self.quotable.longest().saturating_sub(1);
+        let ready = self.held.len().saturating_sub(keep);
+        (ready > 0).then(|| self.held.split_to(ready).freeze())
+    }
+
+    fn rest(&mut self) -> Option<Bytes> {
+        (!self.held.is_empty()).then(|| self.held.split().freeze())
+    }
+}
+
+impl Body for Hiding {
+    type Data = Bytes;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        loop {
+            if let Some(last) = self.last.take() {
+                return Poll::Ready(Some(last));
+            }
+            let frame = match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(frame) => frame,
+            };
+            let data = match frame {
+                None => return Poll::Ready(self.rest().map(|rest| Ok(Frame::data(rest)))),
+                Some(Ok(frame)) => frame.into_data().map_err(Ok),
+                Some(Err(error)) => Err(Err(error)),
+            };
+            match data {
+                Ok(data) => {
+                    self.held.extend_from_slice(&data);
+                    if let Some(ready) = self.ready() {
+                        return Poll::Ready(Some(Ok(Frame::data(ready))));
+                    }
+                }
+                Err(last) => {
+                    self.last = Some(last);
+                    if let Some(rest) = self.rest() {
+                        return Poll::Ready(Some(Ok(Frame::data(rest))));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_empty() && self.last.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (inner, held) = (self.body.size_hint(), self.held.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + held);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint
+    }
+}

@@ -1,0 +1,171 @@
+//! The credentials of `[listen]`: who must bring them, and in which form.
+//!
+//! Every front takes `Proxy-Authorization`. The daemon's own pages take `Authorization`, which is nobody else's there. On the reverse front
+//! `Authorization` is the origin's: a client that cannot set header fields writes `USER:PASSWORD` as the first segment of the path.
+
+use std::net::SocketAddr;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode, Uri,
+    body::Incoming,
+    header::{
+        AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        WWW_AUTHENTICATE,
+    },
+};
+use subtle::ConstantTimeEq;
+use tokio::time::{Instant, sleep_until};
+
+use super::own;
+use crate::{
+    forward::Answer,
+    model::{Fault, FaultKind, Leg, Stage, guesses::Guesses, secret::Credentials},
+};
+
+/// The secret first segment of a request's path, with its slash, as the client wrote it: the URLs of the answer begin with it.
+#[derive(Clone)]
+pub(super) struct SecretSegment(pub(super) Box<str>);
+
+/// Lets the request in, or says why not. A secret segment leaves its path here, before anything logs it.
+pub(super) async fn admit(
+    request: &mut Request<Incoming>,
+    credentials: &Credentials,
+    guesses: &Guesses,
+    client: SocketAddr,
+) -> Result<(), Fault> {
+    let fault = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
+    let given = given(request);
+    if given.is_empty() {
+        return Err(fault());
+    }
+    let Some(turn) = guesses.turn(client.ip(), Instant::now()) else {
+        return Err(
+            fault().detail("too many wrong credentials came from this address: wait a minute")
+        );
+    };
+    if turn > Instant::now() {
+        sleep_until(turn).await;
+    }
+    let wanted = format!("{}:{}", credentials.username, credentials.password.expose());
+    // Its time does not tell where the first difference is.
+    let right = given
+        .iter()
+        .find(|given| given.pair.ct_eq(wanted.as_bytes()).into());
+    let Some(right) = right else {
+        guesses.wrong(client.ip(), Instant::now());
+        return Err(fault());
+    };
+    guesses.right(client.ip(), Instant::now());
+    if let Some(rest) = &right.rest {
+        let whole = request
+            .uri()
+            .path_and_query()
+            .map_or("", |path| path.as_str());
+        let secret = whole.strip_suffix(rest.strip_prefix('/').unwrap_or(rest));
+        let secret = SecretSegment(secret.unwrap_or_default().trim_end_matches('/').into());
+        *request.uri_mut() = rest
+            .parse()
+            .map_err(|_| Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest))?;
+        request.extensions_mut().insert(secret);
+    }
+    Ok(())
+}
+
+/// The answer to one of the daemon's own pages asks for `Authorization`, as any server does.
+pub(super) fn ask_as_origin(answer: &mut Answer) {
+    if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+        answer.headers_mut().remove(PROXY_AUTHENTICATE);
+        let challenge = HeaderValue::from_static("Basic realm=\"gitferry\", charset=\"UTF-8\"");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+}
+
+/// Credentials that a request brings.
+struct Given {
+    /// `USER:PASSWORD`.
+    pair: Vec<u8>,
+    /// Where they stand in the path: what follows them.
+    rest: Option<String>,
+}
+
+fn given(request: &Request<Incoming>) -> Vec<Given> {
+    let in_field = |name| basic(request.headers(), &name).map(|pair| Given { pair, rest: None });
+    let mut all: Vec<Given> = in_field(PROXY_AUTHORIZATION).into_iter().collect();
+    let in_origin_form = request.uri().scheme().is_none() && request.method() != Method::CONNECT;
+    if in_origin_form {
+        if own::is_own(request.uri().path()) {
+            all.extend(in_field(AUTHORIZATION));
+        }
+        all.extend(in_path(request.uri()));
+    }
+    all
+}
+
+/// RFC 7617.
+fn basic(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let value = headers.get(name)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    BASE64_STANDARD.decode(encoded.trim()).ok()
+}
+
+/// A first segment with a colon. `HOST:PORT` has one too, and is compared in vain.
+fn in_path(uri: &Uri) -> Option<Given> {
+    let whole = uri.path_and_query()?.as_str();
+    let rest = whole.strip_prefix('/')?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (segment, rest) = rest.split_at(end);
+    let pair = percent_decoded(segment);
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    pair.contains(&b':').then(|| Given {
+        pair,
+        rest: Some(format!("{slash}{rest}")),
+    })
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        decoded.extend_from_slice(before.as_bytes());
+        let byte = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(byte.unwrap_or(b'%'));
+        rest = if byte.is_some() {
+            after.get(2..).unwrap_or_default()
+        } else {
+            after
+        };
+    }
+    decoded.extend_from_slice(rest.as_bytes());
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_a_path_are_its_first_segment() {
+        for (uri, pair, rest) in [
+            ("/me:secret/hf.co/x?y", "me:secret", "/hf.co/x?y"),
+            ("/me%3Ase%2fcret%25/hf.co", "me:se/cret%", "/hf.co"),
+            ("/me:secret", "me:secret", "/"),
+            ("/me:secret?x", "me:secret", "/?x"),
+            ("/m%é:%4/x", "m%é:%4", "/x"),
+        ] {
+            let Ok(parsed) = uri.parse::<Uri>() else {
+                continue;
+            };
+            let given = in_path(&parsed).unwrap();
+            assert_eq!(given.pair, pair.as_bytes(), "{uri}");
+            assert_eq!(given.rest.as_deref(), Some(rest), "{uri}");
+        }
+        assert!(in_path(&"/hf.co/me:secret/x".parse().unwrap()).is_none());
+    }
+}

@@ -1,0 +1,76 @@
+//! Methods that gitferry answers itself, whoever the request is for.
+
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    header::{ALLOW, HeaderMap, HeaderValue, MAX_FORWARDS},
+};
+
+use super::refuse;
+use crate::{
+    forward::{Answer, Forwarder, client::ClientConn, request::body::full},
+    model::{Fault, FaultKind, Leg, Stage, Target},
+};
+
+/// What every front passes on.
+const PASSED_ON: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, CONNECT");
+
+/// The answer to a request that goes no further; `None` where it does.
+///
+/// TRACE never does (RFC 9110, section 9.3.8): a hop or an origin would send back the `Proxy-Authorization` that it was sent. OPTIONS does
+/// not where its `Max-Forwards` is used up (section 7.6.2).
+pub(super) async fn answer(
+    forwarder: &Forwarder,
+    request: &mut Request<Incoming>,
+    client: &ClientConn,
+    target: Option<&Target>,
+) -> Option<Answer> {
+    let mut answer = match request.method().clone() {
+        Method::TRACE => {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::MethodNotAllowed)
+                .detail("TRACE would show the credentials of the way to whoever asks");
+            refuse(forwarder, request, client, target, fault).await
+        }
+        Method::OPTIONS if ends_here(request.headers_mut()) => Response::new(full("")),
+        _ => return None,
+    };
+    answer.headers_mut().insert(ALLOW, PASSED_ON);
+    Some(answer)
+}
+
+/// True where the request was for this hop of the way. Counts down otherwise.
+fn ends_here(headers: &mut HeaderMap) -> bool {
+    let left = headers
+        .get(MAX_FORWARDS)
+        .and_then(|left| left.to_str().ok())
+        .and_then(|left| left.trim().parse::<u32>().ok());
+    let next = left.map(|left| left.checked_sub(1));
+    if let Some(Some(next)) = next {
+        headers.insert(MAX_FORWARDS, next.into());
+    }
+    next == Some(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_forwards_counts_down_to_this_daemon() {
+        for (before, ends, after) in [
+            (Some("0"), true, Some("0")),
+            (Some("1"), false, Some("0")),
+            (Some("many"), false, Some("many")),
+            (None, false, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(before) = before {
+                headers.insert(MAX_FORWARDS, HeaderValue::from_static(before));
+            }
+            assert_eq!(ends_here(&mut headers), ends, "{before:?}");
+            let left = headers.get(MAX_FORWARDS).map(|left| left.to_str().unwrap());
+            assert_eq!(left, after);
+        }
+    }
+}

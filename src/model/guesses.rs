@@ -1,0 +1,134 @@
+//! Wrong credentials, and how long an address that brings them waits for its next try.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// So many wrong ones are mistakes.
+const FREE: u32 = 5;
+/// The first pause after them; it doubles.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Nobody waits longer for a turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An address that was quiet for so long begins anew.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+/// As many addresses are remembered; beyond it the quietest are forgotten.
+const LIMIT: usize = 1024;
+
+/// Wrong credentials by address. `now` is an argument.
+#[derive(Debug, Default)]
+pub(crate) struct Guesses(Mutex<HashMap<IpAddr, Wrong>>);
+
+#[derive(Debug)]
+struct Wrong {
+    count: u32,
+    last: Instant,
+    /// When the next credentials are looked at.
+    next: Instant,
+}
+
+impl Guesses {
+    /// When credentials from `address` are looked at: one after the other once some were wrong. `None` where too many wait already.
+    pub(crate) fn turn(&self, address: IpAddr, now: Instant) -> Option<Instant> {
+        let mut all = self.lock();
+        let Some(wrong) = all.get_mut(&address).filter(|wrong| wrong.count > FREE) else {
+            return Some(now);
+        };
+        let turn = wrong.next.max(now);
+        if turn - now > PATIENCE {
+            return None;
+        }
+        wrong.next = turn + pause(wrong.count);
+        Some(turn)
+    }
+
+    /// The credentials were right: nobody waits because of them.
+    pub(crate) fn right(&self, address: IpAddr, now: Instant) {
+        if let Some(wrong) = self.lock().get_mut(&address) {
+            wrong.next = wrong.next.min(now);
+        }
+    }
+
+    /// The credentials were wrong.
+    pub(crate) fn wrong(&self, address: IpAddr, now: Instant) {
+        let mut all = self.lock();
+        all.retain(|_, wrong| now.saturating_duration_since(wrong.last) < FORGOTTEN);
+        if all.len() >= LIMIT
+            && !all.contains_key(&address)
+            && let Some(quietest) = all.iter().min_by_key(|(_, wrong)| wrong.last)
+        {
+            let quietest = *quietest.0;
+            all.remove(&quietest);
+        }
+        let wrong = all.entry(address).or_insert(Wrong {
+            count: 0,
+            last: now,
+            next: now,
+        });
+        (wrong.count, wrong.last) = (wrong.count.saturating_add(1), now);
+        wrong.next = wrong.next.max(now);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, Wrong>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pause(count: u32) -> Duration {
+    let doubled = PAUSE.saturating_mul(1 << count.saturating_sub(FREE + 1).min(10));
+    doubled.min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn guesses_get_slower_and_an_hour_of_them_are_few() {
+        let begin = Instant::now();
+        let (guesses, mut now, mut made) = (Guesses::default(), begin, 0);
+        while now - begin < Duration::from_secs(3600) {
+            now = guesses.turn(HERE, now).unwrap();
+            guesses.wrong(HERE, now);
+            made += 1;
+        }
+        assert!(made < 800, "{made}");
+    }
+
+    #[test]
+    fn guesses_at_once_wait_for_one_another_and_then_are_not_looked_at() {
+        let now = Instant::now();
+        let guesses = Guesses::default();
+        for _ in 0..=FREE {
+            assert_eq!(guesses.turn(HERE, now), Some(now));
+            guesses.wrong(HERE, now);
+        }
+        let turns: Vec<_> = (0..1000).map(|_| guesses.turn(HERE, now)).collect();
+        let looked_at = turns.iter().flatten().count();
+        assert!((2..=102).contains(&looked_at), "{looked_at}");
+        assert_eq!(turns.last(), Some(&None));
+        // Another address is nobody's guess.
+        assert_eq!(guesses.turn("::1".parse().unwrap(), now), Some(now));
+    }
+
+    #[test]
+    fn right_credentials_after_some_mistakes_do_not_wait_for_one_another() {
+        let now = Instant::now();
+        let guesses = Guesses::default();
+        for _ in 0..20 {
+            guesses.wrong(HERE, now);
+        }
+        for _ in 0..100 {
+            assert_eq!(guesses.turn(HERE, now), Some(now));
+            guesses.right(HERE, now);
+        }
+    }
+}

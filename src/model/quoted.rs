@@ -1,0 +1,88 @@
+//! Credentials as a page may quote them, and how they are hidden there.
+
+use std::fmt;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+/// A password that is shorter is hidden with its user name only: it may be a word of any text.
+const SHORTEST: usize = 8;
+
+/// The forms in which the value of a Basic `Proxy-Authorization` may be quoted.
+#[derive(Clone)]
+pub(crate) struct Quotable(Vec<Box<[u8]>>);
+
+impl Quotable {
+    /// Of a field's value (RFC 7617): its base64, what that stands for, and the password alone.
+    pub(crate) fn of(authorization: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(authorization);
+        let encoded = text.split_once(' ').map_or(&*text, |(_, encoded)| encoded);
+        let mut forms: Vec<Box<[u8]>> = vec![encoded.trim_end_matches('=').as_bytes().into()];
+        if let Ok(pair) = BASE64_STANDARD.decode(encoded) {
+            let password = pair.splitn(2, |byte| *byte == b':').nth(1);
+            if let Some(password) = password.filter(|password| password.len() >= SHORTEST) {
+                forms.push(password.into());
+            }
+            forms.push(pair.into());
+        }
+        forms.retain(|form| !form.is_empty());
+        Self(forms)
+    }
+
+    /// The longest form, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        self.0.iter().map(|form| form.len()).max().unwrap_or(0)
+    }
+
+    /// Puts stars over every form in `bytes`, so that the length stays; true where there was one.
+    pub(crate) fn hide(&self, bytes: &mut [u8]) -> bool {
+        let mut found = false;
+        for form in &self.0 {
+            let mut from = 0;
+            while let Some(at) = find(bytes.get(from..).unwrap_or_default(), form) {
+                let end = from + at + form.len();
+                if let Some(quoted) = bytes.get_mut(from + at..end) {
+                    quoted.fill(b'*');
+                }
+                (from, found) = (end, true);
+            }
+        }
+        found
+    }
+}
+
+impl fmt::Debug for Quotable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+fn find(bytes: &[u8], form: &[u8]) -> Option<usize> {
+    bytes.windows(form.len()).position(|window| window == form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_credential_is_starred_and_the_length_stays() {
+        let pair = BASE64_STANDARD.encode("me:hunter2hunter2");
+        let quotable = Quotable::of(format!("Basic {pair}").as_bytes());
+        let page = format!("<{pair}> me:hunter2hunter2 hunter2hunter2 hunter2");
+        let mut bytes = page.clone().into_bytes();
+        assert!(quotable.hide(&mut bytes));
+        let hidden = String::from_utf8(bytes).unwrap();
+        assert_eq!(hidden.len(), page.len());
+        assert!(
+            hidden.ends_with(" hunter2") && hidden.matches("hunter2").count() == 1,
+            "{hidden}"
+        );
+        assert!(!hidden.contains(&pair[..12]), "{hidden}");
+        assert!(!quotable.hide(&mut b"me and hunter2".to_vec()));
+        let short = Quotable::of(b"Basic bWU6cHc=");
+        let mut bytes = *b"a pw, me:pw, bWU6cHc";
+        short.hide(&mut bytes);
+        assert_eq!(bytes, *b"a pw, *****, *******");
+        assert_eq!(format!("{short:?}"), "***");
+    }
+}

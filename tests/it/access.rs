@@ -1,0 +1,106 @@
+//! The credentials of `[listen]`, by every way in.
+
+use std::time::{Duration, Instant};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use tokio::io::AsyncWriteExt;
+
+use crate::world::{OK, World, origin, read_until, route, soon};
+
+const PASSWORD: &str = "PLANTED/own";
+
+/// A daemon that wants credentials, before an origin that answers once.
+async fn guarded() -> (World, tokio::task::JoinHandle<String>) {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = read_until(&mut stream, b"\r\n\r\n").await;
+        let answer = OK.replace("200 OK\r\n", "200 OK\r\nContent-Location: /there\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap()
+    })
+    .await;
+    let routes = route("main.test", address, "tunnel", "");
+    (World::with_account("me", PASSWORD, &routes).await, served)
+}
+
+fn basic(password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("me:{password}")))
+}
+
+async fn ask(world: &World, path: &str, fields: &str) -> String {
+    let mut client = world.client().await;
+    client
+        .send(format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Connection: close\r\n\r\n"
+        ))
+        .await;
+    String::from_utf8(client.rest().await).unwrap()
+}
+
+#[tokio::test]
+async fn the_daemons_own_pages_ask_and_are_asked_as_any_server() {
+    let (world, _served) = guarded().await;
+    let refused = ask(&world, "/-/status", "").await;
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    assert!(refused.contains("www-authenticate: Basic") && !refused.contains("proxy-authenticate"));
+    for field in ["Authorization", "Proxy-Authorization"] {
+        let fields = format!("{field}: {}\r\n", basic(PASSWORD));
+        let page = ask(&world, "/-/status", &fields).await;
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    }
+    // On every other front `Authorization` is the origin's.
+    let fields = format!("Authorization: {}\r\n", basic(PASSWORD));
+    for path in ["/main.test:80/x", "http://main.test/x"] {
+        let refused = ask(&world, path, &fields).await;
+        assert!(refused.starts_with("HTTP/1.1 407"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_first_segment_opens_the_reverse_front_and_goes_no_further() {
+    let (world, served) = guarded().await;
+    let fields = "Authorization: Bearer origins\r\nReferer: http://127.0.0.1/me:PLANTED%2Fown/main.test:80/\r\n";
+    let answer = ask(&world, "/me%3APLANTED%2Fown/main.test:80/x?y", fields).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let there = "content-location: http://127.0.0.1/me%3APLANTED%2Fown/main.test:80/there\r\n";
+    assert!(
+        answer.to_lowercase().contains(&there.to_lowercase()),
+        "{answer}"
+    );
+    let asked = soon("the origin", served).await.unwrap();
+    assert!(asked.starts_with("GET /x?y "), "{asked}");
+    assert!(
+        asked.contains("Bearer origins") && !asked.contains("PLANTED"),
+        "{asked}"
+    );
+    let wrong = ask(&world, "/me:PLANTED/main.test:80/x", "").await;
+    assert!(
+        wrong.starts_with("HTTP/1.1 407") && !wrong.contains("PLANTED"),
+        "{wrong}"
+    );
+    let fields = format!("Authorization: {}\r\n", basic(PASSWORD));
+    for page in ["status", "api/history"] {
+        let shown = ask(&world, &format!("/-/{page}"), &fields).await;
+        assert!(
+            shown.contains("main.test") && !shown.contains("PLANTED"),
+            "{shown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn guessing_the_password_slows_down() {
+    let (world, _served) = guarded().await;
+    let begun = Instant::now();
+    for guess in 0..10 {
+        let fields = format!("Authorization: {}\r\n", basic(&guess.to_string()));
+        let refused = ask(&world, "/-/status", &fields).await;
+        assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    }
+    // After six free ones: 100, 200 and 400 ms at least.
+    assert!(
+        begun.elapsed() > Duration::from_millis(700),
+        "{:?}",
+        begun.elapsed()
+    );
+}
