@@ -29,7 +29,7 @@ pub struct Limits {
     /// Reaching the origin: name, TCP, hop, TLS.
     #[serde(serialize_with = "unit::as_duration")]
     pub connect_after: Duration,
-    /// The whole request is out, and no answer begins.
+    /// The whole request is out, and no response begins: from here on it is acted upon. It is told earlier, see [`Watch::acts`].
     #[serde(serialize_with = "unit::as_duration")]
     pub answer_after: Duration,
     /// The client neither sends nor reads.
@@ -142,6 +142,8 @@ pub(crate) struct Sample {
     pub whole: bool,
     /// True where the attempt goes through a hop.
     pub hop: bool,
+    /// True where a response is due soon: a storage or an LFS batch that says nothing for half a minute is a stall.
+    pub prompt: bool,
     /// True while the request's body waits for the client's next bytes; false while nobody asks it for more.
     pub asks_client: bool,
     /// True while the answer's body waits for the origin's next bytes; false while nobody asks it for more.
@@ -192,6 +194,8 @@ pub(crate) struct Stall {
 pub(crate) enum Observed {
     /// Nothing to tell.
     Quiet,
+    /// The whole request is out since then, and no response begins. No stall yet; told once for an attempt.
+    Waiting(Duration),
     /// It stands still, and this was not told yet.
     Stalled(Stall),
     /// It still stands still; told at twice the time, then at four times, and so on.

@@ -104,6 +104,9 @@ pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> Advice {
         Verdict::PeerNotReading => about.other_upstream(format!(
             "{host} stopped reading: lower `at_once` of `uploads` in route `{route}`, or "
         )),
+        Verdict::AnswerStopped => about.other_upstream(format!(
+            "if {host} pauses that long, raise `after` of `stall` in route `{route}`; if not, "
+        )),
         Verdict::NoAnswer => about.other_upstream(format!(
             "if {host} is only slow, raise `answer_after` of `stall` in route `{route}`; if not, "
         )),

@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     PathDrops,
     /// The peer's window is closed: it takes no more.
     PeerNotReading,
+    /// A response began and does not go on.
+    AnswerStopped,
     /// The peer has everything and says nothing.
     NoAnswer,
     /// The client neither sends nor reads.
@@ -83,6 +85,15 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
         holds: |scene| scene.due == Due::OriginReads,
     },
     StallRule {
+        verdict: Verdict::AnswerStopped,
+        meaning: "the response stopped in its middle",
+        acts: true,
+        holds: |scene| {
+            let receives = scene.sample.stage == Stage::ReceivingBody && !scene.sample.tunnel;
+            scene.due == Due::OriginAnswers && receives
+        },
+    },
+    StallRule {
         verdict: Verdict::NoAnswer,
         meaning: "the peer has the whole request and does not answer",
         acts: true,
@@ -105,6 +116,7 @@ impl Verdict {
             Self::PathMtu => "path-mtu",
             Self::PathDrops => "path-drops",
             Self::PeerNotReading => "peer-not-reading",
+            Self::AnswerStopped => "answer-stopped",
             Self::NoAnswer => "no-answer",
             Self::ClientIdle => "client-idle",
         }
@@ -179,6 +191,12 @@ fn loses_large_segments(scene: &Scene<'_>) -> bool {
     }
 }
 
+/// True where the kernel's probes of a connection that waits are not answered.
+pub(super) fn is_dead(sample: &Sample) -> bool {
+    let kernel = sample.origin.and_then(|origin| origin.kernel);
+    kernel.is_some_and(|kernel| kernel.probes > 1)
+}
+
 /// The kernel sends again, or probes, and hears nothing.
 fn loses_segments(scene: &Scene<'_>) -> bool {
     let Some(kernel) = scene.kernel else {
@@ -200,6 +218,6 @@ fn leg(verdict: Verdict, sample: &Sample) -> Leg {
         Verdict::ClientIdle => Leg::Client,
         Verdict::NeverConnected | Verdict::PathMtu | Verdict::PathDrops => nearest,
         Verdict::PeerNotReading => nearest,
-        Verdict::NoAnswer | Verdict::Throttled => Leg::Origin,
+        Verdict::AnswerStopped | Verdict::NoAnswer | Verdict::Throttled => Leg::Origin,
     }
 }

@@ -29,6 +29,7 @@ impl World {
                 tunnel,
                 whole: false,
                 hop: random.bool(),
+                prompt: false,
                 asks_client: true,
                 asks_origin: true,
                 client: Flow::default(),
@@ -207,7 +208,7 @@ fn run(seed: u64) -> usize {
                 assert!(open && idle <= tick, "seed {seed}: over without a movement");
                 open = false;
             }
-            Observed::Quiet => {}
+            Observed::Quiet | Observed::Waiting(_) => {}
         }
         if let Some(limit) = world.limit() {
             assert!(
@@ -215,7 +216,7 @@ fn run(seed: u64) -> usize {
                 "seed {seed}: {idle} ms, and nothing said"
             );
         }
-        let deadline = watch.deadline(&world.sample, &LIMITS);
+        let deadline = watch.deadline(&world.sample, &LIMITS, at(world.now));
         let wait = deadline.map_or(tick, |due| {
             let due = due.saturating_duration_since(at(world.now));
             u64::try_from(due.as_millis()).unwrap().clamp(1, tick)

@@ -51,6 +51,7 @@ fn sample(stage: Stage, origin: Flow) -> Sample {
         tunnel: false,
         whole: stage >= Stage::AwaitingHead,
         hop: false,
+        prompt: false,
         asks_client: true,
         asks_origin: true,
         client: flow(500, 0, KERNEL),
@@ -109,7 +110,12 @@ fn every_verdict_has_its_evidence_its_leg_and_its_limit() {
             120,
         ),
         (Stage::AwaitingHead, lost(1_000_000), V::PathDrops, 20),
-        (Stage::ReceivingBody, flow(900, 0, KERNEL), V::NoAnswer, 20),
+        (
+            Stage::ReceivingBody,
+            flow(900, 0, KERNEL),
+            V::AnswerStopped,
+            20,
+        ),
         (Stage::Handshaking, lost(0), V::PathMtu, 15),
         (Stage::Handshaking, flow(517, 0, KERNEL), V::NoAnswer, 15),
     ];
@@ -249,7 +255,7 @@ fn what_goes_on_is_told_at_doubling_times_and_its_end_once() {
                 told.push(("goes on", second));
             }
             Observed::Over { .. } => told.push(("over", second)),
-            Observed::Quiet => {}
+            Observed::Quiet | Observed::Waiting(_) => {}
         }
     }
     assert_eq!(
@@ -296,7 +302,7 @@ fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its
         match watch.observe(&slow, &limits, start + Duration::from_secs(second)) {
             Observed::Stalled(stall) => told.push((stall.verdict, second)),
             Observed::Over { .. } => panic!("over at {second}"),
-            Observed::GoesOn(_) | Observed::Quiet => {}
+            Observed::GoesOn(_) | Observed::Quiet | Observed::Waiting(_) => {}
         }
     }
     assert_eq!(
@@ -331,7 +337,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
         .collect();
     codes.sort_unstable();
     codes.dedup();
-    assert_eq!(codes.len(), 7);
+    assert_eq!(codes.len(), 8);
     let works = Found {
         route: "hf-main".into(),
         role: Role::MainSite,
@@ -356,5 +362,54 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     assert_eq!(
         Sibling(&works, "office").to_string(),
         "hf-main works through office (3 s ago)"
+    );
+}
+
+/// A storage that takes the whole upload and never answers: a word after 20 s, a stall within 30 s, an end at `answer_after`.
+#[test]
+fn a_storage_that_does_not_answer_is_told_within_half_a_minute_and_ended_at_its_limit() {
+    let events = |prompt: bool| {
+        let start = Instant::now();
+        let mut waiting = sample(Stage::AwaitingHead, flow(9_000_000, 0, KERNEL));
+        waiting.prompt = prompt;
+        let mut watch = Watch::new(&waiting, &LIMITS, start);
+        let (mut told, mut acts) = (Vec::new(), None);
+        for second in 1..=200 {
+            let now = start + Duration::from_secs(second);
+            match watch.observe(&waiting, &LIMITS, now) {
+                Observed::Waiting(idle) => told.push(("waiting", idle.as_secs())),
+                Observed::Stalled(stall) => {
+                    assert_eq!(stall.verdict, Verdict::NoAnswer);
+                    told.push(("stall", second));
+                }
+                Observed::GoesOn(_) | Observed::Quiet => {}
+                Observed::Over { .. } => panic!("over at {second}"),
+            }
+            if watch.acts(&waiting, &LIMITS, now).is_some() {
+                acts = acts.or(Some(second));
+            }
+        }
+        (told, acts)
+    };
+    assert_eq!(
+        events(true),
+        (vec![("waiting", 20), ("stall", 25)], Some(120))
+    );
+    assert_eq!(
+        events(false),
+        (vec![("waiting", 20), ("stall", 120)], Some(120))
+    );
+}
+
+#[test]
+fn a_dead_connection_is_told_within_half_a_minute_whatever_the_route_is_for() {
+    let probed = Kernel {
+        probes: 3,
+        ..KERNEL
+    };
+    let waiting = sample(Stage::AwaitingHead, flow(9000, 0, probed));
+    assert_eq!(
+        told(&waiting, &LIMITS),
+        Some((Verdict::PathDrops, Leg::Origin, 25))
     );
 }

@@ -20,6 +20,8 @@ pub(crate) struct Watch {
     seen: (u64, u64),
     meter: Meter,
     told: Option<Told>,
+    /// True where it was told that the response is awaited.
+    awaited: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,7 @@ impl Watch {
             seen: (0, 0),
             meter: Meter::new(limits.floor_over),
             told: None,
+            awaited: false,
         };
         watch.turn(sample);
         watch.due = watch.due_of(sample);
@@ -63,6 +66,7 @@ impl Watch {
         let rate = self.rate(same, due, mark, limits, now);
         (self.due, self.attempt, self.stage, self.mark) = (due, sample.attempt, sample.stage, mark);
         let idle = now.saturating_duration_since(self.since);
+        self.awaited &= same;
         let limit = limit(due, sample, limits);
         let stall = if limit.is_some_and(|limit| idle >= limit) {
             rules::judge(due, sample, idle, limit.unwrap_or_default(), None)
@@ -77,14 +81,56 @@ impl Watch {
         } else {
             None
         };
-        self.tell(stall, moved, now)
+        match self.tell(stall, moved, now) {
+            Observed::Quiet if self.begins_to_wait(sample, limits, idle) => {
+                self.awaited = true;
+                Observed::Waiting(idle)
+            }
+            observed => observed,
+        }
+    }
+
+    /// True where the response has been awaited for as long as nothing may move elsewhere.
+    fn begins_to_wait(&self, sample: &Sample, limits: &Limits, idle: Duration) -> bool {
+        let waits = awaits_head(self.due, sample) && !limits.after.is_zero();
+        waits && !self.awaited && self.told.is_none() && idle >= limits.after
+    }
+
+    /// For how long nothing moved, where the stall that was told is to be acted upon: a response that does not begin is told early, and has until
+    /// `answer_after`.
+    pub(crate) fn acts(&self, sample: &Sample, limits: &Limits, now: Instant) -> Option<Duration> {
+        let told = self.told.filter(|told| told.verdict.acts())?;
+        let patience = if awaits_head(self.due, sample) {
+            limits.answer_after
+        } else {
+            Duration::ZERO
+        };
+        let idle = now.saturating_duration_since(told.since);
+        (idle >= patience).then_some(idle)
     }
 
     /// When the next look is worth its while, if nothing moves until then.
-    pub(crate) fn deadline(&self, sample: &Sample, limits: &Limits) -> Option<Instant> {
+    pub(crate) fn deadline(
+        &self,
+        sample: &Sample,
+        limits: &Limits,
+        now: Instant,
+    ) -> Option<Instant> {
         let limit = limit(self.due, sample, limits)?;
-        let wait = self.told.map_or(limit, |told| told.again_at.max(limit));
-        Some(self.since + wait)
+        let idle = now.saturating_duration_since(self.since);
+        let told = self.told.map(|told| told.again_at.max(limit));
+        let waits = awaits_head(self.due, sample);
+        // Those that are still to come.
+        [
+            Some(told.unwrap_or(limit)),
+            waits.then_some(limits.after),
+            waits.then_some(limits.answer_after),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|wait| *wait > idle)
+        .min()
+        .map(|wait| self.since + wait)
     }
 
     /// Since when nothing has moved, and whose turn it is.
@@ -260,8 +306,27 @@ fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Duration> {
         Due::OriginAnswers if sample.stage == Stage::ReceivingBody && !sample.tunnel => {
             Some(limits.after)
         }
+        Due::OriginAnswers if limits.answer_after.is_zero() => None,
+        Due::OriginAnswers if awaits_head(due, sample) => Some(told_after(sample, limits)),
         Due::OriginAnswers => Some(limits.answer_after),
     }
     // Nothing is as good as no limit: "0s" switches a rule off.
     .filter(|limit| !limit.is_zero())
+}
+
+/// True while the whole request is out and its response has not begun.
+fn awaits_head(due: Due, sample: &Sample) -> bool {
+    let later = matches!(sample.stage, Stage::Handshaking | Stage::ReceivingBody);
+    due == Due::OriginAnswers && !later && !sample.tunnel
+}
+
+/// When a response that does not begin is a stall: soon where one is due soon or the connection is dead, else where it is acted upon.
+fn told_after(sample: &Sample, limits: &Limits) -> Duration {
+    let soon = limits.after + limits.after / 4;
+    let early = sample.prompt || rules::is_dead(sample);
+    if early && !limits.after.is_zero() {
+        soon.min(limits.answer_after)
+    } else {
+        limits.answer_after
+    }
 }

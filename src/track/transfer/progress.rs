@@ -8,13 +8,13 @@ use super::{Front, Inner, State, TransferHandle, millis};
 use crate::{
     io::TcpMonitor,
     model::{
-        Fault, FaultKind, Leg,
+        Fault, FaultKind, Leg, Role,
         advice::Advice,
         siblings::Sibling,
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
     track::{
-        event::{Phase, SmallSegmentsHelped, StallTold},
+        event::{Phase, SmallSegmentsHelped, StallTold, line},
         pace::Pace,
         redact, watchdog,
     },
@@ -42,6 +42,8 @@ pub(super) struct Watching {
     looked: Option<Instant>,
     sample: Option<Sample>,
     told: Option<Stall>,
+    /// True while a stall goes on that is to be acted upon.
+    acts: bool,
     pub(super) pace: Pace,
 }
 
@@ -87,11 +89,9 @@ impl TransferHandle {
         });
     }
 
-    /// True while a stall goes on that another party than the client is to end.
+    /// True while a stall goes on that another party than the client is to end, and has had its time.
     pub(crate) fn is_stalled(&self) -> bool {
-        let state = self.0.state();
-        let watch = state.watching.watch.as_ref();
-        watch.and_then(Watch::verdict).is_some_and(Verdict::acts)
+        self.0.state().watching.acts
     }
 
     /// The number that its log lines bear.
@@ -143,7 +143,7 @@ impl Inner {
     pub(in crate::track) fn look(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;
         let tick = watchdog::tick(&limits);
-        let (event, next) = {
+        let (event, waiting, next) = {
             let mut state = self.state();
             if state.closed {
                 return now + tick;
@@ -160,14 +160,31 @@ impl Inner {
                 .watch
                 .get_or_insert_with(|| Watch::new(&sample, &limits, now));
             let observed = watch.observe(&sample, &limits, now);
-            let deadline = watch.deadline(&sample, &limits);
+            let deadline = watch.deadline(&sample, &limits, now);
+            let acts = watch.acts(&sample, &limits, now);
             let event = self.tell(&mut state, &observed);
+            self.act(&mut state, acts);
+            let waiting = match observed {
+                Observed::Waiting(idle) => Some((self.subject(&state), idle)),
+                Observed::Quiet
+                | Observed::Stalled(_)
+                | Observed::GoesOn(_)
+                | Observed::Over { .. } => None,
+            };
             if let Some(event) = &event {
                 state.timeline.stall(event.note());
             }
             let next = deadline.map_or(now + tick, |at| at.min(now + tick));
-            (event, next.max(now + Duration::from_millis(1)))
+            (event, waiting, next.max(now + Duration::from_millis(1)))
         };
+        if let Some((subject, idle)) = waiting {
+            line!(
+                info,
+                &subject,
+                "waiting for the answer",
+                idle_ms = millis(idle)
+            );
+        }
         if let Some(event) = event {
             self.registry.stall(event);
         }
@@ -187,14 +204,16 @@ impl Inner {
         // It may have moved since the last look.
         let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
             Observed::Over { .. } => Phase::Over,
-            Observed::Quiet | Observed::Stalled(_) | Observed::GoesOn(_) => Phase::Ended,
+            Observed::Quiet | Observed::Waiting(_) | Observed::Stalled(_) | Observed::GoesOn(_) => {
+                Phase::Ended
+            }
         };
         Some(self.event(state, phase, &stall))
     }
 
     fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallTold> {
         let (phase, stall) = match observed {
-            Observed::Quiet => return None,
+            Observed::Quiet | Observed::Waiting(_) => return None,
             Observed::Stalled(stall) => (Phase::Began, *stall),
             Observed::GoesOn(stall) => (Phase::GoesOn, *stall),
             Observed::Over { verdict, lasted } => {
@@ -208,10 +227,6 @@ impl Inner {
             }
         };
         state.watching.told = Some(stall);
-        if stall.verdict.acts() && self.about.stall.action != Action::Report {
-            state.act = Some(stall);
-            self.stalled.notify_waiters();
-        }
         if let Some(upstream) = &state.upstream
             && stall.verdict.acts()
         {
@@ -220,6 +235,18 @@ impl Inner {
             siblings.failed(&about.route, about.role, upstream, &code, Instant::now());
         }
         Some(self.event(state, phase, &stall))
+    }
+
+    /// Ends the transfer for its stall, where the route wants that and the other side has had its time.
+    fn act(&self, state: &mut State, idle: Option<Duration>) {
+        state.watching.acts = idle.is_some();
+        if let (Some(idle), Some(told)) = (idle, state.watching.told)
+            && self.about.stall.action != Action::Report
+            && state.act.is_none()
+        {
+            state.act = Some(Stall { idle, ..told });
+            self.stalled.notify_waiters();
+        }
     }
 
     fn event(&self, state: &State, phase: Phase, stall: &Stall) -> StallTold {
@@ -345,6 +372,8 @@ impl State {
             tunnel: self.tunnel || inner.about.front == Front::Tunnel,
             whole: self.stage >= crate::model::Stage::AwaitingHead,
             hop: self.hop,
+            prompt: inner.about.role == Role::LfsStorage
+                || inner.about.path.ends_with("/info/lfs/objects/batch"),
             asks_client: counters.asks_client.load(Ordering::Relaxed),
             asks_origin: counters.asks_origin.load(Ordering::Relaxed),
             client: client.unwrap_or(Flow {
