@@ -94,7 +94,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     get("/-/page.js", "The script of the status page.", "text/javascript; charset=utf-8", Page::Asset(Asset::Script)),
     get("/-/icon.svg", "The icon of the status page.", "image/svg+xml", Page::Asset(Asset::Icon)),
     get("/-/healthz", "`ok` while the daemon runs.", "text/plain; charset=utf-8", Page::Health),
-    get("/-/metrics", "Counters for Prometheus.", "text/plain; version=0.0.4; charset=utf-8", Page::Metrics),
+    get("/-/metrics", "Counters for Prometheus, as OpenMetrics where `Accept` wants it.", "text/plain; version=0.0.4; charset=utf-8", Page::Metrics),
     get("/-/ca.pem", "The certificate of the local CA, never its key.", "application/x-pem-file", Page::Certificate),
     get("/-/api/", "This table.", JSON, Page::Index),
     get("/-/api/daemon", "Which daemon answers: version, process, config, state directory, the fingerprint of its CA.", JSON, Page::Daemon),

@@ -24,7 +24,7 @@ use hyper::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::forward::Forwarder;
+use crate::{forward::Forwarder, track::metrics::Exposition};
 use api::{Api, Refused};
 use endpoints::{Asset, Page};
 pub(crate) use pages::{PageRequest, Pages};
@@ -48,6 +48,8 @@ pub(crate) struct Asked<'a> {
     pub path: &'a str,
     /// The part after the question mark.
     pub query: &'a str,
+    /// `Accept`, empty where it is missing.
+    pub accept: &'a str,
 }
 
 /// Where the answers that need more than the [`Forwarder`] come from.
@@ -55,7 +57,7 @@ pub(crate) struct Sources<'a> {
     /// When the daemon began.
     pub started: Instant,
     /// The counters as text.
-    pub metrics: &'a dyn Fn() -> String,
+    pub metrics: &'a dyn Fn(Exposition) -> String,
     /// The certificate as PEM.
     pub certificate: &'a dyn Fn() -> Option<String>,
 }
@@ -103,7 +105,10 @@ pub(crate) fn answer(
         Page::Asset(Asset::Style) => text(html::STYLE.into()),
         Page::Asset(Asset::Script) => text(html::SCRIPT.into()),
         Page::Asset(Asset::Icon) => text(html::ICON.into()),
-        Page::Metrics => text((sources.metrics)()),
+        Page::Metrics => {
+            let form = Exposition::negotiate(asked.accept);
+            respond(StatusCode::OK, form.content_type(), (sources.metrics)(form))
+        }
         Page::Health => text("ok\n".into()),
         Page::Certificate => match (sources.certificate)() {
             Some(pem) => text(pem),

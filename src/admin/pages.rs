@@ -1,15 +1,19 @@
 //! The daemon's own pages, as the fronts ask for them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use hyper::{HeaderMap, Method, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode, header::ACCEPT};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admin::{self, Asked, Sources, events},
     forward::{Answer, Current, Forwarder, client::Slot, request::body::full},
     tls::certificate::CERTIFICATE_FILE,
-    track::{metrics::OpenCircuits, redact},
+    track::{
+        log,
+        metrics::{self, Exposition, Reading},
+        redact,
+    },
 };
 
 /// A request for one of the daemon's own pages.
@@ -22,7 +26,6 @@ pub(crate) struct PageRequest<'a> {
     /// The part after the question mark.
     pub query: &'a str,
     /// Its fields.
-    #[expect(dead_code, reason = "for `Accept`")]
     pub headers: &'a HeaderMap,
     /// The place of its connection, which a stream gives back.
     pub slot: &'a Slot,
@@ -52,6 +55,11 @@ impl Pages {
             method: request.method,
             path: request.path,
             query: request.query,
+            accept: request
+                .headers
+                .get(ACCEPT)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default(),
         };
         if admin::is_stream(&asked) {
             return self.stream(current, request);
@@ -62,7 +70,7 @@ impl Pages {
         };
         let sources = Sources {
             started: self.started,
-            metrics: &|| metrics(forwarder),
+            metrics: &|exposition| metrics(forwarder, exposition),
             certificate: &certificate,
         };
         admin::answer(&asked, forwarder, &sources).map(full)
@@ -79,13 +87,30 @@ impl Pages {
     }
 }
 
-fn metrics(forwarder: &Forwarder) -> String {
+fn metrics(forwarder: &Forwarder, exposition: Exposition) -> String {
     let shared = &forwarder.shared;
-    let mut open = OpenCircuits::new();
+    let mut open = BTreeMap::<_, u64>::new();
     for condition in shared.health.snapshot() {
-        let upstream = redact::text(&condition.upstream).into();
+        let upstream = redact::text(&condition.upstream);
         *open.entry((condition.route, upstream)).or_default() += 1;
     }
-    let running = shared.tracker.list().len();
-    shared.tracker.metrics().render(running, &open)
+    let [memory, spool] = shared.replay.used();
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let running = number(shared.tracker.list().len());
+    let mut readings = vec![
+        Reading::new(&metrics::TRANSFERS_RUNNING, &[], running),
+        Reading::new(
+            &metrics::IDLE_CONNECTIONS,
+            &[],
+            number(forwarder.idle_connections()),
+        ),
+        Reading::new(&metrics::REPLAY_BYTES, &["memory"], memory),
+        Reading::new(&metrics::REPLAY_BYTES, &["spool"], spool),
+        Reading::new(&metrics::LOG_LINES_DROPPED, &[], log::dropped()),
+    ];
+    let open = open.iter().map(|((route, upstream), count)| {
+        Reading::new(&metrics::CIRCUITS_OPEN, &[route, upstream], *count)
+    });
+    readings.extend(open);
+    shared.tracker.metrics().render(exposition, &readings)
 }

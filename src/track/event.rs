@@ -12,7 +12,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{metrics::Metrics, transfer::Front};
+use super::{
+    metrics::{self, Metrics},
+    transfer::Front,
+};
 pub(crate) use circuit::{CircuitChanged, Turn};
 pub(crate) use history::{history_loaded, history_not_saved};
 pub(crate) use stall::{Phase, SmallSegmentsHelped, StallTold};
@@ -101,10 +104,7 @@ pub(crate) struct TransferEnded {
 impl Event for TransferEnded {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
-        metrics.transfer(self.front, route, &self.result, self.up, self.down);
-        if self.subject.circuit.is_some() {
-            metrics.rerouted(route);
-        }
+        self.measure(metrics, route);
         let stages = self
             .stages
             .iter()
@@ -131,6 +131,30 @@ impl Event for TransferEnded {
             stages_ms = stages,
             agent = self.agent
         );
+    }
+}
+
+impl TransferEnded {
+    fn measure(&self, metrics: &Metrics, route: &str) {
+        metrics.count(
+            &metrics::TRANSFERS,
+            &[self.front.as_str(), route, &self.result],
+        );
+        metrics.add(&metrics::BODY_BYTES, &[route, "up"], self.up);
+        metrics.add(&metrics::BODY_BYTES, &[route, "down"], self.down);
+        if self.subject.circuit.is_some() {
+            metrics.count(&metrics::REROUTED, &[route]);
+        }
+        let mut before = 0;
+        for (stage, ms) in self.stages.iter().filter(|(_, ms)| *ms > 0) {
+            metrics.observe_ms(&metrics::STAGE_SECONDS, &[route, stage.as_str()], *ms);
+            if *stage != Stage::ReceivingBody {
+                before += ms;
+            }
+        }
+        if self.result == "answered" {
+            metrics.observe_ms(&metrics::FIRST_BYTE_SECONDS, &[route], before);
+        }
     }
 }
 
@@ -204,7 +228,16 @@ impl FaultOccurred {
 
 impl Event for FaultOccurred {
     fn emit(&self, metrics: &Metrics) {
-        metrics.fault(&self.subject.route, &self.code);
+        let route = &self.subject.route;
+        metrics.count(&metrics::FAULTS, &[route, &self.code]);
+        let means = match self.next {
+            "again" => Some("retry"),
+            "next-upstream" => Some("next-upstream"),
+            _ => None,
+        };
+        if let Some(means) = self.rescue.or(means) {
+            metrics.count(&metrics::RESCUES, &[route, means]);
+        }
         let advice = self.advice.as_deref().filter(|_| !self.advised);
         line!(
             warn,
@@ -241,13 +274,34 @@ pub(crate) struct ResponseNotRewritten {
 
 impl Event for ResponseNotRewritten {
     fn emit(&self, metrics: &Metrics) {
-        metrics.unmapped(&self.subject.route, self.rewrite);
+        metrics.count(&metrics::UNMAPPED, &[&self.subject.route, self.rewrite]);
         line!(
             warn,
             &self.subject,
             "response not rewritten",
             rewrite = self.rewrite,
             cause = self.cause
+        );
+    }
+}
+
+/// An upload goes on, but can no longer be sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplayGivenUp {
+    /// Which transfer.
+    pub subject: Subject,
+    /// Why.
+    pub reason: String,
+}
+
+impl Event for ReplayGivenUp {
+    fn emit(&self, metrics: &Metrics) {
+        metrics.count(&metrics::REPLAY_GIVEN_UP, &[&self.subject.route]);
+        line!(
+            info,
+            &self.subject,
+            "upload no longer kept for replay",
+            reason = self.reason
         );
     }
 }
@@ -263,7 +317,7 @@ pub(crate) struct UnservedLinks {
 
 impl Event for UnservedLinks {
     fn emit(&self, metrics: &Metrics) {
-        metrics.unmapped(&self.subject.route, "away");
+        metrics.count(&metrics::UNMAPPED, &[&self.subject.route, "away"]);
         line!(
             warn,
             &self.subject,

@@ -1,4 +1,10 @@
-//! Counters, in the text format of Prometheus.
+//! Counters and histograms, in the text format 0.0.4 of Prometheus or as OpenMetrics 1.0.
+//!
+//! A metric is its entry in [`METRICS`] and the line in the event that counts it. Ours, because `prometheus-client` writes OpenMetrics
+//! only: there the family of a counter is named without `_total`, which format 0.0.4 does not know.
+//!
+//! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables; beyond [`SERIES`] label sets a metric
+//! counts the rest as `(others)`.
 
 use std::{
     collections::BTreeMap,
@@ -6,260 +12,277 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::transfer::Front;
+/// Label sets of one metric.
+const SERIES: usize = 500;
+const OTHERS: &str = "(others)";
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One entry of [`METRICS`].
+#[derive(Debug)]
+pub(crate) struct Metric {
+    kind: Kind,
+    /// A counter's ends in `_total`.
+    pub name: &'static str,
+    labels: &'static [&'static str],
+    /// What it counts, in a sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($kind:ident $metric:ident = $name:literal [$($label:literal),*] $help:literal;)+) => {
+        $(
+            #[doc = $help]
+            pub(crate) static $metric: Metric = Metric {
+                kind: Kind::$kind,
+                name: $name,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )+
+
+        /// Every metric, in the order of the page and the manual.
+        pub(crate) static METRICS: &[&Metric] = &[$(&$metric),+];
+    };
+}
+
+metrics! {
+    Gauge TRANSFERS_RUNNING = "gitferry_transfers_running" [] "Transfers that run now.";
+    Counter TRANSFERS = "gitferry_transfers_total" ["front", "route", "result"] "Transfers that ended.";
+    Counter BODY_BYTES = "gitferry_body_bytes_total" ["route", "direction"] "Body bytes.";
+    Histogram STAGE_SECONDS = "gitferry_stage_seconds" ["route", "stage"] "Time that a transfer spent in a stage.";
+    Histogram FIRST_BYTE_SECONDS = "gitferry_first_byte_seconds" ["route"] "Time from a request to the beginning of its response.";
+    Counter FAULTS = "gitferry_faults_total" ["route", "code"] "Faults.";
+    Counter RESCUES = "gitferry_rescues_total" ["route", "means"] "Faults after which a transfer went on: retry, next-upstream, replay or resume.";
+    Counter STALLS = "gitferry_stalls_total" ["route", "verdict"] "Stalls that began.";
+    Counter STALLED_MS = "gitferry_stalled_milliseconds_total" ["route"] "Time in stalls that are over.";
+    Counter SMALL_SEGMENTS = "gitferry_small_segments_total" ["route"] "Transfers that only small TCP segments brought through.";
+    Gauge CIRCUITS_OPEN = "gitferry_circuits_open" ["route", "upstream"] "Hosts for which an upstream's circuit is not closed now.";
+    Counter CIRCUITS_OPENED = "gitferry_circuits_opened_total" ["route", "upstream"] "Circuits that opened.";
+    Counter REROUTED = "gitferry_transfers_rerouted_total" ["route"] "Transfers that used another upstream because of an open circuit.";
+    Counter UNMAPPED = "gitferry_answers_unmapped_total" ["route", "rewrite"] "Responses whose URLs were not rewritten; `away`: links to hosts without a route.";
+    Gauge IDLE_CONNECTIONS = "gitferry_origin_connections_idle" [] "Origin connections that are kept for the next request.";
+    Gauge REPLAY_BYTES = "gitferry_replay_bytes" ["place"] "Upload bytes that are kept so that they can be sent again, in memory and in the spool.";
+    Counter REPLAY_GIVEN_UP = "gitferry_replay_given_up_total" ["route"] "Uploads that could no longer be kept for replay.";
+    Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines that were dropped because nobody read the log.";
+}
+
+/// Upper bounds of the histograms' buckets, in seconds: from a local answer to git-lfs' patience.
+const BUCKETS: [f64; 12] = [
+    0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
+];
+
+/// How the metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposition {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// By `Accept`: OpenMetrics where it is named and not less wanted than plain text.
+    pub(crate) fn negotiate(accept: &str) -> Self {
+        let weight = |name: &str| {
+            let mut ranges = accept.split(',').map(str::trim);
+            let range = ranges.find(|range| {
+                let kind = range.split(';').next().unwrap_or_default();
+                kind.trim().eq_ignore_ascii_case(name)
+            })?;
+            let mut parameters = range.split(';').map(str::trim);
+            let quality = parameters.find_map(|parameter| parameter.strip_prefix("q="));
+            Some(quality.map_or(1.0, |q| q.parse::<f64>().unwrap_or(0.0)))
+        };
+        let wanted = weight("application/openmetrics-text").unwrap_or(0.0);
+        if wanted > 0.0 && wanted >= weight("text/plain").unwrap_or(0.0) {
+            Self::OpenMetrics
+        } else {
+            Self::Text
+        }
+    }
+
+    /// The value of `Content-Type`.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 /// What was counted since the start.
 #[derive(Debug, Default)]
-pub struct Metrics(Mutex<Counts>);
+pub struct Metrics(Mutex<Families>);
 
-#[derive(Debug, Default)]
-struct Counts {
-    transfers: BTreeMap<(Front, String, String), u64>,
-    faults: BTreeMap<(String, String), u64>,
-    stalls: BTreeMap<(String, &'static str), u64>,
-    stalled_ms: BTreeMap<String, u64>,
-    small_segments: BTreeMap<String, u64>,
-    bytes: BTreeMap<(String, &'static str), u64>,
-    unmapped: BTreeMap<(String, &'static str), u64>,
-    circuits: BTreeMap<(String, String), u64>,
-    rerouted: BTreeMap<String, u64>,
+type Families = BTreeMap<&'static str, BTreeMap<Box<[Box<str>]>, Value>>;
+
+#[derive(Debug)]
+enum Value {
+    Count(u64),
+    Histogram(Histogram),
 }
 
-/// How many circuits are not closed now, by route and upstream.
-pub(crate) type OpenCircuits = BTreeMap<(Box<str>, Box<str>), usize>;
+#[derive(Debug, Default)]
+struct Histogram {
+    /// Observations by bucket, the last one without an upper bound.
+    buckets: [u64; BUCKETS.len() + 1],
+    sum: f64,
+}
+
+/// What is read when the metrics are asked for, not counted by events.
+pub(crate) struct Reading {
+    metric: &'static Metric,
+    labels: Vec<Box<str>>,
+    value: u64,
+}
+
+impl Reading {
+    /// One series.
+    pub(crate) fn new(metric: &'static Metric, labels: &[&str], value: u64) -> Self {
+        Self {
+            metric,
+            labels: labels.iter().map(|label| (*label).into()).collect(),
+            value,
+        }
+    }
+}
 
 impl Metrics {
-    /// Counts a transfer that ended.
-    pub(crate) fn transfer(&self, front: Front, route: &str, result: &str, up: u64, down: u64) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts
-            .transfers
-            .entry((front, route.to_owned(), result.to_owned()))
-            .or_default() += 1;
-        *counts.bytes.entry((route.to_owned(), "up")).or_default() += up;
-        *counts.bytes.entry((route.to_owned(), "down")).or_default() += down;
+    /// Counts one.
+    pub(crate) fn count(&self, metric: &'static Metric, labels: &[&str]) {
+        self.add(metric, labels, 1);
     }
 
-    /// Counts a fault.
-    pub(crate) fn fault(&self, route: &str, code: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts
-            .faults
-            .entry((route.to_owned(), code.to_owned()))
-            .or_default() += 1;
+    /// Counts `more`.
+    pub(crate) fn add(&self, metric: &'static Metric, labels: &[&str], more: u64) {
+        self.with(metric, labels, |value| match value {
+            Value::Count(count) => *count = count.saturating_add(more),
+            Value::Histogram(_) => {}
+        });
     }
 
-    /// Counts an answer whose URLs were not, or not all, mapped.
-    pub(crate) fn unmapped(&self, route: &str, what: &'static str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.unmapped.entry((route.to_owned(), what)).or_default() += 1;
+    /// Takes an observation into a histogram.
+    pub(crate) fn observe_ms(&self, metric: &'static Metric, labels: &[&str], ms: u64) {
+        let seconds = ms as f64 / 1000.0;
+        self.with(metric, labels, |value| match value {
+            Value::Count(_) => {}
+            Value::Histogram(histogram) => {
+                let at = BUCKETS.iter().position(|bound| seconds <= *bound);
+                if let Some(bucket) = histogram.buckets.get_mut(at.unwrap_or(BUCKETS.len())) {
+                    *bucket += 1;
+                }
+                histogram.sum += seconds;
+            }
+        });
     }
 
-    /// Counts a circuit that opened.
-    pub(crate) fn circuit(&self, route: &str, upstream: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts
-            .circuits
-            .entry((route.to_owned(), upstream.to_owned()))
-            .or_default() += 1;
+    fn with(&self, metric: &'static Metric, labels: &[&str], change: impl FnOnce(&mut Value)) {
+        let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = families.entry(metric.name).or_default();
+        let mut key: Box<[Box<str>]> = labels.iter().map(|label| (*label).into()).collect();
+        if series.len() >= SERIES && !series.contains_key(&key) {
+            key = labels.iter().map(|_| OTHERS.into()).collect();
+        }
+        change(series.entry(key).or_insert_with(|| match metric.kind {
+            Kind::Counter | Kind::Gauge => Value::Count(0),
+            Kind::Histogram => Value::Histogram(Histogram::default()),
+        }));
     }
 
-    /// Counts a transfer that went another way because of an open circuit.
-    pub(crate) fn rerouted(&self, route: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.rerouted.entry(route.to_owned()).or_default() += 1;
+    /// What was counted, as text.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn text(&self) -> String {
+        self.render(Exposition::Text, &[])
     }
 
-    /// Counts a stall that began.
-    pub(crate) fn stall(&self, route: &str, verdict: &'static str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts
-            .stalls
-            .entry((route.to_owned(), verdict))
-            .or_default() += 1;
-    }
-
-    /// Counts a transfer that only small segments brought through.
-    pub(crate) fn small_segments(&self, route: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.small_segments.entry(route.to_owned()).or_default() += 1;
-    }
-
-    /// Counts the time that a stall took, at its end.
-    pub(crate) fn stalled_for(&self, route: &str, ms: u64) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.stalled_ms.entry(route.to_owned()).or_default() += ms;
-    }
-
-    /// All of it, with the transfers that run and the circuits that are open now.
-    pub fn render(&self, running: usize, open: &OpenCircuits) -> String {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// All of it, with `readings`.
+    pub(crate) fn render(&self, exposition: Exposition, readings: &[Reading]) -> String {
+        let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        head(
-            &mut text,
-            "gitferry_transfers_running",
-            "gauge",
-            "Transfers that run now.",
-        );
-        let _ = writeln!(text, "gitferry_transfers_running {running}");
-        head(
-            &mut text,
-            "gitferry_transfers_total",
-            "counter",
-            "Transfers that ended, by front, route and result.",
-        );
-        for ((front, route, result), count) in &counts.transfers {
-            let front = front.as_str();
-            let _ = writeln!(
-                text,
-                "gitferry_transfers_total{{front=\"{front}\",route=\"{}\",result=\"{}\"}} {count}",
-                escape(route),
-                escape(result)
-            );
+        for metric in METRICS {
+            metric.head(&mut text, exposition);
+            for reading in readings
+                .iter()
+                .filter(|reading| reading.metric.name == metric.name)
+            {
+                let labels = metric.labels(&reading.labels);
+                let _ = writeln!(text, "{}{} {}", metric.name, braces(&labels), reading.value);
+            }
+            for (labels, value) in families.get(metric.name).into_iter().flatten() {
+                metric.series(&mut text, &metric.labels(labels), value);
+            }
         }
-        head(
-            &mut text,
-            "gitferry_faults_total",
-            "counter",
-            "Faults, by route and code.",
-        );
-        for ((route, code), count) in &counts.faults {
-            let _ = writeln!(
-                text,
-                "gitferry_faults_total{{route=\"{}\",code=\"{}\"}} {count}",
-                escape(route),
-                escape(code)
-            );
-        }
-        head(
-            &mut text,
-            "gitferry_log_lines_dropped_total",
-            "counter",
-            "Log lines that were dropped because nobody read the log.",
-        );
-        let dropped = super::log::dropped();
-        let _ = writeln!(text, "gitferry_log_lines_dropped_total {dropped}");
-        counts.render_stalls(&mut text);
-        counts.render_circuits(&mut text, open);
-        head(
-            &mut text,
-            "gitferry_body_bytes_total",
-            "counter",
-            "Body bytes, by route and direction.",
-        );
-        for ((route, direction), count) in &counts.bytes {
-            let _ = writeln!(
-                text,
-                "gitferry_body_bytes_total{{route=\"{}\",direction=\"{direction}\"}} {count}",
-                escape(route)
-            );
-        }
-        head(
-            &mut text,
-            "gitferry_answers_unmapped_total",
-            "counter",
-            "Answers with URLs that were left as they came, by route and rewrite; `away`: hosts that are not served.",
-        );
-        for ((route, what), count) in &counts.unmapped {
-            let _ = writeln!(
-                text,
-                "gitferry_answers_unmapped_total{{route=\"{}\",rewrite=\"{what}\"}} {count}",
-                escape(route)
-            );
+        if exposition == Exposition::OpenMetrics {
+            text.push_str("# EOF\n");
         }
         text
     }
 }
 
-impl Counts {
-    fn render_circuits(&self, text: &mut String, open: &OpenCircuits) {
-        head(
+impl Metric {
+    fn head(&self, text: &mut String, exposition: Exposition) {
+        let family = match exposition {
+            Exposition::Text => self.name,
+            Exposition::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(self.name),
+        };
+        let kind = match self.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let _ = writeln!(
             text,
-            "gitferry_circuits_open",
-            "gauge",
-            "Hosts for which an upstream's circuit is not closed now, by route and upstream.",
+            "# HELP {family} {}\n# TYPE {family} {kind}",
+            self.help
         );
-        for ((route, upstream), count) in open {
-            let (route, upstream) = (escape(route), escape(upstream));
-            let _ = writeln!(
-                text,
-                "gitferry_circuits_open{{route=\"{route}\",upstream=\"{upstream}\"}} {count}"
-            );
-        }
-        head(
-            text,
-            "gitferry_transfers_rerouted_total",
-            "counter",
-            "Transfers that went another way because of an open circuit, by route.",
-        );
-        for (route, count) in &self.rerouted {
-            let route = escape(route);
-            let _ = writeln!(
-                text,
-                "gitferry_transfers_rerouted_total{{route=\"{route}\"}} {count}"
-            );
-        }
-        head(
-            text,
-            "gitferry_circuits_opened_total",
-            "counter",
-            "Circuits that opened, by route and upstream.",
-        );
-        for ((route, upstream), count) in &self.circuits {
-            let _ = writeln!(
-                text,
-                "gitferry_circuits_opened_total{{route=\"{}\",upstream=\"{}\"}} {count}",
-                escape(route),
-                escape(upstream)
-            );
-        }
     }
 
-    fn render_stalls(&self, text: &mut String) {
-        head(
-            text,
-            "gitferry_stalls_total",
-            "counter",
-            "Stalls that began, by route and verdict.",
-        );
-        for ((route, verdict), count) in &self.stalls {
-            let _ = writeln!(
-                text,
-                "gitferry_stalls_total{{route=\"{}\",verdict=\"{verdict}\"}} {count}",
-                escape(route)
-            );
-        }
-        head(
-            text,
-            "gitferry_stalled_milliseconds_total",
-            "counter",
-            "Time in stalls that are over, by route.",
-        );
-        for (route, ms) in &self.stalled_ms {
-            let _ = writeln!(
-                text,
-                "gitferry_stalled_milliseconds_total{{route=\"{}\"}} {ms}",
-                escape(route)
-            );
-        }
-        head(
-            text,
-            "gitferry_small_segments_total",
-            "counter",
-            "Transfers that only small TCP segments brought through, by route.",
-        );
-        for (route, count) in &self.small_segments {
-            let _ = writeln!(
-                text,
-                "gitferry_small_segments_total{{route=\"{}\"}} {count}",
-                escape(route)
-            );
+    /// `route="main",code="x"`.
+    fn labels(&self, values: &[Box<str>]) -> String {
+        let pairs = self.labels.iter().zip(values);
+        let pairs = pairs.map(|(name, value)| format!("{name}=\"{}\"", escape(value)));
+        pairs.collect::<Vec<_>>().join(",")
+    }
+
+    fn series(&self, text: &mut String, labels: &str, value: &Value) {
+        let name = self.name;
+        match value {
+            Value::Count(count) => {
+                let _ = writeln!(text, "{name}{} {count}", braces(labels));
+            }
+            Value::Histogram(histogram) => {
+                let comma = if labels.is_empty() { "" } else { "," };
+                let mut count = 0;
+                let bounds = BUCKETS.iter().map(|bound| format!("{bound:?}"));
+                let bounds = bounds.chain(["+Inf".to_owned()]);
+                for (bound, bucket) in bounds.zip(histogram.buckets) {
+                    count += bucket;
+                    let _ = writeln!(
+                        text,
+                        "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}"
+                    );
+                }
+                let braces = braces(labels);
+                let _ = writeln!(text, "{name}_sum{braces} {:?}", histogram.sum);
+                let _ = writeln!(text, "{name}_count{braces} {count}");
+            }
         }
     }
 }
 
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+fn braces(labels: &str) -> String {
+    if labels.is_empty() {
+        String::new()
+    } else {
+        format!("{{{labels}}}")
+    }
 }
 
 /// A label's value (Prometheus, exposition formats).
@@ -268,4 +291,96 @@ fn escape(value: &str) -> String {
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
         .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> Metrics {
+        let metrics = Metrics::default();
+        metrics.count(&FAULTS, &["main", "hop/greeting/\"odd\"\n"]);
+        metrics.add(&BODY_BYTES, &["main", "up"], 12);
+        for ms in [3, 40, 40, 700_000] {
+            metrics.observe_ms(&STAGE_SECONDS, &["main", "connecting"], ms);
+        }
+        metrics
+    }
+
+    #[test]
+    fn a_counter_has_its_old_name_as_text_and_its_family_in_open_metrics() {
+        let text = filled().render(
+            Exposition::Text,
+            &[Reading::new(&TRANSFERS_RUNNING, &[], 3)],
+        );
+        assert!(
+            text.contains("# TYPE gitferry_faults_total counter\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "gitferry_faults_total{route=\"main\",code=\"hop/greeting/\\\"odd\\\"\\n\"} 1\n"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("gitferry_transfers_running 3\n"), "{text}");
+        assert!(!text.contains("# EOF"));
+        let open = filled().render(Exposition::OpenMetrics, &[]);
+        assert!(open.contains("# TYPE gitferry_faults counter\n"), "{open}");
+        assert!(open.contains("gitferry_faults_total{"), "{open}");
+        assert!(open.ends_with("# EOF\n"), "{open}");
+    }
+
+    #[test]
+    fn a_histogram_counts_up_to_each_bound() {
+        let text = filled().render(Exposition::Text, &[]);
+        for line in [
+            "gitferry_stage_seconds_bucket{route=\"main\",stage=\"connecting\",le=\"0.005\"} 1\n",
+            "gitferry_stage_seconds_bucket{route=\"main\",stage=\"connecting\",le=\"0.05\"} 3\n",
+            "gitferry_stage_seconds_bucket{route=\"main\",stage=\"connecting\",le=\"600.0\"} 3\n",
+            "gitferry_stage_seconds_bucket{route=\"main\",stage=\"connecting\",le=\"+Inf\"} 4\n",
+            "gitferry_stage_seconds_sum{route=\"main\",stage=\"connecting\"} 700.083\n",
+            "gitferry_stage_seconds_count{route=\"main\",stage=\"connecting\"} 4\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        let metrics = Metrics::default();
+        for code in 0..10_000 {
+            metrics.count(&FAULTS, &["main", &code.to_string()]);
+        }
+        let text = metrics.render(Exposition::Text, &[]);
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with("gitferry_faults_total{"));
+        assert_eq!(series.count(), SERIES + 1);
+        assert!(
+            text.contains(&format!("code=\"(others)\"}} {}", 10_000 - SERIES)),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_format_follows_accept() {
+        for (accept, expected) in [
+            ("", Exposition::Text),
+            ("*/*", Exposition::Text),
+            ("text/plain;version=0.0.4", Exposition::Text),
+            ("application/openmetrics-text", Exposition::OpenMetrics),
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Exposition::OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text;q=0.2, text/plain;q=0.9",
+                Exposition::Text,
+            ),
+            ("application/openmetrics-text;q=0", Exposition::Text),
+        ] {
+            assert_eq!(Exposition::negotiate(accept), expected, "{accept}");
+        }
+    }
 }

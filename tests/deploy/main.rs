@@ -10,6 +10,7 @@
 
 mod activation;
 mod hang_up;
+mod prometheus;
 mod service;
 
 use std::{

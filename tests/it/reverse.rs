@@ -34,12 +34,7 @@ fn json(body: &str, more: &str) -> String {
 
 /// What was counted as not mapped, by its label.
 fn unmapped(world: &World, what: &str) -> bool {
-    let metrics = world
-        .daemon
-        .shared()
-        .tracker
-        .metrics()
-        .render(0, &Default::default());
+    let metrics = world.daemon.shared().tracker.metrics().text();
     metrics.contains(&format!(
         "gitferry_answers_unmapped_total{{route=\"main.test\",rewrite=\"{what}\"}} 1"
     ))

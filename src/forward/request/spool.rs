@@ -57,6 +57,11 @@ impl Budget {
         self.spool.limit.store(spool, Ordering::Release);
     }
 
+    /// Bytes that are kept now, in memory and in files.
+    pub(crate) fn used(&self) -> [u64; 2] {
+        [&self.memory, &self.spool].map(|account| account.used.load(Ordering::Acquire))
+    }
+
     /// A file without a name (`O_TMPFILE`), which only its holder can read.
     fn file(&self) -> io::Result<File> {
         let directory = self.directory().clone();

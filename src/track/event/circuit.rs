@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::Event;
 use crate::{
     model::health::{Avoided, Change},
-    track::metrics::Metrics,
+    track::metrics::{self, Metrics},
 };
 
 /// Whose doing a change is.
@@ -78,7 +78,7 @@ impl Event for CircuitChanged {
         }
         match self.change {
             Change::Opened(_) => {
-                metrics.circuit(&self.route, &self.upstream);
+                metrics.count(&metrics::CIRCUITS_OPENED, &[&self.route, &self.upstream]);
                 told!(warn, "circuit opened");
             }
             Change::Probing => told!(info, "circuit probing"),

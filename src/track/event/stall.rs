@@ -8,7 +8,10 @@ use crate::{
         Leg, Role, Stage,
         stall::{Action, Due, Kernel, Verdict},
     },
-    track::{metrics::Metrics, timeline::Stalled},
+    track::{
+        metrics::{self, Metrics},
+        timeline::Stalled,
+    },
 };
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
@@ -137,9 +140,9 @@ impl Event for StallTold {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         match self.phase {
-            Phase::Began => metrics.stall(route, self.verdict.as_str()),
+            Phase::Began => metrics.count(&metrics::STALLS, &[route, self.verdict.as_str()]),
             Phase::GoesOn => {}
-            Phase::Over | Phase::Ended => metrics.stalled_for(route, self.idle_ms),
+            Phase::Over | Phase::Ended => metrics.add(&metrics::STALLED_MS, &[route], self.idle_ms),
         }
         match self.phase {
             Phase::Began => self.evidence_line("stall"),
@@ -212,7 +215,7 @@ pub(crate) struct SmallSegmentsHelped {
 impl Event for SmallSegmentsHelped {
     fn emit(&self, metrics: &Metrics) {
         let (size, route) = (self.max_segment, &self.subject.route);
-        metrics.small_segments(route);
+        metrics.count(&metrics::SMALL_SEGMENTS, &[route]);
         let advice = format!(
             "make it permanent with `dial = {{ max_segment = \"{size} B\" }}` in route `{route}`, or lower this machine's MTU to {}",
             size + 80

@@ -12,7 +12,7 @@ use crate::{
         attempts::Next,
     },
     track::{
-        event::{FaultOccurred, ResponseNotRewritten, Subject, UnservedLinks, line},
+        event::{FaultOccurred, ReplayGivenUp, ResponseNotRewritten, Subject, UnservedLinks, line},
         redact,
         timeline::FaultNote,
     },
@@ -41,12 +41,10 @@ impl TransferHandle {
 
     /// An upload goes on, but can no longer be sent again.
     pub(crate) fn replay_given_up(&self, reason: &str) {
-        line!(
-            info,
-            &self.subject(),
-            "upload no longer kept for replay",
-            reason
-        );
+        self.0.registry.emit(&ReplayGivenUp {
+            subject: self.subject(),
+            reason: reason.to_owned(),
+        });
     }
 
     /// A pooled connection ended before it answered; the request goes out again.
