@@ -103,7 +103,7 @@ pub(crate) struct Kernel {
 /// One side of a transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Flow {
-    /// Bytes that came from the peer.
+    /// Bytes that came from the peer; once a request is under way, those of its body and of the answer's alone.
     pub read: u64,
     /// Bytes written to the socket.
     pub written: u64,
@@ -138,8 +138,12 @@ pub(crate) struct Sample {
     pub attempt: u32,
     /// True for opaque bytes both ways.
     pub tunnel: bool,
-    /// True where the client's whole request was taken.
+    /// True where the client's whole request was sent.
     pub whole: bool,
+    /// True where the answer began before that (an unbuffered CGI, a refusal).
+    pub early: bool,
+    /// True where the answer refuses or redirects.
+    pub refused: bool,
     /// True where the attempt goes through a hop.
     pub hop: bool,
     /// True where a response is due soon: a storage or an LFS batch that says nothing for half a minute is a stall.

@@ -18,7 +18,8 @@ use super::{
 };
 pub(crate) use circuit::{CircuitChanged, Turn};
 pub(crate) use history::{history_loaded, history_not_saved};
-pub(crate) use stall::{Phase, SmallSegmentsHelped, StallTold};
+pub use stall::StallTold;
+pub(crate) use stall::{Phase, SmallSegmentsHelped};
 
 use crate::model::{Leg, Stage};
 

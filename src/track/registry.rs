@@ -104,7 +104,7 @@ impl Tracker {
     }
 
     /// The last stalls, the newest first, each as it was told last.
-    pub(crate) fn stalls(&self) -> Vec<StallTold> {
+    pub fn stalls(&self) -> Vec<StallTold> {
         lock(&self.0.stalls).iter().rev().cloned().collect()
     }
 

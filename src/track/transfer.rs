@@ -10,7 +10,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -107,6 +107,21 @@ pub(crate) struct Counters {
     pub asks_client: AtomicBool,
     /// True while the answer's body waits for the origin.
     pub asks_origin: AtomicBool,
+    /// Request bodies that are under way: none before the first attempt and once the origin has been given everything.
+    pub sending: AtomicU32,
+    /// The answer's head came before the request was sent whole.
+    pub early: AtomicBool,
+    /// And it was a refusal: nobody need send the rest.
+    pub refused: AtomicBool,
+}
+
+impl Counters {
+    /// Notes that an answer with this status begins now.
+    pub(crate) fn answer(&self, status: u16) {
+        let early = self.sending.load(Ordering::Relaxed) > 0;
+        self.early.store(early, Ordering::Relaxed);
+        self.refused.store(status >= 300, Ordering::Relaxed);
+    }
 }
 
 /// A running transfer. Dropping it ends it, whoever else has a handle on it.

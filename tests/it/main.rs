@@ -18,6 +18,7 @@ mod config;
 mod forward;
 mod framing;
 mod guard;
+mod healthy;
 mod layers;
 mod liberal;
 mod lifecycle;

@@ -82,16 +82,14 @@ impl RequestBody {
         transfer.expect_up(inner.size_hint().exact());
         let notes = Arc::<RequestNotes>::default();
         let source = (!inner.is_end_stream()).then_some(Source::Client(inner));
-        (
-            Self {
-                source,
-                transfer,
-                notes: Arc::clone(&notes),
-                gate,
-                begun: false,
-            },
-            notes,
-        )
+        let body = Self {
+            source,
+            transfer,
+            notes: Arc::clone(&notes),
+            gate,
+            begun: false,
+        };
+        (body.begins(), notes)
     }
 
     /// A body that is kept while it passes.
@@ -109,7 +107,7 @@ impl RequestBody {
             gate,
             begun: false,
         };
-        (body, notes)
+        (body.begins(), notes)
     }
 
     /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
@@ -122,13 +120,44 @@ impl RequestBody {
             gate: None,
             begun: false,
         }
+        .begins()
     }
 
     fn ended(&mut self) {
-        self.source = None;
+        self.let_go();
         if self.transfer.stage() < Stage::AwaitingHead {
             self.transfer.enter(Stage::AwaitingHead);
         }
+    }
+}
+
+impl RequestBody {
+    fn begins(self) -> Self {
+        if self.source.is_some() {
+            self.sending(1);
+        }
+        self
+    }
+
+    fn let_go(&mut self) {
+        if self.source.take().is_some() {
+            self.sending(-1);
+        }
+    }
+
+    fn sending(&self, change: i32) {
+        let sending = &self.transfer.counters().sending;
+        if change > 0 {
+            sending.fetch_add(1, Ordering::Relaxed);
+        } else {
+            sending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 

@@ -56,6 +56,7 @@ impl OriginBody {
     /// Watches `inner`, which `exchange` has brought.
     pub(crate) fn new(inner: Incoming, status: u16, exchange: Box<Exchange>, lease: Lease) -> Self {
         exchange.transfer.expect_down(inner.size_hint().exact());
+        exchange.transfer.counters().answer(status);
         let mut body = Self {
             promised: inner.size_hint().exact(),
             resumable: exchange.promised(),
@@ -121,7 +122,12 @@ impl OriginBody {
         let Some(open) = &self.open else {
             return Err(fault.into());
         };
-        let fault = fault.peer(open.lease.about.peer);
+        let fault = if open.exchange.outgoing.notes.client_failed() {
+            // The client broke its request off (Ctrl-C): that the origin's answer ends with it is a consequence.
+            Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Gone)
+        } else {
+            fault.peer(open.lease.about.peer)
+        };
         let event = open.exchange.broke_off(fault, self.got);
         self.end(event)
     }

@@ -28,6 +28,8 @@ impl World {
                 attempt: 1,
                 tunnel,
                 whole: false,
+                early: false,
+                refused: false,
                 hop: random.bool(),
                 prompt: false,
                 asks_client: true,

@@ -50,6 +50,8 @@ fn sample(stage: Stage, origin: Flow) -> Sample {
         attempt: 1,
         tunnel: false,
         whole: stage >= Stage::AwaitingHead,
+        early: false,
+        refused: false,
         hop: false,
         prompt: false,
         asks_client: true,

@@ -15,8 +15,8 @@ pub(crate) struct Watch {
     stage: Stage,
     mark: u64,
     since: Instant,
-    /// Who spoke last in a tunnel: true for the client.
-    client_last: bool,
+    /// Who spoke last in a tunnel, once somebody has: true for the client.
+    client_last: Option<bool>,
     seen: (u64, u64),
     meter: Meter,
     told: Option<Told>,
@@ -40,7 +40,7 @@ impl Watch {
             stage: sample.stage,
             mark: 0,
             since: now,
-            client_last: true,
+            client_last: None,
             seen: (0, 0),
             meter: Meter::new(limits.floor_over),
             told: None,
@@ -156,9 +156,9 @@ impl Watch {
             sample.origin.map_or(0, |flow| flow.read),
         );
         if seen.1 > self.seen.1 {
-            self.client_last = false;
+            self.client_last = Some(false);
         } else if seen.0 > self.seen.0 {
-            self.client_last = true;
+            self.client_last = Some(true);
         }
         self.seen = seen;
     }
@@ -188,6 +188,7 @@ impl Watch {
                 }
             }
             Stage::ReceivingBody if sample.tunnel => self.due_in_tunnel(sample, origin_pends),
+            Stage::ReceivingBody if !sample.whole => Self::due_of_early(sample, origin_pends),
             Stage::ReceivingBody if sample.client.is_pending() || !sample.asks_origin => {
                 Due::ClientReads
             }
@@ -204,13 +205,27 @@ impl Watch {
             Due::OriginReads
         } else if sample.client.is_pending() {
             Due::ClientReads
-        } else if self.client_last {
+        } else if self.client_last == Some(true) {
             Due::OriginAnswers
         } else if probed {
             Due::OriginReads
         } else {
-            // The origin spoke last: whether more is to come is known to the two of them only.
+            // The origin spoke last, or nobody has: whether more is to come is known to the two of them only.
             Due::Nobody
+        }
+    }
+
+    /// The answer has begun while the request is still being sent. Both directions move for themselves; when neither does, the
+    /// client is due only where it is asked for more and nothing tells it to stop.
+    fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
+        if origin_pends || !sample.asks_client {
+            Due::OriginReads
+        } else if sample.refused {
+            Due::OriginAnswers
+        } else if sample.client.is_pending() {
+            Due::ClientReads
+        } else {
+            Due::ClientSends
         }
     }
 
@@ -280,9 +295,13 @@ impl Watch {
     }
 }
 
-/// The count that only the party whose turn it is can move.
+/// The count that only the party whose turn it is can move; what moves either way where both directions are under way.
 fn mark(due: Due, sample: &Sample) -> u64 {
     let origin = sample.origin.unwrap_or_default();
+    if sample.stage == Stage::ReceivingBody && !sample.tunnel && !sample.whole {
+        let up = sample.client.read + origin.acknowledged();
+        return up + origin.read + sample.client.acknowledged();
+    }
     match due {
         Due::Nobody | Due::Connection => 0,
         Due::ClientSends => sample.client.read,
@@ -303,6 +322,10 @@ fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Duration> {
             Some(limits.connect_after)
         }
         Due::OriginReads => Some(limits.after),
+        // An early head is no sign that the request has been dealt with: its first byte is.
+        Due::OriginAnswers if sample.early && sample.origin.is_some_and(|flow| flow.read == 0) => {
+            Some(limits.answer_after)
+        }
         Due::OriginAnswers if sample.stage == Stage::ReceivingBody && !sample.tunnel => {
             Some(limits.after)
         }

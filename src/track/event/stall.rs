@@ -52,7 +52,7 @@ impl Phase {
 
 /// A stall, as it is now.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct StallTold {
+pub struct StallTold {
     /// Which of its lines.
     pub phase: Phase,
     /// Which transfer.

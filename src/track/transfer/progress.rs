@@ -1,6 +1,9 @@
 //! What the watchdog sees of a transfer, what it says of it, and how the transfer hears that it is to end.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -8,7 +11,7 @@ use super::{Front, Inner, State, TransferHandle, millis};
 use crate::{
     io::TcpMonitor,
     model::{
-        Fault, FaultKind, Leg, Role,
+        Fault, FaultKind, Leg, Role, Stage,
         advice::Advice,
         siblings::Sibling,
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
@@ -348,34 +351,40 @@ impl Watching {
 impl State {
     fn sample(&self, inner: &Inner, closely: bool) -> Sample {
         let counters = &inner.counters;
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         let up = counters.up.load(Ordering::Relaxed);
         let down = counters.down.load(Ordering::Relaxed);
+        let tunnel = self.tunnel || inner.about.front == Front::Tunnel;
+        // Of what comes in, payload counts: heads, interim answers and what frames a body come from a peer that drips, too, and a
+        // hop's answer is no word of the origin's.
+        let payload = tunnel || self.stage >= Stage::SendingHead;
         let flow = |side: &Option<Side>, read, written| {
             side.as_ref().map(|side| {
-                let flow = side.socket.flow(closely);
+                let mut flow = side.socket.flow(closely);
                 if side.shared {
-                    let written = written + flow.queued;
-                    Flow {
-                        read,
-                        written,
-                        ..flow
-                    }
-                } else {
-                    flow
+                    flow.written = written + flow.queued;
                 }
+                if side.shared || payload {
+                    flow.read = read;
+                }
+                flow
             })
         };
         let client = flow(&self.client, up, down);
+        let sent = counters.sending.load(Ordering::Relaxed) == 0;
+        let early = is(&counters.early) && self.stage == Stage::ReceivingBody;
         Sample {
             stage: self.stage,
             attempt: self.attempts,
-            tunnel: self.tunnel || inner.about.front == Front::Tunnel,
-            whole: self.stage >= crate::model::Stage::AwaitingHead,
+            tunnel,
+            whole: self.stage >= Stage::AwaitingHead && (sent || !early),
+            early,
+            refused: is(&counters.refused),
             hop: self.hop,
             prompt: inner.about.role == Role::LfsStorage
                 || inner.about.path.ends_with("/info/lfs/objects/batch"),
-            asks_client: counters.asks_client.load(Ordering::Relaxed),
-            asks_origin: counters.asks_origin.load(Ordering::Relaxed),
+            asks_client: is(&counters.asks_client),
+            asks_origin: is(&counters.asks_origin),
             client: client.unwrap_or(Flow {
                 read: up,
                 written: down,

@@ -135,7 +135,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
 #[test]
 fn every_kind_of_fault_has_its_number_of_tries() {
     let kinds = every_kind();
-    assert_eq!(kinds.len(), 29 + STALL_RULES.len() + 21 + 500);
+    assert_eq!(kinds.len(), 28 + STALL_RULES.len() + 21 + 500);
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {

@@ -1,0 +1,81 @@
+//! What moves, or waits for nobody, is never called a stall.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::interval,
+};
+
+use crate::world::{World, origin, read_until, route};
+
+/// Limits far below what the transfers here take.
+const LIMITS: &str = "stall = { after = \"400ms\", connect_after = \"400ms\", answer_after = \"400ms\", \
+                      client_after = \"400ms\", floor = \"0 B\", action = \"fail\" }";
+/// How many pieces, one each 100 ms: together several times the limits.
+const PIECES: usize = 16;
+
+fn no_stall(world: &World) {
+    let stalls = world.daemon.shared().tracker.stalls();
+    assert!(stalls.is_empty(), "{stalls:?}");
+}
+
+/// Any unbuffered CGI before `git http-backend` answers like this.
+#[tokio::test]
+async fn an_upload_whose_answer_begins_before_it_is_read_is_not_called_a_stall() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            .await
+            .unwrap();
+        let mut body = vec![0; PIECES * 1000];
+        stream.read_exact(&mut body).await.unwrap();
+        stream.write_all(b"ok").await.unwrap();
+    })
+    .await;
+    let world = World::with(&route("origin.test", address, "tunnel", LIMITS)).await;
+    let mut client = world.client().await;
+    let length = PIECES * 1000;
+    client
+        .send(format!(
+            "POST http://origin.test/x.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+        ))
+        .await;
+    let mut pace = interval(Duration::from_millis(100));
+    for _ in 0..PIECES {
+        pace.tick().await;
+        client.send(vec![7; 1000]).await;
+    }
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(client.read_until("ok").await, "ok");
+    served.await.unwrap();
+    no_stall(&world);
+}
+
+#[tokio::test]
+async fn a_tunnel_in_which_nobody_has_spoken_is_nobodys_stall() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        assert_eq!(read_until(&mut stream, b"late").await, b"late");
+        stream.write_all(b"too").await.unwrap();
+    })
+    .await;
+    let world = World::with(&route("origin.test", address, "tunnel", LIMITS)).await;
+    let mut client = world.client().await;
+    client
+        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut pace = interval(Duration::from_millis(100));
+    for _ in 0..PIECES {
+        pace.tick().await;
+    }
+    no_stall(&world);
+    client.send("late").await;
+    assert_eq!(client.read_until("too").await, "too");
+    served.await.unwrap();
+    no_stall(&world);
+}
