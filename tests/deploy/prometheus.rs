@@ -145,9 +145,9 @@ fn the_metrics_are_what_promtool_and_prometheus_expect() {
     );
     get(
         web,
-        "/api/v1/query?query=gitferry_stage_seconds_count",
+        "/api/v1/query?query=gitferry_faults_total",
         "*/*",
-        "\"stage\"",
+        "client/accepted/denied",
     );
 }
 

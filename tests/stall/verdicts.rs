@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Limits that a test can wait for.
-const QUICK: &str = "[stall]\nafter = \"2s\"\nconnect_after = \"1s\"\nanswer_after = \"2s\"\nclient_after = \"2s\"\nfloor = \"0 B\"";
+const QUICK: &str = "[stall]\naction = \"report\"\nafter = \"2s\"\nconnect_after = \"1s\"\nanswer_after = \"2s\"\nclient_after = \"2s\"\nfloor = \"0 B\"";
 
 /// A work tree with one LFS object of `size` bytes, committed.
 fn work(world: &World, git: &Git, size: u64) -> Work {
