@@ -27,7 +27,7 @@ use crate::{
 /// `gitferry run`.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Listen here in place of `address` of [listen]; may be given more than once.
+    /// Listen here in place of `address` of `[listen]`; may be given more than once.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
     /// Log every attempt, as with `level = "debug"` in [log].

@@ -1,7 +1,7 @@
 //! `gitferry doctor`: tries every leg of every upstream before a push does, and says in two sentences what works and what does not.
 //!
 //! [`CHECKS`] is the one table: what a check is called, what it needs, how it is run, what its failure means. [`engine`] runs the checks
-//! of each [`Examined`] subject as soon as what they need is known, [`board`] holds what they found, [`verdict`] (pure) reads it. The
+//! of each `Examined` subject as soon as what they need is known, [`board`] holds what they found, [`verdict`] (pure) reads it. The
 //! sockets are those of `net` and `tls`; nothing here listens, and nothing is sent that could act. Called by `cli::doctor`.
 
 pub(crate) mod board;

@@ -1,4 +1,4 @@
-//! The last finished transfers and what each route carried per day. Bounded, and kept over restarts ([`file`]).
+//! The last finished transfers and what each route carried per day. Bounded, and kept over restarts ([`mod@file`]).
 
 pub(crate) mod file;
 pub(crate) mod totals;

@@ -43,20 +43,22 @@ fn violations(module: &str, text: &str) -> Vec<String> {
             // `use crate::{a::…, b::{…}}`: the names at depth one.
             let mut depth = 0;
             let mut word = String::new();
+            // What follows `name::` up to the comma belongs to it.
+            let mut inside = false;
             for c in rest.chars() {
                 match c {
                     '{' => depth += 1,
                     '}' => depth -= 1,
                     _ => {}
                 }
-                if depth == 1 && (c.is_alphanumeric() || c == '_') {
+                if depth == 1 && !inside && (c.is_alphanumeric() || c == '_') {
                     word.push(c);
                 } else if !word.is_empty() {
                     named.push(std::mem::take(&mut word));
-                    // What follows `name::` up to the comma belongs to it.
-                    if c == ':' {
-                        word.clear();
-                    }
+                    inside = c == ':';
+                }
+                if depth == 1 && c == ',' {
+                    inside = false;
                 }
                 if depth == 0 {
                     break;

@@ -1,6 +1,6 @@
 //! `gitferry setup`: points git, git-lfs, the Hugging Face clients and ssh at the running daemon, prints each change, and undoes all of it.
 //!
-//! [`plan`] says which settings a config asks for; [`include`] writes them to a file of gitferry's own and brings it in by one line;
+//! [`plan`] says which settings a config asks for; [`mod@include`] writes them to a file of gitferry's own and brings it in by one line;
 //! [`hf`] writes one file of exports, [`ssh`] one marked block; [`daemon`] makes sure that the CA is the running daemon's;
 //! [`warn`] names what would still overrule us. `sslVerify` is never touched.
 
