@@ -4,7 +4,7 @@
 //! what the client is told. `Display` says its own level only; whoever renders walks `source()`.
 
 mod kind;
-mod table;
+pub(crate) mod table;
 
 use std::{error::Error, fmt};
 

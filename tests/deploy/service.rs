@@ -23,7 +23,7 @@ trap 'kill $manager; wait $manager || true' EXIT
 timeout 30 sh -c 'until systemctl --user is-system-running --wait >/dev/null 2>&1; do sleep 0.05; done'
 
 export HTTPS_PROXY='http://me:p%20w@proxy.test:3128' NO_PROXY=localhost
-gitferry --config "$HOME/gitferry.toml" service install
+gitferry --config "$HOME/gitferry.toml" service --user install
 units="$HOME/.config/systemd/user"
 unset HTTPS_PROXY NO_PROXY
 curl -fsS --noproxy '*' "http://$ADDRESS/-/api/daemon" | tee /dev/stderr | grep -q '"https_proxy": "http://proxy.test:3128"'
@@ -32,15 +32,15 @@ test "$(stat -c %a "$HOME/.config/gitferry/HTTPS_PROXY.password")" = 600
 test "$(cat "$HOME/.config/gitferry/HTTPS_PROXY.password")" = 'p w'
 systemctl --user is-enabled --quiet gitferry.service gitferry.socket
 
-gitferry service status >/dev/null
+gitferry service --user status >/dev/null
 before=$(systemctl --user show --property=MainPID gitferry.service)
-gitferry service restart
+gitferry service --user restart
 test "$before" != "$(systemctl --user show --property=MainPID gitferry.service)"
-gitferry service stop
+gitferry service --user stop
 ! curl -fsS --noproxy '*' "http://$ADDRESS/-/healthz" 2>/dev/null || exit 4
-gitferry service start
+gitferry service --user start
 curl -fsS --noproxy '*' "http://$ADDRESS/-/healthz" >/dev/null
-gitferry service uninstall
+gitferry service --user uninstall
 ! curl -fsS --noproxy '*' "http://$ADDRESS/-/healthz" 2>/dev/null || exit 5
 test -z "$(ls -A "$units" | grep gitferry || true)"
 test ! -e "$HOME/.config/gitferry/HTTPS_PROXY.password"

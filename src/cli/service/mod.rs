@@ -24,6 +24,9 @@ use crate::config::Config;
 /// `gitferry service`.
 #[derive(Args, Debug)]
 pub(crate) struct ServiceArgs {
+    /// As root: the service of root alone, not of the system.
+    #[arg(long, global = true)]
+    user: bool,
     /// What to do.
     #[command(subcommand)]
     command: ServiceCommand,
@@ -65,7 +68,7 @@ pub(super) fn run(
     args: &ServiceArgs,
     load: impl Fn() -> Result<Config, Failure>,
 ) -> Result<(), Failure> {
-    let manager = Manager::of_this_machine()?;
+    let manager = Manager::of_this_machine(args.user)?;
     match args.command {
         ServiceCommand::Install => {
             let config = load()?;
@@ -88,11 +91,11 @@ enum Manager {
 }
 
 impl Manager {
-    fn of_this_machine() -> Result<Self, Failure> {
+    fn of_this_machine(user: bool) -> Result<Self, Failure> {
         if cfg!(target_os = "macos") {
             launchd::Launchd::new().map(Self::Launchd)
         } else {
-            systemd::Systemd::new().map(Self::Systemd)
+            systemd::Systemd::new(user).map(Self::Systemd)
         }
     }
 

@@ -29,9 +29,10 @@ pub(super) struct Systemd {
 }
 
 impl Systemd {
-    pub(super) fn new() -> Result<Self, Failure> {
+    /// The system's where root asks, unless it asks for its `user` service.
+    pub(super) fn new(user: bool) -> Result<Self, Failure> {
         let host = HostEnv::of_this_process()?;
-        if rustix::process::geteuid().is_root() && host.variable("XDG_RUNTIME_DIR").is_none() {
+        if rustix::process::geteuid().is_root() && !user {
             return Ok(Self {
                 system: true,
                 units: "/etc/systemd/system".into(),

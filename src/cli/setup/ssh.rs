@@ -228,7 +228,7 @@ fn block(
     }
     Ok(Some(format!(
         "{BEGIN}\n\
-         # Written by `gitferry setup ssh`; `gitferry setup ssh --undo` takes it out.\n\
+         # Written by `gitferry setup ssh`; `gitferry setup ssh --undo` removes it.\n\
          Host {}\n    ProxyCommand {command} connect %h:%p\n\
          Host *\n\
          {END}\n",
