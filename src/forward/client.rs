@@ -1,6 +1,12 @@
 //! The client's connection, as far as a transfer needs it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use hyper::Request;
 
@@ -15,9 +21,23 @@ use crate::{
 /// holds it too.
 pub(crate) type Slot = Arc<Place>;
 
+/// Tells client connections apart. Never given out twice, unlike addresses and sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ConnId(u64);
+
+impl ConnId {
+    /// A new one.
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// A client's connection. The front that accepts it makes one, and passes it on with every request. Clones are the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientConn {
+    /// Which one it is: an identity that an origin gave to one connection belongs to this client connection.
+    pub id: ConnId,
     /// The client's address.
     pub address: SocketAddr,
     /// The socket, whose counts the watchdog reads.

@@ -7,7 +7,11 @@ mod write;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE},
+};
 
 use crate::forward::{
     forwarder::Forwarder,
@@ -140,9 +144,7 @@ impl Exchange {
     /// Takes an idle connection where one will do, else a new one.
     async fn connect(&self, connect: Connect) -> (Held, Event) {
         let key = self.key();
-        if connect.idle
-            && let Some(lease) = self.forwarder.pool.take(&key).await
-        {
+        if let Some(lease) = self.idle(connect, &key).await {
             self.transfer.mark_reused();
             self.transfer.connected(lease.about.peer);
             lease.watch(&self.transfer);
@@ -173,6 +175,21 @@ impl Exchange {
             upstream: upstream.unwrap_or_default(),
             scheme: to.scheme,
             target: to.target,
+            bound_to: None,
+        }
+    }
+
+    /// An idle connection: one that this client's identity is bound to, else one for anybody where an idle one will do.
+    async fn idle(&self, connect: Connect, key: &Key) -> Option<Lease> {
+        let bound = Key {
+            bound_to: Some(self.asked.client.id),
+            ..key.clone()
+        };
+        // A request that may act has no other way: a new connection has no identity.
+        match self.forwarder.pool.take(&bound).await {
+            Some(lease) => Some(lease),
+            None if connect.idle => self.forwarder.pool.take(key).await,
+            None => None,
         }
     }
 
@@ -197,6 +214,11 @@ impl Exchange {
         };
         match sent {
             Ok(response) => {
+                if authenticates_connection(&self.outgoing.head.headers, AUTHORIZATION)
+                    || authenticates_connection(response.headers(), WWW_AUTHENTICATE)
+                {
+                    lease.bind(self.asked.client.id);
+                }
                 let event = self.judge(&response, &lease, &to);
                 (Held::Answer(Box::new((response, lease))), event)
             }
@@ -295,5 +317,18 @@ fn refused_by_hop(response: &Response<Incoming>, lease: &Lease) -> Option<Fault>
     (asks && lease.about.absolute_form.is_some()).then(|| {
         Fault::new(Leg::Hop, Stage::AwaitingHead, FaultKind::HopAuthentication)
             .peer(lease.about.peer)
+    })
+}
+
+/// True where a field speaks NTLM or Negotiate.
+fn authenticates_connection(headers: &HeaderMap, field: HeaderName) -> bool {
+    headers.get_all(field).iter().any(|value| {
+        let words = value.as_bytes().split(|byte| *byte == b',');
+        words.map(<[u8]>::trim_ascii).any(|word| {
+            let scheme = word.split(|byte| *byte == b' ').next().unwrap_or_default();
+            [&b"NTLM"[..], b"Negotiate"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        })
     })
 }

@@ -26,7 +26,11 @@ use hyper_util::rt::TokioIo;
 
 use crate::{
     admin::Pages,
-    forward::{Answer, Current, Forwarder, client::ClientConn, response::errors::ErrorFormat},
+    forward::{
+        Answer, Current, Forwarder,
+        client::{ClientConn, ConnId},
+        response::errors::ErrorFormat,
+    },
     model::{Fault, FaultKind, Host, Leg, Stage, Target, guesses::Guesses, target::TargetError},
     net::{Interims, listen::Client},
     track::{self, Begin, Transfer},
@@ -85,6 +89,7 @@ impl Front {
         let (io, interims) = Interims::new(socket);
         let line = io.request_line();
         let conn = ClientConn {
+            id: ConnId::next(),
             address: client,
             tcp,
             shared: false,

@@ -19,6 +19,7 @@ mod forward;
 mod framing;
 mod guard;
 mod healthy;
+mod identity;
 mod layers;
 mod liberal;
 mod lifecycle;

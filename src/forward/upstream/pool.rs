@@ -17,7 +17,7 @@ use std::{
 use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
 
-use crate::forward::request::body::RequestBody;
+use crate::forward::{client::ConnId, request::body::RequestBody};
 use crate::{
     config,
     io::TcpMonitor,
@@ -40,6 +40,8 @@ pub(crate) struct Key {
     pub scheme: Scheme,
     /// The origin.
     pub target: Target,
+    /// The client connection whose identity the origin took this connection for.
+    pub bound_to: Option<ConnId>,
 }
 
 /// A connection that requests can be sent on.
@@ -262,6 +264,12 @@ impl Lease {
             Sender::Http2(_) => true,
         };
         transfer.origin(self.about.tcp.clone(), shared, self.about.hop);
+    }
+
+    /// From here on the connection is for this client connection alone: NTLM and Negotiate authenticate the connection and not the
+    /// request (RFC 4559, section 6), so that whoever used it next would be taken for this client.
+    pub(crate) fn bind(&mut self, client: ConnId) {
+        self.key.bound_to = Some(client);
     }
 
     /// Makes the connection idle again.
