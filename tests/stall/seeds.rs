@@ -38,7 +38,7 @@ fn frozen_hop(world: &World, after: usize) -> (Ferry, Relay, Hop) {
 fn upload_frozen_at_zero() {
     let world = World::new();
     let (ferry, _path, _hop) = frozen_hop(&world, AT_ZERO);
-    let work = work(&world, &world.git_through(&ferry), &[20_000_000]);
+    let work = work(&world, &world.git_through(&ferry), &[60_000_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
     assert_eq!(world.lfs.objects().len(), 1);
     let put = ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
@@ -64,7 +64,7 @@ fn upload_frozen_at_zero_with_no_other_way() {
     let git = world
         .git_through(&ferry)
         .with("lfs.transfer.maxretries", "1");
-    let work = work(&world, &git, &[20_000_000]);
+    let work = work(&world, &git, &[60_000_000]);
     let push = work.git(&["push", "origin", "main"]).badly();
     assert!(
         push.stderr.contains("origin/sending-body/stalled-"),
@@ -97,7 +97,7 @@ fn upload_frozen_at_byte_b_through_a_mirror() {
         .route_line("replay = true")
         .route_line(FAILOVER);
     let ferry = Ferry::start(&settings);
-    let work = work(&world, &world.git_through(&ferry), &[20_000_000]);
+    let work = work(&world, &world.git_through(&ferry), &[60_000_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
     assert_eq!(world.lfs.objects().len(), 1);
     assert_eq!(world.lfs.seen("batch"), 1, "git-lfs tried again by itself");

@@ -110,7 +110,7 @@ function fall(bar, t, total, still) {
   if (still > 0) shown[shown.length - 1].style.flexGrow = String(still);
   const spoken = parts.filter(it => it.ms > 0).map(it => `${it.again ? `attempt ${it.attempt}: ` : ""}${STAGES[it.stage][1]} ${span(it.ms)}`).join(", ");
   bar.title = spoken;
-  bar.setAttribute("aria-label", spoken);
+  bar.setAttribute("aria-label", spoken || "no stage took a millisecond");
 }
 function spark(it, samples) {
   const top = Math.max(1, ...samples), step = 100 / (Math.max(samples.length, 20) - 1), from = 100 - (samples.length - 1) * step;
