@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::rt::Shutdown;
@@ -40,3 +41,48 @@ impl Limits {
 
 /// A place among the larger bodies.
 pub(crate) type LargePlace = Option<OwnedSemaphorePermit>;
+
+/// `bytes`, which hold the place until the last of them is written to the client or given up: a client that reads slowly keeps the memory
+/// in use, and so the place.
+pub(crate) fn keep(bytes: Bytes, place: LargePlace) -> Bytes {
+    match place {
+        Some(place) => Bytes::from_owner(Kept {
+            bytes,
+            _place: place,
+        }),
+        None => bytes,
+    }
+}
+
+struct Kept {
+    bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_the_client_has_the_last_byte_and_not_before() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().ok();
+        let mut kept = keep(Bytes::from_static(b"a rewritten batch"), place);
+        let first = kept.split_to(4);
+        assert_eq!((&*first, &*kept), (&b"a re"[..], &b"written batch"[..]));
+        drop(kept);
+        assert_eq!(places.available_permits(), 0);
+        drop(first);
+        assert_eq!(places.available_permits(), 1);
+    }
+}

@@ -20,7 +20,7 @@ use buffer::take_in;
 use crate::forward::{
     credentials,
     forwarder::Forwarder,
-    limits::Limits,
+    limits::{Limits, keep},
     request::body::{Answer, full},
     request::exchange_request::ExchangeRequest,
     upstream::destination::Destination,
@@ -106,7 +106,7 @@ impl Rewriting {
             return answer;
         }
         let (mut head, body) = answer.into_parts();
-        let (taken, _place) = match take_in(body, coding, limits).await {
+        let (taken, place) = match take_in(body, coding, limits).await {
             Ok(taken) => taken,
             Err((why, body)) => {
                 self.leave(rewrite, &why);
@@ -126,14 +126,14 @@ impl Rewriting {
             Ok((changed, findings)) => {
                 self.tell(&findings);
                 let Some(changed) = changed else {
-                    return Response::from_parts(head, full(taken));
+                    return Response::from_parts(head, full(keep(taken, place)));
                 };
                 describe(&mut head.headers, changed.len());
-                Response::from_parts(head, full(changed))
+                Response::from_parts(head, full(keep(Bytes::from(changed), place)))
             }
             Err(why) => {
                 self.leave(rewrite, &why);
-                Response::from_parts(head, full(taken))
+                Response::from_parts(head, full(keep(taken, place)))
             }
         }
     }
