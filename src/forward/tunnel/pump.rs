@@ -67,10 +67,12 @@ where
     poll_fn(|cx| {
         let before = (upward.moved, downward.moved);
         let first = upward.poll(cx, client, origin, up);
+        let first = upward.forgive(first, &downward);
         if let Poll::Ready(Err(error)) = first {
             return Poll::Ready(error.told(Leg::Client, Leg::Origin));
         }
         let second = downward.poll(cx, origin, client, down);
+        let second = downward.forgive(second, &upward);
         if let Poll::Ready(Err(error)) = second {
             return Poll::Ready(error.told(Leg::Origin, Leg::Client));
         }
@@ -212,6 +214,28 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
+    /// No failure where the writer hangs up after it had said all it had to say, and all of that was delivered: a TLS peer that is done sends
+    /// close_notify and FIN, closes its socket, and answers what still comes with a reset. What is left for it is nobody's any more.
+    fn forgive(
+        &mut self,
+        polled: Poll<Result<(), Side>>,
+        from_writer: &Self,
+    ) -> Poll<Result<(), Side>> {
+        match polled {
+            Poll::Ready(Err(Side::Write(error)))
+                if from_writer.closed
+                    && matches!(
+                        classify::io(&error),
+                        FaultKind::Reset | FaultKind::ClosedEarly
+                    ) =>
+            {
+                self.closed = true;
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
+        }
+    }
+
     fn took(&mut self, bytes: usize, count: &AtomicU64) {
         self.unflushed |= bytes > 0;
         self.moved += bytes as u64;
@@ -250,6 +274,42 @@ mod tests {
         );
         assert!(pumped.0.is_ok());
         assert_eq!((up.into_inner(), down.into_inner()), (500_000, 5));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
+        let (mut here, mut client) = duplex(1000);
+        let (mut there, mut origin) = duplex(1000);
+        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+        let ((), pumped) = tokio::join!(
+            async {
+                there.write_all(b"whole").await.unwrap();
+                there.shutdown().await.unwrap();
+                let mut answer = Vec::new();
+                here.read_to_end(&mut answer).await.unwrap();
+                assert_eq!(answer, b"whole");
+                drop(there);
+                here.write_all(b"late").await.unwrap();
+                here.shutdown().await.unwrap();
+            },
+            pump(&mut client, &mut origin, &up, &down),
+        );
+        assert!(pumped.0.is_ok());
+    }
+
+    #[test]
+    fn a_peer_that_hangs_up_before_it_said_all_is_a_failure() {
+        let broken = || Poll::Ready(Err(Side::Write(io::ErrorKind::BrokenPipe.into())));
+        let (mut upward, mut downward) = (Direction::default(), Direction::default());
+        assert!(matches!(
+            upward.forgive(broken(), &downward),
+            Poll::Ready(Err(_))
+        ));
+        downward.closed = true;
+        assert!(matches!(
+            upward.forgive(broken(), &downward),
+            Poll::Ready(Ok(()))
+        ));
     }
 
     #[tokio::test]
