@@ -41,8 +41,29 @@ fn tables(view: &Overview) -> String {
         escape(&listen),
         escape(config),
     );
+    transfers(&mut page, view);
     table(
         &mut page,
+        "Upstreams",
+        &[
+            "route",
+            "upstream",
+            "circuit",
+            "for",
+            "failures",
+            "last failure",
+            "its code",
+        ],
+        view.upstreams.iter().flat_map(rows),
+    );
+    stalls(&mut page, view);
+    faults(&mut page, view);
+    page
+}
+
+fn transfers(page: &mut String, view: &Overview) {
+    table(
+        page,
         "Running transfers",
         &[
             "id", "front", "host", "route", "upstream", "stage", "for ms", "idle ms", "stall",
@@ -68,23 +89,6 @@ fn tables(view: &Overview) -> String {
             ]
         }),
     );
-    table(
-        &mut page,
-        "Upstreams",
-        &[
-            "route",
-            "upstream",
-            "circuit",
-            "for",
-            "failures",
-            "last failure",
-            "its code",
-        ],
-        view.upstreams.iter().flat_map(rows),
-    );
-    stalls(&mut page, view);
-    faults(&mut page, view);
-    page
 }
 
 /// A row for each circuit that is not closed, or one that says that all are.

@@ -93,46 +93,72 @@ pub(crate) fn answer(
         started: sources.started,
         query: asked.query,
     };
-    let text = |text: String| respond(StatusCode::OK, media, text);
-    let overview = || Overview::of(forwarder, sources.started, LISTED);
-    let of_value = |found: Result<Value, Refused>| match found {
-        Ok(value) => text(format!("{value:#}\n")),
-        Err(Refused::NotFound(why)) => refused(StatusCode::NOT_FOUND, why),
-        Err(Refused::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
-    };
+    if let Some(found) = values(page, &api) {
+        return match found {
+            Ok(value) => respond(StatusCode::OK, media, format!("{value:#}\n")),
+            Err(Refused::NotFound(why)) => refused(StatusCode::NOT_FOUND, why),
+            Err(Refused::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
+        };
+    }
+    if page == Page::Metrics {
+        let form = Exposition::negotiate(asked.accept);
+        return respond(StatusCode::OK, form.content_type(), (sources.metrics)(form));
+    }
+    match text(page, forwarder, sources) {
+        Ok(text) => respond(StatusCode::OK, media, text),
+        Err((status, why)) => refused(status, &why),
+    }
+}
+
+/// What a page of the API shows; `None` for the others.
+fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, Refused>> {
+    Some(match page {
+        Page::Index => Ok(Api::index()),
+        Page::Daemon => Ok(api.daemon()),
+        Page::Overview => api.overview(),
+        Page::Transfers => api.transfers(),
+        Page::Transfer(id) => api.transfer(id),
+        Page::History => api.history(),
+        Page::Past(id) => api.past(id),
+        Page::Upstreams => Ok(api.upstreams()),
+        Page::Faults => Ok(api.faults()),
+        Page::Stalls => Ok(api.stalls()),
+        Page::Totals => Ok(api.totals()),
+        _ => return None,
+    })
+}
+
+/// The text of a page that is none of the API.
+fn text(
+    page: Page,
+    forwarder: &Forwarder,
+    sources: &Sources<'_>,
+) -> Result<String, (StatusCode, String)> {
     match page {
-        Page::Status => text(html::render(&overview())),
-        Page::Asset(Asset::Style) => text(html::STYLE.into()),
-        Page::Asset(Asset::Script) => text(html::SCRIPT.into()),
-        Page::Asset(Asset::Icon) => text(html::ICON.into()),
-        Page::Metrics => {
-            let form = Exposition::negotiate(asked.accept);
-            respond(StatusCode::OK, form.content_type(), (sources.metrics)(form))
-        }
-        Page::Health => text("ok\n".into()),
-        Page::Certificate => match (sources.certificate)() {
-            Some(pem) => text(pem),
-            None => refused(StatusCode::NOT_FOUND, "the CA's certificate cannot be read"),
-        },
-        Page::Index => of_value(Ok(Api::index())),
-        Page::Daemon => of_value(Ok(api.daemon())),
+        Page::Status => Ok(html::render(&Overview::of(
+            forwarder,
+            sources.started,
+            LISTED,
+        ))),
+        Page::Asset(Asset::Style) => Ok(html::STYLE.into()),
+        Page::Asset(Asset::Script) => Ok(html::SCRIPT.into()),
+        Page::Asset(Asset::Icon) => Ok(html::ICON.into()),
+        Page::Health => Ok("ok\n".into()),
+        Page::Certificate => (sources.certificate)().ok_or_else(|| {
+            let why = "the CA's certificate cannot be read";
+            (StatusCode::NOT_FOUND, why.into())
+        }),
         // Not by way of a `Value`, which would sort the keys.
         Page::Config => match serde_json::to_string_pretty(&*forwarder.config) {
-            Ok(json) => text(json + "\n"),
-            Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Ok(json) => Ok(json + "\n"),
+            Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         },
-        Page::Overview => of_value(api.overview()),
-        Page::Transfers => of_value(api.transfers()),
-        Page::Transfer(id) => of_value(api.transfer(id)),
-        Page::History => of_value(api.history()),
-        Page::Past(id) => of_value(api.past(id)),
-        Page::Upstreams => of_value(Ok(api.upstreams())),
-        Page::Faults => of_value(Ok(api.faults())),
-        Page::Stalls => of_value(Ok(api.stalls())),
-        Page::Totals => of_value(Ok(api.totals())),
         // A HEAD for the stream: there is one.
-        Page::Events => text(String::new()),
-        Page::Unknown => refused(StatusCode::NOT_FOUND, "no such page: /-/api/ lists them"),
+        Page::Events => Ok(String::new()),
+        _ => {
+            let why = "no such page: /-/api/ lists them";
+            Err((StatusCode::NOT_FOUND, why.into()))
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! A reader notes a wrong or missing value as a problem and gives a placeholder, so that one line reads one key and every mistake
 //! of a file is found at once. A config with problems is never used.
 
+mod layer;
 mod lists;
 mod place;
 
@@ -19,6 +20,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use layer::Layer;
 pub(super) use lists::Item;
 pub(super) use place::Place;
 
@@ -38,46 +40,6 @@ pub(super) struct Section<'s, 'a> {
     below: Vec<Layer<'s, 'a>>,
     asked: RefCell<BTreeSet<&'static str>>,
     forbidden: RefCell<BTreeSet<String>>,
-}
-
-/// The table as one source has it.
-#[derive(Clone)]
-struct Layer<'s, 'a> {
-    source: &'s Source<'a>,
-    /// `None` where something else than a table stands there, or nothing.
-    table: Option<&'s DeTable<'a>>,
-    name: String,
-    span: Span,
-}
-
-impl<'s, 'a> Layer<'s, 'a> {
-    fn get(&self, key: &str) -> Option<&'s Spanned<DeValue<'a>>> {
-        self.table.and_then(|table| table.get(key))
-    }
-
-    fn key(&self, key: &str) -> String {
-        match self.name.as_str() {
-            "" => key.to_owned(),
-            name => format!("{name}.{key}"),
-        }
-    }
-
-    fn below(&self, name: String, value: &'s Spanned<DeValue<'a>>) -> Self {
-        Self {
-            source: self.source,
-            table: value.get_ref().as_table(),
-            name,
-            span: value.span(),
-        }
-    }
-
-    fn place(&self, key: String, span: Span) -> Place<'s, 'a> {
-        Place {
-            source: self.source,
-            span,
-            key,
-        }
-    }
 }
 
 impl<'s, 'a> Section<'s, 'a> {

@@ -59,16 +59,22 @@ pub(super) async fn serve(
         Err(fault) => return refuse(&forwarder, &request, client, Some(&target), fault).await,
     };
     let terminated = route.tls == TlsMode::Terminate && !SPEAKS_NO_TLS.contains(&target.port);
+    let connect = Connect {
+        forwarder,
+        client,
+        route,
+        target,
+    };
+    let (forwarder, target) = (&connect.forwarder, &connect.target);
     // The CA's constraints permit every name below a configured one; a leaf is only for what a route names.
-    if terminated && forwarder.config.names(&target) && forwarder.leaves.covers(&target.host) {
-        terminate(front, &forwarder, request, client, route, target);
-        return established();
+    if terminated && forwarder.config.names(target) && forwarder.leaves.covers(&target.host) {
+        return connect.terminate(front, request);
     }
     if terminated {
         let reason = "the local CA may not sign for the host: run `gitferry ca rotate`";
-        intercept::warn_of_tunnel(&route, &target, reason);
+        intercept::warn_of_tunnel(&connect.route, target, reason);
     }
-    tunnel(forwarder, request, client, route, target).await
+    connect.tunnel(request).await
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
@@ -80,56 +86,62 @@ fn established() -> Answer {
     Response::new(full(""))
 }
 
-fn terminate(
-    front: &Front,
-    forwarder: &Arc<Forwarder>,
-    request: Request<Incoming>,
-    client: &ClientConn,
+/// What a CONNECT asked for, and who asked.
+struct Connect<'a> {
+    forwarder: Arc<Forwarder>,
+    client: &'a ClientConn,
     route: Arc<Route>,
     target: Target,
-) {
-    let transfer = begin(forwarder, &request, client, &target);
-    let (front, here) = (front.clone(), Arc::clone(forwarder));
-    let conn = client.clone();
-    let agent = request.headers().get(USER_AGENT);
-    let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
-    forwarder.shared.tasks.spawn(async move {
-        if let Some((io, raw_socket)) = upgraded(request, &transfer).await {
-            let peer = intercept::Client {
-                conn,
-                agent,
-                raw_socket,
-            };
-            intercept::serve(front, here, io, peer, route, target, transfer).await;
-        }
-    });
 }
 
-/// Dials first, so that a failure has a status.
-async fn tunnel(
-    forwarder: Arc<Forwarder>,
-    request: Request<Incoming>,
-    client: &ClientConn,
-    route: Arc<Route>,
-    target: Target,
-) -> Answer {
-    let transfer = begin(&forwarder, &request, client, &target);
-    let tunnel = match Tunnel::open(&forwarder, &transfer, &route, &target).await {
-        Ok(tunnel) => tunnel,
-        Err(given_up) => {
-            return ErrorFormat::Connect
-                .refuse(&given_up, &transfer, None)
-                .await;
-        }
-    };
-    let until_the_end = client.clone();
-    forwarder.shared.tasks.spawn(async move {
-        if let Some((io, _)) = upgraded(request, &transfer).await {
-            tunnel.run(transfer, io).await;
-        }
-        drop(until_the_end);
-    });
-    established()
+impl Connect<'_> {
+    fn terminate(self, front: &Front, request: Request<Incoming>) -> Answer {
+        let transfer = begin(&self.forwarder, &request, self.client, &self.target);
+        let agent = request.headers().get(USER_AGENT);
+        let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
+        let (front, conn) = (front.clone(), self.client.clone());
+        let (forwarder, route, target) = (self.forwarder, self.route, self.target);
+        let tasks = forwarder.shared.tasks.clone();
+        tasks.spawn(async move {
+            if let Some((io, raw_socket)) = upgraded(request, &transfer).await {
+                let client = intercept::Client {
+                    conn,
+                    agent,
+                    raw_socket,
+                };
+                let accepting = intercept::Accepting {
+                    front,
+                    forwarder,
+                    client,
+                    route,
+                    target,
+                    transfer,
+                };
+                accepting.serve(io).await;
+            }
+        });
+        established()
+    }
+
+    /// Dials first, so that a failure has a status.
+    async fn tunnel(self, request: Request<Incoming>) -> Answer {
+        let (forwarder, client) = (self.forwarder, self.client.clone());
+        let transfer = begin(&forwarder, &request, &client, &self.target);
+        let tunnel = match Tunnel::open(&forwarder, &transfer, &self.route, &self.target).await {
+            Ok(tunnel) => tunnel,
+            Err(given_up) => {
+                let refused = ErrorFormat::Connect.refuse(&given_up, &transfer, None);
+                return refused.await;
+            }
+        };
+        forwarder.shared.tasks.spawn(async move {
+            if let Some((io, _)) = upgraded(request, &transfer).await {
+                tunnel.run(transfer, io).await;
+            }
+            drop(client);
+        });
+        established()
+    }
 }
 
 /// The client's stream after the 200, with what hyper had read of it already, and the socket below.

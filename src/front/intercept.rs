@@ -8,6 +8,7 @@ mod silent;
 
 use std::{
     convert::Infallible,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -58,99 +59,105 @@ pub(super) struct Client {
     pub(super) raw_socket: Option<Tcp>,
 }
 
-/// Serves the client's stream. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS stands.
-pub(super) async fn serve(
-    front: Front,
-    forwarder: Arc<Forwarder>,
-    mut io: BoxIo,
-    client: Client,
-    route: Arc<Route>,
-    target: Target,
-    transfer: Transfer,
-) {
-    let first = tokio::select! {
-        first = accept::first_bytes(&mut io, SILENCE) => first,
-        () = forwarder.shared.shutdown.ended() => return,
-    };
-    match first {
-        Ok(FirstBytes::Tls(bytes)) => {
-            let io = Box::new(Prefixed::new(bytes, io));
-            terminate(front, forwarder, io, client, &route, target, transfer).await;
-        }
-        Ok(FirstBytes::Plain(bytes)) => {
-            let io = Box::new(Prefixed::new(bytes, io));
-            warn_of_tunnel(&route, &target, "the client does not speak TLS");
-            match Tunnel::open(&forwarder, &transfer, &route, &target).await {
-                Ok(tunnel) => tunnel.run(transfer, io).await,
-                Err(given_up) => transfer.break_off(&given_up),
-            }
-        }
-        Ok(FirstBytes::Silent) => {
-            Box::pin(wait(
-                front,
-                forwarder,
-                io,
-                client,
-                (route, target),
-                transfer,
-            ))
-            .await;
-        }
-        Ok(FirstBytes::Closed) => transfer.finish(Outcome::Closed),
-        Err(error) => {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error))
-                .peer(client.conn.address)
-                .source(error);
-            transfer.fail(fault);
-        }
-    }
+/// A CONNECT to a terminated host that was answered with 200. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS
+/// stands.
+pub(super) struct Accepting {
+    pub(super) front: Front,
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) client: Client,
+    pub(super) route: Arc<Route>,
+    pub(super) target: Target,
+    pub(super) transfer: Transfer,
 }
 
-/// A silent client waits for the server to speak, or is slow: the origin is dialled, and whoever speaks first decides.
-async fn wait(
-    front: Front,
-    forwarder: Arc<Forwarder>,
-    mut io: BoxIo,
-    client: Client,
-    (route, target): (Arc<Route>, Target),
-    transfer: Transfer,
-) {
-    let mut bytes = BytesMut::with_capacity(4096);
-    let head_timeout = forwarder.config.listen.head_timeout;
-    let opening = async {
-        let mut tunnel = Tunnel::open(&forwarder, &transfer, &route, &target).await?;
-        // Both may be silent for long, and are a tunnel's business then.
-        let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
-        Ok(tunnel)
-    };
-    let mut given_up = None;
-    let read = tokio::select! {
-        biased;
-        read = io.read_buf(&mut bytes) => read,
-        opened = opening => match opened {
-            Ok(tunnel) => {
-                warn_of_tunnel(&route, &target, "the client said nothing, and did not begin TLS");
-                return tunnel.run(transfer, io).await;
+impl Accepting {
+    /// Serves the client's stream, TLS or not.
+    pub(super) async fn serve(self, mut io: BoxIo) {
+        let first = tokio::select! {
+            first = accept::first_bytes(&mut io, SILENCE) => first,
+            () = self.forwarder.shared.shutdown.ended() => return,
+        };
+        match first {
+            Ok(FirstBytes::Tls(bytes)) => {
+                self.terminate(Box::new(Prefixed::new(bytes, io))).await;
             }
-            // A client that begins TLS after all reads why there.
-            Err(fault) => {
-                given_up = Some(fault);
-                let late = tokio::time::timeout(head_timeout, io.read_buf(&mut bytes)).await;
-                late.unwrap_or(Ok(0))
+            Ok(FirstBytes::Plain(bytes)) => {
+                self.tunnel(Box::new(Prefixed::new(bytes, io))).await;
             }
-        },
-        () = forwarder.shared.shutdown.ended() => return,
-    };
-    match (read, given_up) {
-        (Ok(0), None) => transfer.finish(Outcome::Closed),
-        (Ok(0) | Err(_), Some(given_up)) => transfer.break_off(&given_up),
-        (Ok(_), _) => {
-            let io = Box::new(Prefixed::new(bytes.freeze(), io));
-            serve(front, forwarder, io, client, route, target, transfer).await;
+            Ok(FirstBytes::Silent) => Box::pin(self.wait(io)).await,
+            Ok(FirstBytes::Closed) => self.transfer.finish(Outcome::Closed),
+            Err(error) => self.client_failed(error),
         }
-        (Err(error), None) => {
-            let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error));
-            transfer.fail(fault.peer(client.conn.address).source(error));
+    }
+
+    fn client_failed(self, error: io::Error) {
+        let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error));
+        self.transfer
+            .fail(fault.peer(self.client.conn.address).source(error));
+    }
+
+    async fn tunnel(self, io: BoxIo) {
+        warn_of_tunnel(&self.route, &self.target, "the client does not speak TLS");
+        match Tunnel::open(&self.forwarder, &self.transfer, &self.route, &self.target).await {
+            Ok(tunnel) => tunnel.run(self.transfer, io).await,
+            Err(given_up) => self.transfer.break_off(&given_up),
+        }
+    }
+
+    /// A silent client waits for the server to speak, or is slow: the origin is dialled, and whoever speaks first decides.
+    async fn wait(self, mut io: BoxIo) {
+        let mut bytes = BytesMut::with_capacity(4096);
+        let head_timeout = self.forwarder.config.listen.head_timeout;
+        let opening = async {
+            let (route, target) = (&self.route, &self.target);
+            let mut tunnel = Tunnel::open(&self.forwarder, &self.transfer, route, target).await?;
+            // Both may be silent for long, and are a tunnel's business then.
+            let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
+            Ok(tunnel)
+        };
+        let mut given_up = None;
+        let read = tokio::select! {
+            biased;
+            read = io.read_buf(&mut bytes) => read,
+            opened = opening => match opened {
+                Ok(tunnel) => {
+                    let reason = "the client sent nothing, and did not begin TLS";
+                    warn_of_tunnel(&self.route, &self.target, reason);
+                    return tunnel.run(self.transfer, io).await;
+                }
+                // A client that begins TLS after all reads why there.
+                Err(fault) => {
+                    given_up = Some(fault);
+                    let late = tokio::time::timeout(head_timeout, io.read_buf(&mut bytes)).await;
+                    late.unwrap_or(Ok(0))
+                }
+            },
+            () = self.forwarder.shared.shutdown.ended() => return,
+        };
+        match (read, given_up) {
+            (Ok(0), None) => self.transfer.finish(Outcome::Closed),
+            (Ok(0) | Err(_), Some(given_up)) => self.transfer.break_off(&given_up),
+            (Ok(_), _) => {
+                self.serve(Box::new(Prefixed::new(bytes.freeze(), io)))
+                    .await
+            }
+            (Err(error), None) => self.client_failed(error),
+        }
+    }
+
+    async fn terminate(self, io: BoxIo) {
+        let Self {
+            front,
+            forwarder,
+            client,
+            route,
+            target,
+            transfer,
+        } = self;
+        let named = (client.conn.address, client.agent.as_deref());
+        let tls = handshake(&forwarder, io, named, (&route, &target), transfer).await;
+        if let Some(tls) = tls {
+            Terminated::serve(front, &forwarder, client, target, tls).await;
         }
     }
 }
@@ -171,8 +178,7 @@ async fn handshake(
     forwarder: &Forwarder,
     io: BoxIo,
     (client, agent): (SocketAddr, Option<&str>),
-    route: &Route,
-    target: &Target,
+    (route, target): (&Route, &Target),
     transfer: Transfer,
 ) -> Option<Accepted> {
     transfer.enter(Stage::Handshaking);
@@ -206,91 +212,107 @@ async fn handshake(
     }
 }
 
-async fn terminate(
+/// A connection whose TLS ends here.
+struct Terminated {
     front: Front,
-    forwarder: Arc<Forwarder>,
-    io: BoxIo,
-    client: Client,
-    route: &Route,
+    conn: ClientConn,
     target: Target,
-    transfer: Transfer,
-) {
-    let Client {
-        conn,
-        agent,
-        raw_socket,
-    } = client;
-    let client = conn.address;
-    let named = (client, agent.as_deref());
-    let Some(accepted) = handshake(&forwarder, io, named, route, &target, transfer).await else {
-        return;
-    };
-    let listen = &forwarder.config.listen;
-    let (max_head, head_timeout) = (listen.max_head, listen.head_timeout);
-    let (shutdown, tasks) = (
-        forwarder.shared.shutdown.clone(),
-        forwarder.shared.tasks.clone(),
-    );
-    let (io, interims) = Interims::new(accepted.io);
-    let line = io.request_line();
-    let shared = accepted.http == HttpVersion::Http2;
-    let conn = ClientConn {
-        shared,
-        interims: (!shared).then_some(interims),
-        line: (!shared).then(|| line.clone()),
-        ..conn
-    };
-    let asked = Arc::new(AtomicBool::new(false));
-    let asks = Arc::clone(&asked);
-    let upgraded = Arc::new(AtomicBool::new(false));
-    let upgrades = Arc::clone(&upgraded);
-    let silent = Silent {
-        front: front.clone(),
-        client,
-        target: target.clone(),
-        agent,
-    };
-    let service = service_fn(move |request: Request<Incoming>| {
-        asks.store(true, Ordering::Relaxed);
-        // A reload reaches clients that keep their connection.
-        let forwarder = front.current();
+    /// A request came.
+    asked: AtomicBool,
+    /// One of them became something else than HTTP.
+    upgraded: AtomicBool,
+}
+
+impl Terminated {
+    /// Serves the requests of `tls` until it ends.
+    async fn serve(
+        front: Front,
+        forwarder: &Forwarder,
+        client: Client,
+        target: Target,
+        tls: Accepted,
+    ) {
+        let (io, interims) = Interims::new(tls.io);
+        let line = io.request_line();
+        let shared = tls.http == HttpVersion::Http2;
+        let silent = Silent {
+            front: front.clone(),
+            client: client.conn.address,
+            target: target.clone(),
+            agent: client.agent,
+        };
+        let terminated = Arc::new(Self {
+            front,
+            conn: ClientConn {
+                shared,
+                interims: (!shared).then_some(interims),
+                line: (!shared).then(|| line.clone()),
+                ..client.conn
+            },
+            target,
+            asked: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
+        });
+        let error = match tls.http {
+            HttpVersion::Http1 => {
+                let served = terminated.http1(TokioIo::new(io), forwarder, client.raw_socket);
+                served.await.err()
+            }
+            HttpVersion::Http2 => {
+                terminated.http2(TokioIo::new(io), forwarder).await;
+                None
+            }
+        };
+        let unread = error.and_then(|error| malformed(&error, &line));
+        let asked = terminated.asked.load(Ordering::Relaxed);
+        silent.ended(unread, asked, &forwarder.shared.shutdown);
+    }
+
+    async fn http1(
+        self: &Arc<Self>,
+        io: TokioIo<Interims<BoxIo>>,
+        forwarder: &Forwarder,
+        raw_socket: Option<Tcp>,
+    ) -> hyper::Result<()> {
+        let listen = &forwarder.config.listen;
+        let mut http1 = builder(listen.max_head);
+        http1.header_read_timeout(listen.head_timeout);
+        let service = service_fn(|request| self.clone().answer(request));
+        let connection = http1.serve_connection(io, service).with_upgrades();
+        let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);
+        let ran = run(std::pin::pin!(connection), client, shutdown).await;
+        // What it was upgraded to goes on with the socket.
+        if let Some(raw_socket) = raw_socket.filter(|_| !self.upgraded.load(Ordering::Relaxed)) {
+            linger(raw_socket).await;
+        }
+        ran
+    }
+
+    async fn http2(self: &Arc<Self>, io: TokioIo<Interims<BoxIo>>, forwarder: &Forwarder) {
+        let (listen, shared) = (&forwarder.config.listen, &forwarder.shared);
+        let http2 = http2::builder(shared.tasks.clone(), listen.max_head);
+        let this = Arc::clone(self);
+        let service = service_fn(move |request| this.clone().answer(request));
+        let connection = std::pin::pin!(http2.serve_connection(io, service));
+        let idle = http2::idle(listen.head_timeout, &self.asked);
+        http2::run(connection, self.conn.address, &shared.shutdown, idle).await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        self.asked.store(true, Ordering::Relaxed);
         let asked = ExchangeRequest {
             front: track::Front::Intercept,
-            client: conn.clone(),
+            client: self.conn.clone(),
             scheme: Scheme::Https,
-            target: target.clone(),
+            target: self.target.clone(),
             base: None,
         };
-        let upgrades = Arc::clone(&upgrades);
-        async move {
-            let answer = ferry(forwarder, request, asked).await;
-            let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-            upgrades.fetch_or(switches, Ordering::Relaxed);
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let io = TokioIo::new(io);
-    let unread = match accepted.http {
-        HttpVersion::Http1 => {
-            let mut http1 = builder(max_head);
-            http1.header_read_timeout(head_timeout);
-            let connection = http1.serve_connection(io, service).with_upgrades();
-            let ran = run(std::pin::pin!(connection), client, &shutdown).await;
-            // What it was upgraded to goes on with the socket.
-            if let Some(raw_socket) = raw_socket.filter(|_| !upgraded.load(Ordering::Relaxed)) {
-                linger(raw_socket).await;
-            }
-            ran.err().and_then(|error| malformed(&error, &line))
-        }
-        HttpVersion::Http2 => {
-            let http2 = http2::builder(tasks, max_head);
-            let connection = std::pin::pin!(http2.serve_connection(io, service));
-            let idle = http2::idle(head_timeout, &asked);
-            http2::run(connection, client, &shutdown, idle).await;
-            None
-        }
-    };
-    silent.ended(unread, asked.load(Ordering::Relaxed), &shutdown);
+        // A reload reaches clients that keep their connection.
+        let answer = ferry(self.front.current(), request, asked).await;
+        let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        self.upgraded.fetch_or(switches, Ordering::Relaxed);
+        Ok(answer)
+    }
 }
 
 /// Ferries a request of this connection's host, unless a reload has taken its TLS out of this daemon's hands.

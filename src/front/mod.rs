@@ -31,6 +31,7 @@ use crate::{
         client::{ClientConn, ConnId},
         response::errors::ErrorFormat,
     },
+    io::Tcp,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, guesses::Guesses, target::TargetError},
     net::{Interims, listen::Client},
     track::{self, Begin, Transfer},
@@ -69,72 +70,60 @@ impl Front {
 
     /// Serves one client connection until it ends, what it is upgraded to included; its slot is released with it.
     pub(crate) fn serve(&self, client: Client) {
-        let Client {
-            tcp: socket,
-            peer: client,
-            owner,
-            place,
-        } = client;
         let forwarder = self.current();
-        let (tasks, shutdown) = (
-            forwarder.shared.tasks.clone(),
-            forwarder.shared.shutdown.clone(),
-        );
-        let head_timeout = forwarder.config.listen.head_timeout;
-        let mut builder = builder(forwarder.config.listen.max_head);
-        builder.header_read_timeout(head_timeout);
-        let front = self.clone();
-        let mut raw_socket = socket.clone();
-        let tcp = socket.monitor();
-        let (io, interims) = Interims::new(socket);
+        let (front, shutdown) = (self.clone(), forwarder.shared.shutdown.clone());
+        let mut raw_socket = client.tcp.clone();
+        forwarder.shared.tasks.clone().spawn(async move {
+            let (address, listen) = (client.peer, &forwarder.config.listen);
+            let mistaken = tokio::select! {
+                mistaken = WrongProtocol::detect(&raw_socket, listen.head_timeout) => mistaken,
+                () = shutdown.drained() => return,
+            };
+            match mistaken {
+                Ok(None) => front.serve_http(client, raw_socket, &forwarder).await,
+                Ok(Some(mistaken)) => {
+                    front.turn_away_unnamed(address, mistaken.fault());
+                    mistaken.answer(&mut raw_socket).await;
+                    linger(raw_socket).await;
+                }
+                // A silent client has had its time; hyper would give it as much again.
+                Err(_) => tracing::debug!(client = %address, "the client sent nothing within head_timeout"),
+            }
+        });
+    }
+
+    async fn serve_http(&self, client: Client, raw_socket: Tcp, forwarder: &Forwarder) {
+        let listen = &forwarder.config.listen;
+        let mut builder = builder(listen.max_head);
+        builder.header_read_timeout(listen.head_timeout);
+        let monitor = client.tcp.monitor();
+        let (io, interims) = Interims::new(client.tcp);
         let line = io.request_line();
         let conn = ClientConn {
             id: ConnId::next(),
-            address: client,
-            tcp,
+            address: client.peer,
+            tcp: monitor,
             shared: false,
             interims: Some(interims),
             line: Some(line.clone()),
-            owner,
-            slot: Arc::new(place),
+            owner: client.owner,
+            slot: Arc::new(client.place),
         };
-        tasks.spawn(async move {
-            let mistaken = tokio::select! {
-                mistaken = WrongProtocol::detect(&raw_socket, head_timeout) => mistaken,
-                () = shutdown.drained() => return,
-            };
-            // A silent client has had its time; hyper would give it as much again.
-            let Ok(mistaken) = mistaken else {
-                tracing::debug!(%client, "a client said nothing within head_timeout");
-                return;
-            };
-            let unasked = Unasked {
-                front: track::Front::Absolute,
-                client,
-                target: &nobody(),
-                method: "-",
-                agent: None,
-            };
-            if let Some(mistaken) = mistaken {
-                front.turn_away(&unasked, mistaken.fault());
-                mistaken.answer(&mut raw_socket).await;
-                return linger(raw_socket).await;
-            }
-            let serving = front.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (front, conn) = (serving.clone(), conn.clone());
-                async move { Ok::<_, Infallible>(front.answer(request, &conn).await) }
-            });
-            let connection = builder
-                .serve_connection(TokioIo::new(io), service)
-                .with_upgrades();
-            if let Err(error) = run(std::pin::pin!(connection), client, &shutdown).await {
-                if let Some(fault) = malformed(&error, &line) {
-                    front.turn_away(&unasked, fault);
-                }
-                linger(raw_socket).await;
-            }
+        let serving = self.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (front, conn) = (serving.clone(), conn.clone());
+            async move { Ok::<_, Infallible>(front.answer(request, &conn).await) }
         });
+        let connection = builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let shutdown = &forwarder.shared.shutdown;
+        if let Err(error) = run(std::pin::pin!(connection), client.peer, shutdown).await {
+            if let Some(fault) = malformed(&error, &line) {
+                self.turn_away_unnamed(client.peer, fault);
+            }
+            linger(raw_socket).await;
+        }
     }
 
     /// Logs the end of a connection over which no request came that could be one.
@@ -151,6 +140,18 @@ impl Front {
         });
         transfer.enter(fault.stage);
         transfer.fail(fault);
+    }
+
+    /// The same of a connection that named no target.
+    fn turn_away_unnamed(&self, client: SocketAddr, fault: Fault) {
+        let unasked = Unasked {
+            front: track::Front::Absolute,
+            client,
+            target: &nobody(),
+            method: "-",
+            agent: None,
+        };
+        self.turn_away(&unasked, fault);
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: &ClientConn) -> Answer {

@@ -40,46 +40,16 @@ pub(super) async fn serve(
         Ok(split) => split,
         Err(fault) => return refuse(&forwarder, &request, client, None, fault).await,
     };
-    let denied = |denial: Denial, detail: String| {
-        Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial))
-            .peer(&target)
-            .detail(detail)
-    };
-    if !forwarder.config.serves(&target) {
-        let host = &target.host;
-        if is_one_label(host) {
-            let fault = no_host(&format!("no host {host} is served here"));
-            return refuse(&forwarder, &request, client, None, fault).await;
-        }
-        let fault = denied(
-            Denial::NotServed,
-            format!(
-                "neither a [[route]] nor `allow` of [reverse] names {host}: the reverse front serves no other host"
-            ),
-        );
-        return refuse(&forwarder, &request, client, Some(&target), fault).await;
-    }
-    // A browser's navigation has no Origin, and its page would be in this daemon's own.
-    if [ORIGIN, SEC_FETCH_SITE]
-        .iter()
-        .any(|name| request.headers().contains_key(name))
-    {
-        let fault = denied(
-            Denial::Browser,
-            "a request with Origin or Sec-Fetch-Site comes from a browser, which the reverse front does not serve"
-                .into(),
-        );
-        return refuse(&forwarder, &request, client, Some(&target), fault).await;
-    }
-    // Who has the password of `[listen]` is no web page, and may have a name of its own for this machine.
-    if forwarder.config.listen.credentials.is_none()
-        && !own::is_for_this_daemon(&request, &forwarder)
-    {
-        let fault = denied(
-            Denial::ForeignName,
-            "the reverse front is served by address or as localhost only".into(),
-        );
-        return refuse(&forwarder, &request, client, Some(&target), fault).await;
+    if let Err(fault) = admit(&forwarder, &request, &target) {
+        let known = !matches!(fault.kind, FaultKind::BadRequest);
+        return refuse(
+            &forwarder,
+            &request,
+            client,
+            known.then_some(&target),
+            fault,
+        )
+        .await;
     }
     let host = request
         .headers()
@@ -101,6 +71,39 @@ pub(super) async fn serve(
     let mut answer = forwarder.exchange(request, asked).await;
     harmless(answer.headers_mut());
     answer
+}
+
+/// Whether the reverse front serves this request: only named hosts, to no browser, under this machine's own names.
+fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) -> Result<(), Fault> {
+    let denied = |denial: Denial, detail: &str| {
+        let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial));
+        Err(fault.peer(target).detail(detail.to_owned()))
+    };
+    let host = &target.host;
+    if !forwarder.config.serves(target) {
+        if is_one_label(host) {
+            return Err(no_host(&format!("no host {host} is served here")));
+        }
+        let detail = format!(
+            "neither a [[route]] nor `allow` of [reverse] names {host}: the reverse front serves no other host"
+        );
+        return denied(Denial::NotServed, &detail);
+    }
+    // A browser's navigation has no Origin, and its page would be in this daemon's own.
+    if [ORIGIN, SEC_FETCH_SITE]
+        .iter()
+        .any(|name| request.headers().contains_key(name))
+    {
+        let detail = "a request with Origin or Sec-Fetch-Site comes from a browser, which the reverse front does not serve";
+        return denied(Denial::Browser, detail);
+    }
+    // Who has the password of `[listen]` is no web page, and may have a name of its own for this machine.
+    let has_password = forwarder.config.listen.credentials.is_some();
+    if !has_password && !own::is_for_this_daemon(request, forwarder) {
+        let detail = "the reverse front is served by address or as localhost only";
+        return denied(Denial::ForeignName, detail);
+    }
+    Ok(())
 }
 
 /// All hosts share one origin here, and the daemon's pages are in it too: an answer that a browser shows after all runs no script

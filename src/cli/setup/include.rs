@@ -4,44 +4,18 @@
 //! gets one section at its end, so that our values come last and win (git-config(1): "the last value wins"); git-lfs reads includes
 //! too (measured with 3.3.0). A user's file that nobody else touched comes back byte for byte at the undo.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
-
-use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     Clients, files,
     git::{GitFile, Scope},
     host_env::HostEnv,
+    included::{Included, MARK, Needs, quoted},
     output::Output,
     plan::{Client, Setting},
     record::{self, Snapshot},
 };
 use crate::cli::Failure;
-
-/// The first line of a settings file of ours.
-const MARK: &str = "# Written by `gitferry setup`";
-
-/// What one user's (or one repository's) git config includes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Included {
-    /// The user's file, for a reader of the record.
-    file: String,
-    /// True where the first set-up made the user's file.
-    created: bool,
-    /// The user's file before and after our line, as long as nobody else changed it.
-    snapshot: Option<Snapshot>,
-    /// What each client needs.
-    clients: BTreeMap<Client, Needs>,
-    /// False after `setup off`.
-    on: bool,
-}
-
-/// What one client needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Needs {
-    no_ca: bool,
-    settings: Vec<Setting>,
-}
 
 /// The user's git config and our file beside it.
 pub(super) struct Include<'a> {
@@ -302,83 +276,6 @@ impl<'a> Include<'a> {
                     .hint("set XDG_CONFIG_HOME to a path that is")
             })
     }
-}
-
-impl Included {
-    /// Every setting once, whoever needs it, in the order of the clients.
-    fn settings(&self) -> Vec<&Setting> {
-        let mut all: Vec<&Setting> = Vec::new();
-        for setting in self.clients.values().flat_map(|needs| &needs.settings) {
-            let same = |known: &&Setting| known.key == setting.key && known.value == setting.value;
-            if !all.iter().any(same) {
-                all.push(setting);
-            }
-        }
-        all
-    }
-
-    /// The settings file.
-    fn text(&self) -> String {
-        self.render(|setting| setting.value.clone())
-    }
-
-    /// The same for the terminal: a password is not shown.
-    fn shown(&self) -> String {
-        self.render(|setting| {
-            match (
-                setting.value.rsplit_once('@'),
-                setting.value.split_once("://"),
-            ) {
-                (Some((_, after)), Some((scheme, rest))) if setting.key.ends_with(".proxy") => {
-                    let user = rest.split([':', '@']).next().unwrap_or_default();
-                    format!("{scheme}://{user}:***@{after}")
-                }
-                _ => setting.value.clone(),
-            }
-        })
-    }
-
-    fn render(&self, value: impl Fn(&Setting) -> String) -> String {
-        let mut text = format!(
-            "{MARK}, which writes it anew each time; `gitferry setup git --undo` removes it.\n"
-        );
-        let mut section = String::new();
-        for setting in self.settings() {
-            let (header, name) = section_of(&setting.key);
-            if header != section {
-                let _ = writeln!(text, "[{header}]");
-                section = header;
-            }
-            let _ = writeln!(text, "\t{name} = {}", quoted(&value(setting)));
-        }
-        text
-    }
-}
-
-/// `http.https://hf.co.proxy` as the header `http "https://hf.co"` and the name `proxy` (git-config(1), SYNTAX).
-fn section_of(key: &str) -> (String, &str) {
-    let (rest, name) = key.rsplit_once('.').unwrap_or((key, ""));
-    match rest.split_once('.') {
-        Some((section, subsection)) => {
-            let escaped = subsection.replace('\\', r"\\").replace('"', "\\\"");
-            (format!("{section} \"{escaped}\""), name)
-        }
-        None => (rest.to_owned(), name),
-    }
-}
-
-/// A value of a git config: quoted, so that `#`, `;` and blanks are its own.
-fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,*[]".contains(c);
-    if value.chars().all(plain) {
-        return value.to_owned();
-    }
-    let escaped = value
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
-        .replace('\t', "\\t");
-    format!("\"{escaped}\"")
 }
 
 /// A pattern of `git config` for one value; `--fixed-value` is younger (2.30) than gits in use.

@@ -10,10 +10,12 @@ mod git;
 mod hf;
 mod host_env;
 mod include;
+mod included;
 mod output;
 mod plan;
 mod record;
 mod ssh;
+mod switch;
 mod warn;
 
 use std::{
@@ -128,8 +130,8 @@ fn perform(
         ));
     }
     match args.what {
-        What::Off => switch_off(host, output)?,
-        What::On => switch_on(source, host, output)?,
+        What::Off => switch::off(host, output)?,
+        What::On => switch::on(source, host, output)?,
         _ if args.undo => undo(args, host, output)?,
         _ => set_up(args, source, host, output)?,
     }
@@ -261,58 +263,6 @@ fn undo(args: &SetupArgs, host: &HostEnv, output: &mut Output<'_>) -> Result<(),
         ssh::undo(host, output)?;
     }
     Ok(())
-}
-
-fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
-    let mut found = false;
-    for include in includes(host)? {
-        found |= include.switch_off(output)?;
-    }
-    found |= hf::switch_off(host, output)?;
-    found |= ssh::switch_off(host, output)?;
-    output.note(if found {
-        "off: clients go their own way; `gitferry setup on` switches it on again"
-    } else {
-        "nothing is set up that could be switched off"
-    });
-    Ok(())
-}
-
-/// Sets up again what is off, by the config and the CA of the daemon that runs now.
-fn switch_on(source: &Source<'_>, host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
-    let (config, daemon) = running(source, host)?;
-    let mut found = false;
-    for include in includes(host)? {
-        for (client, no_ca) in include.switched_off()? {
-            found = true;
-            let clients = Clients {
-                names: &[client],
-                no_ca,
-            };
-            set_up_git(&include, clients, (&config, &daemon), host, output)?;
-        }
-    }
-    if let Some(no_ca) = hf::switched_off(host)? {
-        found = true;
-        hf::apply(&config, (!no_ca).then_some(&*daemon.bundle), host, output)?;
-    }
-    if ssh::is_off(host)? {
-        found = true;
-        ssh::apply(&config, host, output)?;
-    }
-    output.note(if found {
-        "on: clients go through gitferry again"
-    } else {
-        "nothing is switched off"
-    });
-    Ok(())
-}
-
-/// The user's git config, and this repository's where there is one.
-fn includes(host: &HostEnv) -> Result<Vec<Include<'_>>, Failure> {
-    let global = Include::new(Scope::Global, host)?;
-    let local = Include::new(Scope::Local, host).ok();
-    Ok(std::iter::once(global).chain(local).collect())
 }
 
 /// The daemon that runs, and the config that it uses: its own file is read where the command line names none.

@@ -4,7 +4,7 @@
 //! 3.3.0). A pattern of ours may say less or more: `cdn-lfs*.huggingface.co` becomes `*.huggingface.co`, which covers more, and
 //! `*.hf.co`, of any depth, becomes `*.hf.co` and `*.*.hf.co`, deep enough for every host we know of.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -104,29 +104,13 @@ impl Plan {
             .copied()
             .map(super::reachable)
             .ok_or_else(|| Failure::new("the daemon has no address"))?;
-        let credentials = config.listen.credentials.as_ref();
-        let encoded = |text: &str| utf8_percent_encode(text, USER_INFO).to_string();
-        let password = credentials.map(|known| encoded(known.password.expose()));
-        let user_info = credentials
-            .zip(password.as_ref())
-            .map(|(known, password)| format!("{}:{password}@", encoded(&known.username)))
-            .unwrap_or_default();
-        let mut plan = Self {
-            settings: Vec::new(),
-            probes: Vec::new(),
-            notes: Vec::new(),
-            hosts: Vec::new(),
-            proxy: format!("http://{user_info}{address}"),
-            password,
-            needs_bundle: false,
-        };
-        let reverse = format!("http://{address}");
+        let mut plan = Self::empty(config, address);
+        let reverse = no_ca.then(|| format!("http://{address}"));
         let mut wild = Vec::new();
         for client in clients {
             for route in &config.routes {
                 if route.tls != TlsMode::Deny && client.serves(route.role) {
-                    let reverse = no_ca.then_some(&*reverse);
-                    plan.add_route(*client, route, bundle, reverse, &mut wild);
+                    plan.add_route(*client, route, bundle, reverse.as_deref(), &mut wild);
                 }
             }
             if no_ca && *client == Client::Lfs {
@@ -148,6 +132,26 @@ impl Plan {
             ));
         }
         Ok(plan)
+    }
+
+    /// Nothing to set yet; clients reach the daemon at `address`.
+    fn empty(config: &Config, address: SocketAddr) -> Self {
+        let credentials = config.listen.credentials.as_ref();
+        let encoded = |text: &str| utf8_percent_encode(text, USER_INFO).to_string();
+        let password = credentials.map(|known| encoded(known.password.expose()));
+        let user_info = credentials
+            .zip(password.as_ref())
+            .map(|(known, password)| format!("{}:{password}@", encoded(&known.username)))
+            .unwrap_or_default();
+        Self {
+            settings: Vec::new(),
+            probes: Vec::new(),
+            notes: Vec::new(),
+            hosts: Vec::new(),
+            proxy: format!("http://{user_info}{address}"),
+            password,
+            needs_bundle: false,
+        }
     }
 
     /// Adds the hosts of a route, but those that a rewritten URL cannot stand for: they are put among `wild`.

@@ -15,72 +15,93 @@ const WIDTH: usize = 80;
 /// The whole text; lines of at most 80 columns.
 pub(crate) fn detail(transfer: &Transfer, running: bool) -> String {
     let mut page = String::new();
-    let mut fact = |name: &str, text: String| {
+    let facts = [
+        request(transfer),
+        path(transfer),
+        if running {
+            progress(transfer)
+        } else {
+            result(transfer)
+        },
+        amounts(transfer),
+    ];
+    for (name, text) in facts.into_iter().flatten() {
         if !text.is_empty() {
             let text = wrapped(&text, 12, WIDTH);
             let _ = writeln!(page, "{name:<11} {}", text.trim_start());
         }
-    };
-    fact("transfer", format!("#{}", transfer.id));
-    fact(
-        "request",
-        format!("{} {}", transfer.method, transfer.subject()),
-    );
-    if transfer.path != transfer.subject() {
-        fact("path", transfer.path.clone());
     }
-    fact("host", format!("{}:{}", transfer.host, transfer.port));
-    let agent = transfer.agent.as_deref().map(|agent| format!(" ({agent})"));
-    fact(
-        "client",
-        format!("{}{}", transfer.client, agent.unwrap_or_default()),
-    );
-    fact("front", transfer.front.clone());
-    let upstream = transfer.upstream.as_deref().unwrap_or("-");
-    fact("route", format!("{}, via {upstream}", transfer.route));
-    fact("rerouted", transfer.circuit.clone().unwrap_or_default());
-    let reused = if transfer.reused {
-        ", a kept connection"
-    } else {
-        ""
-    };
-    fact(
-        "peer",
-        transfer
-            .peer
-            .as_ref()
-            .map(|peer| format!("{peer}{reused}"))
-            .unwrap_or_default(),
-    );
-    fact("began", transfer.began.clone());
-    if running {
-        fact("state", state(transfer));
-        fact("rate", rate(transfer.rate()));
-        fact("progress", amount(transfer));
-    } else {
-        fact("ended", transfer.ended.clone().unwrap_or_default());
-        let status = transfer.status.map(|status| format!("{status}, "));
-        fact(
-            "result",
-            format!("{}{}", status.unwrap_or_default(), transfer.result),
-        );
-        fact("rescued by", transfer.timeline.rescues.join(", "));
-    }
-    fact("took", duration(transfer.total_ms));
-    fact(
-        "bytes",
-        format!(
-            "{} from the client, {} to it",
-            bytes(transfer.up),
-            bytes(transfer.down)
-        ),
-    );
-    fact("attempts", transfer.attempts.to_string());
     stages(&mut page, transfer);
     attempts(&mut page, transfer);
     stalls(&mut page, transfer);
     sockets(&mut page, transfer);
     page
+}
+
+/// A name, and a text that may be empty.
+type Fact = (&'static str, String);
+
+fn request(transfer: &Transfer) -> Vec<Fact> {
+    let subject = transfer.subject();
+    let agent = transfer.agent.as_deref().map(|agent| format!(" ({agent})"));
+    let client = format!("{}{}", transfer.client, agent.unwrap_or_default());
+    let path = match &transfer.path {
+        path if *path == subject => String::new(),
+        path => path.clone(),
+    };
+    vec![
+        ("transfer", format!("#{}", transfer.id)),
+        ("request", format!("{} {subject}", transfer.method)),
+        ("path", path),
+        ("host", format!("{}:{}", transfer.host, transfer.port)),
+        ("client", client),
+        ("front", transfer.front.clone()),
+    ]
+}
+
+/// Which way the transfer takes.
+fn path(transfer: &Transfer) -> Vec<Fact> {
+    let upstream = transfer.upstream.as_deref().unwrap_or("-");
+    let reused = kept(transfer.reused);
+    let peer = transfer.peer.as_ref();
+    let peer = peer.map(|peer| format!("{peer}{reused}"));
+    vec![
+        ("route", format!("{}, via {upstream}", transfer.route)),
+        ("rerouted", transfer.circuit.clone().unwrap_or_default()),
+        ("peer", peer.unwrap_or_default()),
+        ("began", transfer.began.clone()),
+    ]
+}
+
+fn kept(reused: bool) -> &'static str {
+    if reused { ", a kept connection" } else { "" }
+}
+
+fn progress(transfer: &Transfer) -> Vec<Fact> {
+    vec![
+        ("state", state(transfer)),
+        ("rate", rate(transfer.rate())),
+        ("progress", amount(transfer)),
+    ]
+}
+
+fn result(transfer: &Transfer) -> Vec<Fact> {
+    let status = transfer.status.map(|status| format!("{status}, "));
+    let result = format!("{}{}", status.unwrap_or_default(), transfer.result);
+    vec![
+        ("ended", transfer.ended.clone().unwrap_or_default()),
+        ("result", result),
+        ("rescued by", transfer.timeline.rescues.join(", ")),
+    ]
+}
+
+fn amounts(transfer: &Transfer) -> Vec<Fact> {
+    let (up, down) = (bytes(transfer.up), bytes(transfer.down));
+    vec![
+        ("took", duration(transfer.total_ms)),
+        ("bytes", format!("{up} from the client, {down} to it")),
+        ("attempts", transfer.attempts.to_string()),
+    ]
 }
 
 /// The stages with a bar each, on one scale.
@@ -126,11 +147,7 @@ fn attempts(page: &mut String, transfer: &Transfer) {
         return;
     }
     for attempt in attempts {
-        let reused = if attempt.reused {
-            ", a kept connection"
-        } else {
-            ""
-        };
+        let reused = kept(attempt.reused);
         let _ = writeln!(
             page,
             "  {} via {} {}{reused}",

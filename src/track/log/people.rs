@@ -3,6 +3,9 @@
 //!
 //! Never wider than [`WIDEST`], and no wider than the terminal. An advice is given once, not for every transfer that meets it.
 
+mod sentence;
+mod width;
+
 use std::{
     collections::VecDeque,
     fmt::Write as _,
@@ -13,8 +16,9 @@ use std::{
 use time::{OffsetDateTime, UtcOffset};
 use tracing::Level;
 
+use self::{sentence::*, width::*};
 use super::Line;
-use crate::model::{Stage, fault, resource, size};
+use crate::model::size;
 
 /// The widest line.
 const WIDEST: usize = 120;
@@ -178,217 +182,6 @@ impl People {
         advised.push_back(advice.to_owned());
         true
     }
-}
-
-/// What a transfer was about, with its status where that says no, and the number of attempts.
-fn what(line: &Line, status: Option<u64>) -> String {
-    let method = line.text("method").unwrap_or_default();
-    let path = line.text("path").unwrap_or_default();
-    let mut what = resource::describe(method, path);
-    if let Some(status) = status {
-        let _ = write!(what, " {status}");
-    }
-    if let Some(attempts) = line.number("attempts").filter(|attempts| *attempts > 1) {
-        let _ = write!(what, " ×{attempts}");
-    }
-    what
-}
-
-/// Size and, where there is room, rate of the larger direction.
-fn numbers(line: &Line, rate: bool) -> String {
-    let [up, down, ms] = ["up", "down", "total_ms"].map(|name| line.number(name).unwrap_or(0));
-    let (arrow, bytes) = if up > down {
-        ('↑', up)
-    } else {
-        ('↓', down)
-    };
-    let mut text = match bytes {
-        0 => format!("{:9}", ""),
-        bytes => format!("{:>9}", format!("{arrow}{}", size::bytes(bytes))),
-    };
-    if rate {
-        // That of a few bytes says nothing.
-        let shown = (bytes >= 64 << 10).then(|| size::rate(bytes, ms));
-        let _ = write!(text, " {:>10}", shown.unwrap_or_default());
-    }
-    text
-}
-
-/// The host, with a port that is not the usual one.
-fn host(line: &Line) -> String {
-    let host = line.text("host").unwrap_or("-");
-    match line.number("port") {
-        None | Some(0 | 80 | 443) => host.to_owned(),
-        Some(port) => format!("{host}:{port}"),
-    }
-}
-
-/// The host and the upstream.
-fn place(line: &Line) -> String {
-    match line.text("upstream") {
-        Some(upstream) => format!("{} via {upstream}", host(line)),
-        None => host(line),
-    }
-}
-
-fn idle(line: &Line) -> String {
-    size::duration(line.number("idle_ms").unwrap_or(0))
-}
-
-/// `hf.co via office: the hop refused (403) while asking the hop, with 192.0.2.7:3128; next upstream: tunnel`.
-fn fault_sentence(line: &Line) -> String {
-    let kind = line.text("kind").unwrap_or("-");
-    let (meaning, value) = fault::meaning(kind).unwrap_or((kind, None));
-    let leg = match line.text("leg") {
-        Some("hop") => ", hop leg",
-        Some("client") => ", client leg",
-        _ => "",
-    };
-    let meaning = lower(meaning.trim_end_matches('.'));
-    let mut text = format!("{}{leg}: {meaning}", place(line));
-    if let Some(value) = value {
-        let _ = write!(text, " ({value})");
-    }
-    let _ = write!(text, " {}", during(line));
-    let code = line.text("code").unwrap_or_default();
-    let cause = line.text("cause").unwrap_or_default();
-    let rest = cause.strip_prefix(code).unwrap_or(cause);
-    let rest = rest.trim_start_matches([' ', ':']);
-    if !rest.is_empty() {
-        let _ = write!(text, ", {}", without_numbers(rest));
-    }
-    let next = match (line.text("next_upstream"), line.number("wait_ms")) {
-        (Some(upstream), _) => format!("next upstream: {upstream}"),
-        (None, Some(ms)) => format!("trying again in {}", size::duration(ms)),
-        (None, None) => "giving up".into(),
-    };
-    text + "; " + &next
-}
-
-/// `connection refused`, not `connection refused (os error 111)`.
-fn without_numbers(cause: &str) -> &str {
-    cause.split(" (os error ").next().unwrap_or(cause)
-}
-
-fn stall_sentence(line: &Line) -> String {
-    let action = match line.text("action") {
-        Some("fail") => "gitferry ends the transfer",
-        Some("failover") => "gitferry tries another upstream where that is safe",
-        _ => "gitferry waits",
-    };
-    format!(
-        "{}: nothing moved for {} {}: {}; {action}",
-        place(line),
-        idle(line),
-        during(line),
-        line.text("evidence").unwrap_or_default()
-    )
-}
-
-/// In which part of a transfer.
-fn during(line: &Line) -> &'static str {
-    let name = line.text("stage").unwrap_or_default();
-    let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
-    match stage {
-        Some(Stage::Accepted) => "in the client's request",
-        Some(Stage::Queued) => "while queued",
-        Some(Stage::Resolving) => "while looking the name up",
-        Some(Stage::Connecting) => "while connecting",
-        Some(Stage::Greeting) => "while asking the hop to connect",
-        Some(Stage::Handshaking) => "in the TLS handshake",
-        Some(Stage::SendingHead | Stage::SendingBody) => "while sending the request",
-        Some(Stage::AwaitingHead) => "while waiting for the response",
-        Some(Stage::ReceivingBody) => "while receiving the response",
-        None => "",
-    }
-}
-
-/// Message and fields of any other event, the fields that say most first.
-fn sentence(line: &Line) -> String {
-    let mut text = line.message.clone();
-    for (name, value) in &line.values {
-        if matches!(*name, "advice" | "id" | "remedy") {
-            continue;
-        }
-        let shown = match value {
-            serde_json::Value::String(value) => value.clone(),
-            value => value.to_string(),
-        };
-        let (name, shown) = match (name.strip_suffix("_ms"), name.strip_suffix("_s")) {
-            (Some(name), _) => (name, shown.parse().map_or(shown, size::duration)),
-            (None, Some(name)) => (name, shown + " s"),
-            (None, None) => (*name, shown),
-        };
-        if !shown.is_empty() {
-            let _ = write!(text, ", {} {shown}", name.replace('_', " "));
-        }
-    }
-    text.replacen(", ", ": ", 1)
-}
-
-fn lower(text: &str) -> String {
-    let mut chars = text.chars();
-    // An acronym stays.
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    }
-}
-
-fn count(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// At most `room` characters, the middle left out.
-fn shortened(text: &str, room: usize) -> String {
-    let length = count(text);
-    if length <= room {
-        return text.to_owned();
-    }
-    let Some(room) = room.checked_sub(1) else {
-        return String::new();
-    };
-    let end = room / 2;
-    let begin: String = text.chars().take(room - end).collect();
-    let rest: String = text.chars().skip(length - end).collect();
-    format!("{begin}…{rest}")
-}
-
-/// Exactly `room` characters.
-fn padded(text: &str, room: usize) -> String {
-    format!("{:<room$}", shortened(text, room))
-}
-
-/// `text` in lines of at most `width`, all but the first indented.
-fn wrapped(text: &str, indent: usize, width: usize) -> String {
-    let mut lines = String::new();
-    let mut used = indent;
-    for word in text.split(' ') {
-        let mut word = word;
-        let mut length = count(word);
-        if used > indent && used + 1 + length > width {
-            let _ = write!(lines, "\n{:indent$}", "");
-            used = indent;
-        } else if used > indent {
-            lines.push(' ');
-            used += 1;
-        }
-        // A word that is longer than a line is cut.
-        while used + length > width {
-            let at = word
-                .char_indices()
-                .nth(width - used)
-                .map_or(word.len(), |(at, _)| at);
-            let (begin, rest) = word.split_at_checked(at).unwrap_or((word, ""));
-            let _ = write!(lines, "{begin}\n{:indent$}", "");
-            (word, length, used) = (rest, count(rest), indent);
-        }
-        lines.push_str(word);
-        used += length;
-    }
-    lines
 }
 
 #[cfg(test)]

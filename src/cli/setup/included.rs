@@ -1,0 +1,112 @@
+//! What a git config includes of ours: the settings of each client, and the text of the file that holds them.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    plan::{Client, Setting},
+    record::Snapshot,
+};
+
+/// The first line of a settings file of ours.
+pub(super) const MARK: &str = "# Written by `gitferry setup`";
+
+/// What one user's (or one repository's) git config includes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Included {
+    /// The user's file, for a reader of the record.
+    pub(super) file: String,
+    /// True where the first set-up made the user's file.
+    pub(super) created: bool,
+    /// The user's file before and after our line, as long as nobody else changed it.
+    pub(super) snapshot: Option<Snapshot>,
+    /// What each client needs.
+    pub(super) clients: BTreeMap<Client, Needs>,
+    /// False after `setup off`.
+    pub(super) on: bool,
+}
+
+/// What one client needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Needs {
+    pub(super) no_ca: bool,
+    pub(super) settings: Vec<Setting>,
+}
+
+impl Included {
+    /// Every setting once, whoever needs it, in the order of the clients.
+    pub(super) fn settings(&self) -> Vec<&Setting> {
+        let mut all: Vec<&Setting> = Vec::new();
+        for setting in self.clients.values().flat_map(|needs| &needs.settings) {
+            let same = |known: &&Setting| known.key == setting.key && known.value == setting.value;
+            if !all.iter().any(same) {
+                all.push(setting);
+            }
+        }
+        all
+    }
+
+    /// The settings file.
+    pub(super) fn text(&self) -> String {
+        self.render(|setting| setting.value.clone())
+    }
+
+    /// The same for the terminal: a password is not shown.
+    pub(super) fn shown(&self) -> String {
+        self.render(|setting| {
+            match (
+                setting.value.rsplit_once('@'),
+                setting.value.split_once("://"),
+            ) {
+                (Some((_, after)), Some((scheme, rest))) if setting.key.ends_with(".proxy") => {
+                    let user = rest.split([':', '@']).next().unwrap_or_default();
+                    format!("{scheme}://{user}:***@{after}")
+                }
+                _ => setting.value.clone(),
+            }
+        })
+    }
+
+    fn render(&self, value: impl Fn(&Setting) -> String) -> String {
+        let mut text = format!(
+            "{MARK}, which writes it anew each time; `gitferry setup git --undo` removes it.\n"
+        );
+        let mut section = String::new();
+        for setting in self.settings() {
+            let (header, name) = section_of(&setting.key);
+            if header != section {
+                let _ = writeln!(text, "[{header}]");
+                section = header;
+            }
+            let _ = writeln!(text, "\t{name} = {}", quoted(&value(setting)));
+        }
+        text
+    }
+}
+
+/// `http.https://hf.co.proxy` as the header `http "https://hf.co"` and the name `proxy` (git-config(1), SYNTAX).
+fn section_of(key: &str) -> (String, &str) {
+    let (rest, name) = key.rsplit_once('.').unwrap_or((key, ""));
+    match rest.split_once('.') {
+        Some((section, subsection)) => {
+            let escaped = subsection.replace('\\', r"\\").replace('"', "\\\"");
+            (format!("{section} \"{escaped}\""), name)
+        }
+        None => (rest.to_owned(), name),
+    }
+}
+
+/// A value of a git config: quoted, so that `#`, `;` and blanks are its own.
+pub(super) fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,*[]".contains(c);
+    if value.chars().all(plain) {
+        return value.to_owned();
+    }
+    let escaped = value
+        .replace('\\', r"\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+        .replace('\t', "\\t");
+    format!("\"{escaped}\"")
+}

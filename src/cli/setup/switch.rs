@@ -1,0 +1,64 @@
+//! `setup off` and `setup on`.
+
+use super::{
+    Clients, Source, git::Scope, hf, host_env::HostEnv, include::Include, output::Output, running,
+    set_up_git, ssh,
+};
+use crate::cli::Failure;
+
+/// Takes away what makes clients come here; the records stay.
+pub(super) fn off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut found = false;
+    for include in includes(host)? {
+        found |= include.switch_off(output)?;
+    }
+    found |= hf::switch_off(host, output)?;
+    found |= ssh::switch_off(host, output)?;
+    output.note(if found {
+        "off: clients go their own way; `gitferry setup on` switches it on again"
+    } else {
+        "nothing is set up that could be switched off"
+    });
+    Ok(())
+}
+
+/// Sets up again what is off, by the config and the CA of the daemon that runs now.
+pub(super) fn on(
+    source: &Source<'_>,
+    host: &HostEnv,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let (config, daemon) = running(source, host)?;
+    let mut found = false;
+    for include in includes(host)? {
+        for (client, no_ca) in include.switched_off()? {
+            found = true;
+            let clients = Clients {
+                names: &[client],
+                no_ca,
+            };
+            set_up_git(&include, clients, (&config, &daemon), host, output)?;
+        }
+    }
+    if let Some(no_ca) = hf::switched_off(host)? {
+        found = true;
+        hf::apply(&config, (!no_ca).then_some(&*daemon.bundle), host, output)?;
+    }
+    if ssh::is_off(host)? {
+        found = true;
+        ssh::apply(&config, host, output)?;
+    }
+    output.note(if found {
+        "on: clients go through gitferry again"
+    } else {
+        "nothing is switched off"
+    });
+    Ok(())
+}
+
+/// The user's git config, and this repository's where there is one.
+fn includes(host: &HostEnv) -> Result<Vec<Include<'_>>, Failure> {
+    let global = Include::new(Scope::Global, host)?;
+    let local = Include::new(Scope::Local, host).ok();
+    Ok(std::iter::once(global).chain(local).collect())
+}

@@ -1,0 +1,49 @@
+//! A table as one source has it.
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::Place;
+use crate::config::file::{Source, Span};
+
+/// The table as one source has it.
+#[derive(Clone)]
+pub(super) struct Layer<'s, 'a> {
+    pub(super) source: &'s Source<'a>,
+    /// `None` where something else than a table stands there, or nothing.
+    pub(super) table: Option<&'s DeTable<'a>>,
+    pub(super) name: String,
+    pub(super) span: Span,
+}
+
+impl<'s, 'a> Layer<'s, 'a> {
+    pub(super) fn get(&self, key: &str) -> Option<&'s Spanned<DeValue<'a>>> {
+        self.table.and_then(|table| table.get(key))
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
+        match self.name.as_str() {
+            "" => key.to_owned(),
+            name => format!("{name}.{key}"),
+        }
+    }
+
+    pub(super) fn below(&self, name: String, value: &'s Spanned<DeValue<'a>>) -> Self {
+        Self {
+            source: self.source,
+            table: value.get_ref().as_table(),
+            name,
+            span: value.span(),
+        }
+    }
+
+    pub(super) fn place(&self, key: String, span: Span) -> Place<'s, 'a> {
+        Place {
+            source: self.source,
+            span,
+            key,
+        }
+    }
+}

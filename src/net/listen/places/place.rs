@@ -1,0 +1,138 @@
+//! The place of one connection.
+
+use tokio::time::{Instant, timeout};
+
+use super::{Connection, Full, HOLD, Holder, LOOK, Part, Places, State, WAITING, take_one};
+
+/// A connection's place, or its claim to one; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) places: Places,
+    pub(super) id: u64,
+}
+
+impl Place {
+    /// Gives the place back while the connection lives on: an event stream is counted elsewhere.
+    pub(crate) fn release(&self) {
+        let mut state = self.places.0.lock();
+        state.forget(self.id);
+        drop(state);
+        self.places.0.changed.notify_waiters();
+    }
+
+    /// Waits for a place, where the connection has none yet. Fails where too many wait already.
+    pub(crate) async fn take(&self) -> Result<(), Full> {
+        if self.begin()? {
+            return Ok(());
+        }
+        let waiting = Waiting(self);
+        let inner = &self.places.0;
+        loop {
+            let changed = inner.changed.notified();
+            if waiting.done() {
+                return Ok(());
+            }
+            let _ = timeout(LOOK, changed).await;
+            inner.lock().end_one(Instant::now(), Part::Holds, HOLD);
+        }
+    }
+
+    /// A request is being answered as long as the guard lives: what its client waits for is not the client's silence.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        if let Some(connection) = self.places.0.lock().connections.get_mut(&self.id) {
+            connection.busy += 1;
+        }
+        Busy(self)
+    }
+
+    /// True where the connection has its place; false where it is counted as waiting now.
+    fn begin(&self) -> Result<bool, Full> {
+        let mut state = self.places.0.lock();
+        let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
+            return Ok(true);
+        };
+        if part == Part::Holds {
+            return Ok(true);
+        }
+        if self.places.0.permits(&state, holder) {
+            self.hold(&mut state, holder);
+            return Ok(true);
+        }
+        state.tell_full();
+        if state.waiting.values().sum::<usize>() >= WAITING {
+            return Err(Full);
+        }
+        *state.waiting.entry(holder).or_default() += 1;
+        self.set(&mut state, Part::Waits);
+        Ok(false)
+    }
+
+    fn hold(&self, state: &mut State, holder: Holder) {
+        *state.held.entry(holder).or_default() += 1;
+        self.set(state, Part::Holds);
+    }
+
+    fn set(&self, state: &mut State, part: Part) {
+        if let Some(connection) = state.connections.get_mut(&self.id) {
+            let before = std::mem::replace(&mut connection.part, part);
+            if before == Part::Unread {
+                state.unread = state.unread.saturating_sub(1);
+            }
+        }
+        // Where many connections could not say what they want, one more may now.
+        self.places.0.changed.notify_waiters();
+    }
+}
+
+impl Connection {
+    fn standing(&self) -> (Part, Holder) {
+        (self.part, self.holder)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A request that waits for its connection's place.
+struct Waiting<'p>(&'p Place);
+
+impl Waiting<'_> {
+    /// True where the place is there now.
+    fn done(&self) -> bool {
+        let inner = &self.0.places.0;
+        let mut state = inner.lock();
+        match state.connections.get(&self.0.id).map(Connection::standing) {
+            Some((Part::Waits, holder)) if inner.permits(&state, holder) => {
+                self.0.hold(&mut state, holder);
+                true
+            }
+            Some((Part::Waits, _)) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.places.0.lock();
+        if let Some(holder) = state.connections.get(&self.0.id).map(|one| one.holder) {
+            take_one(&mut state.waiting, holder);
+        }
+    }
+}
+
+/// Keeps a connection from being taken for a silent one.
+#[derive(Debug)]
+pub(crate) struct Busy<'p>(&'p Place);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.places.0.lock().connections.get_mut(&self.0.id) {
+            connection.busy = connection.busy.saturating_sub(1);
+            connection.moved.1 = Instant::now();
+        }
+    }
+}

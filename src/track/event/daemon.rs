@@ -1,0 +1,134 @@
+//! Lines about the daemon itself: its listeners, config, CA and end.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use tracing::{info, warn};
+
+/// A socket is ready for clients.
+pub(crate) fn listening(address: SocketAddr) {
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+}
+
+/// This process may have too few descriptors for the clients that the config allows.
+pub(crate) fn too_few_descriptors(limit: usize, clients: usize, asked: usize) {
+    warn!(
+        limit,
+        clients,
+        max_connections = asked,
+        advice = "raise the hard limit (`ulimit -Hn`, `LimitNOFILE=` of the unit), or lower `max_connections` of `[listen]`",
+        "too few file descriptors for max_connections"
+    );
+}
+
+/// The congestion control that the config names cannot be had: the system's stays.
+pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
+    warn!(
+        name,
+        %error,
+        advice = "load its module as root (`modprobe tcp_NAME`), add it to net.ipv4.tcp_allowed_congestion_control, or set `congestion = \"system\"` in `[dial]`",
+        "the congestion control cannot be set, the system's stays"
+    );
+}
+
+/// A connection without BBR lost many packets.
+pub(crate) fn bbr_would_help(peer: Option<SocketAddr>, retransmitted: u32, segments: u32) {
+    warn!(
+        peer = peer.map(tracing::field::display),
+        retransmitted,
+        segments,
+        advice =
+            "run `modprobe tcp_bbr` as root: uploads over a lossy path become many times faster",
+        "the path loses packets, and the kernel does not offer BBR"
+    );
+}
+
+/// Nobody can say which local user a client on loopback is: all are served.
+pub(crate) fn users_not_told_apart(error: &std::io::Error) {
+    warn!(
+        %error,
+        advice = "on a machine that others use, set `username` and `password_file` of `[listen]`",
+        "local users are not told apart, and all are served"
+    );
+}
+
+/// The config that is in force.
+pub(crate) fn config_taken(file: Option<&Path>, routes: usize) {
+    info!(config = source(file), routes, "config loaded");
+}
+
+fn source(file: Option<&Path>) -> String {
+    file.map_or_else(
+        || "embedded default".into(),
+        |file| file.display().to_string(),
+    )
+}
+
+/// A new config is in force; `restart` names what it changes only at the next start.
+pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
+    info!(config = source(file), routes, "config reloaded");
+    for key in restart {
+        warn!(
+            key,
+            advice = "restart the daemon",
+            "config change needs a restart"
+        );
+    }
+}
+
+/// A new config was bad: the old one stays.
+pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<&str>) {
+    let file = file.map(|file| format!(" {}", file.display()));
+    let check = || format!("run `gitferry check{}`", file.unwrap_or_default());
+    let advice = advice.map_or_else(check, ToOwned::to_owned);
+    warn!(
+        problem,
+        advice, "config rejected, the previous one stays in force"
+    );
+}
+
+/// A mistake that does not stop anything.
+pub(crate) fn config_warning(problem: &str) {
+    warn!(problem, "config warning");
+}
+
+/// A CA was made on first run.
+pub(crate) fn ca_made(certificate: &Path) {
+    info!(
+        certificate = %certificate.display(),
+        advice = "run `gitferry setup all`, so that git and git-lfs trust it",
+        "local CA created"
+    );
+}
+
+/// The CA works, but its user should know this.
+pub(crate) fn ca_warning(problem: &str) {
+    warn!(problem, "local CA warning");
+}
+
+/// The CA may not sign for some hosts: they are tunnelled until it is renewed.
+pub(crate) fn ca_must_be_renewed(hosts: &str) {
+    warn!(
+        hosts,
+        advice = "run `gitferry ca rotate`; until then gitferry tunnels these hosts",
+        "local CA does not cover all hosts"
+    );
+}
+
+/// Something about the roots could not be read.
+pub(crate) fn roots_incomplete(problem: &str) {
+    warn!(
+        problem,
+        advice = "check `extra_roots` of `[trust]`",
+        "cannot read all trusted roots"
+    );
+}
+
+/// The daemon takes nothing new.
+pub(crate) fn draining(transfers: usize, grace: Duration) {
+    info!(transfers, grace_s = grace.as_secs(), "draining");
+}
+
+/// The daemon is over.
+pub(crate) fn stopped(ended: usize) {
+    info!(ended, "stopped");
+}

@@ -1,0 +1,108 @@
+//! A fault of a transfer.
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Event, Subject, line, seconds_since};
+use crate::{
+    model::{Leg, Stage},
+    track::metrics::{self, Metrics},
+};
+
+/// A fault, and what comes next.
+#[derive(Clone, Debug, Serialize)]
+pub struct FaultOccurred {
+    /// Which transfer.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// `leg/stage/kind`.
+    pub code: String,
+    /// The part of the path.
+    #[serde(serialize_with = "leg")]
+    pub leg: Leg,
+    /// What was being done.
+    #[serde(serialize_with = "stage")]
+    pub stage: Stage,
+    /// What went wrong.
+    pub kind: String,
+    /// Whom it went wrong with.
+    pub peer: Option<String>,
+    /// Which attempt of the transfer.
+    pub attempt: u32,
+    /// Since the transfer began, in milliseconds.
+    pub elapsed_ms: u64,
+    /// What is done about it: `again`, `next-upstream` or `give-up`.
+    pub next: &'static str,
+    /// How long gitferry waits before the next attempt, in milliseconds.
+    pub wait_ms: Option<u64>,
+    /// The upstream of the next attempt, where it is another one.
+    pub next_upstream: Option<String>,
+    /// `replay` or `resume`, where the transfer goes on with bytes that had passed already.
+    pub rescue: Option<&'static str>,
+    /// The fact.
+    pub cause: String,
+    /// The guess.
+    pub advice: Option<String>,
+    /// What the advice comes to: `other-upstream` or `other`.
+    pub remedy: Option<&'static str>,
+    /// True where an earlier fault of the transfer had the same advice: the log does not repeat it.
+    #[serde(skip)]
+    pub advised: bool,
+    /// When it happened.
+    #[serde(rename = "s_ago", serialize_with = "seconds_since")]
+    pub at: Instant,
+}
+
+fn leg<S: serde::Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(leg.as_str())
+}
+
+fn stage<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stage.as_str())
+}
+
+impl FaultOccurred {
+    /// What is done about it, for people.
+    pub(crate) fn next_step(&self) -> String {
+        match (&self.next_upstream, self.wait_ms) {
+            (Some(upstream), _) => format!("next upstream: {upstream}"),
+            (None, Some(ms)) => format!("tries again in {ms} ms"),
+            (None, None) => "gives up".into(),
+        }
+    }
+}
+
+impl Event for FaultOccurred {
+    fn emit(&self, metrics: &Metrics) {
+        let route = &self.subject.route;
+        metrics.count(&metrics::FAULTS, &[route, &self.code]);
+        let means = match self.next {
+            "again" => Some("retry"),
+            "next-upstream" => Some("next-upstream"),
+            _ => None,
+        };
+        if let Some(means) = self.rescue.or(means) {
+            metrics.count(&metrics::RESCUES, &[route, means]);
+        }
+        let advice = self.advice.as_deref().filter(|_| !self.advised);
+        line!(
+            warn,
+            &self.subject,
+            "fault",
+            code = self.code,
+            leg = self.leg.as_str(),
+            stage = self.stage.as_str(),
+            kind = self.kind,
+            peer = self.peer,
+            attempt = self.attempt,
+            elapsed_ms = self.elapsed_ms,
+            next = self.next,
+            wait_ms = self.wait_ms,
+            next_upstream = self.next_upstream,
+            rescue = self.rescue,
+            cause = self.cause,
+            remedy = advice.and(self.remedy),
+            advice = advice
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! The end of a transfer.
+
+use std::net::SocketAddr;
+
+use super::{Event, Subject, line};
+use crate::{
+    model::Stage,
+    track::{
+        Front,
+        metrics::{self, Metrics},
+    },
+};
+
+/// The closing line of a transfer.
+#[derive(Clone, Debug)]
+pub(crate) struct TransferEnded {
+    /// Which transfer; its upstream is that of the last attempt.
+    pub subject: Subject,
+    /// How it came in.
+    pub front: Front,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// `CONNECT`, `GET`, …
+    pub method: String,
+    /// Path and query, without secrets.
+    pub path: String,
+    /// The TCP peer.
+    pub peer: Option<SocketAddr>,
+    /// Attempts in all.
+    pub attempts: u32,
+    /// The connection had carried an earlier request.
+    pub reused: bool,
+    /// The status of the answer to the client.
+    pub status: Option<u16>,
+    /// `answered`, `closed`, or a fault's code.
+    pub result: String,
+    /// Body bytes from the client.
+    pub up: u64,
+    /// Body bytes to the client.
+    pub down: u64,
+    /// From begin to end, in milliseconds.
+    pub total_ms: u64,
+    /// Milliseconds in each stage.
+    pub stages: Vec<(Stage, u64)>,
+    /// The client's product.
+    pub agent: Option<String>,
+}
+
+impl Event for TransferEnded {
+    fn emit(&self, metrics: &Metrics) {
+        let route = &self.subject.route;
+        self.measure(metrics, route);
+        let stages = self
+            .stages
+            .iter()
+            .filter(|(_, ms)| *ms > 0)
+            .map(|(stage, ms)| format!("{}={ms}", stage.as_str()))
+            .collect::<Vec<_>>()
+            .join(",");
+        line!(
+            info,
+            &self.subject,
+            "transfer ended",
+            front = self.front.as_str(),
+            client = %self.client,
+            method = self.method,
+            path = self.path,
+            peer = self.peer.map(tracing::field::display),
+            attempts = self.attempts,
+            reused = self.reused,
+            status = self.status,
+            result = self.result,
+            up = self.up,
+            down = self.down,
+            total_ms = self.total_ms,
+            stages_ms = stages,
+            agent = self.agent
+        );
+    }
+}
+
+impl TransferEnded {
+    fn measure(&self, metrics: &Metrics, route: &str) {
+        metrics.count(
+            &metrics::TRANSFERS,
+            &[self.front.as_str(), route, &self.result],
+        );
+        metrics.add(&metrics::BODY_BYTES, &[route, "up"], self.up);
+        metrics.add(&metrics::BODY_BYTES, &[route, "down"], self.down);
+        if self.subject.circuit.is_some() {
+            metrics.count(&metrics::REROUTED, &[route]);
+        }
+        let mut before = 0;
+        for (stage, ms) in self.stages.iter().filter(|(_, ms)| *ms > 0) {
+            metrics.observe_ms(&metrics::STAGE_SECONDS, &[route, stage.as_str()], *ms);
+            if *stage != Stage::ReceivingBody {
+                before += ms;
+            }
+        }
+        if self.result == "answered" {
+            metrics.observe_ms(&metrics::FIRST_BYTE_SECONDS, &[route], before);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Faults, stalls and other lines as sentences.
+
+use std::fmt::Write as _;
+
+use crate::{
+    model::{Stage, fault, resource, size},
+    track::log::Line,
+};
+
+/// What a transfer was about, with its status where that says no, and the number of attempts.
+pub(super) fn what(line: &Line, status: Option<u64>) -> String {
+    let method = line.text("method").unwrap_or_default();
+    let path = line.text("path").unwrap_or_default();
+    let mut what = resource::describe(method, path);
+    if let Some(status) = status {
+        let _ = write!(what, " {status}");
+    }
+    if let Some(attempts) = line.number("attempts").filter(|attempts| *attempts > 1) {
+        let _ = write!(what, " ×{attempts}");
+    }
+    what
+}
+
+/// Size and, where there is room, rate of the larger direction.
+pub(super) fn numbers(line: &Line, rate: bool) -> String {
+    let [up, down, ms] = ["up", "down", "total_ms"].map(|name| line.number(name).unwrap_or(0));
+    let (arrow, bytes) = if up > down {
+        ('↑', up)
+    } else {
+        ('↓', down)
+    };
+    let mut text = match bytes {
+        0 => format!("{:9}", ""),
+        bytes => format!("{:>9}", format!("{arrow}{}", size::bytes(bytes))),
+    };
+    if rate {
+        // That of a few bytes says nothing.
+        let shown = (bytes >= 64 << 10).then(|| size::rate(bytes, ms));
+        let _ = write!(text, " {:>10}", shown.unwrap_or_default());
+    }
+    text
+}
+
+/// The host, with a port that is not the usual one.
+pub(super) fn host(line: &Line) -> String {
+    let host = line.text("host").unwrap_or("-");
+    match line.number("port") {
+        None | Some(0 | 80 | 443) => host.to_owned(),
+        Some(port) => format!("{host}:{port}"),
+    }
+}
+
+/// The host and the upstream.
+pub(super) fn place(line: &Line) -> String {
+    match line.text("upstream") {
+        Some(upstream) => format!("{} via {upstream}", host(line)),
+        None => host(line),
+    }
+}
+
+pub(super) fn idle(line: &Line) -> String {
+    size::duration(line.number("idle_ms").unwrap_or(0))
+}
+
+/// `hf.co via office: the hop refused (403) while asking the hop, with 192.0.2.7:3128; next upstream: tunnel`.
+pub(super) fn fault_sentence(line: &Line) -> String {
+    let kind = line.text("kind").unwrap_or("-");
+    let (meaning, value) = fault::meaning(kind).unwrap_or((kind, None));
+    let leg = match line.text("leg") {
+        Some("hop") => ", hop leg",
+        Some("client") => ", client leg",
+        _ => "",
+    };
+    let meaning = lower(meaning.trim_end_matches('.'));
+    let mut text = format!("{}{leg}: {meaning}", place(line));
+    if let Some(value) = value {
+        let _ = write!(text, " ({value})");
+    }
+    let _ = write!(text, " {}", during(line));
+    let code = line.text("code").unwrap_or_default();
+    let cause = line.text("cause").unwrap_or_default();
+    let rest = cause.strip_prefix(code).unwrap_or(cause);
+    let rest = rest.trim_start_matches([' ', ':']);
+    if !rest.is_empty() {
+        let _ = write!(text, ", {}", without_numbers(rest));
+    }
+    let next = match (line.text("next_upstream"), line.number("wait_ms")) {
+        (Some(upstream), _) => format!("next upstream: {upstream}"),
+        (None, Some(ms)) => format!("trying again in {}", size::duration(ms)),
+        (None, None) => "giving up".into(),
+    };
+    text + "; " + &next
+}
+
+/// `connection refused`, not `connection refused (os error 111)`.
+pub(super) fn without_numbers(cause: &str) -> &str {
+    cause.split(" (os error ").next().unwrap_or(cause)
+}
+
+pub(super) fn stall_sentence(line: &Line) -> String {
+    let action = match line.text("action") {
+        Some("fail") => "gitferry ends the transfer",
+        Some("failover") => "gitferry tries another upstream where that is safe",
+        _ => "gitferry waits",
+    };
+    format!(
+        "{}: nothing moved for {} {}: {}; {action}",
+        place(line),
+        idle(line),
+        during(line),
+        line.text("evidence").unwrap_or_default()
+    )
+}
+
+/// In which part of a transfer.
+pub(super) fn during(line: &Line) -> &'static str {
+    let name = line.text("stage").unwrap_or_default();
+    let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
+    match stage {
+        Some(Stage::Accepted) => "in the client's request",
+        Some(Stage::Queued) => "while queued",
+        Some(Stage::Resolving) => "while looking the name up",
+        Some(Stage::Connecting) => "while connecting",
+        Some(Stage::Greeting) => "while asking the hop to connect",
+        Some(Stage::Handshaking) => "in the TLS handshake",
+        Some(Stage::SendingHead | Stage::SendingBody) => "while sending the request",
+        Some(Stage::AwaitingHead) => "while waiting for the response",
+        Some(Stage::ReceivingBody) => "while receiving the response",
+        None => "",
+    }
+}
+
+/// Message and fields of any other event, the fields that say most first.
+pub(super) fn sentence(line: &Line) -> String {
+    let mut text = line.message.clone();
+    for (name, value) in &line.values {
+        if matches!(*name, "advice" | "id" | "remedy") {
+            continue;
+        }
+        let shown = match value {
+            serde_json::Value::String(value) => value.clone(),
+            value => value.to_string(),
+        };
+        let (name, shown) = match (name.strip_suffix("_ms"), name.strip_suffix("_s")) {
+            (Some(name), _) => (name, shown.parse().map_or(shown, size::duration)),
+            (None, Some(name)) => (name, shown + " s"),
+            (None, None) => (*name, shown),
+        };
+        if !shown.is_empty() {
+            let _ = write!(text, ", {} {shown}", name.replace('_', " "));
+        }
+    }
+    text.replacen(", ", ": ", 1)
+}
+
+pub(super) fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    // An acronym stays.
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
