@@ -3,7 +3,10 @@
 mod find;
 mod judge;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::process::Command;
 
@@ -128,69 +131,46 @@ async fn scratch_repository() -> Option<tempfile::TempDir> {
 }
 
 fn command(client: &Client) -> Command {
-    let Client {
-        program,
-        host,
-        nonce,
-        ..
-    } = client;
-    let url = format!("https://{host}/.well-known/gitferry/{nonce}");
+    let path = format!("/.well-known/gitferry/{}", client.nonce);
+    let url = format!("https://{}{path}", client.host);
+    let lfs_url = format!("lfs.url={url}");
+    let program = match client.kind {
+        ClientKind::GitLfs => Path::new("git"),
+        _ => &client.program,
+    };
+    let no_helper = "credential.helper=";
     let mut command = Command::new(program);
     match client.kind {
-        ClientKind::Git => {
-            command.args(["-c", "credential.helper=", "ls-remote", &url]);
-        }
+        ClientKind::Git => command.args(["-c", no_helper, "ls-remote", &url]),
         ClientKind::GitLfs => {
-            let url = format!("lfs.url={url}");
-            let arguments = [
-                "-c",
-                "credential.helper=",
-                "-c",
-                &url,
-                "lfs",
-                "locks",
-                "--limit=1",
-            ];
-            command = Command::new("git");
-            command.args(arguments);
+            command
+                .args(["-c", no_helper, "-c", &lfs_url])
+                .args(["lfs", "locks", "--limit=1"])
         }
-        ClientKind::Curl => {
-            command.args(["-sS", "--max-time", "7", &url]);
-        }
-        ClientKind::Requests => {
-            command.args([
-                "-c",
-                "import requests, sys\nprint(requests.get(sys.argv[1], timeout=7).text[:500])",
-                &url,
-            ]);
-        }
-        ClientKind::Httpx => {
-            command.args([
-                "-c",
-                "import httpx, sys\nprint(httpx.get(sys.argv[1], timeout=7).text[:500])",
-                &url,
-            ]);
-        }
-        ClientKind::Hub => {
-            let path = format!("/.well-known/gitferry/{nonce}");
-            command.args(["-c", HUB, &path]);
-        }
+        ClientKind::Curl => command.args(["-sS", "--max-time", "7", &url]),
+        ClientKind::Requests => command.args(["-c", REQUESTS, &url]),
+        ClientKind::Httpx => command.args(["-c", HTTPX, &url]),
+        ClientKind::Hub => command.args(["-c", HUB, &path]),
         // No key is offered and no host key is taken: reaching the server is enough.
-        ClientKind::Ssh => {
-            command.args(["-v", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=6"]);
-            command.args(["-o", "PreferredAuthentications=none"]);
-            command.args(["-o", "StrictHostKeyChecking=yes"]);
-            if let Some(remote) = &client.ssh {
-                command.arg("-p").arg(remote.target.port.to_string());
-                let user = remote.username.as_deref().unwrap_or("git");
-                command
-                    .arg("--")
-                    .arg(format!("{user}@{}", remote.target.host));
-            }
-        }
+        ClientKind::Ssh => command
+            .args(["-v", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=6"])
+            .args(["-o", "PreferredAuthentications=none"])
+            .args(["-o", "StrictHostKeyChecking=yes"]),
+    };
+    if let (ClientKind::Ssh, Some(remote)) = (client.kind, &client.ssh) {
+        let user = remote.username.as_deref().unwrap_or("git");
+        command.arg("-p").arg(remote.target.port.to_string());
+        command
+            .arg("--")
+            .arg(format!("{user}@{}", remote.target.host));
     }
     command
 }
+
+const REQUESTS: &str =
+    "import requests, sys\nprint(requests.get(sys.argv[1], timeout=7).text[:500])";
+
+const HTTPX: &str = "import httpx, sys\nprint(httpx.get(sys.argv[1], timeout=7).text[:500])";
 
 /// By the session that the library uses for everything.
 const HUB: &str = "import sys

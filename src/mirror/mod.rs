@@ -6,6 +6,7 @@
 
 pub(crate) mod coding;
 pub(crate) mod fields;
+mod findings;
 pub(crate) mod json;
 pub(crate) mod mapping;
 pub(crate) mod reverse;
@@ -13,6 +14,7 @@ pub(crate) mod table;
 pub(crate) mod url;
 
 pub(crate) use coding::Coding;
+pub(crate) use findings::Findings;
 pub(crate) use mapping::{Mapped, Mapping, mirror_path};
 pub(crate) use reverse::ReverseBase;
-pub(crate) use table::{Findings, Rewrite};
+pub(crate) use table::Rewrite;

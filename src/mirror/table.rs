@@ -12,7 +12,7 @@ use hyper::{
 };
 
 use super::{
-    Mapped, Mapping,
+    Findings, Mapping,
     fields::{self, Edit, MapUrl},
     json::{NotJson, Places, Step, splice},
     url::percent_encoded,
@@ -225,36 +225,6 @@ fn names_a_repository(path: &str) -> bool {
         _ => false,
     }
 }
-
-/// What was found in an answer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Findings {
-    /// How many fields or URLs were changed.
-    pub changed: usize,
-    /// Hosts that the answer leads away to.
-    pub away: Vec<Box<str>>,
-}
-
-impl Findings {
-    fn map(&mut self, mapped: Mapped) -> Option<String> {
-        match mapped {
-            Mapped::Same => None,
-            Mapped::To(url) => {
-                self.changed += 1;
-                Some(url)
-            }
-            Mapped::Away(target) => {
-                if !self.away.contains(&target) && self.away.len() < MOST_AWAY {
-                    self.away.push(target);
-                }
-                None
-            }
-        }
-    }
-}
-
-/// As many hosts as one log line can name.
-const MOST_AWAY: usize = 8;
 
 /// Maps the URLs of an answer's header fields.
 pub(crate) fn rewrite_head(

@@ -6,11 +6,16 @@
 //! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables; beyond [`SERIES`] label sets a metric
 //! counts the rest as `(others)`.
 
+mod exposition;
+
 use std::{
     collections::BTreeMap,
     fmt::Write,
     sync::{Mutex, PoisonError},
 };
+
+pub use exposition::Exposition;
+use exposition::braces;
 
 /// Label sets of one metric.
 const SERIES: usize = 500;
@@ -77,45 +82,6 @@ metrics! {
 const BUCKETS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
-
-/// How the metrics are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposition {
-    /// Prometheus' text format 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-impl Exposition {
-    /// By `Accept`: OpenMetrics where it is named and not less wanted than plain text.
-    pub(crate) fn negotiate(accept: &str) -> Self {
-        let weight = |name: &str| {
-            let mut ranges = accept.split(',').map(str::trim);
-            let range = ranges.find(|range| {
-                let kind = range.split(';').next().unwrap_or_default();
-                kind.trim().eq_ignore_ascii_case(name)
-            })?;
-            let mut parameters = range.split(';').map(str::trim);
-            let quality = parameters.find_map(|parameter| parameter.strip_prefix("q="));
-            Some(quality.map_or(1.0, |q| q.parse::<f64>().unwrap_or(0.0)))
-        };
-        let wanted = weight("application/openmetrics-text").unwrap_or(0.0);
-        if wanted > 0.0 && wanted >= weight("text/plain").unwrap_or(0.0) {
-            Self::OpenMetrics
-        } else {
-            Self::Text
-        }
-    }
-
-    /// The value of `Content-Type`.
-    pub(crate) const fn content_type(self) -> &'static str {
-        match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
 
 /// What was counted since the start.
 #[derive(Debug, Default)]
@@ -224,73 +190,6 @@ impl Metrics {
         }
         text
     }
-}
-
-impl Metric {
-    fn head(&self, text: &mut String, exposition: Exposition) {
-        let family = match exposition {
-            Exposition::Text => self.name,
-            Exposition::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(self.name),
-        };
-        let kind = match self.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        let _ = writeln!(
-            text,
-            "# HELP {family} {}\n# TYPE {family} {kind}",
-            self.help
-        );
-    }
-
-    /// `route="main",code="x"`.
-    fn labels(&self, values: &[Box<str>]) -> String {
-        let pairs = self.labels.iter().zip(values);
-        let pairs = pairs.map(|(name, value)| format!("{name}=\"{}\"", escape(value)));
-        pairs.collect::<Vec<_>>().join(",")
-    }
-
-    fn series(&self, text: &mut String, labels: &str, value: &Value) {
-        let name = self.name;
-        match value {
-            Value::Count(count) => {
-                let _ = writeln!(text, "{name}{} {count}", braces(labels));
-            }
-            Value::Histogram(histogram) => {
-                let comma = if labels.is_empty() { "" } else { "," };
-                let mut count = 0;
-                let bounds = BUCKETS.iter().map(|bound| format!("{bound:?}"));
-                let bounds = bounds.chain(["+Inf".to_owned()]);
-                for (bound, bucket) in bounds.zip(histogram.buckets) {
-                    count += bucket;
-                    let _ = writeln!(
-                        text,
-                        "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}"
-                    );
-                }
-                let braces = braces(labels);
-                let _ = writeln!(text, "{name}_sum{braces} {:?}", histogram.sum);
-                let _ = writeln!(text, "{name}_count{braces} {count}");
-            }
-        }
-    }
-}
-
-fn braces(labels: &str) -> String {
-    if labels.is_empty() {
-        String::new()
-    } else {
-        format!("{{{labels}}}")
-    }
-}
-
-/// A label's value (Prometheus, exposition formats).
-fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One request, or one tunnel, being ferried. Its closing line is written when its one owner drops it.
 
+mod begin;
 mod closing;
 mod events;
 mod progress;
@@ -8,121 +9,22 @@ mod snapshot;
 use std::{
     net::SocketAddr,
     ops::Deref,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
 use tokio::{sync::Notify, time::Instant};
 
+pub(crate) use begin::{Begin, Counters, Front, Outcome};
 use progress::{Side, Watching};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
 
 use super::{event::Subject, redact, registry::Registry, timeline::Timeline};
 use crate::{
-    config::{self, Route},
+    config,
     model::{Fault, Role, Stage, Target, agent, health::Avoided, stall::Stall},
 };
-
-/// What the client spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Front {
-    /// A request inside a terminated CONNECT.
-    Intercept,
-    /// An opaque tunnel after CONNECT, or `gitferry connect`.
-    Tunnel,
-    /// `GET http://host/…`.
-    Absolute,
-    /// `GET /host/…`.
-    Reverse,
-}
-
-impl Front {
-    /// The name in the log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Intercept => "intercept",
-            Self::Tunnel => "tunnel",
-            Self::Absolute => "absolute",
-            Self::Reverse => "reverse",
-        }
-    }
-}
-
-/// What a transfer begins with.
-#[derive(Debug)]
-pub(crate) struct Begin<'a> {
-    /// How it came in.
-    pub front: Front,
-    /// The client's address.
-    pub client: SocketAddr,
-    /// Where it wants to go.
-    pub target: &'a Target,
-    /// `CONNECT`, `GET`, …
-    pub method: &'a str,
-    /// Path and query as received; redacted here, before it is kept. Empty for a tunnel.
-    pub path: &'a str,
-    /// Its route.
-    pub route: &'a Route,
-    /// The product of `User-Agent` (`git/2.39.5`), where given.
-    pub agent: Option<&'a str>,
-}
-
-/// How a transfer ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The origin's answer was passed on whole.
-    Answered(u16),
-    /// gitferry answered itself, after a fault.
-    Refused {
-        /// The status given to the client.
-        status: u16,
-        /// The fault's code.
-        code: Box<str>,
-    },
-    /// A tunnel that both sides closed.
-    Closed,
-    /// Broken off in the middle.
-    Broken {
-        /// The fault's code.
-        code: Box<str>,
-    },
-}
-
-/// Bytes moved, shared with the bodies and the tunnel.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    /// Body bytes taken from the client.
-    pub up: AtomicU64,
-    /// Body bytes given to the client.
-    pub down: AtomicU64,
-    /// How many bytes the client will send, as far as it said so; 0 where it did not.
-    pub up_total: AtomicU64,
-    /// How many bytes the client will be given, as far as the origin said so; 0 where it did not.
-    pub down_total: AtomicU64,
-    /// True while the request's body waits for the client.
-    pub asks_client: AtomicBool,
-    /// True while the answer's body waits for the origin.
-    pub asks_origin: AtomicBool,
-    /// Request bodies that are under way: none before the first attempt and once the origin has been given everything.
-    pub sending: AtomicU32,
-    /// The answer's head came before the request was sent whole.
-    pub early: AtomicBool,
-    /// And it was a refusal: nobody need send the rest.
-    pub refused: AtomicBool,
-}
-
-impl Counters {
-    /// Notes that an answer with this status begins now.
-    pub(crate) fn answer(&self, status: u16) {
-        let early = self.sending.load(Ordering::Relaxed) > 0;
-        self.early.store(early, Ordering::Relaxed);
-        self.refused.store(status >= 300, Ordering::Relaxed);
-    }
-}
 
 /// A running transfer. Dropping it ends it, whoever else has a handle on it.
 #[derive(Debug)]

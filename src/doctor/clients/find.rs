@@ -27,71 +27,94 @@ pub(crate) struct Common {
     pub(crate) daemon: DaemonAddress,
 }
 
-/// The installed clients; those whose version cannot be told are left out.
+/// The installed clients; those whose version cannot be read are left out.
 pub(crate) async fn installed(common: &Common) -> Vec<Client> {
-    let mut clients = Vec::new();
-    let mut add = |name: String, kind, program: PathBuf| {
-        let (main, storage) = &common.hosts;
-        let host = if kind == ClientKind::GitLfs {
-            storage
-        } else {
-            main
-        };
-        clients.push(Client {
-            name,
-            kind,
-            program,
-            host: host.clone(),
-            ssh: common.ssh.clone(),
-            nonce: common.nonce.clone(),
-            directory: common.directory.clone(),
-            daemon: common.daemon.clone(),
-        });
-    };
     let gits = all_on_path("git");
-    for git in &gits {
-        if let Some(version) = version(git, &["--version"], 2).await {
-            let library = library(git).await;
-            let place = if gits.len() > 1 {
-                format!(" {}", git.display())
-            } else {
-                String::new()
-            };
-            add(
-                format!("git {version}{library}{place}"),
-                ClientKind::Git,
-                git.clone(),
-            );
-        }
-    }
+    let mut found = git(&gits).await;
     if let Some(lfs) = all_on_path("git-lfs").into_iter().next()
         && !gits.is_empty()
         && let Some(version) = version(&lfs, &["version"], 0).await
     {
         let version = version.replace("git-lfs/", "git-lfs ");
-        add(version, ClientKind::GitLfs, lfs);
+        found.push((version, ClientKind::GitLfs, lfs));
     }
     if let Some(curl) = all_on_path("curl").into_iter().next()
         && let Some(version) = version(&curl, &["--version"], 1).await
     {
-        add(format!("curl {version}"), ClientKind::Curl, curl);
+        found.push((format!("curl {version}"), ClientKind::Curl, curl));
     }
-    if let Some(python) = all_on_path("python3").into_iter().next() {
-        for (module, kind) in [
-            ("requests", ClientKind::Requests),
-            ("httpx", ClientKind::Httpx),
-        ] {
-            let script = format!("import {module}; print({module}.__version__)");
-            if let Some(version) = version(&python, &["-c", &script], 0).await {
-                add(format!("python {module} {version}"), kind, python.clone());
-            }
-        }
-    }
+    found.extend(python().await);
     if common.ssh.is_some()
         && let Some(ssh) = all_on_path("ssh").into_iter().next()
     {
-        add("ssh".to_owned(), ClientKind::Ssh, ssh);
+        found.push(("ssh".to_owned(), ClientKind::Ssh, ssh));
     }
+    found.extend(hub().await);
+    found
+        .into_iter()
+        .map(|found| common.client(found))
+        .collect()
+}
+
+/// A client's name with its version, and its program.
+type Found = (String, ClientKind, PathBuf);
+
+impl Common {
+    fn client(&self, (name, kind, program): Found) -> Client {
+        let (main, storage) = &self.hosts;
+        let host = match kind {
+            ClientKind::GitLfs => storage,
+            _ => main,
+        };
+        Client {
+            name,
+            kind,
+            program,
+            host: host.clone(),
+            ssh: self.ssh.clone(),
+            nonce: self.nonce.clone(),
+            directory: self.directory.clone(),
+            daemon: self.daemon.clone(),
+        }
+    }
+}
+
+/// Each git with its TLS library, and its path where there are several.
+async fn git(gits: &[PathBuf]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for git in gits {
+        if let Some(version) = version(git, &["--version"], 2).await {
+            let library = library(git).await;
+            let place = match gits.len() {
+                1 => String::new(),
+                _ => format!(" {}", git.display()),
+            };
+            let name = format!("git {version}{library}{place}");
+            found.push((name, ClientKind::Git, git.clone()));
+        }
+    }
+    found
+}
+
+async fn python() -> Vec<Found> {
+    let mut found = Vec::new();
+    let Some(python) = all_on_path("python3").into_iter().next() else {
+        return found;
+    };
+    for (module, kind) in [
+        ("requests", ClientKind::Requests),
+        ("httpx", ClientKind::Httpx),
+    ] {
+        let script = format!("import {module}; print({module}.__version__)");
+        if let Some(version) = version(&python, &["-c", &script], 0).await {
+            found.push((format!("python {module} {version}"), kind, python.clone()));
+        }
+    }
+    found
+}
+
+/// The Hugging Face client, under its new name or its old one.
+async fn hub() -> Option<Found> {
     for hub in ["hf", "huggingface-cli"] {
         if let Some(python) = all_on_path(hub)
             .first()
@@ -99,12 +122,11 @@ pub(crate) async fn installed(common: &Common) -> Vec<Client> {
         {
             let script = "import huggingface_hub as h; print(h.__version__)";
             if let Some(version) = version(&python, &["-c", script], 0).await {
-                add(format!("{hub} {version}"), ClientKind::Hub, python);
-                break;
+                return Some((format!("{hub} {version}"), ClientKind::Hub, python));
             }
         }
     }
-    clients
+    None
 }
 
 /// Every executable of that name on PATH, links followed, each once.

@@ -1,0 +1,33 @@
+//! What a rewrite found in a response.
+
+use super::Mapped;
+
+/// What was found in an answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// How many fields or URLs were changed.
+    pub changed: usize,
+    /// Hosts that the answer leads away to.
+    pub away: Vec<Box<str>>,
+}
+
+impl Findings {
+    pub(super) fn map(&mut self, mapped: Mapped) -> Option<String> {
+        match mapped {
+            Mapped::Same => None,
+            Mapped::To(url) => {
+                self.changed += 1;
+                Some(url)
+            }
+            Mapped::Away(target) => {
+                if !self.away.contains(&target) && self.away.len() < MOST_AWAY {
+                    self.away.push(target);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// As many hosts as one log line can name.
+const MOST_AWAY: usize = 8;
