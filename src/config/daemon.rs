@@ -8,7 +8,7 @@ use super::{
     Variables, access::access, credentials::credentials, peer::extra_roots, resolve::Arguments,
     section::Section,
 };
-use crate::model::{HostPattern, access::Access, secret::Credentials, unit};
+use crate::model::{HostPattern, access::Access, address::FakeNetwork, secret::Credentials, unit};
 
 /// `[listen]`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -275,6 +275,8 @@ impl Replay {
 pub(crate) struct Reverse {
     /// Hosts that are served beside those of the routes, by the upstreams and ports of `[other_hosts]`.
     pub allow: Vec<HostPattern>,
+    /// Fake addresses of a local VPN tool, which count as public for a name that only a pattern of `allow` covers.
+    pub fake_ip: Vec<FakeNetwork>,
 }
 
 impl Reverse {
@@ -289,8 +291,18 @@ impl Reverse {
                 ),
             }
         }
+        let mut fake_ip = Vec::new();
+        for item in section.strings("fake_ip", false) {
+            match item.text.parse::<FakeNetwork>() {
+                Ok(network) => fake_ip.push(network),
+                Err(message) => item.place.problem(
+                    message,
+                    Some("\"198.18.0.0/15\", \"fc00::/18\", or a part of one"),
+                ),
+            }
+        }
         section.finish();
-        Self { allow }
+        Self { allow, fake_ip }
     }
 }
 

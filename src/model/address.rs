@@ -1,6 +1,10 @@
 //! Which addresses anybody on the Internet may be sent to.
 
+mod fake_ip;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(crate) use fake_ip::{FakeNetwork, is_fake};
 
 /// False for loopback, private, link-local, shared, multicast and reserved addresses (RFC 6890), and for the IPv6 forms that
 /// embed one of them.

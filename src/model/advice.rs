@@ -388,6 +388,9 @@ pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         Denial::Private => {
             format!("to allow the private host {host}, add it to `allow` of `[reverse]`")
         }
+        Denial::FakeIp => format!(
+            "add \"198.18.0.0/15\" (or \"fc00::/18\" for IPv6) to `fake_ip` of `[reverse]`, or {host} itself to `allow`"
+        ),
     };
     Some(text.into())
 }

@@ -102,16 +102,19 @@ impl FromStr for Host {
         if name.is_empty() || name.len() > 253 || !name.split('.').all(fits) {
             return Err(TargetError::BadHost);
         }
-        // A last label of digits is an address that did not parse (WHATWG URL, host parsing).
-        if name
-            .rsplit('.')
-            .next()
-            .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()))
-        {
+        if name.rsplit('.').next().is_some_and(is_number) {
             return Err(TargetError::BadHost);
         }
         Ok(Self::Name(name.to_ascii_lowercase().into()))
     }
+}
+
+/// True for a last label that makes the whole an address (WHATWG URL, "ends in a number checker"): the resolver takes `127.1` and
+/// `0x7f000001` for one, and no pattern may cover an address.
+fn is_number(label: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let hex = label.strip_prefix("0x").or(label.strip_prefix("0X"));
+    digits(label) || hex.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Host and port asked for.
@@ -236,6 +239,11 @@ mod tests {
             ("user@hf.co:443", None, TargetError::BadHost),
             ("hf..co:443", None, TargetError::BadHost),
             ("256.1.1.1:443", None, TargetError::BadHost),
+            // The resolver takes these for addresses.
+            ("127.1:443", None, TargetError::BadHost),
+            ("2130706433:443", None, TargetError::BadHost),
+            ("0x7f000001:443", None, TargetError::BadHost),
+            ("127.0X1:443", None, TargetError::BadHost),
             ("[::1:443", None, TargetError::BadHost),
             ("hf.co/x:443", None, TargetError::BadHost),
         ];

@@ -14,7 +14,10 @@ use std::{
 use super::dial::{Attempt, Boxed};
 use crate::{
     config::Override,
-    model::{Denial, Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
+    model::{
+        Denial, Fault, FaultKind, Host, Leg, Stage, Target,
+        address::{FakeNetwork, is_fake, is_public},
+    },
     rt::{Lookups, Workers},
 };
 
@@ -81,26 +84,36 @@ pub(crate) async fn addresses(
     }
 }
 
-/// Of the addresses that a name led to, those that anybody may reach.
+/// Of the addresses that a name led to, those that anybody may reach, and those of the `fake` networks.
 ///
 /// Fails where none is: a name that an answer brought must not lead to what listens on this machine or in its network.
-pub(crate) fn public(found: Vec<SocketAddr>, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
+pub(crate) fn public(
+    found: &[SocketAddr],
+    target: &Target,
+    fake: &[FakeNetwork],
+) -> Result<Vec<SocketAddr>, Fault> {
+    let allowed = |ip| is_public(ip) || fake.iter().any(|network| network.contains(ip));
     let public: Vec<SocketAddr> = found
-        .into_iter()
-        .filter(|address| is_public(address.ip()))
+        .iter()
+        .copied()
+        .filter(|address| allowed(address.ip()))
         .collect();
-    if public.is_empty() {
-        let fault = Fault::new(
-            Leg::Origin,
-            Stage::Resolving,
-            FaultKind::Denied(Denial::Private),
-        )
-        .peer(target);
-        return Err(fault.detail(
-            "the name leads into a private network, and only a pattern of [reverse] allow covers it",
-        ));
+    if !public.is_empty() {
+        return Ok(public);
     }
-    Ok(public)
+    let (denial, detail) = if found.iter().any(|address| is_fake(address.ip())) {
+        (
+            Denial::FakeIp,
+            "the name leads to a fake address of a local VPN tool, and only a pattern of [reverse] allow covers it",
+        )
+    } else {
+        (
+            Denial::Private,
+            "the name leads into a private network, and only a pattern of [reverse] allow covers it",
+        )
+    };
+    let fault = Fault::new(Leg::Origin, Stage::Resolving, FaultKind::Denied(denial));
+    Err(fault.peer(target).detail(detail))
 }
 
 /// Each address once, IPv6 and IPv4 in turn. The resolver's first choice stays first: where the machine has a way into the IPv6
@@ -160,9 +173,19 @@ mod tests {
             ips.map(|ip| SocketAddr::new(ip, 443)).collect()
         };
         let mixed = at(&["127.0.0.1", "1.1.1.1", "fd00::1"]);
-        assert_eq!(public(mixed, &target).unwrap(), at(&["1.1.1.1"]));
-        let fault = public(at(&["10.0.0.1", "::1"]), &target).unwrap_err();
+        assert_eq!(public(&mixed, &target, &[]).unwrap(), at(&["1.1.1.1"]));
+        let fault = public(&at(&["10.0.0.1", "::1"]), &target, &[]).unwrap_err();
         assert_eq!(fault.code(), "origin/resolving/denied");
+        // What fake addresses open is themselves, and no other form of them.
+        let fake = ["198.18.0.0/15".parse().unwrap()];
+        let mixed = at(&["127.0.0.1", "198.18.0.7", "10.0.0.1", "::ffff:198.18.0.8"]);
+        assert_eq!(public(&mixed, &target, &fake).unwrap(), at(&["198.18.0.7"]));
+        for closed in ["127.0.0.1", "::ffff:198.18.0.7", "fc00::7", "198.20.0.1"] {
+            let found = public(&at(&[closed]), &target, &fake);
+            assert!(found.is_ok() == (closed == "198.20.0.1"), "{closed}");
+        }
+        let fault = public(&at(&["198.18.0.7"]), &target, &[]).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Denied(Denial::FakeIp));
     }
 
     #[tokio::test]

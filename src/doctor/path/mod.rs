@@ -209,7 +209,7 @@ impl Probe {
             max_segment: self.route.dial.max_segment,
             progress: &|_| {},
             connector: &self.means.connector,
-            public_only: false,
+            public_only: None,
         };
         net::dial::dial(via, &attempt).await
     }

@@ -7,7 +7,10 @@ use tokio::time::{Instant, timeout};
 use super::{Probe, STEP, shown};
 use crate::{
     doctor::{Fact, Outcome},
-    model::{Fault, FaultKind, Host, Leg, Stage, Target, address::is_public},
+    model::{
+        Fault, FaultKind, Host, Leg, Stage, Target,
+        address::{is_fake, is_public},
+    },
     net::resolve::{self, System},
 };
 
@@ -91,7 +94,7 @@ pub(super) fn implausible(host: &Host, addresses: &[SocketAddr]) -> Option<(&'st
     let odd = addresses.iter().find(|address| !is_public(address.ip()))?;
     let ip = odd.ip();
     let (word, what) = match ip {
-        _ if is_fake(ip) => (
+        _ if is_fake(ip) || is_mihomo(ip) => (
             "fake",
             "a fake address, as local VPN tools (Clash, sing-box) give out: the way depends on that tool",
         ),
@@ -107,15 +110,9 @@ pub(super) fn implausible(host: &Host, addresses: &[SocketAddr]) -> Option<(&'st
     Some((word, format!("{host} leads to {ip}, {what}")))
 }
 
-/// RFC 2544's network, from which VPN tools take their fake addresses; sing-box's IPv6 default.
-fn is_fake(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => matches!(ip.octets(), [198, 18 | 19, ..]),
-        IpAddr::V6(ip) => matches!(
-            ip.segments(),
-            [0xfc00, 0, ..] | [0xfdfe, 0xdcba, 0x9876, ..]
-        ),
-    }
+/// mihomo's IPv6 default, which lies in the network of private ones.
+fn is_mihomo(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if matches!(ip.segments(), [0xfdfe, 0xdcba, 0x9876, ..]))
 }
 
 #[cfg(test)]

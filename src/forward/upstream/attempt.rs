@@ -3,7 +3,7 @@
 use crate::{
     config::{HttpVersion, Route, Upstream},
     io::{BoxIo, Tcp},
-    model::{Fault, Leg, Scheme, Stage, Target},
+    model::{Fault, Leg, Scheme, Stage, Target, address::FakeNetwork},
     net::{
         self,
         dial::{AbsoluteForm, Attempt, hop},
@@ -45,7 +45,8 @@ pub(crate) struct Once<'a> {
     pub(crate) target: &'a Target,
     pub(crate) purpose: Purpose,
     pub(crate) max_segment: Option<u32>,
-    pub(crate) public_only: bool,
+    /// See [`Attempt::public_only`].
+    pub(crate) public_only: Option<&'a [FakeNetwork]>,
     pub(crate) connector: &'a Connector,
 }
 
@@ -81,7 +82,7 @@ pub(crate) async fn once(
         max_segment: dial.max_segment,
         progress: &progress,
         connector: dial.connector,
-        public_only: dial.public_only && upstream.mirror.is_none(),
+        public_only: dial.public_only.filter(|_| upstream.mirror.is_none()),
     };
     let connection = net::dial::dial(&upstream.via, &attempt).await?;
     if let Some(transfer) = transfer {

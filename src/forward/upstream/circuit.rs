@@ -12,9 +12,10 @@ use crate::forward::{
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
-    config::{Route, Upstream},
+    config::{Config, Route, Upstream},
     model::{
         Stage, Target, TlsMode,
+        address::FakeNetwork,
         attempts::Cause,
         health::{Change, Failure, Health, Wanted},
     },
@@ -52,6 +53,13 @@ impl Drop for Trial {
 pub(crate) struct Probing {
     pub(crate) purpose: Purpose,
     pub(crate) public_only: bool,
+}
+
+impl Probing {
+    /// See [`Once::public_only`].
+    pub(crate) fn fake_networks(self, config: &Config) -> Option<&[FakeNetwork]> {
+        self.public_only.then_some(&*config.reverse.fake_ip)
+    }
 }
 
 impl About<'_> {
@@ -196,6 +204,7 @@ impl About<'_> {
         let (route, target) = (Arc::clone(self.route), self.target.clone());
         let upstream = Arc::clone(upstream);
         let connector = forwarder.connector.clone();
+        let config = Arc::clone(&forwarder.config);
         let shared = forwarder.shared.clone();
         let leave = self.trial(&shared, &upstream.label);
         self.tell(&shared, &upstream, Turn::Probe, Change::Probing, None);
@@ -210,7 +219,7 @@ impl About<'_> {
                 target: &target,
                 purpose: probing.purpose,
                 max_segment: route.dial.max_segment,
-                public_only: probing.public_only,
+                public_only: probing.fake_networks(&config),
                 connector: &connector,
             };
             let dialled = tokio::select! {

@@ -163,7 +163,7 @@ impl UpstreamPlan {
             target: &self.target,
             purpose: self.probing.purpose,
             max_segment: self.max_segment(connect.small_segments),
-            public_only: self.probing.public_only,
+            public_only: self.probing.fake_networks(&self.forwarder.config),
             connector: &self.forwarder.connector,
         };
         once(&dial, Some(&self.transfer)).await

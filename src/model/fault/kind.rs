@@ -96,6 +96,8 @@ pub(crate) enum Denial {
     ForeignName,
     /// A name that an answer brought leads into a private network.
     Private,
+    /// The same, and it is a fake address of a local VPN tool.
+    FakeIp,
     /// `[listen]` does not serve the local user.
     LocalUser,
     /// The kernel cannot say which local user the client is.

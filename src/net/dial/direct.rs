@@ -46,11 +46,11 @@ pub(super) async fn reach(
     let mut race = Race::new(&connecting);
     let outcome = timeout(limit, async {
         let found = resolve::addresses(&System, target, overrides, leg, attempt.progress).await?;
-        let found = match leg {
-            Leg::Origin if attempt.public_only && overrides.is_empty() => {
-                resolve::public(found, target)?
+        let found = match (leg, attempt.public_only) {
+            (Leg::Origin, Some(fake)) if overrides.is_empty() => {
+                resolve::public(&found, target, fake)?
             }
-            Leg::Client | Leg::Hop | Leg::Origin => found,
+            (Leg::Client | Leg::Hop | Leg::Origin, _) => found,
         };
         (attempt.progress)(Stage::Connecting);
         Ok(race.run(found).await)

@@ -16,7 +16,7 @@ use hyper::header::HeaderValue;
 use crate::io::{BoxIo, Tcp};
 use crate::{
     config::{Hop, HopKind, Route, Via},
-    model::{Fault, FaultKind, Scheme, Stage, Target},
+    model::{Fault, FaultKind, Scheme, Stage, Target, address::FakeNetwork},
     tls::Connector,
 };
 
@@ -37,8 +37,9 @@ pub(crate) struct Attempt<'a> {
     pub progress: &'a (dyn Fn(Stage) + Send + Sync),
     /// Secures the way to an https hop.
     pub connector: &'a Connector,
-    /// The target's name must not lead into a private network, as far as it is looked up here.
-    pub public_only: bool,
+    /// Where set, the target's name must not lead into a private network, as far as it is looked up here; these networks of fake
+    /// addresses are none.
+    pub public_only: Option<&'a [FakeNetwork]>,
 }
 
 /// A stream to the origin, or to the hop that passes plain requests on.

@@ -49,8 +49,10 @@ async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault>
                 .detail(format!("no answer from the resolver within {limit:?}")),
         )
     })?;
-    if attempt.public_only && overrides.is_empty() {
-        found = resolve::public(found, target)?;
+    if let Some(fake) = attempt.public_only
+        && overrides.is_empty()
+    {
+        found = resolve::public(&found, target, fake)?;
     }
     if overrides.is_empty() {
         // This machine's way into the IPv6 network says nothing about the hop's.

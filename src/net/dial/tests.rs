@@ -92,7 +92,7 @@ async fn dial_by(
         route,
         progress: &|stage| stages.lock().unwrap().push(stage),
         connector: &Connector::new(&world.roots(), []).unwrap(),
-        public_only: false,
+        public_only: None,
         max_segment: route.dial.max_segment,
     };
     let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();
