@@ -7,5 +7,7 @@ pub use crate::{
     model::{Target, health::Condition, pseudonym},
     rt::{Shutdown, Tasks},
     service::daemon::Daemon,
-    track::{Tracker, event::StallTold, metrics::Exposition, metrics::Metrics, transfer::Snapshot},
+    track::{
+        Tracker, event::StallReported, metrics::Exposition, metrics::Metrics, transfer::Snapshot,
+    },
 };

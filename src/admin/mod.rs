@@ -41,7 +41,7 @@ const LISTED: usize = 200;
 
 /// A question to the daemon.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct PageQuery<'a> {
     /// Its method.
     pub method: &'a Method,
     /// Its path.
@@ -63,13 +63,13 @@ pub(crate) struct Sources<'a> {
 }
 
 /// True where the answer is a stream: [`events::stream`] serves it.
-pub(crate) fn is_stream(asked: &Asked<'_>) -> bool {
+pub(crate) fn is_stream(asked: &PageQuery<'_>) -> bool {
     asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
 }
 
 /// The answer to everything but a stream.
 pub(crate) fn answer(
-    asked: &Asked<'_>,
+    asked: &PageQuery<'_>,
     forwarder: &Forwarder,
     sources: &Sources<'_>,
 ) -> Response<Bytes> {

@@ -6,7 +6,7 @@ use hyper::{HeaderMap, Method, StatusCode, header::ACCEPT};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    admin::{self, Asked, Sources, events},
+    admin::{self, PageQuery, Sources, events},
     forward::{Answer, Current, Forwarder, client::Slot, request::body::full},
     tls::certificate::CERTIFICATE_FILE,
     track::{
@@ -51,7 +51,7 @@ impl Default for Pages {
 impl Pages {
     /// The answer to `request`, by the snapshot that is current; a stream follows it from one to the next.
     pub(crate) fn page(&self, current: &Current, request: PageRequest<'_>) -> Answer {
-        let asked = Asked {
+        let asked = PageQuery {
             method: request.method,
             path: request.path,
             query: request.query,

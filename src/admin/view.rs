@@ -13,7 +13,7 @@ use super::verdict::{self, Verdict};
 use crate::{
     forward::Forwarder,
     track::{
-        event::{FaultOccurred, StallTold},
+        event::{FaultOccurred, StallReported},
         history::{Finished, totals::DayTotal},
         moment,
         transfer::Detail,
@@ -61,7 +61,7 @@ pub(crate) struct Overview {
     /// The last faults, the newest first.
     pub faults: Vec<FaultOccurred>,
     /// The last stalls, the newest first.
-    pub stalls: Vec<StallTold>,
+    pub stalls: Vec<StallReported>,
     /// What each route carried today (UTC).
     pub totals: Vec<DayTotal>,
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Serialize;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::section::{Place, Section};
+use super::section::{Location, Section};
 
 /// What is believed of a peer beside the roots of all, and what is shown to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -98,7 +98,7 @@ fn is_of_a_server(certificate: &CertificateDer<'_>) -> bool {
     parsed.is_ca() && parsed.subject() == parsed.issuer() && (in_names || in_common)
 }
 
-fn check_certificates(file: &Path, place: &Place<'_, '_>) {
+fn check_certificates(file: &Path, place: &Location<'_, '_>) {
     place.depends_on(file);
     let problem = match fs::read(file) {
         Err(error) => Some(format!("cannot read {}: {error}", file.display())),
@@ -144,7 +144,7 @@ fn client(section: &Section<'_, '_>) -> Option<ClientCertificate> {
     })
 }
 
-fn check_key(file: &Path, place: &Place<'_, '_>) {
+fn check_key(file: &Path, place: &Location<'_, '_>) {
     place.depends_on(file);
     let shown = file.display();
     let found = fs::metadata(file).and_then(|found| Ok((found, fs::read(file)?)));

@@ -9,7 +9,7 @@
 
 mod layer;
 mod lists;
-mod place;
+mod location;
 
 use std::{
     cell::RefCell, collections::BTreeSet, iter, ops::RangeInclusive, path::PathBuf, time::Duration,
@@ -22,7 +22,7 @@ use toml::{
 
 use layer::Layer;
 pub(super) use lists::Item;
-pub(super) use place::Place;
+pub(super) use location::Location;
 
 use super::{
     file::{Source, Span},
@@ -88,13 +88,13 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     /// Where the section begins.
-    pub(super) fn place(&self) -> Place<'s, 'a> {
+    pub(super) fn place(&self) -> Location<'s, 'a> {
         let layer = &self.top;
         layer.place(layer.name.clone(), layer.span.clone())
     }
 
     /// Where a key's value stands. Where it stands in the built-in text, or nowhere, the section of the file is to blame.
-    pub(super) fn at(&self, key: &'static str) -> Place<'s, 'a> {
+    pub(super) fn at(&self, key: &'static str) -> Location<'s, 'a> {
         match self.find(key) {
             Some((layer, value)) if !layer.source.is_built_in() || !self.is_of_the_file() => {
                 layer.place(layer.key(key), value.span())
@@ -104,7 +104,7 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     /// Where a key that is never valid stands; it is reported as its caller says, not as unknown.
-    pub(super) fn forbidden(&self, key: &str) -> Option<Place<'s, 'a>> {
+    pub(super) fn forbidden(&self, key: &str) -> Option<Location<'s, 'a>> {
         let found = self.layers().find_map(|layer| {
             let (name, _) = layer.table?.get_key_value(key)?;
             Some(layer.place(layer.key(key), name.span()))

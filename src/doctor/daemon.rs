@@ -29,7 +29,7 @@ pub(crate) struct DaemonAddress {
 
 /// `/-/api/daemon`.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct DaemonInfo {
     /// Of gitferry.
     pub version: String,
     /// The config's file.
@@ -39,12 +39,12 @@ pub(crate) struct About {
     /// The fingerprint of its CA's certificate.
     pub ca_sha256: Option<String>,
     /// What its own environment says.
-    pub environment: AboutEnvironment,
+    pub environment: DaemonEnvironment,
 }
 
 /// The `*_PROXY` variables that the daemon started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(crate) struct AboutEnvironment {
+pub(crate) struct DaemonEnvironment {
     /// For `https://` targets.
     pub https_proxy: Option<String>,
     /// For `http://` targets.
@@ -83,7 +83,7 @@ struct Nonce {
 
 impl DaemonAddress {
     /// What the daemon says of itself. Fails where nobody answers, or somebody else.
-    pub(crate) async fn about(&self) -> io::Result<About> {
+    pub(crate) async fn about(&self) -> io::Result<DaemonInfo> {
         let page = self.ask("GET", "/-/api/daemon").await?;
         serde_json::from_str(&page).map_err(io::Error::other)
     }

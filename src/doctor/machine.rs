@@ -8,7 +8,7 @@ use tokio::{process::Command, sync::watch};
 
 use super::{
     Fact, Outcome,
-    daemon::{About, DaemonAddress},
+    daemon::{DaemonAddress, DaemonInfo},
     program,
 };
 use crate::{config::Config, model::HostPattern, tls::CaCertificate};
@@ -22,7 +22,7 @@ pub(crate) struct Machine {
     /// How the daemon is reached.
     pub daemon: DaemonAddress,
     /// What it says of itself; why not, where it does not.
-    pub about: Result<About, String>,
+    pub about: Result<DaemonInfo, String>,
     /// Where the user is.
     pub directory: PathBuf,
     /// The environment of this process.

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::{
     Board, Fact, Means, PlannedHost, RemoteUrl, Subject,
     clients::{self, Common},
-    daemon::{About, DaemonAddress, RecentFault},
+    daemon::{DaemonAddress, DaemonInfo, RecentFault},
     engine::{Examined, examine},
     machine::{Machine, Skew},
 };
@@ -36,7 +36,7 @@ pub(crate) struct Local {
     /// How the daemon is reached.
     pub daemon: DaemonAddress,
     /// What it says of itself; why not, where it does not.
-    pub about: Result<About, String>,
+    pub about: Result<DaemonInfo, String>,
     /// The repository, or where the user is.
     pub directory: PathBuf,
     /// The remote of a push, where it is one of ssh.

@@ -1,7 +1,7 @@
 //! What the findings come to: what works, what does not, and the one change that most likely mends it. Pure.
 
 mod change;
-mod words;
+mod sentences;
 
 use std::collections::BTreeMap;
 
@@ -117,7 +117,7 @@ pub(crate) fn of(findings: &[Finding]) -> Verdict {
     };
     Verdict {
         works: works(&facts),
-        broken: words::broken(&facts),
+        broken: sentences::broken(&facts),
         change: change::of(&facts),
     }
 }
@@ -205,8 +205,11 @@ fn works(facts: &Facts<'_>) -> String {
     let mut pushed = Vec::new();
     for host in &facts.hosts {
         if let Some(way) = host.working() {
-            let name = words::host(host.path);
-            by_way.entry(words::via(&way.path)).or_default().push(name);
+            let name = sentences::host(host.path);
+            by_way
+                .entry(sentences::via(&way.path))
+                .or_default()
+                .push(name);
             if way.shown("refs") == Some("push allowed") {
                 pushed.push(host.path.host.to_string());
             }
@@ -214,10 +217,10 @@ fn works(facts: &Facts<'_>) -> String {
     }
     let mut parts: Vec<String> = Vec::new();
     for (via, hosts) in by_way {
-        parts.push(format!("{} can be reached {via}", words::list(&hosts)));
+        parts.push(format!("{} can be reached {via}", sentences::list(&hosts)));
     }
     if !pushed.is_empty() {
-        parts.push(format!("a push to {} is allowed", words::list(&pushed)));
+        parts.push(format!("a push to {} is allowed", sentences::list(&pushed)));
     }
     if parts.is_empty() && !facts.hosts.is_empty() {
         parts.push("no host can be reached by the upstreams of its route".into());
@@ -225,8 +228,11 @@ fn works(facts: &Facts<'_>) -> String {
     let through = facts.clients(State::Passed);
     match through.as_slice() {
         [] => {}
-        [_] => parts.push(format!("{} goes through gitferry", words::list(&through))),
-        _ => parts.push(format!("{} go through gitferry", words::list(&through))),
+        [_] => parts.push(format!(
+            "{} goes through gitferry",
+            sentences::list(&through)
+        )),
+        _ => parts.push(format!("{} go through gitferry", sentences::list(&through))),
     }
     match parts.is_empty() {
         true => "nothing was tried".into(),

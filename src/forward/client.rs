@@ -13,13 +13,13 @@ use hyper::Request;
 use crate::{
     io::TcpMonitor,
     model::access::SocketOwner,
-    net::{InterimSender, RequestLine, listen::Place},
+    net::{InterimSender, RequestLine, listen},
     track::TransferHandle,
 };
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
 /// holds it too.
-pub(crate) type Slot = Arc<Place>;
+pub(crate) type Slot = Arc<listen::Slot>;
 
 /// Tells client connections apart. Never given out twice, unlike addresses and sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

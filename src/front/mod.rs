@@ -107,7 +107,7 @@ impl Front {
             interims: Some(interims),
             line: Some(line.clone()),
             owner: client.owner,
-            slot: Arc::new(client.place),
+            slot: Arc::new(client.slot),
         };
         let serving = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {

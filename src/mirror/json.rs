@@ -18,8 +18,8 @@ pub(crate) enum Step {
     Item,
 }
 
-/// Places in a document; at most [`MOST_PLACES`].
-pub(crate) type Places = &'static [&'static [Step]];
+/// Paths in a document; at most [`MOST_PLACES`].
+pub(crate) type Paths = &'static [&'static [Step]];
 
 /// What a mask has bits for.
 pub(crate) const MOST_PLACES: usize = 32;
@@ -52,7 +52,7 @@ impl fmt::Display for NotJson {
 /// Fails where `bytes` is no JSON document.
 pub(crate) fn splice(
     bytes: &[u8],
-    places: Places,
+    places: Paths,
     map: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Result<Option<Vec<u8>>, NotJson> {
     let text = std::str::from_utf8(bytes).map_err(|_| NotJson::Charset)?;
@@ -91,7 +91,7 @@ fn unquote(token: &str) -> Option<Cow<'_, str>> {
 struct Walk<'t> {
     text: &'t str,
     at: usize,
-    places: Places,
+    places: Paths,
     inside: Vec<Container>,
     /// The places that the value which comes next may be on the way to.
     next: u32,
@@ -105,7 +105,7 @@ struct Container {
 }
 
 impl<'t> Walk<'t> {
-    fn new(text: &'t str, places: Places) -> Self {
+    fn new(text: &'t str, places: Paths) -> Self {
         Self {
             text,
             at: 0,
@@ -222,7 +222,7 @@ impl<'t> Walk<'t> {
 mod tests {
     use super::*;
 
-    const PLACES: Places = &[
+    const PLACES: Paths = &[
         &[
             Step::Key("objects"),
             Step::Item,

@@ -14,7 +14,7 @@ use hyper::{
 use super::{
     Findings, Mapping,
     fields::{self, Edit, MapUrl},
-    json::{NotJson, Places, Step, splice},
+    json::{NotJson, Paths, Step, splice},
     url::percent_encoded,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Rewrite {
     /// The name in the log.
     pub code: &'static str,
     /// Where.
-    pub place: Place,
+    pub place: UrlLocation,
     /// Which client follows it, and where that was read.
     #[expect(
         dead_code,
@@ -35,7 +35,7 @@ pub(crate) struct Rewrite {
 
 /// Where URLs stand.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum UrlLocation {
     /// In a header field.
     Field(&'static str, Form),
     /// In the JSON that answers certain requests.
@@ -43,7 +43,7 @@ pub(crate) enum Place {
         /// By method and path, the query left out.
         answers: fn(&Method, &str) -> bool,
         /// Where in the document.
-        at: Places,
+        at: Paths,
     },
 }
 
@@ -66,47 +66,47 @@ pub(crate) enum Form {
 pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "location",
-        place: Place::Field("location", Form::Redirect),
+        place: UrlLocation::Field("location", Form::Redirect),
         reader: "all of them; git-lfs: lfshttp/client.go, DoWithRedirect",
     },
     Rewrite {
         code: "content-location",
-        place: Place::Field("content-location", Form::Url),
+        place: UrlLocation::Field("content-location", Form::Url),
         reader: "RFC 9110, section 8.7; none of these clients today",
     },
     Rewrite {
         code: "link",
-        place: Place::Field("link", Form::Link),
+        place: UrlLocation::Field("link", Form::Link),
         reader: "huggingface_hub: utils/_pagination.py (next), utils/_xet.py (xet-auth)",
     },
     Rewrite {
         code: "set-cookie",
-        place: Place::Field("set-cookie", Form::Cookie),
+        place: UrlLocation::Field("set-cookie", Form::Cookie),
         reader: "git with http.cookieFile, git-lfs with the same key",
     },
     Rewrite {
         code: "www-authenticate",
-        place: Place::Field("www-authenticate", Form::Challenge),
+        place: UrlLocation::Field("www-authenticate", Form::Challenge),
         reader: "credential helpers: git passes it on as wwwauth[]",
     },
     Rewrite {
         code: "lfs-authenticate",
-        place: Place::Field("lfs-authenticate", Form::Challenge),
+        place: UrlLocation::Field("lfs-authenticate", Form::Challenge),
         reader: "git-lfs: lfsapi/auth.go",
     },
     Rewrite {
         code: "xet-cas-url",
-        place: Place::Field("x-xet-cas-url", Form::Url),
+        place: UrlLocation::Field("x-xet-cas-url", Form::Url),
         reader: "huggingface_hub: utils/_xet.py, parse_xet_connection_info_from_headers",
     },
     Rewrite {
         code: "xet-refresh-route",
-        place: Place::Field("x-xet-refresh-route", Form::Url),
+        place: UrlLocation::Field("x-xet-refresh-route", Form::Url),
         reader: "huggingface_hub: utils/_xet.py, parse_xet_file_data_from_response",
     },
     Rewrite {
         code: "lfs-batch",
-        place: Place::Json {
+        place: UrlLocation::Json {
             answers: |method, path| *method == Method::POST && path.ends_with("/objects/batch"),
             at: &[
                 &[
@@ -148,7 +148,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     },
     Rewrite {
         code: "xet-token",
-        place: Place::Json {
+        place: UrlLocation::Json {
             answers: |method, path| {
                 *method == Method::GET
                     && path
@@ -161,7 +161,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     },
     Rewrite {
         code: "xet-reconstruction",
-        place: Place::Json {
+        place: UrlLocation::Json {
             answers: |method, path| *method == Method::GET && is_reconstruction(path),
             at: &[
                 &[
@@ -182,7 +182,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     },
     Rewrite {
         code: "xet-upload-grant",
-        place: Place::Json {
+        place: UrlLocation::Json {
             answers: |method, path| *method == Method::POST && path.starts_with("/v1/xorb-grants/"),
             at: &[&[Step::Key("url")]],
         },
@@ -190,7 +190,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     },
     Rewrite {
         code: "hub-repository",
-        place: Place::Json {
+        place: UrlLocation::Json {
             answers: |method, path| *method == Method::POST && names_a_repository(path),
             at: &[
                 &[Step::Key("url")],
@@ -234,7 +234,7 @@ pub(crate) fn rewrite_head(
 ) -> Findings {
     let mut findings = Findings::default();
     for rewrite in REWRITES {
-        let Place::Field(name, form) = &rewrite.place else {
+        let UrlLocation::Field(name, form) = &rewrite.place else {
             continue;
         };
         let name = HeaderName::from_static(name);
@@ -288,8 +288,8 @@ fn rewrite_field(
 /// The entry for the JSON that answers a request, where there is one.
 pub(crate) fn for_body(method: &Method, path: &str) -> Option<&'static Rewrite> {
     REWRITES.iter().find(|rewrite| match &rewrite.place {
-        Place::Json { answers, .. } => answers(method, path),
-        Place::Field(..) => false,
+        UrlLocation::Json { answers, .. } => answers(method, path),
+        UrlLocation::Field(..) => false,
     })
 }
 
@@ -313,7 +313,7 @@ impl Rewrite {
         body: &[u8],
     ) -> Result<(Option<Vec<u8>>, Findings), NotJson> {
         let mut findings = Findings::default();
-        let Place::Json { at, .. } = &self.place else {
+        let UrlLocation::Json { at, .. } = &self.place else {
             return Ok((None, findings));
         };
         let body = splice(body, at, &mut |url| findings.map(mapping.url(url)))?;

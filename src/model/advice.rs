@@ -155,7 +155,7 @@ pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         return None;
     };
     (fault.leg != Leg::Client).then(|| {
-        let about = stall::About {
+        let about = stall::StallContext {
             host: context.host,
             route: context.route,
             upstream: context.upstream,

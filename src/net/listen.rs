@@ -3,7 +3,7 @@
 //! [`open`] is called once at start, by `service`; `front` asks each [`Acceptor`] for clients. Who may connect from where is decided
 //! by the config; only what the config cannot see is refused here: a socket of systemd's that would open the daemon to the network.
 
-pub(crate) mod places;
+pub(crate) mod slots;
 
 use std::{
     fmt, io,
@@ -22,8 +22,8 @@ use tokio::{
     time::sleep,
 };
 
-pub(crate) use places::Place;
-use places::Places;
+pub(crate) use slots::Slot;
+use slots::Slots;
 
 use super::socket_owner::SocketOwners;
 use crate::{
@@ -59,11 +59,11 @@ pub(crate) fn open(
             .map(bind)
             .collect::<Result<_, _>>()?;
     }
-    let places = Places::new(capacity);
+    let slots = Slots::new(capacity);
     sockets
         .into_iter()
         .map(|socket| {
-            let acceptor = Acceptor::new(socket, places.clone(), receive_buffer)?;
+            let acceptor = Acceptor::new(socket, slots.clone(), receive_buffer)?;
             let near = acceptor.address.ip().is_loopback();
             let owners = owners.filter(|_| near).map(Arc::clone);
             Ok(Acceptor { owners, ..acceptor })
@@ -71,12 +71,12 @@ pub(crate) fn open(
         .collect()
 }
 
-/// A listening socket, and the places for its clients.
+/// A listening socket, and the slots for its clients.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: TcpListener,
     address: SocketAddr,
-    places: Places,
+    slots: Slots,
     /// On loopback, where the kernel can tell.
     owners: Option<Arc<SocketOwners>>,
 }
@@ -90,14 +90,14 @@ pub(crate) struct Client {
     pub peer: SocketAddr,
     /// Its user, where it came over loopback and the kernel can tell.
     pub owner: Option<SocketOwner>,
-    /// Its place, or its claim to one; to be kept as long as the connection is served.
-    pub place: Place,
+    /// Its slot, or its claim to one; to be kept as long as the connection is served.
+    pub slot: Slot,
 }
 
 impl Acceptor {
     fn new(
         socket: Socket,
-        places: Places,
+        slots: Slots,
         receive_buffer: Option<usize>,
     ) -> Result<Self, ListenError> {
         let open = || {
@@ -116,7 +116,7 @@ impl Acceptor {
         Ok(Self {
             listener,
             address,
-            places,
+            slots,
             owners: None,
         })
     }
@@ -126,7 +126,7 @@ impl Acceptor {
     ///
     /// May be dropped at any time without losing a client.
     pub(crate) async fn accept(&self) -> Client {
-        self.places.room().await;
+        self.slots.room().await;
         let (socket, peer) = self.persistently(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
         let owners = self.owners.as_ref();
@@ -135,12 +135,12 @@ impl Acceptor {
             Err(_) => SocketOwner::Unknown("the client's connection is closed already"),
         });
         let tcp = Tcp::new(socket);
-        let place = self.places.enter(peer, owner, tcp.monitor());
+        let slot = self.slots.enter(peer, owner, tcp.monitor());
         Client {
             tcp,
             peer,
             owner,
-            place,
+            slot,
         }
     }
 

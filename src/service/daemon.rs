@@ -23,7 +23,7 @@ use crate::{
     front::Front,
     model::{HostPattern, fault::BoxError},
     net::{
-        listen::{self, Acceptor, CLIENT_BUFFER, ListenError, places},
+        listen::{self, Acceptor, CLIENT_BUFFER, ListenError, slots},
         socket_owner::SocketOwners,
     },
     tls::{
@@ -215,7 +215,7 @@ fn capacity(asked: usize) -> usize {
         usize::try_from(limit).unwrap_or(usize::MAX)
     });
     // A client's connection and the one to its upstream; what waits and what asks for `/-/` has the first alone.
-    let possible = limit.saturating_sub(OWN + places::UNREAD + places::WAITING) / 2;
+    let possible = limit.saturating_sub(OWN + slots::UNREAD + slots::WAITING) / 2;
     if possible < asked {
         event::too_few_descriptors(limit, possible.max(1), asked);
     }

@@ -17,7 +17,7 @@ pub(crate) use circuit::{CircuitChanged, Turn};
 pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
 pub(crate) use history::{history_loaded, history_not_saved};
-pub use stall::StallTold;
+pub use stall::StallReported;
 pub(crate) use stall::{Phase, SmallSegmentsHelped};
 pub(crate) use transfer::TransferEnded;
 

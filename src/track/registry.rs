@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    event::{Event, FaultOccurred, StallTold, TransferEnded},
+    event::{Event, FaultOccurred, StallReported, TransferEnded},
     history::{Finished, History},
     metrics::Metrics,
     timeline::Timeline,
@@ -32,7 +32,7 @@ pub struct Tracker(Arc<Registry>);
 pub(super) struct Registry {
     running: Mutex<Running>,
     faults: Mutex<VecDeque<FaultOccurred>>,
-    stalls: Mutex<VecDeque<StallTold>>,
+    stalls: Mutex<VecDeque<StallReported>>,
     siblings: Siblings,
     metrics: Metrics,
     history: History,
@@ -104,7 +104,7 @@ impl Tracker {
     }
 
     /// The last stalls, the newest first, each as it was told last.
-    pub fn stalls(&self) -> Vec<StallTold> {
+    pub fn stalls(&self) -> Vec<StallReported> {
         lock(&self.0.stalls).iter().rev().cloned().collect()
     }
 
@@ -193,7 +193,7 @@ impl Registry {
         &self.siblings
     }
 
-    pub(super) fn stall(&self, stall: StallTold) {
+    pub(super) fn stall(&self, stall: StallReported) {
         stall.emit(&self.metrics);
         let mut stalls = lock(&self.stalls);
         stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());

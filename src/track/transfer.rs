@@ -64,7 +64,7 @@ impl GivenUp {
 #[derive(Debug)]
 pub(super) struct Inner {
     id: u64,
-    about: About,
+    about: TransferInfo,
     begun: Instant,
     /// The same by the wall clock.
     began: SystemTime,
@@ -76,7 +76,7 @@ pub(super) struct Inner {
 }
 
 #[derive(Debug)]
-struct About {
+struct TransferInfo {
     front: Front,
     client: SocketAddr,
     target: Target,
@@ -124,7 +124,7 @@ impl Transfer {
         let now = Instant::now();
         let inner = Arc::new(Inner {
             id,
-            about: About {
+            about: TransferInfo {
                 front: begin.front,
                 client: begin.client,
                 target: begin.target.clone(),

@@ -16,7 +16,7 @@ use crate::{
     config::{self, Config, Route, Upstream},
     doctor::{
         Finding, Subject,
-        daemon::{About, RecentFault},
+        daemon::{DaemonInfo, RecentFault},
         verdict::Verdict,
     },
     model::Target,
@@ -25,7 +25,7 @@ use crate::{
 /// What the file is made of.
 pub(super) struct Contents<'a> {
     pub(super) config: &'a Config,
-    pub(super) about: Option<&'a About>,
+    pub(super) about: Option<&'a DaemonInfo>,
     pub(super) faults: &'a [RecentFault],
     pub(super) findings: &'a [Finding],
     pub(super) verdict: &'a Verdict,

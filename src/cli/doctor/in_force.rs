@@ -5,11 +5,11 @@ use std::{env, path::PathBuf};
 use crate::{
     cli::setup,
     config::{self, Config},
-    doctor::daemon::{About, AboutEnvironment, DaemonAddress},
+    doctor::daemon::{DaemonAddress, DaemonEnvironment, DaemonInfo},
 };
 
 /// The daemon's config where one runs and its file can be read; else the one that was loaded.
-pub(super) async fn of(loaded: Config) -> (Config, DaemonAddress, Result<About, String>) {
+pub(super) async fn of(loaded: Config) -> (Config, DaemonAddress, Result<DaemonInfo, String>) {
     let address = loaded.listen.addresses.first().copied();
     let daemon = DaemonAddress {
         address: address.map_or_else(|| ([127, 0, 0, 1], 4483).into(), setup::reachable),
@@ -24,7 +24,7 @@ pub(super) async fn of(loaded: Config) -> (Config, DaemonAddress, Result<About, 
 }
 
 /// `None` where nothing would differ, or the daemon's file is not for this user to read.
-fn reloaded(about: &About, file: &Option<PathBuf>) -> Option<Config> {
+fn reloaded(about: &DaemonInfo, file: &Option<PathBuf>) -> Option<Config> {
     let own = env_proxies();
     if about.config == *file && about.environment == own {
         return None;
@@ -34,7 +34,7 @@ fn reloaded(about: &About, file: &Option<PathBuf>) -> Option<Config> {
 }
 
 /// The daemon's proxy variables, this process' other ones.
-fn variable(environment: &AboutEnvironment, name: &str) -> Option<String> {
+fn variable(environment: &DaemonEnvironment, name: &str) -> Option<String> {
     match name {
         "https_proxy" => with_user_info(environment.https_proxy.clone()?),
         "http_proxy" => with_user_info(environment.http_proxy.clone()?),
@@ -63,13 +63,13 @@ fn with_user_info(url: String) -> Option<String> {
 }
 
 /// What the daemon would say if it had been started here, as far as a difference counts.
-fn env_proxies() -> AboutEnvironment {
+fn env_proxies() -> DaemonEnvironment {
     let any = |names: &[&str]| {
         names
             .iter()
             .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
     };
-    AboutEnvironment {
+    DaemonEnvironment {
         https_proxy: any(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
         http_proxy: any(&["http_proxy", "all_proxy", "ALL_PROXY"]),
         no_proxy: Vec::new(),

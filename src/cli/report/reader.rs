@@ -95,7 +95,7 @@ impl<R: BufRead> Reader<R> {
             self.export = Some(Entry::default());
             return Ok(());
         }
-        line(&self.line, 0, end == End::Newline, Place::Log, sum);
+        line(&self.line, 0, end == End::Newline, Container::Log, sum);
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl<R: BufRead> Reader<R> {
                 message: Some(message),
                 pid,
             }) => {
-                line(&message, pid, true, Place::Journal, sum);
+                line(&message, pid, true, Container::Journal, sum);
             }
             Some(_) if whole => sum.lines.foreign += 1,
             Some(_) => sum.lines.cut += 1,
@@ -167,20 +167,20 @@ fn pid(digits: &[u8]) -> u32 {
 
 /// Where a line stood.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Container {
     /// In a file.
     Log,
     /// In an entry of the journal, which is no place for another.
     Journal,
 }
 
-fn line(bytes: &[u8], pid: u32, whole: bool, place: Place, sum: &mut Sum) {
+fn line(bytes: &[u8], pid: u32, whole: bool, place: Container, sum: &mut Sum) {
     let text = String::from_utf8_lossy(bytes);
     if text.starts_with('{') {
         return object(&text, pid, whole, place, sum);
     }
     // A short line of the journal that holds JSON.
-    if place == Place::Log
+    if place == Container::Log
         && let Some((prefix, rest)) = text.split_once("]: {")
         && let Some((_, digits)) = prefix.rsplit_once('[')
     {
@@ -189,13 +189,13 @@ fn line(bytes: &[u8], pid: u32, whole: bool, place: Place, sum: &mut Sum) {
             rest,
             self::pid(digits.as_bytes()),
             whole,
-            Place::Journal,
+            Container::Journal,
             sum,
         );
     }
     let parsed = match place {
-        Place::Log => text::parse(&text, whole),
-        Place::Journal => text::payload(&text, pid, whole),
+        Container::Log => text::parse(&text, whole),
+        Container::Journal => text::payload(&text, pid, whole),
     };
     match parsed {
         Text::Event(record) => event(&record, whole, sum),
@@ -209,11 +209,11 @@ fn line(bytes: &[u8], pid: u32, whole: bool, place: Place, sum: &mut Sum) {
     }
 }
 
-fn object(text: &str, pid: u32, whole: bool, place: Place, sum: &mut Sum) {
+fn object(text: &str, pid: u32, whole: bool, place: Container, sum: &mut Sum) {
     match object::parse(text, pid) {
         Json::Event(record) => event(&record, true, sum),
-        Json::Entry { message, pid } if place == Place::Log => {
-            line(&message, pid, true, Place::Journal, sum);
+        Json::Entry { message, pid } if place == Container::Log => {
+            line(&message, pid, true, Container::Journal, sum);
         }
         Json::Broken if !whole => sum.lines.cut += 1,
         Json::Broken => sum.lines.unreadable += 1,

@@ -5,7 +5,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::Place;
+use super::Location;
 use crate::config::file::{Source, Span};
 
 /// The table as one source has it.
@@ -39,8 +39,8 @@ impl<'s, 'a> Layer<'s, 'a> {
         }
     }
 
-    pub(super) fn place(&self, key: String, span: Span) -> Place<'s, 'a> {
-        Place {
+    pub(super) fn place(&self, key: String, span: Span) -> Location<'s, 'a> {
+        Location {
             source: self.source,
             span,
             key,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use toml::{Spanned, de::DeValue};
 
-use super::{Layer, Place, Section, wrong};
+use super::{Layer, Location, Section, wrong};
 
 /// A string of a list, and where it stands.
 pub(in crate::config) struct Item<'s, 'a> {
     pub(in crate::config) text: &'s str,
-    pub(in crate::config) place: Place<'s, 'a>,
+    pub(in crate::config) place: Location<'s, 'a>,
 }
 
 impl<'s, 'a> Section<'s, 'a> {
@@ -42,7 +42,7 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     /// A list of files, each relative to the file that names it, and where each stands.
-    pub(in crate::config) fn paths(&self, key: &'static str) -> Vec<(PathBuf, Place<'s, 'a>)> {
+    pub(in crate::config) fn paths(&self, key: &'static str) -> Vec<(PathBuf, Location<'s, 'a>)> {
         let items = self.strings(key, false).into_iter();
         items
             .map(|item| (item.place.source.path(item.text), item.place))
@@ -106,7 +106,7 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     /// Every key of a table whose names are the user's own, each as a section.
-    pub(in crate::config) fn named(&self) -> Vec<(&'s str, Place<'s, 'a>, Self)> {
+    pub(in crate::config) fn named(&self) -> Vec<(&'s str, Location<'s, 'a>, Self)> {
         let mut sections = Vec::new();
         for layer in self.layers() {
             for (name, value) in layer.table.into_iter().flatten() {
@@ -125,7 +125,7 @@ impl<'s, 'a> Section<'s, 'a> {
     /// Every key of a table of strings or lists of strings, whose names are the user's own.
     pub(in crate::config) fn named_lists(
         &self,
-    ) -> Vec<(&'s str, Place<'s, 'a>, Vec<Item<'s, 'a>>)> {
+    ) -> Vec<(&'s str, Location<'s, 'a>, Vec<Item<'s, 'a>>)> {
         let mut lists = Vec::new();
         for layer in self.layers() {
             for (name, value) in layer.table.into_iter().flatten() {

@@ -1,6 +1,6 @@
 //! The one change that most likely mends what is broken.
 
-use super::{Facts, HostSummary, PathSummary, words};
+use super::{Facts, HostSummary, PathSummary, sentences};
 use crate::doctor::{Fact, Finding, State};
 
 /// What to do.
@@ -118,7 +118,7 @@ fn clock(facts: &Facts<'_>) -> Option<Change> {
         return Some(set_clock("let the network set this machine's clock"));
     }
     let (_, way, _) = broken(facts).find(|(_, _, root)| {
-        root.check == "certificate" && matches!(words::kind(root), "expired" | "not-yet-valid")
+        root.check == "certificate" && matches!(sentences::kind(root), "expired" | "not-yet-valid")
     })?;
     let skews: Vec<i64> = facts
         .hosts
@@ -190,7 +190,7 @@ fn another_way(facts: &Facts<'_>) -> Option<Change> {
 const SEGMENT: u32 = 1220;
 
 fn segments(facts: &Facts<'_>) -> Option<Change> {
-    let (host, ..) = broken(facts).find(|(_, way, _)| words::mtu(way))?;
+    let (host, ..) = broken(facts).find(|(_, way, _)| sentences::mtu(way))?;
     Some(Change::edit(
         format!("let route `{}` send smaller packets", host.path.route),
         Edit::Route {

@@ -18,7 +18,7 @@ use crate::forward::{
     request::gate::{GateKey, gate_for},
     request::replay::{self, Upload},
     request::spool::Budget,
-    request::uploads::{Place, Uploads},
+    request::uploads::{Permit, Uploads},
 };
 use crate::{
     config::Route,
@@ -45,7 +45,7 @@ pub(crate) struct Outgoing {
     pub(crate) gate: Option<GateKey>,
     pub(crate) upgrade: Option<(hyper::header::HeaderValue, OnUpgrade)>,
     /// Among the route's uploads, where it is one of them.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<Permit>,
 }
 
 impl Outgoing {

@@ -16,11 +16,11 @@ use crate::{
 
 /// The places of every route that limits its uploads, over reloads too. Those that wait come in the order in which they asked.
 #[derive(Debug, Default)]
-pub struct Uploads(Mutex<HashMap<Box<str>, Arc<Places>>>);
+pub struct Uploads(Mutex<HashMap<Box<str>, Arc<Permits>>>);
 
 /// The places of one route.
 #[derive(Debug)]
-struct Places {
+struct Permits {
     /// Closed when the route no longer limits its uploads.
     free: Arc<Semaphore>,
     size: Mutex<Size>,
@@ -29,14 +29,14 @@ struct Places {
 #[derive(Debug)]
 struct Size {
     limit: usize,
-    /// Places that were taken when a reload made fewer of them: they do not come back.
+    /// Permits that were taken when a reload made fewer of them: they do not come back.
     surplus: usize,
 }
 
 /// A place, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct Permit {
+    places: Arc<Permits>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -53,7 +53,7 @@ impl Uploads {
                     places.resize(limit);
                     places
                 }
-                None => Arc::new(Places::new(limit)),
+                None => Arc::new(Permits::new(limit)),
             };
             all.insert(route, places);
         }
@@ -70,7 +70,7 @@ impl Uploads {
         route: &str,
         transfer: &TransferHandle,
         shutdown: &Shutdown,
-    ) -> Result<Option<Place>, Fault> {
+    ) -> Result<Option<Permit>, Fault> {
         let Some(places) = self.all().get(route).cloned() else {
             return Ok(None);
         };
@@ -87,18 +87,18 @@ impl Uploads {
                 }
             }
         };
-        Ok(permit.map(|permit| Place {
+        Ok(permit.map(|permit| Permit {
             places,
             permit: Some(permit),
         }))
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Places>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Permits>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
+impl Permits {
     fn new(limit: usize) -> Self {
         let size = Size { limit, surplus: 0 };
         Self {
@@ -123,7 +123,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut size = self.places.size();
         if size.surplus > 0
@@ -142,9 +142,9 @@ mod tests {
     use super::*;
 
     /// What `Uploads::place` takes, without a transfer.
-    fn take(places: &Arc<Places>) -> Option<Place> {
+    fn take(places: &Arc<Permits>) -> Option<Permit> {
         let permit = Arc::clone(&places.free).try_acquire_owned().ok()?;
-        Some(Place {
+        Some(Permit {
             places: Arc::clone(places),
             permit: Some(permit),
         })
@@ -154,7 +154,7 @@ mod tests {
     fn places_that_are_taken_count_after_every_change_of_the_limit() {
         let mut random = fastrand::Rng::with_seed(5);
         let (mut limit, mut taken) = (3, Vec::new());
-        let places = Arc::new(Places::new(limit));
+        let places = Arc::new(Permits::new(limit));
         for _ in 0..5000 {
             match random.u8(0..4) {
                 0 => {

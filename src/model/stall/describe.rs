@@ -10,7 +10,7 @@ use crate::model::{
 
 /// What a stall happened in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct About<'a> {
+pub(crate) struct StallContext<'a> {
     /// The host asked for.
     pub host: &'a str,
     /// The route's name.
@@ -86,8 +86,8 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
 }
 
 /// One sentence that names a key or a command.
-pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> Advice {
-    let About {
+pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
+    let StallContext {
         host,
         route,
         upstream,
@@ -122,7 +122,7 @@ pub(crate) fn advice(verdict: Verdict, about: About<'_>) -> Advice {
     }
 }
 
-impl About<'_> {
+impl StallContext<'_> {
     /// `begin`, and then another upstream, with what the sibling route says about this one.
     fn other_upstream(&self, begin: String) -> Advice {
         let Self {

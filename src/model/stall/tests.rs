@@ -348,7 +348,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     };
     for rule in STALL_RULES {
         for sibling in [None, Some(&works)] {
-            let about = About {
+            let about = StallContext {
                 host: "cdn-lfs.hf.co",
                 route: "hf-lfs",
                 upstream: "office",

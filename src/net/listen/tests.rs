@@ -36,15 +36,15 @@ async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
     );
     let accept = async || timeout(PATIENCE, acceptor.accept()).await.unwrap();
     let (served, next) = (accept().await, accept().await);
-    served.place.take().await.unwrap();
+    served.slot.take().await.unwrap();
     {
-        let mut waiting = std::pin::pin!(next.place.take());
+        let mut waiting = std::pin::pin!(next.slot.take());
         let once = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
         assert!(once.await.is_pending());
         // Dropped here, while it waits: nothing is lost.
     }
     drop(served);
-    let taken = timeout(PATIENCE, next.place.take()).await.unwrap();
+    let taken = timeout(PATIENCE, next.slot.take()).await.unwrap();
     taken.unwrap();
 }
 

@@ -52,7 +52,7 @@ impl Phase {
 
 /// A stall, as it is now.
 #[derive(Clone, Debug, Serialize)]
-pub struct StallTold {
+pub struct StallReported {
     /// Which of its lines.
     pub phase: Phase,
     /// Which transfer.
@@ -120,7 +120,7 @@ fn role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(role.as_str())
 }
 
-impl StallTold {
+impl StallReported {
     /// What the transfer's timeline keeps of it.
     pub(crate) fn note(&self) -> Stalled {
         Stalled {
@@ -136,7 +136,7 @@ impl StallTold {
     }
 }
 
-impl Event for StallTold {
+impl Event for StallReported {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         match self.phase {
@@ -153,7 +153,7 @@ impl Event for StallTold {
     }
 }
 
-impl StallTold {
+impl StallReported {
     /// The line of a stall that begins or goes on.
     fn evidence_line(&self, message: &'static str) {
         let kernel = self.kernel;

@@ -17,7 +17,7 @@ use crate::{
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
     track::{
-        event::{Phase, SmallSegmentsHelped, StallTold, line},
+        event::{Phase, SmallSegmentsHelped, StallReported, line},
         pace::Pace,
         redact, watchdog,
     },
@@ -195,7 +195,7 @@ impl Inner {
     }
 
     /// The end of a stall that ends with its transfer.
-    pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallTold> {
+    pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallReported> {
         let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
         let sample = state.sample(self, false);
         let watch = state.watching.watch.as_mut()?;
@@ -214,7 +214,7 @@ impl Inner {
         Some(self.event(state, phase, &stall))
     }
 
-    fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallTold> {
+    fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallReported> {
         let (phase, stall) = match observed {
             Observed::Quiet | Observed::Waiting(_) => return None,
             Observed::Stalled(stall) => (Phase::Began, *stall),
@@ -252,7 +252,7 @@ impl Inner {
         }
     }
 
-    fn event(&self, state: &State, phase: Phase, stall: &Stall) -> StallTold {
+    fn event(&self, state: &State, phase: Phase, stall: &Stall) -> StallReported {
         let about = &self.about;
         let sample = state
             .watching
@@ -265,7 +265,7 @@ impl Inner {
         };
         let upstream = state.upstream.as_deref();
         let advice = self.stall_advice(stall.verdict, upstream);
-        StallTold {
+        StallReported {
             phase,
             subject: self.subject(state),
             verdict: stall.verdict,
@@ -304,7 +304,7 @@ impl Inner {
     fn stall_advice(&self, verdict: Verdict, upstream: Option<&str>) -> Advice {
         let about = &self.about;
         let sibling = self.sibling(upstream);
-        let about = stall::About {
+        let about = stall::StallContext {
             host: &about.target.host.to_string(),
             route: &about.route,
             upstream: upstream.unwrap_or("direct"),

@@ -7,13 +7,13 @@ use crate::{
         stall::{Action, Due, Verdict},
     },
     track::{
-        event::{Event, Phase, StallTold, Subject},
+        event::{Event, Phase, StallReported, Subject},
         metrics::Metrics,
     },
 };
 
 fn told(phase: Phase) -> [String; 3] {
-    let event = StallTold {
+    let event = StallReported {
         phase,
         subject: Subject {
             id: 1,

@@ -5,14 +5,14 @@ use std::path::Path;
 use super::{Source, Span};
 
 /// A key, and where it stands.
-pub(in crate::config) struct Place<'s, 'a> {
+pub(in crate::config) struct Location<'s, 'a> {
     pub(super) source: &'s Source<'a>,
     pub(super) span: Span,
     /// The dotted name.
     pub(in crate::config) key: String,
 }
 
-impl Place<'_, '_> {
+impl Location<'_, '_> {
     /// Notes a mistake; the config is refused.
     pub(in crate::config) fn problem(&self, message: impl Into<String>, hint: Option<&str>) {
         self.source

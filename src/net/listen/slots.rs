@@ -1,10 +1,10 @@
-//! The places of clients: how many connections at once, and for whom.
+//! The slots of clients: how many connections at once, and for whom.
 //!
 //! One client (a local user, else an address) never holds all of them: a reserve stays for the others. A connection whose request is
-//! not read yet needs no place, so that `/-/` is answered when all are taken; a request that needs one waits for it. While somebody
+//! not read yet needs no slot, so that `/-/` is answered when all are taken; a request that needs one waits for it. While somebody
 //! waits, the connection on which nothing has moved for longest is ended, the largest holder's first.
 
-mod place;
+mod slot;
 
 use std::{
     collections::HashMap,
@@ -18,13 +18,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-pub(crate) use place::Place;
+pub(crate) use slot::Slot;
 
 use crate::{io::TcpMonitor, model::access::SocketOwner};
 
 /// Connections at once whose first request is not read yet. Enough for `gitferry status` and a status page beside anything else.
 pub(crate) const UNREAD: usize = 16;
-/// Requests that may wait for a place.
+/// Requests that may wait for a slot.
 pub(crate) const WAITING: usize = 64;
 /// How long nothing may move on a connection before it is ended for somebody who waits.
 const HOLD: Duration = Duration::from_secs(10);
@@ -33,16 +33,16 @@ const HOLD_UNREAD: Duration = Duration::from_secs(2);
 /// How often somebody who waits looks for a connection to end.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Whose places are counted together.
+/// Whose slots are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Holder {
     User(u32),
     Address(IpAddr),
 }
 
-/// Every place. Clones share them.
+/// Every slot. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Places(Arc<Inner>);
+pub(crate) struct Slots(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -82,18 +82,18 @@ struct Connection {
 enum Part {
     /// It has not said what it wants, or only asked for `/-/`.
     Unread,
-    /// Its request waits for a place.
+    /// Its request waits for a slot.
     Waits,
-    /// It has a place.
+    /// It has a slot.
     Holds,
 }
 
-/// No place can be had.
+/// No slot can be had.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Full;
 
-impl Places {
-    /// `capacity` places.
+impl Slots {
+    /// `capacity` slots.
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
         let reserve = (capacity / 8).min(64);
@@ -127,7 +127,7 @@ impl Places {
         client: SocketAddr,
         owner: Option<SocketOwner>,
         socket: TcpMonitor,
-    ) -> Place {
+    ) -> Slot {
         let holder = match owner {
             Some(SocketOwner::User(uid)) => Holder::User(uid),
             Some(SocketOwner::Unknown(_)) | None => Holder::Address(client.ip()),
@@ -146,8 +146,8 @@ impl Places {
         };
         state.connections.insert(id, connection);
         state.unread += 1;
-        Place {
-            places: self.clone(),
+        Slot {
+            slots: self.clone(),
             id,
         }
     }
@@ -193,7 +193,7 @@ impl State {
             tracing::warn!(
                 client = %worst.client,
                 still_s = still(worst).as_secs(),
-                "a client's silent connection was ended: others wait for a place"
+                "a client's silent connection was ended: others wait for a slot"
             );
         }
     }

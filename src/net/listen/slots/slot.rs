@@ -1,32 +1,32 @@
-//! The place of one connection.
+//! The slot of one connection.
 
 use tokio::time::{Instant, timeout};
 
-use super::{Connection, Full, HOLD, Holder, LOOK, Part, Places, State, WAITING, take_one};
+use super::{Connection, Full, HOLD, Holder, LOOK, Part, Slots, State, WAITING, take_one};
 
-/// A connection's place, or its claim to one; given back when it is dropped.
+/// A connection's slot, or its claim to one; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    pub(super) places: Places,
+pub(crate) struct Slot {
+    pub(super) slots: Slots,
     pub(super) id: u64,
 }
 
-impl Place {
-    /// Gives the place back while the connection lives on: an event stream is counted elsewhere.
+impl Slot {
+    /// Gives the slot back while the connection lives on: an event stream is counted elsewhere.
     pub(crate) fn release(&self) {
-        let mut state = self.places.0.lock();
+        let mut state = self.slots.0.lock();
         state.forget(self.id);
         drop(state);
-        self.places.0.changed.notify_waiters();
+        self.slots.0.changed.notify_waiters();
     }
 
-    /// Waits for a place, where the connection has none yet. Fails where too many wait already.
+    /// Waits for a slot, where the connection has none yet. Fails where too many wait already.
     pub(crate) async fn take(&self) -> Result<(), Full> {
         if self.begin()? {
             return Ok(());
         }
         let waiting = Waiting(self);
-        let inner = &self.places.0;
+        let inner = &self.slots.0;
         loop {
             let changed = inner.changed.notified();
             if waiting.done() {
@@ -39,22 +39,22 @@ impl Place {
 
     /// A request is being answered as long as the guard lives: what its client waits for is not the client's silence.
     pub(crate) fn busy(&self) -> Busy<'_> {
-        if let Some(connection) = self.places.0.lock().connections.get_mut(&self.id) {
+        if let Some(connection) = self.slots.0.lock().connections.get_mut(&self.id) {
             connection.busy += 1;
         }
         Busy(self)
     }
 
-    /// True where the connection has its place; false where it is counted as waiting now.
+    /// True where the connection has its slot; false where it is counted as waiting now.
     fn begin(&self) -> Result<bool, Full> {
-        let mut state = self.places.0.lock();
+        let mut state = self.slots.0.lock();
         let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
             return Ok(true);
         };
         if part == Part::Holds {
             return Ok(true);
         }
-        if self.places.0.permits(&state, holder) {
+        if self.slots.0.permits(&state, holder) {
             self.hold(&mut state, holder);
             return Ok(true);
         }
@@ -80,7 +80,7 @@ impl Place {
             }
         }
         // Where many connections could not say what they want, one more may now.
-        self.places.0.changed.notify_waiters();
+        self.slots.0.changed.notify_waiters();
     }
 }
 
@@ -90,19 +90,19 @@ impl Connection {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.release();
     }
 }
 
-/// A request that waits for its connection's place.
-struct Waiting<'p>(&'p Place);
+/// A request that waits for its connection's slot.
+struct Waiting<'p>(&'p Slot);
 
 impl Waiting<'_> {
-    /// True where the place is there now.
+    /// True where the slot is there now.
     fn done(&self) -> bool {
-        let inner = &self.0.places.0;
+        let inner = &self.0.slots.0;
         let mut state = inner.lock();
         match state.connections.get(&self.0.id).map(Connection::standing) {
             Some((Part::Waits, holder)) if inner.permits(&state, holder) => {
@@ -117,7 +117,7 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.places.0.lock();
+        let mut state = self.0.slots.0.lock();
         if let Some(holder) = state.connections.get(&self.0.id).map(|one| one.holder) {
             take_one(&mut state.waiting, holder);
         }
@@ -126,11 +126,11 @@ impl Drop for Waiting<'_> {
 
 /// Keeps a connection from being taken for a silent one.
 #[derive(Debug)]
-pub(crate) struct Busy<'p>(&'p Place);
+pub(crate) struct Busy<'p>(&'p Slot);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.places.0.lock().connections.get_mut(&self.0.id) {
+        if let Some(connection) = self.0.slots.0.lock().connections.get_mut(&self.0.id) {
             connection.busy = connection.busy.saturating_sub(1);
             connection.moved.1 = Instant::now();
         }

@@ -7,45 +7,45 @@ use crate::io::Tcp;
 
 /// A client's connection, both ends of it.
 struct Client {
-    place: Place,
+    slot: Slot,
     tcp: Tcp,
     _far: StdStream,
 }
 
-fn client(places: &Places, user: u32) -> Client {
+fn client(slots: &Slots, user: u32) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let far = StdStream::connect(listener.local_addr().unwrap()).unwrap();
     let (near, peer) = listener.accept().unwrap();
     near.set_nonblocking(true).unwrap();
     let tcp = Tcp::new(TcpStream::from_std(near).unwrap());
-    let place = places.enter(peer, Some(SocketOwner::User(user)), tcp.monitor());
+    let slot = slots.enter(peer, Some(SocketOwner::User(user)), tcp.monitor());
     Client {
-        place,
+        slot,
         tcp,
         _far: far,
     }
 }
 
-async fn with_place(places: &Places, user: u32) -> Client {
-    let client = client(places, user);
-    client.place.take().await.unwrap();
+async fn with_place(slots: &Slots, user: u32) -> Client {
+    let client = client(slots, user);
+    client.slot.take().await.unwrap();
     client
 }
 
-/// True where a place comes within `seconds`.
+/// True where a slot comes within `seconds`.
 async fn comes(client: &Client, seconds: u64) -> bool {
     let within = Duration::from_secs(seconds);
-    timeout(within, client.place.take()).await.is_ok()
+    timeout(within, client.slot.take()).await.is_ok()
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() {
-    let places = Places::new(16);
+    let slots = Slots::new(16);
     let mut held = Vec::new();
     for _ in 0..14 {
-        held.push(with_place(&places, 1).await);
+        held.push(with_place(&slots, 1).await);
     }
-    let (mine, other) = (client(&places, 1), client(&places, 2));
+    let (mine, other) = (client(&slots, 1), client(&slots, 2));
     assert!(!comes(&mine, 1).await, "two of sixteen are for others");
     assert!(comes(&other, 1).await);
     held.pop();
@@ -54,12 +54,12 @@ async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() 
 
 #[tokio::test(start_paused = true)]
 async fn whoever_has_fewest_gets_the_next_place() {
-    let places = Places::new(4);
-    let mut held = vec![with_place(&places, 2).await];
+    let slots = Slots::new(4);
+    let mut held = vec![with_place(&slots, 2).await];
     for _ in 0..3 {
-        held.push(with_place(&places, 1).await);
+        held.push(with_place(&slots, 1).await);
     }
-    let (greedy, modest) = (client(&places, 1), client(&places, 2));
+    let (greedy, modest) = (client(&slots, 1), client(&slots, 2));
     let frees = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         held.pop();
@@ -70,11 +70,11 @@ async fn whoever_has_fewest_gets_the_next_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_not() {
-    let places = Places::new(2);
-    let (answered, silent) = (with_place(&places, 1).await, with_place(&places, 1).await);
-    let _busy = answered.place.busy();
-    let waits = client(&places, 1);
-    // Being ended is what frees a place in the daemon: the connection's task is over.
+    let slots = Slots::new(2);
+    let (answered, silent) = (with_place(&slots, 1).await, with_place(&slots, 1).await);
+    let _busy = answered.slot.busy();
+    let waits = client(&slots, 1);
+    // Being ended is what frees a slot in the daemon: the connection's task is over.
     let task = async {
         silent.tcp.socket().readable().await.unwrap();
         drop(silent);
@@ -90,12 +90,12 @@ async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_n
 
 #[tokio::test(start_paused = true)]
 async fn connections_that_say_nothing_keep_the_next_one_out_for_a_moment_only() {
-    let places = Places::new(64);
-    let silent: Vec<Client> = (0..UNREAD).map(|_| client(&places, 1)).collect();
+    let slots = Slots::new(64);
+    let silent: Vec<Client> = (0..UNREAD).map(|_| client(&slots, 1)).collect();
     let start = Instant::now();
-    assert!(timeout(HOLD_UNREAD / 2, places.room()).await.is_err());
+    assert!(timeout(HOLD_UNREAD / 2, slots.room()).await.is_err());
     let mut silent = silent.into_iter();
-    let room = timeout(HOLD * 6, places.room());
+    let room = timeout(HOLD * 6, slots.room());
     let ends = async {
         tokio::time::sleep(HOLD_UNREAD * 2).await;
         drop(silent.next());
@@ -107,19 +107,19 @@ async fn connections_that_say_nothing_keep_the_next_one_out_for_a_moment_only() 
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_are_not_without_number_and_a_dropped_one_is_forgotten() {
-    let places = Places::new(1);
-    let held = with_place(&places, 1).await;
-    let waiting: Vec<Client> = (0..WAITING).map(|_| client(&places, 1)).collect();
+    let slots = Slots::new(1);
+    let held = with_place(&slots, 1).await;
+    let waiting: Vec<Client> = (0..WAITING).map(|_| client(&slots, 1)).collect();
     let mut takes: Vec<_> = waiting
         .iter()
-        .map(|one| Box::pin(one.place.take()))
+        .map(|one| Box::pin(one.slot.take()))
         .collect();
     for take in &mut takes {
         assert!(timeout(Duration::ZERO, take).await.is_err());
     }
-    let late = client(&places, 1);
-    assert!(late.place.take().await.is_err());
+    let late = client(&slots, 1);
+    assert!(late.slot.take().await.is_err());
     drop(takes);
     drop((waiting, held));
-    late.place.take().await.unwrap();
+    late.slot.take().await.unwrap();
 }
