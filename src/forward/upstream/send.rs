@@ -267,7 +267,13 @@ impl Failed {
         if notes.client_failed() {
             return Fault::new(Leg::Client, stage, FaultKind::Gone);
         }
-        let mut fault = Fault::new(Leg::Origin, stage, classify::io(&self.error)).peer(peer);
+        let kind = classify::io(&self.error);
+        let stage = match kind.is_about_client_certificate() {
+            // In TLS 1.3 the server looks at it when the request is on its way already.
+            true => Stage::Handshaking,
+            false => stage,
+        };
+        let mut fault = Fault::new(Leg::Origin, stage, kind).peer(peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
             if let Some(Broken::ReplayBuffer) = level.downcast_ref::<Broken>() {
