@@ -1,4 +1,4 @@
-//! `gitferry man`: the manual, from the same definition that parses the arguments.
+//! `gitferry man`: the man pages.
 
 use std::{
     fs,
@@ -6,84 +6,64 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Command, CommandFactory as _, ValueHint};
-use clap_mangen::Man;
+use clap::{Args, ValueHint};
 
-use super::{Cli, Failure};
+use super::{Failure, help, manual};
 
 /// `gitferry man`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry man | man -l -\n  gitferry man --section 5 | man -l -\n  gitferry man --directory ~/.local/share/man"
+)]
 pub(crate) struct ManArgs {
-    /// Write one page per command (gitferry.1, gitferry-setup.1, …) into DIR instead.
+    /// The page: 1 for gitferry(1), 5 for gitferry.toml(5).
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = section, conflicts_with = "directory")]
+    section: u8,
+    /// Write both pages below DIR, as man1/gitferry.1 and man5/gitferry.toml.5, in place of printing one.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }
 
-/// Writes one page with every command to stdout, or one page per command into a directory that exists.
+/// Writes a page to stdout, or both below a directory. Fails where they cannot be written.
 pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
     match &args.directory {
         None => {
-            let page =
-                page().map_err(|error| Failure::during("cannot render the manual", error))?;
-            super::printed(io::stdout().write_all(&page))
+            let page = if args.section == 5 {
+                manual::Page::Config
+            } else {
+                manual::Page::Command
+            };
+            let page = manual::roff(page, &help::root());
+            super::printed(io::stdout().write_all(page.as_bytes()))
         }
-        Some(directory) => pages(directory).map_err(|error| {
+        Some(directory) => write(directory).map_err(|error| {
             Failure::during(
-                format!("cannot write the manual to {}", directory.display()),
+                format!("cannot write the man pages to {}", directory.display()),
                 error,
             )
         }),
     }
 }
 
-/// The root's page, with a part for every command before its end.
-fn page() -> io::Result<Vec<u8>> {
-    let root = built();
-    let mut page = Vec::new();
-    Man::new(root.clone()).render(&mut page)?;
-    for command in documented(&root) {
-        let name = format!("gitferry {}", command.get_name());
-        writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
-        let man = Man::new(command.clone());
-        let mut part = Vec::new();
-        man.render_synopsis_section(&mut part)?;
-        man.render_description_section(&mut part)?;
-        man.render_options_section(&mut part)?;
-        // A part of a page: its sections are the page's subsections.
-        page.extend(
-            String::from_utf8_lossy(&part)
-                .replace(".SH ", ".SS ")
-                .into_bytes(),
-        );
+fn write(directory: &Path) -> io::Result<()> {
+    let root = help::root();
+    for (page, section, file) in [
+        (manual::Page::Command, "man1", "gitferry.1"),
+        (manual::Page::Config, "man5", "gitferry.toml.5"),
+    ] {
+        let directory = directory.join(section);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join(file), manual::roff(page, &root))?;
     }
-    Ok(page)
+    Ok(())
 }
 
-fn pages(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    let root = built();
-    let write = |name: &str, command: Command| {
-        let mut page = Vec::new();
-        Man::new(command).title(name).render(&mut page)?;
-        fs::write(directory.join(format!("{name}.1")), page)
-    };
-    for command in documented(&root) {
-        let name = format!("gitferry-{}", command.get_name());
-        write(&name, command.clone())?;
+fn section(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "5" => Ok(5),
+        _ => Err("the pages are 1 and 5".into()),
     }
-    write("gitferry", root)
-}
-
-fn built() -> Command {
-    let mut root = Cli::command().disable_help_subcommand(true);
-    // Hands the global options down to the commands.
-    root.build();
-    root
-}
-
-fn documented(root: &Command) -> impl Iterator<Item = &Command> {
-    root.get_subcommands()
-        .filter(|command| !command.is_hide_set())
 }
 
 #[cfg(test)]
@@ -91,23 +71,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_every_command_and_its_options() {
-        let page = String::from_utf8(page().unwrap()).unwrap();
-        assert!(page.contains(".TH gitferry 1"), "{page}");
-        for command in Cli::command().get_subcommands() {
-            let title = format!(".SH \"GITFERRY {}\"", command.get_name().to_uppercase());
-            assert!(page.contains(&title), "{title} in {page}");
-        }
-        assert!(page.contains("dry\\-run"), "{page}");
-    }
-
-    #[test]
-    fn a_directory_gets_one_page_per_command() {
+    fn a_directory_gets_both_pages_where_man_looks_for_them() {
         let directory = tempfile::tempdir().unwrap();
-        pages(directory.path()).unwrap();
-        let count = fs::read_dir(directory.path()).unwrap().count();
-        assert_eq!(count, Cli::command().get_subcommands().count() + 1);
-        let page = fs::read_to_string(directory.path().join("gitferry-setup.1")).unwrap();
-        assert!(page.contains("gitferry\\-setup"), "{page}");
+        write(directory.path()).unwrap();
+        for (file, title) in [
+            ("man1/gitferry.1", ".TH GITFERRY 1"),
+            ("man5/gitferry.toml.5", ".TH GITFERRY.TOML 5"),
+        ] {
+            let page = fs::read_to_string(directory.path().join(file)).unwrap();
+            assert!(page.starts_with(title), "{page}");
+        }
     }
 }

@@ -10,8 +10,10 @@ pub(crate) mod connect;
 mod daemon;
 pub(crate) mod doctor;
 mod failure;
+pub(crate) mod help;
 pub(crate) mod history;
 pub(crate) mod man;
+mod manual;
 pub(crate) mod report;
 mod run;
 mod service;
@@ -39,6 +41,8 @@ use crate::config::{self, Config, Problems};
     name = "gitferry",
     version,
     arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 80,
     subcommand_required = true
 )]
 pub(crate) struct Cli {
@@ -79,8 +83,10 @@ pub(crate) enum Command {
     Connect(connect::ConnectArgs),
     /// Print a shell's completion script.
     Completions(completions::CompletionsArgs),
-    /// Print the manual page.
+    /// Print a man page: gitferry(1) or gitferry.toml(5).
     Man(man::ManArgs),
+    /// Explain a topic, a command, a fault code, a key or a metric.
+    Help(help::HelpArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -142,6 +148,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
         Command::Completions(args) => completions::run(args).map(done),
         Command::Man(args) => man::run(args).map(done),
+        Command::Help(args) => help::run(args).map(done),
     }
 }
 

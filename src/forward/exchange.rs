@@ -5,7 +5,7 @@
 
 mod write;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
@@ -22,7 +22,7 @@ use crate::forward::{
         circuit,
         destination::{Destination, UpstreamNeeds},
         plan::{Turn, UpstreamPlan},
-        pool::{About, Key, Lease},
+        pool::{Key, Lease},
         send::{self, Missed},
     },
 };
@@ -222,19 +222,19 @@ impl Exchange {
                 let event = self.judge(&response, &lease, &to);
                 (Held::Answer(Box::new((response, lease))), event)
             }
-            Err(missed) => (Held::Nothing, self.missed(missed, &lease.about)),
+            Err(missed) => (Held::Nothing, self.missed(missed, lease.about.peer)),
         }
     }
 
     /// What is reported of a request without an answer.
-    fn missed(&mut self, missed: Missed, about: &About) -> Event {
+    fn missed(&mut self, missed: Missed, peer: SocketAddr) -> Event {
         match missed {
             Missed::Stalled(stall) => Event::Stalled {
                 fault: self.transfer.stall_fault(&stall),
                 request: self.outgoing.state(),
             },
             Missed::Failed(failed) => {
-                let fault = failed.fault(&self.transfer, &self.outgoing.notes, about);
+                let fault = failed.fault(&self.transfer, &self.outgoing.notes, peer);
                 self.outgoing.body = failed.request.map(Request::into_body);
                 Event::Failed {
                     fault,

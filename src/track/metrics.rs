@@ -23,19 +23,35 @@ const OTHERS: &str = "(others)";
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
+    /// It only grows.
     Counter,
+    /// It grows and falls.
     Gauge,
+    /// Observations by bucket.
     Histogram,
+}
+
+impl Kind {
+    /// The name in the text formats.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
 }
 
 /// One entry of [`METRICS`].
 #[derive(Debug)]
 pub(crate) struct Metric {
-    kind: Kind,
+    /// How it counts.
+    pub kind: Kind,
     /// A counter's ends in `_total`.
     pub name: &'static str,
-    labels: &'static [&'static str],
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
     /// What it counts, in a sentence.
     pub help: &'static str,
 }

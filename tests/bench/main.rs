@@ -3,7 +3,7 @@
 //! `cargo bench --bench peers` takes some minutes; `-- --quick` takes less and says less. The origin and the load generator are
 //! this same program started again ([`role`]), so that the CPU seconds and the memory which are read from `/proc` are the peer's
 //! alone. All of it is on loopback, on free ports, with its files in a temporary directory. Nothing here judges by exit code:
-//! the table is for people, and its promises are those of the README.
+//! the table is for people, and its promises are those of tests/bench/README.md.
 
 mod load;
 mod machine;

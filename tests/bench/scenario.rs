@@ -27,7 +27,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// For the README's table.
+    /// For the table of README.md beside this file.
     pub(crate) const FULL: Self = Self {
         rounds: 7,
         bulk: 1 << 30,

@@ -251,24 +251,25 @@ fn with_rewritten_remotes_every_leg_takes_the_reverse_front_too() {
     assert_eq!(ferry.faults(), Vec::<String>::new());
 }
 
-/// As in the README: the helper of the real host answers for the reverse front.
-const HELPER: &str = r#"!f() { test "$1" = get && { echo protocol=https; sed -n 'h;s,^path=\([^/]*\).*,host=\1,p;g;s,^path=[^/]*/*,path=,p'; } | git credential fill; }; f"#;
-
+/// The lines of `gitferry help reverse` let the helper of the real host answer on the reverse front.
 #[test]
 fn on_the_reverse_front_the_credentials_of_the_real_host_serve() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    // In the file of git-config(1) quotes and backslashes are escaped.
-    let written = HELPER.replace('\\', "\\\\").replace('"', "\\\"");
-    let written = format!("    helper =\n    helper = \"{written}\"\n");
-    assert!(readme.contains(&written), "the README has another helper");
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/manual/reverse.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let at = manual.find("    [credential ").expect("the lines");
     let world = World::with_account(Some(("me", "planted-password")));
     let ferry = Ferry::start(&world.plain_settings());
+    let directory = tempfile::tempdir().unwrap();
+    let lines = directory.path().join("credential");
+    fs::write(
+        &lines,
+        manual[at..].replace("127.0.0.1:4483", &ferry.address.to_string()),
+    )
+    .unwrap();
     let front = format!("http://{}", ferry.address);
     let git = world
         .git()
-        .with(&format!("credential.{front}.useHttpPath"), "true")
-        .with(&format!("credential.{front}.helper"), "")
-        .with(&format!("credential.{front}.helper"), HELPER)
+        .with("include.path", lines.to_str().unwrap())
         .with(
             &format!("credential.https://{MAIN}.helper"),
             "!f() { echo username=me; echo password=planted-password; }; f",

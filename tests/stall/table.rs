@@ -1,4 +1,4 @@
-//! The README's table: how long git-lfs alone takes to give up on the paths that bring users here, and what becomes of the same push
+//! The table of tests/bench/README.md: how long git-lfs alone takes to give up on the paths that bring users here, and what becomes of the same push
 //! through gitferry on its default limits.
 //!
 //! A measurement, not a promise: `cargo test --test stall -- --ignored --nocapture --test-threads 8 table`.
@@ -134,13 +134,13 @@ fn two_at_a_time(alone: bool) {
 macro_rules! rows {
     ($($alone:ident, $through:ident: $push:expr;)*) => {
         $(#[test]
-        #[ignore = "a measurement for the README: git-lfs alone takes minutes to give up"]
+        #[ignore = "a measurement for tests/bench/README.md: git-lfs alone takes minutes to give up"]
         fn $alone() {
             $push(true);
         }
 
         #[test]
-        #[ignore = "a measurement for the README"]
+        #[ignore = "a measurement for tests/bench/README.md"]
         fn $through() {
             $push(false);
         }

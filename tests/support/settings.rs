@@ -123,10 +123,11 @@ impl Settings {
         to: Option<SocketAddr>,
     ) -> Self {
         let name = host.split('.').next().unwrap_or(host);
-        // As the default config has it for the Hub's names.
-        let storage =
-            name == "storage" || name.starts_with("hf-hub-lfs") || name.starts_with("cdn-lfs");
-        let role = if storage { "lfs-storage" } else { "main-site" };
+        let role = if name == "storage" {
+            "lfs-storage"
+        } else {
+            "main-site"
+        };
         let ways = upstreams.iter().map(|way| format!("{{ via = \"{way}\" }}"));
         let ways = ways.collect::<Vec<_>>().join(", ");
         let _ = writeln!(

@@ -8,5 +8,4 @@ mod support;
 mod clients;
 mod constraints;
 mod http2;
-mod progress;
 mod rotation;

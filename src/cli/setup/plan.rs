@@ -119,8 +119,7 @@ impl Plan {
         }
         if no_ca && clients.contains(&Client::Git) {
             plan.notes.push(format!(
-                "git asks its credential helper for {address} then: how the helper of the real host answers stands in the README, \
-                 under \"Without any CA\""
+                "git asks its credential helper for {address} then: `gitferry help reverse` shows how to let the helper of the real host answer"
             ));
         }
         if !wild.is_empty() {

@@ -15,7 +15,6 @@ use crate::forward::{
     request::replay::Broken,
     upstream::attempt::Reached,
     upstream::destination::Destination,
-    upstream::flood::{Flood, Limited},
     upstream::pool::{About, Lease, Sender},
 };
 use crate::{
@@ -40,7 +39,6 @@ pub(crate) async fn open(
         tcp: reached.tcp.monitor(),
         hop: reached.hop,
         absolute_form: reached.absolute_form,
-        flood: Flood::default(),
     };
     let fault = |error: hyper::Error| {
         Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))
@@ -49,8 +47,7 @@ pub(crate) async fn open(
             .sent(false)
     };
     let shutdown = shutdown.clone();
-    let http2 = reached.http == HttpVersion::Http2;
-    let io = TokioIo::new(Limited::new(reached.io, about.flood.clone(), http2));
+    let io = TokioIo::new(reached.io);
     let sender = match reached.http {
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);
@@ -264,23 +261,13 @@ impl Failed {
         &self,
         transfer: &TransferHandle,
         notes: &Arc<RequestNotes>,
-        about: &About,
+        peer: SocketAddr,
     ) -> Fault {
         let stage = transfer.stage().max(Stage::SendingHead);
         if notes.client_failed() {
             return Fault::new(Leg::Client, stage, FaultKind::Gone);
         }
-        if let Some(flood) = about.flood.seen() {
-            let fault = Fault::new(Leg::Origin, stage, FaultKind::BadAnswer);
-            return fault.peer(about.peer).detail(flood);
-        }
-        let kind = classify::io(&self.error);
-        let stage = match kind.is_about_client_certificate() {
-            // In TLS 1.3 the server looks at it when the request is on its way already.
-            true => Stage::Handshaking,
-            false => stage,
-        };
-        let mut fault = Fault::new(Leg::Origin, stage, kind).peer(about.peer);
+        let mut fault = Fault::new(Leg::Origin, stage, classify::io(&self.error)).peer(peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
             if let Some(Broken::ReplayBuffer) = level.downcast_ref::<Broken>() {

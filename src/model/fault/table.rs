@@ -88,6 +88,11 @@ macro_rules! fault_kinds {
                 }
             }
 
+            /// One of every kind, in the order of the manual; a value is an example.
+            pub(crate) fn samples() -> Vec<Self> {
+                vec![ $( Self::$kind $(( <$type as Suffix>::SAMPLE ))? ),+ ]
+            }
+
             /// The name in a fault's code.
             pub(crate) fn as_str(&self) -> Cow<'static, str> {
                 let code = self.row().code;
@@ -187,23 +192,6 @@ impl FaultKind {
     pub(crate) fn outlook(&self) -> Outlook {
         (self.row().outlook)(self)
     }
-
-    /// True for the alerts by which a server refuses a client's certificate, or the lack of one (RFC 8446, section 6.2).
-    pub(crate) fn is_about_client_certificate(&self) -> bool {
-        let Self::Alert(name) = self else {
-            return false;
-        };
-        let about = [
-            "certificate-required",
-            "bad-certificate",
-            "unsupported-certificate",
-            "certificate-revoked",
-            "certificate-expired",
-            "certificate-unknown",
-            "unknown-ca",
-        ];
-        about.contains(&&**name)
-    }
 }
 
 impl fmt::Display for FaultKind {
@@ -248,28 +236,38 @@ pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
 
 /// A kind's value as part of its code.
 trait Suffix {
+    /// An example, for the manual.
+    const SAMPLE: Self;
     fn suffix(&self) -> Option<Cow<'_, str>>;
 }
 
 impl Suffix for Verdict {
+    const SAMPLE: Self = Self::NoAnswer;
+
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.as_str().into())
     }
 }
 
 impl Suffix for Cow<'static, str> {
+    const SAMPLE: Self = Cow::Borrowed("unknown-ca");
+
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(self))
     }
 }
 
 impl Suffix for u16 {
+    const SAMPLE: Self = 403;
+
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.to_string().into())
     }
 }
 
 impl Suffix for u8 {
+    const SAMPLE: Self = 2;
+
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.to_string().into())
     }
@@ -277,6 +275,8 @@ impl Suffix for u8 {
 
 /// Which rule denied it stands in the cause.
 impl Suffix for Denial {
+    const SAMPLE: Self = Self::Route;
+
     fn suffix(&self) -> Option<Cow<'_, str>> {
         None
     }

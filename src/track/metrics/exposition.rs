@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{BUCKETS, Kind, Metric, Value};
+use super::{BUCKETS, Metric, Value};
 
 /// How the metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +49,7 @@ impl Metric {
             Exposition::Text => self.name,
             Exposition::OpenMetrics => self.name.strip_suffix("_total").unwrap_or(self.name),
         };
-        let kind = match self.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
+        let kind = self.kind.as_str();
         let _ = writeln!(
             text,
             "# HELP {family} {}\n# TYPE {family} {kind}",

@@ -1,0 +1,64 @@
+//! `gitferry help`: the manual on the terminal, a command, a topic or a single entry at a time.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::{Args, CommandFactory as _};
+
+use super::{Cli, Failure, manual};
+
+/// The widest text: longer lines are hard to read.
+const WIDEST: usize = 100;
+/// The width where the terminal does not say.
+const USUAL: usize = 80;
+
+/// `gitferry help [TOPIC]`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry help\n  gitferry help keys\n  gitferry help setup\n  gitferry help hop-refused"
+)]
+pub(crate) struct HelpArgs {
+    /// A topic, a command, or a fault code, verdict, key or metric; without it, the list of topics.
+    #[arg(value_name = "TOPIC")]
+    topic: Option<String>,
+}
+
+/// Prints the topic to stdout. Fails where there is none.
+pub(crate) fn run(args: &HelpArgs) -> Result<(), Failure> {
+    let screen = screen();
+    let text = match &args.topic {
+        None => manual::index(&root(), screen),
+        Some(topic) => find(topic, screen).ok_or_else(|| {
+            Failure::usage(format!("no topic, command or code named {topic}"))
+                .hint("`gitferry help` lists the topics")
+        })?,
+    };
+    super::printed(io::stdout().write_all(text.as_bytes()))
+}
+
+fn find(topic: &str, screen: manual::Screen) -> Option<String> {
+    if let Some(command) = root().find_subcommand_mut(topic) {
+        return Some(command.render_long_help().to_string());
+    }
+    manual::topic(topic, screen).or_else(|| manual::entry(topic, screen))
+}
+
+pub(super) fn root() -> clap::Command {
+    let mut root = Cli::command();
+    // Hands the global options down to the commands.
+    root.build();
+    root
+}
+
+/// The terminal of stdout.
+fn screen() -> manual::Screen {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let width = match size.map_or(0, |size| usize::from(size.ws_col)) {
+        0 => USUAL,
+        columns => columns.min(WIDEST),
+    };
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    manual::Screen {
+        width,
+        styled: io::stdout().is_terminal() && !is_plain,
+    }
+}

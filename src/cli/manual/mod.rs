@@ -1,0 +1,182 @@
+//! The manual: `gitferry(1)`, `gitferry.toml(5)` and `gitferry help TOPIC`, from one source.
+//!
+//! A topic is a Markdown file of this directory. Where it says `{{faults}}`, a table of the code takes its place, so
+//! that nothing that exists in the code is missing in the manual. The pages are the topics one after the other.
+
+mod commands;
+mod document;
+mod keys;
+mod roff;
+mod tables;
+mod terminal;
+
+use clap::Command;
+
+pub(super) use terminal::Screen;
+
+use crate::config;
+use document::Block;
+
+/// The newest entry of `changelog.md`; a test compares them.
+const DATE: &str = "2026-11-26";
+
+/// A part of the manual.
+#[derive(Debug)]
+struct Topic {
+    /// What `gitferry help` takes.
+    name: &'static str,
+    /// What it tells, for the list of topics.
+    summary: &'static str,
+    page: Page,
+    text: &'static str,
+}
+
+/// A man page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    /// `gitferry(1)`.
+    Command,
+    /// `gitferry.toml(5)`.
+    Config,
+}
+
+macro_rules! topics {
+    ($($page:ident $name:literal $summary:literal;)+) => {
+        /// Every topic, in the order of the pages.
+        const TOPICS: &[Topic] = &[$(Topic {
+            name: $name,
+            summary: $summary,
+            page: Page::$page,
+            text: include_str!(concat!($name, ".md")),
+        }),+];
+    };
+}
+
+topics! {
+    Command "gitferry" "what gitferry is and what it does with a transfer";
+    Command "clients" "how clients are set up, and which ones were tried";
+    Command "mirrors" "mirrors, and what they get to see";
+    Command "reverse" "the reverse front: without a CA and without a proxy setting";
+    Command "access" "who may use the daemon: local users, passwords";
+    Command "faults" "every fault code, what it means and what to do";
+    Command "stalls" "every verdict on a transfer in which nothing moves";
+    Command "network" "long and lossy paths, small segments";
+    Command "log" "the log: formats, messages, fields";
+    Command "api" "the JSON API and the pages below /-/";
+    Command "metrics" "every metric";
+    Command "examples" "what people do with it";
+    Command "files" "the files that gitferry reads and writes";
+    Command "environment" "the environment variables that gitferry reads";
+    Command "exit-status" "the exit codes";
+    Command "security" "what gitferry protects, and how to report a hole";
+    Command "changelog" "what changed";
+    Config "keys" "every key of gitferry.toml, with its default and unit";
+}
+
+/// The list of topics and commands.
+pub(super) fn index(root: &Command, screen: Screen) -> String {
+    let mut text = String::from("# Topics\n\n`gitferry help TOPIC` explains one of these:\n\n");
+    for topic in TOPICS {
+        text.push_str(&format!("`{}`\n: {}\n\n", topic.name, topic.summary));
+    }
+    text.push_str("\n# Commands\n\n");
+    text.push_str(&commands::list(root));
+    text.push_str("`gitferry help` also explains one fault code, verdict, key or metric, such as `gitferry help hop-refused`.\n");
+    terminal::render(&document::parse(&text), screen)
+}
+
+/// A topic as text; `None` where there is none of this name.
+pub(super) fn topic(name: &str, screen: Screen) -> Option<String> {
+    let topic = TOPICS.iter().find(|topic| topic.name == name)?;
+    Some(terminal::render(
+        &document::parse(&topic.markdown()),
+        screen,
+    ))
+}
+
+/// What the manual says about one code, key, metric or address; `None` where it says nothing.
+pub(super) fn entry(name: &str, screen: Screen) -> Option<String> {
+    let kind = name.rsplit('/').next().unwrap_or(name);
+    let names = |definition: &&document::Definition| {
+        let term = document::plain(&definition.term);
+        term == name || term == kind
+    };
+    let mut found = Vec::new();
+    for topic in TOPICS {
+        for block in document::parse(&topic.markdown()) {
+            if let Block::Definitions(list) = block {
+                found.extend(list.iter().filter(names).cloned());
+            }
+        }
+    }
+    (!found.is_empty()).then(|| terminal::render(&[Block::Definitions(found)], screen))
+}
+
+/// A man page as roff.
+pub(super) fn roff(page: Page, root: &Command) -> String {
+    let (title, section, manual) = match page {
+        Page::Command => ("gitferry", 1, "User Commands"),
+        Page::Config => ("gitferry.toml", 5, "File Formats"),
+    };
+    let head = roff::Head {
+        title,
+        section,
+        date: DATE,
+        manual,
+    };
+    roff::page(&head, &document::parse(&markdown(page, root)))
+}
+
+/// A man page as Markdown.
+fn markdown(page: Page, root: &Command) -> String {
+    let mut text = String::new();
+    let topics = TOPICS.iter().filter(|topic| topic.page == page);
+    match page {
+        Page::Command => {
+            let about = root.get_about().map(ToString::to_string);
+            let about = about.unwrap_or_default();
+            text.push_str(&format!("# Name\n\ngitferry - {about}\n\n"));
+            text.push_str(&commands::all(root));
+            topics.for_each(|topic| text.push_str(&format!("\n{}", topic.markdown())));
+            text.push_str(
+                "\n# See also\n\n`gitferry.toml`(5), `git`(1), `git-lfs`(1), `ssh_config`(5)\n",
+            );
+        }
+        Page::Config => {
+            text.push_str("# Name\n\ngitferry.toml - the config of the gitferry daemon\n\n");
+            topics.for_each(|topic| text.push_str(&topic.markdown()));
+            text.push_str("\n# See also\n\n`gitferry`(1)\n");
+        }
+    }
+    text
+}
+
+impl Topic {
+    /// Its text, with the tables in their places.
+    fn markdown(&self) -> String {
+        let mut text = String::new();
+        let mut rest = self.text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}").unwrap_or_default();
+            text.push_str(before);
+            text.push_str(&table_of(name));
+            rest = after;
+        }
+        text + rest
+    }
+}
+
+fn table_of(name: &str) -> String {
+    match name {
+        "stages" => tables::stages(),
+        "faults" => tables::faults(),
+        "stalls" => tables::stalls(),
+        "metrics" => tables::metrics(),
+        "endpoints" => tables::endpoints(),
+        "keys" => keys::markdown(&keys::sections(config::DEFAULT)),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
