@@ -5,7 +5,7 @@
 
 mod write;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
@@ -22,7 +22,7 @@ use crate::forward::{
         circuit,
         destination::{Destination, UpstreamNeeds},
         plan::{Turn, UpstreamPlan},
-        pool::{Key, Lease},
+        pool::{About, Key, Lease},
         send::{self, Missed},
     },
 };
@@ -222,19 +222,19 @@ impl Exchange {
                 let event = self.judge(&response, &lease, &to);
                 (Held::Answer(Box::new((response, lease))), event)
             }
-            Err(missed) => (Held::Nothing, self.missed(missed, lease.about.peer)),
+            Err(missed) => (Held::Nothing, self.missed(missed, &lease.about)),
         }
     }
 
     /// What is reported of a request without an answer.
-    fn missed(&mut self, missed: Missed, peer: SocketAddr) -> Event {
+    fn missed(&mut self, missed: Missed, about: &About) -> Event {
         match missed {
             Missed::Stalled(stall) => Event::Stalled {
                 fault: self.transfer.stall_fault(&stall),
                 request: self.outgoing.state(),
             },
             Missed::Failed(failed) => {
-                let fault = failed.fault(&self.transfer, &self.outgoing.notes, peer);
+                let fault = failed.fault(&self.transfer, &self.outgoing.notes, about);
                 self.outgoing.body = failed.request.map(Request::into_body);
                 Event::Failed {
                     fault,

@@ -30,6 +30,7 @@ mod mirrors;
 mod one_host;
 mod patience;
 mod peer;
+mod progress;
 mod refusals;
 mod replay;
 mod report;

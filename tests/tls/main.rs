@@ -8,4 +8,5 @@ mod support;
 mod clients;
 mod constraints;
 mod http2;
+mod progress;
 mod rotation;

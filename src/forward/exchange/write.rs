@@ -1,6 +1,6 @@
 //! A request as one connection wants it.
 
-use hyper::{Request, StatusCode};
+use hyper::Request;
 
 use super::Exchange;
 use crate::forward::{
@@ -37,15 +37,11 @@ impl Exchange {
         if let Some((protocol, _)) = &outgoing.upgrade {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }
-        if let (Some(gate), Sender::Http2(_)) = (&outgoing.gate, &lease.sender) {
+        match (&lease.sender, &outgoing.gate) {
             // Its flow control says when a body is not wanted, and `Expect` is not sent on.
-            gate.open();
-        } else if let Some(gate) = outgoing.gate.clone() {
-            hyper::ext::on_informational(&mut request, move |informational| {
-                if informational.status() == StatusCode::CONTINUE {
-                    gate.open();
-                }
-            });
+            (Sender::Http2(_), Some(gate)) => gate.open(),
+            (Sender::Http2(_), None) => {}
+            (Sender::Http1(_), gate) => lease.about.flood.watch(&mut request, gate.clone()),
         }
         Ok(request)
     }

@@ -122,6 +122,10 @@ impl OriginBody {
         let Some(open) = &self.open else {
             return Err(fault.into());
         };
+        if let Some(flood) = open.lease.about.flood.seen() {
+            fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
+            fault = fault.detail(flood);
+        }
         let fault = if open.exchange.outgoing.notes.client_failed() {
             // The client broke its request off (Ctrl-C): that the origin's answer ends with it is a consequence.
             Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Gone)

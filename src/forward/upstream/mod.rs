@@ -3,6 +3,7 @@
 pub(crate) mod attempt;
 pub(crate) mod circuit;
 pub(crate) mod destination;
+pub(crate) mod flood;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod send;

@@ -17,7 +17,7 @@ use std::{
 use hyper::client::conn::{http1, http2};
 use tokio::time::Instant;
 
-use crate::forward::{client::ConnId, request::body::RequestBody};
+use crate::forward::{client::ConnId, request::body::RequestBody, upstream::flood::Flood};
 use crate::{
     config,
     io::TcpMonitor,
@@ -75,6 +75,8 @@ pub(crate) struct About {
     pub hop: bool,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
+    /// What it was ended for, where the origin sent too much that is no answer.
+    pub flood: Flood,
 }
 
 /// The idle connections. Clones share the same ones.

@@ -15,6 +15,7 @@ use crate::forward::{
     request::replay::Broken,
     upstream::attempt::Reached,
     upstream::destination::Destination,
+    upstream::flood::{Flood, Limited},
     upstream::pool::{About, Lease, Sender},
 };
 use crate::{
@@ -39,6 +40,7 @@ pub(crate) async fn open(
         tcp: reached.tcp.monitor(),
         hop: reached.hop,
         absolute_form: reached.absolute_form,
+        flood: Flood::default(),
     };
     let fault = |error: hyper::Error| {
         Fault::new(Leg::Origin, Stage::SendingHead, classify::io(&error))
@@ -47,7 +49,8 @@ pub(crate) async fn open(
             .sent(false)
     };
     let shutdown = shutdown.clone();
-    let io = TokioIo::new(reached.io);
+    let http2 = reached.http == HttpVersion::Http2;
+    let io = TokioIo::new(Limited::new(reached.io, about.flood.clone(), http2));
     let sender = match reached.http {
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);
@@ -261,13 +264,23 @@ impl Failed {
         &self,
         transfer: &TransferHandle,
         notes: &Arc<RequestNotes>,
-        peer: SocketAddr,
+        about: &About,
     ) -> Fault {
         let stage = transfer.stage().max(Stage::SendingHead);
         if notes.client_failed() {
             return Fault::new(Leg::Client, stage, FaultKind::Gone);
         }
-        let mut fault = Fault::new(Leg::Origin, stage, classify::io(&self.error)).peer(peer);
+        if let Some(flood) = about.flood.seen() {
+            let fault = Fault::new(Leg::Origin, stage, FaultKind::BadAnswer);
+            return fault.peer(about.peer).detail(flood);
+        }
+        let kind = classify::io(&self.error);
+        let stage = match kind.is_about_client_certificate() {
+            // In TLS 1.3 the server looks at it when the request is on its way already.
+            true => Stage::Handshaking,
+            false => stage,
+        };
+        let mut fault = Fault::new(Leg::Origin, stage, kind).peer(about.peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
             if let Some(Broken::ReplayBuffer) = level.downcast_ref::<Broken>() {

@@ -1,0 +1,240 @@
+//! What an origin sends that is no part of an answer is counted, and a connection with too much of it ends.
+//!
+//! Interim responses reach nobody: hyper and h2 drop them. A server that sends them for ever would keep a request alive. Over HTTP/1
+//! hyper's callback counts them; over HTTP/2 it has none, and the headers of the frames are counted as they are read. Empty DATA
+//! frames are h2's own business: it ends a connection with thousands of them (`too_many_data_frames`).
+
+use std::{
+    collections::BTreeMap,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use hyper::{Request, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::forward::request::{body::RequestBody, gate::GateKey};
+
+/// How many interim responses one request may get. Servers that keep a client waiting send one every few seconds.
+const MOST_INTERIMS: u32 = 50;
+/// How many streams are remembered; h2 opens 100 at once by default.
+const MOST_STREAMS: usize = 1024;
+
+const INTERIMS: &str = "more than 50 interim responses (1xx) to one request";
+
+/// What a connection was ended for, if it was. Clones are about the same connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flood(Arc<OnceLock<&'static str>>);
+
+impl Flood {
+    /// What there was too much of.
+    pub(crate) fn seen(&self) -> Option<&'static str> {
+        self.0.get().copied()
+    }
+
+    fn note(&self, what: &'static str) {
+        let _ = self.0.set(what);
+    }
+
+    /// Counts the interim responses of an HTTP/1 request; the first `100 Continue` opens the gate of its body.
+    pub(crate) fn watch(&self, request: &mut Request<RequestBody>, gate: Option<GateKey>) {
+        let (flood, count) = (self.clone(), AtomicU32::new(0));
+        hyper::ext::on_informational(request, move |interim| {
+            if let (Some(gate), StatusCode::CONTINUE) = (&gate, interim.status()) {
+                gate.open();
+            }
+            if count.fetch_add(1, Ordering::Relaxed) >= MOST_INTERIMS {
+                flood.note(INTERIMS);
+            }
+        });
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.seen() {
+            None => Ok(()),
+            Some(what) => Err(io::Error::new(io::ErrorKind::InvalidData, what)),
+        }
+    }
+}
+
+/// A stream to an origin that cannot be read any more once there was too much.
+pub(super) struct Limited<S> {
+    inner: S,
+    flood: Flood,
+    /// Only over HTTP/2.
+    frames: Option<Frames>,
+}
+
+impl<S> Limited<S> {
+    pub(super) fn new(inner: S, flood: Flood, http2: bool) -> Self {
+        Self {
+            inner,
+            flood,
+            frames: http2.then(Frames::default),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.flood.check()?;
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if let Some(frames) = &mut self.frames
+            && let Some(what) = frames.read(buf.filled().get(before..).unwrap_or_default())
+        {
+            self.flood.note(what);
+        }
+        Poll::Ready(self.flood.check())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Reads the headers of HTTP/2 frames (RFC 9113, section 4.1) as their bytes come, and skips their payloads.
+#[derive(Debug, Default)]
+struct Frames {
+    head: [u8; HEAD],
+    have: usize,
+    /// Bytes of the payload that are still to come.
+    skip: usize,
+    /// HEADERS frames of the streams that are open.
+    streams: BTreeMap<u32, u32>,
+}
+
+const HEAD: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const END_STREAM: u8 = 1;
+
+impl Frames {
+    /// Takes bytes as they came; what there was too much of.
+    fn read(&mut self, mut bytes: &[u8]) -> Option<&'static str> {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                continue;
+            }
+            let (next, rest) = bytes.split_first()?;
+            if let Some(place) = self.head.get_mut(self.have) {
+                *place = *next;
+            }
+            self.have += 1;
+            bytes = rest;
+            if self.have < HEAD {
+                continue;
+            }
+            self.have = 0;
+            let [high, middle, low, ..] = self.head.map(usize::from);
+            self.skip = high << 16 | middle << 8 | low;
+            if let Some(what) = self.frame() {
+                return Some(what);
+            }
+        }
+        None
+    }
+
+    /// Counts the frame whose header is there.
+    fn frame(&mut self) -> Option<&'static str> {
+        let [_, _, _, kind, flags, a, b, c, d] = self.head;
+        let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
+        let ends = flags & END_STREAM != 0;
+        if kind == HEADERS && !ends {
+            let count = self.streams.entry(stream).or_default();
+            *count += 1;
+            // The answer itself is one, too.
+            if *count > MOST_INTERIMS + 1 {
+                return Some(INTERIMS);
+            }
+            if self.streams.len() > MOST_STREAMS {
+                self.streams.pop_first();
+            }
+        }
+        if matches!(kind, DATA | HEADERS) && ends || kind == RST_STREAM {
+            self.streams.remove(&stream);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    }
+
+    /// What `frames` come to when `step` bytes are read at a time.
+    fn read(frames: &[Vec<u8>], step: usize) -> Option<&'static str> {
+        let mut reader = Frames::default();
+        frames
+            .concat()
+            .chunks(step)
+            .find_map(|chunk| reader.read(chunk))
+    }
+
+    #[test]
+    fn answers_that_move_are_no_flood_however_they_are_cut() {
+        let mut frames = vec![frame(4, 0, 0, &[0; 36])];
+        for stream in 0..120 {
+            let stream = stream * 2 + 1;
+            frames.extend((0..50).map(|_| frame(HEADERS, 4, stream, b"103")));
+            frames.push(frame(HEADERS, 4, stream, b"200"));
+            frames.push(frame(DATA, 0, stream, b"\0\0\x03\x01\x04"));
+            frames.push(frame(DATA, END_STREAM, stream, b""));
+        }
+        for step in [1, 7, 9, 10, 4096] {
+            assert_eq!(read(&frames, step), None, "{step}");
+        }
+    }
+
+    #[test]
+    fn interim_responses_without_end_are_a_flood() {
+        let interims: Vec<_> = (0..52).map(|_| frame(HEADERS, 4, 1, b"102")).collect();
+        for step in [1, 10, 4096] {
+            assert_eq!(read(&interims, step), Some(INTERIMS));
+        }
+    }
+}

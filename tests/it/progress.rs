@@ -1,0 +1,144 @@
+//! Progress is payload: an origin that drips anything else is a stall, and one that sends it without end is cut off.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::interval,
+};
+
+use crate::world::{World, origin, read_until, route, soon};
+
+/// Told and acted on half a second after the last payload.
+const LIMITS: &str = "stall = { after = \"500ms\", answer_after = \"500ms\", client_after = \"20s\", floor = \"0 B\", action = \"fail\" }";
+const PATIENT: &str = "stall = { after = \"20s\", answer_after = \"20s\", action = \"report\" }";
+
+/// An origin that says `begin`, and then `drip` every `pace` until the connection ends.
+async fn dripping(begin: &'static str, drip: &'static str, pace: u64, limits: &str) -> World {
+    let (address, _served) = origin(move |connections| async move {
+        loop {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"\r\n\r\n").await;
+            tokio::task::spawn(drip_into(stream, begin, drip, pace));
+        }
+    })
+    .await;
+    World::with(&route("origin.test", address, "tunnel", limits)).await
+}
+
+async fn drip_into(mut stream: TcpStream, begin: &str, drip: &str, pace: u64) {
+    let _ = stream.write_all(begin.as_bytes()).await;
+    let mut pace = interval(Duration::from_millis(pace));
+    let mut byte = [0];
+    loop {
+        tokio::select! {
+            _ = pace.tick() => if stream.write_all(drip.as_bytes()).await.is_err() { return },
+            read = stream.read(&mut byte) => if !matches!(read, Ok(1)) { return },
+        }
+    }
+}
+
+/// The answer to a GET, and how long it took.
+async fn get(world: &World) -> (String, Duration) {
+    let mut client = world.client().await;
+    let begun = Instant::now();
+    client
+        .send("GET http://origin.test/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    let answer = client.rest().await;
+    (String::from_utf8(answer).unwrap(), begun.elapsed())
+}
+
+fn codes(world: &World) -> Vec<String> {
+    let faults = serde_json::to_value(world.daemon.shared().tracker.faults()).unwrap();
+    let faults = faults.as_array().unwrap().iter();
+    faults
+        .map(|fault| fault["code"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn interim_responses_heads_and_chunk_extensions_that_drip_keep_nothing_alive() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (begin, drip, code) in [
+        (
+            "",
+            "HTTP/1.1 102 Processing\r\n\r\n",
+            "awaiting-head/stalled-no-answer",
+        ),
+        (
+            "",
+            "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n",
+            "awaiting-head/stalled-no-answer",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nx: ",
+            "y",
+            "awaiting-head/stalled-no-answer",
+        ),
+        ("", "\r\n", "awaiting-head/stalled-no-answer"),
+        (CHUNKED, "0", "receiving-body/stalled-answer-stopped"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=",
+            "y",
+            "receiving-body/stalled-answer-stopped",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: ",
+            "y",
+            "receiving-body/stalled-answer-stopped",
+        ),
+    ] {
+        let world = dripping(begin, drip, 100, LIMITS).await;
+        let (answer, took) = soon("the end of the drip", get(&world)).await;
+        let told = codes(&world);
+        assert!(
+            told.iter().all(|told| told.ends_with(code)),
+            "{drip:?}: {told:?}"
+        );
+        assert!(!told.is_empty(), "{begin:?} {drip:?}: {answer}");
+        // Two tries where it may be asked again, and their waits.
+        assert!(took < Duration::from_secs(4), "{drip:?}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_sends_interim_responses_for_ever_is_cut_off_whatever_the_config_says() {
+    for pace in [1, 5] {
+        let world = dripping("", "HTTP/1.1 102 Processing\r\n\r\n", pace, PATIENT).await;
+        let (answer, took) = soon("the end of the flood", get(&world)).await;
+        assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+        assert!(
+            answer.contains("more than 50 interim responses"),
+            "{answer}"
+        );
+        assert_eq!(codes(&world), ["origin/awaiting-head/bad-answer"]);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_its_client_waiting_with_fifty_interim_responses_is_heard_out() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        for _ in 0..2 {
+            read_until(&mut stream, b"\r\n\r\n").await;
+            let interims = "HTTP/1.1 102 Processing\r\n\r\n".repeat(50);
+            stream.write_all(interims.as_bytes()).await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                .await
+                .unwrap();
+        }
+        read_until(&mut stream, b"\r\n\r\n").await;
+    })
+    .await;
+    let world = World::with(&route("origin.test", address, "tunnel", PATIENT)).await;
+    // The second one over the same connection: each request has fifty of its own.
+    for _ in 0..2 {
+        let (answer, _) = get(&world).await;
+        assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+    }
+    assert_eq!(codes(&world), [""; 0]);
+}
