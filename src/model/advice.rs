@@ -174,9 +174,9 @@ pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         }
         (Leg::Client, _) => None,
         (Leg::Hop, _) => Some(hop_fails(context)),
-        (Leg::Origin, FaultKind::Alert(name)) if name == "certificate-required" => Some(
+        (Leg::Origin, kind) if kind.is_about_client_certificate() => Some(
             format!(
-                "{host} wants a client certificate: set `client_certificate` and `client_key` of route `{}`",
+                "{host} wants a client certificate that it knows: set `client_certificate` and `client_key` of route `{}`",
                 context.route
             )
             .into(),

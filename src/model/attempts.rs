@@ -272,7 +272,8 @@ impl Attempts {
             }
             Decision::OtherUpstream => self.next_upstream(fault, None),
             Decision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
-            Decision::GiveUp if worth_it && small => {
+            // Told also where nothing can be done about it: the client may keep the reason to itself.
+            Decision::GiveUp if busy || worth_it && small => {
                 self.deliver(None, now).noting(Note::Fault(fault))
             }
             Decision::GiveUp => self.deliver(None, now),

@@ -1,63 +1,20 @@
 //! A disk that is full: an upload goes on without what would let it be sent again, and the log says so.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
 
 use crate::{
     acting::{settings, work},
-    support::{ferry::Ferry, process::wait_until, relay::Relay, world::World},
+    support::{
+        ferry::Ferry, process::wait_until, relay::Relay, small_disk::SmallDisk, world::World,
+    },
 };
-
-/// A file system of a megabyte, for as long as it lives.
-struct Small(PathBuf);
-
-impl Small {
-    /// Mounted at `place`; `None`, and a word to the reader, where this machine does not let us.
-    fn at(place: &Path) -> Option<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(place)
-            .unwrap();
-        let mut mount = Command::new("/usr/bin/mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"])
-            .arg(place);
-        let mounted = mount.output();
-        if mounted
-            .as_ref()
-            .is_ok_and(|mounted| mounted.status.success())
-        {
-            return Some(Self(place.to_owned()));
-        }
-        let _ = writeln!(
-            io::stderr(),
-            "\n*** SKIPPED: no tmpfs can be mounted on this machine ({mounted:?}); run as root to test a full disk\n"
-        );
-        None
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("/usr/bin/umount")
-            .args(["-l"])
-            .arg(&self.0)
-            .status();
-    }
-}
 
 const IN_FILES: &str = "[replay]\nmemory = \"0 B\"\nspool = \"1 GiB\"";
 
 #[test]
 fn an_upload_goes_on_where_the_disk_is_full_and_the_log_says_so() {
     let world = World::new();
-    let Some(_disk) = Small::at(&world.path("ferry/state/spool")) else {
+    let Some(_disk) = SmallDisk::at(&world.path("ferry/state/spool")) else {
         return;
     };
     let ferry = Ferry::start(&settings(&world, &["direct"], world.lfs.storage).section(IN_FILES));
@@ -76,7 +33,7 @@ fn an_upload_goes_on_where_the_disk_is_full_and_the_log_says_so() {
 #[test]
 fn an_upload_that_breaks_where_the_disk_is_full_is_git_lfs_to_send_again() {
     let world = World::new();
-    let Some(_disk) = Small::at(&world.path("ferry/state/spool")) else {
+    let Some(_disk) = SmallDisk::at(&world.path("ferry/state/spool")) else {
         return;
     };
     let path = Relay::resets_uploads(1, 3_000_000, world.lfs.storage);

@@ -16,6 +16,7 @@ use rustls::{
 pub(crate) enum Flaw {
     None,
     Expired,
+    NotYetValid,
     SelfSigned,
     WrongName,
 }
@@ -35,13 +36,16 @@ pub(crate) struct Leaf {
 impl TestCa {
     /// Makes one; its certificate is `ca.pem` in `dir`.
     pub(crate) fn new(dir: PathBuf) -> Self {
+        Self::named(dir, "gitferry test CA")
+    }
+
+    /// One of this name.
+    pub(crate) fn named(dir: PathBuf, name: &str) -> Self {
         fs::create_dir_all(&dir).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "gitferry test CA");
+        params.distinguished_name.push(DnType::CommonName, name);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
         Self { issuer, dir }
@@ -65,6 +69,10 @@ impl TestCa {
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        if flaw == Flaw::NotYetValid {
+            params.not_before = date_time_ymd(2090, 1, 1);
+            params.not_after = date_time_ymd(2091, 1, 1);
         }
         let key = KeyPair::generate().unwrap();
         let certificate = match flaw {
@@ -102,12 +110,20 @@ pub(crate) struct LeafFiles {
 impl Leaf {
     /// For servers inside the test.
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         let config = ServerConfig::builder()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(self.chain(), self.private_key())
             .unwrap();
         Arc::new(config)
+    }
+
+    /// The certificate alone.
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()]
+    }
+
+    /// Its key.
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
 }

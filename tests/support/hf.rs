@@ -101,6 +101,16 @@ impl Hf {
     }
 
     fn run_at(&self, program: &Path, dir: &Path, arguments: &[&str]) -> Finished {
+        self.start_at(program, dir, arguments).finish(PATIENCE)
+    }
+
+    /// Starts a Python script in `dir`.
+    pub(crate) fn start_python(&self, dir: &Path, script: &str, arguments: &[&str]) -> Running {
+        let arguments: Vec<&str> = ["-c", script].iter().chain(arguments).copied().collect();
+        self.start_at(&binaries().join("python"), dir, &arguments)
+    }
+
+    fn start_at(&self, program: &Path, dir: &Path, arguments: &[&str]) -> Running {
         let mut command = match &self.sourced {
             None => clean_command(program, &self.home),
             Some(file) => {
@@ -114,7 +124,7 @@ impl Hf {
         };
         let variables = self.environment.iter().map(|(name, value)| (name, value));
         command.envs(variables).current_dir(dir).args(arguments);
-        Running::start(&mut command).finish(PATIENCE)
+        Running::start(&mut command)
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod settings;
+pub(crate) mod small_disk;
 pub(crate) mod sshd;
 pub(crate) mod trap;
 pub(crate) mod world;

@@ -248,6 +248,11 @@ impl Running {
         kill_process_group(pid(&self.child).unwrap(), signal).unwrap();
     }
 
+    /// Kills it and its children, and keeps what it said.
+    pub(crate) fn end(&self) {
+        kill_group(&self.child);
+    }
+
     /// Kills it and its children at once.
     pub(crate) fn vanish(self) {}
 

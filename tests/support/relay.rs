@@ -118,6 +118,11 @@ impl Relay {
         Self::start_on(listener, Fault::HoldsAfter(bytes), origin)
     }
 
+    /// As [`Relay::trickles`], on a socket that listens already.
+    pub(crate) fn trickles_on(listener: StdListener, rate: usize, origin: SocketAddr) -> Self {
+        Self::start_on(listener, Fault::Trickles(rate), origin)
+    }
+
     /// Every connection is answered with garbage.
     pub(crate) fn garbage(origin: SocketAddr) -> Self {
         Self::start(Fault::Garbage, origin)

@@ -123,11 +123,10 @@ impl Settings {
         to: Option<SocketAddr>,
     ) -> Self {
         let name = host.split('.').next().unwrap_or(host);
-        let role = if name == "storage" {
-            "lfs-storage"
-        } else {
-            "main-site"
-        };
+        // As the default config has it for the Hub's names.
+        let storage =
+            name == "storage" || name.starts_with("hf-hub-lfs") || name.starts_with("cdn-lfs");
+        let role = if storage { "lfs-storage" } else { "main-site" };
         let ways = upstreams.iter().map(|way| format!("{{ via = \"{way}\" }}"));
         let ways = ways.collect::<Vec<_>>().join(", ");
         let _ = writeln!(

@@ -174,6 +174,25 @@ fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_answer_goes_on_
     assert!(matches!(last, Command::Deliver), "{last:?}");
 }
 
+/// A push whose body is gone gets the 503 at once, and the log has the fault and its advice, where it had a closing line only.
+#[test]
+fn a_busy_answer_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
+    for status in [502, 503, 504] {
+        let mut play = Play::of(attempts(2));
+        play.sends(Event::Dialled);
+        let answer = Answered {
+            status,
+            retry_after: None,
+            peer: peer(),
+            request: POST,
+        };
+        let step = play.attempts.on(Event::Answered(answer), play.now, 1.0);
+        assert!(matches!(step.command, Command::Deliver), "{step:?}");
+        assert!(matches!(step.note, Some(Note::Fault(_))), "{step:?}");
+        assert_eq!(step.lesson, None);
+    }
+}
+
 #[test]
 fn a_limit_is_not_escaped_by_another_upstream() {
     let mut play = Play::of(attempts(2));

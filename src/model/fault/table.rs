@@ -192,6 +192,23 @@ impl FaultKind {
     pub(crate) fn outlook(&self) -> Outlook {
         (self.row().outlook)(self)
     }
+
+    /// True for the alerts by which a server refuses a client's certificate, or the lack of one (RFC 8446, section 6.2).
+    pub(crate) fn is_about_client_certificate(&self) -> bool {
+        let Self::Alert(name) = self else {
+            return false;
+        };
+        let about = [
+            "certificate-required",
+            "bad-certificate",
+            "unsupported-certificate",
+            "certificate-revoked",
+            "certificate-expired",
+            "certificate-unknown",
+            "unknown-ca",
+        ];
+        about.contains(&&**name)
+    }
 }
 
 impl fmt::Display for FaultKind {

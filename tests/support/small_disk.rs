@@ -1,0 +1,48 @@
+//! A disk that is soon full.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A file system of a megabyte, for as long as it lives.
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounted at `place`; `None`, and a word to the reader, where this machine does not let us.
+    pub(crate) fn at(place: &Path) -> Option<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(place)
+            .unwrap();
+        let mut mount = Command::new("/usr/bin/mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"])
+            .arg(place);
+        let mounted = mount.output();
+        if mounted
+            .as_ref()
+            .is_ok_and(|mounted| mounted.status.success())
+        {
+            return Some(Self(place.to_owned()));
+        }
+        let _ = writeln!(
+            io::stderr(),
+            "\n*** SKIPPED: no tmpfs can be mounted on this machine ({mounted:?}); run as root to test a full disk\n"
+        );
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("/usr/bin/umount")
+            .args(["-l"])
+            .arg(&self.0)
+            .status();
+    }
+}

@@ -1,0 +1,279 @@
+//! The causes, each as a place where the victim's name leads, or as a hop on the way to it.
+
+use std::{any::Any, net::SocketAddr, sync::Arc};
+
+use rustls::{RootCertStore, pki_types::pem::PemObject, server::WebPkiClientVerifier};
+
+use crate::{
+    scene::{Scene, Victim},
+    servers::{self, Part},
+    support::{
+        ca::{Flaw, TestCa},
+        hops::ScriptedHop,
+        process::free_address,
+        relay::Relay,
+        small_disk::SmallDisk,
+    },
+};
+
+/// A broken way to the victim.
+pub(crate) struct Broken {
+    /// Where its name leads; `None` where it is to be looked up.
+    pub(crate) at: Option<SocketAddr>,
+    /// The hop on the way.
+    pub(crate) hop: Option<String>,
+    /// Lines of its route.
+    pub(crate) lines: String,
+    /// Further sections of the config.
+    pub(crate) sections: String,
+    /// What must live as long as the cell.
+    _keep: Box<dyn Any>,
+}
+
+impl Broken {
+    fn at(address: SocketAddr, keep: impl Any) -> Self {
+        Self {
+            at: Some(address),
+            hop: None,
+            lines: String::new(),
+            sections: String::new(),
+            _keep: Box::new(keep),
+        }
+    }
+
+    fn by_hop(victim: Victim, url: String, keep: impl Any) -> Self {
+        Self {
+            hop: Some(url),
+            ..Self::at(victim.origin, keep)
+        }
+    }
+}
+
+/// How a cause is made.
+pub(crate) type Inject = fn(&Scene, &str, Victim) -> Broken;
+
+pub(crate) fn nothing(_: &Scene, _: &str, victim: Victim) -> Broken {
+    Broken::at(victim.origin, ())
+}
+
+pub(crate) fn no_name(_: &Scene, _: &str, victim: Victim) -> Broken {
+    // RFC 6761: names below `test` never resolve.
+    Broken {
+        at: None,
+        ..Broken::at(victim.origin, ())
+    }
+}
+
+pub(crate) fn refused(_: &Scene, _: &str, _: Victim) -> Broken {
+    Broken::at(free_address(), ())
+}
+
+pub(crate) fn unreachable(_: &Scene, _: &str, _: Victim) -> Broken {
+    // A multicast group: the kernel itself says that no route leads there, and no packet leaves.
+    Broken::at(SocketAddr::from(([224, 0, 0, 1], 443)), ())
+}
+
+pub(crate) fn black_hole(_: &Scene, _: &str, _: Victim) -> Broken {
+    let (address, kept) = servers::black_hole();
+    Broken::at(address, kept)
+}
+
+fn relayed(relay: Relay) -> Broken {
+    Broken::at(relay.address, relay)
+}
+
+pub(crate) fn handshake_reset(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::resets_handshakes(usize::MAX, victim.origin))
+}
+
+pub(crate) fn handshake_closed(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::closes_handshakes(usize::MAX, victim.origin))
+}
+
+pub(crate) fn handshake_silent(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::silent_handshakes(usize::MAX, victim.origin))
+}
+
+pub(crate) fn name_filter(_: &Scene, _: &str, victim: Victim) -> Broken {
+    let (address, kept) = servers::name_filter(victim.name, victim.origin);
+    Broken::at(address, kept)
+}
+
+fn certificate(scene: &Scene, victim: Victim, flaw: Flaw) -> Broken {
+    let leaf = scene.world.ca.leaf(&[victim.name], flaw);
+    let (address, kept) = servers::origin(leaf.server_config(), Part::Silent);
+    Broken::at(address, kept)
+}
+
+pub(crate) fn expired(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    certificate(scene, victim, Flaw::Expired)
+}
+
+pub(crate) fn not_yet_valid(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    certificate(scene, victim, Flaw::NotYetValid)
+}
+
+pub(crate) fn wrong_name(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    certificate(scene, victim, Flaw::WrongName)
+}
+
+pub(crate) fn self_signed(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    certificate(scene, victim, Flaw::SelfSigned)
+}
+
+pub(crate) fn middlebox(scene: &Scene, cell: &str, victim: Victim) -> Broken {
+    let ca = TestCa::named(scene.place(cell).join("middlebox"), "Office Inspection CA");
+    let leaf = ca.leaf(&[victim.name], Flaw::None);
+    let (address, kept) = servers::origin(leaf.server_config(), Part::Silent);
+    Broken::at(address, kept)
+}
+
+pub(crate) fn legacy(scene: &Scene, cell: &str, victim: Victim) -> Broken {
+    let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
+    let files = scene.world.ca.files(cell, &leaf);
+    let (address, kept) = servers::legacy(&scene.place(cell), &files.both);
+    Broken::at(address, kept)
+}
+
+pub(crate) fn client_certificate(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
+    let mut roots = RootCertStore::empty();
+    let root = rustls::pki_types::CertificateDer::from_pem_file(scene.world.ca.pem_file());
+    roots.add(root.unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+    let config = rustls::ServerConfig::builder()
+        .with_client_cert_verifier(verifier.unwrap())
+        .with_single_cert(leaf.chain(), leaf.private_key())
+        .unwrap();
+    let (address, kept) = servers::origin(Arc::new(config), Part::Silent);
+    Broken::at(address, kept)
+}
+
+pub(crate) fn hop_dead(_: &Scene, _: &str, victim: Victim) -> Broken {
+    Broken::by_hop(victim, format!("http://{}", free_address()), ())
+}
+
+pub(crate) fn hop_unknown(_: &Scene, _: &str, victim: Victim) -> Broken {
+    Broken::by_hop(victim, "http://proxy.nowhere.invalid:3128".into(), ())
+}
+
+fn scripted(victim: Victim, hop: ScriptedHop) -> Broken {
+    Broken::by_hop(victim, hop.url.clone(), hop)
+}
+
+pub(crate) fn hop_silent(_: &Scene, _: &str, victim: Victim) -> Broken {
+    scripted(victim, ScriptedHop::silent())
+}
+
+pub(crate) fn hop_407(_: &Scene, _: &str, victim: Victim) -> Broken {
+    scripted(victim, ScriptedHop::answers_407())
+}
+
+pub(crate) fn hop_403(_: &Scene, _: &str, victim: Victim) -> Broken {
+    scripted(victim, ScriptedHop::answers_403())
+}
+
+pub(crate) fn hop_502(_: &Scene, _: &str, victim: Victim) -> Broken {
+    scripted(victim, ScriptedHop::answers_502())
+}
+
+/// The relay takes the handshake and nothing of the request, and its window closes.
+pub(crate) fn frozen_at_zero(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::holds_after_on(
+        servers::narrow(),
+        1_500,
+        victim.origin,
+    ))
+}
+
+pub(crate) fn frozen_midway(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::holds_after_on(
+        servers::narrow(),
+        300_000,
+        victim.origin,
+    ))
+}
+
+pub(crate) fn reset_midway(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::resets_after(300_000, victim.origin))
+}
+
+/// Slow enough that the client can be ended in its middle.
+pub(crate) fn slow(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::trickles_on(
+        servers::narrow(),
+        2_000_000,
+        victim.origin,
+    ))
+}
+
+/// The spool is on a file system of a megabyte.
+pub(crate) fn full_disk(scene: &Scene, cell: &str, victim: Victim) -> Broken {
+    let disk = SmallDisk::at(&scene.place(cell).join("ferry/state/spool"));
+    Broken {
+        sections: "[replay]\nmemory = \"0 B\"\nspool = \"1 GiB\"".into(),
+        ..Broken::at(victim.origin, disk)
+    }
+}
+
+/// The upload is passed on and the answer is not.
+pub(crate) fn answer_held(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::holds_answers_after(100_000, victim.origin))
+}
+
+fn plays(scene: &Scene, victim: Victim, part: Part) -> Broken {
+    let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
+    let (address, kept) = servers::origin(leaf.server_config(), part);
+    Broken::at(address, kept)
+}
+
+pub(crate) fn never_answers(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Silent)
+}
+
+/// No `ETag`: nobody can go on where it broke off.
+const LONG: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 900000\r\n\r\n";
+
+pub(crate) fn answer_stops(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Stops(LONG))
+}
+
+pub(crate) fn answer_cut(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Cuts(LONG))
+}
+
+pub(crate) fn answer_reset(scene: &Scene, _: &str, victim: Victim) -> Broken {
+    plays(scene, victim, Part::Resets(LONG))
+}
+
+macro_rules! answers {
+    ($($name:ident: $line:literal;)*) => {
+        $(pub(crate) fn $name(scene: &Scene, _: &str, victim: Victim) -> Broken {
+            plays(scene, victim, Part::Says(concat!(
+                "HTTP/1.1 ", $line, "\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n"
+            )))
+        })*
+    };
+}
+
+answers! {
+    says_401: "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"truth\"";
+    says_403: "403 Forbidden";
+    says_404: "404 Not Found";
+    says_413: "413 Content Too Large";
+    says_429: "429 Too Many Requests\r\nRetry-After: 1";
+    says_500: "500 Internal Server Error";
+    says_503: "503 Service Unavailable";
+}
+
+pub(crate) fn garbage(_: &Scene, _: &str, victim: Victim) -> Broken {
+    relayed(Relay::garbage(victim.origin))
+}
+
+pub(crate) fn portal(_: &Scene, _: &str, _: Victim) -> Broken {
+    let (address, kept) = servers::plain(Part::Says(
+        "HTTP/1.1 302 Found\r\nLocation: http://login.portal.test/\r\nContent-Length: 0\r\n\r\n",
+    ));
+    Broken::at(address, kept)
+}

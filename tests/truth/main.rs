@@ -1,0 +1,17 @@
+//! The truth table: a cause is injected, the real git, git-lfs and Hugging Face clients meet it, and the first line that the log says of it
+//! must have the right code, leg and time.
+//!
+//! The causes are rows of [`causes::CAUSES`]. The test runs them beside each other with limits a tenth of the defaults, and prints the table
+//! (`--nocapture`). `GITFERRY_TRUTH=defaults` runs all of it on the default limits, which takes minutes: `tests/long` does that.
+//! `GITFERRY_TRUTH=upload` runs only the rows and cells whose name contains `upload`.
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod causes;
+mod clients;
+mod faults;
+mod scene;
+mod servers;
+mod table;

@@ -1,0 +1,185 @@
+//! Servers with one fault each: what they say once TLS stands, or what they do to the connection before.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::ServerConfig;
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{background::Background, process::Server};
+
+/// What a server does with every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    /// Answers with this text, and reads what still comes.
+    Says(&'static str),
+    /// Answers with this head and half of the body, and then nothing.
+    Stops(&'static str),
+    /// The same, and then the end of the connection.
+    Cuts(&'static str),
+    /// The same, and then a reset.
+    Resets(&'static str),
+    /// Reads everything and says nothing.
+    Silent,
+}
+
+/// A server behind TLS with this config.
+pub(crate) fn origin(config: Arc<ServerConfig>, part: Part) -> (SocketAddr, Background) {
+    let background = Background::new();
+    let acceptor = TlsAcceptor::from(config);
+    let address = background.serve(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let accepted = acceptor.accept(stream).into_fallible().await;
+            let mut stream = match accepted {
+                Ok(stream) => stream,
+                Err((_, mut refused)) => {
+                    // The alert arrives only where nothing unread makes the end a reset.
+                    let _ = refused.shutdown().await;
+                    let _ = tokio::io::copy(&mut refused, &mut tokio::io::sink()).await;
+                    return;
+                }
+            };
+            let _ = play(&mut stream, part).await;
+            if matches!(part, Part::Resets(_)) {
+                let _ = SockRef::from(stream.get_ref().0).set_linger(Some(Duration::ZERO));
+            }
+        }
+    });
+    (address, background)
+}
+
+/// A server without TLS.
+pub(crate) fn plain(part: Part) -> (SocketAddr, Background) {
+    let background = Background::new();
+    let address = background.serve(move |mut stream, _| async move {
+        let mut first = [0; 4096];
+        let _ = stream.read(&mut first).await;
+        if let Part::Says(text) = part {
+            let _ = stream.write_all(text.as_bytes()).await;
+        }
+        let _ = stream.shutdown().await;
+    });
+    (address, background)
+}
+
+async fn play(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    part: Part,
+) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    let half = vec![b'.'; 100_000];
+    match part {
+        Part::Silent => {}
+        Part::Says(text) => {
+            stream.write_all(text.as_bytes()).await?;
+            stream.flush().await?;
+        }
+        Part::Stops(head) | Part::Cuts(head) | Part::Resets(head) => {
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&half).await?;
+            stream.flush().await?;
+        }
+    }
+    match part {
+        Part::Cuts(_) | Part::Resets(_) => {
+            // What was written has arrived when the peer has read it: the kernel holds the end back until then.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if matches!(part, Part::Cuts(_)) {
+                stream.shutdown().await?;
+            }
+            Ok(())
+        }
+        Part::Says(_) | Part::Stops(_) | Part::Silent => {
+            // Until the other side has had enough.
+            tokio::io::copy(stream, &mut tokio::io::sink())
+                .await
+                .map(drop)
+        }
+    }
+}
+
+/// An address whose kernel answers no SYN: its queue is full.
+pub(crate) fn black_hole() -> (SocketAddr, Vec<Socket>) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut kept = vec![listener];
+    for _ in 0..4 {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        let _ = filler.connect(&address.into());
+        kept.push(filler);
+    }
+    (address, kept)
+}
+
+/// A listener whose connections take little before their window closes.
+pub(crate) fn narrow() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    socket.listen(64).unwrap();
+    socket.into()
+}
+
+/// A path that resets every ClientHello that names this host, and lets the others pass.
+pub(crate) fn name_filter(name: &'static str, origin: SocketAddr) -> (SocketAddr, Background) {
+    let background = Background::new();
+    let address = background.serve(move |mut client, _| async move {
+        let mut hello = vec![0; 16 * 1024];
+        let count = client.read(&mut hello).await.unwrap_or(0);
+        hello.truncate(count);
+        if hello
+            .windows(name.len())
+            .any(|part| part == name.as_bytes())
+        {
+            let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+            return;
+        }
+        if let Ok(mut server) = TcpStream::connect(origin).await {
+            let _ = server.write_all(&hello).await;
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+    });
+    (address, background)
+}
+
+/// OpenSSL's own server with TLS 1.1 alone.
+pub(crate) fn legacy(dir: &std::path::Path, both: &std::path::Path) -> (SocketAddr, Server) {
+    let (server, address) = Server::start_on_a_port("openssl", dir, |address| {
+        let mut command: Command = crate::support::process::clean_command("/usr/bin/openssl", dir);
+        command
+            .args([
+                "s_server",
+                "-quiet",
+                "-www",
+                "-tls1_1",
+                "-cipher",
+                "ALL:@SECLEVEL=0",
+                "-accept",
+            ])
+            .arg(address.to_string())
+            .arg("-cert")
+            .arg(both);
+        command
+    });
+    (address, server)
+}
