@@ -24,26 +24,35 @@ use crate::{
 
 /// `gitferry ca`.
 #[derive(Subcommand, Debug)]
+#[command(after_help = "Examples:\n  gitferry ca show\n  gitferry ca rotate")]
 pub(crate) enum CaCommand {
-    /// What the CA may sign for, and until when.
+    /// Show which hosts the CA may sign for, and until when.
+    #[command(after_help = "Examples:\n  gitferry ca show\n  gitferry ca show --json")]
     Show {
-        /// For programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Where the certificate is; with --bundle, the file that clients are pointed at.
+    /// Print the path of the certificate, or of the bundle that clients use.
+    #[command(
+        after_help = "Examples:\n  gitferry ca path\n  curl --cacert \"$(gitferry ca path --bundle)\" https://huggingface.co/"
+    )]
     Path {
-        /// The system's roots and the CA's certificate, in one file.
+        /// The bundle: the system's roots and the certificate of the CA in one file.
         #[arg(long)]
         bundle: bool,
     },
-    /// Print the certificate (never the key), or write it.
+    /// Print the certificate, or write it to a file; never the key.
+    #[command(
+        after_help = "Examples:\n  gitferry ca export\n  gitferry ca export --output gitferry-ca.pem"
+    )]
     Export {
-        /// Write it here.
+        /// The file to write.
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
     },
-    /// Make a new CA for the hosts that the config names now.
+    /// Replace the CA by a new one for the hosts that the config names now.
+    #[command(after_help = "Examples:\n  gitferry ca rotate")]
     Rotate,
 }
 

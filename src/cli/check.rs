@@ -23,11 +23,14 @@ use crate::{
 
 /// `gitferry check`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry check\n  gitferry check gitferry.toml\n  gitferry check --json | jq .route"
+)]
 pub(crate) struct CheckArgs {
-    /// The config to read; without it the one that `gitferry run` would take.
+    /// The config file to check; default: the one that `gitferry run` uses.
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// For programs: the problems, or the effective config.
+    /// Print JSON: the mistakes, or the config in force.
     #[arg(long)]
     pub json: bool,
 }

@@ -9,8 +9,11 @@ use super::{Cli, Failure};
 
 /// `gitferry completions SHELL`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry completions bash > ~/.local/share/bash-completion/completions/gitferry\n  gitferry completions fish | source"
+)]
 pub(crate) struct CompletionsArgs {
-    /// The shell to complete in.
+    /// The shell.
     #[arg(value_enum)]
     shell: Shell,
 }

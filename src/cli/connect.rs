@@ -28,11 +28,14 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `gitferry connect HOST:PORT`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry connect github.com:22\n  ssh -o ProxyCommand='gitferry connect %h:%p' git@github.com"
+)]
 pub(crate) struct ConnectArgs {
-    /// Where to: as in `ProxyCommand gitferry connect %h:%p`.
+    /// The host and port to connect to.
     #[arg(value_name = "HOST:PORT", value_parser = target)]
     target: Target,
-    /// Where the daemon listens, if not where the config says.
+    /// The address of the daemon; default: as in the config.
     #[arg(long, value_name = "HOST:PORT", value_parser = target)]
     address: Option<Target>,
 }

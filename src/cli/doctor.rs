@@ -28,6 +28,9 @@ use crate::{
 
 /// `gitferry doctor`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry doctor\n  gitferry doctor huggingface.co\n  gitferry doctor --apply\n  gitferry doctor --bundle bundle.txt"
+)]
 pub(crate) struct DoctorArgs {
     /// A host, a URL or a repository's directory; without one the repository here, else the hosts of all routes.
     #[arg(value_name = "HOST|URL|DIRECTORY")]

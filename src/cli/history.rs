@@ -24,25 +24,25 @@ use super::{
     after_help = "Examples:\n  gitferry history --failed --since 2h\n  gitferry history --host cdn-lfs\n  gitferry history 1042"
 )]
 pub(crate) struct HistoryArgs {
-    /// Every fact about the transfer of this number, running or finished: the log and the page name it.
+    /// The number of a transfer, running or finished, as in the log: show every fact about it.
     #[arg(value_name = "ID", conflicts_with_all = ["host", "since", "failed", "limit"])]
     pub id: Option<u64>,
     /// Only hosts that contain this text.
     #[arg(long, value_name = "TEXT", value_parser = host)]
     pub host: Option<String>,
-    /// Only what ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it.
+    /// Only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as in the log.
     #[arg(long, value_name = "WHEN", value_parser = host)]
     pub since: Option<String>,
-    /// Only what failed.
+    /// Only transfers that failed.
     #[arg(long)]
     pub failed: bool,
-    /// How many, the newest first; the daemon keeps 1000.
+    /// How many transfers, the newest first; the daemon keeps 1000.
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub limit: u16,
-    /// Print the daemon's answer as JSON.
+    /// Print JSON, as from /-/api/history.
     #[arg(long)]
     pub json: bool,
-    /// Where the daemon listens; without it, what the config says.
+    /// The address of the daemon; default: as in the config.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub address: Option<SocketAddr>,
 }

@@ -43,11 +43,12 @@ use crate::config::{self, Config, Problems};
     arg_required_else_help = true,
     disable_help_subcommand = true,
     max_term_width = 80,
+    after_help = "Examples:\n  gitferry run\n  gitferry setup all\n  gitferry help faults",
     subcommand_required = true
 )]
 pub(crate) struct Cli {
-    /// The config; without it gitferry.toml of $CONFIGURATION_DIRECTORY, of $XDG_CONFIG_HOME/gitferry or of /etc/gitferry,
-    /// else the embedded default.
+    /// The config file; default: gitferry.toml of $CONFIGURATION_DIRECTORY, $XDG_CONFIG_HOME/gitferry or /etc/gitferry, else the
+    /// embedded default.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// What to do.
@@ -58,30 +59,31 @@ pub(crate) struct Cli {
 /// One variant per file of this module.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the daemon in the foreground; without a config file, on the embedded default.
+    /// Run the daemon in the foreground. It needs no config file.
     Run(run::RunArgs),
-    /// Check the config: report every mistake, else show the config that the running daemon uses.
+    /// Check the config: report every mistake, or print the config in force.
     Check(check::CheckArgs),
-    /// Print the embedded default: every key, with comments.
+    /// Print the embedded default config: every key, with comments.
+    #[command(after_help = "Examples:\n  gitferry config\n  gitferry config > gitferry.toml")]
     Config,
     /// Point git, git-lfs, the Hugging Face clients or ssh at the running daemon; --undo reverts all of it.
     Setup(setup::SetupArgs),
     /// Try every leg before a push does: what works, what does not, and the one change to make.
     Doctor(doctor::DoctorArgs),
-    /// Live transfers, upstream health and the last faults of the running daemon.
+    /// Show running transfers, the health of upstreams and recent faults.
     Status(status::StatusArgs),
-    /// Finished transfers, also of earlier runs; with a number, every fact about one transfer.
+    /// List finished transfers, also of earlier runs, or show every fact about one.
     History(history::HistoryArgs),
-    /// Sum a log up: what failed or stalled, on which leg, what was rescued, the verdict and the advice.
+    /// Summarise a log: failures and stalls by host and leg, with verdict and advice.
     Report(report::ReportArgs),
-    /// Run the daemon as a service (systemd or launchd): install it, start and stop it, read its log.
+    /// Run the daemon as a service of systemd or launchd.
     Service(service::ServiceArgs),
-    /// The local CA.
+    /// Show, export or replace the local CA.
     #[command(subcommand)]
     Ca(ca::CaCommand),
-    /// Join stdin and stdout to HOST:PORT through the daemon's routes, as ssh's ProxyCommand.
+    /// Connect stdin and stdout to HOST:PORT through the daemon, as ProxyCommand of ssh.
     Connect(connect::ConnectArgs),
-    /// Print a shell's completion script.
+    /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
     /// Print a man page: gitferry(1) or gitferry.toml(5).
     Man(man::ManArgs),

@@ -34,12 +34,15 @@ use sum::Sum;
 
 /// `gitferry report`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry report gitferry.log\n  journalctl -u gitferry --since today -o json | gitferry report\n  gitferry report --json gitferry.log.1 gitferry.log"
+)]
 pub(crate) struct ReportArgs {
-    /// The logs, the oldest first; `-`, or none, is stdin. Text or JSON, or what `journalctl -u gitferry` prints, with -o json and
-    /// -o export too.
+    /// The logs, the oldest first; `-` or none: stdin. Logfmt, JSON, or the output of `journalctl -u gitferry`, also with -o json or
+    /// -o export.
     #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]
     pub logs: Vec<PathBuf>,
-    /// For programs: the same as data.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -26,14 +26,17 @@ use crate::{
 
 /// `gitferry run`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry run\n  gitferry run --listen 127.0.0.1:8080 --verbose\n  gitferry run --config gitferry.toml 2> gitferry.log"
+)]
 pub(crate) struct RunArgs {
-    /// Listen here in place of `address` of `[listen]`; may be given more than once.
+    /// Listen on this address, not on `address` of `[listen]`; may be repeated.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
-    /// Log every attempt, as with `level = "debug"` in [log].
+    /// Log every attempt, as with `level = "debug"` in `[log]`.
     #[arg(short, long)]
     verbose: bool,
-    /// How the log looks, in place of `format` of [log].
+    /// The form of the log, in place of `format` of `[log]`.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<Format>,
 }

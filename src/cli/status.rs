@@ -21,13 +21,13 @@ use super::{Failure, daemon, printed};
     after_help = "Examples:\n  gitferry status\n  gitferry status --watch\n  gitferry status --json | jq .verdict"
 )]
 pub(crate) struct StatusArgs {
-    /// Print the daemon's answer as JSON.
+    /// Print JSON, as from /-/api/overview.
     #[arg(long)]
     pub json: bool,
-    /// A full-screen view, renewed every second: q quits, Enter shows a transfer.
+    /// Show a full-screen view that updates every second: q quits, Enter shows a transfer.
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
-    /// Where the daemon listens; without it, what the config says.
+    /// The address of the daemon; default: as in the config.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub address: Option<SocketAddr>,
 }

@@ -1,5 +1,8 @@
 //! What exists in the code is in the manual, and the manual fits a terminal.
 
+mod help;
+mod readme;
+
 use clap::Command;
 
 use super::*;

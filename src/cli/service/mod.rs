@@ -23,8 +23,11 @@ use crate::config::Config;
 
 /// `gitferry service`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry service install\n  gitferry service logs --follow\n  gitferry service uninstall"
+)]
 pub(crate) struct ServiceArgs {
-    /// As root: the service of root alone, not of the system.
+    /// As root: use the service of the user root, not of the system.
     #[arg(long, global = true)]
     user: bool,
     /// What to do.
@@ -36,18 +39,27 @@ pub(crate) struct ServiceArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum ServiceCommand {
     /// Write the unit, start the daemon now and at each login (as root: at each boot), and wait until it answers.
+    #[command(after_help = "Examples:\n  gitferry service install")]
     Install,
     /// Stop the daemon and remove what `install` wrote.
+    #[command(after_help = "Examples:\n  gitferry service uninstall")]
     Uninstall,
     /// Start the daemon.
+    #[command(after_help = "Examples:\n  gitferry service start")]
     Start,
     /// Stop the daemon; running transfers may end first.
+    #[command(after_help = "Examples:\n  gitferry service stop")]
     Stop,
     /// Stop the daemon, then start it.
+    #[command(after_help = "Examples:\n  gitferry service restart")]
     Restart,
     /// Show the state of the service.
+    #[command(after_help = "Examples:\n  gitferry service status")]
     Status,
     /// Show the daemon's log.
+    #[command(
+        after_help = "Examples:\n  gitferry service logs --follow\n  gitferry service logs --lines 1000 | gitferry report"
+    )]
     Logs {
         /// Keep printing new lines.
         #[arg(long, short)]

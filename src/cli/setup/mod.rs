@@ -39,6 +39,9 @@ use crate::config::{self, Config};
 
 /// `gitferry setup`.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  gitferry setup all --dry-run\n  gitferry setup all\n  gitferry setup ssh\n  gitferry setup all --undo"
+)]
 pub(crate) struct SetupArgs {
     /// What to set up.
     #[arg(value_enum)]
