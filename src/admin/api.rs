@@ -87,7 +87,7 @@ impl Api<'_> {
 
     fn finished(&self, id: u64) -> Result<Value, Refused> {
         let found = self.forwarder.shared.tracker.history().find(id);
-        let found = found.ok_or(Refused::NotFound("no transfer of this number is kept"))?;
+        let found = found.ok_or(Refused::NotFound("no transfer has this number"))?;
         Ok(value(&*found))
     }
 
@@ -165,7 +165,9 @@ impl Api<'_> {
 /// `90s`, `15m`, `2h`, `3d` before now, or a time as the log writes it.
 fn since(text: &str, now: SystemTime) -> Result<SystemTime, Refused> {
     let bad = || {
-        Refused::BadParameter("since must be as in 90s, 15m, 2h, 3d, or a time of the log".into())
+        Refused::BadParameter(
+            "`since` must be like 90s, 15m, 2h or 3d, or a time as the log writes it".into(),
+        )
     };
     if let Some(at) = moment::parse(text) {
         return Ok(at);

@@ -84,7 +84,7 @@ pub(crate) enum Asset {
 const JSON: &str = "application/json";
 const LIMIT: Parameter = Parameter {
     name: "limit",
-    summary: "how many transfers at most, from 1 to 1000 (default 100)",
+    summary: "maximum number of transfers, 1 to 1000 (default 100)",
 };
 
 /// Every address.
@@ -93,32 +93,32 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     get("/-/page.css", "The style of the status page.", "text/css; charset=utf-8", Page::Asset(Asset::Style)),
     get("/-/page.js", "The script of the status page.", "text/javascript; charset=utf-8", Page::Asset(Asset::Script)),
     get("/-/icon.svg", "The icon of the status page.", "image/svg+xml", Page::Asset(Asset::Icon)),
-    get("/-/healthz", "`ok` while the daemon runs.", "text/plain; charset=utf-8", Page::Health),
-    get("/-/metrics", "Counters for Prometheus, as OpenMetrics where `Accept` wants it.", "text/plain; version=0.0.4; charset=utf-8", Page::Metrics),
-    get("/-/ca.pem", "The certificate of the local CA, never its key.", "application/x-pem-file", Page::Certificate),
+    get("/-/healthz", "`ok` while the daemon is running.", "text/plain; charset=utf-8", Page::Health),
+    get("/-/metrics", "Metrics for Prometheus; OpenMetrics where `Accept` asks for it.", "text/plain; version=0.0.4; charset=utf-8", Page::Metrics),
+    get("/-/ca.pem", "The certificate of the local CA. Its key is never served.", "application/x-pem-file", Page::Certificate),
     get("/-/api/", "This table.", JSON, Page::Index),
-    get("/-/api/daemon", "Which daemon answers: version, process, config, state directory, the fingerprint of its CA.", JSON, Page::Daemon),
-    get("/-/api/config", "The config in force, in the form of a config file, without secrets: what `gitferry check` shows.", JSON, Page::Config),
-    get("/-/api/overview", "The daemon at one moment: verdict, running and recent transfers, upstreams, faults, stalls, totals of today.", JSON, Page::Overview)
+    get("/-/api/daemon", "The daemon: version, process, config, state directory and CA fingerprint.", JSON, Page::Daemon),
+    get("/-/api/config", "The config in force without secrets, as `gitferry check` shows it.", JSON, Page::Config),
+    get("/-/api/overview", "A snapshot: verdict, running and recent transfers, upstreams, faults, stalls and today's totals.", JSON, Page::Overview)
         .with(&[LIMIT]),
     get("/-/status", "The same as /-/api/overview.", JSON, Page::Overview).with(&[LIMIT]),
-    get("/-/api/transfers", "Running transfers, the oldest first, a page at a time: `next` is the `after` of the next page.", JSON, Page::Transfers)
-        .with(&[LIMIT, Parameter { name: "after", summary: "begin after the transfer of this number" }]),
-    get("/-/api/transfers/{id}", "One transfer, running or finished: stages, attempts, stalls, and what the kernel says of its sockets.", JSON, Page::Transfer(0)),
-    get("/-/api/history", "Finished transfers, the newest first, a page at a time: `next` is the `before` of the next page.", JSON, Page::History)
+    get("/-/api/transfers", "Running transfers, oldest first, in pages: `next` is the `after` of the next page.", JSON, Page::Transfers)
+        .with(&[LIMIT, Parameter { name: "after", summary: "start after the transfer with this number" }]),
+    get("/-/api/transfers/{id}", "One transfer, running or finished: stages, attempts, stalls and the kernel's view of its sockets.", JSON, Page::Transfer(0)),
+    get("/-/api/history", "Finished transfers, newest first, in pages: `next` is the `before` of the next page.", JSON, Page::History)
         .with(&[
             LIMIT,
-            Parameter { name: "before", summary: "begin before the transfer of this number" },
+            Parameter { name: "before", summary: "start before the transfer with this number" },
             Parameter { name: "host", summary: "only hosts that contain this text" },
-            Parameter { name: "since", summary: "only what ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
-            Parameter { name: "failed", summary: "1: only what failed" },
+            Parameter { name: "since", summary: "only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
+            Parameter { name: "failed", summary: "1: only failed transfers" },
         ]),
     get("/-/api/history/{id}", "One finished transfer.", JSON, Page::Past(0)),
     get("/-/api/upstreams", "Every upstream of every route, with its health and open circuits.", JSON, Page::Upstreams),
-    get("/-/api/faults", "The last 50 faults, the newest first.", JSON, Page::Faults),
-    get("/-/api/stalls", "The last 50 stalls, the newest first.", JSON, Page::Stalls),
-    get("/-/api/totals", "What each route carried on each of the last 31 days (UTC).", JSON, Page::Totals),
-    get("/-/api/events", "Server-sent events: an overview, then every second those of its fields that changed.", "text/event-stream", Page::Events)
+    get("/-/api/faults", "The last 50 faults, newest first.", JSON, Page::Faults),
+    get("/-/api/stalls", "The last 50 stalls, newest first.", JSON, Page::Stalls),
+    get("/-/api/totals", "Totals per route and day for the last 31 days (UTC).", JSON, Page::Totals),
+    get("/-/api/events", "Server-sent events: an overview, then the changed fields of it once a second.", "text/event-stream", Page::Events)
         .with(&[LIMIT]),
 ];
 

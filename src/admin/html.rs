@@ -52,7 +52,7 @@ fn tables(view: &Overview) -> String {
             "for",
             "failures",
             "last failure",
-            "its code",
+            "code",
         ],
         view.upstreams.iter().flat_map(rows),
     );

@@ -81,7 +81,7 @@ pub(crate) fn answer(
     if ![Method::GET, Method::HEAD].contains(asked.method) {
         let mut answer = refused(
             StatusCode::METHOD_NOT_ALLOWED,
-            "these pages are only read: GET or HEAD",
+            "these pages are read-only: use GET or HEAD",
         );
         let methods = HeaderValue::from_static("GET, HEAD");
         answer.headers_mut().insert(ALLOW, methods);
@@ -156,7 +156,7 @@ fn text(
         // A HEAD for the stream: there is one.
         Page::Events => Ok(String::new()),
         _ => {
-            let why = "no such page: /-/api/ lists them";
+            let why = "no such page: /-/api/ lists all pages";
             Err((StatusCode::NOT_FOUND, why.into()))
         }
     }

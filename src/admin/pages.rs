@@ -78,7 +78,8 @@ impl Pages {
 
     fn stream(&self, current: &Current, request: PageRequest<'_>) -> Answer {
         let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
-            let why = "too many event streams are open: close a page, or ask /-/api/overview";
+            let why =
+                "too many event streams are open: close a status page, or use /-/api/overview";
             return admin::refused(StatusCode::SERVICE_UNAVAILABLE, why).map(full);
         };
         request.slot.release();

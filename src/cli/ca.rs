@@ -76,8 +76,8 @@ pub(super) fn run(command: &CaCommand, config: &Config) -> Result<(), Failure> {
             });
             if !file.exists() {
                 certificate(directory)?;
-                return Err(Failure::new(format!("{} is not there", file.display()))
-                    .hint("`gitferry run` writes it, and so does `gitferry setup`"));
+                return Err(Failure::new(format!("{} does not exist", file.display()))
+                    .hint("`gitferry run` and `gitferry setup` write it"));
             }
             printed(writeln!(io::stdout(), "{}", file.display()))
         }
@@ -100,7 +100,7 @@ fn none_yet(directory: &Path) -> Failure {
     Failure::new(io::Error::new(
         io::ErrorKind::NotFound,
         format!(
-            "there is no local CA in {} yet: `gitferry run` makes it",
+            "there is no local CA in {} yet: `gitferry run` creates it",
             directory.display()
         ),
     ))
@@ -151,20 +151,20 @@ fn show(ca: &CaCertificate, hosts: &[HostPattern], directory: &Path, json: bool)
         return format!("{value:#}\n");
     }
     let mut text = format!(
-        "subject  {}\nsha256   {}\nvalid    {begin} to {end}, {} days more\n",
+        "subject  {}\nsha256   {}\nvalid    {begin} to {end}, {} days left\n",
         ca.subject(),
         ca.fingerprint(),
         days_left(ca)
     );
     for name in &ca.permitted().names {
-        text.push_str(&format!("permits  {name} and names below\n"));
+        text.push_str(&format!("permits  {name} and its subdomains\n"));
     }
     for address in addresses {
         text.push_str(&format!("permits  {address}\n"));
     }
     for host in missing {
         text.push_str(&format!(
-            "missing  {host}: `gitferry ca rotate` makes a CA that covers it\n"
+            "missing  {host}: `gitferry ca rotate` creates a CA that covers it\n"
         ));
     }
     text

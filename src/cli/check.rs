@@ -71,8 +71,9 @@ fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
         }
         Running::Nobody(address) => (own, format!("this shell; no daemon answers at {address}")),
     };
-    let control = congestion::in_force(config.dial.congestion)
-        .unwrap_or_else(|error| format!("the system's; the configured one cannot be set: {error}"));
+    let control = congestion::in_force(config.dial.congestion).unwrap_or_else(|error| {
+        format!("the system default; the configured one cannot be set: {error}")
+    });
     if args.json {
         let mut json = serde_json::to_value(&table)
             .map_err(|error| Failure::during("cannot show the config", error))?;
@@ -128,7 +129,7 @@ fn as_toml(config: &Table) -> String {
     for (name, value) in config {
         match value {
             Value::Table(section) if name == "environment" => {
-                text.push_str("\n# what the *_PROXY variables say\n");
+                text.push_str("\n# from the *_PROXY variables\n");
                 for (key, value) in section {
                     let _ = writeln!(text, "# {} = {value}", quoted(key));
                 }
@@ -138,7 +139,7 @@ fn as_toml(config: &Table) -> String {
                 keys(&mut text, &own_keys(section, config));
             }
             Value::Array(routes) if name == "route" => {
-                text.push_str("\n# all routes are below\n[built_in]\nroutes = false\n");
+                text.push_str("\n# all routes are listed above\n[built_in]\nroutes = false\n");
                 for route in routes.iter().filter_map(Value::as_table) {
                     text.push_str("\n[[route]]\n");
                     keys(&mut text, &own_keys(route, config));

@@ -43,7 +43,9 @@ pub(crate) struct ConnectArgs {
 /// As clap reads it: a URL is no target.
 fn target(text: &str) -> Result<Target, String> {
     if text.contains('/') {
-        return Err("host and port alone, as in huggingface.co:22, without scheme and path".into());
+        return Err(
+            "expected host and port, such as huggingface.co:22, without scheme and path".into(),
+        );
     }
     Target::parse(text, None).map_err(|error| error.to_string())
 }
@@ -67,7 +69,7 @@ fn tunnel(args: &ConnectArgs, config: &Config) -> Result<(TcpStream, Vec<u8>), F
     let answered = asked.and_then(|()| reply::read(&mut stream));
     let reply = answered.map_err(|error| {
         Failure::during(
-            format!("the daemon did not answer for {}", args.target),
+            format!("the daemon did not answer the request for {}", args.target),
             error,
         )
     })?;
@@ -76,9 +78,10 @@ fn tunnel(args: &ConnectArgs, config: &Config) -> Result<(TcpStream, Vec<u8>), F
             .set_read_timeout(None)
             .map(|()| (stream, first))
             .map_err(Failure::new),
-        reply::Reply::Refused(reason) => {
-            Err(Failure::new(format!("no way to {}: {reason}", args.target)))
-        }
+        reply::Reply::Refused(reason) => Err(Failure::new(format!(
+            "cannot connect to {}: {reason}",
+            args.target
+        ))),
     }
 }
 
@@ -96,7 +99,7 @@ fn daemon_addresses(args: &ConnectArgs, config: &Config) -> Result<Vec<SocketAdd
                 Some(ip) => Ok(vec![SocketAddr::new(ip, target.port)]),
                 None => target.to_string().to_socket_addrs().map(Iterator::collect),
             };
-            looked_up.map_err(|error| Failure::during(format!("cannot look {target} up"), error))
+            looked_up.map_err(|error| Failure::during(format!("cannot resolve {target}"), error))
         }
     }
 }
@@ -112,11 +115,8 @@ fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
     let Some((address, error)) = last else {
         return Err(Failure::new("the daemon has no address"));
     };
-    Err(
-        Failure::during(format!("no daemon at {address}"), error).hint(
-            "start it with `gitferry run`, or say where it listens with `--address` or `--config`",
-        ),
-    )
+    Err(Failure::during(format!("no daemon at {address}"), error)
+        .hint("start it with `gitferry run`, or name its address with `--address` or `--config`"))
 }
 
 fn request(target: &Target, credentials: Option<&Credentials>) -> String {

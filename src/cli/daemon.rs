@@ -55,7 +55,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     stream.take(LIMIT).read_to_string(&mut answer)?;
     let (head, body) = answer
         .split_once("\r\n\r\n")
-        .ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
+        .ok_or_else(|| io::Error::other("the response is not HTTP"))?;
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
         _ => Err(io::Error::other(

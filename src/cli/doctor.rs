@@ -123,11 +123,11 @@ fn change(verdict: &verdict::Verdict, file: Option<&Path>) -> Result<(), Failure
     let Some(edit) = &change.edit else {
         return printed(writeln!(
             io::stdout(),
-            "this change is yours to make: it is none of the config's routes"
+            "`--apply` does not make this change: it is not part of the config's routes"
         ));
     };
     let file = file.ok_or_else(|| {
-        Failure::new("there is no place for a config file").hint("name one with `--config`")
+        Failure::new("there is no directory for a config file").hint("name one with `--config`")
     })?;
     apply::run(edit, file)
 }

@@ -73,7 +73,7 @@ struct One {
 pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure> {
     let body = daemon::get(address, &path(args)).map_err(|error| match args.id {
         Some(id) if error.to_string().contains(" 404 ") => {
-            Failure::new(format!("no transfer {id} is running or kept"))
+            Failure::new(format!("there is no transfer {id}"))
                 .hint("`gitferry history` lists the last 1000")
         }
         _ => super::status::unreachable(address, error),
@@ -89,7 +89,7 @@ pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure
             let lines = page.transfers.iter().map(render::finished);
             let text: String = lines.map(|line| line + "\n").collect();
             if text.is_empty() {
-                "no such transfer is kept\n".into()
+                "there is no such transfer\n".into()
             } else {
                 text
             }

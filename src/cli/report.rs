@@ -80,8 +80,8 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
     }
     let lines = &sum.lines;
     if lines.events == 0 && lines.foreign + lines.unreadable > 0 {
-        let hint = "give it the daemon's stderr, or what `journalctl -u gitferry` prints";
-        return Err(Failure::new("no line of gitferry's log is in there").hint(hint));
+        let hint = "expected the daemon's stderr or the output of `journalctl -u gitferry`";
+        return Err(Failure::new("it contains no line of gitferry's log").hint(hint));
     }
     let mut text = if args.json {
         format!("{:#}", data::data(&sum, roles))

@@ -122,11 +122,11 @@ pub(super) fn forbid_core_dumps() {
         maximum: Some(0),
     };
     if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::warn!(%error, "core dumps not switched off");
+        tracing::warn!(%error, "cannot disable core dumps");
     }
     #[cfg(target_os = "linux")]
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "the process stays dumpable");
+        tracing::warn!(%error, "cannot make the process undumpable");
     }
 }
 
@@ -138,13 +138,13 @@ fn raise_descriptors() {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, "the limit of descriptors stays as it is");
+        tracing::debug!(%error, "cannot raise the file descriptor limit");
     }
 }
 
 async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained, Failure> {
     let mut signals =
-        Signals::listen().map_err(|error| Failure::during("cannot listen to signals", error))?;
+        Signals::listen().map_err(|error| Failure::during("cannot handle signals", error))?;
     let notifier = Notifier::from_environment()
         .map_err(|error| Failure::during("cannot reach the service manager", error))?;
     let watch = Watch::new(&config);
@@ -219,7 +219,7 @@ fn reload(daemon: &Daemon, source: &Source, file: Option<&Path>) -> Result<(), R
     })?;
     // Its writer runs since the start: only the settings change.
     if let Err(error) = log::init(log_settings) {
-        tracing::warn!(%error, "log settings not changed");
+        tracing::warn!(%error, "cannot change the log settings");
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 /// Nobody answers at `address`.
 pub(super) fn unreachable(address: SocketAddr, error: io::Error) -> Failure {
     Failure::during(format!("no gitferry answers at {address}"), error)
-        .hint("start it with `gitferry run`, or say where it is with `--address`")
+        .hint("start it with `gitferry run`, or name its address with `--address`")
 }
 
 /// Prints the status of the daemon at `address`.
@@ -51,8 +51,9 @@ pub(super) fn run(args: &StatusArgs, address: SocketAddr) -> Result<(), Failure>
     let body = daemon::get(address, "/-/api/overview").map_err(|it| unreachable(address, it))?;
     if args.watch {
         if !io::stdout().is_terminal() {
-            return Err(Failure::usage("--watch needs a terminal")
-                .hint("without `--watch` the same is printed once"));
+            return Err(
+                Failure::usage("--watch needs a terminal").hint("omit `--watch` to print it once")
+            );
         }
         return watch::run(address, model::read(&body)?);
     }

@@ -15,7 +15,7 @@ pub(super) fn credentials(
 ) -> Option<Credentials> {
     if let Some(place) = section.forbidden("password") {
         place.problem(
-            "a password is never written into the config",
+            "a password cannot be in the config",
             Some("use `password_file` or `password_env`"),
         );
     }
@@ -36,8 +36,8 @@ pub(super) fn credentials(
     }
     if username.is_some_and(|name| name.contains(':')) {
         section.at("username").problem(
-            "a user name has no colon",
-            Some("RFC 7617 splits name and password there"),
+            "a user name cannot contain a colon",
+            Some("RFC 7617 separates name and password by a colon"),
         );
     }
     Some(Credentials {
@@ -68,7 +68,7 @@ fn password(section: &Section<'_, '_>, variables: Variables<'_>) -> Option<Secre
             if value.is_none() {
                 section.at("password_env").problem(
                     format!("the variable `{variable}` is not set"),
-                    Some("set it where the daemon starts"),
+                    Some("set it in the daemon's environment"),
                 );
             }
             let value = value?;
@@ -88,7 +88,7 @@ fn password_from(section: &Section<'_, '_>, path: &Path) -> Option<Secret> {
     match fs::read_to_string(path) {
         Ok(text) => {
             if fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
-                let message = format!("{} is readable by everybody", path.display());
+                let message = format!("everybody can read {}", path.display());
                 place.warning(message, Some(&format!("chmod 600 {}", path.display())));
             }
             let text = text.trim_end_matches(['\r', '\n']);

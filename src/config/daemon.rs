@@ -54,7 +54,7 @@ impl Listen {
         let open = |address: &SocketAddr| !address.ip().is_loopback();
         if listen.addresses.iter().any(open) && listen.credentials.is_none() {
             section.at("address").problem(
-                "an address that is not loopback needs credentials, or anybody could use this daemon",
+                "an address other than loopback requires credentials: without them anybody could use this daemon",
                 Some("set `username` and `password_file` (or `password_env`) of `[listen]`"),
             );
         }
@@ -83,7 +83,7 @@ fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
             Ok(address) => addresses.push(address),
             Err(_) => item.place.problem(
                 format!("{:?} is not an address with a port", item.text),
-                Some("written as \"127.0.0.1:4483\" or \"[::1]:4483\""),
+                Some("such as \"127.0.0.1:4483\" or \"[::1]:4483\""),
             ),
         }
     }

@@ -65,7 +65,7 @@ fn max_segment(section: &Section<'_, '_>) -> Option<u32> {
     let size = section.size("max_segment");
     if size != 0 && !(536..=65_000).contains(&size) {
         section.at("max_segment").problem(
-            "a segment has from 536 B to 65000 B",
+            "a segment size is from 536 B to 65000 B",
             Some("\"1200 B\" gets through most tunnels; \"0 B\" is no limit"),
         );
     }

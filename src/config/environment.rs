@@ -139,7 +139,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
     } else {
         format!("http://{text}")
     };
-    let url = value::url(&with_scheme).ok_or("it is no URL")?;
+    let url = value::url(&with_scheme).ok_or("it is not a URL")?;
     // Every other tool's "socks" looks names up on its side.
     let scheme = if url.scheme == "socks" {
         "socks5"
@@ -147,7 +147,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         url.scheme.as_str()
     };
     let (kind, default) =
-        hop_kind(scheme).ok_or_else(|| format!("`{scheme}` is not a kind of hop"))?;
+        hop_kind(scheme).ok_or_else(|| format!("`{scheme}` is not a hop's scheme"))?;
     // curl's default for a proxy without a port (CURLOPT_PROXY).
     let target =
         Target::parse(url.authority, default.or(Some(1080))).map_err(|error| error.to_string())?;
@@ -156,7 +156,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
             && (target.host.is_loopback() || target.host.ip() == Some(own.ip()))
     });
     if loops {
-        return Err("it points at gitferry itself".into());
+        return Err("it is gitferry's own address".into());
     }
     let credentials = url.user_info.map(|info| {
         let (user, password) = info.split_once(':').unwrap_or((info, ""));

@@ -108,8 +108,8 @@ pub(super) fn hops(
     let mut hops = BTreeMap::new();
     for (name, place, hop) in section.named() {
         if ["direct", "environment"].contains(&name) {
-            let message = format!("`{name}` is reserved: it is a built-in way out");
-            place.problem(message, Some("give the hop another name"));
+            let message = format!("`{name}` is reserved for the built-in upstream");
+            place.problem(message, Some("rename the hop"));
         }
         if let Some(hop) = Hop::read(hop, name, variables) {
             hops.insert(name.to_owned(), Arc::new(hop));
@@ -138,12 +138,12 @@ fn hop_url(hop: &Section<'_, '_>, text: &str) -> Option<(HopKind, Target)> {
     }
     let Some((kind, default_port)) = hop_kind(&url.scheme) else {
         return complain(
-            format!("`{}` is not a kind of hop", url.scheme),
+            format!("`{}` is not a hop's scheme", url.scheme),
             "one of http, https, socks5, socks5h",
         );
     };
     if !matches!(url.path, "" | "/") || url.more {
-        return complain("a hop's URL ends after its port".into(), "remove the path");
+        return complain("a hop's URL has no path".into(), "remove the path");
     }
     match Target::parse(url.authority, default_port) {
         Ok(target) => Some((kind, target)),

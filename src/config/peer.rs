@@ -70,11 +70,11 @@ pub(super) fn extra_roots(section: &Section<'_, '_>) -> Vec<PathBuf> {
         if found.any(|certificate| is_of_a_server(&certificate)) {
             place.warning(
                 format!(
-                    "{} is a server's own certificate and here a CA for all hosts",
+                    "{} is a server's self-signed certificate; here it acts as a CA for all hosts",
                     file.display()
                 ),
                 Some(
-                    "list it in `roots` of the route or hop, where it counts for that server alone",
+                    "move it to `roots` of the route or hop, where it is accepted for that server only",
                 ),
             );
         }

@@ -131,11 +131,11 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut Names<'_>) -> Vec<Arc<R
 fn required(section: &Section<'_, '_>, built_in: &[&str]) {
     let meant = section.string("name").unwrap_or_default();
     let hosts = match nearest(meant, built_in.iter().copied()) {
-        Some(meant) => format!("did you mean the built-in route `{meant}`, which has them?"),
+        Some(meant) => format!("did you mean the built-in route `{meant}`, which has these hosts?"),
         None => "such as `hosts = [\"huggingface.co\", \"*.hf.co\"]`".into(),
     };
     for (key, hint) in [
-        ("name", "a word for the log, such as `name = \"hf-main\"`"),
+        ("name", "such as `name = \"hf-main\"`"),
         ("hosts", &hosts),
         ("tls", "\"terminate\", \"tunnel\" or \"deny\""),
     ] {
@@ -251,8 +251,8 @@ fn name<'s>(section: &Section<'s, '_>, seen: &mut Vec<String>) -> Option<&'s str
         place.problem(format!("{name:?} is not a name"), Some(hint));
     }
     if seen.iter().any(|known| known == name) {
-        let hint = "the log tells routes apart by their names";
-        place.problem(format!("a second route is called `{name}`"), Some(hint));
+        let hint = "names must be unique";
+        place.problem(format!("two routes are named `{name}`"), Some(hint));
     }
     seen.push(name.to_owned());
     Some(name)

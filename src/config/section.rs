@@ -31,8 +31,8 @@ use super::{
 };
 use crate::model::unit;
 
-const DURATIONS: &str = "durations are written \"250ms\", \"20s\", \"5m\", \"1h\"";
-const SIZES: &str = "sizes are written \"512 B\", \"64 KiB\", \"1 MiB\", \"5 GiB\"";
+const DURATIONS: &str = "write a duration like \"250ms\", \"20s\", \"5m\" or \"1h\"";
+const SIZES: &str = "write a size like \"512 B\", \"64 KiB\", \"1 MiB\" or \"5 GiB\"";
 
 /// A table of the config; [`Section::finish`] refuses the keys that nobody asked for.
 pub(super) struct Section<'s, 'a> {
@@ -292,7 +292,7 @@ impl<'s, 'a> Section<'s, 'a> {
             let found = names.iter().find(|(name, _)| *name == text);
             found
                 .map(|(_, value)| *value)
-                .ok_or_else(|| format!("{text:?} is not known"))
+                .ok_or_else(|| format!("unknown value {text:?}"))
         };
         self.parsed(key, read, &format!("one of {}", list.join(", ")))
     }
@@ -318,8 +318,8 @@ impl<'s, 'a> Section<'s, 'a> {
                     continue;
                 }
                 let hint = match nearest(text, asked.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`? Valid here: {valid}"),
-                    None => format!("valid here: {valid}"),
+                    Some(near) => format!("did you mean `{near}`? Valid keys: {valid}"),
+                    None => format!("valid keys: {valid}"),
                 };
                 let place = layer.place(layer.key(text), name.span());
                 place.problem(format!("unknown key `{}`", place.key), Some(&hint));

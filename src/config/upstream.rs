@@ -80,8 +80,8 @@ pub(super) fn upstreams(
         place.problem("a route needs `upstreams`", Some(SUCH_AS));
     } else if tls != Some(TlsMode::Deny) && entries.is_empty() {
         place.problem(
-            "`upstreams` is empty: there is no way to these hosts",
-            Some("`{ via = \"direct\" }` at least"),
+            "`upstreams` is empty: these hosts cannot be reached",
+            Some("at least `{ via = \"direct\" }`"),
         );
     }
     let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
@@ -157,14 +157,14 @@ impl Mirror {
         let credentials = entry.optional_choice("credentials", &CREDENTIALS);
         if entry.has("credentials") && !entry.has("mirror") {
             entry.at("credentials").problem(
-                "`credentials` is for mirrors: the site itself always gets them",
-                Some("leave it out, or add `mirror`"),
+                "`credentials` applies to mirrors only: the site itself always gets them",
+                Some("remove it, or add `mirror`"),
             );
         }
         let (scheme, target, base_path) = parsed?;
         if tls == Some(TlsMode::Tunnel) {
             entry.at("mirror").problem(
-                "a tunnel cannot end at a mirror: in it the client checks the certificate of the host it asked for",
+                "a tunnel does not work with a mirror: the client would get the mirror's certificate",
                 Some("`tls = \"terminate\"` for the route"),
             );
         }
@@ -172,7 +172,7 @@ impl Mirror {
         let credentials = credentials.or(unset)?;
         if credentials == ToMirror::Pass && scheme == Scheme::Http && !target.host.is_loopback() {
             entry.at("credentials").warning(
-                format!("credentials travel to {target} unencrypted"),
+                format!("credentials are sent to {target} unencrypted"),
                 Some("`https://` in `mirror`"),
             );
         }

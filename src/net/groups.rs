@@ -29,7 +29,7 @@ impl Groups {
 }
 
 fn groups(uid: u32) -> io::Result<Arc<[u32]>> {
-    let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such user is known");
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such user");
     let user = uzers::get_user_by_uid(uid).ok_or_else(unknown)?;
     let groups = user.groups().ok_or_else(unknown)?;
     Ok(groups.iter().map(uzers::Group::gid).collect())

@@ -163,7 +163,7 @@ impl Acceptor {
                 continue;
             }
             if pause == PAUSE {
-                tracing::warn!(address = %self.address, %error, "could not accept");
+                tracing::warn!(address = %self.address, %error, "cannot accept a connection");
             }
             // The connection stays in the queue and the socket stays readable: without a pause this would spin.
             sleep(pause).await;
@@ -241,11 +241,11 @@ fn check_inherited(socket: &Socket, has_credentials: bool) -> Result<(), ListenE
         Some(address) if listens && (address.ip().is_loopback() || has_credentials) => Ok(()),
         Some(address) if listens => fail(
             Some(address),
-            "the socket unit opens it to the network, and `listen.username` is not set",
+            "the socket unit listens on the network, and `username` of `[listen]` is not set",
         ),
         _ => fail(
             None,
-            "the service manager handed over something that is no listening TCP socket",
+            "the service manager passed a descriptor that is not a listening TCP socket",
         ),
     }
 }
@@ -267,15 +267,15 @@ impl ListenError {
     pub(crate) fn advice(&self) -> &'static str {
         match self.source.kind() {
             io::ErrorKind::AddrInUse => {
-                "is gitferry running already? `gitferry status` tells; else name another port in `listen.address`"
+                "another process listens there: `gitferry status` shows whether it is gitferry; if not, set another port in `address` of `[listen]`"
             }
             io::ErrorKind::PermissionDenied => {
-                "ports below 1024 are for root: name another one in `listen.address`"
+                "ports below 1024 require root: set another port in `address` of `[listen]`"
             }
             io::ErrorKind::AddrNotAvailable => {
-                "no interface of this machine has the address: `listen.address` takes `127.0.0.1:4483`"
+                "no interface of this machine has the address: set `address` of `[listen]`, such as `127.0.0.1:4483`"
             }
-            _ => "look at `listen.address`, or at `ListenStream=` of the socket unit",
+            _ => "check `address` of `[listen]`, or `ListenStream=` of the socket unit",
         }
     }
 }

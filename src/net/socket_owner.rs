@@ -35,7 +35,7 @@ impl SocketOwners {
     /// Fails where the kernel does not answer, or not truly: on other systems, below seccomp filters, in gVisor.
     pub(crate) fn open(loopback: IpAddr) -> io::Result<Self> {
         if !cfg!(target_os = "linux") {
-            let why = "this system does not say whose a socket is";
+            let why = "this system does not report the owner of a socket";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         let owners = Self {
@@ -51,7 +51,7 @@ impl SocketOwners {
         match own {
             SocketOwner::User(uid) if uid == geteuid().as_raw() => Ok(owners),
             SocketOwner::User(uid) => Err(io::Error::other(format!(
-                "the kernel says that a socket of this process is user {uid}'s"
+                "the kernel reports user {uid} as the owner of this process's own socket"
             ))),
             SocketOwner::Unknown(why) => Err(io::Error::other(why)),
         }
@@ -66,16 +66,16 @@ impl SocketOwners {
         let found = match self.look_up(client, server) {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%client, %error, "the kernel names no owner");
-                return SocketOwner::Unknown("the kernel names no owner of the client's socket");
+                tracing::debug!(%client, %error, "the kernel reports no owner");
+                return SocketOwner::Unknown("the kernel reports no owner of the client's socket");
             }
         };
         // Of a socket that was closed, or whose process ended, the kernel says user 0 and inode 0: anybody would pass as root.
         let held = matches!(found.state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2);
         if !held || found.inode == 0 {
-            SocketOwner::Unknown("the client closed its socket before it was asked for")
+            SocketOwner::Unknown("the client closed its socket before its owner was determined")
         } else if found.uid == self.overflow {
-            SocketOwner::Unknown("the client's user has no number in the daemon's user namespace")
+            SocketOwner::Unknown("the client's user has no ID in the daemon's user namespace")
         } else {
             SocketOwner::User(found.uid)
         }

@@ -70,7 +70,7 @@ where
         match answered {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => Err(io::Error::new(error.kind(), error)),
-            None => Err(io::Error::other("the look-up ended without an answer")),
+            None => Err(io::Error::other("the lookup ended without a result")),
         }
     }
 
@@ -112,7 +112,7 @@ where
         );
         if !self.workers.run(job) {
             entries.remove(&key);
-            let why = "too many look-ups wait for the system's resolver already";
+            let why = "too many lookups are waiting for the system's resolver";
             return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
         }
         Ok(answer)

@@ -64,11 +64,11 @@ impl fmt::Display for StartError {
             Self::Ca(_) => f.write_str("cannot use the local CA"),
             Self::Listen(_) => f.write_str("cannot listen"),
             Self::Users(_) => f.write_str(
-                "`users` and `groups` of `[listen]` cannot be kept: local users cannot be told apart",
+                "`users` and `groups` of `[listen]` cannot be enforced: local users cannot be identified",
             ),
             Self::Tls(_) => f.write_str("cannot set up TLS"),
             Self::LowersGuard => f.write_str(
-                "the new config has no credentials in `[listen]`, and clients would be served without any",
+                "the new config has no credentials in `[listen]`, and anybody could use this daemon",
             ),
         }
     }
@@ -82,10 +82,10 @@ impl StartError {
             Self::Ca(error) => error
                 .source
                 .is::<io::Error>()
-                .then_some("`directory` of `[state]` says where it is; it must be yours to write"),
+                .then_some("it is `directory` of `[state]`, and you must be able to write to it"),
             Self::Listen(error) => Some(error.advice()),
             Self::Users(_) => Some(
-                "set `username` and `password_file` of `[listen]` in their place; or let the daemon use AF_NETLINK",
+                "set `username` and `password_file` of `[listen]` instead, or allow the daemon to use AF_NETLINK",
             ),
             Self::Tls(_) => None,
             Self::LowersGuard => Some(
@@ -174,7 +174,7 @@ impl Daemon {
         }
         let told_apart = self.shared.users_told_apart.load(Ordering::Relaxed);
         if config.listen.access.is_explicit() && !told_apart {
-            let why = "they could not be told apart at start";
+            let why = "they could not be identified at start";
             return Err(StartError::Users(io::Error::other(why)));
         }
         let restart = reload::differences(&self.config(), &config);

@@ -94,7 +94,7 @@ impl Notifier {
             message
         });
         if let Err(error) = socket.send(message.as_bytes()) {
-            tracing::debug!(%error, "service manager not told");
+            tracing::debug!(%error, "cannot notify the service manager");
         }
     }
 }

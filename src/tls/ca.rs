@@ -69,7 +69,7 @@ impl Authority {
             files::create(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
         let opened = if first { Opened::Made } else { Opened::Found };
         // Whoever was first, the file is the truth.
-        let authority = Self::load(directory)?.ok_or_else(|| failed("it is gone again".into()))?;
+        let authority = Self::load(directory)?.ok_or_else(|| failed("it was removed".into()))?;
         Ok((authority, opened))
     }
 
@@ -87,7 +87,7 @@ impl Authority {
             files::replace(&kept, &old, 0o644).map_err(|error| CaError::new(&kept, error))?;
         }
         files::replace(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
-        Self::load(directory)?.ok_or_else(|| failed("it is gone again".into()))
+        Self::load(directory)?.ok_or_else(|| failed("it was removed".into()))
     }
 
     /// True where the CA's name constraints permit `host`.
@@ -112,7 +112,7 @@ impl Authority {
     /// `None` where there is no CA yet.
     fn load(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(KEY_FILE);
-        let mend = "`gitferry ca rotate` puts a new key in its place";
+        let mend = "`gitferry ca rotate` replaces it";
         let Some((mut file, found)) = state::open_own(&path, mend)? else {
             return keyless(directory).map_or(Ok(None), Err);
         };
@@ -133,14 +133,14 @@ impl Authority {
     fn from_pem(text: &[u8]) -> Result<Self, String> {
         let certificate = CaCertificate::from_pem(text)?;
         let key = PrivateKeyDer::from_pem_slice(text)
-            .map_err(|error| format!("it holds no private key ({error})"))?;
-        let key =
-            KeyPair::try_from(&key).map_err(|error| format!("its private key is bad ({error})"))?;
+            .map_err(|error| format!("it contains no private key ({error})"))?;
+        let key = KeyPair::try_from(&key)
+            .map_err(|error| format!("its private key is invalid ({error})"))?;
         if !certificate.belongs_to(&key) {
-            return Err("certificate and key in it are no pair".to_owned());
+            return Err("its certificate and key do not match".to_owned());
         }
         let issuer = Issuer::from_ca_cert_der(certificate.der(), key)
-            .map_err(|error| format!("its certificate is bad ({error})"))?;
+            .map_err(|error| format!("its certificate is invalid ({error})"))?;
         Ok(Self {
             certificate,
             issuer,
@@ -172,7 +172,7 @@ fn judge(certificate: &CaCertificate, now: SystemTime) -> Result<Option<String>,
     }
     Ok((end < now + SOON).then(|| {
         format!(
-            "the local CA ends on {}: `gitferry ca rotate` makes a new one",
+            "the local CA expires on {}: `gitferry ca rotate` creates a new one",
             date(end)
         )
     }))
@@ -181,7 +181,7 @@ fn judge(certificate: &CaCertificate, now: SystemTime) -> Result<Option<String>,
 /// The error where a certificate is there and its key is not: a new CA must not take its place in silence.
 fn keyless(directory: &Path) -> Option<CaError> {
     let certificate = directory.join(CERTIFICATE_FILE);
-    let reason = format!("it is gone, but its certificate {CERTIFICATE_FILE} is there");
+    let reason = format!("it is missing, but its certificate {CERTIFICATE_FILE} exists");
     certificate
         .exists()
         .then(|| CaError::unusable(&directory.join(KEY_FILE), &reason))
@@ -257,7 +257,7 @@ fn tighten(key: &Path, file: &File, found: &Metadata) -> Result<Option<String>, 
     file.set_permissions(Permissions::from_mode(0o600))
         .map_err(|error| CaError::new(key, error))?;
     Ok(Some(format!(
-        "{} could be read by others (mode {mode:o}) and now cannot: if somebody may have, run `gitferry ca rotate`",
+        "others could read {} (mode {mode:o}) until now: if somebody may have read it, run `gitferry ca rotate`",
         key.display()
     )))
 }
@@ -283,7 +283,7 @@ impl CaError {
     pub(super) fn damaged_copy(path: &Path, reason: &str) -> Self {
         Self::new(
             path,
-            format!("{reason}: `gitferry run` writes it anew, as it stands in {KEY_FILE}"),
+            format!("{reason}: `gitferry run` writes it again from {KEY_FILE}"),
         )
     }
 
@@ -291,7 +291,7 @@ impl CaError {
     pub(super) fn unusable(path: &Path, reason: &str) -> Self {
         Self::new(
             path,
-            format!("{reason}: `gitferry ca rotate` makes a new CA"),
+            format!("{reason}: `gitferry ca rotate` creates a new CA"),
         )
     }
 }

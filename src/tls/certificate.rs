@@ -65,11 +65,11 @@ impl CaCertificate {
     /// Reads the first certificate of a PEM text; says what is wrong where there is none, or none of a CA.
     pub(super) fn from_pem(bytes: &[u8]) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(bytes)
-            .map_err(|error| format!("it holds no certificate ({error})"))?;
+            .map_err(|error| format!("it contains no certificate ({error})"))?;
         let (_, parsed) = X509Certificate::from_der(&der)
-            .map_err(|error| format!("its certificate is bad ({error})"))?;
+            .map_err(|error| format!("its certificate is invalid ({error})"))?;
         if !parsed.is_ca() {
-            return Err("its certificate is not that of a CA".to_owned());
+            return Err("its certificate is not a CA certificate".to_owned());
         }
         Ok(Self {
             pem: super::trust::pem(&der),

@@ -82,7 +82,7 @@ impl Leaves {
     ) -> Result<Arc<ServerConfig>, BoxError> {
         if !self.covers(host) {
             return Err(
-                format!("the local CA may not sign for {host}: run `gitferry ca rotate`").into(),
+                format!("the local CA does not cover {host}: run `gitferry ca rotate`").into(),
             );
         }
         let key = (host.clone(), http == HttpVersion::Http2);

@@ -56,8 +56,7 @@ impl Roots {
         let mut store = RootCertStore::empty();
         let (added, _) = store.add_parsable_certificates(certificates.iter().cloned());
         if added == 0 {
-            problems
-                .push("no root certificate: every origin will be refused as unknown-issuer".into());
+            problems.push("no root certificate: every origin is refused as unknown-issuer".into());
         }
         Self {
             store: Arc::new(store),
@@ -104,7 +103,7 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let certificates =
         CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<CertificateDer<'_>>, _>>()?;
     if certificates.is_empty() {
-        return Err("no certificate in PEM form is in it".into());
+        return Err("it contains no certificate in PEM form".into());
     }
     let mut probe = RootCertStore::empty();
     for certificate in &certificates {

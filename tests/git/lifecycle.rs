@@ -149,7 +149,7 @@ fn a_bad_file_changes_nothing_and_says_so() {
             .clone()
             .dial("attempts = \"many\"\nunknown_key = 1"),
     );
-    ferry.wait_for_event("config rejected, the previous one stays in force");
+    ferry.wait_for_event("config rejected, the previous one remains in force");
     let git = world.git_through(&ferry);
     git.run(
         world.root(),

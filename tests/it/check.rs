@@ -135,7 +135,7 @@ fn run_takes_the_address_and_the_level_from_the_command_line() {
     let refused = run("0.0.0.0:0").output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let told = text(&refused).1;
-    assert!(told.contains("needs credentials"), "{told}");
+    assert!(told.contains("requires credentials"), "{told}");
 }
 
 #[test]

@@ -243,7 +243,7 @@ fn the_reference_has_every_key() {
         .filter(|p| p.message.contains("unknown key"))
         .filter_map(|p| p.hint.as_ref())
     {
-        let list = hint.split("alid here: ").nth(1).unwrap();
+        let list = hint.split("alid keys: ").nth(1).unwrap();
         keys.extend(list.split(", ").map(|key| key.trim_matches('`').to_owned()));
     }
     assert!(keys.len() > 47, "only {} keys: {keys:?}", keys.len());

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::world::{Client, soon};
 
-const REJECTED: &str = "config rejected, the previous one stays in force";
+const REJECTED: &str = "config rejected, the previous one remains in force";
 
 /// A daemon with credentials that found its file by itself.
 struct Guarded {
@@ -150,7 +150,7 @@ fn text(address: &str, credentials: &str) -> String {
     )
 }
 
-const UNGUARDED: &str = "clients would be served without any";
+const UNGUARDED: &str = "anybody could use this daemon";
 
 #[tokio::test]
 async fn an_address_edited_to_loopback_with_the_credentials_removed_is_refused() {

@@ -39,8 +39,8 @@ fn a_log_is_read_from_files_and_from_stdin() {
 fn the_exit_code_tells_faults_from_none() {
     let well = "2026-11-23T16:00:00.000Z  INFO transfer ended id=1 host=a port=443 result=closed up=1 down=2 total_ms=3\n";
     for (arguments, stdin, code, said) in [
-        (&[][..], well, 0, "no fault and no stall"),
-        (&[], "", 0, "nothing was logged"),
+        (&[][..], well, 0, "no faults and no stalls"),
+        (&[], "", 0, "no log lines"),
         (&[], "something else\n", 1, "no line of gitferry's log"),
         (&["missing.log"], "", 1, "cannot read missing.log"),
         (&["--yaml"], "", 2, "--yaml"),

@@ -10,7 +10,7 @@ const STAGES = {
 const LEGEND = [["queued", "queued"], ["name", "name"], ["connect", "connect"], ["hop", "hop"], ["tls", "TLS"], ["sending", "sending"], ["waiting", "waiting"], ["receiving", "receiving"]];
 const VERDICTS = {
   "path-drops": "the path drops what is sent", "path-mtu": "the path drops large segments", "peer-not-reading": "the server stopped reading",
-  "no-answer": "the server has the whole request and does not answer", "client-idle": "the client stopped sending or reading",
+  "no-answer": "the server has the complete request and does not answer", "client-idle": "the client stopped sending or reading",
   "never-connected": "the hop never connected", throttled: "slower than the floor",
 };
 const MARKS = { healthy: "M4 12.5l5.5 5.5L20 6.5", degraded: "M12 4v10M12 19v.5", failing: "M6 6l12 12M18 6L6 18" };
@@ -134,10 +134,10 @@ function details(t) {
   const words = text => rich(make("span"), text);
   block("Stages", segments(t, t.total_ms, false).map(it => [make("i", `dot ${STAGES[it.stage][0]}`), words(STAGES[it.stage][1]), span(it.ms), words(it.attempt > 1 ? `attempt ${it.attempt}` : "")]));
   block("Attempts", t.timeline.attempts.map(it => [`${it.attempt || "–"}`, words(it.upstream || ""), `${it.peer || ""}`,
-    words(it.fault ? `${it.fault.cause} · ${it.fault.next}${it.fault.advice ? ` · ${it.fault.advice}` : ""}` : it.reused ? "over a kept connection" : "")]));
+    words(it.fault ? `${it.fault.cause} · ${it.fault.next}${it.fault.advice ? ` · ${it.fault.advice}` : ""}` : it.reused ? "over a reused connection" : "")]));
   block("Stalls", t.timeline.stalls.map(it => [span(it.idle_ms), words(`${it.leg}/${it.stage}`), words(`${it.verdict}: ${it.evidence} · ${it.advice}`)]));
   const kernel = side => side && side.kernel && `unacknowledged ${side.kernel.unacked} segments, retransmitted ${side.kernel.retransmitted}, window ${side.kernel.window ?? "?"} B, rto ${side.kernel.rto_ms} ms, mss ${side.kernel.mss}`;
-  block("Sockets, as the kernel sees them", [["to the client", t.client_socket], ["to the origin", t.origin_socket]].filter(([, it]) => it)
+  block("Sockets, from the kernel", [["to the client", t.client_socket], ["to the origin", t.origin_socket]].filter(([, it]) => it)
     .map(([who, it]) => [who, `${bytes(it.read)} read`, `${bytes(it.written)} written`, `${bytes(it.queued)} unacknowledged`, words(kernel(it) || "")]));
   block("Transfer", [["number", words(`#${t.id} · gitferry history ${t.id}`)], ["request", words(`${t.method} ${t.path || t.host}`)], ["client", words(`${t.client}${t.agent ? ` · ${t.agent}` : ""}`)],
     ["route", words(`${t.route}${t.circuit ? ` · ${t.circuit}` : ""}`)], ["began", words(new Date(t.began).toLocaleString())]]);
@@ -187,7 +187,7 @@ function fillRunning(r, t) {
   put(r.verb, t.method); put(r.thing, what(t)); put(r.path, way(t));
   r.path.title = `${t.method} ${t.path}`;
   fall(r.bar, t, total, idle);
-  put(r.left, acts ? `stands still: ${t.stall}` : `${STAGES[t.stage][1]}${t.attempts > 1 ? ` · attempt ${t.attempts}` : ""}`);
+  put(r.left, acts ? `stalled: ${t.stall}` : `${STAGES[t.stage][1]}${t.attempts > 1 ? ` · attempt ${t.attempts}` : ""}`);
   const acting = acts ? span(idle) : span(total);
   const up = t.up >= t.down, done = up ? t.up : t.down, all = up ? t.up_total : t.down_total, speed = t.up_rate + t.down_rate;
   put(r.big, `${done ? (up ? "↑\u00a0" : "↓\u00a0") : ""}${bytes(done)}`);
@@ -232,7 +232,7 @@ function age() {
   const it = state.verdict;
   if (!it) return;
   const from = it.since ? `For ${span(Math.max(0, now() - Date.parse(it.since)))}. ` : "";
-  rich($("verdict-more"), `${from}${it.advice ? `→ ${it.advice}` : it.level === "healthy" ? `${state.running ? `${many(state.running, "transfer")} under way` : "Nothing is under way"}, no upstream is at fault.` : ""}`);
+  rich($("verdict-more"), `${from}${it.advice ? `→ ${it.advice}` : it.level === "healthy" ? `${state.running ? `${many(state.running, "transfer")} under way` : "No running transfers"}, no upstream is at fault.` : ""}`);
   put($("about"), `${state.version} · up ${span(state.uptime_s * 1000 + since())} · ${state.listen.join(", ")}`);
 }
 function tiles() {
@@ -241,7 +241,7 @@ function tiles() {
   const saved = sum("rescued"), pushes = sum("rescued_pushes"), ways = [["retry", "by_retry"], ["replay", "by_replay"], ["resume", "by_resume"], ["failover", "by_failover"]];
   const by = ways.filter(([, key]) => sum(key)).map(([word, key]) => `${sum(key)} by ${word}`).join(", ");
   const count = sum("transfers"), stalls = sum("stalls");
-  const say = pushes ? `saved you ${many(pushes, "failed push", "failed pushes")}` : saved ? `saved you ${many(saved, "failed request")}` : "nothing had to be saved";
+  const say = pushes ? `saved you ${many(pushes, "failed push", "failed pushes")}` : saved ? `saved you ${many(saved, "failed request")}` : "nothing needed rescuing";
   $("tiles").replaceChildren(
     tile("Sent today", bytes(sum("up")), `in ${many(sum("transfers"), "transfer")}`), tile("Received today", bytes(sum("down")), `over ${many(state.totals.length, "route")}`),
     tile("Rescued today", saved.toLocaleString("en"), by ? `${say}: ${by}` : say, saved ? "saved" : ""),
@@ -316,7 +316,7 @@ function transfers() {
   state.transfers.sort((a, b) => !a.stall - !b.stall || b.id - a.id);
   list($("transfers"), state.transfers, running, () => row(false), fillRunning);
   $("transfers-none").hidden = state.running > 0;
-  put($("running-count"), state.running > state.transfers.length ? `${state.transfers.length} of ${state.running.toLocaleString("en")}, those that move first` : state.running ? state.running.toLocaleString("en") : "");
+  put($("running-count"), state.running > state.transfers.length ? `${state.transfers.length} of ${state.running.toLocaleString("en")}, active ones first` : state.running ? state.running.toLocaleString("en") : "");
   for (const r of running.values()) if (r.shown) open(r);
 }
 function recent() {

@@ -48,7 +48,7 @@ pub(super) fn read(stream: &mut TcpStream) -> io::Result<Reply> {
             }
         }
         if bytes.len() > MAX_HEAD {
-            return Err(no_answer("the answer's head has no end"));
+            return Err(no_answer("the response head is incomplete"));
         }
         if read_more(stream, &mut bytes)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -62,7 +62,11 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
     let length = match response.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(no_answer(&format!("what answers is no proxy: {error}"))),
+        Err(error) => {
+            return Err(no_answer(&format!(
+                "the server there is not a proxy: {error}"
+            )));
+        }
     };
     let value = |name: &str| {
         response

@@ -142,7 +142,10 @@ fn a_refusal_gives_its_reason() {
 #[test]
 fn what_is_no_answer_is_an_error() {
     for (answer, reason) in [
-        (&b"SSH-2.0-OpenSSH\r\n"[..], "what answers is no proxy"),
+        (
+            &b"SSH-2.0-OpenSSH\r\n"[..],
+            "the server there is not a proxy",
+        ),
         (b"HTTP/1.1 20", "unexpected end of file"),
         (b"", "unexpected end of file"),
     ] {

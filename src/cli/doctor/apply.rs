@@ -35,7 +35,11 @@ pub(super) fn run(edit: &Edit, file: &Path) -> Result<(), Failure> {
             .hint("make the change by hand: the verdict shows the lines")
     })?;
     if after == text {
-        return printed(writeln!(io::stdout(), "{} says so already", file.display()));
+        return printed(writeln!(
+            io::stdout(),
+            "{} has this setting already",
+            file.display()
+        ));
     }
     printed(writeln!(
         io::stdout(),
@@ -45,22 +49,24 @@ pub(super) fn run(edit: &Edit, file: &Path) -> Result<(), Failure> {
     ))?;
     let backup = replace(file, before.as_deref(), &after)?;
     let kept = match backup {
-        Some(backup) => format!("; the file as it was is {}", backup.display()),
+        Some(backup) => format!("; the previous file is {}", backup.display()),
         None => String::new(),
     };
     printed(writeln!(
         io::stdout(),
-        "changed{kept}\na running daemon reads it by itself; run `gitferry doctor` again"
+        "changed{kept}\na running daemon reads it within seconds; run `gitferry doctor` again"
     ))
 }
 
 /// The text with the change in it; everything else stays as it is written.
 fn edited(text: &str, edit: &Edit) -> Result<String, String> {
     let Edit::Route { route, key, value } = edit;
-    let mut document: DocumentMut = text.parse().map_err(|_| "it is no TOML".to_owned())?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|_| "it is not valid TOML".to_owned())?;
     let value: Value = value
         .parse()
-        .map_err(|_| format!("{value} is no TOML value"))?;
+        .map_err(|_| format!("{value} is not a TOML value"))?;
     let table = table_of(&mut document, route)?;
     match key.split_once('.') {
         None => {
@@ -71,7 +77,7 @@ fn edited(text: &str, edit: &Edit) -> Result<String, String> {
             let nested = table.entry(outer).or_insert_with(inline);
             let nested = nested
                 .as_table_like_mut()
-                .ok_or_else(|| format!("`{outer}` of route `{route}` is no table"))?;
+                .ok_or_else(|| format!("`{outer}` of route `{route}` is not a table"))?;
             nested.insert(inner, Item::Value(value));
         }
     }
@@ -107,7 +113,7 @@ fn table_of<'d>(document: &'d mut DocumentMut, route: &str) -> Result<&'d mut Ta
     };
     routes
         .get_mut(at)
-        .ok_or_else(|| "the route is gone".to_owned())
+        .ok_or_else(|| "the route no longer exists".to_owned())
 }
 
 /// The lines that differ, between those that both begin and end with.

@@ -42,7 +42,7 @@ pub(super) fn write(file: &Path, contents: &Contents<'_>) -> Result<(), Failure>
         .map_err(|error| Failure::during(format!("cannot write {}", file.display()), error))?;
     printed(writeln!(
         io::stdout(),
-        "written to {}: read it before you pass it on",
+        "written to {}: read it before you send it to anyone",
         file.display()
     ))
 }

@@ -140,7 +140,7 @@ fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
         .collect();
     let done = findings.iter().filter(|found| !pending(found)).count();
     lines.push(format!(
-        "{done} of {} checks done, Ctrl-C shows what is known",
+        "{done} of {} checks done, Ctrl-C shows the results so far",
         findings.len()
     ));
     lines

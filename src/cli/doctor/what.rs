@@ -44,8 +44,9 @@ pub(super) async fn planned(words: &[String], config: &Config) -> Result<Planned
         let directory = Path::new(word);
         if directory.is_dir() {
             let read = Repository::read(directory).await.map_err(Failure::new)?;
-            let repository = read
-                .ok_or_else(|| Failure::usage(format!("{word} is no repository with a remote")))?;
+            let repository = read.ok_or_else(|| {
+                Failure::usage(format!("{word} is not a repository with a remote"))
+            })?;
             planned.add(repository, config);
         } else {
             planned.hosts.push(host(word)?);
@@ -58,7 +59,7 @@ impl Planned {
     fn add(&mut self, repository: Repository, config: &Config) {
         if repository.urls.is_empty() {
             self.notes.push(format!(
-                "remote {} is on this machine: a push to it needs no network",
+                "remote {} is on this machine: a push to it does not use the network",
                 repository.remote
             ));
         }
@@ -73,7 +74,7 @@ impl Planned {
 /// A host, a host with a port, or a URL as git takes it.
 fn host(word: &str) -> Result<PlannedHost, Failure> {
     let unread = || {
-        Failure::usage(format!("{word} is no host, no URL and no directory"))
+        Failure::usage(format!("{word} is not a host, URL or directory"))
             .hint("such as `huggingface.co`, `https://huggingface.co/me/model` or `.`")
     };
     let is_url = word.contains("://") || word.contains('@');

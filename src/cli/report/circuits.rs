@@ -79,7 +79,7 @@ impl Circuits {
             }
             let _ = write!(
                 line,
-                "; transfers that used another upstream {}",
+                "; {} transfers used another upstream",
                 circuit.avoided
             );
             if !circuit.code.is_empty() {

@@ -48,7 +48,7 @@ pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
     if verdicts.len() > VERDICTS {
         let _ = writeln!(
             page,
-            "  and {} more: `--json` has all",
+            "  and {} more: `--json` lists all",
             verdicts.len() - VERDICTS
         );
     }
@@ -64,13 +64,13 @@ fn head(sum: &Sum) -> String {
             let span = duration(last.0 - first.0);
             let _ = writeln!(head, "period     {from} to {to} UTC, {span}");
         }
-        None => head.push_str("period     nothing was logged\n"),
+        None => head.push_str("period     no log lines\n"),
     }
     let mut text = format!("{} of gitferry", lines.events + lines.advice);
     for (count, what) in [
-        (lines.foreign, "of other programs skipped"),
+        (lines.foreign, "of other programs ignored"),
         (lines.unreadable, "unreadable"),
-        (lines.cut, "cut off at the end"),
+        (lines.cut, "incomplete"),
     ] {
         if count > 0 {
             let _ = write!(text, ", {count} {what}");
@@ -84,7 +84,7 @@ fn head(sum: &Sum) -> String {
     if sum.is_ill() {
         let _ = writeln!(head, "time lost  {}", duration(sum.lost_ms()));
     } else {
-        head.push_str("no fault and no stall\n");
+        head.push_str("no faults and no stalls\n");
     }
     head
 }

@@ -23,7 +23,7 @@ pub(super) fn read(input: impl BufRead, sum: &mut Sum) -> io::Result<()> {
     };
     if reader.input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
         return Err(io::Error::other(
-            "it is compressed: give what `zcat` makes of it",
+            "it is compressed: decompress it first, such as with `zcat`",
         ));
     }
     while let Some(end) = reader.next()? {

@@ -312,7 +312,7 @@ fn a_client_that_goes_away_says_nothing_about_the_upstream() {
     let sentences: Vec<&str> = verdicts.iter().map(|verdict| &*verdict.sentence).collect();
     assert_eq!(
         sentences,
-        ["host a: the client's side fails at client/receiving-body/gone, 2 times"]
+        ["host a: the client side fails at client/receiving-body/gone, 2 times"]
     );
 }
 

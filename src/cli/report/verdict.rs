@@ -125,7 +125,7 @@ impl Case<'_> {
         let code = safe(self.code);
         let times = times(self.times);
         if self.leg == "client" {
-            return format!("{who}: the client's side {verb} at {code}, {times}");
+            return format!("{who}: the client side {verb} at {code}, {times}");
         }
         if self.upstream.is_empty() {
             return format!("{who} {verb} at {code}, {times}");
@@ -180,7 +180,7 @@ impl Case<'_> {
     /// The upstreams that carry this host.
     fn other_ways(&self) -> Option<String> {
         let ways: Vec<String> = self.working_ways().map(safe).collect();
-        (!ways.is_empty()).then(|| format!("through {} the same host works", ways.join(", ")))
+        (!ways.is_empty()).then(|| format!("the same host works through {}", ways.join(", ")))
     }
 
     fn working_ways(&self) -> impl Iterator<Item = &str> {

@@ -161,7 +161,7 @@ impl Installation {
     fn new(config: &Config) -> Result<Self, Failure> {
         let host = setup::HostEnv::of_this_process()?;
         let binary = host.lasting_binary().ok_or_else(|| {
-            Failure::new("this gitferry is in a build directory, and none is installed")
+            Failure::new("this gitferry is in a build directory, and no other is installed")
                 .hint("run `cargo install --path .`, then `gitferry service install`")
         })?;
         let config_file = config.file.as_deref().map(std::path::absolute);
@@ -194,7 +194,7 @@ fn wait_until_it_answers(config: &Config, manager: &Manager) -> Result<(), Failu
         match daemon::about(address) {
             Ok(_) => {
                 return say(&format!(
-                    "gitferry answers at {address}; now run `gitferry setup all`"
+                    "gitferry is running at {address}; now run `gitferry setup all`"
                 ));
             }
             Err(_) if started() < deadline => std::thread::sleep(Duration::from_millis(50)),

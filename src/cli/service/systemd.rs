@@ -73,7 +73,7 @@ impl Systemd {
         self.systemctl(&["enable", "--now", "gitferry.socket", "gitferry.service"])?;
         if !self.system {
             say(
-                "it starts at login; `loginctl enable-linger` lets it run before that and after you log out",
+                "it starts at login; with `loginctl enable-linger` it starts at boot and runs after you log out",
             )?;
         }
         Ok(())
@@ -81,7 +81,7 @@ impl Systemd {
 
     pub(super) fn uninstall(&self) -> Result<(), Failure> {
         if !self.units.join("gitferry.service").exists() {
-            return say("no service is installed here");
+            return say("the service is not installed");
         }
         self.systemctl(&["disable", "--now", "gitferry.socket", "gitferry.service"])?;
         for unit in UNITS {
@@ -156,7 +156,7 @@ fn fits_the_system(binary: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!(
-        "{} is in a home directory, which the system's service cannot see",
+        "{} is in a home directory, which the system service cannot read",
         binary.display()
     ))
     .hint(format!(
@@ -173,7 +173,7 @@ fn give_to_service(file: &Path) -> Result<(), Failure> {
         )
     };
     let user = uzers::get_user_by_name("gitferry")
-        .ok_or_else(|| Failure::new("the user gitferry was not created"))?;
+        .ok_or_else(|| Failure::new("cannot create the user gitferry"))?;
     chown(file, Some(user.uid()), Some(user.primary_group_id())).map_err(during)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn find(address: SocketAddr) -> Result<TrustedDaemon, Failure> {
         )
     })?;
     let listener = listener_uid(address)
-        .map_err(|error| Failure::during("cannot tell whose daemon it is", error))?;
+        .map_err(|error| Failure::during("cannot determine the owner of the daemon", error))?;
     let us = Us::of_this_process();
     trusted(address, &daemon, listener, &us)
 }
@@ -76,9 +76,9 @@ fn trusted(
     };
     if let Some(uid) = listener.filter(|uid| !us.vouches(*uid)) {
         return Err(refuse(format!(
-            "user {uid} listens there, not you, root or {SERVICE_USER}"
+            "the listener belongs to user {uid}, not to you, root or {SERVICE_USER}"
         ))
-        .hint("stop that program, or let your daemon listen on another port"));
+        .hint("stop that program, or set another port in `address` of `[listen]`"));
     }
     let owner = fs::metadata(directory)
         .map(|meta| meta.uid())
@@ -90,7 +90,7 @@ fn trusted(
     };
     if !owners {
         return Err(refuse(format!(
-            "{} belongs to user {owner}, who does not run the daemon",
+            "{} belongs to user {owner}, not to the daemon's user",
             directory.display()
         )));
     }
@@ -134,7 +134,7 @@ fn changeable(path: &Path, owner: u32, shared: bool) -> Option<String> {
         return Some(format!("{shown} belongs to user {}", meta.uid()));
     }
     let sticky = shared && meta.mode() & 0o1000 != 0;
-    (meta.mode() & 0o022 != 0 && !sticky).then(|| format!("{shown} can be written by other users"))
+    (meta.mode() & 0o022 != 0 && !sticky).then(|| format!("other users can write to {shown}"))
 }
 
 /// The user who listens at `address`, by the kernel's own list (proc(5), /proc/net/tcp: state 0A is LISTEN); `None` where there is no
@@ -237,11 +237,11 @@ mod tests {
             "where the kernel has no list, the directory's owner counts"
         );
         let refused = asked(Some(1234)).unwrap_err().to_string();
-        assert!(refused.contains("user 1234 listens there"), "{refused}");
+        assert!(refused.contains("belongs to user 1234"), "{refused}");
         // The service's user listens, and names a directory that is not its own.
         if me != 990 {
             let refused = asked(Some(990)).unwrap_err().to_string();
-            assert!(refused.contains("does not run the daemon"), "{refused}");
+            assert!(refused.contains("not to the daemon's user"), "{refused}");
         }
     }
 
@@ -262,10 +262,7 @@ mod tests {
             let mode = fs::metadata(path).unwrap().permissions();
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
             let refused = asked().unwrap_err().to_string();
-            assert!(
-                refused.contains("can be written by other users"),
-                "{refused}"
-            );
+            assert!(refused.contains("other users can write to"), "{refused}");
             fs::set_permissions(path, mode).unwrap();
         }
         assert!(asked().is_ok());

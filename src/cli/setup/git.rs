@@ -57,7 +57,7 @@ impl<'a> GitFile<'a> {
                 let asked = run_git(host, &["rev-parse", "--git-path", "config"]);
                 let told = asked.map_err(|failure| {
                     failure.hint(
-                        "`--local` is for the repository you are in: go into one, or leave it out",
+                        "`--local` applies to the current repository, and there is none: change into one, or omit `--local`",
                     )
                 })?;
                 let told = String::from_utf8_lossy(&told);

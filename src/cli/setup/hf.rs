@@ -63,10 +63,10 @@ pub(super) fn apply(
     };
     let old = git::bytes(&path)?;
     if old.is_some() && !is_ours(old.as_deref(), &path, host)? {
-        return Err(Failure::new(format!(
-            "{shown} exists, and gitferry did not write it as it is now"
-        ))
-        .hint("move it elsewhere, then run this again"));
+        return Err(
+            Failure::new(format!("{shown} was changed by another program"))
+                .hint("move the file, then run this again"),
+        );
     }
     if old.as_deref() == Some(text.as_bytes()) {
         output.note(&format!("{shown}: no change"));
@@ -95,12 +95,14 @@ pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failur
             output.note(&format!("{shown}: nothing to undo for hf"));
             return Ok(());
         }
-        (Some(_), None) => output.note(&format!("{shown}: gone already")),
+        (Some(_), None) => output.note(&format!("{shown}: already removed")),
         (Some(written), Some(_)) if !written.file.is_as_left(now.as_deref()) => {
-            output.note(&format!("{shown} was changed since: it is kept"));
+            output.note(&format!(
+                "{shown} was changed by another program: it is kept"
+            ));
         }
         (Some(written), Some(_)) => {
-            output.note("a shell that has read the file keeps its variables until it ends");
+            output.note("shells that have read the file keep its variables until they exit");
             output.text(&format!("rm {}", shell_quoted(&shown)));
             if !output.dry() {
                 files::remove(&path)?;
@@ -139,11 +141,11 @@ pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool
         return Ok(false);
     };
     let shown = path.display();
-    output.note(&format!("{shown}: exports nothing any more"));
-    output.note("a shell that has read it keeps its variables until it ends");
+    output.note(&format!("{shown}: no longer exports anything"));
+    output.note("shells that have read it keep its variables until they exit");
     if !output.dry() {
         let text = format!(
-            "{MARK}; `gitferry setup off` switched it off, `gitferry setup on` brings it back.\n"
+            "{MARK}; switched off by `gitferry setup off`; `gitferry setup on` switches it on.\n"
         );
         written.file = Snapshot::new(Some(text.as_bytes()));
         written.off = true;
@@ -205,7 +207,7 @@ pub(super) fn unfit_without_ca(config: &Config) -> Option<String> {
     let hub = Target::new(Host::Name(HUB.into()), 443);
     let route = config.route(&hub);
     let named = config.routes.iter().any(|known| Arc::ptr_eq(known, route));
-    (!named || route.tls == TlsMode::Deny).then(|| format!("no route lets {HUB} through"))
+    (!named || route.tls == TlsMode::Deny).then(|| format!("no route allows {HUB}"))
 }
 
 /// Through the reverse front, in plain HTTP on this machine.
@@ -239,13 +241,13 @@ fn warn(config: &Config, no_ca: bool, host: &HostEnv, output: &mut Output<'_>) {
     }
     if host.variable("HF_ENDPOINT").is_some() {
         output.warn(&format!(
-            "HF_ENDPOINT is set: the clients ask another host than {HUB}. `unset HF_ENDPOINT`; a mirror belongs into `upstreams` of the route"
+            "HF_ENDPOINT is set: the clients use another host than {HUB}. Run `unset HF_ENDPOINT`; configure a mirror in `upstreams` of the route"
         ));
     }
     let hosts = config.routes.iter().flat_map(|route| &route.hosts);
     if let Some((name, hosts)) = warn::kept_away(hosts, host) {
         output.warn(&format!(
-            "{name} keeps these clients from gitferry for {hosts}: take these hosts out of it"
+            "{name} makes these clients bypass gitferry for {hosts}: remove these hosts from it"
         ));
     }
 }

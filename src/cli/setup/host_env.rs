@@ -35,7 +35,7 @@ impl HostEnv {
             directory: env::current_dir()
                 .map_err(|error| Failure::during("there is no current directory", error))?,
             binary: env::current_exe()
-                .map_err(|error| Failure::during("cannot tell where gitferry is", error))?,
+                .map_err(|error| Failure::during("cannot find the path of gitferry", error))?,
             git: "git".into(),
             daemon: |_, address| daemon::find(address),
         })

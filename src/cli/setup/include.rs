@@ -133,7 +133,7 @@ impl<'a> Include<'a> {
             let shown = self.settings.display();
             return Err(
                 Failure::new(format!("{shown} exists and was not written by gitferry"))
-                    .hint("move it elsewhere, then run this again"),
+                    .hint("move the file, then run this again"),
             );
         }
         Ok(Included {
@@ -174,7 +174,9 @@ impl<'a> Include<'a> {
         match super::git::bytes(&self.settings)? {
             None => Ok(()),
             Some(bytes) if bytes != before.text().as_bytes() => {
-                output.note(&format!("{shown} was changed since: it is kept"));
+                output.note(&format!(
+                    "{shown} was changed by another program: it is kept"
+                ));
                 Ok(())
             }
             Some(_) => {
@@ -197,7 +199,7 @@ impl<'a> Include<'a> {
         let path = self.file.path.display();
         let bytes = self.file.bytes()?;
         if self.is_included()? {
-            output.note(&format!("{path}: the include.path line is in place"));
+            output.note(&format!("{path}: the include.path line exists"));
             if output.dry() {
                 return Ok(());
             }
@@ -231,7 +233,7 @@ impl<'a> Include<'a> {
     fn exclude(&self, included: &mut Included, output: &mut Output<'_>) -> Result<(), Failure> {
         let path = self.file.path.display();
         if !self.is_included()? {
-            output.note(&format!("{path}: the include.path line is gone already"));
+            output.note(&format!("{path}: the include.path line is already removed"));
             return Ok(());
         }
         output.note(&format!("{path}: the include.path line is removed"));

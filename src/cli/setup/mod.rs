@@ -124,12 +124,12 @@ fn perform(
 ) -> Result<(), Failure> {
     if args.local && args.what.clients().is_empty() {
         return Err(Failure::usage(
-            "only git and lfs have settings of one repository: leave `--local` out",
+            "only git and lfs have per-repository settings: omit `--local`",
         ));
     }
     if args.what.is_switch() && (args.undo || args.no_ca) {
         return Err(Failure::usage(
-            "`setup off` and `setup on` take no option but `--dry-run`",
+            "`setup off` and `setup on` accept no option but `--dry-run`",
         ));
     }
     match args.what {
@@ -141,7 +141,7 @@ fn perform(
     let what = args.what.to_possible_value();
     let what = what.as_ref().map_or("all", PossibleValue::get_name);
     if output.dry() {
-        output.note("this was a dry run: nothing was changed");
+        output.note("dry run: nothing was changed");
     } else if !args.undo && !args.what.is_switch() {
         let scope = if args.local { " --local" } else { "" };
         output.note(&format!(
@@ -166,9 +166,9 @@ fn set_up(
     let (config, daemon) = running(source, host)?;
     if args.no_ca && config.listen.credentials.is_some() {
         return Err(Failure::new(
-            "the daemon asks for credentials, and clients send those to a proxy only: without the CA they do not use it as one",
+            "the daemon requires credentials, and without the CA the clients do not use it as a proxy and cannot send them",
         )
-        .hint("leave `--no-ca` out, or remove `username` from [listen]"));
+        .hint("omit `--no-ca`, or remove `username` from [listen]"));
     }
     if !args.what.clients().is_empty() {
         let scope = if args.local {
@@ -231,7 +231,7 @@ fn set_up_hf(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     match args.no_ca.then(|| hf::unfit_without_ca(config)).flatten() {
-        Some(why) if args.what == What::Hf => Err(Failure::new(why).hint("leave `--no-ca` out")),
+        Some(why) if args.what == What::Hf => Err(Failure::new(why).hint("omit `--no-ca`")),
         Some(why) => {
             output.note(&format!("{why}: nothing to set up for hf"));
             Ok(())
@@ -275,7 +275,7 @@ fn running(source: &Source<'_>, host: &HostEnv) -> Result<(Config, TrustedDaemon
     let address = address
         .copied()
         .map(reachable)
-        .ok_or_else(|| Failure::new("the config has no address to listen on"))?;
+        .ok_or_else(|| Failure::new("`address` of `[listen]` is empty"))?;
     let daemon = (host.daemon)(host, address)?;
     let theirs = daemon
         .config
@@ -297,7 +297,7 @@ fn running(source: &Source<'_>, host: &HostEnv) -> Result<(Config, TrustedDaemon
 fn readable(bundle: &Path) -> Result<(), Failure> {
     std::fs::File::open(bundle).map(drop).map_err(|error| {
         Failure::during(format!("cannot read {}", bundle.display()), error)
-            .hint("the daemon writes it when it starts: start it again, and look into its log")
+            .hint("the daemon writes it when it starts: restart it and read its log")
     })
 }
 

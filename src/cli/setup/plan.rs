@@ -119,7 +119,7 @@ impl Plan {
         }
         if no_ca && clients.contains(&Client::Git) {
             plan.notes.push(format!(
-                "git asks its credential helper for {address} then: `gitferry help reverse` shows how to let the helper of the real host answer"
+                "git then asks its credential helper for {address}: `gitferry help reverse` shows how to use the helper of the real host"
             ));
         }
         if !wild.is_empty() {

@@ -74,7 +74,7 @@ pub(super) fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>,
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
         Failure::during(format!("{} is damaged", path.display()), error)
-            .hint("take the settings back by hand, then remove that file")
+            .hint("remove the settings by hand, then delete that file")
     })
 }
 
@@ -82,7 +82,7 @@ pub(super) fn load<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>,
 pub(super) fn save<T: Serialize>(path: &Path, record: &T) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(|error| {
-            Failure::during(format!("cannot make {}", directory.display()), error)
+            Failure::during(format!("cannot create {}", directory.display()), error)
         })?;
     }
     let text = serde_json::to_vec_pretty(record).map_err(Failure::new)?;

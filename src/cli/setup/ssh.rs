@@ -44,7 +44,7 @@ pub(super) fn apply(
 ) -> Result<(), Failure> {
     let path = path(host)?;
     let Some(block) = block(config, host, output)? else {
-        output.note("no main site is reached over ssh: nothing to set up for it");
+        output.note("no route covers port 22 of a main site: nothing to set up for ssh");
         return Ok(());
     };
     let old = git::bytes(&path)?;
@@ -84,7 +84,7 @@ pub(super) fn apply(
             .mode(0o700)
             .create(directory)
             .map_err(|error| {
-                Failure::during(format!("cannot make {}", directory.display()), error)
+                Failure::during(format!("cannot create {}", directory.display()), error)
             })?;
     }
     files::replace(&path, &new, 0o600)
@@ -161,7 +161,7 @@ fn warn_of_other_ways(theirs: &[u8], config: &Config, host: &HostEnv, output: &m
             continue;
         };
         output.warn(&format!(
-            "ssh reached {site} by `{way}` so far, and goes through gitferry instead: name that proxy in `[hops]` if it is needed"
+            "ssh to {site} used `{way}` before and now uses gitferry: if that proxy is needed, add it to `[hops]`"
         ));
     }
 }
@@ -216,7 +216,7 @@ fn block(
     let lasting = host.lasting_binary();
     if lasting.is_none() {
         output.warn(&format!(
-            "{} is in a build directory: ssh stops working when that is removed. Install gitferry (`cargo install --path .`), then run this again",
+            "{} is in a build directory: ssh stops working when it is removed. Install gitferry (`cargo install --path .`), then run this again",
             host.binary.display()
         ));
     }
@@ -242,10 +242,11 @@ fn word(path: &Path) -> Result<String, Failure> {
         Some(text) if !text.contains(['\n', '\r', '\0']) => {
             Ok(shell_quoted(text).replace('%', "%%"))
         }
-        _ => Err(
-            Failure::new(format!("{} cannot stand in ssh's config", path.display()))
-                .hint("put it where the path is plain text of one line"),
-        ),
+        _ => Err(Failure::new(format!(
+            "{} cannot be written in ssh's config",
+            path.display()
+        ))
+        .hint("install it at a path without control characters")),
     }
 }
 
@@ -269,6 +270,6 @@ fn find(bytes: &[u8], path: &Path) -> Result<Option<Range<usize>>, Failure> {
             "{}: `{BEGIN}` has no `{END}` after it",
             path.display()
         ))
-        .hint("take that block out by hand")),
+        .hint("remove that block by hand")),
     }
 }

@@ -15,9 +15,9 @@ pub(super) fn off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure
     found |= hf::switch_off(host, output)?;
     found |= ssh::switch_off(host, output)?;
     output.note(if found {
-        "off: clients go their own way; `gitferry setup on` switches it on again"
+        "off: clients no longer use gitferry; `gitferry setup on` switches it on"
     } else {
-        "nothing is set up that could be switched off"
+        "nothing is set up"
     });
     Ok(())
 }
@@ -49,7 +49,7 @@ pub(super) fn on(
         ssh::apply(&config, host, output)?;
     }
     output.note(if found {
-        "on: clients go through gitferry again"
+        "on: clients use gitferry"
     } else {
         "nothing is switched off"
     });

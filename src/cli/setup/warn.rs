@@ -14,7 +14,7 @@ use crate::{cli::Failure, config::Config, model::HostPattern};
 pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &mut Output<'_>) {
     if host.variable("GIT_SSL_NO_VERIFY").is_some() {
         output.warn(
-            "GIT_SSL_NO_VERIFY is set: git believes every certificate, forged ones too. `unset GIT_SSL_NO_VERIFY`; gitferry does not need it",
+            "GIT_SSL_NO_VERIFY is set: git accepts every certificate, forged ones too. Run `unset GIT_SSL_NO_VERIFY`; gitferry does not need it",
         );
     }
     if let Some(other) = host.variable("GIT_SSL_CAINFO")
@@ -22,7 +22,7 @@ pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &m
         && Path::new(other) != bundle
     {
         output.warn(&format!(
-            "GIT_SSL_CAINFO is set and beats http.<url>.sslCAInfo, so git and git-lfs will not know the local CA. `unset GIT_SSL_CAINFO`, or `export GIT_SSL_CAINFO={}`, which has the system's roots too",
+            "GIT_SSL_CAINFO is set and overrides http.<url>.sslCAInfo, so git and git-lfs do not trust the local CA. Run `unset GIT_SSL_CAINFO`, or `export GIT_SSL_CAINFO={}`, which includes the system's roots",
             shell_quoted(&bundle.to_string_lossy())
         ));
     }
@@ -30,7 +30,7 @@ pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &m
         && let Some((name, hosts)) = kept_away(&plan.hosts, host)
     {
         output.warn(&format!(
-            "{name} keeps git from gitferry for {hosts}: take these hosts out of it"
+            "{name} makes git bypass gitferry for {hosts}: remove these hosts from it"
         ));
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn unverified(host: &HostEnv, output: &mut Output<'_>) -> Result<(), 
             .any(|no| value.eq_ignore_ascii_case(no))
         {
             output.warn(&format!(
-                "{key} is {value} ({origin}): git believes every certificate, forged ones too. Take it out; gitferry does not need it"
+                "{key} is {value} ({origin}): git accepts every certificate, forged ones too. Remove it; gitferry does not need it"
             ));
         }
     }
@@ -118,7 +118,7 @@ fn overruled(
     let url = ask(&["ls-remote", "--get-url", &probe.url])?;
     if url != probe.becomes {
         output.warn(&format!(
-            "another url.*.insteadOf makes {} of {}: git does not come to gitferry for it",
+            "another url.*.insteadOf turns {1} into {0}: git does not use gitferry for it",
             url, probe.url
         ));
     } else if url == probe.url {
@@ -126,7 +126,7 @@ fn overruled(
         if proxy != plan.proxy {
             // The other one may carry a password.
             output.warn(&format!(
-                "another http.proxy wins for {url}: see `git config --show-origin --get-urlmatch http {url}`"
+                "another http.proxy takes precedence for {url}: see `git config --show-origin --get-urlmatch http {url}`"
             ));
         }
     }

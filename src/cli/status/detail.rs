@@ -74,7 +74,7 @@ fn path(transfer: &Transfer) -> Vec<Fact> {
 }
 
 fn kept(reused: bool) -> &'static str {
-    if reused { ", a kept connection" } else { "" }
+    if reused { ", reused connection" } else { "" }
 }
 
 fn progress(transfer: &Transfer) -> Vec<Fact> {
@@ -202,7 +202,7 @@ fn sockets(page: &mut String, transfer: &Transfer) {
     let mut first = true;
     for (side, socket) in known {
         if std::mem::take(&mut first) {
-            page.push_str("\nsockets, as the kernel sees them\n");
+            page.push_str("\nsockets, from the kernel\n");
         }
         let _ = writeln!(page, "{}", wrapped(&evidence(side, socket), 2, WIDTH));
     }

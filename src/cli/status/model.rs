@@ -220,7 +220,7 @@ fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<Vec<
 /// Reads an answer of the daemon.
 pub(crate) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Failure> {
     serde_json::from_str(body)
-        .map_err(|error| Failure::during("cannot read the daemon's answer", error))
+        .map_err(|error| Failure::during("cannot read the daemon's response", error))
 }
 
 impl Transfer {

@@ -29,7 +29,7 @@ pub(super) fn render(status: &Overview) -> String {
         today(status)
     );
     if status.users_told_apart == Some(false) {
-        page.push_str("local users are not told apart: see `[listen]`\n");
+        page.push_str("local users cannot be identified: see `[listen]`\n");
     }
     transfers(&mut page, status);
     upstreams(&mut page, status);
@@ -159,7 +159,7 @@ fn upstreams(page: &mut String, status: &Overview) {
 
 fn recent(page: &mut String, status: &Overview) {
     if !status.recent.is_empty() {
-        page.push_str("\nfinished last (`gitferry history` lists more)\n");
+        page.push_str("\nrecently finished (`gitferry history` lists more)\n");
     }
     for transfer in status.recent.iter().take(RECENT) {
         let _ = writeln!(page, "{}", finished(transfer));
@@ -204,7 +204,7 @@ fn faults(page: &mut String, status: &Overview) {
         let ago = duration(fault.s_ago.saturating_mul(1000));
         let times = match count {
             1 => format!("{ago} ago"),
-            count => format!("{count} times, the last {ago} ago"),
+            count => format!("{count} times, last {ago} ago"),
         };
         let mut text = format!("{}, {times}", fault.code);
         if fault.host != "-" {
@@ -277,7 +277,7 @@ mod tests {
             "         stalled for 17 s: peer-not-reading, cdn-lfs.huggingface.co via",
             "  hf-lfs via office                            failing      1 running\n",
             "! 22:05:46 #9     GET me/a-model-with-a-very-… cdn-lfs.huggi…  ↓ 4.9 KiB   1.2 s\n",
-            "  hop/greeting/refused, 2 times, the last 3.0 s ago: hf.co via office\n    with 192.0.2.1:3128: connection refused\n    advice: check `url`\n",
+            "  hop/greeting/refused, 2 times, last 3.0 s ago: hf.co via office\n    with 192.0.2.1:3128: connection refused\n    advice: check `url`\n",
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }

@@ -67,7 +67,7 @@ fn what_cannot_be_used_is_ignored_with_a_warning() {
     assert_eq!((environment.https, environment.http), (None, None));
     assert_eq!(warnings.len(), 2);
     assert!(
-        warnings[0].message.contains("gitferry itself"),
+        warnings[0].message.contains("gitferry's own address"),
         "{}",
         warnings[0]
     );

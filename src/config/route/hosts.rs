@@ -18,7 +18,7 @@ pub(super) fn read(
     let items = section.strings("hosts", false);
     if section.has("hosts") && items.is_empty() {
         let place = section.at("hosts");
-        place.problem("a route without hosts does nothing", None);
+        place.problem("the route has no hosts", None);
     }
     let route = section.string("name").unwrap_or_default();
     let mut hosts = Vec::new();
@@ -34,8 +34,8 @@ pub(super) fn read(
             if let Some((_, _, other)) = before {
                 let text = item.text;
                 item.place.problem(
-                    format!("route `{other}` has {text:?} already: this entry is never reached"),
-                    Some("the first match counts"),
+                    format!("route `{other}` has {text:?} already: this entry is never used"),
+                    Some("the first match is used"),
                 );
                 continue;
             }
@@ -62,7 +62,7 @@ fn pattern(item: &Item<'_, '_>, tls: Option<TlsMode>) -> Option<HostPattern> {
     };
     if tls == Some(TlsMode::Terminate) && !narrow {
         let message = format!(
-            "{text:?} is too wide to terminate: the local CA is constrained to the configured names"
+            "{text:?} is too wide for TLS termination: the local CA is constrained to the configured names"
         );
         let hint = "at least two labels after the last `*`, or `tls = \"tunnel\"`";
         item.place.problem(message, Some(hint));

@@ -193,7 +193,7 @@ impl State {
             tracing::warn!(
                 client = %worst.client,
                 still_s = still(worst).as_secs(),
-                "a client's silent connection was ended: others wait for a slot"
+                "a client's idle connection was closed: others wait for a slot"
             );
         }
     }
@@ -213,7 +213,7 @@ impl State {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
                 advice = "if so many clients are yours, raise `max_connections` of `[listen]`",
-                "clients are at their limit, others wait"
+                "connection limit reached, clients wait"
             );
         }
     }

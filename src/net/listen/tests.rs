@@ -130,7 +130,7 @@ fn a_socket_of_systemds_does_not_open_the_daemon_to_the_network() {
     assert!(check_inherited(&open, true).is_ok());
     let error = check_inherited(&open, false).unwrap_err();
     let source = error.source().unwrap().to_string();
-    assert!(source.contains("`listen.username`"), "{source}");
+    assert!(source.contains("`username` of `[listen]`"), "{source}");
     let other = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
     assert!(check_inherited(&other, true).is_err());
 }

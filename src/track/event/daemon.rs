@@ -26,7 +26,7 @@ pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
         name,
         %error,
         advice = "load its module as root (`modprobe tcp_NAME`), add it to net.ipv4.tcp_allowed_congestion_control, or set `congestion = \"system\"` in `[dial]`",
-        "the congestion control cannot be set, the system's stays"
+        "cannot set the congestion control, the system's remains in use"
     );
 }
 
@@ -46,8 +46,8 @@ pub(crate) fn bbr_would_help(peer: Option<SocketAddr>, retransmitted: u32, segme
 pub(crate) fn users_not_told_apart(error: &std::io::Error) {
     warn!(
         %error,
-        advice = "on a machine that others use, set `username` and `password_file` of `[listen]`",
-        "local users are not told apart, and all are served"
+        advice = "if others use this machine, set `username` and `password_file` of `[listen]`",
+        "local users cannot be identified, and all are served"
     );
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<
     let advice = advice.map_or_else(check, ToOwned::to_owned);
     warn!(
         problem,
-        advice, "config rejected, the previous one stays in force"
+        advice, "config rejected, the previous one remains in force"
     );
 }
 

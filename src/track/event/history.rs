@@ -8,17 +8,17 @@ use crate::track::history::file::Loaded;
 pub(crate) fn history_loaded(loaded: &Loaded) {
     match loaded {
         Loaded::Nothing => {}
-        Loaded::Read(last) => tracing::debug!(last, "history read"),
+        Loaded::Read(last) => tracing::debug!(last, "history loaded"),
         Loaded::SetAside(file, problem) => warn!(
             problem,
             file = %file.display(),
-            advice = "the history begins anew; the damaged file can be deleted",
-            "history is damaged and was set aside"
+            advice = "a new history was started; you can delete the damaged file",
+            "history is damaged, the file was renamed"
         ),
         Loaded::Unreadable(problem) => warn!(
             problem,
             advice = "`directory` of `[state]` must be readable and writable for the daemon",
-            "history cannot be read"
+            "cannot read the history"
         ),
     }
 }
@@ -28,6 +28,6 @@ pub(crate) fn history_not_saved(problem: &std::io::Error) {
     warn!(
         %problem,
         advice = "`directory` of `[state]` must be writable for the daemon, and its disk not full",
-        "history cannot be saved"
+        "cannot save the history"
     );
 }

@@ -320,7 +320,7 @@ fn other_values_and_messages_are_read_back_too() {
         tracing::warn!(
             signed = -5,
             half = 0.5,
-            "config rejected, the previous one stays in force"
+            "config rejected, the previous one remains in force"
         )
     });
     let expected = [
@@ -329,7 +329,7 @@ fn other_values_and_messages_are_read_back_too() {
     ];
     is_read_back(
         &lines,
-        "config rejected, the previous one stays in force",
+        "config rejected, the previous one remains in force",
         &expected,
     );
 }

@@ -89,7 +89,11 @@ fn a_dry_run_shows_the_file_and_changes_nothing() {
     world.setup("all").ok();
     let settings = fs::read_to_string(world.home(SETTINGS)).unwrap();
     assert!(said.out.contains(settings.trim_end()), "{}", said.out);
-    assert!(said.out.contains("this was a dry run"), "{}", said.out);
+    assert!(
+        said.out.contains("dry run: nothing was changed"),
+        "{}",
+        said.out
+    );
     let files = world.files();
     world.setup("all --undo --dry-run").ok();
     world.setup("off --dry-run").ok();

@@ -39,7 +39,7 @@ fn variables_that_beat_the_config_are_named_with_what_to_do() {
     let said = world.setup("all").ok();
     assert!(said.err.contains("unset GIT_SSL_CAINFO"), "{}", said.err);
     assert!(
-        said.err.contains("*.hf.co, *.xethub.hf.co, hf.co: take"),
+        said.err.contains("*.hf.co, *.xethub.hf.co, hf.co: remove"),
         "{}",
         said.err
     );
@@ -71,13 +71,13 @@ fn a_setting_that_wins_over_ours_is_named_without_its_password() {
         let said = world.setup("git").ok();
         assert!(
             said.err
-                .contains("another http.proxy wins for https://huggingface.co/"),
+                .contains("another http.proxy takes precedence for https://huggingface.co/"),
             "{}",
             said.err
         );
         assert!(
             said.err
-                .contains("another url.*.insteadOf makes git@hf.co: of https://hf.co/"),
+                .contains("another url.*.insteadOf turns https://hf.co/ into git@hf.co:"),
             "{}",
             said.err
         );

@@ -145,7 +145,7 @@ fn a_proxy_of_the_users_own_that_is_overruled_is_named() {
         let warnings: Vec<&str> = said.err.lines().collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(
-            warnings[0].contains("hf.co by `proxycommand nc -X 5"),
+            warnings[0].contains("hf.co used `proxycommand nc -X 5"),
             "{warnings:?}"
         );
     }
