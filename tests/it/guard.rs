@@ -172,8 +172,8 @@ async fn a_file_that_is_half_written_is_refused() {
     let whole = text("0.0.0.0:4483", CREDENTIALS);
     for (end, part) in [
         ("[listen]", UNGUARDED),
-        ("4483\"\n", "needs credentials"),
-        ("\"me\"\n", "needs credentials"),
+        ("4483\"\n", "requires credentials"),
+        ("\"me\"\n", "requires credentials"),
         ("username =", ""),
     ] {
         let at = whole.find(end).unwrap() + end.len();

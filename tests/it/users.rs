@@ -126,7 +126,9 @@ fn where_users_cannot_be_told_apart_named_ones_refuse_to_start_and_else_one_line
     assert!(said.contains("local users cannot be identified"), "{said}");
     assert!(!said.contains("listening"), "{said}");
     let said = in_a_user_namespace("").unwrap_or_default();
-    let told = said.matches("local users cannot be identified, and all are served").count();
+    let told = said
+        .matches("local users cannot be identified, and all are served")
+        .count();
     assert_eq!(told, 1, "{said}");
     assert!(said.contains("listening"), "{said}");
 }
