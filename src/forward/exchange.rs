@@ -12,6 +12,7 @@ use hyper::{
     body::Incoming,
     header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE},
 };
+use tokio::time::Instant;
 
 use crate::forward::{
     forwarder::Forwarder,
@@ -24,6 +25,7 @@ use crate::forward::{
         plan::{Turn, UpstreamPlan},
         pool::{About, Key, Lease},
         send::{self, Missed},
+        stale,
     },
 };
 use crate::{
@@ -206,11 +208,13 @@ impl Exchange {
         } else {
             Stage::SendingHead
         });
+        let repeatable = self.outgoing.state().may_repeat();
+        let began = Instant::now();
         let sent = tokio::select! {
             // First: the end of the connections' tasks is a consequence.
             biased;
             () = self.forwarder.shared.shutdown.ended() => return (Held::Nothing, self.plan.shutdown()),
-            sent = send::send_watched(&mut lease, request, &self.transfer) => sent,
+            sent = send::send_watched(&mut lease, request, &self.transfer, repeatable) => sent,
         };
         match sent {
             Ok(response) => {
@@ -222,13 +226,22 @@ impl Exchange {
                 let event = self.judge(&response, &lease, &to);
                 (Held::Answer(Box::new((response, lease))), event)
             }
-            Err(missed) => (Held::Nothing, self.missed(missed, &lease.about)),
+            Err(missed) => {
+                if matches!(missed, Missed::Stale) {
+                    self.forwarder.pool.forget_unused_since(began);
+                }
+                (Held::Nothing, self.missed(missed, &lease.about))
+            }
         }
     }
 
     /// What is reported of a request without an answer.
     fn missed(&mut self, missed: Missed, about: &About) -> Event {
         match missed {
+            Missed::Stale => Event::Failed {
+                fault: stale::fault(about, self.transfer.stage()),
+                request: self.outgoing.state(),
+            },
             Missed::Stalled(stall) => Event::Stalled {
                 fault: self.transfer.stall_fault(&stall),
                 request: self.outgoing.state(),

@@ -149,6 +149,13 @@ pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     }
 }
 
+/// The network changed; a new connection is made for the next request, and tells more of the path.
+pub(super) fn stale_connection(fault: &Fault, _: Context<'_>) -> Option<Advice> {
+    (fault.leg != Leg::Client).then(|| {
+        "the network changed while the connection was idle: repeat the command, which gets a new connection".into()
+    })
+}
+
 /// Where the stall's own advice, which knows the sibling route, is not at hand.
 pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let FaultKind::Stalled(verdict) = fault.kind else {

@@ -167,7 +167,8 @@ impl Attempts {
         jitter: f64,
     ) -> Step {
         let idle = self.state == State::Sending { reused: true };
-        let died = idle && fault.is_hang_up() && request.passed <= PASSED_TO_THE_DEAD;
+        let hung_up = fault.is_hang_up() && request.passed <= PASSED_TO_THE_DEAD;
+        let died = idle && (hung_up || fault.is_stale());
         if died && request.may_repeat() && fault.leg != Leg::Client {
             self.on_this = self.on_this.saturating_sub(1);
             let note = Note::IdleConnectionDied(fault.sent(false));
@@ -202,7 +203,11 @@ impl Attempts {
         // A mirror that asks for what it does not get is healthy, and what this machine lacks says nothing about a path.
         let blameless = matches!(
             fault.kind,
-            FaultKind::CredentialsWithheld | FaultKind::Local | FaultKind::Answered(_)
+            FaultKind::CredentialsWithheld
+                | FaultKind::Local
+                | FaultKind::Answered(_)
+                // The old network's connection says nothing about the new one's path.
+                | FaultKind::StaleConnection
         );
         let goes_on = matches!(decision, Decision::Again { .. });
         if fault.leg == Leg::Client || blameless || goes_on {

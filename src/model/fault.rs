@@ -80,6 +80,11 @@ impl Fault {
         matches!(self.kind, FaultKind::Reset | FaultKind::ClosedEarly)
     }
 
+    /// True where the connection was gone before the request came to it.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.kind == FaultKind::StaleConnection
+    }
+
     /// The stable code: `leg/stage/kind`.
     pub(crate) fn code(&self) -> String {
         format!(

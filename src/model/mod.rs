@@ -23,6 +23,7 @@ pub(crate) mod secret;
 pub(crate) mod segments;
 pub(crate) mod siblings;
 pub(crate) mod size;
+pub(crate) mod stale;
 pub(crate) mod stall;
 pub(crate) mod target;
 pub(crate) mod unit;

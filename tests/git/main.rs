@@ -13,6 +13,7 @@ mod handshakes;
 mod lfs;
 mod lifecycle;
 mod mirrors;
+mod network_change;
 mod refusals;
 mod report;
 mod secrets;

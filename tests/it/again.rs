@@ -49,6 +49,40 @@ async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() 
     assert!(!metrics.contains("gitferry_faults_total{"), "{metrics}");
 }
 
+/// A body whose length nobody knows is not kept.
+#[tokio::test]
+async fn a_put_that_cannot_be_sent_again_fails_in_seconds_after_the_network_changed() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        // BPF_RET with a constant, 0: no packet reaches TCP any more.
+        let forget = [socket2::SockFilter::new(6, 0, 0, 0)];
+        socket2::SockRef::from(&stream)
+            .attach_filter(&forget)
+            .unwrap();
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.read_until("\r\n\r\nok").await;
+    world.keeps_idle(1).await;
+    let _stream = soon("the origin", served).await.unwrap();
+    client
+        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nact\r\n0\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    assert!(head.contains("/stale-connection"), "{head}");
+    let answer = String::from_utf8(client.rest().await).unwrap();
+    assert!(answer.contains("reused connection"), "{answer}");
+    assert!(!answer.contains("add another upstream"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_post_that_may_have_arrived_is_never_sent_twice() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -46,6 +46,8 @@ enum Fault {
     Trickles(usize),
     /// Answers with what is no protocol at all.
     Garbage,
+    /// Passes everything on until [`Relay::changes_network`].
+    Forgets,
     /// Does nothing wrong.
     None,
 }
@@ -56,6 +58,7 @@ pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     seen: Arc<Seen>,
     gate: watch::Sender<bool>,
+    networks: watch::Sender<u32>,
     _background: Background,
 }
 
@@ -128,6 +131,12 @@ impl Relay {
         Self::start(Fault::Garbage, origin)
     }
 
+    /// A path whose connections can be forgotten, as a NAT does when the network changes.
+    #[allow(dead_code, reason = "one of the test binaries needs it")]
+    pub(crate) fn forgets(origin: SocketAddr) -> Self {
+        Self::start(Fault::Forgets, origin)
+    }
+
     /// A path without a fault, that counts and remembers.
     pub(crate) fn faultless(origin: SocketAddr) -> Self {
         Self::start(Fault::None, origin)
@@ -141,12 +150,15 @@ impl Relay {
         let background = Background::new();
         let seen = Arc::new(Seen::default());
         let (gate, _) = watch::channel(false);
+        let (networks, _) = watch::channel(0);
         let (shared, opened) = (Arc::clone(&seen), gate.clone());
+        let changes = networks.clone();
         let address = background.serve_on(listener, move |client, number| {
             let connection = Connection {
                 index: shared.begin(),
                 seen: Arc::clone(&shared),
                 gate: opened.subscribe(),
+                network: changes.subscribe(),
             };
             async move {
                 // A path that breaks is what these relays are for.
@@ -157,6 +169,7 @@ impl Relay {
             address,
             seen,
             gate,
+            networks,
             _background: background,
         }
     }
@@ -164,6 +177,14 @@ impl Relay {
     /// Lets everything pass from now on.
     pub(crate) fn release(&self) {
         let _ = self.gate.send(true);
+    }
+
+    /// Every packet of the connections that stand is dropped from now on, and nobody is told; new connections work.
+    ///
+    /// It is counted in [`Relay::held`].
+    #[allow(dead_code, reason = "one of the test binaries needs it")]
+    pub(crate) fn changes_network(&self) {
+        self.networks.send_modify(|number| *number += 1);
     }
 
     /// How many connections came.
@@ -195,6 +216,7 @@ struct Connection {
     index: usize,
     seen: Arc<Seen>,
     gate: watch::Receiver<bool>,
+    network: watch::Receiver<u32>,
 }
 
 impl Connection {
@@ -226,8 +248,26 @@ impl Connection {
                     .await?;
                 copy(&mut client, &mut tokio::io::sink()).await.map(drop)
             }
+            Fault::Forgets => self.relay_until_forgotten(client, origin).await,
             _ => self.relay(client, fault, origin).await,
         }
+    }
+
+    /// The kernel drops what comes for the client's socket before TCP sees it, so that nothing is acknowledged.
+    async fn relay_until_forgotten(
+        &mut self,
+        mut client: TcpStream,
+        origin: SocketAddr,
+    ) -> std::io::Result<()> {
+        let mut server = TcpStream::connect(origin).await?;
+        tokio::select! {
+            copied = tokio::io::copy_bidirectional(&mut client, &mut server) => return copied.map(drop),
+            changed = self.network.changed() => if changed.is_err() { return Ok(()) },
+        }
+        // BPF_RET with a constant, 0: keep no byte of any packet.
+        SockRef::from(&client).attach_filter(&[socket2::SockFilter::new(6, 0, 0, 0)])?;
+        self.seen.held.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
     }
 
     /// Copies both ways; half-closes travel.

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -26,8 +26,8 @@ use crate::support::{
     background::Background,
     ca::Flaw,
     client::write_noise,
-    ferry::Ferry,
-    process::{Server, clean_command},
+    ferry::{Ferry, SOON},
+    process::{Server, clean_command, wait_until},
     relay::Relay,
     world::{MAIN, World},
 };
@@ -100,6 +100,31 @@ fn http2_carries_a_download_and_an_upload_byte_by_byte() {
         .filter_map(|line| Some(line.rsplit_once(' ')?.0))
         .collect();
     assert_eq!(seen, ["GET HTTP/2.0 200", "PUT HTTP/2.0 201"]);
+}
+
+#[test]
+fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed() {
+    let world = World::new();
+    let dir = world.path("h2");
+    fs::create_dir_all(dir.join("files")).unwrap();
+    fs::write(dir.join("files/down"), "small").unwrap();
+    let (_nginx, address) = nginx(&world, &dir);
+    let path = Relay::forgets(address);
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], path.address)
+        .route_line("http = \"2\"");
+    let ferry = Ferry::start(&settings);
+    let got = dir.join("got");
+    let down = || curl(&world, &ferry, &["-o", got.to_str().unwrap(), DOWN]);
+    assert_eq!(down(), "2 200");
+    path.changes_network();
+    assert!(wait_until(SOON, || path.held() == 1), "{}", ferry.log());
+    let began = Instant::now();
+    assert_eq!(down(), "2 200");
+    assert!(began.elapsed() < Duration::from_secs(20), "{}", ferry.log());
+    assert_eq!(path.connections(), 2);
+    assert_eq!(ferry.faults(), [""; 0]);
 }
 
 /// `pool.idle_timeout` is 2 s here.

@@ -7,4 +7,5 @@ pub(crate) mod flood;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod send;
+pub(crate) mod stale;
 pub(crate) mod withhold;

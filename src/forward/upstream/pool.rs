@@ -171,6 +171,14 @@ impl Pool {
         }
     }
 
+    /// Closes what was not used since `began`: where one connection died in silence because the network changed, all have.
+    pub(crate) fn forget_unused_since(&self, began: Instant) {
+        self.0.lock().retain(|_, list| {
+            list.retain(|idle| idle.since >= began);
+            !list.is_empty()
+        });
+    }
+
     /// How many connections are idle.
     pub(crate) fn idle(&self) -> usize {
         self.0.lock().values().map(Vec::len).sum()

@@ -17,6 +17,7 @@ use crate::forward::{
     upstream::destination::Destination,
     upstream::flood::{Flood, Limited},
     upstream::pool::{About, Lease, Sender},
+    upstream::stale,
 };
 use crate::{
     config::HttpVersion,
@@ -206,34 +207,40 @@ pub(crate) enum Missed {
     Failed(Box<Failed>),
     /// The watchdog had it ended.
     Stalled(Stall),
+    /// The connection had died while it was idle.
+    Stale,
 }
 
 /// How long a connection that was shut down may take to let go of its request.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Sends and waits for the answer's head, or until the watchdog ends it. Nobody reads the request's body any more then: whoever
-/// sends it again is the only one.
+/// Sends and waits for the answer's head, until the watchdog ends it or the connection proves to be dead. Nobody reads the request's
+/// body any more then: whoever sends it again is the only one.
 pub(crate) async fn send_watched(
     lease: &mut Lease,
     request: Request<RequestBody>,
     transfer: &TransferHandle,
+    repeatable: bool,
 ) -> Result<Response<Incoming>, Missed> {
     let shared = match lease.sender {
-        Sender::Http1(_) => None,
+        Sender::Http1(_) => false,
         // The other requests on it fare well, maybe; dropping the future resets the stream alone.
-        Sender::Http2(_) => Some(()),
+        Sender::Http2(_) => true,
     };
+    let stale = stale::watch(lease, repeatable);
     let about = Arc::clone(&lease.about);
     let mut sending = std::pin::pin!(send(lease, request));
-    let stall = tokio::select! {
+    let missed = tokio::select! {
         sent = &mut sending => return sent.map_err(|failed| Missed::Failed(Box::new(failed))),
-        stall = transfer.stalled() => stall,
+        stall = transfer.stalled() => Missed::Stalled(stall),
+        () = stale::died(stale) => Missed::Stale,
     };
-    if shared.is_none() {
+    // A connection that died is dead for all its requests.
+    if !shared || matches!(missed, Missed::Stale) {
         about.tcp.end();
         let _ = tokio::time::timeout(LAST_WORDS, sending).await;
     }
-    Err(Missed::Stalled(stall))
+    Err(missed)
 }
 
 /// A request that got no answer.

@@ -114,6 +114,10 @@ fault_kinds! {
     Reset { code: "reset", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
     /// The connection ended before the message was complete.
     ClosedEarly { code: "closed-early", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
+    /// A reused connection had died while it was idle: the peer acknowledged nothing that was sent on it.
+    StaleConnection {
+        code: "stale-connection", outlook: passing, status: GATEWAY, error: terminated, advice: advice::stale_connection
+    }
     /// Nothing came within the deadline.
     TimedOut { code: "timed-out", outlook: |_| Outlook::Slow, status: TIMEOUT, error: timeout, advice: advice::timed_out }
     /// Nothing moved for longer than the route allows.

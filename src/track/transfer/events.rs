@@ -49,13 +49,28 @@ impl TransferHandle {
 
     /// A pooled connection ended before it answered; the request goes out again.
     pub(crate) fn idle_connection_died(&self, fault: &Fault) {
-        line!(
-            debug,
-            &self.subject(),
-            "idle connection died",
-            code = fault.code(),
-            peer = fault.peer.as_deref().map(redact::text)
-        );
+        let (code, peer) = (fault.code(), fault.peer.as_deref().map(redact::text));
+        let subject = &self.subject();
+        if fault.is_stale() {
+            // The user waited for seconds, and finds out here why.
+            line!(
+                info,
+                subject,
+                "idle connection died",
+                reused = true,
+                code,
+                peer
+            );
+        } else {
+            line!(
+                debug,
+                subject,
+                "idle connection died",
+                reused = true,
+                code,
+                peer
+            );
+        }
     }
 
     /// A response whose URLs a client follows could not be rewritten; it is passed on unchanged.

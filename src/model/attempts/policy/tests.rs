@@ -29,7 +29,10 @@ fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, Decision) {
 /// Every kind, with how often it is tried where another upstream waits and where none does; 0: the end at once.
 fn expected(kind: &FaultKind) -> (u32, u32) {
     match kind {
-        FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Unreachable => (4, 4),
+        FaultKind::Reset
+        | FaultKind::ClosedEarly
+        | FaultKind::StaleConnection
+        | FaultKind::Unreachable => (4, 4),
         FaultKind::TimedOut => (2, 4),
         FaultKind::Stalled(Verdict::PathMtu) => (2, 2),
         FaultKind::Stalled(_) => (1, 2),
@@ -94,6 +97,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
     let mut kinds = vec![
         FaultKind::Reset,
         FaultKind::ClosedEarly,
+        FaultKind::StaleConnection,
         FaultKind::TimedOut,
         FaultKind::Alert("handshake-failure".into()),
         FaultKind::Expired,

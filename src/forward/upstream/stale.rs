@@ -1,0 +1,61 @@
+//! Notices that a reused connection died while it was idle, by what its kernel says of the bytes that were sent on it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::forward::upstream::pool::{About, Lease};
+use crate::{
+    io::TcpMonitor,
+    model::{
+        Fault, FaultKind, Leg, Stage,
+        stale::{Liveness, Reuse},
+    },
+};
+
+/// How often the kernel is asked.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// A watch on the connection of `lease` for the request that is about to be sent on it; `None` where the connection is new.
+pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<Watch> {
+    lease.reused.then(|| Watch {
+        tcp: lease.about.tcp.clone(),
+        reuse: Reuse::new(lease.about.tcp.flow(false), repeatable),
+        began: Instant::now(),
+    })
+}
+
+/// Watches one connection for one request.
+pub(crate) struct Watch {
+    tcp: TcpMonitor,
+    reuse: Reuse,
+    began: Instant,
+}
+
+/// Ends when the connection proves to be dead; never where it proves to be alive, or is new.
+pub(crate) async fn died(watch: Option<Watch>) {
+    let Some(mut watch) = watch else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(EVERY).await;
+        let flow = watch.tcp.flow(true);
+        match watch.reuse.judge(flow, watch.began.elapsed()) {
+            Liveness::Unknown => {}
+            Liveness::Alive => return std::future::pending().await,
+            Liveness::Dead => return,
+        }
+    }
+}
+
+/// The fault of a connection that died while it was idle.
+pub(crate) fn fault(about: &About, stage: Stage) -> Fault {
+    let leg = if about.hop { Leg::Hop } else { Leg::Origin };
+    Fault::new(
+        leg,
+        stage.max(Stage::SendingHead),
+        FaultKind::StaleConnection,
+    )
+    .peer(about.peer)
+    .detail("reused connection: nothing that was sent on it was acknowledged")
+}
