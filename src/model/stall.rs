@@ -146,7 +146,7 @@ pub(crate) struct Sample {
     pub refused: bool,
     /// True where the attempt goes through a hop.
     pub hop: bool,
-    /// True where a response is due soon: a storage or an LFS batch that says nothing for half a minute is a stall.
+    /// True where a response is due soon: of a storage or to an LFS batch request.
     pub prompt: bool,
     /// True while the request's body waits for the client's next bytes; false while nobody asks it for more.
     pub asks_client: bool,
@@ -200,6 +200,9 @@ pub(crate) enum Observed {
     Quiet,
     /// The whole request is out since then, and no response begins. No stall yet; told once for an attempt.
     Waiting(Duration),
+    /// No response begins where one was due by now, by the role of the route; nothing else says that it will not come, so this is no
+    /// stall yet either. Reported once for an attempt.
+    Late(Stall),
     /// It stands still, and this was not told yet.
     Stalled(Stall),
     /// It still stands still; told at twice the time, then at four times, and so on.

@@ -18,7 +18,7 @@ pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
 pub(crate) use history::{history_loaded, history_not_saved};
 pub use stall::StallReported;
-pub(crate) use stall::{Phase, SmallSegmentsHelped};
+pub(crate) use stall::{AnswerAwaited, Late, Phase, SmallSegmentsHelped};
 pub(crate) use transfer::TransferEnded;
 
 /// What happened: written to the log and counted in one place.

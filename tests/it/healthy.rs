@@ -7,7 +7,7 @@ use tokio::{
     time::interval,
 };
 
-use crate::world::{World, origin, read_until, route};
+use crate::world::{OK, World, origin, read_until, route};
 
 /// Limits far below what the transfers here take.
 const LIMITS: &str = "stall = { after = \"400ms\", connect_after = \"400ms\", answer_after = \"400ms\", \
@@ -18,6 +18,8 @@ const PIECES: usize = 16;
 fn no_stall(world: &World) {
     let stalls = world.daemon.shared().tracker.stalls();
     assert!(stalls.is_empty(), "{stalls:?}");
+    let faults = world.daemon.shared().tracker.faults();
+    assert!(faults.is_empty(), "{faults:?}");
 }
 
 /// Any unbuffered CGI before `git http-backend` answers like this.
@@ -76,6 +78,62 @@ async fn a_tunnel_in_which_nobody_has_spoken_is_nobodys_stall() {
     no_stall(&world);
     client.send("late").await;
     assert_eq!(client.read_until("too").await, "too");
+    served.await.unwrap();
+    no_stall(&world);
+}
+
+/// A storage that verifies a large object before it answers: later than an answer is due, sooner than it is given up.
+#[tokio::test]
+async fn a_storage_that_answers_late_is_not_called_a_stall() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut body = vec![0; 100_000];
+        stream.read_exact(&mut body).await.unwrap();
+        let mut pace = interval(Duration::from_millis(100));
+        for _ in 0..PIECES {
+            pace.tick().await;
+        }
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let late = "stall = { after = \"400ms\", answer_after = \"10s\", floor = \"0 B\" }";
+    let routes = route("origin.test", address, "tunnel", late);
+    let world = World::with(&routes.replace("\"other\"", "\"lfs-storage\"")).await;
+    let mut client = world.client().await;
+    client
+        .send("PUT http://origin.test/lfs/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        .await;
+    client.send(vec![7; 100_000]).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    served.await.unwrap();
+    no_stall(&world);
+}
+
+/// A client that reads a megabyte in pieces, with a pause before each, and an origin that could send it at once.
+#[tokio::test]
+async fn a_client_that_takes_its_time_is_not_called_a_stall() {
+    const LENGTH: usize = 8_000_000;
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![7; LENGTH]).await.unwrap();
+    })
+    .await;
+    let world = World::with(&route("origin.test", address, "tunnel", LIMITS)).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut pace = interval(Duration::from_millis(100));
+    let mut piece = vec![0; LENGTH / PIECES];
+    for _ in 0..PIECES {
+        pace.tick().await;
+        client.0.read_exact(&mut piece).await.unwrap();
+    }
     served.await.unwrap();
     no_stall(&world);
 }

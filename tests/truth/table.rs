@@ -229,7 +229,7 @@ fn code(event: &Value) -> Option<String> {
     let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
     match event["message"].as_str()? {
         "fault" => Some(text("code")),
-        "stall" => Some(format!(
+        "stall" | "no answer yet" => Some(format!(
             "{}/{}/stalled-{}",
             text("leg"),
             text("stage"),

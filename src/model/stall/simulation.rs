@@ -210,7 +210,7 @@ fn run(seed: u64) -> usize {
                 assert!(open && idle <= tick, "seed {seed}: over without a movement");
                 open = false;
             }
-            Observed::Quiet | Observed::Waiting(_) => {}
+            Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => {}
         }
         if let Some(limit) = world.limit() {
             assert!(
@@ -234,4 +234,49 @@ fn over_thousands_of_transfers_every_stall_is_told_within_its_limit_plus_one_tic
     let stalls: usize = (0..5000).map(run).sum();
     // A simulation in which nothing happens proves nothing.
     assert!(stalls > 3000, "{stalls}");
+}
+
+/// How long a healthy party takes at most: just less than it may, and where nobody is due for as long as it likes.
+fn healthy_pause(world: &mut World) -> u64 {
+    let most = world.limit().map_or(3 * 3_600_000, |limit| limit - 1500);
+    match world.random.u8(..8) {
+        0 => most,
+        1 => world.random.u64(1..most),
+        _ => world.random.u64(1..3000),
+    }
+}
+
+/// One healthy transfer, on any route; how long it took.
+fn run_healthy(seed: u64) -> u64 {
+    let mut world = World::new(seed);
+    world.sample.prompt = world.random.bool();
+    let start = Instant::now();
+    let at = |millis: u64| start + Duration::from_millis(millis);
+    let mut watch = Watch::new(&world.sample, &LIMITS, start);
+    for _ in 0..60 {
+        let next_act = world.now + healthy_pause(&mut world);
+        while world.now < next_act {
+            world.now = next_act.min(world.now + 1000);
+            let observed = watch.observe(&world.sample, &LIMITS, at(world.now));
+            let accused = match observed {
+                Observed::Stalled(_) | Observed::GoesOn(_) | Observed::Over { .. } => true,
+                Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => false,
+            };
+            assert!(!accused, "seed {seed}: {observed:?} {:?}", world.sample);
+        }
+        world.act();
+        watch.observe(&world.sample, &LIMITS, at(world.now));
+    }
+    world.now
+}
+
+/// Slow, late, back-pressured, idle: 24 hours of each, in which every party moves before its limit.
+#[test]
+fn in_24_simulated_hours_nothing_healthy_is_called_a_stall() {
+    let (mut seed, mut simulated) = (0, 0);
+    while simulated < 24 * 24 * 3_600_000 {
+        simulated += run_healthy(seed);
+        seed += 1;
+    }
+    assert!(seed > 200, "{seed} transfers");
 }

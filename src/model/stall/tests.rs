@@ -257,7 +257,7 @@ fn what_goes_on_is_told_at_doubling_times_and_its_end_once() {
                 told.push(("goes on", second));
             }
             Observed::Over { .. } => told.push(("over", second)),
-            Observed::Quiet | Observed::Waiting(_) => {}
+            Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => {}
         }
     }
     assert_eq!(
@@ -304,7 +304,7 @@ fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its
         match watch.observe(&slow, &limits, start + Duration::from_secs(second)) {
             Observed::Stalled(stall) => told.push((stall.verdict, second)),
             Observed::Over { .. } => panic!("over at {second}"),
-            Observed::GoesOn(_) | Observed::Quiet | Observed::Waiting(_) => {}
+            Observed::GoesOn(_) | Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => {}
         }
     }
     assert_eq!(
@@ -367,9 +367,11 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     );
 }
 
-/// A storage that takes the whole upload and never answers: a word after 20 s, a stall within 30 s, an end at `answer_after`.
+/// A storage that takes the whole upload and never answers: a word after 20 s, the verdict within 30 s, a stall and its end at
+/// `answer_after`. Until then a storage that only takes its time, to verify a large object for one, looks the same.
 #[test]
-fn a_storage_that_does_not_answer_is_told_within_half_a_minute_and_ended_at_its_limit() {
+fn a_storage_that_does_not_answer_has_its_verdict_within_half_a_minute_and_is_a_stall_at_its_limit()
+{
     let events = |prompt: bool| {
         let start = Instant::now();
         let mut waiting = sample(Stage::AwaitingHead, flow(9_000_000, 0, KERNEL));
@@ -380,6 +382,10 @@ fn a_storage_that_does_not_answer_is_told_within_half_a_minute_and_ended_at_its_
             let now = start + Duration::from_secs(second);
             match watch.observe(&waiting, &LIMITS, now) {
                 Observed::Waiting(idle) => told.push(("waiting", idle.as_secs())),
+                Observed::Late(stall) => {
+                    assert_eq!(stall.verdict, Verdict::NoAnswer);
+                    told.push(("late", second));
+                }
                 Observed::Stalled(stall) => {
                     assert_eq!(stall.verdict, Verdict::NoAnswer);
                     told.push(("stall", second));
@@ -395,7 +401,10 @@ fn a_storage_that_does_not_answer_is_told_within_half_a_minute_and_ended_at_its_
     };
     assert_eq!(
         events(true),
-        (vec![("waiting", 20), ("stall", 25)], Some(120))
+        (
+            vec![("waiting", 20), ("late", 25), ("stall", 120)],
+            Some(120)
+        )
     );
     assert_eq!(
         events(false),

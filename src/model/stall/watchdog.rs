@@ -20,8 +20,16 @@ pub(crate) struct Watch {
     seen: (u64, u64),
     meter: Meter,
     told: Option<Told>,
-    /// True where it was told that the response is awaited.
-    awaited: bool,
+    /// What was reported of a response that does not begin, before it is a stall.
+    awaited: Awaited,
+}
+
+/// The notices about a response that does not begin, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Awaited {
+    Nothing,
+    Waiting,
+    Late,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +52,7 @@ impl Watch {
             seen: (0, 0),
             meter: Meter::new(limits.floor_over),
             told: None,
-            awaited: false,
+            awaited: Awaited::Nothing,
         };
         watch.turn(sample);
         watch.due = watch.due_of(sample);
@@ -66,7 +74,9 @@ impl Watch {
         let rate = self.rate(same, due, mark, limits, now);
         (self.due, self.attempt, self.stage, self.mark) = (due, sample.attempt, sample.stage, mark);
         let idle = now.saturating_duration_since(self.since);
-        self.awaited &= same;
+        if !same {
+            self.awaited = Awaited::Nothing;
+        }
         let limit = limit(due, sample, limits);
         let stall = if limit.is_some_and(|limit| idle >= limit) {
             rules::judge(due, sample, idle, limit.unwrap_or_default(), None)
@@ -82,22 +92,33 @@ impl Watch {
             None
         };
         match self.tell(stall, moved, now) {
-            Observed::Quiet if self.begins_to_wait(sample, limits, idle) => {
-                self.awaited = true;
-                Observed::Waiting(idle)
-            }
+            Observed::Quiet => self.notice(sample, limits, idle),
             observed => observed,
         }
     }
 
-    /// True where the response has been awaited for as long as nothing may move elsewhere.
-    fn begins_to_wait(&self, sample: &Sample, limits: &Limits, idle: Duration) -> bool {
+    /// What is reported of a response that does not begin and may still come: after as long as nothing may move elsewhere, and a
+    /// quarter later with the verdict where one was due by now.
+    fn notice(&mut self, sample: &Sample, limits: &Limits, idle: Duration) -> Observed {
         let waits = awaits_head(self.due, sample) && !limits.after.is_zero();
-        waits && !self.awaited && self.told.is_none() && idle >= limits.after
+        if !waits || self.told.is_some() || idle < limits.after {
+            return Observed::Quiet;
+        }
+        let late_after = late_after(limits);
+        if self.awaited < Awaited::Waiting {
+            self.awaited = Awaited::Waiting;
+            Observed::Waiting(idle)
+        } else if self.awaited < Awaited::Late && sample.prompt && idle >= late_after {
+            self.awaited = Awaited::Late;
+            let stall = rules::judge(self.due, sample, idle, late_after, None);
+            stall.map_or(Observed::Quiet, Observed::Late)
+        } else {
+            Observed::Quiet
+        }
     }
 
-    /// For how long nothing moved, where the stall that was told is to be acted upon: a response that does not begin is told early, and has until
-    /// `answer_after`.
+    /// For how long nothing moved, where the stall that was told is to be acted upon: a connection that died under a response that does not begin
+    /// is told early, and has until `answer_after`.
     pub(crate) fn acts(&self, sample: &Sample, limits: &Limits, now: Instant) -> Option<Duration> {
         let told = self.told.filter(|told| told.verdict.acts())?;
         let patience = if awaits_head(self.due, sample) {
@@ -124,6 +145,7 @@ impl Watch {
         [
             Some(told.unwrap_or(limit)),
             waits.then_some(limits.after),
+            waits.then(|| late_after(limits)),
             waits.then_some(limits.answer_after),
         ]
         .into_iter()
@@ -343,13 +365,17 @@ fn awaits_head(due: Due, sample: &Sample) -> bool {
     due == Due::OriginAnswers && !later && !sample.tunnel
 }
 
-/// When a response that does not begin is a stall: soon where one is due soon or the connection is dead, else where it is acted upon.
+/// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
+/// its time proves nothing, so that is a notice ([`Watch::notice`]).
 fn told_after(sample: &Sample, limits: &Limits) -> Duration {
-    let soon = limits.after + limits.after / 4;
-    let early = sample.prompt || rules::is_dead(sample);
-    if early && !limits.after.is_zero() {
-        soon.min(limits.answer_after)
+    if rules::is_dead(sample) && !limits.after.is_zero() {
+        late_after(limits).min(limits.answer_after)
     } else {
         limits.answer_after
     }
+}
+
+/// When a response is late that was due soon.
+fn late_after(limits: &Limits) -> Duration {
+    limits.after + limits.after / 4
 }

@@ -203,6 +203,65 @@ impl StallReported {
     }
 }
 
+/// A response that does not begin and may still come: no stall, so no warning and no advice.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerAwaited {
+    /// Which transfer.
+    pub subject: Subject,
+    /// For how long.
+    pub idle_ms: u64,
+    /// When it will be a stall.
+    pub limit_ms: u64,
+    /// What will be done then.
+    pub action: Action,
+    /// What is known of a response that was due by now.
+    pub late: Option<Late>,
+}
+
+/// A response that was due by now.
+#[derive(Clone, Debug)]
+pub(crate) struct Late {
+    /// The stall that it may turn out to be.
+    pub verdict: Verdict,
+    /// Whose side.
+    pub leg: Leg,
+    /// What was being done.
+    pub stage: Stage,
+    /// Why it was due.
+    pub role: Role,
+    /// The facts, in words.
+    pub evidence: String,
+}
+
+impl Event for AnswerAwaited {
+    fn emit(&self, _: &Metrics) {
+        let (idle_ms, limit_ms, action) = (self.idle_ms, self.limit_ms, self.action.as_str());
+        match &self.late {
+            None => line!(
+                info,
+                &self.subject,
+                "waiting for the answer",
+                idle_ms,
+                limit_ms,
+                action
+            ),
+            Some(late) => line!(
+                info,
+                &self.subject,
+                "no answer yet",
+                verdict = late.verdict.as_str(),
+                leg = late.leg.as_str(),
+                stage = late.stage.as_str(),
+                idle_ms,
+                limit_ms,
+                role = late.role.as_str(),
+                evidence = late.evidence,
+                action
+            ),
+        }
+    }
+}
+
 /// A transfer was answered only after its segments were made smaller: the path drops large ones.
 #[derive(Clone, Debug)]
 pub(crate) struct SmallSegmentsHelped {

@@ -17,7 +17,7 @@ use crate::{
         stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
     track::{
-        event::{Phase, SmallSegmentsHelped, StallReported, line},
+        event::{AnswerAwaited, Late, Phase, SmallSegmentsHelped, StallReported},
         pace::Pace,
         redact, watchdog,
     },
@@ -146,7 +146,7 @@ impl Inner {
     pub(in crate::track) fn look(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;
         let tick = watchdog::tick(&limits);
-        let (event, waiting, next) = {
+        let (event, awaited, next) = {
             let mut state = self.state();
             if state.closed {
                 return now + tick;
@@ -167,31 +167,47 @@ impl Inner {
             let acts = watch.acts(&sample, &limits, now);
             let event = self.tell(&mut state, &observed);
             self.act(&mut state, acts);
-            let waiting = match observed {
-                Observed::Waiting(idle) => Some((self.subject(&state), idle)),
-                Observed::Quiet
-                | Observed::Stalled(_)
-                | Observed::GoesOn(_)
-                | Observed::Over { .. } => None,
-            };
+            let awaited = self.awaited(&state, &observed);
             if let Some(event) = &event {
                 state.timeline.stall(event.note());
             }
             let next = deadline.map_or(now + tick, |at| at.min(now + tick));
-            (event, waiting, next.max(now + Duration::from_millis(1)))
+            (event, awaited, next.max(now + Duration::from_millis(1)))
         };
-        if let Some((subject, idle)) = waiting {
-            line!(
-                info,
-                &subject,
-                "waiting for the answer",
-                idle_ms = millis(idle)
-            );
+        if let Some(event) = awaited {
+            self.registry.emit(&event);
         }
         if let Some(event) = event {
             self.registry.stall(event);
         }
         next
+    }
+
+    /// The notice about a response that does not begin and may still come.
+    fn awaited(&self, state: &State, observed: &Observed) -> Option<AnswerAwaited> {
+        let (idle, late) = match observed {
+            Observed::Waiting(idle) => (*idle, None),
+            Observed::Late(stall) => (stall.idle, Some(stall)),
+            Observed::Quiet
+            | Observed::Stalled(_)
+            | Observed::GoesOn(_)
+            | Observed::Over { .. } => return None,
+        };
+        let about = &self.about;
+        let late = late.zip(state.watching.sample).map(|(stall, sample)| Late {
+            verdict: stall.verdict,
+            leg: stall.leg,
+            stage: state.stage,
+            role: about.role,
+            evidence: stall::evidence(stall, &sample),
+        });
+        Some(AnswerAwaited {
+            subject: self.subject(state),
+            idle_ms: millis(idle),
+            limit_ms: millis(about.stall.limits.answer_after),
+            action: about.stall.action,
+            late,
+        })
     }
 
     /// The end of a stall that ends with its transfer.
@@ -207,16 +223,18 @@ impl Inner {
         // It may have moved since the last look.
         let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
             Observed::Over { .. } => Phase::Over,
-            Observed::Quiet | Observed::Waiting(_) | Observed::Stalled(_) | Observed::GoesOn(_) => {
-                Phase::Ended
-            }
+            Observed::Quiet
+            | Observed::Waiting(_)
+            | Observed::Late(_)
+            | Observed::Stalled(_)
+            | Observed::GoesOn(_) => Phase::Ended,
         };
         Some(self.event(state, phase, &stall))
     }
 
     fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallReported> {
         let (phase, stall) = match observed {
-            Observed::Quiet | Observed::Waiting(_) => return None,
+            Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => return None,
             Observed::Stalled(stall) => (Phase::Began, *stall),
             Observed::GoesOn(stall) => (Phase::GoesOn, *stall),
             Observed::Over { verdict, lasted } => {

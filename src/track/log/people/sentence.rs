@@ -112,6 +112,25 @@ pub(super) fn stall_sentence(line: &Line) -> String {
     )
 }
 
+/// A response that does not begin and may still come.
+pub(super) fn awaited_sentence(line: &Line) -> String {
+    let limit = size::duration(line.number("limit_ms").unwrap_or(0));
+    let then = match line.text("action") {
+        Some("fail") => format!("gitferry ends the transfer after {limit}"),
+        Some("failover") => {
+            format!("after {limit} gitferry tries another upstream where that is safe")
+        }
+        _ => "gitferry waits".into(),
+    };
+    let evidence = line.text("evidence").map(|text| format!(": {text}"));
+    format!(
+        "{}: no answer yet after {}{}; {then}",
+        place(line),
+        idle(line),
+        evidence.unwrap_or_default()
+    )
+}
+
 /// In which part of a transfer.
 pub(super) fn during(line: &Line) -> &'static str {
     let name = line.text("stage").unwrap_or_default();
