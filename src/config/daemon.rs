@@ -233,7 +233,7 @@ pub(crate) struct Pool {
     /// How long an idle origin connection is kept.
     #[serde(serialize_with = "unit::as_duration")]
     pub idle_timeout: Duration,
-    /// How many idle connections are kept for one origin.
+    /// How many idle connections are kept for one origin, however few it used lately; 0: none ever.
     pub idle_per_origin: usize,
 }
 

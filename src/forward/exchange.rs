@@ -168,29 +168,26 @@ impl Exchange {
         }
     }
 
-    fn key(&self) -> Key {
+    fn key(&self) -> Arc<Key> {
         let to = self.destination();
         let upstream = self.plan.upstream().map(|upstream| upstream.label.clone());
-        Key {
+        Arc::new(Key {
             route: self.plan.route().name.clone(),
             public_only: self.plan.public_only(),
             upstream: upstream.unwrap_or_default(),
             scheme: to.scheme,
             target: to.target,
             bound_to: None,
-        }
+        })
     }
 
     /// An idle connection: one that this client's identity is bound to, else one for anybody where an idle one will do.
-    async fn idle(&self, connect: Connect, key: &Key) -> Option<Lease> {
-        let bound = Key {
-            bound_to: Some(self.asked.client.id),
-            ..key.clone()
-        };
+    async fn idle(&self, connect: Connect, key: &Arc<Key>) -> Option<Lease> {
+        let pool = &self.forwarder.pool;
         // A request that may act has no other way: a new connection has no identity.
-        match self.forwarder.pool.take(&bound).await {
+        match pool.take_bound(key, self.asked.client.id).await {
             Some(lease) => Some(lease),
-            None if connect.idle => self.forwarder.pool.take(key).await,
+            None if connect.idle => pool.take(key).await,
             None => None,
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod guesses;
 pub(crate) mod health;
 pub(crate) mod quoted;
 pub(crate) mod rate;
+pub(crate) mod recent_peak;
 pub(crate) mod resource;
 pub(crate) mod route;
 pub(crate) mod secret;

@@ -154,6 +154,83 @@ async fn a_post_that_may_act_takes_a_connection_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_verify_and_a_push_probe_use_the_connection_of_the_request_before() {
+    const ASK: [(&str, &str); 3] = [
+        ("/r.git/info/lfs/objects/verify", "{\"oid\":\"1\"}"),
+        ("/r.git/info/lfs/locks/verify", "{}"),
+        ("/r.git/git-receive-pack", "0000"),
+    ];
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        for (_, body) in ASK {
+            read_until(&mut stream, body.as_bytes()).await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+        // Four bytes that are commands, or could be: not a probe.
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"00a0").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    for (path, body) in ASK.into_iter().chain([("/r.git/git-receive-pack", "00a0")]) {
+        client
+            .send(&format!(
+                "POST http://origin.test{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/vnd.git-lfs+json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+        client.read_until("\r\n\r\nok").await;
+        if body != "00a0" {
+            world.keeps_idle(1).await;
+        }
+    }
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn thirty_two_requests_at_once_leave_as_many_connections_for_the_next_thirty_two() {
+    const AT_ONCE: usize = 32;
+    let (address, served) = origin(|connections| async move {
+        let mut streams = Vec::new();
+        for _ in 0..AT_ONCE {
+            streams.push(connections.next().await);
+        }
+        for _ in 0..2 {
+            for stream in &mut streams {
+                read_until(stream, b"\r\n\r\n").await;
+            }
+            // No response before all requests are there.
+            for stream in &mut streams {
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut clients = Vec::new();
+    for _ in 0..AT_ONCE {
+        clients.push(world.client().await);
+    }
+    for round in 0..2 {
+        for client in &mut clients {
+            client
+                .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await;
+        }
+        for client in &mut clients {
+            client.read_until("\r\n\r\nok").await;
+        }
+        if round == 0 {
+            world.keeps_idle(AT_ONCE).await;
+        }
+    }
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_site_that_is_busy_for_a_moment_is_asked_again_and_one_that_stays_so_is_quoted() {
     const BUSY: &[u8] = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy";
     for (times, answered) in [(2, "HTTP/1.1 200"), (4, "HTTP/1.1 503")] {

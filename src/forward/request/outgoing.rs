@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::{
     Method, Request,
     body::{Body, Incoming},
-    header::EXPECT,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue},
     http::request::Parts,
     upgrade::OnUpgrade,
 };
@@ -43,7 +43,7 @@ pub(crate) struct Outgoing {
     /// A body that is kept while it passes, for the same purpose.
     pub(crate) upload: Option<Upload>,
     pub(crate) gate: Option<GateKey>,
-    pub(crate) upgrade: Option<(hyper::header::HeaderValue, OnUpgrade)>,
+    pub(crate) upgrade: Option<(HeaderValue, OnUpgrade)>,
     /// Among the route's uploads, where it is one of them.
     pub(crate) place: Option<Permit>,
 }
@@ -122,7 +122,7 @@ impl Outgoing {
             .size_hint()
             .upper()
             .is_some_and(|size| size <= HELD_LIMIT);
-        if self.bodiless || !small || self.gate.is_some() || !only_asks(&self.head) {
+        if self.bodiless || !small || self.gate.is_some() || !self.may_only_ask() {
             self.body = Some(body);
             return Ok(());
         }
@@ -140,12 +140,22 @@ impl Outgoing {
     /// What is known of it, for the decision to send it again.
     pub(crate) fn state(&self) -> RequestState {
         RequestState {
-            harmless: self.head.method.is_idempotent() || only_asks(&self.head),
+            harmless: self.head.method.is_idempotent() || self.only_asks(),
             upgrade: self.upgrade.is_some(),
             body: self.body_state(),
             passed: self.notes.passed(),
             returned: self.body.is_some(),
         }
+    }
+
+    /// Before the body is read.
+    fn may_only_ask(&self) -> bool {
+        only_asks(&self.head) || may_be_push_probe(&self.head)
+    }
+
+    fn only_asks(&self) -> bool {
+        let flush = || self.held.as_deref() == Some(b"0000");
+        only_asks(&self.head) || may_be_push_probe(&self.head) && flush()
     }
 
     fn body_state(&self) -> BodyState {
@@ -185,14 +195,31 @@ impl Outgoing {
 /// The largest body that is held.
 const HELD_LIMIT: u64 = 64 * 1024;
 
-/// True for the three POSTs that change nothing: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch,
-/// whose answer is a list of addresses, and the Hub's `paths-info`. Their clients write them in one go, so holding them delays nothing.
+/// True for the POSTs that only ask: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch, whose response is a
+/// list of addresses, LFS verify, and the Hub's `paths-info`. Their clients write them in one go, so holding them delays nothing.
 pub(crate) fn only_asks(head: &Parts) -> bool {
     let path = head.uri.path();
     head.method == Method::POST
         && (path.ends_with("/git-upload-pack")
             || path.ends_with("/objects/batch")
+            || is_lfs_verify(head)
             || is_paths_info(path))
+}
+
+/// LFS verify asks whether an object, or no foreign lock, is there; git-lfs sends it three times by itself (`lfs.transfer.maxverifies`). Any
+/// server may choose its address; those of GitHub, GitLab, Gitea and the Hub end in `/verify`.
+fn is_lfs_verify(head: &Parts) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    head.uri.path().ends_with("/verify")
+        && kind.is_some_and(|kind| kind.starts_with(b"application/vnd.git-lfs+json"))
+}
+
+/// True where `git push` may try out its credentials with an empty list of commands, before a large pack (git: remote-curl.c, `probe_rpc`).
+fn may_be_push_probe(head: &Parts) -> bool {
+    let length = head.headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    head.method == Method::POST
+        && head.uri.path().ends_with("/git-receive-pack")
+        && length == Some(b"4")
 }
 
 /// `POST /api/models/…/paths-info/REVISION` (huggingface_hub: `hf_api.py`, `get_paths_info`).

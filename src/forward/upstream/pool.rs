@@ -2,6 +2,9 @@
 //!
 //! Ours on `hyper::client::conn`, because hyper-util's legacy client hides which request reused a connection and
 //! whether a failed one was sent: both decide whether trying again is safe.
+//!
+//! For each origin the pool keeps `idle_per_origin` connections, or as many as were in use at once lately, whichever is more: 64 requests
+//! at once need 64 connections a moment later too. [`MOST_IDLE`] and the descriptors of the process bound the sum over all origins.
 
 use std::{
     collections::HashMap,
@@ -15,13 +18,14 @@ use std::{
 };
 
 use hyper::client::conn::{http1, http2};
+use rustix::process::{Resource, getrlimit};
 use tokio::time::Instant;
 
 use crate::forward::{client::ConnId, request::body::RequestBody, upstream::flood::Flood};
 use crate::{
     config,
     io::TcpMonitor,
-    model::{Scheme, Target},
+    model::{Scheme, Target, recent_peak::RecentPeak},
     net::dial::AbsoluteForm,
     rt::{Shutdown, Tasks},
     track::TransferHandle,
@@ -60,7 +64,13 @@ pub(crate) struct Lease {
     pub about: Arc<About>,
     /// True where an earlier request used it.
     pub reused: bool,
-    key: Key,
+    key: Arc<Key>,
+    in_use: InUse,
+}
+
+/// Counts one connection as in use by its origin until it is dropped.
+struct InUse {
+    key: Arc<Key>,
     pool: Pool,
 }
 
@@ -85,9 +95,23 @@ pub(crate) struct Pool(Arc<Inner>);
 
 struct Inner {
     limits: config::Pool,
-    idle: Mutex<HashMap<Key, Vec<Idle>>>,
+    /// Idle connections of all origins together.
+    most: usize,
+    origins: Mutex<Origins>,
+    /// Set at the first connection that is bound to a client: before, nobody has to look for one.
+    any_bound: AtomicBool,
     /// Set when the daemon drains: what is given back then is closed.
     closed: AtomicBool,
+}
+
+type Origins = HashMap<Arc<Key>, Origin>;
+
+/// The connections that are alike.
+#[derive(Default)]
+struct Origin {
+    /// The most recently used last.
+    idle: Vec<Idle>,
+    load: RecentPeak,
 }
 
 struct Idle {
@@ -98,13 +122,26 @@ struct Idle {
 
 /// How long a connection that was just given back may take to be ready again.
 const SETTLE: Duration = Duration::from_millis(100);
+/// The most idle connections of all origins together; fewer where the process may have few descriptors.
+const MOST_IDLE: usize = 512;
+
+/// A quarter of the descriptors, at most [`MOST_IDLE`]: the rest is for connections that work.
+fn most_idle() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    let quarter = descriptors.map_or(MOST_IDLE, |limit| {
+        usize::try_from(limit / 4).unwrap_or(MOST_IDLE)
+    });
+    quarter.min(MOST_IDLE)
+}
 
 impl Pool {
     /// An empty pool.
     pub(crate) fn new(limits: config::Pool) -> Self {
         Self(Arc::new(Inner {
             limits,
-            idle: Mutex::default(),
+            most: most_idle(),
+            origins: Mutex::default(),
+            any_bound: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
     }
@@ -123,9 +160,9 @@ impl Pool {
                 let Some(inner) = weak.upgrade() else { return };
                 if stop {
                     // Under the lock, so that nothing is put in after.
-                    let mut idle = inner.lock();
+                    let mut origins = inner.lock();
                     inner.closed.store(true, Ordering::Relaxed);
-                    idle.clear();
+                    origins.clear();
                     return;
                 }
                 inner.sweep(Instant::now());
@@ -134,15 +171,15 @@ impl Pool {
     }
 
     /// A connection for `key` that is ready, the most recently used first.
-    pub(crate) async fn take(&self, key: &Key) -> Option<Lease> {
+    pub(crate) async fn take(&self, key: &Arc<Key>) -> Option<Lease> {
         loop {
             let idle = self.0.pop(key, Instant::now())?;
             let mut lease = Lease {
                 sender: idle.sender,
                 about: idle.about,
                 reused: true,
-                key: key.clone(),
-                pool: self.clone(),
+                key: Arc::clone(key),
+                in_use: self.use_of(key),
             };
             if lease.sender.ready().await {
                 return Some(lease);
@@ -151,37 +188,59 @@ impl Pool {
         }
     }
 
+    /// The same, of those that are bound to `client`.
+    pub(crate) async fn take_bound(&self, key: &Key, client: ConnId) -> Option<Lease> {
+        if !self.0.any_bound.load(Ordering::Relaxed) {
+            return None;
+        }
+        let bound = Key {
+            bound_to: Some(client),
+            ..key.clone()
+        };
+        self.take(&Arc::new(bound)).await
+    }
+
     /// A lease on a connection that was just made.
-    pub(crate) fn lease(&self, key: Key, sender: Sender, about: About) -> Lease {
+    pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, about: About) -> Lease {
         let about = Arc::new(about);
+        let in_use = self.use_of(&key);
         if let Sender::Http2(shared) = &sender {
             let idle = Idle {
                 sender: Sender::Http2(shared.clone()),
                 about: Arc::clone(&about),
                 since: Instant::now(),
             };
-            self.0.put(key.clone(), idle);
+            self.0.put(&key, idle);
         }
         Lease {
             sender,
             about,
             reused: false,
             key,
-            pool: self.clone(),
+            in_use,
         }
     }
 
     /// Closes what was not used since `began`: where one connection died in silence because the network changed, all have.
     pub(crate) fn forget_unused_since(&self, began: Instant) {
-        self.0.lock().retain(|_, list| {
-            list.retain(|idle| idle.since >= began);
-            !list.is_empty()
-        });
+        for origin in self.0.lock().values_mut() {
+            origin.idle.retain(|idle| idle.since >= began);
+        }
     }
 
     /// How many connections are idle.
     pub(crate) fn idle(&self) -> usize {
-        self.0.lock().values().map(Vec::len).sum()
+        count(&self.0.lock())
+    }
+
+    fn use_of(&self, key: &Arc<Key>) -> InUse {
+        let mut origins = self.0.lock();
+        let origin = origins.entry(Arc::clone(key)).or_default();
+        origin.load.begin(Instant::now());
+        InUse {
+            key: Arc::clone(key),
+            pool: self.clone(),
+        }
     }
 }
 
@@ -191,30 +250,39 @@ impl fmt::Debug for Pool {
     }
 }
 
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(origin) = self.pool.0.lock().get_mut(&self.key) {
+            origin.load.end(Instant::now());
+        }
+    }
+}
+
 impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Vec<Idle>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Origins> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, key: Key, idle: Idle) {
-        let mut all = self.lock();
+    fn put(&self, key: &Arc<Key>, idle: Idle) {
+        let now = idle.since;
+        let mut origins = self.lock();
         if self.limits.idle_per_origin == 0 || self.closed.load(Ordering::Relaxed) {
             return;
         }
-        let list = all.entry(key).or_default();
-        if list.len() >= self.limits.idle_per_origin {
-            list.remove(0);
+        let origin = origins.entry(Arc::clone(key)).or_default();
+        origin.idle.push(idle);
+        origin.trim(self.limits.idle_per_origin, now);
+        if count(&origins) > self.most {
+            drop_oldest(&mut origins);
         }
-        list.push(idle);
     }
 
     /// What was used last and is not idle for too long. HTTP/2 carries many requests: it stays for the next one too.
     fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
-        let mut all = self.lock();
-        let list = all.get_mut(key)?;
+        let mut origins = self.lock();
+        let list = &mut origins.get_mut(key)?.idle;
         while let Some(idle) = list.pop() {
-            let expired = now.saturating_duration_since(idle.since) > self.limits.idle_timeout;
-            if expired || idle.sender.is_closed() {
+            if !self.is_fresh(&idle, now) {
                 continue;
             }
             if let Sender::Http2(sender) = &idle.sender {
@@ -229,21 +297,48 @@ impl Inner {
         None
     }
 
+    fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
+        let age = now.saturating_duration_since(idle.since);
+        !idle.sender.is_closed() && age <= self.limits.idle_timeout
+    }
+
     /// The connection is of no use, although it is not closed yet.
     fn forget(&self, key: &Key, about: &Arc<About>) {
-        if let Some(list) = self.lock().get_mut(key) {
-            list.retain(|idle| !Arc::ptr_eq(&idle.about, about));
+        if let Some(origin) = self.lock().get_mut(key) {
+            origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
         }
     }
 
     fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, list| {
-            list.retain(|idle| {
-                !idle.sender.is_closed()
-                    && now.duration_since(idle.since) <= self.limits.idle_timeout
-            });
-            !list.is_empty()
+        self.lock().retain(|_, origin| {
+            origin.idle.retain(|idle| self.is_fresh(idle, now));
+            origin.trim(self.limits.idle_per_origin, now);
+            !origin.idle.is_empty() || origin.load.recent(now) > 0
         });
+    }
+}
+
+impl Origin {
+    /// Closes the connections that were idle longest, beyond `least` and what the recent load needs.
+    fn trim(&mut self, least: usize, now: Instant) {
+        let room = self.load.recent(now).max(least);
+        let excess = self.idle.len().saturating_sub(room);
+        self.idle.drain(..excess);
+    }
+}
+
+fn count(origins: &Origins) -> usize {
+    origins.values().map(|origin| origin.idle.len()).sum()
+}
+
+/// Closes the connection that was idle longest.
+fn drop_oldest(origins: &mut Origins) {
+    let oldest = origins
+        .values_mut()
+        .filter(|origin| !origin.idle.is_empty())
+        .min_by_key(|origin| origin.idle.first().map(|idle| idle.since));
+    if let Some(origin) = oldest {
+        origin.idle.remove(0);
     }
 }
 
@@ -279,7 +374,11 @@ impl Lease {
     /// From here on the connection is for this client connection alone: NTLM and Negotiate authenticate the connection and not the
     /// request (RFC 4559, section 6), so that whoever used it next would be taken for this client.
     pub(crate) fn bind(&mut self, client: ConnId) {
-        self.key.bound_to = Some(client);
+        self.in_use.pool.0.any_bound.store(true, Ordering::Relaxed);
+        self.key = Arc::new(Key {
+            bound_to: Some(client),
+            ..Key::clone(&self.key)
+        });
     }
 
     /// Makes the connection idle again.
@@ -288,19 +387,18 @@ impl Lease {
             sender,
             about,
             key,
-            pool,
+            in_use,
             ..
         } = self;
         // An HTTP/2 connection never left.
         if matches!(sender, Sender::Http1(_)) && !sender.is_closed() {
-            pool.0.put(
-                key,
-                Idle {
-                    sender,
-                    about,
-                    since: Instant::now(),
-                },
-            );
+            let since = Instant::now();
+            let idle = Idle {
+                sender,
+                about,
+                since,
+            };
+            in_use.pool.0.put(&key, idle);
         }
     }
 }
