@@ -3,10 +3,12 @@
 //! Nothing here dials, listens or decides; [`crate::net`] makes the sockets and [`crate::track`] reads their progress.
 
 mod prefixed;
+mod reads_on;
 mod tcp;
 mod tcp_info;
 
 pub(crate) use prefixed::{BoxIo, Prefixed};
+pub(crate) use reads_on::ReadsOn;
 pub(crate) use tcp::{Tcp, TcpMonitor};
 pub(crate) use tcp::{congestion, tune};
 pub(crate) use tcp_info::PathInfo;

@@ -1,8 +1,8 @@
 //! Requests that are refused, each with its status and code.
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{Client, OK, World, origin, read_until, route};
+use crate::world::{Client, OK, World, origin, read_until, route, soon};
 
 /// The status and the fault's code, as `Proxy-Status` tells it.
 async fn refusal(client: &mut Client, request: &str) -> (u16, String) {
@@ -265,4 +265,71 @@ async fn a_hop_that_asks_for_credentials_in_plain_http_asks_gitferry() {
         (502, "hop/awaiting-head/hop-authentication".to_owned())
     );
     world.is_quiet().await;
+}
+
+/// What comes to an upload that is answered so, whose rest nobody reads: the kernel resets the connection.
+async fn refused_early(status: &'static str, hop: bool) {
+    const ROUNDS: usize = 20;
+    let (address, served) = origin(move |connections| async move {
+        for _ in 0..ROUNDS {
+            let mut stream = connections.next().await;
+            let mut some = vec![0; 40_000];
+            soon("the upload", stream.read_exact(&mut some))
+                .await
+                .unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 7\r\n\r\nrefused");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        // An upload that goes out once more has nowhere to go.
+        tokio::time::timeout(std::time::Duration::from_millis(200), connections.next())
+            .await
+            .is_err()
+    })
+    .await;
+    let mut routes = route("storage.test", address, "tunnel", "replay = true");
+    if hop {
+        routes = format!(
+            "[hops]\noffice = {{ url = \"http://{address}\" }}\n[[route]]\nname = \"storage\"\nrole = \"other\"\n\
+             hosts = [\"storage.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"office\" }}]\nreplay = true\n"
+        );
+    }
+    let world = World::with(&routes).await;
+    for round in 0..ROUNDS {
+        let client = world.client().await;
+        let (mut from, mut to) = client.0.into_split();
+        let writing = tokio::task::spawn(async move {
+            let head =
+                "PUT http://storage.test/o HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n";
+            let _ = to.write_all(head.as_bytes()).await;
+            let _ = to.write_all(&vec![7; 3_000_000]).await;
+            to
+        });
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        soon("the refusal", async {
+            while !answer.ends_with(b"refused") {
+                match from.read(&mut buffer).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => answer.extend_from_slice(&buffer[..read]),
+                }
+            }
+        })
+        .await;
+        let answer = String::from_utf8(answer).unwrap();
+        let expected = format!("HTTP/1.1 {status}\r\n");
+        assert!(answer.starts_with(&expected), "{round}: {answer}");
+        assert!(answer.ends_with("refused"), "{round}: {answer}");
+        drop(from);
+        let _ = soon("the end of the upload", writing).await;
+    }
+    assert!(soon("the origin", served).await.unwrap(), "sent again");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_before_it_was_read_goes_out_once_and_its_client_gets_the_refusal()
+ {
+    for status in ["413 Content Too Large", "403 Forbidden", "401 Unauthorized"] {
+        refused_early(status, false).await;
+    }
+    refused_early("403 Forbidden", true).await;
 }

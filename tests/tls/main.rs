@@ -9,4 +9,5 @@ mod clients;
 mod constraints;
 mod http2;
 mod progress;
+mod refusals;
 mod rotation;

@@ -21,6 +21,7 @@ use crate::forward::{
 };
 use crate::{
     config::HttpVersion,
+    io::ReadsOn,
     model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, stall::Stall},
     rt::{Shutdown, Tasks},
     track::TransferHandle,
@@ -51,7 +52,8 @@ pub(crate) async fn open(
     };
     let shutdown = shutdown.clone();
     let http2 = reached.http == HttpVersion::Http2;
-    let io = TokioIo::new(Limited::new(reached.io, about.flood.clone(), http2));
+    let io = ReadsOn::new(reached.io);
+    let io = TokioIo::new(Limited::new(io, about.flood.clone(), http2));
     let sender = match reached.http {
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);

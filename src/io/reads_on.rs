@@ -1,0 +1,190 @@
+//! Streams whose reader gets what the peer said before it stopped listening.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream whose failed writes do not hide what can still be read.
+///
+/// A server that refuses an upload (413, 403, 401) answers and closes while bytes of the upload are on their way; these bring a reset.
+/// The answer lies in the receive buffer, which Linux keeps. But whoever writes first is told of the reset, and hyper drops the
+/// connection with it. Here a write that fails so waits instead, the reader is woken, and the error is what it gets at the end of
+/// what came.
+#[derive(Debug)]
+pub(crate) struct ReadsOn<S> {
+    inner: S,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    /// A write failed; the reader has not come to the end yet.
+    Failed(io::Error),
+    /// The reader has come to the end after a write failed.
+    Over,
+}
+
+impl<S> ReadsOn<S> {
+    /// Nothing has failed yet.
+    pub(crate) fn new(inner: S) -> Self {
+        Self {
+            inner,
+            state: State::Open,
+        }
+    }
+
+    /// What a writer gets.
+    fn written<T>(&mut self, cx: &Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Ready(Err(error)) if is_hang_up(&error) => {
+                self.state = State::Failed(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            result => result,
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        !matches!(self.state, State::Open)
+    }
+
+    /// What a reader gets at the end of what came after a write failed.
+    fn end(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            // Linux says so where a FIN came before the reset: the peer had said everything.
+            State::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            State::Failed(error) => Err(error),
+            State::Open | State::Over => Ok(()),
+        }
+    }
+}
+
+/// True where the peer will not take any more.
+fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe
+    )
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ReadsOn<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        let over = read.is_err() || buf.filled().len() == before && buf.remaining() > 0;
+        match (&self.state, read) {
+            (State::Failed(_), _) if over => Poll::Ready(self.end()),
+            (_, read) => Poll::Ready(read),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReadsOn<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.has_failed() {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.written(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.has_failed() {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_failed() {
+            return Poll::Pending;
+        }
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.written(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_failed() {
+            // There is nobody to say it to.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::io::Tcp;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// What is read of `answer` after a write failed because the peer closed; `orderly` where its FIN came first.
+    async fn read_after_failure(answer: &[u8], orderly: bool) -> (Vec<u8>, Option<io::ErrorKind>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut near, mut far) = (ReadsOn::new(Tcp::new(near.unwrap())), far.unwrap().0);
+        near.write_all(b"PUT").await.unwrap();
+        far.write_all(answer).await.unwrap();
+        if orderly {
+            far.read_exact(&mut [0; 3]).await.unwrap();
+        }
+        drop(far);
+        let failed = poll_fn(|cx| {
+            while Pin::new(&mut near).poll_write(cx, b"more").is_ready() {}
+            match near.has_failed() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        timeout(PATIENCE, failed).await.unwrap();
+        let mut read = Vec::new();
+        let end = timeout(PATIENCE, near.read_to_end(&mut read))
+            .await
+            .unwrap();
+        (read, end.err().map(|error| error.kind()))
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_a_reset_is_read_after_the_write_that_failed() {
+        let answer = vec![7; 100_000];
+        for (orderly, error) in [(false, Some(io::ErrorKind::ConnectionReset)), (true, None)] {
+            let (read, end) = read_after_failure(&answer, orderly).await;
+            assert!(read == answer, "{} bytes, orderly: {orderly}", read.len());
+            assert_eq!(end, error, "orderly: {orderly}");
+        }
+    }
+}
