@@ -244,6 +244,7 @@ mod tests {
             upstreams: vec![],
             faults: vec![],
             stalls: vec![],
+            refusals: Vec::new(),
             totals: vec![],
         };
         let page = render(&view);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::verdict::{self, Verdict};
 use crate::{
     forward::Forwarder,
+    model::refusals::Refused,
     track::{
         event::{FaultOccurred, StallReported},
         history::{Finished, totals::DayTotal},
@@ -62,6 +63,8 @@ pub(crate) struct Overview {
     pub faults: Vec<FaultOccurred>,
     /// The last stalls, the newest first.
     pub stalls: Vec<StallReported>,
+    /// What origins refuse since their last success: 4xx and 5xx that are their own answers.
+    pub refusals: Vec<Refused>,
     /// What each route carried today (UTC).
     pub totals: Vec<DayTotal>,
 }
@@ -132,6 +135,7 @@ impl Overview {
             upstreams,
             faults: tracker.faults(),
             stalls: tracker.stalls(),
+            refusals: tracker.refusals(),
             totals: tracker.history().today(SystemTime::now()),
         }
     }

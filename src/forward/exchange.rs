@@ -62,6 +62,7 @@ impl Exchange {
         transfer: Transfer,
         outgoing: Outgoing,
     ) -> Self {
+        transfer.note_credentials(gives_credentials(&outgoing.head.headers));
         let distrusted = asked.base.is_some() && forwarder.config.distrusts(&asked.target);
         let about = circuit::About {
             route,
@@ -328,6 +329,12 @@ fn refused_by_hop(response: &Response<Incoming>, lease: &Lease) -> Option<Fault>
         Fault::new(Leg::Hop, Stage::AwaitingHead, FaultKind::HopAuthentication)
             .peer(lease.about.peer)
     })
+}
+
+/// True where a request has credentials that are good or bad by themselves: a handshake of NTLM or Negotiate is refused before it
+/// succeeds.
+fn gives_credentials(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) && !authenticates_connection(headers, AUTHORIZATION)
 }
 
 /// True where a field speaks NTLM or Negotiate.

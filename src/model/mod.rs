@@ -17,6 +17,7 @@ pub(crate) mod health;
 pub(crate) mod quoted;
 pub(crate) mod rate;
 pub(crate) mod recent_peak;
+pub(crate) mod refusals;
 pub(crate) mod resource;
 pub(crate) mod route;
 pub(crate) mod secret;

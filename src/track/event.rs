@@ -6,6 +6,7 @@ mod circuit;
 mod daemon;
 mod fault;
 mod history;
+mod refusal;
 mod stall;
 mod transfer;
 
@@ -17,6 +18,7 @@ pub(crate) use circuit::{CircuitChanged, Turn};
 pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
 pub(crate) use history::{history_loaded, history_not_saved};
+pub(crate) use refusal::RequestsRefused;
 pub use stall::StallReported;
 pub(crate) use stall::{AnswerAwaited, Late, Phase, SmallSegmentsHelped};
 pub(crate) use transfer::TransferEnded;

@@ -79,6 +79,7 @@ metrics! {
     Counter BODY_BYTES = "gitferry_body_bytes_total" ["route", "direction"] "Body bytes.";
     Histogram STAGE_SECONDS = "gitferry_stage_seconds" ["route", "stage"] "Time that a transfer spent in a stage.";
     Histogram FIRST_BYTE_SECONDS = "gitferry_first_byte_seconds" ["route"] "Time from a request to the beginning of its response.";
+    Counter REFUSALS = "gitferry_refusals_total" ["route", "status"] "Requests that the site itself refused with a 4xx or 5xx that no healthy client expects.";
     Counter FAULTS = "gitferry_faults_total" ["route", "code"] "Faults.";
     Counter RESCUES = "gitferry_rescues_total" ["route", "means"] "Faults after which a transfer went on: retry, next-upstream, replay or resume.";
     Counter STALLS = "gitferry_stalls_total" ["route", "verdict"] "Stalls that began.";

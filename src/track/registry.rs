@@ -9,15 +9,18 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    event::{Event, FaultOccurred, StallReported, TransferEnded},
+    event::{Event, FaultOccurred, RequestsRefused, StallReported, TransferEnded},
     history::{Finished, History},
-    metrics::Metrics,
+    metrics::{self, Metrics},
     timeline::Timeline,
     transfer::{Begin, Detail, Inner, Snapshot, Transfer},
     watchdog,
 };
 use crate::{
-    model::siblings::Siblings,
+    model::{
+        refusals::{Answer, Refusals, Refused},
+        siblings::Siblings,
+    },
     rt::{Shutdown, Tasks},
 };
 
@@ -34,6 +37,7 @@ pub(super) struct Registry {
     faults: Mutex<VecDeque<FaultOccurred>>,
     stalls: Mutex<VecDeque<StallReported>>,
     siblings: Siblings,
+    refusals: Mutex<Refusals>,
     metrics: Metrics,
     history: History,
     /// Where the watchdog runs.
@@ -106,6 +110,11 @@ impl Tracker {
     /// The last stalls, the newest first, each as it was told last.
     pub fn stalls(&self) -> Vec<StallReported> {
         lock(&self.0.stalls).iter().rev().cloned().collect()
+    }
+
+    /// What origins refuse now, by host and status.
+    pub(crate) fn refusals(&self) -> Vec<Refused> {
+        lock(&self.0.refusals).list()
     }
 
     /// A running transfer with everything that is known about it.
@@ -219,8 +228,36 @@ impl Registry {
         }
         if let Some(event) = event {
             event.emit(&self.metrics);
+            self.answered(&event);
             let times = (began, SystemTime::now());
             self.history.add(Finished::new(event, times, timeline));
+        }
+    }
+}
+
+impl Registry {
+    /// Counts what the origin refuses.
+    fn answered(&self, event: &TransferEnded) {
+        let Some(status) = event.status.filter(|_| event.result == "answered") else {
+            return;
+        };
+        let answer = Answer {
+            host: &event.subject.host,
+            status,
+            method: &event.method,
+            path: &event.path,
+            credentials: event.credentials,
+        };
+        if answer.is_refusal() && (status != 401 || event.credentials) {
+            let labels = [&*event.subject.route, &status.to_string()];
+            self.metrics.count(&metrics::REFUSALS, &labels);
+        }
+        let refused = lock(&self.refusals).observe(&answer);
+        if let Some(refused) = refused {
+            self.emit(&RequestsRefused {
+                subject: event.subject.clone(),
+                refused,
+            });
         }
     }
 }

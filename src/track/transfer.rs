@@ -251,6 +251,11 @@ impl TransferHandle {
         &self.0.counters
     }
 
+    /// Whether the request has credentials of its own.
+    pub(crate) fn note_credentials(&self, given: bool) {
+        self.0.counters.credentials.store(given, Ordering::Relaxed);
+    }
+
     /// The client said how many bytes it sends.
     pub(crate) fn expect_up(&self, total: Option<u64>) {
         let known = &self.0.counters.up_total;

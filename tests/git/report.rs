@@ -124,3 +124,61 @@ fn an_upload_that_was_replayed_is_told_as_such() {
     );
     assert!(page.stdout.contains("1 by replay"), "{page}");
 }
+
+/// A wrong token is a result: the log, the report, the status and the metrics sum it up, and nobody suspects the network.
+#[test]
+fn a_wrong_token_is_summed_up_wherever_one_looks() {
+    let world = World::with_account(Some(("me", "planted-password")));
+    world.host.repository("lfs");
+    let ferry = Ferry::start(&world.plain_settings());
+    let pushes = |password: &str| {
+        let helper = format!("!f() {{ echo username=me; echo password={password}; }}; f");
+        let git = world.git_through(&ferry).with("credential.helper", helper);
+        git.run(world.root(), &["ls-remote", "https://main.test/lfs.git"])
+    };
+    // The first request of every command gets a 401 here, too.
+    for _ in 0..4 {
+        pushes("planted-password").well();
+    }
+    assert_eq!(
+        ferry.events("the site refuses requests"),
+        Vec::<Value>::new()
+    );
+    for _ in 0..5 {
+        pushes("a-wrong-one").badly();
+    }
+    let summary = |count| format!("{count} × 401 from main.test: the token is wrong or missing");
+    let told = ferry.events("the site refuses requests");
+    assert_eq!(told[0]["level"], "info", "{told:#?}");
+    assert!(
+        told[0]["summary"]
+            .as_str()
+            .unwrap()
+            .contains(" × 401 from main.test: ")
+    );
+    assert_eq!(ferry.faults(), Vec::<String>::new());
+    let (page, data) = reported(&world, &ferry);
+    assert!(
+        page.stdout
+            .contains("× 401 from main.test: the token is wrong"),
+        "{page}"
+    );
+    assert_eq!(data["refusals"][0]["status"], 401, "{data:#}");
+    let metrics = ferry.get("/-/metrics");
+    let counted = "gitferry_refusals_total{route=\"main\",status=\"401\"} 5";
+    assert!(metrics.contains(counted), "{metrics}");
+    let mut status = clean_command(env!("CARGO_BIN_EXE_gitferry"), world.root());
+    status.arg("--config").arg(ferry.config());
+    status.args(["status", "--address", &ferry.address.to_string()]);
+    let status = Running::start(&mut status)
+        .finish(Duration::from_secs(20))
+        .well();
+    assert!(status.stdout.contains(&summary(10)), "{status}");
+    pushes("planted-password").well();
+    let status = ferry.get("/-/status");
+    let (_, refusals) = status.split_once("\"refusals\"").unwrap_or_default();
+    assert!(
+        refusals.trim_start_matches([':', ' ']).starts_with("[]"),
+        "{status}"
+    );
+}

@@ -40,6 +40,7 @@ pub(super) fn data(sum: &Sum, roles: &Roles) -> Value {
         "lost_ms": sum.lost_ms(),
         "hosts": sum.hosts.iter().map(|(name, it)| host(name, it, roles)).collect::<Vec<_>>(),
         "circuits": sum.circuits.data(),
+        "refusals": sum.refusals.totals(),
         "verdicts": verdicts(sum, roles).iter().map(verdict).collect::<Vec<_>>(),
     })
 }

@@ -1,6 +1,7 @@
 //! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
 
 use super::{counts::Failed, record::Record, sum::Sum};
+use crate::model::refusals::Answer;
 
 /// A message, and what it changes; `None` where a field that it needs is missing.
 type Entry = (&'static str, fn(&Record<'_>, &mut Sum) -> Option<()>);
@@ -60,6 +61,16 @@ fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     let failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
+    if record.text("result") == Some("answered") {
+        sum.refusals.observe(&Answer {
+            host: failed.host,
+            status: u16::try_from(record.number("status").unwrap_or(0)).unwrap_or(0),
+            method: record.text("method").unwrap_or_default(),
+            path: record.text("path").unwrap_or_default(),
+            // Only a 401 says so: any other answer may have had them.
+            credentials: record.is("credentials") != Some(false),
+        });
+    }
     let flowed = record.text("front") == Some("tunnel") && up + down > 0;
     sum.ended(&failed, (up, down), record.number("status"), flowed);
     Some(())

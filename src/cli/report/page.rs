@@ -34,6 +34,12 @@ pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
         }
         wrap(&mut page, "  ", "    ", &line);
     }
+    for (number, refused) in sum.refusals.totals().iter().enumerate() {
+        if number == 0 {
+            page.push_str("\nrefused by the site itself\n");
+        }
+        wrap(&mut page, "  ", "    ", &safe(&refused.to_string()));
+    }
     let verdicts = verdicts(sum, roles);
     if !verdicts.is_empty() {
         page.push_str("\nverdicts\n");

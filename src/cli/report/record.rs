@@ -55,6 +55,15 @@ impl Record<'_> {
         }
     }
 
+    /// A field's truth.
+    pub(super) fn is(&self, name: &str) -> Option<bool> {
+        match self.value(name)? {
+            Value::Text(text) => text.parse().ok(),
+            Value::Bool(is) => Some(*is),
+            Value::Number(_) | Value::Bytes(_) | Value::Other => None,
+        }
+    }
+
     fn value(&self, name: &str) -> Option<&Value<'_>> {
         let mut fields = self.fields.iter();
         fields.find(|(key, _)| key == name).map(|(_, value)| value)

@@ -8,7 +8,7 @@ use super::{
     counts::{Failed, Host, Lines, Row, Transfers, means},
     record::Time,
 };
-use crate::model::Role;
+use crate::model::{Role, refusals::Refusals};
 
 /// Distinct hosts.
 const HOSTS: usize = 1000;
@@ -37,6 +37,7 @@ pub(super) struct Sum {
     pub(super) transfers: Transfers,
     pub(super) hosts: BTreeMap<Box<str>, Host>,
     pub(super) circuits: Circuits,
+    pub(super) refusals: Refusals,
     open: BTreeMap<(u32, u64), Open>,
     /// Transfers with a fault whose closing line the log does not have.
     lost_sight_of: u64,

@@ -33,9 +33,21 @@ pub(crate) struct Overview {
     /// The last faults, the newest first.
     #[serde(deserialize_with = "each")]
     pub faults: Vec<Fault>,
+    /// What origins refuse.
+    #[serde(deserialize_with = "each")]
+    pub refusals: Vec<Refused>,
     /// What each route carried today.
     #[serde(deserialize_with = "each")]
     pub totals: Vec<Total>,
+}
+
+/// Requests that an origin refused since its last success.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Refused {
+    pub host: String,
+    pub status: u16,
+    pub count: u64,
 }
 
 /// The verdict on everything.

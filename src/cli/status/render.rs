@@ -6,7 +6,10 @@ use super::{
     human::{cut, wrapped},
     model::{Overview, Transfer},
 };
-use crate::model::size::{self, bytes, duration};
+use crate::model::{
+    refusals::Refused,
+    size::{self, bytes, duration},
+};
 
 /// The width of a line.
 const WIDTH: usize = 80;
@@ -34,6 +37,7 @@ pub(super) fn render(status: &Overview) -> String {
     transfers(&mut page, status);
     upstreams(&mut page, status);
     recent(&mut page, status);
+    refusals(&mut page, status);
     faults(&mut page, status);
     page
 }
@@ -193,6 +197,21 @@ pub(crate) fn finished(transfer: &Transfer) -> String {
         let _ = write!(line, "\n           {}", cut(&transfer.result, WIDTH - 11));
     }
     line
+}
+
+/// What the sites themselves refuse: results, and no faults.
+fn refusals(page: &mut String, status: &Overview) {
+    if !status.refusals.is_empty() {
+        page.push_str("\nrefused by the site itself\n");
+    }
+    for it in status.refusals.iter().take(FAULTS) {
+        let refused = Refused {
+            host: it.host.clone(),
+            status: it.status,
+            count: it.count,
+        };
+        let _ = writeln!(page, "{}", wrapped(&refused.to_string(), 2, WIDTH));
+    }
 }
 
 fn faults(page: &mut String, status: &Overview) {

@@ -44,6 +44,8 @@ pub(crate) struct TransferEnded {
     pub stages: Vec<(Stage, u64)>,
     /// The client's product.
     pub agent: Option<String>,
+    /// The request had credentials.
+    pub credentials: bool,
 }
 
 impl Event for TransferEnded {
@@ -69,6 +71,8 @@ impl Event for TransferEnded {
             attempts = self.attempts,
             reused = self.reused,
             status = self.status,
+            // Whether a 401 asks for a token or refuses one.
+            credentials = (self.status == Some(401)).then_some(self.credentials),
             result = self.result,
             up = self.up,
             down = self.down,

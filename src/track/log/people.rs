@@ -82,6 +82,7 @@ impl People {
             "transfer ended" => return self.transfer(line, width),
             "fault" => fault_sentence(line),
             "stall" | "stall goes on" => stall_sentence(line),
+            "the site refuses requests" => line.text("summary").unwrap_or_default().to_owned(),
             "waiting for the answer" | "no answer yet" => awaited_sentence(line),
             "stall over" => format!("{} moves again after {}", place(line), idle(line)),
             "stall ended with its transfer" => {

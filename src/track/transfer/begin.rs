@@ -93,6 +93,8 @@ pub(crate) struct Counters {
     pub early: AtomicBool,
     /// And it was a refusal: nobody need send the rest.
     pub refused: AtomicBool,
+    /// The request has credentials of its own.
+    pub credentials: AtomicBool,
 }
 
 impl Counters {

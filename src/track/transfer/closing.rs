@@ -56,6 +56,7 @@ impl Inner {
             total_ms: millis(now.saturating_duration_since(self.begun)),
             stages,
             agent: self.about.agent.as_deref().map(ToOwned::to_owned),
+            credentials: self.counters.credentials.load(Ordering::Relaxed),
         });
         if let Some(over) = &over {
             state.timeline.stall(over.note());

@@ -47,6 +47,7 @@ fn the_lines_of_the_log_look_as_they_did() {
             (Stage::SendingBody, 91_000),
         ],
         agent: Some("git-lfs/3.3.0".into()),
+        credentials: false,
     };
     let fault = FaultOccurred {
         subject: subject("office"),

@@ -208,6 +208,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 .map(|stage| (*stage, r.u64(0..3)))
                 .collect(),
             agent: maybe_nasty(r),
+            credentials: r.bool(),
         };
         let lines = written(|| event.emit(&Metrics::default()));
         let stages: Vec<String> = event

@@ -1,0 +1,246 @@
+//! What origins refuse: 4xx and other errors that are the origin's own answer, counted by host and status.
+//!
+//! A refusal is a result and no fault: the network works, and the client shows the status. But a user who suspects the network must
+//! read that the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials and gets 401, git-lfs asks
+//! hosts without locks for their locks, and the Hub's clients ask for files that a repository may lack.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+/// Distinct pairs of host and status; what comes beyond is not counted.
+const AT_MOST: usize = 256;
+/// After so many requests without credentials that got 401, and none that succeeded, the token is missing.
+const ASKED_FOR: u64 = 3;
+/// Reported at the first refusal, and each time there are so many times as many.
+const FACTOR: u64 = 5;
+
+/// What an origin answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    /// The host asked for.
+    pub host: &'a str,
+    /// The status.
+    pub status: u16,
+    /// The request's method.
+    pub method: &'a str,
+    /// Its path and query.
+    pub path: &'a str,
+    /// True where the request had credentials.
+    pub credentials: bool,
+}
+
+/// Refusals of one host with one status since its last success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Refused {
+    /// The host asked for.
+    pub host: String,
+    /// The status.
+    pub status: u16,
+    /// How many.
+    pub count: u64,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, status, host) = (self.count, self.status, &self.host);
+        write!(f, "{count} × {status} from {host}: {}", meaning(status))
+    }
+}
+
+/// What a status says about the request, as far as the status goes.
+pub(crate) fn meaning(status: u16) -> &'static str {
+    match status {
+        401 => "the token is wrong or missing",
+        403 => "the token lacks the permission, or the repository is private or gated",
+        404 => "no such repository, or the token may not see it",
+        413 => "the site does not take a body of this size",
+        429 => "too many requests, the site wants the client to wait",
+        451 => "the site may not serve this, for legal reasons",
+        500.. => "an error of the site itself",
+        _ => "the site refuses the request",
+    }
+}
+
+impl Answer<'_> {
+    /// True where the answer is a result that a user must know; see the module's text.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let reads = matches!(self.method, "GET" | "HEAD");
+        let git = self.path.contains("/info/refs") || self.path.contains("/info/lfs/");
+        match self.status {
+            ..400 => false,
+            // The locking API, which many hosts lack.
+            _ if self.path.contains("/info/lfs/locks") => false,
+            404 => git || !reads,
+            // It is there already; it has changed; a range beyond the end; a fault of its own (`FaultKind::Answered`).
+            409 | 412 | 416 | 502..=504 => false,
+            _ => true,
+        }
+    }
+}
+
+/// The refusals of each host since its last success.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(BTreeMap<(Box<str>, u16), Count>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    refused: u64,
+    /// 401 to requests without credentials.
+    asked: u64,
+    /// How many there must be for the next report.
+    next: u64,
+    /// Those before the last success.
+    before: u64,
+}
+
+impl Refusals {
+    /// Takes an answer in; the refusals where they are to be reported now.
+    pub(crate) fn observe(&mut self, answer: &Answer<'_>) -> Option<Refused> {
+        if answer.status < 400 {
+            self.succeeded(answer);
+            return None;
+        }
+        let key = (Box::from(answer.host), answer.status);
+        let room = self.0.len() < AT_MOST || self.0.contains_key(&key);
+        if !answer.is_refusal() || !room {
+            return None;
+        }
+        let count = self.0.entry(key).or_default();
+        if answer.status == 401 && !answer.credentials {
+            count.asked += 1;
+        } else {
+            count.refused += 1;
+        }
+        let all = count.all();
+        if all == 0 || all < count.next {
+            return None;
+        }
+        count.next = all * FACTOR;
+        Some(Refused {
+            host: answer.host.into(),
+            status: answer.status,
+            count: all,
+        })
+    }
+
+    /// What is refused now.
+    pub(crate) fn list(&self) -> Vec<Refused> {
+        let counts = self.0.iter().filter(|(_, count)| count.all() > 0);
+        let refused = |((host, status), count): (&(Box<str>, u16), &Count)| Refused {
+            host: host.to_string(),
+            status: *status,
+            count: count.all(),
+        };
+        counts.map(refused).collect()
+    }
+
+    /// All of them, those before a success too.
+    pub(crate) fn totals(&self) -> Vec<Refused> {
+        let total = |((host, status), count): (&(Box<str>, u16), &Count)| Refused {
+            host: host.to_string(),
+            status: *status,
+            count: count.before + count.all(),
+        };
+        let totals = self.0.iter().map(total);
+        totals.filter(|refused| refused.count > 0).collect()
+    }
+
+    /// A request without credentials says nothing about the token.
+    fn succeeded(&mut self, answer: &Answer<'_>) {
+        for ((host, status), count) in &mut self.0 {
+            let token = matches!(status, 401 | 403);
+            if **host == *answer.host && (answer.credentials || !token) {
+                *count = Count {
+                    before: count.before + count.all(),
+                    ..Count::default()
+                };
+            }
+        }
+    }
+}
+
+impl Count {
+    /// That a client is asked for its credentials, once or twice, is no refusal.
+    fn all(&self) -> u64 {
+        match self.asked {
+            asked if asked >= ASKED_FOR || self.refused > 0 => asked + self.refused,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUSH: &str = "/me/m.git/info/refs?service=git-receive-pack";
+
+    fn answer(status: u16, path: &str, credentials: bool) -> Answer<'_> {
+        Answer {
+            host: "huggingface.co",
+            status,
+            method: "GET",
+            path,
+            credentials,
+        }
+    }
+
+    #[test]
+    fn a_wrong_token_is_summed_up_at_once_and_then_each_time_there_are_five_times_as_many() {
+        let mut refusals = Refusals::default();
+        let told: Vec<String> = (0..30)
+            .filter_map(|_| refusals.observe(&answer(401, PUSH, true)))
+            .map(|refused| refused.to_string())
+            .collect();
+        let line =
+            |count| format!("{count} × 401 from huggingface.co: the token is wrong or missing");
+        assert_eq!(told, [line(1), line(5), line(25)]);
+        assert_eq!(refusals.list()[0].count, 30);
+        refusals.observe(&answer(200, PUSH, true));
+        assert_eq!(refusals.list(), []);
+        assert_eq!(refusals.totals()[0].count, 30);
+    }
+
+    #[test]
+    fn the_401_before_every_push_is_no_refusal_and_three_without_an_answer_are() {
+        let mut refusals = Refusals::default();
+        for _ in 0..100 {
+            assert_eq!(refusals.observe(&answer(401, PUSH, false)), None);
+            assert_eq!(refusals.observe(&answer(200, PUSH, true)), None);
+        }
+        let told = (0..3).filter_map(|_| refusals.observe(&answer(401, PUSH, false)));
+        assert_eq!(told.last().unwrap().count, 3);
+        // A public page says nothing about the token.
+        refusals.observe(&answer(200, "/", false));
+        assert_eq!(refusals.list().len(), 1);
+    }
+
+    #[test]
+    fn what_healthy_clients_are_answered_is_no_refusal() {
+        let post = |status, path| Answer {
+            method: "POST",
+            ..answer(status, path, true)
+        };
+        for healthy in [
+            answer(404, "/me/m/resolve/main/adapter_config.json", true),
+            post(404, "/me/m.git/info/lfs/locks/verify"),
+            post(403, "/me/m.git/info/lfs/locks/verify"),
+            post(409, "/api/repos/create"),
+            answer(416, "/me/m/resolve/main/model.bin", true),
+            answer(304, "/me/m/resolve/main/model.bin", true),
+        ] {
+            assert!(!healthy.is_refusal(), "{healthy:?}");
+        }
+        for refused in [
+            answer(404, PUSH, true),
+            post(404, "/me/m.git/info/lfs/objects/batch"),
+            post(413, "/lfs/1"),
+            answer(403, "/me/gated/resolve/main/model.bin", true),
+            post(429, "/api/repos/create"),
+            post(500, "/api/repos/create"),
+        ] {
+            assert!(refused.is_refusal(), "{refused:?}");
+        }
+    }
+}
