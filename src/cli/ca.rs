@@ -97,13 +97,8 @@ fn certificate(directory: &Path) -> Result<CaCertificate, Failure> {
 }
 
 fn none_yet(directory: &Path) -> Failure {
-    Failure::new(io::Error::new(
-        io::ErrorKind::NotFound,
-        format!(
-            "there is no local CA in {} yet: `gitferry run` creates it",
-            directory.display()
-        ),
-    ))
+    Failure::new(format!("no local CA in {} yet", directory.display()))
+        .hint("start the daemon with `gitferry run`: it creates the CA")
 }
 
 fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {

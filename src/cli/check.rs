@@ -15,7 +15,7 @@ use clap::{Args, ValueHint};
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
-use super::{Failure, daemon, printed, setup};
+use super::{Failure, daemon, failure, printed, setup};
 use crate::{
     config::{Config, Problems},
     net::dial::congestion,
@@ -42,12 +42,7 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<
             print(&json!({ "problems": problems }))?;
             Ok(ExitCode::FAILURE)
         }
-        Err(problems) => {
-            let count = problems.0.len();
-            let plural = if count == 1 { "problem" } else { "problems" };
-            let _ = writeln!(io::stderr(), "{problems}\n{count} {plural}");
-            Ok(ExitCode::FAILURE)
-        }
+        Err(problems) => Ok(Failure::config(&problems).report()),
         Ok(config) => {
             show(args, &config)?;
             Ok(ExitCode::SUCCESS)
@@ -57,7 +52,7 @@ pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<
 
 fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
     for warning in &config.warnings {
-        let _ = writeln!(io::stderr(), "warning: {warning}");
+        failure::warn(warning);
     }
     let own = Table::try_from(config)
         .map_err(|error| Failure::during("cannot show the config", error))?;

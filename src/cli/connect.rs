@@ -113,10 +113,14 @@ fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
         }
     }
     let Some((address, error)) = last else {
-        return Err(Failure::new("the daemon has no address"));
+        return Err(Failure::new("the config has no address of the daemon")
+            .hint("set `address` of `[listen]`"));
     };
-    Err(Failure::during(format!("no daemon at {address}"), error)
-        .hint("start it with `gitferry run`, or name its address with `--address` or `--config`"))
+    Err(
+        Failure::during(format!("no daemon answers at {address}"), error).hint(
+            "start it with `gitferry run`, or name its address with `--address` or `--config`",
+        ),
+    )
 }
 
 fn request(target: &Target, credentials: Option<&Credentials>) -> String {

@@ -1,6 +1,14 @@
-//! Why a command ends with 1 or 2: a chain of causes, each told once, and a hint apart from them.
+//! Why a command ends with 1 or 2. Every command writes its errors in one form: `error:` with what failed and where, then `hint:` with
+//! what to do.
 
-use std::{error::Error, fmt, process::ExitCode};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use crate::config::{Problem, Problems};
 
 /// A command's failure; rendered by [`Failure::report`] alone.
 #[derive(Debug)]
@@ -8,6 +16,8 @@ pub(crate) struct Failure {
     code: u8,
     cause: Box<dyn Error + Send + Sync>,
     hint: Option<Box<str>>,
+    /// Further failures of the same command, such as the other mistakes of a config.
+    others: Vec<Self>,
 }
 
 impl Failure {
@@ -17,6 +27,44 @@ impl Failure {
             code: 1,
             cause: cause.into(),
             hint: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// The config has mistakes: each is an error with its own hint.
+    pub(crate) fn config(problems: &Problems) -> Self {
+        let one = |problem: &Problem| Self {
+            hint: problem.hint.as_deref().map(Into::into),
+            ..Self::new(problem.cause())
+        };
+        let mut all = problems.0.iter().map(one);
+        let first = all
+            .next()
+            .unwrap_or_else(|| Self::new("the config has mistakes"));
+        Self {
+            others: all.collect(),
+            ..first
+        }
+    }
+
+    /// What clap refused, with the tip or the usage as hint. `command` is what the user called.
+    pub(crate) fn arguments(error: &clap::Error, command: Option<&str>) -> Self {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let mut parts = text.split("\n\n").map(one_line);
+        let failure = Self::usage(parts.next().unwrap_or_default());
+        let rest: Vec<_> = parts.collect();
+        let tip = rest.iter().find_map(|part| part.strip_prefix("tip: "));
+        let usage = rest.iter().find_map(|part| part.strip_prefix("Usage: "));
+        match (tip, usage) {
+            (Some(tip), _) => failure.hint(tip),
+            (None, Some(usage)) => failure.hint(format!("usage: {usage}")),
+            (None, None) => {
+                let help = command.map_or("gitferry help".into(), |name| {
+                    format!("gitferry help {name}")
+                });
+                failure.hint(format!("`{help}` explains the arguments"))
+            }
         }
     }
 
@@ -48,18 +96,54 @@ impl Failure {
 
     /// Writes the failure to stderr; the exit code is the command's.
     pub(crate) fn report(&self) -> ExitCode {
-        use std::io::Write as _;
-        // Where stderr is gone there is nobody to tell.
-        let _ = writeln!(std::io::stderr(), "gitferry: {self}");
+        for failure in std::iter::once(self).chain(&self.others) {
+            say("error", "31", failure);
+        }
         ExitCode::from(self.code)
     }
 }
 
-/// The causes, outermost first, then the hint on a line of its own.
+/// Writes a warning to stderr, in the form of an error.
+pub(crate) fn warn(text: impl fmt::Display) {
+    say("warning", "33", text);
+}
+
+fn say(label: &str, colour: &str, text: impl fmt::Display) {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut stderr = io::stderr();
+    // Where stderr is gone nobody reads it.
+    let _ = if stderr.is_terminal() && !plain {
+        writeln!(stderr, "\x1b[1;{colour}m{label}:\x1b[0m {text}")
+    } else {
+        writeln!(stderr, "{label}: {text}")
+    };
+}
+
+/// What to do about an error of the system that has no hint of its own.
+fn usual_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(level) = next {
+        match level.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::NotFound) => return Some("check the path"),
+            Some(io::ErrorKind::PermissionDenied) => {
+                return Some("check the owner and the mode of that file");
+            }
+            Some(io::ErrorKind::StorageFull) => return Some("free space on that disk"),
+            _ => next = level.source(),
+        }
+    }
+    None
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The causes, outermost first, then the hint on a line of its own. Of several failures, the first.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(&*self.cause))?;
-        match &self.hint {
+        match self.hint.as_deref().or(usual_hint(&*self.cause)) {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
@@ -106,6 +190,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn wrong_arguments_have_the_form_of_every_error() {
+        use clap::Parser as _;
+        for (arguments, expected) in [
+            (
+                &["gitferry", "run", "--verbos"][..],
+                "unexpected argument '--verbos' found\nhint: a similar argument exists: '--verbose'",
+            ),
+            (
+                &["gitferry", "setup"],
+                "the following required arguments were not provided: <WHAT>\nhint: usage: gitferry setup <WHAT>",
+            ),
+            (
+                &["gitferry", "history", "x"],
+                "invalid value 'x' for '[ID]': invalid digit found in string\nhint: `gitferry help history` explains the arguments",
+            ),
+        ] {
+            let error = crate::cli::Cli::try_parse_from(arguments).unwrap_err();
+            let failure = Failure::arguments(&error, arguments.get(1).copied());
+            assert_eq!((failure.code, &*failure.to_string()), (2, expected));
+        }
+    }
+
+    #[test]
     fn each_cause_is_told_once_and_the_hint_apart() {
         let io = io::Error::other("no space left");
         let quoting = Failure::during("cannot write x: no space left", io);
@@ -115,6 +222,13 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "cannot read /x: No such file or directory (os error 2)\nhint: run `gitferry run`"
+        );
+        let io = io::Error::from_raw_os_error(13);
+        let failure = Failure::during("cannot read /x", io);
+        assert!(
+            failure
+                .to_string()
+                .ends_with("\nhint: check the owner and the mode of that file")
         );
     }
 }

@@ -29,11 +29,11 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint, error::ErrorKind};
 
 pub(crate) use failure::Failure;
 
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config};
 
 /// A local forwarding proxy that gets git, git-lfs and the Hugging Face tools through networks that break them.
 #[derive(Debug, Parser)]
@@ -95,12 +95,27 @@ pub(crate) enum Command {
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|failure| failure.report()),
-        Err(error) => {
+        Err(error) if is_help(&error) => {
             // A closed pipe is no reason for another exit code.
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
+        Err(error) => {
+            let called = env::args().nth(1);
+            let command = called.filter(|name| help::root().find_subcommand(name).is_some());
+            Failure::arguments(&error, command.as_deref()).report()
+        }
     }
+}
+
+/// True for the help and the version, which clap writes as they are.
+fn is_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+    )
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Failure> {
@@ -167,19 +182,7 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
 /// The config of `given`, else of the first of [`places`] that has one, else the embedded default.
 fn load(given: Option<&Path>) -> Result<Config, Failure> {
     let file = find(given);
-    config::load(file.as_deref(), &variable)
-        .map_err(|problems| unusable(&problems, file.as_deref()))
-}
-
-fn unusable(problems: &Problems, file: Option<&Path>) -> Failure {
-    let failure = Failure::new(format!("the config has mistakes\n{problems}"));
-    match file {
-        Some(file) => failure.hint(format!(
-            "`gitferry check {}` checks it again",
-            file.display()
-        )),
-        None => failure,
-    }
+    config::load(file.as_deref(), &variable).map_err(|problems| Failure::config(&problems))
 }
 
 /// Where the daemon is: as `given`, else as the config says.
@@ -199,26 +202,22 @@ fn daemon_address(
     };
     daemon::authenticate(config.listen.credentials.as_ref());
     let first = config.listen.addresses.first().copied();
-    first
-        .map(setup::reachable)
-        .ok_or_else(|| Failure::new("the daemon has no address"))
+    first.map(setup::reachable).ok_or_else(|| {
+        Failure::new("the config has no address of the daemon").hint("set `address` of `[listen]`")
+    })
 }
 
 /// For what only asks the daemon: it lives on the config that it began with, whatever mistake was made in the file since.
 fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Config, Failure> {
     load().or_else(|_| {
         let default = load_default()?;
-        // Where stderr is gone there is nobody to tell.
-        let _ = writeln!(
-            io::stderr(),
-            "gitferry: the config has mistakes (see `gitferry check`): asking the daemon at its default address"
-        );
+        failure::warn("the config has mistakes: asking the daemon at its default address\nhint: `gitferry check` shows them");
         Ok(default)
     })
 }
 
 fn load_default() -> Result<Config, Failure> {
-    config::load(None, &variable).map_err(|problems| Failure::new(problems.to_string()))
+    config::load(None, &variable).map_err(|problems| Failure::config(&problems))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -257,7 +256,7 @@ fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, error::ErrorKind};
+    use clap::CommandFactory as _;
 
     use super::*;
 

@@ -64,7 +64,7 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
         &args.logs
     };
     if args.logs.is_empty() && io::stdin().is_terminal() {
-        return Err(Failure::usage("no log was given")
+        return Err(Failure::usage("no log given")
             .hint("name a file, or pipe it: `journalctl -u gitferry -o json | gitferry report`"));
     }
     let mut sum = Sum::default();

@@ -95,7 +95,7 @@ impl Source {
 /// Runs until a signal asks to stop; fails where the daemon cannot start.
 pub(super) fn run(source: &Source) -> Result<(), Failure> {
     let file = source.find();
-    let config = load(source, file).map_err(|problems| super::unusable(&problems, file))?;
+    let config = load(source, file).map_err(|problems| Failure::config(&problems))?;
     start_log(config.log)?;
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()

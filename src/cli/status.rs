@@ -42,7 +42,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// Nobody answers at `address`.
 pub(super) fn unreachable(address: SocketAddr, error: io::Error) -> Failure {
-    Failure::during(format!("no gitferry answers at {address}"), error)
+    Failure::during(format!("no daemon answers at {address}"), error)
         .hint("start it with `gitferry run`, or name its address with `--address`")
 }
 

@@ -134,6 +134,7 @@ pub(crate) fn load_with(
         Err(error) => Err(Problems::from(vec![Problem {
             file: Some(path.to_owned()),
             message: format!("cannot be read: {error}"),
+            hint: Some("check the path and the mode of that file".into()),
             ..Problem::default()
         }])),
     }

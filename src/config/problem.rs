@@ -42,6 +42,15 @@ impl Serialize for Problems {
 }
 
 impl Problem {
+    /// Where, and what, and the line itself: all but the hint.
+    pub(crate) fn cause(&self) -> String {
+        let without = Self {
+            hint: None,
+            ..self.clone()
+        };
+        without.to_string()
+    }
+
     /// Where, and what, on one line.
     fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
@@ -69,7 +78,7 @@ impl fmt::Display for Problem {
             )?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  = hint: {hint}")?;
+            write!(f, "\nhint: {hint}")?;
         }
         Ok(())
     }

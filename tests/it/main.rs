@@ -15,6 +15,7 @@ mod back_pressure;
 mod check;
 mod circuits;
 mod config;
+mod errors;
 mod fake_ip;
 mod forward;
 mod framing;

@@ -163,7 +163,10 @@ fn without_a_daemon_the_command_that_starts_one_is_named() {
         listener.local_addr().unwrap()
     };
     let failure = reach(&[address]).unwrap_err().to_string();
-    assert!(failure.contains("no daemon at 127.0.0.1:"), "{failure}");
+    assert!(
+        failure.contains("no daemon answers at 127.0.0.1:"),
+        "{failure}"
+    );
     assert!(failure.contains("`gitferry run`"), "{failure}");
 }
 

@@ -152,9 +152,8 @@ fn replace(file: &Path, before: Option<&str>, after: &str) -> Result<Option<Path
     new.write_all(after.as_bytes()).map_err(failed)?;
     new.as_file().sync_all().map_err(failed)?;
     let variable = |name: &str| std::env::var(name).ok();
-    config::load(Some(new.path()), &variable).map_err(|problems| {
-        Failure::new(format!("the change would break the config\n{problems}"))
-    })?;
+    config::load(Some(new.path()), &variable)
+        .map_err(|problems| Failure::during("the change would break the config", problems))?;
     let backup = match before {
         None => None,
         Some(_) => {

@@ -108,7 +108,7 @@ fn accepted(toml: &str) -> Vec<String> {
         .iter()
         .find(|problem| problem.message.starts_with("unknown key"));
     let hint = unknown.and_then(|problem| problem.hint.clone()).unwrap();
-    let (_, list) = hint.split_once("alid here: ").unwrap();
+    let (_, list) = hint.split_once("alid keys: ").unwrap();
     let names = list
         .split(", ")
         .map(|name| name.trim_matches('`').to_owned());

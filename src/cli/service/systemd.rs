@@ -117,7 +117,7 @@ impl Systemd {
         if running {
             return Ok(());
         }
-        Err(Failure::new("the service is not running").hint("`gitferry service start`"))
+        Err(Failure::new("the service is not running").hint("run `gitferry service start`"))
     }
 
     pub(super) fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
@@ -160,7 +160,7 @@ fn fits_the_system(binary: &Path) -> Result<(), Failure> {
         binary.display()
     ))
     .hint(format!(
-        "`install -m 0755 {} {SYSTEM_BINARY}`, then `{SYSTEM_BINARY} service install`",
+        "run `install -m 0755 {} {SYSTEM_BINARY}`, then `{SYSTEM_BINARY} service install`",
         binary.display()
     )))
 }

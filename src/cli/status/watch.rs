@@ -108,7 +108,7 @@ impl Screen {
         match answer.map(|body| model::read(&body)) {
             Ok(Ok(status)) => self.take(status),
             Ok(Err(_)) => self.problem = Some("the daemon's answer cannot be read".into()),
-            Err(error) => self.problem = Some(format!("no gitferry answers at {address}: {error}")),
+            Err(error) => self.problem = Some(format!("no daemon answers at {address}: {error}")),
         }
         if let Some((detail, _)) = &self.detail {
             self.open(address, detail.transfer.id);
