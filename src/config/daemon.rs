@@ -30,6 +30,9 @@ pub struct Listen {
     /// How long a client may take to send a request's head.
     #[serde(serialize_with = "unit::as_duration")]
     pub head_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub idle_timeout: Duration,
 }
 
 impl Listen {
@@ -50,6 +53,7 @@ impl Listen {
             max_connections: section.integer("max_connections", 1..=1_000_000) as usize,
             max_head: section.size_within("max_head", 8 << 10..=16 << 20) as usize,
             head_timeout: section.duration("head_timeout"),
+            idle_timeout: section.duration("idle_timeout"),
         };
         let open = |address: &SocketAddr| !address.ip().is_loopback();
         if listen.addresses.iter().any(open) && listen.credentials.is_none() {

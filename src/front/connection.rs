@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::head_timer::{Clock, HeadTimer};
 use crate::{
+    config::Listen,
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
     net::RequestLine,
@@ -19,12 +20,13 @@ pub(super) const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 256 * 1024 * 1024;
 
 /// The settings that every server connection of the daemon has in common.
-pub(super) fn builder(max_head: usize) -> http1::Builder {
+pub(super) fn builder(listen: &Listen, line: &RequestLine) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(Clock(HeadTimer::new(listen, line.clone())))
+        .header_read_timeout(listen.head_timeout)
         .preserve_header_case(true)
-        .max_buf_size(max_head.max(8192));
+        .max_buf_size(listen.max_head.max(8192));
     builder
 }
 

@@ -275,8 +275,7 @@ impl Terminated {
         raw_socket: Option<Tcp>,
     ) -> hyper::Result<()> {
         let listen = &forwarder.config.listen;
-        let mut http1 = builder(listen.max_head);
-        http1.header_read_timeout(listen.head_timeout);
+        let http1 = builder(listen, &io.inner().request_line());
         let service = service_fn(|request| self.clone().answer(request));
         let connection = http1.serve_connection(io, service).with_upgrades();
         let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);

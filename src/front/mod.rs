@@ -8,6 +8,7 @@ mod access;
 mod admission;
 mod connect;
 mod connection;
+mod head_timer;
 mod intercept;
 mod methods;
 mod own;
@@ -94,11 +95,10 @@ impl Front {
 
     async fn serve_http(&self, client: Client, raw_socket: Tcp, forwarder: &Forwarder) {
         let listen = &forwarder.config.listen;
-        let mut builder = builder(listen.max_head);
-        builder.header_read_timeout(listen.head_timeout);
         let monitor = client.tcp.monitor();
         let (io, interims) = Interims::new(client.tcp);
         let line = io.request_line();
+        let builder = builder(listen, &line);
         let conn = ClientConn {
             id: ConnId::next(),
             address: client.peer,

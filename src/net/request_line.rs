@@ -19,15 +19,19 @@ struct Line {
     bytes: Vec<u8>,
     whole: bool,
     answered: bool,
+    /// Bytes came in since the next request is expected.
+    begun: bool,
 }
 
 impl RequestLine {
     /// Takes note of bytes that were read.
-    pub(super) fn note(&self, read: &[u8]) {
+    pub(crate) fn note(&self, read: &[u8]) {
         let mut line = self.lock();
+        let begun = line.begun || !read.is_empty();
         if line.answered && !read.is_empty() {
             *line = Line::default();
         }
+        line.begun = begun;
         if line.whole || read.is_empty() {
             return;
         }
@@ -47,6 +51,16 @@ impl RequestLine {
     /// Something was answered: what comes in after it is another request's. hyper answers before it says what it refused.
     pub(super) fn answered(&self) {
         self.lock().answered = true;
+    }
+
+    /// From here on the next request is waited for.
+    pub(crate) fn expect_next(&self) {
+        self.lock().begun = false;
+    }
+
+    /// True where bytes came in since then.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lock().begun
     }
 
     /// What the target has that `http::Uri` cannot hold, and how it is written instead.

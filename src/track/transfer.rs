@@ -4,6 +4,7 @@ mod begin;
 mod closing;
 mod events;
 mod progress;
+mod rest;
 mod snapshot;
 
 use std::{

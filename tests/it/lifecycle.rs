@@ -106,6 +106,28 @@ async fn stopping_lets_a_transfer_finish_within_the_grace() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_only_waits_does_not_hold_up_a_stop() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        stream.write_all(b"banner\n").await.unwrap();
+        stream
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("CONNECT origin.test:22 HTTP/1.1\r\nHost: origin.test:22\r\n\r\n")
+        .await;
+    client.read_until("banner\n").await;
+    let _held = soon("the origin", served).await.unwrap();
+    let grace = std::time::Duration::from_secs(600);
+    let stopping = tokio::task::spawn(world.daemon.stop(grace));
+    let drained = soon("the end", stopping).await.unwrap();
+    assert!(drained.finished && drained.ended == 0, "{drained:?}");
+    drop(client);
+}
+
+#[tokio::test]
 async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.next().await;

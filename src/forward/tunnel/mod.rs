@@ -91,7 +91,7 @@ impl Tunnel {
         }
     }
 
-    /// Carries the client's bytes until both sides have closed, or shutdown's second step.
+    /// Carries the client's bytes until both sides have closed, or shutdown's second step; the first ends a tunnel that only waits.
     pub(crate) async fn run(self, transfer: Transfer, client: BoxIo) {
         let shutdown = self.forwarder.shared.shutdown.clone();
         tokio::select! {
@@ -99,6 +99,7 @@ impl Tunnel {
                 Ok(()) => transfer.finish(Outcome::Closed),
                 Err(given_up) => transfer.break_off(&given_up),
             },
+            () = transfer.idles_at_stop(&shutdown) => transfer.finish(Outcome::Closed),
             () = shutdown.ended() => {
                 let kind = FaultKind::Shutdown;
                 transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));

@@ -46,6 +46,7 @@ pub(crate) fn switch(
         let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
         let pumped = tokio::select! {
             pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
+            () = transfer.idles_at_stop(&shutdown) => return transfer.finish(Outcome::Closed),
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);

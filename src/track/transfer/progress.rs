@@ -7,14 +7,14 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Front, Inner, State, TransferHandle, millis};
+use super::{Front, Inner, State, TransferHandle, millis, rest::Rest};
 use crate::{
     io::TcpMonitor,
     model::{
         Fault, FaultKind, Leg, Role, Stage,
         advice::Advice,
         siblings::Sibling,
-        stall::{self, Action, Flow, Observed, Sample, Stall, Verdict, Watch},
+        stall::{self, Action, Due, Flow, Observed, Sample, Stall, Verdict, Watch},
     },
     track::{
         event::{AnswerAwaited, Late, Phase, SmallSegmentsHelped, StallReported},
@@ -48,6 +48,7 @@ pub(super) struct Watching {
     /// True while a stall goes on that is to be acted upon.
     acts: bool,
     pub(super) pace: Pace,
+    pub(super) rest: Rest,
 }
 
 impl TransferHandle {
@@ -151,12 +152,15 @@ impl Inner {
             if state.closed {
                 return now + tick;
             }
+            let counts = [&self.counters.up, &self.counters.down];
+            let counts = counts.map(|count| count.load(Ordering::Relaxed));
+            if state.watching.rest.goes_on(counts, tick, now) {
+                return now + tick;
+            }
             let closely = state.watching.stands();
             let sample = state.sample(self, closely);
             state.watching.looked = Some(now);
-            let moved = [&self.counters.up, &self.counters.down];
-            let [up, down] = moved.map(|count| count.load(Ordering::Relaxed));
-            state.watching.pace.observe(now, up, down);
+            state.watching.pace.observe(now, counts[0], counts[1]);
             state.watching.sample = Some(sample);
             let watch = state
                 .watching
@@ -165,6 +169,11 @@ impl Inner {
             let observed = watch.observe(&sample, &limits, now);
             let deadline = watch.deadline(&sample, &limits, now);
             let acts = watch.acts(&sample, &limits, now);
+            let due = watch.idle(now).0;
+            state
+                .watching
+                .rest
+                .looked(now, counts, sample.tunnel && due == Due::Nobody);
             let event = self.tell(&mut state, &observed);
             self.act(&mut state, acts);
             let awaited = self.awaited(&state, &observed);

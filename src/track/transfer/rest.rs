@@ -1,0 +1,80 @@
+//! Tunnels that only wait: the watchdog asks the kernel about them less often, and they do not hold up a stop.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use tokio::time::Instant;
+
+use super::TransferHandle;
+use crate::rt::Shutdown;
+
+/// The watchdog looks at such a tunnel so many ticks apart, to see whether its peers still answer the kernel's probes.
+const TICKS: u32 = 10;
+/// How long nothing moves in a tunnel that is ended when the daemon stops.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// Whether a tunnel only waits, by the last look of the watchdog.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Bytes from the client and to it.
+    counts: [u64; 2],
+    looked: Option<Instant>,
+    /// Nothing moved between the last two looks, and neither side owes the other one anything.
+    rests: bool,
+}
+
+impl Rest {
+    /// A look at `now` found these counts.
+    pub(super) fn looked(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
+        self.rests = nobodys_turn && self.counts == counts;
+        self.counts = counts;
+        self.looked = Some(now);
+    }
+
+    /// True where a look would find what the one before found.
+    pub(super) fn goes_on(&self, counts: [u64; 2], tick: Duration, now: Instant) -> bool {
+        let soon = self
+            .looked
+            .is_some_and(|looked| now < looked + tick * TICKS);
+        self.rests && self.counts == counts && soon
+    }
+}
+
+impl TransferHandle {
+    /// Ends when the daemon stops and this tunnel only waits. Who waits for a server's answer, as a push over ssh does, is not idle.
+    pub(crate) async fn idles_at_stop(&self, shutdown: &Shutdown) {
+        shutdown.drained().await;
+        loop {
+            let before = self.moved();
+            tokio::time::sleep(LAST_WORD).await;
+            if self.moved() == before && self.0.state().watching.rest.rests {
+                return;
+            }
+        }
+    }
+
+    fn moved(&self) -> u64 {
+        let counters = &self.0.counters;
+        let [up, down] = [&counters.up, &counters.down];
+        up.load(Ordering::Relaxed) + down.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_that_only_waits_is_looked_at_every_tenth_tick() {
+        let (now, tick) = (Instant::now(), Duration::from_secs(1));
+        let mut rest = Rest::default();
+        rest.looked(now, [5, 7], true);
+        assert!(!rest.goes_on([5, 7], tick, now + tick), "it moved");
+        rest.looked(now, [5, 7], true);
+        assert!(rest.goes_on([5, 7], tick, now + tick));
+        assert!(rest.goes_on([5, 7], tick, now + tick * 9));
+        assert!(!rest.goes_on([5, 7], tick, now + tick * 10));
+        assert!(!rest.goes_on([6, 7], tick, now + tick));
+        rest.looked(now, [5, 7], false);
+        assert!(!rest.goes_on([5, 7], tick, now + tick));
+    }
+}
