@@ -120,7 +120,7 @@ fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed()
     assert_eq!(down(), "2 200");
     path.changes_network();
     assert!(wait_until(SOON, || path.held() == 1), "{}", ferry.log());
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     assert_eq!(down(), "2 200");
     assert!(began.elapsed() < Duration::from_secs(20), "{}", ferry.log());
     assert_eq!(path.connections(), 2);
@@ -141,7 +141,7 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
     let ferry = Ferry::start(&settings);
     let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
     let url = format!("https://{MAIN}/x");
-    let begun = tokio::time::Instant::now();
+    let begun = tokio::time::tokio::time::Instant::now();
     let mut asked = 0;
     while begun.elapsed() < Duration::from_secs(5) {
         let bundle = bundle.to_str().unwrap();

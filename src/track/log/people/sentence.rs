@@ -62,7 +62,7 @@ pub(super) fn idle(line: &Line) -> String {
     size::duration(line.number("idle_ms").unwrap_or(0))
 }
 
-/// `hf.co via office: the hop refused (403) while asking the hop, with 192.0.2.7:3128; next upstream: tunnel`.
+/// `hf.co via office, hop leg, while asking the hop to connect: the hop refused (403), with 192.0.2.7:3128; next upstream: tunnel`.
 pub(super) fn fault_sentence(line: &Line) -> String {
     let kind = line.text("kind").unwrap_or("-");
     let (meaning, value) = fault::meaning(kind).unwrap_or((kind, None));
@@ -72,11 +72,10 @@ pub(super) fn fault_sentence(line: &Line) -> String {
         _ => "",
     };
     let meaning = lower(meaning.trim_end_matches('.'));
-    let mut text = format!("{}{leg}: {meaning}", place(line));
+    let mut text = format!("{}{leg}, {}: {meaning}", place(line), during(line));
     if let Some(value) = value {
         let _ = write!(text, " ({value})");
     }
-    let _ = write!(text, " {}", during(line));
     let code = line.text("code").unwrap_or_default();
     let cause = line.text("cause").unwrap_or_default();
     let rest = cause.strip_prefix(code).unwrap_or(cause);
@@ -92,9 +91,10 @@ pub(super) fn fault_sentence(line: &Line) -> String {
     text + "; " + &next
 }
 
-/// `connection refused`, not `connection refused (os error 111)`.
-pub(super) fn without_numbers(cause: &str) -> &str {
-    cause.split(" (os error ").next().unwrap_or(cause)
+/// `Connection refused`, not `Connection refused (os error 111)`, and no prefix of the standard library.
+pub(super) fn without_numbers(cause: &str) -> String {
+    let cause = cause.split(" (os error ").next().unwrap_or(cause);
+    cause.replace("failed to lookup address information: ", "")
 }
 
 pub(super) fn stall_sentence(line: &Line) -> String {
@@ -136,12 +136,12 @@ pub(super) fn during(line: &Line) -> &'static str {
     let name = line.text("stage").unwrap_or_default();
     let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
     match stage {
-        Some(Stage::Accepted) => "in the client's request",
+        Some(Stage::Accepted) => "while reading the client's request",
         Some(Stage::Queued) => "while queued",
-        Some(Stage::Resolving) => "while looking the name up",
+        Some(Stage::Resolving) => "while resolving the name",
         Some(Stage::Connecting) => "while connecting",
         Some(Stage::Greeting) => "while asking the hop to connect",
-        Some(Stage::Handshaking) => "in the TLS handshake",
+        Some(Stage::Handshaking) => "during the TLS handshake",
         Some(Stage::SendingHead | Stage::SendingBody) => "while sending the request",
         Some(Stage::AwaitingHead) => "while waiting for the response",
         Some(Stage::ReceivingBody) => "while receiving the response",

@@ -75,7 +75,7 @@ fn a_fault_is_a_sentence_and_an_advice_that_is_given_once() {
     let people = People::in_utc(false);
     assert_eq!(
         people.render(&fault(), 120),
-        "21:02:07 ! cdn-lfs.hf.co via office: the hop refused with an HTTP status (403) while asking the hop to connect, with\n\
+        "21:02:07 ! cdn-lfs.hf.co via office, while asking the hop to connect: the hop refused with an HTTP status (403), with\n\
          \x20          192.0.2.7:3128 (it said \"no\"); next upstream: tunnel  #7\n\
          \x20            advice: office does not allow cdn-lfs.hf.co: ask its owner, or add another upstream to `upstreams` of route\n\
          \x20            `hf-lfs`\n"
