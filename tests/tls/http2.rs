@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -141,7 +141,7 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
     let ferry = Ferry::start(&settings);
     let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
     let url = format!("https://{MAIN}/x");
-    let begun = tokio::time::tokio::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     let mut asked = 0;
     while begun.elapsed() < Duration::from_secs(5) {
         let bundle = bundle.to_str().unwrap();
