@@ -170,6 +170,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         kind,
         target,
         credentials,
+        via: true,
         peer: PeerTls::default(),
     })
 }

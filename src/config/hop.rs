@@ -18,6 +18,8 @@ pub(crate) struct Hop {
     pub target: Target,
     /// What it gets to know who asks.
     pub credentials: Option<Credentials>,
+    /// Whether requests to it say in `Via` that gitferry passes them on (RFC 9110, section 7.6.3).
+    pub via: bool,
     /// TLS to an https hop.
     pub peer: PeerTls,
 }
@@ -58,6 +60,7 @@ impl Hop {
         }
         let parsed = url.and_then(|url| hop_url(&section, url));
         let credentials = credentials(&section, variables);
+        let via = section.optional_bool("via").unwrap_or(true);
         let peer = PeerTls::read(&section);
         section.finish();
         let (kind, target) = parsed?;
@@ -66,6 +69,7 @@ impl Hop {
             kind,
             target,
             credentials,
+            via,
             peer,
         })
     }
@@ -79,12 +83,14 @@ impl Serialize for Hop {
             url: String,
             #[serde(flatten)]
             credentials: Option<&'h Credentials>,
+            via: bool,
             #[serde(flatten)]
             peer: &'h PeerTls,
         }
         Shown {
             url: self.url(),
             credentials: self.credentials.as_ref(),
+            via: self.via,
             peer: &self.peer,
         }
         .serialize(to)

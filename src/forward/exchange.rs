@@ -3,6 +3,7 @@
 //! [`Exchange`] reports what happens to [`UpstreamPlan`] and carries out what it says next. It owns the transfer: whoever takes the
 //! answer takes the exchange with it, and with its end the transfer ends.
 
+mod hop_answer;
 mod write;
 
 use std::sync::Arc;
@@ -286,6 +287,7 @@ impl Exchange {
             status: status.as_u16(),
             retry_after: headers::retry_after(response.headers()),
             peer: lease.about.peer,
+            by_hop: hop_answer::made_by_hop(response, &lease.about),
             request: self.outgoing.state(),
         })
     }
@@ -310,7 +312,7 @@ impl Exchange {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
             return Some(fault.peer(lease.about.peer).detail(detail));
         }
-        refused_by_hop(response, lease)
+        hop_answer::wants_credentials(response, &lease.about)
             .or_else(|| to.wants_the_withheld(&self.outgoing.head.uri, response))
     }
 }
@@ -320,15 +322,6 @@ enum Held {
     Nothing,
     Connection(Lease),
     Answer(Box<Came>),
-}
-
-/// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.
-fn refused_by_hop(response: &Response<Incoming>, lease: &Lease) -> Option<Fault> {
-    let asks = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-    (asks && lease.about.absolute_form.is_some()).then(|| {
-        Fault::new(Leg::Hop, Stage::AwaitingHead, FaultKind::HopAuthentication)
-            .peer(lease.about.peer)
-    })
 }
 
 /// True where a request has credentials that are good or bad by themselves: a handshake of NTLM or Negotiate is refused before it

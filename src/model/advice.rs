@@ -2,7 +2,7 @@
 //!
 //! One function per kind of fault, or per group of kinds with one remedy; `fault::table` says which. No text ends with a full stop.
 
-use super::{Denial, Fault, FaultKind, Leg, Stage, stall};
+use super::{Denial, Fault, FaultKind, Leg, Stage, fault::HopLogin, stall};
 
 /// What to do about a fault or a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,7 @@ pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     match (fault.leg, fault.stage) {
         (Leg::Client, Stage::Handshaking) => Some(distrusted(host)),
         (Leg::Client, _) => None,
+        (Leg::Hop, Stage::Handshaking) => Some(no_bytes_after_grant(context)),
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, Stage::Handshaking) => {
             let what = if port == 22 { "ssh" } else { "TLS" };
@@ -112,6 +113,14 @@ pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         }
         (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
     }
+}
+
+/// Some hops grant every request and connect then; a path that ends TLS looks the same.
+fn no_bytes_after_grant(context: Context<'_>) -> Advice {
+    let Context { host, upstream, .. } = context;
+    context.other_upstream(format!(
+        "{upstream} does not reach {host}, or something on the path through it blocks TLS: "
+    ))
 }
 
 const RECURS: &str = "if this happens again, ";
@@ -138,6 +147,7 @@ pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
             "{upstream} accepted the request for {host} and did not connect: "
         ))),
+        (Leg::Hop, Stage::Handshaking) => Some(no_bytes_after_grant(context)),
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, Stage::Handshaking) => Some(context.other_upstream(format!(
             "TLS to {host} gets no answer through {upstream}: the path loses large packets (MTU) or blocks the name; "
@@ -275,28 +285,61 @@ pub(super) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<Advice
 }
 
 pub(super) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
-    let begin = match (fault.leg, &fault.kind) {
-        (Leg::Client | Leg::Origin, _) => return None,
-        (Leg::Hop, FaultKind::HopRefused(403) | FaultKind::SocksRefused(2)) => {
+    let Context {
+        host,
+        port,
+        upstream,
+        ..
+    } = context;
+    if fault.leg != Leg::Hop {
+        return None;
+    }
+    let url = context.hop_url();
+    let begin = match fault.kind {
+        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) if ![80, 443].contains(&port) => {
+            format!(
+                "{upstream} does not allow {host} or its port {port} (many proxies allow CONNECT to port 443 only): ask its owner, or "
+            )
+        }
+        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) | FaultKind::TargetRefused => {
             format!("{upstream} does not allow {host}: ask its owner, or ")
         }
-        (Leg::Hop, _) => format!("{upstream} cannot reach {host}: "),
+        FaultKind::HopRefused(400 | 405 | 501) if fault.stage == Stage::Greeting => {
+            return Some(
+                format!(
+                    "the server there may be a web server and not a CONNECT proxy: check {url}"
+                )
+                .into(),
+            );
+        }
+        FaultKind::HopRefused(300..=399) => {
+            format!("log in to the page that {upstream} redirects to, or ")
+        }
+        _ => format!("{upstream} cannot reach {host}: "),
     };
     Some(context.other_upstream(begin))
 }
 
-pub(super) fn hop_authentication(_: &Fault, context: Context<'_>) -> Option<Advice> {
-    let url = context.hop_url();
-    let text = if context.is_environment() {
-        format!(
+pub(super) fn hop_authentication(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let FaultKind::HopAuthentication(login) = fault.kind else {
+        return None;
+    };
+    let (url, hop) = (context.hop_url(), context.upstream);
+    let environment = context.is_environment();
+    let text = match login {
+        HopLogin::OtherScheme => format!(
+            "gitferry speaks only Basic: run cntlm or px, which log in to such a proxy, and put their address into {url}"
+        ),
+        HopLogin::Refused if environment => format!("check `user:password@` in {url}"),
+        HopLogin::Refused => {
+            format!("check `username` and `password_file` of `{hop}` in `[hops]`")
+        }
+        HopLogin::Missing if environment => format!(
             "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
-        )
-    } else {
-        format!(
-            "set `username` and `password_file` of `{}` in `[hops]`",
-            context.upstream
-        )
+        ),
+        HopLogin::Missing => {
+            format!("set `username` and `password_file` of `{hop}` in `[hops]`")
+        }
     };
     Some(text.into())
 }
@@ -418,7 +461,11 @@ mod tests {
         for (leg, stage, kind) in [
             (Leg::Origin, Stage::Handshaking, FaultKind::Reset),
             (Leg::Origin, Stage::Connecting, FaultKind::TimedOut),
-            (Leg::Hop, Stage::Greeting, FaultKind::HopAuthentication),
+            (
+                Leg::Hop,
+                Stage::Greeting,
+                FaultKind::HopAuthentication(HopLogin::Missing),
+            ),
             (Leg::Hop, Stage::Greeting, FaultKind::HopRefused(403)),
             (
                 Leg::Client,
@@ -440,7 +487,7 @@ mod tests {
     #[test]
     fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
         for kind in [
-            FaultKind::HopAuthentication,
+            FaultKind::HopAuthentication(HopLogin::Missing),
             FaultKind::Refused,
             FaultKind::NameUnknown,
             FaultKind::BadAnswer,

@@ -247,21 +247,19 @@ impl Attempts {
         }
     }
 
-    /// An answer is passed on, unless it says that the site is busy, and asking again costs the client nothing: git-lfs gives a push up
-    /// at the first 503 to its batch request, and so does git at `info/refs`.
+    /// An answer is passed on, unless it says that the site is busy or a hop refuses, and asking again costs the client nothing: git-lfs
+    /// gives a push up at the first 503 to its batch request, and so does git at `info/refs`.
     fn answered(&mut self, answer: &Answered, now: Instant, jitter: f64) -> Step {
         let busy = matches!(answer.status, 502..=504);
         let limited = answer.status == 429;
-        if !busy && !limited {
+        let by_hop = answer.by_hop.is_some();
+        if !busy && !limited && !by_hop {
             return self.deliver(Some(Lesson::Works), now);
         }
-        let kind = FaultKind::Answered(answer.status);
-        let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
-            .peer(answer.peer)
-            .sent(!answer.request.may_repeat());
+        let fault = answer.fault();
         let asked = answer.retry_after.filter(|_| answer.status != 502);
         let patient = asked.is_none_or(|wait| wait <= self.policy.backoff_limit);
-        let worth_it = patient && (busy || asked.is_some());
+        let worth_it = patient && (busy || by_hop || asked.is_some());
         let (small, mut tried) = (answer.request.is_small(), self.tried());
         if limited {
             // The limit is the user's, by whichever upstream the request comes.
@@ -275,10 +273,13 @@ impl Attempts {
             Decision::Again { after } => {
                 self.wait(now + after.max(asked.unwrap_or_default()), fault)
             }
-            Decision::OtherUpstream => self.next_upstream(fault, None),
+            Decision::OtherUpstream => {
+                let lesson = by_hop.then(|| (self.at, Lesson::Failed(Cause::of(&fault))));
+                self.next_upstream(fault, lesson)
+            }
             Decision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
             // Told also where nothing can be done about it: the client may keep the reason to itself.
-            Decision::GiveUp if busy || worth_it && small => {
+            Decision::GiveUp if busy || by_hop || worth_it && small => {
                 self.deliver(None, now).noting(Note::Fault(fault))
             }
             Decision::GiveUp => self.deliver(None, now),

@@ -8,7 +8,7 @@ pub(crate) mod table;
 
 use std::{error::Error, fmt};
 
-pub(crate) use kind::{Denial, Leg, Stage};
+pub(crate) use kind::{Denial, HopLogin, Leg, Stage};
 pub(crate) use table::{FaultKind, Outlook, meaning};
 
 /// An error of a library, kept below a fault.

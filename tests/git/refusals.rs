@@ -219,7 +219,7 @@ fn a_hop_that_says_200_and_closes_is_no_success() {
             &["ls-remote", &format!("https://{MAIN}/x.git")],
         )
         .badly();
-    assert!(failed.stderr.contains("origin/handshaking/"), "{failed}");
+    assert!(failed.stderr.contains("hop/handshaking/"), "{failed}");
     assert_eq!(hop.asked().len(), 2, "as many attempts as configured");
 }
 

@@ -19,7 +19,7 @@ use crate::forward::{
     forwarder::Forwarder,
     tunnel::first_flight::{Flight, LIMIT},
     tunnel::pump::pump,
-    upstream::attempt::{Purpose, Reached},
+    upstream::attempt::{Purpose, Reached, after_grant},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
     upstream::plan::{Turn, UpstreamPlan},
@@ -168,7 +168,10 @@ impl Tunnel {
     fn origin_fault(&self, stage: Stage, kind: FaultKind, source: Option<std::io::Error>) -> Fault {
         let mut fault = Fault::new(Leg::Origin, stage, kind).peer(self.reached.peer);
         fault.source = source.map(Into::into);
-        fault
+        match self.reached.hop && stage == Stage::Handshaking {
+            true => after_grant(fault),
+            false => fault,
+        }
     }
 
     fn failed(&self, fault: Fault) -> Event {

@@ -3,7 +3,7 @@
 use crate::{
     config::{HttpVersion, Route, Upstream},
     io::{BoxIo, Tcp},
-    model::{Fault, Leg, Scheme, Stage, Target, address::FakeNetwork},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, address::FakeNetwork},
     net::{
         self,
         dial::{AbsoluteForm, Attempt, hop},
@@ -89,6 +89,8 @@ pub(crate) async fn once(
         transfer.connected(connection.peer);
         transfer.origin(connection.tcp.monitor(), false, hop);
     }
+    let greeted = connection.tcp.bytes_read();
+    let tcp = connection.tcp.clone();
     let mut reached = Reached {
         io: connection.io,
         tcp: connection.tcp,
@@ -107,9 +109,30 @@ pub(crate) async fn once(
             address: connection.peer,
             deadline: route.dial.handshake_timeout,
         };
-        let secured = dial.connector.connect(reached.io, &peer).await?;
+        let secured = dial.connector.connect(reached.io, &peer).await;
+        let silent = hop && tcp.bytes_read() == greeted;
+        let secured = secured.map_err(|fault| match silent {
+            true => after_grant(fault),
+            false => fault,
+        })?;
         reached.io = secured.io;
         reached.http = secured.http;
     }
     Ok(reached)
+}
+
+/// A fault before the first byte that followed a hop's grant is the hop's: some grant every request, and connect then (ss-local, v2ray).
+pub(crate) fn after_grant(fault: Fault) -> Fault {
+    let what = match fault.kind {
+        FaultKind::ClosedEarly | FaultKind::Reset => "ended it",
+        FaultKind::TimedOut => "kept silent",
+        _ => return fault,
+    };
+    Fault {
+        leg: Leg::Hop,
+        detail: Some(
+            format!("the hop granted the connection and then {what} before the first byte: it may not have reached the host").into(),
+        ),
+        ..fault
+    }
 }

@@ -6,7 +6,7 @@ use hyper::{
     HeaderMap, Request, Response, Uri, Version,
     body::Incoming,
     client::conn::{http1, http2},
-    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
+    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING, VIA},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -177,6 +177,9 @@ pub(crate) fn address(
         }
         (Sender::Http1(_), Some(form)) => {
             *request.uri_mut() = absolute().map_err(|error| unwritable(&authority, error))?;
+            if !form.via {
+                request.headers_mut().remove(VIA);
+            }
             if let Some(authorization) = &form.authorization {
                 request
                     .headers_mut()

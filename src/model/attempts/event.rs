@@ -61,11 +61,13 @@ pub(crate) enum Event {
 }
 
 /// The head of an answer, as far as the policy goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answered {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub peer: SocketAddr,
+    /// What shows that a hop made it, and not the origin.
+    pub by_hop: Option<Box<str>>,
     pub request: RequestState,
 }
 
@@ -94,6 +96,23 @@ pub(crate) enum BodyState {
     Kept,
     /// Its beginning is gone.
     Gone,
+}
+
+impl Answered {
+    /// What it says, where it is a refusal.
+    pub(super) fn fault(&self) -> Fault {
+        let fault = match &self.by_hop {
+            Some(sign) => {
+                let kind = FaultKind::HopRefused(self.status);
+                Fault::new(Leg::Hop, Stage::AwaitingHead, kind).detail(sign.clone())
+            }
+            None => {
+                let kind = FaultKind::Answered(self.status);
+                Fault::new(Leg::Origin, Stage::AwaitingHead, kind)
+            }
+        };
+        fault.peer(self.peer).sent(!self.request.may_repeat())
+    }
 }
 
 impl RequestState {

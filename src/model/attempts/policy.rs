@@ -6,10 +6,10 @@
 //! |---|---|
 //! | reset, closed-early, stale-connection, hop-refused or answered 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
-//! | timed-out | the same, but where another upstream waits only once more in a handshake, with smaller segments, and not again before: each try costs its whole deadline |
+//! | timed-out | the same, but where another upstream waits only once more in a handshake, with smaller segments, and not again before: each try costs its whole deadline; through one hop once more |
 //! | stalled-path-mtu | once more, with smaller segments |
 //! | stalled by another verdict | not again; once more where no other upstream waits |
-//! | refused, name-unknown, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
+//! | refused, name-unknown, target-refused, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
 //! | certificates, alerts, no-common-tls, bad-answer | not again; but it may be an intercepting hop that says so: the next upstream |
 //! | hop-authentication, credentials-withheld, any other hop-refused or socks-refused | not again: the hop, or the mirror, means it; the next upstream |
 //! | everything on the client's leg, and what gitferry itself decided or ran out of | the end |
@@ -75,6 +75,8 @@ impl RetryPolicy {
                 true => self.attempts.min(2),
                 false => 1,
             },
+            // A hop that kept silent twice will keep silent, and each time costs a whole deadline.
+            Outlook::Slow if fault.leg == Leg::Hop => self.attempts.min(2),
             Outlook::Slow => self.attempts,
             Outlook::Doubtful => self.attempts.min(2),
             // Its second try is made with smaller segments.

@@ -108,6 +108,7 @@ impl World {
                     .bool()
                     .then(|| Duration::from_secs(self.random.u64(..20))),
                 peer: peer(),
+                by_hop: None,
                 request,
             }),
         }

@@ -48,6 +48,7 @@ fn answered(status: u16, retry_after: Option<u64>) -> Event {
         status,
         retry_after: retry_after.map(Duration::from_secs),
         peer: peer(),
+        by_hop: None,
         request: GET,
     })
 }
@@ -184,6 +185,7 @@ fn a_busy_answer_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
             status,
             retry_after: None,
             peer: peer(),
+            by_hop: None,
             request: POST,
         };
         let step = play.attempts.on(Event::Answered(answer), play.now, 1.0);

@@ -79,6 +79,17 @@ impl Stage {
     }
 }
 
+/// What a hop that wants credentials thinks of the configured ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HopLogin {
+    /// None are configured.
+    Missing,
+    /// They are wrong.
+    Refused,
+    /// The hop offers no scheme that gitferry speaks.
+    OtherScheme,
+}
+
 /// Which rule says no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Denial {

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::{Denial, Fault, Leg, Stage};
+use super::{Denial, Fault, HopLogin, Leg, Stage};
 use crate::model::{
     advice::{self, Advice, Context},
     stall::Verdict,
@@ -155,8 +155,10 @@ fault_kinds! {
     SocksRefused(code: u8) {
         code: "socks-refused", outlook: socks_refused, status: GATEWAY, error: unavailable, advice: advice::hop_refused
     }
+    /// The hop took the request for the target and ended the connection without an answer: it refuses this target.
+    TargetRefused { code: "target-refused", outlook: doubtful, status: GATEWAY, error: unavailable, advice: advice::hop_refused }
     /// The hop wants credentials, or refused the configured ones.
-    HopAuthentication {
+    HopAuthentication(login: HopLogin) {
         code: "hop-authentication", outlook: lasting, status: GATEWAY, error: unavailable, advice: advice::hop_authentication
     }
     /// The peer speaks another protocol, or breaks the one that was due.
@@ -291,6 +293,15 @@ impl Suffix for u8 {
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.to_string().into())
+    }
+}
+
+/// What is wrong with the credentials stands in the cause.
+impl Suffix for HopLogin {
+    const SAMPLE: Self = Self::Missing;
+
+    fn suffix(&self) -> Option<Cow<'_, str>> {
+        None
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Greeting {
     io: BoxIo,
     peer: SocketAddr,
+    /// The hop knows the target: an end without an answer is its answer.
+    asked: bool,
     /// What the hop sent and nobody took yet.
     pub(super) received: BytesMut,
 }
@@ -27,8 +29,14 @@ impl Greeting {
         Self {
             io,
             peer,
+            asked: false,
             received: BytesMut::new(),
         }
+    }
+
+    /// What is said next names the target.
+    pub(super) fn asks_for_target(&mut self) {
+        self.asked = true;
     }
 
     /// Sends all of `bytes`.
@@ -43,15 +51,25 @@ impl Greeting {
     /// Waits for more in `received`. Fails where the hop closes instead.
     pub(super) async fn hear(&mut self) -> Result<(), Fault> {
         self.received.reserve(1024);
+        let kind = if self.asked && self.received.is_empty() {
+            Some(FaultKind::TargetRefused)
+        } else {
+            None
+        };
         match self.io.read_buf(&mut self.received).await {
-            Ok(0) if self.received.is_empty() => Err(self
-                .fault(FaultKind::ClosedEarly)
-                .detail("the hop closed without an answer")),
-            Ok(0) => Err(self
-                .fault(FaultKind::ClosedEarly)
-                .detail("the hop closed in the middle of its answer")),
+            Ok(0) => Err(self.fault(kind.unwrap_or(FaultKind::ClosedEarly)).detail(
+                if self.received.is_empty() {
+                    "the hop closed the connection without an answer"
+                } else {
+                    "the hop closed the connection in the middle of its answer"
+                },
+            )),
             Ok(_) => Ok(()),
-            Err(error) => Err(self.fault(classify::io(&error)).source(error)),
+            Err(error) => {
+                let found = classify::io(&error);
+                let kind = kind.filter(|_| found == FaultKind::Reset).unwrap_or(found);
+                Err(self.fault(kind).source(error))
+            }
         }
     }
 
@@ -102,7 +120,7 @@ fn describe(bytes: &[u8]) -> String {
         [0x05, ..] => "it speaks SOCKS5: the url of this hop may need socks5h://".into(),
         [b'H', b'T', b'T', b'P', ..] => {
             let line = printable(&String::from_utf8_lossy(bytes), 60);
-            format!("it answered in HTTP: {line}")
+            format!("it answered in HTTP, the url of this hop may need http://: {line}")
         }
         _ => {
             let shown = printable(&String::from_utf8_lossy(bytes), 60)

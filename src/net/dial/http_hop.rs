@@ -4,6 +4,7 @@
 //! the reply's status. Overrides of the route hold here too: the hop is asked for the address in place of the name.
 
 mod answer;
+mod page;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,7 +16,7 @@ use self::answer::Answer;
 use super::{
     AbsoluteForm, Attempt, Connection, MAX_ADDRESSES, direct,
     greeting::{Greeting, within},
-    is_about_the_address,
+    is_about_the_address, protocol,
 };
 use crate::{
     config::{Hop, HopKind},
@@ -59,7 +60,10 @@ async fn absolute_form(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, F
         io,
         tcp,
         peer,
-        absolute_form: Some(AbsoluteForm { authorization }),
+        absolute_form: Some(AbsoluteForm {
+            authorization,
+            via: hop.via,
+        }),
     })
 }
 
@@ -68,9 +72,17 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer);
-    let request = encode(authority, credentials);
+    greeting.asks_for_target();
+    let request = encode(authority, hop);
     let limit = attempt.route.dial.greet_timeout;
-    let answer = within(limit, peer, ask(&mut greeting, &request)).await?;
+    let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
+        Ok(answer) => answer,
+        Err(fault) if fault.kind == FaultKind::TargetRefused => {
+            // A server of another protocol hangs up at the first line, too.
+            return Err(protocol::instead_of(fault, hop, attempt).await);
+        }
+        Err(fault) => return Err(fault),
+    };
     if !answer.is_success() {
         return Err(refusal(&mut greeting, &answer, credentials).await);
     }
@@ -96,13 +108,15 @@ async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAd
 }
 
 /// The CONNECT request.
-fn encode(authority: &str, credentials: Option<&Credentials>) -> Vec<u8> {
+fn encode(authority: &str, hop: &Hop) -> Vec<u8> {
     let mut head = format!(
-        "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gitferry/{}\r\nVia: 1.1 {}\r\n",
+        "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gitferry/{}\r\n",
         env!("CARGO_PKG_VERSION"),
-        pseudonym(),
     );
-    if let Some(credentials) = credentials {
+    if hop.via {
+        head.push_str(&format!("Via: 1.1 {}\r\n", pseudonym()));
+    }
+    if let Some(credentials) = &hop.credentials {
         head.push_str("Proxy-Authorization: ");
         head.push_str(&basic(credentials));
         head.push_str("\r\n");
@@ -156,10 +170,11 @@ async fn refusal(
     answer: &Answer,
     credentials: Option<&Credentials>,
 ) -> Fault {
-    if answer.status == 407 {
+    if answer.wants_credentials() {
+        let (login, said) = answer.authentication(credentials.is_some());
         return greeting
-            .fault(FaultKind::HopAuthentication)
-            .detail(answer.authentication(credentials.is_some()));
+            .fault(FaultKind::HopAuthentication(login))
+            .detail(said);
     }
     let reading =
         async { while answer.wants_more(&greeting.received) && greeting.hear().await.is_ok() {} };
@@ -172,6 +187,11 @@ async fn refusal(
     ];
     let said = answer.refusal(&greeting.received, &secrets);
     let fault = greeting.fault(FaultKind::HopRefused(answer.status));
+    let said = match answer.status {
+        // What web servers say of a method that they do not know.
+        400 | 405 | 501 => format!("{said}; not a CONNECT proxy?"),
+        _ => said,
+    };
     if said.is_empty() {
         fault
     } else {
@@ -187,13 +207,25 @@ mod tests {
     use super::*;
     use crate::model::Secret;
 
+    fn hop(credentials: Option<Credentials>, via: bool) -> Hop {
+        Hop {
+            name: "office".into(),
+            kind: HopKind::Http,
+            target: crate::model::Target::parse("proxy.example:3128", None).unwrap(),
+            credentials,
+            via,
+            peer: crate::config::PeerTls::default(),
+        }
+    }
+
     #[test]
     fn the_request_names_the_target_twice_and_the_credentials_once() {
         let credentials = Credentials {
             username: "me".into(),
             password: Secret::new("pass\r\nword"),
         };
-        let request = String::from_utf8(encode("[::1]:22", Some(&credentials))).unwrap();
+        let with = hop(Some(credentials.clone()), true);
+        let request = String::from_utf8(encode("[::1]:22", &with)).unwrap();
         let lines: Vec<&str> = request.split("\r\n").collect();
         assert_eq!(lines[0], "CONNECT [::1]:22 HTTP/1.1");
         assert_eq!(lines[1], "Host: [::1]:22");
@@ -201,8 +233,14 @@ mod tests {
         assert_eq!(lines[3], format!("Via: 1.1 {}", pseudonym()));
         assert_eq!(lines[4], "Proxy-Authorization: Basic bWU6cGFzcw0Kd29yZA==");
         assert_eq!(lines[5..], ["", ""]);
-        let bare = String::from_utf8(encode("hf.co:443", None)).unwrap();
+        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true))).unwrap();
         assert!(!bare.contains("Authorization"));
         assert!(format!("{:?}", authorization(&credentials)).contains("Sensitive"));
+    }
+
+    #[test]
+    fn a_hop_that_denies_via_gets_none() {
+        let request = String::from_utf8(encode("hf.co:443", &hop(None, false))).unwrap();
+        assert!(!request.contains("Via"), "{request}");
     }
 }

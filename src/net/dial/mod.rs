@@ -7,6 +7,7 @@ pub(crate) mod congestion;
 pub(crate) mod direct;
 mod greeting;
 pub(crate) mod http_hop;
+mod protocol;
 pub(crate) mod socks_hop;
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
@@ -59,6 +60,8 @@ pub(crate) struct Connection {
 pub(crate) struct AbsoluteForm {
     /// `Proxy-Authorization`, marked sensitive.
     pub authorization: Option<HeaderValue>,
+    /// False for a hop that denies requests with `Via`.
+    pub via: bool,
 }
 
 /// How many addresses of one target a hop is asked for; each costs a connection to the hop.

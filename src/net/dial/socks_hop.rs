@@ -13,11 +13,11 @@ use self::codec::{Method, Verdict};
 use super::{
     Attempt, Connection, MAX_ADDRESSES, direct,
     greeting::{Greeting, within},
-    is_about_the_address,
+    is_about_the_address, protocol,
 };
 use crate::{
     config::{Hop, HopKind},
-    model::{Fault, FaultKind, Host, Leg, Stage, Target, secret::Credentials},
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, fault::HopLogin, secret::Credentials},
     net::resolve::{self, System},
 };
 
@@ -67,12 +67,23 @@ async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Co
     (attempt.progress)(Stage::Greeting);
     let greeting = Greeting::new(Box::new(tcp.clone()), peer);
     let limit = attempt.route.dial.greet_timeout;
-    let greeting = within(
+    let greeted = within(
         limit,
         peer,
         greet(greeting, target, hop.credentials.as_ref()),
-    )
-    .await?;
+    );
+    let greeting = tokio::select! {
+        biased;
+        greeted = greeted => match greeted {
+            Ok(greeting) => greeting,
+            Err(fault) if fault.is_hang_up() => {
+                return Err(protocol::instead_of(fault, hop, attempt).await);
+            }
+            Err(fault) => return Err(fault),
+        },
+        // An HTTP hop waits for the end of a line.
+        fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
+    };
     Ok(Connection {
         io: greeting.into_tunnel(),
         tcp,
@@ -96,14 +107,23 @@ async fn greet(
         Method::Open => {}
         Method::Password => authenticate(&mut greeting, credentials).await?,
         Method::Unacceptable => {
-            let detail = if credentials.is_some() {
-                "the hop accepts neither user name and password nor no authentication"
+            let (login, detail) = if credentials.is_some() {
+                (
+                    HopLogin::OtherScheme,
+                    "the hop accepts neither user name and password nor no authentication",
+                )
             } else {
-                "the hop wants credentials and none are configured"
+                (
+                    HopLogin::Missing,
+                    "the hop wants credentials and none are configured",
+                )
             };
-            return Err(greeting.fault(FaultKind::HopAuthentication).detail(detail));
+            return Err(greeting
+                .fault(FaultKind::HopAuthentication(login))
+                .detail(detail));
         }
     }
+    greeting.asks_for_target();
     greeting.say(&request).await?;
     match hear(&mut greeting, codec::reply).await? {
         Verdict::Granted => Ok(greeting),
@@ -117,18 +137,22 @@ async fn authenticate(
     greeting: &mut Greeting,
     credentials: Option<&Credentials>,
 ) -> Result<(), Fault> {
-    let refused = |greeting: &Greeting, detail| {
-        Err(greeting.fault(FaultKind::HopAuthentication).detail(detail))
+    let refused = |greeting: &Greeting, login, detail| {
+        Err(greeting
+            .fault(FaultKind::HopAuthentication(login))
+            .detail(detail))
     };
     let Some(credentials) = credentials else {
         return refused(
             greeting,
+            HopLogin::Missing,
             "the hop wants credentials and none are configured",
         );
     };
     let Some(message) = codec::credentials(credentials) else {
         return refused(
             greeting,
+            HopLogin::Refused,
             "user name or password is longer than SOCKS5 can carry",
         );
     };
@@ -136,7 +160,11 @@ async fn authenticate(
     if hear(greeting, codec::accepted).await? {
         Ok(())
     } else {
-        refused(greeting, "the hop refused the configured credentials")
+        refused(
+            greeting,
+            HopLogin::Refused,
+            "the hop refused the configured credentials",
+        )
     }
 }
 

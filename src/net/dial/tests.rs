@@ -55,6 +55,7 @@ fn hop(kind: HopKind, address: SocketAddr, with_credentials: bool) -> Via {
             username: "me".into(),
             password: Secret::new("hunter2"),
         }),
+        via: true,
         peer: PeerTls::default(),
     }))
 }

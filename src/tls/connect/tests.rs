@@ -306,6 +306,7 @@ async fn a_hop_is_secured_on_its_own_leg() {
         kind: crate::config::HopKind::Https,
         target: crate::model::Target::parse("hop.example:443", None).unwrap(),
         credentials: None,
+        via: true,
         peer: PeerTls::default(),
     };
     let serving = TlsAcceptor::from(server).accept(far);

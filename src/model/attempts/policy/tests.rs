@@ -1,5 +1,7 @@
 use super::*;
-use crate::model::{Denial, Stage, fault::table::FAULT_KINDS, stall::rules::STALL_RULES};
+use crate::model::{
+    Denial, Stage, fault::HopLogin, fault::table::FAULT_KINDS, stall::rules::STALL_RULES,
+};
 
 const POLICY: RetryPolicy = RetryPolicy {
     attempts: 4,
@@ -36,7 +38,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         FaultKind::TimedOut => (2, 4),
         FaultKind::Stalled(Verdict::PathMtu) => (2, 2),
         FaultKind::Stalled(_) => (1, 2),
-        FaultKind::Refused | FaultKind::NameUnknown => (2, 2),
+        FaultKind::Refused | FaultKind::NameUnknown | FaultKind::TargetRefused => (2, 2),
         FaultKind::HopRefused(status) => match status {
             502..=504 => (4, 4),
             _ => (1, 1),
@@ -54,7 +56,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
         | FaultKind::NameMismatch
         | FaultKind::BadCertificate
         | FaultKind::NoCommonTls
-        | FaultKind::HopAuthentication
+        | FaultKind::HopAuthentication(_)
         | FaultKind::CredentialsWithheld
         | FaultKind::BadAnswer => (1, 1),
         FaultKind::BadRequest
@@ -110,7 +112,8 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
         FaultKind::Refused,
         FaultKind::Unreachable,
         FaultKind::NameUnknown,
-        FaultKind::HopAuthentication,
+        FaultKind::TargetRefused,
+        FaultKind::HopAuthentication(HopLogin::Missing),
         FaultKind::BadAnswer,
         FaultKind::Answered(503),
         FaultKind::BadRequest,

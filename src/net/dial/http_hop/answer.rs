@@ -1,6 +1,7 @@
 //! The hop's answer to CONNECT: its head, and what it says for people. Pure.
 
-use super::super::greeting::printable;
+use super::{super::greeting::printable, page};
+use crate::model::fault::HopLogin;
 
 /// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
 const SHOWN: usize = 200;
 
 /// As much of a body is read.
-const MAX_BODY: usize = 4096;
+const MAX_BODY: usize = 32 * 1024;
 
 impl Answer {
     /// An answer that another one follows. 101 is not: nobody asked for an upgrade.
@@ -63,7 +64,7 @@ impl Answer {
     pub(super) fn wants_more(&self, body: &[u8]) -> bool {
         let length = self.header("content-length").and_then(|n| n.parse().ok());
         let whole = if self.is_chunked() {
-            dechunked(body).1
+            page::dechunked(body).1
         } else {
             length.is_some_and(|length: usize| body.len() >= length)
         };
@@ -74,41 +75,65 @@ impl Answer {
     /// `secrets`, for error pages quote requests.
     pub(super) fn refusal(&self, body: &[u8], secrets: &[&str]) -> String {
         let mut said = vec![self.reason.clone()];
-        if self.is_readable() {
-            said.push(self.text(body.get(..MAX_BODY).unwrap_or(body)));
-        }
-        for name in ["Proxy-Status", "X-Squid-Error"] {
+        for name in ["Proxy-Status", "X-Squid-Error", "Location"] {
             if let Some(value) = self.header(name) {
                 said.push(format!("{name}: {value}"));
             }
         }
+        if self.is_readable() {
+            said.push(self.text(body.get(..MAX_BODY).unwrap_or(body)));
+        }
         // Before anything is cut off: half a password would not be found.
-        let shown = |part: &String| {
+        let html = self.is_html();
+        let shown = |(at, part): (usize, &String)| {
             let secrets = secrets.iter().filter(|secret| !secret.is_empty());
             let part = secrets.fold(part.clone(), |part, secret| part.replace(*secret, "***"));
-            part.chars().take(SHOWN).collect::<String>()
+            match self.is_readable() && at + 1 == said.len() {
+                true => page::reason(&part, html),
+                false => part.chars().take(SHOWN).collect::<String>(),
+            }
         };
-        said.retain(|part| !part.is_empty());
-        said.iter().map(shown).collect::<Vec<_>>().join("; ")
+        let shown = said.iter().enumerate().map(shown);
+        let mut parts: Vec<String> = Vec::new();
+        for part in shown.filter(|part| !part.is_empty()) {
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        parts.join("; ")
+    }
+
+    /// True where the hop wants credentials. tinyproxy says 401 of wrong ones; in an answer to CONNECT nobody else can mean it.
+    pub(super) fn wants_credentials(&self) -> bool {
+        matches!(self.status, 401 | 407)
     }
 
     /// What a 407 means for the reader: which schemes there are, and whether credentials were given.
-    pub(super) fn authentication(&self, had_credentials: bool) -> String {
+    pub(super) fn authentication(&self, had_credentials: bool) -> (HopLogin, String) {
         let schemes = self.schemes();
         let basic = schemes
             .iter()
             .any(|scheme| scheme.eq_ignore_ascii_case("basic"));
-        let given = if had_credentials {
-            "the hop refused the configured credentials"
+        let (login, given) = if had_credentials {
+            (
+                HopLogin::Refused,
+                "the hop refused the configured credentials",
+            )
         } else {
-            "the hop wants credentials and none are configured"
+            (
+                HopLogin::Missing,
+                "the hop wants credentials and none are configured",
+            )
         };
         match schemes.as_slice() {
-            [] => given.to_owned(),
-            _ if basic => format!("{given}; it offers {}", schemes.join(", ")),
-            _ => format!(
-                "{given}; it offers only {}, and gitferry speaks only Basic",
-                schemes.join(", ")
+            [] => (login, given.to_owned()),
+            _ if basic => (login, format!("{given}; it offers {}", schemes.join(", "))),
+            _ => (
+                HopLogin::OtherScheme,
+                format!(
+                    "{given}; it offers only {}, and gitferry speaks only Basic",
+                    schemes.join(", ")
+                ),
             ),
         }
     }
@@ -158,81 +183,17 @@ impl Answer {
 
     fn text(&self, body: &[u8]) -> String {
         let body = if self.is_chunked() {
-            dechunked(body).0
+            page::dechunked(body).0
         } else {
             body.to_vec()
         };
-        let text = String::from_utf8_lossy(&body);
-        let html = self
-            .header("content-type")
-            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
-        if html {
-            printable(&without_tags(&text), usize::MAX)
-        } else {
-            printable(&text, usize::MAX)
-        }
+        String::from_utf8_lossy(&body).into_owned()
     }
-}
 
-/// The data of as many chunks as there are, and whether the last one is among them (RFC 9112, section 7.1).
-fn dechunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
-    let mut data = Vec::new();
-    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-        let (line, after) = rest.split_at(end + 1);
-        let size = std::str::from_utf8(line)
-            .ok()
-            .and_then(|line| line.split(';').next())
-            .and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
-        match size {
-            Some(0) | None => return (data, true),
-            Some(size) => data.extend_from_slice(after.get(..size).unwrap_or(after)),
-        }
-        // The line end after the chunk is not data.
-        rest = size
-            .and_then(|size| size.checked_add(2))
-            .and_then(|next| after.get(next..))
-            .unwrap_or_default();
+    fn is_html(&self) -> bool {
+        self.header("content-type")
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"))
     }
-    (data, false)
-}
-
-/// What of a page is for reading: neither tags nor comments, styles and scripts.
-fn without_tags(page: &str) -> String {
-    let mut text = String::new();
-    let mut rest = page;
-    while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
-        text.push(' ');
-        let lower = tag.get(..8).unwrap_or(tag).to_ascii_lowercase();
-        let end = [
-            ("!--", "-->"),
-            ("style", "</style>"),
-            ("script", "</script>"),
-        ]
-        .iter()
-        .find(|(start, _)| lower.starts_with(start))
-        .map_or(">", |(_, end)| end);
-        rest = match find_ignoring_case(tag, end) {
-            Some(at) => tag.get(at + end.len()..).unwrap_or_default(),
-            None => "",
-        };
-    }
-    text.push_str(rest);
-    [
-        ("&nbsp;", " "),
-        ("&quot;", "\""),
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&amp;", "&"),
-    ]
-    .iter()
-    .fold(text, |text, (entity, plain)| text.replace(entity, plain))
-}
-
-fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
-    text.as_bytes()
-        .windows(wanted.len())
-        .position(|window| window.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 #[cfg(test)]

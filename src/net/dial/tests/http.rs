@@ -1,6 +1,7 @@
 //! http and https hops.
 
 use super::*;
+use crate::model::fault::HopLogin;
 
 async fn refused(answer: &str) -> Fault {
     let peer = answers(answer).await;
@@ -121,7 +122,7 @@ async fn a_refusal_has_its_status_and_its_words() {
 #[tokio::test]
 async fn a_page_that_quotes_the_request_does_not_give_the_password_away() {
     let peer = answers(
-        "HTTP/1.1 400 Bad hunter2\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nBasic bWU6aHVudGVyMg== is me with hunter2 ..",
+        "HTTP/1.1 403 Bad hunter2\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nBasic bWU6aHVudGVyMg== is me with hunter2 ..",
     )
     .await;
     let fault = err(tunnel(
@@ -139,7 +140,10 @@ async fn a_page_that_quotes_the_request_does_not_give_the_password_away() {
 #[tokio::test]
 async fn a_hop_that_wants_credentials_says_which() {
     let fault = refused("HTTP/1.1 407 x\r\nProxy-Authenticate: NTLM\r\n\r\n").await;
-    assert_eq!(fault.kind, FaultKind::HopAuthentication);
+    assert_eq!(
+        fault.kind,
+        FaultKind::HopAuthentication(HopLogin::OtherScheme)
+    );
     assert!(fault.detail.unwrap().contains("only NTLM"));
 }
 
@@ -164,9 +168,9 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
     let mut impatient = route();
     impatient.dial.greet_timeout = Duration::from_millis(50);
     for (end, kind) in [
-        (vec![], FaultKind::ClosedEarly),
+        (vec![], FaultKind::TargetRefused),
         (vec![Act::Say("HTTP/1.1 20".into())], FaultKind::ClosedEarly),
-        (vec![Act::Reset], FaultKind::Reset),
+        (vec![Act::Reset], FaultKind::TargetRefused),
         (vec![Act::Stay], FaultKind::TimedOut),
     ] {
         let mut script = vec![Act::HearHead];
@@ -191,4 +195,38 @@ async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
     let via = hop(HopKind::Http, closed().await, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/connecting/refused");
+}
+
+#[tokio::test]
+async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
+    let hangs_up = vec![Act::HearHead];
+    let chooses = vec![Act::Hear(3), Act::Say(vec![5, 0])];
+    let peer = plays(vec![hangs_up, chooses]).await;
+    let via = hop(HopKind::Http, peer.address, false);
+    let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+    assert_eq!(fault.code(), "hop/greeting/bad-answer");
+    assert!(fault.detail.unwrap().contains("socks5h://"));
+}
+
+#[tokio::test]
+async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
+    let hangs_up = vec![Act::HearHead];
+    let no_socks = vec![Act::Hear(3)];
+    let alert = vec![
+        Act::Hear(10),
+        Act::Say(b"\x15\x03\x03\0\x02\x02\x32".to_vec()),
+    ];
+    let peer = plays(vec![hangs_up, no_socks, alert]).await;
+    let via = hop(HopKind::Http, peer.address, false);
+    let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+    assert_eq!(fault.code(), "hop/greeting/bad-answer");
+    assert!(fault.detail.unwrap().contains("https://"));
+}
+
+#[tokio::test]
+async fn what_does_not_know_connect_may_be_no_connect_proxy() {
+    let fault =
+        refused("HTTP/1.1 405 Not Allowed\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(fault.kind, FaultKind::HopRefused(405));
+    assert!(fault.detail.unwrap().ends_with("not a CONNECT proxy?"));
 }

@@ -1,6 +1,7 @@
 //! SOCKS5 hops.
 
 use super::*;
+use crate::model::fault::HopLogin;
 
 const GRANTED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
@@ -64,7 +65,7 @@ async fn a_hop_that_insists_on_credentials_is_told_as_such() {
         let peer = plays(vec![vec![Act::Hear(3), Act::Say(vec![5, choice])]]).await;
         let via = hop(HopKind::Socks5h, peer.address, false);
         let fault = err(tunnel(&via, "hf.co:443", &route()).await);
-        assert_eq!(fault.kind, FaultKind::HopAuthentication);
+        assert_eq!(fault.kind, FaultKind::HopAuthentication(HopLogin::Missing));
         assert!(fault.detail.unwrap().contains("none are configured"));
     }
 }
@@ -157,4 +158,40 @@ async fn a_name_that_is_too_long_is_refused_without_a_panic() {
     let target = Target::new(Host::Name("x".repeat(300).into()), 22);
     let fault = err(dial_to(&via, &target, Scheme::Https, &route()).await.0);
     assert_eq!(fault.kind, FaultKind::NameUnknown);
+}
+
+/// OpenSSH's `-D`: "administratively prohibited" ends the connection.
+#[tokio::test]
+async fn a_hop_that_hangs_up_on_the_target_has_refused_it() {
+    for end in [vec![], vec![Act::Reset]] {
+        let mut script = vec![Act::Hear(3), Act::Say(vec![5, 0]), Act::Hear(5 + 5 + 2)];
+        script.extend(end);
+        let peer = plays(vec![script]).await;
+        let via = hop(HopKind::Socks5h, peer.address, false);
+        let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+        assert_eq!(fault.code(), "hop/greeting/target-refused");
+    }
+}
+
+/// tinyproxy waits for the end of the line.
+#[tokio::test]
+async fn a_silent_hop_that_speaks_http_is_named_before_the_greet_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let via = hop(HopKind::Socks5h, listener.local_addr().unwrap(), false);
+    let serving = async {
+        let (_silent, _) = listener.accept().await.unwrap();
+        let (mut asked, _) = listener.accept().await.unwrap();
+        asked
+            .write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        std::future::pending::<()>().await;
+    };
+    let route = route();
+    let fault = tokio::select! {
+        dialled = tunnel(&via, "hf.co:443", &route) => err(dialled),
+        () = serving => unreachable!(),
+    };
+    assert_eq!(fault.code(), "hop/greeting/bad-answer");
+    assert!(fault.detail.unwrap().contains("http://"));
 }

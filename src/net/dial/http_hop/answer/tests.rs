@@ -67,7 +67,7 @@ fn a_squid_page_is_told_in_its_own_words() {
                 <body><h1>ERROR</h1><p>Access\u{202e}\x1b[31m Denied &amp;c.</p></body></html>";
     assert_eq!(
         squid.refusal(page.as_bytes(), &[]),
-        "Forbidden; ERROR Access[31m Denied &c.; X-Squid-Error: ERR_ACCESS_DENIED 0"
+        "Forbidden; X-Squid-Error: ERR_ACCESS_DENIED 0; ERROR Access[31m Denied &c."
     );
     assert!(squid.wants_more(page.as_bytes()));
     assert!(!squid.wants_more(&[b'x'; 999]));
@@ -81,11 +81,11 @@ fn only_text_is_shown_and_not_too_much_of_it() {
     assert_eq!(
         plain.refusal(&[b'x'; 10_000], &[]),
         format!(
-            "Bad Gateway; {}; Proxy-Status: office; error=dns_error",
-            "x".repeat(200)
+            "Bad Gateway; Proxy-Status: office; error=dns_error; {}",
+            "x".repeat(300)
         )
     );
-    assert!(!plain.wants_more(&[b'x'; 4096]));
+    assert!(!plain.wants_more(&[b'x'; 32 * 1024]));
     for kind in ["application/json", "text/html\nContent-Encoding: gzip"] {
         let other = answer(&format!("HTTP/1.1 503 Busy\nContent-Type: {kind}"));
         assert_eq!(other.refusal(b"{}", &[]), "Busy");
@@ -118,17 +118,36 @@ fn a_407_names_the_schemes_and_what_gitferry_lacks() {
         "HTTP/1.1 407 x\nProxy-Authenticate: Negotiate\nProxy-Authenticate: Basic realm=\"a, b\", charset=\"UTF-8\"",
     );
     assert_eq!(
-        basic.authentication(false),
+        basic.authentication(false).1,
         "the hop wants credentials and none are configured; it offers Negotiate, Basic"
     );
     let ntlm = answer("HTTP/1.1 407 x\nProxy-Authenticate: Negotiate, NTLM");
     assert_eq!(
-        ntlm.authentication(true),
+        ntlm.authentication(true).1,
         "the hop refused the configured credentials; it offers only Negotiate, NTLM, and gitferry speaks only Basic"
     );
     let silent = answer("HTTP/1.1 407 x");
     assert_eq!(
-        silent.authentication(true),
+        silent.authentication(true).1,
         "the hop refused the configured credentials"
     );
+}
+
+#[test]
+fn where_a_hop_redirects_to_is_kept() {
+    let portal = answer("HTTP/1.1 302 Found\nLocation: http://portal.example/why");
+    assert_eq!(
+        portal.refusal(b"", &[]),
+        "Found; Location: http://portal.example/why"
+    );
+}
+
+#[test]
+fn a_401_to_connect_is_the_hops() {
+    let tinyproxy = answer(
+        "HTTP/1.0 401 Unauthorized\nServer: tinyproxy/1.11.1\nWWW-Authenticate: Basic realm=\"Tinyproxy\"",
+    );
+    assert!(tinyproxy.wants_credentials());
+    assert_eq!(tinyproxy.authentication(true).0, HopLogin::Refused);
+    assert_eq!(tinyproxy.authentication(false).0, HopLogin::Missing);
 }

@@ -1,0 +1,117 @@
+//! Answers that a hop made itself: to plain requests in absolute form, and inside TLS where it intercepts.
+//!
+//! The client must not take them for the site's: git erases the password that it stored for a site at a 401.
+
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Incoming,
+    ext::ReasonPhrase,
+    header::{HeaderName, PROXY_AUTHENTICATE, SERVER, VIA, WWW_AUTHENTICATE},
+};
+
+use crate::{
+    forward::upstream::pool::About,
+    model::{Fault, FaultKind, Leg, Stage, fault::HopLogin},
+};
+
+/// squid names its reason here, also with pages of its administrator.
+const X_SQUID_ERROR: HeaderName = HeaderName::from_static("x-squid-error");
+
+/// `Server` of proxies, in the answers that they make; what they pass on keeps the origin's.
+const PROXIES: [&str; 8] = [
+    "squid",
+    "tinyproxy",
+    "privoxy",
+    "mitmproxy",
+    "proxy.py",
+    "cntlm",
+    "http-mitm-proxy",
+    "bluecoat",
+];
+
+/// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.
+///
+/// tinyproxy says 401 of a wrong password.
+pub(super) fn wants_credentials(response: &Response<Incoming>, about: &About) -> Option<Fault> {
+    let form = about.absolute_form.as_ref()?;
+    let headers = response.headers();
+    let asks = match response.status() {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
+        StatusCode::UNAUTHORIZED => {
+            !headers.contains_key(WWW_AUTHENTICATE)
+                || server(headers).is_some_and(|server| server.starts_with("tinyproxy"))
+        }
+        _ => false,
+    };
+    if !asks {
+        return None;
+    }
+    let (login, said) = match &form.authorization {
+        Some(_) => (
+            HopLogin::Refused,
+            "the hop refused the configured credentials",
+        ),
+        None => (
+            HopLogin::Missing,
+            "the hop wants credentials and none are configured",
+        ),
+    };
+    let basic = headers.get_all(PROXY_AUTHENTICATE).iter().any(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        value.starts_with(b"basic") || value.windows(7).any(|word| word == b", basic")
+    });
+    let login = match headers.contains_key(PROXY_AUTHENTICATE) && !basic {
+        true => HopLogin::OtherScheme,
+        false => login,
+    };
+    let kind = FaultKind::HopAuthentication(login);
+    let fault = Fault::new(Leg::Hop, Stage::AwaitingHead, kind);
+    Some(fault.peer(about.peer).detail(said))
+}
+
+/// What shows that a hop made this refusal, as a sentence; `None` for what came from the origin, as far as one can tell.
+pub(super) fn made_by_hop(response: &Response<Incoming>, about: &About) -> Option<Box<str>> {
+    let (status, headers) = (response.status(), response.headers());
+    if !about.hop || status.as_u16() < 400 {
+        return None;
+    }
+    let mut said = Vec::new();
+    if let Some(error) = headers.get(X_SQUID_ERROR) {
+        let error = String::from_utf8_lossy(error.as_bytes());
+        said.push(format!("X-Squid-Error: {error}"));
+    }
+    match server(headers) {
+        Some(server) if PROXIES.iter().any(|proxy| server.starts_with(proxy)) => {
+            said.push(format!("Server: {server}"));
+        }
+        // A proxy names itself in neither where it answers in place of a server that it did not reach: HAProxy, privoxy.
+        None if about.absolute_form.is_some()
+            && !headers.contains_key(VIA)
+            && (502..=504).contains(&status.as_u16()) =>
+        {
+            said.push("neither `Server` nor `Via`".into());
+        }
+        Some(_) | None => {}
+    }
+    if said.is_empty() {
+        return None;
+    }
+    let phrase = response.extensions().get::<ReasonPhrase>();
+    let phrase = phrase.map(|phrase| String::from_utf8_lossy(phrase.as_bytes()));
+    let phrase = phrase.or_else(|| Some(status.canonical_reason()?.into()));
+    let text = format!(
+        "the hop's own answer: {}; {}",
+        phrase.unwrap_or_default(),
+        said.join("; ")
+    );
+    let printable = text.chars().filter(|c| !c.is_control());
+    Some(printable.take(SHOWN).collect::<String>().into())
+}
+
+/// As much of it is shown.
+const SHOWN: usize = 300;
+
+fn server(headers: &HeaderMap) -> Option<String> {
+    let server = headers.get(SERVER)?;
+    Some(String::from_utf8_lossy(server.as_bytes()).to_ascii_lowercase())
+}

@@ -1,0 +1,186 @@
+//! What a hop's page says: its text, and of a long one the title and the sentences that name the reason. Pure.
+
+use super::super::greeting::printable;
+
+/// As much of a page is shown.
+const SHOWN: usize = 300;
+
+/// The text of `page` on one line: all of it, or what tells the reason.
+pub(super) fn reason(page: &str, html: bool) -> String {
+    let text = if html {
+        without_tags(page)
+    } else {
+        page.to_owned()
+    };
+    let whole = printable(&text, usize::MAX);
+    if whole.chars().count() <= SHOWN {
+        return whole;
+    }
+    let title = html.then(|| title(page)).flatten().unwrap_or_default();
+    let sentences = text.lines().flat_map(|line| line.split(". "));
+    let mut said: Vec<String> = Vec::new();
+    for sentence in std::iter::once(&*title).chain(sentences.filter(|line| is_telling(line))) {
+        let sentence = printable(sentence, SHOWN);
+        if !sentence.is_empty() && !said.iter().any(|known| known.contains(&sentence)) {
+            said.push(sentence);
+        }
+    }
+    let said = if said.is_empty() {
+        whole
+    } else {
+        said.join("; ")
+    };
+    said.chars().take(SHOWN).collect()
+}
+
+/// Words of a sentence that says why; squid puts the number of the error in brackets before its name.
+const TELLING: [&str; 22] = [
+    "denied",
+    "not allowed",
+    "not permitted",
+    "forbidden",
+    "blocked",
+    "prohibited",
+    "policy",
+    "refused",
+    "reset",
+    "failed",
+    "failure",
+    "unable",
+    "could not",
+    "cannot",
+    "unreachable",
+    "no route",
+    "timed out",
+    "timeout",
+    "dns",
+    "unknown host",
+    "certificate",
+    "too large",
+];
+
+fn is_telling(sentence: &str) -> bool {
+    let lower = sentence.to_ascii_lowercase();
+    let errno = lower
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .is_some_and(|(number, _)| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
+    errno || TELLING.iter().any(|word| lower.contains(word))
+}
+
+fn title(page: &str) -> Option<String> {
+    let from = find_ignoring_case(page, "<title>")? + "<title>".len();
+    let rest = page.get(from..)?;
+    let to = find_ignoring_case(rest, "</title>")?;
+    Some(without_tags(rest.get(..to)?))
+}
+
+/// What of a page is for reading: neither tags nor comments, styles and scripts.
+fn without_tags(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest = page;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push(if is_block(tag) { '\n' } else { ' ' });
+        let lower = tag.get(..8).unwrap_or(tag).to_ascii_lowercase();
+        let end = [
+            ("!--", "-->"),
+            ("style", "</style>"),
+            ("script", "</script>"),
+        ]
+        .iter()
+        .find(|(start, _)| lower.starts_with(start))
+        .map_or(">", |(_, end)| end);
+        rest = match find_ignoring_case(tag, end) {
+            Some(at) => tag.get(at + end.len()..).unwrap_or_default(),
+            None => "",
+        };
+    }
+    text.push_str(rest);
+    [
+        ("&nbsp;", " "),
+        ("&quot;", "\""),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ]
+    .iter()
+    .fold(text, |text, (entity, plain)| text.replace(entity, plain))
+}
+
+/// True for a tag that begins or ends a line.
+fn is_block(tag: &str) -> bool {
+    const BLOCKS: [&str; 14] = [
+        "p",
+        "br",
+        "br/",
+        "div",
+        "h1",
+        "h2",
+        "h3",
+        "li",
+        "td",
+        "tr",
+        "title",
+        "blockquote",
+        "hr",
+        "dd",
+    ];
+    let name: String = tag
+        .trim_start_matches('/')
+        .chars()
+        .take_while(|c| !c.is_whitespace() && *c != '>')
+        .collect();
+    BLOCKS.iter().any(|block| name.eq_ignore_ascii_case(block))
+}
+
+fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
+    text.as_bytes()
+        .windows(wanted.len())
+        .position(|window| window.eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+/// The data of as many chunks as there are, and whether the last one is among them (RFC 9112, section 7.1).
+pub(super) fn dechunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut data = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let (line, after) = rest.split_at(end + 1);
+        let size = std::str::from_utf8(line)
+            .ok()
+            .and_then(|line| line.split(';').next())
+            .and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
+        match size {
+            Some(0) | None => return (data, true),
+            Some(size) => data.extend_from_slice(after.get(..size).unwrap_or(after)),
+        }
+        // The line end after the chunk is not data.
+        rest = size
+            .and_then(|size| size.checked_add(2))
+            .and_then(|next| after.get(next..))
+            .unwrap_or_default();
+    }
+    (data, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_that_names_the_reason_is_kept_of_a_long_page() {
+        let filler = "<p>This is a sentence about nothing at all.</p>\n".repeat(30);
+        let page = format!(
+            "<html><head><title>ERROR: The requested URL could not be retrieved</title><style>{}</style></head>\
+             <body>{filler}<p>Connection to 192.0.2.1 failed.</p><p id=\"sysmsg\">The system returned: <i>(111) Connection refused</i></p>{filler}",
+            "body { color: red }".repeat(100)
+        );
+        assert_eq!(
+            reason(&page, true),
+            "ERROR: The requested URL could not be retrieved; Connection to 192.0.2.1 failed.; The system returned: (111) Connection refused"
+        );
+        assert_eq!(reason("short <b>text</b>", true), "short text");
+        assert_eq!(reason(&"x".repeat(1000), false).len(), SHOWN);
+    }
+}
