@@ -38,11 +38,17 @@ struct Log(Arc<Mutex<String>>);
 impl Ferry {
     /// Starts `gitferry run` and waits until it listens.
     pub(crate) fn start(settings: &Settings) -> Self {
+        Self::start_with(settings, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_with(settings: &Settings, variables: &[(&str, &str)]) -> Self {
         let config = settings.dir.join("gitferry.toml");
         fs::write(&config, settings.text("127.0.0.1:0")).unwrap();
         let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), &settings.dir);
         let mut child = command
             .env("RUST_BACKTRACE", "1")
+            .envs(variables.iter().copied())
             .args(["run", "--config"])
             .arg(&config)
             .stdout(Stdio::null())

@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     grace: &'static str,
     head_timeout: &'static str,
     root: PathBuf,
+    more_roots: String,
     pub(super) dir: PathBuf,
     listen: String,
     dial: String,
@@ -34,6 +35,7 @@ impl Settings {
             grace: "60s",
             head_timeout: "30s",
             root,
+            more_roots: String::new(),
             dir: dir.to_owned(),
             listen: String::new(),
             dial: String::new(),
@@ -54,6 +56,13 @@ impl Settings {
             "username = \"{username}\"\npassword_file = \"{}\"",
             file.display()
         );
+        self
+    }
+
+    /// Trusts another root too.
+    #[must_use]
+    pub(crate) fn extra_root(mut self, root: &Path) -> Self {
+        self.more_roots += &format!(", \"{}\"", root.display());
         self
     }
 
@@ -187,6 +196,7 @@ impl Settings {
             grace,
             head_timeout,
             root,
+            more_roots,
             dir,
             listen,
             dial,
@@ -196,7 +206,7 @@ impl Settings {
         } = self;
         format!(
             "[listen]\naddress = \"{address}\"\nhead_timeout = \"{head_timeout}\"\n{listen}[state]\ndirectory = \"{}\"\n\
-             [trust]\nplatform_roots = false\nextra_roots = [\"{}\"]\n\
+             [trust]\nplatform_roots = false\nextra_roots = [\"{}\"{more_roots}]\n\
              [log]\nformat = \"json\"\nlevel = \"{level}\"\n[shutdown]\ngrace = \"{grace}\"\n\
              [pool]\nidle_timeout = \"2s\"\n[dial]\n{dial}{sections}[hops]\n{hops}\
              [other_hosts]\ntls = \"deny\"\n[built_in]\nroutes = false\n{routes}",

@@ -9,9 +9,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advice;
 mod causes;
 mod clients;
 mod faults;
 mod scene;
 mod servers;
 mod table;
+mod taken;

@@ -2,7 +2,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -164,21 +163,92 @@ pub(crate) fn name_filter(name: &'static str, origin: SocketAddr) -> (SocketAddr
 
 /// OpenSSL's own server with TLS 1.1 alone.
 pub(crate) fn legacy(dir: &std::path::Path, both: &std::path::Path) -> (SocketAddr, Server) {
+    s_server(dir, both, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"])
+}
+
+/// When a front passes an answer on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pauses {
+    /// Before its first byte.
+    pub(crate) before: Duration,
+    /// After the first byte of its body.
+    pub(crate) within: Duration,
+}
+
+/// TLS with this config before a server that speaks plain HTTP.
+pub(crate) fn front(
+    config: Arc<ServerConfig>,
+    plain: SocketAddr,
+    pauses: Pauses,
+) -> (SocketAddr, Background) {
+    let background = Background::new();
+    let acceptor = TlsAcceptor::from(config);
+    let address = background.serve(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            // A peer that does not like it is what these fronts are for.
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let Ok(server) = TcpStream::connect(plain).await else {
+                return;
+            };
+            let (mut from_client, mut to_client) = tokio::io::split(stream);
+            let (mut from_server, mut to_server) = server.into_split();
+            let up = tokio::io::copy(&mut from_client, &mut to_server);
+            let down = async {
+                let mut begin = Vec::new();
+                while !begin.ends_with(b"\r\n\r\n") {
+                    begin.push(from_server.read_u8().await?);
+                }
+                tokio::time::sleep(pauses.before).await;
+                // A body that has begun.
+                begin.push(from_server.read_u8().await?);
+                to_client.write_all(&begin).await?;
+                to_client.flush().await?;
+                tokio::time::sleep(pauses.within).await;
+                tokio::io::copy(&mut from_server, &mut to_client).await
+            };
+            let _ = tokio::join!(up, down);
+        }
+    });
+    (address, background)
+}
+
+/// A hop that brings every CONNECT to `origin`, whatever is asked for.
+pub(crate) fn other_way(origin: SocketAddr) -> (String, Background) {
+    let background = Background::new();
+    let address = background.serve(move |mut client, _| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match client.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => return,
+            }
+        }
+        let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+        if let Ok(mut server) = TcpStream::connect(origin).await {
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+    });
+    (format!("http://{address}"), background)
+}
+
+/// OpenSSL's own server with one CBC suite of TLS 1.2, which rustls does not have.
+pub(crate) fn cbc_only(dir: &std::path::Path, both: &std::path::Path) -> (SocketAddr, Server) {
+    s_server(dir, both, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"])
+}
+
+fn s_server(
+    dir: &std::path::Path,
+    both: &std::path::Path,
+    speaks: &[&str],
+) -> (SocketAddr, Server) {
     let (server, address) = Server::start_on_a_port("openssl", dir, |address| {
-        let mut command: Command = crate::support::process::clean_command("/usr/bin/openssl", dir);
-        command
-            .args([
-                "s_server",
-                "-quiet",
-                "-www",
-                "-tls1_1",
-                "-cipher",
-                "ALL:@SECLEVEL=0",
-                "-accept",
-            ])
-            .arg(address.to_string())
-            .arg("-cert")
-            .arg(both);
+        let mut command = crate::support::process::clean_command("/usr/bin/openssl", dir);
+        command.args(["s_server", "-quiet", "-www"]).args(speaks);
+        command.arg("-accept").arg(address.to_string());
+        command.arg("-cert").arg(both);
         command
     });
     (address, server)

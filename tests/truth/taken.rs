@@ -1,0 +1,352 @@
+//! What each advice says, and how it is taken.
+
+use std::{any::Any, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
+
+use rustls::{RootCertStore, pki_types::pem::PemObject as _, server::WebPkiClientVerifier};
+
+use crate::{
+    advice::{Change, Taken, git},
+    clients::Client,
+    faults::{self, Inject},
+    scene::{SEEDED, Scene, Victim, What},
+    servers::{self, Pauses},
+    support::{
+        ca::{Flaw, LeafFiles, TestCa},
+        ferry::Ferry,
+        hops::{Hop, ScriptedHop},
+        process::{Finished, Running, clean_command, free_address},
+        settings::Settings,
+        world::MAIN,
+    },
+};
+
+const QUICK: &str =
+    "attempts = 1\nconnect_timeout = \"1s\"\ngreet_timeout = \"1s\"\nhandshake_timeout = \"1s\"";
+const OTHER: &str =
+    "add another upstream to `upstreams` of route `main`, such as a hop of `[hops]`";
+
+macro_rules! taken {
+    ($($kind:literal, $name:literal: $make:expr, $act:expr => $says:expr;)*) => {
+        &[$( Taken { kind: $kind, name: $name, says: $says, make: $make, act: $act }, )*]
+    };
+}
+
+/// The table.
+pub(crate) const TAKEN: &[Taken] = taken! {
+    "refused", "at the origin": |s, c| another(s, c, faults::refused), git => OTHER;
+    "unreachable", "at the origin": |s, c| another(s, c, faults::unreachable), git => OTHER;
+    "timed-out", "TCP": |s, c| another(s, c, faults::black_hole), git => OTHER;
+    "timed-out", "TLS": |s, c| another(s, c, faults::handshake_silent), git => OTHER;
+    "reset", "TLS": |s, c| another(s, c, faults::handshake_reset), git => OTHER;
+    "closed-early", "TLS": |s, c| another(s, c, faults::handshake_closed), git => OTHER;
+    "bad-answer", "no TLS": |s, c| another(s, c, faults::garbage), git => OTHER;
+    "bad-answer", "a captive portal": logged_in, git => "a captive portal does that: log in to it";
+    "hop-refused", "403": |s, c| another_hop(s, c, &ScriptedHop::answers_403), git => OTHER;
+    "hop-refused", "502": |s, c| another_hop(s, c, &ScriptedHop::answers_502), git => OTHER;
+    "timed-out", "the hop": |s, c| another_hop(s, c, &ScriptedHop::silent), git => OTHER;
+    "name-unknown", "by `resolve`": resolved, git => "or set `resolve` of route `main`";
+    "name-unknown", "by a hop": looked_up_by_a_hop, git => "use a hop that looks names up itself (`http://` or `socks5h://`)";
+    "name-unknown", "of a hop": |s, c| hop_url(s, c, "http://proxy.nowhere.invalid:3128"), git => "check the host name in `url` of `office` in `[hops]`";
+    "refused", "at a hop": |s, c| hop_url(s, c, &format!("http://{}", free_address())), git => "check `url` of `office` in `[hops]`, and that the proxy runs";
+    "hop-authentication", "Basic": password, git => "set `username` and `password_file` of `office` in `[hops]`";
+    "unknown-issuer", "a middlebox": middlebox, git => "add its CA to `extra_roots` of `[trust]`";
+    "unknown-issuer", "self-signed": self_signed, git => "add that to `roots` of route `main`";
+    "expired", "renewed": |s, c| renewed(s, c, Flaw::Expired), git => "the owner of main.test must renew its certificate";
+    "not-yet-valid", "the clock": clock, reverse => "check this machine's clock";
+    "name-mismatch", "by `resolve`": |s, c| renewed(s, c, Flaw::WrongName), git => "correct `resolve` of route `main`";
+    "alert", "a client certificate": client_certificate, git => "set `client_certificate` and `client_key` of route `main`";
+    "alert", "old TLS": old_tls, curl => "set `tls = \"tunnel\"` of route `main`";
+    "not-http", "the scheme": plain, scheme => "write `http://` before gitferry's address in the client's proxy setting";
+    "unauthorized", "curl": account, named => "give the client the `username` and password of `[listen]`";
+    "alert", "our CA": plain, bundle => "give the client the file that `gitferry ca path --bundle` prints";
+    "no-answer", "a slow site": |s, c| slow(s, c, "answer_after"), git => "raise `answer_after` of `stall` in route `main`";
+    "answer-stopped", "a site that pauses": |s, c| slow(s, c, "after"), git => "raise `after` of `stall` in route `main`";
+};
+
+fn base(scene: &Scene, cell: &str) -> Settings {
+    scene.settings(cell).dial(QUICK)
+}
+
+fn direct(settings: Settings, to: Option<SocketAddr>) -> Settings {
+    settings.route_to(MAIN, "terminate", &["direct"], to)
+}
+
+fn change(before: Settings, after: Settings, keep: impl Any) -> Change {
+    Change {
+        before,
+        after,
+        variables: Vec::new(),
+        keep: Box::new(keep),
+    }
+}
+
+fn victim(scene: &Scene) -> Victim {
+    scene.victim(Client::Git, What::Site)
+}
+
+/// A hop, and it behind the way that is broken.
+fn another(scene: &Scene, cell: &str, inject: Inject) -> Change {
+    let broken = inject(scene, cell, victim(scene));
+    let (url, hop) = servers::other_way(scene.world.host.https);
+    let before = direct(base(scene, cell), broken.at);
+    let after = base(scene, cell)
+        .hop_without_credentials("tunnel", &url)
+        .route_to(MAIN, "terminate", &["direct", "tunnel"], broken.at);
+    change(before, after, (broken, hop))
+}
+
+fn another_hop(scene: &Scene, cell: &str, hop: &dyn Fn() -> ScriptedHop) -> Change {
+    let (office, origin) = (hop(), scene.world.host.https);
+    let (url, tunnel) = servers::other_way(origin);
+    let with = || base(scene, cell).hop_without_credentials("office", &office.url);
+    let before = with().route(MAIN, "terminate", &["office"], origin);
+    let after = with().hop_without_credentials("tunnel", &url).route(
+        MAIN,
+        "terminate",
+        &["office", "tunnel"],
+        origin,
+    );
+    change(before, after, (office, tunnel))
+}
+
+/// The portal lets everything through once the user has logged in.
+fn logged_in(scene: &Scene, cell: &str) -> Change {
+    let broken = faults::portal(scene, cell, victim(scene));
+    let before = direct(base(scene, cell), broken.at);
+    let after = direct(base(scene, cell), Some(scene.world.host.https));
+    change(before, after, broken)
+}
+
+fn resolved(scene: &Scene, cell: &str) -> Change {
+    let after = direct(base(scene, cell), Some(scene.world.host.https));
+    change(direct(base(scene, cell), None), after, ())
+}
+
+fn looked_up_by_a_hop(scene: &Scene, cell: &str) -> Change {
+    let (url, hop) = servers::other_way(scene.world.host.https);
+    let after = base(scene, cell).hop_without_credentials("tunnel", &url);
+    let after = after.route_to(MAIN, "terminate", &["tunnel"], None);
+    change(direct(base(scene, cell), None), after, hop)
+}
+
+fn hop_url(scene: &Scene, cell: &str, wrong: &str) -> Change {
+    let (url, hop) = servers::other_way(scene.world.host.https);
+    let by = |url: &str| {
+        let settings = base(scene, cell).hop_without_credentials("office", url);
+        settings.route(MAIN, "terminate", &["office"], scene.world.host.https)
+    };
+    change(by(wrong), by(&url), hop)
+}
+
+fn password(scene: &Scene, cell: &str) -> Change {
+    let (hop, origin) = (
+        Hop::http(scene.place(cell).join("hop")),
+        scene.world.host.https,
+    );
+    let before = base(scene, cell).hop_without_credentials("office", &hop.url);
+    let before = before.route(MAIN, "terminate", &["office"], origin);
+    let after = base(scene, cell).hop("office", &hop.url);
+    let after = after.route(MAIN, "terminate", &["office"], origin);
+    change(before, after, hop)
+}
+
+fn front(scene: &Scene, ca: &TestCa, flaw: Flaw, pauses: Pauses) -> (SocketAddr, impl Any) {
+    let config = ca.leaf(&[MAIN], flaw).server_config();
+    servers::front(config, scene.world.host.http, pauses)
+}
+
+fn middlebox(scene: &Scene, cell: &str) -> Change {
+    let ca = TestCa::named(scene.place(cell).join("ca"), "Office Inspection CA");
+    let (at, kept) = front(scene, &ca, Flaw::None, Pauses::default());
+    let before = direct(base(scene, cell), Some(at));
+    let after = direct(base(scene, cell).extra_root(&ca.pem_file()), Some(at));
+    change(before, after, kept)
+}
+
+fn files(scene: &Scene, cell: &str, flaw: Flaw) -> (LeafFiles, crate::support::ca::Leaf) {
+    let leaf = scene.world.ca.leaf(&[MAIN], flaw);
+    (scene.world.ca.files(cell, &leaf), leaf)
+}
+
+fn self_signed(scene: &Scene, cell: &str) -> Change {
+    let (files, leaf) = files(scene, cell, Flaw::SelfSigned);
+    let http = scene.world.host.http;
+    let (at, kept) = servers::front(leaf.server_config(), http, Pauses::default());
+    let line = format!("roots = [\"{}\"]", files.certificate.display());
+    let before = direct(base(scene, cell), Some(at));
+    let after = direct(base(scene, cell), Some(at)).route_line(&line);
+    change(before, after, kept)
+}
+
+/// The right server, with a certificate as it should be.
+fn renewed(scene: &Scene, cell: &str, flaw: Flaw) -> Change {
+    let (at, kept) = front(scene, &scene.world.ca, flaw, Pauses::default());
+    let before = direct(base(scene, cell), Some(at));
+    let after = direct(base(scene, cell), Some(scene.world.host.https));
+    change(before, after, kept)
+}
+
+/// By Debian's package faketime (`.ci/install-test-deps`).
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// The site's certificate is good from 2090 on, and this machine's clock is as late as that once it is set right.
+fn clock(scene: &Scene, cell: &str) -> Change {
+    assert!(
+        Path::new(FAKETIME).exists(),
+        "run .ci/install-test-deps: no {FAKETIME}"
+    );
+    let (at, kept) = front(scene, &scene.world.ca, Flaw::NotYetValid, Pauses::default());
+    // A daemon with a CA of its own: ours would have expired by then.
+    let after = direct(base(scene, &format!("{cell}-after")), Some(at));
+    Change {
+        variables: vec![
+            ("LD_PRELOAD", FAKETIME),
+            ("FAKETIME", "@2090-06-01 00:00:00"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ],
+        ..change(direct(base(scene, cell), Some(at)), after, kept)
+    }
+}
+
+fn client_certificate(scene: &Scene, cell: &str) -> Change {
+    let leaf = scene.world.ca.leaf(&[MAIN], Flaw::None);
+    let mut roots = RootCertStore::empty();
+    let root = rustls::pki_types::CertificateDer::from_pem_file(scene.world.ca.pem_file());
+    roots.add(root.unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+    let config = rustls::ServerConfig::builder()
+        .with_client_cert_verifier(verifier.unwrap())
+        .with_single_cert(leaf.chain(), leaf.private_key())
+        .unwrap();
+    let http = scene.world.host.http;
+    let (at, kept) = servers::front(Arc::new(config), http, Pauses::default());
+    let (mine, _) = files(scene, cell, Flaw::None);
+    private(&mine.key);
+    let lines = format!(
+        "client_certificate = \"{}\"\nclient_key = \"{}\"",
+        mine.certificate.display(),
+        mine.key.display()
+    );
+    let before = direct(base(scene, cell), Some(at));
+    let after = direct(base(scene, cell), Some(at)).route_line(&lines);
+    change(before, after, kept)
+}
+
+fn private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn old_tls(scene: &Scene, cell: &str) -> Change {
+    let (files, _) = files(scene, cell, Flaw::None);
+    let (at, kept) = servers::cbc_only(&scene.place(cell), &files.both);
+    let by = |tls| base(scene, cell).route(MAIN, tls, &["direct"], at);
+    change(by("terminate"), by("tunnel"), kept)
+}
+
+fn plain(scene: &Scene, cell: &str) -> Change {
+    let settings = || direct(base(scene, cell), Some(scene.world.host.https));
+    change(settings(), settings(), ())
+}
+
+fn account(scene: &Scene, cell: &str) -> Change {
+    let settings = || {
+        let settings = base(scene, cell).account("me", "planted-password");
+        direct(settings, Some(scene.world.host.https))
+    };
+    change(settings(), settings(), ())
+}
+
+/// A site that takes two seconds; the key is first too short for it, and then not.
+fn slow(scene: &Scene, cell: &str, key: &str) -> Change {
+    let pause = Duration::from_secs(2);
+    let pauses = match key {
+        "after" => Pauses {
+            within: pause,
+            ..Pauses::default()
+        },
+        _ => Pauses {
+            before: pause,
+            ..Pauses::default()
+        },
+    };
+    let (at, kept) = front(scene, &scene.world.ca, Flaw::None, pauses);
+    let with = |limit: &str| {
+        let line = format!("stall = {{ {key} = \"{limit}\", floor = \"0 B\", action = \"fail\" }}");
+        direct(base(scene, cell), Some(at)).route_line(&line)
+    };
+    change(with("1s"), with("60s"), kept)
+}
+
+fn reverse(scene: &Scene, cell: &str, ferry: &Ferry, _: bool) -> Finished {
+    let url = format!("{}/main.test/lfs.git", ferry.proxy());
+    let git = crate::support::client::Git::debian(&scene.place(cell).join("home"));
+    git.run(scene.world.root(), &["ls-remote", &url])
+}
+
+fn curl_with(scene: &Scene, cell: &str, arguments: &[&str]) -> Finished {
+    let mut command: Command = clean_command("/usr/bin/curl", &scene.place(cell));
+    command.args(["-sSf", "--max-time", "20"]).args(arguments);
+    Running::start(&mut command).finish(Duration::from_secs(30))
+}
+
+/// Its own TLS: the CA is the site's where the daemon only tunnels.
+fn curl(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    let ca = if taken {
+        scene.world.ca.pem_file()
+    } else {
+        ferry.bundle()
+    };
+    let ca = ca.to_str().unwrap();
+    curl_with(
+        scene,
+        cell,
+        &["-x", &ferry.proxy(), "--cacert", ca, "https://main.test/"],
+    )
+}
+
+fn refs() -> String {
+    format!("{SEEDED}/info/refs?service=git-upload-pack")
+}
+
+fn scheme(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    let scheme = if taken { "http" } else { "socks5h" };
+    let proxy = format!("{scheme}://{}", ferry.address);
+    let ca = ferry.bundle();
+    curl_with(
+        scene,
+        cell,
+        &["-x", &proxy, "--cacert", ca.to_str().unwrap(), &refs()],
+    )
+}
+
+fn named(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    let ca = ferry.bundle();
+    let (proxy, refs) = (ferry.proxy(), refs());
+    let mut arguments = vec!["-x", &proxy, "--cacert", ca.to_str().unwrap(), &refs];
+    if taken {
+        arguments.extend(["--proxy-user", "me:planted-password"]);
+    }
+    curl_with(scene, cell, &arguments)
+}
+
+/// The command's output, as the user would paste it.
+fn bundle(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    let proxy = ferry.proxy();
+    if !taken {
+        return curl_with(scene, cell, &["-x", &proxy, &refs()]);
+    }
+    let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), &scene.place(cell));
+    command
+        .arg("--config")
+        .arg(ferry.config())
+        .args(["ca", "path", "--bundle"]);
+    let printed = Running::start(&mut command)
+        .finish(Duration::from_secs(20))
+        .well();
+    curl_with(
+        scene,
+        cell,
+        &["-x", &proxy, "--cacert", printed.stdout.trim(), &refs()],
+    )
+}
