@@ -3,7 +3,8 @@
 //! Called by [`exchange`](super::exchange) with the head of a request, and of an answer before anything of it reaches the client.
 
 use hyper::{
-    HeaderMap,
+    HeaderMap, Response, Version,
+    body::{Body, Incoming},
     header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 
@@ -39,6 +40,14 @@ pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
     }
     let malformed = "the answer has differing or malformed Content-Length values";
     length(headers).is_err().then_some(malformed)
+}
+
+/// True where only the end of the connection says that the answer is over (RFC 9112, section 6.3).
+pub(crate) fn is_close_delimited(response: &Response<Incoming>) -> bool {
+    let length = response.body().size_hint().exact();
+    length.is_none()
+        && response.version() < Version::HTTP_2
+        && !response.headers().contains_key(TRANSFER_ENCODING)
 }
 
 /// Makes several equal lengths one (RFC 9110, section 8.6).

@@ -152,6 +152,7 @@ fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
 async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> Answer {
     exchange.transfer.enter(Stage::ReceivingBody);
     let to = exchange.destination();
+    let close_delimited = framing::is_close_delimited(&response);
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = dress(&mut response, &exchange, &to);
     let handle = exchange.transfer.handle();
@@ -174,10 +175,16 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
         return upgrade::switch(&forwarder.shared, response, client, transfer);
     }
     *response.version_mut() = Version::HTTP_11;
+    if close_delimited && !exchange.asked.client.shared {
+        // hyper chunks a body without a length for HTTP/1.1, and its last chunk would say that the answer is whole.
+        *response.version_mut() = Version::HTTP_10;
+        framing::close(response.headers_mut());
+    }
     let forwarder = Arc::clone(&exchange.forwarder);
     let status = response.status().as_u16();
     let quotable = quoted::quotable(&lease.about);
-    let answer = response.map(|body| OriginBody::new(body, status, exchange, lease).boxed_unsync());
+    let about = (status, close_delimited);
+    let answer = response.map(|body| OriginBody::new(body, about, exchange, lease).boxed_unsync());
     let answer = quoted::hide(quotable, answer);
     match rewriting {
         Some(rewriting) => rewriting.body(answer, &forwarder.rewriting).await,

@@ -33,6 +33,9 @@ pub(super) fn builder(listen: &Listen, line: &RequestLine) -> http1::Builder {
 /// Takes in what the client still sends after an answer that refused it: closing with unread bytes is a reset, and a reset
 /// can overtake the answer (RFC 9112, section 9.6).
 pub(super) async fn linger(mut socket: Tcp) {
+    if socket.resets_at_end() {
+        return;
+    }
     let reading = async {
         let _ = socket.shutdown().await;
         let mut scratch = vec![0; 16 * 1024];

@@ -26,6 +26,7 @@ struct Inner {
     read: AtomicU64,
     written: AtomicU64,
     blocked: AtomicBool,
+    resets: AtomicBool,
     farewell: Option<Farewell>,
 }
 
@@ -57,6 +58,7 @@ impl Tcp {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            resets: AtomicBool::new(false),
             farewell,
         }))
     }
@@ -79,6 +81,11 @@ impl Tcp {
     /// True where the kernel took no more when it was last given bytes.
     pub(crate) fn is_blocked(&self) -> bool {
         self.0.blocked.load(Ordering::Relaxed)
+    }
+
+    /// True where it is to be closed with a reset: a FIN would say that everything was sent.
+    pub(crate) fn resets_at_end(&self) -> bool {
+        self.0.resets.load(Ordering::Relaxed)
     }
 
     /// A look at the socket that does not keep it open.
@@ -146,6 +153,15 @@ impl TcpMonitor {
     /// The name of its congestion control, where the system says.
     pub(crate) fn congestion(&self) -> Option<String> {
         congestion(&socket2::SockRef::from(&self.0.upgrade()?.socket))
+    }
+
+    /// When its owner lets it go, it is closed with a reset, and nobody shuts it down before.
+    pub(crate) fn reset_at_end(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.resets.store(true, Ordering::Relaxed);
+            // What is closed already needs no reset.
+            let _ = socket2::SockRef::from(&inner.socket).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Ends both directions at once, whoever owns the stream.

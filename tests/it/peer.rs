@@ -135,7 +135,7 @@ async fn a_self_signed_certificate_is_taken_where_a_route_lists_it_and_only_by_i
     assert!(advice.contains("`roots` of route `git.test`"), "{advice}");
     let taken = world(&server, &own.roots()).await;
     let answer = get(&taken, "git.test").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
     let other = Identity::new(directory.path(), "other.test");
     let server = Server::start(&other, &[]);
     let wrong = world(&server, &other.roots()).await;
@@ -166,7 +166,7 @@ async fn a_site_that_wants_a_client_certificate_gets_it_and_nobody_else_does() {
     );
     let shown = world(&server, &(own.roots() + &client.client())).await;
     let answer = get(&shown, "git.test").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
     assert!(
         answer.replace(' ', "").contains("CN=client.test"),
         "{answer}"
@@ -186,7 +186,7 @@ async fn a_site_that_wants_a_client_certificate_gets_it_and_nobody_else_does() {
             client.client()
         );
         let answer = get(&World::with(&text).await, "site.test").await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
         assert_eq!(
             answer.replace(' ', "").contains("CN=client.test"),
             sees,

@@ -7,6 +7,7 @@ mod support;
 
 mod clients;
 mod constraints;
+mod ends;
 mod http2;
 mod progress;
 mod refusals;

@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use crate::forward::{
     exchange::{Came, Exchange},
     headers,
+    response::drain,
     upstream::pool::Lease,
 };
 use crate::{
@@ -31,7 +32,11 @@ pub(crate) struct OriginBody {
     ended: Option<Ended>,
     /// The rest, while it is asked for.
     rest: Option<Asking>,
+    /// The failure, while the client takes what came before it.
+    failing: Option<Failing>,
     status: u16,
+    /// True where the answer ends with its connection.
+    close_delimited: bool,
     /// How many bytes the answer's head promised. A client on HTTP/1.1 asks for no more than these, and an origin on HTTP/2 may say
     /// apart that they were all.
     promised: Option<u64>,
@@ -48,13 +53,23 @@ struct Open {
     lease: Lease,
 }
 
+/// The peer's TLS has no other way to say that this is the end and not the work of somebody on the path (RFC 8446, section 6.1).
+const NO_CLOSE_NOTIFY: &str =
+    "TLS ended without close_notify, and no length was given: the answer may be whole or cut short";
+
 /// The rest of a broken answer, on its way.
 type Asking = Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, GivenUp>)> + Send>>;
+type Failing = Pin<Box<dyn Future<Output = BoxError> + Send>>;
 type Ended = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
 impl OriginBody {
     /// Watches `inner`, which `exchange` has brought.
-    pub(crate) fn new(inner: Incoming, status: u16, exchange: Box<Exchange>, lease: Lease) -> Self {
+    pub(crate) fn new(
+        inner: Incoming,
+        (status, close_delimited): (u16, bool),
+        exchange: Box<Exchange>,
+        lease: Lease,
+    ) -> Self {
         exchange.transfer.expect_down(inner.size_hint().exact());
         exchange.transfer.counters().answer(status);
         let mut body = Self {
@@ -64,7 +79,9 @@ impl OriginBody {
             open: Some(Open { exchange, lease }),
             inner,
             rest: None,
+            failing: None,
             status,
+            close_delimited,
             got: 0,
         };
         if body.inner.is_end_stream() {
@@ -126,6 +143,9 @@ impl OriginBody {
             fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
             fault = fault.detail(flood);
         }
+        if self.close_delimited && fault.kind == FaultKind::ClosedEarly {
+            fault = fault.detail(NO_CLOSE_NOTIFY);
+        }
         let fault = if open.exchange.outgoing.notes.client_failed() {
             // The client broke its request off (Ctrl-C): that the origin's answer ends with it is a consequence.
             Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Gone)
@@ -154,6 +174,10 @@ impl OriginBody {
                     let rest = exchange.resume(fault, got).await;
                     (exchange, rest)
                 }));
+                Ok(())
+            }
+            event if drain::is_worth_it(&event) => {
+                self.failing = Some(Box::pin(fail(exchange, event, self.close_delimited)));
                 Ok(())
             }
             event => {
@@ -210,6 +234,18 @@ fn ended(exchange: &Exchange) -> Ended {
     })
 }
 
+/// Ends the transfer with `event` when the client has what came before.
+async fn fail(mut exchange: Box<Exchange>, event: Event, close_delimited: bool) -> BoxError {
+    let client = exchange.asked.client.clone();
+    drain::drained(&client.tcp, client.shared).await;
+    let given_up = exchange.plan.give_up(event);
+    if close_delimited && !client.shared && drain::ends_with_reset(&given_up, exchange.asked.front)
+    {
+        client.tcp.reset_at_end();
+    }
+    broken(&exchange, given_up)
+}
+
 /// The end of a transfer whose answer broke off, and what the client's connection is told.
 fn broken(exchange: &Exchange, given_up: GivenUp) -> BoxError {
     exchange.transfer.break_off(&given_up);
@@ -225,6 +261,11 @@ impl Body for OriginBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
+            if let Some(failing) = &mut self.failing {
+                let error = ready!(failing.as_mut().poll(cx));
+                self.failing = None;
+                return Poll::Ready(Some(Err(error)));
+            }
             if let Err(error) = ready!(self.poll_rest(cx)) {
                 return Poll::Ready(Some(Err(error)));
             }

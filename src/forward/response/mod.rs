@@ -1,6 +1,7 @@
 //! What the client receives: the origin's answer, resumed or rewritten where needed, or an error that it understands.
 
 pub(crate) mod body;
+mod drain;
 pub(crate) mod errors;
 pub(crate) mod quoted;
 pub(crate) mod rewrite;
