@@ -34,6 +34,8 @@ pub(crate) use daemon::{
 pub(crate) use dial::Dial;
 pub(crate) use environment::Environment;
 pub(crate) use hop::{Hop, HopKind};
+#[cfg(test)]
+pub(crate) use peer::ClientCertificate;
 pub(crate) use peer::PeerTls;
 pub(crate) use problem::Problem;
 pub use problem::Problems;

@@ -149,9 +149,12 @@ impl Exchange {
     async fn connect(&self, connect: Connect) -> (Held, Event) {
         let key = self.key();
         if let Some(lease) = self.idle(connect, &key).await {
-            self.transfer.mark_reused();
             self.transfer.connected(lease.about.peer);
             lease.watch(&self.transfer);
+            if !lease.reused {
+                return (Held::Connection(lease), Event::Dialled);
+            }
+            self.transfer.mark_reused();
             return (Held::Connection(lease), Event::Reused);
         }
         let reached = match self.plan.dial(connect).await {
@@ -190,8 +193,37 @@ impl Exchange {
         match pool.take_bound(key, self.asked.client.id).await {
             Some(lease) => Some(lease),
             None if connect.idle => pool.take(key).await,
+            None if connect.spare => pool.take_spare(key).await,
             None => None,
         }
+    }
+
+    /// Opens a connection for the request that follows this one. Nobody hears of it where that fails: the request finds out for itself.
+    pub(crate) fn open_spare(&self) {
+        let key = self.key();
+        let forwarder = Arc::clone(&self.forwarder);
+        if forwarder.config.pool.idle_per_origin == 0 || forwarder.pool.has_spare(&key) {
+            return;
+        }
+        let Some(dial) = self.plan.beside() else {
+            return;
+        };
+        let shared = forwarder.shared.clone();
+        shared.tasks.clone().spawn(async move {
+            let max_head = forwarder.config.listen.max_head;
+            let opening = async {
+                let reached = dial.once(&forwarder).await?;
+                send::open((&shared.tasks, &shared.shutdown), reached, max_head).await
+            };
+            let opened = tokio::select! {
+                opened = opening => opened,
+                () = shared.shutdown.drained() => return,
+            };
+            match opened {
+                Ok((sender, about)) => forwarder.pool.keep_spare(&key, sender, about),
+                Err(fault) => tracing::debug!(%fault, "spare connection failed"),
+            }
+        });
     }
 
     /// Sends once, and says what came of it.

@@ -150,6 +150,8 @@ impl Attempts {
             upstream: self.at,
             attempt: self.total,
             idle,
+            // It is a new connection. A failure has only those that this exchange makes itself to tell whether the path works.
+            spare: self.total == 1,
             small_segments: self.small_segments,
         }
     }

@@ -146,7 +146,7 @@ fn load(directory: &std::path::Path, listen: &str, routes: &str) -> Config {
     let file = directory.join("gitferry.toml");
     let state = directory.join("state");
     let text = format!(
-        "[listen]\naddress = \"127.0.0.1:0\"\nhead_timeout = \"5s\"\nmax_head = \"16 KiB\"\n{listen}\n\
+        "[listen]\naddress = \"127.0.0.1:0\"\nhead_timeout = \"5s\"\nidle_timeout = \"5s\"\nmax_head = \"16 KiB\"\n{listen}\n\
          [built_in]\nroutes = false\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
          [dial]\nbackoff = \"5ms\"\nbackoff_limit = \"20ms\"\nattempts = 4\nhandshake_timeout = \"5s\"\n{routes}",
         state.display()

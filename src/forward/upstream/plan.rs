@@ -36,6 +36,30 @@ pub(crate) struct UpstreamPlan {
     trial: Option<circuit::Trial>,
 }
 
+/// A dial that no exchange waits for: no log line, no circuit and no retry comes of it.
+pub(crate) struct Beside {
+    route: Arc<Route>,
+    upstream: Arc<Upstream>,
+    target: Target,
+    probing: circuit::Probing,
+    max_segment: Option<u32>,
+}
+
+impl Beside {
+    pub(crate) async fn once(&self, forwarder: &Forwarder) -> Result<Reached, Fault> {
+        let dial = Once {
+            route: &self.route,
+            upstream: &self.upstream,
+            target: &self.target,
+            purpose: self.probing.purpose,
+            max_segment: self.max_segment,
+            public_only: self.probing.fake_networks(&forwarder.config),
+            connector: &forwarder.connector,
+        };
+        once(&dial, None).await
+    }
+}
+
 /// What the exchange does next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
@@ -143,6 +167,17 @@ impl UpstreamPlan {
             reached = self.reach(connect) => reached.map_err(Event::DialFailed),
             () = self.forwarder.shared.shutdown.ended() => Err(self.shutdown()),
         }
+    }
+
+    /// What it takes to dial the upstream in use once more, beside this exchange.
+    pub(crate) fn beside(&self) -> Option<Beside> {
+        Some(Beside {
+            route: Arc::clone(&self.route),
+            upstream: Arc::clone(self.upstream()?),
+            target: self.target.clone(),
+            probing: self.probing,
+            max_segment: self.max_segment(self.attempts.small_segments()),
+        })
     }
 
     async fn reach(&self, connect: Connect) -> Result<Reached, Fault> {

@@ -118,10 +118,14 @@ struct Idle {
     sender: Sender,
     about: Arc<About>,
     since: Instant,
+    /// No request was sent on it.
+    unused: bool,
 }
 
 /// How long a connection that was just given back may take to be ready again.
 const SETTLE: Duration = Duration::from_millis(100);
+/// For how long an unused connection is as good as a new one: servers give a client longer than this for its first request.
+const SPARE_LIFE: Duration = Duration::from_secs(4);
 /// The most idle connections of all origins together; fewer where the process may have few descriptors.
 const MOST_IDLE: usize = 512;
 
@@ -177,7 +181,7 @@ impl Pool {
             let mut lease = Lease {
                 sender: idle.sender,
                 about: idle.about,
-                reused: true,
+                reused: !idle.unused,
                 key: Arc::clone(key),
                 in_use: self.use_of(key),
             };
@@ -209,6 +213,7 @@ impl Pool {
                 sender: Sender::Http2(shared.clone()),
                 about: Arc::clone(&about),
                 since: Instant::now(),
+                unused: false,
             };
             self.0.put(&key, idle);
         }
@@ -226,6 +231,38 @@ impl Pool {
         for origin in self.0.lock().values_mut() {
             origin.idle.retain(|idle| idle.since >= began);
         }
+    }
+
+    /// A connection for `key` that was opened a moment ago and never used: one for a request that may act.
+    pub(crate) async fn take_spare(&self, key: &Arc<Key>) -> Option<Lease> {
+        let idle = self.0.pop_spare(key, Instant::now())?;
+        let mut lease = Lease {
+            sender: idle.sender,
+            about: idle.about,
+            reused: false,
+            key: Arc::clone(key),
+            in_use: self.use_of(key),
+        };
+        lease.sender.ready().await.then_some(lease)
+    }
+
+    /// True where a connection for `key` waits that was never used.
+    pub(crate) fn has_spare(&self, key: &Key) -> bool {
+        let origins = self.0.lock();
+        let origin = origins.get(key);
+        origin.is_some_and(|origin| origin.spare(Instant::now()).is_some())
+    }
+
+    /// Keeps a connection that was made before its request came.
+    pub(crate) fn keep_spare(&self, key: &Arc<Key>, sender: Sender, about: About) {
+        let unused = matches!(sender, Sender::Http1(_));
+        let idle = Idle {
+            sender,
+            about: Arc::new(about),
+            since: Instant::now(),
+            unused,
+        };
+        self.0.put(key, idle);
     }
 
     /// How many connections are idle.
@@ -281,7 +318,10 @@ impl Inner {
     fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
         let mut origins = self.lock();
         let list = &mut origins.get_mut(key)?.idle;
-        while let Some(idle) = list.pop() {
+        while !list.is_empty() {
+            // Spares are for who may take nothing else.
+            let used = list.iter().rposition(|idle| !idle.unused);
+            let idle = list.remove(used.unwrap_or(list.len() - 1));
             if !self.is_fresh(&idle, now) {
                 continue;
             }
@@ -290,11 +330,19 @@ impl Inner {
                     sender: Sender::Http2(sender.clone()),
                     about: Arc::clone(&idle.about),
                     since: now,
+                    unused: false,
                 });
             }
             return Some(idle);
         }
         None
+    }
+
+    fn pop_spare(&self, key: &Key, now: Instant) -> Option<Idle> {
+        let mut origins = self.lock();
+        let origin = origins.get_mut(key)?;
+        let at = origin.spare(now)?;
+        Some(origin.idle.remove(at))
     }
 
     fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
@@ -319,6 +367,14 @@ impl Inner {
 }
 
 impl Origin {
+    /// The place of a connection that is as good as a new one.
+    fn spare(&self, now: Instant) -> Option<usize> {
+        self.idle.iter().rposition(|idle| {
+            let age = now.saturating_duration_since(idle.since);
+            idle.unused && age <= SPARE_LIFE && !idle.sender.is_closed()
+        })
+    }
+
     /// Closes the connections that were idle longest, beyond `least` and what the recent load needs.
     fn trim(&mut self, least: usize, now: Instant) {
         let room = self.load.recent(now).max(least);
@@ -397,6 +453,7 @@ impl Lease {
                 sender,
                 about,
                 since,
+                unused: false,
             };
             in_use.pool.0.put(&key, idle);
         }

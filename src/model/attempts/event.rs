@@ -151,6 +151,8 @@ pub(crate) struct Connect {
     pub attempt: u32,
     /// An idle connection will do.
     pub idle: bool,
+    /// A connection that was opened a moment ago for a request like this one, and never used, will do.
+    pub spare: bool,
     /// Large segments may be lost on the path.
     pub small_segments: bool,
 }

@@ -9,6 +9,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::config::ClientCertificate;
 use crate::tls::testing::{self, DAY, World};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -331,4 +332,39 @@ async fn the_client_hello_fits_into_one_packet() {
     let name = "hf-hub-lfs-us-east-1.s3-accelerate.amazonaws.com";
     let (_, length) = tokio::join!(dial(&connector, near, name, HttpVersion::Http2), reading);
     assert!((100..500).contains(&length), "{length}");
+}
+
+#[tokio::test]
+async fn a_second_connection_to_an_origin_resumes_and_one_with_other_tls_settings_does_not() {
+    let world = World::new();
+    let directory = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["me.pem", "me.key"].map(|name| directory.path().join(name));
+    let me = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+    std::fs::write(&certificate, me.cert.pem()).unwrap();
+    std::fs::write(&key, me.signing_key.serialize_pem()).unwrap();
+    let other = PeerTls {
+        client: Some(ClientCertificate { certificate, key }),
+        ..PeerTls::default()
+    };
+    let connector = Connector::new(&world.roots(), [other.clone()]).unwrap();
+    let acceptor = TlsAcceptor::from(world.server(&["hf.co"], |_| {}));
+    let mut kinds = Vec::new();
+    for tls in [&PeerTls::default(), &PeerTls::default(), &other] {
+        let (near, far) = duplex(16 * 1024);
+        let server = async {
+            let mut stream = acceptor.accept(far).await.unwrap();
+            // The tickets come before it.
+            stream.write_all(b"x").await.unwrap();
+            stream.shutdown().await.unwrap();
+            stream.get_ref().1.handshake_kind().unwrap()
+        };
+        let client = async {
+            let secured = dial_with(&connector, near, "hf.co", HttpVersion::Http1, tls);
+            let mut io = secured.await.unwrap().io;
+            io.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        kinds.push(tokio::join!(server, client).0);
+    }
+    use rustls::HandshakeKind::{Full, Resumed};
+    assert_eq!(kinds, [Full, Resumed, Full]);
 }
