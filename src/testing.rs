@@ -1,5 +1,7 @@
 //! What tests, benches and fuzz targets outside the crate reach (feature `testing`). No promise is kept here.
 
+pub mod parsers;
+
 pub use crate::{
     config::{Config, DEFAULT, Problems, load},
     forward::Shared,

@@ -117,6 +117,14 @@ fn print(value: &Json) -> Result<(), Failure> {
     printed(writeln!(io::stdout(), "{value:#}"))
 }
 
+/// The config as it is printed.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn shown(config: &Config) -> String {
+    Table::try_from(config)
+        .map(|table| as_toml(&table))
+        .unwrap_or_default()
+}
+
 /// A config file that says all of it; what a route has in common with the general sections is left out of the route.
 fn as_toml(config: &Table) -> String {
     let file = config.get("file").and_then(Value::as_str);
@@ -135,9 +143,9 @@ fn as_toml(config: &Table) -> String {
             }
             Value::Array(routes) if name == "route" => {
                 text.push_str("\n# all routes are listed above\n[built_in]\nroutes = false\n");
-                for route in routes.iter().filter_map(Value::as_table) {
+                for route in reached(routes.iter().filter_map(Value::as_table)) {
                     text.push_str("\n[[route]]\n");
-                    keys(&mut text, &own_keys(route, config));
+                    keys(&mut text, &own_keys(&route, config));
                 }
             }
             // The file is named above, and warnings are not part of a config.
@@ -145,6 +153,33 @@ fn as_toml(config: &Table) -> String {
         }
     }
     text
+}
+
+/// The routes without the hosts that one before has taken over, as a route of a file does with a built-in one's: within one file that would be a
+/// mistake.
+fn reached<'t>(routes: impl Iterator<Item = &'t Table>) -> Vec<Table> {
+    let mut taken: Vec<(Value, Option<Value>)> = Vec::new();
+    let mut reached = Vec::new();
+    for route in routes {
+        let mut route = route.clone();
+        let ports = route.get("ports").cloned();
+        let covers = |known: &Option<Value>| {
+            let list =
+                |ports: &Option<Value>| ports.as_ref().and_then(|ports| ports.as_array().cloned());
+            list(known).is_none_or(|known| {
+                list(&ports).is_some_and(|ports| ports.iter().all(|port| known.contains(port)))
+            })
+        };
+        if let Some(Value::Array(hosts)) = route.get_mut("hosts") {
+            hosts.retain(|host| !taken.iter().any(|(known, on)| known == host && covers(on)));
+            taken.extend(hosts.iter().map(|host| (host.clone(), ports.clone())));
+            if hosts.is_empty() {
+                continue;
+            }
+        }
+        reached.push(route);
+    }
+    reached
 }
 
 /// A route's tables without what the section of the same name says already.
@@ -204,8 +239,9 @@ mod tests {
         found.map(|(_, value)| (*value).to_owned())
     }
 
-    fn shown(config: &Config) -> String {
-        as_toml(&Table::try_from(config).unwrap())
+    fn hosts(config: &Config) -> Vec<String> {
+        let hosts = config.routes.iter().flat_map(|route| &route.hosts);
+        hosts.map(ToString::to_string).collect()
     }
 
     /// Every key that is valid somewhere.
@@ -230,6 +266,7 @@ mod tests {
         let file = directory.path().join("gitferry.toml");
         let text = "[hops]\noffice = { url = \"https://proxy.test\", username = \"me\", password_env = \"OFFICE_PASSWORD\" }\n\
                     [dial]\nattempts = 2\n[uploads]\nat_once = 3\n\
+                    [[route]]\nname = \"hub\"\nhosts = [\"huggingface.co\", \"gitlab.com\"]\ntls = \"tunnel\"\nupstreams = [{ via = \"direct\" }]\n\
                     [[route]]\nname = \"hf-lfs\"\nupstreams = [{ via = \"office\" }, { mirror = \"http://[::1]:8080/x\" }]\n\
                     resolve = { \"x.hf.co\" = [\"192.0.2.1:8443\", \"2001:db8::1\"], \"::1\" = \"127.0.0.1\" }\n\
                     dial = { max_segment = \"1200 B\" }\nports = [443]\n";
@@ -240,7 +277,16 @@ mod tests {
         let again = config::load(Some(&file), &variable)
             .unwrap_or_else(|problems| panic!("{problems}\n{first}"));
         assert_eq!(first, shown(&again));
-        assert_eq!(config.routes, again.routes);
+        // What a route of the file has taken over is no host of the built-in one any more.
+        let (first_hosts, hosts) = (hosts(&config), hosts(&again));
+        assert_eq!(
+            hosts
+                .iter()
+                .filter(|host| *host == "huggingface.co")
+                .count(),
+            1
+        );
+        assert!(hosts.iter().all(|host| first_hosts.contains(host)));
         assert_eq!(config.hops, again.hops);
         let json = serde_json::to_string(&config).unwrap();
         for text in [&first, &json] {

@@ -99,6 +99,15 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
     })
 }
 
+/// What is printed of a log, for people and for programs; `None` where it cannot be read.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn of(log: &[u8]) -> Option<(String, String)> {
+    let (mut sum, roles) = (Sum::default(), Roles::default());
+    reader::read(log, &mut sum).ok()?;
+    let data = data::data(&sum, &roles);
+    Some((page::page(&sum, &roles), format!("{data:#}")))
+}
+
 fn open(log: &Path) -> io::Result<Box<dyn BufRead>> {
     const BUFFER: usize = 256 << 10;
     Ok(if log.as_os_str() == "-" {

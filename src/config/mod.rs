@@ -204,6 +204,14 @@ impl Config {
     }
 }
 
+/// The config that a text makes in place of `path`.
+///
+/// Fails with every mistake of the text at once.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn read(text: &str, path: &Path, variables: Variables<'_>) -> Result<Config, Problems> {
+    resolve::read(Some((text, path)), variables, &Arguments::default())
+}
+
 /// The config that a text makes, for tests of other modules: they need not know every key.
 #[cfg(test)]
 pub(crate) fn parsed(text: &str) -> Config {

@@ -11,7 +11,7 @@ mod client_check;
 pub(crate) mod credentials;
 pub(crate) mod exchange;
 mod forwarder;
-mod framing;
+pub(crate) mod framing;
 pub(crate) mod headers;
 mod keep_alive;
 pub(crate) mod limits;

@@ -82,10 +82,11 @@ pub(crate) fn challenge(value: &str, map: &mut MapUrl<'_>) -> Edit {
 /// `name=value; Domain=…; Path=…; Secure` (RFC 6265, section 4.1), for the host that the client believes it speaks to.
 ///
 /// `Domain` goes, so that the cookie comes back to this host alone; a cookie for a domain that the origin is not in goes
-/// whole, as a client would have refused it. `Path` is mapped like a path. Where the client speaks plain HTTP to the
-/// daemon, `Secure` goes too: over loopback the cookie would never be sent back.
+/// whole, as a client would have refused it. `Path` is mapped like a path. On the reverse front, where all hosts share one name, every
+/// cookie has one, and `Secure` goes too: over loopback in plain HTTP the cookie would never be sent back.
 pub(crate) fn cookie(value: &str, mapping: &Mapping) -> Edit {
     let mut out = String::new();
+    let mut has_path = false;
     for (at, part) in value.split(';').enumerate() {
         let (name, setting) = match part.split_once('=') {
             Some((name, setting)) => (name.trim(), setting.trim()),
@@ -99,7 +100,14 @@ pub(crate) fn cookie(value: &str, mapping: &Mapping) -> Edit {
             if !setting.is_empty() && !mapping.is_of_origin(setting) {
                 return Edit::Remove;
             }
-        } else if name.eq_ignore_ascii_case("path") && setting.starts_with('/') {
+        } else if name.eq_ignore_ascii_case("path") {
+            // curl takes quotes off; what does not begin with a slash counts as none (RFC 6265, section 5.2.4).
+            let setting = setting.trim_matches('"');
+            if !setting.starts_with('/') {
+                has_path = false;
+                continue;
+            }
+            has_path = true;
             match mapping.cookie_path(setting) {
                 Some(path) if path == setting => out.extend([";", part]),
                 Some(path) => out.extend(["; Path=", path.as_str()]),
@@ -108,6 +116,9 @@ pub(crate) fn cookie(value: &str, mapping: &Mapping) -> Edit {
         } else if !(name.eq_ignore_ascii_case("secure") && mapping.is_reverse()) {
             out.extend([";", part]);
         }
+    }
+    if !has_path && let Some(path) = mapping.default_cookie_path() {
+        out.extend(["; Path=", path.as_str()]);
     }
     if out == value {
         Edit::Keep

@@ -3,7 +3,7 @@
 //! Two maps, one after the other: a mirror's URLs become the original's, and on the reverse front a URL of any host that is
 //! served there becomes one of this daemon.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{
     reverse::ReverseBase,
@@ -58,25 +58,25 @@ impl Mapping {
 
     /// Maps a URI reference of a header field (RFC 3986, section 4.1), which may be relative.
     pub(crate) fn reference(&self, text: &str) -> Mapped {
-        match self.resolved(text) {
-            Some(path) => self.map(&path, false),
-            None => self.map(text, false),
-        }
+        self.map(&self.resolved(text), false)
     }
 
     /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
     pub(crate) fn redirect(&self, text: &str) -> Mapped {
-        match self.resolved(text) {
-            Some(path) => self.map(&path, true),
-            None => self.map(text, true),
-        }
+        self.map(&self.resolved(text), true)
     }
 
-    /// A relative reference as a path. On the reverse front the client resolves it below another path than the origin meant: `../x` or
-    /// `x` may then name another host's segment.
-    fn resolved(&self, text: &str) -> Option<String> {
-        (self.is_reverse() && url::is_relative_path(text))
-            .then(|| url::resolve_relative(&self.path, text))
+    /// A reference in a form that clients do not read in two ways, and a relative one as a path. On the reverse front a client resolves it
+    /// below another path than the origin meant: `../x` or `x` may then name another host's segment.
+    fn resolved<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if !self.is_reverse() {
+            return text.into();
+        }
+        let text = url::unambiguous(text);
+        match url::is_relative_path(&text) {
+            true => url::resolve_relative(&self.path, &text).into(),
+            false => text,
+        }
     }
 
     /// Scheme, host and port of an absolute URL, a mirror's being the original's; those that were asked for where it names none.
@@ -113,9 +113,12 @@ impl Mapping {
 
     fn map(&self, text: &str, redirect: bool) -> Mapped {
         if let Reference::Unreadable(authority) = reference(text, self.answering().0)
-            && self.is_reverse()
+            && let Some(base) = &self.base
         {
-            return Mapped::Away(authority.chars().take(253).collect());
+            return base.confined(authority).map_or_else(
+                || Mapped::Away(authority.chars().take(253).collect()),
+                Mapped::To,
+            );
         }
         let Some((url, original)) = self.original(text) else {
             return Mapped::Same;
@@ -132,7 +135,9 @@ impl Mapping {
     /// As a URL of this daemon.
     fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, redirect: bool) -> Mapped {
         let own = url.scheme == self.scheme && url.target == self.target;
-        if !own && !(self.served)(&url.target) {
+        // By whatever name: on the daemon's port the path would name a segment of the origin's choice.
+        let may_be_daemon = url.target.port == base.port();
+        if !own && !may_be_daemon && !(self.served)(&url.target) {
             return Mapped::Away(url.target.to_string().into());
         }
         Mapped::To(match redirect && !own {
@@ -187,6 +192,17 @@ impl Mapping {
             }
             Host::Ip(ip) => domain.parse() == Ok(*ip),
         }
+    }
+
+    /// On the reverse front, the path of a cookie that names none (RFC 6265, section 5.1.4), below the segment of its host.
+    pub(super) fn default_cookie_path(&self) -> Option<String> {
+        let base = self.base.as_ref()?;
+        let end = self.path.find('?').unwrap_or(self.path.len());
+        let path = self.path.get(..end)?;
+        let directory = path.rfind('/').and_then(|at| path.get(..at));
+        let directory = directory.filter(|path| !path.is_empty()).unwrap_or("/");
+        let segment = base.path_of(self.scheme, &self.target);
+        Some(format!("{segment}{directory}"))
     }
 
     /// A cookie's path as the client has to see it; `None` where none of its requests would ever match.

@@ -15,6 +15,8 @@ pub(crate) struct ReverseBase {
     prefix: Secret,
     /// The same daemon by another name, so that a client sees another origin; the same where there is none.
     other: Box<str>,
+    /// The daemon's port.
+    port: u16,
 }
 
 impl ReverseBase {
@@ -32,7 +34,9 @@ impl ReverseBase {
                     format!("http://{}", target.authority(Scheme::Http))
                 },
             );
+        let port = Target::parse(host, Some(Scheme::Http.default_port()));
         Self {
+            port: port.map_or(Scheme::Http.default_port(), |target| target.port),
             origin: origin.into(),
             prefix: Secret::new(prefix),
             other: other.into(),
@@ -53,6 +57,27 @@ impl ReverseBase {
             self.path_of(url.scheme, &url.target),
             contained(url.rest)
         )
+    }
+
+    /// The port that the client reaches this daemon on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A URL that this daemon refuses, for one whose `authority` is no host here and may be this daemon to a client: `127.1` and
+    /// `2130706433` are addresses to curl and to WHATWG's URL. `None` where the port is another one.
+    pub(crate) fn confined(&self, authority: &str) -> Option<String> {
+        let (_, port) = authority.rsplit_once(':')?;
+        if port.parse() != Ok(self.port) {
+            return None;
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');
+        let segment = authority.replace(|c: char| !plain(c), "_");
+        Some(format!(
+            "{}{}/{segment}/",
+            self.origin,
+            self.prefix.expose()
+        ))
     }
 
     /// The path below which everything of an origin is.

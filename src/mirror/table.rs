@@ -248,18 +248,25 @@ pub(crate) fn rewrite_head(
                     let text = percent_encoded(value.as_bytes());
                     rewrite_field(*form, &text, status, mapping, &mut findings)
                 }
-                (Err(_), Form::Challenge | Form::Cookie) => Edit::Keep,
+                (Err(_), Form::Challenge | Form::Cookie) => {
+                    let text: String = value.as_bytes().iter().copied().map(char::from).collect();
+                    rewrite_field(*form, &text, status, mapping, &mut findings)
+                }
             };
             match edit {
                 Edit::Keep => headers.append(&name, value),
-                Edit::Replace(text) => {
-                    headers.append(&name, HeaderValue::try_from(text).unwrap_or(value))
-                }
+                Edit::Replace(text) => headers.append(&name, field(&text).unwrap_or(value)),
                 Edit::Remove => continue,
             };
         }
     }
     findings
+}
+
+/// A field of text in ASCII, beside bytes that were taken for characters one by one.
+fn field(text: &str) -> Option<HeaderValue> {
+    let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+    HeaderValue::from_bytes(&bytes.ok()?).ok()
 }
 
 fn rewrite_field(

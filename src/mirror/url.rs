@@ -48,7 +48,8 @@ pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
 }
 
 fn absolute(scheme: Scheme, after: &str) -> Reference<'_> {
-    let end = after.find(['/', '?', '#']).unwrap_or(after.len());
+    // A backslash is a slash to WHATWG's URL, and no part of an authority to anybody.
+    let end = after.find(['/', '\\', '?', '#']).unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
     let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
     // An empty port is valid and means the scheme's (RFC 3986, section 3.2.3).
@@ -82,13 +83,48 @@ pub(crate) fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// `text` in a form that all clients read alike. What some take for a path of the same host, and others for another host (`http:/b.test`,
+/// `///b.test`, `/\b.test`), becomes a path; WHATWG's URL leaves tabs out.
+pub(crate) fn unambiguous(text: &str) -> Cow<'_, str> {
+    let trimmed = text.trim_start_matches(|c: char| c <= ' ');
+    let text: Cow<'_, str> = match trimmed.contains(['\t', '\r', '\n']) {
+        true => trimmed.replace(['\t', '\r', '\n'], "").into(),
+        false => trimmed.into(),
+    };
+    let rest = match scheme(&text) {
+        Some((scheme, rest)) if is_http(scheme) => rest,
+        Some(_) => return text,
+        None if text.starts_with(['/', '\\']) => &text,
+        None => return text,
+    };
+    let path = rest.trim_start_matches(['/', '\\']);
+    let slashes = rest.len() - path.len();
+    let has_host = slashes == 2 && rest.starts_with("//");
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    match has_host || is_path {
+        true => text,
+        false => format!("/{path}").into(),
+    }
+}
+
+fn is_http(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+/// The scheme (RFC 3986, section 3.1) and what follows its colon.
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    valid.then_some((scheme, rest))
+}
+
 /// True for a reference that is resolved against the path that was asked: no scheme, no authority, no leading slash, and not empty or
 /// only a query or fragment.
 pub(crate) fn is_relative_path(text: &str) -> bool {
-    let end = text.find(['/', '\\', '?', '#']).unwrap_or(text.len());
-    let (first, _) = text.split_at(end);
-    let relative = !first.is_empty() || text.starts_with('\\');
-    relative && !first.contains(':')
+    scheme(text).is_none() && !text.is_empty() && !text.starts_with(['/', '?', '#'])
 }
 
 /// `relative` below the directory of `path` (RFC 3986, section 5.2.3).
@@ -105,7 +141,8 @@ pub(crate) fn contained(rest: &str) -> Cow<'_, str> {
     if !path.contains('\\') && !path.split('/').any(|part| dots(part).is_some()) {
         return rest.into();
     }
-    let path = path.replace('\\', "%5C");
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let path = format!("{slash}{}", path.replace('\\', "%5C"));
     let mut kept: Vec<&str> = Vec::new();
     let mut parts = path.split('/').skip(1).peekable();
     while let Some(part) = parts.next() {

@@ -35,17 +35,21 @@ impl RequestLine {
         if line.whole || read.is_empty() {
             return;
         }
-        let room = MOST.saturating_sub(line.bytes.len()).min(read.len());
-        let read = read.get(..room).unwrap_or_default();
-        let end = read.iter().position(|byte| *byte == b'\n');
-        line.bytes
-            .extend_from_slice(read.get(..end.unwrap_or(room)).unwrap_or_default());
-        if line.bytes.trim_ascii().is_empty() {
-            // Empty lines may precede a request (RFC 9112, section 2.2).
-            line.bytes.clear();
-            return;
+        let mut rest = read;
+        // Empty lines may precede a request (RFC 9112, section 2.2).
+        while !line.whole && !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let (piece, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            let room = MOST.saturating_sub(line.bytes.len()).min(piece.len());
+            line.bytes
+                .extend_from_slice(piece.get(..room).unwrap_or_default());
+            rest = after;
+            line.whole = end.is_some() || line.bytes.len() >= MOST;
+            if line.bytes.trim_ascii().is_empty() {
+                line.bytes.clear();
+                line.whole = false;
+            }
         }
-        line.whole = end.is_some() || line.bytes.len() >= MOST;
     }
 
     /// Something was answered: what comes in after it is another request's. hyper answers before it says what it refused.
@@ -149,6 +153,8 @@ mod tests {
             (b"GET /a#b HTTP/1.1\r\n", "%23"),
             (b"GET /a b HTTP/1.1\r\n", "%20"),
             (b"GET http://h/a>b HTTP/1.1\r\n", "%3E"),
+            // What precedes it in the same read is no line.
+            (b"\r\n\r\nGET /a<b HTTP/1.1\r\n", "%3C"),
             (b"GET /\xff HTTP/1.1\r\n", "%FF"),
         ] {
             let told = objection(&[line]).unwrap();

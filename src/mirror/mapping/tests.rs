@@ -226,6 +226,41 @@ fn behind_the_reverse_front_a_mirror_is_mapped_twice() {
     assert_eq!(both.url("/hub"), to("http://127.0.0.1:4483/huggingface.co"));
 }
 
+/// Found by the fuzz target `a_location_never_leaves_its_hosts_segment`: each of these led some client to `/b.test/x` of the daemon.
+#[test]
+fn no_other_way_to_write_a_url_leads_to_another_hosts_segment() {
+    let reverse = mapping(None, true);
+    let own = "/huggingface.co/b.test/x";
+    for written in [
+        "http:/b.test/x",
+        "HTTP:b.test/x",
+        "ht\ttp:/b.test/x",
+        "http:\\b.test\\x",
+        "///b.test/x",
+        "\\\\b.test/x",
+    ] {
+        let Mapped::To(given) = reverse.redirect(written) else {
+            panic!("{written} stays");
+        };
+        let given = given.replace("%5C", "/");
+        assert!(given.ends_with(own), "{written}: {given}");
+    }
+    for daemon in [
+        "http://127.0.0.1:4483/b.test/x",
+        "//localhost:4483/b.test/x",
+        "http://2130706433:4483/b.test/x",
+        "http://127.1:04483/b.test/x",
+        "http://127%2e0.0.1:4483/b.test/x",
+        "http://127.0.0.1:4483\\b.test/x",
+    ] {
+        let Mapped::To(given) = reverse.redirect(daemon) else {
+            panic!("{daemon} stays");
+        };
+        let path = given.split('/').nth(3).unwrap_or_default();
+        assert!(path.contains("4483"), "{daemon}: {given}");
+    }
+}
+
 #[test]
 fn a_cookie_belongs_to_the_host_that_was_asked() {
     use crate::mirror::fields::{Edit, cookie};
@@ -255,7 +290,22 @@ fn a_cookie_belongs_to_the_host_that_was_asked() {
             "a=b; path=/; domain=huggingface.co; Secure; SameSite=Lax",
             replace("a=b; Path=/huggingface.co/; SameSite=Lax"),
         ),
-        (&reverse, "a=b=c; Max-Age=3", Edit::Keep),
+        // Without a path, or with one that clients drop, it would be for every host where the path of the request is short.
+        (
+            &reverse,
+            "a=b=c; Max-Age=3",
+            replace("a=b=c; Max-Age=3; Path=/huggingface.co/user"),
+        ),
+        (
+            &reverse,
+            "a=b; Path=/x; Path=y",
+            replace("a=b; Path=/huggingface.co/x; Path=/huggingface.co/user"),
+        ),
+        (
+            &reverse,
+            "a=b; Path=\"/\"",
+            replace("a=b; Path=/huggingface.co/"),
+        ),
         (&reverse, "a=b; Domain=evil.test", Edit::Remove),
         (&reverse, "a=b; Domain=gingface.co", Edit::Remove),
     ] {

@@ -306,7 +306,7 @@ fn every_field_of_an_answer_is_mapped_and_others_stay() {
             "<http://127.0.0.1:4483/huggingface.co/api/models?cursor=1>; rel=\"next\"",
         ),
         ("set-cookie", "a=b; Path=/huggingface.co/"),
-        ("set-cookie", "e=f"),
+        ("set-cookie", "e=f; Path=/huggingface.co/"),
         (
             "www-authenticate",
             "Bearer realm=\"http://127.0.0.1:4483/huggingface.co/token\"",
@@ -411,4 +411,16 @@ fn any_document(random: &mut fastrand::Rng, depth: usize) -> String {
             )
         }
     }
+}
+
+#[test]
+fn a_cookie_with_raw_bytes_belongs_to_its_host_too() {
+    let mut headers = HeaderMap::new();
+    let cookie = HeaderValue::from_bytes(b"a=\xc3\xa4; Path=/; Domain=huggingface.co").unwrap();
+    headers.insert("set-cookie", cookie);
+    rewrite_head(&reverse(), StatusCode::OK, &mut headers);
+    assert_eq!(
+        headers["set-cookie"].as_bytes(),
+        b"a=\xc3\xa4; Path=/huggingface.co/"
+    );
 }

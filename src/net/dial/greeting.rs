@@ -20,6 +20,8 @@ pub(super) struct Greeting {
     peer: SocketAddr,
     /// The hop knows the target: an end without an answer is its answer.
     asked: bool,
+    /// What may stand in no fault, though the hop says it.
+    secrets: Vec<String>,
     /// What the hop sent and nobody took yet.
     pub(super) received: BytesMut,
 }
@@ -30,6 +32,7 @@ impl Greeting {
             io,
             peer,
             asked: false,
+            secrets: Vec::new(),
             received: BytesMut::new(),
         }
     }
@@ -37,6 +40,19 @@ impl Greeting {
     /// What is said next names the target.
     pub(super) fn asks_for_target(&mut self) {
         self.asked = true;
+    }
+
+    /// The same, with what the hop is told and may quote.
+    pub(super) fn with_secrets(mut self, secrets: impl IntoIterator<Item = String>) -> Self {
+        self.secrets.extend(secrets);
+        self.secrets.retain(|secret| !secret.is_empty());
+        self
+    }
+
+    /// `text` without the secrets.
+    pub(super) fn hidden(&self, text: &str) -> String {
+        let secrets = self.secrets.iter();
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// Sends all of `bytes`.
@@ -81,7 +97,7 @@ impl Greeting {
     /// What came instead of an answer, as far as it can be shown.
     pub(super) fn bad_answer(&self) -> Fault {
         self.fault(FaultKind::BadAnswer)
-            .detail(describe(&self.received))
+            .detail(describe(&self.received, |text| self.hidden(text)))
     }
 
     /// The tunnel; what the hop sent after its answer is read first.
@@ -114,19 +130,21 @@ pub(super) fn printable(text: &str, limit: usize) -> String {
     line.chars().take(limit).collect()
 }
 
-fn describe(bytes: &[u8]) -> String {
+/// `hidden` takes secrets out, before anything is cut off: half a password would not be found.
+fn describe(bytes: &[u8], hidden: impl Fn(&str) -> String) -> String {
+    let shown = |bytes| {
+        let line = printable(&String::from_utf8_lossy(bytes), usize::MAX);
+        hidden(&line).chars().take(60).collect::<String>()
+    };
     match bytes {
         [0x15 | 0x16, 0x03, ..] => "it speaks TLS: the url of this hop may need https://".into(),
         [0x05, ..] => "it speaks SOCKS5: the url of this hop may need socks5h://".into(),
         [b'H', b'T', b'T', b'P', ..] => {
-            let line = printable(&String::from_utf8_lossy(bytes), 60);
-            format!("it answered in HTTP, the url of this hop may need http://: {line}")
+            format!(
+                "it answered in HTTP, the url of this hop may need http://: {}",
+                shown(bytes)
+            )
         }
-        _ => {
-            let shown = printable(&String::from_utf8_lossy(bytes), 60)
-                .escape_debug()
-                .to_string();
-            format!("it began with \"{shown}\"")
-        }
+        _ => format!("it began with \"{}\"", shown(bytes).escape_debug()),
     }
 }

@@ -71,7 +71,7 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
     let (io, tcp, peer) = reach(hop, attempt).await?;
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
-    let mut greeting = Greeting::new(io, peer);
+    let mut greeting = Greeting::new(io, peer).with_secrets(secrets(credentials));
     greeting.asks_for_target();
     let request = encode(authority, hop);
     let limit = attempt.route.dial.greet_timeout;
@@ -92,6 +92,22 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
         peer,
         absolute_form: None,
     })
+}
+
+/// The tunnel that a hop gives, for tests: it is asked on a stream that is there.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) async fn greet(
+    io: BoxIo,
+    peer: SocketAddr,
+    credentials: &Credentials,
+) -> Result<BoxIo, Fault> {
+    let mut greeting = Greeting::new(io, peer).with_secrets(secrets(Some(credentials)));
+    greeting.asks_for_target();
+    let answer = ask(&mut greeting, b"CONNECT").await?;
+    if !answer.is_success() {
+        return Err(refusal(&mut greeting, &answer, Some(credentials)).await);
+    }
+    Ok(greeting.into_tunnel())
 }
 
 /// A stream to the hop, inside TLS where it is an https hop.
@@ -129,6 +145,18 @@ fn encode(authority: &str, hop: &Hop) -> Vec<u8> {
 fn basic(credentials: &Credentials) -> String {
     let pair = format!("{}:{}", credentials.username, credentials.password.expose());
     format!("Basic {}", BASE64_STANDARD.encode(pair))
+}
+
+/// What an error page that quotes the request would show.
+fn secrets(credentials: Option<&Credentials>) -> Vec<String> {
+    let each = |credentials: &Credentials| {
+        let token = basic(credentials);
+        [
+            token.trim_start_matches("Basic ").to_owned(),
+            credentials.password.expose().to_owned(),
+        ]
+    };
+    credentials.into_iter().flat_map(each).collect()
 }
 
 fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
@@ -174,18 +202,13 @@ async fn refusal(
         let (login, said) = answer.authentication(credentials.is_some());
         return greeting
             .fault(FaultKind::HopAuthentication(login))
-            .detail(said);
+            .detail(greeting.hidden(&said));
     }
     let reading =
         async { while answer.wants_more(&greeting.received) && greeting.hear().await.is_ok() {} };
     // What has come until then is shown.
     let _ = timeout(BODY_PATIENCE, reading).await;
-    let token = credentials.map(basic).unwrap_or_default();
-    let secrets = [
-        token.trim_start_matches("Basic "),
-        credentials.map_or("", |credentials| credentials.password.expose()),
-    ];
-    let said = answer.refusal(&greeting.received, &secrets);
+    let said = answer.refusal(&greeting.received, |text| greeting.hidden(text));
     let fault = greeting.fault(FaultKind::HopRefused(answer.status));
     let said = match answer.status {
         // What web servers say of a method that they do not know.

@@ -65,7 +65,8 @@ async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault>
 async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Connection, Fault> {
     let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
     (attempt.progress)(Stage::Greeting);
-    let greeting = Greeting::new(Box::new(tcp.clone()), peer);
+    let greeting =
+        Greeting::new(Box::new(tcp.clone()), peer).with_secrets(password(hop.credentials.as_ref()));
     let limit = attempt.route.dial.greet_timeout;
     let greeted = within(
         limit,
@@ -90,6 +91,19 @@ async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Co
         peer,
         absolute_form: None,
     })
+}
+
+/// The tunnel that a hop gives, for tests: it is asked on a stream that is there.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) async fn greet_on(
+    io: crate::io::BoxIo,
+    peer: SocketAddr,
+    target: &Target,
+    credentials: &Credentials,
+) -> Result<crate::io::BoxIo, Fault> {
+    let greeting = Greeting::new(io, peer).with_secrets(password(Some(credentials)));
+    let greeted = greet(greeting, target, Some(credentials)).await?;
+    Ok(greeted.into_tunnel())
 }
 
 async fn greet(
@@ -131,6 +145,10 @@ async fn greet(
             .fault(FaultKind::SocksRefused(code))
             .detail(codec::meaning(code))),
     }
+}
+
+fn password(credentials: Option<&Credentials>) -> Option<String> {
+    credentials.map(|credentials| credentials.password.expose().to_owned())
 }
 
 async fn authenticate(

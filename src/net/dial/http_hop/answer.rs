@@ -71,9 +71,9 @@ impl Answer {
         self.is_readable() && !whole && body.len() < MAX_BODY
     }
 
-    /// What the hop says about its refusal: reason phrase, text of the body, the headers that were made for it; each without
-    /// `secrets`, for error pages quote requests.
-    pub(super) fn refusal(&self, body: &[u8], secrets: &[&str]) -> String {
+    /// What the hop says about its refusal: reason phrase, text of the body, the headers that were made for it; each as
+    /// `hidden` leaves it, for error pages quote requests.
+    pub(super) fn refusal(&self, body: &[u8], hidden: impl Fn(&str) -> String) -> String {
         let mut said = vec![self.reason.clone()];
         for name in ["Proxy-Status", "X-Squid-Error", "Location"] {
             if let Some(value) = self.header(name) {
@@ -86,8 +86,7 @@ impl Answer {
         // Before anything is cut off: half a password would not be found.
         let html = self.is_html();
         let shown = |(at, part): (usize, &String)| {
-            let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-            let part = secrets.fold(part.clone(), |part, secret| part.replace(*secret, "***"));
+            let part = hidden(part);
             match self.is_readable() && at + 1 == said.len() {
                 true => page::reason(&part, html),
                 false => part.chars().take(SHOWN).collect::<String>(),

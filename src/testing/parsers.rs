@@ -1,0 +1,259 @@
+//! Every parser of bytes from outside, for `tests/fuzz`: bytes in, what they were taken for out, in plain types.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    header::{HeaderName, HeaderValue, TRANSFER_ENCODING},
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+
+use crate::{
+    cli,
+    config::{self, Mirror, Problems, ToMirror},
+    forward::{framing, headers, request::part::Part, tunnel::first_flight::Flight},
+    io::BoxIo,
+    mirror::{
+        Coding, Mapping, ReverseBase,
+        json::{Step, splice},
+        reverse::parse_segment,
+        table,
+    },
+    model::{Fault, Host, Scheme, Secret, Target, secret::Credentials},
+    net::{RequestLine, dial},
+    tls::{FirstBytes, accept::first_bytes},
+};
+
+/// What a hop is greeted with.
+pub const HOP_PASSWORD: &str = "hunter2secret";
+
+fn hop_credentials() -> Credentials {
+    Credentials {
+        username: "me".into(),
+        password: Secret::new(HOP_PASSWORD),
+    }
+}
+
+/// A stream that a test plays.
+pub trait Played: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Played for T {}
+
+/// What can be read of the tunnel that an HTTP hop gives on `io`, or the fault as the log shows it.
+pub async fn greet_http(io: impl Played) -> Result<Vec<u8>, String> {
+    let greeted = dial::http_hop::greet(Box::new(io), hop_address(), &hop_credentials()).await;
+    tunnel(greeted).await
+}
+
+/// The same for a SOCKS5 hop.
+pub async fn greet_socks(io: impl Played) -> Result<Vec<u8>, String> {
+    let target = Target::new(Host::Name("hf.co".into()), 443);
+    let (io, credentials) = (Box::new(io), hop_credentials());
+    let greeted = dial::socks_hop::greet_on(io, hop_address(), &target, &credentials).await;
+    tunnel(greeted).await
+}
+
+async fn tunnel(greeted: Result<BoxIo, Fault>) -> Result<Vec<u8>, String> {
+    let mut read = Vec::new();
+    let mut io = greeted.map_err(|fault| fault.chain())?;
+    let _ = io.read_to_end(&mut read).await;
+    Ok(read)
+}
+
+fn hop_address() -> std::net::SocketAddr {
+    std::net::SocketAddr::from(([127, 0, 0, 1], 3128))
+}
+
+/// True where a client's first flight may be sent again.
+pub fn may_replay(flight: &[u8]) -> bool {
+    Flight::of(flight).is_replayable()
+}
+
+/// What a client's first bytes are taken for, and what can be read of the stream then: nothing may be lost.
+pub async fn first_flight(io: impl Played) -> (&'static str, Vec<u8>) {
+    let mut io: BoxIo = Box::new(io);
+    let found = first_bytes(&mut io, Duration::from_secs(1)).await;
+    let (name, mut read) = match found {
+        Ok(FirstBytes::Tls(bytes)) => ("tls", bytes.to_vec()),
+        Ok(FirstBytes::Plain(bytes)) => ("plain", bytes.to_vec()),
+        Ok(FirstBytes::Silent) => ("silent", Vec::new()),
+        Ok(FirstBytes::Closed) => ("closed", Vec::new()),
+        Err(_) => ("failed", Vec::new()),
+    };
+    let _ = io.read_to_end(&mut read).await;
+    (name, read)
+}
+
+/// `body` with the strings at some places of an LFS batch answer put through `map`; `None` where nothing changed.
+///
+/// Fails where it is passed on as it is.
+pub fn spliced(
+    body: &[u8],
+    map: &mut dyn FnMut(&str) -> Option<String>,
+) -> Result<Option<Vec<u8>>, String> {
+    const PLACES: &[&[Step]] = &[
+        &[
+            Step::Key("objects"),
+            Step::Item,
+            Step::Key("actions"),
+            Step::AnyKey,
+            Step::Key("href"),
+        ],
+        &[Step::Key("parts"), Step::NumericKey],
+        &[Step::Key("url")],
+    ];
+    splice(body, PLACES, map).map_err(|error| error.to_string())
+}
+
+/// How an answer of `https://hf.co` to `path` is mapped; the reverse front serves `hf.co`, `b.test` and what ends in `.cdn.test`.
+fn mapping(path: &str, reverse: bool, mirror: bool) -> Mapping {
+    let target = |host: &str| Target::new(Host::Name(host.into()), 443);
+    let mirror = mirror.then(|| Mirror {
+        scheme: Scheme::Https,
+        target: target("mirror.test"),
+        base_path: "/base".into(),
+        credentials: ToMirror::Withhold,
+    });
+    Mapping {
+        scheme: Scheme::Https,
+        target: target("hf.co"),
+        path: path.into(),
+        mirror,
+        base: reverse.then(|| ReverseBase::new("127.0.0.1:4483", "")),
+        served: Arc::new(|target| {
+            let host = target.host.to_string();
+            matches!(host.as_str(), "hf.co" | "b.test") || host.ends_with(".cdn.test")
+        }),
+    }
+}
+
+/// The fields of an answer as the client gets them.
+pub fn rewritten_field(
+    (path, reverse, mirror): (&str, bool, bool),
+    status: u16,
+    name: &'static str,
+    value: &[u8],
+) -> Vec<Vec<u8>> {
+    let (Ok(value), Ok(status)) = (HeaderValue::from_bytes(value), StatusCode::from_u16(status))
+    else {
+        return Vec::new();
+    };
+    let name = HeaderName::from_static(name);
+    let mut fields = HeaderMap::new();
+    fields.insert(&name, value);
+    table::rewrite_head(&mapping(path, reverse, mirror), status, &mut fields);
+    let values = fields.get_all(&name).iter();
+    values.map(|value| value.as_bytes().to_vec()).collect()
+}
+
+/// The body of an LFS batch answer as the client gets it; `None` where it is the same.
+pub fn rewritten_batch(reverse: bool, mirror: bool, body: &[u8]) -> Option<Vec<u8>> {
+    let path = "/user/repo.git/info/lfs/objects/batch";
+    let entry = table::for_body(&Method::POST, path)?;
+    let mapping = mapping(path, reverse, mirror);
+    entry.rewrite_body(&mapping, body).ok()?.0
+}
+
+/// Scheme, host and port of a reverse front's first segment.
+pub fn segment(text: &str) -> Option<(&'static str, String)> {
+    let (scheme, target) = parse_segment(text).ok()?;
+    Some((scheme.as_str(), target.to_string()))
+}
+
+/// Scheme, host and port that an absolute URL names, as the mapping reads it.
+pub fn origin(url: &str) -> (&'static str, String) {
+    let (scheme, target) = mapping("/", true, false).origin(url);
+    (scheme.as_str(), target.to_string())
+}
+
+/// A config as `gitferry check` prints it.
+///
+/// Fails with the problems of the text.
+pub fn printed_config(text: &str, variables: config::Variables<'_>) -> Result<String, Problems> {
+    let config = config::read(text, Path::new("/fuzz/gitferry.toml"), variables)?;
+    Ok(cli::check::shown(&config))
+}
+
+/// What the log says of a request line that came in such pieces.
+pub fn request_line(pieces: &[&[u8]]) -> Option<String> {
+    let line = RequestLine::default();
+    for piece in pieces {
+        line.note(piece);
+    }
+    line.objection()
+}
+
+/// What `gitferry report` prints of a log, for people and for programs.
+pub fn report(log: &[u8]) -> Option<(String, String)> {
+    cli::report::of(log)
+}
+
+/// The body that a coded one stands for.
+pub fn decoded(coding: &'static str, body: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let mut fields = HeaderMap::new();
+    fields.insert("content-encoding", HeaderValue::from_static(coding));
+    Coding::of(&fields).decode(body, limit).ok()
+}
+
+/// What frames a message with such fields: whether a request and an answer are refused, and the lengths that are passed on.
+pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>>) {
+    let mut fields = HeaderMap::new();
+    for (name, values) in [
+        (TRANSFER_ENCODING, codings),
+        (hyper::header::CONTENT_LENGTH, lengths),
+    ] {
+        for value in values {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                fields.append(&name, value);
+            }
+        }
+    }
+    let refused = framing::request_objection(&fields).is_some();
+    let unusable = framing::answer_objection(&fields).is_some();
+    framing::merge_lengths(&mut fields);
+    let lengths = fields.get_all(hyper::header::CONTENT_LENGTH).iter();
+    let lengths = lengths.map(|value| value.as_bytes().to_vec()).collect();
+    (refused, unusable, lengths)
+}
+
+/// Whether the answer to a request for the rest of 1000 bytes, of which `got` came, is passed on.
+pub fn goes_on(got: u64, content_range: &[u8], length: &[u8]) -> bool {
+    let field = |fields: &mut HeaderMap, name, value: &[u8]| {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            fields.insert(HeaderName::from_static(name), value);
+        }
+    };
+    let mut whole = HeaderMap::new();
+    field(&mut whole, "etag", b"\"v1\"");
+    field(&mut whole, "content-length", b"1000");
+    let part = Part::of(&Method::GET, StatusCode::OK, &whole);
+    let mut rest = whole.clone();
+    field(&mut rest, "content-range", content_range);
+    field(&mut rest, "content-length", length);
+    part.is_some_and(|part| part.goes_on(got, StatusCode::PARTIAL_CONTENT, &rest))
+}
+
+/// `Retry-After` in seconds.
+pub fn retry_after(value: &[u8]) -> Option<u64> {
+    let mut fields = HeaderMap::new();
+    fields.insert("retry-after", HeaderValue::from_bytes(value).ok()?);
+    headers::retry_after(&fields).map(|wait| wait.as_secs())
+}
+
+/// `Proxy-Status` without the members in gitferry's name.
+pub fn without_our_status(value: &[u8]) -> Option<Vec<u8>> {
+    let mut fields = HeaderMap::new();
+    fields.insert("proxy-status", HeaderValue::from_bytes(value).ok()?);
+    headers::strip_proxy_status(&mut fields);
+    let left = fields.get("proxy-status");
+    Some(
+        left.map(|value| value.as_bytes().to_vec())
+            .unwrap_or_default(),
+    )
+}
+
+/// A target as it is shown.
+pub fn target(text: &str) -> Option<String> {
+    Target::parse(text, Some(443))
+        .ok()
+        .map(|target| target.to_string())
+}

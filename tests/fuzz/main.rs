@@ -1,0 +1,104 @@
+//! Every parser of bytes from outside, fed with what nobody sends: seeds that are cut, spliced and strewn with what parsers trip over.
+//!
+//! Each target says what must hold beyond "it does not panic". It runs for a third of a second in the suite. For longer, and for one target:
+//!
+//! ```sh
+//! GITFERRY_FUZZ_SECONDS=600 cargo test --release --test fuzz a_location
+//! ```
+//!
+//! A failure prints its input and a seed, which runs it again: `GITFERRY_FUZZ_SEED=0x… cargo test --test fuzz a_location`. What was found becomes
+//! a test beside its parser.
+#![cfg(test)]
+
+mod config;
+mod fields;
+mod hops;
+mod json;
+mod logs;
+mod played;
+mod resolve;
+mod urls;
+
+use std::{fmt::Write as _, time::Duration};
+
+use arbtest::{
+    arbitrary::{Result, Unstructured},
+    arbtest,
+};
+
+/// What one run of a target is given beside the input: sizes, flags, choices.
+pub(crate) type Choices<'a, 'b> = &'a mut Unstructured<'b>;
+
+/// Runs `check` on inputs made of `seeds` and `words` until the time is over.
+pub(crate) fn fuzz(
+    seeds: &[&[u8]],
+    words: &[&str],
+    mut check: impl FnMut(&[u8], Choices<'_, '_>) -> Result<()>,
+) {
+    let test = arbtest(|choices| {
+        let input = Shown(mutated(choices, seeds, words)?);
+        check(&input.0, choices)
+    });
+    let seconds = std::env::var("GITFERRY_FUZZ_SECONDS").ok();
+    let seconds = seconds.map_or(0.35, |seconds| {
+        seconds.parse().expect("a number of seconds")
+    });
+    let test = test.budget(Duration::from_secs_f64(seconds));
+    match std::env::var("GITFERRY_FUZZ_SEED") {
+        Ok(seed) => {
+            let seed = u64::from_str_radix(seed.trim_start_matches("0x"), 16);
+            test.seed(seed.expect("a seed as a failure prints it"))
+                .run();
+        }
+        Err(_) => test.run(),
+    }
+}
+
+/// An input that is printed where its check fails.
+struct Shown(Vec<u8>);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut text = String::new();
+            for byte in &self.0 {
+                let _ = write!(text, "{}", byte.escape_ascii());
+            }
+            eprintln!("input: b\"{text}\"");
+        }
+    }
+}
+
+/// A seed, or noise, after a few changes.
+fn mutated(u: &mut Unstructured<'_>, seeds: &[&[u8]], words: &[&str]) -> Result<Vec<u8>> {
+    let mut input = match seeds {
+        [] => u.arbitrary()?,
+        _ if u.ratio(1, 16)? => u.arbitrary()?,
+        seeds => u.choose(seeds)?.to_vec(),
+    };
+    for _ in 0..u.int_in_range(0..=6)? {
+        let at = u.int_in_range(0..=input.len())?;
+        let end = u.int_in_range(at..=input.len().min(at + 64))?;
+        match u.int_in_range(0..=6)? {
+            0 if at < input.len() => input[at] = u.arbitrary()?,
+            1 => input.truncate(at),
+            2 => drop(input.drain(at..end)),
+            3 => {
+                let piece = input[at..end].to_vec();
+                let times = u.int_in_range(1..=40)?;
+                drop(input.splice(end..end, piece.repeat(times)));
+            }
+            4 if !seeds.is_empty() => {
+                let other = *u.choose(seeds)?;
+                let from = u.int_in_range(0..=other.len())?;
+                drop(input.splice(at..end, other[from..].iter().copied()));
+            }
+            _ if !words.is_empty() => {
+                let word = u.choose(words)?.bytes();
+                drop(input.splice(at..at, word));
+            }
+            _ => input.insert(at, u.arbitrary()?),
+        }
+    }
+    Ok(input)
+}
