@@ -41,6 +41,10 @@ pub(crate) enum Work {
     Get { streams: usize, bytes: u64 },
     /// Downloads of 1 KiB, one after the other on each connection.
     Small { streams: usize, requests: usize },
+    /// The same, each on a connection of its own with a full handshake.
+    Fresh { streams: usize, requests: usize },
+    /// Uploads of 1 KiB as git-lfs does them: a PUT, then a POST that asks whether the object is there.
+    Objects { streams: usize, requests: usize },
     /// Connections that did one small request each and are kept open until the next order.
     Hold { streams: usize },
     /// Closes what was held.
@@ -90,6 +94,8 @@ fn carry_out(runtime: &Runtime, order: Order, held: &mut Vec<Connection>) -> Res
         Work::Put { streams, .. }
         | Work::Get { streams, .. }
         | Work::Small { streams, .. }
+        | Work::Fresh { streams, .. }
+        | Work::Objects { streams, .. }
         | Work::Hold { streams } => streams,
         Work::Release => return Ok(Done::default()),
     };
@@ -105,7 +111,10 @@ fn carry_out(runtime: &Runtime, order: Order, held: &mut Vec<Connection>) -> Res
         let begun = Instant::now();
         let mut tasks = JoinSet::new();
         for connection in connections {
-            tasks.spawn(work(connection, order.work));
+            match order.work {
+                Work::Fresh { requests, .. } => tasks.spawn(fresh(order.way.clone(), requests)),
+                other => tasks.spawn(work(connection, other)),
+            };
         }
         let mut times = Vec::new();
         while let Some(ended) = tasks.join_next().await {
@@ -143,9 +152,36 @@ async fn work(mut connection: Connection, work: Work) -> Result<Vec<Duration>> {
             }
             return Ok(times);
         }
-        Work::Hold { .. } | Work::Release => {}
+        Work::Objects { requests, .. } => {
+            let mut times = Vec::with_capacity(requests);
+            for _ in 0..requests {
+                let begun = Instant::now();
+                connection.object().await?;
+                times.push(begun.elapsed());
+            }
+            return Ok(times);
+        }
+        Work::Fresh { .. } | Work::Hold { .. } | Work::Release => {}
     }
     Ok(Vec::new())
+}
+
+async fn fresh(way: Way, requests: usize) -> Result<Vec<Duration>> {
+    let tls = match &way.roots {
+        Some(roots) => {
+            let mut config = wire::client_config(roots)?.as_ref().clone();
+            config.resumption = rustls::client::Resumption::disabled();
+            Some(TlsConnector::from(std::sync::Arc::new(config)))
+        }
+        None => None,
+    };
+    let mut times = Vec::with_capacity(requests);
+    for _ in 0..requests {
+        let begun = Instant::now();
+        open(&way, tls.as_ref()).await?.small().await?;
+        times.push(begun.elapsed());
+    }
+    Ok(times)
 }
 
 /// A connection on which requests can be made.
@@ -205,6 +241,14 @@ impl Connection {
     async fn small(&mut self) -> Result<()> {
         self.get(SMALL).await
     }
+
+    async fn object(&mut self) -> Result<()> {
+        self.put(SMALL, None).await?;
+        match self {
+            Self::Plain(io) => verify(io).await,
+            Self::Tls(io) => verify(&mut **io).await,
+        }
+    }
 }
 
 async fn put(io: &mut impl Io, bytes: u64, pace: Option<u64>) -> Result<()> {
@@ -220,6 +264,20 @@ async fn put(io: &mut impl Io, bytes: u64, pace: Option<u64>) -> Result<()> {
         io.write_all(wire::expected(offset, next)).await?;
         offset += next as u64;
     }
+    io.flush().await?;
+    answer(io).await
+}
+
+async fn verify(io: &mut impl Io) -> Result<()> {
+    const BODY: usize = 64;
+    let head = format!(
+        "POST /r.git/info/lfs/objects/verify HTTP/1.1\r\nHost: {}\r\nContent-Type: application/vnd.git-lfs+json\r\n\
+         Content-Length: {BODY}\r\n\r\n",
+        pki::HOST
+    );
+    let mut message = head.into_bytes();
+    message.extend_from_slice(wire::expected(0, BODY));
+    io.write_all(&message).await?;
     io.flush().await?;
     answer(io).await
 }

@@ -53,6 +53,20 @@ pub(crate) enum Kind {
     Upload,
     Download,
     Small,
+    /// Small requests, each on a new connection.
+    Fresh,
+    /// Small uploads, each with its verify.
+    Objects,
+}
+
+impl Kind {
+    /// True where requests are counted and not bytes.
+    pub(crate) fn is_small(self) -> bool {
+        match self {
+            Self::Upload | Self::Download => false,
+            Self::Small | Self::Fresh | Self::Objects => true,
+        }
+    }
 }
 
 /// One line of the table.
@@ -65,15 +79,17 @@ pub(crate) struct Scenario {
 
 /// Every scenario, in the order of the table.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    const KINDS: [(bool, Kind); 5] = [
-        (true, Kind::Upload),
-        (true, Kind::Download),
-        (false, Kind::Upload),
-        (false, Kind::Download),
-        (true, Kind::Small),
+    const KINDS: [(bool, Kind, &[usize]); 7] = [
+        (true, Kind::Upload, &[1, 8]),
+        (true, Kind::Download, &[1, 8]),
+        (false, Kind::Upload, &[1, 8]),
+        (false, Kind::Download, &[1, 8]),
+        (true, Kind::Small, &[1, 8, 64]),
+        (true, Kind::Fresh, &[8]),
+        (true, Kind::Objects, &[8]),
     ];
-    KINDS.into_iter().flat_map(|(terminated, kind)| {
-        [1, 8].map(|streams| Scenario {
+    KINDS.into_iter().flat_map(|(terminated, kind, streams)| {
+        streams.iter().map(move |&streams| Scenario {
             terminated,
             kind,
             streams,
@@ -119,6 +135,8 @@ impl Scenario {
             (false, Kind::Upload) => "tunnel upload",
             (false, Kind::Download) => "tunnel download",
             (_, Kind::Small) => "small requests",
+            (_, Kind::Fresh) => "new connections",
+            (_, Kind::Objects) => "many objects",
         };
         match self.streams {
             1 => format!("{kind}, 1 stream"),
@@ -177,6 +195,8 @@ impl Scenario {
             },
             Kind::Download => Work::Get { streams, bytes },
             Kind::Small => Work::Small { streams, requests },
+            Kind::Fresh => Work::Fresh { streams, requests },
+            Kind::Objects => Work::Objects { streams, requests },
         };
         let before = entrant.pid.map(proc::cpu_seconds);
         let Done {
@@ -187,7 +207,7 @@ impl Scenario {
             .zip(before)
             .map(|(pid, before)| proc::cpu_seconds(pid) - before);
         let (amount, per) = match self.kind {
-            Kind::Small => (scale.requests as f64, scale.requests as f64 / 1e6),
+            kind if kind.is_small() => (scale.requests as f64, scale.requests as f64 / 1e6),
             _ => (
                 scale.bulk as f64 / f64::from(1 << 20),
                 scale.bulk as f64 / f64::from(1 << 30),

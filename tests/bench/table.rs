@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     memory,
     proc::Memory,
-    scenario::{Kind, Measured, Row, Scale},
+    scenario::{Measured, Row, Scale},
 };
 
 /// Everything that was measured.
@@ -37,7 +37,7 @@ impl Report {
         let rows: Vec<&Row> = self
             .rows
             .iter()
-            .filter(|row| (row.scenario.kind == Kind::Small) == small)
+            .filter(|row| row.scenario.kind.is_small() == small)
             .collect();
         let Some(first) = rows.iter().max_by_key(|row| row.results.len()) else {
             return Ok(());
@@ -98,13 +98,9 @@ impl Report {
     fn latency(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| GET of 1 KiB, warm | | p50 µs | p99 µs | added p50 µs | added p99 µs |\n|---|---|--:|--:|--:|--:|"
+            "| 1 KiB | | p50 µs | p99 µs | added p50 µs | added p99 µs |\n|---|---|--:|--:|--:|--:|"
         )?;
-        for row in self
-            .rows
-            .iter()
-            .filter(|row| row.scenario.kind == Kind::Small)
-        {
+        for row in self.rows.iter().filter(|row| row.scenario.kind.is_small()) {
             let Some(direct) = row.of(DIRECT) else {
                 continue;
             };
