@@ -4,8 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use serde::Serialize;
 
+use crate::model::fields::documented;
 use crate::{config::Hop, forward::Forwarder, tls::certificate::CaCertificate};
 
+documented! {
 /// Which daemon this is: what a command needs to know before it trusts what it is told.
 #[derive(Debug, Serialize)]
 pub(crate) struct DaemonView {
@@ -24,7 +26,9 @@ pub(crate) struct DaemonView {
     /// The proxies that its own environment names, without user info.
     pub environment: EnvironmentView,
 }
+}
 
+documented! {
 /// The `*_PROXY` variables as the daemon found them at its start.
 #[derive(Debug, Serialize)]
 pub(crate) struct EnvironmentView {
@@ -34,6 +38,7 @@ pub(crate) struct EnvironmentView {
     pub http_proxy: Option<String>,
     /// The hosts that are reached without either.
     pub no_proxy: Vec<Box<str>>,
+}
 }
 
 impl DaemonView {

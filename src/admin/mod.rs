@@ -5,12 +5,12 @@
 //! [`html`] the page, whose files stand in `page/`.
 
 mod api;
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 mod html;
 mod pages;
-mod verdict;
+pub(crate) mod verdict;
 pub(crate) mod view;
 
 use bytes::Bytes;

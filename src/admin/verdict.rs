@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::view::UpstreamView;
+use crate::model::fields::documented;
 use crate::track::{history::Finished, moment, transfer::Detail};
 
 /// How long a failure counts for which no success came since.
@@ -25,6 +26,7 @@ pub(crate) enum Level {
     Failing,
 }
 
+documented! {
 /// The verdict on everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Verdict {
@@ -38,6 +40,7 @@ pub(crate) struct Verdict {
     pub advice: Option<String>,
     /// The transfer that it is about, if any.
     pub id: Option<u64>,
+}
 }
 
 /// The verdict; `recent` has the newest first.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::verdict::{self, Verdict};
+use crate::model::fields::documented;
 use crate::{
     forward::Forwarder,
     model::refusals::Refused,
@@ -28,6 +29,7 @@ pub(super) const RECENT: usize = 50;
 /// How many hosts of a route are named.
 const HOSTS: usize = 6;
 
+documented! {
 /// The daemon at one moment: what the page, `gitferry status` and `/-/status` show.
 #[derive(Debug, Serialize)]
 pub(crate) struct Overview {
@@ -68,7 +70,9 @@ pub(crate) struct Overview {
     /// What each route carried today (UTC).
     pub totals: Vec<DayTotal>,
 }
+}
 
+documented! {
 /// The health of one upstream of one route.
 #[derive(Debug, Serialize)]
 pub(crate) struct UpstreamView {
@@ -91,7 +95,9 @@ pub(crate) struct UpstreamView {
     /// Its circuits that are not closed.
     pub circuits: Vec<CircuitView>,
 }
+}
 
+documented! {
 /// An upstream's circuit for one host.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct CircuitView {
@@ -105,6 +111,7 @@ pub(crate) struct CircuitView {
     pub failed_s_ago: u64,
     /// The last of them.
     pub code: Box<str>,
+}
 }
 
 impl Overview {

@@ -12,6 +12,7 @@ pub(crate) mod classify;
 pub(crate) mod congestion;
 pub(crate) mod credential_memory;
 pub(crate) mod fault;
+pub(crate) mod fields;
 pub(crate) mod guesses;
 pub(crate) mod health;
 pub(crate) mod quoted;

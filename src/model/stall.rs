@@ -18,6 +18,7 @@ pub(crate) use describe::{Sibling, StallContext, advice, evidence};
 pub(crate) use rules::Verdict;
 pub(crate) use watchdog::Watch;
 
+use super::fields::documented;
 use super::{Leg, Stage, unit};
 
 /// What a route allows.
@@ -67,6 +68,7 @@ impl Action {
     }
 }
 
+documented! {
 /// What the kernel says about a connection (Linux, `TCP_INFO`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Kernel {
@@ -99,7 +101,9 @@ pub(crate) struct Kernel {
     /// Since the peer sent data, in milliseconds.
     pub last_data_ms: u32,
 }
+}
 
+documented! {
 /// One side of a transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Flow {
@@ -115,6 +119,7 @@ pub(crate) struct Flow {
     pub blocked: bool,
     /// What the kernel says, where it does.
     pub kernel: Option<Kernel>,
+}
 }
 
 impl Flow {

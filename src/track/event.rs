@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::metrics::{self, Metrics};
+use crate::model::fields::documented;
 pub(crate) use circuit::{CircuitChanged, Turn};
 pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
@@ -29,6 +30,7 @@ pub(crate) trait Event {
     fn emit(&self, metrics: &Metrics);
 }
 
+documented! {
 /// Whose event it is: the fields that every line of a transfer begins with.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Subject {
@@ -46,6 +48,7 @@ pub(crate) struct Subject {
     pub avoided: Option<String>,
     /// Since when that circuit is open, and why.
     pub circuit: Option<String>,
+}
 }
 
 /// Writes a line of a transfer: the fields of its [`Subject`], its own, and a constant message.

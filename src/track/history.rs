@@ -16,6 +16,7 @@ use super::{
     event::TransferEnded,
     timeline::{Rescue, Timeline, instant_text},
 };
+use crate::model::fields::documented;
 use crate::model::resource;
 use totals::{DayTotal, Totals};
 
@@ -24,6 +25,7 @@ pub(crate) const KEPT: usize = 1000;
 /// The longest path that is kept, in characters.
 const LONGEST_PATH: usize = 300;
 
+documented! {
 /// A finished transfer with everything that is known about it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Finished {
@@ -78,6 +80,7 @@ pub(crate) struct Finished {
     pub circuit: Option<String>,
     /// Its stages, attempts, stalls and rescues.
     pub timeline: Timeline,
+}
 }
 
 impl Finished {

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::fields::documented;
 use crate::model::{Stage, attempts::Next};
 
 /// How many stages are kept; of more, the oldest after the first [`KEPT_FIRST`] go.
@@ -14,6 +15,7 @@ const ATTEMPTS: usize = 16;
 /// How many of the first entries always stay.
 const KEPT_FIRST: usize = 4;
 
+documented! {
 /// The stages, attempts and stalls of one transfer, in the order of time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Timeline {
@@ -26,7 +28,9 @@ pub(crate) struct Timeline {
     /// How faults of the transfer were mended.
     pub rescues: Vec<Rescue>,
 }
+}
 
+documented! {
 /// A stage that the transfer entered; it ends where the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
@@ -38,7 +42,9 @@ pub(crate) struct Step {
     /// The attempt it belongs to; 0 before the first one.
     pub attempt: u32,
 }
+}
 
+documented! {
 /// One attempt to reach the origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
@@ -55,7 +61,9 @@ pub(crate) struct Attempt {
     /// What it failed of.
     pub fault: Option<FaultNote>,
 }
+}
 
+documented! {
 /// The fault that ended an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FaultNote {
@@ -70,7 +78,9 @@ pub(crate) struct FaultNote {
     /// The guess.
     pub advice: Option<String>,
 }
+}
 
+documented! {
 /// A stall of the transfer, as it was reported last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stalled {
@@ -91,6 +101,7 @@ pub(crate) struct Stalled {
     pub evidence: String,
     /// The guess.
     pub advice: String,
+}
 }
 
 /// How a transfer that met a fault went on.

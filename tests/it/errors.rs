@@ -65,7 +65,6 @@ fn every_error_says_what_failed_and_what_to_do() {
         ("setup svn", 2, "invalid value 'svn'"),
         ("sail", 2, "unrecognized subcommand 'sail'"),
         ("run --verbos", 2, "unexpected argument '--verbos' found"),
-        ("status --watch", 2, "--watch needs a terminal"),
     ] {
         let (exit, stderr) = fails(arguments, home.path());
         let mut lines = stderr.lines();

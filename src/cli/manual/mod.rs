@@ -173,6 +173,8 @@ fn table_of(name: &str) -> String {
         "stalls" => tables::stalls(),
         "metrics" => tables::metrics(),
         "endpoints" => tables::endpoints(),
+        "objects" => tables::objects(),
+        "fields" => tables::fields(),
         "keys" => keys::markdown(&keys::sections(config::DEFAULT)),
         _ => String::new(),
     }

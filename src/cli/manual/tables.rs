@@ -1,16 +1,28 @@
 //! The tables of the code as Markdown: faults, stalls, metrics, the API. A new row there is a new entry here.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::{
-    admin::endpoints::ENDPOINTS,
+    admin::{
+        daemon::{DaemonView, EnvironmentView},
+        endpoints::ENDPOINTS,
+        verdict::Verdict,
+        view::{CircuitView, Overview, UpstreamView},
+    },
     model::{
         Fault, FaultKind, Leg, Stage,
         advice::Context,
         fault::table::FAULT_KINDS,
-        stall::{self, rules::STALL_RULES},
+        fields::Field,
+        stall::{self, Flow, Kernel, rules::STALL_RULES},
     },
-    track::metrics::METRICS,
+    track::{
+        event::{FaultOccurred, StallReported, Subject, TransferEnded},
+        history::{Finished, totals::DayTotal},
+        metrics::METRICS,
+        timeline::{Attempt, FaultNote, Stalled, Step, Timeline},
+        transfer::{Detail, Snapshot},
+    },
 };
 
 /// What stands for the names of a user's own config.
@@ -124,6 +136,62 @@ pub(super) fn metrics() -> String {
             metric.help,
             capitalised(metric.kind.as_str())
         );
+    }
+    text
+}
+
+/// What the JSON of the API consists of, each object with its fields.
+const OBJECTS: &[(&str, &[&[Field]])] = &[
+    ("An overview", &[Overview::FIELDS]),
+    ("The verdict of an overview", &[Verdict::FIELDS]),
+    ("A running transfer", &[Snapshot::FIELDS, Detail::FIELDS]),
+    ("A finished transfer", &[Finished::FIELDS]),
+    ("A timeline", &[Timeline::FIELDS]),
+    ("A stage of a timeline", &[Step::FIELDS]),
+    ("An attempt of a timeline", &[Attempt::FIELDS]),
+    ("The fault of an attempt", &[FaultNote::FIELDS]),
+    ("A stall of a timeline", &[Stalled::FIELDS]),
+    ("A socket", &[Flow::FIELDS]),
+    ("The kernel's view of a socket", &[Kernel::FIELDS]),
+    ("An upstream", &[UpstreamView::FIELDS]),
+    ("A circuit of an upstream", &[CircuitView::FIELDS]),
+    ("A fault", &[Subject::FIELDS, FaultOccurred::FIELDS]),
+    ("A stall", &[Subject::FIELDS, StallReported::FIELDS]),
+    ("The totals of a route on a day", &[DayTotal::FIELDS]),
+    ("The daemon", &[DaemonView::FIELDS]),
+    ("The environment of the daemon", &[EnvironmentView::FIELDS]),
+];
+
+/// The fields of the log's lines about a transfer.
+const LINES: &[&[Field]] = &[
+    Subject::FIELDS,
+    TransferEnded::FIELDS,
+    FaultOccurred::FIELDS,
+    StallReported::FIELDS,
+    Kernel::FIELDS,
+];
+
+/// Every object of the API with the names of its fields.
+pub(super) fn objects() -> String {
+    let mut text = String::new();
+    for (title, parts) in OBJECTS {
+        let _ = write!(text, "\n### {title}\n\n");
+        for field in parts.iter().copied().flatten().filter(|it| !it.is_hidden()) {
+            let _ = write!(text, "`{}`\n: {}\n\n", field.name(), field.meaning());
+        }
+    }
+    text
+}
+
+/// The fields that lines about a transfer have, each once.
+pub(super) fn fields() -> String {
+    let mut seen = BTreeMap::new();
+    for field in LINES.iter().copied().flatten().filter(|it| !it.is_hidden()) {
+        seen.entry(field.name()).or_insert(field.meaning());
+    }
+    let mut text = String::new();
+    for (name, meaning) in seen {
+        let _ = write!(text, "`{name}`\n: {meaning}\n\n");
     }
     text
 }

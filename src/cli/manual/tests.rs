@@ -1,6 +1,7 @@
 //! What exists in the code is in the manual, and the manual fits a terminal.
 
 mod help;
+mod log;
 mod readme;
 
 use clap::Command;
@@ -48,6 +49,43 @@ fn every_code_verdict_stage_metric_and_address_is_in_the_manual() {
         let found = entry(name, NARROW).is_some() || stages.contains(&name);
         assert!(found, "`gitferry help {name}` finds nothing");
     }
+}
+
+#[test]
+fn every_name_of_the_json_is_in_the_manual() {
+    let api = flat(&super::topic("api", NARROW).unwrap());
+    let overview = crate::admin::view::Overview::FIELDS;
+    let fault = crate::track::event::FaultOccurred::FIELDS;
+    let shown = overview
+        .iter()
+        .chain(fault)
+        .filter(|field| !field.is_hidden());
+    let mut seen = 0;
+    for field in shown {
+        let said = field.meaning().replace('`', "");
+        assert!(api.contains(&said), "{}: {said}", field.name());
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen}");
+    let written = serde_json::to_value(crate::track::history::tests::finished(1)).unwrap();
+    let written: Vec<&str> = written
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut documented: Vec<_> = crate::track::history::Finished::FIELDS
+        .iter()
+        .map(|field| field.name())
+        .collect();
+    documented.sort_unstable();
+    assert_eq!(written, documented);
+    // A name that serde changes is documented as it is written, and what it skips is not.
+    let names: Vec<_> = fault.iter().map(|field| field.name()).collect();
+    assert!(
+        names.contains(&"s_ago") && !names.contains(&"at"),
+        "{names:?}"
+    );
 }
 
 #[test]

@@ -4,11 +4,13 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Event, Subject, line, seconds_since};
+use crate::model::fields::documented;
 use crate::{
     model::{Leg, Stage},
     track::metrics::{self, Metrics},
 };
 
+documented! {
 /// A fault, and what comes next.
 #[derive(Clone, Debug, Serialize)]
 pub struct FaultOccurred {
@@ -51,6 +53,7 @@ pub struct FaultOccurred {
     /// When it happened.
     #[serde(rename = "s_ago", serialize_with = "seconds_since")]
     pub at: Instant,
+}
 }
 
 fn leg<S: serde::Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::SystemTime};
 
 use super::{Event, Subject, line};
+use crate::model::fields::documented;
 use crate::{
     model::{
         Leg, Role, Stage,
@@ -50,6 +51,7 @@ impl Phase {
     }
 }
 
+documented! {
 /// A stall, as it is now.
 #[derive(Clone, Debug, Serialize)]
 pub struct StallReported {
@@ -106,6 +108,7 @@ pub struct StallReported {
     /// When this line of it was told.
     #[serde(rename = "s_ago", serialize_with = "super::seconds_since")]
     pub at: Instant,
+}
 }
 
 fn leg<S: Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Event, Subject, line};
+use crate::model::fields::documented;
 use crate::{
     model::Stage,
     track::{
@@ -11,6 +12,7 @@ use crate::{
     },
 };
 
+documented! {
 /// The closing line of a transfer.
 #[derive(Clone, Debug)]
 pub(crate) struct TransferEnded {
@@ -46,6 +48,7 @@ pub(crate) struct TransferEnded {
     pub agent: Option<String>,
     /// The request had credentials.
     pub credentials: bool,
+}
 }
 
 impl Event for TransferEnded {

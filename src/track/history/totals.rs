@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::Finished;
+use crate::model::fields::documented;
 use crate::track::{moment, timeline::Rescue};
 
 /// How many days are kept.
@@ -12,6 +13,7 @@ const DAYS: usize = 31;
 /// How many routes a day has at most; a config has fewer, but reloads may rename them.
 const ROUTES: usize = 100;
 
+documented! {
 /// What one route carried on one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DayTotal {
@@ -41,6 +43,7 @@ pub(crate) struct DayTotal {
     pub by_failover: u64,
     /// Stalls.
     pub stalls: u64,
+}
 }
 
 /// All days and routes.

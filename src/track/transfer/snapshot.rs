@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Inner, millis, progress::Side};
+use crate::model::fields::documented;
 use crate::{
     model::{
         resource,
@@ -18,6 +19,7 @@ use crate::{
     track::timeline::{Timeline, instant_text},
 };
 
+documented! {
 /// A running transfer, as the API shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
@@ -81,7 +83,9 @@ pub struct Snapshot {
     /// The client's product, as in `git/2.39.5`.
     pub agent: Option<Box<str>>,
 }
+}
 
+documented! {
 /// A running transfer with everything that is known about it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Detail {
@@ -96,6 +100,7 @@ pub(crate) struct Detail {
     pub client_socket: Option<Flow>,
     /// The socket to the origin or hop at the last look of the watchdog.
     pub origin_socket: Option<Flow>,
+}
 }
 
 impl Inner {
