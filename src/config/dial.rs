@@ -30,6 +30,9 @@ pub(crate) struct Dial {
     /// How long an upstream that failed is tried last.
     #[serde(serialize_with = "unit::as_duration")]
     pub cooldown: Duration,
+    /// How long the only upstream of a host is waited for when it fails after a success.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub patience: Duration,
     /// The largest TCP segment, in bytes; `None` for what the path is said to carry.
     #[serde(serialize_with = "segment")]
     pub max_segment: Option<u32>,
@@ -47,6 +50,7 @@ impl Dial {
             backoff: section.duration("backoff"),
             backoff_limit: section.duration("backoff_limit"),
             cooldown: section.duration("cooldown"),
+            patience: section.duration("patience"),
             max_segment: max_segment(&section),
             congestion: section
                 .parsed("congestion", str::parse, CONGESTION)

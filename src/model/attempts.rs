@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Fault, FaultKind, Leg, Stage, stall::Action};
+use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Action};
 pub(crate) use event::{
     Answered, BodyState, Cause, Command, Connect, Event, Lesson, Next, Note, RequestState, Step,
 };
@@ -28,6 +28,8 @@ use policy::{Decision, RetryPolicy, Tried, suspects_large_segments};
 /// How much of an upload an idle connection may have swallowed before its death is a fault: what is written until the reset of a
 /// peer that closed long ago comes back.
 const PASSED_TO_THE_DEAD: u64 = 256 * 1024;
+/// The longest wait between two attempts at an upstream that is waited for: its return is to be noticed soon.
+const PATIENT_WAIT: Duration = Duration::from_secs(1);
 /// So many bytes since the last renewal give a download its attempts back,
 const PROGRESS: u64 = 64 * 1024;
 /// and so few where an attempt carried them for this long: a slow path.
@@ -125,6 +127,47 @@ impl Attempts {
         let delivering = matches!(self.state, State::Delivering { .. });
         self.state = State::Over;
         delivering.then_some((self.at, Lesson::Whole))
+    }
+
+    /// One attempt, for an upstream that is known to be dead.
+    pub(crate) fn only_once(&mut self) {
+        self.policy.attempts = 1;
+    }
+
+    /// True where the end by `fault` may be put off: it may pass, on the only upstream, and nothing was done
+    /// that cannot be done again. The attempts of a download are bounded by its bytes.
+    pub(crate) fn may_be_patient(&self, fault: &Fault) -> bool {
+        let passing = matches!(
+            fault.kind.outlook(),
+            Outlook::Passing | Outlook::Slow | Outlook::Doubtful
+        );
+        let begun = self.progress.is_some();
+        self.upstreams == 1 && !begun && fault.unsent && fault.leg != Leg::Client && passing
+    }
+
+    /// True where the end by `fault` says that the only upstream is dead: resets and refusals of a hop come and go.
+    pub(crate) fn is_death(&self, fault: &Fault) -> bool {
+        let dead = match fault.kind.outlook() {
+            Outlook::Slow | Outlook::Doubtful => true,
+            Outlook::Passing => fault.kind == FaultKind::Unreachable,
+            Outlook::Lossy | Outlook::Stuck | Outlook::Lasting | Outlook::Ours => false,
+        };
+        self.upstreams == 1 && fault.leg != Leg::Client && fault.stage <= Stage::Handshaking && dead
+    }
+
+    /// In place of the end by `fault`: another attempt after a while, where that is before `until`.
+    pub(crate) fn be_patient(
+        &mut self,
+        fault: Fault,
+        until: Instant,
+        now: Instant,
+        jitter: f64,
+    ) -> Step {
+        let after = self.policy.wait(self.on_this, jitter).min(PATIENT_WAIT);
+        if now + after >= until {
+            return self.give_up(fault, None);
+        }
+        self.wait(now + after, fault)
     }
 
     /// The place of the upstream in use.
@@ -275,10 +318,7 @@ impl Attempts {
             Decision::Again { after } => {
                 self.wait(now + after.max(asked.unwrap_or_default()), fault)
             }
-            Decision::OtherUpstream => {
-                let lesson = by_hop.then(|| (self.at, Lesson::Failed(Cause::of(&fault))));
-                self.next_upstream(fault, lesson)
-            }
+            Decision::OtherUpstream => self.next_upstream(fault, None),
             Decision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
             // Told also where nothing can be done about it: the client may keep the reason to itself.
             Decision::GiveUp if busy || by_hop || worth_it && small => {

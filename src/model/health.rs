@@ -7,9 +7,9 @@
 //! | probing | open for its wait, another upstream is well, and somebody wants the host | still tried last; the daemon dials it once by itself |
 //! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not; where its client goes away, the next one |
 //!
-//! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Nothing is ever refused for
-//! an open circuit: where all upstreams of a route are open they are tried all the same, and then nobody probes, since
-//! every transfer does. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
+//! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Where all
+//! upstreams of a route are open they are tried all the same, and then nobody probes, since every transfer does; the only upstream of a
+//! host has the rules of [`sole`]. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
 //! detection and linkerd2-proxy's consecutive failures count requests, which have no attempts of their own there.)
 //!
 //! A reset after the request had left, which cannot be repeated, is held against an upstream only where the next request ends so too.
@@ -20,6 +20,7 @@
 //! brings the clock, does the probing, and tells what changed.
 
 mod change;
+pub(crate) mod sole;
 mod table;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -237,6 +238,7 @@ impl Health {
         let mut table = self.table();
         table.circuits.clear();
         table.suspects.clear();
+        table.soles.clear();
     }
 
     /// The circuit, where it is not closed.

@@ -303,7 +303,7 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
     let mut daemon = Daemon::before(&first, &second, "20ms").await;
     let (ended, circuits) = daemon.carries_one().await;
     assert_eq!(ended["upstream"], "second");
-    assert_eq!(circuits[0]["code"], "origin/handshaking/reset");
+    assert_eq!(circuits[0]["code"], "hop/handshaking/reset");
     for (mood, upstream, after) in [
         (Mood::Treacherous, "second", "circuit stays open"),
         (Mood::Well, "first", "circuit closed"),

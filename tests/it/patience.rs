@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
@@ -202,4 +202,103 @@ async fn a_transfer_that_waits_when_the_daemon_stops_is_ended_by_shutdown() {
         .map(|fault| fault.code)
         .collect();
     assert!(faults[0].ends_with("/shutdown"), "{faults:?}");
+}
+
+const PUT: &str = "PUT http://origin.test/o HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
+
+/// Reads a head and so much of the body.
+async fn take(stream: &mut TcpStream, count: usize) {
+    read_until(stream, b"\r\n\r\n").await;
+    let mut body = vec![0; count];
+    soon("the body", stream.read_exact(&mut body))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_upload_is_kept() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (gone, away) = tokio::sync::oneshot::channel();
+    let (back, returned) = tokio::sync::oneshot::channel();
+    let served = tokio::task::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_until(&mut stream, b"\r\n\r\n").await;
+        let close = OK.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+        stream.write_all(close.as_bytes()).await.unwrap();
+        drop(stream);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        take(&mut stream, 50_000).await;
+        drop(listener);
+        reset(stream);
+        gone.send(()).unwrap();
+        returned.await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        take(&mut stream, 100_000).await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+    });
+    let world = World::with(&route("origin.test", address, "tunnel", "replay = true")).await;
+    let answer = get(&world, "git-lfs/3.3.0").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut client = world.client().await;
+    client.send(PUT).await;
+    client.send(vec![7; 100_000]).await;
+    soon("the restart", away).await.unwrap();
+    let tracker = world.daemon.shared().tracker.clone();
+    // One for the reset, and more than `attempts` allows.
+    soon("a sixth attempt", async {
+        while tracker.faults().len() < 6 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    back.send(()).unwrap();
+    let answer = client.head().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    soon("the upload", served).await.unwrap();
+}
+
+/// What a client of a silent hop is told, and how long that took.
+async fn refused(world: &World) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut client = world.client().await;
+    client
+        .send("CONNECT dead.test:443 HTTP/1.1\r\nHost: dead.test:443\r\n\r\n")
+        .await;
+    (client.head().await, begun.elapsed())
+}
+
+#[tokio::test]
+async fn an_only_hop_that_is_known_to_be_dead_costs_each_request_one_short_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hop = listener.local_addr().unwrap();
+    let world = World::with(&format!(
+        "greet_timeout = \"4s\"\n[hops]\nsilent = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"dead\"\nrole = \"other\"\n\
+         hosts = [\"dead.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"silent\" }}]\n"
+    ))
+    .await;
+    let (said, first) = refused(&world).await;
+    assert!(said.starts_with("HTTP/1.1 504"), "{said}");
+    assert!(first >= Duration::from_secs(8), "two attempts: {first:?}");
+    let (said, second) = refused(&world).await;
+    assert!(said.starts_with("HTTP/1.1 504"), "{said}");
+    assert!(said.contains("hop/greeting/timed-out"), "{said}");
+    assert!(second < Duration::from_secs(4), "{second:?}");
+    // Whoever mends it is served by the next request.
+    let mended = tokio::task::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = async {
+                read_until(&mut stream, b"\r\n\r\n").await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                std::future::pending::<()>().await;
+            };
+            // Those of before are closed.
+            let _ = tokio::time::timeout(Duration::from_millis(200), answer).await;
+        }
+    });
+    let (said, _) = refused(&world).await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    mended.abort();
 }

@@ -6,7 +6,7 @@ use hyper::{
     HeaderMap, Response, StatusCode,
     body::Incoming,
     ext::ReasonPhrase,
-    header::{HeaderName, PROXY_AUTHENTICATE, SERVER, VIA, WWW_AUTHENTICATE},
+    header::{CONTENT_TYPE, HeaderName, PROXY_AUTHENTICATE, SERVER, VIA, WWW_AUTHENTICATE},
 };
 
 use crate::{
@@ -87,6 +87,7 @@ pub(super) fn made_by_hop(response: &Response<Incoming>, about: &About) -> Optio
         // A proxy names itself in neither where it answers in place of a server that it did not reach: HAProxy, privoxy.
         None if about.absolute_form.is_some()
             && !headers.contains_key(VIA)
+            && is_page(headers)
             && (502..=504).contains(&status.as_u16()) =>
         {
             said.push("neither `Server` nor `Via`".into());
@@ -110,6 +111,11 @@ pub(super) fn made_by_hop(response: &Response<Incoming>, about: &About) -> Optio
 
 /// As much of it is shown.
 const SHOWN: usize = 300;
+
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}
 
 fn server(headers: &HeaderMap) -> Option<String> {
     let server = headers.get(SERVER)?;

@@ -14,10 +14,10 @@ use crate::forward::{
 use crate::{
     config::{Config, Route, Upstream},
     model::{
-        Stage, Target, TlsMode,
+        Fault, Stage, Target, TlsMode,
         address::FakeNetwork,
         attempts::Cause,
-        health::{Change, Failure, Health, Wanted},
+        health::{Change, Failure, Health, Wanted, sole::Known},
     },
     track::{
         TransferHandle,
@@ -128,6 +128,43 @@ impl About<'_> {
         if let Some(change) = shared.health.succeeded(&host, &upstream.label, whole, now) {
             self.tell(shared, upstream, Turn::Transfer, change, None);
         }
+    }
+
+    /// A success through the only upstream of this host.
+    pub(crate) fn sole_worked(self, shared: &Shared, upstream: &Upstream) {
+        shared.health.sole_worked(&self.host(), &upstream.label);
+    }
+
+    /// Until when a request that used its attempts up waits for the only upstream of this host.
+    pub(crate) fn patience(
+        self,
+        shared: &Shared,
+        upstream: &Upstream,
+        now: Instant,
+    ) -> Option<Instant> {
+        let patience = self.route.dial.patience;
+        let health = &shared.health;
+        health.patience(&self.host(), &upstream.label, patience, now)
+    }
+
+    /// The only upstream of this host did not come back.
+    pub(crate) fn sole_died(
+        self,
+        shared: &Shared,
+        upstream: &Upstream,
+        fault: &Fault,
+        now: Instant,
+    ) {
+        let known = (fault.leg, fault.stage, &fault.kind);
+        let cooldown = (self.route.dial.cooldown, now);
+        let health = &shared.health;
+        health.sole_died(&self.host(), &upstream.label, known, cooldown);
+    }
+
+    /// Why the only upstream of this host is known to be dead.
+    pub(crate) fn known_dead(self, shared: &Shared, upstream: &Upstream) -> Option<Known> {
+        let health = &shared.health;
+        health.known_dead(&self.host(), &upstream.label, Instant::now())
     }
 
     /// A transfer gave the upstream up for this host.

@@ -18,6 +18,7 @@ use crate::{
             Attempts, Command, Connect, Event, Lesson, Next, Note, Step,
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
+        health::sole::{Known, SHORT_ATTEMPT},
     },
     track::{GivenUp, TransferHandle},
 };
@@ -30,6 +31,8 @@ pub(crate) struct UpstreamPlan {
     transfer: TransferHandle,
     order: Vec<usize>,
     attempts: Attempts,
+    /// Why the only upstream is known to be dead.
+    dead: Option<Known>,
     needs: UpstreamNeeds,
     probing: circuit::Probing,
     /// Leave to try an open circuit, that of the first upstream.
@@ -84,12 +87,20 @@ impl UpstreamPlan {
         let (order, trial) = about.order(forwarder, transfer, needs, probing);
         let dial = &route.dial;
         let policy = RetryPolicy::new(dial.attempts, dial.backoff, dial.backoff_limit);
+        let mut attempts = Attempts::new(policy, transfer.stall_action(), order.len());
+        let sole = order.first().filter(|_| order.len() == 1);
+        let sole = sole.and_then(|at| route.upstreams.get(*at));
+        let dead = sole.and_then(|upstream| about.known_dead(&forwarder.shared, upstream));
+        if dead.is_some() {
+            attempts.only_once();
+        }
         Self {
             forwarder: Arc::clone(forwarder),
             route: Arc::clone(route),
             target: about.target.clone(),
             transfer: transfer.clone(),
-            attempts: Attempts::new(policy, transfer.stall_action(), order.len()),
+            attempts,
+            dead,
             order,
             needs,
             probing,
@@ -163,8 +174,17 @@ impl UpstreamPlan {
 
     /// Dials once; fails with what is to be reported.
     pub(crate) async fn dial(&self, connect: Connect) -> Result<Reached, Event> {
+        let reach = async {
+            let reach = self.reach(connect);
+            match &self.dead {
+                None => reach.await,
+                Some(known) => tokio::time::timeout(SHORT_ATTEMPT, reach)
+                    .await
+                    .unwrap_or_else(|_| Err(known.fault(Instant::now()))),
+            }
+        };
         tokio::select! {
-            reached = self.reach(connect) => reached.map_err(Event::DialFailed),
+            reached = reach => reached.map_err(Event::DialFailed),
             () = self.forwarder.shared.shutdown.ended() => Err(self.shutdown()),
         }
     }
@@ -226,6 +246,13 @@ impl UpstreamPlan {
     fn step(&mut self, event: Event) -> Step {
         let now = Instant::now();
         let mut step = self.attempts.on(event, now, fastrand::f64());
+        if let Command::GiveUp(fault) = step.command {
+            let lesson = step.lesson.take();
+            step = self.end(fault, now);
+            if matches!(step.command, Command::GiveUp(_)) {
+                step.lesson = lesson;
+            }
+        }
         self.teach(step.lesson.take());
         match step.note.take() {
             Some(Note::Fault(fault)) => self.transfer.fault(&fault, &self.next(&step.command, now)),
@@ -233,6 +260,33 @@ impl UpstreamPlan {
             None => {}
         }
         step
+    }
+
+    /// The end by `fault`, or another attempt where the only upstream is waited for.
+    fn end(&mut self, fault: Fault, now: Instant) -> Step {
+        let about = self.about();
+        let sole = self.at(0).filter(|_| self.order.len() == 1);
+        let Some(upstream) = sole.cloned() else {
+            return Step::given_up(fault);
+        };
+        let shared = self.forwarder.shared.clone();
+        if self.attempts.may_be_patient(&fault)
+            && let Some(until) = about.patience(&shared, &upstream, now)
+        {
+            let jitter = fastrand::f64();
+            return self.attempts.be_patient(fault, until, now, jitter);
+        }
+        if self.attempts.is_death(&fault) {
+            about.sole_died(&shared, &upstream, &fault, now);
+        }
+        Step::given_up(fault)
+    }
+
+    fn about(&self) -> circuit::About<'_> {
+        circuit::About {
+            route: &self.route,
+            target: &self.target,
+        }
     }
 
     fn next(&self, command: &Command, now: Instant) -> Next {
@@ -272,6 +326,9 @@ impl UpstreamPlan {
         match &lesson {
             Lesson::Works => {
                 about.works(shared, upstream, false);
+                if self.order.len() == 1 {
+                    about.sole_worked(shared, upstream);
+                }
                 self.worked();
             }
             Lesson::Whole => about.works(shared, upstream, true),

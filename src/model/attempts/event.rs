@@ -176,6 +176,10 @@ impl Step {
         }
     }
 
+    pub(crate) fn given_up(fault: Fault) -> Self {
+        Self::of(Command::GiveUp(fault))
+    }
+
     pub(super) fn noting(mut self, note: Note) -> Self {
         self.note = Some(note);
         self

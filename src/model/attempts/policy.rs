@@ -99,7 +99,7 @@ impl RetryPolicy {
 
     /// Between half of the doubled wait and all of it: never at once (what resets one handshake resets the next one in the same
     /// moment too), and never in step with the other transfers that failed together.
-    fn wait(&self, tried: u32, jitter: f64) -> Duration {
+    pub(super) fn wait(&self, tried: u32, jitter: f64) -> Duration {
         let doubled = 1_u32
             .checked_shl(tried.saturating_sub(1))
             .and_then(|factor| self.backoff.checked_mul(factor))

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Avoided;
+use super::{Avoided, sole::Sole};
 
 /// Hosts are named by clients, who name as many as they like.
 pub(super) const LIMIT: usize = 4096;
@@ -19,6 +19,8 @@ pub(super) struct Table {
     pub(super) suspects: HashSet<Key>,
     /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
     pub(super) running: HashMap<Key, Tried>,
+    /// The only upstreams of their hosts.
+    pub(super) soles: HashMap<Key, Sole>,
 }
 
 /// By host, with its port, and by the upstream's label.

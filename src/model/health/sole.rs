@@ -1,0 +1,163 @@
+//! The only upstream of a host: how long its first failure is waited out, and for how long it is then known to be dead.
+//!
+//! | state | how it gets there | what a request gets |
+//! |---|---|---|
+//! | unknown | the start; a new config; `dial.cooldown` after it was found dead | the attempts of `dial.attempts` |
+//! | working | a success | the same, and where they are used up more of them: a VPN reconnects, a hop restarts |
+//! | waited for | such attempts were used up for the first time since | more attempts until `dial.patience` is over, for every request |
+//! | dead | a request gave up | one short attempt, and where it fails the known reason at once |
+//!
+//! The short attempt is the probe: whoever mended the hop is served by the next request.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Health,
+    table::{Key, LIMIT, Table, key},
+};
+use crate::model::{Fault, FaultKind, Leg, Stage};
+
+/// How long a request waits for an upstream that is known to be dead.
+pub(crate) const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
+
+/// What is known of a host's only upstream.
+#[derive(Clone, Debug)]
+pub(super) enum Sole {
+    Working,
+    WaitedFor { until: Instant },
+    Dead { until: Instant, known: Known },
+}
+
+/// Why an upstream is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    since: Instant,
+    leg: Leg,
+    stage: Stage,
+    kind: FaultKind,
+}
+
+impl Known {
+    /// The fault of a request that does not wait to find it out again.
+    pub(crate) fn fault(&self, now: Instant) -> Fault {
+        let since = now.saturating_duration_since(self.since).as_secs();
+        Fault::new(self.leg, self.stage, self.kind.clone()).detail(format!(
+            "found {since} s ago; until an attempt succeeds each request tries once, for {} s",
+            SHORT_ATTEMPT.as_secs()
+        ))
+    }
+}
+
+impl Health {
+    /// A success through the only upstream of `host`.
+    pub(crate) fn sole_worked(&self, host: &str, upstream: &str) {
+        self.table().keep(key(host, upstream), Sole::Working);
+    }
+
+    /// Until when a request that used its attempts up goes on; `None` where nothing worked since the last time.
+    pub(crate) fn patience(
+        &self,
+        host: &str,
+        upstream: &str,
+        patience: Duration,
+        now: Instant,
+    ) -> Option<Instant> {
+        let mut table = self.table();
+        let key = key(host, upstream);
+        let until = match table.soles.get(&key)? {
+            Sole::Working => now + patience,
+            Sole::WaitedFor { until } => *until,
+            Sole::Dead { .. } => return None,
+        };
+        table.keep(key, Sole::WaitedFor { until });
+        (now < until).then_some(until)
+    }
+
+    /// A request gave the only upstream of `host` up before a byte of it had left. It stays dead for `cooldown`.
+    pub(crate) fn sole_died(
+        &self,
+        host: &str,
+        upstream: &str,
+        (leg, stage, kind): (Leg, Stage, &FaultKind),
+        (cooldown, now): (Duration, Instant),
+    ) {
+        let known = Known {
+            since: now,
+            leg,
+            stage,
+            kind: kind.clone(),
+        };
+        let mut table = self.table();
+        let key = key(host, upstream);
+        // What every short attempt finds again does not prolong it.
+        if let Some(Sole::Dead { until, .. }) = table.soles.get(&key)
+            && now < *until
+        {
+            return;
+        }
+        let until = now + cooldown;
+        table.keep(key, Sole::Dead { until, known });
+    }
+
+    /// Why the only upstream of `host` is known to be dead.
+    pub(crate) fn known_dead(&self, host: &str, upstream: &str, now: Instant) -> Option<Known> {
+        let table = self.table();
+        match table.soles.get(&key(host, upstream))? {
+            Sole::Dead { until, known } if now < *until => Some(known.clone()),
+            Sole::Dead { .. } | Sole::Working | Sole::WaitedFor { .. } => None,
+        }
+    }
+}
+
+impl Table {
+    fn keep(&mut self, key: Key, sole: Sole) {
+        if self.soles.len() >= LIMIT && !self.soles.contains_key(&key) {
+            self.soles.clear();
+        }
+        self.soles.insert(key, sole);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSED: (Leg, Stage, &FaultKind) = (Leg::Hop, Stage::Connecting, &FaultKind::Refused);
+
+    #[test]
+    fn the_first_failure_after_a_success_is_waited_out_once_for_all_requests() {
+        let (health, now) = (Health::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        let ask = |at| health.patience("a:443", "office", 20 * second, at);
+        assert_eq!(ask(now), None, "nothing worked yet");
+        health.sole_worked("a:443", "office");
+        assert_eq!(ask(now), Some(now + 20 * second));
+        assert_eq!(ask(now + 5 * second), Some(now + 20 * second));
+        assert_eq!(ask(now + 20 * second), None, "it is used up");
+        health.sole_worked("a:443", "office");
+        let later = now + 60 * second;
+        assert_eq!(ask(later), Some(later + 20 * second));
+        assert_eq!(health.patience("b:443", "office", second, now), None);
+    }
+
+    #[test]
+    fn a_dead_upstream_is_known_until_a_success_or_the_end_of_its_cooldown() {
+        let (health, now) = (Health::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        let dead = |at| health.known_dead("a:443", "office", at);
+        assert_eq!(dead(now), None);
+        health.sole_died("a:443", "office", REFUSED, (30 * second, now));
+        let fault = dead(now + 5 * second).unwrap().fault(now + 5 * second);
+        assert_eq!(fault.code(), "hop/connecting/refused");
+        assert!(fault.detail.unwrap().starts_with("found 5 s ago"));
+        // A short attempt that fails too does not begin anew.
+        health.sole_died("a:443", "office", REFUSED, (30 * second, now + 20 * second));
+        assert_eq!(dead(now + 30 * second), None);
+        health.sole_died("a:443", "office", REFUSED, (30 * second, now + 31 * second));
+        assert!(dead(now + 32 * second).is_some());
+        health.sole_worked("a:443", "office");
+        assert_eq!(dead(now + 32 * second), None);
+    }
+}
