@@ -35,6 +35,7 @@ use crate::{
         Fault, FaultKind, Leg, Stage,
         attempts::{Answered, Connect, Event},
     },
+    net::dial::unanswered::Unanswered,
     track::{GivenUp, Transfer},
 };
 
@@ -231,6 +232,17 @@ impl Exchange {
         let to = self.destination();
         let request = match self.write(&lease, &to) {
             Ok(request) => request,
+            Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
+        };
+        let hides_via = lease
+            .about
+            .absolute_form
+            .as_ref()
+            .is_some_and(|form| !form.via);
+        let unanswered =
+            hides_via.then(|| Unanswered::begin(lease.about.peer, &to.target.to_string()));
+        let _unanswered = match unanswered.transpose() {
+            Ok(unanswered) => unanswered,
             Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
         };
         // A head alone leaves in one write, and nobody says when: what is waited for then is the answer.

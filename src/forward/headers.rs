@@ -176,6 +176,19 @@ fn list_members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|member| !member.is_empty())
 }
 
+/// Every `Via` of a message as one.
+pub(crate) fn via(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values: Vec<&[u8]> = headers
+        .get_all(VIA)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let joined = values.join(&b", "[..]);
+    HeaderValue::from_bytes(&joined)
+        .ok()
+        .filter(|via| !via.is_empty())
+}
+
 /// True where the message went through this daemon before.
 pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
     headers

@@ -127,7 +127,15 @@ impl Connect<'_> {
     async fn tunnel(self, request: Request<Incoming>) -> Answer {
         let (forwarder, client) = (self.forwarder, self.client.clone());
         let transfer = begin(&forwarder, &request, &client, &self.target);
-        let tunnel = match Tunnel::open(&forwarder, &transfer, &self.route, &self.target).await {
+        let tunnel = match Tunnel::open(
+            &forwarder,
+            &transfer,
+            &self.route,
+            &self.target,
+            headers::via(request.headers()),
+        )
+        .await
+        {
             Ok(tunnel) => tunnel,
             Err(given_up) => {
                 let refused = ErrorFormat::Connect.refuse(&given_up, &transfer, None);

@@ -98,7 +98,15 @@ impl Accepting {
 
     async fn tunnel(self, io: BoxIo) {
         warn_of_tunnel(&self.route, &self.target, "the client does not speak TLS");
-        match Tunnel::open(&self.forwarder, &self.transfer, &self.route, &self.target).await {
+        match Tunnel::open(
+            &self.forwarder,
+            &self.transfer,
+            &self.route,
+            &self.target,
+            None,
+        )
+        .await
+        {
             Ok(tunnel) => tunnel.run(self.transfer, io).await,
             Err(given_up) => self.transfer.break_off(&given_up),
         }
@@ -110,7 +118,8 @@ impl Accepting {
         let head_timeout = self.forwarder.config.listen.head_timeout;
         let opening = async {
             let (route, target) = (&self.route, &self.target);
-            let mut tunnel = Tunnel::open(&self.forwarder, &self.transfer, route, target).await?;
+            let mut tunnel =
+                Tunnel::open(&self.forwarder, &self.transfer, route, target, None).await?;
             // Both may be silent for long, and are a tunnel's business then.
             let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
             Ok(tunnel)

@@ -26,6 +26,7 @@ mod layers;
 mod liberal;
 mod lifecycle;
 mod log;
+mod loops;
 mod methods;
 mod mirrors;
 mod one_host;

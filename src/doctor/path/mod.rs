@@ -210,6 +210,7 @@ impl Probe {
             progress: &|_| {},
             connector: &self.means.connector,
             public_only: None,
+            received_via: None,
         };
         net::dial::dial(via, &attempt).await
     }

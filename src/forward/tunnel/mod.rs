@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use hyper::header::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::forward::{
@@ -63,6 +64,7 @@ impl Tunnel {
         transfer: &TransferHandle,
         route: &Arc<Route>,
         target: &Target,
+        received_via: Option<HeaderValue>,
     ) -> Result<Self, GivenUp> {
         let probing = circuit::Probing {
             purpose: Purpose::Tunnel,
@@ -70,6 +72,7 @@ impl Tunnel {
         };
         let about = circuit::About { route, target };
         let mut plan = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
+        plan.pass_via(received_via);
         let turn = plan.begin(false);
         let reached = connect(&mut plan, turn).await?;
         Ok(Self {

@@ -1,5 +1,7 @@
 //! One attempt to reach an origin: dial, through the hop if there is one, and shake hands where TLS is gitferry's.
 
+use hyper::header::HeaderValue;
+
 use crate::{
     config::{HttpVersion, Route, Upstream},
     io::{BoxIo, Tcp},
@@ -47,6 +49,8 @@ pub(crate) struct Once<'a> {
     pub(crate) max_segment: Option<u32>,
     /// See [`Attempt::public_only`].
     pub(crate) public_only: Option<&'a [FakeNetwork]>,
+    /// See [`Attempt::received_via`].
+    pub(crate) received_via: Option<&'a HeaderValue>,
     pub(crate) connector: &'a Connector,
 }
 
@@ -82,6 +86,7 @@ pub(crate) async fn once(
         max_segment: dial.max_segment,
         progress: &progress,
         connector: dial.connector,
+        received_via: dial.received_via,
         public_only: dial.public_only.filter(|_| upstream.mirror.is_none()),
     };
     let connection = net::dial::dial(&upstream.via, &attempt).await?;

@@ -257,6 +257,7 @@ impl About<'_> {
                 purpose: probing.purpose,
                 max_segment: route.dial.max_segment,
                 public_only: probing.fake_networks(&config),
+                received_via: None,
                 connector: &connector,
             };
             let dialled = tokio::select! {

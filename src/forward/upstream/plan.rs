@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use crate::forward::{
@@ -35,6 +36,8 @@ pub(crate) struct UpstreamPlan {
     dead: Option<Known>,
     needs: UpstreamNeeds,
     probing: circuit::Probing,
+    /// `Via` of the client's CONNECT.
+    received_via: Option<HeaderValue>,
     /// Leave to try an open circuit, that of the first upstream.
     trial: Option<circuit::Trial>,
 }
@@ -57,6 +60,7 @@ impl Beside {
             purpose: self.probing.purpose,
             max_segment: self.max_segment,
             public_only: self.probing.fake_networks(&forwarder.config),
+            received_via: None,
             connector: &forwarder.connector,
         };
         once(&dial, None).await
@@ -104,8 +108,14 @@ impl UpstreamPlan {
             order,
             needs,
             probing,
+            received_via: None,
             trial,
         }
+    }
+
+    /// Hops of a tunnel get the client's `Via` too.
+    pub(crate) fn pass_via(&mut self, received: Option<HeaderValue>) {
+        self.received_via = received;
     }
 
     /// The first turn.
@@ -219,6 +229,7 @@ impl UpstreamPlan {
             purpose: self.probing.purpose,
             max_segment: self.max_segment(connect.small_segments),
             public_only: self.probing.fake_networks(&self.forwarder.config),
+            received_via: self.received_via.as_ref(),
             connector: &self.forwarder.connector,
         };
         once(&dial, Some(&self.transfer)).await

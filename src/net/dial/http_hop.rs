@@ -17,6 +17,7 @@ use super::{
     AbsoluteForm, Attempt, Connection, MAX_ADDRESSES, direct,
     greeting::{Greeting, within},
     is_about_the_address, protocol,
+    unanswered::Unanswered,
 };
 use crate::{
     config::{Hop, HopKind},
@@ -73,7 +74,11 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(credentials));
     greeting.asks_for_target();
-    let request = encode(authority, hop);
+    let request = encode(authority, hop, attempt.received_via);
+    let _unanswered = match hop.via {
+        true => None,
+        false => Some(Unanswered::begin(peer, authority)?),
+    };
     let limit = attempt.route.dial.greet_timeout;
     let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
         Ok(answer) => answer,
@@ -124,13 +129,15 @@ async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAd
 }
 
 /// The CONNECT request.
-fn encode(authority: &str, hop: &Hop) -> Vec<u8> {
+fn encode(authority: &str, hop: &Hop, received_via: Option<&HeaderValue>) -> Vec<u8> {
     let mut head = format!(
         "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gitferry/{}\r\n",
         env!("CARGO_PKG_VERSION"),
     );
     if hop.via {
-        head.push_str(&format!("Via: 1.1 {}\r\n", pseudonym()));
+        let received = received_via.and_then(|via| via.to_str().ok());
+        let before = received.map(|via| format!("{via}, ")).unwrap_or_default();
+        head.push_str(&format!("Via: {before}1.1 {}\r\n", pseudonym()));
     }
     if let Some(credentials) = &hop.credentials {
         head.push_str("Proxy-Authorization: ");
@@ -204,6 +211,11 @@ async fn refusal(
             .fault(FaultKind::HopAuthentication(login))
             .detail(greeting.hidden(&said));
     }
+    if answer.status == 508 {
+        // Another gitferry, or whoever else knows RFC 5842, section 7.2.
+        let fault = greeting.fault(FaultKind::Loop);
+        return fault.detail("the hop says that the request came back to it: a loop");
+    }
     let reading =
         async { while answer.wants_more(&greeting.received) && greeting.hear().await.is_ok() {} };
     // What has come until then is shown.
@@ -248,7 +260,7 @@ mod tests {
             password: Secret::new("pass\r\nword"),
         };
         let with = hop(Some(credentials.clone()), true);
-        let request = String::from_utf8(encode("[::1]:22", &with)).unwrap();
+        let request = String::from_utf8(encode("[::1]:22", &with, None)).unwrap();
         let lines: Vec<&str> = request.split("\r\n").collect();
         assert_eq!(lines[0], "CONNECT [::1]:22 HTTP/1.1");
         assert_eq!(lines[1], "Host: [::1]:22");
@@ -256,14 +268,14 @@ mod tests {
         assert_eq!(lines[3], format!("Via: 1.1 {}", pseudonym()));
         assert_eq!(lines[4], "Proxy-Authorization: Basic bWU6cGFzcw0Kd29yZA==");
         assert_eq!(lines[5..], ["", ""]);
-        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true))).unwrap();
+        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true), None)).unwrap();
         assert!(!bare.contains("Authorization"));
         assert!(format!("{:?}", authorization(&credentials)).contains("Sensitive"));
     }
 
     #[test]
     fn a_hop_that_denies_via_gets_none() {
-        let request = String::from_utf8(encode("hf.co:443", &hop(None, false))).unwrap();
+        let request = String::from_utf8(encode("hf.co:443", &hop(None, false), None)).unwrap();
         assert!(!request.contains("Via"), "{request}");
     }
 }

@@ -9,6 +9,7 @@ mod greeting;
 pub(crate) mod http_hop;
 mod protocol;
 pub(crate) mod socks_hop;
+pub(crate) mod unanswered;
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -41,6 +42,8 @@ pub(crate) struct Attempt<'a> {
     /// Where set, the target's name must not lead into a private network, as far as it is looked up here; these networks of fake
     /// addresses are none.
     pub public_only: Option<&'a [FakeNetwork]>,
+    /// `Via` of the client's own CONNECT: a hop gets it too, or a loop through two daemons would never meet its own name.
+    pub received_via: Option<&'a HeaderValue>,
 }
 
 /// A stream to the origin, or to the hop that passes plain requests on.

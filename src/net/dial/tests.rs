@@ -94,6 +94,7 @@ async fn dial_by(
         progress: &|stage| stages.lock().unwrap().push(stage),
         connector: &Connector::new(&world.roots(), []).unwrap(),
         public_only: None,
+        received_via: None,
         max_segment: route.dial.max_segment,
     };
     let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();

@@ -1,0 +1,82 @@
+//! Two daemons that are each other's hop: a request ends soon, with a fault that says loop.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap()
+}
+
+/// A daemon at `address` whose one way out is the hop at `other`.
+fn daemon(directory: &Path, address: SocketAddr, other: SocketAddr, via: bool) -> Daemon {
+    let file = directory.join(format!("{}.toml", address.port()));
+    let text = format!(
+        "[listen]\naddress = \"{address}\"\n[state]\ndirectory = \"state-{}\"\n[built_in]\nroutes = false\n\
+         [hops]\nother = {{ url = \"http://{other}\", via = {via} }}\n\
+         [other_hosts]\nports = [80, 443]\nupstreams = [{{ via = \"other\" }}]\n",
+        address.port()
+    );
+    fs::write(&file, text).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_gitferry"))
+        .args(["run", "--config"])
+        .arg(&file)
+        .stderr(Stdio::null())
+        .spawn();
+    let daemon = Daemon(child.unwrap());
+    let begun = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no daemon");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    daemon
+}
+
+fn ask(address: SocketAddr, request: &str) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let limit = Some(Duration::from_secs(20));
+    stream.set_read_timeout(limit).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    (
+        String::from_utf8_lossy(&answer).into_owned(),
+        begun.elapsed(),
+    )
+}
+
+#[test]
+fn two_daemons_that_are_each_others_hop_end_soon_and_say_loop_with_via_and_without() {
+    for (first_via, second_via) in [(true, true), (true, false), (false, true), (false, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (free(), free());
+        let _a = daemon(directory.path(), first, second, first_via);
+        let _b = daemon(directory.path(), second, first, second_via);
+        for request in [
+            "CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\nConnection: close\r\n\r\n",
+            "GET http://far.test/x HTTP/1.1\r\nHost: far.test\r\nConnection: close\r\n\r\n",
+        ] {
+            let (answer, took) = ask(first, request);
+            let case = format!("{request:?} with via {first_via}, {second_via}: {answer}");
+            assert!(answer.starts_with("HTTP/1.1 508"), "{case}");
+            assert!(answer.contains("loop"), "{case}");
+            assert!(took < Duration::from_secs(10), "{took:?}: {case}");
+        }
+    }
+}
