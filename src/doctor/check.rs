@@ -81,6 +81,8 @@ pub(crate) enum Fact {
     Leads(Target, Purpose),
     /// A set-up of this client, which mends it.
     Client(&'static str),
+    /// A variable of this shell that hides the daemon's CA from git, whatever the set-up wrote.
+    HidesCa(&'static str),
     /// No daemon answers.
     DaemonDown,
 }

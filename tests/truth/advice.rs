@@ -59,6 +59,7 @@ const NOT_TAKEN: &[(&str, &str)] = &[
         "no-common-tls",
         "the advice is that of an alert: see `alert`",
     ),
+    ("target-refused", "the advice is that of `hop-refused`"),
     ("socks-refused", "the advice is that of `hop-refused`"),
     (
         "credentials-withheld",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::process::Command;
 
-use super::{super::Outcome, Machine, PATIENCE, ferried, program};
+use super::{super::Fact, super::Outcome, Machine, PATIENCE, ferried, program};
 
 /// One value of git's settings, and the file it stands in.
 struct Setting {
@@ -116,6 +116,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
             .filter(|value| !value.is_empty())
     };
     let mut odd: Vec<String> = Vec::new();
+    let mut hides = None;
     if variable("GIT_SSL_NO_VERIFY").is_some() {
         odd.push("GIT_SSL_NO_VERIFY is set: git believes every certificate".into());
     }
@@ -130,6 +131,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
                 "GIT_SSL_CAINFO is set, which beats what `gitferry setup` writes: git does not know the daemon's CA"
                     .into(),
             );
+            hides = Some(Fact::HidesCa("GIT_SSL_CAINFO"));
         }
     }
     for name in ["no_proxy", "NO_PROXY"] {
@@ -148,7 +150,11 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
     odd.extend(differs(machine));
     match odd.first() {
         None => Outcome::passed("no contradiction"),
-        Some(_) => Outcome::warned(format!("{} to look at", odd.len())).detail(odd.join("; ")),
+        Some(_) => {
+            let outcome = Outcome::warned(format!("{} to look at", odd.len()));
+            let outcome = outcome.detail(odd.join("; "));
+            hides.into_iter().fold(outcome, Outcome::fact)
+        }
     }
 }
 

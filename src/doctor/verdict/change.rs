@@ -230,8 +230,25 @@ fn set_up(facts: &Facts<'_>, state: State) -> Option<(String, &'static str)> {
 
 fn distrust(facts: &Facts<'_>) -> Option<Change> {
     let (name, command) = set_up(facts, State::Failed)?;
+    // Another set-up would not help: the variable beats whatever it writes.
+    if name.starts_with("git")
+        && let Some(variable) = hidden_by(facts)
+    {
+        let sentence =
+            format!("remove {variable} from this shell, so that {name} sees the daemon's CA");
+        return Some(Change::command(sentence, format!("unset {variable}")));
+    }
     let sentence = format!("give {name} the daemon's CA");
     Some(Change::command(sentence, command))
+}
+
+/// The variable that hides the daemon's CA from git.
+fn hidden_by(facts: &Facts<'_>) -> Option<&'static str> {
+    let found = facts.machine("environment")?;
+    found.outcome.facts.iter().find_map(|fact| match fact {
+        Fact::HidesCa(variable) => Some(*variable),
+        _ => None,
+    })
 }
 
 fn by_advice(facts: &Facts<'_>) -> Option<Change> {

@@ -208,6 +208,22 @@ fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
     );
 }
 
+/// Set-up was run, and `GIT_SSL_CAINFO` beats it: to run it again changes nothing.
+#[test]
+fn where_a_variable_hides_the_ca_the_change_is_to_remove_it() {
+    let distrusts =
+        Outcome::failed("does not trust gitferry's CA").fact(Fact::Client("gitferry setup git"));
+    let hides = Outcome::warned("1 to look at").fact(Fact::HidesCa("GIT_SSL_CAINFO"));
+    let findings = [
+        client("git 2.39.5", distrusts),
+        machine("environment", hides),
+    ];
+    assert_eq!(
+        of(&findings).change.unwrap().command.unwrap(),
+        "unset GIT_SSL_CAINFO"
+    );
+}
+
 #[test]
 fn a_daemon_that_every_client_waits_for_comes_before_every_other_change() {
     let down = Outcome::failed("not running").detail("no gitferry answers at 127.0.0.1:4483");
