@@ -67,16 +67,16 @@ const NOT_TAKEN: &[(&str, &str)] = &[
     ),
     (
         "denied",
-        "tests/it/config.rs and tests/it/users.rs allow what was denied",
+        "tests/it/reverse.rs and tests/it/fake_ip.rs allow what was denied",
     ),
     (
         "loop",
-        "the advice is to read `gitferry check`; tests/it/guard.rs has the loop",
+        "the advice is to read `gitferry check`; tests/it/refusals.rs has the loop",
     ),
-    ("too-large", "tests/it/framing.rs sets `max_head`"),
+    ("too-large", "tests/it/liberal.rs has large heads"),
     (
         "too-many-clients",
-        "tests/it/guard.rs sets `max_connections`",
+        "tests/it/world.rs sets `max_connections`",
     ),
     (
         "shutdown",
