@@ -274,6 +274,31 @@ impl Replay {
     }
 }
 
+/// `[downloads]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Downloads {
+    /// Connections for one download; 0 or 1 switches segments off.
+    pub segments: usize,
+    /// Bytes that all downloads together may fetch ahead of their clients.
+    #[serde(serialize_with = "unit::as_size")]
+    pub memory: u64,
+    /// A download is not segmented before it has run for this long.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub begin_after: Duration,
+}
+
+impl Downloads {
+    pub(super) fn read(section: Section<'_, '_>) -> Self {
+        let downloads = Self {
+            segments: section.integer("segments", 0..=8) as usize,
+            memory: section.size("memory"),
+            begin_after: section.duration("begin_after"),
+        };
+        section.finish();
+        downloads
+    }
+}
+
 /// `[reverse]`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Reverse {

@@ -29,7 +29,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 pub(crate) use daemon::Listen;
 pub(crate) use daemon::{
-    Log, LogFormat, LogLevel, Pool, Replay, Reverse, Rewrite, Stopping, Trust,
+    Downloads, Log, LogFormat, LogLevel, Pool, Replay, Reverse, Rewrite, Stopping, Trust,
 };
 pub(crate) use dial::Dial;
 pub(crate) use environment::Environment;
@@ -80,6 +80,8 @@ pub struct Config {
     pub pool: Pool,
     /// What uploads may keep so that they can be sent again.
     pub replay: Replay,
+    /// Downloads over several connections.
+    pub downloads: Downloads,
     /// What the reverse front serves beside the routes.
     pub reverse: Reverse,
     /// How much is rewritten.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc};
 
 use super::{
-    Config, DEFAULT, Dial, Environment, Hop, Interim, Listen, Log, LogFormat, Pool, Problems,
-    Replay, Reverse, Rewrite, Stopping, Trust, Uploads,
+    Config, DEFAULT, Dial, Downloads, Environment, Hop, Interim, Listen, Log, LogFormat, Pool,
+    Problems, Replay, Reverse, Rewrite, Stopping, Trust, Uploads,
     daemon::state_directory,
     file::Source,
     hop::hops,
@@ -95,6 +95,7 @@ fn config(
         interim: Interim::read(root.section("interim")),
         pool: Pool::read(root.section("pool")),
         replay: Replay::read(root.section("replay")),
+        downloads: Downloads::read(root.section("downloads")),
         reverse: Reverse::read(root.section("reverse")),
         rewrite: Rewrite::read(root.section("rewrite")),
         hops: hops.values().cloned().collect(),

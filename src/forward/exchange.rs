@@ -4,12 +4,13 @@
 //! answer takes the exchange with it, and with its end the transfer ends.
 
 mod hop_answer;
+pub(crate) mod ranges;
 mod write;
 
 use std::sync::Arc;
 
 use hyper::{
-    HeaderMap, Request, Response, StatusCode,
+    HeaderMap, Request, Response, StatusCode, Version,
     body::Incoming,
     header::{AUTHORIZATION, HeaderName, WWW_AUTHENTICATE},
 };
@@ -50,6 +51,8 @@ pub(crate) struct Exchange {
     part: Option<Part>,
     /// Bytes of it that were passed on, while the rest is asked for.
     got: Option<u64>,
+    /// The origin speaks a version of HTTP that has ranges.
+    ranged: bool,
 }
 
 /// An answer's head, and the connection that its body comes on.
@@ -84,6 +87,7 @@ impl Exchange {
             plan,
             part: None,
             got: None,
+            ranged: false,
         }
     }
 
@@ -94,6 +98,7 @@ impl Exchange {
         let (method, answer) = (&self.outgoing.head.method, &came.0);
         if self.outgoing.bodiless && self.outgoing.upgrade.is_none() {
             self.part = Part::of(method, answer.status(), answer.headers());
+            self.ranged = answer.version() > Version::HTTP_10;
         }
         Ok(came)
     }
@@ -209,11 +214,12 @@ impl Exchange {
         let Some(dial) = self.plan.beside() else {
             return;
         };
+        let http = self.plan.route().http;
         let shared = forwarder.shared.clone();
         shared.tasks.clone().spawn(async move {
             let max_head = forwarder.config.listen.max_head;
             let opening = async {
-                let reached = dial.once(&forwarder).await?;
+                let reached = dial.once(&forwarder, http).await?;
                 send::open((&shared.tasks, &shared.shutdown), reached, max_head).await
             };
             let opened = tokio::select! {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
 
 use crate::forward::{
     client_check::Nonces,
+    downloads::DownloadLimits,
     limits::Limits,
     request::{
         spool::{self, Budget},
@@ -77,6 +78,8 @@ pub struct Shared {
     pub uploads: Arc<Uploads>,
     /// What uploads may keep.
     pub replay: Arc<Budget>,
+    /// The memory and connections of downloads in segments.
+    pub downloads: Arc<DownloadLimits>,
     /// What `gitferry doctor` checks clients with.
     pub nonces: Arc<Nonces>,
     /// The groups of local users.
@@ -98,6 +101,7 @@ impl Default for Shared {
             credentials: Arc::default(),
             uploads: Arc::default(),
             replay: Arc::default(),
+            downloads: Arc::default(),
             nonces: Arc::default(),
             groups: Arc::default(),
             users_told_apart: Arc::default(),
@@ -121,6 +125,7 @@ impl Forwarder {
         let replay = &config.replay;
         shared.replay.set(spool, replay.memory, replay.spool);
         shared.uploads.set(&config);
+        shared.downloads.set(config.downloads.memory);
         let rewriting = Limits::new(config.rewrite.max_body, shared.shutdown.clone());
         Arc::new(Self {
             config,

@@ -9,6 +9,7 @@
 pub(crate) mod client;
 mod client_check;
 pub(crate) mod credentials;
+pub(crate) mod downloads;
 pub(crate) mod exchange;
 mod forwarder;
 pub(crate) mod framing;

@@ -22,7 +22,6 @@ pub(crate) mod refusals;
 pub(crate) mod resource;
 pub(crate) mod route;
 pub(crate) mod secret;
-#[allow(dead_code, reason = "`forward::response` takes it next")]
 pub(crate) mod segments;
 pub(crate) mod siblings;
 pub(crate) mod size;

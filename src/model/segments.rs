@@ -1,234 +1,317 @@
-//! A download in segments: which range is fetched next, and from where the client's next byte comes.
+//! A download in segments: which range is fetched next, and where the client's next byte comes from.
 //!
-//! The first connection delivers from the start. When the rest would still take long, later ranges are fetched beside it, each over a
-//! connection of its own, and delivered strictly in order. The first connection stays open at its place until the file is complete: where
-//! ranges fail, it reads on, over what was delivered meanwhile.
+//! The first connection delivers from the start. When the rest would still take long, later ranges are fetched over connections of
+//! their own and delivered strictly in order. The first connection stays open at its place until the file is complete: where ranges
+//! fail, it reads on and skips what was delivered in the meantime.
 //!
-//! Pure: bytes are counted here and kept elsewhere.
+//! Pure: this module counts bytes, `forward::response::segments` keeps them.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-/// `[downloads]`, and how large a range may be.
+/// The limits of one download.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    /// Connections for one download, the first one included.
+pub(crate) struct Limits {
+    /// Connections that fetch, the first one included while it fetches.
     pub connections: usize,
-    /// Bytes that may have come and wait for their turn, those that were asked for included.
+    /// Bytes that may be fetched or kept ahead of the client.
     pub memory: u64,
-    /// No download is looked at before it has run for so long.
+    /// A download is not segmented before it has run for this long.
     pub begin_after: Duration,
 }
 
-/// A range of less costs more in round trips than it brings.
-const SMALLEST: u64 = 256 << 10;
-/// A range of more holds up what comes before it for too long when its connection is slow.
-const LARGEST: u64 = 4 << 20;
-/// How often one range is asked for before segments are given up.
-const TRIES: u32 = 3;
+/// A smaller range costs more in round trips than it gains.
+pub(crate) const SMALLEST: u64 = 256 << 10;
+/// A larger range holds up what comes after it for too long when its connection is slow.
+pub(crate) const LARGEST: u64 = 4 << 20;
+/// Neither half of a range that is split is smaller.
+const SMALLEST_HALF: u64 = 64 << 10;
+/// A range with less left is not fetched a second time: its first fetch ends sooner.
+const WORTH_A_SECOND_FETCH: u64 = 8 << 10;
+/// Fetches of one range before segments are given up; one that brought this many bytes is not counted.
+const TRIES: u32 = 4;
+const PROGRESS: u64 = 16 << 10;
+/// A path that carries more bytes a second gains nothing from a second connection.
+const FAST: f64 = (16 << 20) as f64;
 
-/// True where a download that brought `received` of `length` bytes in `elapsed` is worth it: its rest would take longer than it ran.
-pub(crate) fn is_worth_it(
-    settings: &Settings,
-    length: u64,
-    received: u64,
-    elapsed: Duration,
-) -> bool {
-    let rest = length.saturating_sub(received);
-    settings.connections > 1
-        && settings.memory >= SMALLEST
-        && elapsed >= settings.begin_after
+/// How a download has gone so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Bytes of the whole answer.
+    pub length: u64,
+    /// Bytes that were delivered.
+    pub delivered: u64,
+    /// Since the answer's head.
+    pub elapsed: Duration,
+    /// How much of it the client waited for the origin; the rest gitferry waited for the client.
+    pub waited: Duration,
+}
+
+/// True where segments are worth it: the rest would take longer than the download has run, and the origin is what is slow.
+pub(crate) fn is_worth_it(limits: &Limits, pace: &Pace) -> bool {
+    let rest = pace.length.saturating_sub(pace.delivered);
+    let slow = (pace.delivered as f64) < FAST * pace.elapsed.as_secs_f64();
+    limits.connections > 1
+        && limits.memory >= SMALLEST
+        && pace.elapsed >= limits.begin_after
+        && pace.waited * 2 >= pace.elapsed
         && rest >= 2 * SMALLEST
-        && rest > received
+        && rest > pace.delivered
+        && slow
 }
 
 /// Where the client's next byte comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The first connection; it has to skip so many bytes before.
+    /// The first connection, at most `most` bytes of it.
     First {
-        /// Bytes that were delivered by ranges meanwhile.
-        skip: u64,
+        /// Bytes up to the first range.
+        most: u64,
     },
-    /// The range with this number; it has so many bytes that were not delivered.
-    Segment {
-        /// Its number.
-        id: u64,
-        /// Bytes that wait.
+    /// The range that begins at `start`; `ready` bytes of it can be delivered.
+    Range {
+        /// Where the range begins.
+        start: u64,
+        /// Bytes that can be delivered, 0 while they are on their way.
         ready: u64,
     },
-    /// A range that nobody fetches just now: [`Segments::next`] gives it out.
-    Nobody,
+    /// Nowhere: nobody fetches it, and the first connection is gone.
+    Nowhere,
     /// The download is complete.
     Done,
+}
+
+/// What a fetch is told about the bytes that it received: skip so many, keep so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The range that they belong to.
+    pub start: u64,
+    /// Bytes that another fetch brought before.
+    pub skip: usize,
+    /// Bytes to keep after these.
+    pub keep: usize,
 }
 
 /// A download in segments.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    settings: Settings,
+    limits: Limits,
     length: u64,
-    /// How far the first connection has read.
-    first: u64,
-    /// Where the first connection stops: the beginning of the first range.
-    stop: u64,
+    /// How far the first connection has read; `None` where it is gone.
+    first: Option<u64>,
     delivered: u64,
-    /// By where they begin; together they cover everything from `stop` to `asked`.
-    ranges: BTreeMap<u64, Segment>,
-    /// From here on nothing was asked for.
+    /// By where they begin. Together with the part of the first connection they cover everything up to `asked`.
+    ranges: BTreeMap<u64, Part>,
+    /// No range goes further.
     asked: u64,
+    fetches: Vec<Fetch>,
     next_id: u64,
     given_up: bool,
 }
 
+/// A range.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+struct Part {
     end: u64,
     /// Where its next byte goes.
     at: u64,
-    /// The fetch that is under way.
-    fetch: Option<u64>,
     tries: u32,
+}
+
+/// A range on its way.
+#[derive(Clone, Copy, Debug)]
+struct Fetch {
+    id: u64,
+    /// The range.
+    start: u64,
+    /// Where it began.
+    begun: u64,
+    /// Where its next byte goes. Two fetches of one range may be at different places.
+    cursor: u64,
 }
 
 impl Segments {
     /// From `position` on, which the first connection has read and the client was given.
-    pub(crate) fn new(settings: Settings, length: u64, position: u64) -> Self {
-        let share = (length - position) / settings.connections.max(1) as u64;
-        let stop = (position + share.clamp(SMALLEST, LARGEST)).min(length);
+    pub(crate) fn new(limits: Limits, length: u64, position: u64) -> Self {
+        let share = length.saturating_sub(position) / limits.connections.max(1) as u64;
+        let size = share.clamp(SMALLEST, largest(&limits));
         Self {
-            settings,
+            limits,
             length,
-            first: position,
-            stop,
+            first: Some(position),
             delivered: position,
             ranges: BTreeMap::new(),
-            asked: stop,
+            asked: position.saturating_add(size).min(length),
+            fetches: Vec::new(),
             next_id: 0,
             given_up: false,
         }
     }
 
-    /// The next range to fetch, and its number; `None` where every connection is busy, the memory is used, or nothing is left.
-    pub(crate) fn next(&mut self) -> Option<(u64, Range<u64>)> {
-        if self.given_up || self.fetching() + 1 >= self.settings.connections {
+    /// The next range to fetch, and the number of its fetch; `free` bytes of memory are left for new ranges.
+    ///
+    /// `None` where every connection is busy, or nothing is left.
+    pub(crate) fn next(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
+        if self.given_up || self.busy() >= self.limits.connections {
             return None;
         }
-        let (start, range) = self
+        let start = self
             .hole()
-            .or_else(|| self.beyond())
-            .or_else(|| self.halve())?;
+            .or_else(|| self.beyond(free))
+            .or_else(|| self.halve())
+            .or_else(|| self.again())?;
+        let part = self.ranges.get_mut(&start)?;
+        part.tries += 1;
+        let (cursor, end) = (part.at, part.end);
         self.next_id += 1;
         let id = self.next_id;
-        if let Some(segment) = self.ranges.get_mut(&start) {
-            segment.fetch = Some(id);
-            segment.tries += 1;
-        }
-        Some((id, range))
+        let begun = cursor;
+        self.fetches.push(Fetch {
+            id,
+            start,
+            begun,
+            cursor,
+        });
+        Some((id, cursor..end))
     }
 
     /// A range whose fetch failed.
-    fn hole(&self) -> Option<(u64, Range<u64>)> {
-        let hole = |(_, one): &(&u64, &Segment)| one.fetch.is_none() && one.at < one.end;
-        let (start, one) = self.ranges.iter().find(hole)?;
-        Some((*start, one.at..one.end))
+    fn hole(&self) -> Option<u64> {
+        let unfetched = |(start, part): &(&u64, &Part)| {
+            part.at < part.end && !self.fetches.iter().any(|fetch| fetch.start == **start)
+        };
+        self.ranges.iter().find(unfetched).map(|(start, _)| *start)
     }
 
-    /// What nobody was asked for yet, as far as the memory goes.
-    fn beyond(&mut self) -> Option<(u64, Range<u64>)> {
+    /// What was not asked for yet, as far as the memory goes.
+    fn beyond(&mut self, free: u64) -> Option<u64> {
         let rest = self.length - self.asked;
-        let free = self
-            .settings
-            .connections
-            .saturating_sub(self.fetching() + 1);
-        let others = self.settings.connections.saturating_sub(1).max(1) as u64;
-        let largest = (self.settings.memory / others).clamp(SMALLEST, LARGEST);
-        let size = (rest / free.max(1) as u64)
-            .clamp(SMALLEST, largest)
+        let idle = self.limits.connections.saturating_sub(self.busy()).max(1) as u64;
+        let room = self.limits.memory.saturating_sub(self.held()).min(free);
+        let size = (rest / idle)
+            .clamp(SMALLEST, largest(&self.limits))
             .min(rest);
-        let held = self.asked - self.delivered.max(self.stop).min(self.asked);
-        if rest == 0 || held + size > self.settings.memory {
+        if rest == 0 || size > room {
             return None;
         }
         let start = self.asked;
         self.asked += size;
-        Some((start, self.insert(start, start + size)))
+        self.insert(start, self.asked);
+        Some(start)
     }
 
-    /// The second half of what the client waits for, when all else is asked for: the slowest connection must not have the last word.
-    fn halve(&mut self) -> Option<(u64, Range<u64>)> {
-        if self.asked < self.length {
-            return None;
+    /// The second half of the range with the most left, so that the slowest connection does not have the last word; where the memory
+    /// is full, of the one that the client waits for.
+    fn halve(&mut self) -> Option<u64> {
+        let all_asked = self.asked >= self.length;
+        if let Some(first) = self.first.filter(|_| self.delivered < self.stop()) {
+            let (from, stop) = (first.max(self.delivered), self.stop());
+            if stop - from >= 2 * SMALLEST_HALF {
+                let middle = from + (stop - from) / 2;
+                self.insert(middle, stop);
+                return Some(middle);
+            }
         }
-        if self.delivered < self.stop {
-            let middle = middle(self.first.max(self.delivered)..self.stop)?;
-            let end = std::mem::replace(&mut self.stop, middle);
-            return Some((middle, self.insert(middle, end)));
-        }
-        let (_, head) = self.ranges.range_mut(..=self.delivered).next_back()?;
-        let middle = middle(head.at..head.end)?;
-        let end = std::mem::replace(&mut head.end, middle);
-        Some((middle, self.insert(middle, end)))
+        let left = |part: &Part| part.end - part.at;
+        let largest = self
+            .ranges
+            .iter_mut()
+            .take(if all_asked { usize::MAX } else { 1 })
+            .max_by_key(|(_, part)| left(part));
+        let (_, part) = largest.filter(|(_, part)| left(part) >= 2 * SMALLEST_HALF)?;
+        let (middle, end) = (part.at + left(part) / 2, part.end);
+        part.end = middle;
+        self.insert(middle, end);
+        Some(middle)
     }
 
-    fn insert(&mut self, start: u64, end: u64) -> Range<u64> {
-        let segment = Segment {
-            end,
-            at: start,
-            fetch: None,
-            tries: 0,
-        };
-        self.ranges.insert(start, segment);
-        start..end
+    /// The range that the client waits for, a second time beside its first fetch.
+    fn again(&self) -> Option<u64> {
+        let (start, part) = self.ranges.first_key_value()?;
+        let fetches = self.fetches.iter().filter(|fetch| fetch.start == *start);
+        let waited_for = self.delivered >= *start;
+        (waited_for && fetches.count() < 2 && part.end - part.at >= WORTH_A_SECOND_FETCH)
+            .then_some(*start)
     }
 
-    /// Where fetch `id` ends now: it may have become shorter. `None` where it is not wanted any more.
-    pub(crate) fn end_of(&self, id: u64) -> Option<u64> {
-        let mut ranges = self.ranges.values();
-        ranges.find(|one| one.fetch == Some(id)).map(|one| one.end)
+    fn insert(&mut self, start: u64, end: u64) {
+        let (at, tries) = (start, 0);
+        self.ranges.insert(start, Part { end, at, tries });
     }
 
-    /// Where the first connection stops reading.
-    pub(crate) fn stop(&self) -> u64 {
-        self.stop
+    /// Where fetch `id` is, and where it ends now: its range may have been split. `None` where nobody wants it any more.
+    pub(crate) fn left(&self, id: u64) -> Option<Range<u64>> {
+        let fetch = self.fetches.iter().find(|fetch| fetch.id == id)?;
+        let part = self.ranges.get(&fetch.start)?;
+        Some(fetch.cursor..part.end)
+    }
+
+    /// Where the range of fetch `id` begins.
+    pub(crate) fn start_of(&self, id: u64) -> Option<u64> {
+        let fetch = self.fetches.iter().find(|fetch| fetch.id == id)?;
+        Some(fetch.start)
     }
 
     /// The first connection has read `count` more bytes.
     pub(crate) fn first_received(&mut self, count: u64) {
-        self.first = (self.first + count).min(self.length);
-    }
-
-    /// Fetch `id` has `count` more bytes; says how many of them are wanted.
-    pub(crate) fn received(&mut self, id: u64, count: u64) -> u64 {
-        let mut ranges = self.ranges.values_mut();
-        let Some(one) = ranges.find(|one| one.fetch == Some(id)) else {
-            return 0;
-        };
-        let wanted = count.min(one.end - one.at);
-        one.at += wanted;
-        if one.at == one.end {
-            one.fetch = None;
+        if let Some(first) = &mut self.first {
+            *first = (*first + count).min(self.length);
         }
-        wanted
     }
 
-    /// Fetch `id` broke; its rest is asked for again, a few times.
+    /// The first connection broke. Ranges take over its part, unless they were given up.
+    pub(crate) fn first_failed(&mut self) {
+        let stop = self.stop();
+        self.first = None;
+        if self.delivered < stop && !self.given_up {
+            self.insert(self.delivered, stop);
+        }
+    }
+
+    /// Fetch `id` has received `count` more bytes; `None` where nobody wants them.
+    pub(crate) fn received(&mut self, id: u64, count: usize) -> Option<Wanted> {
+        let fetch = self.fetches.iter_mut().find(|fetch| fetch.id == id)?;
+        let part = self.ranges.get_mut(&fetch.start)?;
+        let skip = (part.at - fetch.cursor).min(count as u64);
+        let keep = (count as u64 - skip).min(part.end - part.at);
+        part.at += keep;
+        fetch.cursor += skip + keep;
+        let start = fetch.start;
+        if part.at >= part.end {
+            self.fetches.retain(|fetch| fetch.start != start);
+        }
+        Some(Wanted {
+            start,
+            skip: skip as usize,
+            keep: keep as usize,
+        })
+    }
+
+    /// Fetch `id` broke; what is left of its range is fetched again, a few times.
     pub(crate) fn failed(&mut self, id: u64) {
-        let mut ranges = self.ranges.values_mut();
-        if let Some(one) = ranges.find(|one| one.fetch == Some(id)) {
-            one.fetch = None;
-            if one.tries >= TRIES {
-                self.give_up();
-            }
+        let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) else {
+            return;
+        };
+        let fetch = self.fetches.swap_remove(at);
+        let Some(part) = self.ranges.get_mut(&fetch.start) else {
+            return;
+        };
+        if fetch.cursor - fetch.begun >= PROGRESS {
+            part.tries = part.tries.saturating_sub(1);
+        }
+        if part.tries >= TRIES {
+            self.give_up();
         }
     }
 
-    /// No range is fetched any more: the origin refuses them, or its file changed hands. What came in order is still delivered; the
-    /// first connection reads on after it.
+    /// Nothing is fetched any more. What came in order is still delivered; the first connection reads on after it.
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
-        for one in self.ranges.values_mut() {
-            one.fetch = None;
-        }
+        self.fetches.clear();
+    }
+
+    /// True after [`Segments::give_up`].
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// Where the next byte comes from.
@@ -236,53 +319,78 @@ impl Segments {
         if self.delivered >= self.length {
             return Source::Done;
         }
-        let skip = self.delivered.saturating_sub(self.first);
-        if self.delivered < self.stop {
-            return Source::First { skip };
+        if let Some((start, part)) = self.ranges.first_key_value()
+            && self.delivered >= *start
+        {
+            let ready = part.at - self.delivered.min(part.at);
+            if ready > 0 || !self.given_up {
+                return Source::Range {
+                    start: *start,
+                    ready,
+                };
+            }
         }
-        let head = self.ranges.range(..=self.delivered).next_back();
-        let head = head
-            .map(|(_, one)| *one)
-            .filter(|one| self.delivered < one.end);
-        match head {
-            Some(one) if one.at > self.delivered => Source::Segment {
-                id: one.fetch.unwrap_or(0),
-                ready: one.at - self.delivered,
-            },
-            _ if self.given_up => Source::First { skip },
-            Some(one) => match one.fetch {
-                Some(id) => Source::Segment { id, ready: 0 },
-                None => Source::Nobody,
-            },
-            None => Source::Nobody,
+        let most = self.first_until().saturating_sub(self.delivered);
+        match self.first {
+            Some(_) if most > 0 => Source::First { most },
+            Some(_) | None => Source::Nowhere,
         }
+    }
+
+    /// Where the first connection stops: before the next range, after the end of segments before the next one that has bytes.
+    fn first_until(&self) -> u64 {
+        if !self.given_up {
+            return self.stop();
+        }
+        let has_bytes =
+            |(start, part): &(&u64, &Part)| **start > self.delivered && part.at > **start;
+        let next = self.ranges.iter().find(has_bytes);
+        next.map_or(self.length, |(start, _)| *start)
+    }
+
+    /// Bytes of the first connection before the one that the client is given next.
+    pub(crate) fn first_skips(&self) -> u64 {
+        self.first
+            .map_or(0, |first| self.delivered.saturating_sub(first))
     }
 
     /// The client was given `count` more bytes.
     pub(crate) fn took(&mut self, count: u64) {
         self.delivered = (self.delivered + count).min(self.length);
         let delivered = self.delivered;
-        self.ranges.retain(|_, one| one.end > delivered);
+        self.ranges.retain(|_, part| part.end > delivered);
+        self.asked = self.asked.max(delivered);
     }
 
-    /// Fetches under way.
-    pub(crate) fn fetching(&self) -> usize {
-        let ranges = self.ranges.values();
-        ranges.filter(|one| one.fetch.is_some()).count()
+    /// The first connection goes on by `SMALLEST` bytes: no memory is left for a range.
+    pub(crate) fn extend_first(&mut self) {
+        if self.first.is_some() && self.ranges.is_empty() && self.delivered >= self.asked {
+            self.asked = (self.delivered + SMALLEST).min(self.length);
+        }
     }
 
-    /// Bytes that came and wait for their turn.
-    #[cfg(test)]
-    fn waiting(&self) -> u64 {
-        let ahead = |(start, one): (&u64, &Segment)| one.at - self.delivered.clamp(*start, one.at);
-        self.ranges.iter().map(ahead).sum()
+    /// Connections that fetch.
+    fn busy(&self) -> usize {
+        let first = self.first.is_some() && self.delivered < self.stop();
+        self.fetches.len() + usize::from(first)
+    }
+
+    /// Where the part of the first connection ends.
+    fn stop(&self) -> u64 {
+        let range = self.ranges.first_key_value();
+        range.map_or(self.asked, |(start, _)| *start)
+    }
+
+    /// Bytes of ranges that are on their way or wait for the client.
+    pub(crate) fn held(&self) -> u64 {
+        self.asked - self.stop().max(self.delivered).min(self.asked)
     }
 }
 
-/// The middle of a range that is worth halving.
-fn middle(range: Range<u64>) -> Option<u64> {
-    let length = range.end.saturating_sub(range.start);
-    (length >= 2 * SMALLEST).then_some(range.start + length / 2)
+/// Each connection has a range on its way and one that waits for its turn.
+fn largest(limits: &Limits) -> u64 {
+    let places = 2 * limits.connections.max(1) as u64;
+    (limits.memory / places).clamp(SMALLEST, LARGEST)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub use snapshot::Snapshot;
 use super::{event::Subject, redact, registry::Registry, timeline::Timeline};
 use crate::{
     config,
+    io::TcpMonitor,
     model::{Fault, Role, Stage, Target, agent, health::Avoided, stall::Stall},
 };
 
@@ -106,6 +107,8 @@ struct State {
     hop: bool,
     client: Option<Side>,
     origin: Option<Side>,
+    /// Connections that fetch later ranges of a download.
+    segments: Vec<TcpMonitor>,
     watching: Watching,
     /// The stall that the transfer is to end for.
     act: Option<Stall>,
@@ -157,6 +160,7 @@ impl Transfer {
                 hop: false,
                 client: None,
                 origin: None,
+                segments: Vec::new(),
                 watching: Watching::default(),
                 act: None,
                 circuit: None,

@@ -38,6 +38,7 @@ mod replay;
 mod report;
 mod resume;
 mod reverse;
+mod segments;
 mod state;
 mod terminated;
 mod tunnels;

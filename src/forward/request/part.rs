@@ -3,6 +3,8 @@
 //! Pure. Only a GET whose answer has a strong validator and a known length: the rest is then the rest of the same bytes, or the
 //! origin says that they have changed and the download ends as it would have.
 
+use std::ops::Range;
+
 use hyper::{
     HeaderMap, Method, StatusCode,
     header::{
@@ -59,12 +61,25 @@ impl Part {
         (self.last - self.first).saturating_add(1)
     }
 
+    /// True for a whole representation without a content coding.
+    pub(crate) fn is_plain_whole(&self) -> bool {
+        self.first == 0 && self.complete == Some(self.length()) && self.encoding.is_none()
+    }
+
     /// Asks for what is missing after `got` bytes. Fails where nothing is.
     pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> Result<(), Fault> {
-        let first = self.first.checked_add(got);
-        let range = first
-            .filter(|first| *first <= self.last)
-            .and_then(|first| HeaderValue::try_from(format!("bytes={first}-{}", self.last)).ok());
+        self.ask_range(&(got..self.length()), request)
+    }
+
+    /// Asks for these of its bytes. Fails where there are none.
+    pub(crate) fn ask_range(
+        &self,
+        bytes: &Range<u64>,
+        request: &mut HeaderMap,
+    ) -> Result<(), Fault> {
+        let range = self
+            .absolute(bytes)
+            .and_then(|(first, last)| HeaderValue::try_from(format!("bytes={first}-{last}")).ok());
         let Some(range) = range else {
             let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
             return Err(fault.detail("there is no rest to ask for"));
@@ -74,11 +89,28 @@ impl Part {
         Ok(())
     }
 
+    /// First and last byte of the representation; `None` where `bytes` are none of this part.
+    fn absolute(&self, bytes: &Range<u64>) -> Option<(u64, u64)> {
+        let first = self.first.checked_add(bytes.start)?;
+        let last = self.first.checked_add(bytes.end.checked_sub(1)?)?;
+        (first <= last && last <= self.last).then_some((first, last))
+    }
+
     /// True where `answer` is exactly what was asked for after `got` bytes: the same range of the same bytes.
+    pub(crate) fn goes_on(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
+        self.is_range(&(got..self.length()), status, answer)
+    }
+
+    /// True where `answer` has exactly these of its bytes.
     ///
     /// A 206 names its validator where the 200 did (RFC 9110, section 15.3.7); some that ignore `If-Range` give a part of another
     /// version without one, and the lengths give it away.
-    pub(crate) fn goes_on(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
+    pub(crate) fn is_range(
+        &self,
+        bytes: &Range<u64>,
+        status: StatusCode,
+        answer: &HeaderMap,
+    ) -> bool {
         let text = |name| {
             answer
                 .get(name)
@@ -91,11 +123,11 @@ impl Part {
             .zip(self.complete)
             .is_none_or(|(now, then)| now == then);
         let length = text(CONTENT_LENGTH).map(str::parse);
-        let rest = self.length().saturating_sub(got);
+        let wanted = bytes.end.saturating_sub(bytes.start);
         status == StatusCode::PARTIAL_CONTENT
-            && (first, last) == (self.first + got, self.last)
+            && Some((first, last)) == self.absolute(bytes)
             && same_whole
-            && length.is_none_or(|length| length == Ok(rest))
+            && length.is_none_or(|length| length == Ok(wanted))
             && answer.get(ETAG) == Some(&self.etag)
             && answer.get(CONTENT_ENCODING) == self.encoding.as_ref()
     }

@@ -14,12 +14,11 @@ use crate::forward::{
     exchange::{Came, Exchange},
     headers,
     response::drain,
+    response::segments::{Broken, Candidate, Segmented},
     upstream::pool::Lease,
 };
 use crate::{
-    model::{
-        Fault, FaultKind, Leg, Stage, attempts::Event, classify, fault::BoxError, stall::Stall,
-    },
+    model::{Fault, FaultKind, Leg, Stage, attempts::Event, fault::BoxError, stall::Stall},
     track::{GivenUp, Outcome},
 };
 
@@ -34,6 +33,9 @@ pub(crate) struct OriginBody {
     rest: Option<Asking>,
     /// The failure, while the client takes what came before it.
     failing: Option<Failing>,
+    /// A large answer that may be segmented, and one that is.
+    candidate: Option<Box<Candidate>>,
+    segmented: Option<Box<Segmented>>,
     status: u16,
     /// True where the answer ends with its connection.
     close_delimited: bool,
@@ -44,6 +46,10 @@ pub(crate) struct OriginBody {
     resumable: Option<u64>,
     /// Bytes passed on.
     got: u64,
+    /// The origin refused ranges: no segments any more.
+    refused: bool,
+    /// It is complete, although its first connection is not.
+    is_finished: bool,
 }
 
 /// What is released when the answer's body ends, or is dropped.
@@ -75,6 +81,8 @@ impl OriginBody {
         let mut body = Self {
             promised: inner.size_hint().exact(),
             resumable: exchange.promised(),
+            candidate: Candidate::of(&exchange).map(Box::new),
+            segmented: None,
             ended: Some(ended(&exchange)),
             open: Some(Open { exchange, lease }),
             inner,
@@ -83,6 +91,8 @@ impl OriginBody {
             status,
             close_delimited,
             got: 0,
+            refused: false,
+            is_finished: false,
         };
         if body.inner.is_end_stream() {
             body.complete();
@@ -129,13 +139,19 @@ impl OriginBody {
         if let Some(gate) = &exchange.outgoing.gate {
             gate.refuse();
         }
-        lease.give_back();
+        self.candidate = None;
+        self.is_finished = self.segmented.is_some();
+        match self.segmented.take() {
+            // The first connection has bytes left that nobody needs.
+            Some(segmented) => segmented.give_back(),
+            None => lease.give_back(),
+        }
     }
 
     /// The answer broke off: the rest is asked for where that can be.
-    fn break_off(&mut self, kind: FaultKind, source: Option<hyper::Error>) -> Result<(), BoxError> {
-        let mut fault = Fault::new(Leg::Origin, Stage::ReceivingBody, kind);
-        fault.source = source.map(Into::into);
+    fn break_off(&mut self, broken: Broken) -> Result<(), BoxError> {
+        let mut fault = Fault::new(Leg::Origin, Stage::ReceivingBody, broken.kind);
+        fault.source = broken.source.map(Into::into);
         let Some(open) = &self.open else {
             return Err(fault.into());
         };
@@ -159,6 +175,9 @@ impl OriginBody {
     /// It ends with `event`, unless its rest can be asked for.
     fn end(&mut self, event: Event) -> Result<(), BoxError> {
         self.ended = None;
+        self.candidate = None;
+        let refused = self.segmented.take().is_some_and(|one| one.is_refused());
+        self.refused |= refused;
         // The broken connection is of no use to anybody: it is dropped here.
         let Some(Open { mut exchange, .. }) = self.open.take() else {
             return Ok(());
@@ -198,10 +217,38 @@ impl OriginBody {
             Ok((response, lease)) => {
                 self.inner = response.into_body();
                 self.ended = Some(ended(&exchange));
+                if !self.refused {
+                    self.candidate = Candidate::of(&exchange).map(Box::new);
+                }
                 self.open = Some(Open { exchange, lease });
                 Poll::Ready(Ok(()))
             }
             Err(given_up) => Poll::Ready(Err(broken(&exchange, given_up))),
+        }
+    }
+
+    /// The next frame, from wherever it comes.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.begin_segments(cx);
+        if let Some(segmented) = &mut self.segmented {
+            let polled = segmented.poll_data(cx, &mut self.inner);
+            return polled.map(|data| data.map(|data| data.map(Frame::data)));
+        }
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Some(candidate) = &mut self.candidate {
+            candidate.note(polled.is_pending());
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(Broken::by)))
+    }
+
+    fn begin_segments(&mut self, cx: &mut Context<'_>) {
+        let worth_it = match &mut self.candidate {
+            Some(candidate) => candidate.poll_worth_it(cx, self.got),
+            None => false,
+        };
+        if worth_it && let (Some(candidate), Some(open)) = (self.candidate.take(), &self.open) {
+            let segmented = candidate.segmented(&open.exchange, self.got);
+            self.segmented = Some(Box::new(segmented));
         }
     }
 
@@ -269,7 +316,10 @@ impl Body for OriginBody {
             if let Err(error) = ready!(self.poll_rest(cx)) {
                 return Poll::Ready(Some(Err(error)));
             }
-            let polled = Pin::new(&mut self.inner).poll_frame(cx);
+            if self.is_finished {
+                return Poll::Ready(None);
+            }
+            let polled = self.poll_inner(cx);
             if let Some(open) = &self.open {
                 let counts = open.exchange.transfer.counters();
                 counts
@@ -282,14 +332,9 @@ impl Body for OriginBody {
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(_))) if self.is_over() => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => {
-                    let kind = classify::io(&error);
-                    self.break_off(kind, Some(error))
-                }
+                Poll::Ready(Some(Err(broken))) => self.break_off(broken),
                 // A rest that ends well before its end, as its own head had said.
-                Poll::Ready(None) if !self.is_whole() => {
-                    self.break_off(FaultKind::ClosedEarly, None)
-                }
+                Poll::Ready(None) if !self.is_whole() => self.break_off(Broken::early()),
                 Poll::Ready(None) => {
                     self.complete();
                     return Poll::Ready(None);
@@ -306,7 +351,8 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.inner.is_end_stream() && self.is_whole()
+        let ended = self.is_finished || self.inner.is_end_stream();
+        self.rest.is_none() && ended && self.is_whole()
     }
 
     fn size_hint(&self) -> SizeHint {

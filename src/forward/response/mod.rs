@@ -5,3 +5,4 @@ mod drain;
 pub(crate) mod errors;
 pub(crate) mod quoted;
 pub(crate) mod rewrite;
+pub(crate) mod segments;

@@ -51,6 +51,8 @@ pub(crate) struct Once<'a> {
     pub(crate) public_only: Option<&'a [FakeNetwork]>,
     /// See [`Attempt::received_via`].
     pub(crate) received_via: Option<&'a HeaderValue>,
+    /// What ALPN may choose.
+    pub(crate) http: HttpVersion,
     pub(crate) connector: &'a Connector,
 }
 
@@ -109,7 +111,7 @@ pub(crate) async fn once(
         let peer = Peer {
             host: &target.host,
             tls: &route.peer_of(upstream),
-            http: route.http,
+            http: dial.http,
             leg: Leg::Origin,
             address: connection.peer,
             deadline: route.dial.handshake_timeout,

@@ -258,6 +258,7 @@ impl About<'_> {
                 max_segment: route.dial.max_segment,
                 public_only: probing.fake_networks(&config),
                 received_via: None,
+                http: route.http,
                 connector: &connector,
             };
             let dialled = tokio::select! {

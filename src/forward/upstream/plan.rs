@@ -12,7 +12,7 @@ use crate::forward::{
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
-    config::{Route, Upstream},
+    config::{HttpVersion, Route, Upstream},
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
@@ -52,7 +52,12 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    pub(crate) async fn once(&self, forwarder: &Forwarder) -> Result<Reached, Fault> {
+    /// Dials once; ALPN may choose what `http` says.
+    pub(crate) async fn once(
+        &self,
+        forwarder: &Forwarder,
+        http: HttpVersion,
+    ) -> Result<Reached, Fault> {
         let dial = Once {
             route: &self.route,
             upstream: &self.upstream,
@@ -61,6 +66,7 @@ impl Beside {
             max_segment: self.max_segment,
             public_only: self.probing.fake_networks(&forwarder.config),
             received_via: None,
+            http,
             connector: &forwarder.connector,
         };
         once(&dial, None).await
@@ -230,6 +236,7 @@ impl UpstreamPlan {
             max_segment: self.max_segment(connect.small_segments),
             public_only: self.probing.fake_networks(&self.forwarder.config),
             received_via: self.received_via.as_ref(),
+            http: self.route.http,
             connector: &self.forwarder.connector,
         };
         once(&dial, Some(&self.transfer)).await

@@ -437,6 +437,11 @@ impl Lease {
         });
     }
 
+    /// True once it can carry the next request; false where it will not soon.
+    pub(crate) async fn ready(&mut self) -> bool {
+        self.sender.ready().await
+    }
+
     /// Makes the connection idle again.
     pub(crate) fn give_back(self) {
         let Self {

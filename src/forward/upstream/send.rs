@@ -250,13 +250,13 @@ pub(crate) async fn send_watched(
 
 /// A request that got no answer.
 pub(crate) struct Failed {
-    error: hyper::Error,
+    pub(crate) error: hyper::Error,
     /// The request itself, where nothing of it was written.
     pub(crate) request: Option<Request<RequestBody>>,
 }
 
 /// Sends and waits for the answer's head.
-async fn send(
+pub(crate) async fn send(
     lease: &mut Lease,
     request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Failed> {

@@ -4,157 +4,229 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-fn settings(connections: usize, memory: u64) -> Settings {
-    Settings {
+fn limits(connections: usize, memory: u64) -> Limits {
+    Limits {
         connections,
         memory,
         begin_after: Duration::from_secs(2),
     }
 }
 
+fn all(plan: &mut Segments) -> Vec<(u64, Range<u64>)> {
+    std::iter::from_fn(|| plan.next(u64::MAX)).collect()
+}
+
 #[test]
 fn only_what_still_takes_long_is_worth_it() {
-    let usual = settings(6, 64 * MIB);
-    let worth = |length, received, seconds| {
-        is_worth_it(&usual, length, received, Duration::from_secs(seconds))
+    let usual = limits(6, 64 * MIB);
+    let pace = |length, delivered, seconds| Pace {
+        length,
+        delivered,
+        elapsed: Duration::from_secs(seconds),
+        waited: Duration::from_secs(seconds),
     };
+    let worth = |length, received, seconds| is_worth_it(&usual, &pace(length, received, seconds));
     assert!(worth(6 * MIB, MIB / 4, 2));
     assert!(!worth(6 * MIB, MIB / 4, 1), "it has not run for long");
     assert!(!worth(6 * MIB, 4 * MIB, 2), "it is over soon");
     assert!(!worth(400 << 10, 0, 9), "it is small");
-    let one = settings(1, 64 * MIB);
-    assert!(!is_worth_it(&one, 6 * MIB, 0, Duration::from_secs(9)));
+    assert!(!worth(900 * MIB, 90 * MIB, 2), "the path is fast");
+    let one = limits(1, 64 * MIB);
+    assert!(!is_worth_it(&one, &pace(6 * MIB, 0, 9)));
+    let client_is_slow = Pace {
+        waited: Duration::from_millis(100),
+        ..pace(6 * MIB, MIB / 4, 9)
+    };
+    assert!(!is_worth_it(&usual, &client_is_slow));
 }
 
 #[test]
 fn the_rest_is_shared_out_and_the_first_connection_keeps_its_share() {
-    let mut plan = Segments::new(settings(4, 64 * MIB), 8 * MIB, 0);
-    assert_eq!(plan.stop(), 2 * MIB);
-    let ranges: Vec<_> = std::iter::from_fn(|| plan.next()).collect();
+    let mut plan = Segments::new(limits(4, 64 * MIB), 8 * MIB, 0);
     assert_eq!(
-        ranges,
+        all(&mut plan),
         [
             (1, 2 * MIB..4 * MIB),
             (2, 4 * MIB..6 * MIB),
             (3, 6 * MIB..8 * MIB)
         ]
     );
-    assert_eq!(plan.source(), Source::First { skip: 0 });
+    assert_eq!(plan.source(), Source::First { most: 2 * MIB });
 }
 
 #[test]
 fn the_memory_bounds_what_is_asked_for_and_a_slow_client_holds_it_back() {
-    let mut plan = Segments::new(settings(6, 2 * MIB), 600 * MIB, 0);
-    let asked: u64 = std::iter::from_fn(|| plan.next())
-        .map(|(_, range)| range.end - range.start)
-        .sum();
-    assert!(asked <= 2 * MIB, "{asked}");
+    let mut plan = Segments::new(limits(6, 2 * MIB), 600 * MIB, 0);
+    all(&mut plan);
+    assert!(plan.held() <= 2 * MIB, "{}", plan.held());
+    let mut plan = Segments::new(limits(6, 20 * MIB), 600 * MIB, 0);
+    plan.first_received(plan.stop());
+    plan.took(plan.stop());
+    assert_eq!(plan.next(0), None);
+    plan.extend_first();
+    assert_eq!(plan.source(), Source::First { most: SMALLEST });
 }
 
 #[test]
 fn what_is_asked_for_last_is_halved_for_a_free_connection() {
-    let mut plan = Segments::new(settings(2, 64 * MIB), 4 * MIB, 0);
-    let (id, range) = plan.next().unwrap();
+    let mut plan = Segments::new(limits(2, 64 * MIB), 4 * MIB, 0);
+    let (id, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, 2 * MIB..4 * MIB);
-    assert_eq!(plan.received(id, 2 * MIB), 2 * MIB);
+    let all = plan.received(id, 2 * MIB as usize).unwrap();
+    assert_eq!((all.skip, all.keep), (0, 2 * MIB as usize));
+    assert_eq!(plan.left(id), None);
     // The first connection is the slow one: half of its share goes to the one that is free.
-    let (id, range) = plan.next().unwrap();
+    let (id, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, MIB..2 * MIB);
-    assert_eq!(plan.stop(), MIB);
-    assert_eq!(plan.end_of(id), Some(2 * MIB));
+    assert_eq!(plan.source(), Source::First { most: MIB });
+    assert_eq!(plan.left(id), Some(MIB..2 * MIB));
+}
+
+#[test]
+fn the_range_at_the_head_of_the_line_is_fetched_twice_and_each_byte_is_kept_once() {
+    let mut plan = Segments::new(limits(2, 64 * MIB), 512 << 10, 0);
+    plan.first_received(256 << 10);
+    plan.took(256 << 10);
+    let (one, _) = plan.next(u64::MAX).unwrap();
+    plan.received(one, 200 << 10);
+    // Too little is left to split it.
+    let (two, range) = plan.next(u64::MAX).unwrap();
+    assert_eq!(range, (456 << 10)..(512 << 10));
+    plan.received(one, 10 << 10);
+    let wanted = plan.received(two, 30 << 10).unwrap();
+    assert_eq!((wanted.skip, wanted.keep), (10 << 10, 20 << 10));
+    plan.received(two, 26 << 10);
+    assert_eq!((plan.left(one), plan.left(two)), (None, None));
 }
 
 #[test]
 fn where_ranges_are_refused_the_first_connection_reads_on_over_what_was_delivered() {
-    let mut plan = Segments::new(settings(3, 64 * MIB), 3 * MIB, 0);
-    let (one, _) = plan.next().unwrap();
+    let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
+    let (one, _) = plan.next(u64::MAX).unwrap();
     plan.first_received(MIB);
     plan.took(MIB);
-    plan.received(one, MIB / 2);
+    plan.received(one, MIB as usize / 2);
     plan.give_up();
-    assert_eq!(plan.next(), None);
-    let ready = MIB / 2;
-    assert!(matches!(plan.source(), Source::Segment { ready: now, .. } if now == ready));
+    assert_eq!(plan.next(u64::MAX), None);
+    assert!(matches!(plan.source(), Source::Range { ready, .. } if ready == MIB / 2));
     plan.took(MIB / 2);
-    assert_eq!(plan.source(), Source::First { skip: MIB / 2 });
+    assert_eq!(plan.first_skips(), MIB / 2);
+    let most = 3 * MIB / 2;
+    assert_eq!(plan.source(), Source::First { most });
     plan.first_received(2 * MIB);
-    plan.took(MIB * 3 / 2);
+    plan.took(most);
     assert_eq!(plan.source(), Source::Done);
 }
 
-/// A download played to its end: connections of random speed, that break at random, and a client of random speed. Counts every byte.
-fn play(seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let length = random.u64(600 << 10..40 * MIB);
-    let connections = random.usize(2..9);
-    let memory = random.u64(MIB..16 * MIB);
-    let breaks = random.u32(0..30);
-    let mut plan = Segments::new(
-        settings(connections, memory),
-        length,
-        random.u64(0..length / 4),
-    );
-    let mut delivered = plan.delivered;
-    let mut first = plan.delivered;
-    // What each fetch was asked for, and where it is.
-    let mut fetches: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut came: Vec<Range<u64>> = Vec::new();
-    for _ in 0..200_000 {
-        while let Some((id, range)) = plan.next() {
-            fetches.insert(id, range.start);
-        }
-        assert!(fetches.len() < connections, "seed {seed}");
-        assert!(plan.waiting() <= memory + LARGEST, "seed {seed}");
-        let ids: Vec<u64> = fetches.keys().copied().collect();
-        for id in ids {
-            if random.u32(0..1000) < breaks {
-                plan.failed(id);
-                fetches.remove(&id);
-                continue;
-            }
-            let at = fetches[&id];
-            let count = random.u64(0..200_000);
-            let wanted = plan.received(id, count);
-            came.push(at..at + wanted);
-            fetches.insert(id, at + wanted);
-            if plan.end_of(id).is_none() {
-                fetches.remove(&id);
-            }
-        }
-        fetches.retain(|id, _| plan.end_of(*id).is_some());
-        let most = random.u64(1..400_000);
-        match plan.source() {
-            Source::Done => {
-                assert_eq!(delivered, length, "seed {seed}");
-                return;
-            }
-            Source::First { skip } => {
-                assert_eq!(first + skip, delivered.max(first), "seed {seed}");
-                let limit = if plan.given_up { length } else { plan.stop() };
-                let count = random.u64(0..100_000).min(limit - first);
-                plan.first_received(count);
-                first += count;
-                if first > delivered {
-                    plan.took(first - delivered);
-                    delivered = first;
-                }
-            }
-            Source::Segment { ready, .. } => {
-                let count = ready.min(most);
-                let covered = |byte: u64| came.iter().any(|range| range.contains(&byte));
-                assert!(count == 0 || (covered(delivered) && covered(delivered + count - 1)));
-                plan.took(count);
-                delivered += count;
-            }
-            Source::Nobody => {}
+#[test]
+fn a_first_connection_that_breaks_is_replaced_by_ranges() {
+    let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
+    all(&mut plan);
+    plan.first_received(MIB / 2);
+    plan.took(MIB / 2);
+    plan.first_failed();
+    let (_, range) = plan.next(u64::MAX).unwrap();
+    assert_eq!(range, MIB / 2..MIB);
+    plan.give_up();
+    assert_eq!(plan.source(), Source::Nowhere);
+}
+
+/// A download of random connections and breaks, and what it has come to.
+struct Play {
+    random: fastrand::Rng,
+    plan: Segments,
+    delivered: u64,
+    /// Where each fetch is.
+    fetches: BTreeMap<u64, u64>,
+    /// What the ranges brought.
+    came: Vec<Range<u64>>,
+}
+
+impl Play {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let length = random.u64(600 << 10..40 * MIB);
+        let limits = limits(random.usize(2..9), random.u64(MIB..16 * MIB));
+        let plan = Segments::new(limits, length, random.u64(0..length / 4));
+        Self {
+            delivered: plan.delivered,
+            random,
+            plan,
+            fetches: BTreeMap::new(),
+            came: Vec::new(),
         }
     }
-    panic!("seed {seed}: {delivered} of {length} bytes, and no end: {plan:?}");
+
+    fn fetch(&mut self, breaks: u32) {
+        let plan = &mut self.plan;
+        while let Some((id, range)) = plan.next(u64::MAX) {
+            self.fetches.insert(id, range.start);
+        }
+        let ids: Vec<u64> = self.fetches.keys().copied().collect();
+        for id in ids {
+            if self.random.u32(0..1000) < breaks {
+                plan.failed(id);
+                continue;
+            }
+            let Some(left) = plan.left(id) else { continue };
+            assert_eq!(left.start, self.fetches[&id]);
+            let count = self.random.usize(0..200_000);
+            let wanted = plan.received(id, count).unwrap();
+            let from = left.start + wanted.skip as u64;
+            self.came.push(from..from + wanted.keep as u64);
+            self.fetches.insert(id, from + wanted.keep as u64);
+        }
+        self.fetches.retain(|id, _| plan.left(*id).is_some());
+        assert!(self.fetches.len() <= plan.limits.connections);
+        assert!(plan.held() <= plan.limits.memory + LARGEST);
+    }
+
+    fn deliver(&mut self) -> Source {
+        let source = self.plan.source();
+        match source {
+            Source::First { most } => {
+                let skips = self.plan.first_skips();
+                let count = self.random.u64(0..100_000).min(skips + most);
+                self.plan.first_received(count);
+                self.took(count.saturating_sub(skips));
+            }
+            Source::Range { ready, .. } => {
+                let count = ready.min(self.random.u64(1..400_000));
+                let covered = |byte: u64| self.came.iter().any(|range| range.contains(&byte));
+                let (from, last) = (self.delivered, (self.delivered + count).saturating_sub(1));
+                assert!(count == 0 || covered(from) && covered(last));
+                self.took(count);
+            }
+            Source::Nowhere => self.plan.extend_first(),
+            Source::Done => assert_eq!(self.delivered, self.plan.length),
+        }
+        source
+    }
+
+    fn took(&mut self, count: u64) {
+        self.plan.took(count);
+        self.delivered += count;
+    }
 }
 
 #[test]
 fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
     for seed in 0..300 {
-        play(seed);
+        let mut play = Play::new(seed);
+        let breaks = play.random.u32(0..60);
+        let first_breaks = play.random.u32(0..3) == 0;
+        let done = (0..200_000).any(|round| {
+            if first_breaks && round == 20 {
+                play.plan.first_failed();
+            }
+            play.fetch(breaks);
+            match play.deliver() {
+                Source::Done => true,
+                // As planned: nobody is left to fetch it, and the download breaks off.
+                Source::Nowhere => play.plan.first.is_none(),
+                Source::First { .. } | Source::Range { .. } => false,
+            }
+        });
+        assert!(done, "seed {seed}: no end: {:?}", play.plan);
     }
 }

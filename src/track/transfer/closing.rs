@@ -24,6 +24,7 @@ impl Inner {
         state.closed = true;
         // Handles may outlive it; the sockets should not.
         (state.client, state.origin) = (None, None);
+        state.segments.clear();
         let last = state.stage;
         state.leave(now);
         let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{GivenUp, TransferHandle, millis};
 use crate::{
+    io::TcpMonitor,
     model::{
         Fault, FaultKind, Leg, Stage,
         advice::{Advice, Context},
@@ -70,6 +71,44 @@ impl TransferHandle {
                 code,
                 peer
             );
+        }
+    }
+
+    /// A download goes on over up to so many connections.
+    pub(crate) fn segments_begin(&self, connections: usize) {
+        line!(
+            debug,
+            &self.subject(),
+            "download in segments",
+            connections = connections
+        );
+    }
+
+    /// A download in segments goes on over its first connection alone.
+    pub(crate) fn segments_end(&self, why: &str) {
+        line!(
+            debug,
+            &self.subject(),
+            "segments ended",
+            why = redact::text(why)
+        );
+    }
+
+    /// A range of a download in segments did not come whole; what is missing is fetched again.
+    pub(crate) fn segment_failed(&self, why: &str) {
+        line!(
+            debug,
+            &self.subject(),
+            "segment failed",
+            why = redact::text(why)
+        );
+    }
+
+    /// The connections, beside the first one, that fetch ranges of it.
+    pub(crate) fn segments(&self, sockets: Vec<TcpMonitor>) {
+        let mut state = self.0.state();
+        if !state.closed {
+            state.segments = sockets;
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{Inner, millis, progress::Side};
 use crate::model::fields::documented;
 use crate::{
+    io::TcpMonitor,
     model::{
         resource,
         stall::{Due, Flow, Verdict},
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub peer: Option<SocketAddr>,
     /// The congestion control of the connection to it, where the system says.
     pub congestion: Option<String>,
+    /// Connections that fetch later ranges of a download beside this one.
+    pub segments: Vec<Segment>,
     /// Attempts so far.
     pub attempts: u32,
     /// What it is doing.
@@ -83,6 +86,24 @@ pub struct Snapshot {
     /// The client's product, as in `git/2.39.5`.
     pub agent: Option<Box<str>>,
 }
+}
+
+/// A connection that fetches later ranges of a download.
+#[derive(Clone, Debug, Serialize)]
+pub struct Segment {
+    /// Its congestion control, where the system says.
+    pub congestion: Option<String>,
+    /// Bytes that it has brought, those of TLS included.
+    pub received: u64,
+}
+
+impl Segment {
+    fn of(socket: &TcpMonitor) -> Self {
+        Self {
+            congestion: socket.congestion(),
+            received: socket.tcp().map_or(0, |tcp| tcp.bytes_read()),
+        }
+    }
 }
 
 documented! {
@@ -123,6 +144,7 @@ impl Inner {
             circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),
             peer: state.peer,
             congestion: state.origin.as_ref().and_then(Side::congestion),
+            segments: state.segments.iter().map(Segment::of).collect(),
             attempts: state.attempts,
             stage: state.stage.as_str(),
             stage_ms: millis(now.saturating_duration_since(state.since)),

@@ -1,0 +1,145 @@
+//! What downloads in segments share: memory, and connections to one host. It outlives a reload.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::model::Target;
+
+/// Connections to one host over all downloads: git-lfs runs 8 downloads at once, and these need no segments.
+const CONNECTIONS_PER_HOST: usize = 8;
+
+/// The memory and connections of all downloads.
+#[derive(Debug, Default)]
+pub(crate) struct DownloadLimits {
+    memory: AtomicU64,
+    /// Bytes of it in use.
+    used: Mutex<u64>,
+    /// Connections that large downloads use, by the host that is dialled.
+    hosts: Mutex<HashMap<Target, usize>>,
+}
+
+impl DownloadLimits {
+    /// The limit of the config in force.
+    pub(crate) fn set(&self, memory: u64) {
+        self.memory.store(memory, Ordering::Relaxed);
+    }
+
+    /// Counts a connection to `host`, however many there are.
+    pub(crate) fn count(self: &Arc<Self>, host: &Target) -> HostPlace {
+        *lock(&self.hosts).entry(host.clone()).or_default() += 1;
+        HostPlace {
+            limits: Arc::clone(self),
+            host: host.clone(),
+        }
+    }
+
+    /// A place for one more connection to `host`.
+    pub(crate) fn place(self: &Arc<Self>, host: &Target) -> Option<HostPlace> {
+        let mut hosts = lock(&self.hosts);
+        let used = hosts.entry(host.clone()).or_default();
+        if *used >= CONNECTIONS_PER_HOST {
+            return None;
+        }
+        *used += 1;
+        Some(HostPlace {
+            limits: Arc::clone(self),
+            host: host.clone(),
+        })
+    }
+
+    /// Memory, none of it used yet.
+    pub(crate) fn reservation(self: &Arc<Self>) -> Reservation {
+        Reservation {
+            limits: Arc::clone(self),
+            held: 0,
+        }
+    }
+}
+
+/// A connection to a host, while it is kept.
+#[derive(Debug)]
+pub(crate) struct HostPlace {
+    limits: Arc<DownloadLimits>,
+    host: Target,
+}
+
+impl Drop for HostPlace {
+    fn drop(&mut self) {
+        let mut hosts = lock(&self.limits.hosts);
+        if let Some(used) = hosts.get_mut(&self.host) {
+            *used = used.saturating_sub(1);
+            if *used == 0 {
+                hosts.remove(&self.host);
+            }
+        }
+    }
+}
+
+/// Memory of one download, while it is kept.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    limits: Arc<DownloadLimits>,
+    held: u64,
+}
+
+impl Reservation {
+    /// Lets `act` plan with the bytes that nobody uses; it says how many the download holds then.
+    pub(crate) fn plan<T>(&mut self, act: impl FnOnce(u64) -> (T, u64)) -> T {
+        let mut used = lock(&self.limits.used);
+        let memory = self.limits.memory.load(Ordering::Relaxed);
+        let (result, held) = act(memory.saturating_sub(*used));
+        *used = used.saturating_sub(self.held) + held;
+        self.held = held;
+        result
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut used = lock(&self.limits.used);
+        *used = used.saturating_sub(self.held);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_eight_connections_go_to_one_host_and_a_download_itself_always_may() {
+        let limits = Arc::<DownloadLimits>::default();
+        let host = Target::parse("storage.test:443", None).unwrap();
+        let other = Target::parse("other.test:443", None).unwrap();
+        let firsts: Vec<_> = (0..6).map(|_| limits.count(&host)).collect();
+        let more: Vec<_> = (0..6).filter_map(|_| limits.place(&host)).collect();
+        assert_eq!(more.len(), 2);
+        assert!(limits.place(&other).is_some());
+        let _first = limits.count(&host);
+        drop(more);
+        assert!(limits.place(&host).is_some());
+        drop(firsts);
+    }
+
+    #[test]
+    fn the_memory_of_all_downloads_is_one() {
+        let limits = Arc::<DownloadLimits>::default();
+        limits.set(100);
+        let (mut one, mut two) = (limits.reservation(), limits.reservation());
+        assert_eq!(one.plan(|free| (free, 60)), 100);
+        assert_eq!(two.plan(|free| (free, 40)), 40);
+        assert_eq!(one.plan(|free| (free, 10)), 0);
+        assert_eq!(two.plan(|free| (free, 40)), 50);
+        drop(one);
+        drop(two);
+        assert_eq!(limits.reservation().plan(|free| (free, 0)), 100);
+    }
+}

@@ -1,0 +1,181 @@
+//! Ranges of an answer that is on its way, over connections of their own: the same request by the same upstream with `Range` and
+//! `If-Range`.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, CONTENT_RANGE, RANGE},
+    http::request::Parts,
+};
+
+use super::{Exchange, authenticates_connection};
+use crate::forward::{
+    forwarder::Forwarder,
+    request::{body::RequestBody, part::Part},
+    upstream::{
+        destination::Destination,
+        plan::Beside,
+        pool::{Key, Lease, Sender},
+        send,
+    },
+};
+use crate::{config::HttpVersion, model::Target, track::TransferHandle};
+
+/// How long the answer to a range may take,
+const ANSWER: Duration = Duration::from_secs(15);
+/// and on a connection that was idle before, which may be dead.
+const ANSWER_OF_IDLE: Duration = Duration::from_secs(3);
+
+/// Everything that a request for a range takes.
+pub(crate) struct RangeRequests {
+    forwarder: Arc<Forwarder>,
+    way: Beside,
+    key: Arc<Key>,
+    to: Destination,
+    head: Parts,
+    part: Part,
+    transfer: TransferHandle,
+}
+
+/// A range on its way.
+pub(crate) struct RangeAnswer {
+    pub(crate) lease: Lease,
+    pub(crate) body: Incoming,
+}
+
+/// Why a range is not on its way.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The connection, or what came on it: another one may do.
+    Failed(String),
+    /// The origin gives no ranges of these bytes.
+    Refused(String),
+}
+
+impl Exchange {
+    /// Requests for ranges of the answer; `None` where it is none that can be segmented.
+    pub(crate) fn ranges(&self) -> Option<RangeRequests> {
+        let head = &self.outgoing.head;
+        let part = self.part.as_ref().filter(|part| part.is_plain_whole())?;
+        let own_range = head.headers.contains_key(RANGE);
+        if own_range || !self.ranged || authenticates_connection(&head.headers, AUTHORIZATION) {
+            return None;
+        }
+        let to = self.destination();
+        let mut head = head.clone();
+        to.dress(&mut head.headers);
+        to.ask_for_plain(&mut head.headers, &self.outgoing.head, &self.asked);
+        Some(RangeRequests {
+            forwarder: Arc::clone(&self.forwarder),
+            way: self.plan.beside()?,
+            key: self.key(),
+            to,
+            head,
+            part: part.clone(),
+            transfer: self.transfer.handle(),
+        })
+    }
+}
+
+impl RangeRequests {
+    /// The host that is dialled.
+    pub(crate) fn host(&self) -> &Target {
+        &self.to.target
+    }
+
+    /// The transfer.
+    pub(crate) fn transfer(&self) -> &TransferHandle {
+        &self.transfer
+    }
+
+    /// Asks for `bytes`, on `kept` where it still can carry a request, else on another connection.
+    pub(crate) async fn fetch(
+        self: Arc<Self>,
+        kept: Option<Lease>,
+        bytes: Range<u64>,
+    ) -> Result<RangeAnswer, Refusal> {
+        let idle = match kept {
+            Some(mut lease) => lease.ready().await.then_some(lease),
+            None => self.idle().await,
+        };
+        if let Some(lease) = idle
+            && let Ok(answer) = self.ask(lease, &bytes, ANSWER_OF_IDLE).await
+        {
+            return self.judge(answer, &bytes);
+        }
+        // An idle connection may have died; a new one tells whether the path works.
+        let lease = self.connect().await?;
+        let answer = self.ask(lease, &bytes, ANSWER).await?;
+        self.judge(answer, &bytes)
+    }
+
+    async fn idle(&self) -> Option<Lease> {
+        let lease = self.forwarder.pool.take(&self.key).await?;
+        matches!(lease.sender, Sender::Http1(_)).then_some(lease)
+    }
+
+    async fn connect(&self) -> Result<Lease, Refusal> {
+        let failed = |fault: crate::model::Fault| Refusal::Failed(fault.code());
+        let reached = self
+            .way
+            .once(&self.forwarder, HttpVersion::Http1)
+            .await
+            .map_err(failed)?;
+        let shared = &self.forwarder.shared;
+        let max_head = self.forwarder.config.listen.max_head;
+        let opened = send::open((&shared.tasks, &shared.shutdown), reached, max_head).await;
+        let (sender, about) = opened.map_err(failed)?;
+        Ok(self
+            .forwarder
+            .pool
+            .lease(Arc::clone(&self.key), sender, about))
+    }
+
+    async fn ask(
+        &self,
+        mut lease: Lease,
+        bytes: &Range<u64>,
+        patience: Duration,
+    ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let failed = |fault: crate::model::Fault| Refusal::Failed(fault.code());
+        let mut request = Request::new(RequestBody::held(None, self.transfer.clone()));
+        *request.method_mut() = self.head.method.clone();
+        *request.headers_mut() = self.head.headers.clone();
+        *request.extensions_mut() = self.head.extensions.clone();
+        let asked = self.part.ask_range(bytes, request.headers_mut());
+        asked.map_err(failed)?;
+        send::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
+        let sending = tokio::time::timeout(patience, send::send(&mut lease, request));
+        match sending.await {
+            Ok(Ok(response)) => Ok((response, lease)),
+            Ok(Err(failed)) => Err(Refusal::Failed(failed.error.to_string())),
+            Err(_) => Err(Refusal::Failed("no answer in time".into())),
+        }
+    }
+
+    /// Takes exactly the range that was asked for, and nothing else.
+    fn judge(
+        &self,
+        (response, lease): (Response<Incoming>, Lease),
+        bytes: &Range<u64>,
+    ) -> Result<RangeAnswer, Refusal> {
+        let (status, fields): (StatusCode, &HeaderMap) = (response.status(), response.headers());
+        if self.part.is_range(bytes, status, fields) {
+            let body = response.into_body();
+            return Ok(RangeAnswer { lease, body });
+        }
+        if status != StatusCode::PARTIAL_CONTENT {
+            return Err(Refusal::Refused(format!(
+                "a range was answered with {}",
+                status.as_u16()
+            )));
+        }
+        let changed = self.part.is_gone(status, fields);
+        match fields.get(CONTENT_RANGE) {
+            Some(_) if !changed => Err(Refusal::Failed("another range came".into())),
+            _ => Err(Refusal::Refused("a range of another version came".into())),
+        }
+    }
+}

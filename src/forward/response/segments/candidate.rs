@@ -1,0 +1,100 @@
+//! A large answer, until it is known whether segments are worth it.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Segmented;
+use crate::forward::{
+    downloads::HostPlace,
+    exchange::{Exchange, ranges::RangeRequests},
+};
+use crate::model::segments::{Limits, Pace, SMALLEST, is_worth_it};
+
+/// The most of the memory that one download uses.
+const MEMORY_OF_ONE: u64 = 24 << 20;
+
+/// A large answer that may be segmented.
+pub(crate) struct Candidate {
+    requests: Arc<RangeRequests>,
+    limits: Limits,
+    length: u64,
+    first: HostPlace,
+    begun: Instant,
+    /// For how long the client waited for the origin.
+    waited: Duration,
+    waits_since: Option<Instant>,
+    look: Pin<Box<Sleep>>,
+}
+
+impl Candidate {
+    /// `None` where the answer is none that can be segmented, or the config says so.
+    pub(crate) fn of(exchange: &Exchange) -> Option<Self> {
+        let length = exchange.promised()?;
+        let config = &exchange.forwarder.config.downloads;
+        let limits = Limits {
+            connections: config.segments,
+            memory: config.memory.min(MEMORY_OF_ONE),
+            begin_after: config.begin_after,
+        };
+        if length < 2 * SMALLEST || limits.connections < 2 || limits.memory < SMALLEST {
+            return None;
+        }
+        let requests = Arc::new(exchange.ranges()?);
+        let begun = Instant::now();
+        Some(Self {
+            first: exchange.forwarder.shared.downloads.count(requests.host()),
+            requests,
+            limits,
+            length,
+            begun,
+            waited: Duration::ZERO,
+            waits_since: None,
+            look: Box::pin(sleep_until(begun + limits.begin_after)),
+        })
+    }
+
+    /// Notes whether the client waits for the origin.
+    pub(crate) fn note(&mut self, waits: bool) {
+        if waits {
+            self.waits_since.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.waits_since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// True once segments are worth it; the first look is due even where no byte comes.
+    pub(crate) fn poll_worth_it(&mut self, cx: &mut Context<'_>, delivered: u64) -> bool {
+        if self.look.as_mut().poll(cx) == Poll::Pending {
+            return false;
+        }
+        let now = Instant::now();
+        self.look.as_mut().reset(now + LOOK);
+        // Registers the next look.
+        let _ = self.look.as_mut().poll(cx);
+        let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
+        let pace = Pace {
+            length: self.length,
+            delivered,
+            elapsed: now - self.begun,
+            waited: self.waited + waits,
+        };
+        is_worth_it(&self.limits, &pace)
+    }
+
+    /// From here on in segments.
+    pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
+        let shared = Arc::clone(&exchange.forwarder.shared.downloads);
+        let limits = (self.limits, shared);
+        Segmented::new(self.requests, limits, self.first, (self.length, delivered))
+    }
+}
+
+/// How often a download is looked at.
+const LOOK: Duration = Duration::from_millis(500);

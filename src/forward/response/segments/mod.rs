@@ -1,0 +1,336 @@
+//! A download over several connections: carries out what [`model::segments`](crate::model::segments) plans.
+//!
+//! [`Candidate`] watches a large answer until segments are worth it, [`Segmented`] is the answer's body from then on. Everything lives
+//! in that body: where it is dropped, every connection ends; where nobody polls it, nothing is read.
+
+mod candidate;
+mod kept;
+mod worker;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Incoming};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+pub(crate) use candidate::Candidate;
+use kept::Kept;
+use worker::{Progress, Worker};
+
+use crate::forward::{
+    downloads::{DownloadLimits, HostPlace, Reservation},
+    exchange::ranges::RangeRequests,
+};
+use crate::model::{
+    FaultKind, classify,
+    segments::{Limits, Segments, Source},
+};
+
+/// How long the client may wait for a range that brings nothing before it is fetched anew: git-lfs gives up after 30 s.
+const HEAD_PATIENCE: Duration = Duration::from_secs(4);
+/// How long any other range may bring nothing.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often that is checked.
+const TICK: Duration = Duration::from_secs(1);
+/// Fetches for which the client waited in vain, one after the other, before the first connection reads on.
+const VAIN: u32 = 2;
+
+/// Why the bytes end before the answer does.
+pub(crate) struct Broken {
+    pub(crate) kind: FaultKind,
+    pub(crate) source: Option<hyper::Error>,
+}
+
+impl Broken {
+    /// The origin's connection failed.
+    pub(crate) fn by(error: hyper::Error) -> Self {
+        Self {
+            kind: classify::io(&error),
+            source: Some(error),
+        }
+    }
+
+    /// It ended, and bytes are missing.
+    pub(crate) fn early() -> Self {
+        Self {
+            kind: FaultKind::ClosedEarly,
+            source: None,
+        }
+    }
+}
+
+/// The rest of an answer's body, over several connections.
+pub(crate) struct Segmented {
+    plan: Segments,
+    requests: Arc<RangeRequests>,
+    workers: Vec<Worker>,
+    kept: Kept,
+    /// What the first connection brought beyond its part, or before its turn.
+    spare: Bytes,
+    /// Why the first connection is gone.
+    broken: Option<Broken>,
+    memory: Reservation,
+    limits: Arc<DownloadLimits>,
+    connections: usize,
+    _first: HostPlace,
+    tick: Interval,
+    vain: u32,
+    /// Connections that the status shows.
+    shown: usize,
+    /// True where the origin refuses ranges: nobody need try again.
+    refused: bool,
+}
+
+impl Segmented {
+    /// From `delivered` of `length` bytes on.
+    pub(crate) fn new(
+        requests: Arc<RangeRequests>,
+        (limits, shared): (Limits, Arc<DownloadLimits>),
+        first: HostPlace,
+        (length, delivered): (u64, u64),
+    ) -> Self {
+        requests.transfer().segments_begin(limits.connections);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            plan: Segments::new(limits, length, delivered),
+            requests,
+            workers: Vec::new(),
+            kept: Kept::default(),
+            spare: Bytes::new(),
+            broken: None,
+            memory: shared.reservation(),
+            limits: shared,
+            connections: limits.connections,
+            _first: first,
+            tick,
+            vain: 0,
+            shown: 0,
+            refused: false,
+        }
+    }
+
+    /// The next bytes of the answer; `first` is the body of the first connection.
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &mut Incoming,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            self.work(cx);
+            match self.plan.source() {
+                Source::Done => return Poll::Ready(None),
+                Source::Range { start, ready } if ready > 0 => {
+                    self.vain = 0;
+                    if let Some(bytes) = self.kept.take(start, ready) {
+                        self.took(bytes.len());
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                    // Whoever counts bytes keeps them: one of the two is wrong, and a guess would be other bytes.
+                    return Poll::Ready(Some(Err(Broken::early())));
+                }
+                Source::Range { .. } => return Poll::Pending,
+                Source::First { most } => match ready!(self.poll_first(cx, first, most)) {
+                    Ok(bytes) if bytes.is_empty() => {}
+                    Ok(bytes) => {
+                        self.took(bytes.len());
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                    Err(broken) => self.first_failed(broken),
+                },
+                Source::Nowhere if self.broken.is_none() && !self.plan.is_given_up() => {
+                    self.plan.extend_first();
+                }
+                Source::Nowhere => {
+                    let broken = self.broken.take().unwrap_or_else(Broken::early);
+                    return Poll::Ready(Some(Err(broken)));
+                }
+            }
+        }
+    }
+
+    /// True where the origin refused ranges.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The answer is complete: its connections carry the next requests.
+    pub(crate) fn give_back(mut self) {
+        for worker in self.workers.drain(..) {
+            worker.give_back();
+        }
+    }
+
+    fn took(&mut self, count: usize) {
+        self.plan.took(count as u64);
+        let held = self.plan.held();
+        self.memory.plan(|_| ((), held));
+    }
+
+    /// Bytes of the first connection; none where the client has them already.
+    fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &mut Incoming,
+        most: u64,
+    ) -> Poll<Result<Bytes, Broken>> {
+        if self.spare.is_empty() {
+            match ready!(Pin::new(first).poll_frame(cx)) {
+                Some(Ok(frame)) => self.spare = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Poll::Ready(Err(Broken::by(error))),
+                None => return Poll::Ready(Err(Broken::early())),
+            }
+        }
+        let skips = self.plan.first_skips();
+        let count = (skips + most).min(self.spare.len() as u64);
+        let mut bytes = self.spare.split_to(count as usize);
+        self.plan.first_received(count);
+        bytes.advance(skips.min(count) as usize);
+        Poll::Ready(Ok(bytes))
+    }
+
+    fn first_failed(&mut self, broken: Broken) {
+        self.requests
+            .transfer()
+            .segment_failed(&broken.kind.as_str());
+        self.spare = Bytes::new();
+        self.broken = Some(broken);
+        self.plan.first_failed();
+    }
+
+    /// Hands out ranges and takes in what came, until every connection waits.
+    fn work(&mut self, cx: &mut Context<'_>) {
+        loop {
+            self.hand_out();
+            let mut moved = false;
+            for at in 0..self.workers.len() {
+                moved |= self.poll_worker(cx, at);
+            }
+            self.workers.retain(|worker| !worker.is_gone());
+            if !moved && self.tick.poll_tick(cx).is_pending() {
+                break;
+            }
+            self.end_what_stands_still();
+        }
+        self.show();
+    }
+
+    /// Gives ranges to connections that are free, and to new ones.
+    fn hand_out(&mut self) {
+        let plan = &mut self.plan;
+        for worker in &mut self.workers {
+            worker.let_go(|id| plan.left(id).is_some());
+        }
+        self.workers.retain(|worker| !worker.is_gone());
+        loop {
+            let free = self.workers.iter().position(Worker::is_free);
+            let place = match free {
+                Some(_) => None,
+                None if self.workers.len() >= self.connections => return,
+                None => match self.limits.place(self.requests.host()) {
+                    Some(place) => Some(place),
+                    None => return,
+                },
+            };
+            let plan = &mut self.plan;
+            let next = self.memory.plan(|free| (plan.next(free), plan.held()));
+            let Some((id, range)) = next else { return };
+            match (free.and_then(|at| self.workers.get_mut(at)), place) {
+                (Some(worker), _) => worker.fetch(&self.requests, id, range),
+                (None, Some(place)) => {
+                    let worker = Worker::new(place, &self.requests, id, range);
+                    self.workers.push(worker);
+                }
+                (None, None) => self.plan.failed(id),
+            }
+        }
+    }
+
+    /// Polls one connection until it waits; true where it is free then.
+    fn poll_worker(&mut self, cx: &mut Context<'_>, at: usize) -> bool {
+        let Some(worker) = self.workers.get_mut(at) else {
+            return false;
+        };
+        loop {
+            match worker.poll(cx) {
+                Progress::Waits => return false,
+                Progress::Free => return true,
+                Progress::Bytes { id, bytes } => {
+                    let Some(wanted) = self.plan.received(id, bytes.len()) else {
+                        worker.end();
+                        return true;
+                    };
+                    let keep = bytes.get(wanted.skip..wanted.skip + wanted.keep);
+                    self.kept.keep(wanted.start, keep.unwrap_or_default());
+                    worker.let_go(|id| self.plan.left(id).is_some());
+                }
+                Progress::Failed { id, why } => {
+                    self.requests.transfer().segment_failed(&why);
+                    self.plan.failed(id);
+                    return true;
+                }
+                Progress::Refused { why } => {
+                    self.refused = true;
+                    self.give_up(&why);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Ends the connections that bring nothing, that of the range the client waits for first.
+    fn end_what_stands_still(&mut self) {
+        let now = Instant::now();
+        let head = match self.plan.source() {
+            Source::Range { start, ready: 0 } => Some(start),
+            _ => None,
+        };
+        let mut vain = false;
+        for worker in &mut self.workers {
+            let Some((id, since)) = worker.waits() else {
+                continue;
+            };
+            let of_head = head.is_some() && self.plan.start_of(id) == head;
+            let patience = if of_head { HEAD_PATIENCE } else { PATIENCE };
+            if now.saturating_duration_since(since) >= patience {
+                vain |= of_head;
+                self.requests.transfer().segment_failed("nothing came");
+                self.plan.failed(id);
+                worker.end();
+            }
+        }
+        self.workers.retain(|worker| !worker.is_gone());
+        self.vain += u32::from(vain);
+        if self.vain >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
+            self.give_up("ranges stand still");
+        }
+    }
+
+    /// The first connection alone reads on.
+    fn give_up(&mut self, why: &str) {
+        self.requests.transfer().segments_end(why);
+        self.plan.give_up();
+        self.workers.clear();
+    }
+
+    /// Shows the connections in the status, where they are others than before.
+    fn show(&mut self) {
+        let changed = self.workers.iter_mut().any(Worker::is_changed);
+        if changed || self.workers.len() != self.shown {
+            self.shown = self.workers.len();
+            let sockets = self.workers.iter().filter_map(Worker::socket).collect();
+            self.requests.transfer().segments(sockets);
+        }
+    }
+}
+
+impl Drop for Segmented {
+    fn drop(&mut self) {
+        self.requests.transfer().segments(Vec::new());
+    }
+}

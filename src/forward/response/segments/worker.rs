@@ -1,0 +1,252 @@
+//! One connection that fetches ranges, one after the other.
+
+use std::{
+    future::Future,
+    mem,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+
+use crate::forward::{
+    downloads::HostPlace,
+    exchange::ranges::{RangeAnswer, RangeRequests, Refusal},
+    upstream::pool::Lease,
+};
+use crate::io::TcpMonitor;
+
+/// A connection that fetches ranges.
+pub(super) struct Worker {
+    state: State,
+    /// Since when it waits for bytes.
+    since: Option<Instant>,
+    /// True where it is connected since it was last asked.
+    changed: bool,
+    _place: HostPlace,
+}
+
+enum State {
+    Free(Box<Lease>),
+    Asking {
+        id: u64,
+        size: u64,
+        answer: Pin<Box<dyn Future<Output = Result<RangeAnswer, Refusal>> + Send>>,
+    },
+    Reading {
+        id: u64,
+        /// Bytes of the answer that have not come.
+        left: u64,
+        lease: Box<Lease>,
+        body: Incoming,
+    },
+    Gone,
+}
+
+/// What a connection came to.
+pub(super) enum Progress {
+    /// It waits, or has nothing to do.
+    Waits,
+    /// It can take another range, or is gone.
+    Free,
+    Bytes {
+        id: u64,
+        bytes: Bytes,
+    },
+    Failed {
+        id: u64,
+        why: String,
+    },
+    Refused {
+        why: String,
+    },
+}
+
+impl Worker {
+    /// A connection that fetches `range` first.
+    pub(super) fn new(
+        place: HostPlace,
+        requests: &Arc<RangeRequests>,
+        id: u64,
+        range: Range<u64>,
+    ) -> Self {
+        let mut worker = Self {
+            state: State::Gone,
+            since: None,
+            changed: false,
+            _place: place,
+        };
+        worker.fetch(requests, id, range);
+        worker
+    }
+
+    /// Fetches `range` next.
+    pub(super) fn fetch(&mut self, requests: &Arc<RangeRequests>, id: u64, range: Range<u64>) {
+        let kept = match mem::replace(&mut self.state, State::Gone) {
+            State::Free(lease) => Some(*lease),
+            State::Asking { .. } | State::Reading { .. } | State::Gone => None,
+        };
+        self.since = Some(Instant::now());
+        self.state = State::Asking {
+            id,
+            size: range.end - range.start,
+            answer: Box::pin(Arc::clone(requests).fetch(kept, range)),
+        };
+    }
+
+    /// What comes next on it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Progress {
+        loop {
+            match mem::replace(&mut self.state, State::Gone) {
+                State::Asking {
+                    id,
+                    size,
+                    mut answer,
+                } => match answer.as_mut().poll(cx) {
+                    Poll::Pending => {
+                        self.state = State::Asking { id, size, answer };
+                        return Progress::Waits;
+                    }
+                    Poll::Ready(Ok(RangeAnswer { lease, body })) => {
+                        self.since = None;
+                        self.changed = true;
+                        self.state = State::Reading {
+                            id,
+                            left: size,
+                            lease: Box::new(lease),
+                            body,
+                        };
+                    }
+                    Poll::Ready(Err(Refusal::Failed(why))) => return Progress::Failed { id, why },
+                    Poll::Ready(Err(Refusal::Refused(why))) => return Progress::Refused { why },
+                },
+                State::Reading {
+                    id,
+                    left,
+                    lease,
+                    body,
+                } => return self.read(cx, id, left, (lease, body)),
+                state @ (State::Free(_) | State::Gone) => {
+                    self.state = state;
+                    return Progress::Waits;
+                }
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u64,
+        left: u64,
+        (lease, mut body): (Box<Lease>, Incoming),
+    ) -> Progress {
+        let (left, progress) = match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Pending => {
+                self.since.get_or_insert_with(Instant::now);
+                (left, Progress::Waits)
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.since = None;
+                let bytes = frame.into_data().unwrap_or_default();
+                let left = match left.checked_sub(bytes.len() as u64) {
+                    Some(left) => left,
+                    None => return failed(id, "more bytes came than were asked for"),
+                };
+                (left, Progress::Bytes { id, bytes })
+            }
+            Poll::Ready(Some(Err(error))) => return failed(id, &error.to_string()),
+            Poll::Ready(None) if left > 0 => return failed(id, "the range ended early"),
+            Poll::Ready(None) => {
+                self.state = State::Free(lease);
+                return Progress::Free;
+            }
+        };
+        self.state = State::Reading {
+            id,
+            left,
+            lease,
+            body,
+        };
+        progress
+    }
+
+    /// Ends what is not `wanted` any more. A connection whose answer has come whole takes the next range.
+    pub(super) fn let_go(&mut self, wanted: impl FnOnce(u64) -> bool) {
+        let is_wanted = match &self.state {
+            State::Asking { id, .. } | State::Reading { id, .. } => wanted(*id),
+            State::Free(_) | State::Gone => true,
+        };
+        if is_wanted {
+            return;
+        }
+        self.since = None;
+        self.state = match mem::replace(&mut self.state, State::Gone) {
+            State::Reading {
+                left: 0,
+                lease,
+                body,
+                ..
+            } if body.is_end_stream() => State::Free(lease),
+            // Chunked: its last chunk is still to come.
+            state @ State::Reading { left: 0, .. } => state,
+            State::Asking { .. } | State::Reading { .. } | State::Free(_) | State::Gone => {
+                State::Gone
+            }
+        };
+    }
+
+    /// Closes the connection.
+    pub(super) fn end(&mut self) {
+        self.state = State::Gone;
+    }
+
+    /// The connection carries the next request, where it is free.
+    pub(super) fn give_back(self) {
+        if let State::Free(lease) = self.state {
+            lease.give_back();
+        }
+    }
+
+    /// True where it takes a range at once.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.state, State::Free(_))
+    }
+
+    /// True where it is closed.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
+    /// The fetch for which it waits, and since when.
+    pub(super) fn waits(&self) -> Option<(u64, Instant)> {
+        match &self.state {
+            State::Asking { id, .. } | State::Reading { id, .. } => Some((*id, self.since?)),
+            State::Free(_) | State::Gone => None,
+        }
+    }
+
+    /// True where its socket may be another one than at the last call.
+    pub(super) fn is_changed(&mut self) -> bool {
+        mem::take(&mut self.changed)
+    }
+
+    /// Its socket, once it is connected.
+    pub(super) fn socket(&self) -> Option<TcpMonitor> {
+        match &self.state {
+            State::Free(lease) | State::Reading { lease, .. } => Some(lease.about.tcp.clone()),
+            State::Asking { .. } | State::Gone => None,
+        }
+    }
+}
+
+fn failed(id: u64, why: &str) -> Progress {
+    Progress::Failed {
+        id,
+        why: why.to_owned(),
+    }
+}
