@@ -35,7 +35,7 @@ fn render(blocks: &[Block], text: &mut String) {
     let mut after_heading = false;
     for block in blocks {
         match block {
-            Block::Heading(level, title) => heading(*level, title, text),
+            Block::Heading(level, title) => heading(*level, title, after_heading, text),
             Block::Paragraph(spans) => {
                 if !after_heading {
                     text.push_str(".PP\n");
@@ -87,11 +87,12 @@ fn nested(blocks: &[Block], text: &mut String) {
     text.push_str(".RE\n");
 }
 
-fn heading(level: u8, title: &[Span], text: &mut String) {
+fn heading(level: u8, title: &[Span], after_heading: bool, text: &mut String) {
     let name = escaped(&super::document::plain(title)).replace('"', "\\(dq");
     match level {
         1 => text.push_str(&format!(".SH \"{}\"\n", name.to_uppercase())),
         2 => text.push_str(&format!(".SS \"{name}\"\n")),
+        _ if after_heading => text.push_str(&format!("\\fB{name}\\fR\n")),
         _ => text.push_str(&format!(".PP\n\\fB{name}\\fR\n")),
     }
 }

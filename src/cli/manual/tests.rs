@@ -3,6 +3,7 @@
 mod help;
 mod log;
 mod readme;
+mod render;
 
 use clap::Command;
 
