@@ -97,6 +97,7 @@ pub(super) fn run(source: &Source) -> Result<(), Failure> {
     let file = source.find();
     let config = load(source, file).map_err(|problems| Failure::config(&problems))?;
     start_log(config.log)?;
+    warn_of_proxychains();
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -127,6 +128,17 @@ pub(super) fn forbid_core_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "cannot make the process undumpable");
+    }
+}
+
+/// proxychains leads every connection of the daemon through its own proxy, direct ones and those to hops too.
+fn warn_of_proxychains() {
+    let preload = std::env::var("LD_PRELOAD").unwrap_or_default();
+    if preload.contains("proxychains") || std::env::var_os("PROXYCHAINS_CONF_FILE").is_some() {
+        tracing::warn!(
+            advice = "start gitferry without proxychains, and name its proxy in `[hops]`",
+            "proxychains is around the daemon"
+        );
     }
 }
 

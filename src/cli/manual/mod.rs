@@ -60,6 +60,7 @@ topics! {
     Command "access" "who may use the daemon: local users, passwords";
     Command "faults" "every fault code, what it means and what to do";
     Command "stalls" "every verdict on a transfer in which nothing moves";
+    Command "hops" "your proxy, and what to write in `[hops]`";
     Command "network" "long and lossy paths, small segments";
     Command "log" "the log: formats, messages, fields";
     Command "api" "the JSON API and the pages below /-/";
