@@ -34,7 +34,7 @@ use crate::{
     config::Route,
     model::{
         Fault, FaultKind, Leg, Stage,
-        attempts::{Answered, Connect, Event},
+        attempts::{Answered, Connect, Event, RequestState},
     },
     net::dial::unanswered::Unanswered,
     track::{GivenUp, Transfer},
@@ -297,10 +297,15 @@ impl Exchange {
             },
             Missed::Failed(failed) => {
                 let fault = failed.fault(&self.transfer, &self.outgoing.notes, about);
+                let unprocessed = failed.is_unprocessed();
                 self.outgoing.body = failed.request.map(Request::into_body);
+                let state = self.outgoing.state();
                 Event::Failed {
                     fault,
-                    request: self.outgoing.state(),
+                    request: RequestState {
+                        harmless: state.harmless || unprocessed,
+                        ..state
+                    },
                 }
             }
         }

@@ -150,11 +150,11 @@ pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         (Leg::Hop, Stage::Handshaking) => Some(no_bytes_after_grant(context)),
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, Stage::Handshaking) => Some(context.other_upstream(format!(
-            "TLS to {host} gets no answer through {upstream}: the path loses large packets (MTU) or blocks the name; "
+            "something on the path through {upstream} blocks TLS to {host}: "
         ))),
-        (Leg::Origin, stage) if stage <= Stage::Connecting => Some(
-            context.other_upstream(format!("{host} is unreachable through {upstream}: ")),
-        ),
+        (Leg::Origin, stage) if stage <= Stage::Connecting => {
+            Some(context.other_upstream(format!("{host} is unreachable through {upstream}: ")))
+        }
         (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
     }
 }

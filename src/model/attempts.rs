@@ -47,6 +47,9 @@ pub(crate) struct Attempts {
     on_this: u32,
     total: u32,
     small_segments: bool,
+    /// Which upstream, and which peer, gave rise to the smaller segments.
+    suspect: Option<(usize, Option<Box<str>>)>,
+    http1: bool,
     state: State,
     progress: Option<Progress>,
 }
@@ -79,6 +82,8 @@ impl Attempts {
             on_this: 0,
             total: 0,
             small_segments: false,
+            suspect: None,
+            http1: false,
             state: State::Connecting,
             progress: None,
         }
@@ -180,6 +185,13 @@ impl Attempts {
         self.small_segments
     }
 
+    /// True where smaller segments are the only thing in which the attempt that works with `peer` differs from the one that failed.
+    pub(crate) fn small_segments_helped(&self, peer: Option<&str>) -> bool {
+        self.suspect
+            .as_ref()
+            .is_some_and(|(upstream, failed)| *upstream == self.at && failed.as_deref() == peer)
+    }
+
     /// After a failure only a new connection tells whether the path works.
     fn connect(&mut self) -> Step {
         Step::of(Command::Connect(self.attempt(false)))
@@ -196,6 +208,7 @@ impl Attempts {
             // It is a new connection. A failure has only those that this exchange makes itself to tell whether the path works.
             spare: self.total == 1,
             small_segments: self.small_segments,
+            http1: self.http1,
         }
     }
 
@@ -225,7 +238,11 @@ impl Attempts {
     /// An attempt failed; `again` where another one cannot act twice.
     fn failed(&mut self, fault: Fault, again: bool, now: Instant, jitter: f64) -> Step {
         let fault = fault.sent(!again);
-        self.small_segments |= suspects_large_segments(&fault);
+        self.http1 |= fault.wants_http1();
+        if suspects_large_segments(&fault) && !self.small_segments {
+            self.small_segments = true;
+            self.suspect = Some((self.at, fault.peer.clone()));
+        }
         let tried = self.tried();
         let decision = self.policy.decide(&fault, tried, jitter);
         let lesson = self.lesson(&fault, decision);

@@ -83,12 +83,48 @@ fn in_chain(error: &(dyn Error + 'static)) -> Option<FaultKind> {
         if let Some(error) = level.downcast_ref::<rustls::Error>() {
             return Some(tls(error));
         }
+        if let Some(kind) = level.downcast_ref::<h2::Error>().and_then(http2) {
+            return Some(kind);
+        }
         if let Some(kind) = level.downcast_ref::<hyper::Error>().and_then(hyper_kind) {
             return Some(kind);
         }
         next = level.source();
     }
     None
+}
+
+/// What the peer said of the end of a stream or connection, or what h2 found wrong with its frames.
+fn http2(error: &h2::Error) -> Option<FaultKind> {
+    if let Some(io) = error.get_io() {
+        return in_chain(io);
+    }
+    let reason = error.reason()?;
+    if error.is_library() {
+        return Some(FaultKind::BadAnswer);
+    }
+    error.is_remote().then(|| {
+        let known = u32::from(reason) <= u32::from(h2::Reason::HTTP_1_1_REQUIRED);
+        let name = match known {
+            true => format!("{reason:?}").to_ascii_lowercase().replace('_', "-"),
+            false => u32::from(reason).to_string(),
+        };
+        FaultKind::Http2(name.into())
+    })
+}
+
+/// True where the peer says that it did not process the request: it refused the stream, or its GOAWAY names an earlier one as the
+/// last (RFC 9113, section 8.7).
+pub(crate) fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(level) = next {
+        if let Some(error) = level.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (refused || error.is_go_away());
+        }
+        next = level.source();
+    }
+    false
 }
 
 fn io_kind(error: &io::Error) -> Option<FaultKind> {

@@ -14,6 +14,9 @@ pub(crate) use table::{FaultKind, Outlook, meaning};
 /// An error of a library, kept below a fault.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
+/// The error of an origin that does not serve a request over HTTP/2.
+const HTTP_1_1_REQUIRED: &str = "http-1-1-required";
+
 /// A failure with its address.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -77,7 +80,15 @@ impl Fault {
 
     /// True where the peer ended the connection, politely or not.
     pub(crate) fn is_hang_up(&self) -> bool {
-        matches!(self.kind, FaultKind::Reset | FaultKind::ClosedEarly)
+        matches!(
+            self.kind,
+            FaultKind::Reset | FaultKind::ClosedEarly | FaultKind::Http2(_)
+        )
+    }
+
+    /// True where the origin wants this request over HTTP/1.1 (RFC 9113, section 7).
+    pub(crate) fn wants_http1(&self) -> bool {
+        matches!(&self.kind, FaultKind::Http2(name) if name == HTTP_1_1_REQUIRED)
     }
 
     /// True where the connection was gone before the request came to it.

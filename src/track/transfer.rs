@@ -242,6 +242,11 @@ impl TransferHandle {
         }
     }
 
+    /// The address of the TCP peer of the last attempt.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.0.state().peer
+    }
+
     /// The address of the TCP peer.
     pub(crate) fn connected(&self, peer: SocketAddr) {
         let mut state = self.0.state();

@@ -9,6 +9,7 @@ mod clients;
 mod constraints;
 mod ends;
 mod http2;
+mod http2_errors;
 mod progress;
 mod refusals;
 mod rotation;

@@ -236,7 +236,10 @@ impl UpstreamPlan {
             max_segment: self.max_segment(connect.small_segments),
             public_only: self.probing.fake_networks(&self.forwarder.config),
             received_via: self.received_via.as_ref(),
-            http: self.route.http,
+            http: match connect.http1 {
+                true => HttpVersion::Http1,
+                false => self.route.http,
+            },
             connector: &self.forwarder.connector,
         };
         once(&dial, Some(&self.transfer)).await
@@ -360,9 +363,11 @@ impl UpstreamPlan {
 
     fn worked(&self) {
         self.transfer.worked();
-        let small = self.attempts.small_segments();
-        if let (true, Some(size)) = (small, self.max_segment(small)) {
-            self.transfer.small_segments_helped(size);
+        let peer = self.transfer.peer().map(|peer| peer.to_string());
+        let limit = self.route.dial.max_segment;
+        let was_small = limit.is_some_and(|limit| limit <= SMALL_SEGMENT);
+        if !was_small && self.attempts.small_segments_helped(peer.as_deref()) {
+            self.transfer.small_segments_helped(SMALL_SEGMENT);
         }
     }
 }

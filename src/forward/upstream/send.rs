@@ -271,6 +271,11 @@ pub(crate) async fn send(
 }
 
 impl Failed {
+    /// True where the origin says that it did not process the request.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        classify::is_unprocessed(&self.error)
+    }
+
     /// Whose fault it is, by what is known of the body.
     pub(crate) fn fault(
         &self,

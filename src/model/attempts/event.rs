@@ -155,6 +155,8 @@ pub(crate) struct Connect {
     pub spare: bool,
     /// Large segments may be lost on the path.
     pub small_segments: bool,
+    /// The origin wants HTTP/1.1.
+    pub http1: bool,
 }
 
 /// A command, and what comes with it.

@@ -4,7 +4,7 @@
 //!
 //! | what went wrong | on this upstream |
 //! |---|---|
-//! | reset, closed-early, stale-connection, hop-refused or answered 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
+//! | reset, closed-early, http2 errors, stale-connection, hop-refused or answered 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
 //! | timed-out | the same, but where another upstream waits only once more in a handshake, with smaller segments, and not again before: each try costs its whole deadline; through one hop once more |
 //! | stalled-path-mtu | once more, with smaller segments |

@@ -287,3 +287,36 @@ fn shutdown_in_any_state_is_named_shutdown() {
         assert_eq!(play.lessons.len(), learned);
     }
 }
+
+#[test]
+fn small_segments_helped_only_where_nothing_else_was_different() {
+    let peers = [peer().to_string(), "192.0.2.9:443".to_owned()];
+    let lost = || {
+        let fault = fault(Stage::SendingBody, FaultKind::Stalled(Verdict::PathMtu));
+        Event::Stalled {
+            fault: fault.peer(&peers[0]),
+            request: GET,
+        }
+    };
+    let now = Instant::now();
+    let mut attempts = attempts(2);
+    attempts.begin(false);
+    attempts.on(Event::Dialled, now, 0.0);
+    assert!(!attempts.small_segments_helped(Some(&peers[0])));
+    attempts.on(lost(), now, 0.0);
+    attempts.on(Event::Waited, now, 0.0);
+    attempts.on(Event::Dialled, now, 0.0);
+    assert!(attempts.small_segments_helped(Some(&peers[0])));
+    assert!(
+        !attempts.small_segments_helped(Some(&peers[1])),
+        "another address"
+    );
+    // It fails in small segments too, and the next upstream works.
+    attempts.on(lost(), now, 0.0);
+    attempts.on(Event::Dialled, now, 0.0);
+    assert_eq!(attempts.upstream(), 1);
+    assert!(
+        !attempts.small_segments_helped(Some(&peers[0])),
+        "another upstream"
+    );
+}

@@ -114,6 +114,10 @@ fault_kinds! {
     Reset { code: "reset", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
     /// The connection ended before the message was complete.
     ClosedEarly { code: "closed-early", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
+    /// The peer ended an HTTP/2 stream or connection, by the error's name in RFC 9113, section 7.
+    Http2(name: Cow<'static, str>) {
+        code: "http2", outlook: passing, status: GATEWAY, error: protocol, advice: advice::broken
+    }
     /// A reused connection had died while it was idle: the peer acknowledged nothing that was sent on it.
     StaleConnection {
         code: "stale-connection", outlook: passing, status: GATEWAY, error: terminated, advice: advice::stale_connection
@@ -428,6 +432,10 @@ mod tests {
             (FaultKind::SocksRefused(2), "socks-refused-2"),
             (FaultKind::Alert("unknown-ca".into()), "alert-unknown-ca"),
             (FaultKind::Stalled(Verdict::NoAnswer), "stalled-no-answer"),
+            (
+                FaultKind::Http2("refused-stream".into()),
+                "http2-refused-stream",
+            ),
             (FaultKind::Denied(Denial::Port), "denied"),
         ] {
             assert_eq!(kind.as_str(), code);

@@ -33,6 +33,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
     match kind {
         FaultKind::Reset
         | FaultKind::ClosedEarly
+        | FaultKind::Http2(_)
         | FaultKind::StaleConnection
         | FaultKind::Unreachable => (4, 4),
         FaultKind::TimedOut => (2, 4),
@@ -99,6 +100,7 @@ pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
     let mut kinds = vec![
         FaultKind::Reset,
         FaultKind::ClosedEarly,
+        FaultKind::Http2("refused-stream".into()),
         FaultKind::StaleConnection,
         FaultKind::TimedOut,
         FaultKind::Alert("handshake-failure".into()),
