@@ -49,7 +49,7 @@ pub(crate) struct Overview {
     pub config: Option<String>,
     /// Tasks that run.
     pub tasks: usize,
-    /// Origin connections that are kept for the next request.
+    /// Idle origin connections.
     pub idle_connections: usize,
     /// Whether all is healthy, or what is wrong since when.
     pub verdict: Verdict,

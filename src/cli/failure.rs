@@ -40,7 +40,7 @@ impl Failure {
         let mut all = problems.0.iter().map(one);
         let first = all
             .next()
-            .unwrap_or_else(|| Self::new("the config has mistakes"));
+            .unwrap_or_else(|| Self::new("the config has errors"));
         Self {
             others: all.collect(),
             ..first

@@ -211,7 +211,7 @@ fn daemon_address(
 fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Config, Failure> {
     load().or_else(|_| {
         let default = load_default()?;
-        failure::warn("the config has mistakes: asking the daemon at its default address\nhint: `gitferry check` shows them");
+        failure::warn("the config has errors: asking the daemon at its default address\nhint: `gitferry check` shows them");
         Ok(default)
     })
 }

@@ -91,7 +91,7 @@ pub(super) async fn run(client: &Client) -> Outcome {
         Ok(ended) => ended,
         Err(error) => {
             return Outcome::unmeasured("no answer")
-                .detail(format!("{} does not end: {error}", client.name));
+                .detail(format!("{} does not exit: {error}", client.name));
         }
     };
     let told = judge::distrusts(&ended) && is_told(client, before).await;

@@ -126,7 +126,7 @@ impl DaemonAddress {
         stream.take(LIMIT).read_to_string(&mut answer).await?;
         let (head, body) = answer
             .split_once("\r\n\r\n")
-            .ok_or_else(|| io::Error::other("what answers does not speak HTTP"))?;
+            .ok_or_else(|| io::Error::other("the server does not speak HTTP"))?;
         match head.split(' ').nth(1) {
             Some("200") => Ok(body.to_owned()),
             _ => Err(io::Error::other(

@@ -67,7 +67,7 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
         Err(why) => {
             let used = settings::uses(machine, &address.to_string()).await;
             let words = "not running";
-            let detail = format!("no gitferry answers at {address}: {why}");
+            let detail = format!("no daemon answers at {address}: {why}");
             let outcome = match used {
                 // Every client that was set up fails.
                 true => Outcome::failed(words),
@@ -109,7 +109,7 @@ pub(super) async fn authority(machine: &Machine) -> Outcome {
             .detail("the daemon cannot read its own CA: it cannot terminate TLS"),
         (Some(theirs), Some(here)) if !same && *theirs != here => Outcome::warned("two CAs")
             .detail(format!(
-                "{} has another CA than the daemon, whose state directory is {}: clients that were set up with it trust the wrong one",
+                "{} has another CA than the daemon, whose state directory is {}: clients that were set up with it trust the wrong CA",
                 own.display(),
                 about.state_directory.display()
             ))
@@ -135,7 +135,7 @@ pub(super) async fn clock(machine: &Machine) -> Outcome {
             ))
             .advise("let the network set it: `sudo timedatectl set-ntp true`")
             .fact(Fact::ClockSkew(skew)),
-        Some(skew) => Outcome::passed(format!("right to {} s", skew.abs().max(1))),
+        Some(skew) => Outcome::passed(format!("correct within {} s", skew.abs().max(1))),
     }
 }
 
@@ -175,9 +175,9 @@ pub(super) async fn congestion(_: &Machine) -> Outcome {
         return Outcome::skipped("");
     };
     match known.split_whitespace().any(|name| name == "bbr") {
-        true => Outcome::passed(format!("{used}, bbr is there")),
+        true => Outcome::passed(format!("{used}, bbr available")),
         false => Outcome::passed(format!("{used}, no bbr"))
-            .detail("on a path that loses packets bbr carries far more: `sudo modprobe tcp_bbr`"),
+            .detail("bbr is much faster on a path with packet loss: `sudo modprobe tcp_bbr`"),
     }
 }
 
@@ -195,14 +195,14 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
         {
             let words = format!("{name} service {word}");
             return match word.as_str() {
-                "failed" => Outcome::failed(words).advise("read why: `gitferry service logs`"),
+                "failed" => Outcome::failed(words).advise("see `gitferry service logs`"),
                 _ => Outcome::passed(words),
             };
         }
     }
     match &machine.about {
         Ok(_) => Outcome::passed("not a service")
-            .detail("`gitferry service install` starts the daemon at every login"),
+            .detail("`gitferry service install` makes the daemon start at login"),
         Err(_) => Outcome::skipped(""),
     }
 }
@@ -214,7 +214,7 @@ pub(super) async fn history(machine: &Machine) -> Outcome {
     }
     let status = machine.daemon.status().await;
     let Some(last) = status.faults.first() else {
-        return Outcome::passed("no fault lately");
+        return Outcome::passed("no recent fault");
     };
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for fault in &status.faults {

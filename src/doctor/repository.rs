@@ -112,7 +112,7 @@ pub(super) fn last<'s>(settings: &'s Settings, key: &str) -> Option<&'s str> {
     settings.get(key)?.last().map(String::as_str)
 }
 
-/// Where `git push` goes without a word (git-config(1), "remote.pushDefault").
+/// Where `git push` goes without a message (git-config(1), "remote.pushDefault").
 fn push_remote(settings: &Settings, branch: Option<&str>, names: &[&str]) -> Option<String> {
     let of_branch = |key: &str| last(settings, &format!("branch.{}.{key}", branch?));
     let chosen = of_branch("pushremote")

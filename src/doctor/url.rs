@@ -95,7 +95,7 @@ impl RemoteUrl {
             false => format!("{}.git/info/lfs", self.path),
         };
         let (purpose, target) = match self.purpose {
-            // Over ssh the server may name another place; without a word it is this one.
+            // Over ssh the server may name another place; without a message it is this one.
             Purpose::Ssh => (
                 Purpose::Requests(Scheme::Https),
                 Target::new(self.target.host.clone(), 443),

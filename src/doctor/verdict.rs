@@ -228,11 +228,8 @@ fn works(facts: &Facts<'_>) -> String {
     let through = facts.clients(State::Passed);
     match through.as_slice() {
         [] => {}
-        [_] => parts.push(format!(
-            "{} goes through gitferry",
-            sentences::list(&through)
-        )),
-        _ => parts.push(format!("{} go through gitferry", sentences::list(&through))),
+        [_] => parts.push(format!("{} uses gitferry", sentences::list(&through))),
+        _ => parts.push(format!("{} use gitferry", sentences::list(&through))),
     }
     match parts.is_empty() {
         true => "nothing was tried".into(),

@@ -333,7 +333,7 @@ impl Exchange {
         {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
             let fault = fault.peer(lease.about.peer).detail(format!(
-                "the rest from byte {got} on was asked for, and the answer was {} or of other bytes",
+                "the request was for the rest from byte {got}, and the response was {} or had other bytes",
                 status.as_u16()
             ));
             return self.unusable(fault, part.is_gone(status, response.headers()));
@@ -359,7 +359,7 @@ impl Exchange {
         let unusable = if framing.is_some() {
             framing
         } else if switches && self.outgoing.upgrade.is_none() {
-            Some("the answer switches protocols, which nobody asked for")
+            Some("the response switches protocols without a request for it")
         } else {
             None
         };

@@ -150,17 +150,17 @@ impl Forwarder {
             return Err(fault.detail("the target is gitferry itself"));
         }
         if route.tls == TlsMode::Deny {
-            return denied(Denial::Route, format!("route {} denies it", route.name));
+            return denied(
+                Denial::Route,
+                format!("route {} denies this host", route.name),
+            );
         }
         if route
             .ports
             .as_ref()
             .is_some_and(|ports| !ports.contains(&target.port))
         {
-            let why = format!(
-                "port {} is not among the ports of [{}]",
-                target.port, route.name
-            );
+            let why = format!("port {} is not in `ports` of [{}]", target.port, route.name);
             return denied(Denial::Port, why);
         }
         Ok(Arc::clone(route))

@@ -33,12 +33,10 @@ pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
         let chunked = codings.last().is_some_and(|coding| *coding == b"chunked");
         let readable = known.is_none() || known == last && chunked;
         if codings.is_empty() || !readable {
-            return Some(
-                "the answer has a transfer coding other than chunked, which nobody asked for",
-            );
+            return Some("the response has a transfer coding other than chunked");
         }
     }
-    let malformed = "the answer has differing or malformed Content-Length values";
+    let malformed = "the response has differing or malformed Content-Length values";
     length(headers).is_err().then_some(malformed)
 }
 

@@ -73,7 +73,11 @@ impl KeepAlive {
             if since.elapsed() >= self.limits.every && !transfer.is_stalled() {
                 self.interims.say();
                 (said, since) = (said + 1, Instant::now());
-                tracing::debug!(id = transfer.id(), said, "client was told to wait");
+                tracing::debug!(
+                    id = transfer.id(),
+                    said,
+                    "interim response sent to the client"
+                );
             }
         }
     }

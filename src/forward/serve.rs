@@ -105,7 +105,7 @@ impl Forwarder {
         if headers::is_loop(request.headers()) {
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&asked.target);
-            return Err(fault.detail("the request went through this gitferry before (Via)"));
+            return Err(fault.detail("the request has passed through this gitferry already (Via)"));
         }
         if let Some(detail) = framing::request_objection(request.headers()) {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest);

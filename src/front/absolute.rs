@@ -23,7 +23,7 @@ pub(super) async fn serve(
         Some("https") => Scheme::Https,
         other => {
             let detail = format!(
-                "gitferry carries http and https, not {:?}",
+                "gitferry supports http and https, not {:?}",
                 other.unwrap_or_default()
             );
             let fault =

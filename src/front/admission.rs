@@ -37,7 +37,7 @@ pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Optio
             Ok(groups) if listen.access.admits_member(&groups) => None,
             Ok(_) => denied(
                 Denial::LocalUser,
-                format!("the local user {uid} is in no group that `[listen]` serves"),
+                format!("the local user {uid} is not in a group that `[listen]` serves"),
             ),
             Err(error) => denied(
                 Denial::LocalUser,

@@ -44,14 +44,12 @@ pub(super) async fn serve(
         }
     };
     if has_body(request.headers()) {
-        let fault = unfit(
-            "a CONNECT has no body (RFC 9110, section 9.3.6): what follows it belongs to the tunnel",
-        );
+        let fault = unfit("a CONNECT cannot have a body (RFC 9110, section 9.3.6)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     if headers::is_loop(request.headers()) {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&target);
-        let fault = fault.detail("the request went through this gitferry before (Via)");
+        let fault = fault.detail("the request has passed through this gitferry already (Via)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     let route = match forwarder.admit(&target) {
@@ -71,7 +69,7 @@ pub(super) async fn serve(
         return connect.terminate(front, request);
     }
     if terminated {
-        let reason = "the local CA may not sign for the host: run `gitferry ca rotate`";
+        let reason = "the local CA does not cover this host: run `gitferry ca rotate`";
         intercept::warn_of_tunnel(&connect.route, target, reason);
     }
     connect.tunnel(request).await

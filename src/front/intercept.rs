@@ -210,7 +210,7 @@ async fn handshake(
             Some(accepted)
         }
         Err(fault) if fault.is_hang_up() && agent.is_some_and(agent::opens_in_reserve) => {
-            tracing::debug!(%client, %fault, "a connection in reserve was closed");
+            tracing::debug!(%client, %fault, "a spare connection was closed");
             transfer.finish(Outcome::Closed);
             None
         }
@@ -332,9 +332,7 @@ async fn ferry(
     let slot = Arc::clone(&asked.client.slot);
     let _busy = slot.busy();
     let fault = if request.method() == Method::CONNECT {
-        Some(unfit(
-            "CONNECT inside a connection that was made by CONNECT",
-        ))
+        Some(unfit("CONNECT inside a CONNECT tunnel"))
     } else {
         unfit_hosts(&request)
             .or_else(|| names::mismatch(&request, &asked.target))
@@ -367,8 +365,6 @@ fn reloaded(forwarder: &Forwarder, target: &Target) -> Option<Fault> {
     (forwarder.config.route(target).tls == TlsMode::Tunnel).then(|| {
         Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)
             .peer(target)
-            .detail(
-                "the config was reloaded: the route tunnels this host now; open a new connection",
-            )
+            .detail("after a reload the route tunnels this host: open a new connection")
     })
 }

@@ -29,7 +29,7 @@ pub(super) async fn answer(
     let mut answer = match request.method().clone() {
         Method::TRACE => {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::MethodNotAllowed)
-                .detail("TRACE would show the credentials of the way to whoever asks");
+                .detail("TRACE is not allowed: it would reveal the hop's credentials");
             refuse(forwarder, request, client, target, fault).await
         }
         Method::OPTIONS if ends_here(request.headers_mut()) => Response::new(full("")),

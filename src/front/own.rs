@@ -33,9 +33,9 @@ pub(super) fn serve(
     let from = request.headers().get(SEC_FETCH_SITE);
     let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"));
     let why_not = if foreign {
-        Some("gitferry: links of other sites are not followed: type the address into the browser\n")
+        Some("gitferry: links from other sites are refused: type the address into the browser\n")
     } else if !is_for_this_daemon(request, forwarder) {
-        Some("gitferry: these pages are served by address or as localhost only\n")
+        Some("gitferry: these pages are served only under an address or localhost\n")
     } else {
         None
     };

@@ -82,7 +82,9 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
     let host = &target.host;
     if !forwarder.config.serves(target) {
         if is_one_label(host) {
-            return Err(no_host(&format!("no host {host} is served here")));
+            return Err(no_host(&format!(
+                "{host} is not a host that is served here"
+            )));
         }
         let detail = format!(
             "neither a [[route]] nor `allow` of [reverse] names {host}: the reverse front serves no other host"
@@ -100,7 +102,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
     // Who has the password of `[listen]` is no web page, and may have a name of its own for this machine.
     let has_password = forwarder.config.listen.credentials.is_some();
     if !has_password && !own::is_for_this_daemon(request, forwarder) {
-        let detail = "the reverse front is served by address or as localhost only";
+        let detail = "the reverse front is served only under an address or localhost";
         return denied(Denial::ForeignName, detail);
     }
     Ok(())

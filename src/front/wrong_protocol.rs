@@ -48,7 +48,7 @@ impl WrongProtocol {
             Self::Socks5 => "a SOCKS5 greeting",
         };
         Fault::new(Leg::Client, Stage::Accepted, FaultKind::NotHttp)
-            .detail(format!("{what} came to the port, which speaks plain HTTP"))
+            .detail(format!("{what} arrived at the plain HTTP port"))
     }
 
     /// Refuses in the client's own words where the protocol has some; a TLS client does best with plain HTTP, which OpenSSL knows

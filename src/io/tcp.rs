@@ -258,7 +258,7 @@ pub(crate) fn congestion(_: &socket2::SockRef<'_>) -> Option<String> {
     None
 }
 
-/// What every socket of gitferry gets: small writes leave at once, and a peer that vanished without a word is noticed.
+/// What every socket of gitferry gets: small writes leave at once, and a peer that vanished without a message is noticed.
 ///
 /// Without effect on a socket that is closed already; its first read says so.
 pub(crate) fn tune(socket: &socket2::SockRef<'_>) {

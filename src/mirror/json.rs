@@ -41,8 +41,8 @@ impl fmt::Display for NotJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Charset => "the body is not UTF-8",
-            Self::Syntax => "the body is not JSON, or cut off",
-            Self::Depth => "the body nests too deep",
+            Self::Syntax => "the body is not JSON, or incomplete",
+            Self::Depth => "the JSON is nested too deeply",
         })
     }
 }

@@ -193,14 +193,14 @@ pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, kind) if kind.is_about_client_certificate() => Some(
             format!(
-                "{host} wants a client certificate that it knows: set `client_certificate` and `client_key` of route `{}`",
+                "{host} requires a client certificate that it trusts: set `client_certificate` and `client_key` of route `{}`",
                 context.route
             )
             .into(),
         ),
         (Leg::Origin, FaultKind::Alert(_) | FaultKind::NoCommonTls) => Some(
             format!(
-                "{host} may speak only TLS that gitferry does not (1.0, 1.1, RSA key exchange, CBC): set `tls = \"tunnel\"` of route `{}`, so that the client speaks TLS itself",
+                "{host} may support only TLS that gitferry does not (1.0, 1.1, RSA key exchange, CBC): set `tls = \"tunnel\"` of route `{}`, so that the client speaks TLS itself",
                 context.route
             )
             .into(),
@@ -215,11 +215,11 @@ pub(super) fn out_of_date(fault: &Fault, context: Context<'_>) -> Option<Advice>
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!(
-            "check this machine's clock; if it is right, the owner of {} must renew its certificate",
+            "check this machine's clock; if it is correct, the owner of {} must renew its certificate",
             context.upstream
         ),
         Leg::Origin => format!(
-            "check this machine's clock; if it is right, the owner of {} must renew its certificate",
+            "check this machine's clock; if it is correct, the owner of {} must renew its certificate",
             context.host
         ),
     };
@@ -277,7 +277,7 @@ pub(super) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<Advice
         Leg::Client => return None,
         Leg::Hop => format!("check the host name in {}", context.hop_url()),
         Leg::Origin => format!(
-            "this machine cannot look up {}: use a hop that looks names up itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
+            "this machine cannot resolve {}: use a hop that resolves names itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
             context.host, context.route
         ),
     };
@@ -403,7 +403,7 @@ pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<Advice> {
 }
 
 pub(super) fn full(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("if so many clients are yours, raise `max_connections` of `[listen]`".into())
+    Some("if all these clients are yours, raise `max_connections` of `[listen]`".into())
 }
 
 pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<Advice> {
@@ -433,7 +433,7 @@ pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
             "add the user to `users` of `[listen]`, or one of their groups to `groups`".into()
         }
         Denial::UnknownUser => {
-            "keep the connection open until the answer has come; a user of another user namespace needs a daemon of their own".into()
+            "keep the connection open until the response has arrived; a user of another user namespace needs a daemon of their own".into()
         }
         Denial::Private => {
             format!("to allow the private host {host}, add it to `allow` of `[reverse]`")

@@ -10,7 +10,7 @@ pub(crate) fn product(agent: &str) -> Option<&str> {
     products.find(|product| !product.starts_with("unknown/"))
 }
 
-/// Whether this client may look at the certificate only when the handshake is over, and then closes without a word.
+/// Whether this client may look at the certificate only when the handshake is over, and then closes without a message.
 ///
 /// libcurl does with GnuTLS (`lib/vtls/gtls.c`, `Curl_gtls_verifyserver`), as Debian's git has it; so do Wget (`src/gnutls.c`,
 /// `ssl_check_certificate`) and aria2 (`src/LibgnutlsTLSSession.cc`).

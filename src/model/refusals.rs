@@ -54,9 +54,9 @@ pub(crate) fn meaning(status: u16) -> &'static str {
         401 => "the token is wrong or missing",
         403 => "the token lacks the permission, or the repository is private or gated",
         404 => "no such repository, or the token may not see it",
-        413 => "the site does not take a body of this size",
-        429 => "too many requests, the site wants the client to wait",
-        451 => "the site may not serve this, for legal reasons",
+        413 => "the site does not accept a body of this size",
+        429 => "too many requests, the client must wait",
+        451 => "the site may not serve this for legal reasons",
         500.. => "an error of the site itself",
         _ => "the site refuses the request",
     }

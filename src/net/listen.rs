@@ -132,7 +132,7 @@ impl Acceptor {
         let owners = self.owners.as_ref();
         let owner = owners.map(|owners| match socket.local_addr() {
             Ok(local) => owners.owner(local, peer),
-            Err(_) => SocketOwner::Unknown("the client's connection is closed already"),
+            Err(_) => SocketOwner::Unknown("the client's connection is already closed"),
         });
         let tcp = Tcp::new(socket);
         let slot = self.slots.enter(peer, owner, tcp.monitor());

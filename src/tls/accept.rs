@@ -23,7 +23,7 @@ pub(crate) enum FirstBytes {
     Plain(Bytes),
     /// Nothing within the deadline: it waits for the server to speak.
     Silent,
-    /// It closed without a word.
+    /// It closed without a message.
     Closed,
 }
 

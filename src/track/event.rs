@@ -132,7 +132,7 @@ impl Event for UnservedLinks {
             &self.subject,
             "response links to a host without a route",
             to = self.to.join(" "),
-            advice = "add the host to a `[[route]]` or to `allow` of `[reverse]`; until then the client goes there without gitferry"
+            advice = "add the host to a `[[route]]` or to `allow` of `[reverse]`; until then the client connects to it without gitferry"
         );
     }
 }

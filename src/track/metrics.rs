@@ -74,25 +74,25 @@ macro_rules! metrics {
 }
 
 metrics! {
-    Gauge TRANSFERS_RUNNING = "gitferry_transfers_running" [] "Transfers that run now.";
-    Counter TRANSFERS = "gitferry_transfers_total" ["front", "route", "result"] "Transfers that ended.";
+    Gauge TRANSFERS_RUNNING = "gitferry_transfers_running" [] "Running transfers.";
+    Counter TRANSFERS = "gitferry_transfers_total" ["front", "route", "result"] "Ended transfers.";
     Counter BODY_BYTES = "gitferry_body_bytes_total" ["route", "direction"] "Body bytes.";
     Histogram STAGE_SECONDS = "gitferry_stage_seconds" ["route", "stage"] "Time that a transfer spent in a stage.";
     Histogram FIRST_BYTE_SECONDS = "gitferry_first_byte_seconds" ["route"] "Time from a request to the beginning of its response.";
     Counter REFUSALS = "gitferry_refusals_total" ["route", "status"] "Requests that the site itself refused with a 4xx or 5xx that no healthy client expects.";
     Counter FAULTS = "gitferry_faults_total" ["route", "code"] "Faults.";
     Counter RESCUES = "gitferry_rescues_total" ["route", "means"] "Faults after which a transfer went on: retry, next-upstream, replay or resume.";
-    Counter STALLS = "gitferry_stalls_total" ["route", "verdict"] "Stalls that began.";
-    Counter STALLED_MS = "gitferry_stalled_milliseconds_total" ["route"] "Time in stalls that are over.";
-    Counter SMALL_SEGMENTS = "gitferry_small_segments_total" ["route"] "Transfers that only small TCP segments brought through.";
+    Counter STALLS = "gitferry_stalls_total" ["route", "verdict"] "Stalls.";
+    Counter STALLED_MS = "gitferry_stalled_milliseconds_total" ["route"] "Duration of stalls that are over.";
+    Counter SMALL_SEGMENTS = "gitferry_small_segments_total" ["route"] "Transfers that succeeded only with small TCP segments.";
     Gauge CIRCUITS_OPEN = "gitferry_circuits_open" ["route", "upstream"] "Hosts for which an upstream's circuit is not closed now.";
     Counter CIRCUITS_OPENED = "gitferry_circuits_opened_total" ["route", "upstream"] "Circuits that opened.";
     Counter REROUTED = "gitferry_transfers_rerouted_total" ["route"] "Transfers that used another upstream because of an open circuit.";
     Counter UNMAPPED = "gitferry_answers_unmapped_total" ["route", "rewrite"] "Responses whose URLs were not rewritten; `away`: links to hosts without a route.";
-    Gauge IDLE_CONNECTIONS = "gitferry_origin_connections_idle" [] "Origin connections that are kept for the next request.";
-    Gauge REPLAY_BYTES = "gitferry_replay_bytes" ["place"] "Upload bytes that are kept so that they can be sent again, in memory and in the spool.";
+    Gauge IDLE_CONNECTIONS = "gitferry_origin_connections_idle" [] "Idle origin connections.";
+    Gauge REPLAY_BYTES = "gitferry_replay_bytes" ["place"] "Upload bytes kept for replay, in memory and in the spool.";
     Counter REPLAY_GIVEN_UP = "gitferry_replay_given_up_total" ["route"] "Uploads that could no longer be kept for replay.";
-    Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines that were dropped because nobody read the log.";
+    Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines dropped because the log was not read.";
 }
 
 /// Upper bounds of the histograms' buckets, in seconds: from a local answer to git-lfs' patience.

@@ -60,7 +60,7 @@ fn git_and_git_lfs_that_go_through_the_daemon_are_healthy() {
     );
     assert_eq!(client(&said, "git-lfs")["state"], "ok", "{:#}", said.json);
     assert!(
-        said.verdict("works").contains("go through gitferry"),
+        said.verdict("works").contains("use gitferry"),
         "{:#}",
         said.json
     );
@@ -141,7 +141,7 @@ fn contradictions_of_this_machine_are_told() {
     let variables = machine("environment");
     assert!(variables.contains("GIT_SSL_CAINFO"), "{variables}");
     assert!(
-        variables.contains("NO_PROXY keeps clients away"),
+        variables.contains("NO_PROXY makes clients bypass gitferry"),
         "{variables}"
     );
 }

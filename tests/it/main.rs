@@ -27,6 +27,7 @@ mod liberal;
 mod lifecycle;
 mod log;
 mod loops;
+mod messages;
 mod methods;
 mod mirrors;
 mod one_host;

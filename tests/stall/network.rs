@@ -130,7 +130,7 @@ impl Network {
         ip(&format!("-n {router} link set far up")).unwrap();
     }
 
-    /// The far host takes frames up to `mtu` bytes; larger ones vanish without a word.
+    /// The far host takes frames up to `mtu` bytes; larger ones vanish without a message.
     pub(crate) fn far_mtu(&self, mtu: u32) {
         ip(&format!("-n {} link set eth0 mtu {mtu}", self.far)).unwrap();
     }

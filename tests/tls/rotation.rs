@@ -115,7 +115,7 @@ fn a_damaged_ca_is_named_with_the_command_that_mends_it() {
     ));
 }
 
-/// libcurl with GnuTLS looks at the certificate when the handshake is over, and closes without a word.
+/// libcurl with GnuTLS looks at the certificate when the handshake is over, and closes without a message.
 #[test]
 fn a_git_that_does_not_trust_the_ca_leaves_a_line_with_what_to_do() {
     let world = World::new();
@@ -168,7 +168,7 @@ else:
         context.wrap_bio(ssl.MemoryBIO(), said, server_hostname=host).do_handshake()
     except ssl.SSLWantReadError:
         peer.sendall(said.read())
-    assert peer.recv(1 << 16), "nothing came"
+    assert peer.recv(1 << 16), "no data arrived"
     peer.close()
 "#;
 

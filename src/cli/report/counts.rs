@@ -32,7 +32,7 @@ pub(super) struct Lines {
     pub(super) cut: u64,
 }
 
-/// Transfers that ended.
+/// Ended transfers.
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
     pub(super) ended: u64,

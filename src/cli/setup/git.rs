@@ -111,7 +111,7 @@ pub(super) fn run_git(host: &HostEnv, arguments: &[&str]) -> Result<Vec<u8>, Fai
         .ok_or_else(|| Failure::new(format!("`git {}` found nothing", arguments.join(" "))))
 }
 
-/// As [`run_git`]; `None` where git ends with 1 and without a word, its way to say that there is no such key.
+/// As [`run_git`]; `None` where git ends with 1 and without a message, its way to say that there is no such key.
 pub(super) fn found(host: &HostEnv, arguments: &[&str]) -> Result<Option<Vec<u8>>, Failure> {
     let output = host.git().args(arguments).output().map_err(|error| {
         Failure::during("cannot run git", error).hint("install git, or put it on your PATH")

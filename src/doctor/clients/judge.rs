@@ -10,43 +10,43 @@ pub(super) fn judge(client: &Client, ended: &Ended, told: bool) -> Outcome {
     }
     let said = format!("{}\n{}", ended.stdout, ended.stderr);
     let complaint = match ended.complaint() {
-        empty if empty.is_empty() => "without a word".to_owned(),
+        empty if empty.is_empty() => "without a message".to_owned(),
         complaint => complaint,
     };
     let setup = client.kind.setup();
     if said.contains(&client.nonce) && said.contains("intercept") {
-        return Outcome::passed("goes through gitferry, trusts its CA");
+        return Outcome::passed("uses gitferry, trusts its CA");
     }
     if ended.stdout.contains(&client.nonce) && said.contains("reverse") {
-        return Outcome::passed("goes through gitferry, without a CA");
+        return Outcome::passed("uses gitferry, without a CA");
     }
     let distrusts = distrusts(ended);
     if distrusts && told {
         return Outcome::failed("does not trust gitferry's CA")
-            .detail(format!("{} says: {complaint}", client.name))
+            .detail(format!("{} reports: {complaint}", client.name))
             .advise(format!(
                 "run `{setup}`, which gives this client the daemon's CA bundle"
             ))
             .fact(Fact::Client(setup));
     }
     if distrusts {
-        return Outcome::warned("goes around gitferry, to a site it does not trust")
-            .detail(format!("{} says: {complaint}", client.name))
+        return Outcome::warned("bypasses gitferry, does not trust the site")
+            .detail(format!("{} reports: {complaint}", client.name))
             .advise(format!("run `{setup}`"))
             .fact(Fact::Client(setup));
     }
     if ended.stderr.contains("response 407") || ended.stderr.contains("407 Proxy") {
-        return Outcome::failed("gitferry wants its password")
-            .detail(format!("{} says: {complaint}", client.name))
+        return Outcome::failed("gitferry requires its password")
+            .detail(format!("{} reports: {complaint}", client.name))
             .advise("give the client the `username` and password of `[listen]`".to_owned());
     }
     if MISSING.iter().any(|words| said.contains(words)) {
         return Outcome::skipped("not installed");
     }
-    let around = Outcome::warned("goes around gitferry");
+    let around = Outcome::warned("bypasses gitferry");
     let around = match ended.is_success() {
         true => around,
-        false => around.detail(format!("{} says: {complaint}", client.name)),
+        false => around.detail(format!("{} reports: {complaint}", client.name)),
     };
     // The others have their own reasons, and no set-up by default.
     match client.kind.matters() {
@@ -74,19 +74,19 @@ fn ssh(ended: &Ended) -> Outcome {
     let reached = lines().any(|line| line.contains("Remote protocol version"));
     let mut plain =
         lines().filter(|line| !line.starts_with("debug") && !line.starts_with("OpenSSH"));
-    let complaint = plain.next_back().unwrap_or("without a word");
+    let complaint = plain.next_back().unwrap_or("without a message");
     let complaint: String = crate::track::redact::text(complaint)
         .chars()
         .take(160)
         .collect();
     let setup = ClientKind::Ssh.setup();
     match (through, reached) {
-        (true, true) => Outcome::passed("goes through gitferry, reaches the server"),
-        (false, true) => Outcome::unmeasured("goes around gitferry, reaches the server"),
+        (true, true) => Outcome::passed("uses gitferry, reaches the server"),
+        (false, true) => Outcome::unmeasured("bypasses gitferry, reaches the server"),
         (true, false) => Outcome::failed("does not reach the server through gitferry")
-            .detail(format!("ssh says: {complaint}")),
+            .detail(format!("ssh reports: {complaint}")),
         (false, false) => Outcome::failed("does not reach the server")
-            .detail(format!("ssh goes around gitferry, and says: {complaint}"))
+            .detail(format!("ssh bypasses gitferry and reports: {complaint}"))
             .advise(format!("run `{setup}`"))
             .fact(Fact::Client(setup)),
     }

@@ -71,7 +71,7 @@ fn oddities(settings: &[Setting], daemon: SocketAddr) -> Vec<String> {
             .any(|no| setting.value.eq_ignore_ascii_case(no));
         if setting.key.starts_with("http.") && setting.key.ends_with("sslverify") && off {
             odd.push(format!(
-                "`{}` is off in {}: git believes every certificate, and gitferry does not need it",
+                "`{}` is off in {}: git accepts every certificate; gitferry does not need that",
                 setting.key, setting.origin
             ));
         }
@@ -87,7 +87,7 @@ fn oddities(settings: &[Setting], daemon: SocketAddr) -> Vec<String> {
         let places: Vec<&str> = proxies.iter().map(|proxy| proxy.origin.as_str()).collect();
         let last = proxies.last().map_or("", |proxy| proxy.origin.as_str());
         odd.push(format!(
-            "`http.proxy` has {} values ({}): the one in {last} counts",
+            "`http.proxy` has {} values ({}): git uses the one in {last}",
             values.len(),
             places.join(", ")
         ));
@@ -100,7 +100,7 @@ fn oddities(settings: &[Setting], daemon: SocketAddr) -> Vec<String> {
     for setting in of_hosts {
         if !setting.value.contains(&ours) && !setting.value.is_empty() {
             odd.push(format!(
-                "`{}` in {} sends that host to another proxy than gitferry",
+                "`{}` in {} sends that host through another proxy than gitferry",
                 setting.key, setting.origin
             ));
         }
@@ -118,7 +118,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
     let mut odd: Vec<String> = Vec::new();
     let mut hides = None;
     if variable("GIT_SSL_NO_VERIFY").is_some() {
-        odd.push("GIT_SSL_NO_VERIFY is set: git believes every certificate".into());
+        odd.push("GIT_SSL_NO_VERIFY is set: git accepts every certificate".into());
     }
     if let Some(file) = variable("GIT_SSL_CAINFO") {
         let bundle = machine
@@ -128,7 +128,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
             .map(|about| about.state_directory.join("bundle.pem"));
         if bundle.is_none_or(|bundle| bundle.as_os_str() != file.as_str()) {
             odd.push(
-                "GIT_SSL_CAINFO is set, which beats what `gitferry setup` writes: git does not know the daemon's CA"
+                "GIT_SSL_CAINFO is set and overrides `gitferry setup`: git does not trust the daemon's CA"
                     .into(),
             );
             hides = Some(Fact::HidesCa("GIT_SSL_CAINFO"));
@@ -142,16 +142,14 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
             .filter(|host| is_named(list, host))
             .collect();
         if let Some(first) = kept.first() {
-            odd.push(format!(
-                "{name} keeps clients away from gitferry for {first}"
-            ));
+            odd.push(format!("{name} makes clients bypass gitferry for {first}"));
         }
     }
     odd.extend(differs(machine));
     match odd.first() {
         None => Outcome::passed("no contradiction"),
         Some(_) => {
-            let outcome = Outcome::warned(format!("{} to look at", odd.len()));
+            let outcome = Outcome::warned(format!("{} to check", odd.len()));
             let outcome = outcome.detail(odd.join("; "));
             hides.into_iter().fold(outcome, Outcome::fact)
         }
@@ -176,7 +174,7 @@ fn differs(machine: &Machine) -> Option<String> {
     let shown = crate::track::redact::text(here);
     match &about.environment.https_proxy {
         None => Some(format!(
-            "this shell has a proxy ({shown}), and the daemon was started without one"
+            "this shell uses the proxy {shown}; the daemon was started without one"
         )),
         Some(there) if !same_place(here, there) => Some(format!(
             "this shell's proxy is {shown}, the daemon's is {there}"
@@ -214,9 +212,9 @@ pub(in crate::doctor) async fn preload(machine: &Machine) -> Outcome {
         None => Outcome::skipped(""),
         Some(_) => Outcome::warned("proxychains")
             .detail(
-                "proxychains is in force here (LD_PRELOAD): it carries git, but not git-lfs, which is a static binary",
+                "this shell runs under proxychains (LD_PRELOAD): it works for git, but not for git-lfs, which is a static binary",
             )
-            .advise("run git without proxychains, and name its proxy as a hop in `[hops]`"),
+            .advise("run git without proxychains, and add its proxy to `[hops]`"),
     }
 }
 

@@ -13,7 +13,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     match probe.dial().await {
         // In absolute form nothing is asked of the hop until there is a request.
         Ok(connection) if connection.absolute_form.is_some() => {
-            Outcome::passed("reached").detail("plain HTTP is passed on request by request")
+            Outcome::passed("reached").detail("plain HTTP goes through the hop request by request")
         }
         Ok(_) => Outcome::passed(format!("connects, {}", shown(begun.elapsed()))),
         Err(fault) => {

@@ -69,13 +69,16 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     let words = format!("{status}, {}", shown(begun.elapsed()));
     let outcome = match status {
         511 => Outcome::failed(words)
-            .detail("511 Network Authentication Required: the network wants a log-in")
+            .detail("511 Network Authentication Required: the network requires a log-in")
             .fact(Fact::Portal(None)),
-        502..=504 => Outcome::warned(words)
-            .detail(format!("the site, or what stands before it, says {status}")),
+        502..=504 => Outcome::warned(words).detail(format!(
+            "the site, or a proxy in front of it, answers {status}"
+        )),
         _ if probe.origin().0 == Scheme::Http && leads_elsewhere(probe, &answer.headers) => {
             Outcome::warned(words)
-                .detail("the answer leads to another host, as a log-in page of the network does")
+                .detail(
+                    "the response redirects to another host, as the log-in page of a network does",
+                )
                 .fact(Fact::Portal(location(&answer.headers)))
         }
         _ => Outcome::passed(words),

@@ -96,18 +96,18 @@ pub(super) fn implausible(host: &Host, addresses: &[SocketAddr]) -> Option<(&'st
     let (word, what) = match ip {
         _ if is_fake(ip) || is_mihomo(ip) => (
             "fake",
-            "a fake address, as local VPN tools (Clash, sing-box) give out: the way depends on that tool",
+            "a fake address of a local VPN tool (Clash, sing-box): the connection depends on that tool",
         ),
         _ if ip.is_loopback() || ip.is_unspecified() => (
             "blocked",
-            "this machine itself: a hosts file or a DNS filter blocks the name, or an accelerator stands in for it",
+            "this machine itself: a hosts file or a DNS filter blocks the name, or a local accelerator serves it",
         ),
         _ => (
             "private",
-            "a private address: fine for a server of your own network, a false answer for a public site",
+            "a private address: correct for a server in your own network, wrong for a public site",
         ),
     };
-    Some((word, format!("{host} leads to {ip}, {what}")))
+    Some((word, format!("{host} resolves to {ip}, {what}")))
 }
 
 /// mihomo's IPv6 default, which lies in the network of private ones.

@@ -224,7 +224,7 @@ fn judge(probe: &Probe, sent: &Sent, size: usize, took: Duration) -> Outcome {
     };
     let fault = |leg, stage, kind| Fault::new(leg, stage, kind).peer(probe.origin().1);
     let got = format!(
-        "{} of {} acknowledged, {} segments sent again",
+        "{} of {} acknowledged, {} segments retransmitted",
         kib(sent.acknowledged.min(all)),
         kib(all),
         sent.retransmitted
@@ -240,7 +240,7 @@ fn judge(probe: &Probe, sent: &Sent, size: usize, took: Duration) -> Outcome {
             shown(took)
         )),
         (Some(status), _) => Outcome::unmeasured(format!("{status} at once"))
-            .detail(format!("the answer came early: {got}")),
+            .detail(format!("the response came early: {got}")),
         (None, Some(kind)) => {
             let stage = if whole {
                 Stage::AwaitingHead
@@ -251,7 +251,7 @@ fn judge(probe: &Probe, sent: &Sent, size: usize, took: Duration) -> Outcome {
         }
         (None, None) if whole => probe.failed(
             &fault(Leg::Origin, Stage::AwaitingHead, FaultKind::TimedOut).detail(format!(
-                "the request arrived whole, and no answer came within {}",
+                "the request arrived completely, and no response came within {}",
                 shown(took)
             )),
         ),

@@ -58,7 +58,7 @@ pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
             match (answer.status, advertised) {
                 (StatusCode::OK, true) => Outcome::passed("push allowed"),
                 (StatusCode::OK, false) => Outcome::warned("not a git answer")
-                    .detail("the site answers 200, but not as a git server does"),
+                    .detail("the site answers 200, but not like a git server"),
                 _ => refusal(probe, &answer, given, "the repository"),
             }
         }
@@ -105,14 +105,13 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
 /// Where the answer sends uploads; their URLs are credentials, and only scheme, host and port leave this function.
 fn storage(answer: &Answer) -> Outcome {
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
-        return Outcome::failed("no JSON")
-            .detail("the LFS API answers 200 with something that is no JSON");
+        return Outcome::failed("no JSON").detail("the LFS API answers 200, but not with JSON");
     };
     let message = body
         .pointer("/objects/0/error")
         .map(|error| error.get("message").and_then(Value::as_str));
     if let Some(message) = message {
-        let message = message.unwrap_or("no reason is given");
+        let message = message.unwrap_or("no reason given");
         return Outcome::failed("refused").detail(format!(
             "the LFS API refuses an upload: {}",
             crate::track::redact::text(message)
@@ -127,7 +126,7 @@ fn storage(answer: &Answer) -> Outcome {
         .filter_map(RemoteUrl::parse)
         .collect();
     let Some(first) = hosts.first() else {
-        return Outcome::warned("no upload URL").detail("the LFS API names no place for an upload");
+        return Outcome::warned("no upload URL").detail("the LFS API returns no upload URL");
     };
     let words = format!("uploads go to {}", first.target.host);
     let planned = hosts
@@ -184,7 +183,7 @@ fn refusal(probe: &Probe, answer: &Answer, given: bool, whose: &str) -> Outcome 
     let (words, sentence, advice) = match (status, given) {
         (401, false) => (
             "no credentials",
-            format!("{host} wants a user name and password or token, and git has none stored"),
+            format!("{host} requires a user name and a password or token, and git has none stored"),
             Some(format!(
                 "store a token for {host} with `git credential approve`, or let `git push` ask for it once"
             )),
@@ -198,12 +197,12 @@ fn refusal(probe: &Probe, answer: &Answer, given: bool, whose: &str) -> Outcome 
         ),
         (403, false) => (
             "not allowed",
-            format!("{host} does not let anybody write to {whose} without credentials"),
+            format!("{host} does not allow anonymous writes to {whose}"),
             None,
         ),
         (404, _) => (
             "not found",
-            format!("{host} knows no such repository, or does not show it to this user"),
+            format!("{host} has no such repository, or this user may not see it"),
             Some("check the remote's URL: `git remote -v`".to_owned()),
         ),
         (300..=399, _) => {
@@ -211,7 +210,7 @@ fn refusal(probe: &Probe, answer: &Answer, given: bool, whose: &str) -> Outcome 
             let to = to.and_then(RemoteUrl::parse);
             let to = to.map_or("elsewhere".into(), |url| url.target.host.to_string());
             return Outcome::warned(format!("moved ({status})"))
-                .detail(format!("{host} sends {whose} to {to}"));
+                .detail(format!("{host} redirects {whose} to {to}"));
         }
         _ => (
             "refused",

@@ -23,16 +23,16 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     let mut banner = [0_u8; 255];
     let fault = |kind| Fault::new(Leg::Origin, Stage::Handshaking, kind).peer(connection.peer);
     match timeout(STEP, connection.io.read(&mut banner)).await {
-        Err(_) => {
-            probe.failed(&fault(FaultKind::TimedOut).detail("connected, but no ssh banner came"))
-        }
+        Err(_) => probe.failed(
+            &fault(FaultKind::TimedOut).detail("connected, but the server sent no ssh banner"),
+        ),
         Ok(Err(error)) => probe.failed(&fault(classify::io(&error)).source(error)),
         Ok(Ok(0)) => probe.failed(&fault(FaultKind::ClosedEarly)),
         Ok(Ok(_)) if banner.starts_with(b"SSH-") => {
             Outcome::passed(format!("banner, {}", shown(begun.elapsed())))
         }
         Ok(Ok(_)) => {
-            probe.failed(&fault(FaultKind::BadAnswer).detail("what answers does not speak ssh"))
+            probe.failed(&fault(FaultKind::BadAnswer).detail("the server does not speak ssh"))
         }
     }
 }

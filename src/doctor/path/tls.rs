@@ -108,9 +108,8 @@ fn good(shown: Option<&parsed::Shown>, now: i64) -> Outcome {
     match parsed::middlebox(&shown.issuer) {
         Some(name) => Outcome::warned(words)
             .detail(format!("TLS is inspected by {name}, and its CA is trusted")),
-        None if days < 3 => {
-            Outcome::warned(words).detail(format!("the certificate ends within {} days", days + 1))
-        }
+        None if days < 3 => Outcome::warned(words)
+            .detail(format!("the certificate expires within {} days", days + 1)),
         None => Outcome::passed(words),
     }
 }
@@ -128,7 +127,7 @@ fn bad(
         return outcome.detail(format!("{error}; {} certificates were sent", chain.len()));
     };
     let who = match parsed::middlebox(&shown.issuer) {
-        Some(name) => format!("signed by {}: that is {name}", shown.issuer),
+        Some(name) => format!("signed by {}, which is {name}", shown.issuer),
         None => format!("signed by {}", shown.issuer),
     };
     outcome.detail = Some(format!(

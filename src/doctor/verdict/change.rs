@@ -115,7 +115,7 @@ fn clock(facts: &Facts<'_>) -> Option<Change> {
     if let Some(found) = facts.machine("clock")
         && found.outcome.state == State::Failed
     {
-        return Some(set_clock("let the network set this machine's clock"));
+        return Some(set_clock("synchronise this machine's clock"));
     }
     let (_, way, _) = broken(facts).find(|(_, _, root)| {
         root.check == "certificate" && matches!(sentences::kind(root), "expired" | "not-yet-valid")
@@ -138,7 +138,7 @@ fn clock(facts: &Facts<'_>) -> Option<Change> {
         )));
     }
     Some(set_clock(
-        "check this machine's date and let the network set it; if it is right, only the owner of the \
+        "check and synchronise this machine's clock; if it is correct, only the owner of the \
          site can renew the certificate",
     ))
 }
@@ -180,7 +180,7 @@ fn another_way(facts: &Facts<'_>) -> Option<Change> {
     };
     let (good, bad) = (&works.path.upstream, &way.path.upstream);
     let sentence = format!(
-        "let route `{}` try `{good}` before `{bad}`",
+        "make route `{}` try `{good}` before `{bad}`",
         host.path.route
     );
     Some(Change::edit(sentence, edit))
@@ -192,7 +192,7 @@ const SEGMENT: u32 = 1220;
 fn segments(facts: &Facts<'_>) -> Option<Change> {
     let (host, ..) = broken(facts).find(|(_, way, _)| sentences::mtu(way))?;
     Some(Change::edit(
-        format!("let route `{}` send smaller packets", host.path.route),
+        format!("make route `{}` send smaller packets", host.path.route),
         Edit::Route {
             route: host.path.route.to_string(),
             key: "dial.max_segment",
@@ -263,6 +263,6 @@ fn by_advice(facts: &Facts<'_>) -> Option<Change> {
 /// Nothing is broken, and yet git or git-lfs goes around the daemon.
 fn around(facts: &Facts<'_>) -> Option<Change> {
     let (name, command) = set_up(facts, State::Warned)?;
-    let sentence = format!("send {name} through gitferry");
+    let sentence = format!("make {name} use gitferry");
     Some(Change::command(sentence, command))
 }

@@ -115,22 +115,22 @@ pub(super) fn kind(finding: &Finding) -> &str {
 fn why(way: &PathSummary, root: &Finding) -> String {
     let upstream = &way.path.upstream;
     match (root.check, kind(root)) {
-        ("name", "name-unknown") => "the name cannot be looked up".into(),
-        ("tcp", "refused") => "nobody listens on the port".into(),
+        ("name", "name-unknown") => "the name cannot be resolved".into(),
+        ("tcp", "refused") => "nothing listens on the port".into(),
         ("tcp", "timed-out") => "the port does not answer: it is filtered".into(),
-        ("tcp", "unreachable") => "there is no route to it".into(),
+        ("tcp", "unreachable") => "the network has no route to it".into(),
         ("hop", "hop-authentication") => {
-            format!("{upstream} wants another user name or password")
+            format!("{upstream} rejects the user name or password")
         }
         ("hop", kind) if kind.starts_with("hop-refused") || kind.starts_with("socks-refused") => {
-            format!("{upstream} does not let this host through")
+            format!("{upstream} does not allow this host")
         }
-        ("hop", "timed-out") => format!("{upstream} takes the request and does not connect"),
+        ("hop", "timed-out") => format!("{upstream} accepts the request and does not connect"),
         ("tls", kind) => handshake(way, kind),
         ("certificate", kind) => certificate(root, kind),
-        ("portal", _) => "the log-in page of this network answers in its place".into(),
+        ("portal", _) => "the log-in page of this network answers instead".into(),
         ("http" | "post-1k", "timed-out") => {
-            "the server takes the request and does not answer".into()
+            "the server accepts the request and does not answer".into()
         }
         ("post-mtu" | "post-256k", "timed-out") if mtu(way) => {
             "the path loses large packets, small ones pass".into()
@@ -159,16 +159,16 @@ pub(super) fn filtered_by_name(way: &PathSummary) -> bool {
 
 fn handshake(way: &PathSummary, kind: &str) -> String {
     if filtered_by_name(way) {
-        return "the path cuts TLS as soon as it reads this name (SNI filter)".into();
+        return "something on the path breaks TLS when it reads this name (SNI filter)".into();
     }
     if way.state("tls-small") == Some(State::Passed) {
-        return "the path cuts TLS, but a smaller ClientHello passes".into();
+        return "something on the path breaks TLS, but a smaller ClientHello passes".into();
     }
     match kind {
-        "reset" | "closed-early" => "something on the path cuts the TLS handshake".into(),
+        "reset" | "closed-early" => "something on the path breaks the TLS handshake".into(),
         "timed-out" => "TLS gets no answer: the path loses packets or filters the name".into(),
-        "bad-answer" => "what answers does not speak TLS".into(),
-        _ => "no TLS comes about".into(),
+        "bad-answer" => "the server does not speak TLS".into(),
+        _ => "the TLS handshake fails".into(),
     }
 }
 
@@ -178,23 +178,23 @@ fn certificate(root: &Finding, kind: &str) -> String {
         Fact::Issuer(issuer) => Some(issuer.as_str()),
         _ => None,
     });
-    let issuer = issuer.unwrap_or("nobody known");
+    let issuer = issuer.unwrap_or("unknown");
     let validity = facts.iter().find_map(|fact| match fact {
         Fact::Validity(from, to) => Some((day(*from), day(*to))),
         _ => None,
     });
     match (kind, validity) {
         ("expired", Some((_, to))) => {
-            format!("by this machine's clock its certificate ended on {to}")
+            format!("its certificate expired on {to}, by this machine's clock")
         }
         ("not-yet-valid", Some((from, _))) => {
-            format!("by this machine's clock its certificate begins only on {from}")
+            format!("its certificate is valid only from {from}, by this machine's clock")
         }
         ("unknown-issuer", _) => match middlebox(issuer) {
             Some(name) => format!("{name} inspects TLS, and its CA is not trusted"),
             None => format!("its certificate is signed by \"{issuer}\", which is not trusted"),
         },
-        ("name-mismatch", _) => "somebody else answers: the certificate is for other names".into(),
-        _ => "the certificate is bad".into(),
+        ("name-mismatch", _) => "another server answers: the certificate is for other names".into(),
+        _ => "the certificate is invalid".into(),
     }
 }

@@ -69,7 +69,7 @@ fn a_storage_that_the_first_hop_refuses_is_put_behind_the_way_that_works() {
     let broken = verdict.broken.clone().unwrap();
     assert!(
         broken.starts_with(
-            "storage.test (storage) fails through office: office does not let this host through"
+            "storage.test (storage) fails through office: office does not allow this host"
         ),
         "{broken}"
     );
@@ -187,7 +187,7 @@ fn machine(check: &'static str, outcome: Outcome) -> Finding {
 
 #[test]
 fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
-    let around = Outcome::warned("goes around gitferry").fact(Fact::Client("gitferry setup git"));
+    let around = Outcome::warned("bypasses gitferry").fact(Fact::Client("gitferry setup git"));
     let findings = vec![client("git 2.39.5", around)];
     let verdict = of(&findings);
     assert!(verdict.is_healthy());
@@ -226,7 +226,7 @@ fn where_a_variable_hides_the_ca_the_change_is_to_remove_it() {
 
 #[test]
 fn a_daemon_that_every_client_waits_for_comes_before_every_other_change() {
-    let down = Outcome::failed("not running").detail("no gitferry answers at 127.0.0.1:4483");
+    let down = Outcome::failed("not running").detail("no daemon answers at 127.0.0.1:4483");
     let mut findings = vec![machine("daemon", down)];
     let cut = vec![("tls", failed("origin/handshaking/reset"))];
     findings.extend(ways(&path("hf.co", "direct", Some(0)), cut));
@@ -239,7 +239,7 @@ fn a_daemon_that_every_client_waits_for_comes_before_every_other_change() {
             .unwrap()
             .contains("gitferry run")
     );
-    assert!(verdict.broken.unwrap().contains("no gitferry answers"));
+    assert!(verdict.broken.unwrap().contains("no daemon answers"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(super) fn wants_credentials(response: &Response<Incoming>, about: &About) ->
         ),
         None => (
             HopLogin::Missing,
-            "the hop wants credentials and none are configured",
+            "the hop requires credentials and none are configured",
         ),
     };
     let basic = headers.get_all(PROXY_AUTHENTICATE).iter().any(|value| {

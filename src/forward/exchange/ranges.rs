@@ -168,14 +168,14 @@ impl RangeRequests {
         }
         if status != StatusCode::PARTIAL_CONTENT {
             return Err(Refusal::Refused(format!(
-                "a range was answered with {}",
+                "the response to a range request is {}",
                 status.as_u16()
             )));
         }
         let changed = self.part.is_gone(status, fields);
         match fields.get(CONTENT_RANGE) {
-            Some(_) if !changed => Err(Refusal::Failed("another range came".into())),
-            _ => Err(Refusal::Refused("a range of another version came".into())),
+            Some(_) if !changed => Err(Refusal::Failed("the response has another range".into())),
+            _ => Err(Refusal::Refused("the response has another version".into())),
         }
     }
 }

@@ -82,7 +82,7 @@ impl Part {
             .and_then(|(first, last)| HeaderValue::try_from(format!("bytes={first}-{last}")).ok());
         let Some(range) = range else {
             let fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
-            return Err(fault.detail("there is no rest to ask for"));
+            return Err(fault.detail("no part of the response is missing"));
         };
         request.insert(RANGE, range);
         request.insert(IF_RANGE, self.etag.clone());

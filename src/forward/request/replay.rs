@@ -184,8 +184,8 @@ pub(crate) enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Client(_) => "the client broke off its upload",
-            Self::ReplayBuffer => "the first part of the upload is not kept any more",
+            Self::Client(_) => "the client aborted its upload",
+            Self::ReplayBuffer => "the first part of the upload is no longer kept",
         })
     }
 }

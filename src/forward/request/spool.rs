@@ -89,7 +89,7 @@ pub(crate) fn sweep(state: &Path) {
         if entry.file_name().as_encoded_bytes().starts_with(b".tmp")
             && let Err(error) = fs::remove_file(entry.path())
         {
-            tracing::warn!(file = %entry.path().display(), %error, "spool file stays");
+            tracing::warn!(file = %entry.path().display(), %error, "cannot remove the spool file");
         }
     }
 }
@@ -244,7 +244,7 @@ impl ReplayBuffer {
             }));
         }
         let Work::Reading(reading) = &mut self.work else {
-            return Poll::Ready(Err(io::Error::other("a tape is read while it is written")));
+            return Poll::Ready(Err(io::Error::other("the replay buffer is being written")));
         };
         let read = std::task::ready!(std::pin::Pin::new(reading).poll(cx));
         self.work = Work::None;

@@ -61,7 +61,7 @@ struct Open {
 
 /// The peer's TLS has no other way to say that this is the end and not the work of somebody on the path (RFC 8446, section 6.1).
 const NO_CLOSE_NOTIFY: &str =
-    "TLS ended without close_notify, and no length was given: the answer may be whole or cut short";
+    "TLS ended without close_notify and the response has no length: it may be incomplete";
 
 /// The rest of a broken answer, on its way.
 type Asking = Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, GivenUp>)> + Send>>;

@@ -59,7 +59,7 @@ pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
     Answer::from_parts(head, body.boxed_unsync())
 }
 
-const WITHHELD: &str = "gitferry: the error page came compressed through a hop with credentials, and is not passed on\n";
+const WITHHELD: &str = "gitferry: the error page is compressed and came through a hop with credentials: it is not passed on\n";
 
 fn hide_in_fields(quotable: &Quotable, headers: &mut HeaderMap) {
     for value in headers.values_mut() {

@@ -101,7 +101,7 @@ impl Rewriting {
         if coding == Coding::Unknown {
             self.leave(
                 rewrite,
-                "the body is compressed in a way that gitferry does not read, although plain was asked for",
+                "the body has a content coding that gitferry does not support, although none was requested",
             );
             return answer;
         }

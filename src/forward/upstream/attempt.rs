@@ -131,8 +131,8 @@ pub(crate) async fn once(
 /// A fault before the first byte that followed a hop's grant is the hop's: some grant every request, and connect then (ss-local, v2ray).
 pub(crate) fn after_grant(fault: Fault) -> Fault {
     let what = match fault.kind {
-        FaultKind::ClosedEarly | FaultKind::Reset => "ended it",
-        FaultKind::TimedOut => "kept silent",
+        FaultKind::ClosedEarly | FaultKind::Reset => "closed it",
+        FaultKind::TimedOut => "sent nothing",
         _ => return fault,
     };
     Fault {

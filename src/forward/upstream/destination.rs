@@ -109,7 +109,7 @@ impl Destination {
             Some(fault)
         } else if withhold::leads_git_astray(uri, response.headers(), &self.own()) {
             Some(fault.detail(
-                "the mirror redirects git to another host, which git would send its credentials to",
+                "the mirror redirects git to another host, and git would send its credentials there",
             ))
         } else {
             None
@@ -177,7 +177,7 @@ impl UpstreamNeeds {
             ),
             Self::Site => (
                 FaultKind::Denied(Denial::Upstream),
-                format!("route {route} has only mirrors, and a tunnel cannot end at one"),
+                format!("route {route} has only mirrors, which cannot serve a tunnel"),
             ),
         };
         let leg = match kind {

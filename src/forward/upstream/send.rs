@@ -202,7 +202,7 @@ pub(crate) fn address(
 
 fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
     Fault::new(Leg::Client, Stage::SendingHead, FaultKind::BadRequest)
-        .detail(format!("its address cannot be written for {authority}"))
+        .detail(format!("the URL for {authority} cannot be built"))
         .source(error)
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn objection(head: &Parts, payload: Payload<'_>) -> Option<&'static s
         return Some("the request is part of a push");
     }
     if path.split('/').any(|part| part == "xet-write-token") {
-        return Some("the answer names the host that an upload goes to");
+        return Some("the response names the storage host of an upload");
     }
     query_objection(query).or_else(|| body_objection(head, payload))
 }
@@ -126,7 +126,7 @@ fn body_objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
     match payload {
         Payload::Empty if reads => None,
-        _ if head.method != Method::POST => Some("the request changes something or has a body"),
+        _ if head.method != Method::POST => Some("the request is not read-only, or has a body"),
         _ if path.ends_with("/git-upload-pack") || is_paths_info(path) => None,
         Payload::Held(body) if path.ends_with("/objects/batch") => {
             let plain = !head.headers.contains_key(CONTENT_ENCODING);
@@ -134,7 +134,7 @@ fn body_objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
         }
         _ if path.ends_with("/objects/batch") => Some(NO_DOWNLOAD),
         Payload::Empty | Payload::Held(_) | Payload::Streamed => {
-            Some("the request changes something or has a body")
+            Some("the request is not read-only, or has a body")
         }
     }
 }
@@ -156,10 +156,10 @@ fn query_objection(query: &str) -> Option<&'static str> {
     for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if !HARMLESS.contains(&name) {
-            return Some("its query has a parameter that may be a credential");
+            return Some("the query has a parameter that may be a credential");
         }
         if redact::has_token(&percent_decoded(value)) {
-            return Some("its query has a value that looks like a token");
+            return Some("the query has a value that looks like a token");
         }
     }
     None

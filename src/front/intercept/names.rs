@@ -17,7 +17,7 @@ pub(super) fn mismatch<B>(request: &Request<B>, target: &Target) -> Option<Fault
             Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)
                 .peer(target)
                 .detail(format!(
-                    "the request names {:?}, the connection was made for {target}",
+                    "the request is for {:?}, but the connection is for {target}",
                     shown(name)
                 ))
         })

@@ -31,12 +31,12 @@ impl Silent {
     /// no trace. Others had the connection in reserve.
     fn distrusts(&self) {
         if !self.agent.as_deref().is_some_and(agent::verifies_late) {
-            tracing::debug!(client = %self.client, "a connection over which nothing was asked has ended");
+            tracing::debug!(client = %self.client, "a connection ended without a request");
             return;
         }
         let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
             .peer(self.client)
-            .detail("the client closed after the handshake and had asked for nothing");
+            .detail("the client closed the connection after the handshake without a request");
         self.tell("CONNECT", fault);
     }
 

@@ -122,7 +122,7 @@ fault_kinds! {
     StaleConnection {
         code: "stale-connection", outlook: passing, status: GATEWAY, error: terminated, advice: advice::stale_connection
     }
-    /// Nothing came within the deadline.
+    /// Nothing arrived within the deadline.
     TimedOut { code: "timed-out", outlook: |_| Outlook::Slow, status: TIMEOUT, error: timeout, advice: advice::timed_out }
     /// Nothing moved for longer than the route allows.
     Stalled(verdict: Verdict) { code: "stalled", outlook: stalled, status: TIMEOUT, error: timeout, advice: advice::stalled }
@@ -138,7 +138,7 @@ fault_kinds! {
     UnknownIssuer { code: "unknown-issuer", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::unknown_issuer }
     /// The certificate is for other names.
     NameMismatch { code: "name-mismatch", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::name_mismatch }
-    /// The certificate, its chain or its signature is bad in another way.
+    /// The certificate, its chain or its signature is invalid in another way.
     BadCertificate { code: "bad-certificate", outlook: lasting, status: GATEWAY, error: certificate, advice: advice::no_tls }
     /// The two sides share no TLS version or cipher suite.
     NoCommonTls { code: "no-common-tls", outlook: lasting, status: GATEWAY, error: |_| "tls_protocol_error", advice: advice::no_tls }
@@ -149,23 +149,23 @@ fault_kinds! {
         code: "unreachable", outlook: passing, status: GATEWAY,
         error: |_| "destination_ip_unroutable", advice: advice::unreachable
     }
-    /// The name is unknown, or looking it up failed.
+    /// The name cannot be resolved.
     NameUnknown { code: "name-unknown", outlook: doubtful, status: GATEWAY, error: |_| "dns_error", advice: advice::name_unknown }
     /// The hop refused with an HTTP status.
     HopRefused(status: u16) { code: "hop-refused", outlook: hop_refused, status: GATEWAY, error: unavailable, advice: advice::hop_refused }
-    /// The origin, or what stands before it, answered 502, 503 or 504.
+    /// The origin, or a proxy in front of it, answered 502, 503 or 504.
     Answered(status: u16) { code: "answered", outlook: passing, status: GATEWAY, error: unavailable, advice: advice::answered }
     /// A SOCKS5 hop refused with a reply code (RFC 1928, section 6).
     SocksRefused(code: u8) {
         code: "socks-refused", outlook: socks_refused, status: GATEWAY, error: unavailable, advice: advice::hop_refused
     }
-    /// The hop took the request for the target and ended the connection without an answer: it refuses this target.
+    /// The hop accepted the request and closed the connection without a response: it refuses this target.
     TargetRefused { code: "target-refused", outlook: doubtful, status: GATEWAY, error: unavailable, advice: advice::hop_refused }
-    /// The hop wants credentials, or refused the configured ones.
+    /// The hop requires credentials, or rejected the configured ones.
     HopAuthentication(login: HopLogin) {
         code: "hop-authentication", outlook: lasting, status: GATEWAY, error: unavailable, advice: advice::hop_authentication
     }
-    /// The peer speaks another protocol, or breaks the one that was due.
+    /// The peer speaks another protocol, or violates the expected one.
     BadAnswer { code: "bad-answer", outlook: lasting, status: GATEWAY, error: protocol, advice: advice::bad_answer }
     /// A mirror asks for the credentials that the config withholds from it.
     CredentialsWithheld {
@@ -175,7 +175,7 @@ fault_kinds! {
     BadRequest { code: "bad-request", outlook: ours, status: GATEWAY, error: request, advice: advice::none }
     /// The request or its ClientHello names another host than its CONNECT did.
     Misdirected { code: "misdirected", outlook: ours, status: Status::of(421, 502), error: request, advice: advice::none }
-    /// The method is one that gitferry never passes on.
+    /// gitferry does not forward this method.
     MethodNotAllowed { code: "method-not-allowed", outlook: ours, status: Status::of(405, 502), error: request, advice: advice::none }
     /// The client began with TLS or SOCKS: its proxy setting has the wrong scheme.
     NotHttp { code: "not-http", outlook: ours, status: GATEWAY, error: request, advice: advice::not_http }
@@ -183,7 +183,7 @@ fault_kinds! {
     Unauthorized { code: "unauthorized", outlook: ours, status: Status::of(407, 407), error: denied, advice: advice::unauthorized }
     /// The config denies it.
     Denied(denial: Denial) { code: "denied", outlook: ours, status: FORBIDDEN, error: denied, advice: advice::denied }
-    /// The request would come back to gitferry itself.
+    /// The request would loop back to gitferry.
     Loop { code: "loop", outlook: ours, status: Status::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::comes_back }
     /// A head or body is over its limit.
     TooLarge { code: "too-large", outlook: ours, status: Status::of(431, 502), error: request, advice: advice::too_large }
@@ -191,7 +191,7 @@ fault_kinds! {
     Full { code: "too-many-clients", outlook: ours, status: UNAVAILABLE, error: |_| "connection_limit_reached", advice: advice::full }
     /// The client disconnected.
     Gone { code: "gone", outlook: ours, status: GATEWAY, error: terminated, advice: advice::none }
-    /// gitferry stops, and its grace period is over.
+    /// gitferry is shutting down, and its grace period is over.
     Shutdown { code: "shutdown", outlook: ours, status: UNAVAILABLE, error: internal, advice: advice::shutdown }
     /// Something on this machine failed: no descriptors, no memory, an unreadable file.
     Local { code: "local", outlook: ours, status: UNAVAILABLE, error: internal, advice: advice::local }

@@ -295,7 +295,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
         if first != 0 {
             let open = health.snapshot().iter().any(|c| *c.upstream == *LABELS[0]);
             assert!(open, "seed {seed}: passed over without a reason");
-            assert!(told.avoided.is_some(), "seed {seed}: and without a word");
+            assert!(told.avoided.is_some(), "seed {seed}: and without a message");
         }
         if told.trial {
             health.ended(HOST, LABELS[first], now);

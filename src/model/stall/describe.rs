@@ -56,7 +56,7 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
         let _ = write!(text, "; {} B not acknowledged", flow.queued);
     }
     if !flow.told {
-        text.push_str("; this system reports only what was written, not what was acknowledged");
+        text.push_str("; this system does not report acknowledged bytes");
     }
     match flow.kernel {
         None => {}
@@ -64,7 +64,7 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
             if kernel.unacked > 0 {
                 let _ = write!(
                     text,
-                    "; {} segments under way, {} timeouts in a row, RTO {} ms",
+                    "; {} segments in flight, {} consecutive timeouts, RTO {} ms",
                     kernel.unacked, kernel.retransmits, kernel.rto_ms
                 );
             }
@@ -114,7 +114,7 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
             about.other_upstream(format!("{host} is unreachable through {upstream}: "))
         }
         Verdict::Throttled => about.other_upstream(format!(
-            "lower `at_once` of `uploads` in route `{route}`; if {host} gives no more, lower `floor` of `stall`; or "
+            "lower `at_once` of `uploads` in route `{route}`; if {host} is that slow, lower `floor` of `stall`; or "
         )),
         Verdict::ClientIdle => {
             "gitferry waits for the client: check what the client does; `gitferry status` shows the transfer".into()

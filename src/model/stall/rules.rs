@@ -56,7 +56,7 @@ struct Scene<'a> {
 pub(crate) const STALL_RULES: &[StallRule] = &[
     StallRule {
         verdict: Verdict::Throttled,
-        meaning: "it moves, but below the floor",
+        meaning: "data moves, but below the floor",
         acts: false,
         holds: |scene| scene.slow,
     },
@@ -86,7 +86,7 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
     },
     StallRule {
         verdict: Verdict::AnswerStopped,
-        meaning: "the response stopped in its middle",
+        meaning: "the response stopped midway",
         acts: true,
         holds: |scene| {
             let receives = scene.sample.stage == Stage::ReceivingBody && !scene.sample.tunnel;
@@ -95,7 +95,7 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
     },
     StallRule {
         verdict: Verdict::NoAnswer,
-        meaning: "the peer has the whole request and does not answer",
+        meaning: "the peer has the complete request and does not answer",
         acts: true,
         holds: |scene| scene.due == Due::OriginAnswers,
     },

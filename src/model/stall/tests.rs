@@ -184,7 +184,7 @@ fn without_the_kernels_word_what_blocks_is_the_peer() {
     let Observed::Stalled(stall) = watch.observe(&stands, &LIMITS, start + LIMITS.after) else {
         panic!("not told")
     };
-    assert!(evidence(&stall, &stands).contains("not what was acknowledged"));
+    assert!(evidence(&stall, &stands).contains("does not report acknowledged bytes"));
 }
 
 #[test]

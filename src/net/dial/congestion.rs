@@ -44,7 +44,7 @@ pub(crate) fn in_force(congestion: Congestion) -> io::Result<String> {
     if let Some(name) = congestion.name() {
         match set(&socket, name) {
             Err(error) if congestion == Congestion::Auto => {
-                tracing::debug!(name, %error, "the system's congestion control stays");
+                tracing::debug!(name, %error, "the system's congestion control remains in use");
             }
             result => result?,
         }

@@ -75,9 +75,9 @@ impl Greeting {
         match self.io.read_buf(&mut self.received).await {
             Ok(0) => Err(self.fault(kind.unwrap_or(FaultKind::ClosedEarly)).detail(
                 if self.received.is_empty() {
-                    "the hop closed the connection without an answer"
+                    "the hop closed the connection without a response"
                 } else {
-                    "the hop closed the connection in the middle of its answer"
+                    "the hop closed the connection during its response"
                 },
             )),
             Ok(_) => Ok(()),
@@ -137,11 +137,13 @@ fn describe(bytes: &[u8], hidden: impl Fn(&str) -> String) -> String {
         hidden(&line).chars().take(60).collect::<String>()
     };
     match bytes {
-        [0x15 | 0x16, 0x03, ..] => "it speaks TLS: the url of this hop may need https://".into(),
-        [0x05, ..] => "it speaks SOCKS5: the url of this hop may need socks5h://".into(),
+        [0x15 | 0x16, 0x03, ..] => {
+            "the server speaks TLS: the URL of this hop may need https://".into()
+        }
+        [0x05, ..] => "the server speaks SOCKS5: the URL of this hop may need socks5h://".into(),
         [b'H', b'T', b'T', b'P', ..] => {
             format!(
-                "it answered in HTTP, the url of this hop may need http://: {}",
+                "the server speaks HTTP: the URL of this hop may need http://: {}",
                 shown(bytes)
             )
         }

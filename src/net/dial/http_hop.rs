@@ -191,7 +191,7 @@ async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<Answer, Fault> {
         if skipped + greeting.received.len() > MAX_HEAD {
             return Err(greeting
                 .fault(FaultKind::BadAnswer)
-                .detail("the head of its answer does not end"));
+                .detail("the head of its response is too long"));
         }
     }
 }
@@ -214,7 +214,7 @@ async fn refusal(
     if answer.status == 508 {
         // Another gitferry, or whoever else knows RFC 5842, section 7.2.
         let fault = greeting.fault(FaultKind::Loop);
-        return fault.detail("the hop says that the request came back to it: a loop");
+        return fault.detail("the hop reports a loop");
     }
     let reading =
         async { while answer.wants_more(&greeting.received) && greeting.hear().await.is_ok() {} };

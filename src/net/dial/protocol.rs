@@ -33,21 +33,21 @@ struct Protocol {
 const SOCKS5: Protocol = Protocol {
     greeting: &[5, 1, 0],
     is_answer: |bytes| matches!(bytes, [5, 0 | 1 | 2 | 0xff, ..]),
-    found: "it speaks SOCKS5: the url of this hop needs socks5h://",
+    found: "the server speaks SOCKS5: the URL of this hop needs socks5h://",
 };
 
 /// A ClientHello that is cut short: each TLS server answers with an alert (RFC 8446, section 6).
 const TLS: Protocol = Protocol {
     greeting: &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3],
     is_answer: |bytes| matches!(bytes, [0x15 | 0x16, 3, ..]),
-    found: "it speaks TLS: the url of this hop needs https://",
+    found: "the server speaks TLS: the URL of this hop needs https://",
 };
 
 /// A request that every HTTP server answers, if only with a refusal.
 const HTTP: Protocol = Protocol {
     greeting: b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     is_answer: |bytes| bytes.starts_with(b"HTTP/"),
-    found: "it speaks HTTP: the url of this hop needs http://",
+    found: "the server speaks HTTP: the URL of this hop needs http://",
 };
 
 /// `fault`, or what explains it better: the hop speaks another protocol than its `url` says.

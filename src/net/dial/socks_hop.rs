@@ -114,7 +114,7 @@ async fn greet(
     let Some(request) = codec::request(target) else {
         return Err(greeting
             .fault(FaultKind::NameUnknown)
-            .detail("the name is longer than SOCKS5 can carry"));
+            .detail("the name is too long for SOCKS5"));
     };
     greeting.say(codec::hello(credentials.is_some())).await?;
     match hear(&mut greeting, codec::method).await? {
@@ -124,12 +124,12 @@ async fn greet(
             let (login, detail) = if credentials.is_some() {
                 (
                     HopLogin::OtherScheme,
-                    "the hop accepts neither user name and password nor no authentication",
+                    "the hop accepts no authentication method that gitferry supports",
                 )
             } else {
                 (
                     HopLogin::Missing,
-                    "the hop wants credentials and none are configured",
+                    "the hop requires credentials and none are configured",
                 )
             };
             return Err(greeting
@@ -164,14 +164,14 @@ async fn authenticate(
         return refused(
             greeting,
             HopLogin::Missing,
-            "the hop wants credentials and none are configured",
+            "the hop requires credentials and none are configured",
         );
     };
     let Some(message) = codec::credentials(credentials) else {
         return refused(
             greeting,
             HopLogin::Refused,
-            "user name or password is longer than SOCKS5 can carry",
+            "the user name or password is too long for SOCKS5",
         );
     };
     greeting.say(&message).await?;

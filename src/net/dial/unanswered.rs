@@ -34,7 +34,7 @@ impl Unanswered {
         if *count >= MOST {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(hop);
             return Err(fault.detail(format!(
-                "{MOST} requests for {target} wait for this hop: it leads back here, and `via = false` hides that"
+                "{MOST} requests for {target} wait for this hop: it leads back to this daemon, and `via = false` hides the loop"
             )));
         }
         *count += 1;

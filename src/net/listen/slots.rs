@@ -212,7 +212,7 @@ impl State {
     fn tell_full(&mut self) {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
-                advice = "if so many clients are yours, raise `max_connections` of `[listen]`",
+                advice = "if all these clients are yours, raise `max_connections` of `[listen]`",
                 "connection limit reached, clients wait"
             );
         }

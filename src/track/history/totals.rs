@@ -21,7 +21,7 @@ pub(crate) struct DayTotal {
     pub day: String,
     /// The route's name.
     pub route: String,
-    /// Transfers that ended.
+    /// Ended transfers.
     pub transfers: u64,
     /// Of these, transfers that ended with a fault that is not the client's.
     pub failed: u64,

@@ -97,15 +97,15 @@ fn without_a_bundle_that_can_be_read_nothing_is_changed() {
 #[test]
 fn without_a_daemon_that_can_be_trusted_nothing_is_changed() {
     let mut world = World::new(&gits()[0]);
-    world.host.daemon = |_, address| Err(Failure::new(format!("no gitferry answers at {address}")));
+    world.host.daemon = |_, address| Err(Failure::new(format!("no daemon answers at {address}")));
     for what in ["git", "lfs", "hf", "all", "all --no-ca", "on"] {
         let failure = world.setup(what).result.unwrap_err().to_string();
-        assert!(failure.contains("no gitferry answers"), "{what}: {failure}");
+        assert!(failure.contains("no daemon answers"), "{what}: {failure}");
         assert_eq!(world.files(), BTreeMap::new());
     }
     // ssh has no CA: it is set up, and the user is told.
     let said = world.setup("ssh").ok();
-    assert!(said.err.contains("no gitferry answers"), "{}", said.err);
+    assert!(said.err.contains("no daemon answers"), "{}", said.err);
     world.setup("ssh --undo").ok();
     assert_eq!(world.files(), BTreeMap::new());
 }

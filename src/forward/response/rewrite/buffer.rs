@@ -20,7 +20,7 @@ use hyper::body::{Body, Frame, SizeHint};
 const SMALL: u64 = 64 * 1024;
 
 /// Said where none became free.
-const NO_PLACE: &str = "too many larger bodies are being rewritten at once";
+const NO_PLACE: &str = "too many large bodies are being rewritten";
 /// How long one that has its place may say nothing.
 const PIECE: Duration = Duration::from_secs(20);
 
@@ -33,7 +33,7 @@ pub(crate) async fn take_in(
     let hint = body.size_hint();
     let over = || {
         format!(
-            "the body is larger than max_body of [rewrite], {} bytes",
+            "the body is larger than `max_body` of [rewrite], {} bytes",
             limits.max_body
         )
     };
@@ -58,7 +58,7 @@ pub(crate) async fn take_in(
             Taken::Data(data) => break (over(), Some(Ok(Frame::data(data)))),
             Taken::Left(why) => break (why, None),
             Taken::Broken(error) => {
-                break (format!("the body broke off: {error}"), Some(Err(error)));
+                break (format!("the body ended early: {error}"), Some(Err(error)));
             }
             Taken::All if coding == Coding::Identity || place.is_some() => {
                 return Ok((taken.into(), place));
@@ -97,7 +97,7 @@ async fn next_of(body: &mut AnswerBody, large: bool) -> Taken {
         let frame = match large {
             true => match tokio::time::timeout(PIECE, body.frame()).await {
                 Ok(frame) => frame,
-                Err(_) => return Taken::Left(format!("nothing of the body came for {PIECE:?}")),
+                Err(_) => return Taken::Left(format!("no part of the body came within {PIECE:?}")),
             },
             false => body.frame().await,
         };

@@ -299,7 +299,7 @@ impl Segmented {
             let patience = if of_head { HEAD_PATIENCE } else { PATIENCE };
             if now.saturating_duration_since(since) >= patience {
                 vain |= of_head;
-                self.requests.transfer().segment_failed("nothing came");
+                self.requests.transfer().segment_failed("no data arrived");
                 self.plan.failed(id);
                 worker.end();
             }
@@ -307,7 +307,7 @@ impl Segmented {
         self.workers.retain(|worker| !worker.is_gone());
         self.vain += u32::from(vain);
         if self.vain >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
-            self.give_up("ranges stand still");
+            self.give_up("the ranges are stalled");
         }
     }
 

@@ -155,7 +155,7 @@ impl Worker {
                 let bytes = frame.into_data().unwrap_or_default();
                 let left = match left.checked_sub(bytes.len() as u64) {
                     Some(left) => left,
-                    None => return failed(id, "more bytes came than were asked for"),
+                    None => return failed(id, "the response has more bytes than requested"),
                 };
                 (left, Progress::Bytes { id, bytes })
             }

@@ -121,7 +121,7 @@ impl Answer {
         } else {
             (
                 HopLogin::Missing,
-                "the hop wants credentials and none are configured",
+                "the hop requires credentials and none are configured",
             )
         };
         match schemes.as_slice() {

@@ -114,12 +114,12 @@ pub(super) fn meaning(code: u8) -> &'static str {
         1 => "general failure of the hop",
         2 => "not allowed by the hop's rules",
         3 => "the hop has no route to the network",
-        4 => "the hop has no route to the host, or does not know its name",
+        4 => "the hop has no route to the host, or cannot resolve its name",
         5 => "the target refused the hop's connection",
-        6 => "the time to live ran out on the hop's way",
-        7 => "the hop does not know the command CONNECT",
-        8 => "the hop does not know this type of address",
-        _ => "a code that SOCKS5 does not define",
+        6 => "the hop reports: TTL expired",
+        7 => "the hop does not support CONNECT",
+        8 => "the hop does not support this type of address",
+        _ => "an undefined SOCKS5 reply code",
     }
 }
 

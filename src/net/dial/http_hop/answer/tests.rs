@@ -119,7 +119,7 @@ fn a_407_names_the_schemes_and_what_gitferry_lacks() {
     );
     assert_eq!(
         basic.authentication(false).1,
-        "the hop wants credentials and none are configured; it offers Negotiate, Basic"
+        "the hop requires credentials and none are configured; it offers Negotiate, Basic"
     );
     let ntlm = answer("HTTP/1.1 407 x\nProxy-Authenticate: Negotiate, NTLM");
     assert_eq!(
