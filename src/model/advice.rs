@@ -190,6 +190,15 @@ pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
             Some(distrusted(host))
         }
         (Leg::Client, _) => None,
+        (Leg::Hop, kind) if kind.is_about_client_certificate() => {
+            let begin = format!("{upstream} wants a client certificate that it knows: ");
+            let keys = "`client_certificate` and `client_key`";
+            let text = match context.is_environment() {
+                true => format!("{begin}write it into `[hops]`, with {keys} beside its `url`"),
+                false => format!("{begin}set {keys} beside the `url` of `{upstream}` in `[hops]`"),
+            };
+            Some(text.into())
+        }
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, kind) if kind.is_about_client_certificate() => Some(
             format!(

@@ -42,6 +42,7 @@ mod reverse;
 mod segments;
 mod state;
 mod terminated;
+mod tls_hop;
 mod tunnels;
 mod users;
 mod world;

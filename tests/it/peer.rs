@@ -12,9 +12,9 @@ use std::{
 use crate::world::{World, route, soon};
 
 /// `openssl s_server`, which answers every GET with what it knows of the session.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Server {
@@ -25,7 +25,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(identity: &Identity, arguments: &[&str]) -> Self {
+    pub(crate) fn start(identity: &Identity, arguments: &[&str]) -> Self {
         let mut child = Command::new("openssl")
             .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert"])
             .arg(&identity.certificate)
@@ -47,13 +47,13 @@ impl Server {
 }
 
 /// A self-signed certificate as openssl makes it by default, with CA:TRUE.
-struct Identity {
-    certificate: PathBuf,
-    key: PathBuf,
+pub(crate) struct Identity {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Identity {
-    fn new(directory: &Path, name: &str) -> Self {
+    pub(crate) fn new(directory: &Path, name: &str) -> Self {
         let identity = Self {
             certificate: directory.join(format!("{name}.pem")),
             key: directory.join(format!("{name}.key")),
@@ -76,11 +76,11 @@ impl Identity {
         identity
     }
 
-    fn roots(&self) -> String {
+    pub(crate) fn roots(&self) -> String {
         format!("roots = [\"{}\"]\n", self.certificate.display())
     }
 
-    fn client(&self) -> String {
+    pub(crate) fn client(&self) -> String {
         format!(
             "client_certificate = \"{}\"\nclient_key = \"{}\"\n",
             self.certificate.display(),
@@ -89,7 +89,7 @@ impl Identity {
     }
 }
 
-fn openssl() -> bool {
+pub(crate) fn openssl() -> bool {
     let there = Command::new("openssl").arg("version").output().is_ok();
     if !there {
         println!("skipped: no openssl (Debian: openssl)");
@@ -102,7 +102,7 @@ async fn world(server: &Server, more: &str) -> World {
 }
 
 /// What `GET https://HOST/` comes to by the reverse front.
-async fn get(world: &World, host: &str) -> String {
+pub(crate) async fn get(world: &World, host: &str) -> String {
     let mut client = world.client().await;
     client
         .send(format!(
@@ -113,7 +113,7 @@ async fn get(world: &World, host: &str) -> String {
 }
 
 /// The code and the advice of the last fault.
-fn fault(world: &World) -> (String, String) {
+pub(crate) fn fault(world: &World) -> (String, String) {
     let faults = serde_json::to_value(world.daemon.shared().tracker.faults()).unwrap();
     let text = |key: &str| faults[0][key].as_str().unwrap_or_default().to_owned();
     (text("code"), text("advice"))

@@ -292,12 +292,13 @@ impl Failed {
             return fault.peer(about.peer).detail(flood);
         }
         let kind = classify::io(&self.error);
-        let stage = match kind.is_about_client_certificate() {
-            // In TLS 1.3 the server looks at it when the request is on its way already.
-            true => Stage::Handshaking,
-            false => stage,
+        let stage = kind.stage_seen_at(stage);
+        // A request in absolute form has no TLS but that to the hop.
+        let leg = match (&kind, &about.absolute_form) {
+            (FaultKind::Alert(_), Some(_)) => Leg::Hop,
+            _ => Leg::Origin,
         };
-        let mut fault = Fault::new(Leg::Origin, stage, kind).peer(about.peer);
+        let mut fault = Fault::new(leg, stage, kind).peer(about.peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
             if let Some(Broken::ReplayBuffer) = level.downcast_ref::<Broken>() {

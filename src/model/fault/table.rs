@@ -219,6 +219,15 @@ impl FaultKind {
         ];
         about.contains(&&**name)
     }
+
+    /// The stage of a failure that was seen at `stage`. In TLS 1.3 a server looks at the client certificate when the request is on its way
+    /// already.
+    pub(crate) fn stage_seen_at(&self, stage: Stage) -> Stage {
+        match self.is_about_client_certificate() {
+            true => Stage::Handshaking,
+            false => stage,
+        }
+    }
 }
 
 impl fmt::Display for FaultKind {

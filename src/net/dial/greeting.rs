@@ -91,7 +91,8 @@ impl Greeting {
 
     /// A fault of this hop at this stage.
     pub(super) fn fault(&self, kind: FaultKind) -> Fault {
-        Fault::new(Leg::Hop, Stage::Greeting, kind).peer(self.peer)
+        let stage = kind.stage_seen_at(Stage::Greeting);
+        Fault::new(Leg::Hop, stage, kind).peer(self.peer)
     }
 
     /// What came instead of an answer, as far as it can be shown.
