@@ -7,6 +7,7 @@
 mod support;
 
 mod answers;
+mod ctrl_c;
 mod facts;
 mod fronts;
 mod handshakes;

@@ -248,6 +248,11 @@ impl Running {
         kill_process_group(pid(&self.child).unwrap(), signal).unwrap();
     }
 
+    /// Ctrl-C in its terminal: SIGINT to it and its children.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// Kills it and its children, and keeps what it said.
     pub(crate) fn end(&self) {
         kill_group(&self.child);
