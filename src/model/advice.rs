@@ -2,7 +2,13 @@
 //!
 //! One function per kind of fault, or per group of kinds with one remedy; `fault::table` says which. No text ends with a full stop.
 
-use super::{Denial, Fault, FaultKind, Leg, Stage, fault::HopLogin, stall};
+mod hop;
+mod tls;
+
+use super::{Denial, Fault, FaultKind, Leg, Stage, stall};
+pub(super) use hop::{hop_authentication, hop_refused, name_unknown, unreachable};
+use hop::{hop_fails, no_bytes_after_grant};
+pub(super) use tls::{name_mismatch, no_tls, out_of_date, unknown_issuer};
 
 /// What to do about a fault or a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,27 +121,11 @@ pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     }
 }
 
-/// Some hops grant every request and connect then; a path that ends TLS looks the same.
-fn no_bytes_after_grant(context: Context<'_>) -> Advice {
-    let Context { host, upstream, .. } = context;
-    context.other_upstream(format!(
-        "{upstream} does not reach {host}, or something on the path through it blocks TLS: "
-    ))
-}
-
 const RECURS: &str = "if this happens again, ";
 
 fn distrusted(host: &str) -> Advice {
     format!(
         "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give the client the file that `gitferry ca path --bundle` prints"
-    )
-    .into()
-}
-
-fn hop_fails(context: Context<'_>) -> Advice {
-    format!(
-        "the connection to {} itself fails: use another hop of `[hops]`",
-        context.upstream
     )
     .into()
 }
@@ -180,177 +170,6 @@ pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
         };
         stall::advice(verdict, about)
     })
-}
-
-/// An alert, a bad certificate, or no version in common.
-pub(super) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
-    match (fault.leg, &fault.kind) {
-        (Leg::Client, FaultKind::Alert(_)) if fault.stage == Stage::Handshaking => {
-            Some(distrusted(host))
-        }
-        (Leg::Client, _) => None,
-        (Leg::Hop, kind) if kind.is_about_client_certificate() => {
-            let begin = format!("{upstream} wants a client certificate that it knows: ");
-            let keys = "`client_certificate` and `client_key`";
-            let text = match context.is_environment() {
-                true => format!("{begin}write it into `[hops]`, with {keys} beside its `url`"),
-                false => format!("{begin}set {keys} beside the `url` of `{upstream}` in `[hops]`"),
-            };
-            Some(text.into())
-        }
-        (Leg::Hop, _) => Some(hop_fails(context)),
-        (Leg::Origin, kind) if kind.is_about_client_certificate() => Some(
-            format!(
-                "{host} requires a client certificate that it trusts: set `client_certificate` and `client_key` of route `{}`",
-                context.route
-            )
-            .into(),
-        ),
-        (Leg::Origin, FaultKind::Alert(_) | FaultKind::NoCommonTls) => Some(
-            format!(
-                "{host} may support only TLS that gitferry does not (1.0, 1.1, RSA key exchange, CBC): set `tls = \"tunnel\"` of route `{}`, so that the client speaks TLS itself",
-                context.route
-            )
-            .into(),
-        ),
-        (Leg::Origin, _) => Some(context.other_upstream(format!(
-            "{host} and gitferry do not agree on TLS through {upstream}: "
-        ))),
-    }
-}
-
-pub(super) fn out_of_date(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let text = match fault.leg {
-        Leg::Client => return None,
-        Leg::Hop => format!(
-            "check this machine's clock; if it is correct, the owner of {} must renew its certificate",
-            context.upstream
-        ),
-        Leg::Origin => format!(
-            "check this machine's clock; if it is correct, the owner of {} must renew its certificate",
-            context.host
-        ),
-    };
-    Some(text.into())
-}
-
-pub(super) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let text = match fault.leg {
-        Leg::Client => return None,
-        Leg::Hop => format!(
-            "add the CA of the proxy in {} to `extra_roots` of `[trust]`, or its own certificate to `roots` beside its `url`",
-            context.hop_url()
-        ),
-        Leg::Origin => format!(
-            "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if {} has a self-signed certificate, add that to `roots` of route `{}`; if not, another server answers for it",
-            context.host, context.route
-        ),
-    };
-    Some(text.into())
-}
-
-pub(super) fn name_mismatch(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let text = match fault.leg {
-        Leg::Client => return None,
-        Leg::Hop => format!(
-            "the proxy's certificate is for another name: check {}",
-            context.hop_url()
-        ),
-        Leg::Origin => format!(
-            "another server answers for {}: log in to the captive portal of this network, or correct `resolve` of route `{}`",
-            context.host, context.route
-        ),
-    };
-    Some(text.into())
-}
-
-/// Refused, or no route.
-pub(super) fn unreachable(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
-    match (fault.leg, fault.stage) {
-        (Leg::Client, _) => None,
-        (Leg::Hop, _) => {
-            let url = context.hop_url();
-            Some(format!("no proxy answers there: check {url}, and that the proxy runs").into())
-        }
-        (Leg::Origin, stage) if stage <= Stage::Connecting => {
-            Some(context.other_upstream(format!("{host} is unreachable through {upstream}: ")))
-        }
-        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
-    }
-}
-
-pub(super) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let text = match fault.leg {
-        Leg::Client => return None,
-        Leg::Hop => format!("check the host name in {}", context.hop_url()),
-        Leg::Origin => format!(
-            "this machine cannot resolve {}: use a hop that resolves names itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
-            context.host, context.route
-        ),
-    };
-    Some(text.into())
-}
-
-pub(super) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context {
-        host,
-        port,
-        upstream,
-        ..
-    } = context;
-    if fault.leg != Leg::Hop {
-        return None;
-    }
-    let url = context.hop_url();
-    let begin = match fault.kind {
-        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) if ![80, 443].contains(&port) => {
-            format!(
-                "{upstream} does not allow {host} or its port {port} (many proxies allow CONNECT to port 443 only): ask its owner, or "
-            )
-        }
-        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) | FaultKind::TargetRefused => {
-            format!("{upstream} does not allow {host}: ask its owner, or ")
-        }
-        FaultKind::HopRefused(400 | 405 | 501) if fault.stage == Stage::Greeting => {
-            return Some(
-                format!(
-                    "the server there may be a web server and not a CONNECT proxy: check {url}"
-                )
-                .into(),
-            );
-        }
-        FaultKind::HopRefused(300..=399) => {
-            format!("log in to the page that {upstream} redirects to, or ")
-        }
-        _ => format!("{upstream} cannot reach {host}: "),
-    };
-    Some(context.other_upstream(begin))
-}
-
-pub(super) fn hop_authentication(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let FaultKind::HopAuthentication(login) = fault.kind else {
-        return None;
-    };
-    let (url, hop) = (context.hop_url(), context.upstream);
-    let environment = context.is_environment();
-    let text = match login {
-        HopLogin::OtherScheme => format!(
-            "gitferry speaks only Basic: run cntlm or px, which log in to such a proxy, and put their address into {url}"
-        ),
-        HopLogin::Refused if environment => format!("check `user:password@` in {url}"),
-        HopLogin::Refused => {
-            format!("check `username` and `password_file` of `{hop}` in `[hops]`")
-        }
-        HopLogin::Missing if environment => format!(
-            "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
-        ),
-        HopLogin::Missing => {
-            format!("set `username` and `password_file` of `{hop}` in `[hops]`")
-        }
-    };
-    Some(text.into())
 }
 
 pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<Advice> {
@@ -455,72 +274,4 @@ pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CONTEXT: Context<'_> = Context {
-        host: "hf.co",
-        port: 443,
-        route: "hf-main",
-        upstream: "office",
-    };
-
-    #[test]
-    fn advice_names_a_key_or_a_command() {
-        for (leg, stage, kind) in [
-            (Leg::Origin, Stage::Handshaking, FaultKind::Reset),
-            (Leg::Origin, Stage::Connecting, FaultKind::TimedOut),
-            (
-                Leg::Hop,
-                Stage::Greeting,
-                FaultKind::HopAuthentication(HopLogin::Missing),
-            ),
-            (Leg::Hop, Stage::Greeting, FaultKind::HopRefused(403)),
-            (
-                Leg::Client,
-                Stage::Handshaking,
-                FaultKind::Alert("unknown-ca".into()),
-            ),
-            (
-                Leg::Client,
-                Stage::Accepted,
-                FaultKind::Denied(Denial::NotServed),
-            ),
-            (Leg::Client, Stage::Accepted, FaultKind::NotHttp),
-        ] {
-            let text = Fault::new(leg, stage, kind).advice(CONTEXT).unwrap().text;
-            assert!(text.contains('`') && !text.ends_with('.'), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
-        for kind in [
-            FaultKind::HopAuthentication(HopLogin::Missing),
-            FaultKind::Refused,
-            FaultKind::NameUnknown,
-            FaultKind::BadAnswer,
-        ] {
-            let fault = Fault::new(Leg::Hop, Stage::Greeting, kind);
-            let environment = Context {
-                upstream: "environment",
-                ..CONTEXT
-            };
-            let text = fault.advice(environment).unwrap().text;
-            assert!(text.contains("HTTPS_PROXY"), "{text}");
-            let text = fault.advice(CONTEXT).unwrap().text;
-            assert!(
-                text.contains("`[hops]`") && !text.contains("HTTPS_PROXY"),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_client_that_went_away_needs_no_advice() {
-        assert_eq!(
-            Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone).advice(CONTEXT),
-            None
-        );
-    }
-}
+mod tests;

@@ -72,7 +72,7 @@ fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
         .collect();
     let packed = gzip(whole);
     let cases = [
-        (JSON, whole[..30].to_vec(), "not JSON, or cut off"),
+        (JSON, whole[..30].to_vec(), "not JSON, or incomplete"),
         (
             JSON,
             b"<html>blocked</html>".to_vec(),
@@ -147,7 +147,7 @@ fn a_gzip_bomb_costs_no_more_than_the_limit() {
     let told = ferry.wait_for_event("response not rewritten");
     let cause = told["cause"].as_str().unwrap();
     assert!(
-        cause.starts_with("decompressed, the body is larger"),
+        cause.starts_with("the decompressed body is larger"),
         "{cause}"
     );
     let grown = ferry.memory("VmHWM").saturating_sub(before);

@@ -6,12 +6,13 @@
 //! For each origin the pool keeps `idle_per_origin` connections, or as many as were in use at once lately, whichever is more: 64 requests
 //! at once need 64 connections a moment later too. [`MOST_IDLE`] and the descriptors of the process bound the sum over all origins.
 
+mod store;
+
 use std::{
-    collections::HashMap,
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,11 +26,13 @@ use crate::forward::{client::ConnId, request::body::RequestBody, upstream::flood
 use crate::{
     config,
     io::TcpMonitor,
-    model::{Scheme, Target, recent_peak::RecentPeak},
+    model::{Scheme, Target},
     net::dial::AbsoluteForm,
     rt::{Shutdown, Tasks},
     track::TransferHandle,
 };
+
+use store::{Idle, Inner, count};
 
 /// What connections are alike in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,35 +95,6 @@ pub(crate) struct About {
 /// The idle connections. Clones share the same ones.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Inner>);
-
-struct Inner {
-    limits: config::Pool,
-    /// Idle connections of all origins together.
-    most: usize,
-    origins: Mutex<Origins>,
-    /// Set at the first connection that is bound to a client: before, nobody has to look for one.
-    any_bound: AtomicBool,
-    /// Set when the daemon drains: what is given back then is closed.
-    closed: AtomicBool,
-}
-
-type Origins = HashMap<Arc<Key>, Origin>;
-
-/// The connections that are alike.
-#[derive(Default)]
-struct Origin {
-    /// The most recently used last.
-    idle: Vec<Idle>,
-    load: RecentPeak,
-}
-
-struct Idle {
-    sender: Sender,
-    about: Arc<About>,
-    since: Instant,
-    /// No request was sent on it.
-    unused: bool,
-}
 
 /// How long a connection that was just given back may take to be ready again.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -292,109 +266,6 @@ impl Drop for InUse {
         if let Some(origin) = self.pool.0.lock().get_mut(&self.key) {
             origin.load.end(Instant::now());
         }
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Origins> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, key: &Arc<Key>, idle: Idle) {
-        let now = idle.since;
-        let mut origins = self.lock();
-        if self.limits.idle_per_origin == 0 || self.closed.load(Ordering::Relaxed) {
-            return;
-        }
-        let origin = origins.entry(Arc::clone(key)).or_default();
-        origin.idle.push(idle);
-        origin.trim(self.limits.idle_per_origin, now);
-        if count(&origins) > self.most {
-            drop_oldest(&mut origins);
-        }
-    }
-
-    /// What was used last and is not idle for too long. HTTP/2 carries many requests: it stays for the next one too.
-    fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
-        let mut origins = self.lock();
-        let list = &mut origins.get_mut(key)?.idle;
-        while !list.is_empty() {
-            // Spares are for who may take nothing else.
-            let used = list.iter().rposition(|idle| !idle.unused);
-            let idle = list.remove(used.unwrap_or(list.len() - 1));
-            if !self.is_fresh(&idle, now) {
-                continue;
-            }
-            if let Sender::Http2(sender) = &idle.sender {
-                list.push(Idle {
-                    sender: Sender::Http2(sender.clone()),
-                    about: Arc::clone(&idle.about),
-                    since: now,
-                    unused: false,
-                });
-            }
-            return Some(idle);
-        }
-        None
-    }
-
-    fn pop_spare(&self, key: &Key, now: Instant) -> Option<Idle> {
-        let mut origins = self.lock();
-        let origin = origins.get_mut(key)?;
-        let at = origin.spare(now)?;
-        Some(origin.idle.remove(at))
-    }
-
-    fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
-        let age = now.saturating_duration_since(idle.since);
-        !idle.sender.is_closed() && age <= self.limits.idle_timeout
-    }
-
-    /// The connection is of no use, although it is not closed yet.
-    fn forget(&self, key: &Key, about: &Arc<About>) {
-        if let Some(origin) = self.lock().get_mut(key) {
-            origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
-        }
-    }
-
-    fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, origin| {
-            origin.idle.retain(|idle| self.is_fresh(idle, now));
-            origin.trim(self.limits.idle_per_origin, now);
-            !origin.idle.is_empty() || origin.load.recent(now) > 0
-        });
-    }
-}
-
-impl Origin {
-    /// The place of a connection that is as good as a new one.
-    fn spare(&self, now: Instant) -> Option<usize> {
-        self.idle.iter().rposition(|idle| {
-            let age = now.saturating_duration_since(idle.since);
-            idle.unused && age <= SPARE_LIFE && !idle.sender.is_closed()
-        })
-    }
-
-    /// Closes the connections that were idle longest, beyond `least` and what the recent load needs.
-    fn trim(&mut self, least: usize, now: Instant) {
-        let room = self.load.recent(now).max(least);
-        let excess = self.idle.len().saturating_sub(room);
-        self.idle.drain(..excess);
-    }
-}
-
-fn count(origins: &Origins) -> usize {
-    origins.values().map(|origin| origin.idle.len()).sum()
-}
-
-/// Closes the connection that was idle longest.
-fn drop_oldest(origins: &mut Origins) {
-    let oldest = origins
-        .values_mut()
-        .filter(|origin| !origin.idle.is_empty())
-        .min_by_key(|origin| origin.idle.first().map(|idle| idle.since));
-    if let Some(origin) = oldest {
-        origin.idle.remove(0);
     }
 }
 

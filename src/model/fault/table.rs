@@ -4,6 +4,8 @@
 //! The retry policy, the error answers, the log and the manual read these rows. A new kind is one row here, its line in the
 //! test of the retry policy, and, where no function of `model::advice` fits, one more there.
 
+mod suffix;
+
 use std::{borrow::Cow, fmt};
 
 use super::{Denial, Fault, HopLogin, Leg, Stage};
@@ -11,6 +13,7 @@ use crate::model::{
     advice::{self, Advice, Context},
     stall::Verdict,
 };
+use suffix::Suffix;
 
 /// What a fault promises for the next attempt through the same upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,63 +273,6 @@ pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
     Some((row.meaning.trim(), value))
 }
 
-/// A kind's value as part of its code.
-trait Suffix {
-    /// An example, for the manual.
-    const SAMPLE: Self;
-    fn suffix(&self) -> Option<Cow<'_, str>>;
-}
-
-impl Suffix for Verdict {
-    const SAMPLE: Self = Self::NoAnswer;
-
-    fn suffix(&self) -> Option<Cow<'_, str>> {
-        Some(self.as_str().into())
-    }
-}
-
-impl Suffix for Cow<'static, str> {
-    const SAMPLE: Self = Cow::Borrowed("unknown-ca");
-
-    fn suffix(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self))
-    }
-}
-
-impl Suffix for u16 {
-    const SAMPLE: Self = 403;
-
-    fn suffix(&self) -> Option<Cow<'_, str>> {
-        Some(self.to_string().into())
-    }
-}
-
-impl Suffix for u8 {
-    const SAMPLE: Self = 2;
-
-    fn suffix(&self) -> Option<Cow<'_, str>> {
-        Some(self.to_string().into())
-    }
-}
-
-/// What is wrong with the credentials stands in the cause.
-impl Suffix for HopLogin {
-    const SAMPLE: Self = Self::Missing;
-
-    fn suffix(&self) -> Option<Cow<'_, str>> {
-        None
-    }
-}
-
-/// Which rule denied it stands in the cause.
-impl Suffix for Denial {
-    const SAMPLE: Self = Self::Route;
-
-    fn suffix(&self) -> Option<Cow<'_, str>> {
-        None
-    }
-}
-
 fn passing(_: &FaultKind) -> Outlook {
     Outlook::Passing
 }
@@ -415,70 +361,4 @@ fn timeout(stage: Stage) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_kind_has_a_code_of_its_own_and_a_sentence() {
-        let mut codes: Vec<&str> = FAULT_KINDS.iter().map(|row| row.code).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), FAULT_KINDS.len());
-        for row in FAULT_KINDS {
-            let sentence = row.meaning.trim();
-            assert!(
-                sentence.ends_with('.') && sentence.len() > 10,
-                "{}",
-                row.code
-            );
-        }
-    }
-
-    #[test]
-    fn a_value_is_part_of_the_code() {
-        for (kind, code) in [
-            (FaultKind::HopRefused(403), "hop-refused-403"),
-            (FaultKind::SocksRefused(2), "socks-refused-2"),
-            (FaultKind::Alert("unknown-ca".into()), "alert-unknown-ca"),
-            (FaultKind::Stalled(Verdict::NoAnswer), "stalled-no-answer"),
-            (
-                FaultKind::Http2("refused-stream".into()),
-                "http2-refused-stream",
-            ),
-            (FaultKind::Denied(Denial::Port), "denied"),
-        ] {
-            assert_eq!(kind.as_str(), code);
-            let (said, value) = meaning(code).unwrap();
-            assert_eq!(said, kind.row().meaning.trim());
-            assert_eq!(value, code.strip_prefix(&format!("{}-", kind.row().code)));
-        }
-    }
-
-    #[test]
-    fn a_fault_has_the_status_of_its_leg() {
-        for (leg, stage, kind, expected) in [
-            (Leg::Origin, Stage::Handshaking, FaultKind::Reset, 502),
-            (Leg::Hop, Stage::Greeting, FaultKind::TimedOut, 504),
-            (
-                Leg::Client,
-                Stage::Accepted,
-                FaultKind::Denied(Denial::Route),
-                403,
-            ),
-            (Leg::Client, Stage::Accepted, FaultKind::Loop, 508),
-            (Leg::Client, Stage::Accepted, FaultKind::TooLarge, 431),
-            (Leg::Client, Stage::Accepted, FaultKind::BadRequest, 400),
-            (Leg::Client, Stage::AwaitingHead, FaultKind::Shutdown, 503),
-        ] {
-            assert_eq!(Fault::new(leg, stage, kind).status(), expected);
-        }
-        for row in FAULT_KINDS {
-            // git-lfs 3.3.0 panics on 429.
-            assert!(
-                row.status.client != 429 && row.status.upstream != 429,
-                "{}",
-                row.code
-            );
-        }
-    }
-}
+mod tests;

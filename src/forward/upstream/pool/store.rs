@@ -1,0 +1,146 @@
+//! What is idle, by origin.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::time::Instant;
+
+use super::{About, Key, SPARE_LIFE, Sender};
+use crate::{config, model::recent_peak::RecentPeak};
+
+pub(super) struct Inner {
+    pub(super) limits: config::Pool,
+    /// Idle connections of all origins together.
+    pub(super) most: usize,
+    pub(super) origins: Mutex<Origins>,
+    /// Set at the first connection that is bound to a client: before, nobody has to look for one.
+    pub(super) any_bound: AtomicBool,
+    /// Set when the daemon drains: what is given back then is closed.
+    pub(super) closed: AtomicBool,
+}
+
+pub(super) type Origins = HashMap<Arc<Key>, Origin>;
+
+/// The connections that are alike.
+#[derive(Default)]
+pub(super) struct Origin {
+    /// The most recently used last.
+    pub(super) idle: Vec<Idle>,
+    pub(super) load: RecentPeak,
+}
+
+pub(super) struct Idle {
+    pub(super) sender: Sender,
+    pub(super) about: Arc<About>,
+    pub(super) since: Instant,
+    /// No request was sent on it.
+    pub(super) unused: bool,
+}
+
+impl Inner {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Origins> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, key: &Arc<Key>, idle: Idle) {
+        let now = idle.since;
+        let mut origins = self.lock();
+        if self.limits.idle_per_origin == 0 || self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let origin = origins.entry(Arc::clone(key)).or_default();
+        origin.idle.push(idle);
+        origin.trim(self.limits.idle_per_origin, now);
+        if count(&origins) > self.most {
+            drop_oldest(&mut origins);
+        }
+    }
+
+    /// What was used last and is not idle for too long. HTTP/2 carries many requests: it stays for the next one too.
+    pub(super) fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
+        let mut origins = self.lock();
+        let list = &mut origins.get_mut(key)?.idle;
+        while !list.is_empty() {
+            // Spares are for who may take nothing else.
+            let used = list.iter().rposition(|idle| !idle.unused);
+            let idle = list.remove(used.unwrap_or(list.len() - 1));
+            if !self.is_fresh(&idle, now) {
+                continue;
+            }
+            if let Sender::Http2(sender) = &idle.sender {
+                list.push(Idle {
+                    sender: Sender::Http2(sender.clone()),
+                    about: Arc::clone(&idle.about),
+                    since: now,
+                    unused: false,
+                });
+            }
+            return Some(idle);
+        }
+        None
+    }
+
+    pub(super) fn pop_spare(&self, key: &Key, now: Instant) -> Option<Idle> {
+        let mut origins = self.lock();
+        let origin = origins.get_mut(key)?;
+        let at = origin.spare(now)?;
+        Some(origin.idle.remove(at))
+    }
+
+    pub(super) fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
+        let age = now.saturating_duration_since(idle.since);
+        !idle.sender.is_closed() && age <= self.limits.idle_timeout
+    }
+
+    /// The connection is of no use, although it is not closed yet.
+    pub(super) fn forget(&self, key: &Key, about: &Arc<About>) {
+        if let Some(origin) = self.lock().get_mut(key) {
+            origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
+        }
+    }
+
+    pub(super) fn sweep(&self, now: Instant) {
+        self.lock().retain(|_, origin| {
+            origin.idle.retain(|idle| self.is_fresh(idle, now));
+            origin.trim(self.limits.idle_per_origin, now);
+            !origin.idle.is_empty() || origin.load.recent(now) > 0
+        });
+    }
+}
+
+impl Origin {
+    /// The place of a connection that is as good as a new one.
+    pub(super) fn spare(&self, now: Instant) -> Option<usize> {
+        self.idle.iter().rposition(|idle| {
+            let age = now.saturating_duration_since(idle.since);
+            idle.unused && age <= SPARE_LIFE && !idle.sender.is_closed()
+        })
+    }
+
+    /// Closes the connections that were idle longest, beyond `least` and what the recent load needs.
+    pub(super) fn trim(&mut self, least: usize, now: Instant) {
+        let room = self.load.recent(now).max(least);
+        let excess = self.idle.len().saturating_sub(room);
+        self.idle.drain(..excess);
+    }
+}
+
+pub(super) fn count(origins: &Origins) -> usize {
+    origins.values().map(|origin| origin.idle.len()).sum()
+}
+
+/// Closes the connection that was idle longest.
+pub(super) fn drop_oldest(origins: &mut Origins) {
+    let oldest = origins
+        .values_mut()
+        .filter(|origin| !origin.idle.is_empty())
+        .min_by_key(|origin| origin.idle.first().map(|idle| idle.since));
+    if let Some(origin) = oldest {
+        origin.idle.remove(0);
+    }
+}

@@ -1,0 +1,108 @@
+//! Advice on hops, addresses and names.
+
+use super::{Advice, Context, RECURS};
+use crate::model::{Fault, FaultKind, Leg, Stage, fault::HopLogin};
+
+pub(super) fn hop_fails(context: Context<'_>) -> Advice {
+    format!(
+        "the connection to {} itself fails: use another hop of `[hops]`",
+        context.upstream
+    )
+    .into()
+}
+
+/// Refused, or no route.
+pub(in crate::model) fn unreachable(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let Context { host, upstream, .. } = context;
+    match (fault.leg, fault.stage) {
+        (Leg::Client, _) => None,
+        (Leg::Hop, _) => {
+            let url = context.hop_url();
+            Some(format!("no proxy answers there: check {url}, and that the proxy runs").into())
+        }
+        (Leg::Origin, stage) if stage <= Stage::Connecting => {
+            Some(context.other_upstream(format!("{host} is unreachable through {upstream}: ")))
+        }
+        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
+    }
+}
+
+pub(in crate::model) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let text = match fault.leg {
+        Leg::Client => return None,
+        Leg::Hop => format!("check the host name in {}", context.hop_url()),
+        Leg::Origin => format!(
+            "this machine cannot resolve {}: use a hop that resolves names itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
+            context.host, context.route
+        ),
+    };
+    Some(text.into())
+}
+
+pub(in crate::model) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let Context {
+        host,
+        port,
+        upstream,
+        ..
+    } = context;
+    if fault.leg != Leg::Hop {
+        return None;
+    }
+    let url = context.hop_url();
+    let begin = match fault.kind {
+        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) if ![80, 443].contains(&port) => {
+            format!(
+                "{upstream} does not allow {host} or its port {port} (many proxies allow CONNECT to port 443 only): ask its owner, or "
+            )
+        }
+        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) | FaultKind::TargetRefused => {
+            format!("{upstream} does not allow {host}: ask its owner, or ")
+        }
+        FaultKind::HopRefused(400 | 405 | 501) if fault.stage == Stage::Greeting => {
+            return Some(
+                format!(
+                    "the server there may be a web server and not a CONNECT proxy: check {url}"
+                )
+                .into(),
+            );
+        }
+        FaultKind::HopRefused(300..=399) => {
+            format!("log in to the page that {upstream} redirects to, or ")
+        }
+        _ => format!("{upstream} cannot reach {host}: "),
+    };
+    Some(context.other_upstream(begin))
+}
+
+pub(in crate::model) fn hop_authentication(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+    let FaultKind::HopAuthentication(login) = fault.kind else {
+        return None;
+    };
+    let (url, hop) = (context.hop_url(), context.upstream);
+    let environment = context.is_environment();
+    let text = match login {
+        HopLogin::OtherScheme => format!(
+            "gitferry speaks only Basic: run cntlm or px, which log in to such a proxy, and put their address into {url}"
+        ),
+        HopLogin::Refused if environment => format!("check `user:password@` in {url}"),
+        HopLogin::Refused => {
+            format!("check `username` and `password_file` of `{hop}` in `[hops]`")
+        }
+        HopLogin::Missing if environment => format!(
+            "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
+        ),
+        HopLogin::Missing => {
+            format!("set `username` and `password_file` of `{hop}` in `[hops]`")
+        }
+    };
+    Some(text.into())
+}
+
+/// Some hops grant every request and connect then; a path that ends TLS looks the same.
+pub(super) fn no_bytes_after_grant(context: Context<'_>) -> Advice {
+    let Context { host, upstream, .. } = context;
+    context.other_upstream(format!(
+        "{upstream} does not reach {host}, or something on the path through it blocks TLS: "
+    ))
+}

@@ -1,0 +1,68 @@
+use super::*;
+use crate::model::fault::HopLogin;
+
+const CONTEXT: Context<'_> = Context {
+    host: "hf.co",
+    port: 443,
+    route: "hf-main",
+    upstream: "office",
+};
+
+#[test]
+fn advice_names_a_key_or_a_command() {
+    for (leg, stage, kind) in [
+        (Leg::Origin, Stage::Handshaking, FaultKind::Reset),
+        (Leg::Origin, Stage::Connecting, FaultKind::TimedOut),
+        (
+            Leg::Hop,
+            Stage::Greeting,
+            FaultKind::HopAuthentication(HopLogin::Missing),
+        ),
+        (Leg::Hop, Stage::Greeting, FaultKind::HopRefused(403)),
+        (
+            Leg::Client,
+            Stage::Handshaking,
+            FaultKind::Alert("unknown-ca".into()),
+        ),
+        (
+            Leg::Client,
+            Stage::Accepted,
+            FaultKind::Denied(Denial::NotServed),
+        ),
+        (Leg::Client, Stage::Accepted, FaultKind::NotHttp),
+    ] {
+        let text = Fault::new(leg, stage, kind).advice(CONTEXT).unwrap().text;
+        assert!(text.contains('`') && !text.ends_with('.'), "{text}");
+    }
+}
+
+#[test]
+fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
+    for kind in [
+        FaultKind::HopAuthentication(HopLogin::Missing),
+        FaultKind::Refused,
+        FaultKind::NameUnknown,
+        FaultKind::BadAnswer,
+    ] {
+        let fault = Fault::new(Leg::Hop, Stage::Greeting, kind);
+        let environment = Context {
+            upstream: "environment",
+            ..CONTEXT
+        };
+        let text = fault.advice(environment).unwrap().text;
+        assert!(text.contains("HTTPS_PROXY"), "{text}");
+        let text = fault.advice(CONTEXT).unwrap().text;
+        assert!(
+            text.contains("`[hops]`") && !text.contains("HTTPS_PROXY"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_went_away_needs_no_advice() {
+    assert_eq!(
+        Fault::new(Leg::Client, Stage::SendingBody, FaultKind::Gone).advice(CONTEXT),
+        None
+    );
+}
