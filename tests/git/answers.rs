@@ -76,12 +76,12 @@ fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
         (
             JSON,
             b"<html>blocked</html>".to_vec(),
-            "not JSON, or cut off",
+            "not JSON, or incomplete",
         ),
         (
             JSON,
             [b"[".repeat(10_000), b"]".repeat(10_000)].concat(),
-            "nests too deep",
+            "nested too deeply",
         ),
         (LATIN, b"{\"message\":\"d\xe9j\xe0\"}".to_vec(), "not UTF-8"),
         (JSON, utf16, "not"),
@@ -91,7 +91,7 @@ fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
             packed[..packed.len() - 9].to_vec(),
             "cannot be decompressed",
         ),
-        (BROTLI, packed.clone(), "does not read"),
+        (BROTLI, packed.clone(), "does not support"),
     ];
     let world = World::new();
     let bodies = cases

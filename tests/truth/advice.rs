@@ -59,6 +59,10 @@ const NOT_TAKEN: &[(&str, &str)] = &[
         "no-common-tls",
         "the advice is that of an alert: see `alert`",
     ),
+    (
+        "http2",
+        "the advice is the usual other upstream, as for `reset`",
+    ),
     ("target-refused", "the advice is that of `hop-refused`"),
     ("socks-refused", "the advice is that of `hop-refused`"),
     (
