@@ -85,6 +85,23 @@ pub(crate) enum Fact {
     HidesCa(&'static str),
     /// No daemon answers.
     DaemonDown,
+    /// The daemon had this fault with a site a short time ago.
+    Recent(RecentFaults),
+}
+
+/// Equal faults of the running daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecentFaults {
+    /// The host asked for.
+    pub host: String,
+    /// `leg/stage/kind`.
+    pub code: String,
+    /// Over which upstream.
+    pub upstream: Option<String>,
+    /// The advice of the log.
+    pub advice: Option<String>,
+    /// How many.
+    pub count: usize,
 }
 
 /// What a check found.

@@ -74,6 +74,12 @@ pub(crate) struct RecentFault {
     /// Over which upstream.
     #[serde(default)]
     pub upstream: Option<String>,
+    /// The advice of the log.
+    #[serde(default)]
+    pub advice: Option<String>,
+    /// How long ago it was, in seconds.
+    #[serde(default)]
+    pub s_ago: u64,
 }
 
 #[derive(Deserialize)]

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{process::Command, sync::watch};
 
 use super::{
-    Fact, Outcome,
-    daemon::{DaemonAddress, DaemonInfo},
+    Fact, Outcome, RecentFaults,
+    daemon::{DaemonAddress, DaemonInfo, RecentFault},
     program,
 };
 use crate::{config::Config, model::HostPattern, tls::CaCertificate};
@@ -230,7 +230,34 @@ pub(super) async fn history(machine: &Machine) -> Outcome {
         }
         _ => detail,
     };
-    Outcome::passed(words).detail(detail)
+    let facts = recent(&status.faults).into_iter().map(Fact::Recent);
+    facts.fold(Outcome::passed(words).detail(detail), Outcome::fact)
+}
+
+/// Older faults say little about the network of now.
+const RECENT: u64 = 15 * 60;
+
+/// The faults of the last minutes that are not the client's own, equal ones together.
+fn recent(faults: &[RecentFault]) -> Vec<RecentFaults> {
+    let mut recent: Vec<RecentFaults> = Vec::new();
+    let of_the_path =
+        |fault: &&RecentFault| fault.s_ago <= RECENT && !fault.code.starts_with("client/");
+    for fault in faults.iter().filter(of_the_path) {
+        let same = recent.iter_mut().find(|known| {
+            known.host == fault.host && known.code == fault.code && known.upstream == fault.upstream
+        });
+        match same {
+            Some(known) => known.count += 1,
+            None => recent.push(RecentFaults {
+                host: fault.host.clone(),
+                code: fault.code.clone(),
+                upstream: fault.upstream.clone(),
+                advice: fault.advice.clone(),
+                count: 1,
+            }),
+        }
+    }
+    recent
 }
 
 /// The hosts that clients are sent to the daemon for.

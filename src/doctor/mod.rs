@@ -22,7 +22,7 @@ mod url;
 pub(crate) mod verdict;
 
 pub(crate) use board::{Board, Finding, Subject};
-pub(crate) use check::{Check, Fact, Outcome, Run, State};
+pub(crate) use check::{Check, Fact, Outcome, RecentFaults, Run, State};
 pub(crate) use credentials::CredentialSource;
 pub(crate) use hosts::{PlannedHost, of_config, of_repository};
 pub(crate) use path::{Means, Probe, Purpose, push::Rehearsal};

@@ -5,7 +5,7 @@ mod sentences;
 
 use std::collections::BTreeMap;
 
-use super::{Board, Fact, Finding, State, Subject, board::PathName};
+use super::{Board, Fact, Finding, RecentFaults, State, Subject, board::PathName};
 
 pub(crate) use change::{Change, Edit};
 
@@ -16,6 +16,8 @@ pub(crate) struct Verdict {
     pub works: String,
     /// One sentence on what does not.
     pub broken: Option<String>,
+    /// One sentence on what the running daemon saw fail a short time ago.
+    pub recent: Option<String>,
     /// The one change to make.
     pub change: Option<Change>,
 }
@@ -118,6 +120,7 @@ pub(crate) fn of(findings: &[Finding]) -> Verdict {
     Verdict {
         works: works(&facts),
         broken: sentences::broken(&facts),
+        recent: sentences::recent(&facts),
         change: change::of(&facts),
     }
 }
@@ -138,6 +141,21 @@ impl Facts<'_> {
             .find(|found| found.check == check)
     }
 
+    /// The recent faults of the daemon with the hosts that were tried.
+    fn recent(&self) -> Vec<Recent<'_>> {
+        let history = self.machine("history");
+        let facts = history.map_or(&[][..], |found| &found.outcome.facts);
+        let faults = facts.iter().filter_map(|fact| match fact {
+            Fact::Recent(fault) => Some(fault),
+            _ => None,
+        });
+        let with_host = faults.filter_map(|fault| {
+            let host = self.hosts.iter().find(|host| host.is_called(&fault.host))?;
+            Some(Recent { fault, host })
+        });
+        with_host.collect()
+    }
+
     /// The clients that ended so, by name.
     fn clients(&self, state: State) -> Vec<String> {
         let ended = self
@@ -146,6 +164,12 @@ impl Facts<'_> {
             .filter(|found| found.outcome.state == state);
         ended.map(|found| found.subject.to_string()).collect()
     }
+}
+
+/// Recent faults of the daemon, and the host as doctor found it.
+pub(super) struct Recent<'a> {
+    fault: &'a RecentFaults,
+    host: &'a HostSummary<'a>,
 }
 
 /// A host and its ways, those of its route first and in order.
@@ -159,6 +183,12 @@ pub(super) struct HostSummary<'a> {
 }
 
 impl<'a> HostSummary<'a> {
+    /// True for its name without the port.
+    fn is_called(&self, name: &str) -> bool {
+        let rest = self.path.host.strip_prefix(name);
+        rest.is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    }
+
     /// The first way of the route that works.
     fn working(&self) -> Option<&'a PathSummary> {
         self.ways.iter().copied().find(|way| way.works())

@@ -8,6 +8,7 @@ use crate::{
     run::{Said, command, doctor_by},
     support::{
         ferry::Ferry,
+        relay::Relay,
         world::{MAIN, World},
     },
 };
@@ -143,5 +144,38 @@ fn contradictions_of_this_machine_are_told() {
     assert!(
         variables.contains("NO_PROXY makes clients bypass gitferry"),
         "{variables}"
+    );
+}
+
+#[test]
+fn a_fault_that_the_daemon_had_is_told_although_every_check_passes_now() {
+    let world = World::new();
+    world.host.repository("once");
+    let path = Relay::resets_handshakes(1, world.host.https);
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], path.address);
+    let ferry = Ferry::start(&settings);
+    let config = settings.write(&ferry.address.to_string());
+    let git = world.git_through(&ferry);
+    let work = git.work(world.path("work"), &format!("https://{MAIN}/once.git"));
+    work.git(&["ls-remote", "origin"]).well();
+    ferry.wait_for_fault("origin/handshaking/reset");
+    let said = said_of(
+        &ferry,
+        &config,
+        "[http]\n\tproxy = PROXY\n\tsslCAInfo = BUNDLE\n",
+    );
+    assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+    let recent = said.verdict("recent");
+    assert!(
+        recent.contains("a fault with main.test through direct (origin/handshaking/reset)"),
+        "{recent}"
+    );
+    let advice = said.change("sentence");
+    assert!(
+        advice.contains("if a transfer with main.test fails again"),
+        "{:#}",
+        said.json
     );
 }

@@ -104,7 +104,11 @@ fn document(contents: &Contents<'_>) -> Value {
         && let Some(object) = value.as_object_mut()
     {
         let verdict = contents.verdict;
-        let sentences = json!({ "works": verdict.works, "broken": verdict.broken });
+        let sentences = json!({
+            "works": verdict.works,
+            "broken": verdict.broken,
+            "recent": verdict.recent,
+        });
         object.insert("verdict".into(), sentences);
     }
     value

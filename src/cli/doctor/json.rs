@@ -16,6 +16,7 @@ pub(super) fn document(findings: &[Finding], verdict: &Verdict, took: Duration) 
         "verdict": {
             "works": verdict.works,
             "broken": verdict.broken,
+            "recent": verdict.recent,
             "change": verdict.change.as_ref().map(|change| json!({
                 "sentence": change.sentence,
                 "command": change.command,

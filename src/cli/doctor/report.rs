@@ -217,6 +217,7 @@ fn closing(text: &mut String, page: &Page<'_>) {
     let Verdict {
         works,
         broken,
+        recent,
         change,
     } = page.verdict;
     let label = |word: &str, paint| painted(&format!("{word:8}"), paint, page);
@@ -225,6 +226,9 @@ fn closing(text: &mut String, page: &Page<'_>) {
     match broken {
         Some(broken) => section(text, &label("broken", RED), broken),
         None => section(text, &label("broken", GREEN), "nothing"),
+    }
+    if let Some(recent) = recent {
+        section(text, &label("recent", YELLOW), recent);
     }
     if let Some(change) = change {
         section(text, &label("do this", BOLD), &change.sentence);

@@ -1,6 +1,6 @@
 //! The one change that most likely mends what is broken.
 
-use super::{Facts, HostSummary, PathSummary, sentences};
+use super::{Facts, HostSummary, PathSummary, Recent, sentences};
 use crate::doctor::{Fact, Finding, State};
 
 /// What to do.
@@ -84,9 +84,11 @@ const RULES: &[Rule] = &[
     portal,
     another_way,
     segments,
+    unreachable,
     distrust,
     by_advice,
     around,
+    recent,
 ];
 
 /// The change; `None` where there is nothing to do.
@@ -162,12 +164,15 @@ fn portal(facts: &Facts<'_>) -> Option<Change> {
     }))
 }
 
+/// True unless the site itself refuses this user, which is the same on every way.
+fn of_the_path(root: &Finding) -> bool {
+    !matches!(root.check, "refs" | "lfs-batch")
+}
+
 /// A way that works stands behind one that does not, or is not in the route at all.
 fn another_way(facts: &Facts<'_>) -> Option<Change> {
-    // What the site itself says of a user is the same on every way.
-    let by_the_path = |root: &Finding| !matches!(root.check, "refs" | "lfs-batch");
     let (host, way, _) = broken(facts).find(|(host, _, root)| {
-        by_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
+        of_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
     })?;
     let works = host.working().or_else(|| host.way_out())?;
     let mut written = vec![&*works.path.written];
@@ -211,6 +216,15 @@ fn daemon_down(facts: &Facts<'_>) -> Option<Change> {
             "gitferry service start   # or: gitferry run",
         )
     })
+}
+
+/// No way leads to a host that was asked for: no setting of a client helps before that is mended.
+fn unreachable(facts: &Facts<'_>) -> Option<Change> {
+    let mut roots =
+        broken(facts).filter(|(host, _, root)| host.working().is_none() && of_the_path(root));
+    roots
+        .find_map(|(.., root)| root.outcome.advice.clone())
+        .map(Change::advice)
 }
 
 /// The first client that ended so, and its set-up.
@@ -265,4 +279,16 @@ fn around(facts: &Facts<'_>) -> Option<Change> {
     let (name, command) = set_up(facts, State::Warned)?;
     let sentence = format!("make {name} use gitferry");
     Some(Change::command(sentence, command))
+}
+
+/// All checks pass, and yet the daemon had faults with a host a short time ago.
+fn recent(facts: &Facts<'_>) -> Option<Change> {
+    let works = |recent: &Recent<'_>| recent.host.working().is_some();
+    let advised = facts.recent().into_iter().filter(works);
+    let advised = advised.filter_map(|recent| Some((recent.fault, recent.fault.advice.as_ref()?)));
+    let (fault, advice) = advised.max_by_key(|(fault, _)| fault.count)?;
+    Some(Change::advice(format!(
+        "if a transfer with {} fails again: {advice}",
+        fault.host
+    )))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Facts, HostSummary, PathSummary};
+use super::{Facts, HostSummary, PathSummary, Recent};
 use crate::doctor::{
     CHECKS, Fact, Finding, State,
     board::PathName,
@@ -71,6 +71,30 @@ pub(super) fn broken(facts: &Facts<'_>) -> Option<String> {
         parts.push(detail.unwrap_or(&found.outcome.shown).clone());
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// The sentence on recent faults of the daemon; `None` where there are none.
+pub(super) fn recent(facts: &Facts<'_>) -> Option<String> {
+    let parts: Vec<String> = facts.recent().iter().map(of_the_daemon).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+fn of_the_daemon(recent: &Recent<'_>) -> String {
+    let fault = recent.fault;
+    let count = match fault.count {
+        1 => "a fault".into(),
+        count => format!("{count} faults"),
+    };
+    let through = fault.upstream.as_ref();
+    let through = through.map_or_else(String::new, |name| format!(" through {name}"));
+    let now = match recent.host.working() {
+        Some(_) => ", although the checks pass now",
+        None => "",
+    };
+    format!(
+        "in the last minutes the daemon had {count} with {}{through} ({}){now}",
+        fault.host, fault.code
+    )
 }
 
 /// What had not ended when the time was over.

@@ -263,3 +263,71 @@ fn a_wrong_clock_is_set_by_the_network() {
     let change = of(&[machine("clock", off)]).change.unwrap();
     assert!(change.command.unwrap().contains("timedatectl"));
 }
+
+/// git, which does not trust the daemon's CA.
+fn distrustful_git() -> Finding {
+    let outcome = Outcome::failed("does not trust the daemon's CA");
+    Finding {
+        subject: Subject::Client("git 2.39.5".into()),
+        ..machine("client", outcome.fact(Fact::Client("gitferry setup git")))
+    }
+}
+
+#[test]
+fn a_host_that_no_way_leads_to_comes_before_the_settings_of_git() {
+    for (check, code) in [
+        ("name", "origin/resolving/name-unknown"),
+        ("tcp", "origin/connecting/timed-out"),
+        ("hop", "hop/greeting/hop-refused-403"),
+    ] {
+        let cut = vec![(check, failed(code))];
+        let mut findings = ways(&path("hf.co", "office", Some(0)), cut);
+        findings.push(distrustful_git());
+        let change = of(&findings).change.unwrap();
+        assert_eq!(change.sentence, "give route `main` another way", "{code}");
+    }
+    // What the site says of the user waits until git speaks to it.
+    let refused = vec![("refs", failed("not allowed (401)"))];
+    let mut findings = ways(&path("hf.co", "office", Some(0)), refused);
+    findings.push(distrustful_git());
+    let change = of(&findings).change.unwrap();
+    assert_eq!(change.command.as_deref(), Some("gitferry setup git"));
+}
+
+#[test]
+fn recent_faults_of_the_daemon_are_told_and_their_advice_is_the_change_where_all_checks_pass() {
+    let fault = |host: &str, count| {
+        Fact::Recent(RecentFaults {
+            host: host.into(),
+            code: "origin/awaiting-head/timed-out".into(),
+            upstream: Some("office".into()),
+            advice: Some("use another hop of `[hops]`".into()),
+            count,
+        })
+    };
+    let faults = Outcome::passed("5 faults").fact(fault("hf.co", 4));
+    // A host that nobody asks about is not in it.
+    let history = machine("history", faults.fact(fault("other.test", 1)));
+    let mut findings = ways(&path("hf.co", "office", Some(0)), vec![]);
+    findings.push(history.clone());
+    let verdict = of(&findings);
+    assert!(verdict.is_healthy());
+    assert_eq!(
+        verdict.recent.unwrap(),
+        "in the last minutes the daemon had 4 faults with hf.co through office \
+         (origin/awaiting-head/timed-out), although the checks pass now"
+    );
+    assert_eq!(
+        verdict.change.unwrap().sentence,
+        "if a transfer with hf.co fails again: use another hop of `[hops]`"
+    );
+    // Where the host fails now as well, what fails now is mended.
+    let cut = vec![("tcp", failed("origin/connecting/timed-out"))];
+    let mut findings = ways(&path("hf.co", "office", Some(0)), cut);
+    findings.push(history);
+    let verdict = of(&findings);
+    let recent = verdict.recent.unwrap();
+    assert!(!recent.contains("although"), "{recent}");
+    let change = verdict.change.unwrap();
+    assert_eq!(change.sentence, "give route `main` another way");
+}
