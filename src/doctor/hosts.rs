@@ -61,6 +61,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     let rehearsal = || Rehearsal {
         repository: None,
         lfs: None,
+        lfs_over_ssh: repository.lfs_ssh.is_some(),
         uses_lfs: repository.uses_lfs,
         credentials: Arc::clone(&credentials),
     };
@@ -75,6 +76,11 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
             });
         }
         planned.push(host);
+    }
+    if let Some(ssh) = &repository.lfs_ssh
+        && !planned.iter().any(|host| host.target == ssh.target)
+    {
+        planned.push(PlannedHost::new(ssh.target.clone(), Purpose::Ssh));
     }
     let Some(lfs) = repository.lfs.clone() else {
         return planned;

@@ -9,6 +9,7 @@ use std::{
 use tokio::process::Command;
 
 use super::{
+    Purpose,
     program::{self, Ended},
     url::RemoteUrl,
 };
@@ -27,6 +28,8 @@ pub(crate) struct Repository {
     pub urls: Vec<RemoteUrl>,
     /// Where the LFS API is.
     pub lfs: Option<RemoteUrl>,
+    /// The ssh server that git-lfs asks, by `git-lfs-authenticate`, where the LFS API is and for a token.
+    pub lfs_ssh: Option<RemoteUrl>,
     /// True where files of it are kept by git-lfs.
     pub uses_lfs: bool,
     /// What is odd in its settings, a sentence each.
@@ -69,7 +72,12 @@ impl Repository {
                 let aliased = git(&["ls-remote", "--get-url", text]).await?;
                 RemoteUrl::parse(first_line(&aliased).as_deref().unwrap_or(text))
             }
-            None => urls.first().map(RemoteUrl::lfs),
+            None => urls.first().cloned(),
+        };
+        let lfs_ssh = lfs.clone().filter(|url| url.purpose == Purpose::Ssh);
+        let lfs = match named.is_none() || lfs_ssh.is_some() {
+            true => lfs.as_ref().map(RemoteUrl::lfs),
+            false => lfs,
         };
         let uses_lfs = named.is_some() || tracks_lfs(&root).await;
         Ok(Some(Self {
@@ -78,6 +86,7 @@ impl Repository {
             remote,
             urls,
             lfs,
+            lfs_ssh,
             uses_lfs,
         }))
     }

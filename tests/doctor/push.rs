@@ -8,6 +8,7 @@ use crate::{
         client::Work,
         hops::ScriptedHop,
         settings::Settings,
+        sshd::Sshd,
         world::{MAIN, STORAGE, World},
     },
 };
@@ -136,6 +137,38 @@ fn a_site_that_wants_credentials_that_nobody_stored_is_named_without_a_prompt() 
         "{:#}",
         said.json
     );
+}
+
+#[test]
+fn lfs_over_ssh_is_not_broken_because_doctor_does_not_log_in() {
+    let world = World::with_account(Some((USER, PASSWORD)));
+    let sshd = Sshd::start(&world.path("sshd"));
+    let ssh = format!(
+        "[[route]]\nname = \"ssh\"\nhosts = [\"{MAIN}\"]\nports = [22]\ntls = \"tunnel\"\n\
+         upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{MAIN}\" = \"{}\" }}",
+        sshd.address
+    );
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https)
+        .route_line("ports = [443]")
+        .section(&ssh);
+    let work = work(&world, &settings, None);
+    let remote = format!("ssh://{USER}@{MAIN}/model.git");
+    work.git(&["remote", "set-url", "origin", &remote]).well();
+    let said = rehearse(&settings, work.path());
+    assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+    assert_eq!(said.state("main.test:22", "direct", "ssh"), "ok");
+    let batch = said.check(MAIN, "direct", "lfs-batch");
+    assert_eq!(batch["state"], "not-measured", "{batch}");
+    assert_eq!(batch["shown"], "401: needs an ssh token", "{batch}");
+    let config = settings.write("127.0.0.1:0");
+    let shown = page(&config, &[], work.path()).stdout;
+    assert!(
+        shown.contains("note: git-lfs runs `git-lfs-authenticate`"),
+        "{shown}"
+    );
+    nothing_happened(&world, &said);
 }
 
 #[test]

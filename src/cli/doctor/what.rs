@@ -64,12 +64,19 @@ impl Planned {
             ));
         }
         self.notes.extend(repository.oddities.iter().cloned());
+        if repository.uses_lfs && repository.lfs_ssh.is_some() {
+            self.notes.push(LFS_OVER_SSH.into());
+        }
         let mut urls = repository.urls.iter();
         self.ssh = urls.find(|url| url.purpose == Purpose::Ssh).cloned();
         self.hosts.extend(of_repository(&repository, config));
         self.directory = repository.directory;
     }
 }
+
+/// What a rehearsal leaves out where git-lfs logs in over ssh.
+const LFS_OVER_SSH: &str = "git-lfs runs `git-lfs-authenticate` on the ssh server to get the LFS URL and a token; doctor does not log in \
+                            over ssh, and checks only that the ssh server and the LFS API on https answer";
 
 /// A host, a host with a port, or a URL as git takes it.
 fn host(word: &str) -> Result<PlannedHost, Failure> {

@@ -27,6 +27,8 @@ pub(crate) struct Rehearsal {
     pub repository: Option<RemoteUrl>,
     /// The LFS API that it would ask.
     pub lfs: Option<RemoteUrl>,
+    /// True where git-lfs gets the API's URL and a token from the ssh server.
+    pub lfs_over_ssh: bool,
     /// True where the repository has files of git-lfs.
     pub uses_lfs: bool,
     /// Who acts.
@@ -94,12 +96,24 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
     if answer.status == StatusCode::OK {
         return storage(&answer);
     }
+    if rehearsal.lfs_over_ssh && answer.status.is_client_error() {
+        return without_ssh_token(answer.status);
+    }
     let refused = refusal(probe, &answer, given, "the LFS API");
     if rehearsal.uses_lfs {
         return refused;
     }
     Outcome::unmeasured(format!("{}: no LFS?", answer.status.as_u16()))
         .detail("the site has no LFS API for this repository, which has no LFS files either")
+}
+
+/// git-lfs comes with a token of `git-lfs-authenticate` (git-lfs: docs/api/authentication.md). Doctor does not ask for one: it would log in
+/// with the user's key, which may wait for a passphrase, a confirmation or a touch.
+fn without_ssh_token(status: StatusCode) -> Outcome {
+    Outcome::unmeasured(format!("{}: needs an ssh token", status.as_u16())).detail(
+        "git-lfs gets a token over ssh, and doctor does not log in: the storage host is not known, and can be \
+         checked by its name",
+    )
 }
 
 /// Where the answer sends uploads; their URLs are credentials, and only scheme, host and port leave this function.
