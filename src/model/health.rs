@@ -163,52 +163,18 @@ impl Health {
             };
         }
         let mut open: Vec<(usize, Circuit)> = Vec::new();
-        let mut well = Vec::new();
+        let mut order = Order::default();
         for (at, upstream) in wanted.upstreams.iter().enumerate() {
             match table.circuits.get(&key(wanted.host, upstream)) {
-                None => well.push(at),
+                None => order.upstreams.push(at),
                 Some(circuit) => open.push((at, circuit.clone())),
             }
         }
-        let first_well = well.first().copied();
-        let mut order = Order::default();
-        // Only what would be tried first is worth a probe; and where nothing is well, every transfer is one.
-        for (at, circuit) in open
-            .iter()
-            .filter(|(at, _)| first_well.is_some_and(|well| *at < well))
-        {
-            let Some(upstream) = wanted.upstreams.get(*at) else {
-                continue;
-            };
-            let probes = table.running.values();
-            let free = probes.filter(|tried| **tried == Tried::Probe).count() < PROBES;
-            let key = key(wanted.host, upstream);
-            if table.running.contains_key(&key) {
-                continue;
-            }
-            let Some(known) = table.circuits.get_mut(&key) else {
-                continue;
-            };
-            match circuit.due(now) {
-                Due::Trial => {
-                    known.state = State::Trial;
-                    table.running.insert(key, Tried::Trial);
-                    order.trial = true;
-                    well.insert(0, *at);
-                    break;
-                }
-                Due::Probe if free => {
-                    known.state = State::Probing;
-                    table.running.insert(key, Tried::Probe);
-                    order.probe = Some(*at);
-                    break;
-                }
-                Due::Probe | Due::Nothing => {}
-            }
-        }
-        open.retain(|(at, _)| !well.contains(at));
+        table.try_one(&wanted, &open, &mut order, now);
+        open.retain(|(at, _)| !order.upstreams.contains(at));
         open.sort_by_key(|(at, circuit)| circuit.rank(*at, now));
-        let first = well.first().or(open.first().map(|(at, _)| at)).copied();
+        let first = order.upstreams.first().or(open.first().map(|(at, _)| at));
+        let first = first.copied();
         order.avoided = open
             .iter()
             .min_by_key(|(at, _)| at)
@@ -217,7 +183,6 @@ impl Health {
                 let upstream = wanted.upstreams.get(*at).copied();
                 circuit.avoided(upstream.unwrap_or_default(), now)
             });
-        order.upstreams = well;
         order.upstreams.extend(open.into_iter().map(|(at, _)| at));
         order
     }
@@ -274,6 +239,53 @@ impl Health {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Chooses the upstream that this transfer tries although its circuit is open: by itself, or by a probe beside it.
+    fn try_one(
+        &mut self,
+        wanted: &Wanted<'_>,
+        open: &[(usize, Circuit)],
+        order: &mut Order,
+        now: Instant,
+    ) {
+        let Some(first_healthy) = order.upstreams.first().copied() else {
+            // Where none is healthy every transfer is a probe.
+            return;
+        };
+        // Only what would be tried first is worth a probe.
+        for (at, circuit) in open.iter().filter(|(at, _)| *at < first_healthy) {
+            let Some(upstream) = wanted.upstreams.get(*at) else {
+                continue;
+            };
+            let probes = self.running.values();
+            let free = probes.filter(|tried| **tried == Tried::Probe).count() < PROBES;
+            let key = key(wanted.host, upstream);
+            if self.running.contains_key(&key) {
+                continue;
+            }
+            let Some(known) = self.circuits.get_mut(&key) else {
+                continue;
+            };
+            match circuit.due(now) {
+                Due::Trial => {
+                    known.state = State::Trial;
+                    self.running.insert(key, Tried::Trial);
+                    order.trial = true;
+                    order.upstreams.insert(0, *at);
+                    return;
+                }
+                Due::Probe if free => {
+                    known.state = State::Probing;
+                    self.running.insert(key, Tried::Probe);
+                    order.probe = Some(*at);
+                    return;
+                }
+                Due::Probe | Due::Nothing => {}
+            }
+        }
     }
 }
 

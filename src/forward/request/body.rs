@@ -123,6 +123,36 @@ impl RequestBody {
         .begins()
     }
 
+    /// Counts a frame that goes on to the origin.
+    fn count(&mut self, read: Read) -> Frame<Bytes> {
+        if !self.begun {
+            self.begun = true;
+            if self.transfer.stage() < Stage::SendingBody {
+                self.transfer.enter(Stage::SendingBody);
+            }
+        }
+        let size = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
+        let frame = match read {
+            Read::Again(frame) => frame,
+            Read::Taken(frame) => {
+                let up = &self.transfer.counters().up;
+                up.fetch_add(size(&frame), Ordering::Relaxed);
+                frame
+            }
+        };
+        self.notes.passed.fetch_add(size(&frame), Ordering::AcqRel);
+        let over = match &self.source {
+            None => true,
+            Some(Source::Client(inner)) => inner.is_end_stream(),
+            Some(Source::Taped(reader)) => reader.is_end(),
+            Some(Source::Held(_)) => false,
+        };
+        if over {
+            self.ended();
+        }
+        frame
+    }
+
     fn ended(&mut self) {
         self.let_go();
         if self.transfer.stage() < Stage::AwaitingHead {
@@ -196,52 +226,14 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Ok(frame)));
             }
         };
-        let counts = this.transfer.counters();
-        counts
-            .asks_client
-            .store(polled.is_pending(), Ordering::Relaxed);
-        match polled {
-            Poll::Ready(Some(Ok(read))) => {
-                if !this.begun {
-                    this.begun = true;
-                    if this.transfer.stage() < Stage::SendingBody {
-                        this.transfer.enter(Stage::SendingBody);
-                    }
-                }
-                let frame = match read {
-                    Read::Again(frame) => frame,
-                    Read::Taken(frame) => {
-                        let size = frame.data_ref().map_or(0, Bytes::len);
-                        this.transfer
-                            .counters()
-                            .up
-                            .fetch_add(size as u64, Ordering::Relaxed);
-                        frame
-                    }
-                };
-                let size = frame.data_ref().map_or(0, Bytes::len);
-                this.notes.passed.fetch_add(size as u64, Ordering::AcqRel);
-                let over = match &this.source {
-                    None => true,
-                    Some(Source::Client(inner)) => inner.is_end_stream(),
-                    Some(Source::Taped(reader)) => reader.is_end(),
-                    Some(Source::Held(_)) => false,
-                };
-                if over {
-                    this.ended();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                this.notes.client_failed.store(true, Ordering::Release);
-                Poll::Ready(Some(Err(error)))
-            }
-            Poll::Ready(None) => {
-                this.ended();
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
+        let asks_client = &this.transfer.counters().asks_client;
+        asks_client.store(polled.is_pending(), Ordering::Relaxed);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => this.notes.client_failed.store(true, Ordering::Release),
+            Poll::Ready(None) => this.ended(),
         }
+        polled.map(|read| read.map(|read| Ok(this.count(read?))))
     }
 
     fn is_end_stream(&self) -> bool {

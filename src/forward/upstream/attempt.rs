@@ -1,5 +1,7 @@
 //! One attempt to reach an origin: dial, through the hop if there is one, and shake hands where TLS is gitferry's.
 
+use std::net::SocketAddr;
+
 use hyper::header::HeaderValue;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
         self,
         dial::{AbsoluteForm, Attempt, hop},
     },
-    tls::{Connector, Peer},
+    tls::{Connector, Peer, connect::Secured},
     track::TransferHandle,
 };
 
@@ -108,15 +110,7 @@ pub(crate) async fn once(
     };
     if purpose != Purpose::Tunnel && scheme == Scheme::Https {
         progress(Stage::Handshaking);
-        let peer = Peer {
-            host: &target.host,
-            tls: &route.peer_of(upstream),
-            http: dial.http,
-            leg: Leg::Origin,
-            address: connection.peer,
-            deadline: route.dial.handshake_timeout,
-        };
-        let secured = dial.connector.connect(reached.io, &peer).await;
+        let secured = secure(dial, target, reached.io, connection.peer).await;
         let silent = hop && tcp.bytes_read() == greeted;
         let secured = secured.map_err(|fault| match silent {
             true => after_grant(fault),
@@ -126,6 +120,24 @@ pub(crate) async fn once(
         reached.http = secured.http;
     }
     Ok(reached)
+}
+
+/// TLS with `target`, which answers at `address`.
+async fn secure(
+    dial: &Once<'_>,
+    target: &Target,
+    io: BoxIo,
+    address: SocketAddr,
+) -> Result<Secured, Fault> {
+    let peer = Peer {
+        host: &target.host,
+        tls: &dial.route.peer_of(dial.upstream),
+        http: dial.http,
+        leg: Leg::Origin,
+        address,
+        deadline: dial.route.dial.handshake_timeout,
+    };
+    dial.connector.connect(io, &peer).await
 }
 
 /// A fault before the first byte that followed a hop's grant is the hop's: some grant every request, and connect then (ss-local, v2ray).

@@ -144,10 +144,10 @@ pub(crate) fn address(
 ) -> Result<(), Fault> {
     let path = &*to.path(uri);
     let authority = to.target.authority(to.scheme);
-    let absolute = || {
+    let absolute = |authority: &str| {
         Uri::builder()
             .scheme(to.scheme.as_str())
-            .authority(authority.as_str())
+            .authority(authority)
             .path_and_query(path)
             .build()
     };
@@ -157,26 +157,18 @@ pub(crate) fn address(
     match (&lease.sender, &lease.about.absolute_form) {
         (Sender::Http2(_), _) => {
             *request.version_mut() = Version::HTTP_2;
-            // The client's own word for the host, where it gave one: it may be part of a signature.
-            let host = request.headers_mut().remove(HOST);
             request.headers_mut().remove(EXPECT);
             request.headers_mut().remove(TRANSFER_ENCODING);
-            let named = host
-                .as_ref()
-                .and_then(|host| host.to_str().ok())
-                .unwrap_or(&authority)
-                .to_owned();
-            let uri = Uri::builder()
-                .scheme(to.scheme.as_str())
-                .authority(named)
-                .path_and_query(path)
-                .build();
-            *request.uri_mut() = uri
-                .or_else(|_| absolute())
+            // The client's own `Host`, where it gave one: it may be part of a signature.
+            let host = request.headers_mut().remove(HOST);
+            let named = host.as_ref().and_then(|host| host.to_str().ok());
+            *request.uri_mut() = absolute(named.unwrap_or(&authority))
+                .or_else(|_| absolute(&authority))
                 .map_err(|error| unwritable(&authority, error))?;
         }
         (Sender::Http1(_), Some(form)) => {
-            *request.uri_mut() = absolute().map_err(|error| unwritable(&authority, error))?;
+            *request.uri_mut() =
+                absolute(&authority).map_err(|error| unwritable(&authority, error))?;
             if !form.via {
                 request.headers_mut().remove(VIA);
             }
