@@ -29,6 +29,8 @@
 
 // Without the feature nobody reaches `testing`, and what only it shows looks unused.
 #![cfg_attr(not(any(test, feature = "testing")), allow(dead_code, unreachable_pub))]
+// A test may be a long table.
+#![cfg_attr(test, allow(clippy::too_many_lines))]
 
 mod admin;
 mod cli;

@@ -80,6 +80,7 @@ fn no_planted_secret_is_written_while_all_goes_well() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one scene after the other")]
 fn no_planted_secret_is_written_when_everything_fails() {
     let world = World::new();
     let hop = ScriptedHop::answers_407();

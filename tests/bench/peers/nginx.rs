@@ -25,6 +25,7 @@ pub(super) fn start(site: &Site) -> Result<Peer> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "one file of nginx")]
 fn config(site: &Site, terminated: u16, tunnel: u16) -> String {
     let ca = pki::authority(site.directory.path());
     let leaf = pki::leaf(site.directory.path());
