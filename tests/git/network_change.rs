@@ -1,6 +1,6 @@
 //! The network changes (suspend, VPN, Wi-Fi): connections that were idle are dead in silence, new ones work.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{
     client::Git,
@@ -19,7 +19,7 @@ fn after_a_change(path: &Relay, ferry: &Ferry, idle: impl Fn(), work: impl Fn())
     idle();
     path.changes_network();
     assert!(wait_until(SOON, || path.held() > held), "{}", ferry.log());
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     work();
     let took = began.elapsed();
     assert!(took < SECONDS, "{took:?}\n{}", ferry.log());
