@@ -14,8 +14,7 @@ use rustls::crypto::aws_lc_rs;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Answer, ExchangeRequest, Forwarder, request::body::full};
-use crate::model::TlsMode;
+use super::{Answer, ExchangeRequest, request::body::full};
 
 /// What the paths begin with.
 const PREFIX: &str = "/.well-known/gitferry/";
@@ -54,21 +53,8 @@ impl Nonces {
     }
 }
 
-impl Forwarder {
-    /// The daemon's own answer to a client that `gitferry doctor` sent; `None` for every other request.
-    pub(super) fn checks_client<B>(
-        &self,
-        request: &Request<B>,
-        asked: &ExchangeRequest,
-    ) -> Option<Answer> {
-        let terminated = self.config.route(&asked.target).tls == TlsMode::Terminate;
-        let nonces = &self.shared.nonces;
-        terminated.then(|| answer(request, asked, nonces, Instant::now()))?
-    }
-}
-
 /// The answer to a request for a nonce that is known; `None` for every other request.
-fn answer<B>(
+pub(super) fn answer<B>(
     request: &Request<B>,
     asked: &ExchangeRequest,
     nonces: &Nonces,

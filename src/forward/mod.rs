@@ -3,7 +3,8 @@
 //! A [`Forwarder`] is one snapshot of the config with everything that was built from it. The fronts call [`Forwarder::exchange`] for a
 //! request and [`tunnel`] for bytes; what the client spoke is theirs, what goes to the origin is decided here.
 //!
-//! A room imports only from those to its left: `request → upstream → exchange → tunnel, response → serve`. What follows a fault is
+//! A room imports only from those to its left, which `tests/it/layers.rs` checks: `request → upstream → exchange → tunnel, response →
+//! serve`; no files import each other in a circle. What follows a fault is
 //! [`crate::model::attempts`]'s decision; [`upstream::plan`] carries it out as far as connections go, [`exchange`] for requests.
 
 pub(crate) mod client;

@@ -8,9 +8,10 @@ use hyper::{
     body::Incoming,
     header::{HeaderValue, USER_AGENT},
 };
+use tokio::time::Instant;
 
 use crate::forward::{
-    credentials,
+    client_check, credentials,
     exchange::{Came, Exchange},
     forwarder::Forwarder,
     framing, headers,
@@ -27,7 +28,7 @@ use crate::forward::{
 };
 use crate::{
     config::Route,
-    model::{Fault, FaultKind, Leg, Stage},
+    model::{Fault, FaultKind, Leg, Stage, TlsMode},
     track::{Begin, GivenUp, Transfer},
 };
 
@@ -38,8 +39,12 @@ impl Forwarder {
         request: Request<Incoming>,
         asked: ExchangeRequest,
     ) -> Answer {
-        if let Some(answer) = self.checks_client(&request, &asked) {
-            return answer;
+        if self.config.route(&asked.target).tls == TlsMode::Terminate {
+            // The daemon's own answer to a client that `gitferry doctor` sent.
+            let nonces = &self.shared.nonces;
+            if let Some(answer) = client_check::answer(&request, &asked, nonces, Instant::now()) {
+                return answer;
+            }
         }
         let format = ErrorFormat::of(&request);
         let transfer = self.begin(&request, &asked);

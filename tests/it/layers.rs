@@ -1,9 +1,15 @@
-//! Imports point downwards: a module imports only from those to its left.
+//! Imports point downwards: a module imports only from those to its left, and no files name each other in a circle.
+
+mod circles;
+mod graph;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+use graph::Graph;
 
 /// From left to right; modules of one group do not import each other.
 const LAYERS: &[&[&str]] = &[
@@ -146,4 +152,97 @@ fn an_import_that_points_upwards_is_caught() {
         )
         .is_empty()
     );
+}
+
+/// Inside `forward`, from left to right; a file that is in none of these rooms may be anywhere.
+const ROOMS: &[&[&str]] = &[
+    &["request"],
+    &["upstream"],
+    &["exchange"],
+    &["tunnel", "response"],
+    &["serve"],
+];
+
+fn room(file: &str) -> Option<(usize, &str)> {
+    let name = file.strip_prefix("forward/")?.split('/').next()?;
+    let name = name.trim_end_matches(".rs");
+    let place = ROOMS.iter().position(|group| group.contains(&name))?;
+    Some((place, name))
+}
+
+fn graph_of_the_sources() -> Graph {
+    Graph::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+#[test]
+fn rooms_of_forward_import_only_from_those_to_their_left() {
+    let edges = graph_of_the_sources().edges();
+    let mut between = 0;
+    let mut wrong = Vec::new();
+    for (file, named) in &edges {
+        for other in named {
+            let (Some((from, room)), Some((to, other_room))) = (room(file), room(other)) else {
+                continue;
+            };
+            between += usize::from(room != other_room);
+            if to > from || to == from && room != other_room {
+                wrong.push(format!("{file} imports {other}"));
+            }
+        }
+    }
+    assert!(
+        between > 20,
+        "only {between} imports between rooms were seen"
+    );
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn files_do_not_name_each_other_in_a_circle() {
+    let graph = graph_of_the_sources();
+    let edges = graph.edges();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for (_, files) in circles::LEFT {
+        known.extend(*files);
+    }
+    for circle in graph.circles() {
+        let is_known = circles::LEFT
+            .iter()
+            .any(|(_, files)| circle.iter().all(|file| files.contains(&&**file)));
+        let inside: Vec<_> = circle
+            .iter()
+            .map(|file| (file, edges[file].intersection(&circle).collect::<Vec<_>>()))
+            .collect();
+        assert!(is_known, "a circle of files, or one that grew: {inside:#?}");
+        for file in &circle {
+            known.remove(&**file);
+        }
+    }
+    let none: BTreeSet<&str> = BTreeSet::new();
+    assert_eq!(
+        known, none,
+        "no longer in a circle: take them out of `circles::LEFT`"
+    );
+}
+
+#[test]
+fn a_circle_of_files_is_caught() {
+    let files = [
+        ("a/mod.rs", "mod one;\npub(crate) use two::Two;\nmod two;\n"),
+        ("a/one.rs", "use super::Two;\n"),
+        (
+            "a/two.rs",
+            "use crate::{a::{one::{self, One as Uno}, three}, b};\n",
+        ),
+        (
+            "a/three.rs",
+            "// crate::a::two\nfn f() {}\nmod tests {\n use crate::a::two; }\n",
+        ),
+        ("b.rs", "mod inside;\nuse inside::X;\n"),
+        ("b/inside.rs", "use super::Y;\n"),
+    ];
+    let files = files.map(|(file, text)| (file.to_owned(), text.to_owned()));
+    let circles = Graph::of(files.into()).circles();
+    let expected: BTreeSet<String> = ["a/one.rs", "a/two.rs"].map(str::to_owned).into();
+    assert_eq!(circles, [expected]);
 }

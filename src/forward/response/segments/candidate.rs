@@ -10,7 +10,6 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Segmented;
 use crate::forward::{
     downloads::HostPlace,
     exchange::{Exchange, ranges::RangeRequests},
@@ -22,10 +21,10 @@ const MEMORY_OF_ONE: u64 = 24 << 20;
 
 /// A large answer that may be segmented.
 pub(crate) struct Candidate {
-    requests: Arc<RangeRequests>,
-    limits: Limits,
-    length: u64,
-    first: HostPlace,
+    pub(super) requests: Arc<RangeRequests>,
+    pub(super) limits: Limits,
+    pub(super) length: u64,
+    pub(super) first: HostPlace,
     begun: Instant,
     /// For how long the client waited for the origin.
     waited: Duration,
@@ -86,13 +85,6 @@ impl Candidate {
             waited: self.waited + waits,
         };
         is_worth_it(&self.limits, &pace)
-    }
-
-    /// From here on in segments.
-    pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
-        let shared = Arc::clone(&exchange.forwarder.shared.downloads);
-        let limits = (self.limits, shared);
-        Segmented::new(self.requests, limits, self.first, (self.length, delivered))
     }
 }
 

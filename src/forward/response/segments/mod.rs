@@ -24,7 +24,7 @@ use worker::{Progress, Worker};
 
 use crate::forward::{
     downloads::{DownloadLimits, HostPlace, Reservation},
-    exchange::ranges::RangeRequests,
+    exchange::{Exchange, ranges::RangeRequests},
 };
 use crate::model::{
     FaultKind, classify,
@@ -61,6 +61,15 @@ impl Broken {
             kind: FaultKind::ClosedEarly,
             source: None,
         }
+    }
+}
+
+impl Candidate {
+    /// The rest of its answer, in segments.
+    pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
+        let shared = Arc::clone(&exchange.forwarder.shared.downloads);
+        let limits = (self.limits, shared);
+        Segmented::new(self.requests, limits, self.first, (self.length, delivered))
     }
 }
 
