@@ -260,8 +260,13 @@ impl Segments {
 
     /// The first connection broke. Ranges take over its part, unless they were given up.
     pub(crate) fn first_failed(&mut self) {
-        let stop = self.stop();
+        self.pass_over_first();
         self.first = None;
+    }
+
+    /// The first connection brings nothing. Ranges take over its part, unless they were given up; it stays open at its place.
+    pub(crate) fn pass_over_first(&mut self) {
+        let stop = self.stop();
         if self.delivered < stop && !self.given_up {
             self.insert(self.delivered, stop);
         }
@@ -362,11 +367,25 @@ impl Segments {
         self.asked = self.asked.max(delivered);
     }
 
-    /// The first connection goes on by `SMALLEST` bytes: no memory is left for a range.
-    pub(crate) fn extend_first(&mut self) {
-        if self.first.is_some() && self.ranges.is_empty() && self.delivered >= self.asked {
+    /// `SMALLEST` more bytes where no memory is left for ranges: the client always gets its next bytes.
+    ///
+    /// They come from the first connection, or as a range where it would have to read again what the client has.
+    pub(crate) fn extend(&mut self) {
+        let Some(first) = self.first else { return };
+        if self.ranges.is_empty() && self.delivered >= self.asked {
             self.asked = (self.delivered + SMALLEST).min(self.length);
+            if first < self.delivered {
+                self.insert(self.delivered, self.asked);
+            }
         }
+    }
+
+    /// True where the client waits for a range that nobody fetches.
+    pub(crate) fn waits_for_fetch(&self) -> bool {
+        let Source::Range { start, ready: 0 } = self.source() else {
+            return false;
+        };
+        !self.given_up && !self.fetches.iter().any(|fetch| fetch.start == start)
     }
 
     /// Connections that fetch.

@@ -44,11 +44,15 @@ enum Trouble {
     ShortByOne,
     CutShort,
     Long,
+    /// It has a coding that nobody undoes.
+    Coded,
     Status(u16),
     /// Of every range.
     AllReset,
     /// The first connection after a while, and nothing else.
     FirstResets,
+    /// The same, without a reset.
+    FirstFreezes,
     /// The first connection; then another version is there.
     FirstResetsAndChanges,
 }
@@ -150,6 +154,10 @@ impl Origin {
                 );
                 return Some(false);
             }
+            if self.trouble == Trouble::FirstFreezes && at == 12 {
+                let _ = stream.read(&mut [0]).await;
+                return None;
+            }
             stream.write_all(piece).await.ok()?;
             pause(stream).await?;
         }
@@ -232,6 +240,14 @@ impl Origin {
                 let long = [bytes, &[0; 100], b"\r\n0\r\n\r\n"].concat();
                 write(stream, &head, &long).await
             }
+            Trouble::Coded => {
+                let head = format!(
+                    "HTTP/1.1 206 Partial Content\r\nTransfer-Encoding: gzip, chunked\r\n\
+                     Content-Range: bytes {first}-{last}/{SIZE}\r\nETag: \"v1\"\r\n\r\n{length:x}\r\n"
+                );
+                let coded = [&vec![0; length][..], b"\r\n0\r\n\r\n"].concat();
+                write(stream, &head, &coded).await
+            }
             Trouble::Status(status) => {
                 let head = format!("HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\n");
                 write(stream, &head, b"no").await
@@ -303,6 +319,7 @@ async fn a_download_in_segments_is_byte_exact_whatever_happens_to_a_range() {
         Trouble::ShortByOne,
         Trouble::CutShort,
         Trouble::Long,
+        Trouble::Coded,
         Trouble::AllReset,
         Trouble::FirstResets,
     ] {
@@ -310,6 +327,19 @@ async fn a_download_in_segments_is_byte_exact_whatever_happens_to_a_range() {
         assert!(same, "{trouble:?}: other bytes came");
         assert!(ranges > 0, "{trouble:?}: no range was asked for");
     }
+}
+
+#[tokio::test]
+async fn a_first_connection_that_freezes_holds_nothing_up() {
+    let begun = tokio::time::Instant::now();
+    let (same, ranges) = downloaded(Trouble::FirstFreezes).await;
+    assert!(same, "other bytes came");
+    assert!(ranges > 0);
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]

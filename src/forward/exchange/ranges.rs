@@ -13,6 +13,7 @@ use hyper::{
 use super::{Exchange, authenticates_connection};
 use crate::forward::{
     forwarder::Forwarder,
+    framing,
     request::{body::RequestBody, part::Part},
     upstream::{
         destination::Destination,
@@ -55,12 +56,14 @@ pub(crate) enum Refusal {
 }
 
 impl Exchange {
-    /// Requests for ranges of the answer; `None` where it is none that can be segmented.
-    pub(crate) fn ranges(&self) -> Option<RangeRequests> {
+    /// Requests for ranges of the answer that came on `lease`; `None` where it is none that can be segmented.
+    pub(crate) fn ranges(&self, lease: &Lease) -> Option<RangeRequests> {
         let head = &self.outgoing.head;
         let part = self.part.as_ref().filter(|part| part.is_plain_whole())?;
         let own_range = head.headers.contains_key(RANGE);
-        if own_range || !self.ranged || authenticates_connection(&head.headers, AUTHORIZATION) {
+        // Another connection has not the identity of this one.
+        let bound = lease.is_bound() || authenticates_connection(&head.headers, AUTHORIZATION);
+        if own_range || !self.ranged || bound {
             return None;
         }
         let to = self.destination();
@@ -147,6 +150,7 @@ impl RangeRequests {
         let asked = self.part.ask_range(bytes, request.headers_mut());
         asked.map_err(failed)?;
         send::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
+        lease.about.flood.watch(&mut request, None);
         let sending = tokio::time::timeout(patience, send::send(&mut lease, request));
         match sending.await {
             Ok(Ok(response)) => Ok((response, lease)),
@@ -162,6 +166,9 @@ impl RangeRequests {
         bytes: &Range<u64>,
     ) -> Result<RangeAnswer, Refusal> {
         let (status, fields): (StatusCode, &HeaderMap) = (response.status(), response.headers());
+        if let Some(objection) = framing::answer_objection(fields) {
+            return Err(Refusal::Refused(objection.into()));
+        }
         if self.part.is_range(bytes, status, fields) {
             let body = response.into_body();
             return Ok(RangeAnswer { lease, body });

@@ -81,7 +81,7 @@ impl OriginBody {
         let mut body = Self {
             promised: inner.size_hint().exact(),
             resumable: exchange.promised(),
-            candidate: Candidate::of(&exchange).map(Box::new),
+            candidate: Candidate::of(&exchange, &lease).map(Box::new),
             segmented: None,
             ended: Some(ended(&exchange)),
             open: Some(Open { exchange, lease }),
@@ -218,7 +218,7 @@ impl OriginBody {
                 self.inner = response.into_body();
                 self.ended = Some(ended(&exchange));
                 if !self.refused {
-                    self.candidate = Candidate::of(&exchange).map(Box::new);
+                    self.candidate = Candidate::of(&exchange, &lease).map(Box::new);
                 }
                 self.open = Some(Open { exchange, lease });
                 Poll::Ready(Ok(()))

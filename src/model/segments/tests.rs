@@ -63,7 +63,7 @@ fn the_memory_bounds_what_is_asked_for_and_a_slow_client_holds_it_back() {
     plan.first_received(plan.stop());
     plan.took(plan.stop());
     assert_eq!(plan.next(0), None);
-    plan.extend_first();
+    plan.extend();
     assert_eq!(plan.source(), Source::First { most: SMALLEST });
 }
 
@@ -131,6 +131,38 @@ fn a_first_connection_that_breaks_is_replaced_by_ranges() {
     assert_eq!(plan.source(), Source::Nowhere);
 }
 
+#[test]
+fn a_first_connection_that_brings_nothing_keeps_its_place_while_ranges_take_its_part() {
+    let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
+    all(&mut plan);
+    plan.first_received(MIB / 2);
+    plan.took(MIB / 2);
+    plan.pass_over_first();
+    assert!(plan.waits_for_fetch());
+    let (_, range) = plan.next(u64::MAX).unwrap();
+    assert_eq!(range, MIB / 2..MIB);
+    assert!(!plan.waits_for_fetch());
+    plan.give_up();
+    let most = 5 * MIB / 2;
+    assert_eq!(plan.source(), Source::First { most });
+}
+
+#[test]
+fn without_memory_the_client_never_waits_for_bytes_that_it_has() {
+    let mut plan = Segments::new(limits(2, 64 * MIB), 100 * MIB, 0);
+    let (id, range) = plan.next(u64::MAX).unwrap();
+    plan.first_received(range.start);
+    plan.took(range.start);
+    let count = range.end - range.start;
+    plan.received(id, count as usize);
+    plan.took(count);
+    assert_eq!(plan.next(0), None);
+    plan.extend();
+    assert!(plan.waits_for_fetch(), "{:?}", plan.source());
+    let (_, next) = plan.next(0).unwrap();
+    assert_eq!(next, range.end..range.end + SMALLEST);
+}
+
 /// A download of random connections and breaks, and what it has come to.
 struct Play {
     random: fastrand::Rng,
@@ -159,7 +191,9 @@ impl Play {
 
     fn fetch(&mut self, breaks: u32) {
         let plan = &mut self.plan;
-        while let Some((id, range)) = plan.next(u64::MAX) {
+        // Other downloads use all the memory now and then.
+        let free = if self.random.bool() { u64::MAX } else { 0 };
+        while let Some((id, range)) = plan.next(free) {
             self.fetches.insert(id, range.start);
         }
         let ids: Vec<u64> = self.fetches.keys().copied().collect();
@@ -197,7 +231,7 @@ impl Play {
                 assert!(count == 0 || covered(from) && covered(last));
                 self.took(count);
             }
-            Source::Nowhere => self.plan.extend_first(),
+            Source::Nowhere => self.plan.extend(),
             Source::Done => assert_eq!(self.delivered, self.plan.length),
         }
         source
@@ -218,6 +252,9 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
         let done = (0..200_000).any(|round| {
             if first_breaks && round == 20 {
                 play.plan.first_failed();
+            }
+            if play.random.u32(0..50) == 0 {
+                play.plan.pass_over_first();
             }
             play.fetch(breaks);
             match play.deliver() {

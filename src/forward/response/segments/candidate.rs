@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::forward::{
     downloads::HostPlace,
     exchange::{Exchange, ranges::RangeRequests},
+    upstream::pool::Lease,
 };
 use crate::model::segments::{Limits, Pace, SMALLEST, is_worth_it};
 
@@ -34,7 +35,7 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// `None` where the answer is none that can be segmented, or the config says so.
-    pub(crate) fn of(exchange: &Exchange) -> Option<Self> {
+    pub(crate) fn of(exchange: &Exchange, lease: &Lease) -> Option<Self> {
         let length = exchange.promised()?;
         let config = &exchange.forwarder.config.downloads;
         let limits = Limits {
@@ -45,7 +46,7 @@ impl Candidate {
         if length < 2 * SMALLEST || limits.connections < 2 || limits.memory < SMALLEST {
             return None;
         }
-        let requests = Arc::new(exchange.ranges()?);
+        let requests = Arc::new(exchange.ranges(lease)?);
         let begun = Instant::now();
         Some(Self {
             first: exchange.forwarder.shared.downloads.count(requests.host()),

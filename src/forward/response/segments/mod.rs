@@ -83,6 +83,8 @@ pub(crate) struct Segmented {
     spare: Bytes,
     /// Why the first connection is gone.
     broken: Option<Broken>,
+    /// Since when the client waits for the first connection.
+    first_waits: Option<Instant>,
     memory: Reservation,
     limits: Arc<DownloadLimits>,
     connections: usize,
@@ -113,6 +115,7 @@ impl Segmented {
             kept: Kept::default(),
             spare: Bytes::new(),
             broken: None,
+            first_waits: None,
             memory: shared.reservation(),
             limits: shared,
             connections: limits.connections,
@@ -144,16 +147,19 @@ impl Segmented {
                     return Poll::Ready(Some(Err(Broken::early())));
                 }
                 Source::Range { .. } => return Poll::Pending,
-                Source::First { most } => match ready!(self.poll_first(cx, first, most)) {
-                    Ok(bytes) if bytes.is_empty() => {}
-                    Ok(bytes) => {
-                        self.took(bytes.len());
-                        return Poll::Ready(Some(Ok(bytes)));
+                Source::First { most } => {
+                    self.first_waits.get_or_insert_with(Instant::now);
+                    match ready!(self.poll_first(cx, first, most)) {
+                        Ok(bytes) if bytes.is_empty() => {}
+                        Ok(bytes) => {
+                            self.took(bytes.len());
+                            return Poll::Ready(Some(Ok(bytes)));
+                        }
+                        Err(broken) => self.first_failed(broken),
                     }
-                    Err(broken) => self.first_failed(broken),
-                },
+                }
                 Source::Nowhere if self.broken.is_none() && !self.plan.is_given_up() => {
-                    self.plan.extend_first();
+                    self.plan.extend();
                 }
                 Source::Nowhere => {
                     let broken = self.broken.take().unwrap_or_else(Broken::early);
@@ -176,6 +182,7 @@ impl Segmented {
     }
 
     fn took(&mut self, count: usize) {
+        self.first_waits = None;
         self.plan.took(count as u64);
         let held = self.plan.held();
         self.memory.plan(|_| ((), held));
@@ -241,7 +248,7 @@ impl Segmented {
             let place = match free {
                 Some(_) => None,
                 None if self.workers.len() >= self.connections => return,
-                None => match self.limits.place(self.requests.host()) {
+                None => match self.place() {
                     Some(place) => Some(place),
                     None => return,
                 },
@@ -258,6 +265,13 @@ impl Segmented {
                 (None, None) => self.plan.failed(id),
             }
         }
+    }
+
+    /// A place for one more connection. The bytes that the client waits for need none: whoever else has the places may keep them for long.
+    fn place(&self) -> Option<HostPlace> {
+        let host = self.requests.host();
+        let place = self.limits.place(host);
+        place.or_else(|| self.plan.waits_for_fetch().then(|| self.limits.count(host)))
     }
 
     /// Polls one connection until it waits; true where it is free then.
@@ -297,6 +311,10 @@ impl Segmented {
         let now = Instant::now();
         let head = match self.plan.source() {
             Source::Range { start, ready: 0 } => Some(start),
+            Source::First { .. } => {
+                self.pass_over_first(now);
+                None
+            }
             _ => None,
         };
         let mut vain = false;
@@ -317,6 +335,16 @@ impl Segmented {
         self.vain += u32::from(vain);
         if self.vain >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
             self.give_up("the ranges are stalled");
+        }
+    }
+
+    /// Ranges take the part of a first connection that has nothing for the client.
+    fn pass_over_first(&mut self, now: Instant) {
+        let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
+        if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {
+            self.first_waits = None;
+            self.requests.transfer().segment_failed("nothing came");
+            self.plan.pass_over_first();
         }
     }
 
