@@ -70,9 +70,11 @@ pub(super) fn wants_credentials(response: &Response<Incoming>, about: &About) ->
 }
 
 /// What shows that a hop made this refusal, as a sentence; `None` for what came from the origin, as far as one can tell.
-pub(super) fn made_by_hop(response: &Response<Incoming>, about: &About) -> Option<Box<str>> {
+pub(super) fn made_by_hop<B>(response: &Response<B>, about: &About) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
-    if !about.hop || status.as_u16() < 400 {
+    // What only an origin says: a hop asks for credentials with 407. An origin may be a squid itself.
+    let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
+    if !about.hop || status.as_u16() < 400 || of_origin {
         return None;
     }
     let mut said = Vec::new();
@@ -120,4 +122,22 @@ fn is_page(headers: &HeaderMap) -> bool {
 fn server(headers: &HeaderMap) -> Option<String> {
     let server = headers.get(SERVER)?;
     Some(String::from_utf8_lossy(server.as_bytes()).to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forward::upstream::pool::tests::about;
+
+    #[tokio::test]
+    async fn what_only_an_origin_says_is_the_origins_although_it_is_a_squid() {
+        let about = about(true).await;
+        for (status, by_hop) in [(401, false), (404, false), (403, true), (503, true)] {
+            let response = Response::builder()
+                .status(status)
+                .header(SERVER, "squid/6.10");
+            let response = response.body(()).unwrap();
+            assert_eq!(made_by_hop(&response, &about).is_some(), by_hop, "{status}");
+        }
+    }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Lease {
     pub sender: Sender,
     /// What is known of it.
     pub about: Arc<About>,
-    /// True where an earlier request used it.
+    /// True where an earlier request used it, or where it was idle for so long that it may be dead.
     pub reused: bool,
     key: Arc<Key>,
     in_use: InUse,
@@ -151,11 +151,12 @@ impl Pool {
     /// A connection for `key` that is ready, the most recently used first.
     pub(crate) async fn take(&self, key: &Arc<Key>) -> Option<Lease> {
         loop {
-            let idle = self.0.pop(key, Instant::now())?;
+            let now = Instant::now();
+            let idle = self.0.pop(key, now)?;
             let mut lease = Lease {
+                reused: !idle.is_as_new(now),
                 sender: idle.sender,
                 about: idle.about,
-                reused: !idle.unused,
                 key: Arc::clone(key),
                 in_use: self.use_of(key),
             };
@@ -308,6 +309,11 @@ impl Lease {
         });
     }
 
+    /// True where the connection has the identity of one client.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.key.bound_to.is_some()
+    }
+
     /// True once it can carry the next request; false where it will not soon.
     pub(crate) async fn ready(&mut self) -> bool {
         self.sender.ready().await
@@ -344,3 +350,6 @@ impl fmt::Debug for Lease {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

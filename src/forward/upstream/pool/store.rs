@@ -113,13 +113,18 @@ impl Inner {
     }
 }
 
+impl Idle {
+    /// True where no request was sent on it and it is too young to have died.
+    pub(super) fn is_as_new(&self, now: Instant) -> bool {
+        self.unused && now.saturating_duration_since(self.since) <= SPARE_LIFE
+    }
+}
+
 impl Origin {
     /// The place of a connection that is as good as a new one.
     pub(super) fn spare(&self, now: Instant) -> Option<usize> {
-        self.idle.iter().rposition(|idle| {
-            let age = now.saturating_duration_since(idle.since);
-            idle.unused && age <= SPARE_LIFE && !idle.sender.is_closed()
-        })
+        let is_spare = |idle: &Idle| idle.is_as_new(now) && !idle.sender.is_closed();
+        self.idle.iter().rposition(is_spare)
     }
 
     /// Closes the connections that were idle longest, beyond `least` and what the recent load needs.
