@@ -10,6 +10,11 @@ pub use crate::{
     rt::{Shutdown, Tasks},
     service::daemon::Daemon,
     track::{
-        Tracker, event::StallReported, metrics::Exposition, metrics::Metrics, transfer::Snapshot,
+        Tracker,
+        event::StallReported,
+        metrics::Exposition,
+        metrics::Metrics,
+        observe::{EndSeen, Events, FaultSeen, Observed, StallSeen},
+        transfer::Snapshot,
     },
 };

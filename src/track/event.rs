@@ -6,6 +6,8 @@ mod circuit;
 mod daemon;
 mod fault;
 mod history;
+#[cfg(any(test, feature = "testing"))]
+mod observed;
 mod refusal;
 mod stall;
 mod transfer;

@@ -8,6 +8,8 @@ pub(crate) mod history;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod moment;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod observe;
 mod pace;
 pub(crate) mod redact;
 pub(crate) mod registry;

@@ -43,6 +43,8 @@ pub(super) struct Registry {
     /// Where the watchdog runs.
     tasks: Tasks,
     shutdown: Shutdown,
+    #[cfg(any(test, feature = "testing"))]
+    observer: super::observe::Observer,
     /// The watchdog is to look again at what it waits for.
     nudged: Notify,
 }
@@ -112,6 +114,12 @@ impl Tracker {
         lock(&self.0.stalls).iter().rev().cloned().collect()
     }
 
+    /// Faults, stalls and ends of transfers from now on, as values.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn subscribe(&self) -> super::observe::Events {
+        self.0.observer.subscribe()
+    }
+
     /// What origins refuse now, by host and status.
     pub(crate) fn refusals(&self) -> Vec<Refused> {
         lock(&self.0.refusals).list()
@@ -148,6 +156,8 @@ impl Tracker {
 impl Registry {
     pub(super) fn fault(&self, fault: FaultOccurred) {
         fault.emit(&self.metrics);
+        #[cfg(any(test, feature = "testing"))]
+        self.observer.see(&fault);
         let mut faults = lock(&self.faults);
         if faults.len() >= FAULTS {
             faults.pop_front();
@@ -204,6 +214,8 @@ impl Registry {
 
     pub(super) fn stall(&self, stall: StallReported) {
         stall.emit(&self.metrics);
+        #[cfg(any(test, feature = "testing"))]
+        self.observer.see(&stall);
         let mut stalls = lock(&self.stalls);
         stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());
         if stalls.len() >= FAULTS {
@@ -228,6 +240,8 @@ impl Registry {
         }
         if let Some(event) = event {
             event.emit(&self.metrics);
+            #[cfg(any(test, feature = "testing"))]
+            self.observer.see(&event);
             self.answered(&event);
             let times = (began, SystemTime::now());
             self.history.add(Finished::new(event, times, timeline));

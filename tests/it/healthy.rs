@@ -16,9 +16,9 @@ const LIMITS: &str = "stall = { after = \"400ms\", connect_after = \"400ms\", an
 const PIECES: usize = 16;
 
 fn no_stall(world: &World) {
-    let stalls = world.daemon.shared().tracker.stalls();
+    let stalls = world.stalls();
     assert!(stalls.is_empty(), "{stalls:?}");
-    let faults = world.daemon.shared().tracker.faults();
+    let faults = world.faults();
     assert!(faults.is_empty(), "{faults:?}");
 }
 

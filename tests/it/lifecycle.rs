@@ -141,9 +141,17 @@ async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
         .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
     let _held = soon("the origin", served).await.unwrap();
-    let stopping = tokio::task::spawn(world.daemon.stop(std::time::Duration::from_millis(50)));
+    let World { daemon, events, .. } = world;
+    let stopping = tokio::task::spawn(daemon.stop(std::time::Duration::from_millis(50)));
     let drained = soon("the end", stopping).await.unwrap();
     assert!(drained.finished && drained.ended > 0, "{drained:?}");
+    let fault = events.next_fault().await;
+    assert_eq!(
+        (fault.kind.as_str(), fault.next),
+        ("shutdown", "give-up"),
+        "{fault:?}"
+    );
+    assert_eq!(events.ended().await.result, fault.code);
     drop(client);
 }
 

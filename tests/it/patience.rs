@@ -186,22 +186,13 @@ async fn a_transfer_that_waits_when_the_daemon_stops_is_ended_by_shutdown() {
         .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
     soon("the origin", asked).await.unwrap();
-    let tracker = world.daemon.shared().tracker.clone();
-    soon("the fault before the wait", async {
-        while tracker.faults().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    soon("the daemon's end", world.daemon.stop(Duration::ZERO)).await;
+    assert_eq!(world.next_fault().await.next, "again");
+    let World { daemon, events, .. } = world;
+    soon("the daemon's end", daemon.stop(Duration::ZERO)).await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
-    let faults: Vec<String> = tracker
-        .faults()
-        .into_iter()
-        .map(|fault| fault.code)
-        .collect();
-    assert!(faults[0].ends_with("/shutdown"), "{faults:?}");
+    let last = events.next_fault().await;
+    assert_eq!((last.kind.as_str(), last.next), ("shutdown", "give-up"));
 }
 
 const PUT: &str = "PUT http://origin.test/o HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
@@ -245,14 +236,10 @@ async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_u
     client.send(PUT).await;
     client.send(vec![7; 100_000]).await;
     soon("the restart", away).await.unwrap();
-    let tracker = world.daemon.shared().tracker.clone();
     // One for the reset, and more than `attempts` allows.
-    soon("a sixth attempt", async {
-        while tracker.faults().len() < 6 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    for _ in 0..6 {
+        world.next_fault().await;
+    }
     back.send(()).unwrap();
     let answer = client.head().await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

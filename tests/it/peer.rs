@@ -114,9 +114,8 @@ pub(crate) async fn get(world: &World, host: &str) -> String {
 
 /// The code and the advice of the last fault.
 pub(crate) fn fault(world: &World) -> (String, String) {
-    let faults = serde_json::to_value(world.daemon.shared().tracker.faults()).unwrap();
-    let text = |key: &str| faults[0][key].as_str().unwrap_or_default().to_owned();
-    (text("code"), text("advice"))
+    let last = world.faults().pop().unwrap();
+    (last.code, last.advice.unwrap_or_default())
 }
 
 #[tokio::test]

@@ -51,11 +51,7 @@ async fn get(world: &World) -> (String, Duration) {
 }
 
 fn codes(world: &World) -> Vec<String> {
-    let faults = serde_json::to_value(world.daemon.shared().tracker.faults()).unwrap();
-    let faults = faults.as_array().unwrap().iter();
-    faults
-        .map(|fault| fault["code"].as_str().unwrap().to_owned())
-        .collect()
+    world.faults().into_iter().map(|fault| fault.code).collect()
 }
 
 #[tokio::test]
@@ -98,6 +94,9 @@ async fn interim_responses_heads_and_chunk_extensions_that_drip_keep_nothing_ali
             "{drip:?}: {told:?}"
         );
         assert!(!told.is_empty(), "{begin:?} {drip:?}: {answer}");
+        let stall = world.next_stall().await;
+        assert_eq!((stall.phase, stall.leg), ("began", "origin"), "{stall:?}");
+        assert!(code.starts_with(stall.stage), "{drip:?}: {stall:?}");
         // Two tries where it may be asked again, and their waits.
         assert!(took < Duration::from_secs(4), "{drip:?}: {took:?}");
     }

@@ -185,19 +185,17 @@ async fn what_is_no_http_is_told_for_what_it_is() {
             "HTTP2 preface",
         ),
     ];
-    let tracker = &world.daemon.shared().tracker;
-    for (at, (said, answer, code, cause)) in cases.into_iter().enumerate() {
+    for (said, answer, code, cause) in cases {
         let mut client = world.client().await;
         client.send(said).await;
         let answered = client.rest().await;
         assert!(answered.starts_with(answer), "{cause}: {answered:?}");
-        world.is_quiet().await;
-        let faults = tracker.faults();
-        assert_eq!(faults.len(), at + 1, "{cause}");
-        assert_eq!(faults[0].code, code);
-        assert!(faults[0].cause.contains(cause), "{}", faults[0].cause);
+        let fault = world.next_fault().await;
+        assert_eq!(fault.code, code);
+        assert!(fault.cause.contains(cause), "{fault:?}");
+        assert_eq!(world.ended().await.result, code, "{cause}");
         if code.ends_with("not-http") {
-            let advice = faults[0].advice.as_deref().unwrap();
+            let advice = fault.advice.as_deref().unwrap();
             assert!(advice.contains("`http://`"), "{advice}");
         }
     }

@@ -54,7 +54,7 @@ async fn another_user_of_the_machine_gets_403_on_every_front_and_a_line_in_the_l
             .await
             .starts_with("HTTP/1.1 200 ")
     );
-    let faults = world.daemon.shared().tracker.faults();
+    let faults = world.faults();
     let told: Vec<_> = faults
         .iter()
         .map(|fault| (&*fault.code, &*fault.cause))

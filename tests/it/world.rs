@@ -1,8 +1,16 @@
 //! The world of the in-process tests: a daemon on port 0, and origins that say exactly what a test tells them to.
+//!
+//! Faults, stalls and ends of transfers are asserted as values: [`World::next_fault`], [`World::next_stall`], [`World::ended`]. Which
+//! world, daemon handle, hop and origin to take for what: `tests/support/mod.rs`.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use gitferry::testing::{self, Config, Daemon};
+use gitferry::testing::{self, Config, Daemon, EndSeen, Events, FaultSeen, Observed, StallSeen};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -27,7 +35,84 @@ pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 pub(crate) struct World {
     pub(crate) daemon: Daemon,
     pub(crate) address: SocketAddr,
+    pub(crate) events: Observations,
     directory: tempfile::TempDir,
+}
+
+/// What a daemon reports, and how much of it the test has taken.
+pub(crate) struct Observations {
+    events: Events,
+    faults: AtomicUsize,
+    stalls: AtomicUsize,
+    ends: AtomicUsize,
+}
+
+impl Observations {
+    /// Everything that `daemon` reports from now on.
+    pub(crate) fn of(daemon: &Daemon) -> Self {
+        Self {
+            events: daemon.shared().tracker.subscribe(),
+            faults: AtomicUsize::new(0),
+            stalls: AtomicUsize::new(0),
+            ends: AtomicUsize::new(0),
+        }
+    }
+
+    async fn next<T>(
+        &self,
+        taken: &AtomicUsize,
+        what: &str,
+        pick: impl Fn(Observed) -> Option<T>,
+    ) -> T {
+        let n = taken.fetch_add(1, Ordering::Relaxed);
+        soon(what, self.events.nth(n, pick)).await
+    }
+
+    /// Every fault so far.
+    pub(crate) fn faults(&self) -> Vec<FaultSeen> {
+        self.events.so_far(fault)
+    }
+
+    /// Every line of a stall so far.
+    pub(crate) fn stalls(&self) -> Vec<StallSeen> {
+        self.events.so_far(stall)
+    }
+
+    /// The next fault that was not taken yet.
+    pub(crate) async fn next_fault(&self) -> FaultSeen {
+        self.next(&self.faults, "a fault", fault).await
+    }
+
+    /// The next line of a stall that was not taken yet.
+    pub(crate) async fn next_stall(&self) -> StallSeen {
+        self.next(&self.stalls, "a stall", stall).await
+    }
+
+    /// The next end of a transfer that was not taken yet.
+    pub(crate) async fn ended(&self) -> EndSeen {
+        self.next(&self.ends, "the end of a transfer", end).await
+    }
+}
+
+fn fault(event: Observed) -> Option<FaultSeen> {
+    match event {
+        Observed::Fault(fault) => Some(fault),
+        Observed::Stall(_) | Observed::Ended(_) => None,
+    }
+}
+
+fn stall(event: Observed) -> Option<StallSeen> {
+    match event {
+        Observed::Stall(stall) => Some(stall),
+        Observed::Fault(_) | Observed::Ended(_) => None,
+    }
+}
+
+fn end(event: Observed) -> Option<EndSeen> {
+    match event {
+        Observed::Ended(end) => Some(end),
+        Observed::Fault(_) | Observed::Stall(_) => None,
+    }
 }
 
 impl World {
@@ -61,6 +146,7 @@ impl World {
         let daemon = Daemon::start(config).unwrap();
         let address = daemon.addresses()[0];
         Self {
+            events: Observations::of(&daemon),
             daemon,
             address,
             directory,
@@ -96,10 +182,36 @@ impl World {
         let daemon = Daemon::start(load(directory.path(), "", routes)).unwrap();
         let address = daemon.addresses()[0];
         Self {
+            events: Observations::of(&daemon),
             daemon,
             address,
             directory,
         }
+    }
+
+    /// Every fault so far.
+    pub(crate) fn faults(&self) -> Vec<FaultSeen> {
+        self.events.faults()
+    }
+
+    /// Every line of a stall so far.
+    pub(crate) fn stalls(&self) -> Vec<StallSeen> {
+        self.events.stalls()
+    }
+
+    /// The next fault that was not taken yet.
+    pub(crate) async fn next_fault(&self) -> FaultSeen {
+        self.events.next_fault().await
+    }
+
+    /// The next line of a stall that was not taken yet.
+    pub(crate) async fn next_stall(&self) -> StallSeen {
+        self.events.next_stall().await
+    }
+
+    /// The next end of a transfer that was not taken yet.
+    pub(crate) async fn ended(&self) -> EndSeen {
+        self.events.ended().await
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -1,0 +1,48 @@
+//! The events that tests subscribe to, as values.
+
+use super::{FaultOccurred, StallReported, TransferEnded};
+use crate::track::observe::{EndSeen, FaultSeen, Observed, StallSeen};
+
+impl From<&FaultOccurred> for Observed {
+    fn from(fault: &FaultOccurred) -> Self {
+        Self::Fault(FaultSeen {
+            host: fault.subject.host.clone(),
+            upstream: fault.subject.upstream.clone(),
+            code: fault.code.clone(),
+            leg: fault.leg.as_str(),
+            stage: fault.stage.as_str(),
+            kind: fault.kind.clone(),
+            attempt: fault.attempt,
+            next: fault.next,
+            cause: fault.cause.clone(),
+            advice: fault.advice.clone(),
+        })
+    }
+}
+
+impl From<&StallReported> for Observed {
+    fn from(stall: &StallReported) -> Self {
+        Self::Stall(StallSeen {
+            host: stall.subject.host.clone(),
+            phase: stall.phase.as_str(),
+            verdict: stall.verdict.as_str(),
+            leg: stall.leg.as_str(),
+            stage: stall.stage.as_str(),
+        })
+    }
+}
+
+impl From<&TransferEnded> for Observed {
+    fn from(end: &TransferEnded) -> Self {
+        Self::Ended(EndSeen {
+            host: end.subject.host.clone(),
+            method: end.method.clone(),
+            status: end.status,
+            result: end.result.clone(),
+            attempts: end.attempts,
+            rerouted: end.subject.circuit.is_some(),
+            up: end.up,
+            down: end.down,
+        })
+    }
+}
