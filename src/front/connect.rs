@@ -97,6 +97,7 @@ impl Connect<'_> {
         let transfer = begin(&self.forwarder, &request, self.client, &self.target);
         let agent = request.headers().get(USER_AGENT);
         let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
+        let received_via = headers::via(request.headers());
         let (front, conn) = (front.clone(), self.client.clone());
         let (forwarder, route, target) = (self.forwarder, self.route, self.target);
         let tasks = forwarder.shared.tasks.clone();
@@ -113,6 +114,7 @@ impl Connect<'_> {
                     client,
                     route,
                     target,
+                    received_via,
                     transfer,
                 };
                 accepting.serve(io).await;

@@ -67,6 +67,8 @@ pub(super) struct Accepting {
     pub(super) client: Client,
     pub(super) route: Arc<Route>,
     pub(super) target: Target,
+    /// `Via` of the CONNECT.
+    pub(super) received_via: Option<HeaderValue>,
     pub(super) transfer: Transfer,
 }
 
@@ -96,17 +98,20 @@ impl Accepting {
             .fail(fault.peer(self.client.conn.address).source(error));
     }
 
-    async fn tunnel(self, io: BoxIo) {
-        warn_of_tunnel(&self.route, &self.target, "the client does not speak TLS");
-        match Tunnel::open(
+    async fn open(&self) -> Result<Tunnel, track::GivenUp> {
+        Tunnel::open(
             &self.forwarder,
             &self.transfer,
             &self.route,
             &self.target,
-            None,
+            self.received_via.clone(),
         )
         .await
-        {
+    }
+
+    async fn tunnel(self, io: BoxIo) {
+        warn_of_tunnel(&self.route, &self.target, "the client does not speak TLS");
+        match self.open().await {
             Ok(tunnel) => tunnel.run(self.transfer, io).await,
             Err(given_up) => self.transfer.break_off(&given_up),
         }
@@ -117,9 +122,7 @@ impl Accepting {
         let mut bytes = BytesMut::with_capacity(4096);
         let head_timeout = self.forwarder.config.listen.head_timeout;
         let opening = async {
-            let (route, target) = (&self.route, &self.target);
-            let mut tunnel =
-                Tunnel::open(&self.forwarder, &self.transfer, route, target, None).await?;
+            let mut tunnel = self.open().await?;
             // Both may be silent for long, and are a tunnel's business then.
             let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
             Ok(tunnel)
@@ -161,6 +164,7 @@ impl Accepting {
             client,
             route,
             target,
+            received_via: _,
             transfer,
         } = self;
         let named = (client.conn.address, client.agent.as_deref());

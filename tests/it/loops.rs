@@ -29,7 +29,8 @@ fn daemon(directory: &Path, address: SocketAddr, other: SocketAddr, via: bool) -
     let text = format!(
         "[listen]\naddress = \"{address}\"\n[state]\ndirectory = \"state-{}\"\n[built_in]\nroutes = false\n\
          [hops]\nother = {{ url = \"http://{other}\", via = {via} }}\n\
-         [other_hosts]\nports = [80, 443]\nupstreams = [{{ via = \"other\" }}]\n",
+         [other_hosts]\nports = [80, 443]\nupstreams = [{{ via = \"other\" }}]\n\
+         [[route]]\nname = \"ended-here\"\nhosts = [\"near.test\"]\ntls = \"terminate\"\nupstreams = [{{ via = \"other\" }}]\n",
         address.port()
     );
     fs::write(&file, text).unwrap();
@@ -79,4 +80,25 @@ fn two_daemons_that_are_each_others_hop_end_soon_and_say_loop_with_via_and_witho
             assert!(took < Duration::from_secs(10), "{took:?}: {case}");
         }
     }
+}
+
+#[test]
+fn a_loop_of_what_is_not_tls_on_a_terminated_host_ends_after_one_round() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (free(), free());
+    let _a = daemon(directory.path(), first, second, true);
+    let _b = daemon(directory.path(), second, first, true);
+    let (answer, took) = ask(
+        first,
+        "CONNECT near.test:443 HTTP/1.1\r\nHost: near.test:443\r\n\r\nSSH-2.0-x\r\n",
+    );
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let (history, _) = ask(
+        first,
+        "GET /-/api/history HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+    );
+    let rounds = history.matches("\"host\": \"near.test\"").count();
+    // Each attempt of the first tunnel goes round once.
+    assert!((2..=6).contains(&rounds), "{rounds}: {history}");
 }

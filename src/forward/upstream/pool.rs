@@ -270,25 +270,6 @@ impl Drop for InUse {
     }
 }
 
-impl Sender {
-    async fn ready(&mut self) -> bool {
-        let ready = async {
-            match self {
-                Self::Http1(sender) => sender.ready().await.is_ok(),
-                Self::Http2(sender) => sender.ready().await.is_ok(),
-            }
-        };
-        tokio::time::timeout(SETTLE, ready).await.unwrap_or(false)
-    }
-
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender) => sender.is_closed(),
-        }
-    }
-}
-
 impl Lease {
     /// Has the watchdog look at the connection for `transfer`.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {

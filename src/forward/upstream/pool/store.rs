@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{About, Key, SPARE_LIFE, Sender};
+use super::{About, Key, SETTLE, SPARE_LIFE, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct Inner {
@@ -117,6 +117,25 @@ impl Idle {
     /// True where no request was sent on it and it is too young to have died.
     pub(super) fn is_as_new(&self, now: Instant) -> bool {
         self.unused && now.saturating_duration_since(self.since) <= SPARE_LIFE
+    }
+}
+
+impl Sender {
+    pub(super) async fn ready(&mut self) -> bool {
+        let ready = async {
+            match self {
+                Self::Http1(sender) => sender.ready().await.is_ok(),
+                Self::Http2(sender) => sender.ready().await.is_ok(),
+            }
+        };
+        tokio::time::timeout(SETTLE, ready).await.unwrap_or(false)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
     }
 }
 

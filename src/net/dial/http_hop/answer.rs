@@ -88,7 +88,7 @@ impl Answer {
         let shown = |(at, part): (usize, &String)| {
             let part = hidden(part);
             match self.is_readable() && at + 1 == said.len() {
-                true => page::reason(&part, html),
+                true => page::reason(&part, html, &hidden),
                 false => part.chars().take(SHOWN).collect::<String>(),
             }
         };

@@ -5,10 +5,12 @@ use super::super::greeting::printable;
 /// As much of a page is shown.
 const SHOWN: usize = 300;
 
-/// The text of `page` on one line: all of it, or what tells the reason.
-pub(super) fn reason(page: &str, html: bool) -> String {
+/// The text of `page` on one line: all of it, or what tells the reason; each as `hidden` leaves it.
+///
+/// Secrets are looked for once more where tags and entities are gone: these may have parted one.
+pub(super) fn reason(page: &str, html: bool, hidden: impl Fn(&str) -> String) -> String {
     let text = if html {
-        without_tags(page)
+        hidden(&without_tags(page))
     } else {
         page.to_owned()
     };
@@ -17,6 +19,7 @@ pub(super) fn reason(page: &str, html: bool) -> String {
         return whole;
     }
     let title = html.then(|| title(page)).flatten().unwrap_or_default();
+    let title = hidden(&title);
     let sentences = text.lines().flat_map(|line| line.split(". "));
     let mut said: Vec<String> = Vec::new();
     for sentence in std::iter::once(&*title).chain(sentences.filter(|line| is_telling(line))) {
@@ -177,10 +180,22 @@ mod tests {
             "body { color: red }".repeat(100)
         );
         assert_eq!(
-            reason(&page, true),
+            reason(&page, true, str::to_owned),
             "ERROR: The requested URL could not be retrieved; Connection to 192.0.2.1 failed.; The system returned: (111) Connection refused"
         );
-        assert_eq!(reason("short <b>text</b>", true), "short text");
-        assert_eq!(reason(&"x".repeat(1000), false).len(), SHOWN);
+        assert_eq!(
+            reason("short <b>text</b>", true, str::to_owned),
+            "short text"
+        );
+        assert_eq!(reason(&"x".repeat(1000), false, str::to_owned).len(), SHOWN);
+    }
+
+    #[test]
+    fn a_password_that_the_page_spells_with_entities_is_hidden_too() {
+        let hidden = |text: &str| text.replace("pass&word", "<hidden>");
+        let page = "<title>no pass&amp;word</title>you sent pass&amp;word";
+        assert_eq!(reason(page, true, hidden), "no <hidden> you sent <hidden>");
+        let long = format!("{page}{}", "<p>nothing</p>".repeat(100));
+        assert_eq!(reason(&long, true, hidden), "no <hidden>");
     }
 }
