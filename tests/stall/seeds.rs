@@ -179,7 +179,7 @@ fn a_hop_that_reaches_the_main_site_only() {
     let mut ferry = Ferry::start(&settings);
     let work = work(&world, &world.git_through(&ferry), &[100_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
-    let told = ferry.wait_for_event("stall");
+    let told = ferry.next_stall();
     assert_eq!(
         (&told["verdict"], &told["leg"], &told["host"]),
         (&"never-connected".into(), &"hop".into(), &STORAGE.into()),

@@ -61,7 +61,7 @@ fn push(world: &World, settings: &Settings, size: u64) -> Push {
 /// The first stall that was told, which must have `verdict` and be no earlier than its limit, nor more than two looks later.
 #[track_caller]
 fn told(ferry: &mut Ferry, verdict: &str) -> Value {
-    let stall = ferry.wait_for_event("stall");
+    let stall = ferry.next_stall();
     assert_eq!(stall["verdict"], verdict, "{stall:#}");
     let (idle, limit) = (stall["idle_ms"].as_u64(), stall["limit_ms"].as_u64());
     let (idle, limit) = (idle.unwrap(), limit.unwrap());
@@ -214,7 +214,7 @@ fn what_moves_below_the_floor_is_throttled() {
     let settings = settings(&world, relay.address)
         .route_line("stall = { after = \"30s\", floor = \"100 KiB\", floor_over = \"4s\" }");
     let mut push = push(&world, &settings, 20_000_000);
-    let stall = push.ferry.wait_for_event("stall");
+    let stall = push.ferry.next_stall();
     assert_eq!(stall["verdict"], "throttled", "{stall:#}");
     let rate = stall["rate"].as_u64().unwrap();
     assert!((10_000..100_000).contains(&rate), "{stall:#}");

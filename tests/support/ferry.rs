@@ -6,7 +6,10 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -29,6 +32,15 @@ pub(crate) struct Ferry {
     dir: PathBuf,
     child: Child,
     log: Log,
+    taken: Taken,
+}
+
+/// How many events of each kind the test has taken.
+#[derive(Default)]
+struct Taken {
+    faults: AtomicUsize,
+    stalls: AtomicUsize,
+    ends: AtomicUsize,
 }
 
 /// What the daemon has written so far.
@@ -62,6 +74,7 @@ impl Ferry {
             dir: settings.dir.clone(),
             child,
             log,
+            taken: Taken::default(),
         };
         let listening = ferry.wait_for_event("listening");
         ferry.address = listening["address"].as_str().unwrap().parse().unwrap();
@@ -142,6 +155,35 @@ impl Ferry {
             first.is_some() || self.child.try_wait().unwrap().is_some()
         });
         first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.log()))
+    }
+
+    /// The next fault that was not taken yet, with `leg`, `stage` and `kind`.
+    #[track_caller]
+    pub(crate) fn next_fault(&self) -> Value {
+        self.next(&self.taken.faults, "fault")
+    }
+
+    /// The next stall that began and was not taken yet, with `verdict`, `leg` and `stage`.
+    #[track_caller]
+    pub(crate) fn next_stall(&self) -> Value {
+        self.next(&self.taken.stalls, "stall")
+    }
+
+    /// The next end of a transfer that was not taken yet, with `status` and `result`.
+    #[track_caller]
+    pub(crate) fn next_end(&self) -> Value {
+        self.next(&self.taken.ends, "transfer ended")
+    }
+
+    #[track_caller]
+    fn next(&self, taken: &AtomicUsize, message: &str) -> Value {
+        let n = taken.fetch_add(1, Ordering::Relaxed);
+        let mut found = None;
+        wait_until(SOON, || {
+            found = self.events(message).into_iter().nth(n);
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no {message:?} number {n} in:\n{}", self.log()))
     }
 
     /// Waits for a fault with this code.
