@@ -4,7 +4,7 @@
 
 use hyper::{
     HeaderMap, Response, Version,
-    body::{Body, Incoming},
+    body::Body,
     header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 
@@ -41,11 +41,12 @@ pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// True where only the end of the connection says that the answer is over (RFC 9112, section 6.3).
-pub(crate) fn is_close_delimited(response: &Response<Incoming>) -> bool {
+pub(crate) fn is_close_delimited(response: &Response<impl Body>) -> bool {
     let length = response.body().size_hint().exact();
-    length.is_none()
-        && response.version() < Version::HTTP_2
-        && !response.headers().contains_key(TRANSFER_ENCODING)
+    let chunked = codings(response.headers())
+        .last()
+        .is_some_and(|coding| coding == b"chunked");
+    length.is_none() && response.version() < Version::HTTP_2 && !chunked
 }
 
 /// Makes several equal lengths one (RFC 9110, section 8.6).
@@ -95,6 +96,21 @@ fn members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item 
 mod tests {
     use super::*;
 
+    /// A body whose length nobody knows.
+    struct Endless;
+
+    impl Body for Endless {
+        type Data = hyper::body::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
     fn fields(name: HeaderName, values: &[&str]) -> HeaderMap {
         let values = values.iter().map(|value| value.parse().unwrap());
         values.map(|value| (name.clone(), value)).collect()
@@ -124,6 +140,20 @@ mod tests {
                 headers.append(TRANSFER_ENCODING, value);
             }
             assert!(request_objection(&headers).is_some(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_length_and_chunks_ends_with_its_connection() {
+        for (values, ends) in [
+            (&[][..], true),
+            (&["identity"], true),
+            (&["chunked"], false),
+            (&["identity, chunked"], false),
+        ] {
+            let mut response = Response::new(Endless);
+            *response.headers_mut() = fields(TRANSFER_ENCODING, values);
+            assert_eq!(is_close_delimited(&response), ends, "{values:?}");
         }
     }
 
