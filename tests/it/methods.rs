@@ -134,4 +134,8 @@ async fn user_info_in_a_reverse_front_path_is_refused_and_shown_nowhere() {
             "{page}: {shown}"
         );
     }
+    // What the log writes.
+    let faults = world.faults();
+    assert_eq!(faults.len(), 6, "{faults:?}");
+    assert!(!format!("{faults:?}").contains("PLANTED"), "{faults:?}");
 }

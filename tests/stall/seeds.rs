@@ -176,7 +176,7 @@ fn a_hop_that_reaches_the_main_site_only() {
             &["office", "direct"],
             world.lfs.storage,
         );
-    let mut ferry = Ferry::start(&settings);
+    let ferry = Ferry::start(&settings);
     let work = work(&world, &world.git_through(&ferry), &[100_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
     let told = ferry.next_stall();

@@ -213,7 +213,7 @@ fn what_moves_below_the_floor_is_throttled() {
     let relay = Relay::trickles(40_000, world.lfs.storage);
     let settings = settings(&world, relay.address)
         .route_line("stall = { after = \"30s\", floor = \"100 KiB\", floor_over = \"4s\" }");
-    let mut push = push(&world, &settings, 20_000_000);
+    let push = push(&world, &settings, 20_000_000);
     let stall = push.ferry.next_stall();
     assert_eq!(stall["verdict"], "throttled", "{stall:#}");
     let rate = stall["rate"].as_u64().unwrap();
