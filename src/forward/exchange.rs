@@ -27,6 +27,7 @@ use crate::forward::{
         plan::{Turn, UpstreamPlan},
         pool::{About, Key, Lease},
         send::{self, Missed},
+        spare::Spare,
         stale,
     },
 };
@@ -204,33 +205,12 @@ impl Exchange {
         }
     }
 
-    /// Opens a connection for the request that follows this one. Nobody hears of it where that fails: the request finds out for itself.
+    /// Opens a connection for the request that follows this one.
     pub(crate) fn open_spare(&self) {
-        let key = self.key();
-        let forwarder = Arc::clone(&self.forwarder);
-        if forwarder.config.pool.idle_per_origin == 0 || forwarder.pool.has_spare(&key) {
-            return;
+        let (key, http) = (self.key(), self.plan.route().http);
+        if let Some(dial) = self.plan.beside() {
+            Spare { key, dial, http }.open(Arc::clone(&self.forwarder));
         }
-        let Some(dial) = self.plan.beside() else {
-            return;
-        };
-        let http = self.plan.route().http;
-        let shared = forwarder.shared.clone();
-        shared.tasks.clone().spawn(async move {
-            let max_head = forwarder.config.listen.max_head;
-            let opening = async {
-                let reached = dial.once(&forwarder, http).await?;
-                send::open((&shared.tasks, &shared.shutdown), reached, max_head).await
-            };
-            let opened = tokio::select! {
-                opened = opening => opened,
-                () = shared.shutdown.drained() => return,
-            };
-            match opened {
-                Ok((sender, about)) => forwarder.pool.keep_spare(&key, sender, about),
-                Err(fault) => tracing::debug!(%fault, "spare connection failed"),
-            }
-        });
     }
 
     /// Sends once, and says what came of it.

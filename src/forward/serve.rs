@@ -19,6 +19,7 @@ use crate::forward::{
     request::body::{Answer, RequestBody},
     request::exchange_request::ExchangeRequest,
     request::outgoing::Outgoing,
+    response::batch::{Batch, is_batch},
     response::body::OriginBody,
     response::errors::ErrorFormat,
     response::quoted,
@@ -165,6 +166,11 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
     if response.status() == StatusCode::OK && precedes_push(&head.method, &head.uri) {
         exchange.open_spare();
     }
+    let batch = is_batch(&head.method, &head.uri).then(|| Batch {
+        forwarder: Arc::clone(&exchange.forwarder),
+        api: exchange.asked.target.clone(),
+        reverse: exchange.asked.base.is_some(),
+    });
     let rewriting = Rewriting::of(&exchange.forwarder, head, &exchange.asked, &to, &handle);
     if let Some(rewriting) = &rewriting {
         rewriting.head(&mut response, &head.headers);
@@ -193,6 +199,10 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
     let quotable = quoted::quotable(&lease.about);
     let about = (status, close_delimited);
     let answer = response.map(|body| OriginBody::new(body, about, exchange, lease).boxed_unsync());
+    let answer = match batch {
+        Some(batch) => batch.watch(answer),
+        None => answer,
+    };
     let answer = quoted::hide(quotable, answer);
     match rewriting {
         Some(rewriting) => rewriting.body(answer, &forwarder.rewriting).await,

@@ -40,6 +40,7 @@ mod report;
 mod resume;
 mod reverse;
 mod segments;
+mod spares;
 mod state;
 mod terminated;
 mod tls_hop;

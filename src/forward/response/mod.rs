@@ -1,5 +1,6 @@
 //! What the client receives: the origin's answer, resumed or rewritten where needed, or an error that it understands.
 
+pub(crate) mod batch;
 pub(crate) mod body;
 mod drain;
 pub(crate) mod errors;

@@ -7,5 +7,6 @@ pub(crate) mod flood;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod send;
+pub(crate) mod spare;
 pub(crate) mod stale;
 pub(crate) mod withhold;

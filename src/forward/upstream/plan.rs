@@ -52,6 +52,22 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
+    /// To `target` through `upstream`, without anything that an exchange has learned.
+    pub(crate) fn first(
+        route: &Arc<Route>,
+        upstream: &Arc<Upstream>,
+        target: &Target,
+        probing: circuit::Probing,
+    ) -> Self {
+        Self {
+            route: Arc::clone(route),
+            upstream: Arc::clone(upstream),
+            target: target.clone(),
+            probing,
+            max_segment: route.dial.max_segment,
+        }
+    }
+
     /// Dials once; ALPN may choose what `http` says.
     pub(crate) async fn once(
         &self,

@@ -71,6 +71,12 @@ pub(crate) struct Lease {
     in_use: InUse,
 }
 
+/// A spare connection that is being opened, until it is dropped.
+pub(crate) struct Opening {
+    key: Arc<Key>,
+    pool: Pool,
+}
+
 /// Counts one connection as in use by its origin until it is dropped.
 struct InUse {
     key: Arc<Key>,
@@ -100,6 +106,8 @@ pub(crate) struct Pool(Arc<Inner>);
 const SETTLE: Duration = Duration::from_millis(100);
 /// For how long an unused connection is as good as a new one: servers give a client longer than this for its first request.
 const SPARE_LIFE: Duration = Duration::from_secs(4);
+/// The most connections that are opened, or were opened a moment ago, for requests that have not come.
+const MOST_SPARES: usize = 4;
 /// The most idle connections of all origins together; fewer where the process may have few descriptors.
 const MOST_IDLE: usize = 512;
 
@@ -119,6 +127,7 @@ impl Pool {
             limits,
             most: most_idle(),
             origins: Mutex::default(),
+            opening: Mutex::default(),
             any_bound: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
@@ -221,23 +230,16 @@ impl Pool {
         lease.sender.ready().await.then_some(lease)
     }
 
-    /// True where a connection for `key` waits that was never used.
-    pub(crate) fn has_spare(&self, key: &Key) -> bool {
-        let origins = self.0.lock();
-        let origin = origins.get(key);
-        origin.is_some_and(|origin| origin.spare(Instant::now()).is_some())
-    }
-
-    /// Keeps a connection that was made before its request came.
-    pub(crate) fn keep_spare(&self, key: &Arc<Key>, sender: Sender, about: About) {
-        let unused = matches!(sender, Sender::Http1(_));
-        let idle = Idle {
-            sender,
-            about: Arc::new(about),
-            since: Instant::now(),
-            unused,
-        };
-        self.0.put(key, idle);
+    /// Leave to open a connection for `key` before its request comes; `None` where one waits or is being opened, or where there are
+    /// [`MOST_SPARES`] for all origins.
+    pub(crate) fn open_spare(&self, key: &Arc<Key>) -> Option<Opening> {
+        if self.0.limits.idle_per_origin == 0 || !self.0.begin_spare(key, Instant::now()) {
+            return None;
+        }
+        Some(Opening {
+            key: Arc::clone(key),
+            pool: self.clone(),
+        })
     }
 
     /// How many connections are idle.
@@ -259,6 +261,26 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("idle", &self.idle()).finish()
+    }
+}
+
+impl Opening {
+    /// Keeps the connection.
+    pub(crate) fn keep(self, sender: Sender, about: About) {
+        let unused = matches!(sender, Sender::Http1(_));
+        let idle = Idle {
+            sender,
+            about: Arc::new(about),
+            since: Instant::now(),
+            unused,
+        };
+        self.pool.0.put(&self.key, idle);
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.pool.0.end_spare(&self.key);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{About, Key, SETTLE, SPARE_LIFE, Sender};
+use super::{About, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct Inner {
@@ -18,6 +18,8 @@ pub(super) struct Inner {
     /// Idle connections of all origins together.
     pub(super) most: usize,
     pub(super) origins: Mutex<Origins>,
+    /// For whom spare connections are being opened.
+    pub(super) opening: Mutex<Vec<Arc<Key>>>,
     /// Set at the first connection that is bound to a client: before, nobody has to look for one.
     pub(super) any_bound: AtomicBool,
     /// Set when the daemon drains: what is given back then is closed.
@@ -90,6 +92,31 @@ impl Inner {
         let origin = origins.get_mut(key)?;
         let at = origin.spare(now)?;
         Some(origin.idle.remove(at))
+    }
+
+    /// Notes that a spare is being opened for `key`; false where it must not be.
+    pub(super) fn begin_spare(&self, key: &Arc<Key>, now: Instant) -> bool {
+        let mut opening = self.opening();
+        let origins = self.lock();
+        let kept = origins
+            .values()
+            .filter(|origin| origin.spare(now).is_some());
+        let exists = origins
+            .get(key)
+            .is_some_and(|origin| origin.spare(now).is_some());
+        if exists || opening.contains(key) || kept.count() + opening.len() >= MOST_SPARES {
+            return false;
+        }
+        opening.push(Arc::clone(key));
+        true
+    }
+
+    pub(super) fn end_spare(&self, key: &Arc<Key>) {
+        self.opening().retain(|other| other != key);
+    }
+
+    fn opening(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Key>>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {

@@ -1,0 +1,84 @@
+//! Connections that are opened before their request comes, because it is almost certain to come.
+//!
+//! No exchange waits for one: where it fails, there is no fault, no circuit and no log line but debug, and the request dials by itself.
+
+use std::sync::Arc;
+
+use crate::forward::{
+    forwarder::Forwarder, upstream::attempt::Purpose, upstream::circuit::Probing,
+    upstream::destination::Destination, upstream::plan::Beside, upstream::pool::Key,
+    upstream::send,
+};
+use crate::{
+    config::{HttpVersion, ToMirror},
+    model::{Scheme, Target, TlsMode},
+};
+
+/// What it takes to open one.
+pub(crate) struct Spare {
+    pub(crate) key: Arc<Key>,
+    pub(crate) dial: Beside,
+    pub(crate) http: HttpVersion,
+}
+
+impl Spare {
+    /// One to a host that an answer sends the client to, by the rules of a CONNECT: `None` unless a route names the host and terminates its
+    /// TLS. `reverse` is true where the client came by the reverse front.
+    pub(crate) fn to_named(forwarder: &Forwarder, target: &Target, reverse: bool) -> Option<Self> {
+        let config = &forwarder.config;
+        if !config.names(target) || !forwarder.shared.health.is_well() {
+            return None;
+        }
+        let route = forwarder.admit(target).ok()?;
+        let upstream = route.upstreams.first()?;
+        let mirror = upstream.mirror.as_ref();
+        let trusted = mirror.is_none_or(|mirror| {
+            mirror.credentials == ToMirror::Pass && !forwarder.is_own(&mirror.target)
+        });
+        if route.tls != TlsMode::Terminate || !trusted {
+            return None;
+        }
+        let probing = Probing {
+            purpose: Purpose::Requests(Scheme::Https),
+            public_only: reverse && config.distrusts(target),
+        };
+        let to = Destination::of(Scheme::Https, target, Some(upstream));
+        let key = Key {
+            route: route.name.clone(),
+            public_only: probing.public_only,
+            upstream: upstream.label.clone(),
+            scheme: to.scheme,
+            target: to.target,
+            bound_to: None,
+        };
+        Some(Self {
+            key: Arc::new(key),
+            http: route.http,
+            dial: Beside::first(&route, upstream, target, probing),
+        })
+    }
+
+    /// Opens it in the background, unless there are enough.
+    pub(crate) fn open(self, forwarder: Arc<Forwarder>) {
+        let Self { key, dial, http } = self;
+        let Some(opening) = forwarder.pool.open_spare(&key) else {
+            return;
+        };
+        let shared = forwarder.shared.clone();
+        shared.tasks.clone().spawn(async move {
+            let max_head = forwarder.config.listen.max_head;
+            let reach = async {
+                let reached = dial.once(&forwarder, http).await?;
+                send::open((&shared.tasks, &shared.shutdown), reached, max_head).await
+            };
+            let opened = tokio::select! {
+                opened = reach => opened,
+                () = shared.shutdown.drained() => return,
+            };
+            match opened {
+                Ok((sender, about)) => opening.keep(sender, about),
+                Err(fault) => tracing::debug!(%fault, "spare connection failed"),
+            }
+        });
+    }
+}
