@@ -18,29 +18,53 @@ pub(crate) async fn about(hop: bool) -> About {
     }
 }
 
-#[tokio::test]
-async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection() {
-    let about = about(false).await;
-    tokio::time::pause();
-    let pool = Pool::new(config::Pool {
+fn pool() -> Pool {
+    Pool::new(config::Pool {
         idle_timeout: Duration::from_secs(60),
         idle_per_origin: 8,
-    });
-    let key = Arc::new(Key {
+    })
+}
+
+fn key(host: &str) -> Arc<Key> {
+    Arc::new(Key {
         route: "r".into(),
         public_only: false,
         upstream: "direct".into(),
         scheme: Scheme::Https,
-        target: Target::parse("git.test:443", None).unwrap(),
+        target: Target::parse(host, Some(443)).unwrap(),
         bound_to: None,
-    });
+    })
+}
+
+#[test]
+fn no_more_than_four_connections_are_opened_before_their_requests_come() {
+    let pool = pool();
+    let hosts = ["a.test", "b.test", "c.test", "d.test"];
+    let mut opening: Vec<_> = hosts
+        .iter()
+        .map(|host| pool.open_spare(&key(host)).unwrap())
+        .collect();
+    assert!(pool.open_spare(&key("e.test")).is_none());
+    // One failed.
+    opening.pop();
+    assert!(pool.open_spare(&key("e.test")).is_some());
+}
+
+#[tokio::test]
+async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection() {
+    let about = about(false).await;
+    tokio::time::pause();
+    let pool = pool();
+    let key = key("git.test");
     let (io, _far) = tokio::io::duplex(64);
     let (sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
     tokio::spawn(connection);
-    pool.keep_spare(&key, Sender::Http1(sender), about);
-    assert!(pool.has_spare(&key));
+    let opening = pool.open_spare(&key).unwrap();
+    assert!(pool.open_spare(&key).is_none(), "one is being opened");
+    opening.keep(Sender::Http1(sender), about);
+    assert!(pool.open_spare(&key).is_none(), "one waits");
     tokio::time::advance(SPARE_LIFE + Duration::from_secs(1)).await;
-    assert!(!pool.has_spare(&key));
+    assert!(pool.open_spare(&key).is_some());
     let lease = pool.take(&key).await.unwrap();
     assert!(lease.reused, "it may have died meanwhile");
 }
