@@ -2,6 +2,8 @@
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
+use gitferry::testing::EndSeen;
+
 use crate::world::{World, origin, read_until, reset, soon};
 
 const SIZE: usize = 400_000;
@@ -71,6 +73,25 @@ async fn a_download_that_breaks_twice_arrives_whole() {
     soon("the origin", served).await.unwrap();
 }
 
+/// Downloads what breaks off after 100,000 bytes: the client gets those, and the transfer ends with its last fault.
+async fn breaks_off(world: &World) -> EndSeen {
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    client.head().await;
+    assert!(client.rest().await == body()[..100_000], "other bytes came");
+    let end = world.ended().await;
+    let last = world.faults().pop().unwrap();
+    assert_eq!(
+        (last.next, &last.code),
+        ("give-up", &end.result),
+        "{last:?}"
+    );
+    assert_eq!(end.down, 100_000);
+    end
+}
+
 #[tokio::test]
 async fn a_download_of_what_has_changed_meanwhile_breaks_off() {
     let (address, served) = origin(|connections| async move {
@@ -86,16 +107,10 @@ async fn a_download_of_what_has_changed_meanwhile_breaks_off() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .await;
-    client.head().await;
-    assert!(
-        client.rest().await == body()[..100_000],
-        "not a byte of the other version"
-    );
+    // Not a byte of the other version.
+    let end = breaks_off(&world).await;
     soon("the origin", served).await.unwrap();
+    assert_eq!(end.attempts, 2, "{end:?}");
 }
 
 #[tokio::test]
@@ -112,14 +127,9 @@ async fn a_download_whose_origin_never_comes_back_breaks_off() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .await;
-    client.head().await;
-    assert!(client.rest().await == body()[..100_000], "what there was");
+    let end = breaks_off(&world).await;
     soon("the origin", served).await.unwrap();
-    world.is_quiet().await;
+    assert_eq!(end.attempts, 4, "{end:?}");
 }
 
 /// As storages do that ignore `If-Range`, or are busy for a moment; and a rest whose own head is shorter than what is missing.
