@@ -198,25 +198,17 @@ fn second_answer_after(
 }
 
 #[test]
-fn a_reload_reaches_a_client_that_keeps_its_connection() {
-    let (said, elsewhere) = second_answer_after(|world, elsewhere| {
-        world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], elsewhere.address)
-    });
-    assert_eq!(said, "200\n200\n");
-    assert_eq!(elsewhere.connections(), 1);
-}
-
-#[test]
-fn a_host_that_a_reload_tunnels_is_served_on_a_new_connection_only() {
-    let (said, elsewhere) = second_answer_after(|world, elsewhere| {
-        world
-            .settings()
-            .route(MAIN, "tunnel", &["direct"], elsewhere.address)
-    });
-    assert_eq!(said, "200\n421\n");
-    assert_eq!(elsewhere.connections(), 0);
+fn a_reload_reaches_a_client_that_keeps_its_connection_and_a_host_it_tunnels_wants_a_new_one() {
+    for (tls, answers, connections) in [("terminate", "200\n200\n", 1), ("tunnel", "200\n421\n", 0)]
+    {
+        let (said, elsewhere) = second_answer_after(|world, elsewhere| {
+            world
+                .settings()
+                .route(MAIN, tls, &["direct"], elsewhere.address)
+        });
+        assert_eq!(said, answers, "{tls}");
+        assert_eq!(elsewhere.connections(), connections, "{tls}");
+    }
 }
 
 /// As on a fresh machine, where the daemon is started first and the file written later.
