@@ -159,7 +159,7 @@ fn a_client_that_says_nothing_is_given_up_at_its_limit() {
         silent
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         silent.write_all(said.as_bytes()).unwrap();
         let mut answer = Vec::new();
         silent.read_to_end(&mut answer).unwrap();

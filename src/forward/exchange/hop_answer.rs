@@ -4,9 +4,10 @@
 
 use hyper::{
     HeaderMap, Response, StatusCode,
-    body::Incoming,
     ext::ReasonPhrase,
-    header::{CONTENT_TYPE, HeaderName, PROXY_AUTHENTICATE, SERVER, VIA, WWW_AUTHENTICATE},
+    header::{
+        CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE, SERVER, VIA, WWW_AUTHENTICATE,
+    },
 };
 
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
 
 /// squid names its reason here, also with pages of its administrator.
 const X_SQUID_ERROR: HeaderName = HeaderName::from_static("x-squid-error");
+
+/// tinyproxy 1.11.1, with a wrong password and without one.
+const TINYPROXY_CHALLENGE: &str = "Basic realm=\"Tinyproxy\"";
 
 /// `Server` of proxies, in the answers that they make; what they pass on keeps the origin's.
 const PROXIES: [&str; 8] = [
@@ -32,14 +36,17 @@ const PROXIES: [&str; 8] = [
 /// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.
 ///
 /// tinyproxy says 401 of a wrong password.
-pub(super) fn wants_credentials(response: &Response<Incoming>, about: &About) -> Option<Fault> {
+pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Option<Fault> {
     let form = about.absolute_form.as_ref()?;
     let headers = response.headers();
     let asks = match response.status() {
         StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
         StatusCode::UNAUTHORIZED => {
-            !headers.contains_key(WWW_AUTHENTICATE)
-                || server(headers).is_some_and(|server| server.starts_with("tinyproxy"))
+            let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter();
+            let is_tinyproxy = server(headers).is_some_and(|s| s.starts_with("tinyproxy"));
+            // An origin that calls itself so asks for a realm of its own: its 401 is the client's.
+            let is_own_realm = |value: &HeaderValue| value == TINYPROXY_CHALLENGE;
+            !headers.contains_key(WWW_AUTHENTICATE) || is_tinyproxy && challenges.all(is_own_realm)
         }
         _ => false,
     };
@@ -127,7 +134,7 @@ fn server(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forward::upstream::pool::tests::about;
+    use crate::{forward::upstream::pool::tests::about, net::dial::AbsoluteForm};
 
     #[tokio::test]
     async fn what_only_an_origin_says_is_the_origins_although_it_is_a_squid() {
@@ -139,5 +146,26 @@ mod tests {
             let response = response.body(()).unwrap();
             assert_eq!(made_by_hop(&response, &about).is_some(), by_hop, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_401_of_a_plain_hop_is_the_hops_and_that_of_an_origin_is_not() {
+        let mut about = about(true).await;
+        about.absolute_form = Some(AbsoluteForm {
+            authorization: None,
+            via: true,
+        });
+        let hops = |challenge: Option<&str>, server: &str| {
+            let response = Response::builder().status(401).header(SERVER, server);
+            let response = match challenge {
+                Some(challenge) => response.header(WWW_AUTHENTICATE, challenge),
+                None => response,
+            };
+            wants_credentials(&response.body(()).unwrap(), &about).is_some()
+        };
+        assert!(hops(Some(TINYPROXY_CHALLENGE), "tinyproxy/1.11.1"));
+        assert!(hops(None, "nginx"));
+        assert!(!hops(Some("Basic realm=\"git\""), "tinyproxy/1.11.1"));
+        assert!(!hops(Some(TINYPROXY_CHALLENGE), "nginx"));
     }
 }
