@@ -1,4 +1,4 @@
-//! The storage of the LFS server: presigned PUT and GET of whole objects.
+//! The storage of the LFS server: presigned PUT of whole objects, GET of these or of a range.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use hyper::{
 };
 use tokio::{
     fs::File,
-    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncSeekExt, AsyncWriteExt, ReadBuf},
 };
 
 use super::lfs::{Body, SIGNATURE, Shared, full, say};
@@ -51,7 +51,7 @@ pub(crate) async fn answer(
     };
     match *request.method() {
         Method::PUT => put(request, shared, &oid).await,
-        Method::GET => get(shared, &oid).await,
+        Method::GET => get(&request, shared, &oid).await,
         _ => Ok(say(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
     }
 }
@@ -112,17 +112,48 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn get(shared: &Shared, oid: &str) -> io::Result<Response<Body>> {
-    let Ok(file) = File::open(shared.objects.join(oid)).await else {
+/// Whole or a range; with a strong ETag, as S3 gives one.
+async fn get(
+    request: &Request<Incoming>,
+    shared: &Shared,
+    oid: &str,
+) -> io::Result<Response<Body>> {
+    let Ok(mut file) = File::open(shared.objects.join(oid)).await else {
         return Ok(say(StatusCode::NOT_FOUND, "NoSuchKey"));
     };
-    let left = file.metadata().await?.len();
+    let length = file.metadata().await?.len();
+    let etag = format!("\"{oid}\"");
+    let field = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let unchanged = field(header::IF_RANGE).is_none_or(|validator| validator == etag);
+    let asked = field(header::RANGE).filter(|_| unchanged);
+    let range = asked.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let answer = Response::builder()
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::ETAG, &etag);
+    let (answer, left) = match range.map(|(from, to)| (from.parse::<u64>(), to.parse::<u64>())) {
+        Some((Ok(from), _)) if from >= length => {
+            return Ok(say(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"));
+        }
+        Some((Ok(from), to)) => {
+            let last = to.unwrap_or(u64::MAX).min(length - 1);
+            file.seek(io::SeekFrom::Start(from)).await?;
+            let field = format!("bytes {from}-{last}/{length}");
+            let answer = answer.status(StatusCode::PARTIAL_CONTENT);
+            (answer.header(header::CONTENT_RANGE, field), last + 1 - from)
+        }
+        _ => (answer, length),
+    };
     let body = FileBody {
         file,
         left,
         piece: vec![0; PIECE].into(),
     };
-    let answer = Response::builder()
+    let answer = answer
         .header(header::CONTENT_LENGTH, left)
         .body(body.boxed());
     answer.map_err(io::Error::other)
@@ -147,7 +178,8 @@ impl HttpBody for FileBody {
         if this.left == 0 {
             return Poll::Ready(None);
         }
-        let mut buffer = ReadBuf::new(&mut this.piece);
+        let most = usize::try_from(this.left).map_or(PIECE, |left| left.min(PIECE));
+        let mut buffer = ReadBuf::new(&mut this.piece[..most]);
         ready!(Pin::new(&mut this.file).poll_read(context, &mut buffer))?;
         let data = Bytes::copy_from_slice(buffer.filled());
         this.left -= data.len() as u64;
