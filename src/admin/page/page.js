@@ -73,7 +73,10 @@ function what(t) {
   const path = t.path.split("?")[0];
   return t.method === "CONNECT" || !path ? "tunnel" : path;
 }
-function way(t) { return `${t.host} · ${t.upstream ? `via ${t.upstream}` : t.route}`; }
+function way(t) {
+  const more = t.segments?.length ? ` · over ${t.segments.length + 1} connections` : "";
+  return `${t.host} · ${t.upstream ? `via ${t.upstream}` : t.route}${more}`;
+}
 
 // --- the timeline of one transfer ---
 

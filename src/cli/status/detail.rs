@@ -82,7 +82,21 @@ fn progress(transfer: &Transfer) -> Vec<Fact> {
         ("state", state(transfer)),
         ("rate", rate(transfer.rate())),
         ("progress", amount(transfer)),
+        (
+            "congestion",
+            transfer.congestion.clone().unwrap_or_default(),
+        ),
+        ("segments", segments(transfer)),
     ]
+}
+
+/// The connections of a download in segments, the first one left out.
+fn segments(transfer: &Transfer) -> String {
+    let each = transfer.segments.iter().map(|segment| {
+        let control = segment.congestion.as_deref().unwrap_or("-");
+        format!("{} ({control})", bytes(segment.received))
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn result(transfer: &Transfer) -> Vec<Fact> {

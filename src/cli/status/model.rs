@@ -102,6 +102,16 @@ pub(crate) struct Transfer {
     pub timeline: Timeline,
     pub client_socket: Option<Socket>,
     pub origin_socket: Option<Socket>,
+    pub congestion: Option<String>,
+    pub segments: Vec<Segment>,
+}
+
+/// A connection that fetches later ranges of a download.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Segment {
+    pub congestion: Option<String>,
+    pub received: u64,
 }
 
 /// What a transfer went through.

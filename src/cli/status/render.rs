@@ -133,6 +133,10 @@ pub(crate) fn state(transfer: &Transfer) -> String {
     if let Some(circuit) = &transfer.circuit {
         let _ = write!(state, ", rerouted: {circuit}");
     }
+    // The first connection and those beside it.
+    if !transfer.segments.is_empty() {
+        let _ = write!(state, ", over {} connections", transfer.segments.len() + 1);
+    }
     state
 }
 
@@ -304,5 +308,13 @@ mod tests {
         for line in page.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
+    }
+
+    #[test]
+    fn a_download_in_segments_says_over_how_many_connections_it_comes() {
+        let mut transfer = Transfer::default();
+        assert!(!state(&transfer).contains("connections"));
+        transfer.segments = vec![Default::default(); 5];
+        assert!(state(&transfer).ends_with(", over 6 connections"));
     }
 }

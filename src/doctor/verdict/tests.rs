@@ -87,7 +87,11 @@ fn a_way_that_the_route_has_not_is_offered_where_nothing_else_works() {
     let mut findings = ways(&path("hf.co", "direct", Some(0)), cut);
     findings.extend(ways(&path("hf.co", "tunnel", None), vec![]));
     let verdict = of(&findings);
-    assert!(verdict.works.starts_with("nothing: no host"), "{}", verdict.works);
+    assert!(
+        verdict.works.starts_with("nothing: no host"),
+        "{}",
+        verdict.works
+    );
     let toml = verdict.change.unwrap().toml.unwrap();
     assert!(
         toml.contains("[{ via = \"tunnel\" }, { via = \"direct\" }]"),
