@@ -23,6 +23,11 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// Starts one in `dir`.
     pub(crate) fn start(dir: &Path) -> Self {
+        Self::start_with(dir, "")
+    }
+
+    /// The same with more lines of its config.
+    pub(crate) fn start_with(dir: &Path, rules: &str) -> Self {
         fs::create_dir_all(dir).unwrap();
         let key = make_key(dir, "user_key");
         let host_key = make_key(dir, "host_key");
@@ -33,7 +38,7 @@ impl Sshd {
             let text = format!(
                 "ListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}.pub\nPidFile none\nUsePAM no\nStrictModes no\n\
                  PasswordAuthentication no\nPermitRootLogin prohibit-password\nLogLevel VERBOSE\nMaxStartups 100\n\
-                 ClientAliveInterval 15\n",
+                 ClientAliveInterval 15\n{rules}",
                 host_key.display(),
                 key.display(),
             );
