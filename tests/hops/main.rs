@@ -88,6 +88,7 @@ fn of(hop: Hop) -> Started {
     Started::new(url, hop)
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn rows(world: &World, at: SocketAddr) -> Vec<Row> {
     let dir = |name: &str| world.path(&format!("hop-{name}"));
     let swapped = |hop: Hop, scheme: &str| {
