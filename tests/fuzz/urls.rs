@@ -129,7 +129,9 @@ fn a_url_that_is_mapped_maps_back() {
         &["a", "-", ":80", ":443", ".cdn.test"],
         |origin, u| {
             let origin = String::from_utf8_lossy(origin);
+            // A query, a fragment or a path there is no part of an origin.
             if !origin.is_ascii()
+                || origin.contains(['?', '#', '\\'])
                 || !(origin.starts_with("http://") || origin.starts_with("https://"))
             {
                 return Ok(());
@@ -162,6 +164,8 @@ fn a_url_that_is_mapped_maps_back() {
             }
             let rest = given.strip_prefix("http://127.0.0.1:4483/").unwrap();
             let (segment, rest) = rest.split_at(rest.find('/').unwrap());
+            // A reader of URLs leaves these out (WHATWG URL, basic URL parser, step 3).
+            let written = written.replace(['\t', '\n', '\r'], "");
             assert_eq!(parsers::segment(segment), Some(parsers::origin(&written)));
             let (_, after) = written.split_once("://").unwrap();
             assert_eq!(rest, &after[after.find('/').unwrap()..]);
