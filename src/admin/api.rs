@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::{
     daemon::DaemonView,
     endpoints::ENDPOINTS,
-    view::{API, Overview, now, transfers, upstreams},
+    upstreams::upstreams,
+    view::{API, Overview, now, transfers},
 };
 use crate::{
     forward::Forwarder,

@@ -17,7 +17,7 @@ use hyper::{
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{respond, view::Overview};
+use super::{response::respond, view::Overview};
 use crate::{
     forward::{Answer, AnswerBody, Forwarder, Shared},
     model::fault::BoxError,

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use tokio::time::Instant;
 
-use super::view::{CircuitView, Overview, UpstreamView};
+use super::{
+    upstreams::{CircuitView, UpstreamView},
+    view::Overview,
+};
 
 /// `page.css`
 pub(super) const STYLE: &str = include_str!("page/page.css");

@@ -1,195 +1,20 @@
 //! The daemon's own addresses under `/-/`: the page, the API, metrics, the CA certificate (never its key). Nothing here changes anything but
 //! [`NONCE_PATH`], which gives `gitferry doctor` what it checks clients with.
 //!
-//! [`endpoints::ENDPOINTS`] is the table of addresses, [`view`] what they show, [`api`] the JSON, [`events`] the stream of changes, and
+//! [`endpoints::ENDPOINTS`] is the table of addresses, [`answer`] what each of them answers, [`view`] the overview, [`api`] the JSON,
+//! [`events`] the stream of changes, and
 //! [`html`] the page, whose files stand in `page/`.
 
+mod answer;
 mod api;
 pub(crate) mod daemon;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 mod html;
 mod pages;
+mod response;
+pub(crate) mod upstreams;
 pub(crate) mod verdict;
 pub(crate) mod view;
 
-use bytes::Bytes;
-use hyper::{
-    Method, Response, StatusCode,
-    header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-        REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    },
-};
-use serde_json::{Value, json};
-use tokio::time::Instant;
-
-use crate::{forward::Forwarder, track::metrics::Exposition};
-use api::{Api, Refused};
-use endpoints::{Asset, Page};
 pub(crate) use pages::{PageRequest, Pages};
-use view::{API, Overview};
-
-/// What a browser may do with an answer: run the page's own files and read the API, and nothing else.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const TEXT: &str = "text/plain; charset=utf-8";
-/// `POST` here gives a nonce that the daemon answers clients for a minute.
-pub(crate) const NONCE_PATH: &str = "/-/api/nonce";
-/// How many running transfers the page without a script lists.
-const LISTED: usize = 200;
-
-/// A question to the daemon.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PageQuery<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// Its path.
-    pub path: &'a str,
-    /// The part after the question mark.
-    pub query: &'a str,
-    /// `Accept`, empty where it is missing.
-    pub accept: &'a str,
-}
-
-/// Where the answers that need more than the [`Forwarder`] come from.
-pub(crate) struct Sources<'a> {
-    /// When the daemon began.
-    pub started: Instant,
-    /// The counters as text.
-    pub metrics: &'a dyn Fn(Exposition) -> String,
-    /// The certificate as PEM.
-    pub certificate: &'a dyn Fn() -> Option<String>,
-}
-
-/// True where the answer is a stream: [`events::stream`] serves it.
-pub(crate) fn is_stream(asked: &PageQuery<'_>) -> bool {
-    asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
-}
-
-/// The answer to everything but a stream.
-pub(crate) fn answer(
-    asked: &PageQuery<'_>,
-    forwarder: &Forwarder,
-    sources: &Sources<'_>,
-) -> Response<Bytes> {
-    if asked.method == Method::POST && asked.path == NONCE_PATH {
-        let nonce = forwarder.shared.nonces.give(Instant::now());
-        let body = json!({ "api": API, "nonce": nonce });
-        return respond(StatusCode::OK, "application/json", format!("{body}\n"));
-    }
-    if ![Method::GET, Method::HEAD].contains(asked.method) {
-        let mut answer = refused(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "these pages are read-only: use GET or HEAD",
-        );
-        let methods = HeaderValue::from_static("GET, HEAD");
-        answer.headers_mut().insert(ALLOW, methods);
-        return answer;
-    }
-    let (page, media) = Page::of(asked.path);
-    let api = Api {
-        forwarder,
-        started: sources.started,
-        query: asked.query,
-    };
-    if let Some(found) = values(page, &api) {
-        return match found {
-            Ok(value) => respond(StatusCode::OK, media, format!("{value:#}\n")),
-            Err(Refused::NotFound(why)) => refused(StatusCode::NOT_FOUND, why),
-            Err(Refused::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
-        };
-    }
-    if page == Page::Metrics {
-        let form = Exposition::negotiate(asked.accept);
-        return respond(StatusCode::OK, form.content_type(), (sources.metrics)(form));
-    }
-    match text(page, forwarder, sources) {
-        Ok(text) => respond(StatusCode::OK, media, text),
-        Err((status, why)) => refused(status, &why),
-    }
-}
-
-/// What a page of the API shows; `None` for the others.
-fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, Refused>> {
-    Some(match page {
-        Page::Index => Ok(Api::index()),
-        Page::Daemon => Ok(api.daemon()),
-        Page::Overview => api.overview(),
-        Page::Transfers => api.transfers(),
-        Page::Transfer(id) => api.transfer(id),
-        Page::History => api.history(),
-        Page::Past(id) => api.past(id),
-        Page::Upstreams => Ok(api.upstreams()),
-        Page::Faults => Ok(api.faults()),
-        Page::Stalls => Ok(api.stalls()),
-        Page::Totals => Ok(api.totals()),
-        _ => return None,
-    })
-}
-
-/// The text of a page that is none of the API.
-fn text(
-    page: Page,
-    forwarder: &Forwarder,
-    sources: &Sources<'_>,
-) -> Result<String, (StatusCode, String)> {
-    match page {
-        Page::Status => Ok(html::render(&Overview::of(
-            forwarder,
-            sources.started,
-            LISTED,
-        ))),
-        Page::Asset(Asset::Style) => Ok(html::STYLE.into()),
-        Page::Asset(Asset::Script) => Ok(html::SCRIPT.into()),
-        Page::Asset(Asset::Icon) => Ok(html::ICON.into()),
-        Page::Health => Ok("ok\n".into()),
-        Page::Certificate => (sources.certificate)().ok_or_else(|| {
-            let why = "the CA's certificate cannot be read";
-            (StatusCode::NOT_FOUND, why.into())
-        }),
-        // Not by way of a `Value`, which would sort the keys.
-        Page::Config => match serde_json::to_string_pretty(&*forwarder.config) {
-            Ok(json) => Ok(json + "\n"),
-            Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
-        },
-        // A HEAD for the stream: there is one.
-        Page::Events => Ok(String::new()),
-        _ => {
-            let why = "no such page: /-/api/ lists all pages";
-            Err((StatusCode::NOT_FOUND, why.into()))
-        }
-    }
-}
-
-/// An error, as JSON.
-pub(crate) fn refused(status: StatusCode, why: &str) -> Response<Bytes> {
-    let body = json!({ "api": API, "error": why });
-    respond(status, "application/json", format!("{body}\n"))
-}
-
-/// An answer with the headers that all of them have.
-pub(crate) fn respond<B>(
-    status: StatusCode,
-    media: &'static str,
-    body: impl Into<B>,
-) -> Response<B> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    let media = if media.is_empty() { TEXT } else { media };
-    const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-    const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-    for (name, value) in [
-        (CONTENT_TYPE, media),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (OPENER, "same-origin"),
-        (RESOURCE, "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    answer
-}

@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use hyper::{HeaderMap, Method, StatusCode, header::ACCEPT};
 use tokio::{sync::Semaphore, time::Instant};
 
+use super::{
+    answer::{PageQuery, Sources, answer, is_stream},
+    events,
+    response::refused,
+};
 use crate::{
-    admin::{self, PageQuery, Sources, events},
     forward::{Answer, Current, Forwarder, client::Slot, request::body::full},
-    tls::certificate::CERTIFICATE_FILE,
+    tls::files::CERTIFICATE_FILE,
     track::{
         log,
         metrics::{self, Exposition, Reading},
@@ -61,7 +65,7 @@ impl Pages {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default(),
         };
-        if admin::is_stream(&asked) {
+        if is_stream(&asked) {
             return self.stream(current, request);
         }
         let forwarder = &*current.get();
@@ -73,14 +77,14 @@ impl Pages {
             metrics: &|exposition| metrics(forwarder, exposition),
             certificate: &certificate,
         };
-        admin::answer(&asked, forwarder, &sources).map(full)
+        answer(&asked, forwarder, &sources).map(full)
     }
 
     fn stream(&self, current: &Current, request: PageRequest<'_>) -> Answer {
         let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
             let why =
                 "too many event streams are open: close a status page, or use /-/api/overview";
-            return admin::refused(StatusCode::SERVICE_UNAVAILABLE, why).map(full);
+            return refused(StatusCode::SERVICE_UNAVAILABLE, why).map(full);
         };
         request.slot.release();
         let current = current.clone();

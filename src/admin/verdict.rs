@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::view::UpstreamView;
+use super::upstreams::UpstreamView;
 use crate::model::fields::documented;
 use crate::track::{history::Finished, moment, transfer::Detail};
 

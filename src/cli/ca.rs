@@ -16,9 +16,9 @@ use crate::{
     model::HostPattern,
     tls::{
         Authority, CaCertificate,
-        ca::OLD_FILE,
-        certificate::{CERTIFICATE_FILE, date},
-        trust::{BUNDLE_FILE, Roots},
+        certificate::date,
+        files::{BUNDLE_FILE, CERTIFICATE_FILE, OLD_FILE},
+        trust::Roots,
     },
 };
 

@@ -15,12 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::{
-    config::{
-        self, Arguments, Config, Log, LogFormat, Problems,
-        reload::{Files, Watch},
-    },
+    config::{self, Arguments, Config, Log, LogFormat, Problems, files::Files, reload::Watch},
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
-    tls::ca::KEY_FILE,
+    tls::files::KEY_FILE,
     track::{event, log},
 };
 

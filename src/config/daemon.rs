@@ -1,98 +1,16 @@
-//! What concerns the daemon as a whole: where it listens and for whom, its files, its log, its limits.
+//! What concerns the daemon as a whole: its files, its log, its limits.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
-    Variables, access::access, credentials::credentials, peer::extra_roots, resolve::Arguments,
+    Arguments, Variables,
+    log_format::{FORMATS, LEVELS, LogFormat, LogLevel},
+    peer::extra_roots,
     section::Section,
 };
-use crate::model::{HostPattern, access::Access, address::FakeNetwork, secret::Credentials, unit};
-
-/// `[listen]`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Listen {
-    /// The addresses, at least one.
-    #[serde(rename = "address")]
-    pub addresses: Vec<SocketAddr>,
-    /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
-    #[serde(flatten)]
-    pub credentials: Option<Credentials>,
-    /// Which local users are served on loopback.
-    #[serde(flatten)]
-    pub access: Access,
-    /// Client connections at once.
-    pub max_connections: usize,
-    /// The largest request head, in bytes.
-    #[serde(serialize_with = "as_usize")]
-    pub max_head: usize,
-    /// How long a client may take to send a request's head.
-    #[serde(serialize_with = "unit::as_duration")]
-    pub head_timeout: Duration,
-    /// How long a connection may wait for its next request.
-    #[serde(serialize_with = "unit::as_duration")]
-    pub idle_timeout: Duration,
-}
-
-impl Listen {
-    /// `given` are addresses in place of those of the section.
-    pub(super) fn read(
-        section: Section<'_, '_>,
-        variables: Variables<'_>,
-        given: &[SocketAddr],
-    ) -> Self {
-        let written = addresses(&section);
-        let listen = Self {
-            addresses: match given {
-                [] => written,
-                given => given.to_vec(),
-            },
-            credentials: credentials(&section, variables),
-            access: access(&section),
-            max_connections: section.integer("max_connections", 1..=1_000_000) as usize,
-            max_head: section.size_within("max_head", 8 << 10..=16 << 20) as usize,
-            head_timeout: section.duration("head_timeout"),
-            idle_timeout: section.duration("idle_timeout"),
-        };
-        let open = |address: &SocketAddr| !address.ip().is_loopback();
-        if listen.addresses.iter().any(open) && listen.credentials.is_none() {
-            section.at("address").problem(
-                "an address other than loopback requires credentials: without them anybody could use this daemon",
-                Some("set `username` and `password_file` (or `password_env`) of `[listen]`"),
-            );
-        }
-        section.finish();
-        listen
-    }
-
-    /// True where clients on loopback are told apart by their user: the config asks for it, or no password protects the port.
-    pub(crate) fn asks_for_users(&self) -> bool {
-        self.credentials.is_none() || self.access.is_explicit()
-    }
-}
-
-fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
-    let mut addresses = Vec::new();
-    let written = section.strings("address", true);
-    if written.is_empty() {
-        let place = section.at("address");
-        place.problem(
-            "`listen.address` is empty",
-            Some("at least one address is needed"),
-        );
-    }
-    for item in written {
-        match item.text.parse::<SocketAddr>() {
-            Ok(address) => addresses.push(address),
-            Err(_) => item.place.problem(
-                format!("{:?} is not an address with a port", item.text),
-                Some("such as \"127.0.0.1:4483\" or \"[::1]:4483\""),
-            ),
-        }
-    }
-    addresses
-}
+use crate::model::{HostPattern, address::FakeNetwork, unit};
 
 /// `[state]`: where the file says, else where the environment does.
 pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>) -> PathBuf {
@@ -164,53 +82,6 @@ impl Log {
         section.finish();
         log
     }
-}
-
-const FORMATS: [(&str, LogFormat); 5] = [
-    ("auto", LogFormat::Auto),
-    ("people", LogFormat::People),
-    ("logfmt", LogFormat::Logfmt),
-    ("text", LogFormat::Logfmt),
-    ("json", LogFormat::Json),
-];
-const LEVELS: [(&str, LogLevel); 5] = [
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFormat {
-    /// People on a terminal, logfmt in a file or journal.
-    #[default]
-    Auto,
-    /// One line a transfer, two for what went wrong.
-    People,
-    /// `name=value`; `text` is its old name.
-    Logfmt,
-    /// One object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogLevel {
-    /// gitferry cannot work.
-    Error,
-    /// A transfer failed or needed rescue.
-    Warn,
-    /// Life cycle and one closing line per transfer.
-    #[default]
-    Info,
-    /// Attempts.
-    Debug,
-    /// Everything.
-    Trace,
 }
 
 /// `[shutdown]`.
@@ -339,7 +210,7 @@ impl Reverse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Rewrite {
     /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
-    #[serde(serialize_with = "as_usize")]
+    #[serde(serialize_with = "unit::as_usize")]
     pub max_body: usize,
 }
 
@@ -351,8 +222,4 @@ impl Rewrite {
         section.finish();
         rewrite
     }
-}
-
-fn as_usize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&unit::size(*bytes as u64))
 }

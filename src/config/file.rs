@@ -13,8 +13,8 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
+    files::{Files, stamp},
     problem::{Problem, Problems},
-    reload::{Files, stamp},
 };
 
 /// A file while it is read.

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use super::reload::Files;
+use super::files::Files;
 
 /// One mistake, or one doubt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,14 +1,11 @@
 //! Which files a config came from and when they change; what a new config changes only at the next start.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::Config;
+use super::{
+    Config,
+    files::{Files, stamp},
+};
 
 /// How often the files are looked at. Polling, because notifications do not reach through every file system a config may be
 /// mounted from, and a symbolic link that is switched (as Kubernetes does) is seen all the same.
@@ -24,12 +21,6 @@ pub(crate) struct Watch {
     /// A change was seen, and nobody was told yet.
     pending: bool,
 }
-
-/// Files, and how each was just before it was read; `None` where it was not there.
-pub(crate) type Files = BTreeMap<PathBuf, Option<Stamp>>;
-
-/// When a file was written, and its size.
-pub(crate) type Stamp = (SystemTime, u64);
 
 impl Watch {
     /// Watches from now on.
@@ -87,12 +78,6 @@ impl Watch {
     }
 }
 
-/// How a file is now.
-pub(super) fn stamp(file: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(file).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
-}
-
 /// True where `new` would answer clients without credentials that `old` asks for, or on `addresses` that other machines reach.
 ///
 /// What counts is what is in force after the reload: the sockets stay as they are, whatever address `new` names.
@@ -122,6 +107,8 @@ pub(crate) fn differences(old: &Config, new: &Config) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,33 +1,22 @@
 //! From the text as typed to the config as meant: the file's text over the embedded default's.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
-    Config, DEFAULT, Dial, Downloads, Environment, Hop, Interim, Listen, Log, LogFormat, Pool,
-    Problems, Replay, Reverse, Rewrite, Stopping, Trust, Uploads,
+    Arguments, Config, Dial, Downloads, Environment, Hop, Interim, Listen, Log, Pool, Problems,
+    Replay, Reverse, Rewrite, Stopping, Trust, Uploads, Variables,
     daemon::state_directory,
     file::Source,
+    files::Files,
     hop::hops,
-    reload::Files,
     route::{Route, routes},
     section::Section,
     stall::StallDefaults,
     upstream::Names,
 };
 
-/// Names to the values of the process environment.
-pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
-
-/// What the command line says in place of the file, at every reload again.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Arguments {
-    /// The addresses; none for those of the file.
-    pub listen: Vec<SocketAddr>,
-    /// Attempts are logged, whatever level the file has.
-    pub verbose: bool,
-    /// How the log looks, whatever the file says.
-    pub log_format: Option<LogFormat>,
-}
+/// The text that the daemon runs on without a file; also the reference of every key.
+pub const DEFAULT: &str = include_str!("../../config/gitferry.toml");
 
 /// Reads `file`, whose text is the first of `text`; what it omits is as in the embedded default, and so is all of it without one.
 pub(super) fn read(

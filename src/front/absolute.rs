@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::{Request, body::Incoming};
 
-use super::{bad_target, refuse};
+use super::refuse::{bad_target, refuse};
 use crate::{
     forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},

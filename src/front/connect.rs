@@ -10,11 +10,14 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{Front, bad_target, begin, intercept, refuse, unfit};
+use super::{
+    intercept,
+    refuse::{bad_target, begin, refuse, unfit},
+};
 use crate::{
     config::Route,
     forward::{
-        Answer, Forwarder, client::ClientConn, headers, request::body::full,
+        Answer, Current, Forwarder, client::ClientConn, headers, request::body::full,
         response::errors::ErrorFormat, tunnel::Tunnel,
     },
     io::{BoxIo, Prefixed, Tcp},
@@ -28,7 +31,7 @@ const SPEAKS_NO_TLS: [u16; 2] = [22, 9418];
 
 /// Answers 200 and goes on with the bytes that follow, or says why not.
 pub(super) async fn serve(
-    front: &Front,
+    current: &Current,
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
     client: &ClientConn,
@@ -66,7 +69,7 @@ pub(super) async fn serve(
     let (forwarder, target) = (&connect.forwarder, &connect.target);
     // The CA's constraints permit every name below a configured one; a leaf is only for what a route names.
     if terminated && forwarder.config.names(target) && forwarder.leaves.covers(&target.host) {
-        return connect.terminate(front, request);
+        return connect.terminate(current, request);
     }
     if terminated {
         let reason = "the local CA does not cover this host: run `gitferry ca rotate`";
@@ -93,12 +96,12 @@ struct Connect<'a> {
 }
 
 impl Connect<'_> {
-    fn terminate(self, front: &Front, request: Request<Incoming>) -> Answer {
+    fn terminate(self, current: &Current, request: Request<Incoming>) -> Answer {
         let transfer = begin(&self.forwarder, &request, self.client, &self.target);
         let agent = request.headers().get(USER_AGENT);
         let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
         let received_via = headers::via(request.headers());
-        let (front, conn) = (front.clone(), self.client.clone());
+        let (current, conn) = (current.clone(), self.client.clone());
         let (forwarder, route, target) = (self.forwarder, self.route, self.target);
         let tasks = forwarder.shared.tasks.clone();
         tasks.spawn(async move {
@@ -109,7 +112,7 @@ impl Connect<'_> {
                     raw_socket,
                 };
                 let accepting = intercept::Accepting {
-                    front,
+                    current,
                     forwarder,
                     client,
                     route,

@@ -29,13 +29,14 @@ use silent::Silent;
 use tokio::io::AsyncReadExt;
 
 use super::{
-    Front, admission,
+    admission,
     connection::{builder, linger, malformed, run},
-    methods, refuse, unfit, unfit_hosts,
+    methods,
+    refuse::{refuse, unfit, unfit_hosts},
 };
 use crate::{
     config::{HttpVersion, Route},
-    forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn, tunnel::Tunnel},
+    forward::{Answer, Current, ExchangeRequest, Forwarder, client::ClientConn, tunnel::Tunnel},
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify},
     net::Interims,
@@ -62,7 +63,7 @@ pub(super) struct Client {
 /// A CONNECT to a terminated host that was answered with 200. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS
 /// stands.
 pub(super) struct Accepting {
-    pub(super) front: Front,
+    pub(super) current: Current,
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) client: Client,
     pub(super) route: Arc<Route>,
@@ -159,7 +160,7 @@ impl Accepting {
 
     async fn terminate(self, io: BoxIo) {
         let Self {
-            front,
+            current,
             forwarder,
             client,
             route,
@@ -170,7 +171,7 @@ impl Accepting {
         let named = (client.conn.address, client.agent.as_deref());
         let tls = handshake(&forwarder, io, named, (&route, &target), transfer).await;
         if let Some(tls) = tls {
-            Terminated::serve(front, &forwarder, client, target, tls).await;
+            Terminated::serve(current, &forwarder, client, target, tls).await;
         }
     }
 }
@@ -227,7 +228,7 @@ async fn handshake(
 
 /// A connection whose TLS ends here.
 struct Terminated {
-    front: Front,
+    current: Current,
     conn: ClientConn,
     target: Target,
     /// A request came.
@@ -239,7 +240,7 @@ struct Terminated {
 impl Terminated {
     /// Serves the requests of `tls` until it ends.
     async fn serve(
-        front: Front,
+        current: Current,
         forwarder: &Forwarder,
         client: Client,
         target: Target,
@@ -249,13 +250,13 @@ impl Terminated {
         let line = io.request_line();
         let shared = tls.http == HttpVersion::Http2;
         let silent = Silent {
-            front: front.clone(),
+            current: current.clone(),
             client: client.conn.address,
             target: target.clone(),
             agent: client.agent,
         };
         let terminated = Arc::new(Self {
-            front,
+            current,
             conn: ClientConn {
                 shared,
                 interims: (!shared).then_some(interims),
@@ -320,7 +321,7 @@ impl Terminated {
             base: None,
         };
         // A reload reaches clients that keep their connection.
-        let answer = ferry(self.front.current(), request, asked).await;
+        let answer = ferry(self.current.get(), request, asked).await;
         let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         self.upgraded.fetch_or(switches, Ordering::Relaxed);
         Ok(answer)

@@ -6,7 +6,7 @@ use hyper::{
     header::{ALLOW, HeaderMap, HeaderValue, MAX_FORWARDS},
 };
 
-use super::refuse;
+use super::refuse::refuse;
 use crate::{
     forward::{Answer, Forwarder, client::ClientConn, request::body::full},
     model::{Fault, FaultKind, Leg, Stage, Target},

@@ -12,17 +12,13 @@ mod head_timer;
 mod intercept;
 mod methods;
 mod own;
+mod refuse;
 mod reverse;
 mod wrong_protocol;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
-use hyper::{
-    Method, Request,
-    body::Incoming,
-    header::{HOST, USER_AGENT},
-    service::service_fn,
-};
+use hyper::{Method, Request, body::Incoming, header::HOST, service::service_fn};
 use hyper_util::rt::TokioIo;
 
 use crate::{
@@ -30,15 +26,14 @@ use crate::{
     forward::{
         Answer, Current, Forwarder,
         client::{ClientConn, ConnId},
-        response::errors::ErrorFormat,
     },
     io::Tcp,
-    model::{Fault, FaultKind, Host, Leg, Stage, Target, guesses::Guesses, target::TargetError},
+    model::{Fault, FaultKind, Leg, Stage, Target, guesses::Guesses},
     net::{Interims, listen::Client},
-    track::{self, Begin, Transfer},
 };
 
 use connection::{builder, linger, malformed, run};
+use refuse::{refuse, turn_away_unnamed, unfit_hosts};
 use wrong_protocol::WrongProtocol;
 
 /// Serves clients by the current snapshot.
@@ -83,7 +78,7 @@ impl Front {
             match mistaken {
                 Ok(None) => front.serve_http(client, raw_socket, &forwarder).await,
                 Ok(Some(mistaken)) => {
-                    front.turn_away_unnamed(address, mistaken.fault());
+                    turn_away_unnamed(&front.current(), address, mistaken.fault());
                     mistaken.answer(&mut raw_socket).await;
                     linger(raw_socket).await;
                 }
@@ -120,38 +115,10 @@ impl Front {
         let shutdown = &forwarder.shared.shutdown;
         if let Err(error) = run(std::pin::pin!(connection), client.peer, shutdown).await {
             if let Some(fault) = malformed(&error, &line) {
-                self.turn_away_unnamed(client.peer, fault);
+                turn_away_unnamed(&self.current(), client.peer, fault);
             }
             linger(raw_socket).await;
         }
-    }
-
-    /// Logs the end of a connection over which no request came that could be one.
-    fn turn_away(&self, from: &Unasked<'_>, fault: Fault) {
-        let forwarder = self.current();
-        let transfer = forwarder.shared.tracker.begin(Begin {
-            front: from.front,
-            client: from.client,
-            target: from.target,
-            method: from.method,
-            path: "",
-            route: forwarder.config.route(from.target),
-            agent: from.agent,
-        });
-        transfer.enter(fault.stage);
-        transfer.fail(fault);
-    }
-
-    /// The same of a connection that named no target.
-    fn turn_away_unnamed(&self, client: SocketAddr, fault: Fault) {
-        let unasked = Unasked {
-            front: track::Front::Absolute,
-            client,
-            target: &nobody(),
-            method: "-",
-            agent: None,
-        };
-        self.turn_away(&unasked, fault);
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: &ClientConn) -> Answer {
@@ -187,7 +154,7 @@ impl Front {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
         if connect {
-            connect::serve(self, forwarder, request, client).await
+            connect::serve(&self.current, forwarder, request, client).await
         } else if absolute {
             absolute::serve(forwarder, request, client).await
         } else {
@@ -199,15 +166,6 @@ impl Front {
 /// No connection slot can be had, and too many requests wait for one already.
 fn full(client: SocketAddr) -> Fault {
     Fault::new(Leg::Client, Stage::Queued, FaultKind::Full).peer(client)
-}
-
-/// A client that asked for nothing, or for nothing that could be read.
-struct Unasked<'a> {
-    front: track::Front,
-    client: SocketAddr,
-    target: &'a Target,
-    method: &'a str,
-    agent: Option<&'a str>,
 }
 
 /// True for `GET http://127.0.0.1:4483/…`, as clients write it that have both `HTTP_PROXY` and a URL of the reverse front; it is in
@@ -232,83 +190,4 @@ fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bo
     }
     *request.uri_mut() = path;
     true
-}
-
-/// A request that is no request.
-fn unfit(why: &'static str) -> Fault {
-    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
-}
-
-/// The target of what names none.
-fn nobody() -> Target {
-    Target::new(Host::Name("-".into()), 0)
-}
-
-/// Two `Host` fields mean two hosts to whoever reads the other one (RFC 9112, section 3.2).
-fn unfit_hosts(request: &Request<Incoming>) -> Option<Fault> {
-    let several = request.headers().get_all(HOST).iter().count() > 1;
-    several.then(|| unfit("more than one Host field"))
-}
-
-/// What a `Host`, an authority or a first path segment is wrong in.
-fn bad_target(text: &str, error: TargetError) -> Fault {
-    let text: String = text
-        .chars()
-        .take(80)
-        .map(|c| if c.is_ascii_graphic() { c } else { '?' })
-        .collect();
-    // User info is a secret, and nothing that a target has.
-    let shown = text.rsplit('@').next().unwrap_or_default();
-    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
-        .detail(format!("{error}: {shown:?}"))
-}
-
-/// Answers with a fault before any transfer began; it is logged as one all the same.
-async fn refuse<B>(
-    forwarder: &Forwarder,
-    request: &Request<B>,
-    client: &ClientConn,
-    target: Option<&Target>,
-    fault: Fault,
-) -> Answer {
-    let nobody = nobody();
-    let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
-    let given_up = transfer.give_up(fault);
-    ErrorFormat::of(request)
-        .refuse(&given_up, &transfer, None)
-        .await
-}
-
-fn begin<B>(
-    forwarder: &Forwarder,
-    request: &Request<B>,
-    client: &ClientConn,
-    target: &Target,
-) -> Transfer {
-    let front = if request.method() == Method::CONNECT {
-        track::Front::Tunnel
-    } else if request.uri().scheme().is_some() {
-        track::Front::Absolute
-    } else {
-        track::Front::Reverse
-    };
-    let path = match front {
-        track::Front::Tunnel => String::new(),
-        track::Front::Reverse => reverse::shown(request.uri().path()),
-        track::Front::Absolute | track::Front::Intercept => request.uri().path().to_owned(),
-    };
-    let transfer = forwarder.shared.tracker.begin(Begin {
-        front,
-        client: client.address,
-        target,
-        method: request.method().as_str(),
-        path: &path,
-        route: forwarder.config.route(target),
-        agent: request
-            .headers()
-            .get(USER_AGENT)
-            .and_then(|agent| agent.to_str().ok()),
-    });
-    client.watch(&transfer);
-    transfer
 }

@@ -3,7 +3,7 @@
 //! Only hosts that a route or `[reverse] allow` names are served here: anything on this machine can send a request to a loopback port, a web
 //! page in a browser included.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use hyper::{
     HeaderMap, Request, Uri,
@@ -13,9 +13,8 @@ use hyper::{
 
 use super::{
     access::SecretSegment,
-    bad_target,
     own::{self, SEC_FETCH_SITE},
-    refuse,
+    refuse::{bad_target, refuse, without_user_info},
 };
 use crate::{
     forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn},
@@ -148,32 +147,6 @@ fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     Ok((scheme, target, path))
 }
 
-/// A path for the log of a request that may have been refused: clients write `user:password@host` where only a host may be.
-pub(super) fn shown(path: &str) -> String {
-    let parts: Vec<_> = path.split('/').map(without_user_info).collect();
-    parts.join("/")
-}
-
-/// A segment without what stands before an `@`, or behind the colon of what is no host and port.
-fn without_user_info(segment: &str) -> Cow<'_, str> {
-    // In ASCII lower case every byte keeps its place.
-    let lower = segment.to_ascii_lowercase();
-    let at = lower.rfind('@').max(lower.rfind("%40"));
-    if let Some(at) = at.filter(|at| *at > 0) {
-        return format!("***{}", segment.get(at..).unwrap_or_default()).into();
-    }
-    let colon = [lower.find(':'), lower.find("%3a")]
-        .into_iter()
-        .flatten()
-        .min();
-    match colon {
-        Some(colon) if parse_segment(segment).is_err() => {
-            format!("{}:***", segment.get(..colon).unwrap_or_default()).into()
-        }
-        _ => segment.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,23 +180,6 @@ mod tests {
                 FaultKind::BadRequest,
                 "{uri}"
             );
-        }
-    }
-
-    #[test]
-    fn what_is_shown_of_a_path_has_no_user_info() {
-        for (path, expected) in [
-            ("/me:secret@hf.co/x", "/***@hf.co/x"),
-            ("/me%3Asecret%40hf.co/x", "/***%40hf.co/x"),
-            ("/http:me:secret@hf.co:80/x", "/***@hf.co:80/x"),
-            ("/https://me:secret@hf.co/x", "/https:***//***@hf.co/x"),
-            ("//me:secret@hf.co/x", "//***@hf.co/x"),
-            ("/me:secret/x", "/me:***/x"),
-            ("/me%3asecret/x", "/me:***/x"),
-            ("/hf.co:8443/x", "/hf.co:8443/x"),
-            ("/http:hf.co:80/@scope/x", "/http:hf.co:80/@scope/x"),
-        ] {
-            assert_eq!(shown(path), expected, "{path}");
         }
     }
 }

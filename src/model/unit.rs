@@ -37,6 +37,11 @@ pub(crate) fn as_size<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Err
     to.serialize_str(&size(*bytes))
 }
 
+/// The same of a size that is a length in memory.
+pub(crate) fn as_usize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&size(*bytes as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Names to addresses.
 //!
-//! [`Resolve`] is the seam; [`System`] asks what the machine asks (`getaddrinfo`, so `/etc/hosts` and `nsswitch` count). Before
-//! that, a route's overrides and hosts that are addresses answer by themselves. Called by `net::dial` only.
+//! The machine's own resolver is asked (`getaddrinfo`, so `/etc/hosts` and `nsswitch` count), unless a route overrides the name or the
+//! host is an address. Called by `net::dial` and by doctor.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use super::dial::{Attempt, Boxed};
 use crate::{
     config::Override,
     model::{
@@ -21,25 +20,6 @@ use crate::{
     rt::{Lookups, Workers},
 };
 
-/// Looks a name up.
-pub(crate) trait Resolve: Send + Sync {
-    /// Its addresses, the preferred first. Fails with what the resolver said.
-    fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>>;
-}
-
-/// The machine's own resolver.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct System;
-
-impl Resolve for System {
-    fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
-        Box::pin(NAMES.get(name.to_owned(), |name| {
-            let found = (name.as_str(), 0).to_socket_addrs()?;
-            Ok(found.map(|address| address.ip()).collect())
-        }))
-    }
-}
-
 /// One look-up per name at a time for the whole process, as there is one resolver: a dead one hangs these threads alone, and a retry
 /// joins the look-up that is under way.
 static NAMES: LazyLock<Lookups<String, Vec<IpAddr>>> =
@@ -48,33 +28,54 @@ static NAMES: LazyLock<Lookups<String, Vec<IpAddr>>> =
 /// Enough for the requests of one push; a name that moves is seen at once, compared with any resolver's cache.
 const KEEP: Duration = Duration::from_secs(5);
 
-/// The address overrides of the attempt's route for `host`, in their order; empty where there is none.
-pub(crate) fn overrides<'a>(attempt: &Attempt<'a>, host: &Host) -> &'a [Override] {
-    attempt.route.resolve.get(host).map_or(&[], Vec::as_slice)
-}
-
-/// Where `target` is, in the order to try: the overrides as given, else the address it is, else what `resolver` finds, with the
-/// families in turn (RFC 8305, section 4).
+/// The addresses of `target`, in the order to try: the overrides as given, else the address it is, else what the resolver finds, IPv6
+/// and IPv4 in turn (RFC 8305, section 4).
 ///
-/// `progress` hears of the stage only where a name is really looked up. Fails with `resolving/name-unknown` on `leg`.
+/// `progress` is called only where a name is really looked up. Fails with `resolving/name-unknown` on `leg`.
 pub(crate) async fn addresses(
-    resolver: &dyn Resolve,
     target: &Target,
     overrides: &[Override],
     leg: Leg,
     progress: &(dyn Fn(Stage) + Send + Sync),
 ) -> Result<Vec<SocketAddr>, Fault> {
+    match known(target, overrides) {
+        Ok(addresses) => Ok(addresses),
+        Err(name) => {
+            progress(Stage::Resolving);
+            found(look_up(name).await, target, leg)
+        }
+    }
+}
+
+/// The addresses without a look-up; the name where it takes one.
+fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAddr>, &'a str> {
     if !overrides.is_empty() {
         let at = |over: &Override| SocketAddr::new(over.ip, over.port.unwrap_or(target.port));
         return Ok(overrides.iter().map(at).collect());
     }
-    let name = match &target.host {
-        Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, target.port)]),
-        Host::Name(name) => name,
-    };
-    progress(Stage::Resolving);
+    match &target.host {
+        Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, target.port)]),
+        Host::Name(name) => Err(name),
+    }
+}
+
+/// What the machine's resolver finds, the preferred address first.
+async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let looking = NAMES.get(name.to_owned(), |name| {
+        let found = (name.as_str(), 0).to_socket_addrs()?;
+        Ok(found.map(|address| address.ip()).collect())
+    });
+    looking.await
+}
+
+/// The result of a look-up in the order to try.
+fn found(
+    looked_up: io::Result<Vec<IpAddr>>,
+    target: &Target,
+    leg: Leg,
+) -> Result<Vec<SocketAddr>, Fault> {
     let unknown = || Fault::new(leg, Stage::Resolving, FaultKind::NameUnknown).peer(target);
-    match resolver.resolve(name).await {
+    match looked_up {
         Ok(found) if found.is_empty() => Err(unknown().detail("the name has no address")),
         Ok(found) => Ok(families_in_turn(found)
             .into_iter()
@@ -141,28 +142,17 @@ fn families_in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    struct Knows(Vec<IpAddr>);
-
-    impl Resolve for Knows {
-        fn resolve<'a>(&'a self, name: &'a str) -> Boxed<'a, io::Result<Vec<IpAddr>>> {
-            Box::pin(async move {
-                match name {
-                    "hf.co" => Ok(self.0.clone()),
-                    _ => Err(io::Error::other("no such host is known")),
-                }
-            })
-        }
-    }
-
-    async fn lookup(
-        target: &str,
-        found: &[&str],
-        overrides: &[Override],
-    ) -> Result<Vec<String>, Fault> {
-        let knows = Knows(found.iter().map(|ip| ip.parse().unwrap()).collect());
+    /// The addresses of `target` where the resolver knows `hf.co` alone, at `at`.
+    fn lookup(target: &str, at: &[&str], overrides: &[Override]) -> Result<Vec<String>, Fault> {
         let target = Target::parse(target, None).unwrap();
-        let found = addresses(&knows, &target, overrides, Leg::Origin, &|_| {}).await?;
-        Ok(found.iter().map(ToString::to_string).collect())
+        let addresses = known(&target, overrides).or_else(|name| {
+            let looked_up = match name {
+                "hf.co" => Ok(at.iter().map(|ip| ip.parse().unwrap()).collect()),
+                _ => Err(io::Error::other("no such host is known")),
+            };
+            found(looked_up, &target, Leg::Origin)
+        })?;
+        Ok(addresses.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -188,16 +178,16 @@ mod tests {
         assert_eq!(fault.kind, FaultKind::Denied(Denial::FakeIp));
     }
 
-    #[tokio::test]
-    async fn the_families_take_turns_and_no_address_comes_twice() {
+    #[test]
+    fn the_families_take_turns_and_no_address_comes_twice() {
         let six_first = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "2001:db8::1"];
         assert_eq!(
-            lookup("hf.co:443", &six_first, &[]).await.unwrap(),
+            lookup("hf.co:443", &six_first, &[]).unwrap(),
             ["[2001:db8::1]:443", "192.0.2.1:443", "[2001:db8::2]:443"]
         );
         let four_first = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"];
         assert_eq!(
-            lookup("hf.co:22", &four_first, &[]).await.unwrap(),
+            lookup("hf.co:22", &four_first, &[]).unwrap(),
             [
                 "192.0.2.1:22",
                 "[2001:db8::1]:22",
@@ -207,8 +197,8 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn overrides_answer_before_the_resolver_and_in_their_own_order() {
+    #[test]
+    fn overrides_answer_before_the_resolver_and_in_their_own_order() {
         let overrides = [
             Override {
                 ip: "127.0.0.2".parse().unwrap(),
@@ -221,7 +211,7 @@ mod tests {
         ];
         for target in ["hf.co:443", "unknown.example:443", "192.0.2.9:443"] {
             assert_eq!(
-                lookup(target, &["192.0.2.1"], &overrides).await.unwrap(),
+                lookup(target, &["192.0.2.1"], &overrides).unwrap(),
                 ["127.0.0.2:8443", "[::1]:443"]
             );
         }
@@ -231,18 +221,18 @@ mod tests {
     async fn an_address_is_not_looked_up() {
         let stage = |stage| panic!("{stage:?}");
         let target = Target::parse("[::1]:22", None).unwrap();
-        let found = addresses(&Knows(vec![]), &target, &[], Leg::Origin, &stage).await;
+        let found = addresses(&target, &[], Leg::Origin, &stage).await;
         assert_eq!(found.unwrap(), ["[::1]:22".parse().unwrap()]);
     }
 
-    #[tokio::test]
-    async fn a_name_nobody_knows_is_told_with_the_resolvers_words() {
-        let fault = lookup("nowhere.example:443", &[], &[]).await.unwrap_err();
+    #[test]
+    fn a_name_nobody_knows_is_told_with_the_resolvers_words() {
+        let fault = lookup("nowhere.example:443", &[], &[]).unwrap_err();
         assert_eq!(
             fault.chain(),
             "origin/resolving/name-unknown with nowhere.example:443: no such host is known"
         );
-        let fault = lookup("hf.co:443", &[], &[]).await.unwrap_err();
+        let fault = lookup("hf.co:443", &[], &[]).unwrap_err();
         assert_eq!(
             fault.to_string(),
             "origin/resolving/name-unknown with hf.co:443 (the name has no address)"
@@ -251,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_system_knows_localhost() {
-        let found = System.resolve("localhost").await.unwrap();
+        let found = look_up("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
         assert!(!found.is_empty());
     }

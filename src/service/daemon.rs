@@ -27,10 +27,7 @@ use crate::{
         socket_owner::SocketOwners,
     },
     tls::{
-        Authority, Connector, Leaves,
-        ca::{CaError, Opened},
-        certificate::CERTIFICATE_FILE,
-        state,
+        Authority, CaError, Connector, Leaves, ca::Opened, files::CERTIFICATE_FILE, state,
         trust::Roots,
     },
     track::event,

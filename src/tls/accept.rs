@@ -88,7 +88,7 @@ pub(crate) async fn accept(
             .server_config(host, http)
             .map_err(|error| fault(FaultKind::Local).source(error))?;
         let stream = start.into_stream(config).await.map_err(io_fault)?;
-        let chosen = super::chosen(stream.get_ref().1.alpn_protocol());
+        let chosen = super::alpn::chosen(stream.get_ref().1.alpn_protocol());
         Ok(Accepted {
             io: Box::new(stream),
             http: chosen,

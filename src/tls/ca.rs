@@ -4,13 +4,12 @@
 //! there is one file to win or lose where two daemons start at once or the power fails, and never a key beside another's certificate.
 
 use std::{
-    error::Error,
     fmt,
     fs::{File, Metadata, Permissions},
     io::Read as _,
     net::IpAddr,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -21,15 +20,12 @@ use rcgen::{
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
 use super::{
-    certificate::{CERTIFICATE_FILE, CaCertificate, Permitted, date},
-    files, state,
+    CaError,
+    certificate::{CaCertificate, Permitted, date},
+    files::{self, CERTIFICATE_FILE, KEY_FILE, OLD_FILE},
+    state,
 };
 use crate::model::{Host, HostPattern, fault::BoxError};
-
-/// The key and its certificate, in the state directory, readable by their owner alone.
-pub(crate) const KEY_FILE: &str = "ca-key.pem";
-/// The certificate before the last rotation.
-pub(crate) const OLD_FILE: &str = "ca.old.pem";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -82,7 +78,7 @@ impl Authority {
         let failed = |error: BoxError| CaError::new(&path, error);
         state::check(directory, true)?;
         let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
-        if let Ok(Some(old)) = state::read_regular(&directory.join(CERTIFICATE_FILE)) {
+        if let Ok(Some(old)) = files::read_regular(&directory.join(CERTIFICATE_FILE)) {
             let kept = directory.join(OLD_FILE);
             files::replace(&kept, &old, 0o644).map_err(|error| CaError::new(&kept, error))?;
         }
@@ -113,7 +109,7 @@ impl Authority {
     fn load(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(KEY_FILE);
         let mend = "`gitferry ca rotate` replaces it";
-        let Some((mut file, found)) = state::open_own(&path, mend)? else {
+        let Some((mut file, found)) = files::open_own(&path, mend)? else {
             return keyless(directory).map_or(Ok(None), Err);
         };
         let mut text = Vec::new();
@@ -260,52 +256,6 @@ fn tighten(key: &Path, file: &File, found: &Metadata) -> Result<Option<String>, 
         "others could read {} (mode {mode:o}) until now: if somebody may have read it, run `gitferry ca rotate`",
         key.display()
     )))
-}
-
-/// Why there is no CA.
-#[derive(Debug)]
-pub(crate) struct CaError {
-    /// The file or directory.
-    pub path: PathBuf,
-    /// What was wrong with it.
-    pub source: BoxError,
-}
-
-impl CaError {
-    pub(super) fn new(path: &Path, source: impl Into<BoxError>) -> Self {
-        Self {
-            path: path.to_owned(),
-            source: source.into(),
-        }
-    }
-
-    /// The certificate beside the key is of no use, and the daemon writes it anew from the key's own file.
-    pub(super) fn damaged_copy(path: &Path, reason: &str) -> Self {
-        Self::new(
-            path,
-            format!("{reason}: `gitferry run` writes it again from {KEY_FILE}"),
-        )
-    }
-
-    /// What is there is of no use any more, and a new CA is the way out.
-    pub(super) fn unusable(path: &Path, reason: &str) -> Self {
-        Self::new(
-            path,
-            format!("{reason}: `gitferry ca rotate` creates a new CA"),
-        )
-    }
-}
-
-impl fmt::Display for CaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the local CA at {}", self.path.display())
-    }
-}
-
-impl Error for CaError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{
@@ -17,14 +18,14 @@ use x509_parser::{
     time::ASN1Time,
 };
 
-use super::ca::CaError;
+use super::{
+    CaError,
+    files::{CERTIFICATE_FILE, KEY_FILE},
+};
 use crate::{
     model::{Host, HostPattern},
     track::moment,
 };
-
-/// The certificate's file in the state directory: a copy, for clients, of the one in the key's file.
-pub(crate) const CERTIFICATE_FILE: &str = "ca.pem";
 
 /// A CA's certificate.
 #[derive(Clone, Debug)]
@@ -54,9 +55,13 @@ impl CaCertificate {
     pub(crate) fn read(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(CERTIFICATE_FILE);
         match fs::read(&path) {
-            Ok(bytes) => Self::from_pem(&bytes)
-                .map(Some)
-                .map_err(|reason| CaError::damaged_copy(&path, &reason)),
+            Ok(bytes) => Self::from_pem(&bytes).map(Some).map_err(|reason| {
+                // The copy is of no use; the daemon writes it again from the key's file.
+                CaError::new(
+                    &path,
+                    format!("{reason}: `gitferry run` writes it again from {KEY_FILE}"),
+                )
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CaError::new(&path, error)),
         }
@@ -72,7 +77,7 @@ impl CaCertificate {
             return Err("its certificate is not a CA certificate".to_owned());
         }
         Ok(Self {
-            pem: super::trust::pem(&der),
+            pem: pem(&der),
             subject: parsed.subject().to_string(),
             permitted: Permitted::read(&parsed),
             not_before: system_time(parsed.validity().not_before),
@@ -212,6 +217,20 @@ fn single_address(bytes: &[u8]) -> Option<IpAddr> {
             (mask == [255; 16]).then(|| IpAddr::from(address))
         }
     }
+}
+
+/// Lines of 64 characters (RFC 7468, section 2).
+pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
+    let encoded = BASE64_STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 /// A point in time for people: `2026-08-01 12:00:00 UTC`.

@@ -92,7 +92,7 @@ impl Connector {
             Err(_) => Err(fault(FaultKind::TimedOut)),
             Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
             Ok(Ok(stream)) => {
-                let http = super::chosen(stream.get_ref().1.alpn_protocol());
+                let http = super::alpn::chosen(stream.get_ref().1.alpn_protocol());
                 Ok(Secured {
                     io: Box::new(stream),
                     http,
@@ -125,7 +125,7 @@ impl Pair {
     fn new(roots: &Roots, peer: &PeerTls) -> Result<Self, BoxError> {
         let connector = |http| {
             let mut config = client_config(roots, peer)?;
-            config.alpn_protocols = super::alpn(http);
+            config.alpn_protocols = super::alpn::offered(http);
             Ok::<_, BoxError>(TlsConnector::from(Arc::new(config)))
         };
         Ok(Self {

@@ -1,15 +1,32 @@
-//! Files that are there whole or not at all: the CA's and the bundle. Called by `ca` and `trust`.
+//! The files of the CA: their names, how they are read, and how they are written.
 //!
-//! A file is written under another name, synced, and then renamed or linked to its own: a reader, another daemon that
-//! starts at the same moment, or a power cut never meets half of it.
+//! A file is written under another name, synced, and then renamed to its own: a reader, another daemon that starts at the same moment,
+//! or a power cut never meets half of it. Reading follows no link, never waits for the other end of a FIFO, and takes regular files
+//! only.
 
 use std::{
     ffi::OsStr,
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
+
+use rustix::process::geteuid;
+use tempfile::NamedTempFile;
+
+use super::CaError;
+
+/// The key and its certificate, readable by their owner alone.
+pub(crate) const KEY_FILE: &str = "ca-key.pem";
+/// A copy, for clients, of the certificate in the key's file.
+pub(crate) const CERTIFICATE_FILE: &str = "ca.pem";
+/// The certificate before the last rotation.
+pub(crate) const OLD_FILE: &str = "ca.old.pem";
+/// The roots that gitferry trusts and the CA's certificate, for clients that take one file.
+pub(crate) const BUNDLE_FILE: &str = "bundle.pem";
+/// How many random characters end the name of a temporary file.
+const RANDOM: usize = 16;
 
 /// Makes `directory` and what is missing above it; one that is there stays as it is.
 ///
@@ -26,80 +43,115 @@ pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
     fs::set_permissions(directory, Permissions::from_mode(0o755))
 }
 
-/// Puts `bytes` in the place of whatever `path` held.
+/// Writes `bytes` to `path`, whatever it held before.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = Temporary::write(path, bytes, mode)?;
-    fs::rename(&temporary.0, path)?;
+    let written = write_temporary(path, bytes, mode)?;
+    written.persist(path).map_err(|error| error.error)?;
     sync_directory(path)
 }
 
 /// Like [`replace`], but only where `path` does not hold `bytes` yet.
 pub(super) fn replace_if_changed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    match super::state::read_regular(path)? {
+    match read_regular(path)? {
         Some(held) if held == bytes => Ok(()),
         // A link is replaced, and what it points at stays as it is.
         _ => replace(path, bytes, mode),
     }
 }
 
-/// Makes `path` with `bytes` unless it exists; false where somebody was faster.
-///
-/// `link` fails where the name is taken, `rename` would not: of two that make the file at once, one wins and both know.
+/// Creates `path` with `bytes` unless it exists; false where another process was faster.
 pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
-    let temporary = Temporary::write(path, bytes, mode)?;
-    match fs::hard_link(&temporary.0, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        // FAT and Android know no hard links. There, a reader may meet half a file for a moment.
-        Err(_) => match write_new(path, bytes, mode) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-            result => result?,
-        },
+    match write_temporary(path, bytes, mode)?.persist_noclobber(path) {
+        Ok(_) => sync_directory(path).map(|()| true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error),
     }
-    sync_directory(path).map(|()| true)
 }
 
-/// True for the name of a file that was to become another one; see [`Temporary`].
+/// True for the name of a temporary file, as [`write_temporary`] makes them.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let random = name
         .strip_prefix('.')
         .and_then(|name| name.rsplit_once(".pem."));
     random.is_some_and(|(_, random)| {
-        random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+        random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
 
-/// A file beside the one it is to become; removed when dropped.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = Self(path.with_file_name(format!(".{name}.{:016x}", fastrand::u64(..))));
-        write_new(&temporary.0, bytes, mode)?;
-        Ok(temporary)
+/// A regular file of ours and its metadata, the last component not followed; `None` where there is none.
+///
+/// Fails with what it is in place of that; `mend` is the command that puts a file of ours in its place.
+fn open(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(CaError::new(path, format!("it is a symbolic link: {mend}")));
+        }
+        Err(error) => return Err(CaError::new(path, error)),
+    };
+    let found = file.metadata().map_err(|error| CaError::new(path, error))?;
+    if !found.is_file() {
+        return Err(CaError::new(
+            path,
+            format!("it is not a regular file: {mend}"),
+        ));
     }
+    Ok(Some((file, found)))
 }
 
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename there is nothing left to remove.
-        let _ = fs::remove_file(&self.0);
+/// The same, of a file that must belong to the user that gitferry runs as, or for root to the directory's owner.
+pub(super) fn open_own(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError> {
+    let Some((file, found)) = open(path, mend)? else {
+        return Ok(None);
+    };
+    let user = geteuid().as_raw();
+    let directory = path.parent().map(fs::metadata).and_then(Result::ok);
+    let owner = directory.filter(|_| user == 0).map(|found| found.uid());
+    if found.uid() != user && Some(found.uid()) != owner {
+        let reason = format!(
+            "it belongs to user {}, and gitferry runs as user {user}: `chown {user} {}` if you put it there; else {mend}",
+            found.uid(),
+            path.display()
+        );
+        return Err(CaError::new(path, reason));
     }
+    Ok(Some((file, found)))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+/// What a file of ours holds; `None` where there is none, or something else.
+pub(super) fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Ok(opened) = open(path, "") else {
+        return Ok(None);
+    };
+    let Some((mut file, _)) = opened else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// A synced file with `bytes` beside `path`; it is removed when it is dropped without having become `path`.
+fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut file = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .rand_bytes(RANDOM)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory_of(path))?;
     // The umask may have taken bits away that clients need to read the certificate.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    give_to_owner_of_directory(path, &file)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
+    give_to_owner_of_directory(path, file.as_file())?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// `sudo gitferry ca rotate` must not leave a key that the daemon's own user cannot read.

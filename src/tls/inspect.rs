@@ -119,7 +119,7 @@ fn config(hello: Hello, recorder: &Arc<Recorder>) -> Result<ClientConfig, Error>
         .with_no_client_auth();
     config.enable_sni = hello != Hello::Nameless;
     if hello != Hello::Small {
-        config.alpn_protocols = super::alpn(HttpVersion::Http1);
+        config.alpn_protocols = super::alpn::offered(HttpVersion::Http1);
     }
     Ok(config)
 }

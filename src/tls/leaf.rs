@@ -145,7 +145,7 @@ impl Leaves {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        config.alpn_protocols = super::alpn(http);
+        config.alpn_protocols = super::alpn::offered(http);
         if let Some(tickets) = &self.tickets {
             config.ticketer = Arc::clone(tickets);
         }

@@ -2,20 +2,17 @@
 
 use std::{path::Path, sync::Arc};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
 use super::{
-    ca::{Authority, CaError},
-    files,
+    Authority, CaError,
+    certificate::pem,
+    files::{self, BUNDLE_FILE},
 };
 use crate::{config::Trust, model::fault::BoxError};
-
-/// The bundle's file in the state directory.
-pub(crate) const BUNDLE_FILE: &str = "bundle.pem";
 
 /// The platform's roots and the user's own.
 #[derive(Clone, Debug)]
@@ -110,20 +107,6 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
         probe.add(certificate.clone())?;
     }
     Ok(certificates)
-}
-
-/// Lines of 64 characters (RFC 7468, section 2).
-pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
-    let encoded = BASE64_STANDARD.encode(certificate);
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    let mut rest = encoded.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem + "-----END CERTIFICATE-----\n"
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use crate::{
     admin::{
         daemon::{DaemonView, EnvironmentView},
         endpoints::ENDPOINTS,
+        upstreams::{CircuitView, UpstreamView},
         verdict::Verdict,
-        view::{CircuitView, Overview, UpstreamView},
+        view::Overview,
     },
     model::{
         Fault, FaultKind, Leg, Stage,

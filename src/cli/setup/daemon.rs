@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     cli::{Failure, daemon},
-    tls::{certificate::CERTIFICATE_FILE, trust::BUNDLE_FILE},
+    tls::files::{BUNDLE_FILE, CERTIFICATE_FILE},
 };
 
 /// The user that the system unit runs the daemon as (deploy/systemd).

@@ -11,7 +11,7 @@ use crate::{
         Fault, FaultKind, Host, Leg, Stage, Target,
         address::{is_fake, is_public},
     },
-    net::resolve::{self, System},
+    net::resolve,
 };
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
@@ -62,7 +62,7 @@ async fn look_up(
     overrides: &[crate::config::Override],
     leg: Leg,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let looking = resolve::addresses(&System, target, overrides, leg, &|_| {});
+    let looking = resolve::addresses(target, overrides, leg, &|_| {});
     timeout(STEP, looking).await.unwrap_or_else(|_| {
         let fault = Fault::new(leg, Stage::Resolving, FaultKind::TimedOut).peer(target);
         Err(fault.detail(format!("no answer from the resolver within {STEP:?}")))

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::{
-    front::{Front, Unasked},
+    forward::Current,
+    front::refuse::{Unasked, turn_away},
     model::{Fault, FaultKind, Leg, Stage, Target, agent},
     rt::Shutdown,
     track,
@@ -11,7 +12,7 @@ use crate::{
 
 /// A client that shook hands and then asked for nothing that could be read.
 pub(super) struct Silent {
-    pub(super) front: Front,
+    pub(super) current: Current,
     pub(super) client: SocketAddr,
     pub(super) target: Target,
     pub(super) agent: Option<String>,
@@ -48,6 +49,6 @@ impl Silent {
             method,
             agent: self.agent.as_deref(),
         };
-        self.front.turn_away(&unasked, fault);
+        turn_away(&self.current.get(), &unasked, fault);
     }
 }

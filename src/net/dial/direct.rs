@@ -15,12 +15,12 @@ use crate::{
     config::Override,
     io::{Tcp, tune},
     model::{Fault, FaultKind, Leg, Stage, Target, classify},
-    net::resolve::{self, System},
+    net::resolve,
 };
 
 /// Looks the name up and connects to the first address that answers (RFC 8305).
 pub(crate) async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
-    let overrides = resolve::overrides(attempt, &attempt.target.host);
+    let overrides = attempt.overrides(&attempt.target.host);
     let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
     Ok(Connection {
         io: Box::new(tcp.clone()),
@@ -45,7 +45,7 @@ pub(super) async fn reach(
         |address| -> Boxed<'_, io::Result<TcpStream>> { Box::pin(connect(address, max_segment)) };
     let mut race = Race::new(&connecting);
     let outcome = timeout(limit, async {
-        let found = resolve::addresses(&System, target, overrides, leg, attempt.progress).await?;
+        let found = resolve::addresses(target, overrides, leg, attempt.progress).await?;
         let found = match (leg, attempt.public_only) {
             (Leg::Origin, Some(fake)) if overrides.is_empty() => {
                 resolve::public(&found, target, fake)?

@@ -14,6 +14,18 @@ use crate::{
     track::redact,
 };
 
+/// How many addresses of one target a hop is asked for; each costs a connection to the hop.
+pub(super) const MAX_ADDRESSES: usize = 3;
+
+/// True where the hop could not reach this address, and may reach another: SOCKS replies 3 to 6 and 8 (RFC 1928, section 6), and
+/// what HTTP hops answer then (squid 503, tinyproxy 500, HAProxy 503, mitmproxy 502, nginx 504).
+pub(super) fn is_about_the_address(kind: &FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::SocksRefused(3..=6 | 8) | FaultKind::HopRefused(500 | 502..=504)
+    )
+}
+
 /// A conversation with a hop before the tunnel stands.
 pub(super) struct Greeting {
     io: BoxIo,

@@ -14,16 +14,15 @@ use tokio::time::timeout;
 
 use self::answer::Answer;
 use super::{
-    AbsoluteForm, Attempt, Connection, MAX_ADDRESSES, direct,
-    greeting::{Greeting, within},
-    is_about_the_address, protocol,
+    AbsoluteForm, Attempt, Connection, direct,
+    greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
+    protocol,
     unanswered::Unanswered,
 };
 use crate::{
     config::{Hop, HopKind},
     io::{BoxIo, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, pseudonym, secret::Credentials},
-    net::resolve,
 };
 
 /// Reaches the hop and asks it for a tunnel to the attempt's target.
@@ -34,7 +33,7 @@ use crate::{
 /// Of several overrides the next one is asked for where the hop cannot reach one.
 pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
     let target = attempt.target;
-    let overrides = resolve::overrides(attempt, &target.host);
+    let overrides = attempt.overrides(&target.host);
     let authorities = match (overrides, attempt.scheme) {
         ([], Scheme::Https) => vec![target.to_string()],
         ([], Scheme::Http) => return absolute_form(hop, attempt).await,

@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use self::codec::{Method, Verdict};
 use super::{
-    Attempt, Connection, MAX_ADDRESSES, direct,
-    greeting::{Greeting, within},
-    is_about_the_address, protocol,
+    Attempt, Connection, direct,
+    greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
+    protocol,
 };
 use crate::{
     config::{Hop, HopKind},
     model::{Fault, FaultKind, Host, Leg, Stage, Target, fault::HopLogin, secret::Credentials},
-    net::resolve::{self, System},
+    net::resolve,
 };
 
 /// Reaches the hop and asks it for a connection to the attempt's target.
@@ -36,12 +36,12 @@ pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection,
 /// What the hop is asked for, in order; never empty.
 async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault> {
     let target = attempt.target;
-    let overrides = resolve::overrides(attempt, &target.host);
+    let overrides = attempt.overrides(&target.host);
     if hop.kind == HopKind::Socks5h && overrides.is_empty() {
         return Ok(vec![target.clone()]);
     }
     let limit = attempt.route.dial.connect_timeout;
-    let lookup = resolve::addresses(&System, target, overrides, Leg::Origin, attempt.progress);
+    let lookup = resolve::addresses(target, overrides, Leg::Origin, attempt.progress);
     let mut found = timeout(limit, lookup).await.unwrap_or_else(|_| {
         Err(
             Fault::new(Leg::Origin, Stage::Resolving, FaultKind::TimedOut)

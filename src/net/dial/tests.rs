@@ -5,6 +5,7 @@ mod http;
 mod socks;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,9 +18,9 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Environment, Hop, Override, PeerTls},
-    model::{FaultKind, Host, Leg, Secret, secret::Credentials},
-    tls::testing::World,
+    config::{Environment, Hop, Override, PeerTls, Route},
+    model::{FaultKind, Host, Leg, Secret, Stage, secret::Credentials},
+    tls::{Connector, testing::World},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::*;
-use crate::tls::{Authority, ca::KEY_FILE, certificate::CERTIFICATE_FILE};
+use crate::tls::{
+    Authority,
+    files::{CERTIFICATE_FILE, KEY_FILE},
+};
 
 /// A directory with a CA in it.
 fn with_ca() -> tempfile::TempDir {
@@ -142,7 +145,7 @@ fn what_a_killed_start_left_is_removed_and_what_is_being_written_is_not() {
         fs::write(file, "half").unwrap();
     }
     for file in [&old, &theirs] {
-        let written = File::options().write(true).open(file).unwrap();
+        let written = fs::File::options().write(true).open(file).unwrap();
         written
             .set_modified(SystemTime::now() - Duration::from_secs(3600))
             .unwrap();

@@ -2,14 +2,6 @@
 
 pub(super) const LEFT: &[(&str, &[&str])] = &[
     (
-        "the pages stream events, and events are served by the handler of the pages",
-        &["admin/events.rs", "admin/mod.rs", "admin/pages.rs"],
-    ),
-    (
-        "the overview holds the verdict, which is made of the overview's rows",
-        &["admin/verdict.rs", "admin/view.rs"],
-    ),
-    (
         "`cli/mod.rs` declares the arguments, lists the commands and holds what commands share",
         &[
             "cli/ca.rs",
@@ -20,9 +12,6 @@ pub(super) const LEFT: &[(&str, &[&str])] = &[
             "cli/help.rs",
             "cli/history.rs",
             "cli/man.rs",
-            "cli/manual/commands.rs",
-            "cli/manual/mod.rs",
-            "cli/manual/terminal.rs",
             "cli/mod.rs",
             "cli/report.rs",
             "cli/service/launchd.rs",
@@ -41,96 +30,25 @@ pub(super) const LEFT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "`Config` holds every section, and `resolve.rs` makes sections from parts of `Config`",
-        &[
-            "config/access.rs",
-            "config/credentials.rs",
-            "config/daemon.rs",
-            "config/dial.rs",
-            "config/environment.rs",
-            "config/file.rs",
-            "config/hop.rs",
-            "config/mod.rs",
-            "config/peer.rs",
-            "config/problem.rs",
-            "config/reload.rs",
-            "config/resolve.rs",
-            "config/route.rs",
-            "config/section.rs",
-            "config/stall.rs",
-            "config/upstream.rs",
-        ],
-    ),
-    (
         "`doctor/mod.rs` and `path/mod.rs` hold the types that every check shares",
         &[
             "doctor/board.rs",
             "doctor/check.rs",
             "doctor/clients.rs",
             "doctor/credentials.rs",
-            "doctor/engine.rs",
             "doctor/hosts.rs",
             "doctor/machine.rs",
-            "doctor/mod.rs",
             "doctor/path/http.rs",
             "doctor/path/mod.rs",
             "doctor/path/push.rs",
             "doctor/path/tls.rs",
             "doctor/repository.rs",
-            "doctor/session.rs",
-            "doctor/table.rs",
             "doctor/url.rs",
         ],
     ),
     (
-        "`front/mod.rs` dispatches to the fronts and holds what they share",
-        &[
-            "front/absolute.rs",
-            "front/connect.rs",
-            "front/intercept.rs",
-            "front/methods.rs",
-            "front/mod.rs",
-            "front/reverse.rs",
-        ],
-    ),
-    (
         "a fault can be a stall, a stall is reported with a fault's leg, and both give advice",
-        &[
-            "model/advice.rs",
-            "model/fault.rs",
-            "model/mod.rs",
-            "model/stall.rs",
-        ],
-    ),
-    (
-        "`dial/mod.rs` dispatches on the kind of hop and holds the types that the kinds share",
-        &[
-            "net/dial/direct.rs",
-            "net/dial/http_hop.rs",
-            "net/dial/mod.rs",
-            "net/dial/protocol.rs",
-            "net/dial/socks_hop.rs",
-            "net/resolve.rs",
-        ],
-    ),
-    (
-        "`tls/mod.rs` holds what both sides of TLS share",
-        &[
-            "tls/accept.rs",
-            "tls/connect.rs",
-            "tls/leaf.rs",
-            "tls/mod.rs",
-        ],
-    ),
-    (
-        "`CaError` stands beside the CA, and the files below it report with it",
-        &[
-            "tls/ca.rs",
-            "tls/certificate.rs",
-            "tls/files.rs",
-            "tls/state.rs",
-            "tls/trust.rs",
-        ],
+        &["model/advice.rs", "model/fault.rs", "model/stall.rs"],
     ),
     (
         "a transfer reports to its registry, which holds transfers; `track/mod.rs` hands both on",

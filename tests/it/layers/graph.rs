@@ -222,13 +222,18 @@ fn word(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// Without comments, and without the tests below the code.
+/// Without comments, without the tests below the code, and without the paths of `pub(in …)`: who may see a thing is no import.
 fn code(text: &str) -> String {
     let text = text.split("\nmod tests {").next().unwrap();
     let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let mut parts = text.split("pub(in ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |code, part| {
+        code + "pub" + part.split_once(')').map_or(part, |(_, rest)| rest)
+    })
 }
 
 /// Every file that is reached from `start`; `start` itself only in a circle.

@@ -1,0 +1,92 @@
+//! `[listen]`: where and for whom the daemon listens.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::Serialize;
+
+use super::{Variables, access::access, credentials::credentials, section::Section};
+use crate::model::{access::Access, secret::Credentials, unit};
+
+/// `[listen]`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Listen {
+    /// The addresses, at least one.
+    #[serde(rename = "address")]
+    pub addresses: Vec<SocketAddr>,
+    /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
+    #[serde(flatten)]
+    pub credentials: Option<Credentials>,
+    /// Which local users are served on loopback.
+    #[serde(flatten)]
+    pub access: Access,
+    /// Client connections at once.
+    pub max_connections: usize,
+    /// The largest request head, in bytes.
+    #[serde(serialize_with = "unit::as_usize")]
+    pub max_head: usize,
+    /// How long a client may take to send a request's head.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub head_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    #[serde(serialize_with = "unit::as_duration")]
+    pub idle_timeout: Duration,
+}
+
+impl Listen {
+    /// `given` are addresses in place of those of the section.
+    pub(super) fn read(
+        section: Section<'_, '_>,
+        variables: Variables<'_>,
+        given: &[SocketAddr],
+    ) -> Self {
+        let written = addresses(&section);
+        let listen = Self {
+            addresses: match given {
+                [] => written,
+                given => given.to_vec(),
+            },
+            credentials: credentials(&section, variables),
+            access: access(&section),
+            max_connections: section.integer("max_connections", 1..=1_000_000) as usize,
+            max_head: section.size_within("max_head", 8 << 10..=16 << 20) as usize,
+            head_timeout: section.duration("head_timeout"),
+            idle_timeout: section.duration("idle_timeout"),
+        };
+        let open = |address: &SocketAddr| !address.ip().is_loopback();
+        if listen.addresses.iter().any(open) && listen.credentials.is_none() {
+            section.at("address").problem(
+                "an address other than loopback requires credentials: without them anybody could use this daemon",
+                Some("set `username` and `password_file` (or `password_env`) of `[listen]`"),
+            );
+        }
+        section.finish();
+        listen
+    }
+
+    /// True where clients on loopback are told apart by their user: the config asks for it, or no password protects the port.
+    pub(crate) fn asks_for_users(&self) -> bool {
+        self.credentials.is_none() || self.access.is_explicit()
+    }
+}
+
+fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    let written = section.strings("address", true);
+    if written.is_empty() {
+        let place = section.at("address");
+        place.problem(
+            "`listen.address` is empty",
+            Some("at least one address is needed"),
+        );
+    }
+    for item in written {
+        match item.text.parse::<SocketAddr>() {
+            Ok(address) => addresses.push(address),
+            Err(_) => item.place.problem(
+                format!("{:?} is not an address with a port", item.text),
+                Some("such as \"127.0.0.1:4483\" or \"[::1]:4483\""),
+            ),
+        }
+    }
+    addresses
+}

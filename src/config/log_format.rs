@@ -1,0 +1,51 @@
+//! How the log looks, and how much is in it.
+
+use serde::Serialize;
+
+pub(super) const FORMATS: [(&str, LogFormat); 5] = [
+    ("auto", LogFormat::Auto),
+    ("people", LogFormat::People),
+    ("logfmt", LogFormat::Logfmt),
+    ("text", LogFormat::Logfmt),
+    ("json", LogFormat::Json),
+];
+
+pub(super) const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// People on a terminal, logfmt in a file or journal.
+    #[default]
+    Auto,
+    /// One line a transfer, two for what went wrong.
+    People,
+    /// `name=value`; `text` is its old name.
+    Logfmt,
+    /// One object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogLevel {
+    /// gitferry cannot work.
+    Error,
+    /// A transfer failed or needed rescue.
+    Warn,
+    /// Life cycle and one closing line per transfer.
+    #[default]
+    Info,
+    /// Attempts.
+    Debug,
+    /// Everything.
+    Trace,
+}

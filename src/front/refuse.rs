@@ -1,0 +1,179 @@
+//! Requests that go no further than this daemon, and how the transfers of all requests begin.
+
+use std::{borrow::Cow, net::SocketAddr};
+
+use hyper::{
+    Method, Request,
+    body::Incoming,
+    header::{HOST, USER_AGENT},
+};
+
+use crate::{
+    forward::{Answer, Forwarder, client::ClientConn, response::errors::ErrorFormat},
+    mirror::reverse::parse_segment,
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, target::TargetError},
+    track::{self, Begin, Transfer},
+};
+
+/// A client that asked for nothing, or for nothing that could be read.
+pub(super) struct Unasked<'a> {
+    pub(super) front: track::Front,
+    pub(super) client: SocketAddr,
+    pub(super) target: &'a Target,
+    pub(super) method: &'a str,
+    pub(super) agent: Option<&'a str>,
+}
+
+/// Logs the end of a connection over which no readable request came.
+pub(super) fn turn_away(forwarder: &Forwarder, from: &Unasked<'_>, fault: Fault) {
+    let transfer = forwarder.shared.tracker.begin(Begin {
+        front: from.front,
+        client: from.client,
+        target: from.target,
+        method: from.method,
+        path: "",
+        route: forwarder.config.route(from.target),
+        agent: from.agent,
+    });
+    transfer.enter(fault.stage);
+    transfer.fail(fault);
+}
+
+/// The same of a connection that named no target.
+pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault: Fault) {
+    let unasked = Unasked {
+        front: track::Front::Absolute,
+        client,
+        target: &nobody(),
+        method: "-",
+        agent: None,
+    };
+    turn_away(forwarder, &unasked, fault);
+}
+
+/// A request that is no request.
+pub(super) fn unfit(why: &'static str) -> Fault {
+    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
+}
+
+/// The target of what names none.
+fn nobody() -> Target {
+    Target::new(Host::Name("-".into()), 0)
+}
+
+/// Two `Host` fields mean two hosts to whoever reads the other one (RFC 9112, section 3.2).
+pub(super) fn unfit_hosts(request: &Request<Incoming>) -> Option<Fault> {
+    let several = request.headers().get_all(HOST).iter().count() > 1;
+    several.then(|| unfit("more than one Host field"))
+}
+
+/// What a `Host`, an authority or a first path segment is wrong in.
+pub(super) fn bad_target(text: &str, error: TargetError) -> Fault {
+    let text: String = text
+        .chars()
+        .take(80)
+        .map(|c| if c.is_ascii_graphic() { c } else { '?' })
+        .collect();
+    // User info is a secret, and nothing that a target has.
+    let shown = text.rsplit('@').next().unwrap_or_default();
+    Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
+        .detail(format!("{error}: {shown:?}"))
+}
+
+/// Answers with a fault before any transfer began; it is logged as one all the same.
+pub(super) async fn refuse<B>(
+    forwarder: &Forwarder,
+    request: &Request<B>,
+    client: &ClientConn,
+    target: Option<&Target>,
+    fault: Fault,
+) -> Answer {
+    let nobody = nobody();
+    let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
+    let given_up = transfer.give_up(fault);
+    ErrorFormat::of(request)
+        .refuse(&given_up, &transfer, None)
+        .await
+}
+
+pub(super) fn begin<B>(
+    forwarder: &Forwarder,
+    request: &Request<B>,
+    client: &ClientConn,
+    target: &Target,
+) -> Transfer {
+    let front = if request.method() == Method::CONNECT {
+        track::Front::Tunnel
+    } else if request.uri().scheme().is_some() {
+        track::Front::Absolute
+    } else {
+        track::Front::Reverse
+    };
+    let path = match front {
+        track::Front::Tunnel => String::new(),
+        track::Front::Reverse => shown(request.uri().path()),
+        track::Front::Absolute | track::Front::Intercept => request.uri().path().to_owned(),
+    };
+    let transfer = forwarder.shared.tracker.begin(Begin {
+        front,
+        client: client.address,
+        target,
+        method: request.method().as_str(),
+        path: &path,
+        route: forwarder.config.route(target),
+        agent: request
+            .headers()
+            .get(USER_AGENT)
+            .and_then(|agent| agent.to_str().ok()),
+    });
+    client.watch(&transfer);
+    transfer
+}
+
+/// A path for the log of a request that may have been refused: clients write `user:password@host` where only a host may be.
+pub(super) fn shown(path: &str) -> String {
+    let parts: Vec<_> = path.split('/').map(without_user_info).collect();
+    parts.join("/")
+}
+
+/// A segment without what stands before an `@`, or behind the colon of what is no host and port.
+pub(super) fn without_user_info(segment: &str) -> Cow<'_, str> {
+    // In ASCII lower case every byte keeps its place.
+    let lower = segment.to_ascii_lowercase();
+    let at = lower.rfind('@').max(lower.rfind("%40"));
+    if let Some(at) = at.filter(|at| *at > 0) {
+        return format!("***{}", segment.get(at..).unwrap_or_default()).into();
+    }
+    let colon = [lower.find(':'), lower.find("%3a")]
+        .into_iter()
+        .flatten()
+        .min();
+    match colon {
+        Some(colon) if parse_segment(segment).is_err() => {
+            format!("{}:***", segment.get(..colon).unwrap_or_default()).into()
+        }
+        _ => segment.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_path_has_no_user_info() {
+        for (path, expected) in [
+            ("/me:secret@hf.co/x", "/***@hf.co/x"),
+            ("/me%3Asecret%40hf.co/x", "/***%40hf.co/x"),
+            ("/http:me:secret@hf.co:80/x", "/***@hf.co:80/x"),
+            ("/https://me:secret@hf.co/x", "/https:***//***@hf.co/x"),
+            ("//me:secret@hf.co/x", "//***@hf.co/x"),
+            ("/me:secret/x", "/me:***/x"),
+            ("/me%3asecret/x", "/me:***/x"),
+            ("/hf.co:8443/x", "/hf.co:8443/x"),
+            ("/http:hf.co:80/@scope/x", "/http:hf.co:80/@scope/x"),
+        ] {
+            assert_eq!(shown(path), expected, "{path}");
+        }
+    }
+}
