@@ -8,7 +8,7 @@ pub use crate::{
     model::health::Health,
     model::{Target, health::Condition, pseudonym},
     rt::{Shutdown, Tasks},
-    service::daemon::Daemon,
+    service::{daemon::Daemon, drain::Drained},
     track::{
         Tracker,
         event::StallReported,

@@ -14,15 +14,15 @@ pub struct FaultSeen {
     /// `leg/stage/kind`.
     pub code: String,
     /// `client`, `hop` or `origin`.
-    pub leg: &'static str,
+    pub leg: String,
     /// What was being done.
-    pub stage: &'static str,
+    pub stage: String,
     /// What went wrong.
     pub kind: String,
     /// Which attempt of the transfer.
     pub attempt: u32,
     /// `again`, `next-upstream` or `give-up`.
-    pub next: &'static str,
+    pub next: String,
     /// The fact.
     pub cause: String,
     /// The guess.
@@ -35,13 +35,13 @@ pub struct StallSeen {
     /// The host asked for.
     pub host: String,
     /// `began`, `goes on`, `over` or `ended with its transfer`.
-    pub phase: &'static str,
+    pub phase: String,
     /// Why nothing moves.
-    pub verdict: &'static str,
+    pub verdict: String,
     /// `client`, `hop` or `origin`.
-    pub leg: &'static str,
+    pub leg: String,
     /// What was being done.
-    pub stage: &'static str,
+    pub stage: String,
 }
 
 /// The end of a transfer.
@@ -87,6 +87,13 @@ struct Seen {
 }
 
 impl Events {
+    /// Adds an event; the tests bring those that they read from the log of a daemon beside them.
+    pub fn push(&self, event: Observed) {
+        let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push(event);
+        self.0.news.notify_waiters();
+    }
+
     /// What `pick` takes of the events so far.
     pub fn so_far<T>(&self, pick: impl Fn(Observed) -> Option<T>) -> Vec<T> {
         let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,10 +128,8 @@ impl Observer {
     where
         Observed: From<&'a E>,
     {
-        if let Some(Events(seen)) = self.0.get() {
-            let mut events = seen.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(events) = self.0.get() {
             events.push(event.into());
-            seen.news.notify_waiters();
         }
     }
 }

@@ -66,7 +66,7 @@ fn git_and_git_lfs_that_go_through_the_daemon_are_healthy() {
         said.json
     );
     // What the daemon answered itself is no transfer, and no fault.
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]

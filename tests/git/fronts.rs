@@ -140,7 +140,7 @@ fn agrees(way: &Way, front: Front, hop: Option<&Hop>) {
         assert_eq!(event["front"], front.in_log(), "{event}");
         assert_eq!(event["upstream"], upstream, "{event}");
     }
-    assert_eq!(way.ferry.faults(), Vec::<String>::new());
+    assert_eq!(way.ferry.fault_codes(), Vec::<String>::new());
     if let Some(hop) = hop {
         assert!(
             hop.log().to_lowercase().contains("connect"),

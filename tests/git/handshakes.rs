@@ -15,7 +15,7 @@ fn pushes_over(world: &World, path: &Relay, tls: &str) -> Vec<String> {
         arrived,
         "the push ended well, but the host does not have it"
     );
-    ferry.faults()
+    ferry.fault_codes()
 }
 
 fn push(world: &World, path: &Relay, tls: &str) -> (Ferry, Finished, bool) {

@@ -63,7 +63,7 @@ fn a_hundred_small_objects_are_pushed_and_pulled() {
     let world = World::new();
     let ferry = Ferry::start(&world.plain_settings());
     pushes_and_pulls(&world, &world.git_through(&ferry), 100);
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn objects_travel_through_tunnels_too() {
         .with("http.proxy", ferry.proxy())
         .with("http.sslCAInfo", world.ca.pem_file());
     pushes_and_pulls(&world, &git, 5);
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]
@@ -117,9 +117,9 @@ fn reaches_the_storage_by_the_second_upstream(tls: &str, first: &str, code: &str
     assert_eq!(fault["route"], "storage", "{fault}");
     ferry.wait_for_transfer(STORAGE, |event| event["upstream"] == "direct");
     assert!(
-        ferry.faults().iter().all(|fault| fault == code),
+        ferry.fault_codes().iter().all(|fault| fault == code),
         "{:?}",
-        ferry.faults()
+        ferry.fault_codes()
     );
 }
 

@@ -104,11 +104,11 @@ fn sigterm_ends_what_is_not_finished_when_the_grace_is_over() {
     push.finish(PATIENCE).badly();
     assert!(
         ferry
-            .faults()
+            .fault_codes()
             .iter()
             .any(|code| code.ends_with("/shutdown")),
         "{:?}",
-        ferry.faults()
+        ferry.fault_codes()
     );
 }
 
@@ -135,7 +135,7 @@ fn a_reload_in_mid_push_keeps_the_push_and_brings_the_new_routes() {
     mid.push.finish(PATIENCE).well();
     let remote = mid.work.git(&["ls-remote", "-q", "origin", "main"]).well();
     assert!(remote.stdout.starts_with(&mid.pushed), "{remote}");
-    assert_eq!(mid.ferry.faults(), Vec::<String>::new());
+    assert_eq!(mid.ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn stays_on_the_mirror(base: &str, http: &str) {
         assert_eq!(mirrored, event["host"] == MAIN, "{event}");
         assert_ne!(event["host"], MIRROR, "the client learned of it: {event}");
     }
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_mirror_gets_no_password_and_git_is_told_why_it_cannot_push() {
     );
     assert!(
         ferry
-            .faults()
+            .fault_codes()
             .iter()
             .all(|fault| fault.ends_with("/credentials-withheld"))
     );
@@ -230,7 +230,7 @@ fn without_any_ca_every_leg_takes_the_reverse_front() {
     for host in [MAIN, STORAGE] {
         ferry.wait_for_transfer(host, |_| true);
     }
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 /// As `gitferry setup git lfs --no-ca` writes it: the remote keeps its own URL.
@@ -248,7 +248,7 @@ fn with_rewritten_remotes_every_leg_takes_the_reverse_front_too() {
     for event in ferry.events("transfer ended") {
         assert_eq!(event["front"], "reverse", "{event}");
     }
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 /// The lines of `gitferry help reverse` let the helper of the real host answer on the reverse front.

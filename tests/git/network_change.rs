@@ -31,7 +31,7 @@ fn after_a_change(path: &Relay, ferry: &Ferry, idle: impl Fn(), work: impl Fn())
         assert!(code.ends_with("/stale-connection"), "{event}");
     }
     // Nothing is advised that would not help.
-    assert_eq!(ferry.faults(), [""; 0]);
+    assert_eq!(ferry.fault_codes(), [""; 0]);
 }
 
 fn git_goes_on(world: &World, path: &Relay, ferry: &Ferry, git: &Git, work: &str) {

@@ -156,7 +156,7 @@ fn a_wrong_token_is_summed_up_wherever_one_looks() {
             .unwrap()
             .contains(" × 401 from main.test: ")
     );
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
     let (page, data) = reported(&world, &ferry);
     assert!(
         page.stdout

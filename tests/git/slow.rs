@@ -75,7 +75,7 @@ fn carries_a_large_object(tls: &str) {
         pulling < idle + HEADROOM,
         "idle {idle} KiB, pulling {pulling} KiB"
     );
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn sixty_four_pushes_at_once_all_arrive_and_leave_nothing() {
         assert_eq!(tip.stdout.trim(), pushed);
         git.run(repository, &["fsck", "--no-progress"]).well();
     }
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
     let settled = wait_until(SOON + Duration::from_secs(10), || {
         ferry.transfers().is_empty() && ferry.descriptors() <= idle
     });

@@ -54,7 +54,7 @@ fn pushes_by_ssh(upstream: &str) {
         event["upstream"] == upstream && event["front"] == "tunnel"
     });
     ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn a_private_object_is_not_uploaded_to_where_a_stranger_says() {
     for part in ["git-receive-pack", "verify", "locks"] {
         assert_eq!(count(&seen, part), 0, "{seen}");
     }
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 /// git compresses a fetch request of more than 1 KiB: here it names what it has already.
@@ -66,5 +66,5 @@ fn a_gzipped_fetch_goes_through_a_mirror_that_sees_no_password() {
     let seen = mirror.requests();
     assert!(count(&seen, "POST /big.git/git-upload-pack") >= 4, "{seen}");
     assert!(seen.lines().all(|line| line.ends_with("| -")), "{seen}");
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use support::{
+    events::wait,
     ferry::Ferry,
     hops::Hop,
     process::free_address,
@@ -225,9 +226,8 @@ fn said(world: &World, row: &Row, at: SocketAddr) -> (String, String) {
     if asked.status.success() {
         return (String::new(), String::new());
     }
-    let fault = ferry.next_fault();
-    let text = |name: &str| fault[name].as_str().unwrap_or_default().to_owned();
-    (text("code"), text("cause"))
+    let fault = wait(ferry.next_fault());
+    (fault.code, fault.cause)
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Frozen {
     }
 
     fn assert_it_stalled_once(&self) {
-        let faults = self.world.ferry.faults();
+        let faults = self.world.ferry.fault_codes();
         assert_eq!(faults, ["hop/sending-body/stalled-peer-not-reading"]);
     }
 }

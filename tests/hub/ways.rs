@@ -205,7 +205,7 @@ impl Through {
                 mirror.requests()
             );
         }
-        assert_eq!(self.ferry.faults(), Vec::<String>::new());
+        assert_eq!(self.ferry.fault_codes(), Vec::<String>::new());
         self.assert_secrets_are_kept();
     }
 

@@ -20,7 +20,14 @@ async fn guarded() -> (World, tokio::task::JoinHandle<String>) {
     })
     .await;
     let routes = route("main.test", address, "tunnel", "");
-    (World::with_account("me", PASSWORD, &routes).await, served)
+    // The config is read once.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), PASSWORD).unwrap();
+    let listen = format!(
+        "username = \"me\"\npassword_file = \"{}\"",
+        file.path().display()
+    );
+    (World::listening(&listen, &routes).await, served)
 }
 
 fn basic(password: &str) -> String {

@@ -41,7 +41,7 @@ async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() 
     }
     soon("the origin", served).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(world.ended().await.result, "answered");
+        assert_eq!(world.next_end().await.result, "answered");
     }
     assert!(world.faults().is_empty(), "{:?}", world.faults());
 }
@@ -289,7 +289,7 @@ async fn a_site_that_is_busy_for_a_moment_is_asked_again_over_its_only_upstream_
             "{answer}"
         );
         // `attempts` is 4 here: as often as that, and no more.
-        let end = world.ended().await;
+        let end = world.next_end().await;
         assert_eq!(end.attempts, 4.min(times + 1), "{end:?}");
         assert_eq!(end.result, "answered");
         soon("the origin", served).await.unwrap();

@@ -1,10 +1,11 @@
 //! `/-/api/`: what programs read of a running daemon, by pages and as a stream.
 
-use gitferry::testing::Daemon;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::world::{Client, Connections, OK, World, origin, read_until, reset, route, soon};
+use crate::world::{
+    Client, Connections, DEADLINE, OK, World, origin, read_until, reset, route, soon,
+};
 
 async fn get(world: &World, path: &str) -> (String, Value) {
     let mut client = world.client().await;
@@ -142,7 +143,7 @@ async fn thousands_of_transfers_come_a_page_at_a_time() {
 async fn a_stream_tells_what_changes_takes_no_place_of_a_client_and_ends_at_shutdown() {
     let (address, _served) = origin(answers).await;
     let routes = route("origin.test", address, "tunnel", "");
-    let world = World::for_clients(1, &routes).await;
+    let mut world = World::listening("max_connections = 1", &routes).await;
     let mut first = stream(&world).await;
     let overview = event(&mut first).await;
     assert_eq!(
@@ -160,15 +161,10 @@ async fn a_stream_tells_what_changes_takes_no_place_of_a_client_and_ends_at_shut
         }
     };
     assert_eq!(ended["path"], "/file");
-    let World { daemon, .. } = world;
-    stop(daemon).await;
+    let drained = soon("the daemon's end", world.stop(DEADLINE)).await;
+    assert!(drained.unwrap().finished);
     soon("the stream's end", async { first.rest().await }).await;
     soon("the stream's end", async { second.rest().await }).await;
-}
-
-async fn stop(daemon: Daemon) {
-    let drained = daemon.stop(std::time::Duration::from_secs(30));
-    assert!(soon("the daemon's end", drained).await.finished);
 }
 
 #[tokio::test]
@@ -197,9 +193,9 @@ async fn a_stream_of_another_site_or_name_is_refused() {
 #[tokio::test]
 async fn the_history_is_there_after_a_restart_and_numbers_go_on() {
     let (address, _served) = origin(answers).await;
-    let world = World::in_front_of("origin.test", address).await;
+    let mut world = World::in_front_of("origin.test", address).await;
     fetch(&world, "/before").await;
-    let world = world
+    world
         .restart(&route("origin.test", address, "tunnel", ""))
         .await;
     fetch(&world, "/after").await;

@@ -37,7 +37,7 @@ async fn an_origin_that_stops_reading_holds_the_client_back() {
         );
     }
     assert!(taken > LEAST, "only {taken} bytes were taken");
-    let list = world.daemon.shared().tracker.list();
+    let list = world.shared().tracker.list();
     assert_eq!(list.len(), 1);
 }
 

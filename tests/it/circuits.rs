@@ -1,9 +1,7 @@
 //! Circuits, seen from outside: two hops, the first of them dead, a daemon that goes around it, and what its log says.
 
 use std::{
-    io::{BufRead, BufReader},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -14,10 +12,9 @@ use serde_json::Value;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
 
-use crate::world::{Client, World, read_until, reset, soon};
+use crate::world::{Client, Run, World, read_until, reset, soon};
 
 /// A TLS record with the beginning of a ClientHello: what a tunnel may send again elsewhere.
 const HELLO: &[u8] = &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
@@ -111,106 +108,46 @@ fn routes(first: &Hop, second: &Hop) -> String {
     )
 }
 
-/// A daemon, and what it logs.
-struct Daemon {
-    child: Child,
-    address: SocketAddr,
-    events: UnboundedReceiver<Value>,
-    _directory: tempfile::TempDir,
+/// The binary, whose log says what its circuits do.
+async fn before(first: &Hop, second: &Hop, cooldown: &str) -> World {
+    let more = format!(
+        "dial = {{ attempts = 2, backoff_limit = \"5ms\", cooldown = \"{cooldown}\" }}\n\
+         stall = {{ after = \"300ms\", action = \"fail\" }}\n"
+    );
+    World::run(Run::Binary, "", &(routes(first, second) + &more)).await
 }
 
-impl Daemon {
-    async fn before(first: &Hop, second: &Hop, cooldown: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("gitferry.toml");
-        let text = format!(
-            "[listen]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n[log]\nformat = \"json\"\n\
-             [dial]\nattempts = 2\nbackoff = \"5ms\"\nbackoff_limit = \"5ms\"\ncooldown = \"{cooldown}\"\n\
-             [stall]\nafter = \"300ms\"\naction = \"fail\"\n{}",
-            directory.path().join("state").display(),
-            routes(first, second)
-        );
-        std::fs::write(&file, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gitferry"))
-            .args(["run", "--config"])
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, events) = unbounded_channel();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-            }
-        });
-        let mut daemon = Self {
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            events,
-            _directory: directory,
-        };
-        let listening = daemon.says("listening").await;
-        daemon.address = listening["address"].as_str().unwrap().parse().unwrap();
-        daemon
-    }
-
-    /// The next event with this message; those before it are passed over.
-    async fn says(&mut self, message: &str) -> Value {
-        soon(message, async {
-            loop {
-                let event = self.events.recv().await.unwrap();
-                if event["message"] == message {
-                    return event;
-                }
-            }
-        })
-        .await
-    }
-
-    /// Goes through a tunnel and back; its closing line, and the circuits' lines before it.
-    async fn carries_one(&mut self) -> (Value, Vec<Value>) {
-        drop(greet(self.address).await);
-        soon("the closing line", async {
-            let mut circuits = Vec::new();
-            loop {
-                let event = self.events.recv().await.unwrap();
-                let message = event["message"].as_str().unwrap_or_default();
-                if message == "transfer ended" {
-                    return (event, circuits);
-                }
-                if message.starts_with("circuit ") {
-                    circuits.push(event);
-                }
-            }
-        })
-        .await
-    }
-
-    async fn page(&self, path: &str) -> String {
-        let mut client = Client::to(self.address).await;
-        client
-            .send(format!(
-                "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-            ))
-            .await;
-        String::from_utf8(client.rest().await).unwrap()
+/// Goes through a tunnel and back; its closing line, and the circuits' lines before it.
+async fn carries_one(world: &World) -> (Value, Vec<Value>) {
+    drop(greet(world.address).await);
+    let mut circuits = Vec::new();
+    loop {
+        let line = world.next_line().await;
+        let message = line["message"].as_str().unwrap_or_default();
+        if message == "transfer ended" {
+            return (line, circuits);
+        }
+        if message.starts_with("circuit ") {
+            circuits.push(line);
+        }
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The next line with this message; those before it are passed over.
+async fn says(world: &World, message: &str) -> Value {
+    loop {
+        let line = world.next_line().await;
+        if line["message"] == message {
+            return line;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_it() {
     let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
-    let mut daemon = Daemon::before(&first, &second, "1h").await;
-    let (ended, circuits) = daemon.carries_one().await;
+    let world = before(&first, &second, "1h").await;
+    let (ended, circuits) = carries_one(&world).await;
     assert_eq!(
         (&ended["upstream"], &ended["attempts"]),
         (&"second".into(), &3.into())
@@ -234,7 +171,7 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
         "{opened}"
     );
     for _ in 0..3 {
-        let (ended, circuits) = daemon.carries_one().await;
+        let (ended, circuits) = carries_one(&world).await;
         assert_eq!(
             (&ended["upstream"], &ended["attempts"]),
             (&"second".into(), &1.into())
@@ -247,9 +184,9 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
         );
         assert_eq!(circuits.len(), 0, "{circuits:?}");
     }
-    let status = daemon.page("/-/status").await;
+    let status = world.page("/-/status").await;
     assert!(status.contains("\"state\": \"open\""), "{status}");
-    let metrics = daemon.page("/-/metrics").await;
+    let metrics = world.page("/-/metrics").await;
     for line in [
         "gitferry_circuits_open{route=\"r\",upstream=\"first\"} 1\n",
         "gitferry_circuits_opened_total{route=\"r\",upstream=\"first\"} 1\n",
@@ -263,13 +200,13 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
 #[tokio::test]
 async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer() {
     let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
-    let mut daemon = Daemon::before(&first, &second, "20ms").await;
-    daemon.carries_one().await;
+    let world = before(&first, &second, "20ms").await;
+    carries_one(&world).await;
     first.becomes(Mood::Well);
     let closed = soon("a probe", async {
         loop {
             // A transfer that wants the hop after its wait has it probed, and goes around it itself.
-            let (ended, circuits) = daemon.carries_one().await;
+            let (ended, circuits) = carries_one(&world).await;
             let said = |message: &str| {
                 let mut circuits = circuits.iter();
                 circuits.find(|event| event["message"] == message).cloned()
@@ -278,7 +215,7 @@ async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer(
                 assert_eq!(ended["upstream"], "second", "{ended}");
                 return match said("circuit closed") {
                     Some(closed) => closed,
-                    None => daemon.says("circuit closed").await,
+                    None => says(&world, "circuit closed").await,
                 };
             }
         }
@@ -286,7 +223,7 @@ async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer(
     .await;
     assert_eq!(closed["by"], "probe");
     assert_eq!(first.carried(), 0, "no transfer found out");
-    let (ended, _) = daemon.carries_one().await;
+    let (ended, _) = carries_one(&world).await;
     assert_eq!(
         (&ended["upstream"], &ended["circuit"]),
         (&"first".into(), &Value::Null)
@@ -300,8 +237,8 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
         Hop::new(Mood::Treacherous).await,
         Hop::new(Mood::Well).await,
     );
-    let mut daemon = Daemon::before(&first, &second, "20ms").await;
-    let (ended, circuits) = daemon.carries_one().await;
+    let world = before(&first, &second, "20ms").await;
+    let (ended, circuits) = carries_one(&world).await;
     assert_eq!(ended["upstream"], "second");
     assert_eq!(circuits[0]["code"], "hop/handshaking/reset");
     for (mood, upstream, after) in [
@@ -311,18 +248,18 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
         first.becomes(mood);
         soon("a trial", async {
             loop {
-                let (_, circuits) = daemon.carries_one().await;
+                let (_, circuits) = carries_one(&world).await;
                 let said = |message: &str| circuits.iter().any(|event| event["message"] == message);
                 if said("circuit probing") {
                     if !said("circuit on trial") {
-                        daemon.says("circuit on trial").await;
+                        says(&world, "circuit on trial").await;
                     }
                     return;
                 }
             }
         })
         .await;
-        let (ended, circuits) = daemon.carries_one().await;
+        let (ended, circuits) = carries_one(&world).await;
         assert_eq!(ended["upstream"], upstream, "{ended}");
         let outcome = circuits.iter().find(|event| event["message"] == after);
         assert_eq!(outcome.unwrap()["by"], "transfer");
@@ -333,22 +270,22 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
 #[tokio::test]
 async fn a_tunnel_that_stalls_is_held_against_its_hop() {
     let (first, second) = (Hop::new(Mood::Stuck).await, Hop::new(Mood::Well).await);
-    let mut daemon = Daemon::before(&first, &second, "1h").await;
-    let mut client = greet(daemon.address).await;
+    let world = before(&first, &second, "1h").await;
+    let mut client = greet(world.address).await;
     let uploading = tokio::task::spawn(async move {
         let chunk = vec![0; 1 << 20];
         while client.0.write_all(&chunk).await.is_ok() {}
     });
-    let opened = daemon.says("circuit opened").await;
+    let opened = says(&world, "circuit opened").await;
     let code = opened["code"].as_str().unwrap();
     assert!(code.contains("/receiving-body/stalled"), "{opened}");
     soon("the end of the upload", uploading).await.unwrap();
-    let (ended, _) = daemon.carries_one().await;
+    let (ended, _) = carries_one(&world).await;
     assert!(
         ended["result"].as_str().unwrap().contains("stalled"),
         "the upload's own end"
     );
-    let (ended, _) = daemon.carries_one().await;
+    let (ended, _) = carries_one(&world).await;
     assert_eq!(ended["upstream"], "second", "{ended}");
 }
 
@@ -358,7 +295,7 @@ async fn a_hop_that_a_reload_mended_is_used_at_once() {
     let mended = Hop::new(Mood::Well).await;
     let world = World::with(&routes(&dead, &well)).await;
     drop(greet(world.address).await);
-    let open = world.daemon.shared().health.snapshot();
+    let open = world.shared().health.snapshot();
     assert_eq!(open.len(), 1, "{open:?}");
     world.reload(&routes(&mended, &well));
     drop(greet(world.address).await);

@@ -116,6 +116,6 @@ async fn a_target_that_cannot_be_held_is_refused_and_the_log_names_the_byte() {
         assert!(answered.starts_with("HTTP/1.1 400"), "{answered}");
         let fault = world.next_fault().await;
         assert!(fault.cause.contains(escape), "{target}: {fault:?}");
-        assert_eq!(world.ended().await.result, fault.code, "{target}");
+        assert_eq!(world.next_end().await.result, fault.code, "{target}");
     }
 }

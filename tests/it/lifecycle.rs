@@ -79,14 +79,14 @@ async fn stopping_lets_a_transfer_finish_within_the_grace() {
         stream
     })
     .await;
-    let world = World::in_front_of("origin.test", address).await;
+    let mut world = World::in_front_of("origin.test", address).await;
     let mut client = world.client().await;
     client
         .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
         .await;
     let mut stream = soon("the origin", served).await.unwrap();
-    let (own, shutdown): (_, Shutdown) = (world.address, world.daemon.shared().shutdown.clone());
-    let stopping = tokio::task::spawn(world.daemon.stop(std::time::Duration::from_secs(15)));
+    let (own, shutdown): (_, Shutdown) = (world.address, world.shared().shutdown.clone());
+    let stopping = world.stop(Duration::from_secs(15));
     soon("the first step of stopping", shutdown.drained()).await;
     client.send("rest").await;
     read_until(&mut stream, b"rest").await;
@@ -113,15 +113,14 @@ async fn a_tunnel_that_only_waits_does_not_hold_up_a_stop() {
         stream
     })
     .await;
-    let world = World::in_front_of("origin.test", address).await;
+    let mut world = World::in_front_of("origin.test", address).await;
     let mut client = world.client().await;
     client
         .send("CONNECT origin.test:22 HTTP/1.1\r\nHost: origin.test:22\r\n\r\n")
         .await;
     client.read_until("banner\n").await;
     let _held = soon("the origin", served).await.unwrap();
-    let grace = std::time::Duration::from_secs(600);
-    let stopping = tokio::task::spawn(world.daemon.stop(grace));
+    let stopping = world.stop(Duration::from_secs(600));
     let drained = soon("the end", stopping).await.unwrap();
     assert!(drained.finished && drained.ended == 0, "{drained:?}");
     drop(client);
@@ -135,23 +134,22 @@ async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
         stream
     })
     .await;
-    let world = World::in_front_of("origin.test", address).await;
+    let mut world = World::in_front_of("origin.test", address).await;
     let mut client = world.client().await;
     client
         .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
     let _held = soon("the origin", served).await.unwrap();
-    let World { daemon, events, .. } = world;
-    let stopping = tokio::task::spawn(daemon.stop(std::time::Duration::from_millis(50)));
+    let stopping = world.stop(Duration::from_millis(50));
     let drained = soon("the end", stopping).await.unwrap();
     assert!(drained.finished && drained.ended > 0, "{drained:?}");
-    let fault = events.next_fault().await;
+    let fault = world.next_fault().await;
     assert_eq!(
-        (fault.kind.as_str(), fault.next),
+        (fault.kind.as_str(), fault.next.as_str()),
         ("shutdown", "give-up"),
         "{fault:?}"
     );
-    assert_eq!(events.ended().await.result, fault.code);
+    assert_eq!(world.next_end().await.result, fault.code);
     drop(client);
 }
 
@@ -179,7 +177,7 @@ async fn uploads_that_wait_go_by_the_limit_of_a_reload() {
     let becomes = async |queued: usize, sent: usize| {
         soon("the queue", async {
             loop {
-                let running = world.daemon.shared().tracker.list();
+                let running = world.shared().tracker.list();
                 let count = |stages: &[&str]| {
                     let stages = running.iter().filter(|one| stages.contains(&one.stage));
                     stages.count()
@@ -225,7 +223,11 @@ async fn clients_at_once_are_limited_tunnels_included() {
         }
     });
     for tls in ["tunnel", "terminate"] {
-        let world = World::for_clients(2, &route("origin.test", address, tls, "")).await;
+        let world = World::listening(
+            "max_connections = 2",
+            &route("origin.test", address, tls, ""),
+        )
+        .await;
         let connect = "CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test\r\n\r\n";
         let mut open = Vec::new();
         for _ in 0..2 {
@@ -268,7 +270,11 @@ async fn the_status_answers_while_every_place_is_taken_and_while_clients_say_not
         }
     })
     .await;
-    let world = World::for_clients(2, &route("origin.test", address, "tunnel", "")).await;
+    let world = World::listening(
+        "max_connections = 2",
+        &route("origin.test", address, "tunnel", ""),
+    )
+    .await;
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let mut client = world.client().await;

@@ -30,6 +30,7 @@ mod loops;
 mod messages;
 mod methods;
 mod mirrors;
+mod observed;
 mod one_host;
 mod patience;
 mod peer;
@@ -46,4 +47,15 @@ mod terminated;
 mod tls_hop;
 mod tunnels;
 mod users;
-mod world;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// What most of these tests take.
+mod world {
+    pub(crate) use crate::support::{
+        ferry::Run,
+        script::{Client, Connections, DEADLINE, OK, origin, read_until, reset, soon},
+        world::{World, route},
+    };
+}

@@ -143,7 +143,7 @@ async fn a_busy_site_opens_no_circuit_of_its_upstreams() {
     for _ in 0..2 {
         let answer = get(&world, "git/2.39").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        let open = world.daemon.shared().health.snapshot();
+        let open = world.shared().health.snapshot();
         assert!(open.is_empty(), "{open:?}");
     }
 }
@@ -164,7 +164,7 @@ async fn one_reset_of_a_sent_post_opens_no_circuit_and_the_second_in_a_row_does(
             .await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 502"), "{head}");
-        let circuits = world.daemon.shared().health.snapshot();
+        let circuits = world.shared().health.snapshot();
         assert_eq!(circuits.len(), open, "{circuits:?}");
     }
     assert_eq!(posts.load(Ordering::SeqCst), 2);
@@ -180,19 +180,22 @@ async fn a_transfer_that_waits_when_the_daemon_stops_is_ended_by_shutdown() {
     })
     .await;
     let patient = "dial = { backoff = \"60s\", backoff_limit = \"60s\" }";
-    let world = World::with(&route("origin.test", address, "tunnel", patient)).await;
+    let mut world = World::with(&route("origin.test", address, "tunnel", patient)).await;
     let mut client = world.client().await;
     client
         .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
     soon("the origin", asked).await.unwrap();
     assert_eq!(world.next_fault().await.next, "again");
-    let World { daemon, events, .. } = world;
-    soon("the daemon's end", daemon.stop(Duration::ZERO)).await;
+    let stopping = world.stop(Duration::ZERO);
+    soon("the daemon's end", stopping).await.unwrap();
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
-    let last = events.next_fault().await;
-    assert_eq!((last.kind.as_str(), last.next), ("shutdown", "give-up"));
+    let last = world.next_fault().await;
+    assert_eq!(
+        (last.kind.as_str(), last.next.as_str()),
+        ("shutdown", "give-up")
+    );
 }
 
 const PUT: &str = "PUT http://origin.test/o HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";

@@ -95,8 +95,12 @@ async fn interim_responses_heads_and_chunk_extensions_that_drip_keep_nothing_ali
         );
         assert!(!told.is_empty(), "{begin:?} {drip:?}: {answer}");
         let stall = world.next_stall().await;
-        assert_eq!((stall.phase, stall.leg), ("began", "origin"), "{stall:?}");
-        assert!(code.starts_with(stall.stage), "{drip:?}: {stall:?}");
+        assert_eq!(
+            (&*stall.phase, &*stall.leg),
+            ("began", "origin"),
+            "{stall:?}"
+        );
+        assert!(code.starts_with(&stall.stage), "{drip:?}: {stall:?}");
         // Two tries where it may be asked again, and their waits.
         assert!(took < Duration::from_secs(4), "{drip:?}: {took:?}");
     }

@@ -193,7 +193,7 @@ async fn what_is_no_http_is_told_for_what_it_is() {
         let fault = world.next_fault().await;
         assert_eq!(fault.code, code);
         assert!(fault.cause.contains(cause), "{fault:?}");
-        assert_eq!(world.ended().await.result, code, "{cause}");
+        assert_eq!(world.next_end().await.result, code, "{cause}");
         if code.ends_with("not-http") {
             let advice = fault.advice.as_deref().unwrap();
             assert!(advice.contains("`http://`"), "{advice}");

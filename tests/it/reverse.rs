@@ -34,7 +34,7 @@ fn json(body: &str, more: &str) -> String {
 
 /// What was counted as not mapped, by its label.
 fn unmapped(world: &World, what: &str) -> bool {
-    let metrics = world.daemon.shared().tracker.metrics().text();
+    let metrics = world.shared().tracker.metrics().text();
     metrics.contains(&format!(
         "gitferry_answers_unmapped_total{{route=\"main.test\",rewrite=\"{what}\"}} 1"
     ))
@@ -319,7 +319,7 @@ async fn batch_answers_that_hang_keep_no_other_one_waiting() {
         client.send(batch("hangs.test")).await;
         hanging.push(client);
     }
-    let tracker = &world.daemon.shared().tracker;
+    let tracker = &world.shared().tracker;
     let reading = || {
         let list = tracker.list();
         list.iter()

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::io::AsyncWriteExt;
 
-use crate::world::{OK, World, origin, read_until, route, soon};
+use crate::world::{DEADLINE, OK, World, origin, read_until, route, soon};
 
 /// An LFS API whose answer sends uploads to `url`, so often.
 async fn api(url: &str, answers: usize) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -94,12 +94,12 @@ async fn a_storage_host_is_dialled_early_only_where_a_route_names_and_terminates
             "tunnel" => route("storage.test", storage, tls, ""),
             _ => storage_route(tls, storage),
         };
-        let world = World::with(&(route("site.test", site, "tunnel", "") + &routes)).await;
+        let mut world = World::with(&(route("site.test", site, "tunnel", "") + &routes)).await;
         asks_for_a_batch(&world).await;
         soon("the API", asked).await.unwrap();
         world.is_quiet().await;
         // Every task that could dial ends before the daemon does.
-        soon("the end", world.daemon.stop(crate::world::DEADLINE)).await;
+        soon("the end", world.stop(DEADLINE)).await.unwrap();
     }
     // Whatever was dialled waits in the queue.
     let queued = tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept());
@@ -114,13 +114,13 @@ async fn a_storage_that_cannot_be_dialled_early_is_nobodys_fault() {
         free.local_addr().unwrap()
     };
     let routes = route("site.test", site, "tunnel", "") + &storage_route("terminate", refused);
-    let world = World::with(&routes).await;
+    let mut world = World::with(&routes).await;
     asks_for_a_batch(&world).await;
     soon("the API", asked).await.unwrap();
     world.is_quiet().await;
-    let tracker = world.daemon.shared().tracker.clone();
-    let health = std::sync::Arc::clone(&world.daemon.shared().health);
-    soon("the end", world.daemon.stop(crate::world::DEADLINE)).await;
+    let tracker = world.shared().tracker.clone();
+    let health = std::sync::Arc::clone(&world.shared().health);
+    soon("the end", world.stop(DEADLINE)).await.unwrap();
     let faults = serde_json::to_value(tracker.faults()).unwrap();
     assert_eq!(faults, serde_json::json!([]));
     assert!(health.snapshot().is_empty());

@@ -121,7 +121,7 @@ fn an_upload_that_freezes_goes_on_over_the_next_upstream_and_the_client_sees_not
     client.finish(PATIENCE).well();
     assert_eq!(world.lfs.objects().len(), 1);
     assert_eq!(
-        ferry.faults(),
+        ferry.fault_codes(),
         ["origin/sending-body/stalled-peer-not-reading"]
     );
     assert_eq!(world.lfs.seen("batch"), 1, "git-lfs tried again by itself");
@@ -160,7 +160,7 @@ fn a_healthy_upload_at_eighty_kilobytes_a_second_succeeds() {
     work.git(&["push", "-q", "origin", "main"]).well();
     println!("took {:?}", begun.elapsed());
     assert_eq!(world.lfs.seen("PUT"), 1);
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 /// Situation: many objects through an origin that serves two uploads at a time.
@@ -209,7 +209,10 @@ fn a_path_that_drops_large_packets_is_cured_by_small_segments_and_the_log_says_h
     let mut ferry = Ferry::start(&settings);
     let work = work(&world, &world.git_through(&ferry), &[3_000_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
-    assert_eq!(ferry.faults(), ["origin/sending-body/stalled-path-mtu"]);
+    assert_eq!(
+        ferry.fault_codes(),
+        ["origin/sending-body/stalled-path-mtu"]
+    );
     assert_eq!(world.lfs.seen("PUT"), 1);
     let helped = ferry.wait_for_event("small segments helped");
     assert_eq!(

@@ -26,7 +26,7 @@ fn an_upload_goes_on_where_the_disk_is_full_and_the_log_says_so() {
     let reason = told[0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("the spool file: "), "{reason}");
     assert!(reason.contains("No space left"), "{reason}");
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 /// What breaks after the disk was full cannot be sent again: git-lfs is told, and tries by itself.
@@ -41,7 +41,7 @@ fn an_upload_that_breaks_where_the_disk_is_full_is_git_lfs_to_send_again() {
     let work = work(&world, &world.git_through(&ferry), &[5_000_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
     assert_eq!(world.lfs.objects().len(), 1);
-    assert_eq!(ferry.faults(), ["origin/sending-body/reset"]);
+    assert_eq!(ferry.fault_codes(), ["origin/sending-body/reset"]);
     let spool = world.path("ferry/state/spool");
     assert!(wait_until(crate::support::ferry::SOON, || fs::read_dir(
         &spool

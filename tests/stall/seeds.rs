@@ -102,7 +102,7 @@ fn upload_frozen_at_byte_b_through_a_mirror() {
     assert_eq!(world.lfs.objects().len(), 1);
     assert_eq!(world.lfs.seen("batch"), 1, "git-lfs tried again by itself");
     assert_eq!(
-        ferry.faults(),
+        ferry.fault_codes(),
         ["origin/sending-body/stalled-peer-not-reading"]
     );
     let put = ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
@@ -140,7 +140,7 @@ fn many_objects_through_an_origin_that_serves_two_at_a_time_and_starves_the_rest
     starved(&world.git_through(&ferry), &world).well();
     assert_eq!(world.lfs.objects().len(), 8);
     assert_eq!(world.lfs.seen("PUT"), 8, "an object was begun anew");
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
 
 /// The control: git-lfs as it is, in tunnels.
@@ -176,10 +176,10 @@ fn a_hop_that_reaches_the_main_site_only() {
             &["office", "direct"],
             world.lfs.storage,
         );
-    let ferry = Ferry::start(&settings);
+    let mut ferry = Ferry::start(&settings);
     let work = work(&world, &world.git_through(&ferry), &[100_000]);
     work.git(&["push", "-q", "origin", "main"]).well();
-    let told = ferry.next_stall();
+    let told = ferry.wait_for_event("stall");
     assert_eq!(
         (&told["verdict"], &told["leg"], &told["host"]),
         (&"never-connected".into(), &"hop".into(), &STORAGE.into()),
@@ -190,7 +190,7 @@ fn a_hop_that_reaches_the_main_site_only() {
         sibling.starts_with("main works through office"),
         "{sibling}"
     );
-    assert_eq!(ferry.faults(), ["hop/greeting/timed-out"]);
+    assert_eq!(ferry.fault_codes(), ["hop/greeting/timed-out"]);
     let put = ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
     assert_eq!(put["upstream"], "direct", "{put:#}");
 }

@@ -47,7 +47,7 @@ fn push(name: &str, size: u64, holds_after: usize, alone: bool) {
     );
     let git = through(&world, &ferry, alone);
     measured(name, &world, &git, &[size], alone);
-    println!("|  | faults {:?}", ferry.faults());
+    println!("|  | faults {:?}", ferry.fault_codes());
 }
 
 /// git, on its way through gitferry, or through a tunnel of it, in which the origin itself shows its certificate.
@@ -109,7 +109,7 @@ fn main_site_only(alone: bool) {
     );
     let git = through(&world, &ferry, false);
     measured(name, &world, &git, &[100_000], alone);
-    println!("|  | faults {:?}", ferry.faults());
+    println!("|  | faults {:?}", ferry.fault_codes());
 }
 
 /// The origin reads two uploads at a time, a megabyte a second each, and lets the others wait; git-lfs sends eight at once.
@@ -128,7 +128,7 @@ fn two_at_a_time(alone: bool) {
     let git = through(&world, &ferry, alone).with("lfs.concurrenttransfers", "8");
     let name = "an origin that serves two uploads at a time";
     measured(name, &world, &git, &[40_000_000; 40], alone);
-    println!("|  | faults {:?}", ferry.faults());
+    println!("|  | faults {:?}", ferry.fault_codes());
 }
 
 macro_rules! rows {

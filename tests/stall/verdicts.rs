@@ -61,7 +61,7 @@ fn push(world: &World, settings: &Settings, size: u64) -> Push {
 /// The first stall that was told, which must have `verdict` and be no earlier than its limit, nor more than two looks later.
 #[track_caller]
 fn told(ferry: &mut Ferry, verdict: &str) -> Value {
-    let stall = ferry.next_stall();
+    let stall = ferry.wait_for_event("stall");
     assert_eq!(stall["verdict"], verdict, "{stall:#}");
     let (idle, limit) = (stall["idle_ms"].as_u64(), stall["limit_ms"].as_u64());
     let (idle, limit) = (idle.unwrap(), limit.unwrap());
@@ -213,8 +213,8 @@ fn what_moves_below_the_floor_is_throttled() {
     let relay = Relay::trickles(40_000, world.lfs.storage);
     let settings = settings(&world, relay.address)
         .route_line("stall = { after = \"30s\", floor = \"100 KiB\", floor_over = \"4s\" }");
-    let push = push(&world, &settings, 20_000_000);
-    let stall = push.ferry.next_stall();
+    let mut push = push(&world, &settings, 20_000_000);
+    let stall = push.ferry.wait_for_event("stall");
     assert_eq!(stall["verdict"], "throttled", "{stall:#}");
     let rate = stall["rate"].as_u64().unwrap();
     assert!((10_000..100_000).contains(&rate), "{stall:#}");

@@ -1,23 +1,29 @@
-//! The daemon under test, as its user sees it: a config file, a port, a log, signals, an exit code.
+//! The daemon under test: a config, a port, its events; of the binary also a log, signals and an exit code.
+
+mod events;
+mod log;
+mod pages;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::AtomicUsize,
     thread,
     time::Duration,
 };
 
+use gitferry::testing::{self, Config, Daemon, Drained, Shared};
 use rustix::process::{Signal, kill_process};
-use serde_json::Value;
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinHandle,
+};
 
+use self::log::Log;
 use super::{
+    events::Observations,
     process::{clean_command, pid, wait_until},
     settings::Settings,
 };
@@ -25,27 +31,42 @@ use super::{
 /// How long an event may take that must come.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// A running daemon; killed on drop, its log printed where the test failed.
+/// An address with a port that the kernel chooses.
+pub(crate) const FREE: &str = "127.0.0.1:0";
+
+/// Where a daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Inside the test: starts in milliseconds, and what it has inside can be looked at.
+    InProcess,
+    /// As a process of its own: signals, exit code, log, memory.
+    Binary,
+}
+
+/// A running daemon. It ends on drop; the log of the binary is printed where the test failed.
 pub(crate) struct Ferry {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    events: Observations,
+    // How many lines of the log the test has taken.
+    lines: AtomicUsize,
     dir: PathBuf,
-    child: Child,
-    log: Log,
-    taken: Taken,
+    running: Running,
 }
 
-/// How many events of each kind the test has taken.
-#[derive(Default)]
-struct Taken {
-    faults: AtomicUsize,
-    stalls: AtomicUsize,
-    ends: AtomicUsize,
+enum Running {
+    InProcess(Box<Inside>),
+    Binary(Child, Log),
 }
 
-/// What the daemon has written so far.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
+/// A daemon inside the test.
+struct Inside {
+    // Taken where the test stops it.
+    daemon: Option<Daemon>,
+    shared: Shared,
+    // Its own, where the test has none.
+    runtime: Option<Runtime>,
+}
 
 impl Ferry {
     /// Starts `gitferry run` and waits until it listens.
@@ -55,9 +76,45 @@ impl Ferry {
 
     /// The same with these variables in its environment.
     pub(crate) fn start_with(settings: &Settings, variables: &[(&str, &str)]) -> Self {
-        let config = settings.dir.join("gitferry.toml");
-        fs::write(&config, settings.text("127.0.0.1:0")).unwrap();
-        let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), &settings.dir);
+        Self::binary(&settings.dir, &settings.text(FREE), variables)
+    }
+
+    /// Starts a daemon where `run` says, with the config `text`, in `dir`.
+    pub(crate) fn run(run: Run, dir: &Path, text: &str) -> Self {
+        match run {
+            Run::InProcess => Self::in_process(dir, text),
+            Run::Binary => Self::binary(dir, text, &[]),
+        }
+    }
+
+    fn in_process(dir: &Path, text: &str) -> Self {
+        let config = load(dir, text);
+        // An async test has a runtime; its daemon and its origins share it.
+        let runtime = Handle::try_current()
+            .is_err()
+            .then(|| Runtime::new().unwrap());
+        let daemon = {
+            let _inside = runtime.as_ref().map(Runtime::enter);
+            Daemon::start(config).unwrap()
+        };
+        let shared = daemon.shared().clone();
+        Self {
+            address: daemon.addresses()[0],
+            events: Observations::of(shared.tracker.subscribe()),
+            lines: AtomicUsize::new(0),
+            dir: dir.to_owned(),
+            running: Running::InProcess(Box::new(Inside {
+                daemon: Some(daemon),
+                shared,
+                runtime,
+            })),
+        }
+    }
+
+    fn binary(dir: &Path, text: &str, variables: &[(&str, &str)]) -> Self {
+        let config = dir.join("gitferry.toml");
+        fs::write(&config, text).unwrap();
+        let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), dir);
         let mut child = command
             .env("RUST_BACKTRACE", "1")
             .envs(variables.iter().copied())
@@ -67,14 +124,13 @@ impl Ferry {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let log = Log::default();
-        log.follow(child.stderr.take().unwrap());
+        let (log, events) = Log::of(child.stderr.take().unwrap());
         let mut ferry = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            dir: settings.dir.clone(),
-            child,
-            log,
-            taken: Taken::default(),
+            events: Observations::of(events),
+            lines: AtomicUsize::new(0),
+            dir: dir.to_owned(),
+            running: Running::Binary(child, log),
         };
         let listening = ferry.wait_for_event("listening");
         ferry.address = listening["address"].as_str().unwrap().parse().unwrap();
@@ -83,29 +139,71 @@ impl Ferry {
 
     /// Writes another config file, with the address that is in use, and asks for it to be read.
     pub(crate) fn reload(&self, settings: &Settings) {
-        let config = self.dir.join("gitferry.toml");
-        fs::write(config, settings.text(&self.address.to_string())).unwrap();
-        self.signal(Signal::HUP);
+        self.reload_text(&settings.text(&self.address.to_string()));
     }
 
-    /// Asks it to stop.
+    /// The same with the text of the file. In the process it is done on return.
+    pub(crate) fn reload_text(&self, text: &str) {
+        match &self.running {
+            Running::InProcess(inside) => {
+                let daemon = inside.daemon.as_ref().unwrap();
+                daemon.reload(load(&self.dir, text)).unwrap();
+            }
+            Running::Binary(child, _) => {
+                fs::write(self.config(), text).unwrap();
+                kill_process(pid(child).unwrap(), Signal::HUP).unwrap();
+            }
+        }
+    }
+
+    /// Stops a daemon in the process, as SIGTERM does with this `shutdown.grace`.
+    pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<Drained> {
+        let Running::InProcess(inside) = &mut self.running else {
+            panic!("the binary is stopped by `terminate`");
+        };
+        let stopping = inside.daemon.take().unwrap().stop(grace);
+        match &inside.runtime {
+            Some(runtime) => runtime.spawn(stopping),
+            None => Handle::current().spawn(stopping),
+        }
+    }
+
+    /// What a daemon in the process has inside.
+    pub(crate) fn shared(&self) -> &Shared {
+        match &self.running {
+            Running::InProcess(inside) => &inside.shared,
+            Running::Binary(..) => panic!("nobody looks into the binary"),
+        }
+    }
+
+    fn process(&self) -> (&Child, &Log) {
+        match &self.running {
+            Running::Binary(child, log) => (child, log),
+            Running::InProcess(_) => panic!("a daemon in the process has no pid and no log"),
+        }
+    }
+
+    /// Asks the binary to stop.
     pub(crate) fn terminate(&self) {
-        self.signal(Signal::TERM);
+        kill_process(pid(self.process().0).unwrap(), Signal::TERM).unwrap();
     }
 
-    fn signal(&self, signal: Signal) {
-        kill_process(pid(&self.child).unwrap(), signal).unwrap();
-    }
-
-    /// Waits for its end.
+    /// Waits for the end of the binary.
     pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
         let mut status = None;
         let ended = wait_until(within, || {
-            status = self.child.try_wait().unwrap();
+            status = self.has_ended();
             status.is_some()
         });
         assert!(ended, "the daemon still runs after {within:?}");
         status.unwrap()
+    }
+
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        match &mut self.running {
+            Running::Binary(child, _) => child.try_wait().unwrap(),
+            Running::InProcess(_) => None,
+        }
     }
 
     /// The value of `http.proxy`.
@@ -123,127 +221,8 @@ impl Ferry {
         self.dir.join("gitferry.toml")
     }
 
-    /// Everything on its stderr so far.
-    pub(crate) fn log(&self) -> String {
-        self.log.0.lock().unwrap().clone()
-    }
-
-    /// The events with this message.
-    pub(crate) fn events(&self, message: &str) -> Vec<Value> {
-        let log = self.log();
-        let events = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.filter(|event| event["message"] == message).collect()
-    }
-
-    /// The codes of the faults so far.
-    pub(crate) fn faults(&self) -> Vec<String> {
-        let faults = self.events("fault");
-        faults
-            .iter()
-            .map(|fault| fault["code"].as_str().unwrap_or("?").to_owned())
-            .collect()
-    }
-
-    /// The first event with this message, which must come soon.
-    #[track_caller]
-    pub(crate) fn wait_for_event(&mut self, message: &str) -> Value {
-        let mut first = None;
-        wait_until(SOON, || {
-            first = self.events(message).into_iter().next();
-            first.is_some() || self.child.try_wait().unwrap().is_some()
-        });
-        first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.log()))
-    }
-
-    /// The next fault that was not taken yet, with `leg`, `stage` and `kind`.
-    #[track_caller]
-    pub(crate) fn next_fault(&self) -> Value {
-        self.next(&self.taken.faults, "fault")
-    }
-
-    /// The next stall that began and was not taken yet, with `verdict`, `leg` and `stage`.
-    #[track_caller]
-    pub(crate) fn next_stall(&self) -> Value {
-        self.next(&self.taken.stalls, "stall")
-    }
-
-    /// The next end of a transfer that was not taken yet, with `status` and `result`.
-    #[track_caller]
-    pub(crate) fn next_end(&self) -> Value {
-        self.next(&self.taken.ends, "transfer ended")
-    }
-
-    #[track_caller]
-    fn next(&self, taken: &AtomicUsize, message: &str) -> Value {
-        let n = taken.fetch_add(1, Ordering::Relaxed);
-        let mut found = None;
-        wait_until(SOON, || {
-            found = self.events(message).into_iter().nth(n);
-            found.is_some()
-        });
-        found.unwrap_or_else(|| panic!("no {message:?} number {n} in:\n{}", self.log()))
-    }
-
-    /// Waits for a fault with this code.
-    #[track_caller]
-    pub(crate) fn wait_for_fault(&self, code: &str) -> Value {
-        let mut found = None;
-        wait_until(SOON, || {
-            found = self
-                .events("fault")
-                .into_iter()
-                .find(|fault| fault["code"] == code);
-            found.is_some()
-        });
-        found.unwrap_or_else(|| panic!("no fault {code:?}, but {:?}", self.faults()))
-    }
-
-    /// The closing lines whose host and method are these; the line comes after the client has its answer, so it is waited for.
-    #[track_caller]
-    pub(crate) fn wait_for_transfer(&self, host: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        let mut found = None;
-        wait_until(SOON, || {
-            let mut ended = self.events("transfer ended").into_iter();
-            found = ended.find(|event| event["host"] == host && matches(event));
-            found.is_some()
-        });
-        found.unwrap_or_else(|| panic!("no such transfer with {host}:\n{}", self.log()))
-    }
-
-    /// The answer to `GET path` of its own pages.
-    pub(crate) fn get(&self, path: &str) -> String {
-        let address = self.address;
-        self.say(&format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        ))
-    }
-
-    /// What it answers to a request that closes the connection.
-    pub(crate) fn say(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    /// The transfers that run, as the status has them.
-    pub(crate) fn transfers(&self) -> Vec<Value> {
-        let answer = self.get("/-/status");
-        let json = answer.split_once('{').map(|(_, rest)| format!("{{{rest}"));
-        let json = json.unwrap_or_default();
-        let json = json.rsplit_once('}').map(|(text, _)| format!("{text}}}"));
-        let status: Value = serde_json::from_str(&json.unwrap_or_default())
-            .unwrap_or_else(|error| panic!("no JSON in the status: {error}\n{answer}"));
-        let transfers = status["transfers"].as_array().cloned();
-        transfers.unwrap_or_else(|| panic!("no transfers in the status:\n{answer}"))
-    }
-
     fn proc(&self, file: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+        PathBuf::from(format!("/proc/{}/{file}", self.process().0.id()))
     }
 
     /// How many descriptors it has open.
@@ -272,23 +251,25 @@ impl Ferry {
 
 impl Drop for Ferry {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("--- log of gitferry:\n{}", self.log());
+        match &mut self.running {
+            Running::InProcess(inside) => {
+                if let Some(runtime) = inside.runtime.take() {
+                    runtime.shutdown_background();
+                }
+            }
+            Running::Binary(child, log) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                if thread::panicking() {
+                    eprintln!("--- log of gitferry:\n{}", log.text());
+                }
+            }
         }
     }
 }
 
-impl Log {
-    fn follow(&self, pipe: impl std::io::Read + Send + 'static) {
-        let log = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                let mut log = log.0.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-    }
+fn load(dir: &Path, text: &str) -> Config {
+    let file = dir.join("gitferry.toml");
+    fs::write(&file, text).unwrap();
+    testing::load(Some(&file), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
 }

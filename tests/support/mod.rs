@@ -6,28 +6,30 @@
 //!
 //! # Which to take
 //!
-//! The world:
-//! - What gitferry does on the wire, byte by byte: `World` of `tests/it/world.rs`. The daemon runs inside the test, origins are
-//!   scripts, and an answer takes milliseconds. Take this one where you can.
-//! - What a real client sees: [`world::World`], with git, git-lfs, curl and a git host with LFS storage, and a [`ferry::Ferry`].
+//! The world: [`world::World`], one type. What it holds is started when a test first asks for it.
+//! - What gitferry does on the wire, byte by byte: `World::with(routes)` or `World::in_front_of(name, origin)` (the `it` tests). The daemon
+//!   runs inside the test, origins are scripts, and an answer takes milliseconds. Take this one where you can.
+//! - The same with the binary: `World::run(Run::Binary, listen, routes)`. [`ferry::Run`] is the one difference.
+//! - What a real client sees: `World::new()`, which has git, git-lfs, curl, a git host and LFS storage, and `Ferry::start(&settings)`
+//!   with the config that [`settings::Settings`] makes.
 //! - What the Hugging Face clients see: [`hub::Hub`] and [`hf::Hf`].
 //! - What delay, loss and a narrow queue do: [`path::Path`]. It needs root.
 //!
-//! The daemon:
-//! - `World` of `tests/it/world.rs` starts and reloads it in the process. `faults`, `stalls`, `next_fault`, `next_stall` and `ended`
-//!   give its events as values, each with a deadline. Where the daemon is stopped, take its parts: `let World { daemon, events, .. }`.
-//! - [`ferry::Ferry`] is the binary with a config file made of [`settings::Settings`]: for signals, exit codes, start, the log and
-//!   memory. `next_fault`, `next_stall` and `next_end` read the same events from its JSON log.
+//! The daemon: [`ferry::Ferry`], one handle, in the process or as a binary. A world that has a daemon is used like it.
+//! - `next_fault`, `next_stall`, `next_end`, `faults` and `stalls` give its events as values, each wait with a deadline. A test that is
+//!   not async waits with [`events::wait`].
+//! - Only in the process: `shared`, `stop` with its grace, `reload` that is done on return.
+//! - Only the binary: signals, exit code, `log`, lines of the log (`next_line`, `wait_for_event`), memory, descriptors.
 //! - Assert `leg`, `stage`, `kind` and `code` of events; text of the log or of metrics only where that text is what is tested.
 //!
-//! The hop:
-//! - A real one that asks for a password, by HTTP, HTTPS or SOCKS: [`hops::Hop`], or `World::hop` with a scheme.
+//! The hop: [`hops::Hop`].
+//! - A real one that asks for a password, by HTTP, HTTPS or SOCKS: `World::hop` with a scheme.
 //! - One that answers what the test says: [`hops::ScriptedHop`].
 //! - One that nothing may reach: [`trap::Trap`].
 //! - One beyond a [`path::Path`]: [`path::hop::FarHop`].
 //!
 //! The origin:
-//! - A script for each connection: `origin` of `tests/it/world.rs`.
+//! - A script for each connection: [`script::origin`].
 //! - Real git: [`git_host::GitHost`]; LFS: [`lfs::LfsServer`]; a mirror: [`mirror::Mirror`]; ssh: [`sshd::Sshd`].
 //! - Any of these with a fault on the way: a [`relay::Relay`], named after the fault, before it.
 //! - A certificate with a flaw: [`ca::TestCa`] and [`ca::Flaw`].
@@ -39,6 +41,7 @@
 pub(crate) mod background;
 pub(crate) mod ca;
 pub(crate) mod client;
+pub(crate) mod events;
 pub(crate) mod ferry;
 pub(crate) mod git_host;
 pub(crate) mod hf;
@@ -50,6 +53,7 @@ pub(crate) mod mirror;
 pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod relay;
+pub(crate) mod script;
 pub(crate) mod settings;
 pub(crate) mod small_disk;
 pub(crate) mod sshd;

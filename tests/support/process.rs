@@ -18,7 +18,7 @@ use tokio::time::Instant;
 const READY: Duration = Duration::from_secs(20);
 
 /// Between two looks at something that is about to happen; every such wait has a deadline.
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits until `ready` says so; false when `within` is over first.
 pub(crate) fn wait_until(within: Duration, mut ready: impl FnMut() -> bool) -> bool {

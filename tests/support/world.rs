@@ -1,16 +1,25 @@
-//! Everything at once: a CA, a git host with LFS, a home for the clients, a place for the daemon.
+//! Everything at once: a CA, a git host with LFS, a home for the clients, a daemon and a place for it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
+use gitferry::testing::Drained;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::{
     ca::{Flaw, TestCa},
     client::Git,
-    ferry::Ferry,
+    ferry::{FREE, Ferry, Run},
     git_host::{GitHost, Manners},
     hops::Hop,
     lfs::LfsServer,
+    script::{DEADLINE, soon},
     settings::Settings,
 };
 
@@ -19,16 +28,31 @@ pub(crate) const MAIN: &str = "main.test";
 /// The LFS storage.
 pub(crate) const STORAGE: &str = "storage.test";
 
+/// What is started when a test first asks for it.
+type Lazy<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send>>;
+
 /// A world of its own for each test, so that tests run beside each other.
+///
+/// [`World::with`] and its sisters start a daemon in it, and the world is used like that [`Ferry`].
 pub(crate) struct World {
     /// The git host; it answers to any name that its certificate has.
-    pub(crate) host: GitHost,
+    pub(crate) host: Lazy<GitHost>,
     /// The LFS server.
-    pub(crate) lfs: LfsServer,
+    pub(crate) lfs: Arc<Lazy<LfsServer>>,
     /// Who signs the certificates.
-    pub(crate) ca: TestCa,
+    pub(crate) ca: Arc<Lazy<TestCa>>,
+    ferry: Option<Ferry>,
     // Last: it is removed when the servers are gone.
     dir: TempDir,
+}
+
+impl Deref for World {
+    type Target = Ferry;
+
+    fn deref(&self) -> &Ferry {
+        let ferry = self.ferry.as_ref();
+        ferry.unwrap_or_else(|| panic!("this world has no daemon: start it by `World::with`"))
+    }
 }
 
 impl World {
@@ -38,23 +62,88 @@ impl World {
     }
 
     /// Builds one whose git host asks for a name and a password.
-    pub(crate) fn with_account(account: Option<(&str, &str)>) -> Self {
+    pub(crate) fn with_account(account: Option<(&'static str, &'static str)>) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("gitferry-git-")
             .tempdir()
             .unwrap();
         let at = |name: &str| dir.path().join(name);
-        let ca = TestCa::new(at("ca"));
-        // Some hosts keep their objects on another port of their own.
-        let storage = ca.leaf(&[STORAGE, MAIN], Flaw::None);
-        let lfs = LfsServer::start(at("lfs"), MAIN, STORAGE, &storage);
-        let main = ca.files("main", &ca.leaf(&[MAIN, "localhost"], Flaw::None));
-        let manners = Manners {
-            account,
-            lfs: Some(lfs.api),
-        };
-        let host = GitHost::start(at("host"), &main, manners);
-        Self { host, lfs, ca, dir }
+        let place = at("ca");
+        let ca: Arc<Lazy<TestCa>> = Arc::new(LazyLock::new(Box::new(move || TestCa::new(place))));
+        let (place, signer) = (at("lfs"), Arc::clone(&ca));
+        let lfs: Arc<Lazy<LfsServer>> = Arc::new(LazyLock::new(Box::new(move || {
+            // Some hosts keep their objects on another port of their own.
+            let storage = signer.leaf(&[STORAGE, MAIN], Flaw::None);
+            LfsServer::start(place, MAIN, STORAGE, &storage)
+        })));
+        let (place, signer, objects) = (at("host"), Arc::clone(&ca), Arc::clone(&lfs));
+        let host: Lazy<GitHost> = LazyLock::new(Box::new(move || {
+            let main = signer.files("main", &signer.leaf(&[MAIN, "localhost"], Flaw::None));
+            let manners = Manners {
+                account,
+                lfs: Some(objects.api),
+            };
+            GitHost::start(place, &main, manners)
+        }));
+        Self {
+            host,
+            lfs,
+            ca,
+            ferry: None,
+            dir,
+        }
+    }
+
+    /// A daemon inside the test that runs on `routes` (the `[[route]]` part of a config) beside what every test needs.
+    pub(crate) async fn with(routes: &str) -> Self {
+        Self::run(Run::InProcess, "", routes).await
+    }
+
+    /// A daemon inside the test that reaches `name` at `origin`, over plain HTTP or a tunnel.
+    pub(crate) async fn in_front_of(name: &str, origin: SocketAddr) -> Self {
+        Self::with(&route(name, origin, "tunnel", "")).await
+    }
+
+    /// A daemon inside the test with these lines of `[listen]` and these routes.
+    pub(crate) async fn listening(listen: &str, routes: &str) -> Self {
+        Self::run(Run::InProcess, listen, routes).await
+    }
+
+    /// A daemon where `run` says, with these lines of `[listen]` and these routes.
+    pub(crate) async fn run(run: Run, listen: &str, routes: &str) -> Self {
+        let mut world = Self::new();
+        let text = scripted(world.dir.path(), FREE, listen, routes);
+        world.ferry = Some(Ferry::run(run, world.dir.path(), &text));
+        world
+    }
+
+    /// The daemon goes by other routes from now on; see [`Ferry::reload_text`].
+    pub(crate) fn reload(&self, routes: &str) {
+        self.reload_listening("", routes);
+    }
+
+    /// The same with these lines of `[listen]`.
+    pub(crate) fn reload_listening(&self, listen: &str, routes: &str) {
+        let address = self.address.to_string();
+        self.reload_text(&scripted(self.dir.path(), &address, listen, routes));
+    }
+
+    /// Stops the daemon and starts another one inside the test, on the same state directory.
+    pub(crate) async fn restart(&mut self, routes: &str) {
+        let stopping = self.stop(DEADLINE);
+        soon("the end of the old daemon", stopping).await.unwrap();
+        let text = scripted(self.dir.path(), FREE, "", routes);
+        self.ferry = Some(Ferry::run(Run::InProcess, self.dir.path(), &text));
+    }
+
+    /// Stops the daemon inside the test; see [`Ferry::stop`].
+    pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<Drained> {
+        self.ferry.as_mut().unwrap().stop(grace)
+    }
+
+    /// The state directory of the daemon that was started with the world.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path("state")
     }
 
     /// A path that nothing else uses.
@@ -109,4 +198,28 @@ impl World {
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// A `[[route]]` to `name` at `origin`, and these lines of it.
+pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> String {
+    format!(
+        "[[route]]\nname = \"{name}\"\nrole = \"other\"\nhosts = [\"{name}\"]\ntls = \"{tls}\"\n\
+         upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{name}\" = \"{origin}\" }}\n{more}\n"
+    )
+}
+
+/// The config of a daemon before scripted origins: short waits, and nothing built in.
+fn scripted(dir: &Path, address: &str, listen: &str, routes: &str) -> String {
+    let limit = if listen.contains("max_connections") {
+        ""
+    } else {
+        "max_connections = 64"
+    };
+    format!(
+        "[listen]\naddress = \"{address}\"\nhead_timeout = \"5s\"\nidle_timeout = \"5s\"\nmax_head = \"16 KiB\"\n{limit}\n{listen}\n\
+         [built_in]\nroutes = false\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
+         [log]\nformat = \"json\"\nlevel = \"debug\"\n\
+         [dial]\nbackoff = \"5ms\"\nbackoff_limit = \"20ms\"\nattempts = 4\nhandshake_timeout = \"5s\"\n{routes}",
+        dir.join("state").display()
+    )
 }

@@ -124,7 +124,7 @@ fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed()
     assert_eq!(down(), "2 200");
     assert!(began.elapsed() < Duration::from_secs(20), "{}", ferry.log());
     assert_eq!(path.connections(), 2);
-    assert_eq!(ferry.faults(), [""; 0]);
+    assert_eq!(ferry.fault_codes(), [""; 0]);
 }
 
 /// `pool.idle_timeout` is 2 s here.

@@ -82,7 +82,7 @@ fn asks(n: usize, frames: Vec<u8>, arguments: &[&str]) -> (String, Vec<String>) 
     let url = format!("https://{MAIN}/x");
     let told = ["-o", "/dev/null", "-w", "%{http_code}", &url];
     let got = world.git().curl(&[&own, arguments, &told].concat());
-    (got.stdout, ferry.faults())
+    (got.stdout, ferry.fault_codes())
 }
 
 const POST: &[&str] = &["-X", "POST", "-H", "Content-Length: 0"];

@@ -77,5 +77,5 @@ fn an_upload_that_is_refused_over_tls_goes_out_once_and_its_client_gets_the_refu
             ferry.log()
         );
     }
-    assert_eq!(ferry.faults(), [""; 0]);
+    assert_eq!(ferry.fault_codes(), [""; 0]);
 }

@@ -143,7 +143,7 @@ fn a_git_that_does_not_trust_the_ca_leaves_a_line_with_what_to_do() {
     // One that does trust it leaves none.
     let trusting = world.git_through(&ferry);
     trusting.run(world.root(), &["ls-remote", &url]).well();
-    assert_eq!(ferry.faults().len(), 1, "{:?}", ferry.faults());
+    assert_eq!(ferry.faults().len(), 1, "{:?}", ferry.fault_codes());
 }
 
 /// Shakes hands inside a CONNECT of a client that calls itself `agent`, wholly or until the server has spoken, and closes.
@@ -191,10 +191,10 @@ fn a_connection_in_reserve_is_no_fault() {
     };
     shakes_hands("Go-http-client/1.1", "whole");
     shakes_hands("Go-http-client/1.1", "half");
-    assert_eq!(ferry.faults(), Vec::<String>::new());
+    assert_eq!(ferry.fault_codes(), Vec::<String>::new());
     shakes_hands("git/2.39.5", "whole");
     ferry.wait_for_fault("client/handshaking/closed-early");
     shakes_hands("git/2.39.5", "half");
     let both = wait_until(SOON, || ferry.faults().len() == 2);
-    assert!(both, "{:?}", ferry.faults());
+    assert!(both, "{:?}", ferry.fault_codes());
 }

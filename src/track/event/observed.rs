@@ -9,11 +9,11 @@ impl From<&FaultOccurred> for Observed {
             host: fault.subject.host.clone(),
             upstream: fault.subject.upstream.clone(),
             code: fault.code.clone(),
-            leg: fault.leg.as_str(),
-            stage: fault.stage.as_str(),
+            leg: fault.leg.as_str().to_owned(),
+            stage: fault.stage.as_str().to_owned(),
             kind: fault.kind.clone(),
             attempt: fault.attempt,
-            next: fault.next,
+            next: fault.next.to_owned(),
             cause: fault.cause.clone(),
             advice: fault.advice.clone(),
         })
@@ -24,10 +24,10 @@ impl From<&StallReported> for Observed {
     fn from(stall: &StallReported) -> Self {
         Self::Stall(StallSeen {
             host: stall.subject.host.clone(),
-            phase: stall.phase.as_str(),
-            verdict: stall.verdict.as_str(),
-            leg: stall.leg.as_str(),
-            stage: stall.stage.as_str(),
+            phase: stall.phase.as_str().to_owned(),
+            verdict: stall.verdict.as_str().to_owned(),
+            leg: stall.leg.as_str().to_owned(),
+            stage: stall.stage.as_str().to_owned(),
         })
     }
 }

@@ -1,0 +1,28 @@
+//! What the tests see of a daemon is the same in the process and from the binary.
+
+use crate::world::{Run, World, origin, read_until, reset, route, soon};
+
+#[tokio::test]
+async fn the_binary_reports_the_same_faults_and_ends_as_a_daemon_in_the_process() {
+    let mut seen = Vec::new();
+    for run in [Run::InProcess, Run::Binary] {
+        let (address, served) = origin(|connections| async move {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"\r\n\r\nhello").await;
+            reset(stream);
+        })
+        .await;
+        let routes = route("origin.test", address, "tunnel", "");
+        let world = World::run(run, "", &routes).await;
+        world
+            .answer("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+            .await;
+        soon("the origin", served).await.unwrap();
+        let (mut fault, end) = (world.next_fault().await, world.next_end().await);
+        assert_eq!(fault.code, "origin/awaiting-head/reset", "{run:?}");
+        // The port is another one each time.
+        fault.cause = fault.cause.replace(&address.to_string(), "ORIGIN");
+        seen.push(format!("{fault:#?} {end:#?}"));
+    }
+    assert_eq!(seen[0], seen[1]);
+}

@@ -1,0 +1,105 @@
+//! What a daemon has reported: events as values wherever it runs, and the lines of the binary's log.
+
+use std::sync::atomic::Ordering;
+
+use gitferry::testing::{EndSeen, FaultSeen, StallSeen};
+use serde_json::Value;
+
+use super::{Ferry, SOON};
+use crate::support::{
+    process::{LOOK, wait_until},
+    script::soon,
+};
+
+impl Ferry {
+    /// Everything on the binary's stderr so far.
+    pub(crate) fn log(&self) -> String {
+        self.process().1.text()
+    }
+
+    /// The lines of the binary's log with this message.
+    pub(crate) fn events(&self, message: &str) -> Vec<Value> {
+        self.process().1.events(message)
+    }
+
+    /// The next line of the binary's log that was not taken yet.
+    pub(crate) async fn next_line(&self) -> Value {
+        let n = self.lines.fetch_add(1, Ordering::Relaxed);
+        soon("another line of the log", async {
+            loop {
+                if let Some(line) = self.process().1.line(n) {
+                    return line;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+        .await
+    }
+
+    /// The first line of the binary's log with this message, which must come soon.
+    #[track_caller]
+    pub(crate) fn wait_for_event(&mut self, message: &str) -> Value {
+        let mut first = None;
+        wait_until(SOON, || {
+            first = self.events(message).into_iter().next();
+            first.is_some() || self.has_ended().is_some()
+        });
+        first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.log()))
+    }
+
+    /// The codes of the faults so far.
+    pub(crate) fn fault_codes(&self) -> Vec<String> {
+        self.faults().into_iter().map(|fault| fault.code).collect()
+    }
+
+    /// Every fault so far.
+    pub(crate) fn faults(&self) -> Vec<FaultSeen> {
+        self.events.faults()
+    }
+
+    /// Every line of a stall so far.
+    pub(crate) fn stalls(&self) -> Vec<StallSeen> {
+        self.events.stalls()
+    }
+
+    /// The next fault that was not taken yet. Whoever is not async waits with [`wait`](super::events::wait).
+    pub(crate) async fn next_fault(&self) -> FaultSeen {
+        self.events.next_fault().await
+    }
+
+    /// The next line of a stall that was not taken yet.
+    pub(crate) async fn next_stall(&self) -> StallSeen {
+        self.events.next_stall().await
+    }
+
+    /// The next end of a transfer that was not taken yet.
+    pub(crate) async fn next_end(&self) -> EndSeen {
+        self.events.next_end().await
+    }
+
+    /// Waits for a fault with this code.
+    #[track_caller]
+    pub(crate) fn wait_for_fault(&self, code: &str) -> Value {
+        let mut found = None;
+        wait_until(SOON, || {
+            found = self
+                .events("fault")
+                .into_iter()
+                .find(|fault| fault["code"] == code);
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no fault {code:?}, but {:?}", self.fault_codes()))
+    }
+
+    /// The closing lines whose host and method are these; the line comes after the client has its answer, so it is waited for.
+    #[track_caller]
+    pub(crate) fn wait_for_transfer(&self, host: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        wait_until(SOON, || {
+            let mut ended = self.events("transfer ended").into_iter();
+            found = ended.find(|event| event["host"] == host && matches(event));
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no such transfer with {host}:\n{}", self.log()))
+    }
+}
