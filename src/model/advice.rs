@@ -1,14 +1,4 @@
-//! The sentence for the person: a guess, apart from the cause, that names a key or a command.
-//!
-//! One function per kind of fault, or per group of kinds with one remedy; `fault::table` says which. No text ends with a full stop.
-
-mod hop;
-mod tls;
-
-use super::{Denial, Fault, FaultKind, Leg, Stage, stall};
-pub(super) use hop::{hop_authentication, hop_refused, name_unknown, unreachable};
-use hop::{hop_fails, no_bytes_after_grant};
-pub(super) use tls::{name_mismatch, no_tls, out_of_date, unknown_issuer};
+//! What to do about a fault or a stall: one sentence, apart from the cause, that names a key or a command.
 
 /// What to do about a fault or a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,17 +65,17 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// `begin`, and then the usual remedy.
-    fn other_upstream(&self, begin: impl AsRef<str>) -> Advice {
+    pub(super) fn other_upstream(&self, begin: impl AsRef<str>) -> Advice {
         Advice::other_upstream(begin.as_ref(), self.route)
     }
 
     /// True for the upstream of the daemon's own environment, which no `[hops]` can describe.
-    fn is_environment(&self) -> bool {
+    pub(super) fn is_environment(&self) -> bool {
         self.upstream.split(' ').next() == Some("environment")
     }
 
     /// Where the hop's URL is written.
-    fn hop_url(&self) -> String {
+    pub(super) fn hop_url(&self) -> String {
         if self.is_environment() {
             "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY of the daemon's environment (`gitferry check` shows it)".into()
         } else {
@@ -93,185 +83,3 @@ impl Context<'_> {
         }
     }
 }
-
-pub(super) fn none(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    None
-}
-
-/// A reset or an early end.
-pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context {
-        host,
-        port,
-        upstream,
-        ..
-    } = context;
-    match (fault.leg, fault.stage) {
-        (Leg::Client, Stage::Handshaking) => Some(distrusted(host)),
-        (Leg::Client, _) => None,
-        (Leg::Hop, Stage::Handshaking) => Some(no_bytes_after_grant(context)),
-        (Leg::Hop, _) => Some(hop_fails(context)),
-        (Leg::Origin, Stage::Handshaking) => {
-            let what = if port == 22 { "ssh" } else { "TLS" };
-            Some(context.other_upstream(format!(
-                "something on the path through {upstream} blocks {what} to {host}: "
-            )))
-        }
-        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
-    }
-}
-
-const RECURS: &str = "if this happens again, ";
-
-fn distrusted(host: &str) -> Advice {
-    format!(
-        "the client does not trust gitferry's CA for {host}: run `gitferry setup all`, or give the client the file that `gitferry ca path --bundle` prints"
-    )
-    .into()
-}
-
-pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
-    match (fault.leg, fault.stage) {
-        (Leg::Client, _) => None,
-        (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
-            "{upstream} accepted the request for {host} and did not connect: "
-        ))),
-        (Leg::Hop, Stage::Handshaking) => Some(no_bytes_after_grant(context)),
-        (Leg::Hop, _) => Some(hop_fails(context)),
-        (Leg::Origin, Stage::Handshaking) => Some(context.other_upstream(format!(
-            "something on the path through {upstream} blocks TLS to {host}: "
-        ))),
-        (Leg::Origin, stage) if stage <= Stage::Connecting => {
-            Some(context.other_upstream(format!("{host} is unreachable through {upstream}: ")))
-        }
-        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
-    }
-}
-
-/// The network changed; a new connection is made for the next request, and tells more of the path.
-pub(super) fn stale_connection(fault: &Fault, _: Context<'_>) -> Option<Advice> {
-    (fault.leg != Leg::Client).then(|| {
-        "the network changed while the connection was idle: repeat the command, which gets a new connection".into()
-    })
-}
-
-/// Where the stall's own advice, which knows the sibling route, is not at hand.
-pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let FaultKind::Stalled(verdict) = fault.kind else {
-        return None;
-    };
-    (fault.leg != Leg::Client).then(|| {
-        let about = stall::StallContext {
-            host: context.host,
-            route: context.route,
-            upstream: context.upstream,
-            sibling: None,
-        };
-        stall::advice(verdict, about)
-    })
-}
-
-pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let FaultKind::Answered(status) = fault.kind else {
-        return None;
-    };
-    (fault.leg == Leg::Origin).then(|| {
-        format!(
-            "{} itself answers {status} through {}: this machine is not the cause, see the site's status page",
-            context.host, context.upstream
-        )
-        .into()
-    })
-}
-
-pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
-    match (fault.leg, fault.stage) {
-        (Leg::Client, _) => None,
-        (Leg::Hop, _) => {
-            let url = context.hop_url();
-            Some(format!("the server there does not speak the protocol of {url}: is it http, https or socks5?").into())
-        }
-        (Leg::Origin, Stage::Handshaking) => Some(context.other_upstream(format!(
-            "the server that answers for {host} through {upstream} does not speak TLS; a captive portal does that: log in to it, or "
-        ))),
-        (Leg::Origin, _) => Some(context.other_upstream(RECURS)),
-    }
-}
-
-pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    (fault.leg == Leg::Origin).then(|| {
-        format!(
-            "if you trust the mirror with your credentials, set `credentials = \"pass\"` beside `mirror` in route `{}`; if not, add an upstream to {} itself",
-            context.route, context.host
-        )
-        .into()
-    })
-}
-
-pub(super) fn not_http(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("write `http://` before gitferry's address in the client's proxy setting, also for https URLs; `gitferry setup` does it".into())
-}
-
-pub(super) fn unauthorized(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("give the client the `username` and password of `[listen]`".into())
-}
-
-pub(super) fn comes_back(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("a proxy setting in gitferry's environment or config points back at gitferry: `gitferry check` shows it".into())
-}
-
-pub(super) fn too_large(fault: &Fault, _: Context<'_>) -> Option<Advice> {
-    (fault.leg == Leg::Client).then(|| "raise `max_head` of `[listen]`".into())
-}
-
-pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("repeat the command when gitferry runs again; a longer `grace` of `[shutdown]` lets more transfers finish".into())
-}
-
-pub(super) fn full(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("if all these clients are yours, raise `max_connections` of `[listen]`".into())
-}
-
-pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<Advice> {
-    Some("see the cause: gitferry has no descriptors or memory left, or cannot read its state directory".into())
-}
-
-/// What to change where a rule denies what it should not.
-pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let FaultKind::Denied(denial) = fault.kind else {
-        return None;
-    };
-    let Context {
-        host, port, route, ..
-    } = context;
-    let text = match denial {
-        Denial::Route => format!(
-            "to allow {host}, change `tls` of route `{route}`; `gitferry check` shows the route"
-        ),
-        Denial::Upstream => format!("add {host} itself to `upstreams` of route `{route}`"),
-        Denial::Port => format!("add {port} to `ports` of `[other_hosts]`"),
-        Denial::NotServed => format!("add \"{host}\" to `allow` of `[reverse]`"),
-        Denial::Browser => "use `git`, or open the site itself in the browser".into(),
-        Denial::ForeignName => {
-            "use the address of `[listen]`, or localhost, in the client's URL".into()
-        }
-        Denial::LocalUser => {
-            "add the user to `users` of `[listen]`, or one of their groups to `groups`".into()
-        }
-        Denial::UnknownUser => {
-            "keep the connection open until the response has arrived; a user of another user namespace needs a daemon of their own".into()
-        }
-        Denial::Private => {
-            format!("to allow the private host {host}, add it to `allow` of `[reverse]`")
-        }
-        Denial::FakeIp => format!(
-            "add \"198.18.0.0/15\" (or \"fc00::/18\" for IPv6) to `fake_ip` of `[reverse]`, or {host} itself to `allow`"
-        ),
-    };
-    Some(text.into())
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,12 +3,15 @@
 //! The code of a fault (`origin/handshaking/reset`) is stable: it stands in the log, the API, the metrics and in
 //! what the client is told. `Display` says its own level only; whoever renders walks `source()`.
 
+mod advice;
 mod kind;
 pub(crate) mod table;
 
 use std::{error::Error, fmt};
 
-pub(crate) use kind::{Denial, HopLogin, Leg, Stage};
+use super::{Leg, Stage};
+
+pub(crate) use kind::{Denial, HopLogin};
 pub(crate) use table::{FaultKind, Outlook, meaning};
 
 /// An error of a library, kept below a fault.

@@ -15,6 +15,7 @@ pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod guesses;
 pub(crate) mod health;
+mod leg;
 pub(crate) mod quoted;
 pub(crate) mod rate;
 pub(crate) mod recent_peak;
@@ -32,7 +33,8 @@ pub(crate) mod unit;
 
 use std::sync::LazyLock;
 
-pub(crate) use fault::{Denial, Fault, FaultKind, Leg, Stage};
+pub(crate) use fault::{Denial, Fault, FaultKind};
+pub(crate) use leg::{Leg, Stage};
 pub(crate) use route::{HostPattern, Role, TlsMode};
 pub(crate) use secret::Secret;
 pub use target::Target;

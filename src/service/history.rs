@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     forward::Shared,
-    track::{event, history::file::Loaded},
+    track::history::{file::Loaded, lines},
 };
 
 /// How often it is saved while transfers end: what a crash can lose.
@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Reads the history of `directory`, and keeps it saved until the daemon drains.
 pub(super) fn begin(shared: &Shared, directory: &Path) {
     let loaded = shared.tracker.history().load(directory);
-    event::history_loaded(&loaded);
+    lines::loaded(&loaded);
     if let Loaded::Read(last) = loaded {
         shared.tracker.continue_after(last);
     }
@@ -34,6 +34,6 @@ pub(super) fn begin(shared: &Shared, directory: &Path) {
 /// Saves what is new.
 pub(super) fn save(shared: &Shared, directory: &Path) {
     if let Err(problem) = shared.tracker.history().save(directory) {
-        event::history_not_saved(&problem);
+        lines::not_saved(&problem);
     }
 }

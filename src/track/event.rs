@@ -5,7 +5,6 @@
 mod circuit;
 mod daemon;
 mod fault;
-mod history;
 #[cfg(any(test, feature = "testing"))]
 mod observed;
 mod refusal;
@@ -20,7 +19,6 @@ use crate::model::fields::documented;
 pub(crate) use circuit::{CircuitChanged, Turn};
 pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
-pub(crate) use history::{history_loaded, history_not_saved};
 pub(crate) use refusal::RequestsRefused;
 pub use stall::StallReported;
 pub(crate) use stall::{AnswerAwaited, Late, Phase, SmallSegmentsHelped};

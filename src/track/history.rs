@@ -1,6 +1,7 @@
 //! The last finished transfers and what each route carried per day. Bounded, and kept over restarts ([`mod@file`]).
 
 pub(crate) mod file;
+pub(crate) mod lines;
 pub(crate) mod totals;
 
 use std::{

@@ -4,7 +4,9 @@
 //! paths are redacted where they are captured.
 
 pub(crate) mod event;
+mod front;
 pub(crate) mod history;
+mod ledger;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod moment;
@@ -12,10 +14,12 @@ pub(crate) mod moment;
 pub(crate) mod observe;
 mod pace;
 pub(crate) mod redact;
-pub(crate) mod registry;
+mod running;
 pub(crate) mod timeline;
+mod tracker;
 pub(crate) mod transfer;
-pub(crate) mod watchdog;
+mod watchdog;
 
-pub use registry::Tracker;
-pub(crate) use transfer::{Begin, Front, GivenUp, Outcome, Transfer, TransferHandle};
+pub(crate) use front::Front;
+pub use tracker::Tracker;
+pub(crate) use transfer::{Begin, GivenUp, Outcome, Transfer, TransferHandle};

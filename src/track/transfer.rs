@@ -16,12 +16,12 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-pub(crate) use begin::{Begin, Counters, Front, Outcome};
+pub(crate) use begin::{Begin, Counters, Outcome};
 use progress::{Side, Watching};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
 
-use super::{event::Subject, redact, registry::Registry, timeline::Timeline};
+use super::{Front, event::Subject, ledger::Ledger, redact, running::Running, timeline::Timeline};
 use crate::{
     config,
     io::TcpMonitor,
@@ -72,7 +72,8 @@ pub(super) struct Inner {
     began: SystemTime,
     counters: Counters,
     state: Mutex<State>,
-    registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
+    running: Arc<Running<Inner>>,
     /// Told when `State::act` is set.
     stalled: Notify,
 }
@@ -123,7 +124,8 @@ impl Transfer {
     pub(super) fn new(
         id: u64,
         begin: &Begin<'_>,
-        registry: Arc<Registry>,
+        ledger: Arc<Ledger>,
+        running: Arc<Running<Inner>>,
     ) -> (Self, std::sync::Weak<Inner>) {
         let now = Instant::now();
         let inner = Arc::new(Inner {
@@ -167,7 +169,8 @@ impl Transfer {
                 advised: None,
                 timeline: Timeline::begun(),
             }),
-            registry,
+            ledger,
+            running,
             stalled: Notify::new(),
         });
         let weak = Arc::downgrade(&inner);

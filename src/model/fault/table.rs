@@ -4,35 +4,24 @@
 //! The retry policy, the error answers, the log and the manual read these rows. A new kind is one row here, its line in the
 //! test of the retry policy, and, where no function of `model::advice` fits, one more there.
 
+mod outlook;
+mod proxy_error;
 mod suffix;
 
 use std::{borrow::Cow, fmt};
 
-use super::{Denial, Fault, HopLogin, Leg, Stage};
+use super::{Denial, Fault, HopLogin, advice};
 use crate::model::{
-    advice::{self, Advice, Context},
+    Leg, Stage,
+    advice::{Advice, Context},
     stall::Verdict,
 };
+pub(crate) use outlook::Outlook;
+use outlook::{doubtful, hop_refused, lasting, ours, passing, socks_refused, stalled};
+use proxy_error::{
+    certificate, denied, internal, protocol, request, terminated, timeout, unavailable,
+};
 use suffix::Suffix;
-
-/// What a fault promises for the next attempt through the same upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outlook {
-    /// It comes and goes.
-    Passing,
-    /// It may pass, but finding out costs a whole deadline.
-    Slow,
-    /// It will probably stay.
-    Doubtful,
-    /// Large segments get lost: smaller ones may get through.
-    Lossy,
-    /// Nothing moved: another upstream is the better guess.
-    Stuck,
-    /// It stays, on this upstream.
-    Lasting,
-    /// It has nothing to do with the upstream.
-    Ours,
-}
 
 /// The status of an error answer (RFC 9110, section 15; RFC 5842, section 7.2 for 508).
 #[derive(Clone, Copy, Debug)]
@@ -271,93 +260,6 @@ pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
     });
     let (row, value) = rows.max_by_key(|(row, _)| row.code.len())?;
     Some((row.meaning.trim(), value))
-}
-
-fn passing(_: &FaultKind) -> Outlook {
-    Outlook::Passing
-}
-
-fn doubtful(_: &FaultKind) -> Outlook {
-    Outlook::Doubtful
-}
-
-fn lasting(_: &FaultKind) -> Outlook {
-    Outlook::Lasting
-}
-
-fn ours(_: &FaultKind) -> Outlook {
-    Outlook::Ours
-}
-
-fn stalled(kind: &FaultKind) -> Outlook {
-    if *kind == FaultKind::Stalled(Verdict::PathMtu) {
-        Outlook::Lossy
-    } else {
-        Outlook::Stuck
-    }
-}
-
-/// A gateway's trouble passes; anything else is the hop's decision.
-fn hop_refused(kind: &FaultKind) -> Outlook {
-    if matches!(kind, FaultKind::HopRefused(502..=504)) {
-        Outlook::Passing
-    } else {
-        Outlook::Lasting
-    }
-}
-
-/// 6 is an expired time to live; 1 and 3 to 5 say that the hop did not reach the host.
-fn socks_refused(kind: &FaultKind) -> Outlook {
-    if *kind == FaultKind::SocksRefused(6) {
-        Outlook::Passing
-    } else if matches!(kind, FaultKind::SocksRefused(1 | 3..=5)) {
-        Outlook::Doubtful
-    } else {
-        Outlook::Lasting
-    }
-}
-
-fn terminated(_: Stage) -> &'static str {
-    "connection_terminated"
-}
-
-fn certificate(_: Stage) -> &'static str {
-    "tls_certificate_error"
-}
-
-fn unavailable(_: Stage) -> &'static str {
-    "destination_unavailable"
-}
-
-fn denied(_: Stage) -> &'static str {
-    "http_request_denied"
-}
-
-fn request(_: Stage) -> &'static str {
-    "http_request_error"
-}
-
-fn internal(_: Stage) -> &'static str {
-    "proxy_internal_error"
-}
-
-fn protocol(stage: Stage) -> &'static str {
-    if stage == Stage::Handshaking {
-        "tls_protocol_error"
-    } else {
-        "http_protocol_error"
-    }
-}
-
-fn timeout(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Resolving => "dns_timeout",
-        Stage::Connecting | Stage::Greeting | Stage::Handshaking => "connection_timeout",
-        Stage::Accepted | Stage::Queued | Stage::SendingHead | Stage::SendingBody => {
-            "connection_write_timeout"
-        }
-        Stage::AwaitingHead | Stage::ReceivingBody => "http_response_timeout",
-    }
 }
 
 #[cfg(test)]

@@ -65,8 +65,11 @@ impl Inner {
         let timeline = std::mem::take(&mut state.timeline);
         drop(state);
         if let Some(over) = over {
-            self.registry.stall(over);
+            self.ledger.stall(over);
         }
-        self.registry.ended(self.id, event, self.began, timeline);
+        self.running.remove(self.id);
+        if let Some(event) = event {
+            self.ledger.ended(event, self.began, timeline);
+        }
     }
 }

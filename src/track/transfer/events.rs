@@ -42,7 +42,7 @@ impl TransferHandle {
 
     /// An upload goes on, but can no longer be sent again.
     pub(crate) fn replay_given_up(&self, reason: &str) {
-        self.0.registry.emit(&ReplayGivenUp {
+        self.0.ledger.emit(&ReplayGivenUp {
             subject: self.subject(),
             reason: reason.to_owned(),
         });
@@ -114,7 +114,7 @@ impl TransferHandle {
 
     /// A response whose URLs a client follows could not be rewritten; it is passed on unchanged.
     pub(crate) fn not_rewritten(&self, rewrite: &'static str, why: &str) {
-        self.0.registry.emit(&ResponseNotRewritten {
+        self.0.ledger.emit(&ResponseNotRewritten {
             subject: self.subject(),
             rewrite,
             cause: redact::text(why),
@@ -123,7 +123,7 @@ impl TransferHandle {
 
     /// A response on the reverse front links to hosts that are not served there.
     pub(crate) fn links_elsewhere(&self, hosts: &[Box<str>]) {
-        self.0.registry.emit(&UnservedLinks {
+        self.0.ledger.emit(&UnservedLinks {
             subject: self.subject(),
             to: hosts.iter().map(|host| redact::text(host)).collect(),
         });
@@ -168,7 +168,7 @@ impl TransferHandle {
             at: Instant::now(),
         };
         if let (Some(upstream), true) = (&event.subject.upstream, fault.leg != Leg::Client) {
-            let (siblings, now) = (self.0.registry.siblings(), Instant::now());
+            let (siblings, now) = (self.0.ledger.siblings(), Instant::now());
             let about = &self.0.about;
             siblings.failed(&about.route, about.role, upstream, &event.code, now);
         }
@@ -179,7 +179,7 @@ impl TransferHandle {
             next: described(next),
             advice: event.advice.clone(),
         });
-        self.0.registry.fault(event);
+        self.0.ledger.fault(event);
     }
 
     /// Logs a fault after which nothing is tried any more.

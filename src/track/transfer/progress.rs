@@ -19,7 +19,8 @@ use crate::{
     track::{
         event::{AnswerAwaited, Late, Phase, SmallSegmentsHelped, StallReported},
         pace::Pace,
-        redact, watchdog,
+        redact,
+        running::tick,
     },
 };
 
@@ -87,7 +88,7 @@ impl TransferHandle {
 
     /// It was answered after segments were made smaller.
     pub(crate) fn small_segments_helped(&self, max_segment: u32) {
-        self.0.registry.emit(&SmallSegmentsHelped {
+        self.0.ledger.emit(&SmallSegmentsHelped {
             subject: self.subject(),
             max_segment,
         });
@@ -136,7 +137,7 @@ impl TransferHandle {
     pub(crate) fn worked(&self) {
         if let Some(upstream) = self.upstream() {
             let about = &self.0.about;
-            let siblings = self.0.registry.siblings();
+            let siblings = self.0.ledger.siblings();
             siblings.worked(&about.route, about.role, &upstream, Instant::now());
         }
     }
@@ -146,7 +147,7 @@ impl Inner {
     /// One look; what it came to is told. When the next one is worth its while.
     pub(in crate::track) fn look(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;
-        let tick = watchdog::tick(&limits);
+        let tick = tick(&limits);
         let (event, awaited, next) = {
             let mut state = self.state();
             if state.closed {
@@ -184,10 +185,10 @@ impl Inner {
             (event, awaited, next.max(now + Duration::from_millis(1)))
         };
         if let Some(event) = awaited {
-            self.registry.emit(&event);
+            self.ledger.emit(&event);
         }
         if let Some(event) = event {
-            self.registry.stall(event);
+            self.ledger.stall(event);
         }
         next
     }
@@ -261,7 +262,7 @@ impl Inner {
             && stall.verdict.acts()
         {
             let code = format!("stall/{}", stall.verdict.as_str());
-            let (about, siblings) = (&self.about, self.registry.siblings());
+            let (about, siblings) = (&self.about, self.ledger.siblings());
             siblings.failed(&about.route, about.role, upstream, &code, Instant::now());
         }
         Some(self.event(state, phase, &stall))
@@ -324,7 +325,7 @@ impl Inner {
 
     fn sibling(&self, upstream: Option<&str>) -> Option<Sibling> {
         let about = &self.about;
-        let siblings = self.registry.siblings();
+        let siblings = self.ledger.siblings();
         siblings.of(&about.route, about.role, upstream?, Instant::now())
     }
 

@@ -46,19 +46,4 @@ pub(super) const LEFT: &[(&str, &[&str])] = &[
             "doctor/url.rs",
         ],
     ),
-    (
-        "a fault can be a stall, a stall is reported with a fault's leg, and both give advice",
-        &["model/advice.rs", "model/fault.rs", "model/stall.rs"],
-    ),
-    (
-        "a transfer reports to its registry, which holds transfers; `track/mod.rs` hands both on",
-        &[
-            "track/event.rs",
-            "track/history.rs",
-            "track/mod.rs",
-            "track/registry.rs",
-            "track/transfer.rs",
-            "track/watchdog.rs",
-        ],
-    ),
 ];

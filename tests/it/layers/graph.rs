@@ -224,9 +224,9 @@ fn word(text: &str) -> &str {
 
 /// Without comments, without the tests below the code, and without the paths of `pub(in …)`: who may see a thing is no import.
 fn code(text: &str) -> String {
-    let text = text.split("\nmod tests {").next().unwrap();
     let lines = text
         .lines()
+        .take_while(|line| !line.starts_with("mod tests {") && *line != "pub(crate) mod tests {")
         .filter(|line| !line.trim_start().starts_with("//"));
     let text = lines.collect::<Vec<_>>().join("\n");
     let mut parts = text.split("pub(in ");

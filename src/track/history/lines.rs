@@ -1,11 +1,11 @@
-//! What becomes of the history's file.
+//! The lines about the history's file.
 
 use tracing::warn;
 
-use crate::track::history::file::Loaded;
+use super::file::Loaded;
 
 /// What became of the history of earlier runs.
-pub(crate) fn history_loaded(loaded: &Loaded) {
+pub(crate) fn loaded(loaded: &Loaded) {
     match loaded {
         Loaded::Nothing => {}
         Loaded::Read(last) => tracing::debug!(last, "history loaded"),
@@ -24,7 +24,7 @@ pub(crate) fn history_loaded(loaded: &Loaded) {
 }
 
 /// The history could not be written.
-pub(crate) fn history_not_saved(problem: &std::io::Error) {
+pub(crate) fn not_saved(problem: &std::io::Error) {
     warn!(
         %problem,
         advice = "`directory` of `[state]` must be writable for the daemon, and its disk not full",

@@ -1,0 +1,137 @@
+//! What is kept of transfers beside themselves: the last faults and stalls, refusals, counters, and those that ended.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use super::{
+    event::{Event, FaultOccurred, RequestsRefused, StallReported, TransferEnded},
+    history::{Finished, History},
+    metrics::{self, Metrics},
+    timeline::Timeline,
+};
+use crate::model::{
+    refusals::{Answer, Refusals, Refused},
+    siblings::Siblings,
+};
+
+/// How many faults, and how many stalls, the status page shows.
+const FAULTS: usize = 50;
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    faults: Mutex<VecDeque<FaultOccurred>>,
+    stalls: Mutex<VecDeque<StallReported>>,
+    siblings: Siblings,
+    refusals: Mutex<Refusals>,
+    metrics: Metrics,
+    history: History,
+    #[cfg(any(test, feature = "testing"))]
+    observer: super::observe::Observer,
+}
+
+impl Ledger {
+    /// The last faults, the newest first.
+    pub(super) fn faults(&self) -> Vec<FaultOccurred> {
+        lock(&self.faults).iter().rev().cloned().collect()
+    }
+
+    /// The last stalls, the newest first, each as it was reported last.
+    pub(super) fn stalls(&self) -> Vec<StallReported> {
+        lock(&self.stalls).iter().rev().cloned().collect()
+    }
+
+    /// Faults, stalls and ends of transfers from now on, as values.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn subscribe(&self) -> super::observe::Events {
+        self.observer.subscribe()
+    }
+
+    /// What origins refuse now, by host and status.
+    pub(super) fn refusals(&self) -> Vec<Refused> {
+        lock(&self.refusals).list()
+    }
+
+    /// The finished transfers and the totals.
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The counters.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn fault(&self, fault: FaultOccurred) {
+        fault.emit(&self.metrics);
+        #[cfg(any(test, feature = "testing"))]
+        self.observer.see(&fault);
+        let mut faults = lock(&self.faults);
+        if faults.len() >= FAULTS {
+            faults.pop_front();
+        }
+        faults.push_back(fault);
+    }
+
+    /// Writes and counts an event.
+    pub(super) fn emit(&self, event: &impl Event) {
+        event.emit(&self.metrics);
+    }
+
+    /// How the two halves of a site fare.
+    pub(super) fn siblings(&self) -> &Siblings {
+        &self.siblings
+    }
+
+    pub(super) fn stall(&self, stall: StallReported) {
+        stall.emit(&self.metrics);
+        #[cfg(any(test, feature = "testing"))]
+        self.observer.see(&stall);
+        let mut stalls = lock(&self.stalls);
+        stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());
+        if stalls.len() >= FAULTS {
+            stalls.pop_front();
+        }
+        stalls.push_back(stall);
+    }
+
+    pub(super) fn ended(&self, event: TransferEnded, began: SystemTime, timeline: Timeline) {
+        event.emit(&self.metrics);
+        #[cfg(any(test, feature = "testing"))]
+        self.observer.see(&event);
+        self.answered(&event);
+        let times = (began, SystemTime::now());
+        self.history.add(Finished::new(event, times, timeline));
+    }
+
+    /// Counts what the origin refuses.
+    fn answered(&self, event: &TransferEnded) {
+        let Some(status) = event.status.filter(|_| event.result == "answered") else {
+            return;
+        };
+        let answer = Answer {
+            host: &event.subject.host,
+            status,
+            method: &event.method,
+            path: &event.path,
+            credentials: event.credentials,
+        };
+        if answer.is_refusal() && (status != 401 || event.credentials) {
+            let labels = [&*event.subject.route, &status.to_string()];
+            self.metrics.count(&metrics::REFUSALS, &labels);
+        }
+        let refused = lock(&self.refusals).observe(&answer);
+        if let Some(refused) = refused {
+            self.emit(&RequestsRefused {
+                subject: event.subject.clone(),
+                refused,
+            });
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

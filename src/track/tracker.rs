@@ -1,0 +1,114 @@
+//! Where transfers begin and are listed; what is kept of them is the ledger's.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    event::{Event, FaultOccurred, StallReported},
+    history::History,
+    ledger::Ledger,
+    metrics::Metrics,
+    running::{Running, Watchdog},
+    transfer::{Begin, Detail, Inner, Snapshot, Transfer},
+    watchdog::watch,
+};
+use crate::{
+    model::refusals::Refused,
+    rt::{Shutdown, Tasks},
+};
+
+/// Begins transfers and lists them. Clones share the same list.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    ledger: Arc<Ledger>,
+    running: Arc<Running<Inner>>,
+    /// Where the watchdog runs.
+    tasks: Tasks,
+}
+
+impl Tracker {
+    /// Its watchdog runs among `tasks`, and keeps no `shutdown` waiting.
+    pub(crate) fn new(tasks: Tasks, shutdown: Shutdown) -> Self {
+        Self {
+            ledger: Arc::default(),
+            running: Arc::new(Running::new(shutdown)),
+            tasks,
+        }
+    }
+
+    /// Registers a transfer; it is listed and watched until it is dropped. Must run inside the runtime.
+    pub(crate) fn begin(&self, begin: Begin<'_>) -> Transfer {
+        let limits = &begin.route.stall.limits;
+        let (transfer, watchdog) = self.running.add(limits, |id| {
+            Transfer::new(
+                id,
+                &begin,
+                Arc::clone(&self.ledger),
+                Arc::clone(&self.running),
+            )
+        });
+        if watchdog == Watchdog::MustStart {
+            self.tasks.spawn(watch(Arc::clone(&self.running)));
+        }
+        transfer
+    }
+
+    /// Every running transfer, the oldest first.
+    pub fn list(&self) -> Vec<Snapshot> {
+        let (running, now) = (self.running.all(), Instant::now());
+        running.iter().map(|it| it.snapshot(now)).collect()
+    }
+
+    /// The last faults, the newest first.
+    pub fn faults(&self) -> Vec<FaultOccurred> {
+        self.ledger.faults()
+    }
+
+    /// The last stalls, the newest first, each as it was reported last.
+    pub fn stalls(&self) -> Vec<StallReported> {
+        self.ledger.stalls()
+    }
+
+    /// Faults, stalls and ends of transfers from now on, as values.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn subscribe(&self) -> super::observe::Events {
+        self.ledger.subscribe()
+    }
+
+    /// What origins refuse now, by host and status.
+    pub(crate) fn refusals(&self) -> Vec<Refused> {
+        self.ledger.refusals()
+    }
+
+    /// A running transfer with everything that is known about it.
+    pub(crate) fn detail(&self, id: u64) -> Option<Detail> {
+        Some(self.running.find(id)?.detail(Instant::now()))
+    }
+
+    /// The finished transfers and the totals.
+    pub(crate) fn history(&self) -> &History {
+        self.ledger.history()
+    }
+
+    /// Numbers of transfers go on after `last`: those of the history stay unique.
+    pub(crate) fn continue_after(&self, last: u64) {
+        self.running.continue_after(last);
+    }
+
+    /// Writes and counts an event.
+    pub(crate) fn emit(&self, event: &impl Event) {
+        self.ledger.emit(event);
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        self.ledger.metrics()
+    }
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self::new(Tasks::default(), Shutdown::default())
+    }
+}
