@@ -8,6 +8,7 @@ use super::{
     upstreams::{CircuitView, UpstreamView},
     view::Overview,
 };
+use crate::model::size;
 
 /// `page.css`
 pub(super) const STYLE: &str = include_str!("page/page.css");
@@ -37,10 +38,10 @@ fn tables(view: &Overview) -> String {
     let config = view.config.as_deref().unwrap_or("embedded default");
     let _ = writeln!(
         page,
-        "<p><strong>{}</strong></p><p>gitferry {} · up {} s · listening on {} · config: {} · reloaded every 5 s</p>",
+        "<p><strong>{}</strong></p><p>gitferry {} · up {} · listening on {} · config: {} · reloaded every 5 s</p>",
         escape(&view.verdict.text),
         view.version,
-        view.uptime_s,
+        size::duration(view.uptime_s.saturating_mul(1000)),
         escape(&listen),
         escape(config),
     );
@@ -69,8 +70,8 @@ fn transfers(page: &mut String, view: &Overview) {
         page,
         "Running transfers",
         &[
-            "id", "front", "host", "route", "upstream", "stage", "for ms", "idle ms", "stall",
-            "up", "down", "path",
+            "id", "front", "host", "route", "upstream", "stage", "for", "idle", "stall", "up",
+            "down", "path",
         ],
         view.transfers.iter().map(|t| {
             let t = &t.snapshot;
@@ -81,13 +82,13 @@ fn transfers(page: &mut String, view: &Overview) {
                 t.route.to_string(),
                 t.upstream.as_deref().unwrap_or("").into(),
                 t.stage.into(),
-                t.stage_ms.to_string(),
-                t.idle_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+                size::duration(t.stage_ms),
+                t.idle_ms.map(size::duration).unwrap_or_default(),
                 t.stall
                     .map(|verdict| verdict.as_str().into())
                     .unwrap_or_default(),
-                t.up.to_string(),
-                t.down.to_string(),
+                size::bytes(t.up),
+                size::bytes(t.down),
                 format!("{} {}", t.method, t.path),
             ]
         }),
@@ -103,7 +104,7 @@ fn rows(upstream: &UpstreamView) -> Vec<Vec<String>> {
             circuit.state.into(),
             circuit.host.to_string(),
             circuit.failures.to_string(),
-            format!("{} s ago", circuit.failed_s_ago),
+            since(circuit.failed_s_ago),
             circuit.code.to_string(),
         ]);
         row
@@ -123,7 +124,7 @@ fn stalls(page: &mut String, view: &Overview) {
         page,
         "Last stalls",
         &[
-            "when", "verdict", "now", "for ms", "host", "route", "upstream", "peer", "evidence",
+            "when", "verdict", "now", "for", "host", "route", "upstream", "peer", "evidence",
             "sibling", "advice",
         ],
         view.stalls.iter().map(|s| {
@@ -131,7 +132,7 @@ fn stalls(page: &mut String, view: &Overview) {
                 ago(s.at),
                 format!("{}/{}", s.leg.as_str(), s.verdict.as_str()),
                 s.phase.as_str().into(),
-                s.idle_ms.to_string(),
+                size::duration(s.idle_ms),
                 format!("{}:{}", s.subject.host, s.subject.port),
                 s.subject.route.clone(),
                 s.subject.upstream.clone().unwrap_or_default(),
@@ -170,7 +171,11 @@ fn faults(page: &mut String, view: &Overview) {
 }
 
 fn ago(at: Instant) -> String {
-    format!("{} s ago", at.elapsed().as_secs())
+    since(at.elapsed().as_secs())
+}
+
+fn since(seconds: u64) -> String {
+    format!("{} ago", size::duration(seconds.saturating_mul(1000)))
 }
 
 /// Host and port; a request that named none has neither.

@@ -187,3 +187,46 @@ fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
         upload.join().unwrap();
     }
 }
+
+#[test]
+fn a_page_whose_daemon_was_stopped_no_longer_says_that_all_is_healthy() {
+    let mut world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    assert_eq!(browser.text("#verdict-text"), "All healthy");
+    world.stop();
+    browser.wait(
+        "the end of the stream",
+        "document.querySelector('#live.off') !== null",
+    );
+    assert_eq!(browser.text("#verdict-text"), "The daemon does not answer");
+    let more = browser.text("#verdict-more");
+    assert!(
+        more.starts_with("Everything below is from ") && more.contains("gitferry run"),
+        "{more}"
+    );
+    let green = "document.querySelector('.verdict').className";
+    assert_eq!(browser.value(green), "verdict degraded");
+    browser.picture("stopped");
+}
+
+#[test]
+fn the_stages_of_an_open_row_have_the_colours_of_the_legend() {
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    let upload = world.upload(&format!("/repos/steady/{OID}"), 4 << 20);
+    browser.wait("its row", "document.querySelector('#transfers .row')");
+    let open = "document.querySelector('#transfers details').open = true";
+    browser.value(open);
+    let colour = |selector: &str| {
+        format!("getComputedStyle(document.querySelector({selector:?})).backgroundColor")
+    };
+    browser.wait("its stages", "document.querySelector('.dot.sending')");
+    let (dot, legend) = (colour(".dot.sending"), colour("#legend i.sending"));
+    assert_eq!(browser.value(&dot), browser.value(&legend));
+    world.let_go();
+    upload.join().unwrap();
+}

@@ -114,13 +114,20 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
+impl World {
+    /// Stops the daemon.
+    pub(crate) fn stop(&mut self) {
         self.let_go();
         if let Some(daemon) = self.daemon.take() {
             self.runtime
                 .block_on(daemon.stop(Duration::from_millis(100)));
         }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

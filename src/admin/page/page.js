@@ -11,7 +11,7 @@ const LEGEND = [["queued", "queued"], ["name", "name"], ["connect", "connect"], 
 const VERDICTS = {
   "path-drops": "the path drops what is sent", "path-mtu": "the path drops large segments", "peer-not-reading": "the server stopped reading",
   "no-answer": "the server has the complete request and does not answer", "client-idle": "the client stopped sending or reading",
-  "never-connected": "the hop never connected", throttled: "slower than the floor",
+  "answer-stopped": "the response stopped midway", "never-connected": "no connection was established", throttled: "slower than the floor",
 };
 const MARKS = { healthy: "M4 12.5l5.5 5.5L20 6.5", degraded: "M12 4v10M12 19v.5", failing: "M6 6l12 12M18 6L6 18" };
 
@@ -203,7 +203,7 @@ function fillRunning(r, t) {
   const stall = acts && t.timeline.stalls[t.timeline.stalls.length - 1];
   if (stall && !stall.over) {
     if (!r.why) { r.why = make("div", "why"); r.why.append(make("b"), make("span"), make("p", "advice")); r.it.append(r.why); }
-    put(r.why.children[0], `${VERDICTS[t.stall] || t.stall}: `); put(r.why.children[1], stall.evidence); rich(r.why.children[2], stall.advice);
+    put(r.why.children[0], `${VERDICTS[t.stall] || t.stall}: `); put(r.why.children[1], stall.evidence.replace(/^[^;:]*[;:] /, "")); rich(r.why.children[2], stall.advice);
   } else if (r.why) { r.why.remove(); r.why = null; }
 }
 function fillFinished(r, t) {
@@ -346,7 +346,7 @@ function draw() {
   const these = changed;
   changed = new Set();
   for (const [keys, part] of PARTS) if (keys.some(key => these.has(key))) part();
-  age();
+  if (connected) age(); else live(false);
 }
 function take(data) {
   heard = Date.now();
@@ -356,7 +356,21 @@ function take(data) {
   if (first) { $("main").hidden = false; setup(); }
   if (!drawing) { drawing = true; requestAnimationFrame(draw); }
 }
-function live(on) { name($("live"), `live ${on ? "on" : "off"}`); put($("live"), on ? "live" : "not connected: is the daemon running?"); }
+let connected = false;
+function live(on) {
+  connected = on;
+  $("live").hidden = false;
+  name($("live"), `live ${on ? "on" : "off"}`);
+  put($("live"), on ? "live" : "not connected");
+  document.body.classList.toggle("old", !on);
+  if (on || state.api === undefined) return;
+  // What was true when the daemon was last heard must not look like what is true now.
+  name($("verdict"), "verdict degraded");
+  $("verdict-mark").setAttribute("d", MARKS.degraded);
+  put($("verdict-text"), "The daemon does not answer");
+  rich($("verdict-more"), `Everything below is from ${new Date(heard).toLocaleTimeString()}. → start it with \`gitferry run\` or \`gitferry service start\``);
+  document.title = "⚠ not connected – gitferry";
+}
 
 for (const [kind, word] of LEGEND) { const it = make("li"); it.append(make("i", kind), word); $("legend").append(it); }
 $("only-failed").addEventListener("change", () => state.recent && recent());
@@ -366,8 +380,8 @@ stream.addEventListener("overview", event => { live(true); take(JSON.parse(event
 stream.addEventListener("error", () => live(false));
 // Ages go on between two events.
 setInterval(() => {
-  if (state.api === undefined) return;
+  if (!connected || state.api === undefined) return;
   age();
   if (state.transfers.some(it => !it.up_rate && !it.down_rate)) transfers();
 }, 1000);
-setInterval(() => { if (state.api !== undefined) { recent(); faults(); } }, 10000);
+setInterval(() => { if (connected && state.api !== undefined) { recent(); faults(); } }, 10000);
