@@ -97,7 +97,10 @@ impl Api<'_> {
         let limit = self.limit()?;
         let before = self.number("before")?.unwrap_or(u64::MAX);
         let since = match self.parameter("since") {
-            Some(text) => Some(since(text, SystemTime::now())?),
+            Some(text) => Some(
+                since(text, SystemTime::now())
+                    .map_err(|valid| Refused::BadParameter(format!("`since` must be {valid}")))?,
+            ),
             None => None,
         };
         let failed = matches!(self.parameter("failed"), Some("" | "1" | "true"));
@@ -164,12 +167,8 @@ impl Api<'_> {
 }
 
 /// `90s`, `15m`, `2h`, `3d` before now, or a time as the log writes it.
-fn since(text: &str, now: SystemTime) -> Result<SystemTime, Refused> {
-    let bad = || {
-        Refused::BadParameter(
-            "`since` must be like 90s, 15m, 2h or 3d, or a time as the log writes it".into(),
-        )
-    };
+pub(crate) fn since(text: &str, now: SystemTime) -> Result<SystemTime, &'static str> {
+    let bad = || "a time span such as 90s, 15m, 2h or 3d, or a time as the log writes it";
     if let Some(at) = moment::parse(text) {
         return Ok(at);
     }

@@ -11,15 +11,15 @@ documented! {
 /// Which daemon this is: what a command needs to know before it trusts what it is told.
 #[derive(Debug, Serialize)]
 pub(crate) struct DaemonView {
-    /// Of gitferry.
+    /// The version of gitferry.
     pub version: &'static str,
-    /// The process.
+    /// The process ID.
     pub pid: u32,
-    /// Where it listens.
+    /// The addresses it listens on.
     pub listen: Vec<SocketAddr>,
     /// The config's file; none for the embedded default.
     pub config: Option<String>,
-    /// Where the CA is.
+    /// The state directory, which has the CA.
     pub state_directory: String,
     /// The SHA-256 fingerprint of the CA's certificate, in hexadecimal; none where it cannot be read.
     pub ca_sha256: Option<String>,

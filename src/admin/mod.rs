@@ -17,4 +17,5 @@ pub(crate) mod upstreams;
 pub(crate) mod verdict;
 pub(crate) mod view;
 
+pub(crate) use api::since;
 pub(crate) use pages::{PageRequest, Pages};

@@ -36,7 +36,7 @@ pub(crate) struct UpstreamView {
     pub mirror: Option<String>,
     /// `unused`, `healthy`, `degraded` (its circuit is open for some host) or `failing` (a transfer over it stalls, or its last one failed).
     pub health: &'static str,
-    /// Transfers over it that run.
+    /// Running transfers over it.
     pub running: usize,
     /// Its circuits that are not closed.
     pub circuits: Vec<CircuitView>,
@@ -53,9 +53,9 @@ pub(crate) struct CircuitView {
     pub state: &'static str,
     /// Failures since its last success.
     pub failures: u32,
-    /// Seconds since the last of them.
+    /// Seconds since the last failure.
     pub failed_s_ago: u64,
-    /// The last of them.
+    /// The code of the last failure.
     pub code: Box<str>,
 }
 }

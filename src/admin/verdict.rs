@@ -34,7 +34,7 @@ pub(crate) struct Verdict {
     pub level: Level,
     /// One sentence.
     pub text: String,
-    /// Since when.
+    /// Since when it has been so.
     pub since: Option<String>,
     /// What to do about it.
     pub advice: Option<String>,

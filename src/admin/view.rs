@@ -36,13 +36,13 @@ documented! {
 pub(crate) struct Overview {
     /// The version of this JSON.
     pub api: u32,
-    /// When it was made.
+    /// When the snapshot was made.
     pub now: String,
-    /// Of gitferry.
+    /// The version of gitferry.
     pub version: &'static str,
     /// Seconds since the start.
     pub uptime_s: u64,
-    /// Where it listens.
+    /// The addresses it listens on.
     pub listen: Vec<SocketAddr>,
     /// Whether the kernel says which local user a client on loopback is.
     pub users_told_apart: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Overview {
     pub tasks: usize,
     /// Idle origin connections.
     pub idle_connections: usize,
-    /// Whether all is healthy, or what is wrong since when.
+    /// Whether all is healthy; if not, what is wrong and since when.
     pub verdict: Verdict,
     /// How many transfers run.
     pub running: usize,

@@ -10,7 +10,7 @@ use super::{Cli, Failure};
 /// `gitferry completions SHELL`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  gitferry completions bash > ~/.local/share/bash-completion/completions/gitferry\n  gitferry completions fish | source"
+    after_help = "Examples:\n  source <(gitferry completions bash)\n  gitferry completions fish | source"
 )]
 pub(crate) struct CompletionsArgs {
     /// The shell.

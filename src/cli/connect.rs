@@ -78,10 +78,13 @@ fn tunnel(args: &ConnectArgs, config: &Config) -> Result<(TcpStream, Vec<u8>), F
             .set_read_timeout(None)
             .map(|()| (stream, first))
             .map_err(Failure::new),
-        reply::Reply::Refused(reason) => Err(Failure::new(format!(
-            "cannot connect to {}: {reason}",
-            args.target
-        ))),
+        reply::Reply::Refused(reason, advice) => {
+            let failure = Failure::new(format!("cannot connect to {}: {reason}", args.target));
+            Err(match advice {
+                Some(advice) => failure.hint(advice),
+                None => failure,
+            })
+        }
     }
 }
 

@@ -203,7 +203,7 @@ mod tests {
             ),
             (
                 &["gitferry", "history", "x"],
-                "invalid value 'x' for '[ID]': invalid digit found in string\nhint: `gitferry help history` explains the arguments",
+                "invalid value 'x' for '[ID]': expected the number of a transfer, as `gitferry history` and the log show it\nhint: `gitferry help history` explains the arguments",
             ),
         ] {
             let error = crate::cli::Cli::try_parse_from(arguments).unwrap_err();

@@ -28,8 +28,10 @@ pub(crate) fn run(args: &HelpArgs) -> Result<(), Failure> {
     let text = match &args.topic {
         None => manual::index(&root(), screen),
         Some(topic) => find(topic, screen).ok_or_else(|| {
-            Failure::usage(format!("no topic, command or code named {topic}"))
-                .hint("`gitferry help` lists the topics")
+            Failure::usage(format!(
+                "no topic, command, code, key or metric is named {topic}"
+            ))
+            .hint("`gitferry help` lists the topics")
         })?,
     };
     super::printed(io::stdout().write_all(text.as_bytes()))

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
+    time::SystemTime,
 };
 
 use clap::Args;
@@ -17,6 +18,7 @@ use super::{
         render,
     },
 };
+use crate::admin;
 
 /// `gitferry history`.
 #[derive(Args, Debug)]
@@ -25,13 +27,13 @@ use super::{
 )]
 pub(crate) struct HistoryArgs {
     /// The number of a transfer, running or finished, as in the log: show every fact about it.
-    #[arg(value_name = "ID", conflicts_with_all = ["host", "since", "failed", "limit"])]
+    #[arg(value_name = "ID", value_parser = number, conflicts_with_all = ["host", "since", "failed", "limit"])]
     pub id: Option<u64>,
     /// Only hosts that contain this text.
     #[arg(long, value_name = "TEXT", value_parser = host)]
     pub host: Option<String>,
     /// Only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as in the log.
-    #[arg(long, value_name = "WHEN", value_parser = host)]
+    #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<String>,
     /// Only transfers that failed.
     #[arg(long)]
@@ -47,12 +49,28 @@ pub(crate) struct HistoryArgs {
     pub address: Option<SocketAddr>,
 }
 
+/// The number of a transfer.
+fn number(text: &str) -> Result<u64, String> {
+    let number = text.trim_start_matches('#').parse();
+    number.map_err(|_| {
+        "expected the number of a transfer, as `gitferry history` and the log show it".into()
+    })
+}
+
 /// Text that stands in a query as it is.
 fn host(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-.:_[]".contains(c);
     match text.chars().all(fits) {
         true => Ok(text.to_owned()),
         false => Err("letters, digits, `-`, `.` and `:` only".into()),
+    }
+}
+
+/// A time that the daemon understands, checked before it is asked.
+fn since(text: &str) -> Result<String, String> {
+    match admin::since(text, SystemTime::now()) {
+        Ok(_) => host(text),
+        Err(valid) => Err(format!("expected {valid}")),
     }
 }
 

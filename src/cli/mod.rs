@@ -47,8 +47,7 @@ use crate::config::{self, Config};
     subcommand_required = true
 )]
 pub(crate) struct Cli {
-    /// The config file; default: gitferry.toml of $CONFIGURATION_DIRECTORY, $XDG_CONFIG_HOME/gitferry or /etc/gitferry, else the
-    /// embedded default.
+    /// Use this config file in place of the usual one, see `gitferry help files`.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// What to do.

@@ -80,8 +80,8 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
     }
     let lines = &sum.lines;
     if lines.events == 0 && lines.foreign + lines.unreadable > 0 {
-        let hint = "expected the daemon's stderr or the output of `journalctl -u gitferry`";
-        return Err(Failure::new("it contains no line of gitferry's log").hint(hint));
+        let hint = "expected the output of `gitferry run 2> FILE` or of `journalctl -u gitferry`; text copied from a terminal has too little";
+        return Err(Failure::new("the input has no line of gitferry's log").hint(hint));
     }
     let mut text = if args.json {
         format!("{:#}", data::data(&sum, roles))

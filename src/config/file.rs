@@ -6,6 +6,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -40,13 +41,27 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The document; its syntax errors are noted, what could be read goes on.
+    /// The document; its syntax errors are noted, the first one of each line: the others follow from it.
     pub(super) fn parse(&self) -> DeTable<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in errors {
-            self.problem(error.span().unwrap_or(0..0), "", error.message(), None);
+        let mut lines = BTreeSet::new();
+        let mut errors: Vec<_> = errors
+            .iter()
+            .map(|error| (error.span().unwrap_or(0..0), error.message()))
+            .collect();
+        errors.sort_by_key(|(at, _)| at.start);
+        for (at, message) in errors {
+            let before = self.text.get(..at.start).unwrap_or(self.text);
+            if lines.insert(before.matches('\n').count()) {
+                self.problem(at, "", message, None);
+            }
         }
         table.into_inner()
+    }
+
+    /// True where a mistake was noted.
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.borrow().is_empty()
     }
 
     /// True for the embedded default.

@@ -54,8 +54,11 @@ impl Listen {
         };
         let open = |address: &SocketAddr| !address.ip().is_loopback();
         if listen.addresses.iter().any(open) && listen.credentials.is_none() {
+            let why = "an address other than loopback requires credentials: without them anybody could use this daemon";
+            let given = given.iter().find(|address| open(address));
+            let message = given.map_or(why.into(), |given| format!("`--listen {given}`: {why}"));
             section.at("address").problem(
-                "an address other than loopback requires credentials: without them anybody could use this daemon",
+                message,
                 Some("set `username` and `password_file` (or `password_env`) of `[listen]`"),
             );
         }

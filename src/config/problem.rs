@@ -56,10 +56,10 @@ impl Problem {
         if let Some(file) = &self.file {
             write!(f, "{}:", file.display())?;
         }
-        if self.line > 0 {
+        if self.file.is_some() && self.line > 0 {
             write!(f, "{}:{}:", self.line, self.column)?;
         }
-        if self.file.is_some() || self.line > 0 {
+        if self.file.is_some() {
             f.write_str(" ")?;
         }
         f.write_str(&self.message)

@@ -33,6 +33,10 @@ pub(super) fn read(
     };
     let source = Source::new(text, Some(path));
     let table = source.parse();
+    if source.has_problems() {
+        // The rest of it would be read as something that nobody wrote.
+        return Err(source.finish().0);
+    }
     let root = Section::root((&source, &table), Some((&built_in, &default)));
     let config = config(root, Some(path), variables, arguments);
     finish(config, &[&source, &built_in])

@@ -31,8 +31,9 @@ impl Remedy {
 impl Advice {
     /// `begin`, and then another upstream for this route.
     pub(crate) fn other_upstream(begin: &str, route: &str) -> Self {
+        let place = place(route);
         let text = format!(
-            "{begin}add another upstream to `upstreams` of route `{route}`, such as a hop of `[hops]`"
+            "{begin}add another upstream to `upstreams` of {place}, such as a hop of `[hops]`"
         );
         Self {
             text,
@@ -63,7 +64,20 @@ pub(crate) struct Context<'a> {
     pub upstream: &'a str,
 }
 
+/// Where the config has the keys of a route.
+pub(crate) fn place(route: &str) -> String {
+    match route {
+        "other_hosts" => "`[other_hosts]`".into(),
+        route => format!("route `{route}`"),
+    }
+}
+
 impl Context<'_> {
+    /// Where the config has the keys of the route.
+    pub(super) fn place(&self) -> String {
+        place(self.route)
+    }
+
     /// `begin`, and then the usual remedy.
     pub(super) fn other_upstream(&self, begin: impl AsRef<str>) -> Advice {
         Advice::other_upstream(begin.as_ref(), self.route)

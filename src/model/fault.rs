@@ -126,6 +126,18 @@ impl Fault {
     }
 }
 
+/// A sentence as a part of another one.
+pub(crate) fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    // An acronym stays.
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// The code, the peer and the detail, without the sources.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -74,7 +74,7 @@ documented! {
 pub(crate) struct Kernel {
     /// Segments that the peer has not acknowledged.
     pub unacked: u32,
-    /// Of these, segments that arrived behind a gap.
+    /// Sent segments that arrived out of order (SACK).
     pub sacked: u32,
     /// Timeouts in a row without an answer.
     pub retransmits: u32,
@@ -90,11 +90,11 @@ pub(crate) struct Kernel {
     pub mss: u32,
     /// The path's MTU as the kernel believes it.
     pub pmtu: u32,
-    /// What the peer lets us send; `None` before Linux 5.4.
+    /// The receive window of the peer, in bytes; absent before Linux 5.4.
     pub window: Option<u32>,
-    /// Bytes that were never sent for want of window; `None` before Linux 4.6.
+    /// Bytes that were not sent because the window is full; absent before Linux 4.6.
     pub unsent: Option<u32>,
-    /// Segments that came behind a gap; `None` before Linux 5.4.
+    /// Received segments that were out of order; absent before Linux 5.4.
     pub out_of_order: Option<u32>,
     /// Since the peer acknowledged anything, in milliseconds.
     pub last_ack_ms: u32,
@@ -137,7 +137,7 @@ impl Flow {
 /// A transfer at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// What it is doing.
+    /// The current stage.
     pub stage: Stage,
     /// Which attempt: a new one is a new beginning.
     pub attempt: u32,
@@ -163,7 +163,7 @@ pub(crate) struct Sample {
     pub origin: Option<Flow>,
 }
 
-/// Whose turn it is.
+/// Who has to act next: client-sends, origin-reads, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Due {
@@ -186,15 +186,15 @@ pub(crate) enum Due {
 pub(crate) struct Stall {
     /// Why, as far as the evidence goes.
     pub verdict: Verdict,
-    /// Whose side.
+    /// The part of the path: client, hop or origin.
     pub leg: Leg,
     /// Whose turn it was.
     pub due: Due,
     /// For how long nothing has moved; for the throttled, how long it was watched.
     pub idle: Duration,
-    /// The limit that was passed.
+    /// The limit that was exceeded, in milliseconds.
     pub limit: Duration,
-    /// Bytes per second, for the throttled.
+    /// Bytes per second, for the verdict throttled.
     pub rate: Option<u64>,
 }
 

@@ -20,6 +20,15 @@ use crate::{
     rt::{Lookups, Workers},
 };
 
+/// `Name or service not known`, without the prefix of the standard library.
+fn in_short(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.strip_prefix("failed to lookup address information: ") {
+        Some(short) => io::Error::new(error.kind(), short.to_owned()),
+        None => error,
+    }
+}
+
 /// One look-up per name at a time for the whole process, as there is one resolver: a dead one hangs these threads alone, and a retry
 /// joins the look-up that is under way.
 static NAMES: LazyLock<Lookups<String, Vec<IpAddr>>> =
@@ -62,7 +71,7 @@ fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAdd
 /// What the machine's resolver finds, the preferred address first.
 async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let looking = NAMES.get(name.to_owned(), |name| {
-        let found = (name.as_str(), 0).to_socket_addrs()?;
+        let found = (name.as_str(), 0).to_socket_addrs().map_err(in_short)?;
         Ok(found.map(|address| address.ip()).collect())
     });
     looking.await
@@ -237,6 +246,13 @@ mod tests {
             fault.to_string(),
             "origin/resolving/name-unknown with hf.co:443 (the name has no address)"
         );
+    }
+
+    #[test]
+    fn what_the_resolver_said_has_no_prefix_of_the_library() {
+        let error = ("nowhere.invalid", 0).to_socket_addrs().unwrap_err();
+        let text = in_short(error).to_string();
+        assert!(!text.contains("lookup") && !text.is_empty(), "{text}");
     }
 
     #[tokio::test]

@@ -58,8 +58,8 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ca(_) => f.write_str("cannot use the local CA"),
-            Self::Listen(_) => f.write_str("cannot listen"),
+            Self::Ca(error) => write!(f, "cannot use {error}"),
+            Self::Listen(error) => error.fmt(f),
             Self::Users(_) => f.write_str(
                 "`users` and `groups` of `[listen]` cannot be enforced: local users cannot be identified",
             ),
@@ -76,10 +76,9 @@ impl StartError {
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
             // Of one that is damaged the cause says what to do.
-            Self::Ca(error) => error
-                .source
-                .is::<io::Error>()
-                .then_some("it is `directory` of `[state]`, and you must be able to write to it"),
+            Self::Ca(error) => error.source.is::<io::Error>().then_some(
+                "this is `directory` of `[state]`: the daemon must be able to write to it",
+            ),
             Self::Listen(error) => Some(error.advice()),
             Self::Users(_) => Some(
                 "set `username` and `password_file` of `[listen]` instead, or allow the daemon to use AF_NETLINK",
@@ -126,7 +125,12 @@ impl Daemon {
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
         spool::sweep(&config.state_directory);
-        event::config_taken(config.file.as_deref(), config.routes.len());
+        let proxy = config.environment.https.as_ref().map(|hop| hop.url());
+        event::config_taken(
+            config.file.as_deref(),
+            config.routes.len(),
+            proxy.as_deref().unwrap_or("direct"),
+        );
         let front = Front::new(build(config, &shared)?);
         history::begin(&shared, &front.current().config.state_directory);
         for acceptor in acceptors {

@@ -46,7 +46,7 @@ pub(crate) struct Subject {
     pub upstream: Option<String>,
     /// The upstream that is not used because its circuit is open.
     pub avoided: Option<String>,
-    /// Since when that circuit is open, and why.
+    /// For how long that circuit has been open, and why.
     pub circuit: Option<String>,
 }
 }

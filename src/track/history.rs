@@ -30,7 +30,7 @@ documented! {
 /// A finished transfer with everything that is known about it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Finished {
-    /// The number that its log lines bear.
+    /// The number of the transfer, as in the log.
     pub id: u64,
     /// When it began.
     #[serde(with = "instant_text")]
@@ -75,9 +75,9 @@ pub(crate) struct Finished {
     pub up: u64,
     /// Body bytes to the client.
     pub down: u64,
-    /// From begin to end, in milliseconds.
+    /// The duration in milliseconds.
     pub total_ms: u64,
-    /// The open circuit because of which it did not go where the config says.
+    /// The open circuit because of which another upstream was used.
     pub circuit: Option<String>,
     /// Its stages, attempts, stalls and rescues.
     pub timeline: Timeline,

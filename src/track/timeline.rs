@@ -21,11 +21,11 @@ documented! {
 pub(crate) struct Timeline {
     /// The stages, in the order in which the transfer entered them.
     pub stages: Vec<Step>,
-    /// The attempts, with what they failed of.
+    /// The attempts, and why they failed.
     pub attempts: Vec<Attempt>,
     /// The stalls.
     pub stalls: Vec<Stalled>,
-    /// How faults of the transfer were mended.
+    /// How gitferry continued after faults.
     pub rescues: Vec<Rescue>,
 }
 }
@@ -58,7 +58,7 @@ pub(crate) struct Attempt {
     pub peer: Option<SocketAddr>,
     /// True where the connection came from the pool.
     pub reused: bool,
-    /// What it failed of.
+    /// Why it failed.
     pub fault: Option<FaultNote>,
 }
 }
@@ -71,11 +71,11 @@ pub(crate) struct FaultNote {
     pub code: String,
     /// Milliseconds from the begin of the transfer.
     pub at_ms: u64,
-    /// The fact.
+    /// What happened, in the words of the system or the peer.
     pub cause: String,
     /// What was done about it.
     pub next: String,
-    /// The guess.
+    /// What the user can do about it.
     pub advice: Option<String>,
 }
 }
@@ -89,9 +89,9 @@ pub(crate) struct Stalled {
     pub at: SystemTime,
     /// Why nothing moved.
     pub verdict: String,
-    /// Whose side.
+    /// The part of the path: client, hop or origin.
     pub leg: String,
-    /// The stage it stood in.
+    /// The stage in which it stalled.
     pub stage: String,
     /// For how long nothing moved, in milliseconds.
     pub idle_ms: u64,
@@ -99,7 +99,7 @@ pub(crate) struct Stalled {
     pub over: bool,
     /// The facts, in words.
     pub evidence: String,
-    /// The guess.
+    /// What the user can do about it.
     pub advice: String,
 }
 }

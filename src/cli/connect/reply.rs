@@ -20,8 +20,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum Reply {
     /// Yes, and these bytes already came from the target.
     Tunnel(Vec<u8>),
-    /// No, in words for the terminal.
-    Refused(String),
+    /// No, in words for the terminal, and what to do about it where the daemon says so.
+    Refused(String, Option<String>),
 }
 
 struct Head {
@@ -44,7 +44,7 @@ pub(super) fn read(stream: &mut TcpStream) -> io::Result<Reply> {
                     bytes = rest;
                     continue;
                 }
-                _ => return Ok(Reply::Refused(refusal(&head, rest, stream))),
+                _ => return Ok(refusal(&head, rest, stream)),
             }
         }
         if bytes.len() > MAX_HEAD {
@@ -85,8 +85,8 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
     Ok(Some((head, length)))
 }
 
-/// `502 Bad Gateway (Proxy-Status's value): the body`.
-fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> String {
+/// The cause and the advice of our daemon; of another proxy `502 Bad Gateway (Proxy-Status's value): the body`.
+fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> Reply {
     let due = match head.body_length {
         Some(length) if head.plain => length.min(MAX_BODY),
         _ => 0,
@@ -95,19 +95,27 @@ fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> String {
         while body.len() < due && matches!(read_more(stream, &mut body), Ok(1..)) {}
     }
     body.truncate(due);
+    // It goes to a terminal, and what answered may be anything.
+    let shown = |text: &str| {
+        let text = text.replace(|c: char| c.is_control() && c != '\n', " ");
+        text.trim().to_owned()
+    };
+    let said = String::from_utf8_lossy(&body);
+    let mut ours = said
+        .lines()
+        .map_while(|line| line.strip_prefix("gitferry: "));
+    if let Some(cause) = ours.next() {
+        return Reply::Refused(shown(cause), ours.next().map(shown));
+    }
     let mut text = format!("{} {}", head.status, head.phrase);
     if let Some(status) = &head.proxy_status {
         text.push_str(&format!(" ({status})"));
     }
-    let body = String::from_utf8_lossy(&body);
-    if !body.trim().is_empty() {
+    if !said.trim().is_empty() {
         text.push_str(": ");
-        text.push_str(body.trim());
+        text.push_str(said.trim());
     }
-    // It goes to a terminal, and what answered may be anything.
-    text.replace(|c: char| c.is_control() && c != '\n', " ")
-        .trim()
-        .to_owned()
+    Reply::Refused(shown(&text), None)
 }
 
 fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {

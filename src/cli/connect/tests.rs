@@ -51,7 +51,10 @@ fn greeted(daemon: &Daemon) -> Result<(TcpStream, Vec<u8>), String> {
     stream.write_all(request(&target, None).as_bytes()).unwrap();
     match reply::read(&mut stream).map_err(|error| error.to_string())? {
         reply::Reply::Tunnel(first) => Ok((stream, first)),
-        reply::Reply::Refused(reason) => Err(reason),
+        reply::Reply::Refused(reason, advice) => Err(match advice {
+            Some(advice) => format!("{reason}; {advice}"),
+            None => reason,
+        }),
     }
 }
 
@@ -121,6 +124,10 @@ fn a_refusal_gives_its_reason() {
         (
             &b"HTTP/1.1 502 Bad Gateway\r\nProxy-Status: gitferry; error=connection_refused\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 9\r\n\r\nno route\n"[..],
             "502 Bad Gateway (gitferry; error=connection_refused): no route",
+        ),
+        (
+            &b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 37\r\n\r\ngitferry: no route\ngitferry: do this\n"[..],
+            "no route; do this",
         ),
         (
             b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",

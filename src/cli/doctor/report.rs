@@ -1,9 +1,10 @@
 //! The findings for people: a line for each healthy way, a table for each host with a fault, the verdict at the end.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use crate::doctor::{
     CHECKS, Finding, State, Subject,
+    board::PathName,
     verdict::{self, PathSummary, Verdict},
 };
 
@@ -36,17 +37,59 @@ pub(super) fn render(page: &Page<'_>) -> String {
     for note in page.notes {
         wrapped(&mut text, &format!("note: {note}"), "");
     }
+    let mut shown = BTreeSet::new();
+    let mut alike = 0;
     for host in hosts {
         let ways: Vec<&PathSummary> = paths.iter().filter(|way| &*way.path.host == host).collect();
         let broken = |way: &&PathSummary| way.path.place.is_some() && way.root.is_some();
-        if page.verbose || ways.iter().any(broken) {
-            for ways in ways.chunks(3) {
-                table(&mut text, ways, page);
-            }
+        if !page.verbose && !ways.iter().any(broken) {
+            continue;
         }
+        if !shown.insert(ways.iter().map(|way| symptom(way)).collect::<Vec<_>>()) && !page.verbose {
+            alike += 1;
+            continue;
+        }
+        for ways in ways.chunks(3) {
+            table(&mut text, ways, page);
+        }
+    }
+    if alike > 0 {
+        let (hosts, fail) = if alike == 1 {
+            ("host", "fails")
+        } else {
+            ("hosts", "fail")
+        };
+        let line = format!(
+            "{alike} more {hosts} {fail} in the same way: `gitferry doctor --verbose` shows each"
+        );
+        text.push('\n');
+        wrapped(&mut text, &line, "");
     }
     closing(&mut text, page);
     text
+}
+
+/// How a host fares over one upstream: hosts that fare alike have one table.
+fn symptom(way: &PathSummary) -> String {
+    let PathName {
+        upstream, place, ..
+    } = &way.path;
+    let root = way.root.as_ref();
+    let root = root.map(|root| {
+        (
+            root.check,
+            root.outcome.code.as_deref(),
+            &*root.outcome.shown,
+        )
+    });
+    let warned = way
+        .findings
+        .iter()
+        .filter(|found| found.outcome.state == State::Warned);
+    let warned: Vec<_> = warned
+        .map(|found| (found.check, &*found.outcome.shown))
+        .collect();
+    format!("{upstream} {place:?} {root:?} {warned:?}")
 }
 
 /// One line for a client, or for what is odd about this machine.

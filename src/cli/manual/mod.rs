@@ -14,7 +14,7 @@ use clap::Command;
 
 pub(super) use terminal::Screen;
 
-use crate::config;
+use crate::{config, model::fault};
 use document::Block;
 
 /// The newest entry of `changelog.md`; a test compares them.
@@ -96,12 +96,27 @@ pub(super) fn topic(name: &str, screen: Screen) -> Option<String> {
 }
 
 /// What the manual says about one code, key, metric or address; `None` where it says nothing.
-pub(super) fn entry(name: &str, screen: Screen) -> Option<String> {
-    let kind = name.rsplit('/').next().unwrap_or(name);
-    let names = |definition: &&document::Definition| {
-        let term = document::plain(&definition.term);
-        term == name || term == kind
-    };
+///
+/// A user may have copied more than the name that the manual has: `hop/greeting/hop-refused-403`, `dial.patience`, `[dial]`.
+pub(super) fn entry(given: &str, screen: Screen) -> Option<String> {
+    let given = given.trim_matches(['[', ']', '`']);
+    let kind = given.rsplit('/').next().unwrap_or(given);
+    let code = fault::table::code_of(kind).unwrap_or(kind);
+    let key = given.rsplit('.').next().unwrap_or(given);
+    let found = [
+        section(given, screen),
+        definitions(&[given, kind, code], screen),
+    ];
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    match &*found {
+        [] => definitions(&[key], screen),
+        found => Some(found.join("\n")),
+    }
+}
+
+fn definitions(names: &[&str], screen: Screen) -> Option<String> {
+    let names =
+        |definition: &&document::Definition| names.contains(&&*document::plain(&definition.term));
     let mut found = Vec::new();
     for topic in TOPICS {
         for block in document::parse(&topic.markdown()) {
@@ -111,6 +126,21 @@ pub(super) fn entry(name: &str, screen: Screen) -> Option<String> {
         }
     }
     (!found.is_empty()).then(|| terminal::render(&[Block::Definitions(found)], screen))
+}
+
+/// A section of the config with its keys, by its name.
+fn section(name: &str, screen: Screen) -> Option<String> {
+    let keys = TOPICS.iter().find(|topic| topic.page == Page::Config)?;
+    let blocks = document::parse(&keys.markdown());
+    let is_head = |block: &Block| matches!(block, Block::Heading(..));
+    let begin = blocks.iter().position(|block| match block {
+        Block::Heading(_, title) => document::plain(title).trim_matches(['[', ']']) == name,
+        _ => false,
+    })?;
+    let rest = blocks.get(begin + 1..)?;
+    let length = rest.iter().position(is_head).unwrap_or(rest.len());
+    let section = blocks.get(begin..=begin + length)?;
+    Some(terminal::render(section, screen))
 }
 
 /// A man page as roff.

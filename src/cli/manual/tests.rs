@@ -53,6 +53,30 @@ fn every_code_verdict_stage_metric_and_address_is_in_the_manual() {
 }
 
 #[test]
+fn help_explains_what_a_user_copies_from_a_message() {
+    for (copied, expected) in [
+        ("hop/greeting/hop-refused-403", "The hop refused"),
+        ("hop-refused-403", "The hop refused"),
+        (
+            "client/handshaking/alert-unknown-ca",
+            "The peer sent a TLS alert",
+        ),
+        ("http2-refused-stream", "as in http2-refused-stream"),
+        ("answered-503", "as in answered-503"),
+        ("stalled-path-drops", "Nothing moved"),
+        ("dial.patience", "the only upstream of a host failed"),
+        ("[dial]", "connect_timeout"),
+        ("other_hosts", "Hosts without a route"),
+        ("gitferry_stalls_total", "Stalls."),
+    ] {
+        let text = entry(copied, NARROW).unwrap_or_else(|| panic!("{copied}"));
+        let flat = flat(&text);
+        assert!(flat.contains(expected), "{copied}: {flat}");
+    }
+    assert_eq!(entry("nothing", NARROW), None);
+}
+
+#[test]
 fn every_name_of_the_json_is_in_the_manual() {
     let api = flat(&super::topic("api", NARROW).unwrap());
     let overview = crate::admin::view::Overview::FIELDS;

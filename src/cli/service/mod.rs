@@ -70,6 +70,9 @@ enum ServiceCommand {
     },
 }
 
+/// What to do where there is no service manager.
+const IN_A_TERMINAL: &str = "run the daemon in a terminal instead: `gitferry run`";
+
 /// How long the daemon may take to answer after its start.
 const STARTED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -81,6 +84,7 @@ pub(super) fn run(
     load: impl Fn() -> Result<Config, Failure>,
 ) -> Result<(), Failure> {
     let manager = Manager::of_this_machine(args.user)?;
+    manager.answers()?;
     match args.command {
         ServiceCommand::Install => {
             let config = load()?;
@@ -108,6 +112,14 @@ impl Manager {
             launchd::Launchd::new().map(Self::Launchd)
         } else {
             systemd::Systemd::new(user).map(Self::Systemd)
+        }
+    }
+
+    /// Fails where no service manager runs: in most containers, and in a shell that `su` began.
+    fn answers(&self) -> Result<(), Failure> {
+        match self {
+            Self::Systemd(systemd) => systemd.answers(),
+            Self::Launchd(_) => Ok(()),
         }
     }
 
@@ -260,8 +272,7 @@ fn remove(path: &Path) -> Result<(), Failure> {
 fn ask(command: &mut Command) -> Result<bool, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| {
-        Failure::during(format!("cannot run {name}"), error)
-            .hint("run the daemon in a terminal instead: `gitferry run`")
+        Failure::during(format!("cannot run {name}"), error).hint(IN_A_TERMINAL)
     })?;
     Ok(status.success())
 }

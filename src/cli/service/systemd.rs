@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::{Installation, ask, remove, say, tell, write};
+use super::{IN_A_TERMINAL, Installation, ask, remove, say, tell, write};
 use crate::cli::{Failure, setup::HostEnv};
 
 const USER_SERVICE: &str = include_str!("../../../deploy/systemd/user/gitferry.service");
@@ -45,6 +45,28 @@ impl Systemd {
             units: secrets.with_file_name("systemd").join("user"),
             secrets,
         })
+    }
+
+    /// Fails where systemd does not run, or has no bus for this user.
+    pub(super) fn answers(&self) -> Result<(), Failure> {
+        let mut command = self.command("systemctl");
+        let shown = command.args(["show", "--property=Version"]).output();
+        let shown = shown
+            .map_err(|error| Failure::during("cannot run systemctl", error).hint(IN_A_TERMINAL))?;
+        if shown.status.success() {
+            return Ok(());
+        }
+        let whose = if self.system {
+            "of this machine"
+        } else {
+            "of this user"
+        };
+        let said = String::from_utf8_lossy(&shown.stderr);
+        Err(Failure::new(format!(
+            "the systemd {whose} does not answer: {}",
+            said.trim()
+        ))
+        .hint(IN_A_TERMINAL))
     }
 
     pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {

@@ -77,7 +77,7 @@ pub(super) fn apply(
         output.note(&format!("{shown}: written"));
         write(&path, &text, no_ca, host)?;
     }
-    output.note("for hf, Python and curl, read it in the shell that runs them (not the daemon's), or in your profile:");
+    output.note("for hf, Python and curl, run this in their shell or add it to your profile, but not in the shell of the daemon:");
     output.text(&format!(". {}", shell_quoted(&shown)));
     warn(config, no_ca, host, output);
     Ok(())
@@ -102,8 +102,8 @@ pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failur
             ));
         }
         (Some(written), Some(_)) => {
-            output.note("shells that have read the file keep its variables until they exit");
-            output.text(&format!("rm {}", shell_quoted(&shown)));
+            output.note(&format!("{shown}: removed"));
+            output.note("shells that have read it keep its variables until they exit");
             if !output.dry() {
                 files::remove(&path)?;
                 if let Some(directory) = path.parent().filter(|_| written.directory) {

@@ -70,7 +70,7 @@ impl Included {
 
     fn render(&self, value: impl Fn(&Setting) -> String) -> String {
         let mut text = format!(
-            "{MARK}, which writes it anew each time; `gitferry setup git --undo` removes it.\n"
+            "{MARK}, which rewrites it each time; `gitferry setup git --undo` removes it.\n"
         );
         let mut section = String::new();
         for setting in self.settings() {

@@ -125,12 +125,20 @@ impl Plan {
         if !wild.is_empty() {
             let wild: Vec<String> = wild.iter().map(ToString::to_string).collect();
             plan.notes.push(format!(
-                "url.*.insteadOf knows no wildcards: {} are reached through the daemon where an answer of another host leads there, \
-                 not where you name them yourself",
+                "url.*.insteadOf has no wildcards: a URL of one of these hosts that you enter yourself bypasses gitferry, one in a response \
+                 of another host does not: {}",
                 wild.join(", ")
             ));
         }
         Ok(plan)
+    }
+
+    /// True for a URL of the daemon's reverse front.
+    pub(super) fn is_front(&self, url: &str) -> bool {
+        let address = self.proxy.rsplit(['@', '/']).next().unwrap_or_default();
+        let rest = url.strip_prefix("http://").unwrap_or_default();
+        let rest = rest.strip_prefix(address);
+        rest.is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// Nothing to set yet; clients reach the daemon at `address`.

@@ -116,7 +116,9 @@ fn overruled(
         Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
     };
     let url = ask(&["ls-remote", "--get-url", &probe.url])?;
-    if url != probe.becomes {
+    if plan.is_front(&url) && probe.becomes == probe.url {
+        // `setup --no-ca` of a wider scope: git uses the daemon all the same.
+    } else if url != probe.becomes {
         output.warn(&format!(
             "another url.*.insteadOf turns {1} into {0}: git does not use gitferry for it",
             url, probe.url

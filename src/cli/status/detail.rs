@@ -102,10 +102,15 @@ fn segments(transfer: &Transfer) -> String {
 fn result(transfer: &Transfer) -> Vec<Fact> {
     let status = transfer.status.map(|status| format!("{status}, "));
     let result = format!("{}{}", status.unwrap_or_default(), transfer.result);
+    // A retry after which the transfer failed rescued nothing.
+    let rescued = match transfer.failed {
+        true => String::new(),
+        false => transfer.timeline.rescues.join(", "),
+    };
     vec![
         ("ended", transfer.ended.clone().unwrap_or_default()),
         ("result", result),
-        ("rescued by", transfer.timeline.rescues.join(", ")),
+        ("rescued by", rescued),
     ]
 }
 
@@ -162,13 +167,13 @@ fn attempts(page: &mut String, transfer: &Transfer) {
     }
     for attempt in attempts {
         let reused = kept(attempt.reused);
-        let _ = writeln!(
-            page,
+        let line = format!(
             "  {} via {} {}{reused}",
             attempt.attempt,
             attempt.upstream.as_deref().unwrap_or("-"),
             attempt.peer.as_deref().unwrap_or_default(),
         );
+        let _ = writeln!(page, "{}", line.trim_end());
         if let Some(fault) = &attempt.fault {
             let _ = writeln!(
                 page,

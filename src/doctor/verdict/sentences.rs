@@ -59,7 +59,10 @@ pub(super) fn broken(facts: &Facts<'_>) -> Option<String> {
     let unfinished = unfinished(hosts);
     let mut parts: Vec<String> = causes
         .into_iter()
-        .map(|(cause, names)| format!("{} {cause}", list(&names)))
+        .map(|(cause, names)| match names.as_slice() {
+            [one] => format!("{one} {cause}"),
+            many => format!("{} {}", list(many), of_many(&cause)),
+        })
         .collect();
     parts.extend(unfinished);
     let failed = |found: &&&Finding| found.outcome.state == State::Failed;
@@ -71,6 +74,12 @@ pub(super) fn broken(facts: &Facts<'_>) -> Option<String> {
         parts.push(detail.unwrap_or(&found.outcome.shown).clone());
     }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// `cause` behind more than one name.
+fn of_many(cause: &str) -> String {
+    let cause = cause.replacen("fails ", "fail ", 1);
+    cause.replace(", but works ", ", but work ")
 }
 
 /// The sentence on recent faults of the daemon; `None` where there are none.

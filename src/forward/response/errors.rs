@@ -122,9 +122,10 @@ fn answer(status: StatusCode, fault: &Fault, content_type: &'static str, body: B
     answer
 }
 
-/// What the client's user reads: the cause, then the advice.
+/// What the client's user reads: what went wrong in words, its code and cause, then the advice.
 fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
-    let mut lines = vec![redact::text(&format!("gitferry: {}", fault.chain()))];
+    let cause = format!("gitferry: {}: {}", fault.kind.in_words(), fault.chain());
+    let mut lines = vec![redact::text(&cause)];
     if let Some(upstream) = transfer.upstream()
         && fault.leg != Leg::Client
         && let Some(line) = lines.first_mut()

@@ -124,8 +124,9 @@ pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<Advice> 
 pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     (fault.leg == Leg::Origin).then(|| {
         format!(
-            "if you trust the mirror with your credentials, set `credentials = \"pass\"` beside `mirror` in route `{}`; if not, add an upstream to {} itself",
-            context.route, context.host
+            "if you trust the mirror with your credentials, set `credentials = \"pass\"` beside `mirror` in {}; if not, add an upstream to {} itself",
+            context.place(),
+            context.host
         )
         .into()
     })
@@ -164,14 +165,13 @@ pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     let FaultKind::Denied(denial) = fault.kind else {
         return None;
     };
-    let Context {
-        host, port, route, ..
-    } = context;
+    let Context { host, port, .. } = context;
+    let place = context.place();
     let text = match denial {
         Denial::Route => format!(
-            "to allow {host}, change `tls` of route `{route}`; `gitferry check` shows the route"
+            "to allow {host}, change `tls` of {place}; `gitferry check` shows the route"
         ),
-        Denial::Upstream => format!("add {host} itself to `upstreams` of route `{route}`"),
+        Denial::Upstream => format!("add {host} itself to `upstreams` of {place}"),
         Denial::Port => format!("add {port} to `ports` of `[other_hosts]`"),
         Denial::NotServed => format!("add \"{host}\" to `allow` of `[reverse]`"),
         Denial::Browser => "use `git`, or open the site itself in the browser".into(),

@@ -82,7 +82,12 @@ macro_rules! fault_kinds {
 
             /// One of every kind, in the order of the manual; a value is an example.
             pub(crate) fn samples() -> Vec<Self> {
-                vec![ $( Self::$kind $(( <$type as Suffix>::SAMPLE ))? ),+ ]
+                vec![ $( Self::$kind $(( <$type as Suffix>::sample(stringify!($kind)) ))? ),+ ]
+            }
+
+            /// Its sentence as a part of another one: `the name cannot be resolved`.
+            pub(crate) fn in_words(&self) -> String {
+                crate::model::fault::lower(self.row().meaning.trim().trim_end_matches('.'))
             }
 
             /// The name in a fault's code.
@@ -251,6 +256,16 @@ impl Fault {
 
 /// The sentence of a kind by its name in a code, and the value that the name ends with: `hop-refused-403`.
 pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
+    let (row, value) = row_of(kind)?;
+    Some((row.meaning.trim(), value))
+}
+
+/// The code of a kind without the value that its name may end with.
+pub(crate) fn code_of(kind: &str) -> Option<&'static str> {
+    row_of(kind).map(|(row, _)| row.code)
+}
+
+fn row_of(kind: &str) -> Option<(&'static Row, Option<&str>)> {
     let rows = FAULT_KINDS.iter().filter_map(|row| {
         let value = kind.strip_prefix(row.code)?;
         match value.strip_prefix('-') {
@@ -258,8 +273,7 @@ pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
             None => value.is_empty().then_some((row, None)),
         }
     });
-    let (row, value) = rows.max_by_key(|(row, _)| row.code.len())?;
-    Some((row.meaning.trim(), value))
+    rows.max_by_key(|(row, _)| row.code.len())
 }
 
 #[cfg(test)]

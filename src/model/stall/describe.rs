@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::{Due, Sample, Stall, Verdict};
 use crate::model::{
-    advice::{Advice, Remedy},
+    advice::{self, Advice, Remedy},
     siblings::{Fares, Sibling as Found},
+    size,
 };
 
 /// What a stall happened in.
@@ -64,8 +65,10 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
             if kernel.unacked > 0 {
                 let _ = write!(
                     text,
-                    "; {} segments in flight, {} consecutive timeouts, RTO {} ms",
-                    kernel.unacked, kernel.retransmits, kernel.rto_ms
+                    "; {} segments in flight, {} consecutive timeouts, RTO {}",
+                    kernel.unacked,
+                    kernel.retransmits,
+                    size::duration(kernel.rto_ms.into())
                 );
             }
             if kernel.sacked > 0 {
@@ -79,7 +82,11 @@ pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
             {
                 let _ = write!(text, "; window {window} B");
             }
-            let _ = write!(text, "; last ACK {} ms ago", kernel.last_ack_ms);
+            let _ = write!(
+                text,
+                "; last ACK {} ago",
+                size::duration(kernel.last_ack_ms.into())
+            );
         }
     }
     text
@@ -93,28 +100,29 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
         upstream,
         ..
     } = about;
+    let place = advice::place(route);
     match verdict {
         Verdict::PathDrops => {
             about.other_upstream(format!("packets to {host} get lost through {upstream}: "))
         }
         Verdict::PathMtu => format!(
-            "large packets to {host} get lost through {upstream}: set `max_segment` in `dial` of route `{route}`, such as `dial = {{ max_segment = \"1200 B\" }}`"
+            "large packets to {host} get lost through {upstream}: set `max_segment` in `dial` of {place}, such as `dial = {{ max_segment = \"1200 B\" }}`"
         )
         .into(),
         Verdict::PeerNotReading => about.other_upstream(format!(
-            "{host} stopped reading: lower `at_once` of `uploads` in route `{route}`, or "
+            "{host} stopped reading: lower `at_once` of `uploads` in {place}, or "
         )),
         Verdict::AnswerStopped => about.other_upstream(format!(
-            "if {host} pauses that long, raise `after` of `stall` in route `{route}`; if not, "
+            "if {host} pauses that long, raise `after` of `stall` in {place}; if not, "
         )),
         Verdict::NoAnswer => about.other_upstream(format!(
-            "if {host} is only slow, raise `answer_after` of `stall` in route `{route}`; if not, "
+            "if {host} is only slow, raise `answer_after` of `stall` in {place}; if not, "
         )),
         Verdict::NeverConnected => {
             about.other_upstream(format!("{host} is unreachable through {upstream}: "))
         }
         Verdict::Throttled => about.other_upstream(format!(
-            "lower `at_once` of `uploads` in route `{route}`; if {host} is that slow, lower `floor` of `stall`; or "
+            "lower `at_once` of `uploads` in {place}; if {host} is that slow, lower `floor` of `stall`; or "
         )),
         Verdict::ClientIdle => {
             "gitferry waits for the client: check what the client does; `gitferry status` shows the transfer".into()
@@ -131,10 +139,11 @@ impl StallContext<'_> {
             sibling,
             ..
         } = self;
+        let place = advice::place(route);
         let text = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
             None => return Advice::other_upstream(&begin, route),
             Some((works, Fares::Works)) => format!(
-                "{begin}{works} works through {upstream} and {route} does not, so add another upstream to `upstreams` of route `{route}`"
+                "{begin}{works} works through {upstream} and {route} does not, so add another upstream to `upstreams` of {place}"
             ),
             Some((_, Fares::Fails(_))) => format!(
                 "{begin}both routes fail through {upstream} now, so put another upstream before it in `upstreams`"

@@ -6,7 +6,8 @@ use tracing::{info, warn};
 
 /// A socket is ready for clients.
 pub(crate) fn listening(address: SocketAddr) {
-    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let page = format!("http://{address}/-/");
+    info!(%address, page, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
 /// This process may have too few descriptors for the clients that the config allows.
@@ -51,9 +52,9 @@ pub(crate) fn users_not_told_apart(error: &std::io::Error) {
     );
 }
 
-/// The config that is in force.
-pub(crate) fn config_taken(file: Option<&Path>, routes: usize) {
-    info!(config = source(file), routes, "config loaded");
+/// The config that is in force; `environment` is where the upstream of this name leads.
+pub(crate) fn config_taken(file: Option<&Path>, routes: usize, environment: &str) {
+    info!(config = source(file), routes, environment, "config loaded");
 }
 
 fn source(file: Option<&Path>) -> String {

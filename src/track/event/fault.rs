@@ -19,21 +19,21 @@ pub struct FaultOccurred {
     pub subject: Subject,
     /// `leg/stage/kind`.
     pub code: String,
-    /// The part of the path.
+    /// The part of the path: client, hop or origin.
     #[serde(serialize_with = "leg")]
     pub leg: Leg,
-    /// What was being done.
+    /// The stage in which it happened.
     #[serde(serialize_with = "stage")]
     pub stage: Stage,
-    /// What went wrong.
+    /// The kind of fault.
     pub kind: String,
-    /// Whom it went wrong with.
+    /// The TCP peer.
     pub peer: Option<String>,
-    /// Which attempt of the transfer.
+    /// The number of the attempt.
     pub attempt: u32,
     /// Since the transfer began, in milliseconds.
     pub elapsed_ms: u64,
-    /// What is done about it: `again`, `next-upstream` or `give-up`.
+    /// What gitferry does next: `again`, `next-upstream` or `give-up`.
     pub next: &'static str,
     /// How long gitferry waits before the next attempt, in milliseconds.
     pub wait_ms: Option<u64>,
@@ -41,16 +41,16 @@ pub struct FaultOccurred {
     pub next_upstream: Option<String>,
     /// `replay` or `resume`, where the transfer goes on with bytes that had passed already.
     pub rescue: Option<&'static str>,
-    /// The fact.
+    /// What happened, in the words of the system or the peer.
     pub cause: String,
-    /// The guess.
+    /// What the user can do about it.
     pub advice: Option<String>,
-    /// What the advice comes to: `other-upstream` or `other`.
+    /// The kind of the advice: `other-upstream` or `other`.
     pub remedy: Option<&'static str>,
     /// True where an earlier fault of the transfer had the same advice: the log does not repeat it.
     #[serde(skip)]
     pub advised: bool,
-    /// When it happened.
+    /// Seconds since it happened.
     #[serde(rename = "s_ago", serialize_with = "seconds_since")]
     pub at: Instant,
 }

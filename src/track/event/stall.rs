@@ -55,33 +55,33 @@ documented! {
 /// A stall, as it is now.
 #[derive(Clone, Debug, Serialize)]
 pub struct StallReported {
-    /// Which of its lines.
+    /// Whether the stall began, goes on or is over.
     pub phase: Phase,
     /// Which transfer.
     #[serde(flatten)]
     pub subject: Subject,
-    /// Why nothing moves, as far as the evidence goes.
+    /// Why nothing moves, judged by the evidence.
     pub verdict: Verdict,
-    /// Whose side.
+    /// The part of the path: client, hop or origin.
     #[serde(serialize_with = "leg")]
     pub leg: Leg,
-    /// What was being done.
+    /// The stage in which it happened.
     #[serde(serialize_with = "stage")]
     pub stage: Stage,
-    /// Whose turn it is.
+    /// Who has to act next: client-sends, origin-reads, …
     pub due: Due,
     /// For how long nothing moved, in milliseconds.
     pub idle_ms: u64,
-    /// The limit that was passed.
+    /// The limit that was exceeded, in milliseconds.
     pub limit_ms: u64,
-    /// Bytes per second, for the throttled.
+    /// Bytes per second, for the verdict throttled.
     pub rate: Option<u64>,
     /// What the route's hosts serve.
     #[serde(serialize_with = "role")]
     pub role: Role,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
-    /// Which attempt of the transfer.
+    /// The number of the attempt.
     pub attempt: u32,
     /// Body bytes taken from the client.
     pub up: u64,
@@ -89,23 +89,23 @@ pub struct StallReported {
     pub down: u64,
     /// Bytes written to the other side's socket, TLS included.
     pub written: u64,
-    /// Of these, bytes that the peer's kernel has; `None` where this system does not say.
+    /// Written bytes that the peer's kernel acknowledged; absent where this system does not say.
     pub acknowledged: Option<u64>,
     /// Bytes that came from the other side, TLS included.
     pub answered: u64,
-    /// What the kernel says about the connection that stands still.
+    /// What the kernel says about the stalled connection.
     pub kernel: Option<Kernel>,
-    /// How the other half of the site fares through the same upstream.
+    /// How the other route of the site (main site or storage) works through the same upstream.
     pub sibling: Option<String>,
-    /// What is done about it.
+    /// What gitferry does about it.
     pub action: Action,
     /// The facts, in words.
     pub evidence: String,
-    /// The guess.
+    /// What the user can do about it.
     pub advice: String,
-    /// What the advice comes to: `other-upstream` or `other`.
+    /// The kind of the advice: `other-upstream` or `other`.
     pub remedy: &'static str,
-    /// When this line of it was told.
+    /// Seconds since it was last reported.
     #[serde(rename = "s_ago", serialize_with = "super::seconds_since")]
     pub at: Instant,
 }
@@ -226,9 +226,9 @@ pub(crate) struct AnswerAwaited {
 pub(crate) struct Late {
     /// The stall that it may turn out to be.
     pub verdict: Verdict,
-    /// Whose side.
+    /// The part of the path: client, hop or origin.
     pub leg: Leg,
-    /// What was being done.
+    /// The stage in which it happened.
     pub stage: Stage,
     /// Why it was due.
     pub role: Role,

@@ -18,7 +18,7 @@ documented! {
 pub(crate) struct TransferEnded {
     /// Which transfer; its upstream is that of the last attempt.
     pub subject: Subject,
-    /// How it came in.
+    /// The front: intercept, tunnel, absolute or reverse.
     pub front: Front,
     /// The client's address.
     pub client: SocketAddr,
@@ -40,7 +40,7 @@ pub(crate) struct TransferEnded {
     pub up: u64,
     /// Body bytes to the client.
     pub down: u64,
-    /// From begin to end, in milliseconds.
+    /// The duration in milliseconds.
     pub total_ms: u64,
     /// Milliseconds in each stage.
     pub stages: Vec<(Stage, u64)>,

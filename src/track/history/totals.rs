@@ -23,7 +23,7 @@ pub(crate) struct DayTotal {
     pub route: String,
     /// Ended transfers.
     pub transfers: u64,
-    /// Of these, transfers that ended with a fault that is not the client's.
+    /// Transfers that ended with a fault that the client did not cause.
     pub failed: u64,
     /// Body bytes from clients.
     pub up: u64,
@@ -31,7 +31,7 @@ pub(crate) struct DayTotal {
     pub down: u64,
     /// Transfers that met a fault and succeeded.
     pub rescued: u64,
-    /// Of these, requests that belong to a push.
+    /// Rescued requests that belong to a push.
     pub rescued_pushes: u64,
     /// Transfers saved by another attempt over the same upstream.
     pub by_retry: u64,

@@ -135,10 +135,16 @@ impl People {
         let room = width.saturating_sub(used);
         // The status of a failed transfer is gitferry's own.
         let what = what(line, status.filter(|_| !failed));
-        let middle = if failed {
-            let code = shortened(result, room * 2 / 3);
-            let what = padded(&what, room.saturating_sub(count(&code) + 1));
-            format!("{what} {}", self.painted(RED, &code))
+        // A code is whole, so that it can be looked up: on a line of its own where this one is too narrow.
+        let beside = room.saturating_sub(count(result) + 1);
+        let fits = room > count(result) && beside >= count(&what).min(10);
+        let mut below = String::new();
+        let middle = if failed && fits {
+            format!("{} {}", padded(&what, beside), self.painted(RED, result))
+        } else if failed {
+            let code = self.painted(RED, &shortened(result, width.saturating_sub(INDENT)));
+            below = format!("{:INDENT$}{code}\n", "");
+            padded(&what, room)
         } else {
             let numbers = numbers(line, wide);
             format!(
@@ -147,7 +153,7 @@ impl People {
             )
         };
         let (time, id) = (self.time(line), self.painted(DIM, &id));
-        format!("{time} {mark} {begin} {middle} {end}{id}\n")
+        format!("{time} {mark} {begin} {middle} {end}{id}\n{below}")
     }
 
     fn time(&self, line: &Line) -> String {

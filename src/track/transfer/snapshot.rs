@@ -24,9 +24,9 @@ documented! {
 /// A running transfer, as the API shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
-    /// The number that its log lines bear.
+    /// The number of the transfer, as in the log.
     pub id: u64,
-    /// How it came in.
+    /// The front: intercept, tunnel, absolute or reverse.
     pub front: &'static str,
     /// The client's address.
     pub client: SocketAddr,
@@ -44,7 +44,7 @@ pub struct Snapshot {
     pub route: Box<str>,
     /// The upstream in use.
     pub upstream: Option<Box<str>>,
-    /// The open circuit because of which it does not go where the config says.
+    /// The open circuit because of which another upstream is used.
     pub circuit: Option<Box<str>>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
@@ -54,15 +54,15 @@ pub struct Snapshot {
     pub segments: Vec<Segment>,
     /// Attempts so far.
     pub attempts: u32,
-    /// What it is doing.
+    /// The current stage.
     pub stage: &'static str,
-    /// For how long, in milliseconds.
+    /// For how long it has been in that stage, in milliseconds.
     pub stage_ms: u64,
     /// Whose turn it is: `client-sends`, `origin-reads`, …
     pub due: Option<Due>,
-    /// For how long this party did not move, in milliseconds.
+    /// For how long that side has not moved, in milliseconds.
     pub idle_ms: Option<u64>,
-    /// The verdict on a stall that goes on.
+    /// The verdict on the current stall.
     pub stall: Option<Verdict>,
     /// Bytes that the other side's kernel has, where this one says.
     pub acknowledged: Option<u64>,
@@ -70,9 +70,9 @@ pub struct Snapshot {
     pub up: u64,
     /// Body bytes to the client.
     pub down: u64,
-    /// How many bytes the client will send, where it said so.
+    /// The size of the request body, where the client declared it.
     pub up_total: Option<u64>,
-    /// How many bytes the client will be given, where the origin said so.
+    /// The size of the response body, where the origin declared it.
     pub down_total: Option<u64>,
     /// Bytes a second from the client, within the last second.
     pub up_rate: u64,

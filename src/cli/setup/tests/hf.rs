@@ -106,7 +106,7 @@ fn a_dry_run_says_all_and_does_nothing() {
     world.setup("hf").ok();
     let before = world.files();
     let said = world.setup("hf --undo --dry-run").ok();
-    assert!(said.out.contains("\nrm "), "{}", said.out);
+    assert!(said.out.contains("hf.sh: removed"), "{}", said.out);
     assert_eq!(world.files(), before);
 }
 

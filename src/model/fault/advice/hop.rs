@@ -31,9 +31,14 @@ pub(in crate::model) fn name_unknown(fault: &Fault, context: Context<'_>) -> Opt
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!("check the host name in {}", context.hop_url()),
+        Leg::Origin if context.is_environment() => format!(
+            "this machine cannot resolve {}: if a proxy leads out of this network, set HTTPS_PROXY of the daemon to it (`http://` or `socks5h://`), or name it in `[hops]`",
+            context.host
+        ),
         Leg::Origin => format!(
-            "this machine cannot resolve {}: use a hop that resolves names itself (`http://` or `socks5h://`), or set `resolve` of route `{}`",
-            context.host, context.route
+            "this machine cannot resolve {}: use a hop that resolves names itself (`http://` or `socks5h://`), or set `resolve` of {}",
+            context.host,
+            context.place()
         ),
     };
     Some(text.into())

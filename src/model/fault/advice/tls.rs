@@ -23,15 +23,15 @@ pub(in crate::model) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Ad
         (Leg::Hop, _) => Some(hop_fails(context)),
         (Leg::Origin, kind) if kind.is_about_client_certificate() => Some(
             format!(
-                "{host} requires a client certificate that it trusts: set `client_certificate` and `client_key` of route `{}`",
-                context.route
+                "{host} requires a client certificate that it trusts: set `client_certificate` and `client_key` of {}",
+                context.place()
             )
             .into(),
         ),
         (Leg::Origin, FaultKind::Alert(_) | FaultKind::NoCommonTls) => Some(
             format!(
-                "{host} may support only TLS that gitferry does not (1.0, 1.1, RSA key exchange, CBC): set `tls = \"tunnel\"` of route `{}`, so that the client speaks TLS itself",
-                context.route
+                "{host} may support only TLS that gitferry does not (1.0, 1.1, RSA key exchange, CBC): set `tls = \"tunnel\"` of {}, so that the client speaks TLS itself",
+                context.place()
             )
             .into(),
         ),
@@ -64,8 +64,9 @@ pub(in crate::model) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> O
             context.hop_url()
         ),
         Leg::Origin => format!(
-            "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if {} has a self-signed certificate, add that to `roots` of route `{}`; if not, another server answers for it",
-            context.host, context.route
+            "if a proxy of your organisation inspects TLS, add its CA to `extra_roots` of `[trust]`; if {} has a self-signed certificate, add that to `roots` of {}; if not, another server answers for it",
+            context.host,
+            context.place()
         ),
     };
     Some(text.into())
@@ -79,8 +80,9 @@ pub(in crate::model) fn name_mismatch(fault: &Fault, context: Context<'_>) -> Op
             context.hop_url()
         ),
         Leg::Origin => format!(
-            "another server answers for {}: log in to the captive portal of this network, or correct `resolve` of route `{}`",
-            context.host, context.route
+            "another server answers for {}: log in to the captive portal of this network, or correct `resolve` of {}",
+            context.host,
+            context.place()
         ),
     };
     Some(text.into())

@@ -6,13 +6,15 @@ use super::{Denial, HopLogin, Verdict};
 
 /// A kind's value as part of its code.
 pub(super) trait Suffix {
-    /// An example, for the manual.
-    const SAMPLE: Self;
+    /// An example of the kind named, for the manual.
+    fn sample(kind: &str) -> Self;
     fn suffix(&self) -> Option<Cow<'_, str>>;
 }
 
 impl Suffix for Verdict {
-    const SAMPLE: Self = Self::NoAnswer;
+    fn sample(_: &str) -> Self {
+        Self::NoAnswer
+    }
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.as_str().into())
@@ -20,7 +22,12 @@ impl Suffix for Verdict {
 }
 
 impl Suffix for Cow<'static, str> {
-    const SAMPLE: Self = Cow::Borrowed("unknown-ca");
+    fn sample(kind: &str) -> Self {
+        Cow::Borrowed(match kind {
+            "Http2" => "refused-stream",
+            _ => "unknown-ca",
+        })
+    }
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(self))
@@ -28,7 +35,12 @@ impl Suffix for Cow<'static, str> {
 }
 
 impl Suffix for u16 {
-    const SAMPLE: Self = 403;
+    fn sample(kind: &str) -> Self {
+        match kind {
+            "Answered" => 503,
+            _ => 403,
+        }
+    }
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.to_string().into())
@@ -36,7 +48,9 @@ impl Suffix for u16 {
 }
 
 impl Suffix for u8 {
-    const SAMPLE: Self = 2;
+    fn sample(_: &str) -> Self {
+        2
+    }
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         Some(self.to_string().into())
@@ -45,7 +59,9 @@ impl Suffix for u8 {
 
 /// What is wrong with the credentials stands in the cause.
 impl Suffix for HopLogin {
-    const SAMPLE: Self = Self::Missing;
+    fn sample(_: &str) -> Self {
+        Self::Missing
+    }
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         None
@@ -54,7 +70,9 @@ impl Suffix for HopLogin {
 
 /// Which rule denied it stands in the cause.
 impl Suffix for Denial {
-    const SAMPLE: Self = Self::Route;
+    fn sample(_: &str) -> Self {
+        Self::Route
+    }
 
     fn suffix(&self) -> Option<Cow<'_, str>> {
         None

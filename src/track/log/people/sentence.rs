@@ -71,7 +71,7 @@ pub(super) fn fault_sentence(line: &Line) -> String {
         Some("client") => ", client leg",
         _ => "",
     };
-    let meaning = lower(meaning.trim_end_matches('.'));
+    let meaning = fault::lower(meaning.trim_end_matches('.'));
     let mut text = format!("{}{leg}, {}: {meaning}", place(line), during(line));
     if let Some(value) = value {
         let _ = write!(text, " ({value})");
@@ -91,10 +91,9 @@ pub(super) fn fault_sentence(line: &Line) -> String {
     text + "; " + &next
 }
 
-/// `Connection refused`, not `Connection refused (os error 111)`, and no prefix of the standard library.
-pub(super) fn without_numbers(cause: &str) -> String {
-    let cause = cause.split(" (os error ").next().unwrap_or(cause);
-    cause.replace("failed to lookup address information: ", "")
+/// `Connection refused`, not `Connection refused (os error 111)`.
+pub(super) fn without_numbers(cause: &str) -> &str {
+    cause.split(" (os error ").next().unwrap_or(cause)
 }
 
 pub(super) fn stall_sentence(line: &Line) -> String {
@@ -170,15 +169,4 @@ pub(super) fn sentence(line: &Line) -> String {
         }
     }
     text.replacen(", ", ": ", 1)
-}
-
-pub(super) fn lower(text: &str) -> String {
-    let mut chars = text.chars();
-    // An acronym stays.
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    }
 }

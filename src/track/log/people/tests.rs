@@ -68,6 +68,12 @@ fn a_transfer_that_failed_says_where() {
     assert!(shown.starts_with("21:02:07 ! PUT "), "{shown}");
     assert!(shown.contains("LFS 4d7a214614 "), "{shown}");
     assert!(shown.contains("stalled-path-drops"), "{shown}");
+    // On a narrow terminal its code is still whole.
+    assert_eq!(
+        People::in_utc(false).render(&failed, 80),
+        "21:02:07 ! PUT  cdn-lfs…ace.co LFS 4d7a214614               1m32s office   #1207\n\
+         \x20          origin/sending-body/stalled-path-drops\n"
+    );
 }
 
 #[test]
