@@ -35,9 +35,8 @@ fn basic(password: &str) -> String {
 }
 
 async fn ask(world: &World, path: &str, fields: &str) -> String {
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world
+        .sends(format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Connection: close\r\n\r\n"
         ))
         .await;

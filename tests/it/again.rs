@@ -10,28 +10,24 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::world::{OK, World, origin, read_until, reset, route, soon};
+use crate::world::{GET, OK, World, origin, read_until, reset, route, soon};
 
 #[tokio::test]
 async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
         // It takes the next request and hangs up on it, as servers do whose idle time ended just then.
         read_until(&mut stream, b"\r\n\r\n").await;
         reset(stream);
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
     let mut client = world.client().await;
     for first in [true, false] {
-        client
-            .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-            .await;
+        client.send(GET).await;
         let answer = client.read_until("\r\n\r\nok").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         // The answer is out before its connection is idle.
@@ -50,8 +46,7 @@ async fn an_idle_connection_that_died_is_no_fault_of_a_request_without_a_body() 
 #[tokio::test]
 async fn a_put_that_cannot_be_sent_again_fails_in_seconds_after_the_network_changed() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
         // BPF_RET with a constant, 0: no packet reaches TCP any more.
         let forget = [socket2::SockFilter::new(6, 0, 0, 0)];
@@ -62,10 +57,7 @@ async fn a_put_that_cannot_be_sent_again_fails_in_seconds_after_the_network_chan
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut client = world.sends(GET).await;
     client.read_until("\r\n\r\nok").await;
     world.keeps_idle(1).await;
     let _stream = soon("the origin", served).await.unwrap();
@@ -94,9 +86,8 @@ async fn a_post_that_may_have_arrived_is_never_sent_twice() {
         }
     });
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+    let mut client = world
+        .sends("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
         .await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 502"), "{head}");
@@ -120,10 +111,7 @@ async fn a_post_that_only_asks_is_sent_again_when_its_connection_dies() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("POST http://origin.test/r.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nwant")
-        .await;
+    let mut client = world.sends("POST http://origin.test/r.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nwant").await;
     let answer = client.read_until("\r\n\r\nok").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     soon("the origin", served).await.unwrap();
@@ -190,8 +178,7 @@ async fn a_verify_and_a_push_probe_use_the_connection_of_the_request_before() {
 #[tokio::test]
 async fn a_push_finds_a_connection_that_was_opened_while_git_read_the_refs() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
         // Before anybody asks for it.
         let mut spare = connections.next().await;
@@ -204,10 +191,7 @@ async fn a_push_finds_a_connection_that_was_opened_while_git_read_the_refs() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/r.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut client = world.sends("GET http://origin.test/r.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: x\r\n\r\n").await;
     client.read_until("\r\n\r\nok").await;
     world.keeps_idle(2).await;
     for _ in 0..2 {
@@ -245,9 +229,7 @@ async fn thirty_two_requests_at_once_leave_as_many_connections_for_the_next_thir
     }
     for round in 0..2 {
         for client in &mut clients {
-            client
-                .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-                .await;
+            client.send(GET).await;
         }
         for client in &mut clients {
             client.read_until("\r\n\r\nok").await;
@@ -278,10 +260,7 @@ async fn a_site_that_is_busy_for_a_moment_is_asked_again_over_its_only_upstream_
         })
         .await;
         let world = World::in_front_of("origin.test", address).await;
-        let mut client = world.client().await;
-        client
-            .send("POST http://origin.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nbatch")
-            .await;
+        let mut client = world.sends("POST http://origin.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nbatch").await;
         let answer = String::from_utf8(client.rest().await).unwrap();
         assert!(answer.starts_with(answered), "{answer}");
         assert!(
@@ -299,8 +278,7 @@ async fn a_site_that_is_busy_for_a_moment_is_asked_again_over_its_only_upstream_
 #[tokio::test]
 async fn with_no_idle_connections_per_origin_none_is_kept() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
         let mut rest = Vec::new();
         soon("the end of the connection", stream.read_to_end(&mut rest))
@@ -310,10 +288,7 @@ async fn with_no_idle_connections_per_origin_none_is_kept() {
     .await;
     let none = "[pool]\nidle_per_origin = 0\n";
     let world = World::with(&route("origin.test", address, "tunnel", none)).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut client = world.sends(GET).await;
     client.read_until("\r\n\r\nok").await;
     soon("the origin", served).await.unwrap();
 }

@@ -54,9 +54,8 @@ async fn event(client: &mut Client) -> Value {
 }
 
 async fn stream(world: &World) -> Client {
-    let mut client = world.client().await;
-    client
-        .send("GET /-/api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    let mut client = world
+        .sends("GET /-/api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     let head = client.head().await.to_ascii_lowercase();
     assert!(head.contains("content-type: text/event-stream"), "{head}");
@@ -68,8 +67,7 @@ async fn stream(world: &World) -> Client {
 #[tokio::test]
 async fn a_retried_transfer_is_found_by_its_number_with_stages_and_attempts() {
     let (address, _served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let stream = connections.asked().await;
         reset(stream);
         answers(connections).await;
     })
@@ -109,9 +107,8 @@ async fn thousands_of_transfers_come_a_page_at_a_time() {
     let world = World::in_front_of("origin.test", address).await;
     let mut tunnels = Vec::new();
     for _ in 0..7 {
-        let mut client = world.client().await;
-        client
-            .send("CONNECT origin.test:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+        let mut client = world
+            .sends("CONNECT origin.test:80 HTTP/1.1\r\nHost: x\r\n\r\n")
             .await;
         client.head().await;
         tunnels.push(client);
@@ -182,9 +179,8 @@ async fn a_stream_of_another_site_or_name_is_refused() {
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 421 "), "{head}");
     }
-    let mut client = world.client().await;
-    client
-        .send("POST /-/api/history HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    let mut client = world
+        .sends("POST /-/api/history HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 405 "), "{head}");

@@ -18,9 +18,8 @@ async fn an_origin_that_stops_reading_holds_the_client_back() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world
+        .sends(format!(
             "PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
         ))
         .await;
@@ -59,9 +58,8 @@ async fn a_client_gets_little_ahead_of_an_origin_that_does_not_read() {
     listener.listen(1).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+    let mut client = world
+        .sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
         .await;
     let piece = vec![0; 64 * 1024];
     let mut sent = 0;

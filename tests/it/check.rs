@@ -2,26 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use gitferry::testing::DEFAULT;
 use serde_json::Value;
 
-struct Daemon {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::ferry::Ferry;
 
 fn gitferry(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gitferry"));
@@ -32,24 +21,6 @@ fn gitferry(home: &Path, arguments: &[&str]) -> Command {
         .current_dir(home)
         .stdin(Stdio::null());
     command
-}
-
-fn start(command: &mut Command) -> Daemon {
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    let address = loop {
-        let Some(Ok(line)) = log.next() else {
-            panic!("it does not listen: {seen:#?}");
-        };
-        let event: Value = serde_json::from_str(&line).unwrap_or_default();
-        if event["message"] == "listening" {
-            break event["address"].as_str().unwrap().parse().unwrap();
-        }
-        seen.push(line);
-    };
-    std::thread::spawn(move || log.for_each(drop));
-    Daemon { child, address }
 }
 
 fn text(output: &Output) -> (String, String) {
@@ -86,7 +57,7 @@ fn check_shows_what_the_daemon_uses_and_not_what_the_shell_has() {
     command
         .env("https_proxy", "http://me:hunter2@of-the-daemon.test:3128")
         .env("STATE_DIRECTORY", &state);
-    let daemon = start(&mut command);
+    let daemon = Ferry::of(&mut command, home.path());
     let shown = check(&["check", "gitferry.toml"]);
     assert!(
         shown.contains(&format!("the daemon at {}", daemon.address)),
@@ -126,7 +97,7 @@ fn run_takes_the_address_and_the_level_from_the_command_line() {
             ],
         )
     };
-    let daemon = start(&mut run("127.0.0.1:0"));
+    let daemon = Ferry::of(&mut run("127.0.0.1:0"), home.path());
     assert_ne!(daemon.address.port(), 4);
     let address = daemon.address.to_string();
     let status = gitferry(home.path(), &["status", "--json", "--address", &address]);

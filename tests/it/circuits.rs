@@ -133,16 +133,6 @@ async fn carries_one(world: &World) -> (Value, Vec<Value>) {
     }
 }
 
-/// The next line with this message; those before it are passed over.
-async fn says(world: &World, message: &str) -> Value {
-    loop {
-        let line = world.next_line().await;
-        if line["message"] == message {
-            return line;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_it() {
     let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
@@ -215,7 +205,7 @@ async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer(
                 assert_eq!(ended["upstream"], "second", "{ended}");
                 return match said("circuit closed") {
                     Some(closed) => closed,
-                    None => says(&world, "circuit closed").await,
+                    None => world.says("circuit closed").await,
                 };
             }
         }
@@ -252,7 +242,7 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
                 let said = |message: &str| circuits.iter().any(|event| event["message"] == message);
                 if said("circuit probing") {
                     if !said("circuit on trial") {
-                        says(&world, "circuit on trial").await;
+                        world.says("circuit on trial").await;
                     }
                     return;
                 }
@@ -276,7 +266,7 @@ async fn a_tunnel_that_stalls_is_held_against_its_hop() {
         let chunk = vec![0; 1 << 20];
         while client.0.write_all(&chunk).await.is_ok() {}
     });
-    let opened = says(&world, "circuit opened").await;
+    let opened = world.says("circuit opened").await;
     let code = opened["code"].as_str().unwrap();
     assert!(code.contains("/receiving-body/stalled"), "{opened}");
     soon("the end of the upload", uploading).await.unwrap();

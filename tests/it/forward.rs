@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{OK, World, origin, read_until, soon};
+use crate::world::{GET, OK, World, answers_once, origin, read_until, soon};
 
 #[tokio::test]
 async fn requests_of_one_connection_are_answered_in_order_also_when_sent_together() {
@@ -51,13 +51,8 @@ async fn framing_stays_as_it_came_and_what_is_for_one_connection_goes_no_further
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send(
-            "PUT http://origin.test/a HTTP/1.1\r\nHost: elsewhere.test\r\nContent-Length: 5\r\nProxy-Connection: x\r\n\
-             Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nProxy-Authorization: Basic eHg6eXk=\r\nX-Case: A\r\n\r\nhello",
-        )
-        .await;
+    let mut client = world.sends("PUT http://origin.test/a HTTP/1.1\r\nHost: elsewhere.test\r\nContent-Length: 5\r\nProxy-Connection: x\r\n\
+             Connection: keep-alive, X-Mine\r\nX-Mine: 1\r\nProxy-Authorization: Basic eHg6eXk=\r\nX-Case: A\r\n\r\nhello").await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(
@@ -118,10 +113,7 @@ async fn a_body_waits_until_the_origin_says_continue() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-        .await;
+    let mut client = world.sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
     assert!(client.head().await.starts_with("HTTP/1.1 100"));
     client.send("body!").await;
     assert!(
@@ -136,8 +128,7 @@ async fn a_body_waits_until_the_origin_says_continue() {
 #[tokio::test]
 async fn an_origin_that_refuses_before_continue_never_gets_the_body() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream
             .write_all(b"HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\nno")
             .await
@@ -148,10 +139,7 @@ async fn an_origin_that_refuses_before_continue_never_gets_the_body() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-        .await;
+    let mut client = world.sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
     assert!(client.read_until("no").await.starts_with("HTTP/1.1 401"));
     assert_eq!(soon("the origin", served).await.unwrap(), b"");
     world.is_quiet().await;
@@ -172,10 +160,7 @@ async fn trailers_pass_both_ways() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
-        .await;
+    let mut client = world.sends("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
     client.head().await;
     let body = client.read_until("7\r\n\r\n").await;
     assert!(body.to_lowercase().contains("x-sum: 7"), "{body}");
@@ -186,8 +171,7 @@ async fn trailers_pass_both_ways() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_broken_for_the_client_too() {
     let (address, _served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
             .await
@@ -195,10 +179,7 @@ async fn an_answer_that_breaks_off_is_broken_for_the_client_too() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut client = world.sends(GET).await;
     client.head().await;
     assert_eq!(client.rest().await, b"half");
     world.is_quiet().await;
@@ -206,20 +187,12 @@ async fn an_answer_that_breaks_off_is_broken_for_the_client_too() {
 
 #[tokio::test]
 async fn the_reverse_front_brings_redirects_back() {
-    let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\n").await).unwrap();
-        stream
-            .write_all(b"HTTP/1.1 302 Found\r\nLocation: /there?x=1\r\ncontent-length: 0\r\n\r\n")
-            .await
-            .unwrap();
-        head
-    })
-    .await;
+    let (address, served) =
+        answers_once("HTTP/1.1 302 Found\r\nLocation: /there?x=1\r\ncontent-length: 0\r\n\r\n")
+            .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET /origin.test:80/here HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n")
+    let mut client = world
+        .sends("GET /origin.test:80/here HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n")
         .await;
     let head = client.head().await;
     let head = head.to_lowercase();
@@ -237,16 +210,14 @@ async fn the_reverse_front_brings_redirects_back() {
 
 async fn answered_by(answer: &'static str) -> Vec<u8> {
     let (address, _served) = origin(move |connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(answer.as_bytes()).await.unwrap();
         connections.next().await
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .await;
     client.rest().await
 }

@@ -4,27 +4,11 @@ use tokio::io::AsyncWriteExt;
 
 use crate::world::{OK, World, origin, read_until, soon};
 
-/// An origin that gives this one answer to the first request of each connection, and ends the connection.
-async fn answering(answer: &'static str) -> World {
-    let (address, _served) = origin(move |connections| async move {
-        loop {
-            let mut stream = connections.next().await;
-            read_until(&mut stream, b"\r\n\r\n").await;
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-    })
-    .await;
-    World::in_front_of("origin.test", address).await
-}
-
 /// The whole answer to `GET http://origin.test/`, or `HEAD`.
 async fn answer(world: &World, method: &str) -> String {
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world.sends(format!(
             "{method} http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n"
-        ))
-        .await;
+        )).await;
     String::from_utf8(client.rest().await).unwrap()
 }
 
@@ -42,13 +26,10 @@ async fn a_request_whose_end_is_in_doubt_is_refused_and_its_connection_closed() 
         "Content-Length: 5, 6\r\n",
         "Content-Length: +5\r\n",
     ] {
-        let mut client = world.client().await;
-        client
-            .send(format!(
+        let mut client = world.sends(format!(
                 "POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n{fields}\r\n5\r\nhello\r\n0\r\n\r\n\
                  GET http://origin.test/smuggled HTTP/1.1\r\nHost: origin.test\r\n\r\n"
-            ))
-            .await;
+            )).await;
         let answered = String::from_utf8(client.rest().await).unwrap();
         assert!(answered.starts_with("HTTP/1.1 400"), "{fields}{answered}");
         assert_eq!(
@@ -70,10 +51,7 @@ async fn equal_lengths_reach_the_origin_as_one() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello")
-        .await;
+    let mut client = world.sends("POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello").await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the request", served).await.unwrap();
     assert_eq!(head.matches("content-length: 5\r\n").count(), 1, "{head}");
@@ -90,7 +68,7 @@ async fn the_chunks_of_an_answer_never_reach_the_client_as_content() {
         "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello!",
         "HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello!",
     ] {
-        let world = answering(answer_of_origin).await;
+        let world = World::answering(answer_of_origin).await;
         let answered = answer(&world, "GET").await;
         assert!(
             answered.starts_with("HTTP/1.1 502"),
@@ -100,7 +78,7 @@ async fn the_chunks_of_an_answer_never_reach_the_client_as_content() {
         assert!(!answered.contains("hello"), "{answered}");
     }
     // Without content, too, nobody is told two lengths.
-    let world = answering("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n").await;
+    let world = World::answering("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n").await;
     assert!(answer(&world, "HEAD").await.starts_with("HTTP/1.1 502"));
 }
 
@@ -111,7 +89,7 @@ async fn an_answer_with_equal_lengths_or_a_coding_that_codes_nothing_is_taken() 
         "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ] {
-        let world = answering(answer_of_origin).await;
+        let world = World::answering(answer_of_origin).await;
         let answered = answer(&world, "GET").await.to_lowercase();
         assert!(answered.starts_with("http/1.1 200"), "{answered}");
         assert!(answered.contains("hello"), "{answered}");
@@ -126,7 +104,7 @@ async fn an_answer_with_equal_lengths_or_a_coding_that_codes_nothing_is_taken() 
 /// Whose fault a failure was is read there.
 #[tokio::test]
 async fn only_gitferry_says_what_gitferry_met() {
-    let world = answering(
+    let world = World::answering(
         "HTTP/1.0 503 Service Unavailable\r\nProxy-Status: gitferry; error=dns_error\r\nProxy-Status: cdn; x=1, \"gitferry\"\r\n\
          Via: 1.1 cdn\r\nContent-Length: 2\r\n\r\nno",
     )

@@ -2,36 +2,23 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-
-use crate::world::{Client, soon};
+use crate::{support::ferry::Ferry, world::Client};
 
 const REJECTED: &str = "config rejected, the previous one remains in force";
 
 /// A daemon with credentials that found its file by itself.
 struct Guarded {
-    child: Child,
+    ferry: Ferry,
     /// By which loopback reaches it.
     address: SocketAddr,
     file: PathBuf,
-    events: UnboundedReceiver<Value>,
     directory: tempfile::TempDir,
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Guarded {
@@ -60,58 +47,26 @@ impl Guarded {
             ),
             None => ("exec \"$0\" run", Stdio::null()),
         };
-        let mut child = command
+        command
             .args(["-c", script, env!("CARGO_BIN_EXE_gitferry")])
             .env("XDG_CONFIG_HOME", directory.path())
             .env("XDG_STATE_HOME", directory.path().join("state"))
-            .stdin(stdin)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, events) = unbounded_channel();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-            }
-        });
-        let mut daemon = Self {
-            child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            .stdin(stdin);
+        let ferry = Ferry::of(&mut command, directory.path());
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], ferry.address.port())),
+            ferry,
             file,
-            events,
             directory,
-        };
-        let listening = daemon.says("listening").await;
-        let real: SocketAddr = listening["address"].as_str().unwrap().parse().unwrap();
-        daemon.address.set_port(real.port());
-        daemon
-    }
-
-    async fn says(&mut self, message: &str) -> Value {
-        let mut seen = Vec::new();
-        soon(message, async {
-            loop {
-                let Some(event) = self.events.recv().await else {
-                    panic!("the log ended without {message:?}: {seen:#?}");
-                };
-                if event["message"] == message {
-                    return event;
-                }
-                seen.push(event);
-            }
-        })
-        .await
+        }
     }
 
     /// Asks for a reload, which must be refused as a whole.
-    async fn refuses(&mut self, part: &str) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::HUP).unwrap();
+    async fn refuses(&self, part: &str) {
+        self.ferry.hang_up();
         // The file is looked at every two seconds as well: a refusal may still be about what stood there before.
         loop {
-            let rejected = self.says(REJECTED).await;
+            let rejected = self.ferry.says(REJECTED).await;
             assert!(rejected["advice"].as_str().is_some(), "{rejected:#}");
             if rejected["problem"].as_str().unwrap().contains(part) {
                 break;
@@ -122,21 +77,10 @@ impl Guarded {
 
     /// Without credentials there is a 407, and with them the old routes.
     async fn still_asks(&self) {
-        let mut client = Client::to(self.address).await;
-        client
-            .send("CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\r\n")
-            .await;
-        let head = client.head().await;
+        let head = asks(self.address, ANONYMOUS).await;
         assert!(head.starts_with("HTTP/1.1 407"), "{head}");
-        // "me:hunter2"; the route of the first file denies the host.
-        let mut client = Client::to(self.address).await;
-        client
-            .send(
-                "CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\
-                 Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n\r\n",
-            )
-            .await;
-        let head = client.head().await;
+        // The route of the first file denies the host.
+        let head = asks(self.address, AUTHORIZED).await;
         assert!(head.starts_with("HTTP/1.1 403"), "{head}");
     }
 }
@@ -150,25 +94,36 @@ fn text(address: &str, credentials: &str) -> String {
     )
 }
 
+const ANONYMOUS: &str = "CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\r\n";
+/// "me:hunter2".
+const AUTHORIZED: &str = "CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\
+                          Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n\r\n";
+
+async fn asks(address: SocketAddr, request: &str) -> String {
+    let mut client = Client::to(address).await;
+    client.send(request).await;
+    client.head().await
+}
+
 const UNGUARDED: &str = "anybody could use this daemon";
 
 #[tokio::test]
 async fn an_address_edited_to_loopback_with_the_credentials_removed_is_refused() {
-    let mut daemon = Guarded::everywhere().await;
+    let daemon = Guarded::everywhere().await;
     fs::write(&daemon.file, text("127.0.0.1:4483", "")).unwrap();
     daemon.refuses(UNGUARDED).await;
 }
 
 #[tokio::test]
 async fn a_file_that_is_emptied_is_refused() {
-    let mut daemon = Guarded::everywhere().await;
+    let daemon = Guarded::everywhere().await;
     fs::write(&daemon.file, "").unwrap();
     daemon.refuses(UNGUARDED).await;
 }
 
 #[tokio::test]
 async fn a_file_that_is_half_written_is_refused() {
-    let mut daemon = Guarded::everywhere().await;
+    let daemon = Guarded::everywhere().await;
     let whole = text("0.0.0.0:4483", CREDENTIALS);
     for (end, part) in [
         ("[listen]", UNGUARDED),
@@ -187,7 +142,7 @@ async fn a_file_that_is_half_written_is_refused() {
 
 #[tokio::test]
 async fn a_file_that_is_removed_does_not_open_the_daemon() {
-    let mut daemon = Guarded::everywhere().await;
+    let daemon = Guarded::everywhere().await;
     fs::remove_file(&daemon.file).unwrap();
     daemon.refuses(UNGUARDED).await;
 }
@@ -195,38 +150,31 @@ async fn a_file_that_is_removed_does_not_open_the_daemon() {
 #[tokio::test]
 async fn a_handed_over_socket_keeps_its_guard_when_the_credentials_are_taken_out() {
     let socket = TcpListener::bind("0.0.0.0:0").unwrap();
-    let mut daemon = Guarded::activated(socket).await;
+    let daemon = Guarded::activated(socket).await;
     fs::write(&daemon.file, text("127.0.0.1:1", "")).unwrap();
     daemon.refuses(UNGUARDED).await;
 }
 
 #[tokio::test]
 async fn credentials_on_loopback_are_not_removed_by_a_reload_either() {
-    let mut daemon = Guarded::start("127.0.0.1:0", None).await;
+    let daemon = Guarded::start("127.0.0.1:0", None).await;
     fs::write(&daemon.file, text("127.0.0.1:0", "")).unwrap();
     daemon.refuses(UNGUARDED).await;
     // Other credentials are taken; the file is looked at every two seconds.
     fs::write(daemon.directory.path().join("gitferry/password"), "changed").unwrap();
     fs::write(&daemon.file, text("127.0.0.1:0", CREDENTIALS)).unwrap();
-    daemon.says("config reloaded").await;
-    let mut client = Client::to(daemon.address).await;
-    client
-        .send(
-            "CONNECT refused.test:443 HTTP/1.1\r\nHost: refused.test:443\r\n\
-             Proxy-Authorization: Basic bWU6aHVudGVyMg==\r\n\r\n",
-        )
-        .await;
-    let head = client.head().await;
+    daemon.ferry.says("config reloaded").await;
+    let head = asks(daemon.address, AUTHORIZED).await;
     assert!(head.starts_with("HTTP/1.1 407"), "{head}");
 }
 
 #[tokio::test]
 async fn a_password_file_that_comes_after_the_config_is_taken_when_it_is_there() {
-    let mut daemon = Guarded::start("127.0.0.1:0", None).await;
+    let daemon = Guarded::start("127.0.0.1:0", None).await;
     let late = CREDENTIALS.replace("\"password\"", "\"late\"");
     fs::write(&daemon.file, text("127.0.0.1:0", &late)).unwrap();
     daemon.refuses("cannot read").await;
     fs::write(daemon.directory.path().join("gitferry/late"), "hunter2").unwrap();
-    daemon.says("config reloaded").await;
+    daemon.ferry.says("config reloaded").await;
     daemon.still_asks().await;
 }

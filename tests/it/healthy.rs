@@ -26,8 +26,7 @@ fn no_stall(world: &World) {
 #[tokio::test]
 async fn an_upload_whose_answer_begins_before_it_is_read_is_not_called_a_stall() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
             .await
@@ -66,9 +65,8 @@ async fn a_tunnel_in_which_nobody_has_spoken_is_nobodys_stall() {
     })
     .await;
     let world = World::with(&route("origin.test", address, "tunnel", LIMITS)).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+    let mut client = world
+        .sends("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
         .await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let mut pace = interval(Duration::from_millis(100));
@@ -86,8 +84,7 @@ async fn a_tunnel_in_which_nobody_has_spoken_is_nobodys_stall() {
 #[tokio::test]
 async fn a_storage_that_answers_late_is_not_called_a_stall() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         let mut body = vec![0; 100_000];
         stream.read_exact(&mut body).await.unwrap();
         let mut pace = interval(Duration::from_millis(100));
@@ -100,9 +97,8 @@ async fn a_storage_that_answers_late_is_not_called_a_stall() {
     let late = "stall = { after = \"400ms\", answer_after = \"10s\", floor = \"0 B\" }";
     let routes = route("origin.test", address, "tunnel", late);
     let world = World::with(&routes.replace("\"other\"", "\"lfs-storage\"")).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT http://origin.test/lfs/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+    let mut client = world
+        .sends("PUT http://origin.test/lfs/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         .await;
     client.send(vec![7; 100_000]).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
@@ -115,17 +111,15 @@ async fn a_storage_that_answers_late_is_not_called_a_stall() {
 async fn a_client_that_takes_its_time_is_not_called_a_stall() {
     const LENGTH: usize = 8_000_000;
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&vec![7; LENGTH]).await.unwrap();
     })
     .await;
     let world = World::with(&route("origin.test", address, "tunnel", LIMITS)).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/large HTTP/1.1\r\nHost: x\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/large HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let mut pace = interval(Duration::from_millis(100));

@@ -6,23 +6,9 @@ use tokio::io::AsyncWriteExt;
 
 use crate::world::{OK, World, origin, read_until, soon};
 
-/// A world whose origin gives this answer to every request.
-async fn answering(answer: String) -> World {
-    let (address, _served) = origin(move |connections| async move {
-        loop {
-            let mut stream = connections.next().await;
-            read_until(&mut stream, b"\r\n\r\n").await;
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-    })
-    .await;
-    World::in_front_of("origin.test", address).await
-}
-
 async fn get(world: &World) -> String {
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n")
         .await;
     String::from_utf8(client.rest().await).unwrap()
 }
@@ -31,7 +17,7 @@ async fn get(world: &World) -> String {
 async fn an_answer_whose_head_bends_the_rules_is_taken() {
     let head = "HTTP/1.1 200 OK\r\nX-Folded: a,\r\n \t b\r\nX-Spaced  : c\r\nno field at all\r\nBad Name: d\r\n\
                 Content-Length : 2\r\nX-Last: e\r\n\r\nok";
-    let world = answering(head.into()).await;
+    let world = World::answering(head).await;
     let answered = get(&world).await;
     assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
     assert!(answered.ends_with("\r\n\r\nok"), "{answered}");
@@ -52,11 +38,11 @@ async fn an_answer_may_have_a_thousand_fields_within_the_largest_head() {
         }
         head + "\r\nok"
     };
-    let world = answering(fields(1000, "a")).await;
+    let world = World::answering(fields(1000, "a")).await;
     let answered = get(&world).await;
     assert!(answered.contains("X-999: a\r\n"), "{answered}");
     // `max_head` is 16 KiB here.
-    let world = answering(fields(100, &"a".repeat(200))).await;
+    let world = World::answering(fields(100, &"a".repeat(200))).await;
     let answered = get(&world).await;
     assert!(answered.starts_with("HTTP/1.1 502"), "{answered}");
     assert!(answered.contains("too-large"), "{answered}");
@@ -106,12 +92,9 @@ async fn a_target_that_cannot_be_held_is_refused_and_the_log_names_the_byte() {
         ("/a#b", "%23"),
         ("/a\u{1}b", "%01"),
     ] {
-        let mut client = world.client().await;
-        client
-            .send(format!(
+        let mut client = world.sends(format!(
                 "GET http://origin.test{target} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n\r\n"
-            ))
-            .await;
+            )).await;
         let answered = String::from_utf8(client.rest().await).unwrap();
         assert!(answered.starts_with("HTTP/1.1 400"), "{answered}");
         let fault = world.next_fault().await;

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::world::{OK, World, origin, read_until, route, soon};
+use crate::world::{GET, OK, World, origin, read_until, route, soon};
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_told_to_the_origin() {
@@ -22,9 +22,8 @@ async fn a_client_that_vanishes_is_told_to_the_origin() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+    let client = world
+        .sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
         .await;
     // The origin has the first half; only now the client goes.
     soon("the first half", half).await.unwrap();
@@ -42,22 +41,17 @@ async fn a_reload_is_for_new_requests_and_leaves_running_ones_alone() {
     })
     .await;
     let (new, second) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
     let world = World::in_front_of("origin.test", old).await;
-    let mut running = world.client().await;
-    running
-        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+    let mut running = world
+        .sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
         .await;
     let (mut stream, _connections) = soon("the old origin", first).await.unwrap();
     world.reload(&route("origin.test", new, "tunnel", ""));
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut client = world.sends(GET).await;
     client.read_until("\r\n\r\nok").await;
     soon("the new origin", second).await.unwrap();
     running.send("rest").await;
@@ -80,9 +74,8 @@ async fn stopping_lets_a_transfer_finish_within_the_grace() {
     })
     .await;
     let mut world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+    let mut client = world
+        .sends("PUT http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
         .await;
     let mut stream = soon("the origin", served).await.unwrap();
     let (own, shutdown): (_, Shutdown) = (world.address, world.shared().shutdown.clone());
@@ -114,9 +107,8 @@ async fn a_tunnel_that_only_waits_does_not_hold_up_a_stop() {
     })
     .await;
     let mut world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT origin.test:22 HTTP/1.1\r\nHost: origin.test:22\r\n\r\n")
+    let mut client = world
+        .sends("CONNECT origin.test:22 HTTP/1.1\r\nHost: origin.test:22\r\n\r\n")
         .await;
     client.read_until("banner\n").await;
     let _held = soon("the origin", served).await.unwrap();
@@ -128,17 +120,9 @@ async fn a_tunnel_that_only_waits_does_not_hold_up_a_stop() {
 
 #[tokio::test]
 async fn what_outlasts_the_grace_is_ended_with_a_fault_that_names_shutdown() {
-    let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
-        stream
-    })
-    .await;
+    let (address, served) = origin(|connections| async move { connections.asked().await }).await;
     let mut world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let client = world.sends(GET).await;
     let _held = soon("the origin", served).await.unwrap();
     let stopping = world.stop(Duration::from_millis(50));
     let drained = soon("the end", stopping).await.unwrap();
@@ -196,8 +180,7 @@ async fn uploads_that_wait_go_by_the_limit_of_a_reload() {
     two.send(upload).await;
     becomes(1, 1).await;
     world.reload(&limited(1));
-    let mut three = world.client().await;
-    three.send(upload).await;
+    let mut three = world.sends(upload).await;
     becomes(2, 1).await;
     world.reload(&limited(2));
     becomes(1, 2).await;
@@ -231,13 +214,11 @@ async fn clients_at_once_are_limited_tunnels_included() {
         let connect = "CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test\r\n\r\n";
         let mut open = Vec::new();
         for _ in 0..2 {
-            let mut client = world.client().await;
-            client.send(connect).await;
+            let mut client = world.sends(connect).await;
             assert!(client.head().await.starts_with("HTTP/1.1 200"));
             open.push(client);
         }
-        let mut third = world.client().await;
-        third.send(connect).await;
+        let mut third = world.sends(connect).await;
         let early = tokio::time::timeout(Duration::from_millis(300), third.head()).await;
         assert!(early.is_err(), "{tls}: a third client was served");
         drop(open.pop());
@@ -248,9 +229,8 @@ async fn clients_at_once_are_limited_tunnels_included() {
 #[tokio::test]
 async fn the_daemon_says_which_one_it_is_and_where_its_ca_is() {
     let world = World::in_front_of("origin.test", "127.0.0.1:9".parse().unwrap()).await;
-    let mut client = world.client().await;
-    client
-        .send("GET /-/api/daemon HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    let mut client = world
+        .sends("GET /-/api/daemon HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         .await;
     let answer = String::from_utf8(client.rest().await).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -277,18 +257,14 @@ async fn the_status_answers_while_every_place_is_taken_and_while_clients_say_not
     .await;
     let mut waiting = Vec::new();
     for _ in 0..4 {
-        let mut client = world.client().await;
-        client
-            .send("GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n")
-            .await;
+        let client = world.sends(GET).await;
         waiting.push(client);
     }
     for _ in 0..20 {
         waiting.push(world.client().await);
     }
-    let mut status = world.client().await;
-    status
-        .send("GET /-/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    let mut status = world
+        .sends("GET /-/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         .await;
     assert!(status.head().await.starts_with("HTTP/1.1 200 "));
 }

@@ -5,18 +5,10 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::{support::ferry::Ferry, world::Run};
 
 fn free() -> SocketAddr {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -24,28 +16,16 @@ fn free() -> SocketAddr {
 }
 
 /// A daemon at `address` whose one way out is the hop at `other`.
-fn daemon(directory: &Path, address: SocketAddr, other: SocketAddr, via: bool) -> Daemon {
-    let file = directory.join(format!("{}.toml", address.port()));
+fn daemon(directory: &Path, address: SocketAddr, other: SocketAddr, via: bool) -> Ferry {
+    let place = directory.join(address.port().to_string());
+    fs::create_dir(&place).unwrap();
     let text = format!(
-        "[listen]\naddress = \"{address}\"\n[state]\ndirectory = \"state-{}\"\n[built_in]\nroutes = false\n\
+        "[listen]\naddress = \"{address}\"\n[state]\ndirectory = \"state\"\n[log]\nformat = \"json\"\n[built_in]\nroutes = false\n\
          [hops]\nother = {{ url = \"http://{other}\", via = {via} }}\n\
          [other_hosts]\nports = [80, 443]\nupstreams = [{{ via = \"other\" }}]\n\
-         [[route]]\nname = \"ended-here\"\nhosts = [\"near.test\"]\ntls = \"terminate\"\nupstreams = [{{ via = \"other\" }}]\n",
-        address.port()
+         [[route]]\nname = \"ended-here\"\nhosts = [\"near.test\"]\ntls = \"terminate\"\nupstreams = [{{ via = \"other\" }}]\n"
     );
-    fs::write(&file, text).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_gitferry"))
-        .args(["run", "--config"])
-        .arg(&file)
-        .stderr(Stdio::null())
-        .spawn();
-    let daemon = Daemon(child.unwrap());
-    let begun = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no daemon");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    daemon
+    Ferry::run(Run::Binary, &place, &text)
 }
 
 fn ask(address: SocketAddr, request: &str) -> (String, Duration) {

@@ -55,7 +55,9 @@ mod support;
 mod world {
     pub(crate) use crate::support::{
         ferry::Run,
-        script::{Client, Connections, DEADLINE, OK, origin, read_until, reset, soon},
+        script::{
+            Client, Connections, DEADLINE, GET, OK, answers_once, origin, read_until, reset, soon,
+        },
         world::{World, route},
     };
 }

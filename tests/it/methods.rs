@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::io::AsyncWriteExt;
 
-use crate::world::{Client, OK, World, origin, read_until, soon};
+use crate::world::{Client, OK, World, answers_once, origin, read_until, soon};
 
 const PASSWORD: &str = "PLANTED-hop-password";
 
@@ -53,13 +53,7 @@ async fn trace_is_refused_on_every_front_and_shows_nothing_that_was_sent() {
 
 #[tokio::test]
 async fn options_ends_here_where_it_has_no_forwards_left_and_counts_down_else() {
-    let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        let head = read_until(&mut stream, b"\r\n\r\n").await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-        String::from_utf8(head).unwrap()
-    })
-    .await;
+    let (address, served) = answers_once(OK).await;
     let world = World::in_front_of("main.test", address).await;
     let options = |left: u8| {
         format!(

@@ -60,8 +60,7 @@ async fn a_mirror_is_asked_by_its_own_name_and_path_and_without_credentials() {
         &format!("\"m.test\" = \"{mirror}\""),
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the mirror", served).await.unwrap().remove(0);
     assert!(
@@ -86,8 +85,7 @@ async fn a_mirror_that_may_see_credentials_gets_what_the_site_would_get() {
         "",
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the mirror", served).await.unwrap().remove(0);
     for seen in ["Bearer hf_token", "a=b", "glpat"] {
@@ -107,8 +105,7 @@ async fn what_a_mirror_answers_speaks_of_the_site() {
         "",
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     let head = client.head().await;
     assert!(head.to_lowercase().contains("location: /b\r\n"), "{head}");
     assert!(head.contains("</p2>; rel=\"next\""), "{head}");
@@ -151,8 +148,7 @@ async fn the_batch_answer_of_a_mirror_leads_back_to_the_site() {
         "",
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(batch(DOWNLOAD)).await;
+    let mut client = world.sends(batch(DOWNLOAD)).await;
     let head = client.head().await;
     let body = client.read_until("1.0}]}").await;
     assert_eq!(
@@ -178,8 +174,7 @@ async fn site_and_mirror_stand_in_for_each_other_in_one_list() {
         &format!("\"site.test\" = \"{gone}\""),
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the mirror", served).await.unwrap().remove(0);
     assert!(head.starts_with("GET /hub/u/r?download=true "), "{head}");
@@ -197,8 +192,7 @@ async fn a_mirror_that_wants_what_it_must_not_have_is_passed_over() {
         &format!("\"site.test\" = \"{own}\""),
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     let head = soon("the site", served).await.unwrap().remove(0);
     assert!(head.contains("Bearer hf_token"), "{head}");
@@ -213,8 +207,7 @@ async fn where_there_is_only_such_a_mirror_the_client_is_told_and_keeps_its_cred
         "",
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     let head = client.head().await;
     // A 401 would make git throw them away.
     assert!(head.starts_with("HTTP/1.1 403"), "{head}");
@@ -236,8 +229,7 @@ async fn a_push_goes_past_a_mirror_that_gets_no_credentials() {
         "GET http://site.test/r.git/info/refs?service=git-receive-pack HTTP/1.1\r\nhost: site.test\r\n\r\n",
         "POST http://site.test/r.git/git-receive-pack HTTP/1.1\r\nhost: site.test\r\ncontent-length: 0\r\n\r\n",
     ] {
-        let mut client = world.client().await;
-        client.send(request).await;
+        let mut client = world.sends(request).await;
         assert!(client.head().await.starts_with("HTTP/1.1 200"));
     }
     soon("the site", served).await.unwrap();
@@ -257,8 +249,7 @@ async fn what_matters_goes_past_a_mirror_that_gets_no_credentials() {
     ];
     let (own, served) = origin(|connections| async move {
         for _ in 0..6 {
-            let mut stream = connections.next().await;
-            read_until(&mut stream, b"\r\n\r\n").await;
+            let mut stream = connections.asked().await;
             stream.write_all(CLOSING.as_bytes()).await.unwrap();
         }
     })
@@ -269,8 +260,7 @@ async fn what_matters_goes_past_a_mirror_that_gets_no_credentials() {
     );
     let world = World::with(&routes).await;
     for request in requests {
-        let mut client = world.client().await;
-        client.send(&request).await;
+        let mut client = world.sends(&request).await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 200"), "{request}: {head}");
     }
@@ -285,8 +275,7 @@ async fn where_there_is_only_such_a_mirror_the_client_learns_why_it_was_not_aske
         "",
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client.send(batch("{\"operation\":\"upload\"}")).await;
+    let mut client = world.sends(batch("{\"operation\":\"upload\"}")).await;
     assert!(client.head().await.starts_with("HTTP/1.1 403"));
     let told = client.read_until("no credentials").await;
     assert!(told.contains("LFS batch for an upload"), "{told}");
@@ -305,10 +294,7 @@ async fn a_mirror_that_redirects_git_to_another_host_is_passed_over() {
         &format!("\"site.test\" = \"{own}\""),
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://site.test/r.git/info/refs?service=git-upload-pack HTTP/1.1\r\nhost: site.test\r\n\r\n")
-        .await;
+    let mut client = world.sends("GET http://site.test/r.git/info/refs?service=git-upload-pack HTTP/1.1\r\nhost: site.test\r\n\r\n").await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     soon("the site", served).await.unwrap();
 }
@@ -326,9 +312,8 @@ async fn a_tunnel_never_ends_at_a_mirror() {
         &format!("\"site.test\" = \"{own}\""),
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT site.test:22 HTTP/1.1\r\nhost: site.test:22\r\n\r\n")
+    let mut client = world
+        .sends("CONNECT site.test:22 HTTP/1.1\r\nhost: site.test:22\r\n\r\n")
         .await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     client.send("not tls").await;
@@ -347,8 +332,7 @@ async fn a_mirror_that_is_gitferry_itself_is_a_loop() {
         "",
     );
     world.reload(&routes);
-    let mut client = world.client().await;
-    client.send(GET).await;
+    let mut client = world.sends(GET).await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 508"), "{head}");
 }

@@ -36,9 +36,8 @@ pub(crate) async fn inside(
 
 /// A client whose CONNECT was answered.
 pub(crate) async fn connected(world: &World, connect: &str) -> Client {
-    let mut client = world.client().await;
-    client
-        .send(format!("CONNECT {connect} HTTP/1.1\r\n\r\n"))
+    let mut client = world
+        .sends(format!("CONNECT {connect} HTTP/1.1\r\n\r\n"))
         .await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");

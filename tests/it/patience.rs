@@ -38,12 +38,9 @@ where
 
 /// Asks for `path` over a connection of its own; the whole answer.
 async fn get(world: &World, agent: &str) -> String {
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world.sends(format!(
             "GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
-        ))
-        .await;
+        )).await;
     String::from_utf8(client.rest().await).unwrap()
 }
 
@@ -158,9 +155,8 @@ async fn one_reset_of_a_sent_post_opens_no_circuit_and_the_second_in_a_row_does(
     let (second, others) = each(dead).await;
     let world = World::with(&two_hops(first, second)).await;
     for open in [0, 1] {
-        let mut client = world.client().await;
-        client
-            .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+        let mut client = world
+            .sends("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
             .await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 502"), "{head}");
@@ -174,16 +170,14 @@ async fn one_reset_of_a_sent_post_opens_no_circuit_and_the_second_in_a_row_does(
 #[tokio::test]
 async fn a_transfer_that_waits_when_the_daemon_stops_is_ended_by_shutdown() {
     let (address, asked) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let stream = connections.asked().await;
         reset(stream);
     })
     .await;
     let patient = "dial = { backoff = \"60s\", backoff_limit = \"60s\" }";
     let mut world = World::with(&route("origin.test", address, "tunnel", patient)).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\n\r\n")
         .await;
     soon("the origin", asked).await.unwrap();
     assert_eq!(world.next_fault().await.next, "again");
@@ -235,8 +229,7 @@ async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_u
     let world = World::with(&route("origin.test", address, "tunnel", "replay = true")).await;
     let answer = get(&world, "git-lfs/3.3.0").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let mut client = world.client().await;
-    client.send(PUT).await;
+    let mut client = world.sends(PUT).await;
     client.send(vec![7; 100_000]).await;
     soon("the restart", away).await.unwrap();
     // One for the reset, and more than `attempts` allows.
@@ -252,9 +245,8 @@ async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_u
 /// What a client of a silent hop is told, and how long that took.
 async fn refused(world: &World) -> (String, Duration) {
     let begun = Instant::now();
-    let mut client = world.client().await;
-    client
-        .send("CONNECT dead.test:443 HTTP/1.1\r\nHost: dead.test:443\r\n\r\n")
+    let mut client = world
+        .sends("CONNECT dead.test:443 HTTP/1.1\r\nHost: dead.test:443\r\n\r\n")
         .await;
     (client.head().await, begun.elapsed())
 }

@@ -103,9 +103,8 @@ async fn world(server: &Server, more: &str) -> World {
 
 /// What `GET https://HOST/` comes to by the reverse front.
 pub(crate) async fn get(world: &World, host: &str) -> String {
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world
+        .sends(format!(
             "GET /{host}/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         ))
         .await;

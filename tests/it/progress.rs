@@ -18,8 +18,7 @@ const PATIENT: &str = "stall = { after = \"20s\", answer_after = \"20s\", action
 async fn dripping(begin: &'static str, drip: &'static str, pace: u64, limits: &str) -> World {
     let (address, _served) = origin(move |connections| async move {
         loop {
-            let mut stream = connections.next().await;
-            read_until(&mut stream, b"\r\n\r\n").await;
+            let stream = connections.asked().await;
             tokio::task::spawn(drip_into(stream, begin, drip, pace));
         }
     })

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{Client, OK, World, origin, read_until, route, soon};
+use crate::world::{Client, GET, OK, World, answers_once, origin, route, soon};
 
 /// The status and the fault's code, as `Proxy-Status` tells it.
 async fn refusal(client: &mut Client, request: &str) -> (u16, String) {
@@ -24,8 +24,7 @@ async fn refusal(client: &mut Client, request: &str) -> (u16, String) {
 #[tokio::test]
 async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
     let (address, _served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
@@ -136,10 +135,7 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
             "{shown}"
         );
     }
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await;
+    let mut client = world.sends(GET).await;
     assert!(
         client
             .read_until("\r\n\r\nok")
@@ -186,8 +182,7 @@ async fn what_is_no_http_is_told_for_what_it_is() {
         ),
     ];
     for (said, answer, code, cause) in cases {
-        let mut client = world.client().await;
-        client.send(said).await;
+        let mut client = world.sends(said).await;
         let answered = client.rest().await;
         assert!(answered.starts_with(answer), "{cause}: {answered:?}");
         let fault = world.next_fault().await;
@@ -204,25 +199,17 @@ async fn what_is_no_http_is_told_for_what_it_is() {
 /// As it is written where both `HTTP_PROXY` and `HF_ENDPOINT` name the daemon.
 #[tokio::test]
 async fn a_url_of_the_daemon_in_absolute_form_is_served_as_its_own() {
-    let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        let head = read_until(&mut stream, b"\r\n\r\n").await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-        String::from_utf8(head).unwrap()
-    })
-    .await;
+    let (address, served) = answers_once(OK).await;
     let world = World::in_front_of("origin.test", address).await;
     let own = world.address;
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world
+        .sends(format!(
             "GET http://{own}/-/healthz HTTP/1.1\r\nHost: {own}\r\n\r\n"
         ))
         .await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
-    let mut client = world.client().await;
-    client
-        .send(format!(
+    let mut client = world
+        .sends(format!(
             "GET http://{own}/origin.test:80/x HTTP/1.1\r\nHost: {own}\r\n\r\n"
         ))
         .await;
@@ -244,8 +231,7 @@ async fn a_url_of_the_daemon_in_absolute_form_is_served_as_its_own() {
 #[tokio::test]
 async fn a_hop_that_asks_for_credentials_in_plain_http_asks_gitferry() {
     let (hop, _served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"hop\"\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(answer.as_bytes()).await.unwrap();
     })

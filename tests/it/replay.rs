@@ -33,6 +33,16 @@ async fn take(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     body
 }
 
+/// Sends one PUT; gives back its answer.
+async fn uploads(world: &World) -> String {
+    let head = format!(
+        "PUT http://storage.test/o?X-Amz-Signature=s HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
+    );
+    let mut client = world.sends(head).await;
+    client.send(&noise()).await;
+    client.read_until("\r\n\r\nok").await
+}
+
 /// Sends one PUT over a path that resets it after each of `breaks` bytes; gives back what arrived in the end.
 async fn put(budget: &str, breaks: &'static [usize]) -> (String, Vec<u8>, World) {
     let (address, served) = origin(move |connections| async move {
@@ -49,13 +59,7 @@ async fn put(budget: &str, breaks: &'static [usize]) -> (String, Vec<u8>, World)
     .await;
     let routes = route("storage.test", address, "tunnel", "replay = true");
     let world = World::with(&format!("{budget}\n{routes}")).await;
-    let mut client = world.client().await;
-    let head = format!(
-        "PUT http://storage.test/o?X-Amz-Signature=s HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
-    );
-    client.send(&head).await;
-    client.send(&noise()).await;
-    let answer = client.read_until("\r\n\r\nok").await;
+    let answer = uploads(&world).await;
     let body = soon("the origin", served).await.unwrap();
     world.is_quiet().await;
     (answer, body, world)
@@ -133,10 +137,7 @@ async fn a_post_is_never_kept() {
     })
     .await;
     let world = World::with(&route("storage.test", address, "tunnel", "replay = true")).await;
-    let mut client = world.client().await;
-    client
-        .send("POST http://storage.test/r.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nact")
-        .await;
+    let mut client = world.sends("POST http://storage.test/r.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nact").await;
     let answer = client.head().await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
 }
@@ -169,13 +170,7 @@ async fn an_upload_that_breaks_on_one_upstream_arrives_over_the_next() {
              resolve = {{ \"storage.test\" = \"{address}\" }}\ndial = {{ attempts = 2 }}\n"
         );
         let world = World::with(&format!("{budget}\n{routes}")).await;
-        let mut client = world.client().await;
-        let head = format!(
-            "PUT http://storage.test/o?X-Amz-Signature=s HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
-        );
-        client.send(&head).await;
-        client.send(&noise()).await;
-        let answer = client.read_until("\r\n\r\nok").await;
+        let answer = uploads(&world).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let body = soon("the origin", served).await.unwrap();
         assert!(body == noise(), "the body arrived changed");

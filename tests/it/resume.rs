@@ -4,7 +4,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use gitferry::testing::EndSeen;
 
-use crate::world::{World, origin, read_until, reset, soon};
+use crate::world::{Connections, World, origin, read_until, reset, soon};
 
 const SIZE: usize = 400_000;
 const ETAG: &str = "ETag: \"v1\"\r\n";
@@ -63,9 +63,8 @@ async fn a_download_that_breaks_twice_arrives_whole() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -73,11 +72,18 @@ async fn a_download_that_breaks_twice_arrives_whole() {
     soon("the origin", served).await.unwrap();
 }
 
+/// The next connection gets the head and so many bytes of the body, and breaks off.
+async fn begins(connections: &Connections, count: usize) {
+    let mut stream = connections.next().await;
+    asked(&mut stream).await;
+    whole(&mut stream, ETAG).await;
+    stream.write_all(&body()[..count]).await.unwrap();
+}
+
 /// Downloads what breaks off after 100,000 bytes: the client gets those, and the transfer ends with its last fault.
 async fn breaks_off(world: &World) -> EndSeen {
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .await;
     client.head().await;
     assert!(client.rest().await == body()[..100_000], "other bytes came");
@@ -95,11 +101,7 @@ async fn breaks_off(world: &World) -> EndSeen {
 #[tokio::test]
 async fn a_download_of_what_has_changed_meanwhile_breaks_off() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        asked(&mut stream).await;
-        whole(&mut stream, ETAG).await;
-        stream.write_all(&body()[..100_000]).await.unwrap();
-        drop(stream);
+        begins(&connections, 100_000).await;
         let mut stream = connections.next().await;
         asked(&mut stream).await;
         whole(&mut stream, "ETag: \"v2\"\r\n").await;
@@ -116,11 +118,7 @@ async fn a_download_of_what_has_changed_meanwhile_breaks_off() {
 #[tokio::test]
 async fn a_download_whose_origin_never_comes_back_breaks_off() {
     let (address, served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        asked(&mut stream).await;
-        whole(&mut stream, ETAG).await;
-        stream.write_all(&body()[..100_000]).await.unwrap();
-        drop(stream);
+        begins(&connections, 100_000).await;
         for _ in 0..3 {
             reset(connections.next().await);
         }
@@ -165,9 +163,8 @@ async fn a_rest_of_other_bytes_is_not_taken_and_another_try_is() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    let mut client = world
+        .sends("GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .await;
     client.head().await;
     let got = client.rest().await;

@@ -45,8 +45,7 @@ async fn every_url_of_a_batch_answer_comes_back_to_the_daemon() {
     let body = "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"https://main.test/up\",\"header\":{\"1\":\"http://main.test:9000/p?s=1\"}},\
                 \"verify\":{\"href\":\"/r.git/info/lfs/verify\"}}}]}";
     let (world, served) = before(json(body, "etag: \"1\"\r\ncontent-md5: x\r\n"), "").await;
-    let mut client = world.client().await;
-    client.send(BATCH).await;
+    let mut client = world.sends(BATCH).await;
     let head = client.head().await;
     let answer = client.read_until("]}").await;
     assert_eq!(
@@ -104,8 +103,7 @@ async fn a_body_that_is_not_json_to_read_passes_to_the_byte_and_is_counted() {
             + 4;
         let expected = case[at..].to_vec();
         let (world, _served) = before(case, "").await;
-        let mut client = world.client().await;
-        client.send(BATCH).await;
+        let mut client = world.sends(BATCH).await;
         let head = client.head().await;
         assert!(
             head.contains(&format!("content-length: {}\r\n", expected.len())),
@@ -128,8 +126,7 @@ async fn a_body_that_breaks_off_is_broken_for_the_client_too() {
         "",
     )
     .await;
-    let mut client = world.client().await;
-    client.send(BATCH).await;
+    let mut client = world.sends(BATCH).await;
     let head = client.head().await;
     assert!(head.contains("content-length: 100\r\n"), "{head}");
     assert_eq!(client.rest().await, b"{\"objects\":[");
@@ -162,9 +159,8 @@ async fn a_body_over_the_limit_passes_whole() {
         "[rewrite]\nmax_body = \"1 MiB\"\n",
     );
     let world = World::with(&routes).await;
-    let mut client = world.client().await;
-    client
-        .send(BATCH.replace("content-length", "connection: close\r\ncontent-length"))
+    let mut client = world
+        .sends(BATCH.replace("content-length", "connection: close\r\ncontent-length"))
         .await;
     client.head().await;
     let mut spaces = 0;
@@ -188,8 +184,7 @@ async fn a_body_over_the_limit_passes_whole() {
 async fn a_url_that_nothing_allows_stays_and_is_counted() {
     let body = "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"https://evil.test/up\"},\"verify\":{\"href\":\"http://127.0.0.1/v\"}}}]}";
     let (world, _served) = before(json(body, ""), "").await;
-    let mut client = world.client().await;
-    client.send(BATCH).await;
+    let mut client = world.sends(BATCH).await;
     client.head().await;
     assert_eq!(client.read_until("]}").await, body);
     assert!(unmapped(&world, "away") && !unmapped(&world, "lfs-batch"));
@@ -224,9 +219,8 @@ async fn a_redirect_to_an_allowed_host_comes_back_under_the_daemons_other_name()
         let allow =
             "[reverse]\nallow = [\"*.cdn.test\", \"named.test\", \"10.0.0.1\", \"*.localhost\"]\n";
         let (world, _served) = before(answer, allow).await;
-        let mut client = world.client().await;
-        client
-            .send("HEAD /http:main.test:8080/x HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\r\n")
+        let mut client = world
+            .sends("HEAD /http:main.test:8080/x HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\r\n")
             .await;
         let head = client.head().await;
         assert!(
@@ -253,9 +247,8 @@ async fn the_reverse_front_serves_what_is_allowed_and_only_to_those_who_mean_thi
             "only under an address or localhost",
         ),
     ] {
-        let mut client = world.client().await;
-        client
-            .send(format!(
+        let mut client = world
+            .sends(format!(
                 "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
             ))
             .await;
@@ -270,10 +263,7 @@ async fn a_range_and_its_answer_pass_as_they_are() {
     let answer = "HTTP/1.1 206 Partial Content\r\ncontent-type: application/json\r\ncontent-range: bytes 2-5/9\r\n\
                   etag: \"1\"\r\ncontent-length: 4\r\n\r\n{\"ab";
     let (world, served) = before(answer, "").await;
-    let mut client = world.client().await;
-    client
-        .send("GET /http:main.test:8080/v1/reconstructions/0a HTTP/1.1\r\nhost: 127.0.0.1:4483\r\nrange: bytes=2-5\r\n\r\n")
-        .await;
+    let mut client = world.sends("GET /http:main.test:8080/v1/reconstructions/0a HTTP/1.1\r\nhost: 127.0.0.1:4483\r\nrange: bytes=2-5\r\n\r\n").await;
     let head = client.head().await;
     assert!(
         head.contains("content-range: bytes 2-5/9\r\n") && head.contains("etag: \"1\""),
@@ -290,8 +280,7 @@ async fn batch_answers_that_hang_keep_no_other_one_waiting() {
     let (hanging, _served) = origin(|connections| async move {
         let mut kept = Vec::new();
         loop {
-            let mut stream = connections.next().await;
-            read_until(&mut stream, b"\r\n\r\n").await;
+            let mut stream = connections.asked().await;
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n";
             stream.write_all(head.as_bytes()).await.unwrap();
             kept.push(stream);
@@ -299,8 +288,7 @@ async fn batch_answers_that_hang_keep_no_other_one_waiting() {
     })
     .await;
     let (well, _served) = origin(|connections| async move {
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"\r\n\r\n").await;
+        let mut stream = connections.asked().await;
         let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
         stream.write_all(answer.as_bytes()).await.unwrap();
     })
@@ -315,8 +303,7 @@ async fn batch_answers_that_hang_keep_no_other_one_waiting() {
     };
     let mut hanging = Vec::new();
     for _ in 0..12 {
-        let mut client = world.client().await;
-        client.send(batch("hangs.test")).await;
+        let client = world.sends(batch("hangs.test")).await;
         hanging.push(client);
     }
     let tracker = &world.shared().tracker;
@@ -332,8 +319,7 @@ async fn batch_answers_that_hang_keep_no_other_one_waiting() {
         }
     })
     .await;
-    let mut client = world.client().await;
-    client.send(batch("well.test")).await;
+    let mut client = world.sends(batch("well.test")).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     drop(hanging);
 }

@@ -281,8 +281,7 @@ const GET: &str =
     "GET http://origin.test/o HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n";
 
 async fn download(world: &World) -> Vec<u8> {
-    let mut client = world.client().await;
-    client.send(format!("{GET}Connection: close\r\n\r\n")).await;
+    let mut client = world.sends(format!("{GET}Connection: close\r\n\r\n")).await;
     let head = client.head().await;
     assert!(head.contains(" 200 OK\r\n"), "{head}");
     client.rest().await
@@ -405,8 +404,7 @@ async fn a_request_for_a_range_is_left_alone() {
 async fn a_client_that_reads_late_gets_every_byte_within_the_memory() {
     let origin = Origin::start(Trouble::Nothing).await;
     let world = world(&origin, &format!("{DOWNLOADS}memory = \"512 KiB\"\n")).await;
-    let mut client = world.client().await;
-    client.send(format!("{GET}Connection: close\r\n\r\n")).await;
+    let mut client = world.sends(format!("{GET}Connection: close\r\n\r\n")).await;
     client.head().await;
     let mut got = vec![0; 200 << 10];
     soon("the first bytes", client.0.read_exact(&mut got))
@@ -427,8 +425,7 @@ async fn a_client_that_reads_late_gets_every_byte_within_the_memory() {
 async fn every_connection_of_a_download_ends_with_its_client() {
     let origin = Origin::of(Trouble::Nothing, true).await;
     let world = world(&origin, DOWNLOADS).await;
-    let mut client = world.client().await;
-    client.send(format!("{GET}\r\n")).await;
+    let mut client = world.sends(format!("{GET}\r\n")).await;
     client.head().await;
     soon("the ranges", async {
         while origin.open.load(Ordering::SeqCst) < 5 {
@@ -463,14 +460,12 @@ async fn downloads_at_once_share_the_memory_and_the_connections_to_a_host() {
 async fn the_status_shows_the_connections_of_a_download() {
     let origin = Origin::of(Trouble::Nothing, true).await;
     let world = world(&origin, DOWNLOADS).await;
-    let mut client = world.client().await;
-    client.send(format!("{GET}\r\n")).await;
+    let mut client = world.sends(format!("{GET}\r\n")).await;
     client.head().await;
     soon("a transfer with segments", async {
         loop {
-            let mut status = world.client().await;
-            status
-                .send(
+            let mut status = world
+                .sends(
                     "GET /-/api/transfers HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
                 )
                 .await;

@@ -28,9 +28,8 @@ async fn api(url: &str, answers: usize) -> (SocketAddr, tokio::task::JoinHandle<
 
 /// What git-lfs asks before an upload.
 async fn asks_for_a_batch(world: &World) {
-    let mut client = world.client().await;
-    client
-        .send(
+    let mut client = world
+        .sends(
             "POST http://site.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\n\
              Content-Length: 2\r\nConnection: close\r\n\r\n{}",
         )
@@ -63,10 +62,7 @@ async fn an_upload_uses_the_connection_that_was_opened_when_the_batch_answer_nam
     soon("the API", asked).await.unwrap();
     // The script of the API has ended, and its connection with it.
     world.keeps_idle(1).await;
-    let mut client = world.client().await;
-    client
-        .send("PUT /storage.test/1?sig=x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\ndata")
-        .await;
+    let mut client = world.sends("PUT /storage.test/1?sig=x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\ndata").await;
     let answer = client.read_until("\r\n\r\nok").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     soon("the storage", stored).await.unwrap();

@@ -2,26 +2,18 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read as _},
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt as _,
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
+
+use crate::support::ferry::Ferry;
 
 /// A user that owns nothing.
 const NOBODY: u32 = 65_534;
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn daemon(state: &Path, umask: &str) -> Command {
     let file = state.with_extension("toml");
@@ -35,23 +27,12 @@ fn daemon(state: &Path, umask: &str) -> Command {
         .args(["-c", "umask \"$1\"; exec \"$0\" run --config \"$2\""])
         .args([env!("CARGO_BIN_EXE_gitferry"), umask])
         .arg(file)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
+        .stdin(Stdio::null());
     command
 }
 
-/// Waits until it listens.
-fn started(mut command: Command) -> Running {
-    let mut daemon = Running(command.spawn().unwrap());
-    let log = BufReader::new(daemon.0.stderr.take().unwrap());
-    let mut seen = Vec::new();
-    for line in log.lines().map_while(Result::ok) {
-        if line.contains("\"listening\"") {
-            return daemon;
-        }
-        seen.push(line);
-    }
-    panic!("it does not listen: {seen:#?}");
+fn starts(state: &Path, umask: &str) {
+    drop(Ferry::of(&mut daemon(state, umask), state));
 }
 
 fn is_root() -> bool {
@@ -71,11 +52,9 @@ fn a_state_directory_of_somebody_else_is_refused_with_the_command_that_mends_it(
     let state = directory.path().join("state");
     fs::create_dir(&state).unwrap();
     chown(&state, Some(NOBODY), None).unwrap();
-    let mut refused = Running(daemon(&state, "022").spawn().unwrap());
-    let mut told = String::new();
-    let mut stderr = refused.0.stderr.take().unwrap();
-    stderr.read_to_string(&mut told).unwrap();
-    assert_eq!(refused.0.wait().unwrap().code(), Some(1), "{told}");
+    let refused = daemon(&state, "022").output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
     let mend = format!("chown -R 0 {}", state.display());
     assert!(told.contains(&mend), "{told}");
     assert_eq!(
@@ -86,7 +65,7 @@ fn a_state_directory_of_somebody_else_is_refused_with_the_command_that_mends_it(
     // The command mends it.
     let mended = Command::new("sh").args(["-c", &mend]).status().unwrap();
     assert!(mended.success());
-    drop(started(daemon(&state, "022")));
+    starts(&state, "022");
 }
 
 #[test]
@@ -94,7 +73,7 @@ fn the_umask_neither_opens_the_state_directory_nor_closes_the_bundle() {
     for umask in ["000", "077"] {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
-        drop(started(daemon(&state, umask)));
+        starts(&state, umask);
         let mode = |name: &str| fs::metadata(state.join(name)).unwrap().mode() & 0o777;
         assert_eq!(
             [
@@ -139,16 +118,14 @@ fn a_daemon_that_crashes_leaves_no_core_and_nobody_reads_its_memory() {
         .env("XDG_STATE_HOME", &home)
         .uid(NOBODY)
         .gid(NOBODY)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
-    let daemon = started(command);
-    let proc = Path::new("/proc").join(daemon.0.id().to_string());
-    let limits = fs::read_to_string(proc.join("limits")).unwrap();
+        .stdin(Stdio::null());
+    let ferry = Ferry::of(&mut command, &home);
+    let limits = fs::read_to_string(ferry.proc("limits")).unwrap();
     let core = limits
         .lines()
         .find(|line| line.starts_with("Max core file size"));
     let words: Vec<&str> = core.unwrap().split_whitespace().collect();
     assert_eq!(words.get(4..6), Some(["0", "0"].as_slice()), "{limits}");
     // Files of a process that is not dumpable belong to root (proc(5)).
-    assert_eq!(fs::metadata(proc.join("mem")).unwrap().uid(), 0);
+    assert_eq!(fs::metadata(ferry.proc("mem")).unwrap().uid(), 0);
 }

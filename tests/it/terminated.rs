@@ -55,8 +55,7 @@ async fn a_server_that_speaks_first_is_tunnelled_on_a_terminating_route() {
 
 /// An origin that keeps a connection for a second request, which upgrades it, and then echoes in capitals.
 async fn upgrades(connections: crate::world::Connections) {
-    let mut stream = connections.next().await;
-    read_until(&mut stream, b"\r\n\r\n").await;
+    let mut stream = connections.asked().await;
     stream.write_all(crate::world::OK.as_bytes()).await.unwrap();
     let head = read_until(&mut stream, b"\r\n\r\n").await;
     assert!(

@@ -212,9 +212,8 @@ async fn a_plain_request_through_an_https_hop_shows_the_hop_its_client_certifica
             hop.address.port()
         ))
         .await;
-        let mut asked = world.client().await;
-        asked
-            .send("GET http://git.test/ HTTP/1.1\r\nHost: git.test\r\nConnection: close\r\n\r\n")
+        let mut asked = world
+            .sends("GET http://git.test/ HTTP/1.1\r\nHost: git.test\r\nConnection: close\r\n\r\n")
             .await;
         let answer = String::from_utf8_lossy(&asked.rest().await).into_owned();
         assert!(answer.starts_with(status), "{answer}");

@@ -19,8 +19,7 @@ async fn an_upgrade_becomes_bytes_both_ways() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client.send("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").await;
+    let mut client = world.sends("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").await;
     let head = client.head().await.to_lowercase();
     assert!(
         head.starts_with("http/1.1 101") && head.contains("upgrade: echo"),

@@ -8,7 +8,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::AtomicUsize,
     thread,
     time::Duration,
@@ -115,11 +115,18 @@ impl Ferry {
         let config = dir.join("gitferry.toml");
         fs::write(&config, text).unwrap();
         let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), dir);
-        let mut child = command
+        command
             .env("RUST_BACKTRACE", "1")
             .envs(variables.iter().copied())
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(&config);
+        Self::of(&mut command, dir)
+    }
+
+    /// Starts the binary by a command of the test's, whose log must be JSON, and waits until it listens.
+    #[track_caller]
+    pub(crate) fn of(command: &mut Command, dir: &Path) -> Self {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -183,6 +190,11 @@ impl Ferry {
         }
     }
 
+    /// Asks the binary to read its config again.
+    pub(crate) fn hang_up(&self) {
+        kill_process(pid(self.process().0).unwrap(), Signal::HUP).unwrap();
+    }
+
     /// Asks the binary to stop.
     pub(crate) fn terminate(&self) {
         kill_process(pid(self.process().0).unwrap(), Signal::TERM).unwrap();
@@ -221,7 +233,8 @@ impl Ferry {
         self.dir.join("gitferry.toml")
     }
 
-    fn proc(&self, file: &str) -> PathBuf {
+    /// A file of the binary's in /proc.
+    pub(crate) fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.process().0.id()))
     }
 

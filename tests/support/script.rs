@@ -23,6 +23,9 @@ pub(crate) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
 /// The shortest answer.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
+/// The shortest request to `origin.test`.
+pub(crate) const GET: &str = "GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n";
+
 /// A client that writes what it is told to and reads what comes.
 pub(crate) struct Client(pub(crate) TcpStream);
 
@@ -89,6 +92,19 @@ where
     (address, served)
 }
 
+/// An origin that answers its first request with `answer`; waited for, it gives the head of that request.
+pub(crate) async fn answers_once(answer: impl Into<String>) -> (SocketAddr, JoinHandle<String>) {
+    let answer = answer.into();
+    origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap()
+    })
+    .await
+}
+
+/// The connections of an origin.
 pub(crate) struct Connections(TcpListener);
 
 impl Connections {
@@ -97,6 +113,13 @@ impl Connections {
             .await
             .unwrap()
             .0
+    }
+
+    /// The next connection, when the head of its first request is read.
+    pub(crate) async fn asked(&self) -> TcpStream {
+        let mut stream = self.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream
     }
 }
 

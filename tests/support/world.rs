@@ -10,7 +10,7 @@ use std::{
 
 use gitferry::testing::Drained;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{io::AsyncWriteExt as _, task::JoinHandle};
 
 use super::{
     ca::{Flaw, TestCa},
@@ -19,7 +19,7 @@ use super::{
     git_host::{GitHost, Manners},
     hops::Hop,
     lfs::LfsServer,
-    script::{DEADLINE, soon},
+    script::{DEADLINE, origin, soon},
     settings::Settings,
 };
 
@@ -102,6 +102,20 @@ impl World {
     /// A daemon inside the test that reaches `name` at `origin`, over plain HTTP or a tunnel.
     pub(crate) async fn in_front_of(name: &str, origin: SocketAddr) -> Self {
         Self::with(&route(name, origin, "tunnel", "")).await
+    }
+
+    /// A daemon inside the test before an `origin.test` that gives this answer to the first request of each connection, and ends the
+    /// connection.
+    pub(crate) async fn answering(answer: impl Into<String>) -> Self {
+        let answer = answer.into();
+        let (address, _served) = origin(move |connections| async move {
+            loop {
+                let mut stream = connections.asked().await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        Self::in_front_of("origin.test", address).await
     }
 
     /// A daemon inside the test with these lines of `[listen]` and these routes.

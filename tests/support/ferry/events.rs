@@ -36,6 +36,16 @@ impl Ferry {
         .await
     }
 
+    /// The next line of the binary's log with this message; those before it are passed over.
+    pub(crate) async fn says(&self, message: &str) -> Value {
+        loop {
+            let line = self.next_line().await;
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
     /// The first line of the binary's log with this message, which must come soon.
     #[track_caller]
     pub(crate) fn wait_for_event(&mut self, message: &str) -> Value {

@@ -19,10 +19,16 @@ impl Ferry {
         Client::to(self.address).await
     }
 
+    /// A client that has sent `text`.
+    pub(crate) async fn sends(&self, text: impl AsRef<[u8]>) -> Client {
+        let mut client = self.client().await;
+        client.send(text).await;
+        client
+    }
+
     /// What it answers to a request that closes the connection.
     pub(crate) async fn answer(&self, request: &str) -> String {
-        let mut client = self.client().await;
-        client.send(request).await;
+        let mut client = self.sends(request).await;
         String::from_utf8_lossy(&client.rest().await).into_owned()
     }
 
