@@ -15,7 +15,7 @@ use clap::{Args, ValueHint};
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
-use super::{Failure, daemon, failure, printed, setup};
+use super::{Failure, daemon, failure, printed};
 use crate::{
     config::{Config, Problems},
     net::dial::congestion,
@@ -96,8 +96,8 @@ enum Running {
 }
 
 fn running(config: &Config) -> Running {
-    let first = config.listen.addresses.first().copied();
-    let address = setup::reachable(first.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))));
+    let address = daemon::address(config);
+    let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     daemon::authenticate(config.listen.credentials.as_ref());
     let Ok(daemon) = daemon::about(address) else {
         return Running::Nobody(address);

@@ -95,7 +95,7 @@ fn daemon_addresses(args: &ConnectArgs, config: &Config) -> Result<Vec<SocketAdd
             .addresses
             .iter()
             .copied()
-            .map(super::setup::reachable)
+            .map(super::daemon::reachable)
             .collect()),
         Some(target) => {
             let looked_up = match target.host.ip() {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::PathBuf,
     sync::OnceLock,
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
-use crate::model::secret::Credentials;
+use crate::{config::Config, model::secret::Credentials};
 
 /// Longer than a daemon of this machine ever takes.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -36,6 +36,21 @@ pub(super) fn authenticate(credentials: Option<&Credentials>) {
     if let Some(credentials) = credentials {
         let _ = CREDENTIALS.set(credentials.clone());
     }
+}
+
+/// Where clients on this machine reach the daemon of `config`: at its first address.
+pub(crate) fn address(config: &Config) -> Option<SocketAddr> {
+    config.listen.addresses.first().copied().map(reachable)
+}
+
+/// Where a client of this machine reaches a listening address: loopback where it is "every address".
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// The daemon at `address`. Fails where nobody answers, or somebody else.

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 
-use super::{Cli, Failure, manual};
+use super::{Failure, manual};
 
 /// The widest text: longer lines are hard to read.
 const WIDEST: usize = 100;
@@ -22,12 +22,12 @@ pub(crate) struct HelpArgs {
     topic: Option<String>,
 }
 
-/// Prints the topic to stdout. Fails where there is none.
-pub(crate) fn run(args: &HelpArgs) -> Result<(), Failure> {
+/// Prints the topic to stdout; `root` is the definition of all commands. Fails where there is none.
+pub(crate) fn run(args: &HelpArgs, root: Command) -> Result<(), Failure> {
     let screen = screen();
     let text = match &args.topic {
-        None => manual::index(&root(), screen),
-        Some(topic) => find(topic, screen).ok_or_else(|| {
+        None => manual::index(&root, screen),
+        Some(topic) => find(topic, root, screen).ok_or_else(|| {
             Failure::usage(format!(
                 "no topic, command, code, key or metric is named {topic}"
             ))
@@ -37,18 +37,11 @@ pub(crate) fn run(args: &HelpArgs) -> Result<(), Failure> {
     super::printed(io::stdout().write_all(text.as_bytes()))
 }
 
-fn find(topic: &str, screen: manual::Screen) -> Option<String> {
-    if let Some(command) = root().find_subcommand_mut(topic) {
+fn find(topic: &str, mut root: Command, screen: manual::Screen) -> Option<String> {
+    if let Some(command) = root.find_subcommand_mut(topic) {
         return Some(command.render_long_help().to_string());
     }
     manual::topic(topic, screen).or_else(|| manual::entry(topic, screen))
-}
-
-pub(super) fn root() -> clap::Command {
-    let mut root = Cli::command();
-    // Hands the global options down to the commands.
-    root.build();
-    root
 }
 
 /// The terminal of stdout.

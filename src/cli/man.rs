@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueHint};
+use clap::{Args, Command, ValueHint};
 
-use super::{Failure, help, manual};
+use super::{Failure, manual};
 
 /// `gitferry man`.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct ManArgs {
 }
 
 /// Writes a page to stdout, or both below a directory. Fails where they cannot be written.
-pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ManArgs, root: &Command) -> Result<(), Failure> {
     match &args.directory {
         None => {
             let page = if args.section == 5 {
@@ -33,10 +33,10 @@ pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
             } else {
                 manual::Page::Command
             };
-            let page = manual::roff(page, &help::root());
+            let page = manual::roff(page, root);
             super::printed(io::stdout().write_all(page.as_bytes()))
         }
-        Some(directory) => write(directory).map_err(|error| {
+        Some(directory) => write(directory, root).map_err(|error| {
             Failure::during(
                 format!("cannot write the man pages to {}", directory.display()),
                 error,
@@ -45,15 +45,14 @@ pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
     }
 }
 
-fn write(directory: &Path) -> io::Result<()> {
-    let root = help::root();
+fn write(directory: &Path, root: &Command) -> io::Result<()> {
     for (page, section, file) in [
         (manual::Page::Command, "man1", "gitferry.1"),
         (manual::Page::Config, "man5", "gitferry.toml.5"),
     ] {
         let directory = directory.join(section);
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join(file), manual::roff(page, &root))?;
+        fs::write(directory.join(file), manual::roff(page, root))?;
     }
     Ok(())
 }
@@ -73,7 +72,7 @@ mod tests {
     #[test]
     fn a_directory_gets_both_pages_where_man_looks_for_them() {
         let directory = tempfile::tempdir().unwrap();
-        write(directory.path()).unwrap();
+        write(directory.path(), &crate::cli::root()).unwrap();
         for (file, title) in [
             ("man1/gitferry.1", ".TH GITFERRY 1"),
             ("man5/gitferry.toml.5", ".TH GITFERRY.TOML 5"),

@@ -29,9 +29,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueHint, error::ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueHint, error::ErrorKind};
 
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, printed};
 
 use crate::config::{self, Config};
 
@@ -101,10 +101,17 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let called = env::args().nth(1);
-            let command = called.filter(|name| help::root().find_subcommand(name).is_some());
+            let command = called.filter(|name| root().find_subcommand(name).is_some());
             Failure::arguments(&error, command.as_deref()).report()
         }
     }
+}
+
+/// The definition of all commands, with the global options handed down to each.
+pub(crate) fn root() -> clap::Command {
+    let mut root = Cli::command();
+    root.build();
+    root
 }
 
 /// True for the help and the version, which clap writes as they are.
@@ -162,19 +169,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Service(args) => service::run(args, load).map(done),
         Command::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
-        Command::Completions(args) => completions::run(args).map(done),
-        Command::Man(args) => man::run(args).map(done),
-        Command::Help(args) => help::run(args).map(done),
-    }
-}
-
-/// Writing to stdout failed or did not; a reader that went away (`| head`) has what it wanted.
-pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::during("cannot write to stdout", error))
-        }
-        _ => Ok(()),
+        Command::Completions(args) => completions::run(args, &mut Cli::command()).map(done),
+        Command::Man(args) => man::run(args, &root()).map(done),
+        Command::Help(args) => help::run(args, root()).map(done),
     }
 }
 
@@ -200,8 +197,7 @@ fn daemon_address(
         None => load_for_asking(load)?,
     };
     daemon::authenticate(config.listen.credentials.as_ref());
-    let first = config.listen.addresses.first().copied();
-    first.map(setup::reachable).ok_or_else(|| {
+    daemon::address(&config).ok_or_else(|| {
         Failure::new("the config has no address of the daemon").hint("set `address` of `[listen]`")
     })
 }
@@ -255,8 +251,6 @@ fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,11 +1,19 @@
-//! Remotes as git writes them.
+//! Remotes as git writes them, and what is spoken there.
 
 use crate::{
     config::Config,
-    doctor::Purpose,
     mirror::reverse::parse_segment,
     model::{Scheme, Target},
 };
+
+/// What is spoken to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests.
+    Requests(Scheme),
+    /// ssh, of which only the banner is read.
+    Ssh,
+}
 
 /// Where a remote is.
 #[derive(Clone, Debug, PartialEq, Eq)]

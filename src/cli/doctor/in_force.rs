@@ -3,24 +3,24 @@
 use std::{env, path::PathBuf};
 
 use crate::{
-    cli::setup,
+    cli::daemon,
     config::{self, Config},
     doctor::daemon::{DaemonAddress, DaemonEnvironment, DaemonInfo},
 };
 
 /// The daemon's config where one runs and its file can be read; else the one that was loaded.
 pub(super) async fn of(loaded: Config) -> (Config, DaemonAddress, Result<DaemonInfo, String>) {
-    let address = loaded.listen.addresses.first().copied();
-    let daemon = DaemonAddress {
-        address: address.map_or_else(|| ([127, 0, 0, 1], 4483).into(), setup::reachable),
+    let address = daemon::address(&loaded);
+    let at = DaemonAddress {
+        address: address.unwrap_or_else(|| ([127, 0, 0, 1], 4483).into()),
         credentials: loaded.listen.credentials.clone(),
     };
-    let about = daemon.about().await.map_err(|error| error.to_string());
+    let about = at.about().await.map_err(|error| error.to_string());
     let config = match &about {
         Ok(about) => reloaded(about, &loaded.file).unwrap_or(loaded),
         Err(_) => loaded,
     };
-    (config, daemon, about)
+    (config, at, about)
 }
 
 /// `None` where nothing would differ, or the daemon's file is not for this user to read.

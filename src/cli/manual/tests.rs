@@ -10,7 +10,7 @@ use clap::Command;
 use super::*;
 use crate::{
     admin::endpoints::ENDPOINTS,
-    cli::help::root,
+    cli::root,
     model::{Stage, fault::table::FAULT_KINDS, stall::rules::STALL_RULES},
     track::metrics::METRICS,
 };

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::{Installation, ask, remove, tell, write};
+use super::installation::{Installation, ask, remove, tell, write};
 use crate::cli::{Failure, setup::HostEnv};
 
 const PLIST: &str = include_str!("../../../deploy/launchd/org.gitferry.daemon.plist");

@@ -3,23 +3,18 @@
 //! The units are those of `deploy/`, with the installed path and the proxy environment of whoever installs them ([`proxies`]). What the
 //! service manager does is left to its own command, whose words reach the terminal.
 
+mod installation;
 mod launchd;
 mod proxies;
 mod systemd;
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, daemon, printed, setup};
+use super::{Failure, daemon};
 use crate::config::Config;
+use installation::{Installation, say};
 
 /// `gitferry service`.
 #[derive(Args, Debug)]
@@ -69,9 +64,6 @@ enum ServiceCommand {
         lines: u32,
     },
 }
-
-/// What to do where there is no service manager.
-const IN_A_TERMINAL: &str = "run the daemon in a terminal instead: `gitferry run`";
 
 /// How long the daemon may take to answer after its start.
 const STARTED_WITHIN: Duration = Duration::from_secs(15);
@@ -159,46 +151,8 @@ impl Manager {
     }
 }
 
-/// What a unit needs to know.
-#[derive(Debug)]
-struct Installation {
-    binary: PathBuf,
-    config: Option<PathBuf>,
-    listen: Vec<String>,
-    proxies: proxies::Proxies,
-}
-
-impl Installation {
-    /// Fails where the binary lies in a build directory and none is installed.
-    fn new(config: &Config) -> Result<Self, Failure> {
-        let host = setup::HostEnv::of_this_process()?;
-        let binary = host.lasting_binary().ok_or_else(|| {
-            Failure::new("this gitferry is in a build directory, and no other is installed")
-                .hint("run `cargo install --path .`, then `gitferry service install`")
-        })?;
-        let config_file = config.file.as_deref().map(std::path::absolute);
-        Ok(Self {
-            binary,
-            config: config_file.transpose().map_err(Failure::new)?,
-            listen: config
-                .listen
-                .addresses
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            proxies: proxies::Proxies::of(config, |name| std::env::var(name).ok()),
-        })
-    }
-}
-
 fn wait_until_it_answers(config: &Config, manager: &Manager) -> Result<(), Failure> {
-    let Some(address) = config
-        .listen
-        .addresses
-        .first()
-        .copied()
-        .map(setup::reachable)
-    else {
+    let Some(address) = daemon::address(config) else {
         return Ok(());
     };
     let deadline = started() + STARTED_WITHIN;
@@ -229,62 +183,4 @@ fn wait_until_it_answers(config: &Config, manager: &Manager) -> Result<(), Failu
 )]
 fn started() -> Instant {
     Instant::now()
-}
-
-/// A line for the reader.
-fn say(line: &str) -> Result<(), Failure> {
-    printed(writeln!(io::stdout(), "{line}"))
-}
-
-/// Writes a file of the service and says so.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-    let shown = path.display();
-    let during = |error| Failure::during(format!("cannot write {shown}"), error);
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(during)?;
-    }
-    // Another mode must never hold a password, not for a moment.
-    let mut file = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(path.parent().unwrap_or(Path::new(".")))
-        .map_err(during)?;
-    file.write_all(text.as_bytes()).map_err(during)?;
-    file.as_file()
-        .set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(during)?;
-    file.persist(path).map_err(|error| during(error.error))?;
-    say(&format!("written: {shown}"))
-}
-
-/// Removes a file of the service; one that is missing is as good.
-fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Ok(()) => say(&format!("removed: {}", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::during(
-            format!("cannot remove {}", path.display()),
-            error,
-        )),
-    }
-}
-
-/// Runs a command of the service manager in this terminal.
-fn ask(command: &mut Command) -> Result<bool, Failure> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|error| {
-        Failure::during(format!("cannot run {name}"), error).hint(IN_A_TERMINAL)
-    })?;
-    Ok(status.success())
-}
-
-/// The same, and it must succeed.
-fn tell(command: &mut Command) -> Result<(), Failure> {
-    if ask(command)? {
-        return Ok(());
-    }
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy())
-        .collect();
-    Err(Failure::new(format!("`{}` failed", words.join(" "))))
 }

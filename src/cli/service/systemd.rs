@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::{IN_A_TERMINAL, Installation, ask, remove, say, tell, write};
+use super::installation::{IN_A_TERMINAL, Installation, ask, remove, say, tell, write};
 use crate::cli::{Failure, setup::HostEnv};
 
 const USER_SERVICE: &str = include_str!("../../../deploy/systemd/user/gitferry.service");

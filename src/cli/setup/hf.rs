@@ -20,7 +20,7 @@ use super::{
     warn,
 };
 use crate::{
-    cli::Failure,
+    cli::{Failure, daemon},
     config::Config,
     model::{Host, Target, TlsMode},
 };
@@ -218,8 +218,7 @@ fn reversed(config: &Config, plan: &Plan) -> String {
 
 /// What stays on this machine takes no other hop: the daemon itself is there, by both of its names.
 fn head(config: &Config) -> String {
-    let daemon = config.listen.addresses.first().copied();
-    let daemon = daemon.map(|address| super::reachable(address).ip().to_string());
+    let daemon = daemon::address(config).map(|address| address.ip().to_string());
     let mut near = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     near.extend(daemon.filter(|daemon| !near.contains(daemon)));
     let near = near.join(",");

@@ -7,12 +7,12 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    Clients, files,
+    files,
     git::{GitFile, Scope},
     host_env::HostEnv,
     included::{Included, MARK, Needs, quoted},
     output::Output,
-    plan::{Client, Setting},
+    plan::{Client, Clients, Setting},
     record::{self, Snapshot},
 };
 use crate::cli::Failure;

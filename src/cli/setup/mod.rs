@@ -14,28 +14,26 @@ mod included;
 mod output;
 mod plan;
 mod record;
+mod running;
 mod ssh;
 mod switch;
 mod warn;
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
-};
+use std::io;
 
 use clap::{Args, ValueEnum, builder::PossibleValue};
 
-pub(crate) use self::host_env::HostEnv;
 use self::{
     daemon::TrustedDaemon,
     git::Scope,
     include::Include,
     output::Output,
-    plan::{Client, Plan},
+    plan::{Client, Clients},
+    running::{readable, running, set_up_git},
 };
+pub(crate) use self::{host_env::HostEnv, running::Source};
 use super::Failure;
-use crate::config::{self, Config};
+use crate::config::Config;
 
 /// `gitferry setup`.
 #[derive(Args, Debug)]
@@ -96,14 +94,6 @@ impl What {
     fn is_switch(self) -> bool {
         matches!(self, Self::Off | Self::On)
     }
-}
-
-/// Where the config comes from.
-pub(crate) struct Source<'a> {
-    /// True where the command line names the file: then the daemon's own is not asked for.
-    pub(crate) given: bool,
-    /// Loads it. It is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
-    pub(crate) load: &'a dyn Fn() -> Result<Config, Failure>,
 }
 
 /// Sets up, or undoes it.
@@ -194,36 +184,6 @@ fn set_up(
     Ok(())
 }
 
-/// Which settings of git are asked for.
-#[derive(Clone, Copy)]
-struct Clients<'a> {
-    names: &'a [Client],
-    no_ca: bool,
-}
-
-fn set_up_git(
-    include: &Include<'_>,
-    clients: Clients<'_>,
-    (config, daemon): (&Config, &TrustedDaemon),
-    host: &HostEnv,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let plan = Plan::new(config, clients.names, clients.no_ca, &daemon.bundle)?;
-    if plan.needs_bundle {
-        readable(&daemon.bundle)?;
-    }
-    for note in &plan.notes {
-        output.note(note);
-    }
-    include.apply(clients, &plan.settings, output)?;
-    warn::environment(&plan, &daemon.bundle, host, output);
-    warn::unverified(host, output)?;
-    if output.dry() {
-        return Ok(());
-    }
-    warn::overruling(&plan, host, output)
-}
-
 fn set_up_hf(
     args: &SetupArgs,
     (config, daemon): (&Config, &TrustedDaemon),
@@ -266,49 +226,6 @@ fn undo(args: &SetupArgs, host: &HostEnv, output: &mut Output<'_>) -> Result<(),
         ssh::undo(host, output)?;
     }
     Ok(())
-}
-
-/// The daemon that runs, and the config that it uses: its own file is read where the command line names none.
-fn running(source: &Source<'_>, host: &HostEnv) -> Result<(Config, TrustedDaemon), Failure> {
-    let config = (source.load)()?;
-    let address = config.listen.addresses.first();
-    let address = address
-        .copied()
-        .map(reachable)
-        .ok_or_else(|| Failure::new("`address` of `[listen]` is empty"))?;
-    let daemon = (host.daemon)(host, address)?;
-    let theirs = daemon
-        .config
-        .as_deref()
-        .filter(|file| !source.given && config.file.as_deref() != Some(file));
-    let Some(file) = theirs else {
-        return Ok((config, daemon));
-    };
-    let variable = |name: &str| {
-        host.variable(name)
-            .map(|value| value.to_string_lossy().into_owned())
-    };
-    // A file that only root may read: the config found here names the same hosts as a rule.
-    let config = config::load(Some(file), &variable).unwrap_or(config);
-    Ok((config, daemon))
-}
-
-/// Fails where the bundle is not there: git refuses every host whose `sslCAInfo` names a file that it cannot read.
-fn readable(bundle: &Path) -> Result<(), Failure> {
-    std::fs::File::open(bundle).map(drop).map_err(|error| {
-        Failure::during(format!("cannot read {}", bundle.display()), error)
-            .hint("the daemon writes it when it starts: restart it and read its log")
-    })
-}
-
-/// Where a client of this machine reaches a listening address: loopback where it is "every address".
-pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    cli::Failure,
+    cli::{Failure, daemon},
     config::{Config, Route},
     model::{Host, HostPattern, Role, TlsMode},
 };
@@ -40,6 +40,13 @@ impl Client {
             Role::MainSite | Role::Other => self == Self::Git,
         }
     }
+}
+
+/// Which settings of git are asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Clients<'a> {
+    pub(super) names: &'a [Client],
+    pub(super) no_ca: bool,
 }
 
 /// One line of a git config.
@@ -97,13 +104,8 @@ impl Plan {
             Failure::new(format!("{} is not UTF-8", bundle.display()))
                 .hint("set `state.directory` to a path that is")
         })?;
-        let address = config
-            .listen
-            .addresses
-            .first()
-            .copied()
-            .map(super::reachable)
-            .ok_or_else(|| Failure::new("the daemon has no address"))?;
+        let address =
+            daemon::address(config).ok_or_else(|| Failure::new("the daemon has no address"))?;
         let mut plan = Self::empty(config, address);
         let reverse = no_ca.then(|| format!("http://{address}"));
         let mut wild = Vec::new();

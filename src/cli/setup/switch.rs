@@ -1,8 +1,14 @@
 //! `setup off` and `setup on`.
 
 use super::{
-    Clients, Source, git::Scope, hf, host_env::HostEnv, include::Include, output::Output, running,
-    set_up_git, ssh,
+    git::Scope,
+    hf,
+    host_env::HostEnv,
+    include::Include,
+    output::Output,
+    plan::Clients,
+    running::{Source, running, set_up_git},
+    ssh,
 };
 use crate::cli::Failure;
 

@@ -8,7 +8,11 @@ use super::{
     output::{Output, shell_quoted},
     plan::{Plan, Probe, exact_name},
 };
-use crate::{cli::Failure, config::Config, model::HostPattern};
+use crate::{
+    cli::{Failure, daemon},
+    config::Config,
+    model::HostPattern,
+};
 
 /// Variables that beat the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
 pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &mut Output<'_>) {
@@ -37,13 +41,7 @@ pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &m
 
 /// Says that no daemon answers: until one does, what is set up now fails.
 pub(super) fn absence(config: &Config, host: &HostEnv, output: &mut Output<'_>) {
-    let address = config
-        .listen
-        .addresses
-        .first()
-        .copied()
-        .map(super::reachable);
-    if let Some(address) = address
+    if let Some(address) = daemon::address(config)
         && let Err(why) = (host.daemon)(host, address)
     {
         output.warn(&why.to_string());

@@ -19,8 +19,7 @@ use std::{
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use self::push::Rehearsal;
-use super::{Outcome, RemoteUrl, board::PathName, machine::Skew};
+use super::{Outcome, Purpose, Rehearsal, RemoteUrl, board::PathName, machine::Skew};
 use crate::{
     config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
@@ -43,15 +42,6 @@ pub(crate) struct Means {
     pub roots: Roots,
     /// The difference of a site's clock from this machine's, as soon as one is known.
     pub skew: watch::Sender<Skew>,
-}
-
-/// What is spoken to the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Requests.
-    Requests(Scheme),
-    /// ssh, of which only the banner is read.
-    Ssh,
 }
 
 /// One host over one upstream.

@@ -1,7 +1,5 @@
 //! A push, rehearsed: may this user write, and where would its LFS files go? Nothing is written, and nothing is uploaded.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::{
     Method, StatusCode,
@@ -14,26 +12,9 @@ use super::{
     http::{Answer, Ask, send},
 };
 use crate::{
-    doctor::{
-        Fact, Outcome, Purpose, credentials::CredentialSource, hosts::PlannedHost, url::RemoteUrl,
-    },
+    doctor::{Fact, Outcome, Purpose, Rehearsal, hosts::PlannedHost, url::RemoteUrl},
     model::{Fault, Scheme},
 };
-
-/// What is rehearsed on a host.
-#[derive(Clone)]
-pub(crate) struct Rehearsal {
-    /// The repository that a push would go to.
-    pub repository: Option<RemoteUrl>,
-    /// The LFS API that it would ask.
-    pub lfs: Option<RemoteUrl>,
-    /// True where git-lfs gets the API's URL and a token from the ssh server.
-    pub lfs_over_ssh: bool,
-    /// True where the repository has files of git-lfs.
-    pub uses_lfs: bool,
-    /// Who acts.
-    pub credentials: Arc<CredentialSource>,
-}
 
 /// `git push` begins with this (gitprotocol-http, "Smart Service git-receive-pack").
 pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {

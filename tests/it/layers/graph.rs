@@ -156,9 +156,11 @@ impl Graph {
             {
                 let mut at = &after[2..];
                 expand(base, &mut at, &mut found);
+                rest = at;
+            } else {
+                rest = after;
             }
             before = 'a';
-            rest = after;
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use clap::{Command, Parser as _};
 
-use crate::cli::{Cli, help::root};
+use crate::cli::{Cli, root};
 
 /// Words of the old dialect, and what reads as a translation.
 const DIALECT: [&str; 12] = [

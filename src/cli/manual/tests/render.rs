@@ -3,8 +3,8 @@
 use std::{fs, process::Command};
 
 use crate::cli::{
-    help::root,
     manual::{Page, roff},
+    root,
 };
 
 /// What `program` says on stderr and stdout; `None`, said aloud, where it is not installed.

@@ -1,0 +1,108 @@
+//! What a unit needs to know, and what the two service managers do alike: write and remove files, run their own command.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::proxies;
+use crate::{
+    cli::{Failure, printed, setup::HostEnv},
+    config::Config,
+};
+
+/// What to do where there is no service manager.
+pub(super) const IN_A_TERMINAL: &str = "run the daemon in a terminal instead: `gitferry run`";
+
+/// What a unit needs to know.
+#[derive(Debug)]
+pub(super) struct Installation {
+    pub(super) binary: PathBuf,
+    pub(super) config: Option<PathBuf>,
+    pub(super) listen: Vec<String>,
+    pub(super) proxies: proxies::Proxies,
+}
+
+impl Installation {
+    /// Fails where the binary lies in a build directory and none is installed.
+    pub(super) fn new(config: &Config) -> Result<Self, Failure> {
+        let host = HostEnv::of_this_process()?;
+        let binary = host.lasting_binary().ok_or_else(|| {
+            Failure::new("this gitferry is in a build directory, and no other is installed")
+                .hint("run `cargo install --path .`, then `gitferry service install`")
+        })?;
+        let config_file = config.file.as_deref().map(std::path::absolute);
+        Ok(Self {
+            binary,
+            config: config_file.transpose().map_err(Failure::new)?,
+            listen: config
+                .listen
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            proxies: proxies::Proxies::of(config, |name| std::env::var(name).ok()),
+        })
+    }
+}
+
+/// A line for the reader.
+pub(super) fn say(line: &str) -> Result<(), Failure> {
+    printed(writeln!(io::stdout(), "{line}"))
+}
+
+/// Writes a file of the service and says so.
+pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+    let shown = path.display();
+    let during = |error| Failure::during(format!("cannot write {shown}"), error);
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(during)?;
+    }
+    // Another mode must never hold a password, not for a moment.
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(path.parent().unwrap_or(Path::new(".")))
+        .map_err(during)?;
+    file.write_all(text.as_bytes()).map_err(during)?;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(mode))
+        .map_err(during)?;
+    file.persist(path).map_err(|error| during(error.error))?;
+    say(&format!("written: {shown}"))
+}
+
+/// Removes a file of the service; one that is missing is as good.
+pub(super) fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Ok(()) => say(&format!("removed: {}", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::during(
+            format!("cannot remove {}", path.display()),
+            error,
+        )),
+    }
+}
+
+/// Runs a command of the service manager in this terminal.
+pub(super) fn ask(command: &mut Command) -> Result<bool, Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| {
+        Failure::during(format!("cannot run {name}"), error).hint(IN_A_TERMINAL)
+    })?;
+    Ok(status.success())
+}
+
+/// The same, and it must succeed.
+pub(super) fn tell(command: &mut Command) -> Result<(), Failure> {
+    if ask(command)? {
+        return Ok(());
+    }
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
+    Err(Failure::new(format!("`{}` failed", words.join(" "))))
+}

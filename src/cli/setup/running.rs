@@ -1,0 +1,80 @@
+//! What `setup` and `setup on` do alike: find the running daemon and its config, and have git use it.
+
+use std::path::Path;
+
+use super::{
+    daemon::TrustedDaemon,
+    host_env::HostEnv,
+    include::Include,
+    output::Output,
+    plan::{Clients, Plan},
+    warn,
+};
+use crate::{
+    cli::{Failure, daemon},
+    config::{self, Config},
+};
+
+/// Where the config comes from.
+pub(crate) struct Source<'a> {
+    /// True where the command line names the file: then the daemon's own is not asked for.
+    pub(crate) given: bool,
+    /// Loads it. It is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
+    pub(crate) load: &'a dyn Fn() -> Result<Config, Failure>,
+}
+
+/// The daemon that runs, and the config that it uses: its own file is read where the command line names none.
+pub(super) fn running(
+    source: &Source<'_>,
+    host: &HostEnv,
+) -> Result<(Config, TrustedDaemon), Failure> {
+    let config = (source.load)()?;
+    let address =
+        daemon::address(&config).ok_or_else(|| Failure::new("`address` of `[listen]` is empty"))?;
+    let daemon = (host.daemon)(host, address)?;
+    let theirs = daemon
+        .config
+        .as_deref()
+        .filter(|file| !source.given && config.file.as_deref() != Some(file));
+    let Some(file) = theirs else {
+        return Ok((config, daemon));
+    };
+    let variable = |name: &str| {
+        host.variable(name)
+            .map(|value| value.to_string_lossy().into_owned())
+    };
+    // A file that only root may read: the config found here names the same hosts as a rule.
+    let config = config::load(Some(file), &variable).unwrap_or(config);
+    Ok((config, daemon))
+}
+
+pub(super) fn set_up_git(
+    include: &Include<'_>,
+    clients: Clients<'_>,
+    (config, daemon): (&Config, &TrustedDaemon),
+    host: &HostEnv,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let plan = Plan::new(config, clients.names, clients.no_ca, &daemon.bundle)?;
+    if plan.needs_bundle {
+        readable(&daemon.bundle)?;
+    }
+    for note in &plan.notes {
+        output.note(note);
+    }
+    include.apply(clients, &plan.settings, output)?;
+    warn::environment(&plan, &daemon.bundle, host, output);
+    warn::unverified(host, output)?;
+    if output.dry() {
+        return Ok(());
+    }
+    warn::overruling(&plan, host, output)
+}
+
+/// Fails where the bundle is not there: git refuses every host whose `sslCAInfo` names a file that it cannot read.
+pub(super) fn readable(bundle: &Path) -> Result<(), Failure> {
+    std::fs::File::open(bundle).map(drop).map_err(|error| {
+        Failure::during(format!("cannot read {}", bundle.display()), error)
+            .hint("the daemon writes it when it starts: restart it and read its log")
+    })
+}
