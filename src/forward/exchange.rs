@@ -37,7 +37,7 @@ use crate::{
         Fault, FaultKind, Leg, Stage,
         attempts::{Answered, Connect, Event, RequestState},
     },
-    net::dial::unanswered::Unanswered,
+    net::dial::rounds::Waiting,
     track::{GivenUp, Transfer},
 };
 
@@ -220,16 +220,15 @@ impl Exchange {
             Ok(request) => request,
             Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
         };
-        let hides_via = lease
-            .about
-            .absolute_form
-            .as_ref()
-            .is_some_and(|form| !form.via);
-        let unanswered =
-            hides_via.then(|| Unanswered::begin(lease.about.peer, &to.target.to_string()));
-        let _unanswered = match unanswered.transpose() {
-            Ok(unanswered) => unanswered,
-            Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
+        let waiting = match &lease.about.absolute_form {
+            None => None,
+            Some(_) => {
+                let hop = lease.about.peer.to_string();
+                match Waiting::begin(&hop, &to.target.to_string()).await {
+                    Ok(waiting) => Some(waiting),
+                    Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
+                }
+            }
         };
         // A head alone leaves in one write, and nobody says when: what is waited for then is the answer.
         self.transfer.enter(if self.outgoing.bodiless {
@@ -247,6 +246,7 @@ impl Exchange {
         };
         match sent {
             Ok(response) => {
+                waiting.into_iter().for_each(Waiting::answered);
                 if authenticates_connection(&self.outgoing.head.headers, AUTHORIZATION)
                     || authenticates_connection(response.headers(), WWW_AUTHENTICATE)
                 {

@@ -176,35 +176,10 @@ fn list_members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|member| !member.is_empty())
 }
 
-/// Every `Via` of a message as one.
-pub(crate) fn via(headers: &HeaderMap) -> Option<HeaderValue> {
-    let values: Vec<&[u8]> = headers
-        .get_all(VIA)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let joined = values.join(&b", "[..]);
-    HeaderValue::from_bytes(&joined)
-        .ok()
-        .filter(|via| !via.is_empty())
-}
-
-/// True where the message went through this daemon before.
-pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(VIA)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|entry| entry.split_whitespace().nth(1) == Some(pseudonym()))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::dial::trail;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines
@@ -270,9 +245,9 @@ mod tests {
     #[test]
     fn a_message_that_passed_here_is_known_again() {
         let mut map = headers(&[("via", "1.0 other, 1.1 proxy.example")]);
-        assert!(!is_loop(&map));
+        assert!(!trail::is_loop(&map));
         add_via(&mut map, Version::HTTP_11);
-        assert!(is_loop(&map));
+        assert!(trail::is_loop(&map));
     }
 
     #[test]

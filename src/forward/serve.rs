@@ -30,6 +30,7 @@ use crate::forward::{
 use crate::{
     config::Route,
     model::{Fault, FaultKind, Leg, Stage, TlsMode},
+    net::dial::trail,
     track::{Begin, GivenUp, Transfer},
 };
 
@@ -108,7 +109,7 @@ impl Forwarder {
         request: &Request<Incoming>,
         asked: &ExchangeRequest,
     ) -> Result<Arc<Route>, Fault> {
-        if headers::is_loop(request.headers()) {
+        if trail::is_loop(request.headers()) {
             let fault =
                 Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&asked.target);
             return Err(fault.detail("the request has passed through this gitferry already (Via)"));

@@ -17,12 +17,15 @@ use super::{
 use crate::{
     config::Route,
     forward::{
-        Answer, Current, Forwarder, client::ClientConn, headers, request::body::full,
+        Answer, Current, Forwarder, client::ClientConn, request::body::full,
         response::errors::ErrorFormat, tunnel::Tunnel,
     },
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Stage, Target, TlsMode, classify},
-    net::Interims,
+    net::{
+        Interims,
+        dial::trail::{self, Trail},
+    },
     track::Transfer,
 };
 
@@ -50,7 +53,7 @@ pub(super) async fn serve(
         let fault = unfit("a CONNECT cannot have a body (RFC 9110, section 9.3.6)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
-    if headers::is_loop(request.headers()) {
+    if trail::is_loop(request.headers()) {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(&target);
         let fault = fault.detail("the request has passed through this gitferry already (Via)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;
@@ -100,7 +103,7 @@ impl Connect<'_> {
         let transfer = begin(&self.forwarder, &request, self.client, &self.target);
         let agent = request.headers().get(USER_AGENT);
         let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
-        let received_via = headers::via(request.headers());
+        let trail = Trail::of(request.headers());
         let (current, conn) = (current.clone(), self.client.clone());
         let (forwarder, route, target) = (self.forwarder, self.route, self.target);
         let tasks = forwarder.shared.tasks.clone();
@@ -117,7 +120,7 @@ impl Connect<'_> {
                     client,
                     route,
                     target,
-                    received_via,
+                    trail,
                     transfer,
                 };
                 accepting.serve(io).await;
@@ -135,7 +138,7 @@ impl Connect<'_> {
             &transfer,
             &self.route,
             &self.target,
-            headers::via(request.headers()),
+            Trail::of(request.headers()),
         )
         .await
         {

@@ -39,7 +39,7 @@ use crate::{
     forward::{Answer, Current, ExchangeRequest, Forwarder, client::ClientConn, tunnel::Tunnel},
     io::{BoxIo, Prefixed, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode, agent, classify},
-    net::Interims,
+    net::{Interims, dial::trail::Trail},
     tls::{
         FirstBytes,
         accept::{self, Accepted},
@@ -68,8 +68,8 @@ pub(super) struct Accepting {
     pub(super) client: Client,
     pub(super) route: Arc<Route>,
     pub(super) target: Target,
-    /// `Via` of the CONNECT.
-    pub(super) received_via: Option<HeaderValue>,
+    /// Where the CONNECT has been.
+    pub(super) trail: Trail,
     pub(super) transfer: Transfer,
 }
 
@@ -105,7 +105,7 @@ impl Accepting {
             &self.transfer,
             &self.route,
             &self.target,
-            self.received_via.clone(),
+            self.trail.clone(),
         )
         .await
     }
@@ -165,7 +165,7 @@ impl Accepting {
             client,
             route,
             target,
-            received_via: _,
+            trail: _,
             transfer,
         } = self;
         let named = (client.conn.address, client.agent.as_deref());

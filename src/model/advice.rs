@@ -62,6 +62,8 @@ pub(crate) struct Context<'a> {
     pub route: &'a str,
     /// The upstream's label.
     pub upstream: &'a str,
+    /// `max_segment` of the route, where it is set.
+    pub max_segment: Option<u32>,
 }
 
 /// Where the config has the keys of a route.

@@ -21,6 +21,7 @@ pub(crate) mod rate;
 pub(crate) mod recent_peak;
 pub(crate) mod refusals;
 pub(crate) mod resource;
+pub(crate) mod rounds;
 pub(crate) mod route;
 pub(crate) mod secret;
 pub(crate) mod segments;

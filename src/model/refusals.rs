@@ -4,12 +4,15 @@
 //! read that the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials and gets 401, git-lfs asks
 //! hosts without locks for their locks, and the Hub's clients ask for files that a repository may lack.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
-/// Distinct pairs of host and status; what comes beyond is not counted.
+/// Distinct pairs of host and status; beyond them the one goes whose last refusal is the longest ago.
 const AT_MOST: usize = 256;
+/// A refusal that was not repeated for so long says nothing about now.
+const FRESH: Duration = Duration::from_secs(60 * 60);
 /// After so many requests without credentials that got 401, and none that succeeded, the token is missing.
 const ASKED_FOR: u64 = 3;
 /// Reported at the first refusal, and each time there are so many times as many.
@@ -83,8 +86,10 @@ impl Answer<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(BTreeMap<(Box<str>, u16), Count>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Count {
+    /// The last refusal.
+    last: Instant,
     refused: u64,
     /// 401 to requests without credentials.
     asked: u64,
@@ -96,17 +101,23 @@ struct Count {
 
 impl Refusals {
     /// Takes an answer in; the refusals where they are to be reported now.
-    pub(crate) fn observe(&mut self, answer: &Answer<'_>) -> Option<Refused> {
+    pub(crate) fn observe(&mut self, answer: &Answer<'_>, now: Instant) -> Option<Refused> {
         if answer.status < 400 {
             self.succeeded(answer);
             return None;
         }
-        let key = (Box::from(answer.host), answer.status);
-        let room = self.0.len() < AT_MOST || self.0.contains_key(&key);
-        if !answer.is_refusal() || !room {
+        if !answer.is_refusal() {
             return None;
         }
-        let count = self.0.entry(key).or_default();
+        let key = (Box::from(answer.host), answer.status);
+        if self.0.len() >= AT_MOST && !self.0.contains_key(&key) {
+            self.forget_oldest();
+        }
+        let count = self.0.entry(key).or_insert_with(|| Count::new(now));
+        if !count.is_fresh(now) {
+            count.over();
+        }
+        count.last = now;
         if answer.status == 401 && !answer.credentials {
             count.asked += 1;
         } else {
@@ -125,8 +136,9 @@ impl Refusals {
     }
 
     /// What is refused now.
-    pub(crate) fn list(&self) -> Vec<Refused> {
-        let counts = self.0.iter().filter(|(_, count)| count.all() > 0);
+    pub(crate) fn list(&self, now: Instant) -> Vec<Refused> {
+        let is_now = |count: &Count| count.all() > 0 && count.is_fresh(now);
+        let counts = self.0.iter().filter(|(_, count)| is_now(count));
         let refused = |((host, status), count): (&(Box<str>, u16), &Count)| Refused {
             host: host.to_string(),
             status: *status,
@@ -151,16 +163,45 @@ impl Refusals {
         for ((host, status), count) in &mut self.0 {
             let token = matches!(status, 401 | 403);
             if **host == *answer.host && (answer.credentials || !token) {
-                *count = Count {
-                    before: count.before + count.all(),
-                    ..Count::default()
-                };
+                count.over();
             }
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self
+            .0
+            .iter()
+            .min_by_key(|(_, count)| (count.last, count.all()));
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.0.remove(&key);
         }
     }
 }
 
 impl Count {
+    fn new(now: Instant) -> Self {
+        Self {
+            last: now,
+            refused: 0,
+            asked: 0,
+            next: 0,
+            before: 0,
+        }
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) < FRESH
+    }
+
+    /// A success, or a long time, parts what was from what comes.
+    fn over(&mut self) {
+        *self = Self {
+            before: self.before + self.all(),
+            ..Self::new(self.last)
+        };
+    }
+
     /// That a client is asked for its credentials, once or twice, is no refusal.
     fn all(&self) -> u64 {
         match self.asked {
@@ -188,32 +229,57 @@ mod tests {
 
     #[test]
     fn a_wrong_token_is_summed_up_at_once_and_then_each_time_there_are_five_times_as_many() {
-        let mut refusals = Refusals::default();
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
         let told: Vec<String> = (0..30)
-            .filter_map(|_| refusals.observe(&answer(401, PUSH, true)))
+            .filter_map(|_| refusals.observe(&answer(401, PUSH, true), now))
             .map(|refused| refused.to_string())
             .collect();
         let line =
             |count| format!("{count} × 401 from huggingface.co: the token is wrong or missing");
         assert_eq!(told, [line(1), line(5), line(25)]);
-        assert_eq!(refusals.list()[0].count, 30);
-        refusals.observe(&answer(200, PUSH, true));
-        assert_eq!(refusals.list(), []);
+        assert_eq!(refusals.list(now)[0].count, 30);
+        refusals.observe(&answer(200, PUSH, true), now);
+        assert_eq!(refusals.list(now), []);
         assert_eq!(refusals.totals()[0].count, 30);
     }
 
     #[test]
     fn the_401_before_every_push_is_no_refusal_and_three_without_an_answer_are() {
-        let mut refusals = Refusals::default();
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
         for _ in 0..100 {
-            assert_eq!(refusals.observe(&answer(401, PUSH, false)), None);
-            assert_eq!(refusals.observe(&answer(200, PUSH, true)), None);
+            assert_eq!(refusals.observe(&answer(401, PUSH, false), now), None);
+            assert_eq!(refusals.observe(&answer(200, PUSH, true), now), None);
         }
-        let told = (0..3).filter_map(|_| refusals.observe(&answer(401, PUSH, false)));
+        let told = (0..3).filter_map(|_| refusals.observe(&answer(401, PUSH, false), now));
         assert_eq!(told.last().unwrap().count, 3);
         // A public page says nothing about the token.
-        refusals.observe(&answer(200, "/", false));
-        assert_eq!(refusals.list().len(), 1);
+        refusals.observe(&answer(200, "/", false), now);
+        assert_eq!(refusals.list(now).len(), 1);
+    }
+
+    #[test]
+    fn what_was_refused_long_ago_is_not_refused_now_and_a_full_table_takes_new_hosts() {
+        let (mut refusals, begun) = (Refusals::default(), Instant::now());
+        let at = |minutes: u64| begun + Duration::from_secs(60 * minutes);
+        let refuse = |refusals: &mut Refusals, host: &str, now| {
+            let answer = Answer {
+                host,
+                ..answer(401, PUSH, true)
+            };
+            refusals.observe(&answer, now).map(|refused| refused.count)
+        };
+        assert_eq!(refuse(&mut refusals, "old.test", at(0)), Some(1));
+        assert_eq!(refusals.list(at(59)).len(), 1);
+        assert_eq!(refusals.list(at(60)), []);
+        // It begins anew, and what was is not lost.
+        assert_eq!(refuse(&mut refusals, "old.test", at(120)), Some(1));
+        assert_eq!(refusals.list(at(120))[0].count, 1);
+        assert_eq!(refusals.totals()[0].count, 2);
+        for n in 0..2 * AT_MOST {
+            let host = format!("h{n}.test");
+            assert_eq!(refuse(&mut refusals, &host, at(121)), Some(1), "{n}");
+        }
+        assert_eq!(refusals.list(at(121)).len(), AT_MOST);
     }
 
     #[test]

@@ -8,6 +8,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio_rustls::TlsConnector;
+use x509_parser::{
+    oid_registry::OID_CT_LIST_SCT,
+    prelude::{FromDer as _, X509Certificate},
+};
 
 use super::{trust::Roots, verify::Verifier};
 use crate::{
@@ -28,6 +32,8 @@ pub(crate) struct Connector {
 struct Pair {
     http1: TlsConnector,
     http2: TlsConnector,
+    /// The certificates that are believed as they are.
+    own: Arc<[CertificateDer<'static>]>,
 }
 
 /// With whom, and how.
@@ -52,6 +58,9 @@ pub(crate) struct Secured {
     pub io: BoxIo,
     /// HTTP/1.1 where the peer chose nothing.
     pub http: HttpVersion,
+    /// True where no middlebox can have made the certificate: it is listed in `roots` of the route, or says in which public logs it
+    /// stands (RFC 6962, section 3.3), as only the certificates of public CAs do.
+    pub genuine: bool,
 }
 
 impl Connector {
@@ -92,10 +101,14 @@ impl Connector {
             Err(_) => Err(fault(FaultKind::TimedOut)),
             Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
             Ok(Ok(stream)) => {
-                let http = super::alpn::chosen(stream.get_ref().1.alpn_protocol());
+                let session = stream.get_ref().1;
+                let http = super::alpn::chosen(session.alpn_protocol());
+                let leaf = session.peer_certificates().and_then(<[_]>::first);
+                let genuine = leaf.is_some_and(|leaf| pair.lists(leaf) || is_logged(leaf));
                 Ok(Secured {
                     io: Box::new(stream),
                     http,
+                    genuine,
                 })
             }
         }
@@ -123,30 +136,48 @@ impl Connector {
 
 impl Pair {
     fn new(roots: &Roots, peer: &PeerTls) -> Result<Self, BoxError> {
+        let mut own = Vec::new();
+        for file in &peer.roots {
+            own.extend(certificates(file)?);
+        }
         let connector = |http| {
-            let mut config = client_config(roots, peer)?;
+            let mut config = client_config(roots, peer, &own)?;
             config.alpn_protocols = super::alpn::offered(http);
             Ok::<_, BoxError>(TlsConnector::from(Arc::new(config)))
         };
         Ok(Self {
             http1: connector(HttpVersion::Http1)?,
             http2: connector(HttpVersion::Http2)?,
+            own: own.into(),
         })
+    }
+
+    fn lists(&self, leaf: &CertificateDer<'_>) -> bool {
+        self.own.iter().any(|own| own == leaf)
     }
 }
 
-fn client_config(roots: &Roots, peer: &PeerTls) -> Result<ClientConfig, BoxError> {
+/// True for a certificate that has timestamps of public logs.
+fn is_logged(leaf: &CertificateDer<'_>) -> bool {
+    let parsed = X509Certificate::from_der(leaf);
+    parsed.is_ok_and(|(_, leaf)| {
+        let mut extensions = leaf.extensions().iter();
+        extensions.any(|extension| extension.oid == OID_CT_LIST_SCT)
+    })
+}
+
+fn client_config(
+    roots: &Roots,
+    peer: &PeerTls,
+    own: &[CertificateDer<'static>],
+) -> Result<ClientConfig, BoxError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
     let builder = if peer.roots.is_empty() {
         builder.with_root_certificates(Arc::clone(&roots.store))
     } else {
-        let mut own = Vec::new();
-        for file in &peer.roots {
-            own.extend(certificates(file)?);
-        }
-        let verifier = Verifier::new(own, &roots.store, &provider)?;
+        let verifier = Verifier::new(own.to_vec(), &roots.store, &provider)?;
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))

@@ -12,6 +12,8 @@ use super::{
     metrics::{self, Metrics},
     timeline::Timeline,
 };
+use tokio::time::Instant;
+
 use crate::model::{
     refusals::{Answer, Refusals, Refused},
     siblings::Siblings,
@@ -51,7 +53,7 @@ impl Ledger {
 
     /// What origins refuse now, by host and status.
     pub(super) fn refusals(&self) -> Vec<Refused> {
-        lock(&self.refusals).list()
+        lock(&self.refusals).list(Instant::now())
     }
 
     /// The finished transfers and the totals.
@@ -122,7 +124,7 @@ impl Ledger {
             let labels = [&*event.subject.route, &status.to_string()];
             self.metrics.count(&metrics::REFUSALS, &labels);
         }
-        let refused = lock(&self.refusals).observe(&answer);
+        let refused = lock(&self.refusals).observe(&answer, Instant::now());
         if let Some(refused) = refused {
             self.emit(&RequestsRefused {
                 subject: event.subject.clone(),

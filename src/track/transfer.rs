@@ -88,6 +88,8 @@ struct TransferInfo {
     route: Box<str>,
     role: Role,
     stall: config::Stall,
+    /// `dial.max_segment`.
+    max_segment: Option<u32>,
     agent: Option<Box<str>>,
 }
 
@@ -139,6 +141,7 @@ impl Transfer {
                 route: begin.route.name.clone(),
                 role: begin.route.role,
                 stall: begin.route.stall,
+                max_segment: begin.route.dial.max_segment,
                 agent: begin
                     .agent
                     .and_then(agent::product)

@@ -8,7 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{support::ferry::Ferry, world::Run};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{
+    support::ferry::Ferry,
+    world::{Run, World, read_until, soon},
+};
 
 fn free() -> SocketAddr {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -63,22 +68,125 @@ fn two_daemons_that_are_each_others_hop_end_soon_and_say_loop_with_via_and_witho
 }
 
 #[test]
-fn a_loop_of_what_is_not_tls_on_a_terminated_host_ends_after_one_round() {
-    let directory = tempfile::tempdir().unwrap();
-    let (first, second) = (free(), free());
-    let _a = daemon(directory.path(), first, second, true);
-    let _b = daemon(directory.path(), second, first, true);
-    let (answer, took) = ask(
-        first,
-        "CONNECT near.test:443 HTTP/1.1\r\nHost: near.test:443\r\n\r\nSSH-2.0-x\r\n",
-    );
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
-    let (history, _) = ask(
-        first,
-        "GET /-/api/history HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
-    );
-    let rounds = history.matches("\"host\": \"near.test\"").count();
-    // Each attempt of the first tunnel goes round once.
-    assert!((2..=6).contains(&rounds), "{rounds}: {history}");
+fn a_loop_of_what_is_not_tls_on_a_terminated_host_ends_after_one_round_with_via_and_without() {
+    for (first_via, second_via) in [(true, true), (true, false), (false, true), (false, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (free(), free());
+        let _a = daemon(directory.path(), first, second, first_via);
+        let _b = daemon(directory.path(), second, first, second_via);
+        let (answer, took) = ask(
+            first,
+            "CONNECT near.test:443 HTTP/1.1\r\nHost: near.test:443\r\n\r\nSSH-2.0-x\r\n",
+        );
+        let case = format!("via {first_via}, {second_via}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{case}: {answer}");
+        assert!(took < Duration::from_secs(10), "{case}: {took:?}");
+        let (history, _) = ask(
+            first,
+            "GET /-/api/history HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+        );
+        let rounds = history.matches("\"host\": \"near.test\"").count();
+        // Each attempt of the first tunnel goes round once.
+        assert!((2..=8).contains(&rounds), "{case}: {rounds}: {history}");
+    }
+}
+
+/// A proxy that leaves out what it does not know, as most do of a CONNECT, and leads back to the daemon whose address comes to it.
+async fn forgetful(grants_first: bool) -> (SocketAddr, tokio::sync::watch::Sender<SocketAddr>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, daemon) = tokio::sync::watch::channel(address);
+    tokio::task::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let daemon = *daemon.borrow();
+            tokio::task::spawn(async move {
+                read_until(&mut client, b"\r\n\r\n").await;
+                if grants_first {
+                    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                }
+                let mut next = tokio::net::TcpStream::connect(daemon).await?;
+                next.write_all(b"CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\n\r\n")
+                    .await?;
+                if grants_first {
+                    read_until(&mut next, b"\r\n\r\n").await;
+                }
+                tokio::io::copy_bidirectional(&mut client, &mut next).await
+            });
+        }
+    });
+    (address, tell)
+}
+
+fn through(hop: SocketAddr, via: bool) -> String {
+    format!(
+        "[hops]\nhop = {{ url = \"http://{hop}\", via = {via} }}\n[[route]]\nname = \"far\"\nrole = \"other\"\n\
+         hosts = [\"far.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"hop\" }}]\n"
+    )
+}
+
+#[tokio::test]
+async fn a_loop_through_a_proxy_that_forgets_where_a_request_has_been_ends_soon() {
+    for (grants_first, via) in [(false, true), (false, false), (true, true)] {
+        let (hop, tell) = forgetful(grants_first).await;
+        let world = World::listening("max_connections = 512", &through(hop, via)).await;
+        tell.send(world.address).unwrap();
+        let begun = Instant::now();
+        let mut client = world.client().await;
+        client
+            .send("CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\n\r\n")
+            .await;
+        let answer = client.rest().await;
+        let answer = String::from_utf8_lossy(&answer);
+        let case = format!("granted first: {grants_first}, via {via}: {answer}");
+        let loops = || {
+            let faults = world.faults().into_iter();
+            faults.filter(|fault| fault.kind == "loop").count()
+        };
+        assert!(grants_first || answer.starts_with("HTTP/1.1 508"), "{case}");
+        while loops() == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{case}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(client);
+        world.is_quiet().await;
+    }
+}
+
+/// Reported: the sixty-fifth of as many slow requests through a hop with `via = false` got 508.
+#[tokio::test]
+async fn a_hundred_slow_requests_through_one_hop_are_no_loop() {
+    const CROWD: usize = 100;
+    for request in [
+        "GET http://far.test/x HTTP/1.1\r\nHost: far.test\r\nConnection: close\r\n\r\n",
+        "CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\n\r\n",
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hop = listener.local_addr().unwrap();
+        // It answers nobody before all are there.
+        let serving = tokio::task::spawn(async move {
+            let mut all = Vec::new();
+            while all.len() < CROWD {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read_until(&mut stream, b"\r\n\r\n").await;
+                all.push(stream);
+            }
+            for stream in &mut all {
+                let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let world = World::listening("max_connections = 300", &through(hop, false)).await;
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..CROWD {
+            let mut client = world.client().await;
+            client.send(request).await;
+            clients.spawn(async move { client.rest().await });
+        }
+        while let Some(answer) = clients.join_next().await {
+            let answer = String::from_utf8(answer.unwrap()).unwrap();
+            assert!(answer.contains(" 200 OK\r\n"), "{answer}");
+            assert!(answer.ends_with("hello"), "{answer}");
+        }
+        soon("the hop", serving).await.unwrap();
+    }
 }

@@ -105,6 +105,33 @@ async fn interim_responses_heads_and_chunk_extensions_that_drip_keep_nothing_ali
     }
 }
 
+/// Reported: one 102 shortly before each limit held a request for as long as fifty of them take.
+#[tokio::test]
+async fn an_interim_response_just_before_the_limit_does_not_put_it_off() {
+    for request in [
+        "GET http://origin.test/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "PUT http://origin.test/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+        "POST http://origin.test/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "PUT http://origin.test/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        for interim in ["102 Processing", "100 Continue", "103 Early Hints"] {
+            let drip = format!("HTTP/1.1 {interim}\r\n\r\n").leak();
+            let world = dripping("", drip, 450, LIMITS).await;
+            let mut client = world.client().await;
+            let begun = Instant::now();
+            client.send(request).await;
+            soon("the end", client.rest()).await;
+            let (told, took) = (codes(&world), begun.elapsed());
+            let case = format!("{interim}, {request:?}: {told:?}");
+            // It waits for the origin to want the body, too.
+            let stalled = |code: &String| code.contains("/stalled-");
+            assert!(told.iter().all(stalled), "{case}");
+            assert!(!told.is_empty(), "{case}");
+            assert!(took < Duration::from_secs(4), "{took:?}, {case}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_sends_interim_responses_for_ever_is_cut_off_whatever_the_config_says() {
     for pace in [1, 5] {

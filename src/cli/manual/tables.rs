@@ -32,6 +32,7 @@ const EXAMPLE: Context<'_> = Context {
     port: 443,
     route: "ROUTE",
     upstream: "HOP",
+    max_segment: None,
 };
 
 /// Where a fault of each leg is typical.
@@ -98,6 +99,7 @@ pub(super) fn stalls() -> String {
         host: EXAMPLE.host,
         route: EXAMPLE.route,
         upstream: EXAMPLE.upstream,
+        max_segment: None,
         sibling: None,
     };
     let mut text = String::new();

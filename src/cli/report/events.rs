@@ -62,14 +62,16 @@ fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
     if record.text("result") == Some("answered") {
-        sum.refusals.observe(&Answer {
+        let answer = Answer {
             host: failed.host,
             status: u16::try_from(record.number("status").unwrap_or(0)).unwrap_or(0),
             method: record.text("method").unwrap_or_default(),
             path: record.text("path").unwrap_or_default(),
             // Only a 401 says so: any other answer may have had them.
             credentials: record.is("credentials") != Some(false),
-        });
+        };
+        // A log is summed up as a whole.
+        sum.refusals.observe(&answer, tokio::time::Instant::now());
     }
     let flowed = record.text("front") == Some("tunnel") && up + down > 0;
     sum.ended(&failed, (up, down), record.number("status"), flowed);

@@ -26,7 +26,7 @@ use crate::{
     model::{Fault, Host, Leg, Scheme, Target, advice::Context},
     net::{
         self,
-        dial::{AbsoluteForm, Attempt, Connection},
+        dial::{AbsoluteForm, Attempt, Connection, trail::NOWHERE},
     },
     tls::{Connector, Peer, trust::Roots},
 };
@@ -200,7 +200,7 @@ impl Probe {
             progress: &|_| {},
             connector: &self.means.connector,
             public_only: None,
-            received_via: None,
+            trail: &NOWHERE,
         };
         net::dial::dial(via, &attempt).await
     }
@@ -242,6 +242,7 @@ impl Probe {
             port: self.origin().1.port,
             route: &self.route.name,
             upstream: &self.upstream.label,
+            max_segment: self.route.dial.max_segment,
         };
         let mut outcome = Outcome::failed(fault.kind.to_string()).detail(fault.chain());
         outcome.code = Some(fault.code());

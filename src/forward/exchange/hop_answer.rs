@@ -77,11 +77,14 @@ pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Opt
 }
 
 /// What shows that a hop made this refusal, as a sentence; `None` for what came from the origin, as far as one can tell.
+///
+/// An origin may be a squid itself. Inside TLS its certificate tells: a hop that intercepts has a CA of its own, whose certificates stand in no
+/// public log.
 pub(super) fn made_by_hop<B>(response: &Response<B>, about: &About) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
     // What only an origin says: a hop asks for credentials with 407. An origin may be a squid itself.
     let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
-    if !about.hop || status.as_u16() < 400 || of_origin {
+    if !about.hop || about.genuine || status.as_u16() < 400 || of_origin {
         return None;
     }
     let mut said = Vec::new();
@@ -138,13 +141,19 @@ mod tests {
 
     #[tokio::test]
     async fn what_only_an_origin_says_is_the_origins_although_it_is_a_squid() {
-        let about = about(true).await;
+        let intercepted = about(true).await;
         for (status, by_hop) in [(401, false), (404, false), (403, true), (503, true)] {
             let response = Response::builder()
                 .status(status)
                 .header(SERVER, "squid/6.10");
             let response = response.body(()).unwrap();
-            assert_eq!(made_by_hop(&response, &about).is_some(), by_hop, "{status}");
+            let hops = made_by_hop(&response, &intercepted).is_some();
+            assert_eq!(hops, by_hop, "{status}");
+            let genuine = About {
+                genuine: true,
+                ..about(true).await
+            };
+            assert_eq!(made_by_hop(&response, &genuine), None, "{status}");
         }
     }
 

@@ -13,7 +13,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use hyper::header::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::forward::{
@@ -33,6 +32,7 @@ use crate::{
         attempts::{BodyState, Event, RequestState},
         classify,
     },
+    net::dial::trail::Trail,
     track::{GivenUp, Outcome, Transfer, TransferHandle},
 };
 
@@ -64,7 +64,7 @@ impl Tunnel {
         transfer: &TransferHandle,
         route: &Arc<Route>,
         target: &Target,
-        received_via: Option<HeaderValue>,
+        trail: Trail,
     ) -> Result<Self, GivenUp> {
         let probing = circuit::Probing {
             purpose: Purpose::Tunnel,
@@ -72,7 +72,7 @@ impl Tunnel {
         };
         let about = circuit::About { route, target };
         let mut plan = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
-        plan.pass_via(received_via);
+        plan.pass_trail(trail);
         let turn = plan.begin(false);
         let reached = connect(&mut plan, turn).await?;
         Ok(Self {
@@ -150,6 +150,7 @@ impl Tunnel {
         loop {
             let fault = match self.opening(transfer, client).await {
                 Opening::Spoke(bytes) => {
+                    self.reached.hears_of_target();
                     self.plan.tell(Event::Spoke).await?;
                     return Ok(bytes);
                 }

@@ -2,15 +2,13 @@
 
 use std::net::SocketAddr;
 
-use hyper::header::HeaderValue;
-
 use crate::{
     config::{HttpVersion, Route, Upstream},
     io::{BoxIo, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, address::FakeNetwork},
     net::{
         self,
-        dial::{AbsoluteForm, Attempt, hop},
+        dial::{AbsoluteForm, Attempt, hop, rounds::Waiting, trail::Trail},
     },
     tls::{Connector, Peer, connect::Secured},
     track::TransferHandle,
@@ -39,6 +37,30 @@ pub(crate) struct Reached {
     pub http: HttpVersion,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
+    /// True where what comes is certainly the origin's: inside TLS with a certificate that no hop can have made.
+    pub genuine: bool,
+    /// Through a hop, until the target is heard of.
+    pub waiting: Option<Waiting>,
+}
+
+impl Once<'_> {
+    /// What is dialled: a mirror, where requests go to one.
+    fn leads_to(&self) -> (Scheme, &Target) {
+        match (self.purpose, &self.upstream.mirror) {
+            (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+            (Purpose::Requests(scheme), None) => (scheme, self.target),
+            (Purpose::Tunnel, _) => (Scheme::Https, self.target),
+        }
+    }
+}
+
+impl Reached {
+    /// The target itself was heard of: whoever waits for the same one does not wait in a loop.
+    pub(crate) fn hears_of_target(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.answered();
+        }
+    }
 }
 
 /// One attempt: through an upstream, to a host, for a purpose.
@@ -51,8 +73,8 @@ pub(crate) struct Once<'a> {
     pub(crate) max_segment: Option<u32>,
     /// See [`Attempt::public_only`].
     pub(crate) public_only: Option<&'a [FakeNetwork]>,
-    /// See [`Attempt::received_via`].
-    pub(crate) received_via: Option<&'a HeaderValue>,
+    /// See [`Attempt::trail`].
+    pub(crate) trail: &'a Trail,
     /// What ALPN may choose.
     pub(crate) http: HttpVersion,
     pub(crate) connector: &'a Connector,
@@ -69,11 +91,7 @@ pub(crate) async fn once(
         purpose,
         ..
     } = *dial;
-    let (scheme, target) = match (purpose, &upstream.mirror) {
-        (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
-        (Purpose::Requests(scheme), None) => (scheme, dial.target),
-        (Purpose::Tunnel, _) => (Scheme::Https, dial.target),
-    };
+    let (scheme, target) = dial.leads_to();
     let hop = hop(&upstream.via, scheme, target).is_some();
     let progress = |stage| {
         if let Some(transfer) = transfer {
@@ -90,7 +108,7 @@ pub(crate) async fn once(
         max_segment: dial.max_segment,
         progress: &progress,
         connector: dial.connector,
-        received_via: dial.received_via,
+        trail: dial.trail,
         public_only: dial.public_only.filter(|_| upstream.mirror.is_none()),
     };
     let connection = net::dial::dial(&upstream.via, &attempt).await?;
@@ -107,6 +125,8 @@ pub(crate) async fn once(
         hop,
         http: HttpVersion::Http1,
         absolute_form: connection.absolute_form,
+        genuine: false,
+        waiting: connection.waiting,
     };
     if purpose != Purpose::Tunnel && scheme == Scheme::Https {
         progress(Stage::Handshaking);
@@ -117,6 +137,8 @@ pub(crate) async fn once(
             false => fault,
         })?;
         reached.io = secured.io;
+        reached.genuine = secured.genuine;
+        reached.hears_of_target();
         reached.http = secured.http;
     }
     Ok(reached)

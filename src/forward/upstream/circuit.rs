@@ -17,8 +17,12 @@ use crate::{
         Fault, Stage, Target, TlsMode,
         address::FakeNetwork,
         attempts::Cause,
-        health::{Change, Failure, Health, Wanted, sole::Known},
+        health::{
+            Change, Failure, Health, Wanted,
+            sole::{Attempt, Known},
+        },
     },
+    net::dial::trail::NOWHERE,
     track::{
         TransferHandle,
         event::{CircuitChanged, Turn},
@@ -45,6 +49,22 @@ impl Drop for Trial {
     fn drop(&mut self) {
         self.health
             .ended(&self.host, &self.upstream, Instant::now());
+    }
+}
+
+/// An attempt to reach a dead upstream; over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct DeadTried {
+    health: Arc<Health>,
+    host: Box<str>,
+    upstream: Box<str>,
+    attempt: Attempt,
+}
+
+impl Drop for DeadTried {
+    fn drop(&mut self) {
+        self.health
+            .tried_sole(&self.host, &self.upstream, self.attempt);
     }
 }
 
@@ -167,6 +187,23 @@ impl About<'_> {
         health.known_dead(&self.host(), &upstream.label, Instant::now())
     }
 
+    /// Leave to try the only upstream of this host although it is dead, where nobody else does.
+    pub(crate) fn tries_dead(
+        self,
+        shared: &Shared,
+        upstream: &Upstream,
+        attempt: Attempt,
+    ) -> Option<DeadTried> {
+        let host = self.host();
+        let may = shared.health.tries_sole(&host, &upstream.label, attempt);
+        may.then(|| DeadTried {
+            health: Arc::clone(&shared.health),
+            host: host.into(),
+            upstream: upstream.label.clone(),
+            attempt,
+        })
+    }
+
     /// A transfer gave the upstream up for this host.
     pub(crate) fn fails(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         self.failed(shared, upstream, Turn::Transfer, cause);
@@ -257,7 +294,7 @@ impl About<'_> {
                 purpose: probing.purpose,
                 max_segment: route.dial.max_segment,
                 public_only: probing.fake_networks(&config),
-                received_via: None,
+                trail: &NOWHERE,
                 http: route.http,
                 connector: &connector,
             };

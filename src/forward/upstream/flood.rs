@@ -1,31 +1,36 @@
 //! What an origin sends that is no part of an answer is counted, and a connection with too much of it ends.
 //!
 //! Interim responses reach nobody: hyper and h2 drop them. A server that sends them for ever would keep a request alive. Over HTTP/1
-//! hyper's callback counts them; over HTTP/2 it has none, and the headers of the frames are counted as they are read. Empty DATA
-//! frames are h2's own business: it ends a connection with thousands of them (`too_many_data_frames`).
+//! hyper's callback counts them; over HTTP/2 it has none, and the headers of the frames are counted as they are read. They are no progress
+//! ([`crate::model::stall`] ends a request that gets nothing else), so a slow server may send one now and then for as long as its route
+//! waits; what is limited is their rate. Empty DATA frames are h2's own business: it ends a connection with thousands of them (`too_many_data_frames`).
 
 use std::{
     collections::BTreeMap,
     io,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use hyper::{Request, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 use crate::forward::request::{body::RequestBody, gate::GateKey};
 
-/// How many interim responses one request may get. Servers that keep a client waiting send one every few seconds.
+/// How many interim responses one request may get at once.
 const MOST_INTERIMS: u32 = 50;
+/// After so long it may get one more. Servers that keep a client waiting send one every few seconds.
+const INTERIM_PACE: Duration = Duration::from_secs(1);
 /// How many streams are remembered; h2 opens 100 at once by default.
 const MOST_STREAMS: usize = 1024;
 
-const INTERIMS: &str = "more than 50 interim responses (1xx) to one request";
+const INTERIMS: &str =
+    "more than 50 interim responses (1xx) to one request, and more than one per second";
 
 /// What a connection was ended for, if it was. Clones are about the same connection.
 #[derive(Clone, Debug, Default)]
@@ -43,12 +48,13 @@ impl Flood {
 
     /// Counts the interim responses of an HTTP/1 request; the first `100 Continue` opens the gate of its body.
     pub(crate) fn watch(&self, request: &mut Request<RequestBody>, gate: Option<GateKey>) {
-        let (flood, count) = (self.clone(), AtomicU32::new(0));
+        let (flood, allowance) = (self.clone(), Mutex::new(Allowance::new(MOST_INTERIMS)));
         hyper::ext::on_informational(request, move |interim| {
             if let (Some(gate), StatusCode::CONTINUE) = (&gate, interim.status()) {
                 gate.open();
             }
-            if count.fetch_add(1, Ordering::Relaxed) >= MOST_INTERIMS {
+            let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            if !allowance.take(Instant::now()) {
                 flood.note(INTERIMS);
             }
         });
@@ -59,6 +65,39 @@ impl Flood {
             None => Ok(()),
             Some(what) => Err(io::Error::new(io::ErrorKind::InvalidData, what)),
         }
+    }
+}
+
+/// How many more there may be.
+#[derive(Debug)]
+struct Allowance {
+    most: u32,
+    left: u32,
+    /// Since when none was given back.
+    since: Option<Instant>,
+}
+
+impl Allowance {
+    fn new(most: u32) -> Self {
+        Self {
+            most,
+            left: most,
+            since: None,
+        }
+    }
+
+    /// One more; false where there may be none.
+    fn take(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since).as_secs() / INTERIM_PACE.as_secs();
+        if passed > 0 {
+            let back = u32::try_from(passed).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(back).min(self.most);
+            self.since = Some(now);
+        }
+        let some = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        some
     }
 }
 
@@ -90,7 +129,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         if let Some(frames) = &mut self.frames
-            && let Some(what) = frames.read(buf.filled().get(before..).unwrap_or_default())
+            && let Some(what) = frames.read(
+                buf.filled().get(before..).unwrap_or_default(),
+                Instant::now(),
+            )
         {
             self.flood.note(what);
         }
@@ -135,8 +177,8 @@ struct Frames {
     have: usize,
     /// Bytes of the payload that are still to come.
     skip: usize,
-    /// HEADERS frames of the streams that are open.
-    streams: BTreeMap<u32, u32>,
+    /// How many HEADERS frames the streams that are open may still get.
+    streams: BTreeMap<u32, Allowance>,
 }
 
 const HEAD: usize = 9;
@@ -147,7 +189,7 @@ const END_STREAM: u8 = 1;
 
 impl Frames {
     /// Takes bytes as they came; what there was too much of.
-    fn read(&mut self, mut bytes: &[u8]) -> Option<&'static str> {
+    fn read(&mut self, mut bytes: &[u8], now: Instant) -> Option<&'static str> {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
@@ -167,7 +209,7 @@ impl Frames {
             self.have = 0;
             let [high, middle, low, ..] = self.head.map(usize::from);
             self.skip = high << 16 | middle << 8 | low;
-            if let Some(what) = self.frame() {
+            if let Some(what) = self.frame(now) {
                 return Some(what);
             }
         }
@@ -175,15 +217,15 @@ impl Frames {
     }
 
     /// Counts the frame whose header is there.
-    fn frame(&mut self) -> Option<&'static str> {
+    fn frame(&mut self, now: Instant) -> Option<&'static str> {
         let [_, _, _, kind, flags, a, b, c, d] = self.head;
         let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
         let ends = flags & END_STREAM != 0;
         if kind == HEADERS && !ends {
-            let count = self.streams.entry(stream).or_default();
-            *count += 1;
             // The answer itself is one, too.
-            if *count > MOST_INTERIMS + 1 {
+            let streams = self.streams.entry(stream);
+            let allowance = streams.or_insert_with(|| Allowance::new(MOST_INTERIMS + 1));
+            if !allowance.take(now) {
                 return Some(INTERIMS);
             }
             if self.streams.len() > MOST_STREAMS {
@@ -208,11 +250,11 @@ mod tests {
 
     /// What `frames` come to when `step` bytes are read at a time.
     fn read(frames: &[Vec<u8>], step: usize) -> Option<&'static str> {
-        let mut reader = Frames::default();
+        let (mut reader, now) = (Frames::default(), Instant::now());
         frames
             .concat()
             .chunks(step)
-            .find_map(|chunk| reader.read(chunk))
+            .find_map(|chunk| reader.read(chunk, now))
     }
 
     #[test]
@@ -227,6 +269,17 @@ mod tests {
         }
         for step in [1, 7, 9, 10, 4096] {
             assert_eq!(read(&frames, step), None, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_slow_server_may_send_an_interim_response_every_few_seconds_for_an_hour() {
+        for (pace, most) in [(20, None), (1, None), (0, Some(50))] {
+            let mut allowance = Allowance::new(MOST_INTERIMS);
+            let begun = Instant::now();
+            let refused =
+                (0..3600).find(|n| !allowance.take(begun + Duration::from_secs(n * pace)));
+            assert_eq!(refused, most, "one every {pace} s");
         }
     }
 

@@ -1,9 +1,13 @@
 //! Which upstream is next: carries out what [`Attempts`] commands, as far as the log, the circuits, the waits and dialling go.
 
+mod beside;
+mod dead;
+
 use std::sync::Arc;
 
-use hyper::header::HeaderValue;
 use tokio::time::Instant;
+
+pub(crate) use beside::Beside;
 
 use crate::forward::{
     forwarder::Forwarder,
@@ -19,8 +23,8 @@ use crate::{
             Attempts, Command, Connect, Event, Lesson, Next, Note, Step,
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
-        health::sole::{Known, SHORT_ATTEMPT},
     },
+    net::dial::trail::{NOWHERE, Trail},
     track::{GivenUp, TransferHandle},
 };
 
@@ -32,61 +36,14 @@ pub(crate) struct UpstreamPlan {
     transfer: TransferHandle,
     order: Vec<usize>,
     attempts: Attempts,
-    /// Why the only upstream is known to be dead.
-    dead: Option<Known>,
+    /// The only upstream was known to be dead at first.
+    dead: bool,
     needs: UpstreamNeeds,
     probing: circuit::Probing,
-    /// `Via` of the client's CONNECT.
-    received_via: Option<HeaderValue>,
+    /// Where the client's CONNECT has been.
+    trail: Trail,
     /// Leave to try an open circuit, that of the first upstream.
     trial: Option<circuit::Trial>,
-}
-
-/// A dial that no exchange waits for: no log line, no circuit and no retry comes of it.
-pub(crate) struct Beside {
-    route: Arc<Route>,
-    upstream: Arc<Upstream>,
-    target: Target,
-    probing: circuit::Probing,
-    max_segment: Option<u32>,
-}
-
-impl Beside {
-    /// To `target` through `upstream`, without anything that an exchange has learned.
-    pub(crate) fn first(
-        route: &Arc<Route>,
-        upstream: &Arc<Upstream>,
-        target: &Target,
-        probing: circuit::Probing,
-    ) -> Self {
-        Self {
-            route: Arc::clone(route),
-            upstream: Arc::clone(upstream),
-            target: target.clone(),
-            probing,
-            max_segment: route.dial.max_segment,
-        }
-    }
-
-    /// Dials once; ALPN may choose what `http` says.
-    pub(crate) async fn once(
-        &self,
-        forwarder: &Forwarder,
-        http: HttpVersion,
-    ) -> Result<Reached, Fault> {
-        let dial = Once {
-            route: &self.route,
-            upstream: &self.upstream,
-            target: &self.target,
-            purpose: self.probing.purpose,
-            max_segment: self.max_segment,
-            public_only: self.probing.fake_networks(&forwarder.config),
-            received_via: None,
-            http,
-            connector: &forwarder.connector,
-        };
-        once(&dial, None).await
-    }
 }
 
 /// What the exchange does next.
@@ -116,8 +73,10 @@ impl UpstreamPlan {
         let mut attempts = Attempts::new(policy, transfer.stall_action(), order.len());
         let sole = order.first().filter(|_| order.len() == 1);
         let sole = sole.and_then(|at| route.upstreams.get(*at));
-        let dead = sole.and_then(|upstream| about.known_dead(&forwarder.shared, upstream));
-        if dead.is_some() {
+        let dead = sole
+            .and_then(|upstream| about.known_dead(&forwarder.shared, upstream))
+            .is_some();
+        if dead {
             attempts.only_once();
         }
         Self {
@@ -130,14 +89,14 @@ impl UpstreamPlan {
             order,
             needs,
             probing,
-            received_via: None,
+            trail: NOWHERE.clone(),
             trial,
         }
     }
 
-    /// Hops of a tunnel get the client's `Via` too.
-    pub(crate) fn pass_via(&mut self, received: Option<HeaderValue>) {
-        self.received_via = received;
+    /// Hops of a tunnel hear where the client's CONNECT has been.
+    pub(crate) fn pass_trail(&mut self, trail: Trail) {
+        self.trail = trail;
     }
 
     /// The first turn.
@@ -207,12 +166,9 @@ impl UpstreamPlan {
     /// Dials once; fails with what is to be reported.
     pub(crate) async fn dial(&self, connect: Connect) -> Result<Reached, Event> {
         let reach = async {
-            let reach = self.reach(connect);
-            match &self.dead {
-                None => reach.await,
-                Some(known) => tokio::time::timeout(SHORT_ATTEMPT, reach)
-                    .await
-                    .unwrap_or_else(|_| Err(known.fault(Instant::now()))),
+            match self.known_dead() {
+                None => self.reach(connect).await,
+                Some(known) => self.reach_dead(&known, connect).await,
             }
         };
         tokio::select! {
@@ -229,6 +185,7 @@ impl UpstreamPlan {
             target: self.target.clone(),
             probing: self.probing,
             max_segment: self.max_segment(self.attempts.small_segments()),
+            trail: self.trail.clone(),
         })
     }
 
@@ -251,14 +208,18 @@ impl UpstreamPlan {
             purpose: self.probing.purpose,
             max_segment: self.max_segment(connect.small_segments),
             public_only: self.probing.fake_networks(&self.forwarder.config),
-            received_via: self.received_via.as_ref(),
-            http: match connect.http1 {
-                true => HttpVersion::Http1,
-                false => self.route.http,
-            },
+            trail: &self.trail,
+            http: self.http(connect),
             connector: &self.forwarder.connector,
         };
         once(&dial, Some(&self.transfer)).await
+    }
+
+    fn http(&self, connect: Connect) -> HttpVersion {
+        match connect.http1 {
+            true => HttpVersion::Http1,
+            false => self.route.http,
+        }
     }
 
     /// What the config says, or less.

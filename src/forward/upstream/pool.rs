@@ -92,6 +92,8 @@ pub(crate) struct About {
     pub tcp: TcpMonitor,
     /// True where the peer is a hop.
     pub hop: bool,
+    /// True where every answer is certainly the origin's.
+    pub genuine: bool,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
     /// What it was ended for, where the origin sent too much that is no answer.

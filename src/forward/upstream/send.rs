@@ -6,7 +6,7 @@ use hyper::{
     HeaderMap, Request, Response, Uri, Version,
     body::Incoming,
     client::conn::{http1, http2},
-    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING, VIA},
+    header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -23,6 +23,7 @@ use crate::{
     config::HttpVersion,
     io::ReadsOn,
     model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, stall::Stall},
+    net::dial::trail,
     rt::{Shutdown, Tasks},
     track::TransferHandle,
 };
@@ -41,6 +42,7 @@ pub(crate) async fn open(
         peer,
         tcp: reached.tcp.monitor(),
         hop: reached.hop,
+        genuine: reached.genuine,
         absolute_form: reached.absolute_form,
         flood: Flood::default(),
     };
@@ -154,6 +156,10 @@ pub(crate) fn address(
     if matches!(lease.sender, Sender::Http1(_)) {
         join_cookies(request.headers_mut());
     }
+    if lease.about.absolute_form.is_none() {
+        // It is for hops.
+        request.headers_mut().remove(trail::TRAIL);
+    }
     match (&lease.sender, &lease.about.absolute_form) {
         (Sender::Http2(_), _) => {
             *request.version_mut() = Version::HTTP_2;
@@ -170,7 +176,7 @@ pub(crate) fn address(
             *request.uri_mut() =
                 absolute(&authority).map_err(|error| unwritable(&authority, error))?;
             if !form.via {
-                request.headers_mut().remove(VIA);
+                trail::mark_in_place_of_via(request.headers_mut());
             }
             if let Some(authorization) = &form.authorization {
                 request

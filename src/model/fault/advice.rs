@@ -87,6 +87,7 @@ pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
             host: context.host,
             route: context.route,
             upstream: context.upstream,
+            max_segment: context.max_segment,
             sibling: None,
         };
         stall::advice(verdict, about)

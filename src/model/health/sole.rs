@@ -5,9 +5,10 @@
 //! | unknown | the start; a new config; `dial.cooldown` after it was found dead | the attempts of `dial.attempts` |
 //! | working | a success | the same, and where they are used up more of them: a VPN reconnects, a hop restarts |
 //! | waited for | such attempts were used up for the first time since | more attempts until `dial.patience` is over, for every request |
-//! | dead | a request gave up | one short attempt, and where it fails the known reason at once |
+//! | dead | a request gave up | one short attempt and then the known reason; where another request makes it, the reason at once |
 //!
-//! The short attempt is the probe: whoever mended the hop is served by the next request.
+//! The short attempt is the probe: whoever mended the hop is served by the next request. On a slow path it is too short, so one of them goes
+//! on beside the requests until the timeouts of `dial`.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::model::{Fault, FaultKind, Leg, Stage};
 
-/// How long a request waits for an upstream that is known to be dead.
+/// How long a request waits for an upstream that is known to be dead; its attempt may go on longer.
 pub(crate) const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
 
 /// What is known of a host's only upstream.
@@ -28,6 +29,15 @@ pub(super) enum Sole {
     Working,
     WaitedFor { until: Instant },
     Dead { until: Instant, known: Known },
+}
+
+/// An attempt to reach a dead upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Attempt {
+    /// A request waits for it.
+    Short,
+    /// No request waits for it any more.
+    Long,
 }
 
 /// Why an upstream is dead.
@@ -44,8 +54,7 @@ impl Known {
     pub(crate) fn fault(&self, now: Instant) -> Fault {
         let since = now.saturating_duration_since(self.since).as_secs();
         Fault::new(self.leg, self.stage, self.kind.clone()).detail(format!(
-            "found {since} s ago; until an attempt succeeds each request tries once, for {} s",
-            SHORT_ATTEMPT.as_secs()
+            "found {since} s ago; gitferry keeps trying in the background, and requests fail soon until an attempt succeeds"
         ))
     }
 }
@@ -99,6 +108,18 @@ impl Health {
         }
         let until = now + cooldown;
         table.keep(key, Sole::Dead { until, known });
+    }
+
+    /// True for the one request that may try the dead upstream of `host` now, and then [`Health::tried_sole`].
+    pub(crate) fn tries_sole(&self, host: &str, upstream: &str, attempt: Attempt) -> bool {
+        let tried = (key(host, upstream), attempt);
+        self.table().sole_attempts.insert(tried)
+    }
+
+    /// The attempt is over.
+    pub(crate) fn tried_sole(&self, host: &str, upstream: &str, attempt: Attempt) {
+        let tried = (key(host, upstream), attempt);
+        self.table().sole_attempts.remove(&tried);
     }
 
     /// Why the only upstream of `host` is known to be dead.

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Avoided, sole::Sole};
+use super::{
+    Avoided,
+    sole::{Attempt, Sole},
+};
 
 /// Hosts are named by clients, who name as many as they like.
 pub(super) const LIMIT: usize = 4096;
@@ -21,6 +24,8 @@ pub(super) struct Table {
     pub(super) running: HashMap<Key, Tried>,
     /// The only upstreams of their hosts.
     pub(super) soles: HashMap<Key, Sole>,
+    /// The attempts to reach those that are dead.
+    pub(super) sole_attempts: HashSet<(Key, Attempt)>,
 }
 
 /// By host, with its port, and by the upstream's label.

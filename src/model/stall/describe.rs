@@ -9,6 +9,9 @@ use crate::model::{
     size,
 };
 
+/// A segment that nearly every path carries.
+const SMALL: u32 = 1200;
+
 /// What a stall happened in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StallContext<'a> {
@@ -18,6 +21,8 @@ pub(crate) struct StallContext<'a> {
     pub route: &'a str,
     /// The upstream's label.
     pub upstream: &'a str,
+    /// `max_segment` of the route, where it is set.
+    pub max_segment: Option<u32>,
     /// How the other half of the site fares through the same upstream, where that is known.
     pub sibling: Option<&'a Found>,
 }
@@ -105,10 +110,7 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
         Verdict::PathDrops => {
             about.other_upstream(format!("packets to {host} get lost through {upstream}: "))
         }
-        Verdict::PathMtu => format!(
-            "large packets to {host} get lost through {upstream}: set `max_segment` in `dial` of {place}, such as `dial = {{ max_segment = \"1200 B\" }}`"
-        )
-        .into(),
+        Verdict::PathMtu => about.smaller_segments(),
         Verdict::PeerNotReading => about.other_upstream(format!(
             "{host} stopped reading: lower `at_once` of `uploads` in {place}, or "
         )),
@@ -131,6 +133,31 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
 }
 
 impl StallContext<'_> {
+    /// Smaller segments than now, where that leaves something to be tried.
+    fn smaller_segments(&self) -> Advice {
+        let Self {
+            host,
+            route,
+            upstream,
+            ..
+        } = self;
+        let place = advice::place(route);
+        let lost = format!("large packets to {host} get lost through {upstream}");
+        match self.max_segment {
+            None => format!(
+                "{lost}: set `max_segment` in `dial` of {place}, such as `dial = {{ max_segment = \"{SMALL} B\" }}`"
+            )
+            .into(),
+            Some(limit) if limit > SMALL => format!(
+                "{lost}: `max_segment` of {place} is {limit} B, lower it, such as `dial = {{ max_segment = \"{SMALL} B\" }}`"
+            )
+            .into(),
+            Some(limit) => self.other_upstream(format!(
+                "{lost}, although `max_segment` of {place} is {limit} B: "
+            )),
+        }
+    }
+
     /// `begin`, and then another upstream, with what the sibling route says about this one.
     fn other_upstream(&self, begin: String) -> Advice {
         let Self {

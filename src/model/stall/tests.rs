@@ -352,6 +352,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
                 host: "cdn-lfs.hf.co",
                 route: "hf-lfs",
                 upstream: "office",
+                max_segment: None,
                 sibling,
             };
             let text = advice(rule.verdict, about).text;
@@ -423,4 +424,28 @@ fn a_dead_connection_is_told_within_half_a_minute_whatever_the_route_is_for() {
         told(&waiting, &LIMITS),
         Some((Verdict::PathDrops, Leg::Origin, 25))
     );
+}
+
+/// Reported: the verdict `path-mtu` advised `max_segment` to somebody who had it set.
+#[test]
+fn nobody_is_advised_to_set_the_segment_size_that_is_set() {
+    let advised = |max_segment| {
+        let about = StallContext {
+            host: "hf.co",
+            route: "hf-lfs",
+            upstream: "office",
+            max_segment,
+            sibling: None,
+        };
+        advice(Verdict::PathMtu, about)
+    };
+    let text = advised(None).text;
+    assert!(text.contains("set `max_segment`"), "{text}");
+    let text = advised(Some(1400)).text;
+    assert!(text.contains("is 1400 B, lower it"), "{text}");
+    for limit in [1200, 536] {
+        let advice = advised(Some(limit));
+        assert_eq!(advice.remedy, crate::model::advice::Remedy::OtherUpstream);
+        assert!(!advice.text.contains("dial = "), "{}", advice.text);
+    }
 }

@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, pin::Pin};
 
 use hyper::header::HeaderValue;
 
+use super::{rounds::Waiting, trail::Trail};
 use crate::{
     config::{Override, Route},
     io::{BoxIo, Tcp},
@@ -31,8 +32,8 @@ pub(crate) struct Attempt<'a> {
     /// Where set, the target's name must not lead into a private network, as far as it is looked up here; these networks of fake
     /// addresses are none.
     pub public_only: Option<&'a [FakeNetwork]>,
-    /// `Via` of the client's own CONNECT: a hop gets it too, or a loop through two daemons would never meet its own name.
-    pub received_via: Option<&'a HeaderValue>,
+    /// Where the client's own CONNECT has been: a hop hears it too, or a loop through two daemons would never meet its own name.
+    pub trail: &'a Trail,
 }
 
 impl<'a> Attempt<'a> {
@@ -52,6 +53,8 @@ pub(crate) struct Connection {
     pub peer: SocketAddr,
     /// Where set, requests are to be written in absolute form (RFC 9112, section 3.2.2).
     pub absolute_form: Option<AbsoluteForm>,
+    /// Through a hop, until the target is heard of.
+    pub waiting: Option<Waiting>,
 }
 
 /// How requests to an HTTP hop are written when it is not asked for a tunnel.

@@ -27,6 +27,7 @@ pub(crate) async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
         tcp,
         peer,
         absolute_form: None,
+        waiting: None,
     })
 }
 

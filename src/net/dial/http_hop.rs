@@ -17,12 +17,12 @@ use super::{
     AbsoluteForm, Attempt, Connection, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
     protocol,
-    unanswered::Unanswered,
+    trail::Trail,
 };
 use crate::{
     config::{Hop, HopKind},
     io::{BoxIo, Tcp},
-    model::{Fault, FaultKind, Leg, Scheme, Stage, pseudonym, secret::Credentials},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, secret::Credentials},
 };
 
 /// Reaches the hop and asks it for a tunnel to the attempt's target.
@@ -64,6 +64,7 @@ async fn absolute_form(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, F
             authorization,
             via: hop.via,
         }),
+        waiting: None,
     })
 }
 
@@ -73,11 +74,7 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(credentials));
     greeting.asks_for_target();
-    let request = encode(authority, hop, attempt.received_via);
-    let _unanswered = match hop.via {
-        true => None,
-        false => Some(Unanswered::begin(peer, authority)?),
-    };
+    let request = encode(authority, hop, attempt.trail);
     let limit = attempt.route.dial.greet_timeout;
     let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
         Ok(answer) => answer,
@@ -95,6 +92,7 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
         tcp,
         peer,
         absolute_form: None,
+        waiting: None,
     })
 }
 
@@ -128,16 +126,12 @@ async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAd
 }
 
 /// The CONNECT request.
-fn encode(authority: &str, hop: &Hop, received_via: Option<&HeaderValue>) -> Vec<u8> {
+fn encode(authority: &str, hop: &Hop, trail: &Trail) -> Vec<u8> {
     let mut head = format!(
         "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: gitferry/{}\r\n",
         env!("CARGO_PKG_VERSION"),
     );
-    if hop.via {
-        let received = received_via.and_then(|via| via.to_str().ok());
-        let before = received.map(|via| format!("{via}, ")).unwrap_or_default();
-        head.push_str(&format!("Via: {before}1.1 {}\r\n", pseudonym()));
-    }
+    head.push_str(&trail.lines(hop.via));
     if let Some(credentials) = &hop.credentials {
         head.push_str("Proxy-Authorization: ");
         head.push_str(&basic(credentials));
@@ -238,8 +232,9 @@ const BODY_PATIENCE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use super::super::trail::NOWHERE;
     use super::*;
-    use crate::model::Secret;
+    use crate::model::{Secret, pseudonym};
 
     fn hop(credentials: Option<Credentials>, via: bool) -> Hop {
         Hop {
@@ -259,7 +254,7 @@ mod tests {
             password: Secret::new("pass\r\nword"),
         };
         let with = hop(Some(credentials.clone()), true);
-        let request = String::from_utf8(encode("[::1]:22", &with, None)).unwrap();
+        let request = String::from_utf8(encode("[::1]:22", &with, &NOWHERE)).unwrap();
         let lines: Vec<&str> = request.split("\r\n").collect();
         assert_eq!(lines[0], "CONNECT [::1]:22 HTTP/1.1");
         assert_eq!(lines[1], "Host: [::1]:22");
@@ -267,14 +262,14 @@ mod tests {
         assert_eq!(lines[3], format!("Via: 1.1 {}", pseudonym()));
         assert_eq!(lines[4], "Proxy-Authorization: Basic bWU6cGFzcw0Kd29yZA==");
         assert_eq!(lines[5..], ["", ""]);
-        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true), None)).unwrap();
+        let bare = String::from_utf8(encode("hf.co:443", &hop(None, true), &NOWHERE)).unwrap();
         assert!(!bare.contains("Authorization"));
         assert!(format!("{:?}", authorization(&credentials)).contains("Sensitive"));
     }
 
     #[test]
     fn a_hop_that_denies_via_gets_none() {
-        let request = String::from_utf8(encode("hf.co:443", &hop(None, false), None)).unwrap();
-        assert!(!request.contains("Via"), "{request}");
+        let request = String::from_utf8(encode("hf.co:443", &hop(None, false), &NOWHERE)).unwrap();
+        assert!(!request.contains("Via:"), "{request}");
     }
 }

@@ -9,10 +9,13 @@ pub(crate) mod direct;
 mod greeting;
 pub(crate) mod http_hop;
 mod protocol;
+pub(crate) mod rounds;
 pub(crate) mod socks_hop;
-pub(crate) mod unanswered;
+pub(crate) mod trail;
 
 use std::sync::Arc;
+
+use rounds::Waiting;
 
 use crate::{
     config::{Hop, HopKind, Via},
@@ -34,10 +37,18 @@ pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&
 pub(crate) async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
     match hop(via, attempt.scheme, attempt.target) {
         None => direct::dial(attempt).await,
-        Some(hop) => match hop.kind {
-            HopKind::Http | HopKind::Https => http_hop::dial(hop, attempt).await,
-            HopKind::Socks5 | HopKind::Socks5h => socks_hop::dial(hop, attempt).await,
-        },
+        Some(hop) => {
+            let (name, target) = (hop.target.to_string(), attempt.target.to_string());
+            let waiting = Waiting::begin(&name, &target).await?;
+            let connection = match hop.kind {
+                HopKind::Http | HopKind::Https => http_hop::dial(hop, attempt).await,
+                HopKind::Socks5 | HopKind::Socks5h => socks_hop::dial(hop, attempt).await,
+            };
+            Ok(Connection {
+                waiting: Some(waiting),
+                ..connection?
+            })
+        }
     }
 }
 

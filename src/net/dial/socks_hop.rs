@@ -90,6 +90,7 @@ async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Co
         tcp,
         peer,
         absolute_form: None,
+        waiting: None,
     })
 }
 

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::*;
+use super::{trail::NOWHERE, *};
 use crate::{
     config::{Environment, Hop, Override, PeerTls, Route},
     model::{FaultKind, Host, Leg, Secret, Stage, secret::Credentials},
@@ -95,7 +95,7 @@ async fn dial_by(
         progress: &|stage| stages.lock().unwrap().push(stage),
         connector: &Connector::new(&world.roots(), []).unwrap(),
         public_only: None,
-        received_via: None,
+        trail: &NOWHERE,
         max_segment: route.dial.max_segment,
     };
     let result = timeout(PATIENCE, dial(via, &attempt)).await.unwrap();

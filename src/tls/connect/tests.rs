@@ -368,3 +368,38 @@ async fn a_second_connection_to_an_origin_resumes_and_one_with_other_tls_setting
     use rustls::HandshakeKind::{Full, Resumed};
     assert_eq!(kinds, [Full, Resumed, Full]);
 }
+
+#[tokio::test]
+async fn what_stands_in_public_logs_or_is_listed_was_made_by_no_hop() {
+    let world = World::new();
+    let usual = Connector::new(&world.roots(), []).unwrap();
+    let genuine = async |connector: &Connector, server, tls: &PeerTls| {
+        let (near, far) = duplex(16 * 1024);
+        let serving = TlsAcceptor::from(server).accept(far);
+        let secured = dial_with(connector, near, "hf.co", HttpVersion::Http1, tls);
+        let (secured, _) = tokio::join!(secured, serving);
+        secured.unwrap().genuine
+    };
+    let none = PeerTls::default();
+    // As the CA of a middlebox makes it.
+    let made = world.server(&["hf.co"], |_| {});
+    assert!(!genuine(&usual, made, &none).await);
+    let logged = world.server(&["hf.co"], |parameters| {
+        let oid = [1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
+        let list = rcgen::CustomExtension::from_oid_content(&oid, vec![4, 2, 0, 0]);
+        parameters.custom_extensions.push(list);
+    });
+    assert!(genuine(&usual, logged, &none).await);
+    let directory = tempfile::tempdir().unwrap();
+    let (listed, certificate) = testing::self_signed("hf.co", true);
+    let file = directory.path().join("own.pem");
+    let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &certificate);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    std::fs::write(&file, pem).unwrap();
+    let tls = PeerTls {
+        roots: vec![file],
+        ..none
+    };
+    let connector = Connector::new(&world.roots(), [tls.clone()]).unwrap();
+    assert!(genuine(&connector, listed, &tls).await);
+}

@@ -32,6 +32,7 @@ impl TransferHandle {
             port: about.target.port,
             route: &about.route,
             upstream: upstream.as_deref().unwrap_or("direct"),
+            max_segment: about.max_segment,
         })
     }
 

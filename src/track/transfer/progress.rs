@@ -336,6 +336,7 @@ impl Inner {
             host: &about.target.host.to_string(),
             route: &about.route,
             upstream: upstream.unwrap_or("direct"),
+            max_segment: about.max_segment,
             sibling: sibling.as_ref(),
         };
         let advice = stall::advice(verdict, about);

@@ -13,6 +13,7 @@ pub(crate) async fn about(hop: bool) -> About {
         peer,
         tcp: Tcp::new(socket).monitor(),
         hop,
+        genuine: false,
         absolute_form: None,
         flood: Flood::default(),
     }

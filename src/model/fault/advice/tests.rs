@@ -6,6 +6,7 @@ const CONTEXT: Context<'_> = Context {
     port: 443,
     route: "hf-main",
     upstream: "office",
+    max_segment: None,
 };
 
 #[test]

@@ -1,0 +1,72 @@
+//! A dial of its own, beside what an exchange does.
+
+use std::sync::Arc;
+
+use crate::{
+    config::{HttpVersion, Route, Upstream},
+    forward::{
+        forwarder::Forwarder,
+        upstream::{
+            attempt::{Once, Reached, once},
+            circuit,
+        },
+    },
+    model::{Fault, Target},
+    net::dial::trail::{NOWHERE, Trail},
+};
+
+/// A dial that no exchange waits for: no log line, no circuit and no retry comes of it.
+pub(crate) struct Beside {
+    pub(super) route: Arc<Route>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) target: Target,
+    pub(super) probing: circuit::Probing,
+    pub(super) max_segment: Option<u32>,
+    pub(super) trail: Trail,
+}
+
+impl Beside {
+    pub(super) fn about(&self) -> circuit::About<'_> {
+        circuit::About {
+            route: &self.route,
+            target: &self.target,
+        }
+    }
+
+    /// To `target` through `upstream`, without anything that an exchange has learned.
+    pub(crate) fn first(
+        route: &Arc<Route>,
+        upstream: &Arc<Upstream>,
+        target: &Target,
+        probing: circuit::Probing,
+    ) -> Self {
+        Self {
+            route: Arc::clone(route),
+            upstream: Arc::clone(upstream),
+            target: target.clone(),
+            probing,
+            max_segment: route.dial.max_segment,
+            trail: NOWHERE.clone(),
+        }
+    }
+
+    /// Dials once; ALPN may choose what `http` says.
+    pub(crate) async fn once(
+        &self,
+        forwarder: &Forwarder,
+        http: HttpVersion,
+    ) -> Result<Reached, Fault> {
+        let dial = Once {
+            route: &self.route,
+            upstream: &self.upstream,
+            target: &self.target,
+            purpose: self.probing.purpose,
+            max_segment: self.max_segment,
+            public_only: self.probing.fake_networks(&forwarder.config),
+            trail: &self.trail,
+            http,
+            connector: &forwarder.connector,
+        };
+        once(&dial, None).await
+    }
+}

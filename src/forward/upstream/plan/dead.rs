@@ -1,0 +1,72 @@
+//! The only upstream of a host, which is known to be dead (`model::health::sole`): requests are answered soon, and it is tried all the same.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::UpstreamPlan;
+use crate::{
+    forward::upstream::attempt::Reached,
+    model::{
+        Fault, Stage,
+        attempts::Connect,
+        health::sole::{Attempt, Known, SHORT_ATTEMPT},
+    },
+};
+
+impl UpstreamPlan {
+    /// Why the only upstream is known to be dead, where it still is.
+    pub(super) fn known_dead(&self) -> Option<Known> {
+        let upstream = self.upstream().filter(|_| self.dead)?;
+        self.about().known_dead(&self.forwarder.shared, upstream)
+    }
+
+    /// Tries the only upstream, which is dead: this request waits for a moment, and the attempt goes on without it where none does already.
+    pub(super) async fn reach_dead(
+        &self,
+        known: &Known,
+        connect: Connect,
+    ) -> Result<Reached, Fault> {
+        let dead = || known.fault(Instant::now());
+        let beside = self.beside().ok_or_else(dead)?;
+        let about = beside.about();
+        let shared = &self.forwarder.shared;
+        let short = about.tries_dead(shared, &beside.upstream, Attempt::Short);
+        let short = short.ok_or_else(dead)?;
+        let (mut found, finding) = tokio::sync::oneshot::channel();
+        let forwarder = Arc::clone(&self.forwarder);
+        let http = self.http(connect);
+        self.transfer.enter(Stage::Connecting);
+        shared.tasks.spawn(async move {
+            let (shared, about) = (&forwarder.shared, beside.about());
+            let mut dialling = std::pin::pin!(beside.once(&forwarder, http));
+            let mut long = None;
+            let dialled = loop {
+                tokio::select! {
+                    dialled = &mut dialling => break dialled,
+                    () = found.closed(), if long.is_none() => {
+                        long = about.tries_dead(shared, &beside.upstream, Attempt::Long);
+                        if long.is_none() {
+                            return;
+                        }
+                    }
+                    () = shared.shutdown.drained() => return,
+                }
+            };
+            if dialled.is_ok() {
+                about.sole_worked(shared, &beside.upstream);
+            }
+            let _ = found.send(dialled);
+        });
+        let found = tokio::time::timeout(SHORT_ATTEMPT, finding).await;
+        drop(short);
+        let Ok(Ok(found)) = found else {
+            return Err(dead());
+        };
+        let reached = found?;
+        self.transfer.connected(reached.peer);
+        self.transfer
+            .origin(reached.tcp.monitor(), false, reached.hop);
+        Ok(reached)
+    }
+}

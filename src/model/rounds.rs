@@ -1,0 +1,238 @@
+//! Requests for one target that wait for one hop: a crowd of clients, or one request that goes round and round.
+//!
+//! A name or a mark in the request ends a loop in its first round (`net::dial::trail`). Proxies that drop both, and SOCKS, which
+//! carries neither, leave one difference: in a loop each request comes because the one before was sent on. So where many wait, the next
+//! one is held for longer than any of the last ones took to come. Clients of a crowd come meanwhile, or are answered; in a loop nothing happens,
+//! and the next one comes right after the held one is sent on. Where that is so several times in a row, it is a loop.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many wait before one is held. Clients ask for a few dozen at once at most.
+const FIRST: usize = 16;
+/// Then every so many.
+const EVERY: usize = 4;
+/// So often in a row nothing came while one was held, and the next one right after.
+const SURE: u32 = 4;
+/// The least time that one is held.
+const LEAST: Duration = Duration::from_millis(200);
+/// A loop that takes longer for a round grows too slowly to do harm.
+const SLOW: Duration = Duration::from_secs(1);
+/// For so long a loop is known.
+const KNOWN: Duration = Duration::from_secs(10);
+
+/// The requests for one target through one hop.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    waiting: usize,
+    /// When the last one was sent on.
+    sent: Option<Instant>,
+    /// How long after the one before each of the last ones came.
+    gaps: [Option<Duration>; GAPS],
+    at: usize,
+    /// So many are held now.
+    held: usize,
+    /// True where the last one that was sent on had been held in silence.
+    silent: bool,
+    suspicion: u32,
+    known_until: Option<Instant>,
+}
+
+/// How many gaps are remembered.
+const GAPS: usize = 8;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// It is sent on.
+    Goes,
+    /// It is held for so long, or until [`Rounds::moves`].
+    Held(Duration),
+    /// It is one round of a loop, and ends.
+    Loops,
+}
+
+impl Rounds {
+    /// One more comes.
+    pub(crate) fn comes(&mut self, now: Instant) -> Round {
+        self.waiting += 1;
+        if self.is_known(now) {
+            return Round::Loops;
+        }
+        let gap = self.sent.map(|sent| now.saturating_duration_since(sent));
+        let prompt = gap.zip(self.usual());
+        let prompt = prompt.is_some_and(|(gap, usual)| gap <= usual * 2 + LEAST / 4);
+        if self.held > 0 || std::mem::take(&mut self.silent) && !prompt {
+            self.suspicion = 0;
+        }
+        if let Some(place) = self.gaps.get_mut(self.at) {
+            *place = gap;
+        }
+        self.at = (self.at + 1) % GAPS;
+        let due = self.waiting >= FIRST && self.waiting.is_multiple_of(EVERY);
+        match self.usual().filter(|usual| due && *usual <= SLOW) {
+            Some(usual) => {
+                self.held += 1;
+                Round::Held(usual * 3 + LEAST)
+            }
+            None => {
+                self.sent = Some(now);
+                Round::Goes
+            }
+        }
+    }
+
+    /// One that was held is let go: after its time in `silence`, or because something moved.
+    pub(crate) fn goes_on(&mut self, silence: bool, now: Instant) -> Round {
+        self.held = self.held.saturating_sub(1);
+        if self.is_known(now) {
+            return Round::Loops;
+        }
+        self.sent = Some(now);
+        self.silent = silence;
+        if !silence {
+            self.suspicion = 0;
+            return Round::Goes;
+        }
+        self.suspicion += 1;
+        if self.suspicion < SURE {
+            return Round::Goes;
+        }
+        self.suspicion = 0;
+        self.known_until = Some(now + KNOWN);
+        Round::Loops
+    }
+
+    /// True where something that comes, or is answered, lets those go on that are held.
+    pub(crate) fn holds(&self) -> bool {
+        self.held > 0
+    }
+
+    /// One was answered, which those of a loop never are.
+    pub(crate) fn moves(&mut self) {
+        self.suspicion = 0;
+        self.silent = false;
+    }
+
+    /// One does not wait any more.
+    pub(crate) fn ends(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+    }
+
+    /// True where nothing is left to be remembered.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.waiting == 0 && self.held == 0 && !self.is_known(now)
+    }
+
+    fn is_known(&self, now: Instant) -> bool {
+        self.known_until.is_some_and(|until| now < until)
+    }
+
+    /// The longest of the last gaps, once there are enough of them.
+    fn usual(&self) -> Option<Duration> {
+        let gaps: Option<Vec<Duration>> = self.gaps.iter().copied().collect();
+        gaps?.into_iter().max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that come at `times`, none of which is answered: how many had come when one was taken for a round of a loop.
+    fn crowd(times: &[Duration]) -> Option<usize> {
+        let start = Instant::now();
+        let mut rounds = Rounds::default();
+        // Until when one is held.
+        let mut held: Vec<Instant> = Vec::new();
+        for (n, time) in times.iter().enumerate() {
+            let now = start + *time;
+            held.sort_unstable();
+            for until in std::mem::take(&mut held) {
+                // Another one that comes lets it go.
+                let silence = until <= now;
+                if rounds.goes_on(silence, until.min(now)) == Round::Loops {
+                    return Some(n);
+                }
+            }
+            match rounds.comes(now) {
+                Round::Goes => {}
+                Round::Held(wait) => held.push(now + wait),
+                Round::Loops => return Some(n),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_loop_ends_before_it_has_gone_round_forty_times() {
+        for round in [0, 1, 20, 100, 300] {
+            let mut random = fastrand::Rng::with_seed(round);
+            let mut rounds = Rounds::default();
+            let mut now = Instant::now();
+            let begun = now;
+            let mut turns = 0;
+            loop {
+                turns += 1;
+                let mut next = rounds.comes(now);
+                if let Round::Held(wait) = next {
+                    now += wait;
+                    next = rounds.goes_on(true, now);
+                }
+                if next == Round::Loops {
+                    break;
+                }
+                let jitter = random.u64(..=round / 4 + 1);
+                now += Duration::from_millis(round + jitter);
+                assert!(turns < 40, "a round takes {round} ms");
+            }
+            assert!(now - begun < Duration::from_secs(20), "{:?}", now - begun);
+            // Whoever waited for it comes again at once.
+            assert_eq!(rounds.comes(now), Round::Loops);
+            assert!(!rounds.is_over(now));
+        }
+    }
+
+    #[test]
+    fn a_crowd_is_no_loop_however_slowly_it_is_served() {
+        let mut wrong = 0;
+        for seed in 0..2000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            // From a burst to one every two seconds, at random times.
+            let mean = [0.0, 0.001, 0.01, 0.1, 0.3, 0.7, 2.0][random.usize(..7)];
+            let mut time = 0.0;
+            let times: Vec<Duration> = (0..200)
+                .map(|_| {
+                    time += -mean * random.f64().max(1e-9).ln();
+                    Duration::from_secs_f64(time)
+                })
+                .collect();
+            wrong += usize::from(crowd(&times).is_some());
+        }
+        assert_eq!(wrong, 0);
+    }
+
+    #[test]
+    fn clients_that_come_as_regularly_as_a_clock_are_no_loop() {
+        for pause in [0, 1, 10, 50, 100, 200, 250, 300, 500, 900, 2000] {
+            let times: Vec<Duration> = (0..300).map(|n| Duration::from_millis(n * pause)).collect();
+            assert_eq!(crowd(&times), None, "one every {pause} ms");
+        }
+    }
+
+    #[test]
+    fn one_that_is_answered_takes_the_suspicion_away() {
+        let mut rounds = Rounds::default();
+        let now = Instant::now();
+        for _ in 1..FIRST {
+            assert_eq!(rounds.comes(now), Round::Goes);
+        }
+        for _ in 0..3 * SURE {
+            while !matches!(rounds.comes(now), Round::Held(_)) {}
+            assert!(rounds.holds());
+            assert_eq!(rounds.goes_on(true, now), Round::Goes);
+            rounds.moves();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Requests that wait for a hop, by target: ends those that go round in a loop (`model::rounds`).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    time::{Instant, timeout},
+};
+
+use crate::model::{
+    Fault, FaultKind, Leg, Stage,
+    rounds::{Round, Rounds},
+};
+
+/// More than so many are looked through for those that are over.
+const MANY: usize = 64;
+
+/// The hop and the target.
+type Key = (String, String);
+
+static WAITING: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Entry {
+    rounds: Rounds,
+    moved: Arc<Notify>,
+}
+
+/// A request that waits for a hop; over with its end.
+#[derive(Debug)]
+pub(crate) struct Waiting(Key);
+
+impl Waiting {
+    /// One more request for `target` through `hop`; it may be held for a while.
+    ///
+    /// Fails where it is a round of a loop.
+    pub(crate) async fn begin(hop: &str, target: &str) -> Result<Self, Fault> {
+        let waiting = Self((hop.to_owned(), target.to_owned()));
+        let (round, moved) = waiting.comes();
+        let round = match round {
+            Round::Held(wait) => {
+                let mut held = Held(Some(&waiting));
+                let silence = timeout(wait, moved).await.is_err();
+                held.0 = None;
+                waiting.goes_on(silence)
+            }
+            round => round,
+        };
+        match round {
+            Round::Goes | Round::Held(_) => Ok(waiting),
+            Round::Loops => {
+                let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Loop).peer(hop);
+                Err(fault.detail(format!(
+                    "each request for {target} through this hop comes back to this daemon as another one"
+                )))
+            }
+        }
+    }
+
+    /// It was answered.
+    pub(crate) fn answered(self) {
+        if let Some(entry) = lock().get_mut(&self.0) {
+            entry.rounds.moves();
+            entry.moved.notify_waiters();
+        }
+    }
+
+    fn comes(&self) -> (Round, OwnedNotified) {
+        let now = Instant::now();
+        let mut waiting = lock();
+        if waiting.len() > MANY {
+            waiting.retain(|_, entry| !entry.rounds.is_over(now));
+        }
+        let entry = waiting.entry(self.0.clone()).or_default();
+        if entry.rounds.holds() {
+            entry.moved.notify_waiters();
+        }
+        (
+            entry.rounds.comes(now),
+            Arc::clone(&entry.moved).notified_owned(),
+        )
+    }
+
+    fn goes_on(&self, silence: bool) -> Round {
+        let mut waiting = lock();
+        let entry = waiting.get_mut(&self.0);
+        entry.map_or(Round::Goes, |entry| {
+            entry.rounds.goes_on(silence, Instant::now())
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = lock();
+        if let Some(entry) = waiting.get_mut(&self.0) {
+            entry.rounds.ends();
+            if entry.rounds.is_over(Instant::now()) {
+                waiting.remove(&self.0);
+            }
+        }
+    }
+}
+
+/// One that is held, until it goes on; its client may go away before.
+struct Held<'a>(Option<&'a Waiting>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.0 {
+            waiting.goes_on(false);
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, HashMap<Key, Entry>> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
