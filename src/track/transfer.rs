@@ -6,6 +6,7 @@ mod events;
 mod progress;
 mod rest;
 mod snapshot;
+mod watching;
 
 use std::{
     net::SocketAddr,
@@ -17,9 +18,9 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 pub(crate) use begin::{Begin, Counters, Outcome};
-use progress::{Side, Watching};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
+use watching::{Side, Watching};
 
 use super::{Front, event::Subject, ledger::Ledger, redact, running::Running, timeline::Timeline};
 use crate::{

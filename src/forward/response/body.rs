@@ -1,7 +1,8 @@
 //! An origin's answer on its way to the client: counted while it passes, gone on with where it breaks, ended with its transfer.
 
+mod ending;
+
 use std::{
-    future::Future,
     pin::Pin,
     sync::atomic::Ordering,
     task::{Context, Poll, ready},
@@ -10,16 +11,18 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use ending::{Asking, Ended, Failing, NO_CLOSE_NOTIFY, broken, ended, fail};
+
 use crate::forward::{
-    exchange::{Came, Exchange},
+    exchange::Exchange,
     headers,
     response::drain,
     response::segments::{Broken, Candidate, Segmented},
     upstream::pool::Lease,
 };
 use crate::{
-    model::{Fault, FaultKind, Leg, Stage, attempts::Event, fault::BoxError, stall::Stall},
-    track::{GivenUp, Outcome},
+    model::{Fault, FaultKind, Leg, Stage, attempts::Event, fault::BoxError},
+    track::Outcome,
 };
 
 /// An origin's answer on its way to the client; its end is the end of the transfer.
@@ -58,15 +61,6 @@ struct Open {
     /// The connection, which goes back to the pool.
     lease: Lease,
 }
-
-/// The peer's TLS has no other way to say that this is the end and not the work of somebody on the path (RFC 8446, section 6.1).
-const NO_CLOSE_NOTIFY: &str =
-    "TLS ended without close_notify and the response has no length: it may be incomplete";
-
-/// The rest of a broken answer, on its way.
-type Asking = Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, GivenUp>)> + Send>>;
-type Failing = Pin<Box<dyn Future<Output = BoxError> + Send>>;
-type Ended = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
 impl OriginBody {
     /// Watches `inner`, which `exchange` has brought.
@@ -267,36 +261,6 @@ impl OriginBody {
             self.complete();
         }
     }
-}
-
-/// Waits for what ends an answer from outside.
-fn ended(exchange: &Exchange) -> Ended {
-    let transfer = exchange.transfer.handle();
-    let shutdown = exchange.forwarder.shared.shutdown.clone();
-    Box::pin(async move {
-        tokio::select! {
-            () = shutdown.ended() => None,
-            stall = transfer.stalled() => Some(stall),
-        }
-    })
-}
-
-/// Ends the transfer with `event` when the client has what came before.
-async fn fail(mut exchange: Box<Exchange>, event: Event, close_delimited: bool) -> BoxError {
-    let client = exchange.asked.client.clone();
-    drain::drained(&client.tcp, client.shared).await;
-    let given_up = exchange.plan.give_up(event);
-    if close_delimited && !client.shared && drain::ends_with_reset(&given_up, exchange.asked.front)
-    {
-        client.tcp.reset_at_end();
-    }
-    broken(&exchange, given_up)
-}
-
-/// The end of a transfer whose answer broke off, and what the client's connection is told.
-fn broken(exchange: &Exchange, given_up: GivenUp) -> BoxError {
-    exchange.transfer.break_off(&given_up);
-    given_up.into_fault().into()
 }
 
 impl Body for OriginBody {

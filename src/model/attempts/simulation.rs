@@ -170,7 +170,7 @@ impl World {
 
     fn stays_bounded(&self) {
         let once = u64::from(self.policy.attempts) * self.upstreams as u64 + 1;
-        let renewals = self.got / SLOW_PROGRESS.0 + 1;
+        let renewals = self.got / answer::SLOW_PROGRESS.0 + 1;
         let most = once + u64::from(self.delivered) * once * renewals;
         assert!(self.connects <= most, "{} connections", self.connects);
     }

@@ -1,11 +1,16 @@
 //! The watchdog of one transfer: whose turn it is, since when its count stands still, and what was told of it already.
 
+mod limit;
+mod turn;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Due, Limits, Observed, Sample, Stall, Verdict, rules};
 use crate::model::{Stage, rate::Meter};
+use limit::{awaits_head, late_after, limit};
+use turn::mark;
 
 /// The memory of one transfer's watchdog.
 #[derive(Debug)]
@@ -171,86 +176,6 @@ impl Watch {
         Some((told.verdict, now.saturating_duration_since(told.since)))
     }
 
-    /// Who spoke last.
-    fn turn(&mut self, sample: &Sample) {
-        let seen = (
-            sample.client.read,
-            sample.origin.map_or(0, |flow| flow.read),
-        );
-        if seen.1 > self.seen.1 {
-            self.client_last = Some(false);
-        } else if seen.0 > self.seen.0 {
-            self.client_last = Some(true);
-        }
-        self.seen = seen;
-    }
-
-    fn due_of(&self, sample: &Sample) -> Due {
-        let origin_pends = sample.origin.is_some_and(|flow| flow.is_pending());
-        match sample.stage {
-            Stage::Queued => Due::Nobody,
-            Stage::Accepted => Due::ClientSends,
-            // An opaque tunnel has no stage of its own between its connection and the first answer.
-            Stage::Resolving | Stage::Connecting | Stage::Greeting
-                if sample.tunnel && sample.origin.is_some() =>
-            {
-                self.due_in_tunnel(sample, origin_pends)
-            }
-            Stage::Resolving | Stage::Connecting | Stage::Greeting => Due::Connection,
-            Stage::Handshaking if sample.origin.is_none() => Due::ClientSends,
-            Stage::Handshaking if origin_pends => Due::OriginReads,
-            Stage::Handshaking => Due::OriginAnswers,
-            Stage::SendingHead | Stage::SendingBody | Stage::AwaitingHead => {
-                if origin_pends || !(sample.whole || sample.asks_client) {
-                    Due::OriginReads
-                } else if sample.whole {
-                    Due::OriginAnswers
-                } else {
-                    Due::ClientSends
-                }
-            }
-            Stage::ReceivingBody if sample.tunnel => self.due_in_tunnel(sample, origin_pends),
-            Stage::ReceivingBody if !sample.whole => Self::due_of_early(sample, origin_pends),
-            Stage::ReceivingBody if sample.client.is_pending() || !sample.asks_origin => {
-                Due::ClientReads
-            }
-            Stage::ReceivingBody => Due::OriginAnswers,
-        }
-    }
-
-    fn due_in_tunnel(&self, sample: &Sample, origin_pends: bool) -> Due {
-        let probed = sample
-            .origin
-            .and_then(|flow| flow.kernel)
-            .is_some_and(|kernel| kernel.probes > 1);
-        if origin_pends {
-            Due::OriginReads
-        } else if sample.client.is_pending() {
-            Due::ClientReads
-        } else if self.client_last == Some(true) {
-            Due::OriginAnswers
-        } else if probed {
-            Due::OriginReads
-        } else {
-            // The origin spoke last, or nobody has: whether more is to come is known to the two of them only.
-            Due::Nobody
-        }
-    }
-
-    /// The answer has begun while the request is still being sent. Both directions move for themselves; when neither does, the
-    /// client is due only where it is asked for more and nothing tells it to stop.
-    fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
-        if origin_pends || !sample.asks_client {
-            Due::OriginReads
-        } else if sample.refused {
-            Due::OriginAnswers
-        } else if sample.client.is_pending() {
-            Due::ClientReads
-        } else {
-            Due::ClientSends
-        }
-    }
-
     /// Bytes per second where they are below the floor and it is not the client that is slow.
     fn rate(
         &mut self,
@@ -315,67 +240,4 @@ impl Watch {
             (None, _) => Observed::Quiet,
         }
     }
-}
-
-/// The count that only the party whose turn it is can move; what moves either way where both directions are under way.
-fn mark(due: Due, sample: &Sample) -> u64 {
-    let origin = sample.origin.unwrap_or_default();
-    if sample.stage == Stage::ReceivingBody && !sample.tunnel && !sample.whole {
-        let up = sample.client.read + origin.acknowledged();
-        return up + origin.read + sample.client.acknowledged();
-    }
-    match due {
-        Due::Nobody | Due::Connection => 0,
-        Due::ClientSends => sample.client.read,
-        Due::ClientReads => sample.client.acknowledged(),
-        // An early answer is a movement too.
-        Due::OriginReads => origin.acknowledged() + origin.read,
-        Due::OriginAnswers => origin.read,
-    }
-}
-
-/// How long the party whose turn it is may take.
-fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Duration> {
-    match due {
-        Due::Nobody => None,
-        Due::Connection => Some(limits.connect_after),
-        Due::ClientSends | Due::ClientReads => Some(limits.client_after),
-        Due::OriginReads | Due::OriginAnswers if sample.stage == Stage::Handshaking => {
-            Some(limits.connect_after)
-        }
-        Due::OriginReads => Some(limits.after),
-        // An early head is no sign that the request has been dealt with: its first byte is.
-        Due::OriginAnswers if sample.early && sample.origin.is_some_and(|flow| flow.read == 0) => {
-            Some(limits.answer_after)
-        }
-        Due::OriginAnswers if sample.stage == Stage::ReceivingBody && !sample.tunnel => {
-            Some(limits.after)
-        }
-        Due::OriginAnswers if limits.answer_after.is_zero() => None,
-        Due::OriginAnswers if awaits_head(due, sample) => Some(told_after(sample, limits)),
-        Due::OriginAnswers => Some(limits.answer_after),
-    }
-    // Nothing is as good as no limit: "0s" switches a rule off.
-    .filter(|limit| !limit.is_zero())
-}
-
-/// True while the whole request is out and its response has not begun.
-fn awaits_head(due: Due, sample: &Sample) -> bool {
-    let later = matches!(sample.stage, Stage::Handshaking | Stage::ReceivingBody);
-    due == Due::OriginAnswers && !later && !sample.tunnel
-}
-
-/// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
-/// its time proves nothing, so that is a notice ([`Watch::notice`]).
-fn told_after(sample: &Sample, limits: &Limits) -> Duration {
-    if rules::is_dead(sample) && !limits.after.is_zero() {
-        late_after(limits).min(limits.answer_after)
-    } else {
-        limits.answer_after
-    }
-}
-
-/// When a response is late that was due soon.
-fn late_after(limits: &Limits) -> Duration {
-    limits.after + limits.after / 4
 }

@@ -1,56 +1,24 @@
-//! What the watchdog sees of a transfer, what it says of it, and how the transfer hears that it is to end.
+//! What the watchdog says of a transfer, and how the transfer learns that it is to end.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Front, Inner, State, TransferHandle, millis, rest::Rest};
+use super::{Inner, Side, State, TransferHandle, millis};
 use crate::{
     io::TcpMonitor,
     model::{
-        Fault, FaultKind, Leg, Role, Stage,
+        Fault, FaultKind, Leg,
         advice::Advice,
         siblings::Sibling,
-        stall::{self, Action, Due, Flow, Observed, Sample, Stall, Verdict, Watch},
+        stall::{self, Action, Due, Observed, Stall, Verdict, Watch},
     },
     track::{
         event::{AnswerAwaited, Late, Phase, SmallSegmentsHelped, StallReported},
-        pace::Pace,
         redact,
         running::tick,
     },
 };
-
-/// A socket of a transfer.
-#[derive(Clone, Debug)]
-pub(super) struct Side {
-    socket: TcpMonitor,
-    /// Other transfers use the connection too (HTTP/2): its counts are not this one's.
-    shared: bool,
-}
-
-impl Side {
-    /// The congestion control of its socket.
-    pub(super) fn congestion(&self) -> Option<String> {
-        self.socket.congestion()
-    }
-}
-
-/// The watchdog's memory.
-#[derive(Debug, Default)]
-pub(super) struct Watching {
-    watch: Option<Watch>,
-    looked: Option<Instant>,
-    sample: Option<Sample>,
-    told: Option<Stall>,
-    /// True while a stall goes on that is to be acted upon.
-    acts: bool,
-    pub(super) pace: Pace,
-    pub(super) rest: Rest,
-}
 
 impl TransferHandle {
     /// The client's socket.
@@ -343,83 +311,6 @@ impl Inner {
         Advice {
             text: redact::text(&advice.text),
             ..advice
-        }
-    }
-}
-
-impl Watching {
-    /// What is to be shown of it: whose turn it is, for how long, and the verdict in force.
-    pub(super) fn shown(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
-        let watch = self.watch.as_ref()?;
-        let (due, idle) = watch.idle(now);
-        Some((due, idle, watch.verdict()))
-    }
-
-    /// The client's side and the origin's at the last look.
-    pub(super) fn sides(&self) -> Option<(Flow, Option<Flow>)> {
-        self.sample.map(|sample| (sample.client, sample.origin))
-    }
-
-    /// What the other side's kernel had at the last look.
-    pub(super) fn acknowledged(&self) -> Option<u64> {
-        let origin = self.sample?.origin?;
-        origin.told.then(|| origin.acknowledged())
-    }
-
-    /// True where nothing moved between the last two looks.
-    fn stands(&self) -> bool {
-        let idle = self
-            .watch
-            .as_ref()
-            .zip(self.looked)
-            .map(|(watch, looked)| watch.idle(looked).1);
-        idle.is_some_and(|idle| !idle.is_zero())
-    }
-}
-
-impl State {
-    fn sample(&self, inner: &Inner, closely: bool) -> Sample {
-        let counters = &inner.counters;
-        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let up = counters.up.load(Ordering::Relaxed);
-        let down = counters.down.load(Ordering::Relaxed);
-        let tunnel = self.tunnel || inner.about.front == Front::Tunnel;
-        // Of what comes in, payload counts: heads, interim answers and what frames a body come from a peer that drips, too, and a
-        // hop's answer is no word of the origin's.
-        let payload = tunnel || self.stage >= Stage::SendingHead;
-        let flow = |side: &Option<Side>, read, written| {
-            side.as_ref().map(|side| {
-                let mut flow = side.socket.flow(closely);
-                if side.shared {
-                    flow.written = written + flow.queued;
-                }
-                if side.shared || payload {
-                    flow.read = read;
-                }
-                flow
-            })
-        };
-        let client = flow(&self.client, up, down);
-        let sent = counters.sending.load(Ordering::Relaxed) == 0;
-        let early = is(&counters.early) && self.stage == Stage::ReceivingBody;
-        Sample {
-            stage: self.stage,
-            attempt: self.attempts,
-            tunnel,
-            whole: self.stage >= Stage::AwaitingHead && (sent || !early),
-            early,
-            refused: is(&counters.refused),
-            hop: self.hop,
-            prompt: inner.about.role == Role::LfsStorage
-                || inner.about.path.ends_with("/info/lfs/objects/batch"),
-            asks_client: is(&counters.asks_client),
-            asks_origin: is(&counters.asks_origin),
-            client: client.unwrap_or(Flow {
-                read: up,
-                written: down,
-                ..Flow::default()
-            }),
-            origin: flow(&self.origin, down, up),
         }
     }
 }

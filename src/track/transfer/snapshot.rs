@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Inner, millis, progress::Side};
+use super::{Inner, millis, watching::Side};
 use crate::model::fields::documented;
 use crate::{
     io::TcpMonitor,

@@ -1,0 +1,105 @@
+//! What is reported of an answer: passed on, asked for again, or no answer of the origin's at all.
+
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderName},
+};
+
+use super::{Exchange, hop_answer};
+use crate::{
+    forward::{
+        framing, headers,
+        upstream::{destination::Destination, pool::Lease},
+    },
+    model::{
+        Fault, FaultKind, Leg, Stage,
+        attempts::{Answered, Event},
+    },
+};
+
+impl Exchange {
+    pub(super) fn unusable(&self, fault: Fault, last: bool) -> Event {
+        Event::Unusable {
+            fault,
+            request: self.outgoing.state(),
+            last,
+        }
+    }
+
+    /// What is reported of an answer.
+    pub(super) fn judge(
+        &self,
+        response: &Response<Incoming>,
+        lease: &Lease,
+        to: &Destination,
+    ) -> Event {
+        if let Some(fault) = self.objection(response, lease, to) {
+            return self.unusable(fault, false);
+        }
+        let status = response.status();
+        let busy =
+            status == StatusCode::TOO_MANY_REQUESTS || (502..=504).contains(&status.as_u16());
+        let rest = self.part.as_ref().zip(self.got);
+        if let Some((part, got)) = rest.filter(|_| !busy)
+            && !part.goes_on(got, status, response.headers())
+        {
+            let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
+            let fault = fault.peer(lease.about.peer).detail(format!(
+                "the request was for the rest from byte {got}, and the response was {} or had other bytes",
+                status.as_u16()
+            ));
+            return self.unusable(fault, part.is_gone(status, response.headers()));
+        }
+        Event::Answered(Answered {
+            status: status.as_u16(),
+            retry_after: headers::retry_after(response.headers()),
+            peer: lease.about.peer,
+            by_hop: hop_answer::made_by_hop(response, &lease.about),
+            request: self.outgoing.state(),
+        })
+    }
+
+    /// Why an answer is not passed on, where it is none of the origin's, or cannot be.
+    pub(super) fn objection(
+        &self,
+        response: &Response<Incoming>,
+        lease: &Lease,
+        to: &Destination,
+    ) -> Option<Fault> {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let framing = framing::answer_objection(response.headers());
+        let unusable = if framing.is_some() {
+            framing
+        } else if switches && self.outgoing.upgrade.is_none() {
+            Some("the response switches protocols without a request for it")
+        } else {
+            None
+        };
+        if let Some(detail) = unusable {
+            let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
+            return Some(fault.peer(lease.about.peer).detail(detail));
+        }
+        hop_answer::wants_credentials(response, &lease.about)
+            .or_else(|| to.wants_the_withheld(&self.outgoing.head.uri, response))
+    }
+}
+
+/// True where a request has credentials that are good or bad by themselves: a handshake of NTLM or Negotiate is refused before it
+/// succeeds.
+pub(super) fn gives_credentials(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) && !authenticates_connection(headers, AUTHORIZATION)
+}
+
+/// True where a field speaks NTLM or Negotiate.
+pub(super) fn authenticates_connection(headers: &HeaderMap, field: HeaderName) -> bool {
+    headers.get_all(field).iter().any(|value| {
+        let words = value.as_bytes().split(|byte| *byte == b',');
+        words.map(<[u8]>::trim_ascii).any(|word| {
+            let scheme = word.split(|byte| *byte == b' ').next().unwrap_or_default();
+            [&b"NTLM"[..], b"Negotiate"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known))
+        })
+    })
+}

@@ -1,0 +1,58 @@
+//! How an answer's body ends from outside, and what the client is left with.
+
+use std::{future::Future, pin::Pin};
+
+use crate::{
+    forward::{
+        exchange::{Came, Exchange},
+        response::drain,
+    },
+    model::{attempts::Event, fault::BoxError, stall::Stall},
+    track::GivenUp,
+};
+
+/// The peer's TLS has no other way to say that this is the end and not the work of somebody on the path (RFC 8446, section 6.1).
+pub(super) const NO_CLOSE_NOTIFY: &str =
+    "TLS ended without close_notify and the response has no length: it may be incomplete";
+
+/// The rest of a broken answer, on its way.
+pub(super) type Asking =
+    Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, GivenUp>)> + Send>>;
+
+pub(super) type Failing = Pin<Box<dyn Future<Output = BoxError> + Send>>;
+
+pub(super) type Ended = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
+
+/// Waits for what ends an answer from outside.
+pub(super) fn ended(exchange: &Exchange) -> Ended {
+    let transfer = exchange.transfer.handle();
+    let shutdown = exchange.forwarder.shared.shutdown.clone();
+    Box::pin(async move {
+        tokio::select! {
+            () = shutdown.ended() => None,
+            stall = transfer.stalled() => Some(stall),
+        }
+    })
+}
+
+/// Ends the transfer with `event` when the client has what came before.
+pub(super) async fn fail(
+    mut exchange: Box<Exchange>,
+    event: Event,
+    close_delimited: bool,
+) -> BoxError {
+    let client = exchange.asked.client.clone();
+    drain::drained(&client.tcp, client.shared).await;
+    let given_up = exchange.plan.give_up(event);
+    if close_delimited && !client.shared && drain::ends_with_reset(&given_up, exchange.asked.front)
+    {
+        client.tcp.reset_at_end();
+    }
+    broken(&exchange, given_up)
+}
+
+/// The end of a transfer whose answer broke off, and what the client's connection is told.
+pub(super) fn broken(exchange: &Exchange, given_up: GivenUp) -> BoxError {
+    exchange.transfer.break_off(&given_up);
+    given_up.into_fault().into()
+}

@@ -1,0 +1,182 @@
+//! A connection whose TLS ends here: its requests are ferried one by one.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use hyper::{
+    Method, Request, StatusCode, Version,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+
+use super::{Client, http2, names, silent::Silent};
+use crate::{
+    config::HttpVersion,
+    forward::{Answer, Current, ExchangeRequest, Forwarder, client::ClientConn},
+    front::{
+        admission,
+        connection::{builder, linger, malformed, run},
+        methods,
+        refuse::{refuse, unfit, unfit_hosts},
+    },
+    io::{BoxIo, Tcp},
+    model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode},
+    net::Interims,
+    tls::accept::Accepted,
+    track,
+};
+
+/// A connection whose TLS ends here.
+pub(super) struct Terminated {
+    current: Current,
+    conn: ClientConn,
+    target: Target,
+    /// A request came.
+    asked: AtomicBool,
+    /// One of them became something else than HTTP.
+    upgraded: AtomicBool,
+}
+
+impl Terminated {
+    /// Serves the requests of `tls` until it ends.
+    pub(super) async fn serve(
+        current: Current,
+        forwarder: &Forwarder,
+        client: Client,
+        target: Target,
+        tls: Accepted,
+    ) {
+        let (io, interims) = Interims::new(tls.io);
+        let line = io.request_line();
+        let shared = tls.http == HttpVersion::Http2;
+        let silent = Silent {
+            current: current.clone(),
+            client: client.conn.address,
+            target: target.clone(),
+            agent: client.agent,
+        };
+        let terminated = Arc::new(Self {
+            current,
+            conn: ClientConn {
+                shared,
+                interims: (!shared).then_some(interims),
+                line: (!shared).then(|| line.clone()),
+                ..client.conn
+            },
+            target,
+            asked: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
+        });
+        let error = match tls.http {
+            HttpVersion::Http1 => {
+                let served = terminated.http1(TokioIo::new(io), forwarder, client.raw_socket);
+                served.await.err()
+            }
+            HttpVersion::Http2 => {
+                terminated.http2(TokioIo::new(io), forwarder).await;
+                None
+            }
+        };
+        let unread = error.and_then(|error| malformed(&error, &line));
+        let asked = terminated.asked.load(Ordering::Relaxed);
+        silent.ended(unread, asked, &forwarder.shared.shutdown);
+    }
+
+    async fn http1(
+        self: &Arc<Self>,
+        io: TokioIo<Interims<BoxIo>>,
+        forwarder: &Forwarder,
+        raw_socket: Option<Tcp>,
+    ) -> hyper::Result<()> {
+        let listen = &forwarder.config.listen;
+        let http1 = builder(listen, &io.inner().request_line());
+        let service = service_fn(|request| self.clone().answer(request));
+        let connection = http1.serve_connection(io, service).with_upgrades();
+        let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);
+        let ran = run(std::pin::pin!(connection), client, shutdown).await;
+        // What it was upgraded to goes on with the socket.
+        if let Some(raw_socket) = raw_socket.filter(|_| !self.upgraded.load(Ordering::Relaxed)) {
+            linger(raw_socket).await;
+        }
+        ran
+    }
+
+    async fn http2(self: &Arc<Self>, io: TokioIo<Interims<BoxIo>>, forwarder: &Forwarder) {
+        let (listen, shared) = (&forwarder.config.listen, &forwarder.shared);
+        let http2 = http2::builder(shared.tasks.clone(), listen.max_head);
+        let this = Arc::clone(self);
+        let service = service_fn(move |request| this.clone().answer(request));
+        let connection = std::pin::pin!(http2.serve_connection(io, service));
+        let idle = http2::idle(listen.head_timeout, &self.asked);
+        http2::run(connection, self.conn.address, &shared.shutdown, idle).await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+        self.asked.store(true, Ordering::Relaxed);
+        let asked = ExchangeRequest {
+            front: track::Front::Intercept,
+            client: self.conn.clone(),
+            scheme: Scheme::Https,
+            target: self.target.clone(),
+            base: None,
+        };
+        // A reload reaches clients that keep their connection.
+        let answer = ferry(self.current.get(), request, asked).await;
+        let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        self.upgraded.fetch_or(switches, Ordering::Relaxed);
+        Ok(answer)
+    }
+}
+
+/// Ferries a request of this connection's host, unless a reload has taken its TLS out of this daemon's hands.
+async fn ferry(
+    forwarder: Arc<Forwarder>,
+    mut request: Request<Incoming>,
+    asked: ExchangeRequest,
+) -> Answer {
+    let slot = Arc::clone(&asked.client.slot);
+    let _busy = slot.busy();
+    let fault = if request.method() == Method::CONNECT {
+        Some(unfit("CONNECT inside a CONNECT tunnel"))
+    } else {
+        unfit_hosts(&request)
+            .or_else(|| names::mismatch(&request, &asked.target))
+            .or_else(|| reloaded(&forwarder, &asked.target))
+    };
+    let fault = match fault {
+        Some(fault) => Some(fault),
+        None => admission::refusal(&forwarder, &asked.client).await,
+    };
+    let target = Some(&asked.target);
+    let Some(fault) = fault else {
+        let here = methods::answer(&forwarder, &mut request, &asked.client, target).await;
+        return match here {
+            Some(answer) => answer,
+            None => forwarder.exchange(request, asked).await,
+        };
+    };
+    let http2 = request.version() == Version::HTTP_2;
+    let mut answer = refuse(&forwarder, &request, &asked.client, target, fault).await;
+    // RFC 9110, section 15.5.20: the same request on another connection is another matter.
+    if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+    answer
+}
+
+/// The fault where a reload took the host's TLS out of this daemon's hands.
+fn reloaded(forwarder: &Forwarder, target: &Target) -> Option<Fault> {
+    (forwarder.config.route(target).tls == TlsMode::Tunnel).then(|| {
+        Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)
+            .peer(target)
+            .detail("after a reload the route tunnels this host: open a new connection")
+    })
+}

@@ -1,0 +1,54 @@
+//! After which time without movement something is reported.
+
+use std::time::Duration;
+
+use crate::model::{
+    Stage,
+    stall::{Due, Limits, Sample, rules},
+};
+
+/// How long the party whose turn it is may take.
+pub(super) fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Duration> {
+    match due {
+        Due::Nobody => None,
+        Due::Connection => Some(limits.connect_after),
+        Due::ClientSends | Due::ClientReads => Some(limits.client_after),
+        Due::OriginReads | Due::OriginAnswers if sample.stage == Stage::Handshaking => {
+            Some(limits.connect_after)
+        }
+        Due::OriginReads => Some(limits.after),
+        // An early head is no sign that the request has been dealt with: its first byte is.
+        Due::OriginAnswers if sample.early && sample.origin.is_some_and(|flow| flow.read == 0) => {
+            Some(limits.answer_after)
+        }
+        Due::OriginAnswers if sample.stage == Stage::ReceivingBody && !sample.tunnel => {
+            Some(limits.after)
+        }
+        Due::OriginAnswers if limits.answer_after.is_zero() => None,
+        Due::OriginAnswers if awaits_head(due, sample) => Some(told_after(sample, limits)),
+        Due::OriginAnswers => Some(limits.answer_after),
+    }
+    // Nothing is as good as no limit: "0s" switches a rule off.
+    .filter(|limit| !limit.is_zero())
+}
+
+/// True while the whole request is out and its response has not begun.
+pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
+    let later = matches!(sample.stage, Stage::Handshaking | Stage::ReceivingBody);
+    due == Due::OriginAnswers && !later && !sample.tunnel
+}
+
+/// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
+/// its time proves nothing, so that is a notice ([`Watch::notice`]).
+pub(super) fn told_after(sample: &Sample, limits: &Limits) -> Duration {
+    if rules::is_dead(sample) && !limits.after.is_zero() {
+        late_after(limits).min(limits.answer_after)
+    } else {
+        limits.answer_after
+    }
+}
+
+/// When a response is late that was due soon.
+pub(super) fn late_after(limits: &Limits) -> Duration {
+    limits.after + limits.after / 4
+}

@@ -1,0 +1,106 @@
+//! Whose turn it is, and the count that only this party can move.
+
+use super::Watch;
+use crate::model::{
+    Stage,
+    stall::{Due, Sample},
+};
+
+impl Watch {
+    /// Who spoke last.
+    pub(super) fn turn(&mut self, sample: &Sample) {
+        let seen = (
+            sample.client.read,
+            sample.origin.map_or(0, |flow| flow.read),
+        );
+        if seen.1 > self.seen.1 {
+            self.client_last = Some(false);
+        } else if seen.0 > self.seen.0 {
+            self.client_last = Some(true);
+        }
+        self.seen = seen;
+    }
+
+    pub(super) fn due_of(&self, sample: &Sample) -> Due {
+        let origin_pends = sample.origin.is_some_and(|flow| flow.is_pending());
+        match sample.stage {
+            Stage::Queued => Due::Nobody,
+            Stage::Accepted => Due::ClientSends,
+            // An opaque tunnel has no stage of its own between its connection and the first answer.
+            Stage::Resolving | Stage::Connecting | Stage::Greeting
+                if sample.tunnel && sample.origin.is_some() =>
+            {
+                self.due_in_tunnel(sample, origin_pends)
+            }
+            Stage::Resolving | Stage::Connecting | Stage::Greeting => Due::Connection,
+            Stage::Handshaking if sample.origin.is_none() => Due::ClientSends,
+            Stage::Handshaking if origin_pends => Due::OriginReads,
+            Stage::Handshaking => Due::OriginAnswers,
+            Stage::SendingHead | Stage::SendingBody | Stage::AwaitingHead => {
+                if origin_pends || !(sample.whole || sample.asks_client) {
+                    Due::OriginReads
+                } else if sample.whole {
+                    Due::OriginAnswers
+                } else {
+                    Due::ClientSends
+                }
+            }
+            Stage::ReceivingBody if sample.tunnel => self.due_in_tunnel(sample, origin_pends),
+            Stage::ReceivingBody if !sample.whole => Self::due_of_early(sample, origin_pends),
+            Stage::ReceivingBody if sample.client.is_pending() || !sample.asks_origin => {
+                Due::ClientReads
+            }
+            Stage::ReceivingBody => Due::OriginAnswers,
+        }
+    }
+
+    pub(super) fn due_in_tunnel(&self, sample: &Sample, origin_pends: bool) -> Due {
+        let probed = sample
+            .origin
+            .and_then(|flow| flow.kernel)
+            .is_some_and(|kernel| kernel.probes > 1);
+        if origin_pends {
+            Due::OriginReads
+        } else if sample.client.is_pending() {
+            Due::ClientReads
+        } else if self.client_last == Some(true) {
+            Due::OriginAnswers
+        } else if probed {
+            Due::OriginReads
+        } else {
+            // The origin spoke last, or nobody has: whether more is to come is known to the two of them only.
+            Due::Nobody
+        }
+    }
+
+    /// The answer has begun while the request is still being sent. Both directions move for themselves; when neither does, the
+    /// client is due only where it is asked for more and nothing tells it to stop.
+    pub(super) fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
+        if origin_pends || !sample.asks_client {
+            Due::OriginReads
+        } else if sample.refused {
+            Due::OriginAnswers
+        } else if sample.client.is_pending() {
+            Due::ClientReads
+        } else {
+            Due::ClientSends
+        }
+    }
+}
+
+/// The count that only the party whose turn it is can move; what moves either way where both directions are under way.
+pub(super) fn mark(due: Due, sample: &Sample) -> u64 {
+    let origin = sample.origin.unwrap_or_default();
+    if sample.stage == Stage::ReceivingBody && !sample.tunnel && !sample.whole {
+        let up = sample.client.read + origin.acknowledged();
+        return up + origin.read + sample.client.acknowledged();
+    }
+    match due {
+        Due::Nobody | Due::Connection => 0,
+        Due::ClientSends => sample.client.read,
+        Due::ClientReads => sample.client.acknowledged(),
+        // An early answer is a movement too.
+        Due::OriginReads => origin.acknowledged() + origin.read,
+        Due::OriginAnswers => origin.read,
+    }
+}
