@@ -4,6 +4,8 @@
 //! buffer of its thread and keeps only what the other side did not take: an idle tunnel holds no buffer at all, and a
 //! slow reader holds the other side back after one scratch buffer.
 
+mod turn;
+
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
@@ -19,7 +21,10 @@ use tokio::{
     time::Sleep,
 };
 
-use crate::model::{Fault, FaultKind, Leg, Stage, classify};
+use crate::{
+    forward::tunnel::pump::turn::Turn,
+    model::{Fault, FaultKind, Leg, Stage, classify},
+};
 
 /// One read's worth where the other side takes all of it: measured over loopback, 256 KiB cost two thirds of the CPU of 64 KiB.
 const SCRATCH: usize = 256 * 1024;
@@ -27,6 +32,8 @@ const SCRATCH: usize = 256 * 1024;
 const SLOW: usize = 64 * 1024;
 /// How long one half may stay open alone without a byte.
 const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(600);
+/// How long one half may stay open after the other side hung up.
+const HUNG_UP_LIMIT: Duration = Duration::from_secs(5);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
@@ -65,14 +72,12 @@ where
     let (mut upward, mut downward) = (Direction::default(), Direction::default());
     let mut limit = None;
     poll_fn(|cx| {
-        let before = (upward.moved, downward.moved);
-        let first = upward.poll(cx, client, origin, up);
-        let first = upward.forgive(first, &downward);
+        let before = (upward.progress(), downward.progress());
+        let first = upward.advance(cx, client, origin, up, (&mut downward, Leg::Client));
         if let Poll::Ready(Err(error)) = first {
             return Poll::Ready(error.told(Leg::Client, Leg::Origin));
         }
-        let second = downward.poll(cx, origin, client, down);
-        let second = downward.forgive(second, &upward);
+        let second = downward.advance(cx, origin, client, down, (&mut upward, Leg::Origin));
         if let Poll::Ready(Err(error)) = second {
             return Poll::Ready(error.told(Leg::Origin, Leg::Client));
         }
@@ -82,35 +87,51 @@ where
         if first.is_pending() && second.is_pending() {
             return Poll::Pending;
         }
-        let timer: &mut Pin<Box<Sleep>> =
-            limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(HALF_CLOSED_LIMIT)));
-        if before != (upward.moved, downward.moved) {
-            timer
-                .as_mut()
-                .reset(tokio::time::Instant::now() + HALF_CLOSED_LIMIT);
-        }
-        ready!(timer.as_mut().poll(cx));
-        let leg = if first.is_ready() {
-            Leg::Origin
-        } else {
-            Leg::Client
-        };
-        Poll::Ready(Pumped::failed(leg, FaultKind::TimedOut))
+        let moved = before != (upward.progress(), downward.progress());
+        ready!(half_closed(cx, &mut limit, moved, [&upward, &downward]));
+        Poll::Ready(match (downward.lost.take(), upward.lost.take()) {
+            (Some(error), _) => Side::HungUp(error).told(Leg::Origin, Leg::Client),
+            (_, Some(error)) => Side::HungUp(error).told(Leg::Client, Leg::Origin),
+            _ if first.is_ready() => Pumped::failed(Leg::Origin, FaultKind::TimedOut),
+            _ => Pumped::failed(Leg::Client, FaultKind::TimedOut),
+        })
     })
     .await
+}
+
+/// Ready when one half has been open alone for long enough without a byte.
+fn half_closed(
+    cx: &mut Context<'_>,
+    limit: &mut Option<Pin<Box<Sleep>>>,
+    moved: bool,
+    directions: [&Direction; 2],
+) -> Poll<()> {
+    let hung_up = directions.iter().any(|direction| direction.lost.is_some());
+    let patience = if hung_up {
+        HUNG_UP_LIMIT
+    } else {
+        HALF_CLOSED_LIMIT
+    };
+    let timer = limit.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+    if moved {
+        timer.as_mut().reset(tokio::time::Instant::now() + patience);
+    }
+    timer.as_mut().poll(cx)
 }
 
 /// A failure of one side of a direction.
 enum Side {
     Read(io::Error),
     Write(io::Error),
+    /// There is more for a writer that hung up before.
+    HungUp(io::Error),
 }
 
 impl Side {
     fn told(self, reader: Leg, writer: Leg) -> Pumped {
         let (leg, error) = match self {
             Self::Read(error) => (reader, error),
-            Self::Write(error) => (writer, error),
+            Self::Write(error) | Self::HungUp(error) => (writer, error),
         };
         Pumped(Err((leg, classify::io(&error), Some(error))))
     }
@@ -127,10 +148,39 @@ struct Direction {
     unflushed: bool,
     ended: bool,
     closed: bool,
+    /// What was read since the other side last spoke.
+    turn: Turn,
+    /// The writer hung up with this error: nothing more is written, and what still comes must be a goodbye.
+    lost: Option<io::Error>,
 }
 
 impl Direction {
-    /// Ready when this direction is over.
+    /// Ready when this direction is over. `other` is the opposite one, and the leg that this one reads from.
+    fn advance<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        count: &AtomicU64,
+        (other, leg): (&mut Self, Leg),
+    ) -> Poll<Result<(), Side>>
+    where
+        R: AsyncRead + Unpin + ?Sized,
+        W: AsyncWrite + Unpin + ?Sized,
+    {
+        let before = self.progress();
+        let polled = loop {
+            let polled = self.poll(cx, reader, writer, count);
+            if let Some(polled) = self.settle(polled, other, leg) {
+                break polled;
+            }
+        };
+        if self.progress() != before {
+            other.turn = Turn::default();
+        }
+        polled
+    }
+
     fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -162,7 +212,9 @@ impl Direction {
             self.kept = Vec::new();
             self.written = 0;
             if self.ended {
-                ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Side::Write)?;
+                if self.lost.is_none() {
+                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Side::Write)?;
+                }
                 self.closed = true;
                 continue;
             }
@@ -200,6 +252,14 @@ impl Direction {
             self.ended = true;
             return Poll::Ready(Ok(()));
         }
+        self.turn.add(filled);
+        if let Some(error) = self.lost.take() {
+            if !self.turn.is_goodbye() {
+                return Poll::Ready(Err(Side::HungUp(error)));
+            }
+            self.lost = Some(error);
+            return Poll::Ready(Ok(()));
+        }
         let taken = match Pin::new(writer).poll_write(cx, filled) {
             Poll::Ready(taken) => taken.map_err(Side::Write)?,
             Poll::Pending => 0,
@@ -214,26 +274,49 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    /// No failure where the writer hangs up after it had said all it had to say, and all of that was delivered: a TLS peer that is done sends
-    /// close_notify and FIN, closes its socket, and answers what still comes with a reset. What is left for it is nobody's any more.
-    fn forgive(
+    /// Takes a reset as an end where it is the normal end of a side that is done. `None` where this direction has to be polled again.
+    ///
+    /// A TLS peer that is done sends close_notify, then closes its socket. Where the other side's close_notify lies unread in it, or arrives
+    /// after that, its kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). The reset is a
+    /// failure where more than a goodbye was on its way to the side that hung up.
+    fn settle(
         &mut self,
         polled: Poll<Result<(), Side>>,
-        from_writer: &Self,
-    ) -> Poll<Result<(), Side>> {
+        other: &mut Self,
+        reader: Leg,
+    ) -> Option<Poll<Result<(), Side>>> {
         match polled {
-            Poll::Ready(Err(Side::Write(error)))
-                if from_writer.closed
-                    && matches!(
-                        classify::io(&error),
-                        FaultKind::Reset | FaultKind::ClosedEarly
-                    ) =>
+            // An origin that resets in place of an answer has failed. A client that has all that the origin had to say has not.
+            Poll::Ready(Err(Side::Read(error)))
+                if is_reset(&error)
+                    && (other.turn.is_goodbye() || (other.closed && reader == Leg::Client)) =>
             {
-                self.closed = true;
-                Poll::Ready(Ok(()))
+                other.lose(error);
+                self.ended = true;
+                None
             }
-            polled => polled,
+            // What is left for a side that had closed its half is nobody's any more.
+            Poll::Ready(Err(Side::Write(error))) if is_reset(&error) && other.closed => {
+                self.closed = true;
+                None
+            }
+            Poll::Ready(Err(Side::Write(error))) if is_reset(&error) && self.turn.is_goodbye() => {
+                self.lose(error);
+                None
+            }
+            polled => Some(polled),
         }
+    }
+
+    fn lose(&mut self, error: io::Error) {
+        self.lost = Some(error);
+        self.kept = Vec::new();
+        self.unflushed = false;
+    }
+
+    /// Differs after anything was read, written or lost.
+    fn progress(&self) -> (u64, usize, bool) {
+        (self.moved, self.turn.bytes, self.lost.is_some())
     }
 
     fn took(&mut self, bytes: usize, count: &AtomicU64) {
@@ -243,121 +326,12 @@ impl Direction {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn bytes_arrive_as_sent_and_one_half_may_close_before_the_other() {
-        let (mut here, mut client) = duplex(1000);
-        let (mut there, mut origin) = duplex(700);
-        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        let sent: Vec<u8> = (0..500_000u32).map(|n| (n % 251) as u8).collect();
-        let ((), (), pumped) = tokio::join!(
-            async {
-                here.write_all(&sent).await.unwrap();
-                here.shutdown().await.unwrap();
-                let mut answer = Vec::new();
-                here.read_to_end(&mut answer).await.unwrap();
-                assert_eq!(answer, b"whole");
-            },
-            async {
-                let mut got = Vec::new();
-                there.read_to_end(&mut got).await.unwrap();
-                assert_eq!(got, sent);
-                there.write_all(b"whole").await.unwrap();
-                there.shutdown().await.unwrap();
-            },
-            pump(&mut client, &mut origin, &up, &down),
-        );
-        assert!(pumped.0.is_ok());
-        assert_eq!((up.into_inner(), down.into_inner()), (500_000, 5));
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
-        let (mut here, mut client) = duplex(1000);
-        let (mut there, mut origin) = duplex(1000);
-        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        let ((), pumped) = tokio::join!(
-            async {
-                there.write_all(b"whole").await.unwrap();
-                there.shutdown().await.unwrap();
-                let mut answer = Vec::new();
-                here.read_to_end(&mut answer).await.unwrap();
-                assert_eq!(answer, b"whole");
-                drop(there);
-                here.write_all(b"late").await.unwrap();
-                here.shutdown().await.unwrap();
-            },
-            pump(&mut client, &mut origin, &up, &down),
-        );
-        assert!(pumped.0.is_ok());
-    }
-
-    #[test]
-    fn a_peer_that_hangs_up_before_it_said_all_is_a_failure() {
-        let broken = || Poll::Ready(Err(Side::Write(io::ErrorKind::BrokenPipe.into())));
-        let (mut upward, mut downward) = (Direction::default(), Direction::default());
-        assert!(matches!(
-            upward.forgive(broken(), &downward),
-            Poll::Ready(Err(_))
-        ));
-        downward.closed = true;
-        assert!(matches!(
-            upward.forgive(broken(), &downward),
-            Poll::Ready(Ok(()))
-        ));
-    }
-
-    #[tokio::test]
-    async fn reads_grow_while_all_is_taken_and_are_small_again_after_a_side_fell_behind() {
-        let (mut here, mut client) = duplex(4 * SCRATCH);
-        let (mut there, mut origin) = duplex(2 * SCRATCH);
-        let (mut upward, count) = (Direction::default(), AtomicU64::new(0));
-        here.write_all(&vec![7; 4 * SCRATCH]).await.unwrap();
-        assert!(
-            poll_fn(|cx| Poll::Ready(upward.poll(cx, &mut client, &mut origin, &count)))
-                .await
-                .is_pending()
-        );
-        // 64 + 128 + 256 KiB went through, and of the next 256 KiB what had room.
-        assert_eq!(count.load(Ordering::Relaxed), 2 * SCRATCH as u64);
-        assert_eq!((upward.kept.len(), upward.room), (192 * 1024, SLOW));
-        there.read_exact(&mut vec![0; 192 * 1024]).await.unwrap();
-        assert!(
-            poll_fn(|cx| Poll::Ready(upward.poll(cx, &mut client, &mut origin, &count)))
-                .await
-                .is_pending()
-        );
-        assert_eq!((upward.kept.len(), upward.room), (SLOW, SLOW));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_half_that_stays_open_alone_ends_at_its_limit() {
-        let (mut here, mut client) = duplex(64);
-        let (_there, mut origin) = duplex(64);
-        here.shutdown().await.unwrap();
-        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        let begun = tokio::time::Instant::now();
-        let pumped = pump(&mut client, &mut origin, &up, &down).await;
-        assert!(matches!(
-            pumped.0,
-            Err((Leg::Origin, FaultKind::TimedOut, _))
-        ));
-        assert!(begun.elapsed() >= HALF_CLOSED_LIMIT);
-    }
-
-    #[tokio::test]
-    async fn a_side_that_vanishes_is_named() {
-        let (mut here, mut client) = duplex(64);
-        let (there, mut origin) = duplex(64);
-        here.write_all(b"hello").await.unwrap();
-        drop(there);
-        let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-        let pumped = pump(&mut client, &mut origin, &up, &down).await;
-        assert!(matches!(pumped.0, Err((Leg::Origin, _, _))));
-    }
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        classify::io(error),
+        FaultKind::Reset | FaultKind::ClosedEarly
+    )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use super::*;
+
+#[tokio::test]
+async fn bytes_arrive_as_sent_and_one_half_may_close_before_the_other() {
+    let (mut here, mut client) = duplex(1000);
+    let (mut there, mut origin) = duplex(700);
+    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+    let sent: Vec<u8> = (0..500_000u32).map(|n| (n % 251) as u8).collect();
+    let ((), (), pumped) = tokio::join!(
+        async {
+            here.write_all(&sent).await.unwrap();
+            here.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            here.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, b"whole");
+        },
+        async {
+            let mut got = Vec::new();
+            there.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, sent);
+            there.write_all(b"whole").await.unwrap();
+            there.shutdown().await.unwrap();
+        },
+        pump(&mut client, &mut origin, &up, &down),
+    );
+    assert!(pumped.0.is_ok());
+    assert_eq!((up.into_inner(), down.into_inner()), (500_000, 5));
+}
+
+#[tokio::test]
+async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
+    let (mut here, mut client) = duplex(1000);
+    let (mut there, mut origin) = duplex(1000);
+    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+    let ((), pumped) = tokio::join!(
+        async {
+            there.write_all(b"whole").await.unwrap();
+            there.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            here.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, b"whole");
+            drop(there);
+            here.write_all(b"late").await.unwrap();
+            here.shutdown().await.unwrap();
+        },
+        pump(&mut client, &mut origin, &up, &down),
+    );
+    assert!(pumped.0.is_ok());
+}
+
+#[test]
+fn a_peer_that_hangs_up_before_it_said_all_is_a_failure() {
+    let broken = || Poll::Ready(Err(Side::Write(io::ErrorKind::BrokenPipe.into())));
+    let (mut upward, mut downward) = (Direction::default(), Direction::default());
+    assert!(matches!(
+        upward.settle(broken(), &mut downward, Leg::Client),
+        Some(Poll::Ready(Err(_)))
+    ));
+    downward.closed = true;
+    assert!(
+        upward
+            .settle(broken(), &mut downward, Leg::Client)
+            .is_none()
+    );
+    assert!(upward.closed);
+}
+
+#[tokio::test]
+async fn reads_grow_while_all_is_taken_and_are_small_again_after_a_side_fell_behind() {
+    let (mut here, mut client) = duplex(4 * SCRATCH);
+    let (mut there, mut origin) = duplex(2 * SCRATCH);
+    let (mut upward, count) = (Direction::default(), AtomicU64::new(0));
+    here.write_all(&vec![7; 4 * SCRATCH]).await.unwrap();
+    assert!(
+        poll_fn(|cx| Poll::Ready(upward.poll(cx, &mut client, &mut origin, &count)))
+            .await
+            .is_pending()
+    );
+    // 64 + 128 + 256 KiB went through, and of the next 256 KiB what had room.
+    assert_eq!(count.load(Ordering::Relaxed), 2 * SCRATCH as u64);
+    assert_eq!((upward.kept.len(), upward.room), (192 * 1024, SLOW));
+    there.read_exact(&mut vec![0; 192 * 1024]).await.unwrap();
+    assert!(
+        poll_fn(|cx| Poll::Ready(upward.poll(cx, &mut client, &mut origin, &count)))
+            .await
+            .is_pending()
+    );
+    assert_eq!((upward.kept.len(), upward.room), (SLOW, SLOW));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_that_stays_open_alone_ends_at_its_limit() {
+    let (mut here, mut client) = duplex(64);
+    let (_there, mut origin) = duplex(64);
+    here.shutdown().await.unwrap();
+    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+    let begun = tokio::time::Instant::now();
+    let pumped = pump(&mut client, &mut origin, &up, &down).await;
+    assert!(matches!(
+        pumped.0,
+        Err((Leg::Origin, FaultKind::TimedOut, _))
+    ));
+    assert!(begun.elapsed() >= HALF_CLOSED_LIMIT);
+}
+
+#[tokio::test]
+async fn a_side_that_vanishes_is_named() {
+    let (mut here, mut client) = duplex(64);
+    let (there, mut origin) = duplex(64);
+    here.write_all(b"hello").await.unwrap();
+    drop(there);
+    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+    let pumped = pump(&mut client, &mut origin, &up, &down).await;
+    assert!(matches!(pumped.0, Err((Leg::Origin, _, _))));
+}

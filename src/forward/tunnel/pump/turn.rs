@@ -1,0 +1,45 @@
+//! What one side of a tunnel said since the other last spoke: whether it can be no more than the end of TLS. Bytes in, no socket.
+
+/// How much a TLS peer sends when it is done: GOAWAY and close_notify, a record each. More is content.
+const GOODBYE: usize = 128;
+
+/// What a side said since the other one last spoke.
+#[derive(Default)]
+pub(super) struct Turn {
+    pub(super) bytes: usize,
+    tls: bool,
+}
+
+impl Turn {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        if self.bytes == 0 {
+            // A record of alerts or of encrypted data.
+            self.tls = matches!(bytes, [0x15 | 0x17, 3, ..]);
+        }
+        self.bytes = self.bytes.saturating_add(bytes.len());
+    }
+
+    pub(super) fn is_goodbye(&self) -> bool {
+        self.tls && self.bytes <= GOODBYE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goodbye_is_a_few_bytes_of_tls() {
+        let said = |parts: &[&[u8]]| {
+            let mut turn = Turn::default();
+            parts.iter().for_each(|part| turn.add(part));
+            turn.is_goodbye()
+        };
+        let record = |bytes: usize| [&[0x17, 3, 3, 0, 19][..], &vec![7; bytes - 5]].concat();
+        assert!(said(&[&record(39), &record(24)]));
+        assert!(said(&[&[0x15, 3, 3, 0, 2, 1, 0]]));
+        assert!(!said(&[]));
+        assert!(!said(&[&record(100), &record(100)]));
+        assert!(!said(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]));
+    }
+}
