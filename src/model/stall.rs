@@ -44,6 +44,21 @@ pub struct Limits {
     pub floor_over: Duration,
 }
 
+impl Limits {
+    /// What counts where the client leaves: it often gives up before `after`, as huggingface_hub does after 10 s without a byte, and then
+    /// nobody would learn why. A response that has not begun may still have come, and the client's own silence explains nothing.
+    pub(crate) fn at_departure(&self) -> Self {
+        Self {
+            after: self.after / 3,
+            connect_after: Duration::ZERO,
+            answer_after: Duration::ZERO,
+            client_after: Duration::ZERO,
+            floor: 0,
+            floor_over: self.floor_over,
+        }
+    }
+}
+
 /// What is done about a stall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -171,3 +171,48 @@ async fn a_server_that_keeps_its_client_waiting_with_fifty_interim_responses_is_
     }
     assert_eq!(codes(&world), [""; 0]);
 }
+
+/// A response that stops after its first bytes, and a client that waits `patience` for the next one, then leaves. What the log says.
+async fn leaves_after(patience: Duration) -> (Vec<String>, String) {
+    const PART: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome";
+    let (address, _served) = origin(async move |connections| {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(PART.as_bytes()).await.unwrap();
+        let _ = stream.read(&mut [0]).await;
+    })
+    .await;
+    let limits = "stall = { after = \"6s\", action = \"report\" }";
+    let world = World::with(&route("origin.test", address, "tunnel", limits)).await;
+    let mut client = world.client().await;
+    client
+        .send("GET http://origin.test/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.read_until("some").await;
+    let idle = || {
+        let transfers = world.shared().tracker.list();
+        transfers.first().and_then(|transfer| transfer.idle_ms)
+    };
+    soon("nothing to move", async {
+        while idle().is_none_or(|idle| u128::from(idle) < patience.as_millis()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    drop(client);
+    let result = world.next_end().await.result;
+    let stalls = world.stalls().into_iter();
+    let stalls = stalls.map(|stall| format!("{}/{}", stall.leg, stall.verdict));
+    (stalls.collect(), result)
+}
+
+/// huggingface_hub waits for 10 s, and the limit is 20 s by default: nobody would learn that the storage stood still.
+#[tokio::test]
+async fn a_client_that_gives_up_on_a_response_that_stopped_leaves_the_cause_in_the_log() {
+    let (stalls, result) = leaves_after(Duration::from_millis(2_500)).await;
+    assert_eq!(stalls, ["origin/answer-stopped", "origin/answer-stopped"]);
+    assert_eq!(result, "client/receiving-body/gone");
+    let (stalls, result) = leaves_after(Duration::from_millis(300)).await;
+    assert_eq!(stalls, [""; 0], "a user who presses Ctrl-C");
+    assert_eq!(result, "client/receiving-body/gone");
+}

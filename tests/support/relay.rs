@@ -91,6 +91,11 @@ impl Relay {
         Self::start(Fault::ResetsAfter(bytes), origin)
     }
 
+    /// As [`Relay::resets_after`], on a socket that listens already.
+    pub(crate) fn resets_after_on(listener: StdListener, bytes: usize, origin: SocketAddr) -> Self {
+        Self::start_on(listener, Fault::ResetsAfter(bytes), origin)
+    }
+
     /// The first `n` connections on which the client has sent `bytes` are reset just then.
     pub(crate) fn resets_uploads(n: usize, bytes: usize, origin: SocketAddr) -> Self {
         Self::start(Fault::ResetsUploads(n, bytes), origin)

@@ -195,7 +195,12 @@ pub(crate) fn frozen_midway(_: &Scene, _: &str, victim: Victim) -> Broken {
 }
 
 pub(crate) fn reset_midway(_: &Scene, _: &str, victim: Victim) -> Broken {
-    relayed(Relay::resets_after(300_000, victim.origin))
+    // Narrow: else all of hf's small file is in the sockets' buffers by then, and the answer is awaited.
+    relayed(Relay::resets_after_on(
+        servers::narrow(),
+        300_000,
+        victim.origin,
+    ))
 }
 
 /// Slow enough that the client can be ended in its middle.

@@ -47,6 +47,16 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// True where the client went away.
+    pub(super) fn is_departure(&self) -> bool {
+        match self {
+            Self::Broken { code } => code.starts_with("client/") && code.ends_with("/gone"),
+            Self::Answered(_) | Self::Refused { .. } | Self::Closed => false,
+        }
+    }
+}
+
 /// Bytes moved, shared with the bodies and the tunnel.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

@@ -20,7 +20,14 @@ impl Inner {
     fn close(&self) {
         let now = Instant::now();
         let mut state = self.state();
-        let over = self.stall_ends(&mut state, now);
+        let mut stalls: Vec<_> = self.stall_ends(&mut state, now).into_iter().collect();
+        if stalls.is_empty() && state.outcome.as_ref().is_none_or(Outcome::is_departure) {
+            stalls.extend(
+                self.stall_at_departure(&mut state, now)
+                    .into_iter()
+                    .flatten(),
+            );
+        }
         state.closed = true;
         // Handles may outlive it; the sockets should not.
         (state.client, state.origin) = (None, None);
@@ -59,13 +66,13 @@ impl Inner {
             agent: self.about.agent.as_deref().map(ToOwned::to_owned),
             credentials: self.counters.credentials.load(Ordering::Relaxed),
         });
-        if let Some(over) = &over {
-            state.timeline.stall(over.note());
+        for stall in &stalls {
+            state.timeline.stall(stall.note());
         }
         let timeline = std::mem::take(&mut state.timeline);
         drop(state);
-        if let Some(over) = over {
-            self.ledger.stall(over);
+        for stall in stalls {
+            self.ledger.stall(stall);
         }
         self.running.remove(self.id);
         if let Some(event) = event {

@@ -210,6 +210,28 @@ impl Inner {
         Some(self.event(state, phase, &stall))
     }
 
+    /// The stall that the client did not wait for: its beginning, and its end.
+    pub(super) fn stall_at_departure(
+        &self,
+        state: &mut State,
+        now: Instant,
+    ) -> Option<[StallReported; 2]> {
+        // The client's side is gone by now, so what the last look saw counts, where the other side has not moved since.
+        let looked = state.watching.sample?;
+        let side = |sample: &stall::Sample| sample.origin.map(|flow| (flow.read, flow.acknowledged()));
+        if side(&looked) != side(&state.sample(self, false)) {
+            return None;
+        }
+        let limits = self.about.stall.limits.at_departure();
+        let watch = state.watching.watch.as_mut()?;
+        let observed = watch.observe(&looked, &limits, now);
+        let Observed::Stalled(stall) = observed else {
+            return None;
+        };
+        let began = self.tell(state, &observed)?;
+        Some([began, self.event(state, Phase::Ended, &stall)])
+    }
+
     fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallReported> {
         let (phase, stall) = match observed {
             Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => return None,
