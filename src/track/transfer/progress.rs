@@ -218,7 +218,8 @@ impl Inner {
     ) -> Option<[StallReported; 2]> {
         // The client's side is gone by now, so what the last look saw counts, where the other side has not moved since.
         let looked = state.watching.sample?;
-        let side = |sample: &stall::Sample| sample.origin.map(|flow| (flow.read, flow.acknowledged()));
+        let side =
+            |sample: &stall::Sample| sample.origin.map(|flow| (flow.read, flow.acknowledged()));
         if side(&looked) != side(&state.sample(self, false)) {
             return None;
         }
