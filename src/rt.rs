@@ -6,6 +6,11 @@
 mod lookups;
 mod workers;
 
+#[cfg(test)]
+#[path = "../tests/support/skip.rs"]
+#[allow(dead_code, reason = "shared with the tests outside the crate")]
+pub(crate) mod skip;
+
 use std::future::Future;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -40,7 +40,10 @@ impl Activator {
         match started {
             Ok(child) => Some(Self(child)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                crate::skipped("systemd-socket-activate (Debian: systemd) is not installed");
+                crate::skipped(
+                    crate::Need::Program,
+                    "no systemd-socket-activate (Debian: systemd)",
+                );
                 None
             }
             Err(error) => panic!("{error}"),

@@ -9,6 +9,10 @@
     reason = "a test whose preparation fails has failed, and waits for real processes by the clock"
 )]
 
+#[path = "../support/skip.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod skip;
+
 mod activation;
 mod hang_up;
 mod prometheus;
@@ -16,11 +20,11 @@ mod service;
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
+use skip::{Need, skipped};
 use tempfile::TempDir;
 
 /// systemd's own measure, 0 to 10. What is left: it needs the network, and no address list fits every origin.
@@ -32,20 +36,13 @@ fn deploy(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Says so past the harness, which keeps a macro's words to itself.
-fn skipped(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {reason}\n");
-}
-
 /// Runs a program; `None`, said aloud, where it is not installed.
 fn run(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            skipped(&format!(
-                "{} is not installed",
-                command.get_program().display()
-            ));
+            let program = command.get_program().display();
+            skipped(Need::Program, &format!("{program} is not installed"));
             None
         }
         Err(error) => panic!("{error}"),

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{deploy, run, skipped};
+use super::{Need, deploy, run, skipped};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -135,7 +135,7 @@ fn the_metrics_are_what_promtool_and_prometheus_expect() {
         .spawn();
     let _prometheus = match prometheus {
         Ok(child) => Server(child),
-        Err(error) => return skipped(&format!("prometheus: {error}")),
+        Err(error) => return skipped(Need::Program, &format!("prometheus: {error}")),
     };
     get(
         web,

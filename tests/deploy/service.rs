@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::skipped;
+use super::{Need, skipped};
 
 /// Ends with a line `passed` only where each step did what it says.
 const STEPS: &str = r#"
@@ -51,7 +51,10 @@ echo passed
 fn a_users_service_is_installed_started_stopped_and_removed_and_no_password_stands_in_its_unit() {
     let root = Command::new("id").arg("-u").output().unwrap();
     if root.stdout != b"0\n" || !Path::new("/lib/systemd/systemd").exists() {
-        skipped("a systemd of our own needs root and Debian's systemd");
+        skipped(
+            Need::Kernel,
+            "a systemd of its own, as root, with Debian's systemd",
+        );
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 
 use std::{fs, process::Command};
 
+use crate::support::skip::{Need, skipped};
+
 /// A machine of its own: `fake.cdn.test` has a fake address where a server listens, `other.test` has another one, and `inner.cdn.test`
 /// is this machine.
 const SCRIPT: &str = r#"
@@ -52,7 +54,10 @@ fn answers(fake_ip: &str) -> Option<String> {
         "ip link set lo up && curl --version && python3 --version",
     ]);
     if !can.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no network namespace, or no ip, curl or python3 in it");
+        skipped(
+            Need::Namespaces,
+            "a network namespace with ip, curl and python3 in it",
+        );
         return None;
     }
     let daemon = env!("CARGO_BIN_EXE_gitferry");

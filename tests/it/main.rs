@@ -41,6 +41,7 @@ mod report;
 mod resume;
 mod reverse;
 mod segments;
+mod skips;
 mod spares;
 mod state;
 mod terminated;
@@ -56,7 +57,8 @@ mod world {
     pub(crate) use crate::support::{
         ferry::Run,
         script::{
-            Client, Connections, DEADLINE, GET, OK, answers_once, origin, read_until, reset, soon,
+            Client, Connections, DEADLINE, GET, OK, all_at_once, answers_once, origin, read_until,
+            reset, soon,
         },
         world::{World, route},
     };

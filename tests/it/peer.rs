@@ -9,7 +9,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::world::{World, route, soon};
+use crate::{
+    support::skip::has_programs,
+    world::{World, route, soon},
+};
 
 /// `openssl s_server`, which answers every GET with what it knows of the session.
 pub(crate) struct Server {
@@ -90,11 +93,7 @@ impl Identity {
 }
 
 pub(crate) fn openssl() -> bool {
-    let there = Command::new("openssl").arg("version").output().is_ok();
-    if !there {
-        println!("skipped: no openssl (Debian: openssl)");
-    }
-    there
+    has_programs(&["openssl"])
 }
 
 async fn world(server: &Server, more: &str) -> World {
@@ -319,8 +318,7 @@ impl Nginx {
 
 #[tokio::test]
 async fn nginx_that_verifies_clients_sees_the_certificate_of_its_route_alone() {
-    if !openssl() || Command::new("nginx").arg("-v").output().is_err() {
-        println!("skipped: no nginx (Debian: nginx)");
+    if !has_programs(&["openssl", "nginx"]) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::ferry::Ferry;
+use crate::support::{ferry::Ferry, skip::is_root};
 
 /// A user that owns nothing.
 const NOBODY: u32 = 65_534;
@@ -35,17 +35,9 @@ fn starts(state: &Path, umask: &str) {
     drop(Ferry::of(&mut daemon(state, umask), state));
 }
 
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: only root can give files away");
-    }
-    root
-}
-
 #[test]
 fn a_state_directory_of_somebody_else_is_refused_with_the_command_that_mends_it() {
-    if !is_root() {
+    if !is_root("only root can give files away") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -91,7 +83,7 @@ fn the_umask_neither_opens_the_state_directory_nor_closes_the_bundle() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_daemon_that_crashes_leaves_no_core_and_nobody_reads_its_memory() {
-    if !is_root() {
+    if !is_root("only root can give files away") {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -13,7 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    peer::{Identity, Server, fault, get, openssl},
+    peer::{Identity, Server, fault, get},
+    support::skip::has_programs,
     world::{World, soon},
 };
 
@@ -117,11 +118,7 @@ async fn serve(mut client: TcpStream) -> std::io::Result<()> {
 }
 
 fn tools() -> bool {
-    let there = openssl() && Command::new("haproxy").arg("-v").output().is_ok();
-    if !there {
-        println!("skipped: no haproxy (Debian: haproxy)");
-    }
-    there
+    has_programs(&["openssl", "haproxy"])
 }
 
 #[tokio::test]

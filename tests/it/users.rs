@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::world::{World, soon};
+use crate::{
+    support::skip::{Need, is_root, skipped},
+    world::{World, soon},
+};
 
 /// A user of every Debian, and in the group of the same name.
 const DAEMON: u32 = 1;
@@ -31,17 +34,13 @@ const PAGE: &str = r"GET /-/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: c
 const CONNECT: &str = r"CONNECT hf.co:443 HTTP/1.1\r\nHost: hf.co:443\r\nConnection: close\r\n\r\n";
 const ABSOLUTE: &str = r"GET http://hf.co/ HTTP/1.1\r\nHost: hf.co\r\nConnection: close\r\n\r\n";
 
-fn skipped() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: only root can be somebody else");
-    }
-    !root
+fn can_be_somebody_else() -> bool {
+    is_root("only root can be somebody else")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_user_of_the_machine_gets_403_on_every_front_and_a_line_in_the_log() {
-    if skipped() {
+    if !can_be_somebody_else() {
         return;
     }
     let world = World::with("").await;
@@ -68,7 +67,7 @@ async fn another_user_of_the_machine_gets_403_on_every_front_and_a_line_in_the_l
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_and_members_of_groups_that_the_config_names_are_served_from_the_next_reload_on() {
-    if skipped() {
+    if !can_be_somebody_else() {
         return;
     }
     let world = World::with("").await;
@@ -100,7 +99,7 @@ fn in_a_user_namespace(listen: &str) -> Option<String> {
     let mut unshare = Command::new("unshare");
     let can = unshare.args(["--user", "true"]).status();
     if !can.is_ok_and(|status| status.success()) {
-        println!("skipped: no user namespaces here");
+        skipped(Need::Namespaces, "user namespaces");
         return None;
     }
     // It ends by itself where it does not start; else when it has listened for a moment.

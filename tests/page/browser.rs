@@ -14,6 +14,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::skip;
+
 /// Nothing takes longer, unless it never comes.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -57,13 +59,7 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts it; `None`, said aloud, where it is not installed.
     pub(crate) fn start() -> Option<Self> {
-        let found = Command::new("chromium")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !found.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: chromium is not installed: run .ci/install-test-deps");
+        if !skip::has_programs(&["chromium"]) {
             return None;
         }
         let profile = tempfile::tempdir().unwrap();

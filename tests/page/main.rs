@@ -7,6 +7,9 @@
     reason = "threads and clocks of a test without a runtime of its own"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod browser;
 mod world;
 

@@ -11,9 +11,12 @@ use std::{
     time::Duration,
 };
 
-use gitferry::testing::{self, Daemon};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+
+use crate::support::{
+    events::wait,
+    ferry::{Ferry, Run},
+};
 
 /// `stall.after` of the storage.
 pub(crate) const STALL: Duration = Duration::from_secs(2);
@@ -21,11 +24,9 @@ const MAIN: &str = "huggingface.co";
 const STORAGE: &str = "cdn-lfs.huggingface.co";
 
 pub(crate) struct World {
-    address: SocketAddr,
     /// Every origin reads as fast as it can.
     gone: Arc<AtomicBool>,
-    daemon: Option<Daemon>,
-    runtime: Runtime,
+    ferry: Ferry,
     _directory: TempDir,
 }
 
@@ -34,7 +35,6 @@ impl World {
         let gone = Arc::new(AtomicBool::new(false));
         let origin = serve(Arc::clone(&gone));
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("gitferry.toml");
         let route = |name: &str, role: &str, host: &str, more: &str| {
             format!(
                 "[[route]]\nname = \"{name}\"\nrole = \"{role}\"\nhosts = [\"{host}\"]\ntls = \"tunnel\"\n\
@@ -55,31 +55,21 @@ impl World {
                 )
             ),
         );
-        std::fs::write(&file, text).unwrap();
-        let config =
-            testing::load(Some(&file), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-        let runtime = Runtime::new().unwrap();
-        let daemon = {
-            let _inside = runtime.enter();
-            Daemon::start(config).unwrap()
-        };
         Self {
-            address: daemon.addresses()[0],
+            ferry: Ferry::run(Run::InProcess, directory.path(), &text),
             gone,
-            daemon: Some(daemon),
-            runtime,
             _directory: directory,
         }
     }
 
     /// Where the page is.
     pub(crate) fn page(&self) -> String {
-        format!("http://{}/-/", self.address)
+        format!("http://{}/-/", self.ferry.address)
     }
 
     /// Fetches `path` of the main site.
     pub(crate) fn fetch(&self, path: &str) {
-        let mut client = TcpStream::connect(self.address).unwrap();
+        let mut client = TcpStream::connect(self.ferry.address).unwrap();
         write!(
             client,
             "GET http://{MAIN}{path} HTTP/1.1\r\nHost: {MAIN}\r\nConnection: close\r\n\r\n"
@@ -92,7 +82,7 @@ impl World {
 
     /// Sends `size` bytes to `path` of the storage, and waits for the answer.
     pub(crate) fn upload(&self, path: &str, size: usize) -> JoinHandle<()> {
-        let (address, path) = (self.address, path.to_owned());
+        let (address, path) = (self.ferry.address, path.to_owned());
         thread::spawn(move || {
             let mut client = TcpStream::connect(address).unwrap();
             write!(
@@ -118,16 +108,13 @@ impl World {
     /// Stops the daemon.
     pub(crate) fn stop(&mut self) {
         self.let_go();
-        if let Some(daemon) = self.daemon.take() {
-            self.runtime
-                .block_on(daemon.stop(Duration::from_millis(100)));
-        }
+        wait(self.ferry.stop(Duration::from_millis(100))).unwrap();
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.stop();
+        self.let_go();
     }
 }
 

@@ -9,6 +9,7 @@ use crate::support::{
     ferry::Ferry,
     path::{Path, Quality, hop::FarHop},
     process::wait_until,
+    skip::{Need, skipped},
     world::{MAIN, STORAGE, World},
 };
 
@@ -20,7 +21,7 @@ fn an_upload_over_a_long_and_lossy_path_goes_by_bbr_and_does_not_crawl() {
     let offered = "/proc/sys/net/ipv4/tcp_available_congestion_control";
     let offered = fs::read_to_string(offered).unwrap_or_default();
     if !offered.split_whitespace().any(|name| name == "bbr") {
-        eprintln!("*** SKIPPED: the kernel does not offer BBR");
+        skipped(Need::Kernel, "BBR is not offered");
         return;
     }
     let Some(path) = Path::new(Quality::new(Duration::from_millis(200), 10, 1)) else {

@@ -6,11 +6,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    process::Command,
     sync::atomic::{AtomicU8, Ordering},
     thread,
+};
+
+use crate::support::{
+    path::ip,
+    skip::{Need, skipped},
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -43,10 +46,9 @@ impl Network {
                 Err(error) => reason = error,
             }
         }
-        // Not by a macro, whose words the harness keeps to itself.
-        let _ = writeln!(
-            io::stderr(),
-            "\n*** SKIPPED: no network namespaces on this machine ({reason}); run as root with iproute2 to test lossy paths\n"
+        skipped(
+            Need::Namespaces,
+            &format!("network namespaces, as root with iproute2: {reason}"),
         );
         None
     }
@@ -143,18 +145,4 @@ impl Drop for Network {
         }
         let _ = ip(&format!("link del {}", self.near_link));
     }
-}
-
-/// Runs `ip` with these words; a hard space stands inside a word.
-fn ip(line: &str) -> Result<(), String> {
-    let words = line.split(' ').map(|word| word.replace('\u{a0}', " "));
-    let output = Command::new("ip")
-        .args(words)
-        .output()
-        .map_err(|error| format!("ip: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("ip {line}: {}", said.trim()))
 }

@@ -55,6 +55,7 @@ pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod script;
 pub(crate) mod settings;
+pub(crate) mod skip;
 pub(crate) mod small_disk;
 pub(crate) mod sshd;
 pub(crate) mod trap;

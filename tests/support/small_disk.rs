@@ -2,11 +2,12 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use super::skip::{Need, skipped};
 
 /// A file system of a megabyte, for as long as it lives.
 pub(crate) struct SmallDisk(PathBuf);
@@ -30,9 +31,9 @@ impl SmallDisk {
         {
             return Some(Self(place.to_owned()));
         }
-        let _ = writeln!(
-            io::stderr(),
-            "\n*** SKIPPED: no tmpfs can be mounted on this machine ({mounted:?}); run as root to test a full disk\n"
+        skipped(
+            Need::Namespaces,
+            &format!("a tmpfs that root may mount: {mounted:?}"),
         );
         None
     }

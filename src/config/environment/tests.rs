@@ -128,8 +128,7 @@ const CASES: [(&str, &str, &str); 26] = [
 
 #[test]
 fn no_proxy_excepts_what_the_curl_of_this_machine_excepts() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        println!("skipped: no curl (Debian: curl)");
+    if !crate::rt::skip::has_programs(&["curl"]) {
         return;
     }
     let hop = answers("127.0.0.1:0", "hop");

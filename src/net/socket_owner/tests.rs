@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::*;
+use crate::rt::skip::{Need, is_root, skipped};
 
 /// Not the overflow user, and nobody's on a usual machine.
 const STRANGER: u32 = 12_345;
@@ -26,7 +27,7 @@ fn a_connection_of_this_process_belongs_to_its_user_over_both_families() {
         Ipv6Addr::LOCALHOST.into(),
     ] {
         let Ok(listener) = TcpListener::bind((loopback, 0)) else {
-            println!("skipped: this machine has no {loopback}");
+            skipped(Need::Kernel, &format!("no {loopback}"));
             continue;
         };
         let owners = SocketOwners::open(loopback).unwrap();
@@ -39,8 +40,7 @@ fn a_connection_of_this_process_belongs_to_its_user_over_both_families() {
 
 /// A shell of [`STRANGER`] that runs `script` with the connection as its descriptor 3. `None`, said aloud, where this is not root's.
 fn stranger(to: SocketAddr, script: &str) -> Option<Child> {
-    if !geteuid().is_root() {
-        println!("skipped: only root can be somebody else");
+    if !is_root("only root can be somebody else") {
         return None;
     }
     let port = to.port();

@@ -4,9 +4,12 @@ use std::{
 };
 
 use super::*;
-use crate::tls::{
-    Authority,
-    files::{CERTIFICATE_FILE, KEY_FILE},
+use crate::{
+    rt::skip::is_root,
+    tls::{
+        Authority,
+        files::{CERTIFICATE_FILE, KEY_FILE},
+    },
 };
 
 /// A directory with a CA in it.
@@ -39,8 +42,7 @@ fn a_directory_that_others_can_write_to_is_refused() {
 
 #[test]
 fn a_directory_of_somebody_else_is_refused() {
-    if !geteuid().is_root() {
-        println!("skipped: only root can give a directory away");
+    if !is_root("only root can give a directory away") {
         return;
     }
     let state = with_ca();
@@ -92,8 +94,7 @@ fn a_key_that_is_a_fifo_is_refused_at_once() {
 
 #[test]
 fn a_key_of_somebody_else_is_refused() {
-    if !geteuid().is_root() {
-        println!("skipped: only root can give a file away");
+    if !is_root("only root can give a file away") {
         return;
     }
     let state = with_ca();

@@ -13,7 +13,6 @@ mod tun;
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::fd::AsFd as _,
     process::Command,
@@ -24,6 +23,7 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::support::skip::{Need, skipped};
 pub(crate) use forwarder::Carried;
 use forwarder::{Direction, carry};
 use tun::Tun;
@@ -78,9 +78,9 @@ impl Path {
                 Err(error) => reason = error,
             }
         }
-        let _ = writeln!(
-            io::stderr(),
-            "\n*** SKIPPED: no TUN devices and namespaces on this machine ({reason}); run as root with iproute2\n"
+        skipped(
+            Need::Kernel,
+            &format!("TUN devices and network namespaces, as root with iproute2: {reason}"),
         );
         None
     }
@@ -171,7 +171,7 @@ impl Drop for Path {
 }
 
 /// Runs `ip` with these words; a hard space stands inside a word.
-fn ip(line: &str) -> Result<(), String> {
+pub(crate) fn ip(line: &str) -> Result<(), String> {
     let words = line.split(' ').map(|word| word.replace('\u{a0}', " "));
     let output = Command::new("ip")
         .args(words)

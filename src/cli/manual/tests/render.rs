@@ -14,7 +14,8 @@ fn said(program: &str, arguments: &[&str]) -> Option<String> {
             Some(String::from_utf8_lossy(&[output.stderr, output.stdout].concat()).into())
         }
         Err(error) => {
-            eprintln!("*** SKIPPED: {program}: {error}");
+            let reason = format!("{program}: {error}");
+            crate::rt::skip::skipped(crate::rt::skip::Need::Program, &reason);
             None
         }
     }

@@ -82,8 +82,7 @@ fn a_block_without_an_end_is_not_guessed_at() {
 /// The path of the binary here has a quote, a space, double quotes and a percent sign in it.
 #[test]
 fn ssh_reads_the_block_as_it_is_meant() {
-    if !Path::new("/usr/bin/ssh").exists() {
-        println!("skipped: no ssh (Debian: openssh-client)");
+    if !crate::rt::skip::has_programs(&["ssh"]) {
         return;
     }
     let mut world = ssh_world(b"Compression yes\nHost x\n  User y\n");
