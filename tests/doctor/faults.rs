@@ -7,7 +7,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    run::doctor,
+    run::{doctor, storage_by},
     support::{
         background::Background,
         ca::Flaw,
@@ -45,16 +45,7 @@ fn a_healthy_network_is_healthy_and_every_body_arrives() {
 fn a_hop_that_refuses_the_storage_is_named_and_the_way_that_works_comes_first() {
     let world = World::new();
     let hop = ScriptedHop::answers_403();
-    let settings = world
-        .settings()
-        .hop("office", &hop.url)
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route(
-            STORAGE,
-            "terminate",
-            &["office", "direct"],
-            world.lfs.storage,
-        );
+    let settings = storage_by(&world, &hop, &["office", "direct"]);
     let said = doctor(&settings.write("127.0.0.1:0"), &[]);
     let broken = said.broken();
     assert!(

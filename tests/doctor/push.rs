@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    run::{Said, command, doctor_by, page},
+    run::{Said, command, doctor_by, page, storage_by},
     support::{
         client::Work,
         hops::ScriptedHop,
@@ -71,11 +71,7 @@ fn a_push_is_rehearsed_and_the_storage_is_learned_from_the_lfs_api() {
 fn a_storage_that_the_hop_refuses_is_found_before_the_push_hangs() {
     let world = World::new();
     let hop = ScriptedHop::answers_403();
-    let settings = world
-        .settings()
-        .hop("office", &hop.url)
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route(STORAGE, "terminate", &["office"], world.lfs.storage);
+    let settings = storage_by(&world, &hop, &["office"]);
     let work = work(&world, &settings, None);
     let said = rehearse(&settings, work.path());
     let broken = said.broken();
@@ -208,16 +204,7 @@ fn a_mirror_that_gets_no_credentials_gets_no_body_either() {
 fn the_page_fits_a_terminal_and_apply_makes_the_change_with_a_backup() {
     let world = World::new();
     let hop = ScriptedHop::answers_403();
-    let settings = world
-        .settings()
-        .hop("office", &hop.url)
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route(
-            STORAGE,
-            "terminate",
-            &["office", "direct"],
-            world.lfs.storage,
-        );
+    let settings = storage_by(&world, &hop, &["office", "direct"]);
     let work = work(&world, &settings, None);
     let config = settings.write("127.0.0.1:0");
     let shown = page(&config, &[], work.path());

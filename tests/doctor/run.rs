@@ -4,7 +4,12 @@ use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::process::{Finished, Running, clean_command};
+use crate::support::{
+    hops::ScriptedHop,
+    process::{Finished, Running, clean_command},
+    settings::Settings,
+    world::{MAIN, STORAGE, World},
+};
 
 /// Longer than doctor may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -30,6 +35,15 @@ pub(crate) fn page(config: &Path, arguments: &[&str], directory: &Path) -> Finis
         .args(arguments)
         .current_dir(directory);
     Running::start(&mut command).finish(PATIENCE)
+}
+
+/// A config in which the LFS storage is reached by `upstreams`, and `office` is this hop.
+pub(crate) fn storage_by(world: &World, office: &ScriptedHop, upstreams: &[&str]) -> Settings {
+    world
+        .settings()
+        .hop("office", &office.url)
+        .route(MAIN, "terminate", &["direct"], world.host.https)
+        .route(STORAGE, "terminate", upstreams, world.lfs.storage)
 }
 
 /// The command, to be changed before it is run.

@@ -80,11 +80,7 @@ fn the_client_ended_it(ferry: &Ferry, host: &str) {
 fn a_git_that_ctrl_c_ends_in_mid_push_is_the_clients_end() {
     let world = World::new();
     let path = Relay::trickles(RATE, world.host.https);
-    let ferry = Ferry::start(
-        &world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], path.address),
-    );
+    let ferry = Ferry::start(&world.settings_to_main(path.address));
     let client = push_of_git(&world, &world.git_through(&ferry));
     is_interrupted(&ferry, MAIN, client, || true);
     the_client_ended_it(&ferry, MAIN);
@@ -94,11 +90,7 @@ fn a_git_that_ctrl_c_ends_in_mid_push_is_the_clients_end() {
 fn a_git_that_ctrl_c_ends_on_a_path_that_stands_still_is_the_clients_end() {
     let world = World::new();
     let path = Relay::holds_after(1_000_000, world.host.https);
-    let ferry = Ferry::start(
-        &world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], path.address),
-    );
+    let ferry = Ferry::start(&world.settings_to_main(path.address));
     let client = push_of_git(&world, &world.git_through(&ferry));
     is_interrupted(&ferry, MAIN, client, || path.held() == 1);
     path.release();
@@ -109,12 +101,7 @@ fn a_git_that_ctrl_c_ends_on_a_path_that_stands_still_is_the_clients_end() {
 fn a_git_lfs_that_ctrl_c_ends_in_mid_push_is_the_clients_end() {
     let world = World::new();
     let path = Relay::trickles(RATE, world.lfs.storage);
-    let ferry = Ferry::start(
-        &world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], world.host.https)
-            .route(STORAGE, "terminate", &["direct"], path.address),
-    );
+    let ferry = Ferry::start(&world.settings_to_storage(&["direct"], path.address));
     let client = push_of_git_lfs(&world, &world.git_through(&ferry));
     is_interrupted(&ferry, STORAGE, client, || true);
     the_client_ended_it(&ferry, STORAGE);
@@ -124,12 +111,7 @@ fn a_git_lfs_that_ctrl_c_ends_in_mid_push_is_the_clients_end() {
 fn a_git_lfs_that_ctrl_c_ends_while_it_waits_for_the_answer_is_the_clients_end() {
     let world = World::new();
     let path = Relay::holds_answers_after(1_000_000, world.lfs.storage);
-    let ferry = Ferry::start(
-        &world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], world.host.https)
-            .route(STORAGE, "terminate", &["direct"], path.address),
-    );
+    let ferry = Ferry::start(&world.settings_to_storage(&["direct"], path.address));
     let client = push_of_git_lfs(&world, &world.git_through(&ferry));
     let sent = || {
         let up = upload(&ferry, STORAGE).and_then(|upload| upload["up"].as_u64());

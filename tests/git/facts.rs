@@ -108,13 +108,7 @@ fn a_push_over_ssh_works_without_gitferry() {
     let work = git.work(world.path("work"), &url);
     let pushed = work.commit("file", 100_000);
     work.git(&["push", "-q", "origin", "main"]).well();
-    assert_eq!(
-        git.run(&repository, &["rev-parse", "main"])
-            .well()
-            .stdout
-            .trim(),
-        pushed
-    );
+    assert_eq!(git.tip_of(&repository), pushed);
 }
 
 #[test]

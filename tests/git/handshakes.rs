@@ -25,12 +25,7 @@ fn push(world: &World, path: &Relay, tls: &str) -> (Ferry, Finished, bool) {
         .dial("handshake_timeout = \"2s\"\nbackoff = \"50ms\"")
         .route(MAIN, tls, &["direct"], path.address);
     let ferry = Ferry::start(&settings);
-    let trusted = if tls == "tunnel" {
-        world.ca.pem_file()
-    } else {
-        ferry.bundle()
-    };
-    let git = world.git_through(&ferry).with("http.sslCAInfo", trusted);
+    let git = world.git_over(&ferry, tls);
     let work = git.work(
         world.path("work"),
         &format!("https://{MAIN}/handshakes.git"),

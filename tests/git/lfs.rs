@@ -69,15 +69,9 @@ fn a_hundred_small_objects_are_pushed_and_pulled() {
 #[test]
 fn objects_travel_through_tunnels_too() {
     let world = World::new();
-    let settings = world
-        .settings()
-        .route(MAIN, "tunnel", &["direct"], world.host.https)
-        .route(STORAGE, "tunnel", &["direct"], world.lfs.storage);
+    let settings = world.tunnel_settings();
     let ferry = Ferry::start(&settings);
-    let git = world
-        .git()
-        .with("http.proxy", ferry.proxy())
-        .with("http.sslCAInfo", world.ca.pem_file());
+    let git = world.git_in_tunnels(&ferry);
     pushes_and_pulls(&world, &git, 5);
     assert_eq!(ferry.fault_codes(), Vec::<String>::new());
 }
@@ -197,12 +191,7 @@ fn pushes_a_large_object(world: &World, git: &Git, ferry: &Ferry) -> usize {
 fn an_upload_that_breaks_twice_in_the_middle_arrives_and_git_lfs_sees_one() {
     let world = World::new();
     let path = Relay::resets_uploads(2, MIDDLE, world.lfs.storage);
-    let ferry = Ferry::start(
-        &world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], world.host.https)
-            .route(STORAGE, "terminate", &["direct"], path.address),
-    );
+    let ferry = Ferry::start(&world.settings_to_storage(&["direct"], path.address));
     let git = world.git_through(&ferry);
     assert_eq!(pushes_a_large_object(&world, &git, &ferry), 1);
     let ended = ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");

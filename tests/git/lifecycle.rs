@@ -27,12 +27,7 @@ impl MidPush {
         world.host.repository("life");
         let path = Relay::holds_after(HELD_AFTER, world.host.https);
         let ferry = Ferry::start(&world.settings().route(MAIN, tls, &["direct"], path.address));
-        let trusted = if tls == "tunnel" {
-            world.ca.pem_file()
-        } else {
-            ferry.bundle()
-        };
-        let git = world.git_through(&ferry).with("http.sslCAInfo", trusted);
+        let git = world.git_over(&ferry, tls);
         let work = git.work(world.path("work"), &format!("https://{MAIN}/life.git"));
         let pushed = work.commit("file", 4_000_000);
         let push = work.start(&["push", "-q", "origin", "main"]);

@@ -143,10 +143,7 @@ fn without_gitferry_a_push_onto_the_mirror_leaves_it() {
         .route(MAIN, "tunnel", &["direct"], world.host.https)
         .route(STORAGE, "tunnel", &["direct"], world.lfs.storage);
     let ferry = Ferry::start(&settings);
-    let git = world
-        .git()
-        .with("http.proxy", ferry.proxy())
-        .with("http.sslCAInfo", world.ca.pem_file());
+    let git = world.git_in_tunnels(&ferry);
     let work = work_with_objects(&world, &git, &format!("https://{MIRROR}/lfs.git"));
     work.git(&["push", "-q", "origin", "main"]).well();
     assert_eq!(count(&mirror.requests(), "info/lfs/verify"), 0);

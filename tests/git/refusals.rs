@@ -55,11 +55,7 @@ fn refuses_the_certificate(flaw: Flaw, code: &str) {
     let world = World::new();
     let impostor = Impostor::start(&world, flaw);
     let path = Relay::faultless(impostor.address);
-    let ferry = Ferry::start(
-        &world
-            .settings()
-            .route(MAIN, "terminate", &["direct"], path.address),
-    );
+    let ferry = Ferry::start(&world.settings_to_main(path.address));
     let git = world.git_through(&ferry).with("http.extraHeader", BEARER);
     let failed = git
         .run(

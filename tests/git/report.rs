@@ -104,10 +104,7 @@ fn a_push_that_the_next_upstream_rescued_is_told_as_such() {
 fn an_upload_that_was_replayed_is_told_as_such() {
     let world = World::new();
     let path = Relay::resets_uploads(1, 500_000, world.lfs.storage);
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route(STORAGE, "terminate", &["direct"], path.address);
+    let settings = world.settings_to_storage(&["direct"], path.address);
     let ferry = Ferry::start(&settings);
     world.host.repository("lfs");
     let git = world.git_through(&ferry);

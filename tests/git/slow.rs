@@ -36,12 +36,7 @@ fn carries_a_large_object(tls: &str) {
         .route(MAIN, tls, &["direct"], world.host.https)
         .route(STORAGE, tls, &["direct"], world.lfs.storage);
     let ferry = Ferry::start(&settings);
-    let trusted = if tls == "tunnel" {
-        world.ca.pem_file()
-    } else {
-        ferry.bundle()
-    };
-    let git = world.git_through(&ferry).with("http.sslCAInfo", trusted);
+    let git = world.git_over(&ferry, tls);
     let url = format!("https://{MAIN}/large.git");
     let work = git.work(world.path("work"), &url);
     work.track_lfs();

@@ -36,13 +36,7 @@ fn pushes_by_ssh(upstream: &str) {
     let pushed = work.commit("small", 500_000);
     work.git(&["push", "-q", "origin", "main"]).well();
 
-    assert_eq!(
-        git.run(&repository, &["rev-parse", "main"])
-            .well()
-            .stdout
-            .trim(),
-        pushed
-    );
+    assert_eq!(git.tip_of(&repository), pushed);
     assert_eq!(world.lfs.objects().len(), 1);
     let copy = git.clone_to(world.path("copy"), &url);
     assert_eq!(copy.hash("HEAD"), pushed);

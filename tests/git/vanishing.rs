@@ -89,12 +89,7 @@ fn git_is_killed(
     let settings = world.settings().route(MAIN, tls, &["direct"], path.address);
     let ferry = Ferry::start(&settings);
     let idle = ferry.descriptors();
-    let trusted = if tls == "tunnel" {
-        world.ca.pem_file()
-    } else {
-        ferry.bundle()
-    };
-    let git = world.git_through(&ferry).with("http.sslCAInfo", trusted);
+    let git = world.git_over(&ferry, tls);
     let work = git.work(world.path("work"), &format!("https://{MAIN}/vanish.git"));
     work.commit("file", 20_000_000);
     let push = work.start(&["push", "-q", "origin", "main"]);

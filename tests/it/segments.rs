@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::world::{World, read_until, reset, route, soon};
+use crate::world::{World, all_at_once, read_until, reset, route, soon};
 
 const SIZE: usize = 2 << 20;
 /// What the slow connections send at once, every `PAUSE`.
@@ -309,7 +309,7 @@ async fn a_slow_download_goes_on_over_several_connections() {
 
 #[tokio::test]
 async fn a_download_in_segments_is_byte_exact_whatever_happens_to_a_range() {
-    for trouble in [
+    let troubles = [
         Trouble::Reset,
         Trouble::Freeze,
         Trouble::OtherRange,
@@ -321,11 +321,13 @@ async fn a_download_in_segments_is_byte_exact_whatever_happens_to_a_range() {
         Trouble::Coded,
         Trouble::AllReset,
         Trouble::FirstResets,
-    ] {
+    ];
+    all_at_once(troubles, |trouble| async move {
         let (same, ranges) = downloaded(trouble).await;
         assert!(same, "{trouble:?}: other bytes came");
         assert!(ranges > 0, "{trouble:?}: no range was asked for");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -343,12 +345,14 @@ async fn a_first_connection_that_freezes_holds_nothing_up() {
 
 #[tokio::test]
 async fn a_refused_range_ends_the_segments_and_not_the_download() {
-    for status in [401, 403, 404, 410, 416, 429, 500, 503] {
+    let refusals = [401, 403, 404, 410, 416, 429, 500, 503];
+    all_at_once(refusals, |status| async move {
         let (same, ranges) = downloaded(Trouble::Status(status)).await;
         assert!(same, "{status}: other bytes came");
         // Those that were on their way already.
         assert!((1..=6).contains(&ranges), "{status}: {ranges} ranges");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -363,25 +367,29 @@ async fn a_download_of_what_changes_in_the_middle_breaks_off_without_a_wrong_byt
 
 #[tokio::test]
 async fn what_has_no_strong_validator_is_not_segmented() {
-    for trouble in [
+    let troubles = [
         Trouble::Head("ETag: W/\"v1\""),
         Trouble::Head("X-No: etag"),
         Trouble::Head("ETag: \"v1\"\r\nContent-Encoding: gzip"),
         Trouble::Head("ETag: \"v1\"\r\nAccept-Ranges: none"),
         Trouble::Http10,
-    ] {
+    ];
+    all_at_once(troubles, |trouble| async move {
         assert_eq!(downloaded(trouble).await, (true, 0), "{trouble:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn segments_are_off_where_the_config_says_so() {
-    for off in ["segments = 1", "segments = 0", "memory = \"0 B\""] {
+    let offs = ["segments = 1", "segments = 0", "memory = \"0 B\""];
+    all_at_once(offs, |off| async move {
         let origin = Origin::start(Trouble::Nothing).await;
         let world = world(&origin, &format!("{DOWNLOADS}{off}\n")).await;
         assert!(download(&world).await == *origin.body);
         assert_eq!(origin.ranges.load(Ordering::SeqCst), 0, "{off}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

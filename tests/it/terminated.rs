@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     one_host::{connected, handshake, inside},
-    world::{DEADLINE, World, origin, read_until, route, soon},
+    world::{World, origin, read_until, route, soon},
 };
 
 const MAIN: &str = "main.test:443";
@@ -126,6 +126,6 @@ async fn a_client_that_says_nothing_has_one_head_timeout() {
     let mut client = world.client().await;
     let begun = tokio::time::Instant::now();
     client.rest().await;
-    let limit = Duration::from_secs(9).min(DEADLINE);
-    assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!((4..9).contains(&took.as_secs()), "{took:?}");
 }

@@ -1,6 +1,6 @@
 //! What is done about a stall, and what keeps a client waiting that has no reason to go: git-lfs with its own settings.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::{
         process::wait_until,
         relay::Relay,
         settings::Settings,
-        world::{MAIN, STORAGE, World},
+        world::{STORAGE, World},
     },
 };
 
@@ -34,10 +34,20 @@ pub(crate) fn settings(
     upstreams: &[&str],
     storage: std::net::SocketAddr,
 ) -> Settings {
-    world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route(STORAGE, "terminate", upstreams, storage)
+    world.settings_to_storage(upstreams, storage)
+}
+
+/// A daemon that ends a stalled upload to `storage` at its limit, and a git-lfs that does not try again.
+pub(crate) fn ends_stalls(world: &World, storage: SocketAddr) -> (Ferry, Git) {
+    let settings = settings(world, &["direct"], storage)
+        .section(QUICK)
+        .dial("attempts = 1")
+        .route_line("stall = { action = \"fail\" }");
+    let ferry = Ferry::start(&settings);
+    let git = world
+        .git_through(&ferry)
+        .with("lfs.transfer.maxretries", "1");
+    (ferry, git)
 }
 
 /// Situation: POST to the storage never answered; here the PUT, which is what git-lfs sends there.
@@ -46,14 +56,7 @@ fn a_storage_that_never_answers_fails_the_push_with_its_leg_and_reason_in_the_te
     let world = World::new();
     // The kernel of its machine takes all of it; the server never reads the rest.
     let relay = Relay::holds_after(70_000, world.lfs.storage);
-    let settings = settings(&world, &["direct"], relay.address)
-        .section(QUICK)
-        .dial("attempts = 1")
-        .route_line("stall = { action = \"fail\" }");
-    let ferry = Ferry::start(&settings);
-    let git = world
-        .git_through(&ferry)
-        .with("lfs.transfer.maxretries", "1");
+    let (_ferry, git) = ends_stalls(&world, relay.address);
     let work = work(&world, &git, &[150_000]);
     let begun = Instant::now();
     let push = work.git(&["push", "origin", "main"]).badly();

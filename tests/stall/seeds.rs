@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    acting::{QUICK, settings, work},
+    acting::{QUICK, ends_stalls, settings, work},
     support::{
         ca::Flaw,
         client::Git,
@@ -56,14 +56,7 @@ fn upload_frozen_at_zero() {
 fn upload_frozen_at_zero_with_no_other_way() {
     let world = World::new();
     let path = Relay::holds_after(AT_ZERO, world.lfs.storage);
-    let settings = settings(&world, &["direct"], path.address)
-        .section(QUICK)
-        .dial("attempts = 1")
-        .route_line("stall = { action = \"fail\" }");
-    let ferry = Ferry::start(&settings);
-    let git = world
-        .git_through(&ferry)
-        .with("lfs.transfer.maxretries", "1");
+    let (_ferry, git) = ends_stalls(&world, path.address);
     let work = work(&world, &git, &[60_000_000]);
     let push = work.git(&["push", "origin", "main"]).badly();
     assert!(
@@ -147,15 +140,9 @@ fn many_objects_through_an_origin_that_serves_two_at_a_time_and_starves_the_rest
 #[test]
 fn many_objects_starve_without_gitferrys_limit() {
     let world = World::new();
-    let settings = world
-        .settings()
-        .route(MAIN, "tunnel", &["direct"], world.host.https)
-        .route(STORAGE, "tunnel", &["direct"], world.lfs.storage);
+    let settings = world.tunnel_settings();
     let ferry = Ferry::start(&settings);
-    let git = world
-        .git()
-        .with("http.proxy", ferry.proxy())
-        .with("http.sslCAInfo", world.ca.pem_file());
+    let git = world.git_in_tunnels(&ferry);
     let push = starved(&git, &world).badly();
     assert!(push.stderr.contains("i/o timeout"), "{push}");
 }

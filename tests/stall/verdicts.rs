@@ -232,10 +232,7 @@ fn an_opaque_tunnel_that_stands_still_is_told_too() {
         .route(MAIN, "tunnel", &["direct"], world.host.https)
         .route(STORAGE, "tunnel", &["direct"], relay.address);
     let mut ferry = Ferry::start(&settings);
-    let git = world
-        .git()
-        .with("http.proxy", ferry.proxy())
-        .with("http.sslCAInfo", world.ca.pem_file());
+    let git = world.git_in_tunnels(&ferry);
     let work = work(&world, &git, 50_000_000);
     let client = work.start(&["push", "-q", "origin", "main"]);
     let stall = told(&mut ferry, "peer-not-reading");

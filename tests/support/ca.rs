@@ -7,8 +7,9 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
 };
 
 /// What is wrong with a certificate.
@@ -83,6 +84,19 @@ impl TestCa {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// For servers inside the test that take only clients with a certificate of this CA.
+    pub(crate) fn verifies_clients(&self, leaf: &Leaf) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_file(self.pem_file()).unwrap();
+        roots.add(root).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(verifier.unwrap())
+            .with_single_cert(leaf.chain(), leaf.private_key())
+            .unwrap();
+        Arc::new(config)
     }
 
     /// Writes a leaf's certificate and key (in one file too, as HAProxy wants them) into the CA's directory.

@@ -87,6 +87,12 @@ impl Git {
         self.start(dir, arguments).finish(PATIENCE)
     }
 
+    /// The commit that `main` of the bare `repository` is at.
+    pub(crate) fn tip_of(&self, repository: &Path) -> String {
+        let tip = self.run(repository, &["rev-parse", "main"]).well();
+        tip.stdout.trim().to_owned()
+    }
+
     /// Makes a work tree at `path` whose `origin` is `url`.
     pub(crate) fn work(&self, path: PathBuf, url: &str) -> Work {
         fs::create_dir_all(&path).unwrap();

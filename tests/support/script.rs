@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 /// Nothing in these tests takes longer unless it hangs.
@@ -90,6 +90,20 @@ where
     let address = listener.local_addr().unwrap();
     let served = Handle::current().spawn(script(Connections(listener)));
     (address, served)
+}
+
+/// Runs `test` on all cases at once: they wait more than they work.
+pub(crate) async fn all_at_once<T, F>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    for case in cases {
+        running.spawn(test(case));
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
 }
 
 /// An origin that answers its first request with `answer`; waited for, it gives the head of that request.

@@ -189,9 +189,40 @@ impl World {
 
     /// A config with both hosts terminated and dialled directly.
     pub(crate) fn plain_settings(&self) -> Settings {
+        self.settings_to_storage(&["direct"], self.lfs.storage)
+    }
+
+    /// A config with the main site alone, terminated and dialled directly at `main`.
+    pub(crate) fn settings_to_main(&self, main: SocketAddr) -> Settings {
+        self.settings().route(MAIN, "terminate", &["direct"], main)
+    }
+
+    /// The config with both hosts where the LFS storage is reached by `upstreams`, at `storage`.
+    pub(crate) fn settings_to_storage(&self, upstreams: &[&str], storage: SocketAddr) -> Settings {
         self.settings()
             .route(MAIN, "terminate", &["direct"], self.host.https)
-            .route(STORAGE, "terminate", &["direct"], self.lfs.storage)
+            .route(STORAGE, "terminate", upstreams, storage)
+    }
+
+    /// A config with both hosts in tunnels, dialled directly.
+    pub(crate) fn tunnel_settings(&self) -> Settings {
+        self.settings()
+            .route(MAIN, "tunnel", &["direct"], self.host.https)
+            .route(STORAGE, "tunnel", &["direct"], self.lfs.storage)
+    }
+
+    /// Debian's git through `ferry` where its connections are tunnelled: it meets the servers' own certificates.
+    pub(crate) fn git_in_tunnels(&self, ferry: &Ferry) -> Git {
+        self.git_through(ferry)
+            .with("http.sslCAInfo", self.ca.pem_file())
+    }
+
+    /// Debian's git through `ferry`, whose routes have this `tls`.
+    pub(crate) fn git_over(&self, ferry: &Ferry, tls: &str) -> Git {
+        match tls {
+            "tunnel" => self.git_in_tunnels(ferry),
+            _ => self.git_through(ferry),
+        }
     }
 
     /// A real hop, by the scheme of its URL.

@@ -1,8 +1,6 @@
 //! The causes, each as a place where the victim's name leads, or as a hop on the way to it.
 
-use std::{any::Any, net::SocketAddr, sync::Arc};
-
-use rustls::{RootCertStore, pki_types::pem::PemObject, server::WebPkiClientVerifier};
+use std::{any::Any, net::SocketAddr};
 
 use crate::{
     scene::{Scene, Victim},
@@ -137,15 +135,8 @@ pub(crate) fn legacy(scene: &Scene, cell: &str, victim: Victim) -> Broken {
 
 pub(crate) fn client_certificate(scene: &Scene, _: &str, victim: Victim) -> Broken {
     let leaf = scene.world.ca.leaf(&[victim.name], Flaw::None);
-    let mut roots = RootCertStore::empty();
-    let root = rustls::pki_types::CertificateDer::from_pem_file(scene.world.ca.pem_file());
-    roots.add(root.unwrap()).unwrap();
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-    let config = rustls::ServerConfig::builder()
-        .with_client_cert_verifier(verifier.unwrap())
-        .with_single_cert(leaf.chain(), leaf.private_key())
-        .unwrap();
-    let (address, kept) = servers::origin(Arc::new(config), Part::Silent);
+    let config = scene.world.ca.verifies_clients(&leaf);
+    let (address, kept) = servers::origin(config, Part::Silent);
     Broken::at(address, kept)
 }
 

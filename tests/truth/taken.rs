@@ -1,8 +1,6 @@
 //! What each advice says, and how it is taken.
 
-use std::{any::Any, net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
-
-use rustls::{RootCertStore, pki_types::pem::PemObject as _, server::WebPkiClientVerifier};
+use std::{any::Any, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use crate::{
     advice::{Change, Taken, git},
@@ -210,16 +208,9 @@ fn clock(scene: &Scene, cell: &str) -> Change {
 
 fn client_certificate(scene: &Scene, cell: &str) -> Change {
     let leaf = scene.world.ca.leaf(&[MAIN], Flaw::None);
-    let mut roots = RootCertStore::empty();
-    let root = rustls::pki_types::CertificateDer::from_pem_file(scene.world.ca.pem_file());
-    roots.add(root.unwrap()).unwrap();
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-    let config = rustls::ServerConfig::builder()
-        .with_client_cert_verifier(verifier.unwrap())
-        .with_single_cert(leaf.chain(), leaf.private_key())
-        .unwrap();
+    let config = scene.world.ca.verifies_clients(&leaf);
     let http = scene.world.host.http;
-    let (at, kept) = servers::front(Arc::new(config), http, Pauses::default());
+    let (at, kept) = servers::front(config, http, Pauses::default());
     let (mine, _) = files(scene, cell, Flaw::None);
     private(&mine.key);
     let lines = format!(
