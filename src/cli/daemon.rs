@@ -1,6 +1,8 @@
 //! Asking the running daemon: one GET of its own pages, by every command that needs an answer from it.
 
 use std::{
+    error::Error,
+    fmt,
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::PathBuf,
@@ -11,6 +13,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
+use super::Failure;
 use crate::{config::Config, model::secret::Credentials};
 
 /// Longer than a daemon of this machine ever takes.
@@ -73,11 +76,58 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
         .ok_or_else(|| io::Error::other("the response is not HTTP"))?;
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
+        Some("401" | "403" | "407") => {
+            let denied = Denied::read(head, body);
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, denied))
+        }
         _ => Err(io::Error::other(
             head.lines().next().unwrap_or_default().to_owned(),
         )),
     }
 }
+
+/// Nobody answers at `address`, or the daemon there denies access; `start` says how to get one running.
+pub(super) fn unreachable(address: SocketAddr, error: io::Error, start: &str) -> Failure {
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(Denied { cause, advice }) => {
+            Failure::new(format!("the daemon at {address} denies access: {cause}"))
+                .hint(advice.clone())
+        }
+        None => Failure::during(format!("no daemon answers at {address}"), error).hint(start),
+    }
+}
+
+/// The daemon is there, and serves somebody else.
+#[derive(Debug)]
+struct Denied {
+    cause: String,
+    advice: String,
+}
+
+impl Denied {
+    /// The daemon's own words; of another server its status line.
+    fn read(head: &str, body: &str) -> Self {
+        let mut lines = body
+            .lines()
+            .map_while(|line| line.strip_prefix("gitferry: "));
+        let cause = lines.next().or(head.lines().next()).unwrap_or_default();
+        let advice = lines.next();
+        Self {
+            cause: cause.to_owned(),
+            advice: advice
+                .unwrap_or("`gitferry help access` explains who is served")
+                .to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "access denied: {}", self.cause)
+    }
+}
+
+impl Error for Denied {}
 
 /// The line by which a command gives the credentials of `[listen]` in the field `name`; nothing where there are none.
 pub(super) fn authorization(name: &str, credentials: Option<&Credentials>) -> String {

@@ -42,8 +42,8 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// Nobody answers at `address`.
 pub(super) fn unreachable(address: SocketAddr, error: io::Error) -> Failure {
-    Failure::during(format!("no daemon answers at {address}"), error)
-        .hint("start it with `gitferry run`, or name its address with `--address`")
+    let start = "start it with `gitferry run`, or name its address with `--address`";
+    daemon::unreachable(address, error, start)
 }
 
 /// Prints the status of the daemon at `address`.

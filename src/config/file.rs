@@ -22,6 +22,7 @@ use super::{
 pub(super) struct Source<'a> {
     text: &'a str,
     file: Option<&'a Path>,
+    home: Option<PathBuf>,
     problems: RefCell<Vec<(usize, Problem)>>,
     warnings: RefCell<Vec<(usize, Problem)>>,
     contents: RefCell<Files>,
@@ -35,6 +36,7 @@ impl<'a> Source<'a> {
         Self {
             text,
             file,
+            home: None,
             problems: RefCell::default(),
             warnings: RefCell::default(),
             contents: RefCell::default(),
@@ -118,8 +120,17 @@ impl<'a> Source<'a> {
         (sorted(&self.problems).into(), sorted(&self.warnings))
     }
 
-    /// A path as written is relative to the file.
+    /// With the home directory that `~/` stands for.
+    pub(super) fn with_home(mut self, home: Option<String>) -> Self {
+        self.home = home.map(PathBuf::from);
+        self
+    }
+
+    /// A path as written is relative to the file, or to the home directory where it begins with `~/`.
     pub(super) fn path(&self, written: &str) -> PathBuf {
+        if let (Some(rest), Some(home)) = (written.strip_prefix("~/"), &self.home) {
+            return home.join(rest);
+        }
         let path = match self.file.and_then(Path::parent) {
             Some(parent) => parent.join(written),
             None => written.into(),

@@ -31,7 +31,7 @@ pub(super) fn read(
         let config = config(root, None, variables, arguments);
         return finish(config, &[&built_in]);
     };
-    let source = Source::new(text, Some(path));
+    let source = Source::new(text, Some(path)).with_home(variables("HOME"));
     let table = source.parse();
     if source.has_problems() {
         // The rest of it would be read as something that nobody wrote.

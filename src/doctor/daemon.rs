@@ -27,6 +27,9 @@ pub(crate) struct DaemonAddress {
     pub credentials: Option<Credentials>,
 }
 
+/// How the error begins where the daemon answers, and serves other users.
+pub(super) const DENIED: &str = "access denied: ";
+
 /// `/-/api/daemon`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DaemonInfo {
@@ -135,6 +138,11 @@ impl DaemonAddress {
             .ok_or_else(|| io::Error::other("the server does not speak HTTP"))?;
         match head.split(' ').nth(1) {
             Some("200") => Ok(body.to_owned()),
+            Some("401" | "403" | "407") => {
+                let cause = body.lines().next().unwrap_or_default();
+                let cause = cause.strip_prefix("gitferry: ").unwrap_or(cause);
+                Err(io::Error::other(format!("{DENIED}{cause}")))
+            }
             _ => Err(io::Error::other(
                 head.lines().next().unwrap_or_default().to_owned(),
             )),

@@ -8,7 +8,7 @@ use tokio::{process::Command, sync::watch};
 
 use super::{
     Fact, Outcome, RecentFaults,
-    daemon::{DaemonAddress, DaemonInfo, RecentFault},
+    daemon::{DENIED, DaemonAddress, DaemonInfo, RecentFault},
     program,
 };
 use crate::{config::Config, model::HostPattern, tls::CaCertificate};
@@ -66,8 +66,15 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
         Ok(about) => about,
         Err(why) => {
             let used = settings::uses(machine, &address.to_string()).await;
-            let words = "not running";
-            let detail = format!("no daemon answers at {address}: {why}");
+            let denied = why.strip_prefix(DENIED);
+            let words = match denied {
+                Some(_) => "denies access",
+                None => "not running",
+            };
+            let detail = match denied {
+                Some(why) => format!("the daemon at {address} denies access: {why}"),
+                None => format!("no daemon answers at {address}: {why}"),
+            };
             let outcome = match used {
                 // Every client that was set up fails.
                 true => Outcome::failed(words),
@@ -75,7 +82,10 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
             };
             return outcome
                 .detail(detail)
-                .advise("start the daemon: `gitferry run`, or `gitferry service start`")
+                .advise(match denied {
+                    Some(_) => "ask the owner of the daemon for access: `gitferry help access`",
+                    None => "start the daemon: `gitferry run`, or `gitferry service start`",
+                })
                 .fact(Fact::DaemonDown);
         }
     };

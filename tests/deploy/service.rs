@@ -97,3 +97,83 @@ fn a_users_service_is_installed_started_stopped_and_removed_and_no_password_stan
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// As the README says: the config names the group before `install` has created it. systemd's part is played by a script, which starts
+/// the daemon as the unit would.
+const FOR_ALL: &str = r#"
+set -eu
+mount -t tmpfs tmpfs "$LAYERS"
+for directory in /etc /usr/local/bin /var/lib; do
+    layer="$LAYERS/$(echo $directory | tr / -)"
+    mkdir "$layer" "$layer-work"
+    mount -t overlay overlay -o "lowerdir=$directory,upperdir=$layer,workdir=$layer-work" $directory || { echo no overlay; exit 0; }
+done
+rm -rf /etc/gitferry
+useradd --no-create-home alice-of-gitferry
+useradd --no-create-home bob-of-gitferry
+cat >/usr/local/bin/systemctl <<'END'
+#!/bin/sh
+case "$*" in *enable*)
+    mkdir -p /var/lib/gitferry
+    chown gitferry: /var/lib/gitferry
+    chmod 755 /var/lib/gitferry
+    cd /
+    STATE_DIRECTORY=/var/lib/gitferry setpriv --reuid gitferry --regid gitferry --init-groups \
+        /usr/local/bin/gitferry --config /etc/gitferry/gitferry.toml run >/dev/null 2>&1 &
+    echo $! >"$PIDFILE" ;;
+esac
+END
+chmod 755 /usr/local/bin/systemctl
+trap 'kill $(cat "$PIDFILE")' EXIT
+
+install -m 0755 "$GITFERRY" /usr/local/bin/gitferry
+install -d /etc/gitferry
+printf '[listen]\naddress = "%s"\ngroups = ["gitferry"]\n' "$ADDRESS" | tee /etc/gitferry/gitferry.toml
+/usr/local/bin/gitferry service install
+usermod -aG gitferry alice-of-gitferry
+
+as() { setpriv --reuid "$1" --regid "$1" --init-groups curl -sS -o /dev/null -w '%{http_code}' --noproxy '*' "http://$ADDRESS/-/healthz"; }
+test "$(as alice-of-gitferry)" = 200
+test "$(as bob-of-gitferry)" = 403
+echo passed
+"#;
+
+#[test]
+fn a_service_for_the_members_of_a_group_is_installed_before_that_group_exists() {
+    let root = Command::new("id").arg("-u").output().unwrap();
+    if root.stdout != b"0\n" || !Path::new("/usr/bin/systemd-sysusers").exists() {
+        skipped("a service of the system needs root and Debian's systemd");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let output = Command::new("timeout")
+        .args(["60", "unshare", "--mount", "--propagation", "private"])
+        .args(["sh", "-c", FOR_ALL])
+        .env_clear()
+        .env("HOME", directory.path())
+        .env(
+            "PATH",
+            "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .env("LAYERS", directory.path())
+        .env("PIDFILE", directory.path().join("pid"))
+        .env("GITFERRY", env!("CARGO_BIN_EXE_gitferry"))
+        .env("ADDRESS", address.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if said.ends_with("no overlay\n") {
+        skipped("this kernel mounts no overlay");
+        return;
+    }
+    assert!(
+        output.status.success() && said.ends_with("passed\n"),
+        "{:?}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::PermissionsExt, process::CommandExt as _},
     process::{Command, Stdio},
 };
 
@@ -62,6 +62,38 @@ async fn another_user_of_the_machine_gets_403_on_every_front_and_a_line_in_the_l
     for (code, cause) in told {
         assert_eq!(code, "client/accepted/denied");
         assert!(cause.contains("12345"), "{cause}");
+    }
+}
+
+/// A command of gitferry, run by another user: what it says on stderr.
+async fn refused(arguments: String) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let binary = place.path().join("gitferry");
+    std::fs::copy(env!("CARGO_BIN_EXE_gitferry"), &binary).unwrap();
+    std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new(binary);
+    command.args(arguments.split(' ')).uid(STRANGER).env_clear();
+    let home = place.path().to_owned();
+    let output = tokio::task::spawn_blocking(move || command.env("HOME", home).output().unwrap());
+    let output = soon("the command", output).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_another_user_does_not_say_that_no_daemon_answers() {
+    if skipped() {
+        return;
+    }
+    let world = World::with("").await;
+    for command in ["status", "history"] {
+        let said = refused(format!("{command} --address {}", world.address)).await;
+        let begin = format!("error: the daemon at {} denies access: ", world.address);
+        assert!(said.starts_with(&begin), "{said}");
+        assert!(
+            said.contains("\nhint: add the user to `users` of `[listen]`"),
+            "{said}"
+        );
     }
 }
 

@@ -27,13 +27,8 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Fails where the binary lies in a build directory and none is installed.
-    pub(super) fn new(config: &Config) -> Result<Self, Failure> {
-        let host = HostEnv::of_this_process()?;
-        let binary = host.lasting_binary().ok_or_else(|| {
-            Failure::new("this gitferry is in a build directory, and no other is installed")
-                .hint("run `cargo install --path .`, then `gitferry service install`")
-        })?;
+    /// Of `binary` as `config` says.
+    pub(super) fn new(binary: PathBuf, config: &Config) -> Result<Self, Failure> {
         let config_file = config.file.as_deref().map(std::path::absolute);
         Ok(Self {
             binary,
@@ -47,6 +42,15 @@ impl Installation {
             proxies: proxies::Proxies::of(config, |name| std::env::var(name).ok()),
         })
     }
+}
+
+/// Fails where the binary lies in a build directory and none is installed.
+pub(super) fn installed_binary() -> Result<PathBuf, Failure> {
+    let host = HostEnv::of_this_process()?;
+    host.lasting_binary().ok_or_else(|| {
+        Failure::new("this gitferry is in a build directory, and no other is installed")
+            .hint("run `cargo install --path .`, then `gitferry service install`")
+    })
 }
 
 /// A line for the reader.

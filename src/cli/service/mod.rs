@@ -8,13 +8,16 @@ mod launchd;
 mod proxies;
 mod systemd;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, Subcommand};
 
 use super::{Failure, daemon};
 use crate::config::Config;
-use installation::{Installation, say};
+use installation::{Installation, installed_binary, say};
 
 /// `gitferry service`.
 #[derive(Args, Debug)]
@@ -79,8 +82,10 @@ pub(super) fn run(
     manager.answers()?;
     match args.command {
         ServiceCommand::Install => {
+            let binary = installed_binary()?;
+            manager.prepare(&binary)?;
             let config = load()?;
-            manager.install(&Installation::new(&config)?)?;
+            manager.install(&Installation::new(binary, &config)?)?;
             wait_until_it_answers(&config, &manager)
         }
         ServiceCommand::Uninstall => manager.uninstall(),
@@ -111,6 +116,13 @@ impl Manager {
     fn answers(&self) -> Result<(), Failure> {
         match self {
             Self::Systemd(systemd) => systemd.answers(),
+            Self::Launchd(_) => Ok(()),
+        }
+    }
+
+    fn prepare(&self, binary: &Path) -> Result<(), Failure> {
+        match self {
+            Self::Systemd(systemd) => systemd.prepare(binary),
             Self::Launchd(_) => Ok(()),
         }
     }

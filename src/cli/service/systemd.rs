@@ -69,12 +69,17 @@ impl Systemd {
         .hint(IN_A_TERMINAL))
     }
 
-    pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
-        if self.system {
-            fits_the_system(&installation.binary)?;
-            write(Path::new(SYSUSERS_FILE), SYSUSERS, 0o644)?;
-            tell(&mut Command::new("systemd-sysusers"))?;
+    /// Creates the user and group of the system's service, which the config may name in `[listen]`: before it is read.
+    pub(super) fn prepare(&self, binary: &Path) -> Result<(), Failure> {
+        if !self.system {
+            return Ok(());
         }
+        fits_the_system(binary)?;
+        write(Path::new(SYSUSERS_FILE), SYSUSERS, 0o644)?;
+        tell(&mut Command::new("systemd-sysusers"))
+    }
+
+    pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
         for (name, password) in &installation.proxies.passwords {
             let file = self.password_file(name);
             write(&file, &format!("{}\n", password.expose()), 0o600)?;

@@ -32,9 +32,8 @@ pub(super) struct TrustedDaemon {
 /// Fails where none answers, or where its CA might be somebody else's.
 pub(super) fn find(address: SocketAddr) -> Result<TrustedDaemon, Failure> {
     let daemon = daemon::about(address).map_err(|error| {
-        Failure::during(format!("no daemon answers at {address}"), error).hint(
-            "start it first (`gitferry run` in another terminal, or `gitferry service install`), then run this again",
-        )
+        let start = "start it first (`gitferry run` in another terminal, or `gitferry service install`), then run this again";
+        daemon::unreachable(address, error, start)
     })?;
     let listener = listener_uid(address)
         .map_err(|error| Failure::during("cannot determine the owner of the daemon", error))?;

@@ -59,3 +59,24 @@ fn a_key_that_no_layer_has_is_missing_and_a_wrong_one_is_not() {
         ["`dial.b` is missing", "`dial.a` must be a string, not 1"]
     );
 }
+
+#[test]
+fn a_path_is_relative_to_the_file_or_to_the_home_directory() {
+    let path = |home: Option<&str>, written: &str| {
+        let file = Source::new("", Some(Path::new("/etc/gitferry/a.toml")));
+        file.with_home(home.map(Into::into)).path(written)
+    };
+    assert_eq!(
+        path(Some("/home/me"), "~/secret"),
+        Path::new("/home/me/secret")
+    );
+    assert_eq!(
+        path(Some("/home/me"), "secret"),
+        Path::new("/etc/gitferry/secret")
+    );
+    assert_eq!(
+        path(Some("/home/me"), "/run/secret"),
+        Path::new("/run/secret")
+    );
+    assert_eq!(path(None, "~/secret"), Path::new("/etc/gitferry/~/secret"));
+}

@@ -85,7 +85,7 @@ fn of_many(cause: &str) -> String {
 /// The sentence on recent faults of the daemon; `None` where there are none.
 pub(super) fn recent(facts: &Facts<'_>) -> Option<String> {
     let parts: Vec<String> = facts.recent().iter().map(of_the_daemon).collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    (!parts.is_empty()).then(|| format!("in the last minutes the daemon had {}", parts.join("; ")))
 }
 
 fn of_the_daemon(recent: &Recent<'_>) -> String {
@@ -100,10 +100,7 @@ fn of_the_daemon(recent: &Recent<'_>) -> String {
         Some(_) => ", although the checks pass now",
         None => "",
     };
-    format!(
-        "in the last minutes the daemon had {count} with {}{through} ({}){now}",
-        fault.host, fault.code
-    )
+    format!("{count} with {}{through} ({}){now}", fault.host, fault.code)
 }
 
 /// What had not ended when the time was over.

@@ -87,7 +87,7 @@ impl ErrorFormat {
         let (content_type, text) = match self {
             Self::Lfs => (
                 LFS_JSON,
-                serde_json::json!({ "message": lines.join(" ") }).to_string(),
+                serde_json::json!({ "message": lines.join("\n") }).to_string(),
             ),
             Self::ReceivePack | Self::Connect | Self::Other => {
                 ("text/plain; charset=utf-8", lines.join("\n") + "\n")

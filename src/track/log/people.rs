@@ -88,6 +88,7 @@ impl People {
             "stall ended with its transfer" => {
                 format!("{} ended after a stall of {}", place(line), idle(line))
             }
+            message if message.starts_with("circuit ") => circuit_sentence(line),
             _ => sentence(line),
         };
         if let Some(id) = line.number("id") {

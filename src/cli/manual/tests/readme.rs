@@ -56,7 +56,7 @@ fn its_config_is_accepted() {
     let toml = blocks("toml");
     assert!(toml.len() >= 2, "{}", toml.len());
     for text in toml {
-        let text = text.replace("/run/secrets/office", password.to_str().unwrap());
+        let text = text.replace("office.password", password.to_str().unwrap());
         let file = directory.path().join("gitferry.toml");
         fs::write(&file, text).unwrap();
         let home = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());

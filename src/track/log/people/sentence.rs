@@ -111,6 +111,21 @@ pub(super) fn stall_sentence(line: &Line) -> String {
     )
 }
 
+/// `hf.co via office: circuit opened (hop/connecting/refused), probe in 30 s`.
+pub(super) fn circuit_sentence(line: &Line) -> String {
+    let mut text = format!("{}: {}", place(line), line.message);
+    if let Some(code) = line.text("code") {
+        let _ = write!(text, " ({code})");
+    }
+    if let Some(ms) = line.number("open_ms").filter(|ms| *ms > 0) {
+        let _ = write!(text, " after {}", size::duration(ms));
+    }
+    if let Some(ms) = line.number("probe_in_ms") {
+        let _ = write!(text, ", probe in {}", size::duration(ms));
+    }
+    text
+}
+
 /// A response that does not begin and may still come.
 pub(super) fn awaited_sentence(line: &Line) -> String {
     let limit = size::duration(line.number("limit_ms").unwrap_or(0));

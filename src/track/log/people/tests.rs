@@ -91,6 +91,24 @@ fn a_fault_is_a_sentence_and_an_advice_that_is_given_once() {
 }
 
 #[test]
+fn a_circuit_is_a_sentence() {
+    let opened = line("circuit opened", Level::WARN)
+        .with("host", "hf.co")
+        .with("port", 443)
+        .with("route", "hf-main")
+        .with("upstream", "office")
+        .with("by", "transfer")
+        .with("failures", 1)
+        .with("open_ms", 0)
+        .with("probe_in_ms", 30_000)
+        .with("code", "hop/connecting/refused");
+    assert_eq!(
+        People::in_utc(false).render(&opened, 120),
+        "21:02:07 ! hf.co via office: circuit opened (hop/connecting/refused), probe in 30 s\n"
+    );
+}
+
+#[test]
 fn no_line_is_wider_than_the_terminal_whatever_its_fields_are() {
     let mut random = fastrand::Rng::with_seed(31);
     for _ in 0..2000 {
