@@ -142,7 +142,10 @@ echo passed
 fn a_service_for_the_members_of_a_group_is_installed_before_that_group_exists() {
     let root = Command::new("id").arg("-u").output().unwrap();
     if root.stdout != b"0\n" || !Path::new("/usr/bin/systemd-sysusers").exists() {
-        skipped("a service of the system needs root and Debian's systemd");
+        skipped(
+            Need::Root,
+            "a service of the system needs root and Debian's systemd",
+        );
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -167,7 +170,7 @@ fn a_service_for_the_members_of_a_group_is_installed_before_that_group_exists() 
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if said.ends_with("no overlay\n") {
-        skipped("this kernel mounts no overlay");
+        skipped(Need::Kernel, "no overlay can be mounted");
         return;
     }
     assert!(
