@@ -200,17 +200,40 @@ impl Exchange {
         // A request that may act has no other way: a new connection has no identity.
         match pool.take_bound(key, self.asked.client.id).await {
             Some(lease) => Some(lease),
-            None if connect.idle => pool.take(key).await,
-            None if connect.spare => pool.take_spare(key).await,
+            None if connect.idle => match pool.take(key).await {
+                Some(lease) => Some(lease),
+                None => pool.join(key).await,
+            },
+            None if connect.spare => self.spare(key).await,
             None => None,
         }
     }
 
-    /// Opens a connection for the request that follows this one.
-    pub(crate) fn open_spare(&self) {
-        let (key, http) = (self.key(), self.plan.route().http);
-        if let Some(dial) = self.plan.beside() {
-            Spare { key, dial, http }.open(Arc::clone(&self.forwarder));
+    /// A connection that is as good as a new one for a request that may act.
+    async fn spare(&self, key: &Arc<Key>) -> Option<Lease> {
+        let pool = &self.forwarder.pool;
+        if let Some(lease) = pool.take_spare(key).await {
+            return Some(lease);
+        }
+        if self.outgoing.is_push()
+            && let Some(lease) = pool.take_recent(key).await
+        {
+            return Some(lease);
+        }
+        pool.join(key).await
+    }
+
+    /// Gives the connection back, whose answer with `status` is complete. `git push` may need another one for its commands, where they take
+    /// longer than this one is trusted.
+    pub(crate) fn give_back(&self, lease: Lease, status: u16) {
+        let about = Arc::clone(&lease.about);
+        lease.give_back();
+        if status == StatusCode::OK
+            && self.outgoing.precedes_push()
+            && let Some(dial) = self.plan.beside()
+        {
+            let (key, http) = (self.key(), self.plan.route().http);
+            Spare { key, dial, http }.open_in_place_of(about, Arc::clone(&self.forwarder));
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::{
-    Method, Request, Response, StatusCode, Uri, Version,
+    Request, Response, StatusCode, Version,
     body::Incoming,
     header::{HeaderValue, USER_AGENT},
 };
@@ -164,9 +164,6 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
     let protocol = dress(&mut response, &exchange, &to);
     let handle = exchange.transfer.handle();
     let head = &exchange.outgoing.head;
-    if response.status() == StatusCode::OK && precedes_push(&head.method, &head.uri) {
-        exchange.open_spare();
-    }
     let batch = is_batch(&head.method, &head.uri).then(|| Batch {
         forwarder: Arc::clone(&exchange.forwarder),
         api: exchange.asked.target.clone(),
@@ -209,14 +206,6 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
         Some(rewriting) => rewriting.body(answer, &forwarder.rewriting).await,
         None => answer,
     }
-}
-
-/// True for the request after which `git push` sends its commands, a POST that may act and takes no idle connection (gitprotocol-http,
-/// "Smart Clients").
-fn precedes_push(method: &Method, uri: &Uri) -> bool {
-    method == Method::GET
-        && uri.path().ends_with("/info/refs")
-        && uri.query() == Some("service=git-receive-pack")
 }
 
 /// Makes an answer's fields those of this connection; the protocol that it switches to, where it does.

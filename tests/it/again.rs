@@ -176,34 +176,6 @@ async fn a_verify_and_a_push_probe_use_the_connection_of_the_request_before() {
 }
 
 #[tokio::test]
-async fn a_push_finds_a_connection_that_was_opened_while_git_read_the_refs() {
-    let (address, served) = origin(|connections| async move {
-        let mut stream = connections.asked().await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-        // Before anybody asks for it.
-        let mut spare = connections.next().await;
-        read_until(&mut spare, b"commands").await;
-        spare.write_all(OK.as_bytes()).await.unwrap();
-        // It is spent: what may act takes a connection of its own again.
-        let mut stream = connections.next().await;
-        read_until(&mut stream, b"commands").await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-    })
-    .await;
-    let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.sends("GET http://origin.test/r.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    client.read_until("\r\n\r\nok").await;
-    world.keeps_idle(2).await;
-    for _ in 0..2 {
-        client
-            .send("POST http://origin.test/r.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\ncommands")
-            .await;
-        client.read_until("\r\n\r\nok").await;
-    }
-    soon("the origin", served).await.unwrap();
-}
-
-#[tokio::test]
 async fn thirty_two_requests_at_once_leave_as_many_connections_for_the_next_thirty_two() {
     const AT_ONCE: usize = 32;
     let (address, served) = origin(|connections| async move {

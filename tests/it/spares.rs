@@ -1,10 +1,15 @@
-//! Connections to the storage host that an LFS batch answer names, opened before the client asks for it.
+//! Connections that are opened before their request comes, and the one that carries the commands of a push at once.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::oneshot,
+    time::{Instant, sleep_until, timeout},
+};
 
-use crate::world::{DEADLINE, OK, World, origin, read_until, route, soon};
+use crate::world::{Client, Connections, DEADLINE, OK, World, origin, read_until, route, soon};
 
 /// An LFS API whose answer sends uploads to `url`, so often.
 async fn api(url: &str, answers: usize) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -98,7 +103,7 @@ async fn a_storage_host_is_dialled_early_only_where_a_route_names_and_terminates
         soon("the end", world.stop(DEADLINE)).await.unwrap();
     }
     // Whatever was dialled waits in the queue.
-    let queued = tokio::time::timeout(std::time::Duration::from_millis(50), listener.accept());
+    let queued = timeout(Duration::from_millis(50), listener.accept());
     assert!(queued.await.is_err(), "somebody dialled");
 }
 
@@ -120,4 +125,120 @@ async fn a_storage_that_cannot_be_dialled_early_is_nobodys_fault() {
     let faults = serde_json::to_value(tracker.faults()).unwrap();
     assert_eq!(faults, serde_json::json!([]));
     assert!(health.snapshot().is_empty());
+}
+
+/// A connection whose answer ended longer ago carries no commands.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+async fn answers(stream: &mut TcpStream, end: &[u8]) {
+    let request = read_until(stream, end).await;
+    assert!(request.ends_with(end), "it ended");
+    stream.write_all(OK.as_bytes()).await.unwrap();
+}
+
+async fn nobody_else_connects(connections: &Connections) {
+    let other = timeout(AT_ONCE, connections.next());
+    assert!(other.await.is_err(), "another connection");
+}
+
+/// What `git push` begins with.
+async fn asks_for_refs(client: &mut Client) -> Instant {
+    client
+        .send("GET http://origin.test/r.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    client.read_until("\r\n\r\nok").await;
+    Instant::now()
+}
+
+/// What it goes on with.
+async fn sends(client: &mut Client, commands: &str) {
+    let length = commands.len();
+    client
+        .send(format!(
+            "POST http://origin.test/r.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{commands}"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_small_push_takes_one_connection_as_git_alone_does() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        answers(&mut stream, b"\r\n\r\n").await;
+        // git tries its credentials out before a large pack.
+        answers(&mut stream, b"0000").await;
+        answers(&mut stream, b"commands").await;
+        nobody_else_connects(&connections).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    asks_for_refs(&mut client).await;
+    for commands in ["0000", "commands"] {
+        world.keeps_idle(1).await;
+        sends(&mut client, commands).await;
+        client.read_until("\r\n\r\nok").await;
+    }
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_push_that_needs_a_while_finds_a_connection_that_was_opened_for_it() {
+    let (address, served) = origin(|connections| async move {
+        let mut refs = connections.next().await;
+        answers(&mut refs, b"\r\n\r\n").await;
+        let mut spare = connections.next().await;
+        answers(&mut spare, b"commands").await;
+        nobody_else_connects(&connections).await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    let answered = asks_for_refs(&mut client).await;
+    world.keeps_idle(2).await;
+    sleep_until(answered + AT_ONCE).await;
+    sends(&mut client, "commands").await;
+    client.read_until("\r\n\r\nok").await;
+    soon("the origin", served).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_push_that_comes_while_its_connection_is_being_opened_waits_for_it() {
+    let (asked, asks) = oneshot::channel();
+    let (grant, granted) = oneshot::channel::<()>();
+    let (hop, served) = origin(|connections| async move {
+        const GRANT: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+        let mut refs = connections.next().await;
+        read_until(&mut refs, b"\r\n\r\n").await;
+        refs.write_all(GRANT).await.unwrap();
+        answers(&mut refs, b"\r\n\r\n").await;
+        let mut spare = connections.next().await;
+        read_until(&mut spare, b"\r\n\r\n").await;
+        asked.send(()).unwrap();
+        granted.await.unwrap();
+        spare.write_all(GRANT).await.unwrap();
+        answers(&mut spare, b"commands").await;
+        nobody_else_connects(&connections).await;
+    })
+    .await;
+    // A hop is asked for a tunnel where the route says which address the name has.
+    let routes = format!(
+        "[hops]\nh = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"r\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
+         upstreams = [{{ via = \"h\" }}]\nresolve = {{ \"origin.test\" = \"127.0.0.1:9\" }}\n"
+    );
+    let world = World::with(&routes).await;
+    let mut client = world.client().await;
+    let answered = asks_for_refs(&mut client).await;
+    soon("the spare", asks).await.unwrap();
+    sleep_until(answered + AT_ONCE).await;
+    sends(&mut client, "commands").await;
+    soon("the push", async {
+        while world.daemon.shared().tracker.list().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    grant.send(()).unwrap();
+    client.read_until("\r\n\r\nok").await;
+    soon("the origin", served).await.unwrap();
 }

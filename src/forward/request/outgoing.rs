@@ -176,6 +176,19 @@ impl Outgoing {
         sent.may_repeat() || self.head.method.is_idempotent()
     }
 
+    /// True for the requests after which `git push` sends its commands (gitprotocol-http, "Smart Clients").
+    pub(crate) fn precedes_push(&self) -> bool {
+        let refs = self.head.method == Method::GET
+            && self.head.uri.path().ends_with("/info/refs")
+            && self.head.uri.query() == Some("service=git-receive-pack");
+        refs || self.is_push() && self.only_asks()
+    }
+
+    /// True for the commands of `git push`.
+    pub(crate) fn is_push(&self) -> bool {
+        self.head.method == Method::POST && self.head.uri.path().ends_with("/git-receive-pack")
+    }
+
     /// The body: the client's own at first, then from its first byte, and with no question any more whether the origin wants it.
     pub(crate) fn take_body(&mut self) -> RequestBody {
         if let Some(body) = self.body.take() {

@@ -138,7 +138,7 @@ impl OriginBody {
         match self.segmented.take() {
             // The first connection has bytes left that nobody needs.
             Some(segmented) => segmented.give_back(),
-            None => lease.give_back(),
+            None => exchange.give_back(lease, self.status),
         }
     }
 

@@ -20,7 +20,7 @@ use std::{
 
 use hyper::client::conn::{http1, http2};
 use rustix::process::{Resource, getrlimit};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::forward::{client::ConnId, request::body::RequestBody, upstream::flood::Flood};
 use crate::{
@@ -108,6 +108,11 @@ pub(crate) struct Pool(Arc<Inner>);
 const SETTLE: Duration = Duration::from_millis(100);
 /// For how long an unused connection is as good as a new one: servers give a client longer than this for its first request.
 const SPARE_LIFE: Duration = Duration::from_secs(4);
+/// For how long after an answer its connection may carry the commands of `git push`. No server closes a connection as soon as this without
+/// saying so in the answer, and git alone would use the same connection.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
+/// For how long a request waits for a connection that is being opened for it before it dials by itself.
+const JOIN: Duration = Duration::from_secs(2);
 /// The most connections that are opened, or were opened a moment ago, for requests that have not come.
 const MOST_SPARES: usize = 4;
 /// The most idle connections of all origins together; fewer where the process may have few descriptors.
@@ -222,10 +227,32 @@ impl Pool {
     /// A connection for `key` that was opened a moment ago and never used: one for a request that may act.
     pub(crate) async fn take_spare(&self, key: &Arc<Key>) -> Option<Lease> {
         let idle = self.0.pop_spare(key, Instant::now())?;
+        self.ready(idle, key).await
+    }
+
+    /// A connection for `key` on which an answer came a moment ago.
+    pub(crate) async fn take_recent(&self, key: &Arc<Key>) -> Option<Lease> {
+        let idle = self.0.pop_recent(key, Instant::now())?;
+        self.ready(idle, key).await
+    }
+
+    /// True where the connection that `about` describes was idle for as long as `time`.
+    pub(crate) fn is_idle_for(&self, key: &Key, about: &Arc<About>, time: Duration) -> bool {
+        self.0.is_idle_for(key, about, time)
+    }
+
+    /// Waits for a connection for `key` that is being opened before its request came, where nobody else waits for it.
+    pub(crate) async fn join(&self, key: &Arc<Key>) -> Option<Lease> {
+        let opened = self.0.join_spare(key)?;
+        timeout(JOIN, opened.notified()).await.ok()?;
+        self.take_spare(key).await
+    }
+
+    async fn ready(&self, idle: Idle, key: &Arc<Key>) -> Option<Lease> {
         let mut lease = Lease {
+            reused: !idle.unused,
             sender: idle.sender,
             about: idle.about,
-            reused: false,
             key: Arc::clone(key),
             in_use: self.use_of(key),
         };

@@ -5,9 +5,15 @@
 use std::sync::Arc;
 
 use crate::forward::{
-    forwarder::Forwarder, upstream::attempt::Purpose, upstream::circuit::Probing,
-    upstream::destination::Destination, upstream::plan::Beside, upstream::pool::Key,
-    upstream::send,
+    forwarder::Forwarder,
+    upstream::{
+        attempt::Purpose,
+        circuit::Probing,
+        destination::Destination,
+        plan::Beside,
+        pool::{AT_ONCE, About, Key},
+        send,
+    },
 };
 use crate::{
     config::{HttpVersion, ToMirror},
@@ -56,6 +62,21 @@ impl Spare {
             http: route.http,
             dial: Beside::first(&route, upstream, target, probing),
         })
+    }
+
+    /// Opens it in the background once the connection that `about` describes is nearly too old for its next request; not where that has
+    /// come.
+    pub(crate) fn open_in_place_of(self, about: Arc<About>, forwarder: Arc<Forwarder>) {
+        let shared = forwarder.shared.clone();
+        shared.tasks.clone().spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(AT_ONCE / 2) => {}
+                () = shared.shutdown.drained() => return,
+            }
+            if forwarder.pool.is_idle_for(&self.key, &about, AT_ONCE / 2) {
+                self.open(forwarder);
+            }
+        });
     }
 
     /// Opens it in the background, unless there are enough.

@@ -6,11 +6,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
-use super::{About, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
+use super::{AT_ONCE, About, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct Inner {
@@ -19,7 +20,7 @@ pub(super) struct Inner {
     pub(super) most: usize,
     pub(super) origins: Mutex<Origins>,
     /// For whom spare connections are being opened.
-    pub(super) opening: Mutex<Vec<Arc<Key>>>,
+    pub(super) opening: Mutex<Vec<Begun>>,
     /// Set at the first connection that is bound to a client: before, nobody has to look for one.
     pub(super) any_bound: AtomicBool,
     /// Set when the daemon drains: what is given back then is closed.
@@ -27,6 +28,13 @@ pub(super) struct Inner {
 }
 
 pub(super) type Origins = HashMap<Arc<Key>, Origin>;
+
+/// A spare connection that is being opened.
+pub(super) struct Begun {
+    key: Arc<Key>,
+    /// Where a request waits for its end.
+    joined: Option<Arc<Notify>>,
+}
 
 /// The connections that are alike.
 #[derive(Default)]
@@ -94,6 +102,22 @@ impl Inner {
         Some(origin.idle.remove(at))
     }
 
+    pub(super) fn pop_recent(&self, key: &Key, now: Instant) -> Option<Idle> {
+        let mut origins = self.lock();
+        let list = &mut origins.get_mut(key)?.idle;
+        let is_recent =
+            |idle: &Idle| !idle.unused && idle.age(now) <= AT_ONCE && !idle.sender.is_closed();
+        let at = list.iter().rposition(is_recent)?;
+        Some(list.remove(at))
+    }
+
+    pub(super) fn is_idle_for(&self, key: &Key, about: &Arc<About>, time: Duration) -> bool {
+        let now = Instant::now();
+        let origins = self.lock();
+        let mut idle = origins.get(key).into_iter().flat_map(|origin| &origin.idle);
+        idle.any(|idle| Arc::ptr_eq(&idle.about, about) && idle.age(now) >= time)
+    }
+
     /// Notes that a spare is being opened for `key`; false where it must not be.
     pub(super) fn begin_spare(&self, key: &Arc<Key>, now: Instant) -> bool {
         let mut opening = self.opening();
@@ -104,24 +128,44 @@ impl Inner {
         let exists = origins
             .get(key)
             .is_some_and(|origin| origin.spare(now).is_some());
-        if exists || opening.contains(key) || kept.count() + opening.len() >= MOST_SPARES {
+        if exists || opening.iter().any(|begun| begun.key == *key) || kept.count() + opening.len() >= MOST_SPARES {
             return false;
         }
-        opening.push(Arc::clone(key));
+        opening.push(Begun {
+            key: Arc::clone(key),
+            joined: None,
+        });
         true
     }
 
     pub(super) fn end_spare(&self, key: &Arc<Key>) {
-        self.opening().retain(|other| other != key);
+        let mut opening = self.opening();
+        let Some(at) = opening.iter().position(|begun| begun.key == *key) else {
+            return;
+        };
+        if let Some(joined) = opening.swap_remove(at).joined {
+            joined.notify_one();
+        }
     }
 
-    fn opening(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Key>>> {
+    /// The end of the spare that is being opened for `key`, where nobody waits for it.
+    pub(super) fn join_spare(&self, key: &Arc<Key>) -> Option<Arc<Notify>> {
+        let mut opening = self.opening();
+        let begun = opening.iter_mut().find(|begun| begun.key == *key)?;
+        if begun.joined.is_some() {
+            return None;
+        }
+        let end = Arc::<Notify>::default();
+        begun.joined = Some(Arc::clone(&end));
+        Some(end)
+    }
+
+    fn opening(&self) -> std::sync::MutexGuard<'_, Vec<Begun>> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_fresh(&self, idle: &Idle, now: Instant) -> bool {
-        let age = now.saturating_duration_since(idle.since);
-        !idle.sender.is_closed() && age <= self.limits.idle_timeout
+        !idle.sender.is_closed() && idle.age(now) <= self.limits.idle_timeout
     }
 
     /// The connection is of no use, although it is not closed yet.
@@ -143,7 +187,11 @@ impl Inner {
 impl Idle {
     /// True where no request was sent on it and it is too young to have died.
     pub(super) fn is_as_new(&self, now: Instant) -> bool {
-        self.unused && now.saturating_duration_since(self.since) <= SPARE_LIFE
+        self.unused && self.age(now) <= SPARE_LIFE
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 }
 
