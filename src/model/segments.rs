@@ -2,7 +2,8 @@
 //!
 //! The first connection delivers from the start. When the rest would still take long, later ranges are fetched over connections of
 //! their own and delivered strictly in order. The first connection stays open at its place until the file is complete: where ranges
-//! fail, it reads on and skips what was delivered in the meantime.
+//! are refused, it reads on and skips what was delivered in the meantime. Where ranges only fail, and there is much to skip, the rest is
+//! requested anew.
 //!
 //! Pure: this module counts bytes, `forward::response::segments` keeps them.
 
@@ -15,7 +16,7 @@ pub(crate) struct Limits {
     pub connections: usize,
     /// Bytes that may be fetched or kept ahead of the client.
     pub memory: u64,
-    /// A download is not segmented before it has run for this long.
+    /// A download is not segmented before it has run for this long, or a quarter of it where the rest would take very long.
     pub begin_after: Duration,
 }
 
@@ -30,6 +31,11 @@ const WORTH_A_SECOND_FETCH: u64 = 8 << 10;
 /// Fetches of one range before segments are given up; one that brought this many bytes is not counted.
 const TRIES: u32 = 4;
 const PROGRESS: u64 = 16 << 10;
+/// Fetches of all ranges that may break, and one more for each [`SMALLEST`] that came: a path that breaks every connection after a few
+/// bytes would cost thousands of connections.
+const BREAKS: u64 = 8;
+/// The first connection does not skip more where the rest can be requested.
+const WORTH_SKIPPING: u64 = SMALLEST;
 /// A path that carries more bytes a second gains nothing from a second connection.
 const FAST: f64 = (16 << 20) as f64;
 
@@ -46,13 +52,22 @@ pub(crate) struct Pace {
     pub waited: Duration,
 }
 
+/// The first look at a download comes after this part of `begin_after`.
+pub(crate) const EARLY: u32 = 4;
+/// A rest that would take so many times `begin_after` is worth it at the first look.
+const VERY_LONG: f64 = 5.0;
+
 /// True where segments are worth it: the rest would take longer than the download has run, and the origin is what is slow.
 pub(crate) fn is_worth_it(limits: &Limits, pace: &Pace) -> bool {
     let rest = pace.length.saturating_sub(pace.delivered);
-    let slow = (pace.delivered as f64) < FAST * pace.elapsed.as_secs_f64();
+    let elapsed = pace.elapsed.as_secs_f64();
+    let slow = (pace.delivered as f64) < FAST * elapsed;
+    let takes = elapsed * rest as f64 / pace.delivered as f64;
+    let very_long = pace.delivered > 0 && takes >= VERY_LONG * limits.begin_after.as_secs_f64();
+    let early = very_long && pace.elapsed >= limits.begin_after / EARLY;
     limits.connections > 1
         && limits.memory >= SMALLEST
-        && pace.elapsed >= limits.begin_after
+        && (early || pace.elapsed >= limits.begin_after)
         && pace.waited * 2 >= pace.elapsed
         && rest >= 2 * SMALLEST
         && rest > pace.delivered
@@ -105,6 +120,9 @@ pub(crate) struct Segments {
     asked: u64,
     fetches: Vec<Fetch>,
     next_id: u64,
+    /// Bytes of ranges that came, and fetches that broke.
+    came: u64,
+    breaks: u64,
     given_up: bool,
 }
 
@@ -143,6 +161,8 @@ impl Segments {
             asked: position.saturating_add(size).min(length),
             fetches: Vec::new(),
             next_id: 0,
+            came: 0,
+            breaks: 0,
             given_up: false,
         }
     }
@@ -279,6 +299,7 @@ impl Segments {
         let skip = (part.at - fetch.cursor).min(count as u64);
         let keep = (count as u64 - skip).min(part.end - part.at);
         part.at += keep;
+        self.came += keep;
         fetch.cursor += skip + keep;
         let start = fetch.start;
         if part.at >= part.end {
@@ -291,7 +312,7 @@ impl Segments {
         })
     }
 
-    /// Fetch `id` broke; what is left of its range is fetched again, a few times.
+    /// Fetch `id` broke; what is left of its range is fetched again, a few times, and as long as fetches bring more than they break.
     pub(crate) fn failed(&mut self, id: u64) {
         let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) else {
             return;
@@ -303,9 +324,20 @@ impl Segments {
         if fetch.cursor - fetch.begun >= PROGRESS {
             part.tries = part.tries.saturating_sub(1);
         }
-        if part.tries >= TRIES {
+        self.breaks += 1;
+        if part.tries >= TRIES || self.is_breaking() {
             self.give_up();
         }
+    }
+
+    /// True where too many fetches broke for what they brought.
+    pub(crate) fn is_breaking(&self) -> bool {
+        self.breaks > BREAKS + self.came / SMALLEST
+    }
+
+    /// True where the first connection would have to skip so much that the client waits for long.
+    pub(crate) fn skips_much(&self) -> bool {
+        self.first_skips() > WORTH_SKIPPING
     }
 
     /// Nothing is fetched any more. What came in order is still delivered; the first connection reads on after it.

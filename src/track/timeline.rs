@@ -12,6 +12,8 @@ use crate::model::{Stage, attempts::Next};
 const STEPS: usize = 64;
 /// How many attempts, and how many stalls, are kept.
 const ATTEMPTS: usize = 16;
+/// How many connections of a download in segments are kept.
+const SEGMENTS: usize = 32;
 /// How many of the first entries always stay.
 const KEPT_FIRST: usize = 4;
 
@@ -27,6 +29,23 @@ pub(crate) struct Timeline {
     pub stalls: Vec<Stalled>,
     /// How gitferry continued after faults.
     pub rescues: Vec<Rescue>,
+    /// The congestion control of the last connection to the origin, of a finished transfer of 1 MiB or more.
+    #[serde(default)]
+    pub congestion: Option<String>,
+    /// The connections that have fetched later ranges of a download.
+    #[serde(default)]
+    pub segments: Vec<Segment>,
+}
+}
+
+documented! {
+/// A connection that fetches, or has fetched, later ranges of a download.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    /// Its congestion control, where the system says.
+    pub congestion: Option<String>,
+    /// Bytes that it has brought.
+    pub received: u64,
 }
 }
 
@@ -194,6 +213,11 @@ impl Timeline {
                 self.rescues.push(rescue);
             }
         }
+    }
+
+    /// A connection that fetched ranges has ended.
+    pub(crate) fn segment(&mut self, segment: Segment) {
+        push(&mut self.segments, segment, SEGMENTS);
     }
 
     /// A stall began, goes on or is over.

@@ -1,5 +1,7 @@
 //! Downloads over several connections: whatever happens to one of them, the client gets the bytes of the origin.
 
+mod failing;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -49,6 +51,12 @@ enum Trouble {
     Status(u16),
     /// Of every range.
     AllReset,
+    /// Of every range, after a piece.
+    AllResetLater,
+    /// Of every range but the first few, and the first connection is slow from then on.
+    ForbiddenLater,
+    /// Of every range but the first few; a request for all of the rest is answered.
+    FreezeLater,
     /// The first connection after a while, and nothing else.
     FirstResets,
     /// The same, without a reset.
@@ -70,7 +78,15 @@ struct Origin {
     changed: Arc<AtomicBool>,
     /// Ranges are as slow as the first connection.
     slow: bool,
+    /// Pieces of the first connection before which it pauses for `LONG_PAUSE`.
+    long_pauses: Arc<AtomicUsize>,
+    /// Requests for all of the rest.
+    rests: Arc<AtomicUsize>,
 }
+
+/// Ranges that come before those that do not.
+const GOOD: usize = 5;
+const LONG_PAUSE: Duration = Duration::from_millis(2500);
 
 impl Origin {
     async fn start(trouble: Trouble) -> Self {
@@ -89,6 +105,8 @@ impl Origin {
             most_open: Arc::default(),
             changed: Arc::default(),
             slow,
+            long_pauses: Arc::default(),
+            rests: Arc::default(),
         };
         let own = origin.clone();
         tokio::spawn(async move {
@@ -159,6 +177,11 @@ impl Origin {
                 return None;
             }
             stream.write_all(piece).await.ok()?;
+            let one_less = |left: usize| left.checked_sub(1);
+            let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
+            if self.long_pauses.fetch_update(set, get, one_less).is_ok() {
+                tokio::time::sleep(LONG_PAUSE).await;
+            }
             pause(stream).await?;
         }
         Some(true)
@@ -175,6 +198,19 @@ impl Origin {
         let length = bytes.len();
         let trouble = match self.trouble {
             Trouble::AllReset => Trouble::Reset,
+            Trouble::AllResetLater => Trouble::AllResetLater,
+            Trouble::ForbiddenLater if number >= GOOD => {
+                if number == GOOD {
+                    self.long_pauses.store(5, Ordering::SeqCst);
+                }
+                Trouble::Status(403)
+            }
+            Trouble::FreezeLater if last == SIZE - 1 && length > 256 << 10 => {
+                self.rests.fetch_add(1, Ordering::SeqCst);
+                Trouble::Nothing
+            }
+            Trouble::FreezeLater if number >= GOOD => Trouble::Freeze,
+            Trouble::ForbiddenLater | Trouble::FreezeLater => Trouble::Nothing,
             _ if self.changed.load(Ordering::SeqCst) => Trouble::Whole,
             trouble if number == 0 => trouble,
             _ => Trouble::Nothing,
@@ -202,8 +238,12 @@ impl Origin {
                 write(stream, &usual, &bytes[..9_000]).await?;
                 Some(false)
             }
+            Trouble::AllResetLater => {
+                write(stream, &usual, &bytes[..length.min(PIECE + 1000)]).await?;
+                Some(false)
+            }
             Trouble::Freeze => {
-                write(stream, &usual, &bytes[..9_000]).await?;
+                write(stream, &usual, &bytes[..length.min(9_000)]).await?;
                 std::future::pending().await
             }
             Trouble::OtherRange => {

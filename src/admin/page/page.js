@@ -139,6 +139,8 @@ function details(t) {
   block("Attempts", t.timeline.attempts.map(it => [`${it.attempt || "–"}`, words(it.upstream || ""), `${it.peer || ""}`,
     words(it.fault ? `${it.fault.cause} · ${it.fault.next}${it.fault.advice ? ` · ${it.fault.advice}` : ""}` : it.reused ? "over a reused connection" : "")]));
   block("Stalls", t.timeline.stalls.map(it => [span(it.idle_ms), words(`${it.leg}/${it.stage}`), words(`${it.verdict}: ${it.evidence} · ${it.advice}`)]));
+  const beside = t.ended ? t.timeline.segments : t.segments || [], control = t.ended ? t.timeline.congestion : t.congestion;
+  block("Connections", (control || beside.length ? [["to the origin", words(control || "")]] : []).concat(beside.map(it => ["for later ranges", words(`${it.congestion || ""} · ${bytes(it.received)}`)])));
   const kernel = side => side && side.kernel && `unacknowledged ${side.kernel.unacked} segments, retransmitted ${side.kernel.retransmitted}, window ${side.kernel.window ?? "?"} B, rto ${side.kernel.rto_ms} ms, mss ${side.kernel.mss}`;
   block("Sockets, from the kernel", [["to the client", t.client_socket], ["to the origin", t.origin_socket]].filter(([, it]) => it)
     .map(([who, it]) => [who, `${bytes(it.read)} read`, `${bytes(it.written)} written`, `${bytes(it.queued)} unacknowledged`, words(kernel(it) || "")]));

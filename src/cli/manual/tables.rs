@@ -21,7 +21,7 @@ use crate::{
         event::{FaultOccurred, StallReported, Subject, TransferEnded},
         history::{Finished, totals::DayTotal},
         metrics::METRICS,
-        timeline::{Attempt, FaultNote, Stalled, Step, Timeline},
+        timeline::{Attempt, FaultNote, Segment, Stalled, Step, Timeline},
         transfer::{Detail, Snapshot},
     },
 };
@@ -154,6 +154,7 @@ const OBJECTS: &[(&str, &[&[Field]])] = &[
     ("An attempt of a timeline", &[Attempt::FIELDS]),
     ("The fault of an attempt", &[FaultNote::FIELDS]),
     ("A stall of a timeline", &[Stalled::FIELDS]),
+    ("A connection of a download in segments", &[Segment::FIELDS]),
     ("A socket", &[Flow::FIELDS]),
     ("The kernel's view of a socket", &[Kernel::FIELDS]),
     ("An upstream", &[UpstreamView::FIELDS]),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     human::wrapped,
-    model::{Socket, Transfer},
+    model::{Segment, Socket, Transfer},
     render::{amount, rate, state},
 };
 use crate::model::size::{bytes, duration};
@@ -86,13 +86,13 @@ fn progress(transfer: &Transfer) -> Vec<Fact> {
             "congestion",
             transfer.congestion.clone().unwrap_or_default(),
         ),
-        ("segments", segments(transfer)),
+        ("segments", segments(&transfer.segments)),
     ]
 }
 
 /// The connections of a download in segments, the first one left out.
-fn segments(transfer: &Transfer) -> String {
-    let each = transfer.segments.iter().map(|segment| {
+fn segments(segments: &[Segment]) -> String {
+    let each = segments.iter().map(|segment| {
         let control = segment.congestion.as_deref().unwrap_or("-");
         format!("{} ({control})", bytes(segment.received))
     });
@@ -120,6 +120,11 @@ fn amounts(transfer: &Transfer) -> Vec<Fact> {
         ("took", duration(transfer.total_ms)),
         ("bytes", format!("{up} from the client, {down} to it")),
         ("attempts", transfer.attempts.to_string()),
+        (
+            "congestion",
+            transfer.timeline.congestion.clone().unwrap_or_default(),
+        ),
+        ("segments", segments(&transfer.timeline.segments)),
     ]
 }
 

@@ -122,6 +122,8 @@ pub(crate) struct Timeline {
     pub attempts: Vec<Attempt>,
     pub stalls: Vec<Stall>,
     pub rescues: Vec<String>,
+    pub congestion: Option<String>,
+    pub segments: Vec<Segment>,
 }
 
 /// A stage.

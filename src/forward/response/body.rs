@@ -326,6 +326,8 @@ impl Body for OriginBody {
 
 impl Drop for OriginBody {
     fn drop(&mut self) {
+        // Before the transfer ends: its history has their bytes.
+        self.segmented = None;
         if let Some(open) = &self.open
             && let Some(gate) = &open.exchange.outgoing.gate
         {

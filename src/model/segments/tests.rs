@@ -28,6 +28,11 @@ fn only_what_still_takes_long_is_worth_it() {
     let worth = |length, received, seconds| is_worth_it(&usual, &pace(length, received, seconds));
     assert!(worth(6 * MIB, MIB / 4, 2));
     assert!(!worth(6 * MIB, MIB / 4, 1), "it has not run for long");
+    assert!(
+        worth(90 * MIB, MIB, 1),
+        "the rest takes a minute and a half"
+    );
+    assert!(!worth(90 * MIB, 0, 1), "nothing is known of its pace");
     assert!(!worth(6 * MIB, 4 * MIB, 2), "it is over soon");
     assert!(!worth(400 << 10, 0, 9), "it is small");
     assert!(!worth(900 * MIB, 90 * MIB, 2), "the path is fast");
@@ -97,6 +102,22 @@ fn the_range_at_the_head_of_the_line_is_fetched_twice_and_each_byte_is_kept_once
     assert_eq!((wanted.skip, wanted.keep), (10 << 10, 20 << 10));
     plan.received(two, 26 << 10);
     assert_eq!((plan.left(one), plan.left(two)), (None, None));
+}
+
+#[test]
+fn ranges_that_bring_a_little_each_and_break_are_given_up_and_those_that_bring_more_are_not() {
+    for (brings, lasts) in [(PROGRESS, false), (SMALLEST, true)] {
+        let mut plan = Segments::new(limits(2, 64 * MIB), 600 * MIB, 0);
+        for _ in 0..100 {
+            let Some((id, _)) = plan.next(u64::MAX) else {
+                break;
+            };
+            plan.received(id, brings as usize);
+            plan.failed(id);
+        }
+        assert_eq!(!plan.is_given_up(), lasts, "{brings}");
+        assert_eq!(plan.is_breaking(), !lasts);
+    }
 }
 
 #[test]

@@ -4,11 +4,14 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Inner, Outcome, Transfer, millis};
+use super::{Inner, Outcome, Transfer, millis, progress::Side};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
 };
+
+/// How much a transfer carries for its congestion control to matter.
+const LARGE: u64 = 1 << 20;
 
 impl Drop for Transfer {
     fn drop(&mut self) {
@@ -29,6 +32,14 @@ impl Inner {
             );
         }
         state.closed = true;
+        let counts = [&self.counters.up, &self.counters.down];
+        let carried: u64 = counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
+        if carried >= LARGE {
+            state.timeline.congestion = state.origin.as_ref().and_then(Side::congestion);
+        }
         // Handles may outlive it; the sockets should not.
         (state.client, state.origin) = (None, None);
         state.segments.clear();

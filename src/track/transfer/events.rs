@@ -15,7 +15,7 @@ use crate::{
     track::{
         event::{FaultOccurred, ReplayGivenUp, ResponseNotRewritten, Subject, UnservedLinks, line},
         redact,
-        timeline::FaultNote,
+        timeline::{FaultNote, Segment},
     },
 };
 
@@ -110,6 +110,14 @@ impl TransferHandle {
         let mut state = self.0.state();
         if !state.closed {
             state.segments = sockets;
+        }
+    }
+
+    /// One of them has ended.
+    pub(crate) fn segment_ended(&self, segment: Segment) {
+        let mut state = self.0.state();
+        if !state.closed {
+            state.timeline.segment(segment);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         resource,
         stall::{Due, Flow, Verdict},
     },
-    track::timeline::{Timeline, instant_text},
+    track::timeline::{Segment, Timeline, instant_text},
 };
 
 documented! {
@@ -51,7 +51,7 @@ pub struct Snapshot {
     /// The congestion control of the connection to it, where the system says.
     pub congestion: Option<String>,
     /// Connections that fetch later ranges of a download beside this one.
-    pub segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Attempts so far.
     pub attempts: u32,
     /// The current stage.
@@ -88,21 +88,11 @@ pub struct Snapshot {
 }
 }
 
-/// A connection that fetches later ranges of a download.
-#[derive(Clone, Debug, Serialize)]
-pub struct Segment {
-    /// Its congestion control, where the system says.
-    pub congestion: Option<String>,
-    /// Bytes that it has brought, those of TLS included.
-    pub received: u64,
-}
-
-impl Segment {
-    fn of(socket: &TcpMonitor) -> Self {
-        Self {
-            congestion: socket.congestion(),
-            received: socket.tcp().map_or(0, |tcp| tcp.bytes_read()),
-        }
+/// The state of a connection that still fetches; TLS counts among its bytes.
+fn segment(socket: &TcpMonitor) -> Segment {
+    Segment {
+        congestion: socket.congestion(),
+        received: socket.tcp().map_or(0, |tcp| tcp.bytes_read()),
     }
 }
 
@@ -144,7 +134,7 @@ impl Inner {
             circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),
             peer: state.peer,
             congestion: state.origin.as_ref().and_then(Side::congestion),
-            segments: state.segments.iter().map(Segment::of).collect(),
+            segments: state.segments.iter().map(segment).collect(),
             attempts: state.attempts,
             stage: state.stage.as_str(),
             stage_ms: millis(now.saturating_duration_since(state.since)),

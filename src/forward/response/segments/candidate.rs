@@ -15,7 +15,7 @@ use crate::forward::{
     exchange::{Exchange, ranges::RangeRequests},
     upstream::pool::Lease,
 };
-use crate::model::segments::{Limits, Pace, SMALLEST, is_worth_it};
+use crate::model::segments::{EARLY, Limits, Pace, SMALLEST, is_worth_it};
 
 /// The most of the memory that one download uses.
 const MEMORY_OF_ONE: u64 = 24 << 20;
@@ -56,7 +56,7 @@ impl Candidate {
             begun,
             waited: Duration::ZERO,
             waits_since: None,
-            look: Box::pin(sleep_until(begun + limits.begin_after)),
+            look: Box::pin(sleep_until(begun + limits.begin_after / EARLY)),
         })
     }
 
@@ -75,7 +75,9 @@ impl Candidate {
             return false;
         }
         let now = Instant::now();
-        self.look.as_mut().reset(now + LOOK);
+        self.look
+            .as_mut()
+            .reset(now + LOOK.min(self.limits.begin_after / EARLY).max(SHORTEST_LOOK));
         // Registers the next look.
         let _ = self.look.as_mut().poll(cx);
         let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
@@ -89,5 +91,6 @@ impl Candidate {
     }
 }
 
-/// How often a download is looked at.
+/// How often a download is looked at, and at most.
 const LOOK: Duration = Duration::from_millis(500);
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);

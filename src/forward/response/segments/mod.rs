@@ -3,22 +3,27 @@
 //! [`Candidate`] watches a large answer until segments are worth it, [`Segmented`] is the answer's body from then on. Everything lives
 //! in that body: where it is dropped, every connection ends; where nobody polls it, nothing is read.
 
+mod broken;
 mod candidate;
+mod first;
+mod held_back;
 mod kept;
 mod worker;
 
 use std::{
-    pin::Pin,
+    mem,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
-use hyper::body::{Body, Incoming};
+use bytes::Bytes;
+use hyper::body::Incoming;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+pub(crate) use broken::Broken;
 pub(crate) use candidate::Candidate;
+use held_back::HeldBack;
 use kept::Kept;
 use worker::{Progress, Worker};
 
@@ -26,10 +31,7 @@ use crate::forward::{
     downloads::{DownloadLimits, HostPlace, Reservation},
     exchange::{Exchange, ranges::RangeRequests},
 };
-use crate::model::{
-    FaultKind, classify,
-    segments::{Limits, Segments, Source},
-};
+use crate::model::segments::{Limits, SMALLEST, Segments, Source};
 
 /// How long the client may wait for a range that brings nothing before it is fetched anew: git-lfs gives up after 30 s.
 const HEAD_PATIENCE: Duration = Duration::from_secs(4);
@@ -37,32 +39,8 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often that is checked.
 const TICK: Duration = Duration::from_secs(1);
-/// Fetches for which the client waited in vain, one after the other, before the first connection reads on.
+/// Fetches for which the client waited in vain, one after the other, before ranges are given up.
 const VAIN: u32 = 2;
-
-/// Why the bytes end before the answer does.
-pub(crate) struct Broken {
-    pub(crate) kind: FaultKind,
-    pub(crate) source: Option<hyper::Error>,
-}
-
-impl Broken {
-    /// The origin's connection failed.
-    pub(crate) fn by(error: hyper::Error) -> Self {
-        Self {
-            kind: classify::io(&error),
-            source: Some(error),
-        }
-    }
-
-    /// It ended, and bytes are missing.
-    pub(crate) fn early() -> Self {
-        Self {
-            kind: FaultKind::ClosedEarly,
-            source: None,
-        }
-    }
-}
 
 impl Candidate {
     /// The rest of its answer, in segments.
@@ -81,16 +59,24 @@ pub(crate) struct Segmented {
     kept: Kept,
     /// What the first connection brought beyond its part, or before its turn.
     spare: Bytes,
+    /// The last bytes that came, and when bytes were passed on.
+    held_back: HeldBack,
     /// Why the first connection is gone.
     broken: Option<Broken>,
     /// Since when the client waits for the first connection.
     first_waits: Option<Instant>,
+    /// When it was last read while ranges deliver.
+    first_read: Instant,
+    /// Ranges were given up because they stood still.
+    stalled: bool,
     memory: Reservation,
     limits: Arc<DownloadLimits>,
     connections: usize,
     _first: HostPlace,
     tick: Interval,
+    /// Fetches for which the client waited in vain, and what it got since the last one.
     vain: u32,
+    since_vain: u64,
     /// Connections that the status shows.
     shown: usize,
     /// True where the origin refuses ranges: nobody need try again.
@@ -114,14 +100,18 @@ impl Segmented {
             workers: Vec::new(),
             kept: Kept::default(),
             spare: Bytes::new(),
+            held_back: HeldBack::new(),
             broken: None,
             first_waits: None,
+            first_read: Instant::now(),
+            stalled: false,
             memory: shared.reservation(),
             limits: shared,
             connections: limits.connections,
             _first: first,
             tick,
             vain: 0,
+            since_vain: 0,
             shown: 0,
             refused: false,
         }
@@ -133,12 +123,30 @@ impl Segmented {
         cx: &mut Context<'_>,
         first: &mut Incoming,
     ) -> Poll<Option<Result<Bytes, Broken>>> {
+        match self.poll_next(cx, first) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                let is_last = self.plan.source() == Source::Done;
+                Poll::Ready(Some(Ok(self.held_back.pass(bytes, is_last))))
+            }
+            Poll::Pending => match self.held_back.drip() {
+                Some(bytes) => Poll::Ready(Some(Ok(bytes))),
+                None => Poll::Pending,
+            },
+            over => over,
+        }
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &mut Incoming,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             self.work(cx);
+            self.keep_first_alive(cx, first);
             match self.plan.source() {
                 Source::Done => return Poll::Ready(None),
                 Source::Range { start, ready } if ready > 0 => {
-                    self.vain = 0;
                     if let Some(bytes) = self.kept.take(start, ready) {
                         self.took(bytes.len());
                         return Poll::Ready(Some(Ok(bytes)));
@@ -147,6 +155,10 @@ impl Segmented {
                     return Poll::Ready(Some(Err(Broken::early())));
                 }
                 Source::Range { .. } => return Poll::Pending,
+                // The rest, over a new connection, comes sooner than the first one has read up to here.
+                Source::First { .. } if self.stalled && self.plan.skips_much() => {
+                    return Poll::Ready(Some(Err(Broken::stalled())));
+                }
                 Source::First { most } => {
                     self.first_waits.get_or_insert_with(Instant::now);
                     match ready!(self.poll_first(cx, first, most)) {
@@ -169,9 +181,9 @@ impl Segmented {
         }
     }
 
-    /// True where the origin refused ranges.
+    /// True where the origin refused ranges, or every connection breaks.
     pub(crate) fn is_refused(&self) -> bool {
-        self.refused
+        self.refused || self.plan.is_breaking()
     }
 
     /// The answer is complete: its connections carry the next requests.
@@ -183,40 +195,10 @@ impl Segmented {
 
     fn took(&mut self, count: usize) {
         self.first_waits = None;
+        self.since_vain += count as u64;
         self.plan.took(count as u64);
         let held = self.plan.held();
         self.memory.plan(|_| ((), held));
-    }
-
-    /// Bytes of the first connection; none where the client has them already.
-    fn poll_first(
-        &mut self,
-        cx: &mut Context<'_>,
-        first: &mut Incoming,
-        most: u64,
-    ) -> Poll<Result<Bytes, Broken>> {
-        if self.spare.is_empty() {
-            match ready!(Pin::new(first).poll_frame(cx)) {
-                Some(Ok(frame)) => self.spare = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Poll::Ready(Err(Broken::by(error))),
-                None => return Poll::Ready(Err(Broken::early())),
-            }
-        }
-        let skips = self.plan.first_skips();
-        let count = (skips + most).min(self.spare.len() as u64);
-        let mut bytes = self.spare.split_to(count as usize);
-        self.plan.first_received(count);
-        bytes.advance(skips.min(count) as usize);
-        Poll::Ready(Ok(bytes))
-    }
-
-    fn first_failed(&mut self, broken: Broken) {
-        self.requests
-            .transfer()
-            .segment_failed(&broken.kind.as_str());
-        self.spare = Bytes::new();
-        self.broken = Some(broken);
-        self.plan.first_failed();
     }
 
     /// Hands out ranges and takes in what came, until every connection waits.
@@ -288,13 +270,13 @@ impl Segmented {
                         worker.end();
                         return true;
                     };
+                    self.held_back.note_progress();
                     let keep = bytes.get(wanted.skip..wanted.skip + wanted.keep);
                     self.kept.keep(wanted.start, keep.unwrap_or_default());
                     worker.let_go(|id| self.plan.left(id).is_some());
                 }
                 Progress::Failed { id, why } => {
-                    self.requests.transfer().segment_failed(&why);
-                    self.plan.failed(id);
+                    self.fetch_failed(id, &why);
                     return true;
                 }
                 Progress::Refused { why } => {
@@ -317,7 +299,9 @@ impl Segmented {
             }
             _ => None,
         };
+        let was_given_up = self.plan.is_given_up();
         let mut vain = false;
+        let mut failed = Vec::new();
         for worker in &mut self.workers {
             let Some((id, since)) = worker.waits() else {
                 continue;
@@ -326,25 +310,32 @@ impl Segmented {
             let patience = if of_head { HEAD_PATIENCE } else { PATIENCE };
             if now.saturating_duration_since(since) >= patience {
                 vain |= of_head;
-                self.requests.transfer().segment_failed("no data arrived");
-                self.plan.failed(id);
+                failed.push(id);
                 worker.end();
             }
         }
+        for id in failed {
+            self.fetch_failed(id, "no data arrived");
+        }
         self.workers.retain(|worker| !worker.is_gone());
-        self.vain += u32::from(vain);
+        if vain {
+            // A range that brings a little each time stands still all the same.
+            let moved = mem::take(&mut self.since_vain) >= SMALLEST;
+            self.vain = if moved { 1 } else { self.vain + 1 };
+        }
         if self.vain >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
             self.give_up("the ranges are stalled");
         }
+        self.stalled |= self.plan.is_given_up() && !was_given_up;
     }
 
-    /// Ranges take the part of a first connection that has nothing for the client.
-    fn pass_over_first(&mut self, now: Instant) {
-        let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
-        if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {
-            self.first_waits = None;
-            self.requests.transfer().segment_failed("nothing came");
-            self.plan.pass_over_first();
+    /// A fetch broke, and maybe one too many.
+    fn fetch_failed(&mut self, id: u64, why: &str) {
+        self.requests.transfer().segment_failed(why);
+        let gave_up = self.plan.is_given_up();
+        self.plan.failed(id);
+        if self.plan.is_given_up() && !gave_up {
+            self.give_up("too many ranges failed");
         }
     }
 

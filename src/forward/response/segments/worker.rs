@@ -18,7 +18,10 @@ use crate::forward::{
     exchange::ranges::{RangeAnswer, RangeRequests, Refusal},
     upstream::pool::Lease,
 };
-use crate::io::TcpMonitor;
+use crate::{
+    io::TcpMonitor,
+    track::{TransferHandle, timeline::Segment},
+};
 
 /// A connection that fetches ranges.
 pub(super) struct Worker {
@@ -27,6 +30,9 @@ pub(super) struct Worker {
     since: Option<Instant>,
     /// True where it is connected since it was last asked.
     changed: bool,
+    /// What it was, for the history.
+    record: Segment,
+    transfer: TransferHandle,
     _place: HostPlace,
 }
 
@@ -78,6 +84,11 @@ impl Worker {
             state: State::Gone,
             since: None,
             changed: false,
+            record: Segment {
+                congestion: None,
+                received: 0,
+            },
+            transfer: requests.transfer().clone(),
             _place: place,
         };
         worker.fetch(requests, id, range);
@@ -114,6 +125,10 @@ impl Worker {
                     Poll::Ready(Ok(RangeAnswer { lease, body })) => {
                         self.since = None;
                         self.changed = true;
+                        let record = &mut self.record;
+                        if record.congestion.is_none() {
+                            record.congestion = lease.about.tcp.congestion();
+                        }
                         self.state = State::Reading {
                             id,
                             left: size,
@@ -157,6 +172,7 @@ impl Worker {
                     Some(left) => left,
                     None => return failed(id, "the response has more bytes than requested"),
                 };
+                self.record.received += bytes.len() as u64;
                 (left, Progress::Bytes { id, bytes })
             }
             Poll::Ready(Some(Err(error))) => return failed(id, &error.to_string()),
@@ -206,8 +222,8 @@ impl Worker {
     }
 
     /// The connection carries the next request, where it is free.
-    pub(super) fn give_back(self) {
-        if let State::Free(lease) = self.state {
+    pub(super) fn give_back(mut self) {
+        if let State::Free(lease) = mem::replace(&mut self.state, State::Gone) {
             lease.give_back();
         }
     }
@@ -240,6 +256,14 @@ impl Worker {
         match &self.state {
             State::Free(lease) | State::Reading { lease, .. } => Some(lease.about.tcp.clone()),
             State::Asking { .. } | State::Gone => None,
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.record.received > 0 {
+            self.transfer.segment_ended(self.record.clone());
         }
     }
 }

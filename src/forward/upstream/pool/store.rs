@@ -128,7 +128,10 @@ impl Inner {
         let exists = origins
             .get(key)
             .is_some_and(|origin| origin.spare(now).is_some());
-        if exists || opening.iter().any(|begun| begun.key == *key) || kept.count() + opening.len() >= MOST_SPARES {
+        if exists
+            || opening.iter().any(|begun| begun.key == *key)
+            || kept.count() + opening.len() >= MOST_SPARES
+        {
             return false;
         }
         opening.push(Begun {

@@ -1,0 +1,35 @@
+//! Why the bytes of a download end before its answer does.
+
+use crate::model::{FaultKind, classify};
+
+/// Why the bytes end before the answer does.
+pub(crate) struct Broken {
+    pub(crate) kind: FaultKind,
+    pub(crate) source: Option<hyper::Error>,
+}
+
+impl Broken {
+    /// The origin's connection failed.
+    pub(crate) fn by(error: hyper::Error) -> Self {
+        Self {
+            kind: classify::io(&error),
+            source: Some(error),
+        }
+    }
+
+    /// Nothing came for too long.
+    pub(super) fn stalled() -> Self {
+        Self {
+            kind: FaultKind::TimedOut,
+            source: None,
+        }
+    }
+
+    /// It ended, and bytes are missing.
+    pub(crate) fn early() -> Self {
+        Self {
+            kind: FaultKind::ClosedEarly,
+            source: None,
+        }
+    }
+}

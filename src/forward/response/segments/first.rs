@@ -1,0 +1,92 @@
+//! The first connection of a download in segments: it delivers its own part, stays alive, and reads on where ranges are given up.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+
+use super::{Broken, HEAD_PATIENCE, Segmented, TICK};
+
+/// How much of the first connection is skipped then while ranges deliver.
+const TRICKLE: u64 = 16 << 10;
+
+impl Segmented {
+    /// Bytes of the first connection; none where the client has them already.
+    pub(super) fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &mut Incoming,
+        most: u64,
+    ) -> Poll<Result<Bytes, Broken>> {
+        ready!(self.poll_spare(cx, first))?;
+        let skips = self.plan.first_skips();
+        let count = (skips + most).min(self.spare.len() as u64);
+        let mut bytes = self.spare.split_to(count as usize);
+        self.plan.first_received(count);
+        bytes.advance(skips.min(count) as usize);
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// Reads on where nothing is left of what was read.
+    fn poll_spare(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &mut Incoming,
+    ) -> Poll<Result<(), Broken>> {
+        if self.spare.is_empty() {
+            match ready!(Pin::new(first).poll_frame(cx)) {
+                Some(Ok(frame)) => self.spare = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Poll::Ready(Err(Broken::by(error))),
+                None => return Poll::Ready(Err(Broken::early())),
+            }
+            self.held_back.note_progress();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Skips a little, now and then, of what ranges have delivered: servers end a connection on which nobody reads for a minute.
+    pub(super) fn keep_first_alive(&mut self, cx: &mut Context<'_>, first: &mut Incoming) {
+        let now = Instant::now();
+        let due = now.saturating_duration_since(self.first_read) >= TICK;
+        if !due || self.broken.is_some() || self.plan.is_given_up() {
+            return;
+        }
+        let skips = self.plan.first_skips();
+        if skips == 0 {
+            return;
+        }
+        match self.poll_spare(cx, first) {
+            Poll::Ready(Ok(())) => {
+                self.first_read = now;
+                let count = skips.min(self.spare.len() as u64).min(TRICKLE);
+                self.spare.advance(count as usize);
+                self.plan.first_received(count);
+            }
+            Poll::Ready(Err(broken)) => self.first_failed(broken),
+            Poll::Pending => {}
+        }
+    }
+
+    pub(super) fn first_failed(&mut self, broken: Broken) {
+        self.requests
+            .transfer()
+            .segment_failed(&broken.kind.as_str());
+        self.spare = Bytes::new();
+        self.broken = Some(broken);
+        self.plan.first_failed();
+    }
+
+    /// Ranges take the part of a first connection that has nothing for the client.
+    pub(super) fn pass_over_first(&mut self, now: Instant) {
+        let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
+        if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {
+            self.first_waits = None;
+            self.requests.transfer().segment_failed("nothing came");
+            self.plan.pass_over_first();
+        }
+    }
+}

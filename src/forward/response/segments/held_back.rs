@@ -1,0 +1,93 @@
+//! The last bytes that came are kept, and passed on one by one while nothing else can be: a client that gets nothing for 30 s gives up
+//! (git-lfs: `lfs.activitytimeout`), although bytes arrive that it has already, or that come after those it waits for.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+/// How many bytes are kept. One every [`EVERY`] lasts for 25 minutes.
+const MOST: usize = 256;
+/// How long the client waits for a byte.
+const EVERY: Duration = Duration::from_secs(6);
+
+/// Bytes that the client gets when nothing else comes for it.
+pub(super) struct HeldBack {
+    bytes: Bytes,
+    /// When bytes were passed on.
+    passed: Instant,
+    /// Bytes came since then, for whatever place.
+    progress: bool,
+}
+
+impl HeldBack {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: Bytes::new(),
+            passed: Instant::now(),
+            progress: false,
+        }
+    }
+
+    /// Bytes came from the origin.
+    pub(super) fn note_progress(&mut self) {
+        self.progress = true;
+    }
+
+    /// What is passed on now that `bytes` are next: everything where they are the last.
+    pub(super) fn pass(&mut self, bytes: Bytes, is_last: bool) -> Bytes {
+        self.passed = Instant::now();
+        self.progress = false;
+        let mut all = if self.bytes.is_empty() {
+            bytes
+        } else {
+            let mut all = BytesMut::with_capacity(self.bytes.len() + bytes.len());
+            all.extend_from_slice(&self.bytes);
+            all.extend_from_slice(&bytes);
+            all.freeze()
+        };
+        // At least one byte passes at once.
+        let keep = if is_last {
+            0
+        } else {
+            MOST.min(all.len().saturating_sub(1))
+        };
+        self.bytes = all.split_off(all.len() - keep);
+        all
+    }
+
+    /// A byte where none was passed on for a while, although the origin sends. A standstill stays one.
+    pub(super) fn drip(&mut self) -> Option<Bytes> {
+        if !self.progress || self.bytes.is_empty() || self.passed.elapsed() < EVERY {
+            return None;
+        }
+        self.passed = Instant::now();
+        self.progress = false;
+        Some(self.bytes.split_to(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_gets_a_byte_now_and_then_while_the_origin_sends() {
+        let mut held = HeldBack::new();
+        let first = held.pass(Bytes::from_static(&[b'a'; 1000]), false);
+        assert_eq!(first.len(), 1000 - MOST);
+        held.note_progress();
+        assert_eq!(held.drip(), None, "too early");
+        tokio::time::advance(EVERY).await;
+        assert_eq!(held.drip().unwrap(), "a");
+        tokio::time::advance(EVERY).await;
+        assert_eq!(held.drip(), None, "the origin sends nothing");
+        held.note_progress();
+        assert!(held.drip().is_some());
+        let rest = held.pass(Bytes::from_static(b"bc"), true);
+        assert_eq!(rest.len(), MOST - 2 + 2);
+        assert!(rest.ends_with(b"abc"));
+        let one = held.pass(Bytes::from_static(b"d"), false);
+        assert_eq!(one, "d", "a single byte passes");
+    }
+}
