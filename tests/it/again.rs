@@ -171,6 +171,10 @@ async fn a_verify_and_a_push_probe_use_the_connection_of_the_request_before() {
         if body != "00a0" {
             world.keeps_idle(1).await;
         }
+        if body == "0000" {
+            // Commands that come at once take the same connection.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
     }
     soon("the origin", served).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Downloads over several connections: whatever happens to one of them, the client gets the bytes of the origin.
 
 mod failing;
+mod memory;
 
 use std::{
     net::SocketAddr,
@@ -502,6 +503,38 @@ async fn downloads_at_once_share_the_memory_and_the_connections_to_a_host() {
     let most = origin.most_open.load(Ordering::SeqCst);
     // The origin may see a new connection before the end of an old one.
     assert!((4..=10).contains(&most), "{most} connections at once");
+}
+
+#[tokio::test]
+async fn the_history_shows_the_connections_of_a_download() {
+    let origin = Origin::of(Trouble::Nothing, true).await;
+    let world = world(&origin, DOWNLOADS).await;
+    assert!(download(&world).await == *origin.body, "other bytes came");
+    let finished = soon("the history", async {
+        loop {
+            let text = world.page("/-/api/history").await;
+            let (_, json) = text.split_once("\r\n\r\n").unwrap();
+            let list: serde_json::Value = serde_json::from_str(json).unwrap();
+            if list["transfers"][0].is_object() {
+                return list["transfers"][0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let text = finished.to_string();
+    let segments = finished["timeline"]["segments"].as_array().unwrap();
+    assert!(segments.len() >= 4, "{text}");
+    let brought = |segment: &serde_json::Value| segment["received"].as_u64().unwrap();
+    let brought: u64 = segments.iter().map(brought).sum();
+    assert!((1..=2 * SIZE as u64).contains(&brought), "{text}");
+    assert!(
+        segments
+            .iter()
+            .all(|segment| segment["congestion"].is_string()),
+        "{text}"
+    );
+    assert!(finished["timeline"]["congestion"].is_string(), "{text}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::{
     Method, StatusCode, Uri,
     body::{Body, Frame, SizeHint},
-    header::CONTENT_ENCODING,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
 };
 
 use crate::forward::{
@@ -34,12 +34,18 @@ pub(crate) fn is_batch(method: &Method, uri: &Uri) -> bool {
 }
 
 impl Batch {
-    /// The same answer, which is read as it passes.
+    /// The same answer, which is read as it passes. Only of a host that a route names: whoever else answers must not choose what is dialled.
     pub(crate) fn watch(self, answer: Answer) -> Answer {
-        if answer.status() != StatusCode::OK || answer.headers().contains_key(CONTENT_ENCODING) {
+        let fields = answer.headers();
+        let kind = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        if answer.status() != StatusCode::OK
+            || fields.contains_key(CONTENT_ENCODING)
+            || !kind.is_some_and(|kind| kind.starts_with(b"application/vnd.git-lfs+json"))
+            || !self.forwarder.config.names(&self.api)
+        {
             return answer;
         }
-        let ahead = Some((self, Vec::new()));
+        let ahead = Some((self, Seen::default()));
         answer.map(|body| Watched { body, ahead }.boxed_unsync())
     }
 
@@ -59,6 +65,28 @@ impl Batch {
 /// The first object stands in here, with its header fields and a long signature.
 const LONGEST: usize = 16 * 1024;
 
+/// The beginning of an answer.
+#[derive(Default)]
+struct Seen {
+    bytes: Vec<u8>,
+    /// It is looked at again with so many bytes: an origin that sends byte by byte costs no more than any other.
+    next: usize,
+}
+
+impl Seen {
+    /// True where it is to be looked at.
+    fn add(&mut self, data: &[u8]) -> bool {
+        let room = LONGEST.saturating_sub(self.bytes.len());
+        self.bytes.extend(data.iter().take(room));
+        let length = self.bytes.len();
+        if length < self.next.min(LONGEST) || room == 0 {
+            return false;
+        }
+        self.next = length + (length / 2).max(256);
+        true
+    }
+}
+
 /// The host of the first complete `href` that leads to another host than `api` by https. Links to `api` itself (`verify`) need no other
 /// connection.
 fn storage(seen: &[u8], api: &Target) -> Option<Target> {
@@ -72,14 +100,17 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
         let authority = rest.split(['/', '?', '#', '\\']).next()?;
         Target::parse(authority, Some(443)).ok()
     });
-    hosts.find(|target| target.host != api.host)
+    // No answer points the daemon at this machine or at an address of its network.
+    hosts.find(|target| {
+        target.host != api.host && target.host.ip().is_none() && !target.host.is_loopback()
+    })
 }
 
 /// A body that passes unchanged.
 struct Watched {
     body: AnswerBody,
     /// What was seen of it; `None` once nothing is looked for.
-    ahead: Option<(Batch, Vec<u8>)>,
+    ahead: Option<(Batch, Seen)>,
 }
 
 impl Watched {
@@ -87,10 +118,15 @@ impl Watched {
         let Some((batch, seen)) = &mut self.ahead else {
             return;
         };
-        let room = LONGEST.saturating_sub(seen.len());
-        seen.extend(data.iter().take(room));
-        if batch.look(seen) {
+        if (seen.add(data) || self.body.is_end_stream()) && batch.look(&seen.bytes) {
             self.ahead = None;
+        }
+    }
+
+    /// What came since the last look may name it.
+    fn see_end(&mut self) {
+        if let Some((batch, seen)) = self.ahead.take() {
+            batch.look(&seen.bytes);
         }
     }
 }
@@ -108,6 +144,9 @@ impl Body for Watched {
             && let Some(data) = frame.data_ref()
         {
             self.see(data);
+        }
+        if frame.is_none() {
+            self.see_end();
         }
         Poll::Ready(frame)
     }
@@ -139,5 +178,17 @@ mod tests {
         let escaped = of(r#"{"href":"https:\/\/s3.test\/a"}"#);
         assert_eq!(escaped.as_deref(), Some("s3.test:443"));
         assert_eq!(of(r#"{"href":"https://me@s3.test/"}"#), None);
+        // Nothing of this machine or its network.
+        for host in ["127.0.0.1", "10.0.0.1", "[::1]", "localhost"] {
+            assert_eq!(of(&format!(r#"{{"href":"https://{host}/"}}"#)), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_byte_by_byte_is_looked_at_a_few_times() {
+        let mut seen = Seen::default();
+        let looks = (0..2 * LONGEST).filter(|_| seen.add(b"\"")).count();
+        assert!((5..30).contains(&looks), "{looks}");
+        assert_eq!(seen.bytes.len(), LONGEST);
     }
 }

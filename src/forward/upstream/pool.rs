@@ -236,9 +236,9 @@ impl Pool {
         self.ready(idle, key).await
     }
 
-    /// True where the connection that `about` describes was idle for as long as `time`.
-    pub(crate) fn is_idle_for(&self, key: &Key, about: &Arc<About>, time: Duration) -> bool {
-        self.0.is_idle_for(key, about, time)
+    /// True where the connection that `about` describes is idle and carried nothing since `at`.
+    pub(crate) fn is_idle_since(&self, key: &Key, about: &Arc<About>, at: Instant) -> bool {
+        self.0.is_idle_since(key, about, at)
     }
 
     /// Waits for a connection for `key` that is being opened before its request came, where nobody else waits for it.

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::{Instant, sleep_until};
+
 use crate::forward::{
     forwarder::Forwarder,
     upstream::{
@@ -67,13 +69,13 @@ impl Spare {
     /// Opens it in the background once the connection that `about` describes is nearly too old for its next request; not where that has
     /// come.
     pub(crate) fn open_in_place_of(self, about: Arc<About>, forwarder: Arc<Forwarder>) {
-        let shared = forwarder.shared.clone();
+        let (shared, now) = (forwarder.shared.clone(), Instant::now());
         shared.tasks.clone().spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(AT_ONCE / 2) => {}
+                () = sleep_until(now + AT_ONCE / 2) => {}
                 () = shared.shutdown.drained() => return,
             }
-            if forwarder.pool.is_idle_for(&self.key, &about, AT_ONCE / 2) {
+            if forwarder.pool.is_idle_since(&self.key, &about, now) {
                 self.open(forwarder);
             }
         });

@@ -27,7 +27,7 @@ fn only_what_still_takes_long_is_worth_it() {
     };
     let worth = |length, received, seconds| is_worth_it(&usual, &pace(length, received, seconds));
     assert!(worth(6 * MIB, MIB / 4, 2));
-    assert!(!worth(6 * MIB, MIB / 4, 1), "it has not run for long");
+    assert!(!worth(2 * MIB, MIB / 4, 1), "it has not run for long");
     assert!(
         worth(90 * MIB, MIB, 1),
         "the rest takes a minute and a half"

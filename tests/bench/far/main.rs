@@ -1,7 +1,7 @@
 //! Real git and git-lfs over a long and lossy path: alone, and through gitferry.
 //!
-//! `cargo bench --bench far` prints a table; `-- --quick` takes one path and one seed, `-- --only NAME` the scenarios with NAME in
-//! their name. The path is simulated (`support::path`): it needs root and iproute2. Both ends use cubic, as most servers do; what
+//! `cargo bench --bench far` prints a table; `-- --quick` takes one path and one seed, `-- --seeds N` other numbers of seeds than 3,
+//! `-- --only NAME` the scenarios with NAME in their name. The path is simulated (`support::path`): it needs root and iproute2. Both ends use cubic, as most servers do; what
 //! gitferry sets on its own connections is the default of `dial.congestion`. Nothing here judges: the table is for people.
 #![allow(
     clippy::unwrap_used,
@@ -16,14 +16,15 @@ mod support;
 
 mod scenario;
 
-use std::{env, fmt::Write as _, time::Duration};
+use std::{env, fmt::Write as _, ops::RangeInclusive, time::Duration};
 
-use scenario::{SCENARIOS, Scenario, Way};
+use scenario::{SCENARIOS, Scenario};
 use support::path::{Path, Quality};
 
 /// What the command line asks for.
 struct Options {
     quick: bool,
+    seeds: Option<u64>,
     only: Option<String>,
 }
 
@@ -39,10 +40,11 @@ fn main() {
     };
     let options = Options {
         quick: arguments.iter().any(|argument| argument == "--quick"),
+        seeds: after("--seeds").and_then(|count| count.parse().ok()),
         only: after("--only"),
     };
     let mut table = String::from(
-        "| path | | alone s | through gitferry s | alone ÷ gitferry |\n|---|---|--:|--:|--:|\n",
+        "| path | | alone s | through gitferry s | alone ÷ gitferry | aria2c s |\n|---|---|--:|--:|--:|--:|\n",
     );
     for quality in qualities(options.quick) {
         for scenario in SCENARIOS {
@@ -50,7 +52,7 @@ fn main() {
             if wanted.is_some_and(|only| !scenario.name.contains(only)) {
                 continue;
             }
-            let Some(row) = measure(scenario, quality, seeds(options.quick)) else {
+            let Some(row) = measure(scenario, quality, seeds(&options)) else {
                 return;
             };
             print!("{row}");
@@ -72,16 +74,20 @@ fn qualities(quick: bool) -> Vec<(u64, u32)> {
         .collect()
 }
 
-fn seeds(quick: bool) -> &'static [u64] {
-    if quick { &[1] } else { &[1, 2, 3] }
+fn seeds(options: &Options) -> RangeInclusive<u64> {
+    1..=options.seeds.unwrap_or(if options.quick { 1 } else { 3 })
 }
 
 /// A row: the medians over the seeds.
-fn measure(scenario: &Scenario, (round_trip, loss): (u64, u32), seeds: &[u64]) -> Option<String> {
-    let mut seconds = [Vec::new(), Vec::new()];
+fn measure(
+    scenario: &Scenario,
+    (round_trip, loss): (u64, u32),
+    seeds: RangeInclusive<u64>,
+) -> Option<String> {
+    let mut seconds = [Vec::new(), Vec::new(), Vec::new()];
     for seed in seeds {
-        for (way, taken) in [Way::Alone, Way::Gitferry].into_iter().zip(&mut seconds) {
-            let quality = Quality::new(Duration::from_millis(round_trip), loss, *seed);
+        for (way, taken) in scenario.ways().iter().copied().zip(&mut seconds) {
+            let quality = Quality::new(Duration::from_millis(round_trip), loss, seed);
             let path = Path::new(quality)?;
             let took = scenario.run(way, &path).as_secs_f64();
             let [up, down] = &path.carried;
@@ -99,19 +105,23 @@ fn measure(scenario: &Scenario, (round_trip, loss): (u64, u32), seeds: &[u64]) -
             taken.push(took);
         }
     }
-    let [alone, gitferry] = seconds.map(median);
+    let [alone, gitferry, aria2c] = seconds.map(median);
+    let (alone, gitferry) = (alone.unwrap_or(0.0), gitferry.unwrap_or(f64::NAN));
+    let aria2c = aria2c
+        .map(|seconds| format!("{seconds:.1}"))
+        .unwrap_or_default();
     let loss = f64::from(loss) / 10.0;
     let mut row = String::new();
     let _ = writeln!(
         row,
-        "| {round_trip} ms, {loss} % | {} | {alone:.1} | {gitferry:.1} | {:.1} |",
+        "| {round_trip} ms, {loss} % | {} | {alone:.1} | {gitferry:.1} | {:.1} | {aria2c} |",
         scenario.name,
         alone / gitferry
     );
     Some(row)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied()
 }

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use crate::support::{
     client::{Git, Work, write_noise},
     ferry::Ferry,
+    lfs::SIGNATURE,
     path::{Path, hop::FarHop},
+    process::{Running, clean_command},
     world::{MAIN, STORAGE, World},
 };
 
@@ -22,6 +24,8 @@ pub(crate) enum Way {
     Alone,
     /// By gitferry, which uses the same hop.
     Gitferry,
+    /// The object alone, by aria2c over the same hop, with as many connections as gitferry's segments.
+    Aria2c,
 }
 
 /// One thing to do.
@@ -33,6 +37,8 @@ pub(crate) struct Scenario {
     size: u64,
     /// The push is timed, or a clone after it.
     push: bool,
+    /// `git ls-remote` comes first, so that gitferry has a connection.
+    warm: bool,
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -42,7 +48,21 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("clone of them", 40, 20_000, false),
     of("push, small commit without LFS", 0, 10_000, true),
     of("clone, small repository", 0, 10_000, false),
+    warm(of("push, small commit, after ls-remote", 0, 10_000, true)),
+    warm(of(
+        "clone, small repository, after ls-remote",
+        0,
+        10_000,
+        false,
+    )),
 ];
+
+const fn warm(scenario: Scenario) -> Scenario {
+    Scenario {
+        warm: true,
+        ..scenario
+    }
+}
 
 const fn of(name: &'static str, objects: usize, size: u64, push: bool) -> Scenario {
     Scenario {
@@ -50,10 +70,19 @@ const fn of(name: &'static str, objects: usize, size: u64, push: bool) -> Scenar
         objects,
         size,
         push,
+        warm: false,
     }
 }
 
 impl Scenario {
+    /// The ways that it is measured by.
+    pub(crate) fn ways(&self) -> &'static [Way] {
+        if self.objects == 1 && !self.push {
+            return &[Way::Alone, Way::Gitferry, Way::Aria2c];
+        }
+        &[Way::Alone, Way::Gitferry]
+    }
+
     /// How long it takes over `path`.
     pub(crate) fn run(&self, way: Way, path: &Path) -> Duration {
         let world = World::new();
@@ -82,6 +111,7 @@ impl Scenario {
         };
         if self.push {
             let work = self.work(&world, &git);
+            self.warm_up(&world, &git);
             return timed(|| push(&work));
         }
         // By another way: what is measured comes from the server.
@@ -92,7 +122,18 @@ impl Scenario {
         let near = Ferry::start(&near);
         push(&self.work(&world, &world.git_through(&near)));
         drop(near);
+        if way == Way::Aria2c {
+            return timed(|| download(&world, &hop.url));
+        }
+        self.warm_up(&world, &git);
         timed(|| clone(&world, &git))
+    }
+
+    fn warm_up(&self, world: &World, git: &Git) {
+        if self.warm {
+            let asked = git.start(world.root(), &["ls-remote", "-q", URL]);
+            asked.finish(PATIENCE).well();
+        }
     }
 
     fn work(&self, world: &World, git: &Git) -> Work {
@@ -120,6 +161,27 @@ fn clone(world: &World, git: &Git) {
     let copy = copy.to_str().unwrap();
     let clone = git.start(world.root(), &["clone", "-q", URL, copy]);
     clone.finish(PATIENCE).well();
+}
+
+/// The one object that the storage has, by aria2c.
+fn download(world: &World, hop: &str) {
+    const CONNECTIONS: &str = "6";
+    let object = world.lfs.objects().pop().unwrap();
+    let mut aria2c = clean_command("/usr/bin/aria2c", world.root());
+    aria2c
+        .args(["-q", "-k", "1M", "-x", CONNECTIONS, "-s", CONNECTIONS])
+        .arg(format!("--all-proxy={hop}"))
+        .arg(format!(
+            "--ca-certificate={}",
+            world.ca.pem_file().display()
+        ))
+        .args(["-d", "aria2c", "-o", "object"])
+        .arg(format!(
+            "https://{STORAGE}/lfs/{object}?X-Amz-Signature={SIGNATURE}&x=1"
+        ));
+    Running::start(&mut aria2c).finish(PATIENCE).well();
+    let came = std::fs::metadata(world.path("aria2c").join("object")).unwrap();
+    assert!(came.len() > 0);
 }
 
 fn timed(act: impl FnOnce()) -> Duration {

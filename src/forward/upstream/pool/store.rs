@@ -111,11 +111,10 @@ impl Inner {
         Some(list.remove(at))
     }
 
-    pub(super) fn is_idle_for(&self, key: &Key, about: &Arc<About>, time: Duration) -> bool {
-        let now = Instant::now();
+    pub(super) fn is_idle_since(&self, key: &Key, about: &Arc<About>, at: Instant) -> bool {
         let origins = self.lock();
         let mut idle = origins.get(key).into_iter().flat_map(|origin| &origin.idle);
-        idle.any(|idle| Arc::ptr_eq(&idle.about, about) && idle.age(now) >= time)
+        idle.any(|idle| Arc::ptr_eq(&idle.about, about) && idle.since <= at)
     }
 
     /// Notes that a spare is being opened for `key`; false where it must not be.
