@@ -11,7 +11,7 @@ mod write;
 use std::sync::Arc;
 
 use hyper::{
-    Request, Response, Version,
+    Request, Response, StatusCode, Version,
     body::Incoming,
     header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };

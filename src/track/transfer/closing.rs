@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Inner, Outcome, Transfer, millis, progress::Side};
+use super::{Inner, Outcome, Side, Transfer, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
