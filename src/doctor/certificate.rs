@@ -3,9 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::{tls::certificate::date, track::redact};
+use crate::{
+    tls::certificate::{date, one_line},
+    track::redact,
+};
 
 /// A certificate for people.
 #[derive(Clone, Debug)]
@@ -43,27 +46,6 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<Shown> {
         not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
     })
-}
-
-/// Organisation and common name, as far as there are any.
-fn one_line(name: &X509Name<'_>) -> String {
-    let organisation = name.iter_organization().next();
-    let common = name.iter_common_name().next();
-    let mut parts: Vec<&str> = Vec::new();
-    for text in [organisation, common]
-        .into_iter()
-        .flatten()
-        .filter_map(|part| part.as_str().ok())
-    {
-        if !parts.contains(&text) {
-            parts.push(text);
-        }
-    }
-    let text = match parts.is_empty() {
-        true => name.to_string(),
-        false => parts.join(", "),
-    };
-    redact::escaped(&text).chars().take(80).collect()
 }
 
 /// Words of an issuer, in lower case, and what such a one is.

@@ -1,6 +1,6 @@
 //! Foreign errors into [`FaultKind`]s: the only place that matches on another crate's enums.
 
-use std::{error::Error, io};
+use std::{error::Error, fmt, io};
 
 use super::FaultKind;
 
@@ -9,6 +9,32 @@ use super::FaultKind;
 /// Where nothing in the chain says more, the stream ended where more was due.
 pub(crate) fn io(error: &(dyn Error + 'static)) -> FaultKind {
     in_chain(error).unwrap_or(FaultKind::ClosedEarly)
+}
+
+/// Why a certificate is not trusted, with the name of who signed it: rustls says only that nobody knows the signer.
+#[derive(Clone, Debug)]
+pub(crate) struct UntrustedIssuer(pub String);
+
+impl fmt::Display for UntrustedIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(issuer) = self;
+        write!(
+            f,
+            "the certificate is signed by \"{issuer}\", which is not trusted"
+        )
+    }
+}
+
+impl Error for UntrustedIssuer {}
+
+/// The [`UntrustedIssuer`] in an error of a handshake.
+pub(crate) fn untrusted_issuer(error: &io::Error) -> Option<&UntrustedIssuer> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
+            other.0.downcast_ref()
+        }
+        _ => None,
+    }
 }
 
 /// What a TLS error means.
@@ -21,6 +47,9 @@ pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
                 FaultKind::NotYetValid
             }
             Certificate::UnknownIssuer => FaultKind::UnknownIssuer,
+            Certificate::Other(other) if other.0.is::<UntrustedIssuer>() => {
+                FaultKind::UnknownIssuer
+            }
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 FaultKind::NameMismatch
             }

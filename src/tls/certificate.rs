@@ -14,7 +14,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{
-    prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate},
+    prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name},
     time::ASN1Time,
 };
 
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     model::{Host, HostPattern},
-    track::moment,
+    track::{moment, redact},
 };
 
 /// A CA's certificate.
@@ -236,6 +236,33 @@ pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
 /// A point in time for people: `2026-08-01 12:00:00 UTC`.
 pub(crate) fn date(time: SystemTime) -> String {
     format!("{} UTC", moment::shown(time))
+}
+
+/// The name of who signed `der`; `None` where it is no certificate.
+pub(super) fn issuer(der: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(one_line(certificate.issuer()))
+}
+
+/// Organisation and common name, as far as there are any.
+pub(crate) fn one_line(name: &X509Name<'_>) -> String {
+    let organisation = name.iter_organization().next();
+    let common = name.iter_common_name().next();
+    let mut parts: Vec<&str> = Vec::new();
+    for text in [organisation, common]
+        .into_iter()
+        .flatten()
+        .filter_map(|part| part.as_str().ok())
+    {
+        if !parts.contains(&text) {
+            parts.push(text);
+        }
+    }
+    let text = match parts.is_empty() {
+        true => name.to_string(),
+        false => parts.join(", "),
+    };
+    redact::escaped(&text).chars().take(80).collect()
 }
 
 fn system_time(time: ASN1Time) -> SystemTime {

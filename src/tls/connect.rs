@@ -99,7 +99,13 @@ impl Connector {
         };
         match tokio::time::timeout(peer.deadline, connector.connect(name, io)).await {
             Err(_) => Err(fault(FaultKind::TimedOut)),
-            Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
+            Ok(Err(error)) => {
+                let fault = fault(classify::io(&error));
+                Err(match classify::untrusted_issuer(&error) {
+                    Some(issuer) => fault.detail(issuer.to_string()),
+                    None => fault.source(error),
+                })
+            }
             Ok(Ok(stream)) => {
                 let session = stream.get_ref().1;
                 let http = super::alpn::chosen(session.alpn_protocol());
@@ -174,14 +180,10 @@ fn client_config(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let builder = if peer.roots.is_empty() {
-        builder.with_root_certificates(Arc::clone(&roots.store))
-    } else {
-        let verifier = Verifier::new(own.to_vec(), &roots.store, &provider)?;
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-    };
+    let verifier = Verifier::new(own.to_vec(), &roots.store, &provider)?;
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let Some(client) = &peer.client else {
         return Ok(builder.with_no_client_auth());
     };

@@ -1,9 +1,11 @@
-//! Verification of a peer that has `roots` of its own: a certificate that is listed is believed as it is, every other one by the roots of all.
+//! Verification of a peer: a certificate that is listed in `roots` of its own is believed as it is, every other one by the roots of all.
+//!
+//! Where none of them signed it, the error names who did.
 
 use std::{net::IpAddr, sync::Arc};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -17,7 +19,12 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::model::fault::BoxError;
+use super::certificate;
+use crate::model::{
+    FaultKind,
+    classify::{self, UntrustedIssuer},
+    fault::BoxError,
+};
 
 /// Believes `own` and what the roots of all vouch for.
 #[derive(Debug)]
@@ -62,12 +69,13 @@ impl ServerCertVerifier for Verifier {
             return own_certificate(end_entity, server_name, now)
                 .map(|()| ServerCertVerified::assertion());
         }
-        match &self.web {
+        let verified = match &self.web {
             Some(web) => {
                 web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             }
             None => Err(CertificateError::UnknownIssuer.into()),
-        }
+        };
+        verified.map_err(|error| with_issuer(error, intermediates.last().unwrap_or(end_entity)))
     }
 
     fn verify_tls12_signature(
@@ -91,6 +99,17 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// `error`, with the name of the signer of `last`, the last certificate that the peer sent, where that is what is missing.
+fn with_issuer(error: Error, last: &CertificateDer<'_>) -> Error {
+    let issuer = match classify::tls(&error) {
+        FaultKind::UnknownIssuer => certificate::issuer(last),
+        _ => None,
+    };
+    issuer.map_or(error, |issuer| {
+        CertificateError::Other(OtherError(Arc::new(UntrustedIssuer(issuer)))).into()
+    })
 }
 
 /// What must be right of a listed certificate: its dates, its purpose and its name. webpki refuses a CA's as a server's, and

@@ -1,260 +1,212 @@
-//! What gitferry says of real hops: each row starts a proxy from Debian in one situation, and real git asks through it.
+//! What gitferry says of real hops: each row starts a proxy from Debian or PyPI in one situation, and real git asks through it.
 //!
-//! The table is printed (`--nocapture`). A new row is a line of `rows`: the program, the situation, its config, and the code and a fragment of
-//! the cause that the log must have; no code where the request must succeed.
+//! The rows are in [`rows`]; they run beside each other, and the table is printed (`--nocapture`). `GITFERRY_HOPS=squid` runs only the rows
+//! whose program and situation contain `squid`.
 #![cfg(test)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod programs;
+mod proxychains;
+mod restart;
+mod rows;
 
 use std::{
+    env,
     fmt::Write as _,
+    fs,
     io::{self, Write as _},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
+    thread,
 };
 
+use serde_json::Value;
+use tokio::time::Instant;
+
+use programs::{Bench, Started, python};
+use rows::{Login, Row, Target, rows};
 use support::{
+    client::Git,
     events::wait,
     ferry::Ferry,
-    hops::Hop,
-    process::free_address,
+    hops::{PASSWORD, USER},
+    process::ClosedPort,
     settings::Settings,
     world::{MAIN, World},
 };
 
-use programs::{Started, dante, nginx, privoxy, squid, ssh};
+/// Rows at once; each is a few processes that start and wait for each other.
+const AT_ONCE: usize = 6;
 
-/// What is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Target {
-    /// A git host that works.
-    Host,
-    /// A port at which nothing listens.
-    Dead,
-}
-
-/// Whether `[hops]` has a user name and a password; the hop's are those of [`support::hops`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Login {
-    None,
-    Right,
-}
-
-struct Row {
-    program: &'static str,
-    situation: &'static str,
-    hop: Started,
-    login: Login,
-    target: Target,
-    code: &'static str,
-    cause: &'static str,
-}
-
-impl Row {
-    fn new(program: &'static str, situation: &'static str, hop: Started) -> Self {
-        Self {
-            program,
-            situation,
-            hop,
-            login: Login::None,
-            target: Target::Host,
-            code: "",
-            cause: "",
-        }
-    }
-
-    fn with_login(self) -> Self {
-        let login = Login::Right;
-        Self { login, ..self }
-    }
-
-    fn of_dead_target(self) -> Self {
-        let target = Target::Dead;
-        Self { target, ..self }
-    }
-
-    fn says(self, code: &'static str, cause: &'static str) -> Self {
-        Self {
-            code,
-            cause,
-            ..self
-        }
-    }
-}
-
-fn of(hop: Hop) -> Started {
-    let url = hop.url.clone();
-    Started::new(url, hop)
-}
-
-#[expect(clippy::too_many_lines, reason = "one table")]
-fn rows(world: &World, at: SocketAddr) -> Vec<Row> {
-    let dir = |name: &str| world.path(&format!("hop-{name}"));
-    let swapped = |hop: Hop, scheme: &str| {
-        let (_, rest) = hop.url.split_once("://").unwrap();
-        Started::new(format!("{scheme}://{rest}"), hop)
-    };
-    let port = at.port();
-    let all = format!("acl ports port {port}\nhttp_access deny !ports\nhttp_access allow all");
-    vec![
-        Row::new(
-            "squid",
-            "it works",
-            squid(&dir("squid-1"), "http_access allow all"),
-        ),
-        Row::new(
-            "squid",
-            "the target is denied",
-            squid(&dir("squid-2"), "http_access deny all"),
-        )
-        .says("hop/greeting/hop-refused-403", "ERR_ACCESS_DENIED"),
-        Row::new(
-            "squid",
-            "nothing listens at the target",
-            squid(&dir("squid-3"), "http_access allow all"),
-        )
-        .of_dead_target()
-        .says("hop/greeting/hop-refused-503", "ERR_CONNECT_FAIL"),
-        Row::new("squid", "the port is denied", squid(&dir("squid-4"), &all))
-            .of_dead_target()
-            .says("hop/greeting/hop-refused-403", "ERR_ACCESS_DENIED"),
-        Row::new(
-            "squid",
-            "it hangs up on the target",
-            squid(
-                &dir("squid-5"),
-                "deny_info TCP_RESET all\nhttp_access deny all",
-            ),
-        )
-        .says("hop/greeting/target-refused", ""),
-        Row::new("tinyproxy", "it works", of(Hop::http(dir("tiny-1")))).with_login(),
-        Row::new(
-            "tinyproxy",
-            "no password is set",
-            of(Hop::http(dir("tiny-2"))),
-        )
-        .says("hop/greeting/hop-authentication", "requires credentials"),
-        Row::new(
-            "tinyproxy",
-            "the port is denied",
-            of(Hop::http_to_the_port_of(dir("tiny-3"), at)),
-        )
-        .with_login()
-        .of_dead_target()
-        .says("hop/greeting/hop-refused-403", ""),
-        Row::new(
-            "tinyproxy",
-            "the scheme is socks5h",
-            swapped(Hop::http(dir("tiny-4")), "socks5h"),
-        )
-        .says("hop/greeting/bad-answer", "speaks HTTP"),
-        Row::new("microsocks", "it works", of(Hop::socks5h(dir("micro-1")))).with_login(),
-        Row::new(
-            "microsocks",
-            "no password is set",
-            of(Hop::socks5h(dir("micro-2"))),
-        )
-        .says("hop/greeting/hop-authentication", "requires credentials"),
-        Row::new(
-            "microsocks",
-            "nothing listens at the target",
-            of(Hop::socks5h(dir("micro-3"))),
-        )
-        .with_login()
-        .of_dead_target()
-        .says("hop/greeting/socks-refused-5", ""),
-        Row::new(
-            "microsocks",
-            "the scheme is http",
-            swapped(Hop::socks5h(dir("micro-4")), "http"),
-        )
-        .says("hop/greeting/bad-answer", "speaks SOCKS5"),
-        Row::new(
-            "privoxy",
-            "it works",
-            privoxy(&dir("privoxy-1"), &format!("{port}")),
-        ),
-        Row::new(
-            "privoxy",
-            "the port is denied",
-            privoxy(&dir("privoxy-2"), "443"),
-        )
-        .says("hop/greeting/hop-refused-403", ""),
-        Row::new("dante", "it works", dante(&dir("dante-1"), "pass")),
-        Row::new(
-            "dante",
-            "the target is denied",
-            dante(&dir("dante-2"), "block"),
-        )
-        .says("hop/greeting/socks-refused-2", ""),
-        Row::new(
-            "dante",
-            "nothing listens at the target",
-            dante(&dir("dante-3"), "pass"),
-        )
-        .of_dead_target()
-        .says("hop/greeting/socks-refused-5", ""),
-        Row::new("ssh -D", "it works", ssh(&dir("ssh-1"), "")),
-        Row::new(
-            "ssh -D",
-            "the target is denied",
-            ssh(&dir("ssh-2"), "PermitOpen none\n"),
-        )
-        .says("hop/greeting/target-refused", ""),
-        Row::new("nginx", "it is a web server", nginx(&dir("nginx-1")))
-            .says("hop/greeting/hop-refused-400", "not a CONNECT proxy?"),
-    ]
-}
-
-/// The code and the cause of the first fault; nothing where git succeeded.
-fn said(world: &World, row: &Row, at: SocketAddr) -> (String, String) {
-    let to = match row.target {
-        Target::Host => at,
-        Target::Dead => free_address(),
-    };
-    let settings: Settings = match row.login {
-        Login::None => world
-            .settings()
-            .hop_without_credentials("far", &row.hop.url),
-        Login::Right => world.settings().hop("far", &row.hop.url),
-    };
-    let ferry = Ferry::start(&settings.route(MAIN, "terminate", &["far"], to));
-    let git = world.git_through(&ferry);
-    let asked = git.run(world.root(), &["ls-remote", "https://main.test/hops.git"]);
-    if asked.status.success() {
-        return (String::new(), String::new());
-    }
-    let fault = wait(ferry.next_fault());
-    (fault.code, fault.cause)
+/// What the log said of the first fault, and what else was wrong.
+struct Outcome {
+    code: String,
+    cause: String,
+    advice: String,
+    warnings: Vec<String>,
 }
 
 #[test]
 fn the_log_says_what_a_real_hop_means() {
     let world = World::new();
     world.host.repository("hops");
-    let at = world.host.https;
-    let (mut table, mut wrong) = (String::new(), 0);
-    for row in rows(&world, at) {
-        let (code, cause) = said(&world, &row, at);
-        let right = code == row.code && cause.contains(row.cause);
-        wrong += usize::from(!right);
-        let mark = if right { "" } else { "  WRONG" };
-        let shown = if code.is_empty() { "works" } else { &code };
-        let _ = writeln!(
-            table,
-            "{:<11} {:<30} {shown}{mark}",
-            row.program, row.situation
-        );
-        if !right {
-            let _ = writeln!(
-                table,
-                "            expected {:?} with {:?}: {cause}",
-                row.code, row.cause
-            );
+    // squid and Apache read their files as users of their own.
+    fs::set_permissions(world.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    let wanted = env::var("GITFERRY_HOPS").unwrap_or_default();
+    let rows: Vec<(usize, Row)> = rows()
+        .into_iter()
+        .enumerate()
+        .filter(|(_, row)| format!("{} {}", row.program, row.situation).contains(&wanted))
+        .collect();
+    let todo = Mutex::new(rows.iter());
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        scope.spawn(python::installed);
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, row)) = todo.lock().unwrap().next() else {
+                        return;
+                    };
+                    let begun = Instant::now();
+                    let running = AssertUnwindSafe(|| run(&world, *number, row));
+                    // A hop that does not start fails its row alone.
+                    let outcome = catch_unwind(running).ok();
+                    done.lock()
+                        .unwrap()
+                        .push((*number, outcome, begun.elapsed()));
+                }
+            });
         }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(number, ..)| *number);
+    let (mut table, mut wrong) = (String::new(), 0);
+    for ((_, row), (_, outcome, took)) in rows.iter().zip(&done) {
+        let problem = problem(row, outcome.as_ref());
+        let shown = outcome.as_ref().map_or("", |outcome| match &*outcome.code {
+            "" => "works",
+            code => code,
+        });
+        let _ = write!(
+            table,
+            "{:<11} {:<32} {:>4.1} s  {shown}",
+            row.program,
+            row.situation,
+            took.as_secs_f64()
+        );
+        if let Some(problem) = problem {
+            wrong += 1;
+            let _ = write!(table, "  WRONG\n            {problem}");
+        }
+        table.push('\n');
     }
     let _ = writeln!(io::stdout(), "\n{table}");
     assert_eq!(wrong, 0, "\n{table}");
+    assert!(!rows.is_empty(), "no row is called {wanted:?}");
+}
+
+/// What is wrong with this row.
+fn problem(row: &Row, outcome: Option<&Outcome>) -> Option<String> {
+    let Some(Outcome {
+        code,
+        cause,
+        advice,
+        warnings,
+    }) = outcome
+    else {
+        return Some("it panicked".into());
+    };
+    let right = match row.says {
+        None => code.is_empty() && warnings.is_empty(),
+        Some(says) => {
+            let is_code = match says.code.ends_with('-') {
+                true => code.starts_with(says.code),
+                false => code == says.code,
+            };
+            is_code && cause.contains(says.cause) && advice.contains(says.advice)
+        }
+    };
+    (!right).then(|| {
+        let expected = row.says.map_or_else(
+            || "that it works without a warning".to_owned(),
+            |says| format!("{:?} with {:?} and {:?}", says.code, says.cause, says.advice),
+        );
+        format!("expected {expected}\n            cause: {cause}\n            advice: {advice}\n            {warnings:?}")
+    })
+}
+
+fn run(world: &World, number: usize, row: &Row) -> Outcome {
+    let bench = Bench {
+        world,
+        dir: world.path(&format!("row-{number}")),
+    };
+    let hop = (row.start)(&bench);
+    let dead = ClosedPort::new();
+    let (url, settings) = asked(&bench, row, &hop, dead.address);
+    let ferry = Ferry::start(&settings);
+    let git = Git::debian(&bench.at("home"))
+        .with("http.proxy", ferry.proxy())
+        .with("http.sslCAInfo", ferry.bundle());
+    let ended = git.run(world.root(), &["ls-remote", &url]);
+    if ended.status.success() {
+        let warnings = ferry.log().lines().filter_map(warning).collect();
+        return Outcome {
+            code: String::new(),
+            cause: String::new(),
+            advice: String::new(),
+            warnings,
+        };
+    }
+    let fault = wait(ferry.next_fault());
+    assert!(!ferry.log().contains(PASSWORD), "the log has the password");
+    Outcome {
+        code: fault.code,
+        cause: fault.cause,
+        advice: fault.advice.unwrap_or_default(),
+        warnings: Vec::new(),
+    }
+}
+
+fn warning(line: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    matches!(event["level"].as_str(), Some("warn" | "error")).then(|| line.to_owned())
+}
+
+/// What git asks for, and the daemon's settings.
+fn asked(bench: &Bench<'_>, row: &Row, hop: &Started, dead: SocketAddr) -> (String, Settings) {
+    let ca = bench.world.ca.pem_file();
+    let mut settings = Settings::new(&bench.dir.join("ferry"), ca);
+    let mut keys = vec![format!("url = \"{}\"", hop.url)];
+    keys.extend(hop.keys.iter().cloned());
+    let password = match row.login {
+        Login::None => None,
+        Login::Right => Some(PASSWORD),
+        Login::Wrong => Some("PLANTED-wrong-password"),
+    };
+    if let Some(password) = password {
+        let file = settings.private_file("hop-password", password);
+        keys.push(format!("username = \"{USER}\""));
+        keys.push(format!("password_file = \"{}\"", file.display()));
+    }
+    settings = settings.hop_as_written("far", &keys.join(", "));
+    if let Some(root) = &hop.root {
+        settings = settings.extra_root(root);
+    }
+    let host = &bench.world.host;
+    let (scheme, name, to) = match row.target {
+        Target::Host => ("https", MAIN.to_owned(), Some(host.https)),
+        Target::Dead => ("https", MAIN.to_owned(), Some(dead)),
+        Target::Named => ("https", format!("localhost:{}", host.https.port()), None),
+        Target::ByName => ("https", MAIN.to_owned(), None),
+        Target::Plain => ("http", format!("localhost:{}", host.http.port()), None),
+        Target::PlainDead => ("http", format!("localhost:{}", dead.port()), None),
+    };
+    let host = name.split(':').next().unwrap();
+    let settings = settings.route_to(host, "terminate", &["far"], to);
+    (format!("{scheme}://{name}/hops.git"), settings)
 }

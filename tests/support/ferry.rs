@@ -79,6 +79,19 @@ impl Ferry {
         Self::binary(&settings.dir, &settings.text(FREE), variables)
     }
 
+    /// Starts the binary by another program, such as proxychains, which runs what follows its arguments.
+    pub(crate) fn start_under(program: &str, arguments: &[&str], settings: &Settings) -> Self {
+        let config = settings.dir.join("gitferry.toml");
+        fs::write(&config, settings.text(FREE)).unwrap();
+        let mut command = clean_command(program, &settings.dir);
+        command
+            .args(arguments)
+            .arg(env!("CARGO_BIN_EXE_gitferry"))
+            .args(["run", "--config"])
+            .arg(&config);
+        Self::of(&mut command, &settings.dir)
+    }
+
     /// Starts a daemon where `run` says, with the config `text`, in `dir`.
     pub(crate) fn run(run: Run, dir: &Path, text: &str) -> Self {
         match run {

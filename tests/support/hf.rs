@@ -1,27 +1,20 @@
 //! The real Hugging Face clients, pinned, from PyPI: huggingface_hub with its `hf` command, and hf_xet.
-//!
-//! They lie in a virtual environment below `target/`, which the first test that needs them makes; the others wait for it at a
-//! lock, in this test binary and in any other.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
-    time::Duration,
 };
 
 use super::{
     client::PATIENCE,
     hub::TOKEN,
     process::{Finished, Running, clean_command},
+    venv,
 };
 
 /// What is installed, each at one version.
 const REQUIREMENTS: &str = include_str!("hf-requirements.txt");
-
-/// How long pip may take.
-const INSTALLED: Duration = Duration::from_secs(600);
 
 /// The clients with a home of their own and an environment for one test.
 #[derive(Clone)]
@@ -128,35 +121,8 @@ impl Hf {
     }
 }
 
-/// Where the commands are; made first where they are not there yet.
+/// Where the commands are.
 pub(crate) fn binaries() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hf");
-        fs::create_dir_all(&place).unwrap();
-        // The lock goes with the file, also where a test binary is killed.
-        let lock = File::create(place.join("lock")).unwrap();
-        lock.lock().unwrap();
-        let made = place.join("made-from");
-        if fs::read_to_string(&made).ok().as_deref() != Some(REQUIREMENTS) {
-            install(&place);
-            fs::write(&made, REQUIREMENTS).unwrap();
-        }
-        place.join("venv/bin")
-    })
-}
-
-fn install(place: &Path) {
-    let venv = place.join("venv");
-    let list = place.join("requirements.txt");
-    fs::write(&list, REQUIREMENTS).unwrap();
-    // Debian's, with the machine's own settings for pip: an index, a way out.
-    let mut make = Command::new("/usr/bin/python3");
-    make.args(["-m", "venv", "--clear"]).arg(&venv);
-    Running::start(&mut make).finish(INSTALLED).well();
-    let mut pip = Command::new(venv.join("bin/pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(["--no-deps", "--only-binary", ":all:", "--requirement"])
-        .arg(&list);
-    Running::start(&mut pip).finish(INSTALLED).well();
+    MADE.get_or_init(|| venv::binaries("hf", REQUIREMENTS))
 }

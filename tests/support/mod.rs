@@ -59,4 +59,5 @@ pub(crate) mod skip;
 pub(crate) mod small_disk;
 pub(crate) mod sshd;
 pub(crate) mod trap;
+pub(crate) mod venv;
 pub(crate) mod world;

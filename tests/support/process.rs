@@ -169,6 +169,26 @@ pub(crate) fn free_address() -> SocketAddr {
     probe.local_addr().unwrap()
 }
 
+/// A port of loopback at which nothing listens, and nobody else either as long as this lives.
+pub(crate) struct ClosedPort {
+    pub(crate) address: SocketAddr,
+    _bound: socket2::Socket,
+}
+
+impl ClosedPort {
+    pub(crate) fn new() -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket
+            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .unwrap();
+        Self {
+            address: socket.local_addr().unwrap().as_socket().unwrap(),
+            _bound: socket,
+        }
+    }
+}
+
 /// A client that runs; killed with its children on drop.
 pub(crate) struct Running {
     shown: String,

@@ -48,9 +48,7 @@ impl Settings {
     /// Asks every client for these credentials.
     #[must_use]
     pub(crate) fn account(mut self, username: &str, password: &str) -> Self {
-        let file = self.dir.join("own-password");
-        fs::write(&file, format!("{password}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let file = self.private_file("own-password", &format!("{password}\n"));
         let _ = writeln!(
             self.listen,
             "username = \"{username}\"\npassword_file = \"{}\"",
@@ -87,6 +85,21 @@ impl Settings {
         self
     }
 
+    /// A hop by the keys of its table, as written in TOML.
+    #[must_use]
+    pub(crate) fn hop_as_written(mut self, name: &str, keys: &str) -> Self {
+        let _ = writeln!(self.hops, "{name} = {{ {keys} }}");
+        self
+    }
+
+    /// A file in the daemon's directory that its owner alone reads, such as a password.
+    pub(crate) fn private_file(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.dir.join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        file
+    }
+
     /// Another `shutdown.grace`.
     #[must_use]
     pub(crate) fn grace(mut self, grace: &'static str) -> Self {
@@ -104,9 +117,7 @@ impl Settings {
     /// A hop that takes the credentials of the real hops.
     #[must_use]
     pub(crate) fn hop(mut self, name: &str, url: &str) -> Self {
-        let file = self.dir.join("hop-password");
-        fs::write(&file, format!("{}\n", hops::PASSWORD)).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let file = self.private_file("hop-password", &format!("{}\n", hops::PASSWORD));
         let _ = writeln!(
             self.hops,
             "{name} = {{ url = \"{url}\", username = \"{}\", password_file = \"{}\" }}",

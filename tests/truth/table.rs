@@ -242,7 +242,7 @@ fn code(event: &Value) -> Option<String> {
             let status = event["status"].as_u64().filter(|status| *status >= 400)?;
             (event["result"] == "answered").then(|| format!("status {status}"))
         }
-        _ => (event["level"] == "WARN").then(|| text("message")),
+        _ => (event["level"] == "warn").then(|| text("message")),
     }
 }
 

@@ -205,14 +205,14 @@ fn is_named(list: &str, host: &str) -> bool {
     })
 }
 
-/// proxychains works by LD_PRELOAD, and a static program such as git-lfs does not see it.
+/// proxychains works by LD_PRELOAD, and a Go program such as git-lfs connects without the C library that it replaces.
 pub(in crate::doctor) async fn preload(machine: &Machine) -> Outcome {
     let preload = machine.variables.get("LD_PRELOAD");
     match preload.filter(|value| value.contains("proxychains")) {
         None => Outcome::skipped(""),
         Some(_) => Outcome::warned("proxychains")
             .detail(
-                "this shell runs under proxychains (LD_PRELOAD): it works for git, but not for git-lfs, which is a static binary",
+                "this shell runs under proxychains (LD_PRELOAD): it works for git, but not for git-lfs, which connects without the C library",
             )
             .advise("run git without proxychains, and add its proxy to `[hops]`"),
     }

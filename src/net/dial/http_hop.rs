@@ -121,8 +121,19 @@ async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAd
     }
     (attempt.progress)(Stage::Handshaking);
     let limit = attempt.route.dial.handshake_timeout;
-    let io = attempt.connector.secure(io, hop, peer, limit).await?;
-    Ok((io, tcp, peer))
+    let secured = tokio::select! {
+        biased;
+        secured = attempt.connector.secure(io, hop, peer, limit) => secured,
+        // A server of another protocol waits for more than a ClientHello.
+        fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
+    };
+    match secured {
+        Ok(io) => Ok((io, tcp, peer)),
+        Err(fault) if fault.is_hang_up() || fault.kind == FaultKind::BadAnswer => {
+            Err(protocol::instead_of(fault, hop, attempt).await)
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 /// The CONNECT request.

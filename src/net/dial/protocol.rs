@@ -1,7 +1,11 @@
 //! What a hop speaks in place of the protocol of its `url`, found by its first bytes on a connection of its own.
 //!
 //! Servers of another protocol hang up or keep silent more often than they answer: OpenSSL ends a connection that begins with CONNECT,
-//! tinyproxy waits for the end of a SOCKS greeting's line. Nothing but greetings is sent here, without credentials.
+//! tinyproxy waits for the end of a SOCKS greeting's line. Nothing but greetings is sent here, without credentials; only an HTTP hop is
+//! asked for a tunnel to itself.
+//!
+//! A hop that answers in its own protocol is never said to speak another one: pproxy takes HTTP and SOCKS5 on one port, and hangs up
+//! where it cannot reach the target.
 
 use std::time::Duration;
 
@@ -19,7 +23,7 @@ use crate::{
 
 /// A server answers a greeting within a round trip.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A SOCKS hop that has not chosen a method by then is asked what it is.
+/// A SOCKS or https hop that has said nothing by then is asked what it is.
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 
 /// A greeting of one protocol, and the answer to it.
@@ -52,7 +56,7 @@ const HTTP: Protocol = Protocol {
 
 /// `fault`, or what explains it better: the hop speaks another protocol than its `url` says.
 pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &Attempt<'_>) -> Fault {
-    match recognise(hop, attempt).await {
+    match recognise(hop, attempt, Own::Asked).await {
         Some(found) => Fault {
             peer: fault.peer,
             ..other(found)
@@ -65,7 +69,7 @@ pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &Attempt<'_>) -
 pub(super) async fn after_a_while(hop: &Hop, attempt: &Attempt<'_>, tcp: &Tcp) -> Fault {
     sleep(SUSPICIOUS).await;
     if tcp.bytes_read() == 0
-        && let Some(found) = recognise(hop, attempt).await
+        && let Some(found) = recognise(hop, attempt, Own::Silent).await
     {
         return other(found).peer(&hop.target);
     }
@@ -76,23 +80,53 @@ fn other(found: &'static str) -> Fault {
     Fault::new(Leg::Hop, Stage::Greeting, FaultKind::BadAnswer).detail(found)
 }
 
-async fn recognise(hop: &Hop, attempt: &Attempt<'_>) -> Option<&'static str> {
-    let candidates: &[Protocol] = match hop.kind {
-        HopKind::Http => &[SOCKS5, TLS],
-        HopKind::Socks5 | HopKind::Socks5h => &[HTTP, TLS],
-        // It shook hands: it speaks TLS, and what is inside is found by nobody.
-        HopKind::Https => &[],
+async fn recognise(hop: &Hop, attempt: &Attempt<'_>, own: Own) -> Option<&'static str> {
+    let candidates: [&Protocol; 2] = match hop.kind {
+        HopKind::Http => [&SOCKS5, &TLS],
+        HopKind::Socks5 | HopKind::Socks5h => [&HTTP, &TLS],
+        HopKind::Https => [&HTTP, &SOCKS5],
     };
+    if own == Own::Asked && speaks_own(hop, attempt).await {
+        return None;
+    }
     for protocol in candidates {
-        let answered = timeout(PATIENCE, speaks(protocol, hop, attempt)).await;
-        if answered.unwrap_or(false) {
+        if speaks(protocol, protocol.greeting, hop, attempt).await {
             return Some(protocol.found);
         }
     }
     None
 }
 
-async fn speaks(protocol: &Protocol, hop: &Hop, attempt: &Attempt<'_>) -> bool {
+/// Whether the hop is asked for the protocol of its `url` first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Asked,
+    /// It keeps silent to that now.
+    Silent,
+}
+
+async fn speaks_own(hop: &Hop, attempt: &Attempt<'_>) -> bool {
+    match hop.kind {
+        HopKind::Http => speaks_http(hop, attempt).await,
+        HopKind::Https => speaks(&TLS, TLS.greeting, hop, attempt).await,
+        HopKind::Socks5 | HopKind::Socks5h => speaks(&SOCKS5, SOCKS5.greeting, hop, attempt).await,
+    }
+}
+
+/// pproxy answers nothing but what it can carry out: a tunnel to itself.
+async fn speaks_http(hop: &Hop, attempt: &Attempt<'_>) -> bool {
+    let itself = &hop.target;
+    let tunnel = format!("CONNECT {itself} HTTP/1.1\r\nHost: {itself}\r\n\r\n");
+    speaks(&HTTP, HTTP.greeting, hop, attempt).await
+        || speaks(&HTTP, tunnel.as_bytes(), hop, attempt).await
+}
+
+async fn speaks(protocol: &Protocol, greeting: &[u8], hop: &Hop, attempt: &Attempt<'_>) -> bool {
+    let answered = answers(protocol, greeting, hop, attempt);
+    timeout(PATIENCE, answered).await.unwrap_or(false)
+}
+
+async fn answers(protocol: &Protocol, greeting: &[u8], hop: &Hop, attempt: &Attempt<'_>) -> bool {
     let silent = Attempt {
         progress: &|_| {},
         ..*attempt
@@ -100,7 +134,7 @@ async fn speaks(protocol: &Protocol, hop: &Hop, attempt: &Attempt<'_>) -> bool {
     let Ok((mut tcp, _)) = direct::reach(&silent, &hop.target, &[], Leg::Hop).await else {
         return false;
     };
-    if tcp.write_all(protocol.greeting).await.is_err() {
+    if tcp.write_all(greeting).await.is_err() {
         return false;
     }
     let mut answer = [0; 5];

@@ -107,6 +107,7 @@ async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<Connection, Fa
 }
 
 /// What a test's hop does with its one client.
+#[derive(Clone)]
 enum Act {
     /// Reads so many bytes.
     Hear(usize),

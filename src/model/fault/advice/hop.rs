@@ -108,6 +108,6 @@ pub(in crate::model) fn hop_authentication(fault: &Fault, context: Context<'_>) 
 pub(super) fn no_bytes_after_grant(context: Context<'_>) -> Advice {
     let Context { host, upstream, .. } = context;
     context.other_upstream(format!(
-        "{upstream} does not reach {host}, or something on the path through it blocks TLS: "
+        "{upstream} does not reach {host}, or something on the path to or behind {upstream} blocks TLS: "
     ))
 }

@@ -201,7 +201,8 @@ async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
 async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
     let hangs_up = vec![Act::HearHead];
     let chooses = vec![Act::Hear(3), Act::Say(vec![5, 0])];
-    let peer = plays(vec![hangs_up, chooses]).await;
+    // It is asked for HTTP twice more.
+    let peer = plays(vec![hangs_up.clone(), hangs_up.clone(), hangs_up, chooses]).await;
     let via = hop(HopKind::Http, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/greeting/bad-answer");
@@ -216,11 +217,28 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
         Act::Hear(10),
         Act::Say(b"\x15\x03\x03\0\x02\x02\x32".to_vec()),
     ];
-    let peer = plays(vec![hangs_up, no_socks, alert]).await;
+    let peer = plays(vec![
+        hangs_up.clone(),
+        hangs_up.clone(),
+        hangs_up,
+        no_socks,
+        alert,
+    ])
+    .await;
     let via = hop(HopKind::Http, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.code(), "hop/greeting/bad-answer");
     assert!(fault.detail.unwrap().contains("https://"));
+}
+
+#[tokio::test]
+async fn a_hop_that_speaks_http_too_is_not_said_to_speak_socks() {
+    let hangs_up = vec![Act::HearHead];
+    let itself = vec![Act::HearHead, Act::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())];
+    let peer = plays(vec![hangs_up.clone(), hangs_up, itself]).await;
+    let via = hop(HopKind::Http, peer.address, false);
+    let fault = err(tunnel(&via, "hf.co:443", &route()).await);
+    assert_eq!(fault.code(), "hop/greeting/target-refused");
 }
 
 #[tokio::test]
