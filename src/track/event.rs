@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::metrics::{self, Metrics};
 use crate::model::fields::documented;
-pub(crate) use circuit::{CircuitChanged, Turn};
+pub(crate) use circuit::{CircuitChanged, Turn, UpstreamReturned};
 pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
 pub(crate) use refusal::RequestsRefused;

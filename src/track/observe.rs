@@ -23,6 +23,8 @@ pub struct FaultSeen {
     pub attempt: u32,
     /// `again`, `next-upstream` or `give-up`.
     pub next: String,
+    /// True where the log has it at level debug: the upstream is waited for, and its failure was reported.
+    pub repeated: bool,
     /// The fact.
     pub cause: String,
     /// The guess.

@@ -233,9 +233,17 @@ async fn the_only_upstream_that_restarts_in_mid_upload_is_waited_for_while_the_u
     client.send(vec![7; 100_000]).await;
     soon("the restart", away).await.unwrap();
     // One for the reset, and more than `attempts` allows.
-    for _ in 0..6 {
-        world.next_fault().await;
+    let mut reported = Vec::new();
+    for _ in 0..8 {
+        reported.push(!world.next_fault().await.repeated);
     }
+    // The attempts of `attempts`, and the one with which the wait begins.
+    let warned = reported.iter().filter(|reported| **reported).count();
+    assert!(
+        reported.is_sorted_by(|one, next| one >= next),
+        "{reported:?}"
+    );
+    assert!((2..=5).contains(&warned), "{reported:?}");
     back.send(()).unwrap();
     let answer = client.head().await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

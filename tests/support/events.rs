@@ -111,6 +111,7 @@ pub(super) fn of_line(line: &str) -> Option<Observed> {
             kind: text("kind"),
             attempt: small("attempt")?,
             next: text("next"),
+            repeated: line["level"] == "debug",
             cause: text("cause"),
             advice: some("advice"),
         })),

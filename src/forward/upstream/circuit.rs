@@ -25,7 +25,7 @@ use crate::{
     net::dial::trail::NOWHERE,
     track::{
         TransferHandle,
-        event::{CircuitChanged, Turn},
+        event::{CircuitChanged, Turn, UpstreamReturned},
         redact,
     },
 };
@@ -152,16 +152,25 @@ impl About<'_> {
 
     /// A success through the only upstream of this host.
     pub(crate) fn sole_worked(self, shared: &Shared, upstream: &Upstream) {
-        shared.health.sole_worked(&self.host(), &upstream.label);
+        let (host, now) = (self.host(), Instant::now());
+        if let Some(away) = shared.health.sole_worked(&host, &upstream.label, now) {
+            shared.tracker.emit(&UpstreamReturned {
+                host: self.target.host.to_string(),
+                port: self.target.port,
+                route: self.route.name.to_string(),
+                upstream: redact::text(&upstream.label),
+                away,
+            });
+        }
     }
 
-    /// Until when a request that used its attempts up waits for the only upstream of this host.
+    /// Until when a request that used its attempts up waits for the only upstream of this host, and whether it is the first one.
     pub(crate) fn patience(
         self,
         shared: &Shared,
         upstream: &Upstream,
         now: Instant,
-    ) -> Option<Instant> {
+    ) -> Option<(Instant, bool)> {
         let patience = self.route.dial.patience;
         let health = &shared.health;
         health.patience(&self.host(), &upstream.label, patience, now)

@@ -254,6 +254,10 @@ impl UpstreamPlan {
         self.teach(step.lesson.take());
         match step.note.take() {
             Some(Note::Fault(fault)) => self.transfer.fault(&fault, &self.next(&step.command, now)),
+            Some(Note::Repeated(fault)) => {
+                let next = self.next(&step.command, now);
+                self.transfer.fault_repeated(&fault, &next);
+            }
             Some(Note::IdleConnectionDied(fault)) => self.transfer.idle_connection_died(&fault),
             None => {}
         }
@@ -269,10 +273,12 @@ impl UpstreamPlan {
         };
         let shared = self.forwarder.shared.clone();
         if self.attempts.may_be_patient(&fault)
-            && let Some(until) = about.patience(&shared, &upstream, now)
+            && let Some((until, first)) = about.patience(&shared, &upstream, now)
         {
             let jitter = fastrand::f64();
-            return self.attempts.be_patient(fault, until, now, jitter);
+            let step = self.attempts.be_patient(fault, until, now, jitter);
+            // One of all requests reports that the upstream is waited for; all of them how that ended.
+            return if first { step } else { step.quietly() };
         }
         if self.attempts.is_death(&fault) {
             about.sole_died(&shared, &upstream, &fault, now);

@@ -186,12 +186,24 @@ impl Step {
         self.note = Some(note);
         self
     }
+
+    /// The same step, whose fault was reported before.
+    #[must_use]
+    pub(crate) fn quietly(mut self) -> Self {
+        self.note = self.note.map(|note| match note {
+            Note::Fault(fault) => Note::Repeated(fault),
+            note @ (Note::Repeated(_) | Note::IdleConnectionDied(_)) => note,
+        });
+        self
+    }
 }
 
 /// Something failed, and it is not the end.
 #[derive(Debug)]
 pub(crate) enum Note {
     Fault(Fault),
+    /// The same of an upstream that is waited for and whose failure was reported.
+    Repeated(Fault),
     /// An idle connection ended while the request was on its way to it (RFC 9112, section 9.3.1): the peer's right, and no fault of
     /// the path.
     IdleConnectionDied(Fault),

@@ -27,7 +27,7 @@ pub(crate) const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(super) enum Sole {
     Working,
-    WaitedFor { until: Instant },
+    WaitedFor { since: Instant, until: Instant },
     Dead { until: Instant, known: Known },
 }
 
@@ -60,28 +60,38 @@ impl Known {
 }
 
 impl Health {
-    /// A success through the only upstream of `host`.
-    pub(crate) fn sole_worked(&self, host: &str, upstream: &str) {
-        self.table().keep(key(host, upstream), Sole::Working);
+    /// A success through the only upstream of `host`. For how long nothing had got through, where requests waited or were answered at once.
+    pub(crate) fn sole_worked(&self, host: &str, upstream: &str, now: Instant) -> Option<Duration> {
+        let mut table = self.table();
+        let key = key(host, upstream);
+        let away = match table.soles.get(&key) {
+            Some(Sole::Working) => return None,
+            Some(Sole::WaitedFor { since, .. }) => Some(*since),
+            Some(Sole::Dead { known, .. }) => Some(known.since),
+            None => None,
+        };
+        table.keep(key, Sole::Working);
+        away.map(|since| now.saturating_duration_since(since))
     }
 
-    /// Until when a request that used its attempts up goes on; `None` where nothing worked since the last time.
+    /// Until when a request that used its attempts up goes on, and whether it is the first one; `None` where nothing worked since the last
+    /// time.
     pub(crate) fn patience(
         &self,
         host: &str,
         upstream: &str,
         patience: Duration,
         now: Instant,
-    ) -> Option<Instant> {
+    ) -> Option<(Instant, bool)> {
         let mut table = self.table();
         let key = key(host, upstream);
-        let until = match table.soles.get(&key)? {
-            Sole::Working => now + patience,
-            Sole::WaitedFor { until } => *until,
+        let (since, until, first) = match table.soles.get(&key)? {
+            Sole::Working => (now, now + patience, true),
+            Sole::WaitedFor { since, until } => (*since, *until, false),
             Sole::Dead { .. } => return None,
         };
-        table.keep(key, Sole::WaitedFor { until });
-        (now < until).then_some(until)
+        table.keep(key, Sole::WaitedFor { since, until });
+        (now < until).then_some((until, first))
     }
 
     /// A request gave the only upstream of `host` up before a byte of it had left. It stays dead for `cooldown`.
@@ -92,14 +102,18 @@ impl Health {
         (leg, stage, kind): (Leg, Stage, &FaultKind),
         (cooldown, now): (Duration, Instant),
     ) {
+        let mut table = self.table();
+        let key = key(host, upstream);
+        let since = match table.soles.get(&key) {
+            Some(Sole::WaitedFor { since, .. }) => *since,
+            Some(Sole::Working | Sole::Dead { .. }) | None => now,
+        };
         let known = Known {
-            since: now,
+            since,
             leg,
             stage,
             kind: kind.clone(),
         };
-        let mut table = self.table();
-        let key = key(host, upstream);
         // What every short attempt finds again does not prolong it.
         if let Some(Sole::Dead { until, .. }) = table.soles.get(&key)
             && now < *until
@@ -153,13 +167,15 @@ mod tests {
         let second = Duration::from_secs(1);
         let ask = |at| health.patience("a:443", "office", 20 * second, at);
         assert_eq!(ask(now), None, "nothing worked yet");
-        health.sole_worked("a:443", "office");
-        assert_eq!(ask(now), Some(now + 20 * second));
-        assert_eq!(ask(now + 5 * second), Some(now + 20 * second));
+        let worked = |at| health.sole_worked("a:443", "office", at);
+        assert_eq!(worked(now), None, "it was never away");
+        assert_eq!(ask(now), Some((now + 20 * second, true)));
+        assert_eq!(ask(now + 5 * second), Some((now + 20 * second, false)));
         assert_eq!(ask(now + 20 * second), None, "it is used up");
-        health.sole_worked("a:443", "office");
+        assert_eq!(worked(now + 30 * second), Some(30 * second));
+        assert_eq!(worked(now + 31 * second), None, "said once");
         let later = now + 60 * second;
-        assert_eq!(ask(later), Some(later + 20 * second));
+        assert_eq!(ask(later), Some((later + 20 * second, true)));
         assert_eq!(health.patience("b:443", "office", second, now), None);
     }
 
@@ -178,7 +194,8 @@ mod tests {
         assert_eq!(dead(now + 30 * second), None);
         health.sole_died("a:443", "office", REFUSED, (30 * second, now + 31 * second));
         assert!(dead(now + 32 * second).is_some());
-        health.sole_worked("a:443", "office");
+        let away = health.sole_worked("a:443", "office", now + 32 * second);
+        assert_eq!(away, Some(second), "since it was found");
         assert_eq!(dead(now + 32 * second), None);
     }
 }

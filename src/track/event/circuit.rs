@@ -89,6 +89,34 @@ impl Event for CircuitChanged {
     }
 }
 
+/// The only upstream of a host works again: requests had waited for it, or were answered at once.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamReturned {
+    /// The host asked for.
+    pub host: String,
+    /// The port asked for.
+    pub port: u16,
+    /// The route's name.
+    pub route: String,
+    /// The upstream's label.
+    pub upstream: String,
+    /// For how long nothing got through.
+    pub away: Duration,
+}
+
+impl Event for UpstreamReturned {
+    fn emit(&self, _: &Metrics) {
+        info!(
+            host = self.host,
+            port = self.port,
+            route = self.route,
+            upstream = self.upstream,
+            away_ms = millis(self.away),
+            "upstream reachable again"
+        );
+    }
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

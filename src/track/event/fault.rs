@@ -50,6 +50,9 @@ pub struct FaultOccurred {
     /// True where an earlier fault of the transfer had the same advice: the log does not repeat it.
     #[serde(skip)]
     pub advised: bool,
+    /// True while an upstream is waited for whose failure was reported before: a debug line is enough.
+    #[serde(skip)]
+    pub repeated: bool,
     /// Seconds since it happened.
     #[serde(rename = "s_ago", serialize_with = "seconds_since")]
     pub at: Instant,
@@ -88,24 +91,33 @@ impl Event for FaultOccurred {
             metrics.count(&metrics::RESCUES, &[route, means]);
         }
         let advice = self.advice.as_deref().filter(|_| !self.advised);
-        line!(
-            warn,
-            &self.subject,
-            "fault",
-            code = self.code,
-            leg = self.leg.as_str(),
-            stage = self.stage.as_str(),
-            kind = self.kind,
-            peer = self.peer,
-            attempt = self.attempt,
-            elapsed_ms = self.elapsed_ms,
-            next = self.next,
-            wait_ms = self.wait_ms,
-            next_upstream = self.next_upstream,
-            rescue = self.rescue,
-            cause = self.cause,
-            remedy = advice.and(self.remedy),
-            advice = advice
-        );
+        // One list of fields for both levels: tracing wants the level to be constant.
+        macro_rules! fault {
+            ($level:ident) => {
+                line!(
+                    $level,
+                    &self.subject,
+                    "fault",
+                    code = self.code,
+                    leg = self.leg.as_str(),
+                    stage = self.stage.as_str(),
+                    kind = self.kind,
+                    peer = self.peer,
+                    attempt = self.attempt,
+                    elapsed_ms = self.elapsed_ms,
+                    next = self.next,
+                    wait_ms = self.wait_ms,
+                    next_upstream = self.next_upstream,
+                    rescue = self.rescue,
+                    cause = self.cause,
+                    remedy = advice.and(self.remedy),
+                    advice = advice
+                )
+            };
+        }
+        match self.repeated {
+            true => fault!(debug),
+            false => fault!(warn),
+        }
     }
 }

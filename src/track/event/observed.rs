@@ -14,6 +14,7 @@ impl From<&FaultOccurred> for Observed {
             kind: fault.kind.clone(),
             attempt: fault.attempt,
             next: fault.next.to_owned(),
+            repeated: fault.repeated,
             cause: fault.cause.clone(),
             advice: fault.advice.clone(),
         })

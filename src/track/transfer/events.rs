@@ -140,6 +140,15 @@ impl TransferHandle {
 
     /// Writes the fault's event and counts it.
     pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
+        self.emit_fault(fault, next, false);
+    }
+
+    /// The same for a fault of an upstream that is waited for and whose failure was reported.
+    pub(crate) fn fault_repeated(&self, fault: &Fault, next: &Next) {
+        self.emit_fault(fault, next, true);
+    }
+
+    fn emit_fault(&self, fault: &Fault, next: &Next, repeated: bool) {
         let (advice, remedy) = match self.advice(fault) {
             Some(advice) => (Some(advice.text), Some(advice.remedy.as_str())),
             None => (None, None),
@@ -174,6 +183,7 @@ impl TransferHandle {
             advice,
             remedy,
             advised,
+            repeated,
             at: Instant::now(),
         };
         if let (Some(upstream), true) = (&event.subject.upstream, fault.leg != Leg::Client) {

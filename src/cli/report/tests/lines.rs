@@ -66,6 +66,7 @@ fn the_lines_of_the_log_look_as_they_did() {
         advice: Some("add another upstream to `upstreams` of route `hf-lfs`".into()),
         remedy: Some("other-upstream"),
         advised: false,
+        repeated: false,
         at: tokio::time::Instant::now(),
     };
     let metrics = Metrics::default();

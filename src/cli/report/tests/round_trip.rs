@@ -276,6 +276,7 @@ fn any_fault_is_read_back_as_it_was_written() {
             },
             remedy: Some("other"),
             advised: false,
+            repeated: false,
             at: tokio::time::Instant::now(),
         };
         let lines = written(|| event.emit(&Metrics::default()));
