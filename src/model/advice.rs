@@ -85,6 +85,14 @@ impl Context<'_> {
         Advice::other_upstream(begin.as_ref(), self.route)
     }
 
+    /// The hop as the subject of a sentence.
+    pub(super) fn hop(&self) -> String {
+        match self.is_environment() {
+            true => "the proxy of the environment".into(),
+            false => self.upstream.to_owned(),
+        }
+    }
+
     /// True for the upstream of the daemon's own environment, which no `[hops]` can describe.
     pub(super) fn is_environment(&self) -> bool {
         self.upstream.split(' ').next() == Some("environment")

@@ -76,9 +76,14 @@ impl StartError {
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
             // Of one that is damaged the cause says what to do.
-            Self::Ca(error) => error.source.is::<io::Error>().then_some(
-                "this is `directory` of `[state]`: the daemon must be able to write to it",
-            ),
+            // A full disk has a hint of its own.
+            Self::Ca(error) => error
+                .source
+                .downcast_ref::<io::Error>()
+                .filter(|error| error.kind() != io::ErrorKind::StorageFull)
+                .map(
+                    |_| "this is `directory` of `[state]`: the daemon must be able to write to it",
+                ),
             Self::Listen(error) => Some(error.advice()),
             Self::Users(_) => Some(
                 "set `username` and `password_file` of `[listen]` instead, or allow the daemon to use AF_NETLINK",

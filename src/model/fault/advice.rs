@@ -56,7 +56,8 @@ pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
         (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
-            "{upstream} accepted the request for {host} and did not connect: "
+            "{} accepted the request for {host} and did not connect: ",
+            context.hop()
         ))),
         (Leg::Hop, Stage::Handshaking) => Some(no_bytes_after_grant(context)),
         (Leg::Hop, _) => Some(hop_fails(context)),

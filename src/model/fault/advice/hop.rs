@@ -6,7 +6,7 @@ use crate::model::{Fault, FaultKind, Leg, Stage, fault::HopLogin};
 pub(super) fn hop_fails(context: Context<'_>) -> Advice {
     format!(
         "the connection to {} itself fails: use another hop of `[hops]`",
-        context.upstream
+        context.hop()
     )
     .into()
 }
@@ -45,24 +45,20 @@ pub(in crate::model) fn name_unknown(fault: &Fault, context: Context<'_>) -> Opt
 }
 
 pub(in crate::model) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context {
-        host,
-        port,
-        upstream,
-        ..
-    } = context;
+    let Context { host, port, .. } = context;
     if fault.leg != Leg::Hop {
         return None;
     }
+    let hop = context.hop();
     let url = context.hop_url();
     let begin = match fault.kind {
         FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) if ![80, 443].contains(&port) => {
             format!(
-                "{upstream} does not allow {host} or its port {port} (many proxies allow CONNECT to port 443 only): ask its owner, or "
+                "{hop} does not allow {host} or its port {port} (many proxies allow CONNECT to port 443 only): ask its owner, or "
             )
         }
         FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) | FaultKind::TargetRefused => {
-            format!("{upstream} does not allow {host}: ask its owner, or ")
+            format!("{hop} does not allow {host}: ask its owner, or ")
         }
         FaultKind::HopRefused(400 | 405 | 501) if fault.stage == Stage::Greeting => {
             return Some(
@@ -73,9 +69,9 @@ pub(in crate::model) fn hop_refused(fault: &Fault, context: Context<'_>) -> Opti
             );
         }
         FaultKind::HopRefused(300..=399) => {
-            format!("log in to the page that {upstream} redirects to, or ")
+            format!("log in to the page that {hop} redirects to, or ")
         }
-        _ => format!("{upstream} cannot reach {host}: "),
+        _ => format!("{hop} cannot reach {host}: "),
     };
     Some(context.other_upstream(begin))
 }

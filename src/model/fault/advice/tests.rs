@@ -52,6 +52,12 @@ fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
         };
         let text = fault.advice(environment).unwrap().text;
         assert!(text.contains("HTTPS_PROXY"), "{text}");
+        let refused = Fault::new(Leg::Hop, Stage::Greeting, FaultKind::HopRefused(403));
+        let text = refused.advice(environment).unwrap().text;
+        assert!(
+            text.starts_with("the proxy of the environment does not allow"),
+            "{text}"
+        );
         let text = fault.advice(CONTEXT).unwrap().text;
         assert!(
             text.contains("`[hops]`") && !text.contains("HTTPS_PROXY"),
