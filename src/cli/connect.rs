@@ -57,6 +57,16 @@ pub(crate) fn run(args: &ConnectArgs, config: &Config) -> Result<(), Failure> {
         .map_err(|error| Failure::during(format!("the tunnel to {} broke", args.target), error))
 }
 
+/// For tests: what came with the reply where it is a tunnel, or the reason for the terminal.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn reply(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+    match reply::read(stream) {
+        Ok(reply::Reply::Tunnel(first)) => Ok(first),
+        Ok(reply::Reply::Refused(reason, _)) => Err(reason),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The tunnel, and what came with the reply: an ssh server speaks first, often in the same segment.
 fn tunnel(args: &ConnectArgs, config: &Config) -> Result<(TcpStream, Vec<u8>), Failure> {
     let mut stream = reach(&daemon_addresses(args, config)?)?;

@@ -5,14 +5,15 @@ use std::time::Duration;
 use hyper::{
     HeaderMap, Version,
     header::{
-        ALT_SVC, CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, DATE, Entry, HOST, HeaderName,
+        HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, SET_COOKIE, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE, VIA, WWW_AUTHENTICATE,
     },
 };
 
 use time::{PrimitiveDateTime, macros::format_description};
 
-use crate::model::pseudonym;
+use crate::{model::pseudonym, net::dial::trail};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -65,6 +66,28 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
     upgrade
 }
 
+/// Takes out of a message's trailers what decides about framing, routing or authorization, and what is for one connection alone (RFC 9110,
+/// section 6.5.1): whoever merges them into the head would take it for what this daemon has checked.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_hop_by_hop(trailers);
+    for name in [
+        AUTHORIZATION,
+        CONTENT_LENGTH,
+        COOKIE,
+        HOST,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        VIA,
+        WWW_AUTHENTICATE,
+        trail::TRAIL,
+    ] {
+        trailers.remove(name);
+    }
+    strip_proxy_status(trailers);
+}
+
 /// `Alt-Svc` (RFC 7838) names another way to the origin; the client's way is this daemon, and behind a mirror the origin is another one.
 pub(crate) fn strip_alternatives(headers: &mut HeaderMap) {
     headers.remove(ALT_SVC);
@@ -86,8 +109,9 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             .and_then(|value| HeaderValue::to_str(value).ok())
     };
     let value = text(RETRY_AFTER)?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is longer than anybody waits.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = |text: &str| {
         let format = format_description!(
@@ -103,6 +127,35 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 pub(crate) fn say_retry_after(headers: &mut HeaderMap) {
     if !headers.contains_key(RETRY_AFTER) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    }
+}
+
+/// Challenges as git reads them: hyper writes a space for each fold of a field, so that an empty line among them leaves two, and a client that
+/// unfolds lines by itself has one (RFC 9112, section 5.2, allows both). Outside strings they mean the same (RFC 9110, section 11.3).
+pub(crate) fn join_folds(headers: &mut HeaderMap) {
+    let Entry::Occupied(mut challenges) = headers.entry(WWW_AUTHENTICATE) else {
+        return;
+    };
+    for value in challenges.iter_mut() {
+        if !value.as_bytes().windows(2).any(|pair| pair == b"  ") {
+            continue;
+        }
+        let (mut quoted, mut escaped, mut last) = (false, false, 0);
+        let mut joined = value.as_bytes().to_vec();
+        joined.retain(|byte| {
+            let literal = std::mem::take(&mut escaped);
+            match byte {
+                b'\\' if quoted && !literal => escaped = true,
+                b'"' if !literal => quoted = !quoted,
+                _ => {}
+            }
+            let again = !quoted && *byte == b' ' && last == b' ';
+            last = *byte;
+            !again
+        });
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            *value = joined;
+        }
     }
 }
 
@@ -179,7 +232,6 @@ fn list_members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::dial::trail;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         lines
@@ -207,6 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_trailer_must_not_say_goes_no_further() {
+        let mut map = headers(&[
+            ("connection", "x-private"),
+            ("x-private", "1"),
+            ("proxy-authorization", "Basic c2VjcmV0"),
+            ("authorization", "Bearer token"),
+            ("cookie", "a=b"),
+            ("content-length", "5"),
+            ("host", "b.test"),
+            ("proxy-status", "gitferry; error=x"),
+            ("x-checksum", "kept"),
+        ]);
+        strip_trailers(&mut map);
+        let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-checksum"]);
+    }
+
+    #[test]
     fn an_upgrade_counts_only_where_connection_names_it() {
         let mut map = headers(&[("upgrade", "websocket")]);
         assert_eq!(strip_hop_by_hop(&mut map), None);
@@ -230,7 +300,9 @@ mod tests {
             (" 0 ", Some(0)),
             ("Wed, 25 Nov 2026 21:00:07 GMT", Some(7)),
             ("Wed, 25 Nov 2026 20:00:00 GMT", Some(0)),
+            ("99999999999999999999999", Some(u64::MAX)),
             ("-1", None),
+            ("", None),
             ("soon", None),
         ] {
             let headers = headers(&[date, ("retry-after", value)]);
@@ -261,6 +333,23 @@ mod tests {
             add_via(&mut map, version);
             assert!(map[VIA].to_str().unwrap().starts_with(number));
         }
+    }
+
+    #[test]
+    fn an_empty_line_in_a_folded_challenge_leaves_one_space_and_a_string_its_own() {
+        let mut map = headers(&[
+            (
+                "www-authenticate",
+                "FooBar param1=\"a  \\\"  b\"  param2=\"c\"",
+            ),
+            ("www-authenticate", "Basic realm=\"x\""),
+            ("x-other", "a  b"),
+        ]);
+        join_folds(&mut map);
+        let left: Vec<_> = map.get_all(WWW_AUTHENTICATE).iter().collect();
+        let joined = "FooBar param1=\"a  \\\"  b\" param2=\"c\"";
+        assert_eq!(left, [joined, "Basic realm=\"x\""]);
+        assert_eq!(map["x-other"], "a  b");
     }
 
     #[test]

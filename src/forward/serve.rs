@@ -220,6 +220,7 @@ fn dress(
     headers::strip_transfer_encoding(fields);
     let protocol = headers::strip_hop_by_hop(fields);
     headers::strip_alternatives(fields);
+    headers::join_folds(fields);
     headers::add_via(fields, version);
     headers::strip_proxy_status(fields);
     framing::merge_lengths(fields);

@@ -49,6 +49,10 @@ pub(super) async fn serve(
             return refuse(&forwarder, &request, client, None, bad_target(text, error)).await;
         }
     };
+    if request.uri().scheme().is_some() {
+        let fault = unfit("the target of a CONNECT is host and port (RFC 9112, section 3.2.3)");
+        return refuse(&forwarder, &request, client, Some(&target), fault).await;
+    }
     if has_body(request.headers()) {
         let fault = unfit("a CONNECT cannot have a body (RFC 9110, section 9.3.6)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;

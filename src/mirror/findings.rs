@@ -19,11 +19,12 @@ impl Findings {
                 self.changed += 1;
                 Some(url)
             }
-            Mapped::Away(target) => {
-                if !self.away.contains(&target) && self.away.len() < MOST_AWAY {
-                    self.away.push(target);
+            Mapped::Away { host, url } => {
+                if !self.away.contains(&host) && self.away.len() < MOST_AWAY {
+                    self.away.push(host);
                 }
-                None
+                self.changed += usize::from(url.is_some());
+                url
             }
         }
     }

@@ -42,7 +42,12 @@ pub(crate) enum Mapped {
     /// It becomes this one.
     To(String),
     /// It stays, and leads past this daemon: no route names this host and port, and no `[reverse] allow` either.
-    Away(Box<str>),
+    Away {
+        /// Where it leads.
+        host: Box<str>,
+        /// The same URL with its scheme, where it had none: to the client the scheme is this daemon's.
+        url: Option<String>,
+    },
 }
 
 impl Mapping {
@@ -115,10 +120,8 @@ impl Mapping {
         if let Reference::Unreadable(authority) = reference(text, self.answering().0)
             && let Some(base) = &self.base
         {
-            return base.confined(authority).map_or_else(
-                || Mapped::Away(authority.chars().take(253).collect()),
-                Mapped::To,
-            );
+            let away = || self.away(text, authority.chars().take(253).collect());
+            return base.confined(authority).map_or_else(away, Mapped::To);
         }
         let Some((url, original)) = self.original(text) else {
             return Mapped::Same;
@@ -126,21 +129,38 @@ impl Mapping {
         let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {
             Some(base) if redirect && short => Mapped::To(base.map_path(&url)),
-            Some(base) => self.to_daemon(base, &url, redirect),
+            Some(base) => match self.to_daemon(base, &url, redirect) {
+                Some(mapped) => Mapped::To(mapped),
+                None => self.away(text, url.target.to_string().into()),
+            },
+            None if original.is_none() && self.answering().0 != self.scheme => {
+                self.with_scheme(text).map_or(Mapped::Same, Mapped::To)
+            }
             None if original.is_none_or(|rest| rest == text) => Mapped::Same,
             None => Mapped::To(self.to_original(&url, short)),
         }
     }
 
-    /// As a URL of this daemon.
-    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, redirect: bool) -> Mapped {
+    fn away(&self, text: &str, host: Box<str>) -> Mapped {
+        let url = self.with_scheme(text);
+        Mapped::Away { host, url }
+    }
+
+    /// A URL that leaves its scheme to whoever reads it, with that of what answered.
+    fn with_scheme(&self, text: &str) -> Option<String> {
+        let scheme = self.answering().0;
+        text.starts_with("//").then(|| format!("{scheme}:{text}"))
+    }
+
+    /// As a URL of this daemon; `None` where it leads past it.
+    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, redirect: bool) -> Option<String> {
         let own = url.scheme == self.scheme && url.target == self.target;
         // By whatever name: on the daemon's port the path would name a segment of the origin's choice.
         let may_be_daemon = url.target.port == base.port();
         if !own && !may_be_daemon && !(self.served)(&url.target) {
-            return Mapped::Away(url.target.to_string().into());
+            return None;
         }
-        Mapped::To(match redirect && !own {
+        Some(match redirect && !own {
             true => base.map_elsewhere(url),
             false => base.map(url),
         })

@@ -20,6 +20,24 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::model::access::SocketOwner;
 
+/// For tests: state, user and inode as an answer of the kernel's says them; the error's kind where it says none.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn read_answer(
+    bytes: &[u8],
+    (sequence, local, remote): (u32, SocketAddr, SocketAddr),
+) -> Result<Option<(u8, u32, u32)>, io::ErrorKind> {
+    match sock_diag::answer(bytes, sequence, local, remote) {
+        Ok(found) => Ok(found.map(|found| (found.state, found.uid, found.inode))),
+        Err(error) => Err(error.kind()),
+    }
+}
+
+/// For tests: what the kernel is asked.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
+    sock_diag::request(sequence, local, remote)
+}
+
 /// Asks the kernel for owners.
 #[derive(Debug)]
 pub(crate) struct SocketOwners {

@@ -1,9 +1,20 @@
 //! Every parser of bytes from outside, for `tests/fuzz`: bytes in, what they were taken for out, in plain types.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Method, StatusCode,
+    body::{Body, Frame},
     header::{HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
@@ -11,7 +22,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use crate::{
     cli,
     config::{self, Mirror, Problems, ToMirror},
-    forward::{framing, headers, request::part::Part, tunnel::first_flight::Flight},
+    doctor,
+    forward::{
+        Answer, AnswerBody, framing, headers, request::part::Part, response::quoted,
+        tunnel::first_flight::Flight,
+    },
     io::BoxIo,
     mirror::{
         Coding, Mapping, ReverseBase,
@@ -19,8 +34,8 @@ use crate::{
         reverse::parse_segment,
         table,
     },
-    model::{Fault, Host, Scheme, Secret, Target, secret::Credentials},
-    net::{RequestLine, dial},
+    model::{Fault, Host, Scheme, Secret, Target, quoted::Quotable, secret::Credentials},
+    net::{RequestLine, dial, socket_owner},
     tls::{FirstBytes, accept::first_bytes},
 };
 
@@ -59,8 +74,8 @@ async fn tunnel(greeted: Result<BoxIo, Fault>) -> Result<Vec<u8>, String> {
     Ok(read)
 }
 
-fn hop_address() -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([127, 0, 0, 1], 3128))
+fn hop_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 3128))
 }
 
 /// True where a client's first flight may be sent again.
@@ -256,4 +271,61 @@ pub fn target(text: &str) -> Option<String> {
     Target::parse(text, Some(443))
         .ok()
         .map(|target| target.to_string())
+}
+
+/// What came with the daemon's reply to `gitferry connect`, or the reason for the terminal.
+pub fn connect_reply(stream: &mut std::net::TcpStream) -> Result<Vec<u8>, String> {
+    cli::connect::reply(stream)
+}
+
+/// A remote as doctor reads it: what is spoken there, target, path and user.
+pub fn remote(text: &str) -> Option<(String, String, String, Option<String>)> {
+    let url = doctor::RemoteUrl::parse(text)?;
+    let (purpose, target) = (format!("{:?}", url.purpose), url.target.to_string());
+    let lfs = url.lfs();
+    assert_eq!(lfs.target.host, url.target.host);
+    Some((purpose, target, url.path, url.username))
+}
+
+/// The status of what answers in the place of TLS, and where it leads.
+pub fn portal(answer: &[u8]) -> Option<(u16, Option<String>)> {
+    doctor::portal(answer)
+}
+
+/// What the kernel is asked about a socket, and what its answer says.
+pub fn socket_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
+    socket_owner::question(sequence, local, remote)
+}
+
+/// State, user and inode; the error's kind where the answer has none.
+pub fn socket_answer(
+    bytes: &[u8],
+    about: (u32, SocketAddr, SocketAddr),
+) -> Result<Option<(u8, u32, u32)>, std::io::ErrorKind> {
+    socket_owner::read_answer(bytes, about)
+}
+
+/// A page that comes in such pieces through a hop with these credentials, as the client gets it.
+pub async fn without_quotations(authorization: &[u8], pieces: Vec<Vec<u8>>) -> Vec<u8> {
+    let body = Pieces(pieces.into_iter().map(Bytes::from).collect());
+    let mut answer = Answer::new(body.boxed_unsync());
+    *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    let hidden = quoted::hide(Some(Quotable::of(authorization)), answer);
+    let collected = hidden.into_body().collect().await;
+    collected.map_or_else(|_| Vec::new(), |body| body.to_bytes().to_vec())
+}
+
+/// A body in pieces.
+struct Pieces(VecDeque<Bytes>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
 }

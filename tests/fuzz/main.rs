@@ -16,6 +16,7 @@ mod fields;
 mod hops;
 mod json;
 mod logs;
+mod near;
 mod played;
 mod resolve;
 mod urls;

@@ -119,3 +119,34 @@ async fn only_gitferry_says_what_gitferry_met() {
     // And `Via` says how the answer came.
     assert!(answered.contains("via: 1.0 gitferry-"), "{answered}");
 }
+
+/// The client's password for this daemon reached an origin as a trailer, and an origin's `Proxy-Authenticate` a client.
+#[tokio::test]
+async fn trailers_that_decide_about_something_go_no_further_and_others_do() {
+    const REFUSED: &str = "Proxy-Authorization: Basic c2VjcmV0\r\nProxy-Authenticate: Basic\r\nConnection: close\r\nVia: 1.1 x\r\n";
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let got = read_until(&mut stream, b"x-sum: 1\r\n\r\n").await;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Proxy-Authenticate, Connection\r\n\r\n\
+             2\r\nok\r\n0\r\n{REFUSED}X-Sum: 2\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(got).unwrap()
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world
+        .sends(format!(
+            "POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\nTE: trailers\r\nConnection: TE\r\n\
+             Trailer: X-Sum, Proxy-Authorization, Connection\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nok\r\n0\r\n{REFUSED}X-Sum: 1\r\n\r\n"
+        ))
+        .await;
+    let answered = client.read_until("x-sum: 2\r\n\r\n").await;
+    let asked = soon("the request", served).await.unwrap();
+    for message in [asked, answered] {
+        let (_, trailers) = message.split_once("\r\n0\r\n").unwrap();
+        assert!(trailers.starts_with("x-sum: "), "{message}");
+    }
+}

@@ -16,12 +16,18 @@ async fn get(world: &World) -> String {
 #[tokio::test]
 async fn an_answer_whose_head_bends_the_rules_is_taken() {
     let head = "HTTP/1.1 200 OK\r\nX-Folded: a,\r\n \t b\r\nX-Spaced  : c\r\nno field at all\r\nBad Name: d\r\n\
+                WWW-Authenticate: FooBar param1=\"a  b\"\r\n \r\n\t\r\n param2=\"c\"\r\n\
                 Content-Length : 2\r\nX-Last: e\r\n\r\nok";
     let world = World::answering(head).await;
     let answered = get(&world).await;
     assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
     assert!(answered.ends_with("\r\n\r\nok"), "{answered}");
-    for field in ["X-Folded: a, b\r\n", "X-Spaced: c\r\n", "X-Last: e\r\n"] {
+    for field in [
+        "X-Folded: a, b\r\n",
+        "X-Spaced: c\r\n",
+        "X-Last: e\r\n",
+        "WWW-Authenticate: FooBar param1=\"a  b\" param2=\"c\"\r\n",
+    ] {
         assert!(answered.contains(field), "{field}{answered}");
     }
     for gone in ["no field", "Bad Name"] {

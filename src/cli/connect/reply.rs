@@ -9,6 +9,9 @@ use std::{
 /// No daemon of ours writes a longer head.
 const MAX_HEAD: usize = 64 * 1024;
 
+/// A daemon of ours sends none.
+const MOST_INTERIMS: usize = 50;
+
 /// What of a refusal's body is shown.
 const MAX_BODY: usize = 4 * 1024;
 
@@ -35,12 +38,14 @@ struct Head {
 /// Reads the answer, interim ones skipped; fails where none comes, or something that is no answer.
 pub(super) fn read(stream: &mut TcpStream) -> io::Result<Reply> {
     let mut bytes = Vec::new();
+    let mut interims = 0;
     loop {
         if let Some((head, length)) = parse(&bytes)? {
             let rest = bytes.split_off(length);
             match head.status {
                 200..300 => return Ok(Reply::Tunnel(rest)),
-                100 | 102..200 => {
+                100 | 102..200 if interims < MOST_INTERIMS => {
+                    interims += 1;
                     bytes = rest;
                     continue;
                 }

@@ -64,8 +64,8 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
     timeout(PATIENCE, asking).await.ok().flatten()
 }
 
-/// Any HTTP in the place of TLS is not the site's; on port 80 only what leads to another host is.
-fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
+/// The status of an answer, and where it leads; `None` for what is no HTTP.
+pub(crate) fn read(answer: &[u8]) -> Option<(u16, hyper::HeaderMap)> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     response.parse(answer).ok()?;
@@ -77,6 +77,12 @@ fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
             headers.insert(hyper::header::LOCATION, value);
         }
     }
+    Some((status, headers))
+}
+
+/// Any HTTP in the place of TLS is not the site's; on port 80 only what leads to another host is.
+fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
+    let (status, headers) = read(answer)?;
     let elsewhere = http::leads_elsewhere(probe, &headers);
     // A TLS port says 400 to plain HTTP (nginx, Go): that is the site itself, or what stands in for it.
     let portal = status == 511 || elsewhere || !usual && status != 400;

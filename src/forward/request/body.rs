@@ -17,6 +17,7 @@ use hyper::{
 };
 
 use crate::forward::{
+    headers,
     request::gate::{Gate, NotWanted},
     request::replay::{Broken, Read, Reader},
 };
@@ -132,7 +133,7 @@ impl RequestBody {
             }
         }
         let size = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
-        let frame = match read {
+        let mut frame = match read {
             Read::Again(frame) => frame,
             Read::Taken(frame) => {
                 let up = &self.transfer.counters().up;
@@ -140,6 +141,9 @@ impl RequestBody {
                 frame
             }
         };
+        if let Some(trailers) = frame.trailers_mut() {
+            headers::strip_trailers(trailers);
+        }
         self.notes.passed.fetch_add(size(&frame), Ordering::AcqRel);
         let over = match &self.source {
             None => true,

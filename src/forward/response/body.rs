@@ -249,7 +249,7 @@ impl OriginBody {
     /// Counts what passes.
     fn pass(&mut self, frame: &mut Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_mut() {
-            headers::strip_proxy_status(trailers);
+            headers::strip_trailers(trailers);
         }
         let size = frame.data_ref().map_or(0, |data| data.len() as u64);
         if let Some(open) = &self.open {

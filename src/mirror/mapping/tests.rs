@@ -39,6 +39,13 @@ fn to(url: &str) -> Mapped {
     Mapped::To(url.into())
 }
 
+fn away(host: &str, url: Option<&str>) -> Mapped {
+    Mapped::Away {
+        host: host.into(),
+        url: url.map(Into::into),
+    }
+}
+
 #[test]
 fn a_mirrors_urls_become_the_originals_and_others_stay() {
     let at_base = mapping(
@@ -103,19 +110,41 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
             "http://hf.co:8080/x",
             to("http://127.0.0.1:4483/http:hf.co:8080/x"),
         ),
+        ("https://elsewhere.test/x", away("elsewhere.test:443", None)),
+        ("https://127.0.0.1/x", away("127.0.0.1:443", None)),
+        ("http://huggingface.co/a", away("huggingface.co:80", None)),
+        // The client's scheme is this daemon's, not the origin's.
         (
-            "https://elsewhere.test/x",
-            Mapped::Away("elsewhere.test:443".into()),
+            "//elsewhere.test/x",
+            away("elsewhere.test:443", Some("https://elsewhere.test/x")),
         ),
-        ("https://127.0.0.1/x", Mapped::Away("127.0.0.1:443".into())),
         (
-            "http://huggingface.co/a",
-            Mapped::Away("huggingface.co:80".into()),
+            "//h\u{e4}.test/x",
+            away("h\u{e4}.test", Some("https://h\u{e4}.test/x")),
         ),
         ("mailto:me@hf.co", Mapped::Same),
         ("relative", Mapped::Same),
     ] {
         assert_eq!(reverse.url(url), mapped, "{url}");
+    }
+    let tabbed = reverse.redirect("\t//else\twhere.test/x");
+    let url = Some("https://elsewhere.test/x");
+    assert_eq!(tabbed, away("elsewhere.test:443", url));
+}
+
+#[test]
+fn a_url_without_scheme_has_that_of_what_answered_and_not_that_of_the_client() {
+    for (scheme, mapped) in [
+        (Scheme::Http, to("http://cdn.test/x")),
+        (Scheme::Https, Mapped::Same),
+    ] {
+        let plain = mapping(Some(mirror(scheme, "mirror.test:8080", "")), false);
+        assert_eq!(plain.redirect("//cdn.test/x"), mapped);
+        let reverse = mapping(Some(mirror(scheme, "mirror.test:8080", "")), true);
+        let Mapped::Away { url, .. } = reverse.redirect("//cdn.test/x") else {
+            panic!("cdn.test is served");
+        };
+        assert_eq!(url.unwrap(), format!("{scheme}://cdn.test/x"));
     }
 }
 
@@ -402,7 +431,7 @@ fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
         let mapped = match mapping.url(&there) {
             Mapped::To(mapped) => mapped,
             Mapped::Same => there.clone(),
-            Mapped::Away(_) => panic!("{there} leads away"),
+            Mapped::Away { .. } => panic!("{there} leads away"),
         };
         assert_eq!(mapped, text, "{there}");
     }
