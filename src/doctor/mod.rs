@@ -29,7 +29,7 @@ pub(crate) use credentials::CredentialSource;
 pub(crate) use hosts::{PlannedHost, of_config, of_repository};
 pub(crate) use outcome::{Fact, Outcome, RecentFaults, State};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use path::portal;
+pub(crate) use path::portal::seen as portal;
 pub(crate) use path::{Means, Probe};
 pub(crate) use rehearsal::Rehearsal;
 pub(crate) use repository::Repository;

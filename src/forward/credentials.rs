@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     forward::request::exchange_request::ExchangeRequest,
-    mirror::Mapping,
+    mirror::{Mapping, table::url_text},
     model::credential_memory::{CredentialMemory, Origin},
 };
 
@@ -101,13 +101,15 @@ pub(crate) fn learn<B>(
     if response.status() == StatusCode::UNAUTHORIZED {
         memory.asks(&from, Instant::now());
     }
-    let location = response.headers().get(LOCATION);
-    let location = location.and_then(|location| location.to_str().ok());
-    if let Some(location) = location.filter(|_| response.status().is_redirection()) {
+    if !response.status().is_redirection() {
+        return;
+    }
+    // Read as it is read where it is mapped: what the client follows is what counts.
+    for location in response.headers().get_all(LOCATION) {
         let fields = CREDENTIALS.iter().flat_map(|name| sent.get_all(name));
         let pairs = sent.get_all(COOKIE).iter().flat_map(cookies);
         let credentials = fields.map(HeaderValue::as_bytes).chain(pairs);
-        let to = mapping.origin(location.trim());
+        let to = mapping.redirects_to(&url_text(location));
         memory.redirects(&from, &to, credentials, Instant::now());
     }
 }

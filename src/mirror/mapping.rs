@@ -84,6 +84,11 @@ impl Mapping {
         }
     }
 
+    /// Scheme, host and port that the `Location` of a redirect leads to.
+    pub(crate) fn redirects_to(&self, text: &str) -> (Scheme, Target) {
+        self.origin(&self.resolved(text.trim()))
+    }
+
     /// Scheme, host and port of an absolute URL, a mirror's being the original's; those that were asked for where it names none.
     pub(crate) fn origin(&self, text: &str) -> (Scheme, Target) {
         self.original(text).map_or_else(

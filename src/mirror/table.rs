@@ -6,6 +6,8 @@
 //! `verification_uri` (for a browser). No request of these clients carries a URL back in its body: verify sends oid and
 //! size, the completion of a multipart upload oid and ETags.
 
+use std::borrow::Cow;
+
 use hyper::{
     HeaderMap, Method, StatusCode,
     header::{CONTENT_TYPE, HeaderName, HeaderValue},
@@ -241,18 +243,13 @@ pub(crate) fn rewrite_head(
         let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
         headers.remove(&name);
         for value in values {
-            let edit = match (value.to_str(), form) {
-                (Ok(text), _) => rewrite_field(*form, text, status, mapping, &mut findings),
-                // Some origins write paths in raw UTF-8, as clients accept them.
-                (Err(_), Form::Redirect | Form::Url | Form::Link) => {
-                    let text = percent_encoded(value.as_bytes());
-                    rewrite_field(*form, &text, status, mapping, &mut findings)
-                }
-                (Err(_), Form::Challenge | Form::Cookie) => {
-                    let text: String = value.as_bytes().iter().copied().map(char::from).collect();
-                    rewrite_field(*form, &text, status, mapping, &mut findings)
+            let text = match form {
+                Form::Redirect | Form::Url | Form::Link => url_text(&value),
+                Form::Challenge | Form::Cookie => {
+                    value.as_bytes().iter().copied().map(char::from).collect()
                 }
             };
+            let edit = rewrite_field(*form, &text, status, mapping, &mut findings);
             match edit {
                 Edit::Keep => headers.append(&name, value),
                 Edit::Replace(text) => headers.append(&name, field(&text).unwrap_or(value)),
@@ -261,6 +258,14 @@ pub(crate) fn rewrite_head(
         }
     }
     findings
+}
+
+/// A field with URLs as text. Some origins write paths in raw UTF-8, as clients accept them.
+pub(crate) fn url_text(value: &HeaderValue) -> Cow<'_, str> {
+    match value.to_str() {
+        Ok(text) => text.into(),
+        Err(_) => percent_encoded(value.as_bytes()).into(),
+    }
 }
 
 /// A field of text in ASCII, beside bytes that were taken for characters one by one.

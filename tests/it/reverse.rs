@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{World, origin, read_until, route, soon};
+use crate::world::{OK, World, origin, read_until, route, soon};
 
 const BATCH: &str = "POST /http:main.test:8080/r.git/info/lfs/objects/batch HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\
                      accept-encoding: gzip, br\r\ncontent-length: 2\r\n\r\n{}";
@@ -322,4 +322,53 @@ async fn batch_answers_that_hang_keep_no_other_one_waiting() {
     let mut client = world.sends(batch("well.test")).await;
     assert!(client.head().await.starts_with("HTTP/1.1 200"));
     drop(hanging);
+}
+
+/// A `Location` that is not plain ASCII was mapped for the client and not read by what keeps its credentials: they went to the other host.
+#[tokio::test]
+async fn a_token_stays_with_its_host_however_the_redirect_to_another_one_is_written() {
+    for location in [
+        "http://b.test/x",
+        "//b.test/x",
+        "http://b.test/\u{e4}",
+        "//b.test/\u{e4}",
+        "http://\tb.test/x",
+        "\thttp://b.te\tst/x",
+        "ht\ttp://B.test./x",
+        "http://\u{e4}@b.test/x",
+    ] {
+        let (a, _redirects) = origin(move |connections| async move {
+            let mut stream = connections.next().await;
+            read_until(&mut stream, b"\r\n\r\n").await;
+            let answer =
+                format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            read_until(&mut stream, b"\r\n\r\n").await;
+        })
+        .await;
+        let (b, asked) = origin(|connections| async move {
+            let mut stream = connections.next().await;
+            let head = read_until(&mut stream, b"\r\n\r\n").await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            String::from_utf8(head).unwrap().to_lowercase()
+        })
+        .await;
+        let routes = route("a.test", a, "tunnel", "") + &route("b.test", b, "tunnel", "");
+        let world = World::with(&routes).await;
+        let ask = |path: &str| {
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer A\r\nCookie: a=1\r\nConnection: close\r\n\r\n",
+                world.address
+            )
+        };
+        let mut client = world.sends(ask("/a.test:80/")).await;
+        let answer = String::from_utf8(client.rest().await).unwrap();
+        let port = format!(":{}/b.test:80/", world.address.port());
+        assert!(answer.contains(&port), "{location:?}: {answer}");
+        let mut client = world.sends(ask("/b.test:80/x")).await;
+        client.rest().await;
+        let head = soon("the request to b.test", asked).await.unwrap();
+        assert!(!head.contains("authorization"), "{location:?}: {head}");
+        assert!(!head.contains("cookie"), "{location:?}: {head}");
+    }
 }

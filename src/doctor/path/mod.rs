@@ -1,12 +1,5 @@
 //! One host over one upstream: the dialling that the checks share, and what one of them leaves for the next.
 
-/// For tests: the status of what answers in the place of TLS, and where it leads as doctor shows it.
-#[cfg(any(test, feature = "testing"))]
-pub(crate) fn portal(answer: &[u8]) -> Option<(u16, Option<String>)> {
-    let (status, headers) = portal::read(answer)?;
-    Some((status, http::location(&headers)))
-}
-
 pub(super) mod hop;
 pub(super) mod http;
 pub(super) mod name;

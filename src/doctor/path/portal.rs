@@ -64,8 +64,15 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
     timeout(PATIENCE, asking).await.ok().flatten()
 }
 
+/// For tests: the status of what answers in the place of TLS, and where it leads as doctor shows it.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn seen(answer: &[u8]) -> Option<(u16, Option<String>)> {
+    let (status, headers) = read(answer)?;
+    Some((status, http::location(&headers)))
+}
+
 /// The status of an answer, and where it leads; `None` for what is no HTTP.
-pub(crate) fn read(answer: &[u8]) -> Option<(u16, hyper::HeaderMap)> {
+fn read(answer: &[u8]) -> Option<(u16, hyper::HeaderMap)> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     response.parse(answer).ok()?;
