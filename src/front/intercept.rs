@@ -10,7 +10,6 @@ mod terminated;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use hyper::header::HeaderValue;
 use tokio::io::AsyncReadExt;
 
 use crate::{

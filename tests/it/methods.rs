@@ -73,6 +73,8 @@ async fn options_ends_here_where_it_has_no_forwards_left_and_counts_down_else() 
     );
 }
 
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
+
 #[tokio::test]
 async fn a_hops_answer_that_quotes_its_password_reaches_the_client_with_stars() {
     let pair = BASE64_STANDARD.encode(format!("me:{PASSWORD}"));
@@ -83,13 +85,26 @@ async fn a_hops_answer_that_quotes_its_password_reaches_the_client_with_stars() 
         ("200 OK", "Content-Type: message/http\r\n".to_owned()),
         ("502 Bad Gateway", format!("X-Seen: Basic {pair}\r\n")),
         ("403 Forbidden", "Content-Encoding: gzip\r\n".to_owned()),
+        ("200 OK", "Content-Type: application/json\r\n".to_owned()),
+        ("200 OK", String::new()),
+        // In its reason, and in its trailers.
+        (&*format!("403 Basic {pair}"), String::new()),
+        ("403 Forbidden", format!("Trailer: X-Seen\r\n{CHUNKED}")),
     ] {
-        let head = format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\n\r\n");
-        let (world, served) = behind_a_hop(format!("{head}{page}")).await;
+        let answer_of_hop = match more.contains(CHUNKED) {
+            true => format!(
+                "HTTP/1.1 {status}\r\n{more}\r\n2\r\nno\r\n0\r\nX-Seen: Basic {pair}\r\n\r\n"
+            ),
+            false => format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\n\r\n{page}"),
+        };
+        let (world, served) = behind_a_hop(answer_of_hop).await;
         let mut client = world.client().await;
-        let request = "POST http://main.test/x HTTP/1.1\r\nHost: main.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let request = "POST http://main.test/x HTTP/1.1\r\nHost: main.test\r\nContent-Length: 0\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n";
         let said = answer(&mut client, request).await;
-        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{said}");
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {}", &status[..3])),
+            "{said}"
+        );
         assert!(said.contains("***") || more.contains("gzip"), "{said}");
         assert!(
             !said.contains(PASSWORD) && !said.contains(&pair[..20]),

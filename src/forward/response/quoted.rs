@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::{
     HeaderMap,
     body::{Body, Frame, SizeHint},
+    ext::ReasonPhrase,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue},
 };
 
@@ -38,6 +39,10 @@ pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
     };
     let (mut head, body) = answer.into_parts();
     hide_in_fields(&quotable, &mut head.headers);
+    let reason = head.extensions.get::<ReasonPhrase>();
+    if let Some(hidden) = reason.and_then(|reason| hidden_reason(&quotable, reason)) {
+        head.extensions.insert(hidden);
+    }
     if !may_quote(head.status.as_u16(), &head.headers) {
         return Answer::from_parts(head, body);
     }
@@ -72,18 +77,21 @@ fn hide_in_fields(quotable: &Quotable, headers: &mut HeaderMap) {
     }
 }
 
+fn hidden_reason(quotable: &Quotable, reason: &ReasonPhrase) -> Option<ReasonPhrase> {
+    let mut bytes = reason.as_bytes().to_vec();
+    let quotes = quotable.hide(&mut bytes);
+    ReasonPhrase::try_from(bytes).ok().filter(|_| quotes)
+}
+
 /// Errors, and the types in which requests are shown.
 fn may_quote(status: u16, headers: &HeaderMap) -> bool {
-    let shows = |kind: &str| {
-        let kind = kind.to_ascii_lowercase();
-        ["text/html", "text/plain", "message/http"]
-            .iter()
-            .any(|shown| kind.starts_with(shown))
+    let shows = |kind: &HeaderValue| {
+        let kind = String::from_utf8_lossy(kind.as_bytes()).to_ascii_lowercase();
+        let shown = ["text/", "message/", "json", "xml"];
+        shown.iter().any(|shown| kind.contains(shown))
     };
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok());
-    status >= 400 || kind.is_some_and(shows) && !is_coded(headers)
+    let kind = headers.get(CONTENT_TYPE);
+    status >= 400 || kind.is_none_or(shows) && !is_coded(headers)
 }
 
 fn is_coded(headers: &HeaderMap) -> bool {
@@ -132,7 +140,12 @@ impl Body for Hiding {
             };
             let data = match frame {
                 None => return Poll::Ready(self.rest().map(|rest| Ok(Frame::data(rest)))),
-                Some(Ok(frame)) => frame.into_data().map_err(Ok),
+                Some(Ok(mut frame)) => {
+                    if let Some(trailers) = frame.trailers_mut() {
+                        hide_in_fields(&self.quotable, trailers);
+                    }
+                    frame.into_data().map_err(Ok)
+                }
                 Some(Err(error)) => Err(Err(error)),
             };
             match data {
