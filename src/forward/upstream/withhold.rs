@@ -111,8 +111,12 @@ pub(crate) enum Payload<'b> {
 /// Why a request is none for such a mirror; `None` where it may be asked.
 pub(crate) fn objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
-    if path.ends_with("/git-receive-pack") || query.contains("service=git-receive-pack") {
+    let names_push = |text: &str| percent_decoded(text).ends_with("git-receive-pack");
+    if names_push(path) || query.split(['&', ';']).any(names_push) {
         return Some("the request is part of a push");
+    }
+    if redact::has_token(&percent_decoded(path)) {
+        return Some("the path has a part that looks like a token");
     }
     if path.split('/').any(|part| part == "xet-write-token") {
         return Some("the response names the storage host of an upload");

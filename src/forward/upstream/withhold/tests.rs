@@ -48,6 +48,17 @@ fn a_stranger_is_asked_for_nothing_but_public_data() {
         ),
         ("POST", "/r.git/git-receive-pack", Payload::Streamed),
         (
+            "GET",
+            "/r.git/info/refs?service=git%2Dreceive%2Dpack",
+            Payload::Empty,
+        ),
+        (
+            "GET",
+            "/raw/hf_abcdefghijklmnopqrstuvwxyzABCDEFGH/x",
+            Payload::Empty,
+        ),
+        ("GET", "/raw/%68f_abcdefghijklmnopqrstuvwx", Payload::Empty),
+        (
             "POST",
             "/r.git/info/lfs/objects/batch",
             Payload::Held(br#"{"operation":"upload"}"#),
