@@ -1,6 +1,6 @@
 //! Header fields that end at gitferry, and those that it adds (RFC 9110, section 7.6).
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use hyper::{
     HeaderMap, Version,
@@ -167,16 +167,22 @@ pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 
 /// Adds gitferry to `Via`, with the version in which it received the message (RFC 9110, section 7.6.3).
 pub(crate) fn add_via(headers: &mut HeaderMap, received: Version) {
-    let version = match received {
-        Version::HTTP_09 => "0.9",
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
+    /// That of most messages.
+    static HTTP_11: LazyLock<Option<HeaderValue>> = LazyLock::new(|| own_via("1.1"));
+    let value = match received {
+        Version::HTTP_09 => own_via("0.9"),
+        Version::HTTP_10 => own_via("1.0"),
+        Version::HTTP_2 => own_via("2.0"),
         // Neither hyper's server nor its client speaks HTTP/3.
-        _ => "1.1",
+        _ => HTTP_11.clone(),
     };
-    if let Ok(value) = HeaderValue::try_from(format!("{version} {}", pseudonym())) {
+    if let Some(value) = value {
         headers.append(VIA, value);
     }
+}
+
+fn own_via(version: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{version} {}", pseudonym())).ok()
 }
 
 /// Takes out what an origin says in gitferry's name (RFC 9209, section 2): a client reads there whose fault it was.

@@ -2,6 +2,8 @@
 //!
 //! Asked for every request, by the config in force, so that a reload reaches clients that keep their connection.
 
+use std::sync::LazyLock;
+
 use rustix::process::geteuid;
 
 use crate::{
@@ -11,6 +13,9 @@ use crate::{
         access::{Admission, SocketOwner},
     },
 };
+
+/// The daemon's own user: it keeps it.
+static OWN_USER: LazyLock<u32> = LazyLock::new(|| geteuid().as_raw());
 
 /// Why `client` is not served; `None` where it is.
 pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Option<Fault> {
@@ -27,7 +32,7 @@ pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Optio
         SocketOwner::User(uid) => uid,
         SocketOwner::Unknown(why) => return denied(Denial::UnknownUser, why.into()),
     };
-    match listen.access.admits(uid, geteuid().as_raw()) {
+    match listen.access.admits(uid, *OWN_USER) {
         Admission::Serve => None,
         Admission::Refuse => denied(
             Denial::LocalUser,

@@ -189,6 +189,11 @@ impl Attempts {
             .is_some_and(|(upstream, failed)| *upstream == self.at && failed.as_deref() == peer)
     }
 
+    /// True where an attempt failed in a way that smaller segments may mend.
+    pub(crate) fn suspects_large_segments(&self) -> bool {
+        self.suspect.is_some()
+    }
+
     /// After a failure only a new connection tells whether the path works.
     fn connect(&mut self) -> Step {
         Step::of(Command::Connect(self.attempt(false)))

@@ -33,6 +33,9 @@ fn git(path: &str, query: &str) -> Option<String> {
 
 /// The LFS API (git-lfs, docs/api).
 fn lfs(path: &str) -> Option<String> {
+    if !has_segment(path, "info/lfs/") {
+        return None;
+    }
     let (repository, call) = path.split_once("/info/lfs/")?;
     let what = match call.split('/').next()? {
         "objects" if call == "objects/batch" => "LFS batch",
@@ -46,11 +49,11 @@ fn lfs(path: &str) -> Option<String> {
 /// The Hub's content-addressed storage.
 fn xet(path: &str) -> Option<String> {
     let hash = path.rsplit('/').find(|part| is_hash(part));
-    let what = if path.contains("/xorb") {
+    let what = if has_segment(path, "xorb") {
         "Xet xorb"
-    } else if path.contains("/shard") {
+    } else if has_segment(path, "shard") {
         "Xet shard"
-    } else if path.contains("/reconstruction") {
+    } else if has_segment(path, "reconstruction") {
         "Xet reconstruction"
     } else {
         return None;
@@ -79,11 +82,28 @@ fn hub(path: &str) -> Option<String> {
         let call = parts.next().unwrap_or("info");
         return Some(format!("{owner}/{model} {call}"));
     }
+    if !has_segment(path, "resolve/") && !has_segment(path, "raw/") {
+        return None;
+    }
     let (repository, rest) = path
         .split_once("/resolve/")
         .or_else(|| path.split_once("/raw/"))?;
     let (_, file) = rest.split_once('/')?;
     Some(format!("{} {file}", name(repository)))
+}
+
+/// True where a segment of `path` after its first one begins so.
+fn has_segment(path: &str, begin: &str) -> bool {
+    let bytes = path.as_bytes();
+    // Every request comes through here, and a path is short: a searcher for each word costs more than the look at each byte.
+    let begins = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        rest.first() == Some(&b'/')
+            && rest
+                .get(1..)
+                .is_some_and(|rest| rest.starts_with(begin.as_bytes()))
+    };
+    (0..bytes.len()).any(begins)
 }
 
 fn name(repository: &str) -> &str {

@@ -104,12 +104,50 @@ const BUCKETS: [f64; 12] = [
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<Families>);
 
-type Families = BTreeMap<&'static str, BTreeMap<Box<[Box<str>]>, Value>>;
+type Families = BTreeMap<&'static str, Series>;
+
+/// The label sets of one metric, in order; found without making a set of owned labels for it.
+#[derive(Debug, Default)]
+struct Series(Vec<(Box<[Box<str>]>, Value)>);
+
+impl Series {
+    /// The place of these labels, or the one where they belong.
+    fn find(&self, labels: &[&str]) -> Result<usize, usize> {
+        let sought = labels.iter().copied();
+        let compare = |(key, _): &(Box<[Box<str>]>, Value)| {
+            key.iter().map(|label| &**label).cmp(sought.clone())
+        };
+        self.0.binary_search_by(compare)
+    }
+
+    /// The value of these labels, made where there is none.
+    fn value(&mut self, labels: &[&str], kind: Kind) -> Option<&mut Value> {
+        let is_full = self.0.len() >= SERIES && labels.iter().any(|label| *label != OTHERS);
+        if is_full && self.find(labels).is_err() {
+            return self.value(&vec![OTHERS; labels.len()], kind);
+        }
+        let at = self.find(labels).unwrap_or_else(|at| {
+            let key = labels.iter().map(|label| (*label).into()).collect();
+            self.0.insert(at, (key, Value::new(kind)));
+            at
+        });
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+}
 
 #[derive(Debug)]
 enum Value {
     Count(u64),
     Histogram(Histogram),
+}
+
+impl Value {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter | Kind::Gauge => Self::Count(0),
+            Kind::Histogram => Self::Histogram(Histogram::default()),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -169,14 +207,9 @@ impl Metrics {
     fn with(&self, metric: &'static Metric, labels: &[&str], change: impl FnOnce(&mut Value)) {
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let series = families.entry(metric.name).or_default();
-        let mut key: Box<[Box<str>]> = labels.iter().map(|label| (*label).into()).collect();
-        if series.len() >= SERIES && !series.contains_key(&key) {
-            key = labels.iter().map(|_| OTHERS.into()).collect();
+        if let Some(value) = series.value(labels, metric.kind) {
+            change(value);
         }
-        change(series.entry(key).or_insert_with(|| match metric.kind {
-            Kind::Counter | Kind::Gauge => Value::Count(0),
-            Kind::Histogram => Value::Histogram(Histogram::default()),
-        }));
     }
 
     /// What was counted, as text.
@@ -198,7 +231,8 @@ impl Metrics {
                 let labels = metric.labels(&reading.labels);
                 let _ = writeln!(text, "{}{} {}", metric.name, braces(&labels), reading.value);
             }
-            for (labels, value) in families.get(metric.name).into_iter().flatten() {
+            let series = families.get(metric.name).into_iter();
+            for (labels, value) in series.flat_map(|series| &series.0) {
                 metric.series(&mut text, &metric.labels(labels), value);
             }
         }

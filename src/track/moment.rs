@@ -1,6 +1,6 @@
 //! Points in time as text, in UTC: as the log has them, and for people.
 
-use std::time::SystemTime;
+use std::{fmt::Write as _, time::SystemTime};
 
 use time::{
     OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem,
@@ -15,23 +15,47 @@ const SHOWN: &[BorrowedFormatItem<'_>] =
 
 /// `2026-11-23T16:00:00.000Z`.
 pub(crate) fn logged(at: SystemTime) -> String {
-    format(at, LOGGED)
+    let mut text = String::with_capacity(24);
+    log(&mut text, at);
+    text
+}
+
+/// The same, at the end of `line`. By hand: every line has one, and a format description costs ten times as much.
+pub(crate) fn log(line: &mut String, at: SystemTime) {
+    let at = OffsetDateTime::from(at);
+    let (year, month, day) = at.to_calendar_date();
+    let (hour, minute, second, milli) = at.to_hms_milli();
+    let _ = write!(line, "{year:04}");
+    for (mark, number) in [
+        ('-', u8::from(month)),
+        ('-', day),
+        ('T', hour),
+        (':', minute),
+        (':', second),
+    ] {
+        line.push(mark);
+        line.extend([digit(number / 10), digit(number)]);
+    }
+    let [hundreds, rest] =
+        [milli / 100, milli % 100].map(|part| u8::try_from(part).unwrap_or_default());
+    line.extend(['.', digit(hundreds), digit(rest / 10), digit(rest), 'Z']);
+}
+
+/// The last digit of `number`.
+fn digit(number: u8) -> char {
+    char::from(b'0' + number % 10)
 }
 
 /// `2026-11-23 16:00:00`.
 pub(crate) fn shown(at: SystemTime) -> String {
-    format(at, SHOWN)
+    // Every time that a clock of today can have has a form.
+    OffsetDateTime::from(at).format(&SHOWN).unwrap_or_default()
 }
 
 /// Reads what [`logged`] writes, and nothing else.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let at = PrimitiveDateTime::parse(text, LOGGED).ok()?;
     Some(at.assume_utc().into())
-}
-
-fn format(at: SystemTime, items: &[BorrowedFormatItem<'_>]) -> String {
-    // Every time that a clock of today can have has a form.
-    OffsetDateTime::from(at).format(&items).unwrap_or_default()
 }
 
 #[cfg(test)]

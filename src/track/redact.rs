@@ -36,6 +36,24 @@ const TOKENS: &[&str] = &[
     "eyJ",
 ];
 
+/// The first bytes of [`TOKENS`], and of `://`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a byte is a place among 256, and the compiler does it"
+)]
+const FIRST_BYTES: [bool; 256] = {
+    let mut first = [false; 256];
+    first[b':' as usize] = true;
+    let mut rest = TOKENS;
+    while let [token, after @ ..] = rest {
+        if let [byte, ..] = token.as_bytes() {
+            first[*byte as usize] = true;
+        }
+        rest = after;
+    }
+    first
+};
+
 /// A path with its query: values starred but for the harmless ones, tokens starred wherever they stand.
 pub(crate) fn path(path: &str) -> String {
     let (path, query) = match path.split_once('?') {
@@ -61,6 +79,9 @@ fn pair(pair: &str) -> String {
 
 /// Free text: what looks like a token, user info in a URL, or the query of a URL is starred; what a terminal would obey is escaped.
 pub(crate) fn text(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
     let mut safe = String::with_capacity(text.len());
     for (at, word) in text.split([' ', '\t']).enumerate() {
         if at > 0 {
@@ -69,6 +90,19 @@ pub(crate) fn text(text: &str) -> String {
         safe.push_str(&self::word(word));
     }
     safe
+}
+
+/// True where nothing in `text` is to be starred or escaped, as in most of what a request has: one pass finds that out.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let begins = |(at, byte): (usize, &u8)| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let starts =
+            |with: &str| with.as_bytes().first() == Some(byte) && rest.starts_with(with.as_bytes());
+        FIRST_BYTES.get(usize::from(*byte)) == Some(&true)
+            && (starts("://") || TOKENS.iter().any(|token| starts(token)))
+    };
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) && !bytes.iter().enumerate().any(begins)
 }
 
 /// True where something in `text` looks like a vendor's token, or like a JWT (`eyJ….….…`).

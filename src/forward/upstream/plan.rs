@@ -346,6 +346,9 @@ impl UpstreamPlan {
 
     fn worked(&self) {
         self.transfer.worked();
+        if !self.attempts.suspects_large_segments() {
+            return;
+        }
         let peer = self.transfer.peer().map(|peer| peer.to_string());
         let limit = self.route.dial.max_segment;
         let was_small = limit.is_some_and(|limit| limit <= SMALL_SEGMENT);

@@ -7,7 +7,7 @@ use hyper::{
     header::{HOST, HeaderValue},
 };
 
-use crate::model::{Fault, FaultKind, Leg, Scheme, Stage, Target};
+use crate::model::{Fault, FaultKind, Host, Leg, Scheme, Stage, Target};
 
 /// The fault of a request that names another host than the one that its connection was made for.
 pub(super) fn mismatch<B>(request: &Request<B>, target: &Target) -> Option<Fault> {
@@ -37,6 +37,11 @@ fn is_same(name: &[u8], target: &Target) -> bool {
     let Ok(name) = std::str::from_utf8(name) else {
         return false;
     };
+    if let Host::Name(host) = &target.host
+        && **host == *name
+    {
+        return true;
+    }
     let implied = [Scheme::Https.default_port(), target.port];
     implied
         .into_iter()

@@ -1,8 +1,13 @@
 //! One event as the log holds it, and its two forms for programs; `gitferry report` reads both back.
+//!
+//! Every transfer makes one, so its texts lie in one buffer, and each form is written into one string.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt::{self, Write as _},
+    ops::Range,
+    time::SystemTime,
+};
 
-use serde_json::Value;
 use tracing::{
     Event, Level,
     field::{Field, Visit},
@@ -15,18 +20,38 @@ use crate::track::{moment, redact};
 pub(crate) struct Line {
     pub(super) time: SystemTime,
     pub(super) level: Level,
-    pub(super) message: String,
+    /// The message and the texts of the fields, one after the other.
+    text: String,
+    message: Range<usize>,
     pub(super) values: Vec<(&'static str, Value)>,
 }
+
+/// A field's value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// The place of its text.
+    Text(Range<usize>),
+    Number(u64),
+    Signed(i64),
+    Float(f64),
+    Truth(bool),
+}
+
+/// What a line of most transfers takes.
+const TEXT: usize = 384;
+const FIELDS: usize = 24;
 
 impl Line {
     /// One without fields.
     pub(crate) fn new(level: Level, time: SystemTime, message: &str) -> Self {
+        let mut text = String::with_capacity(TEXT);
+        text.push_str(message);
         Self {
             time,
             level,
-            message: message.to_owned(),
-            values: Vec::new(),
+            message: 0..text.len(),
+            text,
+            values: Vec::with_capacity(FIELDS),
         }
     }
 
@@ -39,35 +64,67 @@ impl Line {
 
     /// With a field more.
     #[must_use]
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.values.push((name, value.into()));
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        let value = match value.into() {
+            serde_json::Value::Bool(truth) => Value::Truth(truth),
+            serde_json::Value::Number(number) if number.is_u64() => {
+                Value::Number(number.as_u64().unwrap_or_default())
+            }
+            serde_json::Value::String(text) => Value::Text(self.add(format_args!("{text}"))),
+            other => Value::Text(self.add(format_args!("{other}"))),
+        };
+        self.values.push((name, value));
         self
     }
 
     /// The same with what a terminal would obey as escapes.
     pub(super) fn escaped(&self) -> Self {
-        let escaped = |(name, value): &(&'static str, Value)| {
+        let mut line = Self::new(self.level, self.time, &redact::escaped(self.message()));
+        for (name, value) in &self.values {
             let value = match value {
-                Value::String(text) => redact::escaped(text).into_owned().into(),
+                Value::Text(place) => {
+                    let text = redact::escaped(self.at(place));
+                    Value::Text(line.add(format_args!("{text}")))
+                }
                 other => other.clone(),
             };
-            (*name, value)
-        };
-        Self {
-            message: redact::escaped(&self.message).into_owned(),
-            values: self.values.iter().map(escaped).collect(),
-            ..*self
+            line.values.push((name, value));
         }
+        line
+    }
+
+    /// What it says.
+    pub(super) fn message(&self) -> &str {
+        self.at(&self.message)
+    }
+
+    /// The fields in their order: a name, and the value as text.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.values.iter().map(|(name, value)| {
+            let mut shown = String::new();
+            match value {
+                Value::Text(place) => shown.push_str(self.at(place)),
+                other => other.write(&mut shown),
+            }
+            (*name, shown)
+        })
     }
 
     /// A field's text; `None` where it is missing, empty or no text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.value(name)?.as_str().filter(|text| !text.is_empty())
+        match self.value(name)? {
+            Value::Text(place) => Some(self.at(place)).filter(|text| !text.is_empty()),
+            Value::Number(_) | Value::Signed(_) | Value::Float(_) | Value::Truth(_) => None,
+        }
     }
 
     /// A field's number.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
-        self.value(name)?.as_u64()
+        match self.value(name)? {
+            Value::Number(number) => Some(*number),
+            Value::Signed(number) => u64::try_from(*number).ok(),
+            Value::Text(_) | Value::Float(_) | Value::Truth(_) => None,
+        }
     }
 
     fn value(&self, name: &str) -> Option<&Value> {
@@ -77,14 +134,24 @@ impl Line {
 
     /// One object and a newline.
     pub(crate) fn json(&self) -> String {
-        let mut object = serde_json::Map::new();
-        object.insert("time".into(), moment::logged(self.time).into());
-        let level = self.level.as_str().to_ascii_lowercase();
-        object.insert("level".into(), level.into());
-        object.insert("message".into(), self.message.clone().into());
-        let values = self.values.iter();
-        object.extend(values.map(|(name, value)| ((*name).to_owned(), value.clone())));
-        Value::Object(object).to_string() + "\n"
+        let mut json = String::with_capacity(2 * TEXT);
+        json.push_str("{\"time\":\"");
+        moment::log(&mut json, self.time);
+        json.push_str("\",\"level\":\"");
+        json.push_str(level(self.level));
+        json.push_str("\",\"message\":");
+        quote(&mut json, self.message());
+        for (name, value) in &self.values {
+            json.push_str(",\"");
+            json.push_str(name);
+            json.push_str("\":");
+            match value {
+                Value::Text(place) => quote(&mut json, self.at(place)),
+                other => other.write(&mut json),
+            }
+        }
+        json.push_str("}\n");
+        json
     }
 
     /// Time, level, message, `name=value`; an advice on a line of its own.
@@ -95,65 +162,122 @@ impl Line {
             (true, Level::WARN) => ("\u{1b}[33m", "\u{1b}[0m"),
             (true, _) => ("\u{1b}[2m", "\u{1b}[0m"),
         };
+        let mut line = String::with_capacity(2 * TEXT);
+        moment::log(&mut line, self.time);
         // Ours are constant; those of libraries may quote a peer.
-        let message = redact::escaped(&self.message);
-        let now = moment::logged(self.time);
-        let mut line = format!("{now} {begin}{:>5}{end} {message}", self.level.as_str());
+        let message = redact::escaped(self.message());
+        let _ = write!(line, " {begin}{:>5}{end} {message}", self.level.as_str());
         let mut advice = None;
         for (name, value) in &self.values {
-            let shown = match value {
-                Value::String(text) if *name == "advice" => {
-                    advice = Some(text);
+            let text = match value {
+                Value::Text(place) => self.at(place),
+                other => {
+                    let _ = write!(line, " {name}=");
+                    other.write(&mut line);
                     continue;
                 }
-                Value::String(text) if text.is_empty() => continue,
-                Value::String(text)
-                    if text.contains(|c: char| c.is_control() || " \"=".contains(c)) =>
-                {
-                    value.to_string()
-                }
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
             };
-            line.push_str(&format!(" {name}={shown}"));
+            if *name == "advice" {
+                advice = Some(text);
+            } else if text.contains(|c: char| c.is_control() || " \"=".contains(c)) {
+                let _ = write!(line, " {name}=");
+                quote(&mut line, text);
+            } else if !text.is_empty() {
+                let _ = write!(line, " {name}={text}");
+            }
         }
         if let Some(advice) = advice {
             let advice: String = advice.chars().filter(|c| !c.is_control()).collect();
-            line.push_str(&format!("\n{:25}advice: {advice}", ""));
+            let _ = write!(line, "\n{:25}advice: {advice}", "");
         }
-        line + "\n"
+        line.push('\n');
+        line
+    }
+
+    /// Adds a text to the buffer; its place there.
+    fn add(&mut self, text: fmt::Arguments<'_>) -> Range<usize> {
+        let begin = self.text.len();
+        let _ = self.text.write_fmt(text);
+        begin..self.text.len()
+    }
+
+    fn at(&self, place: &Range<usize>) -> &str {
+        self.text.get(place.clone()).unwrap_or_default()
+    }
+}
+
+impl Value {
+    /// Writes what is no text.
+    fn write(&self, line: &mut String) {
+        let _ = match self {
+            Self::Text(_) => Ok(()),
+            Self::Number(number) => write!(line, "{number}"),
+            Self::Signed(number) => write!(line, "{number}"),
+            // JSON has no other floats.
+            Self::Float(number) if number.is_finite() => write!(line, "{number}"),
+            Self::Float(_) => line.write_str("null"),
+            Self::Truth(truth) => write!(line, "{truth}"),
+        };
+    }
+}
+
+/// A level's name in JSON.
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// Writes `text` as JSON does.
+fn quote(line: &mut String, text: &str) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        line.push('"');
+        line.push_str(text);
+        line.push('"');
+    } else {
+        let _ = write!(line, "{}", serde_json::Value::from(text));
     }
 }
 
 impl Visit for Line {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.values.push((field.name(), value.into()));
+        self.values.push((field.name(), Value::Float(value)));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.values.push((field.name(), value.into()));
+        self.values.push((field.name(), Value::Signed(value)));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.values.push((field.name(), value.into()));
+        self.values.push((field.name(), Value::Number(value)));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.values.push((field.name(), value.into()));
+        self.values.push((field.name(), Value::Truth(value)));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.values.push((field.name(), value.into()));
+        let begin = self.text.len();
+        self.text.push_str(value);
+        let place = Value::Text(begin..self.text.len());
+        self.values.push((field.name(), place));
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
+        let place = self.add(format_args!("{value:?}"));
         if field.name() == "message" {
-            self.message = text;
+            self.message = place;
         } else {
-            self.values.push((field.name(), text.into()));
+            self.values.push((field.name(), Value::Text(place)));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::Value;
+
+    use super::{Level, Line, SystemTime};
 
     #[test]
     fn a_line_of_logfmt_and_one_of_json_have_the_same_fields() {

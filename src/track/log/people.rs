@@ -78,7 +78,7 @@ impl People {
     /// The lines of an event, no wider than `width`.
     pub(crate) fn render(&self, line: &Line, width: usize) -> String {
         let line = &line.escaped();
-        let mut text = match line.message.as_str() {
+        let mut text = match line.message() {
             "transfer ended" => return self.transfer(line, width),
             "fault" => fault_sentence(line),
             "stall" | "stall goes on" => stall_sentence(line),

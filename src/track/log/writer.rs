@@ -3,6 +3,9 @@
 //! A pipe that nobody reads, a terminal stopped by Ctrl-S or a stuck journal blocks `write(2)`. The daemon only puts lines into
 //! a queue of [`ROOM`] bytes; when the queue is full, new lines are dropped and counted, and a line says how many once the reader
 //! is back.
+//!
+//! A line that comes alone is written at once. Lines that come fast are written together every [`GATHER`]: to wake the thread and to call
+//! `write(2)` for each of them took a tenth of a small request's CPU time.
 
 use std::{
     collections::VecDeque,
@@ -18,6 +21,10 @@ use tokio::time::Instant;
 
 /// How many bytes wait for the reader: some minutes of an ordinary log.
 const ROOM: usize = 4 << 20;
+/// How many bytes are written at once.
+const CHUNK: usize = 64 << 10;
+/// The shortest time between two writes, unless there is a whole chunk to write.
+const GATHER: Duration = Duration::from_millis(10);
 /// Between two tries where somebody else made the file non-blocking.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -27,7 +34,7 @@ pub(super) struct Writer(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// A line came.
+    /// The queue has something to write, and the thread waits for it.
     filled: Condvar,
     /// The queue is empty and the last line is written.
     drained: Condvar,
@@ -37,13 +44,27 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    lines: VecDeque<String>,
+    /// Whole lines, in chunks of about [`CHUNK`] bytes.
+    chunks: VecDeque<Vec<u8>>,
+    /// What is queued or being written.
     bytes: usize,
     /// Dropped since the last notice.
     dropped: u64,
     /// Since the start.
     lost: u64,
-    writing: bool,
+    /// What the thread does.
+    thread: Thread,
+    /// Somebody waits until everything is written.
+    hurry: bool,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum Thread {
+    /// Waits for a line.
+    #[default]
+    Idle,
+    /// Waits for more lines, or writes.
+    Busy,
 }
 
 impl Writer {
@@ -78,11 +99,14 @@ impl Writer {
         }
         if queue.dropped > 0 {
             let notice = (self.0.notice)(std::mem::take(&mut queue.dropped));
-            queue.push(notice);
+            queue.push(&notice);
         }
-        queue.push(line);
+        queue.push(&line);
+        let wakes = queue.thread == Thread::Idle || queue.chunks.len() > 1;
         drop(queue);
-        self.0.filled.notify_one();
+        if wakes {
+            self.0.filled.notify_one();
+        }
     }
 
     /// How many lines were dropped since the start.
@@ -94,52 +118,68 @@ impl Writer {
     pub(super) fn flush(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         let mut queue = self.0.lock();
-        while queue.writing || !queue.lines.is_empty() {
+        queue.hurry = true;
+        self.0.filled.notify_one();
+        while queue.bytes > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                break;
             }
             let waited = self.0.drained.wait_timeout(queue, left);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        queue.hurry = false;
     }
 }
 
 impl Queue {
-    fn push(&mut self, line: String) {
+    fn push(&mut self, line: &str) {
         self.bytes += line.len();
-        self.lines.push_back(line);
+        match self.chunks.back_mut() {
+            Some(last) if last.len() + line.len() <= CHUNK => {
+                last.extend_from_slice(line.as_bytes())
+            }
+            _ => self.chunks.push_back(line.as_bytes().to_vec()),
+        }
     }
 }
 
 impl Shared {
     fn write_to(&self, mut output: impl Write) {
+        let mut wrote = None;
         loop {
-            let line = self.next();
+            let chunk = self.next(wrote);
             // A closed stderr is no reason to stop: nothing reads the log then.
-            let _ = write_all(&mut output, line.as_bytes());
+            let _ = write_all(&mut output, &chunk);
+            wrote = Some(Instant::now());
+            self.lock().bytes -= chunk.len();
         }
     }
 
-    /// Waits for the next line.
-    fn next(&self) -> String {
+    /// Waits for the next lines; `wrote` is when the ones before were written.
+    fn next(&self, wrote: Option<Instant>) -> Vec<u8> {
         let mut queue = self.lock();
-        queue.writing = false;
         loop {
-            if let Some(line) = queue.lines.pop_front() {
-                queue.bytes -= line.len();
-                queue.writing = true;
-                return line;
+            if queue.chunks.is_empty() && queue.dropped > 0 {
+                let notice = (self.notice)(std::mem::take(&mut queue.dropped));
+                queue.push(&notice);
             }
-            if queue.dropped > 0 {
-                queue.writing = true;
-                return (self.notice)(std::mem::take(&mut queue.dropped));
+            let left = wrote.map_or(Duration::ZERO, |at| GATHER.saturating_sub(at.elapsed()));
+            let due = left.is_zero() || queue.hurry || queue.chunks.len() > 1;
+            if due && let Some(chunk) = queue.chunks.pop_front() {
+                queue.thread = Thread::Busy;
+                return chunk;
             }
-            self.drained.notify_all();
-            queue = self
-                .filled
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            queue = if queue.chunks.is_empty() {
+                queue.thread = Thread::Idle;
+                self.drained.notify_all();
+                let waited = self.filled.wait(queue);
+                waited.unwrap_or_else(PoisonError::into_inner)
+            } else {
+                queue.thread = Thread::Busy;
+                let waited = self.filled.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            };
         }
     }
 

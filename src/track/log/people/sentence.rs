@@ -113,7 +113,7 @@ pub(super) fn stall_sentence(line: &Line) -> String {
 
 /// `hf.co via office: circuit opened (hop/connecting/refused), probe in 30 s`.
 pub(super) fn circuit_sentence(line: &Line) -> String {
-    let mut text = format!("{}: {}", place(line), line.message);
+    let mut text = format!("{}: {}", place(line), line.message());
     if let Some(code) = line.text("code") {
         let _ = write!(text, " ({code})");
     }
@@ -165,19 +165,15 @@ pub(super) fn during(line: &Line) -> &'static str {
 
 /// Message and fields of any other event, the fields that say most first.
 pub(super) fn sentence(line: &Line) -> String {
-    let mut text = line.message.clone();
-    for (name, value) in &line.values {
-        if matches!(*name, "advice" | "id" | "remedy") {
+    let mut text = line.message().to_owned();
+    for (name, shown) in line.shown() {
+        if matches!(name, "advice" | "id" | "remedy") {
             continue;
         }
-        let shown = match value {
-            serde_json::Value::String(value) => value.clone(),
-            value => value.to_string(),
-        };
         let (name, shown) = match (name.strip_suffix("_ms"), name.strip_suffix("_s")) {
             (Some(name), _) => (name, shown.parse().map_or(shown, size::duration)),
             (None, Some(name)) => (name, shown + " s"),
-            (None, None) => (*name, shown),
+            (None, None) => (name, shown),
         };
         if !shown.is_empty() {
             let _ = write!(text, ", {} {shown}", name.replace('_', " "));
