@@ -260,6 +260,10 @@ impl Exchange {
         } else {
             Stage::SendingHead
         });
+        if !self.outgoing.is_at_hand() {
+            let shared = &self.forwarder.shared;
+            lease.spawn(&shared.tasks, &shared.shutdown);
+        }
         let repeatable = self.outgoing.state().may_repeat();
         let began = Instant::now();
         let sent = tokio::select! {

@@ -1,7 +1,7 @@
 //! What the kernel knows of a connection: what the peer acknowledged, what is under way, what gets lost.
 //!
 //! Linux says all of it (`TCP_INFO`, `SIOCOUTQ`), macOS how much is not acknowledged yet (`SO_NWRITE`); elsewhere only what was
-//! written is known, and the watchdog says so. The two system calls are the only unsafe code of gitferry: neither rustix nor socket2
+//! written is known, and the watchdog says so. The two system calls are unsafe code: neither rustix nor socket2
 //! wraps them, and libc's own `tcp_info` lacks every field since Linux 4.1, so the bytes are read by their offsets in
 //! `include/uapi/linux/tcp.h`, which only ever grows at its end.
 
@@ -14,6 +14,16 @@ impl TcpMonitor {
     /// Its counts, with all that the kernel knows where `closely`; nothing once the socket is closed.
     pub(crate) fn flow(&self, closely: bool) -> Flow {
         self.tcp().map(|tcp| tcp.flow(closely)).unwrap_or_default()
+    }
+
+    /// Its own counts, without asking the kernel what was acknowledged.
+    pub(crate) fn counts(&self) -> Flow {
+        let counts = |tcp: Tcp| Flow {
+            read: tcp.bytes_read(),
+            written: tcp.bytes_written(),
+            ..Flow::default()
+        };
+        self.tcp().map(counts).unwrap_or_default()
     }
 }
 

@@ -151,6 +151,8 @@ impl RangeRequests {
         asked.map_err(failed)?;
         send::address(&mut request, &self.head.uri, &lease, &self.to).map_err(failed)?;
         lease.about.flood.watch(&mut request, None);
+        let shared = &self.forwarder.shared;
+        lease.spawn(&shared.tasks, &shared.shutdown);
         let sending = tokio::time::timeout(patience, send::send(&mut lease, request));
         match sending.await {
             Ok(Ok(response)) => Ok((response, lease)),

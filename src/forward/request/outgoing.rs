@@ -148,6 +148,11 @@ impl Outgoing {
         }
     }
 
+    /// True where all of it is here, and it is about nothing but its answer: nobody has to read from the client while it is sent.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        (self.bodiless || self.held.is_some()) && self.upgrade.is_none()
+    }
+
     /// Before the body is read.
     fn may_only_ask(&self) -> bool {
         only_asks(&self.head) || may_be_push_probe(&self.head)

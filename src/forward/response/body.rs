@@ -68,8 +68,9 @@ impl OriginBody {
         inner: Incoming,
         (status, close_delimited): (u16, bool),
         exchange: Box<Exchange>,
-        lease: Lease,
+        mut lease: Lease,
     ) -> Self {
+        spawn_if_large(&inner, &exchange, &mut lease);
         exchange.transfer.expect_down(inner.size_hint().exact());
         exchange.transfer.counters().answer(status);
         let mut body = Self {
@@ -166,6 +167,14 @@ impl OriginBody {
         self.end(event)
     }
 
+    /// It ends with `error` at the next poll: hyper drops what it has not written yet when a body fails, and writes it while one waits.
+    fn fail_after_flush(&mut self, error: BoxError) {
+        self.failing = Some(Box::pin(async {
+            tokio::task::yield_now().await;
+            error
+        }));
+    }
+
     /// It ends with `event`, unless its rest can be asked for.
     fn end(&mut self, event: Event) -> Result<(), BoxError> {
         self.ended = None;
@@ -208,8 +217,9 @@ impl OriginBody {
         let (exchange, rest) = ready!(rest.as_mut().poll(cx));
         self.rest = None;
         match rest {
-            Ok((response, lease)) => {
+            Ok((response, mut lease)) => {
                 self.inner = response.into_body();
+                spawn_if_large(&self.inner, &exchange, &mut lease);
                 self.ended = Some(ended(&exchange));
                 if !self.refused {
                     self.candidate = Candidate::of(&exchange, &lease).map(Box::new);
@@ -228,7 +238,10 @@ impl OriginBody {
             let polled = segmented.poll_data(cx, &mut self.inner);
             return polled.map(|data| data.map(|data| data.map(Frame::data)));
         }
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        let polled = match &mut self.open {
+            Some(open) => open.lease.poll_body(cx, &mut self.inner),
+            None => Pin::new(&mut self.inner).poll_frame(cx),
+        };
         if let Some(candidate) = &mut self.candidate {
             candidate.note(polled.is_pending());
         }
@@ -263,6 +276,18 @@ impl OriginBody {
     }
 }
 
+/// The largest answer whose connection is driven by whoever reads it.
+const SMALL: u64 = 64 * 1024;
+
+/// A large answer is read on one core while it is written on another one, and its connection is read from while the client waits.
+fn spawn_if_large(inner: &Incoming, exchange: &Exchange, lease: &mut Lease) {
+    let size = inner.size_hint().exact();
+    if size.is_none_or(|size| size > SMALL) {
+        let shared = &exchange.forwarder.shared;
+        lease.spawn(&shared.tasks, &shared.shutdown);
+    }
+}
+
 impl Body for OriginBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -278,7 +303,8 @@ impl Body for OriginBody {
                 return Poll::Ready(Some(Err(error)));
             }
             if let Err(error) = ready!(self.poll_rest(cx)) {
-                return Poll::Ready(Some(Err(error)));
+                self.fail_after_flush(error);
+                continue;
             }
             if self.is_finished {
                 return Poll::Ready(None);
@@ -309,7 +335,7 @@ impl Body for OriginBody {
                 },
             };
             if let Err(error) = ended {
-                return Poll::Ready(Some(Err(error)));
+                self.fail_after_flush(error);
             }
         }
     }

@@ -3,7 +3,9 @@
 pub(crate) mod attempt;
 pub(crate) mod circuit;
 pub(crate) mod destination;
+pub(crate) mod driver;
 pub(crate) mod flood;
+pub(crate) mod http1;
 pub(crate) mod plan;
 pub(crate) mod pool;
 pub(crate) mod send;

@@ -6,6 +6,7 @@
 //! For each origin the pool keeps `idle_per_origin` connections, or as many as were in use at once lately, whichever is more: 64 requests
 //! at once need 64 connections a moment later too. [`MOST_IDLE`] and the descriptors of the process bound the sum over all origins.
 
+mod lease;
 mod store;
 
 use std::{
@@ -18,20 +19,24 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, timeout};
 
-use crate::forward::{client::ConnId, request::body::RequestBody, upstream::flood::Flood};
+use crate::forward::{
+    client::ConnId,
+    request::body::RequestBody,
+    upstream::{flood::Flood, http1::Http1},
+};
 use crate::{
     config,
     io::TcpMonitor,
     model::{Scheme, Target},
     net::dial::AbsoluteForm,
     rt::{Shutdown, Tasks},
-    track::TransferHandle,
 };
 
+pub(crate) use lease::Lease;
 use store::{Idle, Inner, count};
 
 /// What connections are alike in.
@@ -54,21 +59,9 @@ pub(crate) struct Key {
 /// A connection that requests can be sent on.
 pub(crate) enum Sender {
     /// One request at a time.
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Http1),
     /// Many at once.
     Http2(http2::SendRequest<RequestBody>),
-}
-
-/// A connection that is in use; [`Lease::give_back`] makes it idle, dropping it closes it.
-pub(crate) struct Lease {
-    /// The connection.
-    pub sender: Sender,
-    /// What is known of it.
-    pub about: Arc<About>,
-    /// True where an earlier request used it, or where it was idle for so long that it may be dead.
-    pub reused: bool,
-    key: Arc<Key>,
-    in_use: InUse,
 }
 
 /// A spare connection that is being opened, until it is dropped.
@@ -174,7 +167,7 @@ impl Pool {
                 sender: idle.sender,
                 about: idle.about,
                 key: Arc::clone(key),
-                in_use: self.use_of(key),
+                in_use: self.in_use(key),
             };
             if lease.sender.ready().await {
                 return Some(lease);
@@ -280,6 +273,12 @@ impl Pool {
         let mut origins = self.0.lock();
         let origin = origins.entry(Arc::clone(key)).or_default();
         origin.load.begin(Instant::now());
+        drop(origins);
+        self.in_use(key)
+    }
+
+    /// A use that the origin counts already.
+    fn in_use(&self, key: &Arc<Key>) -> InUse {
         InUse {
             key: Arc::clone(key),
             pool: self.clone(),
@@ -318,68 +317,6 @@ impl Drop for InUse {
         if let Some(origin) = self.pool.0.lock().get_mut(&self.key) {
             origin.load.end(Instant::now());
         }
-    }
-}
-
-impl Lease {
-    /// Has the watchdog look at the connection for `transfer`.
-    pub(crate) fn watch(&self, transfer: &TransferHandle) {
-        let shared = match self.sender {
-            Sender::Http1(_) => false,
-            Sender::Http2(_) => true,
-        };
-        transfer.origin(self.about.tcp.clone(), shared, self.about.hop);
-    }
-
-    /// From here on the connection is for this client connection alone: NTLM and Negotiate authenticate the connection and not the
-    /// request (RFC 4559, section 6), so that whoever used it next would be taken for this client.
-    pub(crate) fn bind(&mut self, client: ConnId) {
-        self.in_use.pool.0.any_bound.store(true, Ordering::Relaxed);
-        self.key = Arc::new(Key {
-            bound_to: Some(client),
-            ..Key::clone(&self.key)
-        });
-    }
-
-    /// True where the connection has the identity of one client.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.key.bound_to.is_some()
-    }
-
-    /// True once it can carry the next request; false where it will not soon.
-    pub(crate) async fn ready(&mut self) -> bool {
-        self.sender.ready().await
-    }
-
-    /// Makes the connection idle again.
-    pub(crate) fn give_back(self) {
-        let Self {
-            sender,
-            about,
-            key,
-            in_use,
-            ..
-        } = self;
-        // An HTTP/2 connection never left.
-        if matches!(sender, Sender::Http1(_)) && !sender.is_closed() {
-            let since = Instant::now();
-            let idle = Idle {
-                sender,
-                about,
-                since,
-                unused: false,
-            };
-            in_use.pool.0.put(&key, idle);
-        }
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("key", &self.key)
-            .field("reused", &self.reused)
-            .finish_non_exhaustive()
     }
 }
 

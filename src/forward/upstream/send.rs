@@ -16,6 +16,7 @@ use crate::forward::{
     upstream::attempt::Reached,
     upstream::destination::Destination,
     upstream::flood::{Flood, Limited},
+    upstream::http1::Http1,
     upstream::pool::{About, Lease, Sender},
     upstream::stale,
 };
@@ -31,7 +32,7 @@ use crate::{
 /// The most of a body that waits in one connection's buffer: beyond it the client is held back.
 const WRITE_BUFFER: usize = 64 * 1024;
 
-/// Begins HTTP on a stream; the connection's task ends with its requests, or at shutdown's second step.
+/// Begins HTTP on a stream. An HTTP/2 connection gets its task, which ends with its requests, or at shutdown's second step.
 pub(crate) async fn open(
     (tasks, shutdown): (&Tasks, &Shutdown),
     reached: Reached,
@@ -60,14 +61,10 @@ pub(crate) async fn open(
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
-            tasks.spawn(async move {
+            Sender::Http1(Http1::new(sender, async move {
                 // Any request may ask for an upgrade, one that finds the connection idle too.
-                tokio::select! {
-                    ended = connection.with_upgrades() => log_end(ended, peer),
-                    () = shutdown.ended() => {}
-                }
-            });
-            Sender::Http1(sender)
+                log_end(connection.with_upgrades().await, peer);
+            }))
         }
         HttpVersion::Http2 => {
             let mut builder = http2::Builder::new(tasks.clone());
@@ -259,7 +256,7 @@ pub(crate) async fn send(
     request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Failed> {
     let sent = match &mut lease.sender {
-        Sender::Http1(sender) => sender.try_send_request(request).await,
+        Sender::Http1(http1) => http1.send(request).await,
         Sender::Http2(sender) => sender.try_send_request(request).await,
     };
     sent.map_err(|mut failed| Failed {

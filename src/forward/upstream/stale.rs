@@ -20,7 +20,8 @@ const EVERY: Duration = Duration::from_millis(250);
 pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<Watch> {
     lease.reused.then(|| Watch {
         tcp: lease.about.tcp.clone(),
-        reuse: Reuse::new(lease.about.tcp.flow(false), repeatable),
+        // What was written before has been answered, so it was acknowledged.
+        reuse: Reuse::new(lease.about.tcp.counts(), repeatable),
         began: Instant::now(),
     })
 }

@@ -71,10 +71,11 @@ impl Inner {
         }
     }
 
-    /// What was used last and is not idle for too long. HTTP/2 carries many requests: it stays for the next one too.
+    /// What was used last and is not idle for too long; it counts as in use from here on. HTTP/2 carries many requests: it stays for the
+    /// next one too.
     pub(super) fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
         let mut origins = self.lock();
-        let list = &mut origins.get_mut(key)?.idle;
+        let Origin { idle: list, load } = origins.get_mut(key)?;
         while !list.is_empty() {
             // Spares are for who may take nothing else.
             let used = list.iter().rposition(|idle| !idle.unused);
@@ -90,6 +91,7 @@ impl Inner {
                     unused: false,
                 });
             }
+            load.begin(now);
             return Some(idle);
         }
         None
@@ -179,6 +181,7 @@ impl Inner {
 
     pub(super) fn sweep(&self, now: Instant) {
         self.lock().retain(|_, origin| {
+            origin.idle.iter_mut().for_each(|idle| idle.sender.look());
             origin.idle.retain(|idle| self.is_fresh(idle, now));
             origin.trim(self.limits.idle_per_origin, now);
             !origin.idle.is_empty() || origin.load.recent(now) > 0
@@ -201,7 +204,7 @@ impl Sender {
     pub(super) async fn ready(&mut self) -> bool {
         let ready = async {
             match self {
-                Self::Http1(sender) => sender.ready().await.is_ok(),
+                Self::Http1(http1) => http1.ready().await,
                 Self::Http2(sender) => sender.ready().await.is_ok(),
             }
         };
@@ -210,8 +213,16 @@ impl Sender {
 
     pub(super) fn is_closed(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
+            Self::Http1(http1) => http1.is_closed(),
             Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Lets an idle connection that has no task notice that its peer closed it.
+    fn look(&mut self) {
+        match self {
+            Self::Http1(http1) => http1.look(),
+            Self::Http2(_) => {}
         }
     }
 }

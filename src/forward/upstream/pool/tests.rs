@@ -58,10 +58,9 @@ async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection()
     let pool = pool();
     let key = key("git.test");
     let (io, _far) = tokio::io::duplex(64);
-    let (sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
-    crate::rt::Tasks::default().spawn(async move {
-        let _ = connection.await;
-    });
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(io));
+    let (sender, connection) = handshake.await.unwrap();
+    let sender = Http1::new(sender, async move { drop(connection.await) });
     let opening = pool.open_spare(&key).unwrap();
     assert!(pool.open_spare(&key).is_none(), "one is being opened");
     opening.keep(Sender::Http1(sender), about);

@@ -1,0 +1,213 @@
+//! An HTTP/1 connection to an origin that is driven by the request that uses it, not by a task of its own.
+//!
+//! hyper parts a connection into a sender and a future that reads and writes. A task for the future costs a small request four wake-ups
+//! from one task to the other, some of them on another core. So whoever waits for an answer polls the future, and an idle connection is
+//! polled by nobody until the pool looks at it. What takes long, or goes both ways at once, still gets its task
+//! ([`Driver::spawn`]): a request whose body comes from the client, an upgrade, a large answer.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use crate::rt::{Shutdown, Tasks};
+
+/// The future of one connection.
+pub(crate) struct Driver {
+    /// `None` once the connection is over.
+    connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    wakes: Arc<Wakes>,
+    /// Made of `wakes`, once.
+    waker: Waker,
+}
+
+/// Wakes whoever polls the connection; during a poll it only notes that there is more to do. A task that wakes itself goes through the
+/// scheduler's queue once more, and wakes another thread there.
+#[derive(Debug)]
+struct Wakes {
+    state: AtomicU8,
+    outer: Mutex<Waker>,
+}
+
+/// Nobody polls: a wake-up goes to the task that polled last.
+const IDLE: u8 = 0;
+/// A poll is under way.
+const POLLED: u8 = 1;
+/// There was a wake-up since the poll began.
+const WOKEN: u8 = 2;
+
+/// How often one poll goes round before it lets other tasks run.
+const ROUNDS: usize = 16;
+
+impl Driver {
+    /// `connection` is the future that hyper gives beside a sender.
+    pub(crate) fn new(connection: impl Future<Output = ()> + Send + 'static) -> Self {
+        let wakes = Arc::new(Wakes {
+            state: AtomicU8::new(IDLE),
+            outer: Mutex::new(Waker::noop().clone()),
+        });
+        Self {
+            connection: Some(Box::pin(connection)),
+            waker: Waker::from(Arc::clone(&wakes)),
+            wakes,
+        }
+    }
+
+    /// From here on a task of its own polls it, until it ends or the daemon does.
+    pub(crate) fn spawn(self, tasks: &Tasks, shutdown: &Shutdown) {
+        let (connection, shutdown) = (self.connection, shutdown.clone());
+        if let Some(connection) = connection {
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = connection => {}
+                    () = shutdown.ended() => {}
+                }
+            });
+        }
+    }
+
+    /// True once the connection is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    /// Polls `what`, which waits for something of this connection, and the connection as long as that brings it further.
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut what: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.wakes.begin(cx.waker());
+        let waker = self.waker.clone();
+        let inner = &mut Context::from_waker(&waker);
+        for _ in 0..ROUNDS {
+            if let Poll::Ready(value) = what(inner) {
+                self.wakes.state.store(IDLE, Ordering::Release);
+                return Poll::Ready(value);
+            }
+            self.advance(inner);
+            if self.wakes.ends() {
+                return Poll::Pending;
+            }
+        }
+        self.wakes.state.store(IDLE, Ordering::Release);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// It is polled next, and at once: a wake-up until then says nothing new.
+    pub(crate) fn expect_poll(&mut self) {
+        self.wakes.state.store(POLLED, Ordering::Release);
+    }
+
+    /// Lets an idle connection notice that its peer closed it.
+    pub(crate) fn look(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.poll::<()>(&mut context, |_| Poll::Pending);
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && connection.as_mut().poll(cx).is_ready()
+        {
+            self.connection = None;
+        }
+    }
+}
+
+impl Wakes {
+    fn begin(&self, outer: &Waker) {
+        let mut kept = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone_from(outer);
+        drop(kept);
+        self.state.store(POLLED, Ordering::Release);
+    }
+
+    /// Ends a round; false where there was a wake-up, and another round is due.
+    fn ends(&self) -> bool {
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        let ended = self.state.compare_exchange(POLLED, IDLE, set, fetch);
+        if ended.is_err() {
+            self.state.store(POLLED, Ordering::Release);
+        }
+        ended.is_ok()
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        let noted = self.state.compare_exchange(POLLED, WOKEN, set, fetch);
+        if noted == Err(IDLE) {
+            let outer = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+            outer.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::atomic::AtomicUsize};
+
+    use super::*;
+
+    struct Counts(AtomicUsize);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_wake_up_during_a_poll_makes_another_round_and_one_after_it_wakes_the_task() {
+        let counts = Arc::new(Counts(AtomicUsize::new(0)));
+        let task = Waker::from(Arc::clone(&counts));
+        let (rounds, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
+        let (seen, keep) = (Arc::clone(&rounds), Arc::clone(&kept));
+        let mut driver = Driver::new(poll_fn(move |cx| {
+            if seen.fetch_add(1, Ordering::Relaxed) < 3 {
+                cx.waker().wake_by_ref();
+            }
+            *keep.lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+        let cx = &mut Context::from_waker(&task);
+        assert!(driver.poll::<()>(cx, |_| Poll::Pending).is_pending());
+        assert_eq!(rounds.load(Ordering::Relaxed), 4);
+        assert_eq!(counts.0.load(Ordering::Relaxed), 0);
+        kept.lock().unwrap().take().unwrap().wake();
+        assert_eq!(counts.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_connection_that_is_never_done_lets_others_run() {
+        let counts = Arc::new(Counts(AtomicUsize::new(0)));
+        let task = Waker::from(Arc::clone(&counts));
+        let mut driver = Driver::new(poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }));
+        let cx = &mut Context::from_waker(&task);
+        assert!(driver.poll::<()>(cx, |_| Poll::Pending).is_pending());
+        assert_eq!(counts.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_ends_is_over_and_what_waits_for_it_still_gets_its_value() {
+        let mut driver = Driver::new(std::future::ready(()));
+        driver.look();
+        assert!(driver.is_over());
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert_eq!(driver.poll(cx, |_| Poll::Ready(7)), Poll::Ready(7));
+    }
+}

@@ -1,0 +1,101 @@
+//! One HTTP/1 connection to an origin: what sends requests on it, and what drives it.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use hyper::{
+    Request, Response,
+    body::{Body, Bytes, Frame, Incoming},
+    client::conn::{TrySendError, http1::SendRequest},
+};
+
+use crate::forward::{request::body::RequestBody, upstream::driver::Driver};
+use crate::rt::{Shutdown, Tasks};
+
+/// A connection that carries one request at a time.
+pub(crate) struct Http1 {
+    sender: SendRequest<RequestBody>,
+    /// `None` where it is a task's.
+    driver: Option<Driver>,
+}
+
+impl Http1 {
+    /// A connection that its user drives.
+    pub(crate) fn new(
+        sender: SendRequest<RequestBody>,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            sender,
+            driver: Some(Driver::new(connection)),
+        }
+    }
+
+    /// From here on a task drives it.
+    pub(crate) fn spawn(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
+        if let Some(driver) = self.driver.take() {
+            driver.spawn(tasks, shutdown);
+        }
+    }
+
+    /// True once it can carry the next request; false where it is over.
+    pub(crate) async fn ready(&mut self) -> bool {
+        self.look();
+        poll_fn(|cx| {
+            let sender = &mut self.sender;
+            drive(&mut self.driver, cx, |cx| sender.poll_ready(cx))
+        })
+        .await
+        .is_ok()
+    }
+
+    /// Lets it notice that its peer closed it while it was idle.
+    pub(crate) fn look(&mut self) {
+        if let Some(driver) = &mut self.driver {
+            driver.look();
+        }
+    }
+
+    /// True once it is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed() || self.driver.as_ref().is_some_and(Driver::is_over)
+    }
+
+    /// Sends, and waits for the answer's head.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        if let Some(driver) = &mut self.driver {
+            driver.expect_poll();
+        }
+        let mut sending = pin!(self.sender.try_send_request(request));
+        let driver = &mut self.driver;
+        poll_fn(|cx| drive(driver, cx, |cx| sending.as_mut().poll(cx))).await
+    }
+
+    /// What comes next of an answer's body.
+    pub(crate) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        drive(&mut self.driver, cx, |cx| {
+            Pin::new(&mut *body).poll_frame(cx)
+        })
+    }
+}
+
+fn drive<T>(
+    driver: &mut Option<Driver>,
+    cx: &mut Context<'_>,
+    mut what: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    match driver {
+        Some(driver) => driver.poll(cx, what),
+        None => what(cx),
+    }
+}

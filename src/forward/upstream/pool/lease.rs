@@ -1,0 +1,113 @@
+//! A connection in use.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use hyper::body::{Body as _, Bytes, Frame, Incoming};
+use tokio::time::Instant;
+
+use super::{About, InUse, Key, Sender, store::Idle};
+use crate::forward::client::ConnId;
+use crate::{
+    rt::{Shutdown, Tasks},
+    track::TransferHandle,
+};
+
+/// A connection that is in use; [`Lease::give_back`] makes it idle, dropping it closes it.
+pub(crate) struct Lease {
+    /// The connection.
+    pub sender: Sender,
+    /// What is known of it.
+    pub about: Arc<About>,
+    /// True where an earlier request used it, or where it was idle for so long that it may be dead.
+    pub reused: bool,
+    pub(super) key: Arc<Key>,
+    pub(super) in_use: InUse,
+}
+
+impl Lease {
+    /// Has the watchdog look at the connection for `transfer`.
+    pub(crate) fn watch(&self, transfer: &TransferHandle) {
+        let shared = match self.sender {
+            Sender::Http1(_) => false,
+            Sender::Http2(_) => true,
+        };
+        transfer.origin(self.about.tcp.clone(), shared, self.about.hop);
+    }
+
+    /// From here on the connection is for this client connection alone: NTLM and Negotiate authenticate the connection and not the
+    /// request (RFC 4559, section 6), so that whoever used it next would be taken for this client.
+    pub(crate) fn bind(&mut self, client: ConnId) {
+        self.in_use.pool.0.any_bound.store(true, Ordering::Relaxed);
+        self.key = Arc::new(Key {
+            bound_to: Some(client),
+            ..Key::clone(&self.key)
+        });
+    }
+
+    /// True where the connection has the identity of one client.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.key.bound_to.is_some()
+    }
+
+    /// What comes next of the body of the answer on it.
+    pub(crate) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match &mut self.sender {
+            Sender::Http1(http1) => http1.poll_body(cx, body),
+            Sender::Http2(_) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    /// From here on a task drives the connection: what comes takes long, or goes both ways at once.
+    pub(crate) fn spawn(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
+        match &mut self.sender {
+            Sender::Http1(http1) => http1.spawn(tasks, shutdown),
+            // It has one.
+            Sender::Http2(_) => {}
+        }
+    }
+
+    /// True once it can carry the next request; false where it will not soon.
+    pub(crate) async fn ready(&mut self) -> bool {
+        self.sender.ready().await
+    }
+
+    /// Makes the connection idle again.
+    pub(crate) fn give_back(self) {
+        let Self {
+            sender,
+            about,
+            key,
+            in_use,
+            ..
+        } = self;
+        // An HTTP/2 connection never left.
+        if matches!(sender, Sender::Http1(_)) && !sender.is_closed() {
+            let since = Instant::now();
+            let idle = Idle {
+                sender,
+                about,
+                since,
+                unused: false,
+            };
+            in_use.pool.0.put(&key, idle);
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("key", &self.key)
+            .field("reused", &self.reused)
+            .finish_non_exhaustive()
+    }
+}
