@@ -1,9 +1,10 @@
 //! The runtime's two shared things: [`Tasks`], the only place that spawns, and [`Shutdown`], the two steps of stopping.
 //!
 //! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here. Beside them [`Workers`], the
-//! threads for calls that may hang, and [`Lookups`], which share and keep their answers.
+//! threads for calls that may hang, [`Lookups`], which share and keep their answers, and [`memory`], which goes back to the system.
 
 mod lookups;
+pub(crate) mod memory;
 mod workers;
 
 #[cfg(test)]

@@ -8,11 +8,17 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{model::stall::Limits, rt::Shutdown};
+use crate::{
+    model::stall::Limits,
+    rt::{Shutdown, memory},
+};
 
 /// How often the watchdog looks, at most and at least.
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(50);
+
+/// How long after the last look free memory goes back to the system. An idle thread for blocking calls ends after ten seconds.
+const REST: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
 
 /// The running transfers by number.
 #[derive(Debug)]
@@ -137,6 +143,19 @@ impl<T> Running<T> {
         tokio::select! {
             () = self.nudged.notified() => {}
             () = self.shutdown.drained(), if !self.shutdown.is_draining() => {}
+        }
+    }
+
+    /// Gives memory back after the last transfer, and again when its connections and threads have ended too.
+    pub(super) async fn rest(&self) {
+        for wait in REST {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.drained() => return,
+            }
+            if self.list().looks.is_none() {
+                memory::give_back();
+            }
         }
     }
 

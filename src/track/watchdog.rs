@@ -21,4 +21,5 @@ pub(super) async fn watch(running: Arc<Running<Inner>>) {
             () = running.nudged() => {}
         }
     }
+    running.rest().await;
 }

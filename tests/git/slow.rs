@@ -1,6 +1,14 @@
 //! What takes long: a gigabyte, and sixty-four clients at once.
 
-use std::{fs, io::Read, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{self, Read, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
 
 use aws_lc_rs::digest;
 
@@ -88,7 +96,7 @@ fn sixty_four_pushes_at_once_all_arrive_and_leave_nothing() {
     const PUSHES: usize = 64;
     let world = World::new();
     let ferry = Ferry::start(&world.plain_settings());
-    let idle = ferry.descriptors();
+    let (idle, resident) = (ferry.descriptors(), ferry.memory("RssAnon"));
     let git = world.git_through(&ferry);
     let work = git.work(world.path("work"), "none");
     let pushed = work.commit("file", 1_000_000);
@@ -116,4 +124,86 @@ fn sixty_four_pushes_at_once_all_arrive_and_leave_nothing() {
         ferry.descriptors(),
         ferry.transfers()
     );
+    gives_memory_back(&ferry, resident);
+}
+
+/// How much more than a fresh daemon's may stay, in KiB: the history, and what the first use of everything takes.
+const LEFT: u64 = 6 * 1024;
+
+#[track_caller]
+fn gives_memory_back(ferry: &Ferry, idle: u64) {
+    let back = wait_until(SOON, || ferry.memory("RssAnon") <= idle + LEFT);
+    let left = ferry.memory("RssAnon");
+    assert!(back, "{left} KiB are resident, {idle} KiB before");
+}
+
+/// The budget is 16 MiB for all uploads together; what they hold beside it are the buffers of their connections.
+#[test]
+fn sixty_four_kept_uploads_hold_what_the_budget_says_and_give_it_back() {
+    const UPLOADS: usize = 64;
+    const SIZE: usize = 2 << 20;
+    const BUDGET: u64 = 16 * 1024;
+    let world = World::new();
+    let taken = Arc::new(Barrier::new(UPLOADS + 1));
+    let storage = storage_that_answers_at_once(SIZE, Arc::clone(&taken));
+    let settings = world
+        .settings()
+        .route(STORAGE, "tunnel", &["direct"], storage);
+    let ferry = Ferry::start(&settings);
+    let idle = ferry.memory("RssAnon");
+    let address = ferry.address;
+    let uploads: Vec<_> = (0..UPLOADS)
+        .map(|n| {
+            thread::spawn(move || {
+                let mut socket = TcpStream::connect(address).unwrap();
+                let head = format!(
+                    "PUT http://{STORAGE}/{n} HTTP/1.1\r\nHost: {STORAGE}\r\nContent-Length: {SIZE}\r\nConnection: close\r\n\r\n"
+                );
+                socket.write_all(head.as_bytes()).unwrap();
+                socket.write_all(&vec![7; SIZE]).unwrap();
+                let mut answer = String::new();
+                socket.read_to_string(&mut answer).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            })
+        })
+        .collect();
+    // The storage has every upload whole, and gitferry keeps them all.
+    taken.wait();
+    let most = ferry.memory("RssAnon").saturating_sub(idle);
+    taken.wait();
+    for upload in uploads {
+        upload.join().unwrap();
+    }
+    println!("64 kept uploads: {most} KiB above {idle} KiB");
+    assert!(most < BUDGET + HEADROOM / 2, "{most} KiB above {idle} KiB");
+    gives_memory_back(&ferry, idle);
+}
+
+/// A storage that answers when everybody has sent everything, and the test has looked.
+fn storage_that_answers_at_once(size: usize, taken: Arc<Barrier>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, taken) = (socket.unwrap(), Arc::clone(&taken));
+            thread::spawn(move || {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    socket.read_exact(&mut byte).unwrap();
+                    head.extend(byte);
+                }
+                let body = (&socket).take(size as u64);
+                assert_eq!(
+                    io::copy(&mut { body }, &mut io::sink()).unwrap(),
+                    size as u64
+                );
+                taken.wait();
+                taken.wait();
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                socket.write_all(answer).unwrap();
+            });
+        }
+    });
+    address
 }

@@ -256,7 +256,7 @@ impl Ferry {
         fs::read_dir(self.proc("fd")).unwrap().count()
     }
 
-    /// Resident memory in KiB: `VmRSS` now, or `VmHWM`, the most since [`Ferry::forget_peak`].
+    /// Resident memory in KiB: `VmRSS` now, `RssAnon` without the pages of files, or `VmHWM`, the most since [`Ferry::forget_peak`].
     pub(crate) fn memory(&self, field: &str) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
         let line = status

@@ -1,0 +1,161 @@
+//! The bytes of one upload: in memory first, then in a file.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Budget, Lost, file::SpoolFile};
+
+/// The bytes of one upload, from the first one on.
+#[derive(Debug)]
+pub(crate) struct ReplayBuffer {
+    budget: Arc<Budget>,
+    /// Full blocks of [`BLOCK`] bytes. Copied, not kept as they came: what hyper read is a slice of a buffer that may be a
+    /// hundred times as large, and would stay with it.
+    blocks: Vec<Bytes>,
+    /// The block that is not full yet.
+    tail: BytesMut,
+    in_memory: u64,
+    /// What it counts beside its bytes.
+    buffers: u64,
+    pub(super) file: Option<SpoolFile>,
+}
+
+/// What an upload holds beside what is kept of it: the buffers of its two connections, and frames on their way to the file (measured with
+/// 64 uploads). It counts as kept, so that the budget is what becomes resident.
+const BUFFERS: u64 = 192 * 1024;
+/// How much is kept in one piece in memory.
+const BLOCK: usize = 64 * 1024;
+
+impl ReplayBuffer {
+    /// An empty one.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        let buffers = if budget.memory.take(BUFFERS) {
+            BUFFERS
+        } else {
+            0
+        };
+        Self {
+            budget,
+            buffers,
+            blocks: Vec::new(),
+            tail: BytesMut::new(),
+            in_memory: 0,
+            file: None,
+        }
+    }
+
+    /// How many bytes can be read again.
+    pub(crate) fn length(&self) -> u64 {
+        self.in_memory + self.in_file()
+    }
+
+    fn in_file(&self) -> u64 {
+        self.file.as_ref().map_or(0, SpoolFile::length)
+    }
+
+    /// Adds bytes at the end, when [`ReplayBuffer::poll_settled`] is ready.
+    ///
+    /// Fails where they cannot be kept.
+    pub(crate) fn append(&mut self, bytes: Bytes) -> Result<(), Lost> {
+        let size = bytes.len() as u64;
+        if self.file.is_none() && self.budget.memory.take(size) {
+            self.copy(&bytes);
+            self.in_memory += size;
+            return Ok(());
+        }
+        if !self.budget.spool.take(size) {
+            return Err(Lost::Budget);
+        }
+        if self.file.is_none() {
+            match self.budget.file() {
+                Ok(file) => {
+                    self.budget.files.fetch_add(1, Ordering::Relaxed);
+                    self.file = Some(SpoolFile::new(file));
+                }
+                Err(error) => {
+                    self.budget.spool.give_back(size);
+                    return Err(Lost::Spool(error));
+                }
+            }
+        }
+        if let Some(file) = &mut self.file {
+            file.append(bytes);
+        }
+        Ok(())
+    }
+
+    /// Ready when there is room for more.
+    ///
+    /// Fails where the spool file cannot be written.
+    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let Some(file) = &mut self.file else {
+            return Poll::Ready(Ok(()));
+        };
+        let settled = ready!(file.poll_settled(self.budget.batch(), cx));
+        Poll::Ready(settled.map_err(|error| {
+            self.drop_file();
+            Lost::Spool(error)
+        }))
+    }
+
+    /// Some of the bytes from `at` on, which must lie before the end.
+    ///
+    /// Fails where the spool file cannot be read.
+    pub(crate) fn poll_read(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        let lost = || io::ErrorKind::UnexpectedEof.into();
+        match (at.checked_sub(self.in_memory), &mut self.file) {
+            (None, _) => Poll::Ready(self.remembered(at).ok_or_else(lost)),
+            (Some(at), Some(file)) => file.poll_read(at, cx),
+            (Some(_), None) => Poll::Ready(Err(lost())),
+        }
+    }
+
+    fn copy(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = BLOCK.saturating_sub(self.tail.len());
+            let (now, rest) = bytes.split_at(room.min(bytes.len()));
+            self.tail.extend_from_slice(now);
+            bytes = rest;
+            if self.tail.len() >= BLOCK {
+                self.blocks.push(self.tail.split().freeze());
+            }
+        }
+    }
+
+    /// What is in memory from `at` on, up to the end of its block.
+    fn remembered(&self, at: u64) -> Option<Bytes> {
+        let at = usize::try_from(at).ok()?;
+        let (block, skip) = (at / BLOCK, at % BLOCK);
+        match self.blocks.get(block) {
+            Some(full) => Some(full.slice(skip..)),
+            None => self.tail.get(skip..).map(Bytes::copy_from_slice),
+        }
+    }
+
+    /// A new reader begins: what the one before had asked for is not for it.
+    pub(crate) fn rewind(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.rewind();
+        }
+    }
+
+    fn drop_file(&mut self) {
+        let size = self.in_file();
+        if self.file.take().is_some() {
+            self.budget.files.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.budget.spool.give_back(size);
+    }
+}
+
+impl Drop for ReplayBuffer {
+    fn drop(&mut self) {
+        self.budget.memory.give_back(self.in_memory + self.buffers);
+        self.drop_file();
+    }
+}

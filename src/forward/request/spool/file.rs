@@ -1,0 +1,171 @@
+//! The part of an upload that is in a file: written by many frames at once, one write after the other.
+//!
+//! A write goes to a thread that may block, and back: for each frame of 16 KiB that cost as much CPU time as all the rest of an upload.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::SMALLEST_BATCH;
+
+/// A file, and what is on its way into it.
+#[derive(Debug)]
+pub(super) struct SpoolFile {
+    file: Arc<File>,
+    /// Bytes in the file.
+    written: u64,
+    /// What is being written after them.
+    writing: Option<(JoinHandle<io::Result<()>>, Frames)>,
+    /// What is to be written after that.
+    queued: Frames,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+/// Frames as they came.
+#[derive(Clone, Debug, Default)]
+struct Frames {
+    list: Vec<Bytes>,
+    size: usize,
+}
+
+/// One read's worth.
+const CHUNK: u64 = 64 * 1024;
+/// How many frames are gathered at most. A frame of a few bytes may keep a large buffer.
+const MOST_FRAMES: usize = 64;
+
+impl SpoolFile {
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            file: Arc::new(file),
+            written: 0,
+            writing: None,
+            queued: Frames::default(),
+            reading: None,
+        }
+    }
+
+    /// Everything that was added.
+    pub(super) fn length(&self) -> u64 {
+        let writing = self.writing.as_ref().map_or(0, |(_, frames)| frames.size);
+        self.written + (writing + self.queued.size) as u64
+    }
+
+    /// Adds a frame at the end.
+    pub(super) fn append(&mut self, frame: Bytes) {
+        self.queued.size += frame.len();
+        self.queued.list.push(frame);
+    }
+
+    /// Ready when there is room for more: as soon as fewer than `batch` bytes wait, or are being written.
+    ///
+    /// Fails where the file cannot be written.
+    pub(super) fn poll_settled(
+        &mut self,
+        batch: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let full = self.queued.size >= batch || self.queued.list.len() >= MOST_FRAMES;
+        // Where many uploads write, none gathers more meanwhile.
+        let waits = full || batch <= SMALLEST_BATCH;
+        if let Some((write, frames)) = &mut self.writing {
+            let done = match Pin::new(write).poll(cx) {
+                Poll::Ready(done) => flat(done),
+                Poll::Pending if waits => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(Ok(())),
+            };
+            self.written += frames.size as u64;
+            self.writing = None;
+            done?;
+        }
+        if full {
+            let frames = std::mem::take(&mut self.queued);
+            let (file, at, list) = (Arc::clone(&self.file), self.written, frames.list.clone());
+            let write = spawn_blocking(move || write_all(&file, &list, at));
+            self.writing = Some((write, frames));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Some of the bytes from `at` on, which must lie before the end.
+    ///
+    /// Fails where the file cannot be read.
+    pub(super) fn poll_read(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if let Some(unwritten) = at.checked_sub(self.written) {
+            let found = self.held(usize::try_from(unwritten).unwrap_or(usize::MAX));
+            return Poll::Ready(found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
+        }
+        let size = usize::try_from(CHUNK.min(self.written - at)).unwrap_or_default();
+        let file = &self.file;
+        let reading = self.reading.get_or_insert_with(|| {
+            let file = Arc::clone(file);
+            spawn_blocking(move || {
+                let mut bytes = vec![0; size];
+                file.read_exact_at(&mut bytes, at)?;
+                Ok(bytes.into())
+            })
+        });
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        Poll::Ready(flat(read))
+    }
+
+    /// What was asked for is not wanted any more.
+    pub(super) fn rewind(&mut self) {
+        self.reading = None;
+    }
+
+    /// The rest of the frame in memory that begins, or goes on, so many bytes after what is in the file.
+    fn held(&self, mut skip: usize) -> Option<Bytes> {
+        let writing = self.writing.iter().flat_map(|(_, frames)| &frames.list);
+        for frame in writing.chain(&self.queued.list) {
+            match skip.checked_sub(frame.len()) {
+                Some(further) => skip = further,
+                None => return Some(frame.slice(skip..)),
+            }
+        }
+        None
+    }
+}
+
+fn write_all(file: &File, frames: &[Bytes], mut at: u64) -> io::Result<()> {
+    let mut slices: Vec<_> = frames.iter().map(|frame| io::IoSlice::new(frame)).collect();
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        let written = write_some(file, rest, at)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        at += written as u64;
+        io::IoSlice::advance_slices(&mut rest, written);
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn write_some(file: &File, slices: &[io::IoSlice<'_>], at: u64) -> io::Result<usize> {
+    match rustix::io::pwritev(file, slices, at) {
+        Err(rustix::io::Errno::INTR) => write_some(file, slices, at),
+        written => Ok(written?),
+    }
+}
+
+/// pwritev(2) is not everywhere.
+#[cfg(not(target_os = "linux"))]
+fn write_some(file: &File, slices: &[io::IoSlice<'_>], at: u64) -> io::Result<usize> {
+    let first = slices.iter().find(|slice| !slice.is_empty());
+    let Some(first) = first else { return Ok(0) };
+    file.write_all_at(first, at)?;
+    Ok(first.len())
+}
+
+fn flat<T>(joined: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {
+    joined.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
