@@ -17,7 +17,7 @@ use super::Failure;
 use crate::{
     config::{self, Arguments, Config, Log, LogFormat, Problems, files::Files, reload::Watch},
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
-    tls::files::KEY_FILE,
+    tls::{files::KEY_FILE, seed::seed_generator},
     track::{event, log},
 };
 
@@ -94,6 +94,8 @@ pub(super) fn run(source: &Source) -> Result<(), Failure> {
     let file = source.find();
     let config = load(source, file).map_err(|problems| Failure::config(&problems))?;
     start_log(config.log)?;
+    // The log reads the time zone, which only works before there is another thread.
+    seed_generator();
     warn_of_proxychains();
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -7,7 +7,9 @@ use std::{
     error::Error,
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    panic::resume_unwind,
     sync::{Arc, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -250,13 +252,17 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
     for doubt in &config.warnings {
         event::config_warning(&doubt.to_string());
     }
-    let roots = Roots::load(&config.trust);
+    let terminated: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
+    let (roots, authority) = thread::scope(|scope| {
+        let roots = scope.spawn(|| Roots::load(&config.trust));
+        let authority = Authority::open(&config.state_directory, &terminated);
+        let roots = roots.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (roots, authority)
+    });
     for problem in &roots.problems {
         event::roots_incomplete(problem);
     }
-    let terminated: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
-    let (authority, opened) =
-        Authority::open(&config.state_directory, &terminated).map_err(StartError::Ca)?;
+    let (authority, opened) = authority.map_err(StartError::Ca)?;
     if opened == Opened::Made {
         event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
     }

@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod files;
 pub(crate) mod inspect;
 pub(crate) mod leaf;
+pub(crate) mod seed;
 pub(crate) mod state;
 #[cfg(test)]
 pub(crate) mod testing;

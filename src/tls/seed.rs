@@ -1,0 +1,17 @@
+//! The first entropy of the random generator.
+
+use std::thread;
+
+use rustls::crypto::aws_lc_rs;
+
+/// Has the generator gather it beside everything else: AWS-LC measures the jitter of the CPU for 25 ms, and whoever makes a key waits for
+/// it.
+pub(crate) fn seed_generator() {
+    let seeding = || {
+        let generator = aws_lc_rs::default_provider().secure_random;
+        drop(generator.fill(&mut [0; 1]));
+    };
+    if let Err(error) = thread::Builder::new().name("seed".into()).spawn(seeding) {
+        tracing::debug!(%error, "the random generator is seeded when it is needed");
+    }
+}
