@@ -51,6 +51,8 @@ impl Scale {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Kind {
     Upload,
+    /// An upload that gitferry keeps for a second attempt; the others only pass it on.
+    Replay,
     Download,
     Small,
     /// Small requests, each on a new connection.
@@ -63,7 +65,7 @@ impl Kind {
     /// True where requests are counted and not bytes.
     pub(crate) fn is_small(self) -> bool {
         match self {
-            Self::Upload | Self::Download => false,
+            Self::Upload | Self::Replay | Self::Download => false,
             Self::Small | Self::Fresh | Self::Objects => true,
         }
     }
@@ -79,8 +81,9 @@ pub(crate) struct Scenario {
 
 /// Every scenario, in the order of the table.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
-    const KINDS: [(bool, Kind, &[usize]); 7] = [
+    const KINDS: [(bool, Kind, &[usize]); 8] = [
         (true, Kind::Upload, &[1, 8]),
+        (true, Kind::Replay, &[1, 8]),
         (true, Kind::Download, &[1, 8]),
         (false, Kind::Upload, &[1, 8]),
         (false, Kind::Download, &[1, 8]),
@@ -134,6 +137,7 @@ impl Scenario {
             (true, Kind::Download) => "terminated download",
             (false, Kind::Upload) => "tunnel upload",
             (false, Kind::Download) => "tunnel download",
+            (_, Kind::Replay) => "replay",
             (_, Kind::Small) => "small requests",
             (_, Kind::Fresh) => "new connections",
             (_, Kind::Objects) => "many objects",
@@ -171,6 +175,11 @@ impl Scenario {
         };
         let mut entrants = vec![entrant("direct", &bench.direct(self.terminated), None)];
         for peer in &bench.peers {
+            let replaying = bench.replaying.as_ref();
+            let peer = match self.kind {
+                Kind::Replay if peer.name == "gitferry" => replaying.unwrap_or(peer),
+                _ => peer,
+            };
             if self.terminated {
                 entrants.push(entrant(peer.name, &peer.terminated, Some(peer)));
                 continue;
@@ -188,7 +197,7 @@ impl Scenario {
         let requests = scale.requests / self.streams;
         let streams = self.streams;
         let work = match self.kind {
-            Kind::Upload => Work::Put {
+            Kind::Upload | Kind::Replay => Work::Put {
                 streams,
                 bytes,
                 pace: None,

@@ -9,13 +9,22 @@ use crate::{Result, load::Way, pki, proc};
 
 /// Starts it.
 pub(super) fn start(site: &Site) -> Result<Peer> {
+    start_with(site, false)
+}
+
+/// Starts one that keeps its uploads for a second attempt, as it does for LFS storage.
+pub(super) fn start_replaying(site: &Site) -> Result<Peer> {
+    start_with(site, true)
+}
+
+fn start_with(site: &Site, replay: bool) -> Result<Peer> {
     let root = site
         .directory
         .path()
         .join(format!("gitferry-{}", free_port()?));
     fs::create_dir(&root)?;
     let file = root.join("gitferry.toml");
-    fs::write(&file, config(site, &root))?;
+    fs::write(&file, config(site, &root, replay))?;
     let log = root.join("gitferry.log");
     let mut command = proc::mortal(env!("CARGO_BIN_EXE_gitferry"));
     command.arg("--config").arg(&file).arg("run");
@@ -48,7 +57,7 @@ fn listening(log: &Path) -> Option<SocketAddr> {
     })
 }
 
-fn config(site: &Site, root: &Path) -> String {
+fn config(site: &Site, root: &Path, replay: bool) -> String {
     let state = root.join("state");
     let ca = pki::authority(site.directory.path());
     let (host, tunnelled) = (pki::HOST, pki::TUNNELLED_HOST);
@@ -77,6 +86,7 @@ routes = false
 name = "terminated"
 hosts = ["{host}"]
 tls = "terminate"
+replay = {replay}
 upstreams = [{{ via = "direct" }}]
 resolve = {{ "{host}" = "127.0.0.1:{tls}" }}
 

@@ -46,6 +46,8 @@ pub(crate) struct Site {
 /// The origin, the load generator, and the peers that are compared.
 pub(crate) struct Bench {
     pub(crate) peers: Vec<Peer>,
+    /// gitferry once more, which keeps its uploads.
+    pub(crate) replaying: Option<Peer>,
     load: Actor,
     pub(crate) site: Site,
     _origin: Actor,
@@ -79,8 +81,10 @@ impl Bench {
             .filter(|(name, _)| wanted(name))
             .map(|(_, start)| start(&site))
             .collect::<Result<_>>()?;
+        let replaying = wanted("gitferry").then(|| gitferry::start_replaying(&site));
         Ok(Self {
             peers,
+            replaying: replaying.transpose()?,
             load: Actor::start("load", site.directory.path())?,
             site,
             _origin: origin,
