@@ -1,6 +1,9 @@
 //! `[hops]`: named ways out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
@@ -22,7 +25,49 @@ pub(crate) struct Hop {
     pub via: bool,
     /// TLS to an https hop.
     pub peer: PeerTls,
+    /// What it has granted since the config was read.
+    pub granted: Granted,
 }
+
+/// The targets that a hop has led to. Who did speaks the protocol of its URL, and what it does a moment later is no refusal.
+#[derive(Debug, Default)]
+pub(crate) struct Granted(Mutex<HashSet<Target>>);
+
+impl Granted {
+    /// How many are remembered.
+    const LIMIT: usize = 1000;
+
+    /// Notes that the hop led to `target`.
+    pub(crate) fn note(&self, target: &Target) {
+        let mut targets = self.targets();
+        if targets.len() < Self::LIMIT && !targets.contains(target) {
+            targets.insert(target.clone());
+        }
+    }
+
+    /// True where the hop has led to `target`.
+    pub(crate) fn has(&self, target: &Target) -> bool {
+        self.targets().contains(target)
+    }
+
+    /// True where the hop has led anywhere.
+    pub(crate) fn any(&self) -> bool {
+        !self.targets().is_empty()
+    }
+
+    fn targets(&self) -> MutexGuard<'_, HashSet<Target>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was seen of a hop is no part of its config.
+impl PartialEq for Granted {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Granted {}
 
 /// How a hop is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +116,7 @@ impl Hop {
             credentials,
             via,
             peer,
+            granted: Granted::default(),
         })
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use daemon::{Downloads, Log, Pool, Replay, Reverse, Rewrite, Stopping
 pub(crate) use dial::Dial;
 pub use effective::Config;
 pub(crate) use environment::Environment;
-pub(crate) use hop::{Hop, HopKind};
+pub(crate) use hop::{Granted, Hop, HopKind};
 pub(crate) use inputs::{Arguments, Variables};
 pub(crate) use listen::Listen;
 pub(crate) use log_format::{LogFormat, LogLevel};

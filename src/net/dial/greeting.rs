@@ -9,8 +9,9 @@ use tokio::{
 };
 
 use crate::{
+    config::Granted,
     io::{BoxIo, Prefixed},
-    model::{Fault, FaultKind, Leg, Stage, classify},
+    model::{Fault, FaultKind, Leg, Stage, Target, classify},
     track::redact,
 };
 
@@ -49,8 +50,14 @@ impl Greeting {
         }
     }
 
-    /// What is said next names the target.
-    pub(super) fn asks_for_target(&mut self) {
+    /// What is said next names the target: an end without an answer is a refusal, unless the hop has granted the same before.
+    pub(super) fn asks_for_target(&mut self, granted: &Granted, target: &Target) {
+        self.asked = !granted.has(target);
+    }
+
+    /// The same for a hop that nothing is known of.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn asks(&mut self) {
         self.asked = true;
     }
 

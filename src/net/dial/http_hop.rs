@@ -73,12 +73,12 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(credentials));
-    greeting.asks_for_target();
+    greeting.asks_for_target(&hop.granted, attempt.target);
     let request = encode(authority, hop, attempt.trail);
     let limit = attempt.route.dial.greet_timeout;
     let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
         Ok(answer) => answer,
-        Err(fault) if fault.kind == FaultKind::TargetRefused => {
+        Err(fault) if fault.kind == FaultKind::TargetRefused && !hop.granted.any() => {
             // A server of another protocol hangs up at the first line, too.
             return Err(protocol::instead_of(fault, hop, attempt).await);
         }
@@ -87,6 +87,7 @@ async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Con
     if !answer.is_success() {
         return Err(refusal(&mut greeting, &answer, credentials).await);
     }
+    hop.granted.note(attempt.target);
     Ok(Connection {
         io: greeting.into_tunnel(),
         tcp,
@@ -104,7 +105,7 @@ pub(crate) async fn greet(
     credentials: &Credentials,
 ) -> Result<BoxIo, Fault> {
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(Some(credentials)));
-    greeting.asks_for_target();
+    greeting.asks();
     let answer = ask(&mut greeting, b"CONNECT").await?;
     if !answer.is_success() {
         return Err(refusal(&mut greeting, &answer, Some(credentials)).await);
@@ -255,6 +256,7 @@ mod tests {
             credentials,
             via,
             peer: crate::config::PeerTls::default(),
+            granted: crate::config::Granted::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     protocol,
 };
 use crate::{
-    config::{Hop, HopKind},
+    config::{Granted, Hop, HopKind},
     model::{Fault, FaultKind, Host, Leg, Stage, Target, fault::HopLogin, secret::Credentials},
     net::resolve,
 };
@@ -71,13 +71,13 @@ async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Co
     let greeted = within(
         limit,
         peer,
-        greet(greeting, target, hop.credentials.as_ref()),
+        greet(greeting, target, hop.credentials.as_ref(), &hop.granted),
     );
     let greeting = tokio::select! {
         biased;
         greeted = greeted => match greeted {
             Ok(greeting) => greeting,
-            Err(fault) if fault.is_hang_up() => {
+            Err(fault) if fault.is_hang_up() && !hop.granted.any() => {
                 return Err(protocol::instead_of(fault, hop, attempt).await);
             }
             Err(fault) => return Err(fault),
@@ -85,6 +85,7 @@ async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Co
         // An HTTP hop waits for the end of a line.
         fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
     };
+    hop.granted.note(target);
     Ok(Connection {
         io: greeting.into_tunnel(),
         tcp,
@@ -103,7 +104,7 @@ pub(crate) async fn greet_on(
     credentials: &Credentials,
 ) -> Result<crate::io::BoxIo, Fault> {
     let greeting = Greeting::new(io, peer).with_secrets(password(Some(credentials)));
-    let greeted = greet(greeting, target, Some(credentials)).await?;
+    let greeted = greet(greeting, target, Some(credentials), &Granted::default()).await?;
     Ok(greeted.into_tunnel())
 }
 
@@ -111,6 +112,7 @@ async fn greet(
     mut greeting: Greeting,
     target: &Target,
     credentials: Option<&Credentials>,
+    granted: &Granted,
 ) -> Result<Greeting, Fault> {
     let Some(request) = codec::request(target) else {
         return Err(greeting
@@ -138,7 +140,7 @@ async fn greet(
                 .detail(detail));
         }
     }
-    greeting.asks_for_target();
+    greeting.asks_for_target(granted, target);
     greeting.say(&request).await?;
     match hear(&mut greeting, codec::reply).await? {
         Verdict::Granted => Ok(greeting),

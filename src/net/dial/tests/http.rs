@@ -190,6 +190,29 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
     }
 }
 
+/// It took four seconds to ask such a hop what it speaks, and then it was said to forbid the host.
+#[tokio::test]
+async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
+    for (end, kind) in [
+        (Some(Act::Reset), FaultKind::Reset),
+        (None, FaultKind::ClosedEarly),
+    ] {
+        let grants = vec![Act::HearHead, Act::Say("HTTP/1.1 200 OK\r\n\r\n".into())];
+        let mut breaks = vec![Act::HearHead];
+        breaks.extend(end);
+        let peer = plays(vec![grants, breaks]).await;
+        let (via, route) = (hop(HopKind::Http, peer.address, false), route());
+        tunnel(&via, "hf.co:443", &route).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let fault = err(tunnel(&via, "hf.co:443", &route).await);
+        assert_eq!((fault.leg, fault.kind), (Leg::Hop, kind));
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "asked what it speaks"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
     let via = hop(HopKind::Http, closed().await, false);
