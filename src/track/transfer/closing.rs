@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Inner, Outcome, Side, Transfer, millis};
+use super::{Inner, Outcome, Side, State, Transfer, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
@@ -20,6 +20,15 @@ impl Drop for Transfer {
 }
 
 impl Inner {
+    /// Keeps what the last connection used, where it carried much.
+    fn note_congestion(&self, state: &mut State) {
+        let counts = [&self.counters.up, &self.counters.down];
+        let counts = counts.map(|count| count.load(Ordering::Relaxed));
+        if counts.iter().sum::<u64>() >= LARGE {
+            state.timeline.congestion = state.origin.as_ref().and_then(Side::congestion);
+        }
+    }
+
     fn close(&self) {
         let now = Instant::now();
         let mut state = self.state();
@@ -32,14 +41,7 @@ impl Inner {
             );
         }
         state.closed = true;
-        let counts = [&self.counters.up, &self.counters.down];
-        let carried: u64 = counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum();
-        if carried >= LARGE {
-            state.timeline.congestion = state.origin.as_ref().and_then(Side::congestion);
-        }
+        self.note_congestion(&mut state);
         // Handles may outlive it; the sockets should not.
         (state.client, state.origin) = (None, None);
         state.segments.clear();
