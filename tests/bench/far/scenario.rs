@@ -175,7 +175,9 @@ fn download(world: &World, hop: &str) {
             "--ca-certificate={}",
             world.ca.pem_file().display()
         ))
-        .args(["-d", "aria2c", "-o", "object"])
+        .arg("-d")
+        .arg(world.path("aria2c"))
+        .args(["-o", "object"])
         .arg(format!(
             "https://{STORAGE}/lfs/{object}?X-Amz-Signature={SIGNATURE}&x=1"
         ));
