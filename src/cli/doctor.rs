@@ -139,6 +139,7 @@ struct Prepared {
 }
 
 async fn prepare(args: &DoctorArgs, config: Config) -> Result<Prepared, Failure> {
+    let state_directory = config.state_directory.clone();
     let (config, daemon, about) = in_force::of(config).await;
     let planned = what::planned(&args.what, &config).await?;
     let roots = Roots::load(&config.trust);
@@ -154,6 +155,7 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<Prepared, Failure>
         local: Some(Local {
             daemon,
             about,
+            state_directory,
             directory: planned.directory,
             ssh: planned.ssh,
         }),

@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub daemon: DaemonAddress,
     /// What it says of itself; why not, where it does not.
     pub about: Result<DaemonInfo, String>,
+    /// The state directory that this command's own config has.
+    pub state_directory: PathBuf,
     /// Where the user is.
     pub directory: PathBuf,
     /// The environment of this process.
@@ -110,7 +112,7 @@ pub(super) async fn authority(machine: &Machine) -> Outcome {
     let Ok(about) = &machine.about else {
         return Outcome::skipped("");
     };
-    let own = &machine.config.state_directory;
+    let own = &machine.state_directory;
     let same = fs::canonicalize(own).ok() == fs::canonicalize(&about.state_directory).ok();
     let print = |certificate: CaCertificate| certificate.fingerprint();
     let here = CaCertificate::read(own).ok().flatten().map(print);

@@ -37,6 +37,8 @@ pub(crate) struct Local {
     pub daemon: DaemonAddress,
     /// What it says of itself; why not, where it does not.
     pub about: Result<DaemonInfo, String>,
+    /// Of the config that this command would run a daemon with: its CA may be another one than the daemon's.
+    pub state_directory: PathBuf,
     /// The repository, or where the user is.
     pub directory: PathBuf,
     /// The remote of a push, where it is one of ssh.
@@ -103,6 +105,7 @@ impl Session {
             config: Arc::clone(&self.config),
             daemon: local.daemon.clone(),
             about: local.about.clone(),
+            state_directory: local.state_directory.clone(),
             directory: local.directory.clone(),
             variables: env::vars_os()
                 .filter_map(|(name, value)| {

@@ -1,14 +1,22 @@
 //! Real clients before a running daemon: do they go through it, and trust its CA?
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
 use crate::{
     run::{Said, command, doctor_by},
     support::{
+        client::Work,
         ferry::Ferry,
+        hf,
         relay::Relay,
+        sshd::Sshd,
+        venv,
         world::{MAIN, World},
     },
 };
@@ -67,6 +75,126 @@ fn git_and_git_lfs_that_go_through_the_daemon_are_healthy() {
     );
     // What the daemon answered itself is no transfer, and no fault.
     assert_eq!(ferry.fault_codes(), Vec::<String>::new());
+}
+
+/// curl, Python's and the Hub's clients from PyPI, a second git, and ssh.
+fn many_clients(world: &World, ferry: &Ferry, config: &Path) -> std::process::Command {
+    let home = config.parent().unwrap();
+    let wrappers = world.path("wrappers");
+    fs::create_dir_all(&wrappers).unwrap();
+    // OpenSSH reads the config of the user's home in the password file, whatever HOME says.
+    let ssh = format!(
+        "exec /usr/bin/ssh -F {} \"$@\"",
+        home.join(".ssh/config").display()
+    );
+    for (name, line) in [("ssh", ssh.as_str()), ("git", "exec /usr/bin/git \"$@\"")] {
+        let file = wrappers.join(name);
+        fs::write(&file, format!("#!/bin/sh\n{line}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let python = venv::binaries("doctor", include_str!("requirements.txt"));
+    let path = format!(
+        "{}:{}:{}:/usr/bin:/bin",
+        wrappers.display(),
+        python.display(),
+        hf::binaries().display()
+    );
+    let mut doctor = command(config, &[]);
+    doctor
+        .env("PATH", path)
+        .env("HF_ENDPOINT", format!("https://{MAIN}"))
+        .env("HTTPS_PROXY", ferry.proxy())
+        .env("https_proxy", ferry.proxy());
+    doctor
+}
+
+/// A daemon, and a repository whose push goes over ssh; git and ssh are set up for the daemon.
+fn workplace(world: &World, sshd: &Sshd) -> (Ferry, PathBuf, Work) {
+    world.host.repository("model");
+    let ssh = format!(
+        "[[route]]\nname = \"ssh\"\nrole = \"main-site\"\nhosts = [\"{MAIN}\"]\nports = [22]\ntls = \"tunnel\"\n\
+         upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{MAIN}\" = \"{}\" }}",
+        sshd.address
+    );
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https)
+        .route_line("ports = [443]")
+        .section(&ssh);
+    let ferry = Ferry::start(&settings);
+    let config = settings.write(&ferry.address.to_string());
+    let home = config.parent().unwrap();
+    let proxy = format!(
+        "Host {MAIN}\n ProxyCommand {} connect --config {} --address {} %h:%p\n",
+        env!("CARGO_BIN_EXE_gitferry"),
+        config.display(),
+        ferry.address
+    );
+    fs::create_dir_all(home.join(".ssh")).unwrap();
+    fs::write(home.join(".ssh/config"), proxy).unwrap();
+    fs::write(
+        home.join(".gitconfig"),
+        format!(
+            "[http]\n\tproxy = {}\n\tsslCAInfo = {}\n",
+            ferry.proxy(),
+            ferry.bundle().display()
+        ),
+    )
+    .unwrap();
+    let work = world
+        .git()
+        .work(world.path("work"), &format!("https://{MAIN}/model.git"));
+    let remote = format!("ssh://git@{MAIN}/model.git");
+    work.git(&["remote", "set-url", "--push", "origin", &remote])
+        .well();
+    (ferry, config, work)
+}
+
+#[test]
+fn every_installed_client_is_really_run_and_its_way_is_told() {
+    let world = World::new();
+    let sshd = Sshd::start(&world.path("sshd"));
+    let (ferry, config, work) = workplace(&world, &sshd);
+    let bundle = ferry.bundle();
+    let said = doctor_by(
+        many_clients(&world, &ferry, &config)
+            .env("SSL_CERT_FILE", &bundle)
+            .env("REQUESTS_CA_BUNDLE", &bundle)
+            .env("CURL_CA_BUNDLE", &bundle)
+            .current_dir(work.path()),
+    );
+    for name in [
+        "git 2",
+        "git-lfs",
+        "curl",
+        "python requests",
+        "python httpx",
+        "hf",
+        "ssh",
+    ] {
+        assert_eq!(
+            client(&said, name)["state"],
+            "ok",
+            "{name}: {:#}",
+            said.json
+        );
+    }
+    let gits = said.json["checks"].as_array().unwrap().iter();
+    let gits = gits.filter(|check| {
+        check["client"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("git 2"))
+    });
+    assert_eq!(gits.count(), 2, "{:#}", said.json);
+    // The same clients without the bundle.
+    let said = doctor_by(many_clients(&world, &ferry, &config).current_dir(work.path()));
+    // hf tries again for longer than doctor waits on a busy machine.
+    for name in ["curl", "python requests", "python httpx"] {
+        let client = client(&said, name);
+        assert_eq!(client["state"], "failed", "{client}");
+        assert_eq!(client["shown"], "does not trust gitferry's CA", "{client}");
+    }
+    assert_eq!(client(&said, "git 2")["state"], "ok", "{:#}", said.json);
 }
 
 #[test]

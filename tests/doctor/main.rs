@@ -6,5 +6,6 @@ mod support;
 
 mod clients;
 mod faults;
+mod machine;
 mod push;
 mod run;

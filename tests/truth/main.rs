@@ -12,7 +12,11 @@ mod support;
 mod advice;
 mod causes;
 mod clients;
+mod expired;
 mod faults;
+#[allow(dead_code, reason = "tests/hops needs all of them")]
+#[path = "../hops/programs/mod.rs"]
+mod programs;
 mod scene;
 mod servers;
 mod table;

@@ -1,11 +1,15 @@
 //! What each advice says, and how it is taken.
 
-use std::{any::Any, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    any::Any, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, process::Command,
+    time::Duration,
+};
 
 use crate::{
     advice::{Change, Taken, git},
     clients::Client,
     faults::{self, Inject},
+    programs::{Bench, http},
     scene::{SEEDED, Scene, Victim, What},
     servers::{self, Pauses},
     support::{
@@ -47,7 +51,10 @@ pub(crate) const TAKEN: &[Taken] = taken! {
     "name-unknown", "of a hop": |s, c| hop_url(s, c, "http://proxy.nowhere.invalid:3128"), git => "check the host name in `url` of `office` in `[hops]`";
     "refused", "at a hop": |s, c| hop_url(s, c, &format!("http://{}", free_address())), git => "check `url` of `office` in `[hops]`, and that the proxy runs";
     "hop-authentication", "Basic": password, git => "set `username` and `password_file` of `office` in `[hops]`";
+    "hop-authentication", "NTLM": ntlm, git => "run cntlm or px, which log in to such a proxy, and put their address into `url` of `office`";
     "unknown-issuer", "a middlebox": middlebox, git => "add its CA to `extra_roots` of `[trust]`";
+    "unknown-issuer", "squid with ssl-bump": intercepting_squid, named_host => "add its CA to `extra_roots` of `[trust]`";
+    "unknown-issuer", "an https hop": https_hop, git => "add the CA of the proxy in `url` of `office` in `[hops]` to `extra_roots` of `[trust]`";
     "unknown-issuer", "self-signed": self_signed, git => "add that to `roots` of route `main`";
     "expired", "renewed": |s, c| renewed(s, c, Flaw::Expired), git => "the owner of main.test must renew its certificate";
     "not-yet-valid", "the clock": clock, reverse => "check this machine's clock";
@@ -148,6 +155,59 @@ fn password(scene: &Scene, cell: &str) -> Change {
     change(before, after, hop)
 }
 
+/// A real squid that accepts NTLM only, and a real cntlm before it.
+fn ntlm(scene: &Scene, cell: &str) -> Change {
+    let bench = bench(scene, cell);
+    let squid = http::squid_with_ntlm(&bench);
+    let by = |url: &str| {
+        let settings = base(scene, cell).hop_without_credentials("office", url);
+        settings.route(MAIN, "terminate", &["office"], scene.world.host.https)
+    };
+    let before = by(&squid.url);
+    let cntlm = http::cntlm_before(&bench, "NTLM2SR", squid);
+    change(before, by(&cntlm.url), cntlm)
+}
+
+fn bench<'s>(scene: &'s Scene, cell: &str) -> Bench<'s> {
+    // squid reads its files as a user of its own.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(scene.world.root(), open).unwrap();
+    Bench {
+        world: &scene.world,
+        dir: scene.place(cell),
+    }
+}
+
+fn intercepting_squid(scene: &Scene, cell: &str) -> Change {
+    let squid = http::trusted_squid_that_intercepts(&bench(scene, cell));
+    let settings = || {
+        let settings = base(scene, cell).hop_without_credentials("office", &squid.url);
+        settings.route_to("localhost", "terminate", &["office"], None)
+    };
+    let after = settings().extra_root(squid.root.as_deref().unwrap());
+    change(settings(), after, squid)
+}
+
+/// The git host by a name that squid resolves too.
+fn named_host(scene: &Scene, cell: &str, ferry: &Ferry, _: bool) -> Finished {
+    let url = format!(
+        "https://localhost:{}/lfs.git",
+        scene.world.host.https.port()
+    );
+    let git = scene.git(cell, ferry);
+    git.run(scene.world.root(), &["ls-remote", &url])
+}
+
+fn https_hop(scene: &Scene, cell: &str) -> Change {
+    let squid = http::squid_in_tls(&bench(scene, cell));
+    let settings = || {
+        let settings = base(scene, cell).hop_without_credentials("office", &squid.url);
+        settings.route(MAIN, "terminate", &["office"], scene.world.host.https)
+    };
+    let after = settings().extra_root(squid.root.as_deref().unwrap());
+    change(settings(), after, squid)
+}
+
 fn front(scene: &Scene, ca: &TestCa, flaw: Flaw, pauses: Pauses) -> (SocketAddr, impl Any) {
     let config = ca.leaf(&[MAIN], flaw).server_config();
     servers::front(config, scene.world.host.http, pauses)
@@ -185,7 +245,7 @@ fn renewed(scene: &Scene, cell: &str, flaw: Flaw) -> Change {
 }
 
 /// By Debian's package faketime (`.ci/install-test-deps`).
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+pub(crate) const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// The site's certificate is good from 2090 on, and this machine's clock is as late as that once it is set right.
 fn clock(scene: &Scene, cell: &str) -> Change {
@@ -224,7 +284,6 @@ fn client_certificate(scene: &Scene, cell: &str) -> Change {
 }
 
 fn private(file: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
