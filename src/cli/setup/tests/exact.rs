@@ -24,13 +24,19 @@ fn without_options(arguments: &str) -> String {
     arguments.replace(" --no-ca", "")
 }
 
+/// A world whose user has the config [`BEFORE`].
+fn with_config(git: &Path) -> World {
+    let world = World::new(git);
+    fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+    world
+}
+
 #[test]
 fn an_undo_brings_back_every_byte() {
     let mut seen = 0;
     for git in gits() {
         for arguments in SCOPES {
-            let world = World::new(&git);
-            fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+            let world = with_config(&git);
             let before = world.files();
             world.setup(arguments).ok();
             assert_ne!(world.files(), before, "{arguments}");
@@ -64,8 +70,7 @@ fn files_that_were_made_go_again() {
 fn the_second_time_nothing_changes_and_the_way_back_is_kept() {
     for git in gits() {
         for arguments in SCOPES {
-            let world = World::new(&git);
-            fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+            let world = with_config(&git);
             let before = world.files();
             world.setup(arguments).ok();
             let once = world.files();
@@ -104,8 +109,7 @@ fn a_dry_run_shows_the_file_and_changes_nothing() {
 fn the_users_config_gets_one_section_at_its_end_and_the_settings_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     for git in gits() {
-        let world = World::new(&git);
-        fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+        let world = with_config(&git);
         let said = world.setup("all").ok();
         let after = fs::read(world.home(".gitconfig")).unwrap();
         let added = String::from_utf8(after[BEFORE.len()..].to_vec()).unwrap();
@@ -156,8 +160,7 @@ fn a_password_of_the_daemon_stands_in_the_settings_and_is_never_shown() {
 #[test]
 fn off_and_on_switch_without_an_undo() {
     for git in gits() {
-        let world = World::new(&git);
-        fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+        let world = with_config(&git);
         let before = world.files();
         for arguments in ["git", "lfs --no-ca", "hf", "ssh"] {
             world.setup(arguments).ok();
@@ -200,8 +203,7 @@ fn off_and_on_switch_without_an_undo() {
 #[test]
 fn what_others_wrote_since_is_kept() {
     for git in gits() {
-        let world = World::new(&git);
-        fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+        let world = with_config(&git);
         world.setup("all").ok();
         world.git(&["config", "--global", "core.editor", "vi"]);
         // git puts it into the section that is ours.
@@ -228,8 +230,7 @@ fn a_settings_file_of_somebody_else_is_not_overwritten() {
 #[test]
 fn parts_taken_back_one_by_one_end_at_the_first_byte() {
     for git in gits() {
-        let world = World::new(&git);
-        fs::write(world.home(".gitconfig"), BEFORE).unwrap();
+        let world = with_config(&git);
         let before = world.files();
         for arguments in ["git", "lfs --no-ca", "lfs", "git --undo", "lfs --undo"] {
             world.setup(arguments).ok();
