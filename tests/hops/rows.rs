@@ -1,5 +1,8 @@
 //! The table: the program, the situation, and what the log must say of it first.
 
+// A table may be long.
+#![allow(clippy::too_many_lines)]
+
 use crate::{
     programs::{Bench, Started, http, of, python, socks},
     support::{
