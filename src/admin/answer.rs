@@ -46,7 +46,7 @@ pub(crate) struct Sources<'a> {
     pub certificate: &'a dyn Fn() -> Option<String>,
 }
 
-/// True where the answer is a stream: [`events::stream`] serves it.
+/// True where the answer is a stream: [`super::events::stream`] serves it.
 pub(crate) fn is_stream(asked: &PageQuery<'_>) -> bool {
     asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
 }

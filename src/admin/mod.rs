@@ -1,5 +1,5 @@
 //! The daemon's own addresses under `/-/`: the page, the API, metrics, the CA certificate (never its key). Nothing here changes anything but
-//! [`NONCE_PATH`], which gives `gitferry doctor` what it checks clients with.
+//! [`answer::NONCE_PATH`], which gives `gitferry doctor` what it checks clients with.
 //!
 //! [`endpoints::ENDPOINTS`] is the table of addresses, [`answer`] what each of them answers, [`view`] the overview, [`api`] the JSON,
 //! [`events`] the stream of changes, and

@@ -39,7 +39,7 @@ pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
 }
 
 /// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
-/// its time proves nothing, so that is a notice ([`Watch::notice`]).
+/// its time proves nothing, so that is a notice ([`super::Watch::notice`]).
 pub(super) fn told_after(sample: &Sample, limits: &Limits) -> Duration {
     if rules::is_dead(sample) && !limits.after.is_zero() {
         late_after(limits).min(limits.answer_after)
