@@ -101,7 +101,7 @@ fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
     let (ferry, url) = before(&world, origin);
     for (number, (fields, body, cause)) in cases.iter().enumerate() {
         assert_eq!(&asked(&world, &url), body, "{fields}{cause}");
-        let told = ferry.events("response not rewritten");
+        let told = ferry.wait_for_events("response not rewritten", number + 1);
         assert_eq!(told.len(), number + 1, "{cause}");
         let said = told[number]["cause"].as_str().unwrap();
         assert!(said.contains(cause), "{said:?} for {cause:?}");
@@ -296,7 +296,8 @@ fn an_answer_that_is_far_too_large_costs_no_more_than_its_limit() {
             &url,
         ];
         assert_eq!(world.git().curl(&ask).well().stdout, "104857600");
-        assert_eq!(ferry.events("response not rewritten").len(), times);
+        let told = ferry.wait_for_events("response not rewritten", times);
+        assert_eq!(told.len(), times);
     }
     let grown = ferry.memory("VmHWM") - before;
     assert!(grown < 48 * 1024, "{grown} KiB above {before} KiB");

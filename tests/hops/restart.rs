@@ -51,7 +51,10 @@ fn a_hop_that_restarts_is_waited_for_with_few_warnings_and_one_line_when_it_is_b
     assert_eq!(event["level"], "info", "{event}");
     assert_eq!(event["upstream"], "far", "{event}");
     assert!(event["away_ms"].as_u64() > Some(500), "{event}");
-    assert_eq!(ferry.events("upstream reachable again").len(), 1);
+    assert_eq!(
+        ferry.wait_for_events("upstream reachable again", 1).len(),
+        1
+    );
     let warned = faults(&ferry, "warn").len();
     assert!(
         (1..=4).contains(&warned),

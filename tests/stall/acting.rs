@@ -149,7 +149,12 @@ fn an_origin_that_takes_ninety_seconds_to_answer_is_waited_for_by_git_lfs() {
     relay.release();
     client.finish(PATIENCE).well();
     assert_eq!(world.lfs.seen("PUT"), 1);
-    assert!(ferry.events("interim response sent to the client").len() >= 3);
+    assert!(
+        ferry
+            .wait_for_events("interim response sent to the client", 3)
+            .len()
+            >= 3
+    );
 }
 
 /// 7 MB at 80 kB/s: much of it waits in buffers, long written by git-lfs.

@@ -22,7 +22,7 @@ fn an_upload_goes_on_where_the_disk_is_full_and_the_log_says_so() {
     work.git(&["push", "-q", "origin", "main"]).well();
     assert_eq!(world.lfs.seen("PUT"), 1);
     assert_eq!(world.lfs.objects().len(), 1);
-    let told = ferry.events("upload no longer kept for replay");
+    let told = ferry.wait_for_events("upload no longer kept for replay", 1);
     let reason = told[0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("the spool file: "), "{reason}");
     assert!(reason.contains("No space left"), "{reason}");

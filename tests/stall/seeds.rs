@@ -43,7 +43,7 @@ fn upload_frozen_at_zero() {
     assert_eq!(world.lfs.objects().len(), 1);
     let put = ferry.wait_for_transfer(STORAGE, |event| event["method"] == "PUT");
     assert_eq!(put["upstream"], "direct", "{put:#}");
-    let told = &ferry.events("stall")[0];
+    let told = &ferry.wait_for_events("stall", 1)[0];
     assert_eq!(
         (&told["leg"], &told["upstream"]),
         (&"hop".into(), &"office".into()),

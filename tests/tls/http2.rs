@@ -184,7 +184,7 @@ fn an_upload_that_freezes_over_http2_goes_on_over_the_next_upstream() {
     let put = curl(&world, &ferry, &["-T", up.to_str().unwrap(), PUT]);
     assert_eq!(put, "2 201");
     assert!(fs::read(&up).unwrap() == fs::read(dir.join("files/put")).unwrap());
-    let told = &ferry.events("stall")[0];
+    let told = &ferry.wait_for_events("stall", 1)[0];
     assert_eq!(
         (&told["verdict"], &told["leg"], &told["upstream"]),
         (&"peer-not-reading".into(), &"hop".into(), &"office".into()),

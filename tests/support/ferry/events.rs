@@ -57,6 +57,16 @@ impl Ferry {
         first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.log()))
     }
 
+    /// The events so called, once there are `count` of them: the log is written beside the transfers.
+    pub(crate) fn wait_for_events(&self, message: &str, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        wait_until(SOON, || {
+            events = self.events(message);
+            events.len() >= count
+        });
+        events
+    }
+
     /// The codes of the faults so far.
     pub(crate) fn fault_codes(&self) -> Vec<String> {
         self.faults().into_iter().map(|fault| fault.code).collect()
