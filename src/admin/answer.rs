@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    api::{Api, Refused},
+    api::{Api, ApiError},
     endpoints::{Asset, Page},
     html,
     response::{refused, respond},
@@ -80,8 +80,8 @@ pub(crate) fn answer(
     if let Some(found) = values(page, &api) {
         return match found {
             Ok(value) => respond(StatusCode::OK, media, format!("{value:#}\n")),
-            Err(Refused::NotFound(why)) => refused(StatusCode::NOT_FOUND, why),
-            Err(Refused::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
+            Err(ApiError::NotFound(why)) => refused(StatusCode::NOT_FOUND, why),
+            Err(ApiError::BadParameter(why)) => refused(StatusCode::BAD_REQUEST, &why),
         };
     }
     if page == Page::Metrics {
@@ -95,7 +95,7 @@ pub(crate) fn answer(
 }
 
 /// What a page of the API shows; `None` for the others.
-fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, Refused>> {
+fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, ApiError>> {
     Some(match page {
         Page::Index => Ok(Api::index()),
         Page::Daemon => Ok(api.daemon()),

@@ -23,7 +23,7 @@ const LARGEST: usize = 1000;
 
 /// What was asked for is not there, or the question is wrong.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum ApiError {
     /// There is no such thing.
     NotFound(&'static str),
     /// A parameter is wrong.
@@ -42,7 +42,7 @@ pub(super) struct Api<'a> {
 
 impl Api<'_> {
     /// Everything that the page shows.
-    pub(super) fn overview(&self) -> Result<Value, Refused> {
+    pub(super) fn overview(&self) -> Result<Value, ApiError> {
         let limit = self.limit()?;
         Ok(value(&Overview::of(self.forwarder, self.started, limit)))
     }
@@ -58,7 +58,7 @@ impl Api<'_> {
     }
 
     /// Running transfers, the oldest first.
-    pub(super) fn transfers(&self) -> Result<Value, Refused> {
+    pub(super) fn transfers(&self) -> Result<Value, ApiError> {
         let (limit, after) = (self.limit()?, self.number("after")?.unwrap_or(0));
         let list = self.forwarder.shared.tracker.list();
         let total = list.len();
@@ -71,7 +71,7 @@ impl Api<'_> {
     }
 
     /// One transfer, running or finished.
-    pub(super) fn transfer(&self, id: u64) -> Result<Value, Refused> {
+    pub(super) fn transfer(&self, id: u64) -> Result<Value, ApiError> {
         let tracker = &self.forwarder.shared.tracker;
         let (running, transfer) = match tracker.detail(id) {
             Some(detail) => (true, value(&detail)),
@@ -81,25 +81,25 @@ impl Api<'_> {
     }
 
     /// A finished transfer.
-    pub(super) fn past(&self, id: u64) -> Result<Value, Refused> {
+    pub(super) fn past(&self, id: u64) -> Result<Value, ApiError> {
         let transfer = self.finished(id)?;
         Ok(json!({ "api": API, "now": now(), "running": false, "transfer": transfer }))
     }
 
-    fn finished(&self, id: u64) -> Result<Value, Refused> {
+    fn finished(&self, id: u64) -> Result<Value, ApiError> {
         let found = self.forwarder.shared.tracker.history().find(id);
-        let found = found.ok_or(Refused::NotFound("no transfer has this number"))?;
+        let found = found.ok_or(ApiError::NotFound("no transfer has this number"))?;
         Ok(value(&*found))
     }
 
     /// Finished transfers, the newest first.
-    pub(super) fn history(&self) -> Result<Value, Refused> {
+    pub(super) fn history(&self) -> Result<Value, ApiError> {
         let limit = self.limit()?;
         let before = self.number("before")?.unwrap_or(u64::MAX);
         let since = match self.parameter("since") {
             Some(text) => Some(
                 since(text, SystemTime::now())
-                    .map_err(|valid| Refused::BadParameter(format!("`since` must be {valid}")))?,
+                    .map_err(|valid| ApiError::BadParameter(format!("`since` must be {valid}")))?,
             ),
             None => None,
         };
@@ -151,15 +151,15 @@ impl Api<'_> {
         })
     }
 
-    fn number(&self, name: &str) -> Result<Option<u64>, Refused> {
+    fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.parameter(name) else {
             return Ok(None);
         };
         let number = text.parse().map(Some);
-        number.map_err(|_| Refused::BadParameter(format!("{name} must be a number")))
+        number.map_err(|_| ApiError::BadParameter(format!("{name} must be a number")))
     }
 
-    fn limit(&self) -> Result<usize, Refused> {
+    fn limit(&self) -> Result<usize, ApiError> {
         let limit = self.number("limit")?.map(usize::try_from);
         let limit = limit.map_or(LIMIT, |limit| limit.unwrap_or(LARGEST));
         Ok(limit.clamp(1, LARGEST))

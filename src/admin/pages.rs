@@ -11,7 +11,7 @@ use super::{
     response::refused,
 };
 use crate::{
-    forward::{Answer, Current, Forwarder, client::Slot, request::body::full},
+    forward::{Answer, Current, Forwarder, client::ClientSlot, request::body::full},
     tls::files::CERTIFICATE_FILE,
     track::{
         log,
@@ -32,7 +32,7 @@ pub(crate) struct PageRequest<'a> {
     /// Its fields.
     pub headers: &'a HeaderMap,
     /// The place of its connection, which a stream gives back.
-    pub slot: &'a Slot,
+    pub slot: &'a ClientSlot,
 }
 
 /// Answers from the forwarder that is current.

@@ -29,7 +29,7 @@ pub(crate) enum Level {
 documented! {
 /// The verdict on everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct HealthVerdict {
     /// `healthy`, `degraded` or `failing`.
     pub level: Level,
     /// One sentence.
@@ -49,11 +49,11 @@ pub(super) fn verdict(
     recent: &[Arc<Finished>],
     upstreams: &[UpstreamView],
     now: SystemTime,
-) -> Verdict {
+) -> HealthVerdict {
     stalled(running, now)
         .or_else(|| failed(recent, now))
         .or_else(|| circuits(upstreams, now))
-        .unwrap_or_else(|| Verdict {
+        .unwrap_or_else(|| HealthVerdict {
             level: Level::Healthy,
             text: "All healthy".into(),
             since: None,
@@ -62,7 +62,7 @@ pub(super) fn verdict(
         })
 }
 
-fn stalled(running: &[Detail], now: SystemTime) -> Option<Verdict> {
+fn stalled(running: &[Detail], now: SystemTime) -> Option<HealthVerdict> {
     let stalls = running
         .iter()
         .filter(|it| it.snapshot.stall.is_some_and(|verdict| verdict.acts()));
@@ -78,7 +78,7 @@ fn stalled(running: &[Detail], now: SystemTime) -> Option<Verdict> {
         ),
     };
     let advice = worst.timeline.stalls.last().map(|it| it.advice.clone());
-    Some(Verdict {
+    Some(HealthVerdict {
         level: Level::Failing,
         text,
         since: before(now, Duration::from_millis(it.idle_ms.unwrap_or(0))),
@@ -88,7 +88,7 @@ fn stalled(running: &[Detail], now: SystemTime) -> Option<Verdict> {
 }
 
 /// A failure after which nothing succeeded for the same host.
-fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<Verdict> {
+fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<HealthVerdict> {
     let mut settled: Vec<(&str, bool)> = Vec::new();
     let mut failures: Vec<&Arc<Finished>> = Vec::new();
     let young = |it: &&Arc<Finished>| {
@@ -121,7 +121,7 @@ fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<Verdict> {
     let advice = faults
         .filter_map(|attempt| attempt.fault.as_ref())
         .find_map(|fault| fault.advice.clone());
-    Some(Verdict {
+    Some(HealthVerdict {
         level: Level::Failing,
         text,
         since: Some(moment::logged(first.ended)),
@@ -130,7 +130,7 @@ fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<Verdict> {
     })
 }
 
-fn circuits(upstreams: &[UpstreamView], now: SystemTime) -> Option<Verdict> {
+fn circuits(upstreams: &[UpstreamView], now: SystemTime) -> Option<HealthVerdict> {
     let open: Vec<_> = upstreams
         .iter()
         .flat_map(|it| it.circuits.iter().map(move |circuit| (it, circuit)))
@@ -142,7 +142,7 @@ fn circuits(upstreams: &[UpstreamView], now: SystemTime) -> Option<Verdict> {
         1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    Some(Verdict {
+    Some(HealthVerdict {
         level: Level::Degraded,
         text: format!(
             "{} fails for {} ({}){more}: other upstreams are tried first",
@@ -172,7 +172,7 @@ mod tests {
         Arc::new(it)
     }
 
-    fn of(recent: &[Arc<Finished>]) -> Verdict {
+    fn of(recent: &[Arc<Finished>]) -> HealthVerdict {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_100);
         verdict(&[], recent, &[], now)
     }

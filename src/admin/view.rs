@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     upstreams::{UpstreamView, upstreams},
-    verdict::{self, Verdict},
+    verdict::{self, HealthVerdict},
 };
 use crate::model::fields::documented;
 use crate::{
@@ -53,7 +53,7 @@ pub(crate) struct Overview {
     /// Idle origin connections.
     pub idle_connections: usize,
     /// Whether all is healthy; if not, what is wrong and since when.
-    pub verdict: Verdict,
+    pub verdict: HealthVerdict,
     /// How many transfers run.
     pub running: usize,
     /// Running transfers: stalled ones first, then those that move, then the newest.

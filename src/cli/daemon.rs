@@ -24,7 +24,7 @@ const LIMIT: u64 = 64 << 20;
 
 /// What `/-/api/daemon` says, as far as commands need it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Daemon {
+pub(crate) struct RunningDaemon {
     /// The config's file; none for the embedded default.
     pub config: Option<PathBuf>,
     /// The state directory, where the CA is.
@@ -57,7 +57,7 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// The daemon at `address`. Fails where nobody answers, or somebody else.
-pub(crate) fn about(address: SocketAddr) -> io::Result<Daemon> {
+pub(crate) fn about(address: SocketAddr) -> io::Result<RunningDaemon> {
     serde_json::from_str(&get(address, "/-/api/daemon")?).map_err(io::Error::other)
 }
 

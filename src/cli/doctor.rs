@@ -81,7 +81,7 @@ pub(super) fn run(
         printed(writeln!(io::stdout(), "{value:#}"))?;
     } else {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let page = report::Page {
+        let page = report::ReportPage {
             findings: &findings,
             verdict: &verdict,
             notes: &prepared.notes,
@@ -116,7 +116,7 @@ pub(super) fn run(
 }
 
 /// Makes the change, where it is one that a command may make.
-fn change(verdict: &verdict::Verdict, file: Option<&Path>) -> Result<(), Failure> {
+fn change(verdict: &verdict::Diagnosis, file: Option<&Path>) -> Result<(), Failure> {
     let Some(change) = &verdict.change else {
         return printed(writeln!(io::stdout(), "there is nothing to change"));
     };

@@ -14,7 +14,7 @@ use super::{
     status::{
         address,
         detail::detail,
-        model::{self, Transfer},
+        model::{self, StatusTransfer},
         render,
     },
 };
@@ -77,14 +77,14 @@ fn since(text: &str) -> Result<String, String> {
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
-    transfers: Vec<Transfer>,
+    transfers: Vec<StatusTransfer>,
 }
 
 #[derive(Deserialize)]
 struct One {
     #[serde(default)]
     running: bool,
-    transfer: Transfer,
+    transfer: StatusTransfer,
 }
 
 /// Prints the history of the daemon at `address`.

@@ -29,9 +29,9 @@ pub(crate) fn run(args: &ManArgs, root: &Command) -> Result<(), Failure> {
     match &args.directory {
         None => {
             let page = if args.section == 5 {
-                manual::Page::Config
+                manual::ManPage::Config
             } else {
-                manual::Page::Command
+                manual::ManPage::Command
             };
             let page = manual::roff(page, root);
             super::printed(io::stdout().write_all(page.as_bytes()))
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &ManArgs, root: &Command) -> Result<(), Failure> {
 
 fn write(directory: &Path, root: &Command) -> io::Result<()> {
     for (page, section, file) in [
-        (manual::Page::Command, "man1", "gitferry.1"),
-        (manual::Page::Config, "man5", "gitferry.toml.5"),
+        (manual::ManPage::Command, "man1", "gitferry.1"),
+        (manual::ManPage::Config, "man5", "gitferry.toml.5"),
     ] {
         let directory = directory.join(section);
         fs::create_dir_all(&directory)?;

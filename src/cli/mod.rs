@@ -130,7 +130,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let load = || load(cli.config.as_deref());
     match &cli.command {
         Command::Run(args) => {
-            let source = run::Source {
+            let source = run::ConfigSource {
                 arguments: args.arguments(),
                 given: cli.config.clone(),
                 places: places(|name| env::var_os(name)),
@@ -161,7 +161,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Ca(command) => ca::run(command, &load()?).map(done),
         Command::Setup(args) => {
-            let source = setup::Source {
+            let source = setup::ConfigLoader {
                 given: cli.config.is_some(),
                 load: &load,
             };

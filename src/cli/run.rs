@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::{
-    config::{self, Arguments, Config, Log, LogFormat, Problems, files::Files, reload::Watch},
+    config::{self, Arguments, Config, Log, LogFormat, Problems, files::Files, reload::FileWatch},
     service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
     tls::{files::KEY_FILE, seed::seed_generator},
     track::{event, log},
@@ -66,7 +66,7 @@ impl RunArgs {
 }
 
 /// Where the config is read from, again at each reload.
-pub(super) struct Source {
+pub(super) struct ConfigSource {
     /// What counts more than the file.
     pub(super) arguments: Arguments,
     /// The file that was named.
@@ -75,7 +75,7 @@ pub(super) struct Source {
     pub(super) places: Vec<PathBuf>,
 }
 
-impl Source {
+impl ConfigSource {
     fn find(&self) -> Option<&Path> {
         let place = || self.places.iter().find(|place| place.is_file());
         let file = self.given.as_ref().or_else(place);
@@ -90,7 +90,7 @@ impl Source {
 }
 
 /// Runs until a signal asks to stop; fails where the daemon cannot start.
-pub(super) fn run(source: &Source) -> Result<(), Failure> {
+pub(super) fn run(source: &ConfigSource) -> Result<(), Failure> {
     let file = source.find();
     let config = load(source, file).map_err(|problems| Failure::config(&problems))?;
     start_log(config.log)?;
@@ -153,12 +153,12 @@ fn raise_descriptors() {
     }
 }
 
-async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained, Failure> {
+async fn serve_until_stopped(source: &ConfigSource, config: Config) -> Result<Drained, Failure> {
     let mut signals =
         Signals::listen().map_err(|error| Failure::during("cannot handle signals", error))?;
     let notifier = Notifier::from_environment()
         .map_err(|error| Failure::during("cannot reach the service manager", error))?;
-    let watch = Watch::new(&config);
+    let watch = FileWatch::new(&config);
     let key = config.state_directory.join(KEY_FILE);
     let daemon = Daemon::start(config).map_err(|error| {
         let advice = error.advice();
@@ -170,7 +170,7 @@ async fn serve_until_stopped(source: &Source, config: Config) -> Result<Drained,
     })?;
     // It is there now, at the latest; `gitferry ca rotate` replaces it. And a file may come to be where none was.
     let watch = watch.and(key);
-    let mut watch = source.watched().fold(watch, Watch::and);
+    let mut watch = source.watched().fold(watch, FileWatch::and);
     let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
     let shared = daemon.shared().clone();
     let service = Service {
@@ -216,7 +216,7 @@ struct Refused {
 }
 
 /// The next config from `file`.
-fn reload(daemon: &Daemon, source: &Source, file: Option<&Path>) -> Result<(), Refused> {
+fn reload(daemon: &Daemon, source: &ConfigSource, file: Option<&Path>) -> Result<(), Refused> {
     let config = load(source, file).map_err(|problems| Refused {
         problem: problems.in_short(),
         advice: None,
@@ -235,6 +235,6 @@ fn reload(daemon: &Daemon, source: &Source, file: Option<&Path>) -> Result<(), R
     Ok(())
 }
 
-fn load(source: &Source, file: Option<&Path>) -> Result<Config, Problems> {
+fn load(source: &ConfigSource, file: Option<&Path>) -> Result<Config, Problems> {
     config::load_with(file, &|name| env::var(name).ok(), &source.arguments)
 }

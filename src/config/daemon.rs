@@ -104,7 +104,7 @@ impl Stopping {
 
 /// `[pool]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Pool {
+pub(crate) struct PoolConfig {
     /// How long an idle origin connection is kept.
     #[serde(serialize_with = "unit::as_duration")]
     pub idle_timeout: Duration,
@@ -112,7 +112,7 @@ pub(crate) struct Pool {
     pub idle_per_origin: usize,
 }
 
-impl Pool {
+impl PoolConfig {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let pool = Self {
             idle_timeout: section.duration("idle_timeout"),
@@ -208,13 +208,13 @@ impl Reverse {
 
 /// `[rewrite]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Rewrite {
+pub(crate) struct RewriteConfig {
     /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
     #[serde(serialize_with = "unit::as_usize")]
     pub max_body: usize,
 }
 
-impl Rewrite {
+impl RewriteConfig {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let rewrite = Self {
             max_body: section.size_within("max_body", 64 << 10..=256 << 20) as usize,

@@ -8,8 +8,9 @@ use std::{
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::{
-    Dial, Downloads, Environment, Hop, Interim, Listen, Log, PeerTls, Pool, Problem, Replay,
-    Reverse, Rewrite, Route, StallDefaults, Stopping, Trust, Uploads, files::Files, hop, route,
+    Dial, Downloads, Environment, Hop, Interim, Listen, Log, PeerTls, PoolConfig, Problem, Replay,
+    Reverse, RewriteConfig, Route, StallDefaults, Stopping, Trust, UploadsConfig, files::Files,
+    hop, route,
 };
 use crate::model::{HostPattern, Target, TlsMode};
 
@@ -39,11 +40,11 @@ pub struct Config {
     /// Limits and action where a route says nothing else.
     pub stall: StallDefaults,
     /// Uploads at once where a route says nothing else.
-    pub uploads: Uploads,
+    pub uploads: UploadsConfig,
     /// Interim answers.
     pub interim: Interim,
     /// Idle origin connections.
-    pub pool: Pool,
+    pub pool: PoolConfig,
     /// What uploads may keep so that they can be sent again.
     pub replay: Replay,
     /// Downloads over several connections.
@@ -51,7 +52,7 @@ pub struct Config {
     /// What the reverse front serves beside the routes.
     pub reverse: Reverse,
     /// How much is rewritten.
-    pub rewrite: Rewrite,
+    pub rewrite: RewriteConfig,
     /// Every hop, used or not.
     #[serde(serialize_with = "hop::by_name")]
     pub hops: Vec<Arc<Hop>>,

@@ -27,7 +27,9 @@ mod value;
 
 use std::path::Path;
 
-pub(crate) use daemon::{Downloads, Log, Pool, Replay, Reverse, Rewrite, Stopping, Trust};
+pub(crate) use daemon::{
+    Downloads, Log, PoolConfig, Replay, Reverse, RewriteConfig, Stopping, Trust,
+};
 pub(crate) use dial::Dial;
 pub use effective::Config;
 pub(crate) use environment::Environment;
@@ -42,7 +44,7 @@ pub(crate) use problem::Problem;
 pub use problem::Problems;
 pub use resolve::DEFAULT;
 pub(crate) use route::{HttpVersion, Override, Route};
-pub(crate) use stall::{Interim, Stall, StallDefaults, Uploads};
+pub(crate) use stall::{Interim, StallConfig, StallDefaults, UploadsConfig};
 pub(crate) use upstream::{Mirror, ToMirror, Upstream, Via};
 
 /// Reads `file`, or the embedded default; keys that the file omits are the default's.

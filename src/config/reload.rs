@@ -16,13 +16,13 @@ const QUIET: Duration = Duration::from_millis(100);
 
 /// Watches the files that a config was made of.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct FileWatch {
     seen: Files,
     /// A change was seen, and nobody was told yet.
     pending: bool,
 }
 
-impl Watch {
+impl FileWatch {
     /// Watches from now on.
     pub(crate) fn new(config: &Config) -> Self {
         Self {
@@ -117,7 +117,7 @@ mod tests {
         let file = directory.path().join("gitferry.toml");
         fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
         let config = super::super::load(Some(&file), &|_| Some("/nowhere".into())).unwrap();
-        let mut watch = Watch::new(&config);
+        let mut watch = FileWatch::new(&config);
         assert!(!watch.look());
         fs::write(&file, "[log]\nlevel = \"debug\"\n").unwrap();
         assert!(watch.look());
@@ -136,7 +136,7 @@ mod tests {
         let load = || super::super::load(Some(&file), &|_| Some("/nowhere".into())).unwrap();
         fs::write(&file, "").unwrap();
         fs::write(&secret, "hunter2").unwrap();
-        let mut watch = Watch::new(&load());
+        let mut watch = FileWatch::new(&load());
         fs::write(
             &file,
             "[listen]\nusername = \"me\"\npassword_file = \"password\"\n",

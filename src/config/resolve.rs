@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
-    Arguments, Config, Dial, Downloads, Environment, Hop, Interim, Listen, Log, Pool, Problems,
-    Replay, Reverse, Rewrite, Stopping, Trust, Uploads, Variables,
+    Arguments, Config, Dial, Downloads, Environment, Hop, Interim, Listen, Log, PoolConfig,
+    Problems, Replay, Reverse, RewriteConfig, Stopping, Trust, UploadsConfig, Variables,
     daemon::state_directory,
     file::Source,
     files::Files,
@@ -84,13 +84,13 @@ fn config(
         shutdown: Stopping::read(root.section("shutdown")),
         dial: Dial::read(root.section("dial")),
         stall: StallDefaults::read(root.section("stall")),
-        uploads: Uploads::read(root.section("uploads")),
+        uploads: UploadsConfig::read(root.section("uploads")),
         interim: Interim::read(root.section("interim")),
-        pool: Pool::read(root.section("pool")),
+        pool: PoolConfig::read(root.section("pool")),
         replay: Replay::read(root.section("replay")),
         downloads: Downloads::read(root.section("downloads")),
         reverse: Reverse::read(root.section("reverse")),
-        rewrite: Rewrite::read(root.section("rewrite")),
+        rewrite: RewriteConfig::read(root.section("rewrite")),
         hops: hops.values().cloned().collect(),
         other_hosts: Arc::new(Route::other_hosts(&root, &mut names)),
         routes: routes(&root, &mut names),

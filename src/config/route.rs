@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Dial, PeerTls, Stall, ToMirror, Uploads, Upstream,
+    Dial, PeerTls, StallConfig, ToMirror, UploadsConfig, Upstream,
     problem::nearest,
     section::Section,
     stall::StallDefaults,
@@ -60,9 +60,9 @@ pub struct Route {
     /// Deadlines and patience.
     pub dial: Dial,
     /// For how long nothing may move, and what is done then.
-    pub stall: Stall,
+    pub stall: StallConfig,
     /// Uploads at once.
-    pub uploads: Uploads,
+    pub uploads: UploadsConfig,
 }
 
 /// HTTP/1.1, or HTTP/2 where both sides speak it.
@@ -178,7 +178,7 @@ impl Route {
             replay: replay.unwrap_or(role == Role::LfsStorage),
             dial: Dial::read(section.section_over("dial", root)),
             stall: stall.for_role(role),
-            uploads: Uploads::read(section.section_over("uploads", root)),
+            uploads: UploadsConfig::read(section.section_over("uploads", root)),
         };
         section.finish();
         Some(route)
@@ -212,7 +212,7 @@ impl Route {
             replay: false,
             dial: Dial::read(section.section_over("dial", root)),
             stall: stall.for_role(Role::Other),
-            uploads: Uploads::read(section.section_over("uploads", root)),
+            uploads: UploadsConfig::read(section.section_over("uploads", root)),
         };
         section.finish();
         route
@@ -227,8 +227,8 @@ pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::O
         ports: &'r Option<Vec<u16>>,
         upstreams: &'r [Arc<Upstream>],
         dial: Dial,
-        stall: Stall,
-        uploads: Uploads,
+        stall: StallConfig,
+        uploads: UploadsConfig,
     }
     Shown {
         tls: route.tls,

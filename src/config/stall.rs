@@ -19,7 +19,7 @@ const ACTIONS: [(&str, Action); 3] = [
 
 /// A route's `stall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stall {
+pub struct StallConfig {
     /// For how long nothing may move.
     #[serde(flatten)]
     pub limits: Limits,
@@ -49,12 +49,12 @@ impl StallDefaults {
     }
 
     /// For a route: what sends to storage again on the next upstream is safe, and git-lfs waits for it.
-    pub(super) fn for_role(self, role: Role) -> Stall {
+    pub(super) fn for_role(self, role: Role) -> StallConfig {
         let by_role = match role {
             Role::LfsStorage => Action::Failover,
             Role::MainSite | Role::Other => Action::Report,
         };
-        Stall {
+        StallConfig {
             limits: self.limits,
             action: self.action.unwrap_or(by_role),
         }
@@ -82,13 +82,13 @@ fn limits(section: &Section<'_, '_>) -> Limits {
 
 /// `[uploads]`, and a route's own `uploads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Uploads {
+pub struct UploadsConfig {
     /// How many request bodies of a route may be on their way at once; `None` for any number.
     #[serde(serialize_with = "or_zero")]
     pub at_once: Option<usize>,
 }
 
-impl Uploads {
+impl UploadsConfig {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let at_once = section.integer("at_once", 0..=1000) as usize;
         section.finish();

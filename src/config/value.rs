@@ -56,7 +56,7 @@ fn split(text: &str) -> (&str, &str) {
 
 /// The parts of a URL that matter here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Url<'a> {
+pub(super) struct WrittenUrl<'a> {
     /// Lower case.
     pub scheme: String,
     /// What stands before `@`: a secret.
@@ -70,7 +70,7 @@ pub(super) struct Url<'a> {
 }
 
 /// Takes a URL apart; `None` where there is no scheme or no authority.
-pub(super) fn url(text: &str) -> Option<Url<'_>> {
+pub(super) fn url(text: &str) -> Option<WrittenUrl<'_>> {
     let (scheme, rest) = text.split_once("://")?;
     if scheme.is_empty()
         || !scheme
@@ -87,7 +87,7 @@ pub(super) fn url(text: &str) -> Option<Url<'_>> {
         Some((user, authority)) => (Some(user), authority),
         None => (None, whole),
     };
-    (!authority.is_empty()).then(|| Url {
+    (!authority.is_empty()).then(|| WrittenUrl {
         scheme: scheme.to_ascii_lowercase(),
         user_info,
         authority,

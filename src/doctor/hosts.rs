@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CredentialSource, Means, Probe, Purpose, Rehearsal, Repository};
+use super::{CredentialSource, HostProtocol, Means, Probe, Rehearsal, Repository};
 use crate::{
     config::{Config, Upstream, Via},
     model::{Scheme, Target, TlsMode},
@@ -14,7 +14,7 @@ pub(crate) struct PlannedHost {
     /// Where.
     pub target: Target,
     /// What is spoken there.
-    pub purpose: Purpose,
+    pub purpose: HostProtocol,
     /// What of a push is rehearsed there.
     pub rehearsal: Option<Rehearsal>,
 }
@@ -48,7 +48,10 @@ pub(crate) fn of_config(config: &Config) -> Vec<PlannedHost> {
             };
             let known = planned.iter().any(|host| host.target == target);
             if Arc::ptr_eq(config.route(&target), route) && !known {
-                planned.push(PlannedHost::new(target, Purpose::Requests(Scheme::Https)));
+                planned.push(PlannedHost::new(
+                    target,
+                    HostProtocol::Requests(Scheme::Https),
+                ));
             }
         }
     }
@@ -69,7 +72,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     for url in &repository.urls {
         let url = url.clone().behind_the_reverse_front(config);
         let mut host = PlannedHost::new(url.target.clone(), url.purpose);
-        if let Purpose::Requests(_) = url.purpose {
+        if let HostProtocol::Requests(_) = url.purpose {
             host.rehearsal = Some(Rehearsal {
                 repository: Some(url),
                 ..rehearsal()
@@ -80,13 +83,13 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     if let Some(ssh) = &repository.lfs_ssh
         && !planned.iter().any(|host| host.target == ssh.target)
     {
-        planned.push(PlannedHost::new(ssh.target.clone(), Purpose::Ssh));
+        planned.push(PlannedHost::new(ssh.target.clone(), HostProtocol::Ssh));
     }
     let Some(lfs) = repository.lfs.clone() else {
         return planned;
     };
     let lfs = lfs.behind_the_reverse_front(config);
-    let Purpose::Requests(_) = lfs.purpose else {
+    let HostProtocol::Requests(_) = lfs.purpose else {
         return planned;
     };
     let (target, purpose) = (lfs.target.clone(), lfs.purpose);
@@ -108,7 +111,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
 
 impl PlannedHost {
     /// A host of which only the way there is tried.
-    pub(crate) fn new(target: Target, purpose: Purpose) -> Self {
+    pub(crate) fn new(target: Target, purpose: HostProtocol) -> Self {
         Self {
             target,
             purpose,
@@ -132,7 +135,7 @@ impl PlannedHost {
             .with(self.rehearsal.as_ref())
         };
         for (place, upstream) in route.upstreams.iter().enumerate() {
-            if self.purpose == Purpose::Ssh && upstream.mirror.is_some() {
+            if self.purpose == HostProtocol::Ssh && upstream.mirror.is_some() {
                 continue;
             }
             probes.push(probe(upstream, Some(place)));

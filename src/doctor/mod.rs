@@ -35,4 +35,4 @@ pub(crate) use rehearsal::Rehearsal;
 pub(crate) use repository::Repository;
 pub(crate) use session::{Local, Session};
 pub(crate) use table::CHECKS;
-pub(crate) use url::{Purpose, RemoteUrl};
+pub(crate) use url::{HostProtocol, RemoteUrl};

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
 /// What a program came to.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct ProgramEnd {
     /// Its exit code; none where a signal ended it.
     pub code: Option<i32>,
     /// What it wrote.
@@ -16,7 +16,7 @@ pub(super) struct Ended {
     pub stderr: String,
 }
 
-impl Ended {
+impl ProgramEnd {
     /// True where it says that it went well.
     pub(super) fn is_success(&self) -> bool {
         self.code == Some(0)
@@ -47,7 +47,11 @@ pub(super) const SILENT: &[(&str, &str)] = &[
 /// Runs `command` in a process group of its own, gives it `input`, and waits no longer than `limit`.
 ///
 /// Fails where it cannot be run, and with `TimedOut` where it does not end.
-pub(super) async fn run(mut command: Command, input: &str, limit: Duration) -> io::Result<Ended> {
+pub(super) async fn run(
+    mut command: Command,
+    input: &str,
+    limit: Duration,
+) -> io::Result<ProgramEnd> {
     let mut child = command
         .envs(SILENT.iter().copied())
         .stdin(Stdio::piped())
@@ -64,7 +68,7 @@ pub(super) async fn run(mut command: Command, input: &str, limit: Duration) -> i
     let output = timeout(limit, child.wait_with_output()).await;
     drop(group);
     let output = output.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    Ok(Ended {
+    Ok(ProgramEnd {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -9,8 +9,8 @@ use std::{
 use tokio::process::Command;
 
 use super::{
-    Purpose,
-    program::{self, Ended},
+    HostProtocol,
+    program::{self, ProgramEnd},
     url::RemoteUrl,
 };
 
@@ -74,7 +74,7 @@ impl Repository {
             }
             None => urls.first().cloned(),
         };
-        let lfs_ssh = lfs.clone().filter(|url| url.purpose == Purpose::Ssh);
+        let lfs_ssh = lfs.clone().filter(|url| url.purpose == HostProtocol::Ssh);
         let lfs = match named.is_none() || lfs_ssh.is_some() {
             true => lfs.as_ref().map(RemoteUrl::lfs),
             false => lfs,
@@ -93,7 +93,7 @@ impl Repository {
 }
 
 /// git in `directory`.
-async fn git(directory: &Path, arguments: &[&str]) -> Result<Ended, String> {
+async fn git(directory: &Path, arguments: &[&str]) -> Result<ProgramEnd, String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(directory).args(arguments);
     program::run(command, "", PATIENCE)
@@ -101,7 +101,7 @@ async fn git(directory: &Path, arguments: &[&str]) -> Result<Ended, String> {
         .map_err(|error| format!("cannot run git: {error}"))
 }
 
-fn first_line(ended: &Ended) -> Option<String> {
+fn first_line(ended: &ProgramEnd) -> Option<String> {
     let line = ended.is_success().then(|| ended.stdout.lines().next())??;
     (!line.is_empty()).then(|| line.to_owned())
 }

@@ -8,7 +8,7 @@ use crate::{
 
 /// What is spoken to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum HostProtocol {
     /// Requests.
     Requests(Scheme),
     /// ssh, of which only the banner is read.
@@ -19,7 +19,7 @@ pub(crate) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteUrl {
     /// What is spoken there.
-    pub purpose: Purpose,
+    pub purpose: HostProtocol,
     /// Host and port.
     pub target: Target,
     /// The path, with its first slash and without a last one.
@@ -36,9 +36,9 @@ impl RemoteUrl {
             None => return Self::parse_scp(text),
         };
         let (purpose, port) = match scheme.to_ascii_lowercase().as_str() {
-            "https" => (Purpose::Requests(Scheme::Https), 443),
-            "http" => (Purpose::Requests(Scheme::Http), 80),
-            "ssh" | "git+ssh" | "ssh+git" => (Purpose::Ssh, 22),
+            "https" => (HostProtocol::Requests(Scheme::Https), 443),
+            "http" => (HostProtocol::Requests(Scheme::Http), 80),
+            "ssh" | "git+ssh" | "ssh+git" => (HostProtocol::Ssh, 22),
             _ => return None,
         };
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -67,7 +67,7 @@ impl RemoteUrl {
             None => (None, host),
         };
         Some(Self {
-            purpose: Purpose::Ssh,
+            purpose: HostProtocol::Ssh,
             target: Target::parse(host, Some(22)).ok()?,
             path: format!("/{}", path.trim_matches('/')),
             username: user,
@@ -80,14 +80,14 @@ impl RemoteUrl {
             own.port() == self.target.port
                 && (self.target.host.is_loopback() || self.target.host.ip() == Some(own.ip()))
         });
-        if !own || self.purpose != Purpose::Requests(Scheme::Http) {
+        if !own || self.purpose != HostProtocol::Requests(Scheme::Http) {
             return self;
         }
         let path = self.path.trim_start_matches('/');
         let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
         match parse_segment(segment) {
             Ok((scheme, target)) => Self {
-                purpose: Purpose::Requests(scheme),
+                purpose: HostProtocol::Requests(scheme),
                 target,
                 path: format!("/{rest}"),
                 username: self.username,
@@ -104,11 +104,11 @@ impl RemoteUrl {
         };
         let (purpose, target) = match self.purpose {
             // Over ssh the server may name another place; without a message it is this one.
-            Purpose::Ssh => (
-                Purpose::Requests(Scheme::Https),
+            HostProtocol::Ssh => (
+                HostProtocol::Requests(Scheme::Https),
                 Target::new(self.target.host.clone(), 443),
             ),
-            Purpose::Requests(_) => (self.purpose, self.target.clone()),
+            HostProtocol::Requests(_) => (self.purpose, self.target.clone()),
         };
         Self {
             purpose,
@@ -177,7 +177,7 @@ mod tests {
             ),
         ] {
             let lfs = RemoteUrl::parse(remote).unwrap().lfs();
-            let Purpose::Requests(scheme) = lfs.purpose else {
+            let HostProtocol::Requests(scheme) = lfs.purpose else {
                 panic!("{remote}");
             };
             assert_eq!(format!("{scheme} {}{}", lfs.target, lfs.path), api);

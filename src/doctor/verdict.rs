@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use super::{Board, Fact, Finding, RecentFaults, State, Subject, board::PathName};
 
-pub(crate) use change::{Change, Edit};
+pub(crate) use change::{ConfigEdit, ProposedChange};
 
 /// The whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Diagnosis {
     /// One sentence on what works.
     pub works: String,
     /// One sentence on what does not.
@@ -19,10 +19,10 @@ pub(crate) struct Verdict {
     /// One sentence on what the running daemon saw fail a short time ago.
     pub recent: Option<String>,
     /// The one change to make.
-    pub change: Option<Change>,
+    pub change: Option<ProposedChange>,
 }
 
-impl Verdict {
+impl Diagnosis {
     /// True where nothing is broken.
     pub(crate) fn is_healthy(&self) -> bool {
         self.broken.is_none()
@@ -99,12 +99,12 @@ pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
 }
 
 /// Reads the board.
-pub(crate) fn of_board(board: &Board) -> Verdict {
+pub(crate) fn of_board(board: &Board) -> Diagnosis {
     of(&board.findings())
 }
 
 /// Reads findings.
-pub(crate) fn of(findings: &[Finding]) -> Verdict {
+pub(crate) fn of(findings: &[Finding]) -> Diagnosis {
     let paths = summaries(findings);
     let of = |wanted: fn(&Subject) -> bool| -> Vec<&Finding> {
         findings
@@ -117,7 +117,7 @@ pub(crate) fn of(findings: &[Finding]) -> Verdict {
         machine: of(|subject| matches!(subject, Subject::Machine)),
         clients: of(|subject| matches!(subject, Subject::Client(_))),
     };
-    Verdict {
+    Diagnosis {
         works: works(&facts),
         broken: sentences::broken(&facts),
         recent: sentences::recent(&facts),

@@ -19,7 +19,7 @@ use crate::{
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
 /// holds it too.
-pub(crate) type Slot = Arc<listen::Slot>;
+pub(crate) type ClientSlot = Arc<listen::Slot>;
 
 /// Tells client connections apart. Never given out twice, unlike addresses and sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +51,7 @@ pub(crate) struct ClientConn {
     /// Its user, where it came over loopback and the kernel can tell.
     pub owner: Option<SocketOwner>,
     /// Given back with the last clone.
-    pub slot: Slot,
+    pub slot: ClientSlot,
 }
 
 impl ClientConn {

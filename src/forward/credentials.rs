@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::{
     forward::request::exchange_request::ExchangeRequest,
     mirror::{Mapping, table::url_text},
-    model::credential_memory::{CredentialMemory, Origin},
+    model::credential_memory::{CredentialMemory, CredentialOrigin},
 };
 
 /// Fields whose bearer may act as the user, beside cookies.
@@ -126,7 +126,7 @@ pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[
         let links = object.links.iter();
         object.actions.iter().chain(links).flat_map(HashMap::values)
     });
-    let mut granted: Vec<(&[u8], Origin)> = Vec::new();
+    let mut granted: Vec<(&[u8], CredentialOrigin)> = Vec::new();
     for action in actions {
         for (name, value) in action.header.iter().flatten() {
             let is_one = |field: &HeaderName| name.eq_ignore_ascii_case(field.as_str());

@@ -71,7 +71,7 @@ impl Exchange {
     ) -> Self {
         transfer.note_credentials(gives_credentials(&outgoing.head.headers));
         let distrusted = asked.base.is_some() && forwarder.config.distrusts(&asked.target);
-        let about = circuit::About {
+        let about = circuit::CircuitScope {
             route,
             target: &asked.target,
         };

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
 use crate::forward::{
     client_check::Nonces,
     downloads::DownloadLimits,
-    limits::Limits,
+    limits::RewriteLimits,
     request::{
         spool::{self, Budget},
-        uploads::Uploads,
+        uploads::UploadPlaces,
     },
     upstream::pool::Pool,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Forwarder {
     pub shared: Shared,
     /// Idle origin connections.
     pub(super) pool: Pool,
-    pub(super) rewriting: Limits,
+    pub(super) rewriting: RewriteLimits,
 }
 
 /// The snapshot of the config that new requests go by. Clones follow the same one.
@@ -75,7 +75,7 @@ pub struct Shared {
     /// Which credential belongs to which host of the reverse front.
     pub credentials: Arc<CredentialMemory>,
     /// The places of uploads.
-    pub uploads: Arc<Uploads>,
+    pub uploads: Arc<UploadPlaces>,
     /// What uploads may keep.
     pub replay: Arc<Budget>,
     /// The memory and connections of downloads in segments.
@@ -126,7 +126,7 @@ impl Forwarder {
         shared.replay.set(spool, replay.memory, replay.spool);
         shared.uploads.set(&config);
         shared.downloads.set(config.downloads.memory);
-        let rewriting = Limits::new(config.rewrite.max_body, shared.shutdown.clone());
+        let rewriting = RewriteLimits::new(config.rewrite.max_body, shared.shutdown.clone());
         Arc::new(Self {
             config,
             connector,

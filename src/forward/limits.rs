@@ -14,13 +14,13 @@ const PLACE: Duration = Duration::from_secs(10);
 
 /// What is the same for every answer of one forwarder.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct RewriteLimits {
     pub(crate) max_body: usize,
     large: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
-impl Limits {
+impl RewriteLimits {
     /// A place among the larger bodies, if one becomes free soon.
     pub(crate) async fn place(&self) -> LargePlace {
         let waiting = tokio::time::timeout(PLACE, Arc::clone(&self.large).acquire_owned());

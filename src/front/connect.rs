@@ -113,7 +113,7 @@ impl Connect<'_> {
         let tasks = forwarder.shared.tasks.clone();
         tasks.spawn(async move {
             if let Some((io, raw_socket)) = upgraded(request, &transfer).await {
-                let client = intercept::Client {
+                let client = intercept::ConnectClient {
                     conn,
                     agent,
                     raw_socket,

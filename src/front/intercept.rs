@@ -22,7 +22,7 @@ use crate::{
         FirstBytes,
         accept::{self, Accepted},
     },
-    track::{self, Outcome, Transfer},
+    track::{self, Ending, Transfer},
 };
 use terminated::Terminated;
 
@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 
 /// Who is served.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct ConnectClient {
     pub(super) conn: ClientConn,
     /// Its `User-Agent`.
     pub(super) agent: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct Client {
 pub(super) struct Accepting {
     pub(super) current: Current,
     pub(super) forwarder: Arc<Forwarder>,
-    pub(super) client: Client,
+    pub(super) client: ConnectClient,
     pub(super) route: Arc<Route>,
     pub(super) target: Target,
     /// Where the CONNECT has been.
@@ -67,7 +67,7 @@ impl Accepting {
                 self.tunnel(Box::new(Prefixed::new(bytes, io))).await;
             }
             Ok(FirstBytes::Silent) => Box::pin(self.wait(io)).await,
-            Ok(FirstBytes::Closed) => self.transfer.finish(Outcome::Closed),
+            Ok(FirstBytes::Closed) => self.transfer.finish(Ending::Closed),
             Err(error) => self.client_failed(error),
         }
     }
@@ -127,7 +127,7 @@ impl Accepting {
             () = self.forwarder.shared.shutdown.ended() => return,
         };
         match (read, given_up) {
-            (Ok(0), None) => self.transfer.finish(Outcome::Closed),
+            (Ok(0), None) => self.transfer.finish(Ending::Closed),
             (Ok(0) | Err(_), Some(given_up)) => self.transfer.break_off(&given_up),
             (Ok(_), _) => {
                 self.serve(Box::new(Prefixed::new(bytes.freeze(), io)))
@@ -195,7 +195,7 @@ async fn handshake(
         }
         Err(fault) if fault.is_hang_up() && agent.is_some_and(agent::opens_in_reserve) => {
             tracing::debug!(%client, %fault, "a spare connection was closed");
-            transfer.finish(Outcome::Closed);
+            transfer.finish(Ending::Closed);
             None
         }
         Err(fault) => {

@@ -1,6 +1,6 @@
 //! What the client speaks, on one port: CONNECT, absolute form, the reverse front, and the daemon's own pages.
 //!
-//! A [`Front`] serves connections; every request takes the [`Forwarder`] that is current when it comes in, so that a
+//! A [`FrontServer`] serves connections; every request takes the [`Forwarder`] that is current when it comes in, so that a
 //! reload reaches kept-alive clients and leaves running transfers alone. What goes to the origin is `forward`'s.
 
 mod absolute;
@@ -38,13 +38,13 @@ use wrong_protocol::WrongProtocol;
 
 /// Serves clients by the current snapshot.
 #[derive(Clone)]
-pub(crate) struct Front {
+pub(crate) struct FrontServer {
     current: Current,
     pages: Arc<Pages>,
     guesses: Arc<Guesses>,
 }
 
-impl Front {
+impl FrontServer {
     /// Serves by `forwarder` until another is put in its place.
     pub(crate) fn new(forwarder: Arc<Forwarder>) -> Self {
         Self {

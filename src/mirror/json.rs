@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 /// One step from a value to one inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum PathStep {
     /// The member of this name.
     Key(&'static str),
     /// Every member.
@@ -19,7 +19,7 @@ pub(crate) enum Step {
 }
 
 /// Paths in a document; at most [`MOST_PLACES`].
-pub(crate) type Paths = &'static [&'static [Step]];
+pub(crate) type Paths = &'static [&'static [PathStep]];
 
 /// What a mask has bits for.
 pub(crate) const MOST_PLACES: usize = 32;
@@ -162,7 +162,7 @@ impl<'t> Walk<'t> {
         let object = self.inside.last().is_some_and(|inside| inside.object);
         self.key_comes = object;
         if !object {
-            self.next = self.fitting(|step| step == Step::Item);
+            self.next = self.fitting(|step| step == PathStep::Item);
         }
     }
 
@@ -170,15 +170,15 @@ impl<'t> Walk<'t> {
         self.key_comes = false;
         let name = unquote(token).unwrap_or_default();
         self.next = self.fitting(|step| match step {
-            Step::Key(key) => *name == *key,
-            Step::AnyKey => true,
-            Step::NumericKey => !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()),
-            Step::Item => false,
+            PathStep::Key(key) => *name == *key,
+            PathStep::AnyKey => true,
+            PathStep::NumericKey => !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()),
+            PathStep::Item => false,
         });
     }
 
     /// Of the places that lead into the innermost container, those whose next step is taken.
-    fn fitting(&self, taken: impl Fn(Step) -> bool) -> u32 {
+    fn fitting(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
         let Some(inside) = self.inside.last() else {
             return 0;
         };
@@ -224,13 +224,13 @@ mod tests {
 
     const PLACES: Paths = &[
         &[
-            Step::Key("objects"),
-            Step::Item,
-            Step::AnyKey,
-            Step::Key("href"),
+            PathStep::Key("objects"),
+            PathStep::Item,
+            PathStep::AnyKey,
+            PathStep::Key("href"),
         ],
-        &[Step::Key("parts"), Step::NumericKey],
-        &[Step::Key("url")],
+        &[PathStep::Key("parts"), PathStep::NumericKey],
+        &[PathStep::Key("url")],
     ];
 
     fn spliced(text: &str) -> Option<String> {

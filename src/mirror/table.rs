@@ -16,7 +16,7 @@ use hyper::{
 use super::{
     Findings, Mapping,
     fields::{self, Edit, MapUrl},
-    json::{NotJson, Paths, Step, splice},
+    json::{NotJson, PathStep, Paths, splice},
     url::percent_encoded,
 };
 
@@ -112,37 +112,37 @@ pub(crate) static REWRITES: &[Rewrite] = &[
             answers: |method, path| *method == Method::POST && path.ends_with("/objects/batch"),
             at: &[
                 &[
-                    Step::Key("objects"),
-                    Step::Item,
-                    Step::Key("actions"),
-                    Step::AnyKey,
-                    Step::Key("href"),
+                    PathStep::Key("objects"),
+                    PathStep::Item,
+                    PathStep::Key("actions"),
+                    PathStep::AnyKey,
+                    PathStep::Key("href"),
                 ],
                 // The name before actions, which git-lfs still reads (tq/transfer.go).
                 &[
-                    Step::Key("objects"),
-                    Step::Item,
-                    Step::Key("_links"),
-                    Step::AnyKey,
-                    Step::Key("href"),
+                    PathStep::Key("objects"),
+                    PathStep::Item,
+                    PathStep::Key("_links"),
+                    PathStep::AnyKey,
+                    PathStep::Key("href"),
                 ],
                 // The parts of a multipart upload to the Hub (huggingface_hub: lfs.py, cli/lfs.py).
                 &[
-                    Step::Key("objects"),
-                    Step::Item,
-                    Step::Key("actions"),
-                    Step::AnyKey,
-                    Step::Key("header"),
-                    Step::NumericKey,
+                    PathStep::Key("objects"),
+                    PathStep::Item,
+                    PathStep::Key("actions"),
+                    PathStep::AnyKey,
+                    PathStep::Key("header"),
+                    PathStep::NumericKey,
                 ],
                 // git-xet (xet-core: git_xet/src/app/xet_agent.rs).
                 &[
-                    Step::Key("objects"),
-                    Step::Item,
-                    Step::Key("actions"),
-                    Step::AnyKey,
-                    Step::Key("header"),
-                    Step::Key("X-Xet-Cas-Url"),
+                    PathStep::Key("objects"),
+                    PathStep::Item,
+                    PathStep::Key("actions"),
+                    PathStep::AnyKey,
+                    PathStep::Key("header"),
+                    PathStep::Key("X-Xet-Cas-Url"),
                 ],
             ],
         },
@@ -157,7 +157,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
                         .split('/')
                         .any(|part| matches!(part, "xet-read-token" | "xet-write-token"))
             },
-            at: &[&[Step::Key("casUrl")]],
+            at: &[&[PathStep::Key("casUrl")]],
         },
         reader: "hf_xet: xet_client/src/hub_client/types.rs, CasJWTInfo",
     },
@@ -167,16 +167,16 @@ pub(crate) static REWRITES: &[Rewrite] = &[
             answers: |method, path| *method == Method::GET && is_reconstruction(path),
             at: &[
                 &[
-                    Step::Key("fetch_info"),
-                    Step::AnyKey,
-                    Step::Item,
-                    Step::Key("url"),
+                    PathStep::Key("fetch_info"),
+                    PathStep::AnyKey,
+                    PathStep::Item,
+                    PathStep::Key("url"),
                 ],
                 &[
-                    Step::Key("xorbs"),
-                    Step::AnyKey,
-                    Step::Item,
-                    Step::Key("url"),
+                    PathStep::Key("xorbs"),
+                    PathStep::AnyKey,
+                    PathStep::Item,
+                    PathStep::Key("url"),
                 ],
             ],
         },
@@ -186,7 +186,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
         code: "xet-upload-grant",
         place: UrlLocation::Json {
             answers: |method, path| *method == Method::POST && path.starts_with("/v1/xorb-grants/"),
-            at: &[&[Step::Key("url")]],
+            at: &[&[PathStep::Key("url")]],
         },
         reader: "hf_xet 1.8: xet_client/README.md, Xorb uploads; XorbUploadGrant",
     },
@@ -195,9 +195,9 @@ pub(crate) static REWRITES: &[Rewrite] = &[
         place: UrlLocation::Json {
             answers: |method, path| *method == Method::POST && names_a_repository(path),
             at: &[
-                &[Step::Key("url")],
-                &[Step::Key("commitUrl")],
-                &[Step::Key("pullRequestUrl")],
+                &[PathStep::Key("url")],
+                &[PathStep::Key("commitUrl")],
+                &[PathStep::Key("pullRequestUrl")],
             ],
         },
         reader: "huggingface_hub: hf_api.py, RepoUrl and CommitInfo, which must begin with HF_ENDPOINT",

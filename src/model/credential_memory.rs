@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Scheme, Target};
 
 /// Scheme, host and port: what a credential is for (RFC 9110, section 4.3.1).
-pub(crate) type Origin = (Scheme, Target);
+pub(crate) type CredentialOrigin = (Scheme, Target);
 
 /// How long a redirect, and the use of a credential, is remembered after the last request that it mattered to. Longer than a client
 /// packs objects between two requests of one push.
@@ -33,17 +33,22 @@ pub(crate) struct CredentialMemory {
 #[derive(Debug, Default)]
 struct Seen {
     /// The credential, by its hash, was sent to the origin.
-    used: HashMap<(u64, Origin), Instant>,
+    used: HashMap<(u64, CredentialOrigin), Instant>,
     /// The second origin was reached by redirects that began at the first.
-    redirected: HashMap<(Origin, Origin), Instant>,
+    redirected: HashMap<(CredentialOrigin, CredentialOrigin), Instant>,
     /// The origin has asked for credentials.
-    asked: HashMap<Origin, Instant>,
+    asked: HashMap<CredentialOrigin, Instant>,
 }
 
 impl CredentialMemory {
     /// True where `credential` may go to `origin`: it was used there before, the origin has asked for credentials, or no redirect led
     /// there from an origin that it was used for. What may go is remembered.
-    pub(crate) fn admits(&self, credential: &[u8], origin: &Origin, now: Instant) -> bool {
+    pub(crate) fn admits(
+        &self,
+        credential: &[u8],
+        origin: &CredentialOrigin,
+        now: Instant,
+    ) -> bool {
         let hash = self.hash(credential);
         let mut seen = self.lock();
         seen.forget(now);
@@ -59,8 +64,8 @@ impl CredentialMemory {
     /// `to` as well.
     pub(crate) fn redirects<'c>(
         &self,
-        from: &Origin,
-        to: &Origin,
+        from: &CredentialOrigin,
+        to: &CredentialOrigin,
         credentials: impl Iterator<Item = &'c [u8]>,
         now: Instant,
     ) {
@@ -71,7 +76,7 @@ impl CredentialMemory {
             seen.used.insert((hash, from.clone()), now);
         }
         let before = seen.redirected.keys().filter(|(_, to)| to == from);
-        let mut origins: Vec<Origin> = before.map(|(first, _)| first.clone()).collect();
+        let mut origins: Vec<CredentialOrigin> = before.map(|(first, _)| first.clone()).collect();
         origins.push(from.clone());
         for first in origins {
             if first != *to {
@@ -82,7 +87,7 @@ impl CredentialMemory {
     }
 
     /// The origin answered 401: what is sent there from now on is meant for it.
-    pub(crate) fn asks(&self, origin: &Origin, now: Instant) {
+    pub(crate) fn asks(&self, origin: &CredentialOrigin, now: Instant) {
         let mut seen = self.lock();
         seen.asked.insert(origin.clone(), now);
         seen.bound();
@@ -91,7 +96,7 @@ impl CredentialMemory {
     /// An answer told the client to send each credential to its origin. One that was never used elsewhere needs no grant.
     pub(crate) fn grants<'c>(
         &self,
-        granted: impl Iterator<Item = (&'c [u8], Origin)>,
+        granted: impl Iterator<Item = (&'c [u8], CredentialOrigin)>,
         now: Instant,
     ) {
         let granted: Vec<_> = granted
@@ -116,7 +121,7 @@ impl CredentialMemory {
 
 impl Seen {
     /// True where a redirect led to `origin` from where the credential was used; both are kept for another while.
-    fn came_along(&mut self, hash: u64, origin: &Origin, now: Instant) -> bool {
+    fn came_along(&mut self, hash: u64, origin: &CredentialOrigin, now: Instant) -> bool {
         let mut came = false;
         for ((from, to), at) in &mut self.redirected {
             if to == origin
@@ -160,7 +165,7 @@ fn bound<K: Hash + Eq>(map: &mut HashMap<K, Instant>) {
 mod tests {
     use super::*;
 
-    fn origin(text: &str) -> Origin {
+    fn origin(text: &str) -> CredentialOrigin {
         (Scheme::Https, Target::parse(text, Some(443)).unwrap())
     }
 

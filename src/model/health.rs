@@ -28,8 +28,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 pub use change::Condition;
-pub(crate) use change::{Avoided, Change, Failure, Order, Wanted};
-use table::{Circuit, Due, LIMIT, State, Table, Tried, key};
+pub(crate) use change::{Avoided, Change, CircuitFailure, Order, Wanted};
+use table::{Circuit, CircuitState, LIMIT, ProbeDue, Table, TriedUpstream, key};
 
 /// The longest wait, in cooldowns.
 pub(crate) const LONGEST: u32 = 10;
@@ -47,7 +47,7 @@ impl Health {
     }
 
     /// A transfer gave the upstream up, or its probe or trial failed.
-    pub(crate) fn failed(&self, failure: Failure<'_>, now: Instant) -> Change {
+    pub(crate) fn failed(&self, failure: CircuitFailure<'_>, now: Instant) -> Change {
         let mut table = self.table();
         if table.circuits.len() >= LIMIT {
             table.forget_oldest();
@@ -63,10 +63,10 @@ impl Health {
             circuit.shallow = failure.shallow;
             circuit.late = failure.late;
             // Transfers that failed beside each other are one reason to wait, not several.
-            if !matches!(circuit.state, State::Open(until) if now < until) {
+            if !matches!(circuit.state, CircuitState::Open(until) if now < until) {
                 circuit.wait = circuit.wait.saturating_mul(2).min(longest);
             }
-            circuit.state = State::Open(circuit.last + circuit.wait);
+            circuit.state = CircuitState::Open(circuit.last + circuit.wait);
             return Change::StaysOpen(circuit.wait);
         }
         let circuit = Circuit {
@@ -78,14 +78,14 @@ impl Health {
             shallow: failure.shallow,
             late: failure.late,
             wait: failure.cooldown,
-            state: State::Open(now + failure.cooldown),
+            state: CircuitState::Open(now + failure.cooldown),
         };
         table.circuits.insert(key, circuit);
         Change::Opened(failure.cooldown)
     }
 
     /// A request that cannot be repeated failed once: the second time in a row, without a success between, opens the circuit.
-    pub(crate) fn suspected(&self, failure: Failure<'_>, now: Instant) -> Option<Change> {
+    pub(crate) fn suspected(&self, failure: CircuitFailure<'_>, now: Instant) -> Option<Change> {
         let key = key(failure.host, failure.upstream);
         {
             let mut table = self.table();
@@ -125,14 +125,14 @@ impl Health {
     pub(crate) fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
-        if circuit.state != State::Probing {
+        if circuit.state != CircuitState::Probing {
             return None;
         }
         if circuit.shallow {
             drop(table);
             return self.succeeded(host, upstream, false, now);
         }
-        circuit.state = State::TrialDue;
+        circuit.state = CircuitState::TrialDue;
         Some(Change::OnTrial)
     }
 
@@ -146,8 +146,10 @@ impl Health {
             return;
         };
         circuit.state = match (circuit.state, tried) {
-            (State::Trial, Some(Tried::Trial)) => State::TrialDue,
-            (State::Probing, Some(Tried::Probe)) => State::Open(now + circuit.wait),
+            (CircuitState::Trial, Some(TriedUpstream::Trial)) => CircuitState::TrialDue,
+            (CircuitState::Probing, Some(TriedUpstream::Probe)) => {
+                CircuitState::Open(now + circuit.wait)
+            }
             (state, _) => state,
         };
     }
@@ -194,7 +196,7 @@ impl Health {
             .circuits
             .get(&key(host, upstream))
             .map(|it| it.state);
-        circuit == Some(State::Probing)
+        circuit == Some(CircuitState::Probing)
     }
 
     /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
@@ -227,9 +229,9 @@ impl Health {
                 last: circuit.last,
                 code: circuit.code.clone(),
                 state: match circuit.state {
-                    State::Open(_) => "open",
-                    State::Probing => "probing",
-                    State::TrialDue | State::Trial => "trial",
+                    CircuitState::Open(_) => "open",
+                    CircuitState::Probing => "probing",
+                    CircuitState::TrialDue | CircuitState::Trial => "trial",
                 },
             })
             .collect();
@@ -261,7 +263,10 @@ impl Table {
                 continue;
             };
             let probes = self.running.values();
-            let free = probes.filter(|tried| **tried == Tried::Probe).count() < PROBES;
+            let free = probes
+                .filter(|tried| **tried == TriedUpstream::Probe)
+                .count()
+                < PROBES;
             let key = key(wanted.host, upstream);
             if self.running.contains_key(&key) {
                 continue;
@@ -270,20 +275,20 @@ impl Table {
                 continue;
             };
             match circuit.due(now) {
-                Due::Trial => {
-                    known.state = State::Trial;
-                    self.running.insert(key, Tried::Trial);
+                ProbeDue::Trial => {
+                    known.state = CircuitState::Trial;
+                    self.running.insert(key, TriedUpstream::Trial);
                     order.trial = true;
                     order.upstreams.insert(0, *at);
                     return;
                 }
-                Due::Probe if free => {
-                    known.state = State::Probing;
-                    self.running.insert(key, Tried::Probe);
+                ProbeDue::Probe if free => {
+                    known.state = CircuitState::Probing;
+                    self.running.insert(key, TriedUpstream::Probe);
                     order.probe = Some(*at);
                     return;
                 }
-                Due::Probe | Due::Nothing => {}
+                ProbeDue::Probe | ProbeDue::Nothing => {}
             }
         }
     }

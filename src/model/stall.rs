@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(crate) use describe::{Sibling, StallContext, advice, evidence};
+pub(crate) use describe::{SiblingText, StallContext, advice, evidence};
 pub(crate) use rules::Verdict;
 pub(crate) use watchdog::Watch;
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{Config, Listen, reload},
     forward::{Forwarder, Shared, request::spool},
-    front::Front,
+    front::FrontServer,
     model::{HostPattern, fault::BoxError},
     net::{
         listen::{self, Acceptor, CLIENT_BUFFER, ListenError, slots},
@@ -37,7 +37,7 @@ use crate::{
 
 /// A daemon that listens.
 pub struct Daemon {
-    front: Front,
+    front: FrontServer,
     shared: Shared,
     addresses: Vec<SocketAddr>,
 }
@@ -138,7 +138,7 @@ impl Daemon {
             config.routes.len(),
             proxy.as_deref().unwrap_or("direct"),
         );
-        let front = Front::new(build(config, &shared)?);
+        let front = FrontServer::new(build(config, &shared)?);
         history::begin(&shared, &front.current().config.state_directory);
         for acceptor in acceptors {
             event::listening(acceptor.address());
@@ -205,7 +205,7 @@ impl Daemon {
     }
 }
 
-async fn accept(acceptor: Acceptor, front: Front, shared: Shared) {
+async fn accept(acceptor: Acceptor, front: FrontServer, shared: Shared) {
     loop {
         tokio::select! {
             client = acceptor.accept() => front.serve(client),

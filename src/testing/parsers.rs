@@ -30,7 +30,7 @@ use crate::{
     io::BoxIo,
     mirror::{
         Coding, Mapping, ReverseBase,
-        json::{Step, splice},
+        json::{PathStep, splice},
         reverse::parse_segment,
         table,
     },
@@ -105,16 +105,16 @@ pub fn spliced(
     body: &[u8],
     map: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Result<Option<Vec<u8>>, String> {
-    const PLACES: &[&[Step]] = &[
+    const PLACES: &[&[PathStep]] = &[
         &[
-            Step::Key("objects"),
-            Step::Item,
-            Step::Key("actions"),
-            Step::AnyKey,
-            Step::Key("href"),
+            PathStep::Key("objects"),
+            PathStep::Item,
+            PathStep::Key("actions"),
+            PathStep::AnyKey,
+            PathStep::Key("href"),
         ],
-        &[Step::Key("parts"), Step::NumericKey],
-        &[Step::Key("url")],
+        &[PathStep::Key("parts"), PathStep::NumericKey],
+        &[PathStep::Key("url")],
     ];
     splice(body, PLACES, map).map_err(|error| error.to_string())
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::metrics::{self, Metrics};
 use crate::model::fields::documented;
-pub(crate) use circuit::{CircuitChanged, Turn, UpstreamReturned};
+pub(crate) use circuit::{CircuitChanged, CircuitTurn, UpstreamReturned};
 pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
 pub(crate) use refusal::RequestsRefused;
@@ -25,7 +25,7 @@ pub(crate) use stall::{AnswerAwaited, Late, Phase, SmallSegmentsHelped};
 pub(crate) use transfer::TransferEnded;
 
 /// What happened: written to the log and counted in one place.
-pub(crate) trait Event {
+pub(crate) trait LogEvent {
     /// Writes and counts it.
     fn emit(&self, metrics: &Metrics);
 }
@@ -81,7 +81,7 @@ pub(crate) struct ResponseNotRewritten {
     pub cause: String,
 }
 
-impl Event for ResponseNotRewritten {
+impl LogEvent for ResponseNotRewritten {
     fn emit(&self, metrics: &Metrics) {
         metrics.count(&metrics::UNMAPPED, &[&self.subject.route, self.rewrite]);
         line!(
@@ -103,7 +103,7 @@ pub(crate) struct ReplayGivenUp {
     pub reason: String,
 }
 
-impl Event for ReplayGivenUp {
+impl LogEvent for ReplayGivenUp {
     fn emit(&self, metrics: &Metrics) {
         metrics.count(&metrics::REPLAY_GIVEN_UP, &[&self.subject.route]);
         line!(
@@ -124,7 +124,7 @@ pub(crate) struct UnservedLinks {
     pub to: Vec<String>,
 }
 
-impl Event for UnservedLinks {
+impl LogEvent for UnservedLinks {
     fn emit(&self, metrics: &Metrics) {
         metrics.count(&metrics::UNMAPPED, &[&self.subject.route, "away"]);
         line!(

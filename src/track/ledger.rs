@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    event::{Event, FaultOccurred, RequestsRefused, StallReported, TransferEnded},
+    event::{FaultOccurred, LogEvent, RequestsRefused, StallReported, TransferEnded},
     history::{Finished, History},
     metrics::{self, Metrics},
     timeline::Timeline,
@@ -15,7 +15,7 @@ use super::{
 use tokio::time::Instant;
 
 use crate::model::{
-    refusals::{Answer, Refusals, Refused},
+    refusals::{AnswerSeen, Refusals, Refused},
     siblings::Siblings,
 };
 
@@ -78,7 +78,7 @@ impl Ledger {
     }
 
     /// Writes and counts an event.
-    pub(super) fn emit(&self, event: &impl Event) {
+    pub(super) fn emit(&self, event: &impl LogEvent) {
         event.emit(&self.metrics);
     }
 
@@ -113,7 +113,7 @@ impl Ledger {
         let Some(status) = event.status.filter(|_| event.result == "answered") else {
             return;
         };
-        let answer = Answer {
+        let answer = AnswerSeen {
             host: &event.subject.host,
             status,
             method: &event.method,

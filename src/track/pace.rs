@@ -11,14 +11,14 @@ const GRAIN: Duration = Duration::from_millis(900);
 
 /// The rate of one transfer, sampled by the watchdog.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct RateSampler {
     last: Option<(Instant, u64, u64)>,
     up: u64,
     down: u64,
     samples: VecDeque<u32>,
 }
 
-impl Pace {
+impl RateSampler {
     /// Takes note of the bytes moved so far.
     pub(super) fn observe(&mut self, now: Instant, up: u64, down: u64) {
         let Some((at, last_up, last_down)) = self.last else {
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_rate_is_what_moved_since_the_look_before_and_an_idle_tunnel_keeps_no_samples() {
         let begin = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = RateSampler::default();
         pace.observe(begin, 0, 0);
         pace.observe(begin + Duration::from_secs(1), 0, 0);
         assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    event::{Event, FaultOccurred, StallReported},
+    event::{FaultOccurred, LogEvent, StallReported},
     history::History,
     ledger::Ledger,
     metrics::Metrics,
@@ -97,7 +97,7 @@ impl Tracker {
     }
 
     /// Writes and counts an event.
-    pub(crate) fn emit(&self, event: &impl Event) {
+    pub(crate) fn emit(&self, event: &impl LogEvent) {
         self.ledger.emit(event);
     }
 

@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-pub(crate) use begin::{Begin, Counters, Outcome};
+pub(crate) use begin::{Begin, Counters, Ending};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
 use watching::{Side, Watching};
@@ -88,7 +88,7 @@ struct TransferInfo {
     path: Box<str>,
     route: Box<str>,
     role: Role,
-    stall: config::Stall,
+    stall: config::StallConfig,
     /// `dial.max_segment`.
     max_segment: Option<u32>,
     agent: Option<Box<str>>,
@@ -103,7 +103,7 @@ struct State {
     upstream: Option<Box<str>>,
     reused: bool,
     peer: Option<SocketAddr>,
-    outcome: Option<Outcome>,
+    outcome: Option<Ending>,
     /// Its owner is gone: nothing is to be said of it any more.
     closed: bool,
     handed_over: bool,
@@ -187,7 +187,7 @@ impl Transfer {
     }
 
     /// Says how it ends; the first call counts, and without one the client went away.
-    pub(crate) fn finish(&self, outcome: Outcome) {
+    pub(crate) fn finish(&self, outcome: Ending) {
         self.0.0.state().outcome.get_or_insert(outcome);
     }
 
@@ -198,7 +198,7 @@ impl Transfer {
 
     /// It ends with a fault that is in the log, and nobody is answered.
     pub(crate) fn break_off(&self, given_up: &GivenUp) {
-        self.finish(Outcome::Broken {
+        self.finish(Ending::Broken {
             code: given_up.code().into(),
         });
     }

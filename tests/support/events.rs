@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use gitferry::testing::{EndSeen, Events, FaultSeen, Observed, StallSeen};
+use gitferry::testing::{EndSeen, Events, FaultSeen, Seen, StallSeen};
 use serde_json::Value;
 
 use super::script::soon;
@@ -41,7 +41,7 @@ impl Observations {
         &self,
         taken: &AtomicUsize,
         what: &str,
-        pick: impl Fn(Observed) -> Option<T>,
+        pick: impl Fn(Seen) -> Option<T>,
     ) -> T {
         let n = taken.fetch_add(1, Ordering::Relaxed);
         soon(what, self.events.nth(n, pick)).await
@@ -73,36 +73,36 @@ impl Observations {
     }
 }
 
-fn fault(event: Observed) -> Option<FaultSeen> {
+fn fault(event: Seen) -> Option<FaultSeen> {
     match event {
-        Observed::Fault(fault) => Some(fault),
-        Observed::Stall(_) | Observed::Ended(_) => None,
+        Seen::Fault(fault) => Some(fault),
+        Seen::Stall(_) | Seen::Ended(_) => None,
     }
 }
 
-fn stall(event: Observed) -> Option<StallSeen> {
+fn stall(event: Seen) -> Option<StallSeen> {
     match event {
-        Observed::Stall(stall) => Some(stall),
-        Observed::Fault(_) | Observed::Ended(_) => None,
+        Seen::Stall(stall) => Some(stall),
+        Seen::Fault(_) | Seen::Ended(_) => None,
     }
 }
 
-fn end(event: Observed) -> Option<EndSeen> {
+fn end(event: Seen) -> Option<EndSeen> {
     match event {
-        Observed::Ended(end) => Some(end),
-        Observed::Fault(_) | Observed::Stall(_) => None,
+        Seen::Ended(end) => Some(end),
+        Seen::Fault(_) | Seen::Stall(_) => None,
     }
 }
 
 /// The event in a line of the JSON log, where there is one.
-pub(super) fn of_line(line: &str) -> Option<Observed> {
+pub(super) fn of_line(line: &str) -> Option<Seen> {
     let line: Value = serde_json::from_str(line).ok()?;
     let some = |name: &str| line[name].as_str().map(str::to_owned);
     let text = |name: &str| some(name).unwrap_or_default();
     let number = |name: &str| line[name].as_u64();
     let small = |name: &str| number(name).and_then(|n| u32::try_from(n).ok());
     match line["message"].as_str()? {
-        "fault" => Some(Observed::Fault(FaultSeen {
+        "fault" => Some(Seen::Fault(FaultSeen {
             host: text("host"),
             upstream: some("upstream"),
             code: text("code"),
@@ -115,7 +115,7 @@ pub(super) fn of_line(line: &str) -> Option<Observed> {
             cause: text("cause"),
             advice: some("advice"),
         })),
-        "transfer ended" => Some(Observed::Ended(EndSeen {
+        "transfer ended" => Some(Seen::Ended(EndSeen {
             host: text("host"),
             method: text("method"),
             status: number("status").and_then(|status| u16::try_from(status).ok()),
@@ -125,7 +125,7 @@ pub(super) fn of_line(line: &str) -> Option<Observed> {
             up: number("up")?,
             down: number("down")?,
         })),
-        stall => Some(Observed::Stall(StallSeen {
+        stall => Some(Seen::Stall(StallSeen {
             host: text("host"),
             phase: match stall {
                 "stall" => "began",

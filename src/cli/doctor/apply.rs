@@ -12,13 +12,13 @@ use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 use crate::{
     cli::{Failure, printed},
     config,
-    doctor::verdict::Edit,
+    doctor::verdict::ConfigEdit,
 };
 
 /// Changes `file`, which is made where it is not there.
 ///
 /// Fails where the file cannot be read or written, or would not be a good config any more; then nothing has changed.
-pub(super) fn run(edit: &Edit, file: &Path) -> Result<(), Failure> {
+pub(super) fn run(edit: &ConfigEdit, file: &Path) -> Result<(), Failure> {
     let before = match fs::read_to_string(file) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -59,8 +59,8 @@ pub(super) fn run(edit: &Edit, file: &Path) -> Result<(), Failure> {
 }
 
 /// The text with the change in it; everything else stays as it is written.
-fn edited(text: &str, edit: &Edit) -> Result<String, String> {
-    let Edit::Route { route, key, value } = edit;
+fn edited(text: &str, edit: &ConfigEdit) -> Result<String, String> {
+    let ConfigEdit::Route { route, key, value } = edit;
     let mut document: DocumentMut = text
         .parse()
         .map_err(|_| "it is not valid TOML".to_owned())?;
@@ -186,8 +186,8 @@ fn free_name(file: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn upstreams(route: &str) -> Edit {
-        Edit::Route {
+    fn upstreams(route: &str) -> ConfigEdit {
+        ConfigEdit::Route {
             route: route.into(),
             key: "upstreams",
             value: "[{ via = \"direct\" }, { via = \"office\" }]".into(),
@@ -220,7 +220,7 @@ mod tests {
     fn a_built_in_route_gets_a_table_of_its_name() {
         let after = edited("", &upstreams("hf-lfs")).unwrap();
         assert_eq!(after, upstreams("hf-lfs").toml() + "\n");
-        let segment = Edit::Route {
+        let segment = ConfigEdit::Route {
             route: "hf-lfs".into(),
             key: "dial.max_segment",
             value: "1220".into(),
@@ -239,7 +239,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gitferry.toml");
         fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
-        let unknown = Edit::Route {
+        let unknown = ConfigEdit::Route {
             route: "hf-lfs".into(),
             key: "upstreams",
             value: "[{ via = \"nowhere\" }]".into(),

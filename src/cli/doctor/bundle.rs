@@ -17,7 +17,7 @@ use crate::{
     doctor::{
         Finding, Subject,
         daemon::{DaemonInfo, RecentFault},
-        verdict::Verdict,
+        verdict::Diagnosis,
     },
     model::Target,
 };
@@ -28,7 +28,7 @@ pub(super) struct Contents<'a> {
     pub(super) about: Option<&'a DaemonInfo>,
     pub(super) faults: &'a [RecentFault],
     pub(super) findings: &'a [Finding],
-    pub(super) verdict: &'a Verdict,
+    pub(super) verdict: &'a Diagnosis,
     pub(super) took: Duration,
     /// Real names, and the sentences that have them.
     pub(super) with_names: bool,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::doctor::{Finding, Subject, verdict::Verdict};
+use crate::doctor::{Finding, Subject, verdict::Diagnosis};
 
 /// The whole document.
-pub(super) fn document(findings: &[Finding], verdict: &Verdict, took: Duration) -> Value {
+pub(super) fn document(findings: &[Finding], verdict: &Diagnosis, took: Duration) -> Value {
     let checks: Vec<Value> = findings.iter().map(check).collect();
     json!({
         "gitferry": env!("CARGO_PKG_VERSION"),

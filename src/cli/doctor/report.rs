@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use crate::doctor::{
     CHECKS, Finding, State, Subject,
     board::PathName,
-    verdict::{self, PathSummary, Verdict},
+    verdict::{self, Diagnosis, PathSummary},
 };
 
 /// What is rendered.
-pub(super) struct Page<'a> {
+pub(super) struct ReportPage<'a> {
     pub(super) findings: &'a [Finding],
-    pub(super) verdict: &'a Verdict,
+    pub(super) verdict: &'a Diagnosis,
     pub(super) notes: &'a [String],
     pub(super) took: Duration,
     pub(super) interrupted: bool,
@@ -23,7 +23,7 @@ pub(super) struct Page<'a> {
 const WIDTH: usize = 80;
 
 /// The whole text.
-pub(super) fn render(page: &Page<'_>) -> String {
+pub(super) fn render(page: &ReportPage<'_>) -> String {
     let mut text = String::new();
     let paths = verdict::summaries(page.findings);
     let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.path.host).collect();
@@ -93,7 +93,7 @@ fn symptom(way: &PathSummary) -> String {
 }
 
 /// One line for a client, or for what is odd about this machine.
-fn local(text: &mut String, found: &Finding, page: &Page<'_>) {
+fn local(text: &mut String, found: &Finding, page: &ReportPage<'_>) {
     let outcome = &found.outcome;
     let (subject, telling) = match &found.subject {
         Subject::Path(_) => return,
@@ -122,7 +122,7 @@ fn local(text: &mut String, found: &Finding, page: &Page<'_>) {
 }
 
 /// One line for a host over one upstream.
-fn summary(text: &mut String, way: &PathSummary, page: &Page<'_>) {
+fn summary(text: &mut String, way: &PathSummary, page: &ReportPage<'_>) {
     let other = way.path.place.is_none();
     let (word, paint, words) = match &way.root {
         Some(root) => (
@@ -172,7 +172,7 @@ fn healthy(way: &PathSummary) -> String {
 }
 
 /// Every check of a host, its ways side by side.
-fn table(text: &mut String, ways: &[&PathSummary], page: &Page<'_>) {
+fn table(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
     let Some(first) = ways.first() else {
         return;
     };
@@ -216,7 +216,7 @@ fn cell<'w>(way: &&'w PathSummary, check: &str) -> Option<&'w Finding> {
     way.findings.iter().find(|found| found.check == check)
 }
 
-fn painted_cell(found: Option<&Finding>, width: usize, page: &Page<'_>) -> String {
+fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) -> String {
     let Some(found) = found else {
         return " ".repeat(width);
     };
@@ -236,7 +236,7 @@ fn painted_cell(found: Option<&Finding>, width: usize, page: &Page<'_>) -> Strin
 }
 
 /// The sentences below a table.
-fn details(text: &mut String, ways: &[&PathSummary], page: &Page<'_>) {
+fn details(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
     for way in ways {
         for found in &way.findings {
             let state = found.outcome.state;
@@ -256,8 +256,8 @@ fn details(text: &mut String, ways: &[&PathSummary], page: &Page<'_>) {
 }
 
 /// The verdict: what a hurried reader looks at.
-fn closing(text: &mut String, page: &Page<'_>) {
-    let Verdict {
+fn closing(text: &mut String, page: &ReportPage<'_>) {
+    let Diagnosis {
         works,
         broken,
         recent,
@@ -337,7 +337,7 @@ const RED: &str = "1;31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 
-fn painted(words: &str, paint: &str, page: &Page<'_>) -> String {
+fn painted(words: &str, paint: &str, page: &ReportPage<'_>) -> String {
     match page.colour && !paint.is_empty() {
         true => format!("\x1b[{paint}m{words}\x1b[0m"),
         false => words.to_owned(),

@@ -9,9 +9,9 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Block {
     /// A heading of level 1, 2, …
-    Heading(u8, Vec<Span>),
+    Heading(u8, Vec<Inline>),
     /// Running text.
-    Paragraph(Vec<Span>),
+    Paragraph(Vec<Inline>),
     /// Lines that keep their breaks.
     Code(String),
     /// A list with bullets or numbers.
@@ -23,13 +23,13 @@ pub(super) enum Block {
 /// A term and what it means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Definition {
-    pub(super) term: Vec<Span>,
+    pub(super) term: Vec<Inline>,
     pub(super) meaning: Vec<Block>,
 }
 
 /// Text of one style.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct Inline {
     pub(super) text: String,
     pub(super) style: Style,
 }
@@ -50,7 +50,7 @@ pub(super) fn parse(markdown: &str) -> Vec<Block> {
 }
 
 /// The spans as plain text.
-pub(super) fn plain(spans: &[Span]) -> String {
+pub(super) fn plain(spans: &[Inline]) -> String {
     spans.iter().map(|span| span.text.as_str()).collect()
 }
 
@@ -80,19 +80,19 @@ fn blocks(events: &mut Parser<'_>) -> Vec<Block> {
     found
 }
 
-fn flush(loose: &mut Vec<Span>, found: &mut Vec<Block>) {
+fn flush(loose: &mut Vec<Inline>, found: &mut Vec<Block>) {
     if !loose.is_empty() {
         found.push(Block::Paragraph(std::mem::take(loose)));
     }
 }
 
-fn spans(events: &mut Parser<'_>) -> Vec<Span> {
+fn spans(events: &mut Parser<'_>) -> Vec<Inline> {
     let mut found = Vec::new();
     styled(events, Style::Plain, &mut found);
     found
 }
 
-fn styled(events: &mut Parser<'_>, style: Style, found: &mut Vec<Span>) {
+fn styled(events: &mut Parser<'_>, style: Style, found: &mut Vec<Inline>) {
     while let Some(event) = events.next() {
         if let Event::End(_) = event {
             return;
@@ -101,7 +101,7 @@ fn styled(events: &mut Parser<'_>, style: Style, found: &mut Vec<Span>) {
     }
 }
 
-fn inline(event: Event<'_>, events: &mut Parser<'_>, style: Style, found: &mut Vec<Span>) {
+fn inline(event: Event<'_>, events: &mut Parser<'_>, style: Style, found: &mut Vec<Inline>) {
     let (text, style) = match event {
         Event::Text(text) => (text, style),
         Event::Code(text) => (text, Style::Code),
@@ -119,7 +119,7 @@ fn inline(event: Event<'_>, events: &mut Parser<'_>, style: Style, found: &mut V
     };
     match found.last_mut() {
         Some(last) if last.style == style => last.text.push_str(&text),
-        _ => found.push(Span {
+        _ => found.push(Inline {
             text: text.into_string(),
             style,
         }),
@@ -159,7 +159,7 @@ fn definitions(events: &mut Parser<'_>) -> Vec<Definition> {
 /// The rows below the head of a table.
 fn rows(events: &mut Parser<'_>) -> Vec<Definition> {
     let mut found = Vec::new();
-    let mut cells: Vec<Vec<Span>> = Vec::new();
+    let mut cells: Vec<Vec<Inline>> = Vec::new();
     while let Some(event) = events.next() {
         match event {
             Event::Start(Tag::TableCell) => cells.push(spans(events)),

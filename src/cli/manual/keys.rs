@@ -8,19 +8,19 @@ use std::fmt::Write as _;
 
 /// A section of the reference.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Section {
+pub(super) struct KeySection {
     /// As it is written, with its brackets.
     pub(super) title: String,
     /// What the section is for.
     pub(super) intro: String,
     /// An entry of a list.
     pub(super) is_data: bool,
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<ConfigKey>,
 }
 
 /// A key of the reference.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     pub(super) name: String,
     /// The default, or an example where the key has none.
     pub(super) value: String,
@@ -29,8 +29,8 @@ pub(super) struct Key {
 }
 
 /// Every section that has keys or says something.
-pub(super) fn sections(toml: &str) -> Vec<Section> {
-    let mut found = vec![Section::default()];
+pub(super) fn sections(toml: &str) -> Vec<KeySection> {
+    let mut found = vec![KeySection::default()];
     // Paragraphs that may belong to the next section.
     let mut prose = String::new();
     for line in toml.lines() {
@@ -40,7 +40,7 @@ pub(super) fn sections(toml: &str) -> Vec<Section> {
         let current = found.last_mut();
         if let Some(title) = header(text) {
             let intro = std::mem::take(&mut prose);
-            found.push(Section {
+            found.push(KeySection {
                 title,
                 intro,
                 is_data: !is_comment && line.starts_with("[["),
@@ -68,7 +68,7 @@ pub(super) fn sections(toml: &str) -> Vec<Section> {
 }
 
 /// The sections as Markdown.
-pub(super) fn markdown(sections: &[Section]) -> String {
+pub(super) fn markdown(sections: &[KeySection]) -> String {
     let mut text = String::new();
     let (data, described): (Vec<_>, Vec<_>) = sections
         .iter()
@@ -129,11 +129,11 @@ fn header(text: &str) -> Option<String> {
     is_name.then(|| title.to_owned())
 }
 
-fn key(text: &str, has_default: bool) -> Option<Key> {
+fn key(text: &str, has_default: bool) -> Option<ConfigKey> {
     let (name, rest) = text.split_once(" = ")?;
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let (value, meaning) = rest.split_once(" #").unwrap_or((rest, ""));
-    is_name.then(|| Key {
+    is_name.then(|| ConfigKey {
         name: name.to_owned(),
         value: value.trim().to_owned(),
         has_default,
@@ -150,7 +150,7 @@ mod tests {
         let found = sections(
             "# About a file.\n\n# What it is.\n[a]\nx = 1      # ex\n           # goes on\n# y = \"2\"  # why\n\n# More.\n\n# Next.\n# [[b]]\n# z = {}   # set\n#          # on\n",
         );
-        let key = |name: &str, value: &str, has_default, meaning: &str| Key {
+        let key = |name: &str, value: &str, has_default, meaning: &str| ConfigKey {
             name: name.into(),
             value: value.into(),
             has_default,
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(
             found[1..],
             [
-                Section {
+                KeySection {
                     title: "[a]".into(),
                     intro: "What it is.\n\nMore.\n".into(),
                     is_data: false,
@@ -168,7 +168,7 @@ mod tests {
                         key("y", "\"2\"", false, "why")
                     ],
                 },
-                Section {
+                KeySection {
                     title: "[[b]]".into(),
                     intro: "Next.\n".into(),
                     is_data: false,

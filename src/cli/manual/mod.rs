@@ -27,13 +27,13 @@ struct Topic {
     name: &'static str,
     /// What it tells, for the list of topics.
     summary: &'static str,
-    page: Page,
+    page: ManPage,
     text: &'static str,
 }
 
 /// A man page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum ManPage {
     /// `gitferry(1)`.
     Command,
     /// `gitferry.toml(5)`.
@@ -46,7 +46,7 @@ macro_rules! topics {
         const TOPICS: &[Topic] = &[$(Topic {
             name: $name,
             summary: $summary,
-            page: Page::$page,
+            page: ManPage::$page,
             text: include_str!(concat!($name, ".md")),
         }),+];
     };
@@ -130,7 +130,7 @@ fn definitions(names: &[&str], screen: Screen) -> Option<String> {
 
 /// A section of the config with its keys, by its name.
 fn section(name: &str, screen: Screen) -> Option<String> {
-    let keys = TOPICS.iter().find(|topic| topic.page == Page::Config)?;
+    let keys = TOPICS.iter().find(|topic| topic.page == ManPage::Config)?;
     let blocks = document::parse(&keys.markdown());
     let is_head = |block: &Block| matches!(block, Block::Heading(..));
     let begin = blocks.iter().position(|block| match block {
@@ -144,10 +144,10 @@ fn section(name: &str, screen: Screen) -> Option<String> {
 }
 
 /// A man page as roff.
-pub(super) fn roff(page: Page, root: &Command) -> String {
+pub(super) fn roff(page: ManPage, root: &Command) -> String {
     let (title, section, manual) = match page {
-        Page::Command => ("gitferry", 1, "User Commands"),
-        Page::Config => ("gitferry.toml", 5, "File Formats"),
+        ManPage::Command => ("gitferry", 1, "User Commands"),
+        ManPage::Config => ("gitferry.toml", 5, "File Formats"),
     };
     let head = roff::Head {
         title,
@@ -159,11 +159,11 @@ pub(super) fn roff(page: Page, root: &Command) -> String {
 }
 
 /// A man page as Markdown.
-fn markdown(page: Page, root: &Command) -> String {
+fn markdown(page: ManPage, root: &Command) -> String {
     let mut text = String::new();
     let topics = TOPICS.iter().filter(|topic| topic.page == page);
     match page {
-        Page::Command => {
+        ManPage::Command => {
             let about = root.get_about().map(ToString::to_string);
             let about = about.unwrap_or_default();
             text.push_str(&format!("# Name\n\ngitferry - {about}\n\n"));
@@ -173,7 +173,7 @@ fn markdown(page: Page, root: &Command) -> String {
                 "\n# See also\n\n`gitferry.toml`(5), `git`(1), `git-lfs`(1), `ssh_config`(5)\n",
             );
         }
-        Page::Config => {
+        ManPage::Config => {
             text.push_str("# Name\n\ngitferry.toml - the config of the gitferry daemon\n\n");
             topics.for_each(|topic| text.push_str(&topic.markdown()));
             text.push_str("\n# See also\n\n`gitferry`(1)\n");

@@ -1,6 +1,6 @@
 //! The manual as roff, in the macros of man(7) that groff and mandoc share.
 
-use super::document::{Block, Span, Style};
+use super::document::{Block, Inline, Style};
 
 /// The longest line of running text, in bytes.
 const WIDEST: usize = 78;
@@ -87,7 +87,7 @@ fn nested(blocks: &[Block], text: &mut String) {
     text.push_str(".RE\n");
 }
 
-fn heading(level: u8, title: &[Span], after_heading: bool, text: &mut String) {
+fn heading(level: u8, title: &[Inline], after_heading: bool, text: &mut String) {
     let name = escaped(&super::document::plain(title)).replace('"', "\\(dq");
     match level {
         1 => text.push_str(&format!(".SH \"{}\"\n", name.to_uppercase())),
@@ -106,13 +106,13 @@ fn listing(code: &str, text: &mut String) {
     text.push_str(".EE\n");
 }
 
-fn line(spans: &[Span], text: &mut String) {
+fn line(spans: &[Inline], text: &mut String) {
     text.push_str(&wrapped(styled(spans).trim()));
 }
 
-fn styled(spans: &[Span]) -> String {
+fn styled(spans: &[Inline]) -> String {
     let mut line = String::new();
-    for Span { text, style } in spans {
+    for Inline { text, style } in spans {
         let escaped = escaped(text);
         line.push_str(&match style {
             Style::Plain => escaped,

@@ -7,7 +7,7 @@ use crate::{
         daemon::{DaemonView, EnvironmentView},
         endpoints::ENDPOINTS,
         upstreams::{CircuitView, UpstreamView},
-        verdict::Verdict,
+        verdict::HealthVerdict,
         view::Overview,
     },
     model::{
@@ -146,7 +146,7 @@ pub(super) fn metrics() -> String {
 /// What the JSON of the API consists of, each object with its fields.
 const OBJECTS: &[(&str, &[&[Field]])] = &[
     ("An overview", &[Overview::FIELDS]),
-    ("The verdict of an overview", &[Verdict::FIELDS]),
+    ("The verdict of an overview", &[HealthVerdict::FIELDS]),
     ("A running transfer", &[Snapshot::FIELDS, Detail::FIELDS]),
     ("A finished transfer", &[Finished::FIELDS]),
     ("A timeline", &[Timeline::FIELDS]),

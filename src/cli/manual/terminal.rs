@@ -1,6 +1,6 @@
 //! The manual on a terminal: wrapped to its width, with headings and names in bold; plain text in a file or pipe.
 
-use super::document::{Block, Definition, Span, Style, plain};
+use super::document::{Block, Definition, Inline, Style, plain};
 
 /// How far text stands to the right of its heading, and a definition to the right of its term.
 const STEP: usize = 2;
@@ -45,9 +45,9 @@ struct Text {
 }
 
 impl Text {
-    fn heading(&mut self, level: u8, title: &[Span]) {
+    fn heading(&mut self, level: u8, title: &[Inline]) {
         let indent = if level > 2 { STEP } else { 0 };
-        let strong = title.iter().map(|span| Span {
+        let strong = title.iter().map(|span| Inline {
             text: span.text.clone(),
             style: Style::Strong,
         });
@@ -141,7 +141,7 @@ impl Text {
     }
 
     /// A blank line, then the text in lines that fit.
-    fn paragraph(&mut self, spans: &[Span], indent: usize) {
+    fn paragraph(&mut self, spans: &[Inline], indent: usize) {
         let mut column = 0;
         self.out.push('\n');
         for word in words(spans) {
@@ -179,7 +179,7 @@ impl Text {
 /// A word: text without a space in it, which may change its style in the middle.
 type Word = Vec<(Style, String)>;
 
-fn words(spans: &[Span]) -> Vec<Word> {
+fn words(spans: &[Inline]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut joins = false;
     for span in spans {

@@ -25,14 +25,14 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn page(page: Page) -> String {
+fn page(page: ManPage) -> String {
     let blocks = document::parse(&markdown(page, &root()));
     flat(&terminal::render(&blocks, NARROW))
 }
 
 #[test]
 fn every_code_verdict_stage_metric_and_address_is_in_the_manual() {
-    let page = page(Page::Command);
+    let page = page(ManPage::Command);
     let faults = FAULT_KINDS.iter().map(|row| row.code);
     let verdicts = STALL_RULES.iter().map(|rule| rule.verdict.as_str());
     let metrics = METRICS.iter().map(|metric| metric.name);
@@ -134,7 +134,7 @@ fn every_command_and_option_is_in_the_manual_with_its_help() {
         }
     }
     let mut seen = 0;
-    walk(&root(), &page(Page::Command), &mut seen);
+    walk(&root(), &page(ManPage::Command), &mut seen);
     assert!(seen > 40, "{seen}");
 }
 
@@ -217,7 +217,7 @@ fn every_key_of_the_config_is_in_the_manual_with_its_meaning() {
             format!("{route}upstreams = [{{ via = \"direct\", zz = 1 }}]\n"),
         ),
     ] {
-        let found = |section: &&keys::Section| section.title == title && !section.is_data;
+        let found = |section: &&keys::KeySection| section.title == title && !section.is_data;
         let section = sections.iter().find(found).unwrap();
         for key in accepted(&toml) {
             assert!(

@@ -68,7 +68,7 @@ impl Transfers {
 
 /// A host and port.
 #[derive(Debug, Default)]
-pub(super) struct Host {
+pub(super) struct HostCounts {
     pub(super) route: Box<str>,
     /// What its route is for, where the log says so.
     pub(super) role: Option<Role>,
@@ -76,10 +76,10 @@ pub(super) struct Host {
     pub(super) failed: u64,
     pub(super) rescued: u64,
     pub(super) ways: BTreeMap<Box<str>, Way>,
-    pub(super) rows: BTreeMap<Box<str>, Row>,
+    pub(super) rows: BTreeMap<Box<str>, FaultCounts>,
 }
 
-impl Host {
+impl HostCounts {
     /// What its route is for, by the log, else by the config.
     pub(super) fn role(&self, roles: &Roles) -> Role {
         let configured = || roles.get(&self.route).copied();
@@ -98,7 +98,7 @@ pub(super) struct Way {
 
 /// A code of a host.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct FaultCounts {
     /// Faults, and stalls that no fault followed.
     pub(super) times: u64,
     pub(super) faults: u64,
@@ -117,7 +117,7 @@ pub(super) struct Row {
 
 /// What faults, stalls and closing lines have in common.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failed<'a> {
+pub(super) struct FailedTransfers<'a> {
     pub(super) time: Option<Time>,
     /// Process and number.
     pub(super) transfer: (u32, u64),
@@ -134,7 +134,7 @@ pub(super) struct Failed<'a> {
     pub(super) other_upstream: bool,
 }
 
-impl<'a> Failed<'a> {
+impl<'a> FailedTransfers<'a> {
     /// The upstream that a fault is about: none where it is the client's.
     pub(super) fn way(&self) -> Option<&'a str> {
         self.upstream.filter(|_| !self.code.starts_with("client/"))

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    counts::{Host, MEANS, Roles, Row, safe},
+    counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
     sum::Sum,
-    verdict::{Verdict, verdicts},
+    verdict::{HostVerdict, verdicts},
 };
 
 /// One object.
@@ -45,7 +45,7 @@ pub(super) fn data(sum: &Sum, roles: &Roles) -> Value {
     })
 }
 
-fn host(name: &str, host: &Host, roles: &Roles) -> Value {
+fn host(name: &str, host: &HostCounts, roles: &Roles) -> Value {
     json!({
         "host": safe(name),
         "route": safe(&host.route),
@@ -62,7 +62,7 @@ fn host(name: &str, host: &Host, roles: &Roles) -> Value {
     })
 }
 
-fn row(code: &str, row: &Row) -> Value {
+fn row(code: &str, row: &FaultCounts) -> Value {
     let mut parts = code.splitn(3, '/').map(safe);
     json!({
         "code": safe(code),
@@ -83,7 +83,7 @@ fn row(code: &str, row: &Row) -> Value {
     })
 }
 
-fn verdict(verdict: &Verdict) -> Value {
+fn verdict(verdict: &HostVerdict) -> Value {
     json!({
         "host": verdict.host,
         "role": verdict.role.as_str(),

@@ -1,7 +1,7 @@
 //! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
 
-use super::{counts::Failed, record::Record, sum::Sum};
-use crate::model::refusals::Answer;
+use super::{counts::FailedTransfers, record::Record, sum::Sum};
+use crate::model::refusals::AnswerSeen;
 
 /// A message, and what it changes; `None` where a field that it needs is missing.
 type Entry = (&'static str, fn(&Record<'_>, &mut Sum) -> Option<()>);
@@ -33,8 +33,8 @@ pub(super) fn take(record: &Record<'_>, sum: &mut Sum) -> bool {
     }
 }
 
-fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Failed<'a>> {
-    Some(Failed {
+fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<FailedTransfers<'a>> {
+    Some(FailedTransfers {
         time: record.time,
         transfer: (record.pid, record.number("id")?),
         host: record.text("host")?,
@@ -62,7 +62,7 @@ fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
     if record.text("result") == Some("answered") {
-        let answer = Answer {
+        let answer = AnswerSeen {
             host: failed.host,
             status: u16::try_from(record.number("status").unwrap_or(0)).unwrap_or(0),
             method: record.text("method").unwrap_or_default(),

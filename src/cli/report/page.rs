@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    counts::{Host, MEANS, Roles, Row, safe},
+    counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
     sum::Sum,
-    verdict::{Verdict, verdicts},
+    verdict::{HostVerdict, verdicts},
 };
 
 const WIDTH: usize = 100;
@@ -44,7 +44,7 @@ pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
     if !verdicts.is_empty() {
         page.push_str("\nverdicts\n");
     }
-    for Verdict {
+    for HostVerdict {
         sentence, advice, ..
     } in verdicts.iter().take(VERDICTS)
     {
@@ -122,7 +122,7 @@ fn transfer_counts(sum: &Sum) -> String {
     text
 }
 
-fn table(page: &mut String, name: &str, host: &Host, roles: &Roles, code: usize) {
+fn table(page: &mut String, name: &str, host: &HostCounts, roles: &Roles, code: usize) {
     let role = host.role(roles).as_str();
     let title = format!(
         "{} ({role}, route {}): transfers {}, failed {}, rescued {}",
@@ -139,7 +139,8 @@ fn table(page: &mut String, name: &str, host: &Host, roles: &Roles, code: usize)
         "  {:code$} {:>6} {:>7} {:>11} {:14} upstreams",
         "code", "times", "rescued", "lost", "last seen"
     );
-    let mut rows: Vec<(&str, &Row)> = host.rows.iter().map(|(code, row)| (&**code, row)).collect();
+    let mut rows: Vec<(&str, &FaultCounts)> =
+        host.rows.iter().map(|(code, row)| (&**code, row)).collect();
     rows.sort_by_key(|(code, row)| {
         (
             code.split('/').next().unwrap_or_default(),
@@ -152,7 +153,7 @@ fn table(page: &mut String, name: &str, host: &Host, roles: &Roles, code: usize)
     }
 }
 
-fn row(page: &mut String, name: &str, row: &Row, code: usize) {
+fn row(page: &mut String, name: &str, row: &FaultCounts, code: usize) {
     let last = row.last.map(Time::shown).unwrap_or_default();
     let line = format!(
         "  {:code$} {:>6} {:>7} {:>11} {:14} ",

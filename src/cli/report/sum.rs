@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     circuits::Circuits,
-    counts::{Failed, Host, Lines, Row, Transfers, means},
+    counts::{FailedTransfers, FaultCounts, HostCounts, Lines, Transfers, means},
     record::Time,
 };
 use crate::model::{Role, refusals::Refusals};
@@ -35,7 +35,7 @@ pub(super) struct Sum {
     /// How often the daemon began.
     pub(super) starts: u64,
     pub(super) transfers: Transfers,
-    pub(super) hosts: BTreeMap<Box<str>, Host>,
+    pub(super) hosts: BTreeMap<Box<str>, HostCounts>,
     pub(super) circuits: Circuits,
     pub(super) refusals: Refusals,
     open: BTreeMap<(u32, u64), Open>,
@@ -91,7 +91,7 @@ impl Sum {
     /// A fault, and what came next after how many milliseconds, which are lost too.
     pub(super) fn fault(
         &mut self,
-        failed: &Failed<'_>,
+        failed: &FailedTransfers<'_>,
         wait: u64,
         next: &str,
         rescue: Option<&str>,
@@ -121,7 +121,7 @@ impl Sum {
     }
 
     /// A transfer stands still.
-    pub(super) fn stall(&mut self, failed: &Failed<'_>) {
+    pub(super) fn stall(&mut self, failed: &FailedTransfers<'_>) {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
@@ -158,7 +158,7 @@ impl Sum {
     /// A transfer ended; `flowed` where bytes went through a tunnel, whose time was not lost then.
     pub(super) fn ended(
         &mut self,
-        failed: &Failed<'_>,
+        failed: &FailedTransfers<'_>,
         bytes: (u64, u64),
         status: Option<u64>,
         flowed: bool,
@@ -195,7 +195,13 @@ impl Sum {
     }
 
     /// An end that no fault told of, as when the client goes away, or the fault is in a log that was not given.
-    fn untold(&mut self, failed: &Failed<'_>, open: Option<Open>, host: &str, flowed: bool) {
+    fn untold(
+        &mut self,
+        failed: &FailedTransfers<'_>,
+        open: Option<Open>,
+        host: &str,
+        flowed: bool,
+    ) {
         let code = clip(failed.code, NAME);
         if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
             return;
@@ -255,7 +261,7 @@ impl Sum {
     }
 
     /// The key of the host, which is there from now on.
-    fn host(&mut self, failed: &Failed<'_>) -> Box<str> {
+    fn host(&mut self, failed: &FailedTransfers<'_>) -> Box<str> {
         use std::fmt::Write as _;
         self.name.clear();
         self.name.extend(failed.host.chars().take(NAME));
@@ -280,7 +286,7 @@ impl Sum {
         key
     }
 
-    fn open(&mut self, failed: &Failed<'_>, host: &str) -> &mut Open {
+    fn open(&mut self, failed: &FailedTransfers<'_>, host: &str) -> &mut Open {
         if self.open.len() >= OPEN && !self.open.contains_key(&failed.transfer) {
             // The lowest number is the oldest, and its end is likeliest to be missing.
             self.open.pop_first();
@@ -305,7 +311,7 @@ impl Sum {
     }
 
     /// An attempt came to nothing on its way; what the client's side did says nothing about the upstream.
-    fn ill(&mut self, host: &str, failed: &Failed<'_>) {
+    fn ill(&mut self, host: &str, failed: &FailedTransfers<'_>) {
         let host = self.hosts.get_mut(host);
         if let Some((host, upstream)) = host.zip(failed.way()) {
             way(&mut host.ways, Some(upstream)).ill += 1;
@@ -313,7 +319,13 @@ impl Sum {
     }
 
     /// The row of a code; `anew` where this is not the rest of what was told already.
-    fn row(&mut self, host: &str, code: &str, failed: &Failed<'_>, anew: bool) -> &mut Row {
+    fn row(
+        &mut self,
+        host: &str,
+        code: &str,
+        failed: &FailedTransfers<'_>,
+        anew: bool,
+    ) -> &mut FaultCounts {
         let host = self.hosts.entry(host.into()).or_default();
         let known = host.rows.contains_key(code) || host.rows.len() < CODES;
         let row = host

@@ -1,14 +1,14 @@
 //! What the numbers mean: for each host, leg and upstream one sentence, and one advice.
 
 use super::{
-    counts::{Host, Roles, Row, Way, safe},
+    counts::{FaultCounts, HostCounts, Roles, Way, safe},
     sum::{OTHERS, Sum},
 };
 use crate::model::Role;
 
 /// One sentence and one advice.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct HostVerdict {
     pub(super) host: String,
     pub(super) role: Role,
     pub(super) leg: String,
@@ -25,7 +25,7 @@ pub(super) struct Verdict {
 }
 
 /// Every verdict, what cost most first.
-pub(super) fn verdicts(sum: &Sum, roles: &Roles) -> Vec<Verdict> {
+pub(super) fn verdicts(sum: &Sum, roles: &Roles) -> Vec<HostVerdict> {
     let mut verdicts = Vec::new();
     for (name, host) in sum.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
         let mut cases: Vec<Case<'_>> = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn verdicts(sum: &Sum, roles: &Roles) -> Vec<Verdict> {
     verdicts
 }
 
-impl Verdict {
+impl HostVerdict {
     fn rank(&self) -> (u64, u64, u64) {
         (self.cost.0, self.cost.1, self.times)
     }
@@ -74,16 +74,16 @@ struct Case<'a> {
     sum: &'a Sum,
     roles: &'a Roles,
     name: &'a str,
-    host: &'a Host,
+    host: &'a HostCounts,
     leg: &'a str,
     upstream: &'a str,
     code: &'a str,
-    row: &'a Row,
+    row: &'a FaultCounts,
     times: u64,
 }
 
 impl Case<'_> {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> HostVerdict {
         let mut sentence = self.fact();
         match (self.row.rescued, self.row.times) {
             (0, _) => {}
@@ -98,7 +98,7 @@ impl Case<'_> {
         }
         let all = self.row.ways.values().sum::<u64>().max(1);
         let share = |of: u64| of.saturating_mul(self.times) / all;
-        Verdict {
+        HostVerdict {
             host: safe(self.name),
             role: self.role(self.host),
             leg: safe(self.leg),
@@ -235,11 +235,11 @@ impl Case<'_> {
         (way.well + way.ill).max(self.times)
     }
 
-    fn role(&self, host: &Host) -> Role {
+    fn role(&self, host: &HostCounts) -> Role {
         host.role(self.roles)
     }
 
-    fn called(&self, name: &str, host: &Host) -> String {
+    fn called(&self, name: &str, host: &HostCounts) -> String {
         let what = match self.role(host) {
             Role::MainSite => "main site",
             Role::LfsStorage => "storage host",

@@ -62,7 +62,7 @@ impl Us {
 
 fn trusted(
     address: SocketAddr,
-    daemon: &daemon::Daemon,
+    daemon: &daemon::RunningDaemon,
     listener: Option<u32>,
     us: &Us,
 ) -> Result<TrustedDaemon, Failure> {
@@ -201,8 +201,8 @@ mod tests {
 
     use super::*;
 
-    fn daemon(directory: &Path) -> daemon::Daemon {
-        daemon::Daemon {
+    fn daemon(directory: &Path) -> daemon::RunningDaemon {
+        daemon::RunningDaemon {
             config: None,
             state_directory: directory.to_owned(),
         }

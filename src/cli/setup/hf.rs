@@ -16,7 +16,7 @@ use super::{
     host_env::HostEnv,
     output::{Output, shell_quoted},
     plan::Plan,
-    record::{self, Snapshot},
+    record::{self, SavedFile},
     warn,
 };
 use crate::{
@@ -34,7 +34,7 @@ const MARK: &str = "# Written by `gitferry setup hf`";
 /// The file as we left it, and what an undo has to take away beside it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
-    file: Snapshot,
+    file: SavedFile,
     directory: bool,
     no_ca: bool,
     /// True after `setup off`: the file is there, and exports nothing.
@@ -147,7 +147,7 @@ pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool
         let text = format!(
             "{MARK}; switched off by `gitferry setup off`; `gitferry setup on` switches it on.\n"
         );
-        written.file = Snapshot::new(Some(text.as_bytes()));
+        written.file = SavedFile::new(Some(text.as_bytes()));
         written.off = true;
         record::save(&record_path, &written)?;
         files::replace(&path, text.as_bytes(), 0o600)?;
@@ -170,7 +170,7 @@ fn write(path: &Path, text: &str, no_ca: bool, host: &HostEnv) -> Result<(), Fai
     let parent = path.parent();
     let made = parent.is_some_and(|directory| !directory.exists());
     let written = Written {
-        file: Snapshot::new(Some(text.as_bytes())),
+        file: SavedFile::new(Some(text.as_bytes())),
         directory: known.is_some_and(|known| known.directory) || made,
         no_ca,
         off: false,

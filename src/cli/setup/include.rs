@@ -12,8 +12,8 @@ use super::{
     host_env::HostEnv,
     included::{Included, MARK, Needs, quoted},
     output::Output,
-    plan::{Client, Clients, Setting},
-    record::{self, Snapshot},
+    plan::{Clients, GitClient, Setting},
+    record::{self, SavedFile},
 };
 use crate::cli::Failure;
 
@@ -67,7 +67,11 @@ impl<'a> Include<'a> {
     }
 
     /// Takes the settings of `clients` back; with the last ones the file and the line go too.
-    pub(super) fn undo(&self, clients: &[Client], output: &mut Output<'_>) -> Result<(), Failure> {
+    pub(super) fn undo(
+        &self,
+        clients: &[GitClient],
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
         let known = record::load::<Included>(&self.record)?;
         let ours = |known: &Included| clients.iter().any(|c| known.clients.contains_key(c));
         let Some(mut included) = known.filter(ours) else {
@@ -114,7 +118,7 @@ impl<'a> Include<'a> {
     }
 
     /// The clients that are set up and switched off, each with whether it was without the CA.
-    pub(super) fn switched_off(&self) -> Result<Vec<(Client, bool)>, Failure> {
+    pub(super) fn switched_off(&self) -> Result<Vec<(GitClient, bool)>, Failure> {
         let included = record::load::<Included>(&self.record)?;
         Ok(included
             .filter(|included| !included.on)
@@ -139,7 +143,7 @@ impl<'a> Include<'a> {
         Ok(Included {
             file: self.file.path.to_string_lossy().into_owned(),
             created: bytes.is_none(),
-            snapshot: Some(Snapshot::new(bytes.as_deref())),
+            snapshot: Some(SavedFile::new(bytes.as_deref())),
             clients: BTreeMap::new(),
             on: true,
         })
@@ -245,13 +249,13 @@ impl<'a> Include<'a> {
             .snapshot
             .as_ref()
             .filter(|snapshot| snapshot.is_as_left(now.as_deref()))
-            .and_then(Snapshot::before);
+            .and_then(SavedFile::before);
         match &before {
             Some(Some(bytes)) => files::replace(&self.file.path, bytes, 0o644)?,
             Some(None) => files::remove(&self.file.path)?,
             None => self.unset()?,
         }
-        included.snapshot = before.map(|bytes| Snapshot::new(bytes.as_deref()));
+        included.snapshot = before.map(|bytes| SavedFile::new(bytes.as_deref()));
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    plan::{Client, Setting},
-    record::Snapshot,
+    plan::{GitClient, Setting},
+    record::SavedFile,
 };
 
 /// The first line of a settings file of ours.
@@ -20,9 +20,9 @@ pub(super) struct Included {
     /// True where the first set-up made the user's file.
     pub(super) created: bool,
     /// The user's file before and after our line, as long as nobody else changed it.
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<SavedFile>,
     /// What each client needs.
-    pub(super) clients: BTreeMap<Client, Needs>,
+    pub(super) clients: BTreeMap<GitClient, Needs>,
     /// False after `setup off`.
     pub(super) on: bool,
 }

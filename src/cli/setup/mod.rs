@@ -28,10 +28,10 @@ use self::{
     git::Scope,
     include::Include,
     output::Output,
-    plan::{Client, Clients},
+    plan::{Clients, GitClient},
     running::{readable, running, set_up_git},
 };
-pub(crate) use self::{host_env::HostEnv, running::Source};
+pub(crate) use self::{host_env::HostEnv, running::ConfigLoader};
 use super::Failure;
 use crate::config::Config;
 
@@ -78,12 +78,12 @@ enum What {
 }
 
 impl What {
-    fn clients(self) -> &'static [Client] {
+    fn clients(self) -> &'static [GitClient] {
         match self {
-            Self::Git => &[Client::Git],
-            Self::Lfs => &[Client::Lfs],
+            Self::Git => &[GitClient::Git],
+            Self::Lfs => &[GitClient::Lfs],
             Self::Hf | Self::Ssh | Self::Off | Self::On => &[],
-            Self::All => &[Client::Git, Client::Lfs],
+            Self::All => &[GitClient::Git, GitClient::Lfs],
         }
     }
 
@@ -99,7 +99,7 @@ impl What {
 /// Sets up, or undoes it.
 ///
 /// Fails where no trustworthy daemon runs, or where git, its config file, ssh's or our own record of them cannot be read or written.
-pub(crate) fn run(args: &SetupArgs, source: &Source<'_>) -> Result<(), Failure> {
+pub(crate) fn run(args: &SetupArgs, source: &ConfigLoader<'_>) -> Result<(), Failure> {
     let host = HostEnv::of_this_process()?;
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let mut output = Output::new(&mut out, &mut err, args.dry_run);
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &SetupArgs, source: &Source<'_>) -> Result<(), Failure> 
 
 fn perform(
     args: &SetupArgs,
-    source: &Source<'_>,
+    source: &ConfigLoader<'_>,
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
@@ -143,7 +143,7 @@ fn perform(
 
 fn set_up(
     args: &SetupArgs,
-    source: &Source<'_>,
+    source: &ConfigLoader<'_>,
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {

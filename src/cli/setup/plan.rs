@@ -19,14 +19,14 @@ use crate::{
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Client {
+pub(super) enum GitClient {
     /// git, for every host but the storage.
     Git,
     /// git-lfs, for the storage.
     Lfs,
 }
 
-impl Client {
+impl GitClient {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Git => "git",
@@ -45,7 +45,7 @@ impl Client {
 /// Which settings of git are asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Clients<'a> {
-    pub(super) names: &'a [Client],
+    pub(super) names: &'a [GitClient],
     pub(super) no_ca: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Clients<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Setting {
     /// For whom.
-    pub(super) clients: BTreeSet<Client>,
+    pub(super) clients: BTreeSet<GitClient>,
     /// As `git config` takes it.
     pub(super) key: String,
     /// What it is set to.
@@ -62,7 +62,7 @@ pub(super) struct Setting {
 
 /// A host without wildcards, to ask git about once everything is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Probe {
+pub(super) struct ProbeUrl {
     /// `https://host/`.
     pub(super) url: String,
     /// What git should turn it into.
@@ -73,7 +73,7 @@ pub(super) struct Probe {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) settings: Vec<Setting>,
-    pub(super) probes: Vec<Probe>,
+    pub(super) probes: Vec<ProbeUrl>,
     pub(super) notes: Vec<String>,
     /// The hosts meant, for what must not name them (`NO_PROXY`).
     pub(super) hosts: Vec<HostPattern>,
@@ -96,7 +96,7 @@ impl Plan {
     /// The settings of `clients`. Fails where `bundle` is no text or the daemon has no address.
     pub(super) fn new(
         config: &Config,
-        clients: &[Client],
+        clients: &[GitClient],
         no_ca: bool,
         bundle: &Path,
     ) -> Result<Self, Failure> {
@@ -115,11 +115,11 @@ impl Plan {
                     plan.add_route(*client, route, bundle, reverse.as_deref(), &mut wild);
                 }
             }
-            if no_ca && *client == Client::Lfs {
+            if no_ca && *client == GitClient::Lfs {
                 plan.set(*client, "lfs.transfer.enablehrefrewrite".into(), "true");
             }
         }
-        if no_ca && clients.contains(&Client::Git) {
+        if no_ca && clients.contains(&GitClient::Git) {
             plan.notes.push(format!(
                 "git then asks its credential helper for {address}: `gitferry help reverse` shows how to use the helper of the real host"
             ));
@@ -166,7 +166,7 @@ impl Plan {
     /// Adds the hosts of a route, but those that a rewritten URL cannot stand for: they are put among `wild`.
     fn add_route<'c>(
         &mut self,
-        client: Client,
+        client: GitClient,
         route: &'c Route,
         bundle: &str,
         reverse: Option<&str>,
@@ -194,9 +194,9 @@ impl Plan {
         }
     }
 
-    fn add_instead(&mut self, client: Client, url: &ConfigUrl, reverse: &str) {
+    fn add_instead(&mut self, client: GitClient, url: &ConfigUrl, reverse: &str) {
         let base = format!("{reverse}/{}/", url.segment);
-        self.probes.push(Probe {
+        self.probes.push(ProbeUrl {
             url: format!("{}/", url.url),
             becomes: base.clone(),
         });
@@ -211,14 +211,14 @@ impl Plan {
 
     fn add_proxy(
         &mut self,
-        client: Client,
+        client: GitClient,
         url: &ConfigUrl,
         host: &HostPattern,
         bundle: Option<&str>,
     ) {
         if host.is_exact() {
             let url = format!("{}/", url.url);
-            self.probes.push(Probe {
+            self.probes.push(ProbeUrl {
                 becomes: url.clone(),
                 url,
             });
@@ -232,7 +232,7 @@ impl Plan {
         }
     }
 
-    fn set(&mut self, client: Client, key: String, value: &str) {
+    fn set(&mut self, client: GitClient, key: String, value: &str) {
         self.add(Setting {
             clients: [client].into(),
             key,

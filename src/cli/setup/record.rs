@@ -16,12 +16,12 @@ use crate::cli::Failure;
 
 /// A file's bytes, base64; `None` where there was no file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Snapshot {
+pub(super) struct SavedFile {
     before: Option<String>,
     after: Option<String>,
 }
 
-impl Snapshot {
+impl SavedFile {
     /// Before any change.
     pub(super) fn new(bytes: Option<&[u8]>) -> Self {
         let text = bytes.map(|bytes| BASE64_STANDARD.encode(bytes));

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Where the config comes from.
-pub(crate) struct Source<'a> {
+pub(crate) struct ConfigLoader<'a> {
     /// True where the command line names the file: then the daemon's own is not asked for.
     pub(crate) given: bool,
     /// Loads it. It is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
@@ -25,7 +25,7 @@ pub(crate) struct Source<'a> {
 
 /// The daemon that runs, and the config that it uses: its own file is read where the command line names none.
 pub(super) fn running(
-    source: &Source<'_>,
+    source: &ConfigLoader<'_>,
     host: &HostEnv,
 ) -> Result<(Config, TrustedDaemon), Failure> {
     let config = (source.load)()?;

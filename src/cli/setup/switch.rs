@@ -7,7 +7,7 @@ use super::{
     include::Include,
     output::Output,
     plan::Clients,
-    running::{Source, running, set_up_git},
+    running::{ConfigLoader, running, set_up_git},
     ssh,
 };
 use crate::cli::Failure;
@@ -30,7 +30,7 @@ pub(super) fn off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure
 
 /// Sets up again what is off, by the config and the CA of the daemon that runs now.
 pub(super) fn on(
-    source: &Source<'_>,
+    source: &ConfigLoader<'_>,
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use super::{
     git,
     host_env::HostEnv,
     output::{Output, shell_quoted},
-    plan::{Plan, Probe, exact_name},
+    plan::{Plan, ProbeUrl, exact_name},
 };
 use crate::{
     cli::{Failure, daemon},
@@ -105,7 +105,7 @@ pub(super) fn unverified(host: &HostEnv, output: &mut Output<'_>) -> Result<(), 
 
 fn overruled(
     plan: &Plan,
-    probe: &Probe,
+    probe: &ProbeUrl,
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {

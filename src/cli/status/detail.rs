@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     human::wrapped,
-    model::{Segment, Socket, Transfer},
+    model::{Socket, StatusSegment, StatusTransfer},
     render::{amount, rate, state},
 };
 use crate::model::size::{bytes, duration};
@@ -13,7 +13,7 @@ use crate::model::size::{bytes, duration};
 const WIDTH: usize = 80;
 
 /// The whole text; lines of at most 80 columns.
-pub(crate) fn detail(transfer: &Transfer, running: bool) -> String {
+pub(crate) fn detail(transfer: &StatusTransfer, running: bool) -> String {
     let mut page = String::new();
     let facts = [
         request(transfer),
@@ -41,7 +41,7 @@ pub(crate) fn detail(transfer: &Transfer, running: bool) -> String {
 /// A name, and a text that may be empty.
 type Fact = (&'static str, String);
 
-fn request(transfer: &Transfer) -> Vec<Fact> {
+fn request(transfer: &StatusTransfer) -> Vec<Fact> {
     let subject = transfer.subject();
     let agent = transfer.agent.as_deref().map(|agent| format!(" ({agent})"));
     let client = format!("{}{}", transfer.client, agent.unwrap_or_default());
@@ -60,7 +60,7 @@ fn request(transfer: &Transfer) -> Vec<Fact> {
 }
 
 /// Which way the transfer takes.
-fn path(transfer: &Transfer) -> Vec<Fact> {
+fn path(transfer: &StatusTransfer) -> Vec<Fact> {
     let upstream = transfer.upstream.as_deref().unwrap_or("-");
     let reused = kept(transfer.reused);
     let peer = transfer.peer.as_ref();
@@ -77,7 +77,7 @@ fn kept(reused: bool) -> &'static str {
     if reused { ", reused connection" } else { "" }
 }
 
-fn progress(transfer: &Transfer) -> Vec<Fact> {
+fn progress(transfer: &StatusTransfer) -> Vec<Fact> {
     vec![
         ("state", state(transfer)),
         ("rate", rate(transfer.rate())),
@@ -91,7 +91,7 @@ fn progress(transfer: &Transfer) -> Vec<Fact> {
 }
 
 /// The connections of a download in segments, the first one left out.
-fn segments(segments: &[Segment]) -> String {
+fn segments(segments: &[StatusSegment]) -> String {
     let each = segments.iter().map(|segment| {
         let control = segment.congestion.as_deref().unwrap_or("-");
         format!("{} ({control})", bytes(segment.received))
@@ -99,7 +99,7 @@ fn segments(segments: &[Segment]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn result(transfer: &Transfer) -> Vec<Fact> {
+fn result(transfer: &StatusTransfer) -> Vec<Fact> {
     let status = transfer.status.map(|status| format!("{status}, "));
     let result = format!("{}{}", status.unwrap_or_default(), transfer.result);
     // A retry after which the transfer failed rescued nothing.
@@ -114,7 +114,7 @@ fn result(transfer: &Transfer) -> Vec<Fact> {
     ]
 }
 
-fn amounts(transfer: &Transfer) -> Vec<Fact> {
+fn amounts(transfer: &StatusTransfer) -> Vec<Fact> {
     let (up, down) = (bytes(transfer.up), bytes(transfer.down));
     vec![
         ("took", duration(transfer.total_ms)),
@@ -129,7 +129,7 @@ fn amounts(transfer: &Transfer) -> Vec<Fact> {
 }
 
 /// The stages with a bar each, on one scale.
-fn stages(page: &mut String, transfer: &Transfer) {
+fn stages(page: &mut String, transfer: &StatusTransfer) {
     const BAR: u64 = 40;
     let steps = &transfer.timeline.stages;
     if !steps.is_empty() {
@@ -163,7 +163,7 @@ fn stages(page: &mut String, transfer: &Transfer) {
     }
 }
 
-fn attempts(page: &mut String, transfer: &Transfer) {
+fn attempts(page: &mut String, transfer: &StatusTransfer) {
     let attempts = &transfer.timeline.attempts;
     if attempts.iter().any(|it| it.fault.is_some()) || attempts.len() > 1 {
         page.push_str("\nattempts\n");
@@ -192,7 +192,7 @@ fn attempts(page: &mut String, transfer: &Transfer) {
     }
 }
 
-fn stalls(page: &mut String, transfer: &Transfer) {
+fn stalls(page: &mut String, transfer: &StatusTransfer) {
     if !transfer.timeline.stalls.is_empty() {
         page.push_str("\nstalls\n");
     }
@@ -215,7 +215,7 @@ fn stalls(page: &mut String, transfer: &Transfer) {
     }
 }
 
-fn sockets(page: &mut String, transfer: &Transfer) {
+fn sockets(page: &mut String, transfer: &StatusTransfer) {
     let sides = [
         ("client", &transfer.client_socket),
         ("upstream", &transfer.origin_socket),

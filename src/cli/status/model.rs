@@ -8,7 +8,7 @@ use crate::cli::Failure;
 /// An overview of the daemon. A field that an older daemon lacks is empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Overview {
+pub(crate) struct StatusOverview {
     /// The daemon's clock.
     pub now: String,
     /// Of gitferry.
@@ -18,24 +18,24 @@ pub(crate) struct Overview {
     /// False where any user of the machine may use the daemon.
     pub users_told_apart: Option<bool>,
     /// Whether all is healthy.
-    pub verdict: Verdict,
+    pub verdict: StatusVerdict,
     /// How many transfers run.
     pub running: usize,
     /// The running ones, stalled ones first.
     #[serde(deserialize_with = "each")]
-    pub transfers: Vec<Transfer>,
+    pub transfers: Vec<StatusTransfer>,
     /// The finished ones, the newest first.
     #[serde(deserialize_with = "each")]
-    pub recent: Vec<Transfer>,
+    pub recent: Vec<StatusTransfer>,
     /// Every upstream.
     #[serde(deserialize_with = "each")]
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<StatusUpstream>,
     /// The last faults, the newest first.
     #[serde(deserialize_with = "each")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<StatusFault>,
     /// What origins refuse.
     #[serde(deserialize_with = "each")]
-    pub refusals: Vec<Refused>,
+    pub refusals: Vec<StatusRefusal>,
     /// What each route carried today.
     #[serde(deserialize_with = "each")]
     pub totals: Vec<Total>,
@@ -44,7 +44,7 @@ pub(crate) struct Overview {
 /// Requests that an origin refused since its last success.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Refused {
+pub(crate) struct StatusRefusal {
     pub host: String,
     pub status: u16,
     pub count: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Refused {
 /// The verdict on everything.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Verdict {
+pub(crate) struct StatusVerdict {
     /// `healthy`, `degraded` or `failing`.
     pub level: String,
     /// One sentence.
@@ -67,7 +67,7 @@ pub(crate) struct Verdict {
 /// A transfer, running or finished.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Transfer {
+pub(crate) struct StatusTransfer {
     pub id: u64,
     pub what: String,
     pub front: String,
@@ -99,17 +99,17 @@ pub(crate) struct Transfer {
     pub status: Option<u16>,
     pub result: String,
     pub failed: bool,
-    pub timeline: Timeline,
+    pub timeline: StatusTimeline,
     pub client_socket: Option<Socket>,
     pub origin_socket: Option<Socket>,
     pub congestion: Option<String>,
-    pub segments: Vec<Segment>,
+    pub segments: Vec<StatusSegment>,
 }
 
 /// A connection that fetches later ranges of a download.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Segment {
+pub(crate) struct StatusSegment {
     pub congestion: Option<String>,
     pub received: u64,
 }
@@ -117,19 +117,19 @@ pub(crate) struct Segment {
 /// What a transfer went through.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Timeline {
-    pub stages: Vec<Step>,
-    pub attempts: Vec<Attempt>,
-    pub stalls: Vec<Stall>,
+pub(crate) struct StatusTimeline {
+    pub stages: Vec<StatusStep>,
+    pub attempts: Vec<StatusAttempt>,
+    pub stalls: Vec<StatusStall>,
     pub rescues: Vec<String>,
     pub congestion: Option<String>,
-    pub segments: Vec<Segment>,
+    pub segments: Vec<StatusSegment>,
 }
 
 /// A stage.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Step {
+pub(crate) struct StatusStep {
     pub stage: String,
     pub at_ms: u64,
     pub attempt: u32,
@@ -138,7 +138,7 @@ pub(crate) struct Step {
 /// An attempt.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Attempt {
+pub(crate) struct StatusAttempt {
     pub attempt: u32,
     pub upstream: Option<String>,
     pub peer: Option<String>,
@@ -158,7 +158,7 @@ pub(crate) struct AttemptFault {
 /// A stall of a transfer.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Stall {
+pub(crate) struct StatusStall {
     pub verdict: String,
     pub leg: String,
     pub stage: String,
@@ -175,13 +175,13 @@ pub(crate) struct Socket {
     pub read: u64,
     pub written: u64,
     pub queued: u64,
-    pub kernel: Option<Kernel>,
+    pub kernel: Option<StatusKernel>,
 }
 
 /// What the kernel says about a connection.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Kernel {
+pub(crate) struct StatusKernel {
     pub unacked: u32,
     pub retransmitted: u32,
     pub window: Option<u32>,
@@ -192,18 +192,18 @@ pub(crate) struct Kernel {
 /// An upstream.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Upstream {
+pub(crate) struct StatusUpstream {
     pub route: String,
     pub upstream: String,
     pub health: String,
     pub running: usize,
-    pub circuits: Vec<Circuit>,
+    pub circuits: Vec<StatusCircuit>,
 }
 
 /// A circuit that is not closed.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Circuit {
+pub(crate) struct StatusCircuit {
     pub host: String,
     pub state: String,
     pub failures: u32,
@@ -214,7 +214,7 @@ pub(crate) struct Circuit {
 /// A fault.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Fault {
+pub(crate) struct StatusFault {
     pub code: String,
     pub host: String,
     pub upstream: Option<String>,
@@ -247,7 +247,7 @@ pub(crate) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Failure> {
         .map_err(|error| Failure::during("cannot read the daemon's response", error))
 }
 
-impl Transfer {
+impl StatusTransfer {
     /// The bytes of the direction that counts, with an arrow, and how many are expected.
     pub(crate) fn progress(&self) -> (char, u64, Option<u64>) {
         if self.up >= self.down {
@@ -284,12 +284,12 @@ impl Transfer {
     }
 }
 
-impl Overview {
+impl StatusOverview {
     /// The last faults of the same code, host and upstream as one, with their number, the newest first.
-    pub(crate) fn fault_groups(&self) -> Vec<(&Fault, usize)> {
-        let mut groups: Vec<(&Fault, usize)> = Vec::new();
+    pub(crate) fn fault_groups(&self) -> Vec<(&StatusFault, usize)> {
+        let mut groups: Vec<(&StatusFault, usize)> = Vec::new();
         for fault in &self.faults {
-            let same = |it: &&mut (&Fault, usize)| {
+            let same = |it: &&mut (&StatusFault, usize)| {
                 it.0.code == fault.code
                     && it.0.host == fault.host
                     && it.0.upstream == fault.upstream
@@ -303,9 +303,9 @@ impl Overview {
     }
 
     /// Upstreams in use, and those that are not healthy.
-    pub(crate) fn upstreams_that_matter(&self) -> impl Iterator<Item = &Upstream> {
+    pub(crate) fn upstreams_that_matter(&self) -> impl Iterator<Item = &StatusUpstream> {
         let matters =
-            |it: &&Upstream| it.running > 0 || !matches!(&*it.health, "healthy" | "unused");
+            |it: &&StatusUpstream| it.running > 0 || !matches!(&*it.health, "healthy" | "unused");
         self.upstreams.iter().filter(matters)
     }
 }

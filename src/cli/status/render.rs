@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     human::{cut, wrapped},
-    model::{Overview, Transfer},
+    model::{StatusOverview, StatusTransfer},
 };
 use crate::model::{
     refusals::Refused,
@@ -19,7 +19,7 @@ const RECENT: usize = 5;
 const FAULTS: usize = 5;
 
 /// The whole page.
-pub(super) fn render(status: &Overview) -> String {
+pub(super) fn render(status: &StatusOverview) -> String {
     let mut page = wrapped(&headline(status), 0, WIDTH) + "\n";
     if let Some(advice) = &status.verdict.advice {
         let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 2, WIDTH));
@@ -43,19 +43,19 @@ pub(super) fn render(status: &Overview) -> String {
 }
 
 /// The verdict and since when.
-pub(crate) fn headline(status: &Overview) -> String {
+pub(crate) fn headline(status: &StatusOverview) -> String {
     format!("{}{}", status.verdict.text, since(status))
 }
 
 /// `, since 22:05:46 UTC`, or nothing.
-pub(crate) fn since(status: &Overview) -> String {
+pub(crate) fn since(status: &StatusOverview) -> String {
     let at = status.verdict.since.as_deref();
     let at = at.and_then(|at| at.get(11..19));
     at.map(|at| format!(", since {at} UTC")).unwrap_or_default()
 }
 
 /// What was carried and saved today.
-pub(crate) fn today(status: &Overview) -> String {
+pub(crate) fn today(status: &StatusOverview) -> String {
     let sum = |of: fn(&super::model::Total) -> u64| status.totals.iter().map(of).sum::<u64>();
     let (transfers, rescued) = (sum(|it| it.transfers), sum(|it| it.rescued));
     if transfers == 0 {
@@ -68,7 +68,7 @@ pub(crate) fn today(status: &Overview) -> String {
     )
 }
 
-fn transfers(page: &mut String, status: &Overview) {
+fn transfers(page: &mut String, status: &StatusOverview) {
     let _ = writeln!(page, "\nrunning: {}", status.running);
     for transfer in status.transfers.iter().take(RUNNING) {
         let mark = if transfer.stall.is_some() { '!' } else { ' ' };
@@ -103,7 +103,7 @@ fn transfers(page: &mut String, status: &Overview) {
 }
 
 /// `↑ 12.5 MiB 20%`
-pub(crate) fn amount(transfer: &Transfer) -> String {
+pub(crate) fn amount(transfer: &StatusTransfer) -> String {
     let (arrow, done, _) = transfer.progress();
     match transfer.percent() {
         Some(percent) => format!("{arrow} {} {percent:>3}%", bytes(done)),
@@ -120,7 +120,7 @@ pub(crate) fn rate(rate: u64) -> String {
 }
 
 /// What it does, where and for how long.
-pub(crate) fn state(transfer: &Transfer) -> String {
+pub(crate) fn state(transfer: &StatusTransfer) -> String {
     let upstream = transfer.upstream.as_deref().unwrap_or("-");
     let mut state = match (&transfer.stall, transfer.idle_ms) {
         (Some(verdict), Some(idle)) => format!("stalled for {}: {verdict}", duration(idle)),
@@ -140,7 +140,7 @@ pub(crate) fn state(transfer: &Transfer) -> String {
     state
 }
 
-fn upstreams(page: &mut String, status: &Overview) {
+fn upstreams(page: &mut String, status: &StatusOverview) {
     let mut matter = status.upstreams_that_matter().peekable();
     if matter.peek().is_some() {
         page.push_str("\nupstreams in use or unhealthy\n");
@@ -165,7 +165,7 @@ fn upstreams(page: &mut String, status: &Overview) {
     }
 }
 
-fn recent(page: &mut String, status: &Overview) {
+fn recent(page: &mut String, status: &StatusOverview) {
     if !status.recent.is_empty() {
         page.push_str("\nrecently finished (`gitferry history` lists more)\n");
     }
@@ -175,7 +175,7 @@ fn recent(page: &mut String, status: &Overview) {
 }
 
 /// One line for a finished transfer.
-pub(crate) fn finished(transfer: &Transfer) -> String {
+pub(crate) fn finished(transfer: &StatusTransfer) -> String {
     let mark = if transfer.failed { '!' } else { '✓' };
     let time = transfer.ended.as_deref().and_then(|at| at.get(11..19));
     let (arrow, done, _) = transfer.progress();
@@ -204,7 +204,7 @@ pub(crate) fn finished(transfer: &Transfer) -> String {
 }
 
 /// What the sites themselves refuse: results, and no faults.
-fn refusals(page: &mut String, status: &Overview) {
+fn refusals(page: &mut String, status: &StatusOverview) {
     if !status.refusals.is_empty() {
         page.push_str("\nrefused by the site itself\n");
     }
@@ -218,7 +218,7 @@ fn refusals(page: &mut String, status: &Overview) {
     }
 }
 
-fn faults(page: &mut String, status: &Overview) {
+fn faults(page: &mut String, status: &StatusOverview) {
     let groups = status.fault_groups();
     if !groups.is_empty() {
         page.push_str("\nrecent faults\n");
@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    fn status() -> Overview {
+    fn status() -> StatusOverview {
         serde_json::from_value(json!({
             "version": "1", "uptime_s": 75, "running": 1,
             "verdict": {
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_download_in_segments_says_over_how_many_connections_it_comes() {
-        let mut transfer = Transfer::default();
+        let mut transfer = StatusTransfer::default();
         assert!(!state(&transfer).contains("connections"));
         transfer.segments = vec![Default::default(); 5];
         assert!(state(&transfer).ends_with(", over 6 connections"));

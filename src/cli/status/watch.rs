@@ -10,7 +10,7 @@ use std::{
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde::Deserialize;
 
-use super::model::{self, Overview, Transfer};
+use super::model::{self, StatusOverview, StatusTransfer};
 use crate::cli::{Failure, daemon};
 
 /// How often the daemon is asked.
@@ -53,7 +53,7 @@ impl Sort {
 /// What is shown.
 #[derive(Debug, Default)]
 struct Screen {
-    status: Overview,
+    status: StatusOverview,
     sort: Sort,
     /// The number of the chosen transfer: it stays chosen when the order changes.
     chosen: Option<u64>,
@@ -68,11 +68,11 @@ struct Screen {
 struct Detail {
     #[serde(default)]
     running: bool,
-    transfer: Transfer,
+    transfer: StatusTransfer,
 }
 
 /// Shows the daemon at `address` until `q`; begins with `status`.
-pub(super) fn run(address: SocketAddr, status: Overview) -> Result<(), Failure> {
+pub(super) fn run(address: SocketAddr, status: StatusOverview) -> Result<(), Failure> {
     let mut screen = Screen::default();
     screen.take(status);
     let shown = ratatui::try_init().and_then(|mut terminal| {
@@ -115,7 +115,7 @@ impl Screen {
         }
     }
 
-    fn take(&mut self, status: Overview) {
+    fn take(&mut self, status: StatusOverview) {
         self.status = status;
         self.problem = None;
         self.order();

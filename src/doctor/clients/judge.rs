@@ -1,10 +1,10 @@
 //! What a client's words mean.
 
-use super::{super::Outcome, Client, ClientKind, program::Ended};
+use super::{super::Outcome, Client, ClientKind, program::ProgramEnd};
 use crate::doctor::{Fact, State};
 
 /// `told`: the daemon saw this client break a handshake off.
-pub(super) fn judge(client: &Client, ended: &Ended, told: bool) -> Outcome {
+pub(super) fn judge(client: &Client, ended: &ProgramEnd, told: bool) -> Outcome {
     if client.kind == ClientKind::Ssh {
         return ssh(ended);
     }
@@ -61,13 +61,13 @@ pub(super) fn judge(client: &Client, ended: &Ended, told: bool) -> Outcome {
 }
 
 /// True where the client complains of a certificate.
-pub(super) fn distrusts(ended: &Ended) -> bool {
+pub(super) fn distrusts(ended: &ProgramEnd) -> bool {
     let said = format!("{}\n{}", ended.stdout, ended.stderr).to_ascii_lowercase();
     DISTRUST.iter().any(|words| said.contains(words))
 }
 
 /// By what `ssh -v` says of its way: a `ProxyCommand`, and the server's version once it is reached.
-fn ssh(ended: &Ended) -> Outcome {
+fn ssh(ended: &ProgramEnd) -> Outcome {
     let lines = || ended.stderr.lines();
     let through =
         lines().any(|line| line.contains("Executing proxy command") && line.contains("gitferry"));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn judged(stdout: &str, stderr: &str, told: bool) -> (State, String) {
-        let ended = Ended {
+        let ended = ProgramEnd {
             code: Some(i32::from(stdout.is_empty())),
             stdout: stdout.into(),
             stderr: stderr.into(),
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn the_way_of_ssh_is_read_from_what_it_says() {
         let judged = |stderr: &str| {
-            let ended = Ended {
+            let ended = ProgramEnd {
                 code: Some(255),
                 stdout: String::new(),
                 stderr: stderr.into(),

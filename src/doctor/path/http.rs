@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What comes back.
-pub(in crate::doctor) struct Answer {
+pub(in crate::doctor) struct HttpAnswer {
     pub(in crate::doctor) status: StatusCode,
     pub(in crate::doctor) headers: HeaderMap,
     pub(in crate::doctor) body: Bytes,
@@ -48,7 +48,7 @@ const LIMIT: usize = 1 << 20;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
-    if probe.purpose == super::Purpose::Ssh {
+    if probe.purpose == super::HostProtocol::Ssh {
         return Outcome::skipped("");
     }
     let begun = Instant::now();
@@ -131,7 +131,7 @@ fn skew(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// One request over a connection of its own.
-pub(in crate::doctor) async fn send(probe: &Probe, ask: &Ask<'_>) -> Result<Answer, Fault> {
+pub(in crate::doctor) async fn send(probe: &Probe, ask: &Ask<'_>) -> Result<HttpAnswer, Fault> {
     let stream = probe.open().await?;
     let peer = stream.tcp.socket().peer_addr().ok();
     let fault = |stage, kind| {
@@ -160,7 +160,7 @@ async fn answer(
     stream: Stream,
     request: Request<Full<Bytes>>,
     whole: bool,
-) -> Result<Answer, crate::model::fault::BoxError> {
+) -> Result<HttpAnswer, crate::model::fault::BoxError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream.io)).await?;
     let asking = async {
@@ -170,7 +170,7 @@ async fn answer(
             true => Limited::new(body, LIMIT).collect().await.ok(),
             false => None,
         };
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: head.status,
             headers: head.headers,
             body: body.map(|body| body.to_bytes()).unwrap_or_default(),

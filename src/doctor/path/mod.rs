@@ -19,7 +19,7 @@ use std::{
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use super::{Outcome, Purpose, Rehearsal, RemoteUrl, board::PathName, machine::Skew};
+use super::{HostProtocol, Outcome, Rehearsal, RemoteUrl, board::PathName, machine::Skew};
 use crate::{
     config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
@@ -49,7 +49,7 @@ pub(crate) struct Probe {
     /// The host asked for.
     pub target: Target,
     /// What is spoken.
-    pub purpose: Purpose,
+    pub purpose: HostProtocol,
     /// The host's route, with limits that fit into the time that there is.
     pub route: Arc<Route>,
     /// The upstream.
@@ -89,7 +89,7 @@ impl Probe {
     /// A probe; the route's limits are cut to what one step may take.
     pub(crate) fn new(
         target: Target,
-        purpose: Purpose,
+        purpose: HostProtocol,
         route: &Route,
         (upstream, place): (Arc<Upstream>, Option<usize>),
         means: Arc<Means>,
@@ -119,8 +119,8 @@ impl Probe {
     /// Its names on the board.
     pub(super) fn name(&self) -> PathName {
         let scheme = match self.purpose {
-            Purpose::Requests(scheme) => scheme,
-            Purpose::Ssh => Scheme::Https,
+            HostProtocol::Requests(scheme) => scheme,
+            HostProtocol::Ssh => Scheme::Https,
         };
         PathName {
             host: self.target.authority(scheme).into(),
@@ -136,9 +136,9 @@ impl Probe {
     /// Where requests go: the site, or the mirror that stands for it.
     fn origin(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
-            (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
-            (Purpose::Requests(scheme), None) => (scheme, &self.target),
-            (Purpose::Ssh, _) => (Scheme::Https, &self.target),
+            (HostProtocol::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+            (HostProtocol::Requests(scheme), None) => (scheme, &self.target),
+            (HostProtocol::Ssh, _) => (Scheme::Https, &self.target),
         }
     }
 
@@ -161,7 +161,7 @@ impl Probe {
     }
 
     fn is_tls(&self) -> bool {
-        self.purpose != Purpose::Ssh && self.origin().0 == Scheme::Https
+        self.purpose != HostProtocol::Ssh && self.origin().0 == Scheme::Https
     }
 
     /// True for a mirror that gets no credentials: nothing is posted to it.

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Probe, Purpose, Stream, shown};
+use super::{HostProtocol, Probe, Stream, shown};
 use crate::{
     doctor::Outcome,
     io::TcpMonitor,
@@ -66,7 +66,7 @@ pub(in crate::doctor) async fn measured(probe: &Probe) -> Outcome {
 }
 
 async fn post(probe: &Probe, size: usize) -> Outcome {
-    if probe.purpose == Purpose::Ssh {
+    if probe.purpose == HostProtocol::Ssh {
         return Outcome::skipped("");
     }
     if probe.is_withheld() {

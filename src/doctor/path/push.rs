@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::{
     Probe,
-    http::{Answer, Ask, send},
+    http::{Ask, HttpAnswer, send},
 };
 use crate::{
-    doctor::{Fact, Outcome, Purpose, Rehearsal, hosts::PlannedHost, url::RemoteUrl},
+    doctor::{Fact, HostProtocol, Outcome, Rehearsal, hosts::PlannedHost, url::RemoteUrl},
     model::{Fault, Scheme},
 };
 
@@ -98,7 +98,7 @@ fn without_ssh_token(status: StatusCode) -> Outcome {
 }
 
 /// Where the answer sends uploads; their URLs are credentials, and only scheme, host and port leave this function.
-fn storage(answer: &Answer) -> Outcome {
+fn storage(answer: &HttpAnswer) -> Outcome {
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
         return Outcome::failed("no JSON").detail("the LFS API answers 200, but not with JSON");
     };
@@ -134,7 +134,7 @@ fn storage(answer: &Answer) -> Outcome {
 
 /// An answer, and whether credentials were given for it.
 struct Replied {
-    answer: Answer,
+    answer: HttpAnswer,
     given: bool,
 }
 
@@ -148,7 +148,7 @@ async fn authorized(
     let answer = send(probe, &ask).await?;
     let wanted = answer.status == StatusCode::UNAUTHORIZED;
     // `Probe::open` has verified the certificate before a byte is written.
-    let safe = probe.is_tls() && url.purpose == Purpose::Requests(Scheme::Https);
+    let safe = probe.is_tls() && url.purpose == HostProtocol::Requests(Scheme::Https);
     let secret = match wanted && safe {
         true => rehearsal.credentials.authorization(url).await,
         false => None,
@@ -171,7 +171,7 @@ async fn authorized(
 }
 
 /// What a status that is no success means for a push.
-fn refusal(probe: &Probe, answer: &Answer, given: bool, whose: &str) -> Outcome {
+fn refusal(probe: &Probe, answer: &HttpAnswer, given: bool, whose: &str) -> Outcome {
     let status = answer.status.as_u16();
     let host = &probe.target.host;
     let said = message(&answer.body);

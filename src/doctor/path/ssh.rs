@@ -5,14 +5,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Probe, Purpose, STEP, shown};
+use super::{HostProtocol, Probe, STEP, shown};
 use crate::{
     doctor::Outcome,
     model::{Fault, FaultKind, Leg, Stage, classify},
 };
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
-    if probe.purpose != Purpose::Ssh {
+    if probe.purpose != HostProtocol::Ssh {
         return Outcome::skipped("");
     }
     let begun = Instant::now();

@@ -5,7 +5,7 @@ use crate::doctor::{Fact, Finding, State};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct ProposedChange {
     /// One sentence.
     pub sentence: String,
     /// A command to type.
@@ -13,12 +13,12 @@ pub(crate) struct Change {
     /// Lines of the config.
     pub toml: Option<String>,
     /// What `--apply` does; none where only the user may do it.
-    pub edit: Option<Edit>,
+    pub edit: Option<ConfigEdit>,
 }
 
 /// A change of the config that touches neither trust nor exposure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Edit {
+pub(crate) enum ConfigEdit {
     /// Sets a key of a route, to a value as TOML writes it.
     Route {
         /// The route.
@@ -30,7 +30,7 @@ pub(crate) enum Edit {
     },
 }
 
-impl Edit {
+impl ConfigEdit {
     /// The lines that do it, in a file that has no such route yet.
     pub(crate) fn toml(&self) -> String {
         let Self::Route { route, key, value } = self;
@@ -49,7 +49,7 @@ impl Edit {
     }
 }
 
-impl Change {
+impl ProposedChange {
     fn advice(sentence: impl Into<String>) -> Self {
         Self {
             sentence: sentence.into(),
@@ -66,7 +66,7 @@ impl Change {
         }
     }
 
-    fn edit(sentence: impl Into<String>, edit: Edit) -> Self {
+    fn edit(sentence: impl Into<String>, edit: ConfigEdit) -> Self {
         Self {
             toml: Some(edit.toml()),
             edit: Some(edit),
@@ -76,7 +76,7 @@ impl Change {
 }
 
 /// A rule sees everything; the first that knows a change wins. What explains many faults stands first.
-type Rule = fn(&Facts<'_>) -> Option<Change>;
+type Rule = fn(&Facts<'_>) -> Option<ProposedChange>;
 
 const RULES: &[Rule] = &[
     daemon_down,
@@ -92,7 +92,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// The change; `None` where there is nothing to do.
-pub(super) fn of(facts: &Facts<'_>) -> Option<Change> {
+pub(super) fn of(facts: &Facts<'_>) -> Option<ProposedChange> {
     RULES.iter().find_map(|rule| rule(facts))
 }
 
@@ -113,7 +113,7 @@ fn broken<'h>(
 /// Further off than this, and a clock is wrong.
 const SKEW: i64 = 300;
 
-fn clock(facts: &Facts<'_>) -> Option<Change> {
+fn clock(facts: &Facts<'_>) -> Option<ProposedChange> {
     if let Some(found) = facts.machine("clock")
         && found.outcome.state == State::Failed
     {
@@ -135,7 +135,7 @@ fn clock(facts: &Facts<'_>) -> Option<Change> {
     let right = skews.iter().any(|skew| skew.abs() < SKEW);
     let host = &way.path.host;
     if right {
-        return Some(Change::advice(format!(
+        return Some(ProposedChange::advice(format!(
             "other sites confirm this machine's clock: only the owner of {host} can renew its certificate"
         )));
     }
@@ -145,11 +145,11 @@ fn clock(facts: &Facts<'_>) -> Option<Change> {
     ))
 }
 
-fn set_clock(sentence: &str) -> Change {
-    Change::command(sentence, "date; sudo timedatectl set-ntp true")
+fn set_clock(sentence: &str) -> ProposedChange {
+    ProposedChange::command(sentence, "date; sudo timedatectl set-ntp true")
 }
 
-fn portal(facts: &Facts<'_>) -> Option<Change> {
+fn portal(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (.., root) = broken(facts).find(|(.., root)| {
         let facts = &root.outcome.facts;
         facts.iter().any(|fact| matches!(fact, Fact::Portal(_)))
@@ -158,7 +158,7 @@ fn portal(facts: &Facts<'_>) -> Option<Change> {
         Fact::Portal(page) => page.clone(),
         _ => None,
     });
-    Some(Change::advice(match page {
+    Some(ProposedChange::advice(match page {
         Some(page) => format!("log in to this network: open {page} in a browser, then try again"),
         None => "log in to this network in a browser, then try again".into(),
     }))
@@ -170,7 +170,7 @@ fn of_the_path(root: &Finding) -> bool {
 }
 
 /// A way that works stands behind one that does not, or is not in the route at all.
-fn another_way(facts: &Facts<'_>) -> Option<Change> {
+fn another_way(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (host, way, _) = broken(facts).find(|(host, _, root)| {
         of_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
     })?;
@@ -178,7 +178,7 @@ fn another_way(facts: &Facts<'_>) -> Option<Change> {
     let mut written = vec![&*works.path.written];
     let others = host.ways.iter().filter(|other| other.path != works.path);
     written.extend(others.map(|other| &*other.path.written));
-    let edit = Edit::Route {
+    let edit = ConfigEdit::Route {
         route: host.path.route.to_string(),
         key: "upstreams",
         value: format!("[{}]", written.join(", ")),
@@ -188,17 +188,17 @@ fn another_way(facts: &Facts<'_>) -> Option<Change> {
         "make route `{}` try `{good}` before `{bad}`",
         host.path.route
     );
-    Some(Change::edit(sentence, edit))
+    Some(ProposedChange::edit(sentence, edit))
 }
 
 /// What every path of today carries, with room for tunnels (RFC 4459); IPv6 promises no more than 1280 bytes a packet.
 const SEGMENT: u32 = 1220;
 
-fn segments(facts: &Facts<'_>) -> Option<Change> {
+fn segments(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (host, ..) = broken(facts).find(|(_, way, _)| sentences::mtu(way))?;
-    Some(Change::edit(
+    Some(ProposedChange::edit(
         format!("make route `{}` send smaller packets", host.path.route),
-        Edit::Route {
+        ConfigEdit::Route {
             route: host.path.route.to_string(),
             key: "dial.max_segment",
             value: SEGMENT.to_string(),
@@ -207,11 +207,11 @@ fn segments(facts: &Facts<'_>) -> Option<Change> {
 }
 
 /// Every client that was set up fails without the daemon.
-fn daemon_down(facts: &Facts<'_>) -> Option<Change> {
+fn daemon_down(facts: &Facts<'_>) -> Option<ProposedChange> {
     let found = facts.machine("daemon")?;
     let down = found.outcome.state == State::Failed;
     down.then(|| {
-        Change::command(
+        ProposedChange::command(
             "start the daemon",
             "gitferry service start   # or: gitferry run",
         )
@@ -219,12 +219,12 @@ fn daemon_down(facts: &Facts<'_>) -> Option<Change> {
 }
 
 /// No way leads to a host that was asked for: no setting of a client helps before that is mended.
-fn unreachable(facts: &Facts<'_>) -> Option<Change> {
+fn unreachable(facts: &Facts<'_>) -> Option<ProposedChange> {
     let mut roots =
         broken(facts).filter(|(host, _, root)| host.working().is_none() && of_the_path(root));
     roots
         .find_map(|(.., root)| root.outcome.advice.clone())
-        .map(Change::advice)
+        .map(ProposedChange::advice)
 }
 
 /// The first client that ended so, and its set-up.
@@ -242,7 +242,7 @@ fn set_up(facts: &Facts<'_>, state: State) -> Option<(String, &'static str)> {
     known.next()
 }
 
-fn distrust(facts: &Facts<'_>) -> Option<Change> {
+fn distrust(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (name, command) = set_up(facts, State::Failed)?;
     // Another set-up would not help: the variable beats whatever it writes.
     if name.starts_with("git")
@@ -250,10 +250,13 @@ fn distrust(facts: &Facts<'_>) -> Option<Change> {
     {
         let sentence =
             format!("remove {variable} from this shell, so that {name} sees the daemon's CA");
-        return Some(Change::command(sentence, format!("unset {variable}")));
+        return Some(ProposedChange::command(
+            sentence,
+            format!("unset {variable}"),
+        ));
     }
     let sentence = format!("give {name} the daemon's CA");
-    Some(Change::command(sentence, command))
+    Some(ProposedChange::command(sentence, command))
 }
 
 /// The variable that hides the daemon's CA from git.
@@ -265,29 +268,29 @@ fn hidden_by(facts: &Facts<'_>) -> Option<&'static str> {
     })
 }
 
-fn by_advice(facts: &Facts<'_>) -> Option<Change> {
+fn by_advice(facts: &Facts<'_>) -> Option<ProposedChange> {
     let advised = broken(facts).find_map(|(.., root)| root.outcome.advice.clone());
     let failed = |found: &&&Finding| found.outcome.state == State::Failed;
     let mut others = facts.clients.iter().chain(&facts.machine).filter(failed);
     advised
         .or_else(|| others.find_map(|found| found.outcome.advice.clone()))
-        .map(Change::advice)
+        .map(ProposedChange::advice)
 }
 
 /// Nothing is broken, and yet git or git-lfs goes around the daemon.
-fn around(facts: &Facts<'_>) -> Option<Change> {
+fn around(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (name, command) = set_up(facts, State::Warned)?;
     let sentence = format!("make {name} use gitferry");
-    Some(Change::command(sentence, command))
+    Some(ProposedChange::command(sentence, command))
 }
 
 /// All checks pass, and yet the daemon had faults with a host a short time ago.
-fn recent(facts: &Facts<'_>) -> Option<Change> {
+fn recent(facts: &Facts<'_>) -> Option<ProposedChange> {
     let works = |recent: &Recent<'_>| recent.host.working().is_some();
     let advised = facts.recent().into_iter().filter(works);
     let advised = advised.filter_map(|recent| Some((recent.fault, recent.fault.advice.as_ref()?)));
     let (fault, advice) = advised.max_by_key(|(fault, _)| fault.count)?;
-    Some(Change::advice(format!(
+    Some(ProposedChange::advice(format!(
         "if a transfer with {} fails again: {advice}",
         fault.host
     )))

@@ -19,7 +19,7 @@ use hyper::{
 use crate::forward::{
     headers,
     request::gate::{Gate, NotWanted},
-    request::replay::{Broken, Read, Reader},
+    request::replay::{BodyBroken, Read, Reader},
 };
 use crate::{
     model::{Stage, fault::BoxError},
@@ -218,7 +218,7 @@ impl Body for RequestBody {
                 .map(|frame| frame.map(|frame| frame.map(Read::Taken).map_err(BoxError::from))),
             Some(Source::Taped(reader)) => match reader.poll_frame(cx) {
                 // Whether the client is to blame decides what the fault says.
-                Poll::Ready(Some(Err(error @ Broken::ReplayBuffer))) => {
+                Poll::Ready(Some(Err(error @ BodyBroken::ReplayBuffer))) => {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 polled => polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),

@@ -18,7 +18,7 @@ use crate::forward::{
     request::gate::{GateKey, gate_for},
     request::replay::{self, Upload},
     request::spool::Budget,
-    request::uploads::{Permit, Uploads},
+    request::uploads::{Permit, UploadPlaces},
 };
 use crate::{
     config::Route,
@@ -95,7 +95,7 @@ impl Outgoing {
     pub(crate) async fn prepare(
         &mut self,
         route: &Route,
-        uploads: &Uploads,
+        uploads: &UploadPlaces,
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         tokio::select! {

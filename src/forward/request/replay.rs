@@ -101,7 +101,7 @@ where
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Read, Broken>>> {
+    ) -> Poll<Option<Result<Read, BodyBroken>>> {
         let mut shared = self.upload.shared();
         let shared = &mut *shared;
         loop {
@@ -112,20 +112,22 @@ where
                 }
                 if self.at < tape.length() {
                     let Ok(bytes) = ready!(tape.poll_read(self.at, cx)) else {
-                        return Poll::Ready(Some(Err(Broken::ReplayBuffer)));
+                        return Poll::Ready(Some(Err(BodyBroken::ReplayBuffer)));
                     };
                     self.at += bytes.len() as u64;
                     return Poll::Ready(Some(Ok(Read::Again(Frame::data(bytes)))));
                 }
             } else if self.at < shared.taken {
-                return Poll::Ready(Some(Err(Broken::ReplayBuffer)));
+                return Poll::Ready(Some(Err(BodyBroken::ReplayBuffer)));
             }
             if shared.ended {
                 return Poll::Ready(None);
             }
             match ready!(Pin::new(&mut shared.client).poll_frame(cx)) {
                 None => shared.ended = true,
-                Some(Err(error)) => return Poll::Ready(Some(Err(Broken::Client(error.into())))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Some(Err(BodyBroken::Client(error.into()))));
+                }
                 Some(Ok(frame)) => return Poll::Ready(Some(Ok(shared.take(frame, &mut self.at)))),
             }
         }
@@ -174,14 +176,14 @@ impl<B> Shared<B> {
 
 /// Why a reader cannot go on.
 #[derive(Debug)]
-pub(crate) enum Broken {
+pub(crate) enum BodyBroken {
     /// The client broke off.
     Client(BoxError),
     /// What was taken is not there any more.
     ReplayBuffer,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for BodyBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Client(_) => "the client aborted its upload",
@@ -190,7 +192,7 @@ impl fmt::Display for Broken {
     }
 }
 
-impl Error for Broken {
+impl Error for BodyBroken {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Client(error) => Some(&**error),

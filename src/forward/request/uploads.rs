@@ -16,7 +16,7 @@ use crate::{
 
 /// The places of every route that limits its uploads, over reloads too. Those that wait come in the order in which they asked.
 #[derive(Debug, Default)]
-pub struct Uploads(Mutex<HashMap<Box<str>, Arc<Permits>>>);
+pub struct UploadPlaces(Mutex<HashMap<Box<str>, Arc<Permits>>>);
 
 /// The places of one route.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Uploads {
+impl UploadPlaces {
     /// From now on as `config` says. Uploads that run keep their places, and count; those that wait go by the new limit.
     pub(crate) fn set(&self, config: &Config) {
         let routes = config.routes.iter().chain([&config.other_hosts]);

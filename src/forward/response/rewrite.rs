@@ -20,7 +20,7 @@ use buffer::take_in;
 use crate::forward::{
     credentials,
     forwarder::Forwarder,
-    limits::{Limits, keep},
+    limits::{RewriteLimits, keep},
     request::body::{Answer, full},
     request::exchange_request::ExchangeRequest,
     upstream::destination::Destination,
@@ -86,7 +86,7 @@ impl Rewriting {
     }
 
     /// Maps the URLs of the body, where the table knows it and it can be read.
-    pub(crate) async fn body(&self, answer: Answer, limits: &Limits) -> Answer {
+    pub(crate) async fn body(&self, answer: Answer, limits: &RewriteLimits) -> Answer {
         let Some(rewrite) = self.body else {
             return answer;
         };

@@ -33,7 +33,7 @@ use crate::{
         classify,
     },
     net::dial::trail::Trail,
-    track::{GivenUp, Outcome, Transfer, TransferHandle},
+    track::{Ending, GivenUp, Transfer, TransferHandle},
 };
 
 /// A tunnel whose origin side stands.
@@ -70,7 +70,7 @@ impl Tunnel {
             purpose: Purpose::Tunnel,
             public_only: false,
         };
-        let about = circuit::About { route, target };
+        let about = circuit::CircuitScope { route, target };
         let mut plan = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
         plan.pass_trail(trail);
         let turn = plan.begin(false);
@@ -99,10 +99,10 @@ impl Tunnel {
         let shutdown = self.forwarder.shared.shutdown.clone();
         tokio::select! {
             ended = self.carry(&transfer, client) => match ended {
-                Ok(()) => transfer.finish(Outcome::Closed),
+                Ok(()) => transfer.finish(Ending::Closed),
                 Err(given_up) => transfer.break_off(&given_up),
             },
-            () = transfer.idles_at_stop(&shutdown) => transfer.finish(Outcome::Closed),
+            () = transfer.idles_at_stop(&shutdown) => transfer.finish(Ending::Closed),
             () = shutdown.ended() => {
                 let kind = FaultKind::Shutdown;
                 transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));

@@ -15,7 +15,7 @@ use crate::forward::{
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
-    track::{Outcome, Transfer},
+    track::{Ending, Transfer},
 };
 
 /// Passes the origin's 101 on and pumps once both sides have switched.
@@ -46,7 +46,7 @@ pub(crate) fn switch(
         let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
         let pumped = tokio::select! {
             pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
-            () = transfer.idles_at_stop(&shutdown) => return transfer.finish(Outcome::Closed),
+            () = transfer.idles_at_stop(&shutdown) => return transfer.finish(Ending::Closed),
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);
@@ -54,7 +54,7 @@ pub(crate) fn switch(
             }
         };
         match pumped.fault() {
-            None => transfer.finish(Outcome::Closed),
+            None => transfer.finish(Ending::Closed),
             Some(fault) => transfer.fail(fault),
         }
     });

@@ -18,21 +18,21 @@ use crate::{
         address::FakeNetwork,
         attempts::Cause,
         health::{
-            Change, Failure, Health, Wanted,
+            Change, CircuitFailure, Health, Wanted,
             sole::{Attempt, Known},
         },
     },
     net::dial::trail::NOWHERE,
     track::{
         TransferHandle,
-        event::{CircuitChanged, Turn, UpstreamReturned},
+        event::{CircuitChanged, CircuitTurn, UpstreamReturned},
         redact,
     },
 };
 
 /// Whom a circuit is about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct About<'a> {
+pub(crate) struct CircuitScope<'a> {
     pub(crate) route: &'a Arc<Route>,
     pub(crate) target: &'a Target,
 }
@@ -82,7 +82,7 @@ impl Probing {
     }
 }
 
-impl About<'_> {
+impl CircuitScope<'_> {
     fn host(&self) -> String {
         self.target.to_string()
     }
@@ -146,7 +146,7 @@ impl About<'_> {
         }
         let (host, now) = (self.host(), Instant::now());
         if let Some(change) = shared.health.succeeded(&host, &upstream.label, whole, now) {
-            self.tell(shared, upstream, Turn::Transfer, change, None);
+            self.tell(shared, upstream, CircuitTurn::Transfer, change, None);
         }
     }
 
@@ -215,7 +215,7 @@ impl About<'_> {
 
     /// A transfer gave the upstream up for this host.
     pub(crate) fn fails(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
-        self.failed(shared, upstream, Turn::Transfer, cause);
+        self.failed(shared, upstream, CircuitTurn::Transfer, cause);
     }
 
     /// The upstream failed once for this host, which may have been chance.
@@ -223,11 +223,17 @@ impl About<'_> {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         if let Some(change) = shared.health.suspected(failure, Instant::now()) {
-            self.tell(shared, upstream, Turn::Transfer, change, Some(&cause.code));
+            self.tell(
+                shared,
+                upstream,
+                CircuitTurn::Transfer,
+                change,
+                Some(&cause.code),
+            );
         }
     }
 
-    fn failed(self, shared: &Shared, upstream: &Upstream, turn: Turn, cause: &Cause) {
+    fn failed(self, shared: &Shared, upstream: &Upstream, turn: CircuitTurn, cause: &Cause) {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         let change = shared.health.failed(failure, Instant::now());
@@ -239,13 +245,13 @@ impl About<'_> {
         host: &'f str,
         upstream: &'f Upstream,
         cause: &'f Cause,
-    ) -> Failure<'f> {
+    ) -> CircuitFailure<'f> {
         // In a tunnel the handshake is the client's: a probe does not come as far.
         let reach = match self.route.tls {
             TlsMode::Tunnel => Stage::Greeting,
             TlsMode::Terminate | TlsMode::Deny => Stage::Handshaking,
         };
-        Failure {
+        CircuitFailure {
             host,
             route: &self.route.name,
             upstream: &upstream.label,
@@ -261,7 +267,7 @@ impl About<'_> {
         self,
         shared: &Shared,
         upstream: &Upstream,
-        turn: Turn,
+        turn: CircuitTurn,
         change: Change,
         code: Option<&str>,
     ) {
@@ -290,9 +296,15 @@ impl About<'_> {
         let config = Arc::clone(&forwarder.config);
         let shared = forwarder.shared.clone();
         let leave = self.trial(&shared, &upstream.label);
-        self.tell(&shared, &upstream, Turn::Probe, Change::Probing, None);
+        self.tell(
+            &shared,
+            &upstream,
+            CircuitTurn::Probe,
+            Change::Probing,
+            None,
+        );
         shared.tasks.clone().spawn(async move {
-            let about = About {
+            let about = CircuitScope {
                 route: &route,
                 target: &target,
             };
@@ -315,11 +327,11 @@ impl About<'_> {
                 Ok(_) => {
                     let (host, now) = (about.host(), Instant::now());
                     if let Some(change) = shared.health.stood(&host, &upstream.label, now) {
-                        about.tell(&shared, &upstream, Turn::Probe, change, None);
+                        about.tell(&shared, &upstream, CircuitTurn::Probe, change, None);
                     }
                 }
                 Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
-                    about.failed(&shared, &upstream, Turn::Probe, &Cause::of(&fault));
+                    about.failed(&shared, &upstream, CircuitTurn::Probe, &Cause::of(&fault));
                 }
                 // Closed meanwhile, or another config's: what it found says nothing any more.
                 Err(_) => {}

@@ -62,7 +62,7 @@ impl UpstreamPlan {
     pub(crate) fn new(
         forwarder: &Arc<Forwarder>,
         transfer: &TransferHandle,
-        about: circuit::About<'_>,
+        about: circuit::CircuitScope<'_>,
         needs: UpstreamNeeds,
         probing: circuit::Probing,
     ) -> Self {
@@ -286,8 +286,8 @@ impl UpstreamPlan {
         Step::given_up(fault)
     }
 
-    fn about(&self) -> circuit::About<'_> {
-        circuit::About {
+    fn about(&self) -> circuit::CircuitScope<'_> {
+        circuit::CircuitScope {
             route: &self.route,
             target: &self.target,
         }
@@ -320,7 +320,7 @@ impl UpstreamPlan {
             return;
         };
         let shared = &self.forwarder.shared;
-        let about = circuit::About {
+        let about = circuit::CircuitScope {
             route: &self.route,
             target: &self.target,
         };

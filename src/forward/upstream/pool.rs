@@ -122,7 +122,7 @@ fn most_idle() -> usize {
 
 impl Pool {
     /// An empty pool.
-    pub(crate) fn new(limits: config::Pool) -> Self {
+    pub(crate) fn new(limits: config::PoolConfig) -> Self {
         Self(Arc::new(Inner {
             limits,
             most: most_idle(),

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::forward::{
     request::body::{RequestBody, RequestNotes},
-    request::replay::Broken,
+    request::replay::BodyBroken,
     upstream::attempt::Reached,
     upstream::destination::Destination,
     upstream::flood::{Flood, Limited},
@@ -296,7 +296,7 @@ impl Failed {
         let mut fault = Fault::new(leg, stage, kind).peer(about.peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
-            if let Some(Broken::ReplayBuffer) = level.downcast_ref::<Broken>() {
+            if let Some(BodyBroken::ReplayBuffer) = level.downcast_ref::<BodyBroken>() {
                 return Fault::new(Leg::Client, stage, FaultKind::Local).detail(level.to_string());
             }
             fault.detail = Some(level.to_string().into());

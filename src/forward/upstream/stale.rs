@@ -17,8 +17,8 @@ use crate::{
 const EVERY: Duration = Duration::from_millis(250);
 
 /// A watch on the connection of `lease` for the request that is about to be sent on it; `None` where the connection is new.
-pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<Watch> {
-    lease.reused.then(|| Watch {
+pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
+    lease.reused.then(|| StaleWatch {
         tcp: lease.about.tcp.clone(),
         // What was written before has been answered, so it was acknowledged.
         reuse: Reuse::new(lease.about.tcp.counts(), repeatable),
@@ -27,14 +27,14 @@ pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<Watch> {
 }
 
 /// Watches one connection for one request.
-pub(crate) struct Watch {
+pub(crate) struct StaleWatch {
     tcp: TcpMonitor,
     reuse: Reuse,
     began: Instant,
 }
 
 /// Ends when the connection proves to be dead; never where it proves to be alive, or is new.
-pub(crate) async fn died(watch: Option<Watch>) {
+pub(crate) async fn died(watch: Option<StaleWatch>) {
     let Some(mut watch) = watch else {
         return std::future::pending().await;
     };

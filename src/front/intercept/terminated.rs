@@ -16,7 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{Client, http2, names, silent::Silent};
+use super::{ConnectClient, http2, names, silent::Silent};
 use crate::{
     config::HttpVersion,
     forward::{Answer, Current, ExchangeRequest, Forwarder, client::ClientConn},
@@ -49,7 +49,7 @@ impl Terminated {
     pub(super) async fn serve(
         current: Current,
         forwarder: &Forwarder,
-        client: Client,
+        client: ConnectClient,
         target: Target,
         tls: Accepted,
     ) {

@@ -56,7 +56,7 @@ impl fmt::Display for Avoided {
 
 /// A failure of an upstream.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failure<'a> {
+pub(crate) struct CircuitFailure<'a> {
     /// The host, with its port.
     pub host: &'a str,
     /// The route.

@@ -60,7 +60,7 @@ impl Life {
             let table = self.health.table();
             let circuit = table.circuits.get(&key(HOST, LABELS[*at]));
             let running = table.running.contains_key(&key(HOST, LABELS[*at]));
-            !running && circuit.is_some_and(|circuit| circuit.due(now) == Due::Probe)
+            !running && circuit.is_some_and(|circuit| circuit.due(now) == ProbeDue::Probe)
         };
         let owed = first_well.and_then(|well| (0..well).find(due));
         let wanted = Wanted {
@@ -148,7 +148,7 @@ impl Life {
     }
 
     fn fails(&self, at: usize, shallow: bool, late: bool, now: Instant) {
-        let failure = Failure {
+        let failure = CircuitFailure {
             host: HOST,
             route: "r",
             upstream: LABELS[at],

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Health,
-    table::{Key, LIMIT, Table, key},
+    table::{CircuitKey, LIMIT, Table, key},
 };
 use crate::model::{Fault, FaultKind, Leg, Stage};
 
@@ -147,7 +147,7 @@ impl Health {
 }
 
 impl Table {
-    fn keep(&mut self, key: Key, sole: Sole) {
+    fn keep(&mut self, key: CircuitKey, sole: Sole) {
         if self.soles.len() >= LIMIT && !self.soles.contains_key(&key) {
             self.soles.clear();
         }

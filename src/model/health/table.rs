@@ -17,19 +17,19 @@ pub(super) const LIMIT: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    pub(super) circuits: HashMap<Key, Circuit>,
+    pub(super) circuits: HashMap<CircuitKey, Circuit>,
     /// Closed circuits whose last request failed in a way that may have been chance.
-    pub(super) suspects: HashSet<Key>,
+    pub(super) suspects: HashSet<CircuitKey>,
     /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
-    pub(super) running: HashMap<Key, Tried>,
+    pub(super) running: HashMap<CircuitKey, TriedUpstream>,
     /// The only upstreams of their hosts.
-    pub(super) soles: HashMap<Key, Sole>,
+    pub(super) soles: HashMap<CircuitKey, Sole>,
     /// The attempts to reach those that are dead.
-    pub(super) sole_attempts: HashSet<(Key, Attempt)>,
+    pub(super) sole_attempts: HashSet<(CircuitKey, Attempt)>,
 }
 
 /// By host, with its port, and by the upstream's label.
-pub(super) type Key = (Box<str>, Box<str>);
+pub(super) type CircuitKey = (Box<str>, Box<str>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Circuit {
@@ -43,11 +43,11 @@ pub(super) struct Circuit {
     /// An answer's head does not reach as far.
     pub(super) late: bool,
     pub(super) wait: Duration,
-    pub(super) state: State,
+    pub(super) state: CircuitState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum CircuitState {
     /// To be probed at this time.
     Open(Instant),
     /// The daemon dials.
@@ -60,25 +60,27 @@ pub(super) enum State {
 
 /// By whom a circuit is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tried {
+pub(super) enum TriedUpstream {
     Probe,
     Trial,
 }
 
 /// What a circuit is ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum ProbeDue {
     Nothing,
     Probe,
     Trial,
 }
 
 impl Circuit {
-    pub(super) fn due(&self, now: Instant) -> Due {
+    pub(super) fn due(&self, now: Instant) -> ProbeDue {
         match self.state {
-            State::Open(until) if now >= until => Due::Probe,
-            State::TrialDue => Due::Trial,
-            State::Open(_) | State::Probing | State::Trial => Due::Nothing,
+            CircuitState::Open(until) if now >= until => ProbeDue::Probe,
+            CircuitState::TrialDue => ProbeDue::Trial,
+            CircuitState::Open(_) | CircuitState::Probing | CircuitState::Trial => {
+                ProbeDue::Nothing
+            }
         }
     }
 
@@ -93,7 +95,7 @@ impl Circuit {
 
     /// Among the open ones: first those whose wait is over, as configured.
     pub(super) fn rank(&self, at: usize, now: Instant) -> (Option<Instant>, usize) {
-        let waits = matches!(self.state, State::Open(until) if now < until);
+        let waits = matches!(self.state, CircuitState::Open(until) if now < until);
         (waits.then_some(self.last), at)
     }
 }
@@ -109,6 +111,6 @@ impl Table {
     }
 }
 
-pub(super) fn key(host: &str, upstream: &str) -> Key {
+pub(super) fn key(host: &str, upstream: &str) -> CircuitKey {
     (host.into(), upstream.into())
 }

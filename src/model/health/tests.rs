@@ -6,8 +6,8 @@ const COOLDOWN: Duration = Duration::from_secs(30);
 const LABELS: [&str; 3] = ["environment", "office", "tunnel"];
 const HOST: &str = "cdn-lfs.hf.co:443";
 
-fn failure(upstream: &str, shallow: bool) -> Failure<'_> {
-    Failure {
+fn failure(upstream: &str, shallow: bool) -> CircuitFailure<'_> {
+    CircuitFailure {
         host: HOST,
         route: "hf-lfs",
         upstream,
@@ -168,7 +168,7 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
 #[test]
 fn an_answers_head_does_not_excuse_answers_that_broke_off() {
     let (health, start) = (Health::default(), Instant::now());
-    let late = Failure {
+    let late = CircuitFailure {
         late: true,
         ..failure("environment", false)
     };
@@ -235,7 +235,7 @@ fn the_table_does_not_grow_with_the_hosts_that_clients_make_up() {
     let (health, start) = (Health::default(), Instant::now());
     for number in 0..3 * LIMIT {
         let host = format!("h{number}.example:443");
-        let failure = Failure {
+        let failure = CircuitFailure {
             host: &host,
             ..failure("direct", true)
         };

@@ -28,9 +28,9 @@ pub(crate) struct StallContext<'a> {
 }
 
 /// How a sibling is told: `hf-main works through office (3 s ago)`.
-pub(crate) struct Sibling<'a>(pub &'a Found, pub &'a str);
+pub(crate) struct SiblingText<'a>(pub &'a Found, pub &'a str);
 
-impl std::fmt::Display for Sibling<'_> {
+impl std::fmt::Display for SiblingText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self(found, upstream) = self;
         let (route, ago) = (&found.route, found.ago.as_secs());

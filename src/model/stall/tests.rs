@@ -363,7 +363,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
         }
     }
     assert_eq!(
-        Sibling(&works, "office").to_string(),
+        SiblingText(&works, "office").to_string(),
         "hf-main works through office (3 s ago)"
     );
 }

@@ -1,4 +1,4 @@
-//! The watchdog of one transfer: whose turn it is, since when its count stands still, and what was told of it already.
+//! The watchdog of one transfer: whose turn it is, since when its count stands still, and what was reported of it already.
 
 mod limit;
 mod turn;
@@ -24,7 +24,7 @@ pub(crate) struct Watch {
     client_last: Option<bool>,
     seen: (u64, u64),
     meter: Meter,
-    told: Option<Told>,
+    reported: Option<Reported>,
     /// What was reported of a response that does not begin, before it is a stall.
     awaited: Awaited,
 }
@@ -38,7 +38,7 @@ enum Awaited {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Reported {
     verdict: Verdict,
     since: Instant,
     again_at: Duration,
@@ -56,7 +56,7 @@ impl Watch {
             client_last: None,
             seen: (0, 0),
             meter: Meter::new(limits.floor_over),
-            told: None,
+            reported: None,
             awaited: Awaited::Nothing,
         };
         watch.turn(sample);
@@ -106,7 +106,7 @@ impl Watch {
     /// quarter later with the verdict where one was due by now.
     fn notice(&mut self, sample: &Sample, limits: &Limits, idle: Duration) -> Observed {
         let waits = awaits_head(self.due, sample) && !limits.after.is_zero();
-        if !waits || self.told.is_some() || idle < limits.after {
+        if !waits || self.reported.is_some() || idle < limits.after {
             return Observed::Quiet;
         }
         let late_after = late_after(limits);
@@ -122,16 +122,16 @@ impl Watch {
         }
     }
 
-    /// For how long nothing moved, where the stall that was told is to be acted upon: a connection that died under a response that does not begin
-    /// is told early, and has until `answer_after`.
+    /// For how long nothing moved, where the stall that was reported is to be acted upon: a connection that died under a response that does not begin
+    /// is reported early, and has until `answer_after`.
     pub(crate) fn acts(&self, sample: &Sample, limits: &Limits, now: Instant) -> Option<Duration> {
-        let told = self.told.filter(|told| told.verdict.acts())?;
+        let reported = self.reported.filter(|reported| reported.verdict.acts())?;
         let patience = if awaits_head(self.due, sample) {
             limits.answer_after
         } else {
             Duration::ZERO
         };
-        let idle = now.saturating_duration_since(told.since);
+        let idle = now.saturating_duration_since(reported.since);
         (idle >= patience).then_some(idle)
     }
 
@@ -144,11 +144,11 @@ impl Watch {
     ) -> Option<Instant> {
         let limit = limit(self.due, sample, limits)?;
         let idle = now.saturating_duration_since(self.since);
-        let told = self.told.map(|told| told.again_at.max(limit));
+        let reported = self.reported.map(|reported| reported.again_at.max(limit));
         let waits = awaits_head(self.due, sample);
         // Those that are still to come.
         [
-            Some(told.unwrap_or(limit)),
+            Some(reported.unwrap_or(limit)),
             waits.then_some(limits.after),
             waits.then(|| late_after(limits)),
             waits.then_some(limits.answer_after),
@@ -167,13 +167,16 @@ impl Watch {
 
     /// The verdict in force.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
-        self.told.map(|told| told.verdict)
+        self.reported.map(|reported| reported.verdict)
     }
 
-    /// The stall that was told and has not ended, at the transfer's end.
+    /// The stall that was reported and has not ended, at the transfer's end.
     pub(crate) fn ends(&self, now: Instant) -> Option<(Verdict, Duration)> {
-        let told = self.told?;
-        Some((told.verdict, now.saturating_duration_since(told.since)))
+        let reported = self.reported?;
+        Some((
+            reported.verdict,
+            now.saturating_duration_since(reported.since),
+        ))
     }
 
     /// Bytes per second where they are below the floor and it is not the client that is slow.
@@ -199,42 +202,43 @@ impl Watch {
 
     fn tell(&mut self, stall: Option<Stall>, moved: bool, now: Instant) -> Observed {
         let slow = |verdict| verdict == Verdict::Throttled;
-        match (stall, self.told) {
+        match (stall, self.reported) {
             // What was slow and now stands still is a stall of its own.
-            (Some(stall), told)
-                if told.is_none_or(|told| slow(told.verdict) && !slow(stall.verdict)) =>
+            (Some(stall), reported)
+                if reported
+                    .is_none_or(|reported| slow(reported.verdict) && !slow(stall.verdict)) =>
             {
-                self.told = Some(Told {
+                self.reported = Some(Reported {
                     verdict: stall.verdict,
                     since: now.checked_sub(stall.idle).unwrap_or(now),
                     again_at: stall.idle.max(stall.limit) * 2,
                 });
                 Observed::Stalled(stall)
             }
-            (Some(stall), told) => {
-                let Some(told) = told else {
+            (Some(stall), reported) => {
+                let Some(reported) = reported else {
                     return Observed::Quiet;
                 };
-                let whole = now.saturating_duration_since(told.since);
-                if whole < told.again_at {
+                let whole = now.saturating_duration_since(reported.since);
+                if whole < reported.again_at {
                     return Observed::Quiet;
                 }
                 // Evidence grows: the verdict may have become another one.
-                self.told = Some(Told {
+                self.reported = Some(Reported {
                     verdict: stall.verdict,
-                    again_at: told.again_at * 2,
-                    ..told
+                    again_at: reported.again_at * 2,
+                    ..reported
                 });
                 Observed::GoesOn(Stall {
                     idle: whole,
                     ..stall
                 })
             }
-            (None, Some(told)) if moved || !slow(told.verdict) => {
-                self.told = None;
+            (None, Some(reported)) if moved || !slow(reported.verdict) => {
+                self.reported = None;
                 Observed::Over {
-                    verdict: told.verdict,
-                    lasted: now.saturating_duration_since(told.since),
+                    verdict: reported.verdict,
+                    lasted: now.saturating_duration_since(reported.since),
                 }
             }
             (None, _) => Observed::Quiet,

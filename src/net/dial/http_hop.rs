@@ -12,7 +12,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::header::HeaderValue;
 use tokio::time::timeout;
 
-use self::answer::Answer;
+use self::answer::HopAnswer;
 use super::{
     AbsoluteForm, Attempt, Connection, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
@@ -178,7 +178,7 @@ fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
 }
 
 /// Sends the request and reads the final answer's head; interim ones are skipped.
-async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<Answer, Fault> {
+async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<HopAnswer, Fault> {
     greeting.say(request).await?;
     let mut skipped = 0;
     loop {
@@ -207,7 +207,7 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Why there is no tunnel, with the hop's own words where it sends them without delay.
 async fn refusal(
     greeting: &mut Greeting,
-    answer: &Answer,
+    answer: &HopAnswer,
     credentials: Option<&Credentials>,
 ) -> Fault {
     if answer.wants_credentials() {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use tokio::time::timeout;
 
-use self::codec::{Method, Verdict};
+use self::codec::{Method, SocksReply};
 use super::{
     Attempt, Connection, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
@@ -143,8 +143,8 @@ async fn greet(
     greeting.asks_for_target(granted, target);
     greeting.say(&request).await?;
     match hear(&mut greeting, codec::reply).await? {
-        Verdict::Granted => Ok(greeting),
-        Verdict::Refused(code) => Err(greeting
+        SocksReply::Granted => Ok(greeting),
+        SocksReply::Refused(code) => Err(greeting
             .fault(FaultKind::SocksRefused(code))
             .detail(codec::meaning(code))),
     }
@@ -192,7 +192,7 @@ async fn authenticate(
 /// Waits until `decode` has a whole message, and takes its bytes.
 async fn hear<T>(
     greeting: &mut Greeting,
-    decode: impl Fn(&[u8]) -> Result<Option<(T, usize)>, codec::Malformed>,
+    decode: impl Fn(&[u8]) -> Result<Option<(T, usize)>, codec::MalformedReply>,
 ) -> Result<T, Fault> {
     loop {
         match decode(&greeting.received) {
@@ -201,7 +201,7 @@ async fn hear<T>(
                 return Ok(message);
             }
             Ok(None) => greeting.hear().await?,
-            Err(codec::Malformed) => return Err(greeting.bad_answer()),
+            Err(codec::MalformedReply) => return Err(greeting.bad_answer()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::Event;
+use super::LogEvent;
 use crate::{
     model::health::{Avoided, Change},
     track::metrics::{self, Metrics},
@@ -12,14 +12,14 @@ use crate::{
 
 /// Whose doing a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum CircuitTurn {
     /// A transfer succeeded or failed.
     Transfer,
     /// The daemon dialled by itself.
     Probe,
 }
 
-impl Turn {
+impl CircuitTurn {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Transfer => "transfer",
@@ -40,7 +40,7 @@ pub(crate) struct CircuitChanged {
     /// The upstream's label.
     pub upstream: String,
     /// By a transfer or by a probe.
-    pub turn: Turn,
+    pub turn: CircuitTurn,
     /// What became of it.
     pub change: Change,
     /// The circuit as it is now; none where it is closed.
@@ -49,7 +49,7 @@ pub(crate) struct CircuitChanged {
     pub code: Option<String>,
 }
 
-impl Event for CircuitChanged {
+impl LogEvent for CircuitChanged {
     fn emit(&self, metrics: &Metrics) {
         let (wait, closed) = match self.change {
             Change::Opened(wait) | Change::StaysOpen(wait) => (Some(wait), None),
@@ -104,7 +104,7 @@ pub(crate) struct UpstreamReturned {
     pub away: Duration,
 }
 
-impl Event for UpstreamReturned {
+impl LogEvent for UpstreamReturned {
     fn emit(&self, _: &Metrics) {
         info!(
             host = self.host,

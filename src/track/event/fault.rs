@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Event, Subject, line, seconds_since};
+use super::{LogEvent, Subject, line, seconds_since};
 use crate::model::fields::documented;
 use crate::{
     model::{Leg, Stage},
@@ -78,7 +78,7 @@ impl FaultOccurred {
     }
 }
 
-impl Event for FaultOccurred {
+impl LogEvent for FaultOccurred {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         metrics.count(&metrics::FAULTS, &[route, &self.code]);

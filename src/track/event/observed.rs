@@ -1,9 +1,9 @@
 //! The events that tests subscribe to, as values.
 
 use super::{FaultOccurred, StallReported, TransferEnded};
-use crate::track::observe::{EndSeen, FaultSeen, Observed, StallSeen};
+use crate::track::observe::{EndSeen, FaultSeen, Seen, StallSeen};
 
-impl From<&FaultOccurred> for Observed {
+impl From<&FaultOccurred> for Seen {
     fn from(fault: &FaultOccurred) -> Self {
         Self::Fault(FaultSeen {
             host: fault.subject.host.clone(),
@@ -21,7 +21,7 @@ impl From<&FaultOccurred> for Observed {
     }
 }
 
-impl From<&StallReported> for Observed {
+impl From<&StallReported> for Seen {
     fn from(stall: &StallReported) -> Self {
         Self::Stall(StallSeen {
             host: stall.subject.host.clone(),
@@ -33,7 +33,7 @@ impl From<&StallReported> for Observed {
     }
 }
 
-impl From<&TransferEnded> for Observed {
+impl From<&TransferEnded> for Seen {
     fn from(end: &TransferEnded) -> Self {
         Self::Ended(EndSeen {
             host: end.subject.host.clone(),

@@ -1,6 +1,6 @@
 //! What an origin refuses.
 
-use super::{Event, Subject, line};
+use super::{LogEvent, Subject, line};
 use crate::{model::refusals::Refused, track::metrics::Metrics};
 
 /// An origin refuses requests: what a user must know, and no fault.
@@ -12,7 +12,7 @@ pub(crate) struct RequestsRefused {
     pub refused: Refused,
 }
 
-impl Event for RequestsRefused {
+impl LogEvent for RequestsRefused {
     fn emit(&self, _: &Metrics) {
         let refused = &self.refused;
         line!(

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::SystemTime};
 
-use super::{Event, Subject, line};
+use super::{LogEvent, Subject, line};
 use crate::model::fields::documented;
 use crate::{
     model::{
@@ -139,7 +139,7 @@ impl StallReported {
     }
 }
 
-impl Event for StallReported {
+impl LogEvent for StallReported {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         match self.phase {
@@ -236,7 +236,7 @@ pub(crate) struct Late {
     pub evidence: String,
 }
 
-impl Event for AnswerAwaited {
+impl LogEvent for AnswerAwaited {
     fn emit(&self, _: &Metrics) {
         let (idle_ms, limit_ms, action) = (self.idle_ms, self.limit_ms, self.action.as_str());
         match &self.late {
@@ -274,7 +274,7 @@ pub(crate) struct SmallSegmentsHelped {
     pub max_segment: u32,
 }
 
-impl Event for SmallSegmentsHelped {
+impl LogEvent for SmallSegmentsHelped {
     fn emit(&self, metrics: &Metrics) {
         let (size, route) = (self.max_segment, &self.subject.route);
         metrics.count(&metrics::SMALL_SEGMENTS, &[route]);

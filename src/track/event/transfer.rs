@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Event, Subject, line};
+use super::{LogEvent, Subject, line};
 use crate::model::fields::documented;
 use crate::{
     model::Stage,
@@ -51,7 +51,7 @@ pub(crate) struct TransferEnded {
 }
 }
 
-impl Event for TransferEnded {
+impl LogEvent for TransferEnded {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         self.measure(metrics, route);

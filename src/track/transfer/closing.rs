@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Inner, Outcome, Side, State, Transfer, millis};
+use super::{Ending, Inner, Side, State, Transfer, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
@@ -33,7 +33,7 @@ impl Inner {
         let now = Instant::now();
         let mut state = self.state();
         let mut stalls: Vec<_> = self.stall_ends(&mut state, now).into_iter().collect();
-        if stalls.is_empty() && state.outcome.as_ref().is_none_or(Outcome::is_departure) {
+        if stalls.is_empty() && state.outcome.as_ref().is_none_or(Ending::is_departure) {
             stalls.extend(
                 self.stall_at_departure(&mut state, now)
                     .into_iter()
@@ -47,14 +47,14 @@ impl Inner {
         state.segments.clear();
         let last = state.stage;
         state.leave(now);
-        let outcome = state.outcome.take().unwrap_or_else(|| Outcome::Broken {
+        let outcome = state.outcome.take().unwrap_or_else(|| Ending::Broken {
             code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
         });
         let (status, result) = match &outcome {
-            Outcome::Answered(status) => (Some(*status), "answered"),
-            Outcome::Refused { status, code } => (Some(*status), &**code),
-            Outcome::Closed => (None, "closed"),
-            Outcome::Broken { code } => (None, &**code),
+            Ending::Answered(status) => (Some(*status), "answered"),
+            Ending::Refused { status, code } => (Some(*status), &**code),
+            Ending::Closed => (None, "closed"),
+            Ending::Broken { code } => (None, &**code),
         };
         let stages = Stage::ALL
             .iter()

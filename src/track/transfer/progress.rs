@@ -46,11 +46,11 @@ impl TransferHandle {
     /// Ends when the watchdog wants the transfer to end, with the stall; never where the route only reports.
     pub(crate) async fn stalled(&self) -> Stall {
         loop {
-            let told = self.0.stalled.notified();
+            let notified = self.0.stalled.notified();
             if let Some(stall) = self.0.state().act {
                 return stall;
             }
-            told.await;
+            notified.await;
         }
     }
 
@@ -196,7 +196,7 @@ impl Inner {
         let stall = Stall {
             verdict,
             idle: lasted,
-            ..state.watching.told?
+            ..state.watching.reported?
         };
         // It may have moved since the last look.
         let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
@@ -243,12 +243,12 @@ impl Inner {
                 let stall = Stall {
                     verdict: *verdict,
                     idle: *lasted,
-                    ..state.watching.told.take()?
+                    ..state.watching.reported.take()?
                 };
                 return Some(self.event(state, Phase::Over, &stall));
             }
         };
-        state.watching.told = Some(stall);
+        state.watching.reported = Some(stall);
         if let Some(upstream) = &state.upstream
             && stall.verdict.acts()
         {
@@ -262,11 +262,11 @@ impl Inner {
     /// Ends the transfer for its stall, where the route wants that and the other side has had its time.
     fn act(&self, state: &mut State, idle: Option<Duration>) {
         state.watching.acts = idle.is_some();
-        if let (Some(idle), Some(told)) = (idle, state.watching.told)
+        if let (Some(idle), Some(reported)) = (idle, state.watching.reported)
             && self.about.stall.action != Action::Report
             && state.act.is_none()
         {
-            state.act = Some(Stall { idle, ..told });
+            state.act = Some(Stall { idle, ..reported });
             self.stalled.notify_waiters();
         }
     }
@@ -303,9 +303,9 @@ impl Inner {
             acknowledged: origin.told.then(|| origin.acknowledged()),
             answered: origin.read,
             kernel,
-            sibling: self
-                .sibling(upstream)
-                .map(|sibling| stall::Sibling(&sibling, upstream.unwrap_or("direct")).to_string()),
+            sibling: self.sibling(upstream).map(|sibling| {
+                stall::SiblingText(&sibling, upstream.unwrap_or("direct")).to_string()
+            }),
             action: about.stall.action,
             evidence: stall::evidence(stall, &sample),
             advice: advice.text,

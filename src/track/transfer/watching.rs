@@ -14,7 +14,7 @@ use crate::{
         Role, Stage,
         stall::{self, Flow, Sample, Stall, Verdict, Watch},
     },
-    track::pace::Pace,
+    track::pace::RateSampler,
 };
 
 /// A socket of a transfer.
@@ -38,10 +38,10 @@ pub(super) struct Watching {
     pub(super) watch: Option<Watch>,
     pub(super) looked: Option<Instant>,
     pub(super) sample: Option<Sample>,
-    pub(super) told: Option<Stall>,
+    pub(super) reported: Option<Stall>,
     /// True while a stall goes on that is to be acted upon.
     pub(super) acts: bool,
-    pub(super) pace: Pace,
+    pub(super) pace: RateSampler,
     pub(super) rest: Rest,
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 use crate::cli::{
-    manual::{Page, roff},
+    manual::{ManPage, roff},
     root,
 };
 
@@ -25,8 +25,8 @@ fn said(program: &str, arguments: &[&str]) -> Option<String> {
 fn man_and_mandoc_render_the_pages_without_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     for (page, name) in [
-        (Page::Command, "gitferry.1"),
-        (Page::Config, "gitferry.toml.5"),
+        (ManPage::Command, "gitferry.1"),
+        (ManPage::Config, "gitferry.toml.5"),
     ] {
         let file = directory.path().join(name);
         fs::write(&file, roff(page, &root())).unwrap();

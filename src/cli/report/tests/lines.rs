@@ -5,7 +5,7 @@ use crate::{
     model::{Leg, Stage},
     track::{
         Front,
-        event::{Event, FaultOccurred, Subject, TransferEnded},
+        event::{FaultOccurred, LogEvent, Subject, TransferEnded},
         metrics::Metrics,
     },
 };

@@ -17,7 +17,7 @@ use crate::{
     model::{Leg, Stage},
     track::{
         Front,
-        event::{Event as _, FaultOccurred, Subject, TransferEnded},
+        event::{FaultOccurred, LogEvent as _, Subject, TransferEnded},
         log::Line,
         metrics::Metrics,
         moment,

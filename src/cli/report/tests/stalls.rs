@@ -7,7 +7,7 @@ use crate::{
         stall::{Action, Due, Verdict},
     },
     track::{
-        event::{Event, Phase, StallReported, Subject},
+        event::{LogEvent, Phase, StallReported, Subject},
         metrics::Metrics,
     },
 };

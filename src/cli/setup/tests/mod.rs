@@ -113,7 +113,7 @@ impl World {
         let args = Command::try_parse_from(words).unwrap().args;
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut output = Output::new(&mut out, &mut err, args.dry_run);
-        let source = Source {
+        let source = ConfigLoader {
             given: true,
             load: &|| Ok((self.config)(self.directory.path())),
         };

@@ -123,7 +123,7 @@ fn an_undo_needs_no_config() {
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut output = Output::new(&mut out, &mut err, false);
-    let source = Source {
+    let source = ConfigLoader {
         given: false,
         load: &|| Err(Failure::new("a broken config")),
     };

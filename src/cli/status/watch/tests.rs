@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn status(count: u64) -> Overview {
+fn status(count: u64) -> StatusOverview {
     let transfers: Vec<_> = (1..=count)
         .map(|id| {
             let stall = (id == 3).then_some("no-answer");

@@ -13,7 +13,7 @@ use crate::{
     cli::status::{
         detail::detail,
         human::cut,
-        model::{Transfer, Upstream},
+        model::{StatusTransfer, StatusUpstream},
         render,
     },
     model::size::{bytes, duration},
@@ -144,7 +144,7 @@ fn body(screen: &Screen, area: Rect) -> Text<'static> {
 }
 
 /// One line; two where there is a stall to explain.
-fn running(transfer: &Transfer, chosen: bool, width: usize) -> Vec<Line<'static>> {
+fn running(transfer: &StatusTransfer, chosen: bool, width: usize) -> Vec<Line<'static>> {
     const BAR: usize = 10;
     let (arrow, done, _) = transfer.progress();
     let percent = transfer.percent();
@@ -213,7 +213,7 @@ fn short(stage: &str) -> &str {
 
 fn upstreams<'a>(
     lines: &mut Vec<Line<'static>>,
-    upstreams: impl Iterator<Item = &'a Upstream>,
+    upstreams: impl Iterator<Item = &'a StatusUpstream>,
     width: usize,
 ) {
     let mut upstreams = upstreams.peekable();
@@ -243,7 +243,7 @@ fn upstreams<'a>(
     }
 }
 
-fn finished(transfer: &Transfer, chosen: bool) -> Vec<Line<'static>> {
+fn finished(transfer: &StatusTransfer, chosen: bool) -> Vec<Line<'static>> {
     let style = match (transfer.failed, transfer.timeline.rescues.is_empty()) {
         (true, _) => Style::new().fg(Color::Red),
         (false, false) => Style::new().fg(Color::Green),

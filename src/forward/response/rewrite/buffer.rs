@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::forward::{
-    limits::{LargePlace, Limits},
+    limits::{LargePlace, RewriteLimits},
     request::body::AnswerBody,
 };
 use crate::{mirror::Coding, model::fault::BoxError};
@@ -28,7 +28,7 @@ const PIECE: Duration = Duration::from_secs(20);
 pub(crate) async fn take_in(
     body: AnswerBody,
     coding: Coding,
-    limits: &Limits,
+    limits: &RewriteLimits,
 ) -> Result<(Bytes, LargePlace), (String, AnswerBody)> {
     let hint = body.size_hint();
     let over = || {

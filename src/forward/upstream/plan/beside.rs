@@ -26,8 +26,8 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    pub(super) fn about(&self) -> circuit::About<'_> {
-        circuit::About {
+    pub(super) fn about(&self) -> circuit::CircuitScope<'_> {
+        circuit::CircuitScope {
             route: &self.route,
             target: &self.target,
         }

@@ -15,7 +15,7 @@ use super::{AT_ONCE, About, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct Inner {
-    pub(super) limits: config::Pool,
+    pub(super) limits: config::PoolConfig,
     /// Idle connections of all origins together.
     pub(super) most: usize,
     pub(super) origins: Mutex<Origins>,

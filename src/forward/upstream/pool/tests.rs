@@ -20,7 +20,7 @@ pub(crate) async fn about(hop: bool) -> About {
 }
 
 fn pool() -> Pool {
-    Pool::new(config::Pool {
+    Pool::new(config::PoolConfig {
         idle_timeout: Duration::from_secs(60),
         idle_per_origin: 8,
     })

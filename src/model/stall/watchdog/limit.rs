@@ -25,7 +25,7 @@ pub(super) fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Durati
             Some(limits.after)
         }
         Due::OriginAnswers if limits.answer_after.is_zero() => None,
-        Due::OriginAnswers if awaits_head(due, sample) => Some(told_after(sample, limits)),
+        Due::OriginAnswers if awaits_head(due, sample) => Some(reported_after(sample, limits)),
         Due::OriginAnswers => Some(limits.answer_after),
     }
     // Nothing is as good as no limit: "0s" switches a rule off.
@@ -40,7 +40,7 @@ pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
 
 /// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
 /// its time proves nothing, so that is a notice ([`super::Watch::notice`]).
-pub(super) fn told_after(sample: &Sample, limits: &Limits) -> Duration {
+pub(super) fn reported_after(sample: &Sample, limits: &Limits) -> Duration {
     if rules::is_dead(sample) && !limits.after.is_zero() {
         late_after(limits).min(limits.answer_after)
     } else {

@@ -5,7 +5,7 @@ use crate::model::fault::HopLogin;
 
 /// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HopAnswer {
     pub(super) status: u16,
     reason: String,
     headers: Vec<(String, String)>,
@@ -18,7 +18,7 @@ pub(super) struct Answer {
 pub(super) struct Malformed;
 
 /// Reads the head at the start of `bytes`; `None` as long as its end is missing.
-pub(super) fn decode(bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, Malformed> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut response = httparse::Response::new(&mut headers);
     // Hops are old and odd, and nothing here decides how a message is framed: a reply is taken where it can be understood.
@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
         return Ok(None);
     };
     let value = |value: &[u8]| printable(&String::from_utf8_lossy(value), usize::MAX);
-    Ok(Some(Answer {
+    Ok(Some(HopAnswer {
         status: response.code.ok_or(Malformed)?,
         reason: printable(response.reason.unwrap_or_default(), usize::MAX),
         headers: response
@@ -49,7 +49,7 @@ const SHOWN: usize = 200;
 /// As much of a body is read.
 const MAX_BODY: usize = 32 * 1024;
 
-impl Answer {
+impl HopAnswer {
     /// An answer that another one follows. 101 is not: nobody asked for an upgrade.
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)

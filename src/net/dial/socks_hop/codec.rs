@@ -6,9 +6,9 @@ use crate::model::{Host, Target, secret::Credentials};
 
 /// What came is not SOCKS5.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedReply;
 
-type Decoded<T> = Result<Option<(T, usize)>, Malformed>;
+type Decoded<T> = Result<Option<(T, usize)>, MalformedReply>;
 
 /// How the hop wants to know who asks.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) enum Method {
 
 /// The hop's last word.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum SocksReply {
     /// The connection stands.
     Granted,
     /// A code of RFC 1928, section 6.
@@ -46,7 +46,7 @@ pub(super) fn method(bytes: &[u8]) -> Decoded<Method> {
         [5, 0, ..] => Ok(Some((Method::Open, 2))),
         [5, 2, ..] => Ok(Some((Method::Password, 2))),
         [5, 0xff, ..] => Ok(Some((Method::Unacceptable, 2))),
-        _ => Err(Malformed),
+        _ => Err(MalformedReply),
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn accepted(bytes: &[u8]) -> Decoded<bool> {
         // RFC 1929 says version 1; some hops repeat the 5 of SOCKS.
         [] | [1 | 5] => Ok(None),
         [1 | 5, status, ..] => Ok(Some((*status == 0, 2))),
-        _ => Err(Malformed),
+        _ => Err(MalformedReply),
     }
 }
 
@@ -93,19 +93,19 @@ pub(super) fn request(target: &Target) -> Option<Vec<u8>> {
 }
 
 /// The hop's reply. A refusal is taken from its first two bytes: hops are known to send no more.
-pub(super) fn reply(bytes: &[u8]) -> Decoded<Verdict> {
+pub(super) fn reply(bytes: &[u8]) -> Decoded<SocksReply> {
     let address = match bytes {
         [] | [5] => return Ok(None),
         [5, 0] | [5, 0, _] | [5, 0, _, 3] => return Ok(None),
         [5, 0, _, 1, ..] => 4,
         [5, 0, _, 4, ..] => 16,
         [5, 0, _, 3, length, ..] => 1 + usize::from(*length),
-        [5, 0, ..] => return Err(Malformed),
-        [5, code, ..] => return Ok(Some((Verdict::Refused(*code), 2))),
-        _ => return Err(Malformed),
+        [5, 0, ..] => return Err(MalformedReply),
+        [5, code, ..] => return Ok(Some((SocksReply::Refused(*code), 2))),
+        _ => return Err(MalformedReply),
     };
     let length = 4 + address + 2;
-    Ok((bytes.len() >= length).then_some((Verdict::Granted, length)))
+    Ok((bytes.len() >= length).then_some((SocksReply::Granted, length)))
 }
 
 /// The code in words (RFC 1928, section 6).
@@ -174,17 +174,17 @@ mod tests {
             }
             let with_banner = [whole, b"SSH-2.0"].concat();
             let decoded = reply(&with_banner);
-            assert_eq!(decoded, Ok(Some((Verdict::Granted, whole.len()))));
+            assert_eq!(decoded, Ok(Some((SocksReply::Granted, whole.len()))));
         }
-        assert_eq!(reply(&[5, 0, 0, 9]), Err(Malformed));
-        assert_eq!(reply(b"HTTP"), Err(Malformed));
+        assert_eq!(reply(&[5, 0, 0, 9]), Err(MalformedReply));
+        assert_eq!(reply(b"HTTP"), Err(MalformedReply));
     }
 
     #[test]
     fn every_refusal_has_words_of_its_own() {
         let mut words = std::collections::BTreeSet::new();
         for code in 1..=9 {
-            assert_eq!(reply(&[5, code]), Ok(Some((Verdict::Refused(code), 2))));
+            assert_eq!(reply(&[5, code]), Ok(Some((SocksReply::Refused(code), 2))));
             words.insert(meaning(code));
         }
         assert_eq!(words.len(), 9);
@@ -198,11 +198,11 @@ mod tests {
         assert_eq!(method(&[5, 2]), Ok(Some((Method::Password, 2))));
         assert_eq!(method(&[5, 0xff]), Ok(Some((Method::Unacceptable, 2))));
         // GSSAPI was not offered.
-        assert_eq!(method(&[5, 1]), Err(Malformed));
-        assert_eq!(method(b"HTTP/1.1 400"), Err(Malformed));
+        assert_eq!(method(&[5, 1]), Err(MalformedReply));
+        assert_eq!(method(b"HTTP/1.1 400"), Err(MalformedReply));
         assert_eq!(accepted(&[1, 0]), Ok(Some((true, 2))));
         assert_eq!(accepted(&[1, 1]), Ok(Some((false, 2))));
         assert_eq!(accepted(&[1]), Ok(None));
-        assert_eq!(accepted(&[0x15]), Err(Malformed));
+        assert_eq!(accepted(&[0x15]), Err(MalformedReply));
     }
 }

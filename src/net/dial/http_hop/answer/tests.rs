@@ -1,6 +1,6 @@
 use super::*;
 
-fn answer(head: &str) -> Answer {
+fn answer(head: &str) -> HopAnswer {
     let head = head.replace('\n', "\r\n") + "\r\n\r\n";
     decode(head.as_bytes()).unwrap().unwrap()
 }
