@@ -111,6 +111,7 @@ fn metrics(forwarder: &Forwarder, exposition: Exposition) -> String {
         ),
         Reading::new(&metrics::REPLAY_BYTES, &["memory"], memory),
         Reading::new(&metrics::REPLAY_BYTES, &["spool"], spool),
+        Reading::new(&metrics::LOG_LINES, &[], log::lines()),
         Reading::new(&metrics::LOG_LINES_DROPPED, &[], log::dropped()),
     ];
     let open = open.iter().map(|((route, upstream), count)| {

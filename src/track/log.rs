@@ -81,6 +81,11 @@ pub(crate) fn finish() {
     }
 }
 
+/// Lines that were queued for the log's reader.
+pub(crate) fn lines() -> u64 {
+    WRITER.get().map_or(0, Writer::queued)
+}
+
 /// Lines that were dropped because nobody read the log.
 pub(crate) fn dropped() -> u64 {
     WRITER.get().map_or(0, Writer::lost)

@@ -92,6 +92,7 @@ metrics! {
     Gauge IDLE_CONNECTIONS = "gitferry_origin_connections_idle" [] "Idle origin connections.";
     Gauge REPLAY_BYTES = "gitferry_replay_bytes" ["place"] "Upload bytes kept for replay, in memory and in the spool.";
     Counter REPLAY_GIVEN_UP = "gitferry_replay_given_up_total" ["route"] "Uploads that could no longer be kept for replay.";
+    Counter LOG_LINES = "gitferry_log_lines_total" [] "Lines that were logged.";
     Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines dropped because the log was not read.";
 }
 

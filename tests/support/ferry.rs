@@ -221,6 +221,10 @@ impl Ferry {
             status.is_some()
         });
         assert!(ended, "the daemon still runs after {within:?}");
+        // Its last lines.
+        if let Running::Binary(_, log) = &self.running {
+            wait_until(SOON, || log.is_complete());
+        }
         status.unwrap()
     }
 

@@ -5,20 +5,46 @@ use std::sync::atomic::Ordering;
 use gitferry::testing::{EndSeen, FaultSeen, StallSeen};
 use serde_json::Value;
 
-use super::{Ferry, SOON};
+use super::{Ferry, Running, SOON};
 use crate::support::{
     process::{LOOK, wait_until},
     script::soon,
 };
 
 impl Ferry {
+    /// Waits until every line that the binary has logged so far is here: it writes them beside the transfers. A daemon that has ended
+    /// or shows its pages to nobody is not waited for.
+    fn catch_up(&self) {
+        let Running::Binary(_, log) = &self.running else {
+            return;
+        };
+        let Some(lines) = self.logged_lines() else {
+            return;
+        };
+        wait_until(SOON, || log.count() >= lines || log.is_complete());
+    }
+
+    /// How many lines the binary has logged, by its metrics.
+    fn logged_lines(&self) -> Option<u64> {
+        let page = self.try_say(&format!(
+            "GET /-/metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        ));
+        let page = page.ok()?;
+        let lines = page.lines().map(str::trim_end);
+        let count = lines.filter_map(|line| line.strip_prefix("gitferry_log_lines_total "));
+        count.last()?.parse().ok()
+    }
+
     /// Everything on the binary's stderr so far.
     pub(crate) fn log(&self) -> String {
+        self.catch_up();
         self.process().1.text()
     }
 
     /// The lines of the binary's log with this message.
     pub(crate) fn events(&self, message: &str) -> Vec<Value> {
+        self.catch_up();
         self.process().1.events(message)
     }
 
@@ -51,17 +77,17 @@ impl Ferry {
     pub(crate) fn wait_for_event(&mut self, message: &str) -> Value {
         let mut first = None;
         wait_until(SOON, || {
-            first = self.events(message).into_iter().next();
+            first = self.process().1.events(message).into_iter().next();
             first.is_some() || self.has_ended().is_some()
         });
-        first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.log()))
+        first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.process().1.text()))
     }
 
     /// The events so called, once there are `count` of them: the log is written beside the transfers.
     pub(crate) fn wait_for_events(&self, message: &str, count: usize) -> Vec<Value> {
         let mut events = Vec::new();
         wait_until(SOON, || {
-            events = self.events(message);
+            events = self.process().1.events(message);
             events.len() >= count
         });
         events
@@ -74,11 +100,13 @@ impl Ferry {
 
     /// Every fault so far.
     pub(crate) fn faults(&self) -> Vec<FaultSeen> {
+        self.catch_up();
         self.events.faults()
     }
 
     /// Every line of a stall so far.
     pub(crate) fn stalls(&self) -> Vec<StallSeen> {
+        self.catch_up();
         self.events.stalls()
     }
 
@@ -102,10 +130,8 @@ impl Ferry {
     pub(crate) fn wait_for_fault(&self, code: &str) -> Value {
         let mut found = None;
         wait_until(SOON, || {
-            found = self
-                .events("fault")
-                .into_iter()
-                .find(|fault| fault["code"] == code);
+            let faults = self.process().1.events("fault");
+            found = faults.into_iter().find(|fault| fault["code"] == code);
             found.is_some()
         });
         found.unwrap_or_else(|| panic!("no fault {code:?}, but {:?}", self.fault_codes()))
@@ -116,7 +142,7 @@ impl Ferry {
     pub(crate) fn wait_for_transfer(&self, host: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let mut found = None;
         wait_until(SOON, || {
-            let mut ended = self.events("transfer ended").into_iter();
+            let mut ended = self.process().1.events("transfer ended").into_iter();
             found = ended.find(|event| event["host"] == host && matches(event));
             found.is_some()
         });

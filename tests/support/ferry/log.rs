@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use gitferry::testing::Events;
@@ -12,29 +12,43 @@ use serde_json::Value;
 use super::super::events;
 
 /// What the daemon has written so far.
-pub(super) struct Log(Arc<Mutex<String>>);
+pub(super) struct Log {
+    text: Arc<Mutex<String>>,
+    // Ends with the daemon's stderr.
+    reader: JoinHandle<()>,
+}
 
 impl Log {
     /// Reads `pipe` to its end; the events come as values too.
     pub(super) fn of(pipe: impl Read + Send + 'static) -> (Self, Events) {
-        let (log, events) = (Self(Arc::default()), Events::default());
-        let (text, seen) = (Arc::clone(&log.0), events.clone());
-        thread::spawn(move || {
+        let (text, events) = (Arc::<Mutex<String>>::default(), Events::default());
+        let (own, seen) = (Arc::clone(&text), events.clone());
+        let reader = thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 let event = events::of_line(&line);
-                let mut text = text.lock().unwrap();
+                event.into_iter().for_each(|event| seen.push(event));
+                let mut text = own.lock().unwrap();
                 text.push_str(&line);
                 text.push('\n');
-                drop(text);
-                event.into_iter().for_each(|event| seen.push(event));
             }
         });
-        (log, events)
+        (Self { text, reader }, events)
     }
 
     /// All of it.
     pub(super) fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
+        self.text.lock().unwrap().clone()
+    }
+
+    /// Whether everything that the daemon ever wrote is here.
+    pub(super) fn is_complete(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    /// How many lines of it are JSON.
+    pub(super) fn count(&self) -> u64 {
+        let text = self.text.lock().unwrap();
+        text.lines().filter(|line| line.starts_with('{')).count() as u64
     }
 
     /// Line number `n`, from 0, of those that are JSON.

@@ -1,7 +1,7 @@
 //! Requests to a daemon: its own pages, and what a client writes byte by byte.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::TcpStream,
 };
 
@@ -70,12 +70,17 @@ impl Ferry {
 
     /// What it answers to a request that closes the connection.
     pub(crate) fn say(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
+        self.try_say(request).unwrap()
+    }
+
+    /// The same of a daemon that may have ended.
+    pub(super) fn try_say(&self, request: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// The transfers that run, as the status has them.
