@@ -10,7 +10,7 @@ use crate::{
     support::{
         ca::{Flaw, TestCa},
         ferry::Ferry,
-        process::{Running, clean_command, free_address, wait_until},
+        process::{ClosedPort, Running, clean_command, wait_until},
         relay::Relay,
         settings::Settings,
         world::{MAIN, World},
@@ -46,7 +46,8 @@ fn config_of(settings: &Settings, ferry: &Ferry) -> PathBuf {
 #[test]
 fn a_daemon_that_clients_need_and_that_does_not_run_is_the_first_thing_to_change() {
     let world = World::new();
-    let address = free_address();
+    let port = ClosedPort::new();
+    let address = port.address;
     let config = world.plain_settings().write(&address.to_string());
     let home = config.parent().unwrap();
     fs::write(

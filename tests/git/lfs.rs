@@ -7,7 +7,7 @@ use crate::support::{
     ferry::Ferry,
     hops::ScriptedHop,
     lfs_storage::hex,
-    process::free_address,
+    process::ClosedPort,
     relay::Relay,
     world::{MAIN, STORAGE, World},
 };
@@ -136,7 +136,8 @@ fn a_tunnelled_storage_that_the_first_hop_refuses_is_reached_by_the_second_upstr
 
 #[test]
 fn a_storage_whose_first_hop_is_down_is_reached_by_the_second_upstream() {
-    let closed = format!("http://{}", free_address());
+    let port = ClosedPort::new();
+    let closed = format!("http://{}", port.address);
     reaches_the_storage_by_the_second_upstream("terminate", &closed, "hop/connecting/refused");
 }
 

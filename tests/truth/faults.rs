@@ -8,7 +8,7 @@ use crate::{
     support::{
         ca::{Flaw, TestCa},
         hops::ScriptedHop,
-        process::free_address,
+        process::ClosedPort,
         relay::Relay,
         small_disk::SmallDisk,
     },
@@ -63,7 +63,8 @@ pub(crate) fn no_name(_: &Scene, _: &str, victim: Victim) -> Broken {
 }
 
 pub(crate) fn refused(_: &Scene, _: &str, _: Victim) -> Broken {
-    Broken::at(free_address(), ())
+    let port = ClosedPort::new();
+    Broken::at(port.address, port)
 }
 
 pub(crate) fn unreachable(_: &Scene, _: &str, _: Victim) -> Broken {
@@ -141,7 +142,8 @@ pub(crate) fn client_certificate(scene: &Scene, _: &str, victim: Victim) -> Brok
 }
 
 pub(crate) fn hop_dead(_: &Scene, _: &str, victim: Victim) -> Broken {
-    Broken::by_hop(victim, format!("http://{}", free_address()), ())
+    let port = ClosedPort::new();
+    Broken::by_hop(victim, format!("http://{}", port.address), port)
 }
 
 pub(crate) fn hop_unknown(_: &Scene, _: &str, victim: Victim) -> Broken {

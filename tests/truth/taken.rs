@@ -16,7 +16,7 @@ use crate::{
         ca::{Flaw, LeafFiles, TestCa},
         ferry::Ferry,
         hops::{Hop, ScriptedHop},
-        process::{Finished, Running, clean_command, free_address},
+        process::{ClosedPort, Finished, Running, clean_command},
         settings::Settings,
         world::MAIN,
     },
@@ -49,7 +49,7 @@ pub(crate) const TAKEN: &[Taken] = taken! {
     "name-unknown", "by `resolve`": resolved, git => "or set `resolve` of route `main`";
     "name-unknown", "by a hop": looked_up_by_a_hop, git => "use a hop that resolves names itself (`http://` or `socks5h://`)";
     "name-unknown", "of a hop": |s, c| hop_url(s, c, "http://proxy.nowhere.invalid:3128"), git => "check the host name in `url` of `office` in `[hops]`";
-    "refused", "at a hop": |s, c| hop_url(s, c, &format!("http://{}", free_address())), git => "check `url` of `office` in `[hops]`, and that the proxy runs";
+    "refused", "at a hop": dead_hop, git => "check `url` of `office` in `[hops]`, and that the proxy runs";
     "hop-authentication", "Basic": password, git => "set `username` and `password_file` of `office` in `[hops]`";
     "hop-authentication", "NTLM": ntlm, git => "run cntlm or px, which log in to such a proxy, and put their address into `url` of `office`";
     "unknown-issuer", "a middlebox": middlebox, git => "add its CA to `extra_roots` of `[trust]`";
@@ -141,6 +141,13 @@ fn hop_url(scene: &Scene, cell: &str, wrong: &str) -> Change {
         settings.route(MAIN, "terminate", &["office"], scene.world.host.https)
     };
     change(by(wrong), by(&url), hop)
+}
+
+fn dead_hop(scene: &Scene, cell: &str) -> Change {
+    let port = ClosedPort::new();
+    let change = hop_url(scene, cell, &format!("http://{}", port.address));
+    let keep = Box::new((change.keep, port));
+    Change { keep, ..change }
 }
 
 fn password(scene: &Scene, cell: &str) -> Change {
