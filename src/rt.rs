@@ -1,10 +1,12 @@
 //! The runtime's two shared things: [`Tasks`], the only place that spawns, and [`Shutdown`], the two steps of stopping.
 //!
 //! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here. Beside them [`Workers`], the
-//! threads for calls that may hang, [`Lookups`], which share and keep their answers, and [`memory`], which goes back to the system.
+//! threads for calls that may hang, [`Lookups`], which share and keep their answers, [`memory`], which goes back to the system, and what
+//! the system says of this process.
 
 mod lookups;
 pub(crate) mod memory;
+mod system;
 mod workers;
 
 #[cfg(test)]
@@ -17,6 +19,7 @@ use std::future::Future;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use lookups::Lookups;
+pub(crate) use system::{descriptors, terminal_size};
 pub(crate) use workers::Workers;
 
 /// Every task of the daemon. Clones share the same set.

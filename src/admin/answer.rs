@@ -1,12 +1,12 @@
 //! What each address answers: the table says which page, this says what it shows.
 
-use bytes::Bytes;
 use hyper::{
     Method, Response, StatusCode,
     header::{ALLOW, HeaderValue},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::bytes::Bytes;
 
 use super::{
     api::{Api, ApiError},

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     Response, StatusCode,
@@ -16,6 +15,7 @@ use hyper::{
 };
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::Instant};
+use tokio_util::bytes::Bytes;
 
 use super::{response::respond, view::Overview};
 use crate::{

@@ -1,6 +1,5 @@
 //! Responses of the daemon's own addresses, with the headers that all of them have.
 
-use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     header::{
@@ -9,6 +8,7 @@ use hyper::{
     },
 };
 use serde_json::json;
+use tokio_util::bytes::Bytes;
 
 use super::view::API;
 

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::{Args, Command};
 
 use super::{Failure, manual};
+use crate::rt;
 
 /// The widest text: longer lines are hard to read.
 const WIDEST: usize = 100;
@@ -46,11 +47,8 @@ fn find(topic: &str, mut root: Command, screen: manual::Screen) -> Option<String
 
 /// The terminal of stdout.
 fn screen() -> manual::Screen {
-    let size = rustix::termios::tcgetwinsize(io::stdout());
-    let width = match size.map_or(0, |size| usize::from(size.ws_col)) {
-        0 => USUAL,
-        columns => columns.min(WIDEST),
-    };
+    let size = rt::terminal_size(io::stdout());
+    let width = size.map_or(USUAL, |(columns, _)| columns.min(WIDEST));
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     manual::Screen {
         width,

@@ -9,9 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-#[cfg(target_os = "linux")]
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::Failure;
 use crate::{
@@ -117,15 +115,11 @@ fn start_log(settings: Log) -> Result<(), Failure> {
 
 /// No secret ends in a core dump, and no other process of the same user reads this one's memory. Called before a password is read.
 pub(super) fn forbid_core_dumps() {
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    if let Err(error) = setrlimit(Resource::Core, none) {
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         tracing::warn!(%error, "cannot disable core dumps");
     }
     #[cfg(target_os = "linux")]
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
         tracing::warn!(%error, "cannot make the process undumpable");
     }
 }
@@ -143,12 +137,9 @@ fn warn_of_proxychains() {
 
 /// A shell's soft limit is often 1024 descriptors, and `max_connections` of as many clients takes two each: the hard limit is ours to use.
 fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    let raised = limit.and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
         tracing::debug!(%error, "cannot raise the file descriptor limit");
     }
 }

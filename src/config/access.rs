@@ -1,5 +1,7 @@
 //! `users` and `groups` of `[listen]`: names, or numbers in quotes, to the accounts of this machine.
 
+use nix::unistd::{Group, User};
+
 use super::section::Section;
 use crate::model::access::{Access, Account};
 
@@ -7,10 +9,12 @@ use crate::model::access::{Access, Account};
 pub(super) fn access(section: &Section<'_, '_>) -> Access {
     Access {
         users: accounts(section, "users", "user", |name| {
-            uzers::get_user_by_name(name).map(|user| user.uid())
+            let user = User::from_name(name).ok().flatten();
+            user.map(|user| user.uid.as_raw())
         }),
         groups: accounts(section, "groups", "group", |name| {
-            uzers::get_group_by_name(name).map(|group| group.gid())
+            let group = Group::from_name(name).ok().flatten();
+            group.map(|group| group.gid.as_raw())
         }),
     }
 }
@@ -23,9 +27,7 @@ fn accounts(
 ) -> Vec<Account> {
     let mut accounts = Vec::new();
     for item in section.strings(key, false) {
-        // A NUL ends a name for the C library.
-        let named = |name: &str| (!name.contains('\0')).then(|| find(name)).flatten();
-        match item.text.parse().ok().or_else(|| named(item.text)) {
+        match item.text.parse().ok().or_else(|| find(item.text)) {
             Some(id) => accounts.push(Account {
                 name: item.text.to_owned(),
                 id,

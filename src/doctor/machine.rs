@@ -159,10 +159,12 @@ pub(super) async fn disk(machine: &Machine) -> Outcome {
     };
     // It is made at the daemon's first start.
     let there = directory.ancestors().find(|directory| directory.exists());
-    let Some(Ok(disk)) = there.map(rustix::fs::statvfs) else {
+    let Some(Ok(disk)) = there.map(nix::sys::statvfs::statvfs) else {
         return Outcome::skipped("");
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    #[allow(clippy::useless_conversion, reason = "macOS counts blocks in 32 bits")]
+    let blocks = u64::from(disk.blocks_available());
+    let free = blocks.saturating_mul(disk.fragment_size());
     let mib = |bytes: u64| bytes >> 20;
     let words = format!("{} MiB free", mib(free));
     if free >= spool || spool == 0 {

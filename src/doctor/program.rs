@@ -2,7 +2,10 @@
 
 use std::{io, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
 /// What a program came to.
@@ -81,9 +84,9 @@ struct Group(Option<u32>);
 impl Drop for Group {
     fn drop(&mut self) {
         let id = self.0.and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = id.and_then(Pid::from_raw) {
+        if let Some(id) = id {
             // Where it has ended there is nothing to kill.
-            let _ = kill_process_group(group, Signal::KILL);
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
     }
 }

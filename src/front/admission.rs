@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use rustix::process::geteuid;
+use nix::unistd::geteuid;
 
 use crate::{
     forward::{Forwarder, client::ClientConn},

@@ -9,8 +9,8 @@ mod terminated;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
+use tokio_util::bytes::BytesMut;
 
 use crate::{
     config::Route,

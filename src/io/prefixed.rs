@@ -6,8 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::bytes::{Buf, Bytes};
 
 /// Anything that bytes go through both ways.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

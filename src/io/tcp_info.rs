@@ -1,7 +1,7 @@
 //! What the kernel knows of a connection: what the peer acknowledged, what is under way, what gets lost.
 //!
 //! Linux says all of it (`TCP_INFO`, `SIOCOUTQ`), macOS how much is not acknowledged yet (`SO_NWRITE`); elsewhere only what was
-//! written is known, and the watchdog says so. The two system calls are unsafe code: neither rustix nor socket2
+//! written is known, and the watchdog says so. The two system calls are unsafe code: neither nix nor socket2
 //! wraps them, and libc's own `tcp_info` lacks every field since Linux 4.1, so the bytes are read by their offsets in
 //! `include/uapi/linux/tcp.h`, which only ever grows at its end.
 
@@ -137,6 +137,8 @@ fn queued(_: &Tcp) -> Option<u64> {
 mod linux {
     use std::os::fd::AsRawFd;
 
+    use nix::libc;
+
     use super::PathInfo;
     use crate::model::stall::Kernel;
 
@@ -223,6 +225,8 @@ mod linux {
 #[cfg(target_vendor = "apple")]
 mod apple {
     use std::os::fd::AsRawFd;
+
+    use nix::libc;
 
     /// Bytes in the send buffer (getsockopt(2), `SO_NWRITE`).
     #[expect(unsafe_code, reason = "no safe wrapper of SO_NWRITE")]

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, io};
 
+use nix::libc;
+
 use super::FaultKind;
 
 /// What an I/O error means, wherever in a chain of sources it stands; also inside hyper's and rustls' errors.

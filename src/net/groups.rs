@@ -5,6 +5,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use nix::unistd::User;
+
 use crate::rt::{Lookups, Workers};
 
 /// The groups of users.
@@ -30,9 +32,21 @@ impl Groups {
 
 fn groups(uid: u32) -> io::Result<Arc<[u32]>> {
     let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such user");
-    let user = uzers::get_user_by_uid(uid).ok_or_else(unknown)?;
-    let groups = user.groups().ok_or_else(unknown)?;
-    Ok(groups.iter().map(uzers::Group::gid).collect())
+    let user = User::from_uid(uid.into())?.ok_or_else(unknown)?;
+    groups_of(&user)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn groups_of(user: &User) -> io::Result<Arc<[u32]>> {
+    let name = std::ffi::CString::new(user.name.as_str())?;
+    let groups = nix::unistd::getgrouplist(&name, user.gid)?;
+    Ok(groups.into_iter().map(nix::unistd::Gid::as_raw).collect())
+}
+
+/// Nobody asks here: macOS does not report the owner of a socket.
+#[cfg(target_vendor = "apple")]
+fn groups_of(user: &User) -> io::Result<Arc<[u32]>> {
+    Ok([user.gid.as_raw()].into())
 }
 
 #[cfg(test)]

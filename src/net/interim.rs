@@ -146,11 +146,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
 mod tests {
     use std::{convert::Infallible, time::Duration};
 
-    use bytes::Bytes;
     use http_body_util::Full;
     use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio_util::bytes::Bytes;
 
     use super::*;
 

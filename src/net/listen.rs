@@ -216,17 +216,29 @@ fn inherited() -> Result<Vec<Socket>, ListenError> {
     if TAKEN.swap(true, Ordering::SeqCst) {
         return Ok(Vec::new());
     }
-    let descriptors = sd_notify::listen_fds().map_err(|error| ListenError::new(None, error))?;
-    Ok(descriptors.map(take).collect())
+    let variable = |name: &str| std::env::var(name).ok();
+    if variable("LISTEN_PID") != Some(std::process::id().to_string()) {
+        return Ok(Vec::new());
+    }
+    let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, "invalid LISTEN_FDS");
+    let count = variable("LISTEN_FDS").map_or(Ok(0), |count| count.parse::<u16>().map_err(invalid));
+    let end = |count| FIRST_INHERITED + i32::from(count);
+    let sockets = count.and_then(|count| (FIRST_INHERITED..end(count)).map(take).collect());
+    sockets.map_err(|error| ListenError::new(None, error))
 }
+
+/// `SD_LISTEN_FDS_START`.
+const FIRST_INHERITED: i32 = 3;
 
 #[expect(
     unsafe_code,
     reason = "a descriptor that comes as a number in the environment can only be believed"
 )]
-fn take(descriptor: i32) -> Socket {
+fn take(descriptor: i32) -> io::Result<Socket> {
     // SAFETY: `LISTEN_PID` names this process, so its parent opened the descriptor for it; `TAKEN` lets it be owned once.
-    Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    socket.set_cloexec(true)?;
+    Ok(socket)
 }
 
 /// A socket unit may name any address; that does not make the daemon an open relay.

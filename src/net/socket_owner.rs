@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use rustix::process::geteuid;
+use nix::unistd::geteuid;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::model::access::SocketOwner;

@@ -35,7 +35,7 @@ fn resident() -> Option<u64> {
 #[expect(unsafe_code, reason = "no safe wrapper of malloc_trim(3)")]
 fn trim() {
     // SAFETY: it takes no pointer, and may be called at any time.
-    unsafe { libc::malloc_trim(0) };
+    unsafe { nix::libc::malloc_trim(0) };
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]

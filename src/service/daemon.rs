@@ -13,8 +13,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, getrlimit};
-
 use super::{
     drain::{self, Drained},
     history,
@@ -28,6 +26,7 @@ use crate::{
         listen::{self, Acceptor, CLIENT_BUFFER, ListenError, slots},
         socket_owner::SocketOwners,
     },
+    rt,
     tls::{
         Authority, CaError, Connector, Leaves, ca::Opened, files::CERTIFICATE_FILE, state,
         trust::Roots,
@@ -218,10 +217,7 @@ async fn accept(acceptor: Acceptor, front: FrontServer, shared: Shared) {
 fn capacity(asked: usize) -> usize {
     /// Listening sockets, the log, the CA, the runtime's own.
     const OWN: usize = 64;
-    let limit = getrlimit(Resource::Nofile).current;
-    let limit = limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    });
+    let limit = rt::descriptors();
     // A client's connection and the one to its upstream; what waits and what asks for `/-/` has the first alone.
     let possible = limit.saturating_sub(OWN + slots::UNREAD + slots::WAITING) / 2;
     if possible < asked {

@@ -1,18 +1,17 @@
 //! Words to the service manager (`sd_notify(3)`): ready, reloading, stopping, alive. Without `NOTIFY_SOCKET` nothing is said.
 //!
-//! The words are the `sd-notify` crate's; the socket is ours, because the crate reads the environment at every word (a test
-//! could not give it another one) and does not know abstract sockets, which containers use.
+//! The socket is kept open from the start, and may be an abstract one, which containers use.
 
 use std::{
+    env,
     ffi::{OsStr, OsString},
-    fmt::Write as _,
     io,
     os::unix::net::UnixDatagram,
     sync::Arc,
     time::Duration,
 };
 
-use sd_notify::NotifyState;
+use nix::time::{ClockId, clock_gettime};
 
 use crate::rt::{Shutdown, Tasks};
 
@@ -28,8 +27,8 @@ impl Notifier {
     ///
     /// Fails where the socket is named but cannot be reached; the daemon may well go on with [`Notifier::default`].
     pub(crate) fn from_environment() -> io::Result<Self> {
-        match std::env::var_os("NOTIFY_SOCKET") {
-            Some(address) => Self::to(&address, sd_notify::watchdog_enabled()),
+        match env::var_os("NOTIFY_SOCKET") {
+            Some(address) => Self::to(&address, watchdog(|name| env::var(name).ok())),
             None => Ok(Self::default()),
         }
     }
@@ -48,25 +47,23 @@ impl Notifier {
 
     /// Start-up, or a reload, is done; `status` is what `systemctl status` shows.
     pub(crate) fn ready(&self, status: &str) {
-        self.send(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
+        self.send(&format!("READY=1\nSTATUS={}", line(status)));
     }
 
     /// A reload begins; [`Notifier::ready`] ends it.
     pub(crate) fn reloading(&self) {
-        let mut states = vec![NotifyState::Reloading];
         // Without the time, a manager that waits for the reload (`Type=notify-reload`) takes the word for an old one.
-        states.extend(NotifyState::monotonic_usec_now());
-        self.send(&states);
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
     }
 
     /// Stopping begins and may take `limit`, whatever the unit's `TimeoutStopSec` says.
     pub(crate) fn stopping(&self, status: &str, limit: Duration) {
-        let micros = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);
-        self.send(&[
-            NotifyState::Stopping,
-            NotifyState::Status(&line(status)),
-            NotifyState::ExtendTimeoutUsec(micros),
-        ]);
+        self.send(&format!(
+            "STOPPING=1\nSTATUS={}\nEXTEND_TIMEOUT_USEC={}",
+            line(status),
+            limit.as_micros()
+        ));
     }
 
     /// Gives a sign of life at half the interval the manager asked for, until draining begins: it then no longer asks.
@@ -79,24 +76,27 @@ impl Notifier {
             let mut ticks = tokio::time::interval(limit / 2);
             loop {
                 tokio::select! {
-                    _ = ticks.tick() => notifier.send(&[NotifyState::Watchdog]),
+                    _ = ticks.tick() => notifier.send("WATCHDOG=1"),
                     () = shutdown.drained() => return,
                 }
             }
         });
     }
 
-    fn send(&self, states: &[NotifyState<'_>]) {
+    fn send(&self, states: &str) {
         let Some(socket) = &self.socket else { return };
-        let message = states.iter().fold(String::new(), |mut message, state| {
-            // Writing to a string does not fail.
-            let _ = writeln!(message, "{state}");
-            message
-        });
-        if let Err(error) = socket.send(message.as_bytes()) {
+        if let Err(error) = socket.send(format!("{states}\n").as_bytes()) {
             tracing::debug!(%error, "cannot notify the service manager");
         }
     }
+}
+
+/// The interval that `WATCHDOG_USEC` asks the process of `WATCHDOG_PID` for (sd_watchdog_enabled(3)).
+fn watchdog(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
+    let micros = variable("WATCHDOG_USEC")?.parse().ok()?;
+    let own = std::process::id().to_string();
+    let is_ours = variable("WATCHDOG_PID").is_none_or(|pid| pid == own);
+    is_ours.then(|| Duration::from_micros(micros))
 }
 
 /// A line break would begin another word of the protocol.

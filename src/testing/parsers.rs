@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -18,6 +17,7 @@ use hyper::{
     header::{HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio_util::bytes::Bytes;
 
 use crate::{
     cli,

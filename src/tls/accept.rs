@@ -2,10 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use rustls::server::{Acceptor, ClientHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
+use tokio_util::bytes::Bytes;
 
 use super::leaf::Leaves;
 use crate::{

@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-use rustix::process::geteuid;
+use nix::{libc, unistd::geteuid};
 use tempfile::NamedTempFile;
 
 use super::CaError;

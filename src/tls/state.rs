@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustix::process::geteuid;
+use nix::unistd::geteuid;
 
 use super::{CaError, files};
 

@@ -16,11 +16,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tracing::{Event, Level, Metadata, Subscriber, subscriber::Interest};
-use tracing_subscriber::{
-    Layer,
-    layer::{Context, SubscriberExt},
-    util::SubscriberInitExt,
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+    subscriber::{Interest, set_global_default},
 };
 
 use crate::config::{Log, LogFormat, LogLevel};
@@ -28,8 +27,7 @@ pub(crate) use line::Line;
 pub(crate) use people::People;
 use writer::Writer;
 
-/// What a reload changes; a `Filtered` layer of tracing-subscriber cannot be put in another's place
-/// (tokio-rs/tracing#1629), so the filter is ours.
+/// What a reload changes.
 static LEVEL: AtomicU8 = AtomicU8::new(2);
 static FORMAT: AtomicU8 = AtomicU8::new(0);
 static WRITER: OnceLock<Writer> = OnceLock::new();
@@ -68,9 +66,7 @@ pub(crate) fn init(log: Log) -> io::Result<()> {
     let writer = Writer::to_stderr(dropped_line)?;
     let writer = WRITER.get_or_init(|| writer);
     // A subscriber of a test, where there is one, stays.
-    let _ = tracing_subscriber::registry()
-        .with(Lines { writer, renderer })
-        .try_init();
+    let _ = set_global_default(Lines { writer, renderer });
     Ok(())
 }
 
@@ -126,7 +122,7 @@ impl Renderer {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl Subscriber for Lines {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if is_wanted(metadata) {
             Interest::always()
@@ -135,14 +131,27 @@ impl<S: Subscriber> Layer<S> for Lines {
         }
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         is_wanted(metadata)
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn event(&self, event: &Event<'_>) {
         let line = Line::of(event, SystemTime::now());
         self.writer.write(self.renderer.render(&line));
     }
+
+    // Spans are not wanted, so none of these is called for one that counts.
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 /// What the log says of lines that it lost.

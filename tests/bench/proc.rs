@@ -2,7 +2,13 @@
 
 use std::{fs, process::Command};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use nix::{
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{Signal, kill},
+    },
+    unistd::Pid,
+};
 use serde::Serialize;
 
 use crate::Result;
@@ -84,18 +90,17 @@ pub(crate) fn mortal(program: &str) -> Command {
 
 /// Tells a process to end.
 pub(crate) fn terminate(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::TERM);
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
 }
 
 /// A thousand tunnels are two thousand descriptors in a peer, and as many in the children.
 pub(crate) fn raise_descriptor_limit() -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(8192).min(8192);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let current = Some(wanted);
-        setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.min(8192);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -109,11 +112,11 @@ fn a_socket_of_the_managers_is_taken_and_readiness_and_end_are_told() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     hears(&manager, "READY=1");
 
-    let pid = Pid::from_raw(i32::try_from(daemon.0.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::HUP).unwrap();
+    let pid = Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
+    kill(pid, Signal::SIGHUP).unwrap();
     hears(&manager, "RELOADING=1");
     hears(&manager, "READY=1");
-    kill_process(pid, Signal::TERM).unwrap();
+    kill(pid, Signal::SIGTERM).unwrap();
     hears(&manager, "STOPPING=1");
     assert!(daemon.0.wait().unwrap().success());
 }

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -74,7 +77,8 @@ impl Daemon {
 
     /// Sends SIGTERM and waits for the end.
     fn stop(mut self) -> std::process::ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -16,7 +16,7 @@ use crate::support::{
     skip::{Need, skipped},
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 
 /// A far host, for as long as it lives.
 pub(crate) struct Network {
@@ -99,11 +99,7 @@ impl Network {
         let address = Ipv4Addr::new(198, 19, self.subnet, 2);
         // Only the thread that asks is moved, and it ends here.
         let listening = thread::spawn(move || {
-            move_into_link_name_space(
-                std::os::fd::AsFd::as_fd(&namespace),
-                Some(LinkNameSpaceType::Network),
-            )
-            .unwrap();
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
             TcpListener::bind((address, 0)).unwrap()
         });
         let listener = listening.join().unwrap();

@@ -15,7 +15,7 @@ use std::{
 };
 
 use gitferry::testing::{self, Config, Daemon, Drained, Shared};
-use rustix::process::{Signal, kill_process};
+use nix::sys::signal::{Signal, kill};
 use tokio::{
     runtime::{Handle, Runtime},
     task::JoinHandle,
@@ -171,7 +171,7 @@ impl Ferry {
             }
             Running::Binary(child, _) => {
                 fs::write(self.config(), text).unwrap();
-                kill_process(pid(child).unwrap(), Signal::HUP).unwrap();
+                kill(pid(child).unwrap(), Signal::SIGHUP).unwrap();
             }
         }
     }
@@ -205,12 +205,12 @@ impl Ferry {
 
     /// Asks the binary to read its config again.
     pub(crate) fn hang_up(&self) {
-        kill_process(pid(self.process().0).unwrap(), Signal::HUP).unwrap();
+        kill(pid(self.process().0).unwrap(), Signal::SIGHUP).unwrap();
     }
 
     /// Asks the binary to stop.
     pub(crate) fn terminate(&self) {
-        kill_process(pid(self.process().0).unwrap(), Signal::TERM).unwrap();
+        kill(pid(self.process().0).unwrap(), Signal::SIGTERM).unwrap();
     }
 
     /// Waits for the end of the binary.

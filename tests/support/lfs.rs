@@ -16,7 +16,6 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
@@ -33,6 +32,7 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_util::bytes::Bytes;
 
 use super::{background::Background, ca::Leaf, lfs_storage};
 

@@ -10,7 +10,6 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -21,6 +20,7 @@ use tokio::{
     fs::File,
     io::{AsyncRead, AsyncSeekExt, AsyncWriteExt, ReadBuf},
 };
+use tokio_util::bytes::Bytes;
 
 use super::lfs::{Body, SIGNATURE, Shared, full, say};
 

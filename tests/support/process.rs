@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::time::Instant;
 
 /// How long a server may take until it listens.
@@ -154,13 +157,13 @@ pub(crate) fn tail(log: &Path) -> String {
 
 fn kill_group(child: &Child) {
     if let Some(group) = pid(child) {
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = killpg(group, Signal::SIGKILL);
     }
 }
 
-/// The process id in rustix's words.
+/// The process id as nix has it.
 pub(crate) fn pid(child: &Child) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(child.id()).ok()?)
+    i32::try_from(child.id()).ok().map(Pid::from_raw)
 }
 
 /// An address on loopback that was free a moment ago.
@@ -256,21 +259,21 @@ impl Running {
 
     /// Stops it and its children where they are.
     pub(crate) fn pause(&self) {
-        self.signal(Signal::STOP);
+        self.signal(Signal::SIGSTOP);
     }
 
     /// Lets them go on.
     pub(crate) fn resume(&self) {
-        self.signal(Signal::CONT);
+        self.signal(Signal::SIGCONT);
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process_group(pid(&self.child).unwrap(), signal).unwrap();
+        killpg(pid(&self.child).unwrap(), signal).unwrap();
     }
 
     /// Ctrl-C in its terminal: SIGINT to it and its children.
     pub(crate) fn interrupt(&self) {
-        self.signal(Signal::INT);
+        self.signal(Signal::SIGINT);
     }
 
     /// Kills it and its children, and keeps what it said.

@@ -72,7 +72,7 @@ pub(crate) fn has_programs(programs: &[&str]) -> bool {
 /// False, and the test is skipped, where the user is not root.
 #[track_caller]
 pub(crate) fn is_root(what_for: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
+    let root = nix::unistd::geteuid().is_root();
     if !root {
         skipped(Need::Root, what_for);
     }

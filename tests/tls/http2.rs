@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use hyper::{
     Response,
     body::{Body, Frame},
@@ -21,6 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::bytes::Bytes;
 
 use crate::support::{
     background::Background,

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::doctor::{Finding, State, Subject};
+use crate::{
+    doctor::{Finding, State, Subject},
+    rt,
+};
 
 /// How often the lines are renewed where nothing happens.
 pub(super) const RENEWAL: Duration = Duration::from_millis(200);
@@ -50,8 +53,8 @@ impl Display {
         match &mut self.how {
             How::Silent => {}
             How::Terminal(drawn) => {
-                let rows = rustix::termios::tcgetwinsize(io::stderr())
-                    .map_or(ROWS, |size| usize::from(size.ws_row).max(4));
+                let size = rt::terminal_size(io::stderr());
+                let rows = size.map_or(ROWS, |(_, rows)| rows.max(4));
                 let lines = frame(findings, rows.saturating_sub(2));
                 let mut text = erased(*drawn);
                 for line in &lines {

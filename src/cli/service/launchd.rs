@@ -24,7 +24,7 @@ impl Launchd {
             plist: library.join(format!("LaunchAgents/{LABEL}.plist")),
             log: library.join("Logs/gitferry.log"),
             secrets: host.user_config()?,
-            domain: format!("gui/{}", rustix::process::getuid().as_raw()),
+            domain: format!("gui/{}", nix::unistd::getuid().as_raw()),
         })
     }
 

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use nix::unistd::{User, geteuid};
+
 use super::installation::{IN_A_TERMINAL, Installation, ask, remove, say, tell, write};
 use crate::cli::{Failure, setup::HostEnv};
 
@@ -32,7 +34,7 @@ impl Systemd {
     /// The system's where root asks, unless it asks for its `user` service.
     pub(super) fn new(user: bool) -> Result<Self, Failure> {
         let host = HostEnv::of_this_process()?;
-        if rustix::process::geteuid().is_root() && !user {
+        if geteuid().is_root() && !user {
             return Ok(Self {
                 system: true,
                 units: "/etc/systemd/system".into(),
@@ -199,9 +201,10 @@ fn give_to_service(file: &Path) -> Result<(), Failure> {
             error,
         )
     };
-    let user = uzers::get_user_by_name("gitferry")
-        .ok_or_else(|| Failure::new("cannot create the user gitferry"))?;
-    chown(file, Some(user.uid()), Some(user.primary_group_id())).map_err(during)
+    let user = User::from_name("gitferry").ok().flatten();
+    let user = user.ok_or_else(|| Failure::new("cannot create the user gitferry"))?;
+    let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+    chown(file, Some(uid), Some(gid)).map_err(during)
 }
 
 /// The unit with the path of the binary, and the proxies below it.

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::User;
+
 use crate::{
     cli::{Failure, daemon},
     tls::files::{BUNDLE_FILE, CERTIFICATE_FILE},
@@ -49,9 +51,10 @@ struct Us {
 
 impl Us {
     fn of_this_process() -> Self {
+        let service = User::from_name(SERVICE_USER).ok().flatten();
         Self {
-            caller: rustix::process::geteuid().as_raw(),
-            service: uzers::get_user_by_name(SERVICE_USER).map(|user| user.uid()),
+            caller: nix::unistd::geteuid().as_raw(),
+            service: service.map(|user| user.uid.as_raw()),
         }
     }
 
@@ -210,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_kernel_says_who_listens() {
-        let me = rustix::process::geteuid().as_raw();
+        let me = nix::unistd::geteuid().as_raw();
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).unwrap();
             let address = listener.local_addr().unwrap();

@@ -2,7 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
@@ -14,6 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
 use tokio::time::{Instant, timeout};
+use tokio_util::bytes::Bytes;
 
 use super::{Probe, Stream, shown};
 use crate::{

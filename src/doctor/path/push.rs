@@ -1,11 +1,11 @@
 //! A push, rehearsed: may this user write, and where would its LFS files go? Nothing is written, and nothing is uploaded.
 
-use bytes::Bytes;
 use hyper::{
     Method, StatusCode,
     header::{CONTENT_TYPE, LOCATION},
 };
 use serde_json::{Value, json};
+use tokio_util::bytes::Bytes;
 
 use super::{
     Probe,

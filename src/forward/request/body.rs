@@ -9,12 +9,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Response,
     body::{Body, Frame, Incoming, SizeHint},
 };
+use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     headers,

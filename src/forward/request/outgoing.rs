@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::{
     Method, Request,
     body::{Body, Incoming},
@@ -10,6 +9,7 @@ use hyper::{
     http::request::Parts,
     upgrade::OnUpgrade,
 };
+use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     framing, headers,

@@ -8,13 +8,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use hyper::{
     Method,
     body::{Body, Frame, Incoming, SizeHint},
     header::CONTENT_LENGTH,
     http::request::Parts,
 };
+use tokio_util::bytes::Bytes;
 
 use crate::forward::request::spool::{Budget, Lost, ReplayBuffer};
 use crate::{config::Route, model::fault::BoxError, track::TransferHandle};

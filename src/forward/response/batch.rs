@@ -6,13 +6,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     Method, StatusCode, Uri,
     body::{Body, Frame, SizeHint},
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
 };
+use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     AnswerBody, forwarder::Forwarder, request::body::Answer, upstream::spare::Spare,

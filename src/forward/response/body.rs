@@ -8,8 +8,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio_util::bytes::Bytes;
 
 use ending::{Asking, Ended, Failing, NO_CLOSE_NOTIFY, broken, ended, fail};
 

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, PROXY_AUTHENTICATE, USER_AGENT},
 };
+use tokio_util::bytes::{BufMut, Bytes, BytesMut};
 
 use crate::forward::headers::PROXY_STATUS;
 use crate::forward::request::body::{Answer, RequestBody, full};

@@ -7,7 +7,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap,
@@ -15,6 +14,7 @@ use hyper::{
     ext::ReasonPhrase,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue},
 };
+use tokio_util::bytes::{Bytes, BytesMut};
 
 use crate::{
     forward::{

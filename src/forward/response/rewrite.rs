@@ -7,13 +7,13 @@ mod buffer;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::{
     HeaderMap, Response, StatusCode,
     body::Body,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, TRAILER},
     http::request::Parts,
 };
+use tokio_util::bytes::Bytes;
 
 use buffer::take_in;
 

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::bytes::BytesMut;
 
 use crate::forward::{
     forwarder::Forwarder,

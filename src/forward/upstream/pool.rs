@@ -20,7 +20,6 @@ use std::{
 };
 
 use hyper::client::conn::http2;
-use rustix::process::{Resource, getrlimit};
 use tokio::time::{Instant, timeout};
 
 use crate::forward::{
@@ -33,7 +32,7 @@ use crate::{
     io::TcpMonitor,
     model::{Scheme, Target},
     net::dial::AbsoluteForm,
-    rt::{Shutdown, Tasks},
+    rt::{self, Shutdown, Tasks},
 };
 
 pub(crate) use lease::Lease;
@@ -113,11 +112,7 @@ const MOST_IDLE: usize = 512;
 
 /// A quarter of the descriptors, at most [`MOST_IDLE`]: the rest is for connections that work.
 fn most_idle() -> usize {
-    let descriptors = getrlimit(Resource::Nofile).current;
-    let quarter = descriptors.map_or(MOST_IDLE, |limit| {
-        usize::try_from(limit / 4).unwrap_or(MOST_IDLE)
-    });
-    quarter.min(MOST_IDLE)
+    MOST_IDLE.min(rt::descriptors() / 4)
 }
 
 impl Pool {

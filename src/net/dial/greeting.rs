@@ -2,11 +2,11 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
+use tokio_util::bytes::BytesMut;
 
 use crate::{
     config::Granted,

@@ -107,7 +107,7 @@ async fn a_machine_out_of_descriptors_is_waited_for_without_spinning() {
     let std_client = std::net::TcpStream::connect(acceptor.address()).unwrap();
     std_client.set_nonblocking(true).unwrap();
     let address = acceptor.address();
-    let emfile = || Err(io::Error::from_raw_os_error(libc::EMFILE));
+    let emfile = || Err(io::Error::from_raw_os_error(nix::libc::EMFILE));
     let aborted = || Err(io::ErrorKind::ConnectionAborted.into());
     let socket = TcpStream::from_std(std_client).unwrap();
     let mut script: VecDeque<io::Result<(TcpStream, SocketAddr)>> = VecDeque::new();

@@ -18,7 +18,7 @@ use tracing::Level;
 
 use self::{sentence::*, width::*};
 use super::Line;
-use crate::model::size;
+use crate::{model::size, rt};
 
 /// The widest line.
 const WIDEST: usize = 120;
@@ -48,12 +48,8 @@ pub(crate) struct People {
 
 /// How wide stderr is.
 pub(super) fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stderr());
-    let columns = size.map_or(0, |size| usize::from(size.ws_col));
-    match columns {
-        0 => WIDEST,
-        columns => columns.clamp(NARROWEST, WIDEST),
-    }
+    let size = rt::terminal_size(io::stderr());
+    size.map_or(WIDEST, |(columns, _)| columns.clamp(NARROWEST, WIDEST))
 }
 
 impl People {

@@ -96,7 +96,7 @@ pub(crate) fn squid_that_intercepts(bench: &Bench<'_>) -> Started {
     );
     let generator = "/usr/lib/squid/security_file_certgen";
     run(generator, &["-c", "-s", &database, "-M", "4MB"]);
-    let owner = rustix::process::geteuid().is_root();
+    let owner = nix::unistd::geteuid().is_root();
     if owner {
         run("/usr/bin/chown", &["-R", "proxy", &database]);
     }

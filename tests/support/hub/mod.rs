@@ -127,7 +127,7 @@ struct ExchangeRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: bytes::Bytes,
+    body: tokio_util::bytes::Bytes,
 }
 
 impl ExchangeRequest {

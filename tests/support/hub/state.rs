@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
-use bytes::Bytes;
+use tokio_util::bytes::Bytes;
 
 use super::shard::XetFile;
 use crate::support::lfs_storage::hex;

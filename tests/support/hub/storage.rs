@@ -7,13 +7,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     Method, Response, StatusCode,
     body::{Body as HttpBody, Frame},
     header,
 };
+use tokio_util::bytes::Bytes;
 
 use super::{DOWNLOADS, ExchangeRequest, SIGNATURE, Shared, UPLOADS, say, state::sha256};
 use crate::support::lfs::{Body, full};

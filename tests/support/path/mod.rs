@@ -14,14 +14,13 @@ mod tun;
 use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::fd::AsFd as _,
     process::Command,
     sync::atomic::{AtomicU8, Ordering},
     thread,
     time::Duration,
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use nix::sched::{CloneFlags, setns};
 
 use crate::support::skip::{Need, skipped};
 pub(crate) use forwarder::Carried;
@@ -152,8 +151,7 @@ impl Path {
         let namespace = File::open(format!("/run/netns/{}", self.namespace)).unwrap();
         thread::scope(|scope| {
             let there = scope.spawn(move || {
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                    .unwrap();
+                setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
                 act()
             });
             there.join().unwrap()

@@ -6,6 +6,8 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
+use nix::libc;
+
 /// An interface of the network namespace in which it was opened; it ends with its last clone.
 pub(crate) struct Tun(File);
 

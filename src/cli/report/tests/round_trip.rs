@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tracing::{Event, Subscriber};
-use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt as _, registry};
+use tracing::{
+    Event, Metadata, Subscriber,
+    span::{Attributes, Id, Record as SpanRecord},
+};
 
 use crate::{
     cli::report::{
@@ -29,8 +31,24 @@ const NOW: &str = "2026-11-23T16:00:00.120Z";
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<[String; 3]>>>);
 
-impl<S: Subscriber> Layer<S> for Written {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl Subscriber for Written {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event()
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &SpanRecord<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
         let line = Line::of(event, moment::parse(NOW).unwrap());
         let forms = [line.logfmt(false), line.logfmt(true), line.json()];
         self.0.lock().unwrap().push(forms);
@@ -39,9 +57,9 @@ impl<S: Subscriber> Layer<S> for Written {
 
 /// The event as text, as coloured text, and as JSON.
 pub(super) fn written(emit: impl FnOnce()) -> [String; 3] {
-    let layer = Written::default();
-    tracing::subscriber::with_default(registry().with(layer.clone()), emit);
-    let mut lines = layer.0.lock().unwrap();
+    let written = Written::default();
+    tracing::subscriber::with_default(written.clone(), emit);
+    let mut lines = written.0.lock().unwrap();
     assert_eq!(lines.len(), 1);
     lines.pop().unwrap()
 }

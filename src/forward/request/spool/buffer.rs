@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use tokio_util::bytes::{Bytes, BytesMut};
 
 use super::{Budget, Lost, file::SpoolFile};
 

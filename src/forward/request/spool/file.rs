@@ -11,8 +11,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::bytes::Bytes;
 
 use super::SMALLEST_BATCH;
 
@@ -151,8 +151,9 @@ fn write_all(file: &File, frames: &[Bytes], mut at: u64) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn write_some(file: &File, slices: &[io::IoSlice<'_>], at: u64) -> io::Result<usize> {
-    match rustix::io::pwritev(file, slices, at) {
-        Err(rustix::io::Errno::INTR) => write_some(file, slices, at),
+    let offset = i64::try_from(at).map_err(io::Error::other)?;
+    match nix::sys::uio::pwritev(file, slices, offset) {
+        Err(nix::errno::Errno::EINTR) => write_some(file, slices, at),
         written => Ok(written?),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::future::poll_fn;
 
-use bytes::Bytes;
 use std::{
     sync::Arc,
     task::{Context, Waker},
 };
+use tokio_util::bytes::Bytes;
 
 use super::{file::SpoolFile, *};
 

@@ -12,9 +12,9 @@ use crate::forward::{
     request::body::AnswerBody,
 };
 use crate::{mirror::Coding, model::fault::BoxError};
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio_util::bytes::Bytes;
 
 /// What counts as larger.
 const SMALL: u64 = 64 * 1024;

@@ -5,9 +5,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
+use tokio_util::bytes::{Buf, Bytes};
 
 use super::{Broken, HEAD_PATIENCE, Segmented, TICK};
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
+use tokio_util::bytes::{Bytes, BytesMut};
 
 /// How many bytes are kept. One every [`EVERY`] lasts for 25 minutes.
 const MOST: usize = 256;

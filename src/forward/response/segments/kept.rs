@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use tokio_util::bytes::{Bytes, BytesMut};
 
 /// The size of one allocation.
 const CHUNK: usize = 64 << 10;

@@ -17,9 +17,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_util::bytes::Bytes;
 
 pub(crate) use broken::Broken;
 pub(crate) use candidate::Candidate;

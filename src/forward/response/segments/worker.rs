@@ -9,9 +9,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
+use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     downloads::HostPlace,

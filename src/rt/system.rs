@@ -1,0 +1,32 @@
+//! What the system says of this process: how many descriptors it may have, and how large its terminal is.
+
+use std::os::fd::{AsFd, AsRawFd as _};
+
+use nix::{
+    libc,
+    sys::resource::{Resource, getrlimit},
+};
+
+/// The soft limit of file descriptors.
+pub(crate) fn descriptors() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    limit.map_or(usize::MAX, |(soft, _)| {
+        usize::try_from(soft).unwrap_or(usize::MAX)
+    })
+}
+
+/// Columns and rows; `None` where this is no terminal, or one that does not say.
+#[expect(unsafe_code, reason = "nix has no safe wrapper of TIOCGWINSZ")]
+pub(crate) fn terminal_size(terminal: impl AsFd) -> Option<(usize, usize)> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let terminal = terminal.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open as long as `terminal` is borrowed, and the kernel writes one `winsize`.
+    let done = unsafe { libc::ioctl(terminal, libc::TIOCGWINSZ, &raw mut size) };
+    let known = done == 0 && size.ws_col > 0;
+    known.then_some((size.ws_col.into(), size.ws_row.into()))
+}
