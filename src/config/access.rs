@@ -26,7 +26,7 @@ fn accounts(
     find: fn(&str) -> Option<u32>,
 ) -> Vec<Account> {
     let mut accounts = Vec::new();
-    for item in section.strings(key, false) {
+    for item in section.strings(key) {
         match item.text.parse().ok().or_else(|| find(item.text)) {
             Some(id) => accounts.push(Account {
                 name: item.text.to_owned(),

@@ -182,7 +182,7 @@ pub(crate) struct Reverse {
 impl Reverse {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let mut allow = Vec::new();
-        for item in section.strings("allow", false) {
+        for item in section.strings("allow") {
             match item.text.parse::<HostPattern>() {
                 Ok(pattern) => allow.push(pattern),
                 Err(_) => item.place.problem(
@@ -192,7 +192,7 @@ impl Reverse {
             }
         }
         let mut fake_ip = Vec::new();
-        for item in section.strings("fake_ip", false) {
+        for item in section.strings("fake_ip") {
             match item.text.parse::<FakeNetwork>() {
                 Ok(network) => fake_ip.push(network),
                 Err(message) => item.place.problem(

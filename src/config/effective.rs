@@ -82,7 +82,7 @@ fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error
 impl Config {
     /// The route of a host and port: exact names before wildcards, then the order of the file, then `[other_hosts]`.
     pub fn route(&self, target: &Target) -> &Arc<Route> {
-        let fits = |exact: bool| {
+        let first = |eligible: fn(&HostPattern) -> bool| {
             self.routes.iter().find(|route| {
                 route
                     .ports
@@ -91,11 +91,11 @@ impl Config {
                     && route
                         .hosts
                         .iter()
-                        .any(|host| host.is_exact() == exact && host.matches(&target.host))
+                        .any(|host| eligible(host) && host.matches(&target.host))
             })
         };
-        fits(true)
-            .or_else(|| fits(false))
+        first(HostPattern::is_exact)
+            .or_else(|| first(HostPattern::is_wildcard))
             .unwrap_or(&self.other_hosts)
     }
 

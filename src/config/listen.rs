@@ -74,7 +74,7 @@ impl Listen {
 
 fn addresses(section: &Section<'_, '_>) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
-    let written = section.strings("address", true);
+    let written = section.string_or_strings("address");
     if written.is_empty() {
         let place = section.at("address");
         place.problem(

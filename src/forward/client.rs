@@ -14,7 +14,7 @@ use crate::{
     io::TcpMonitor,
     model::access::SocketOwner,
     net::{InterimSender, RequestLine, listen},
-    track::TransferHandle,
+    track::{TransferHandle, WatchedSocket},
 };
 
 /// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
@@ -62,6 +62,11 @@ impl ClientConn {
 
     /// Has the watchdog look at the connection for `transfer`.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {
-        transfer.client(self.tcp.clone(), self.shared);
+        let socket = self.tcp.clone();
+        transfer.watch_client(if self.shared {
+            WatchedSocket::multiplexed(socket)
+        } else {
+            WatchedSocket::own(socket)
+        });
     }
 }

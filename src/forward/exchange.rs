@@ -36,7 +36,7 @@ use crate::{
     config::Route,
     model::{
         Fault, FaultKind, Leg, Stage,
-        attempts::{Connect, Event, RequestState},
+        attempts::{Connect, ConnectionKind, Event, RequestState},
     },
     net::dial::rounds::Waiting,
     track::{GivenUp, Transfer},
@@ -95,7 +95,7 @@ impl Exchange {
 
     /// Sends the request until an answer is to be passed on.
     pub(crate) async fn request(&mut self) -> Result<Came, GivenUp> {
-        let turn = self.plan.begin(self.outgoing.may_reuse());
+        let turn = self.plan.begin(self.outgoing.connection_kind());
         let came = self.run(turn).await?;
         let (method, answer) = (&self.outgoing.head.method, &came.0);
         if self.outgoing.bodiless && self.outgoing.upgrade.is_none() {
@@ -200,7 +200,7 @@ impl Exchange {
         // A request that may act has no other way: a new connection has no identity.
         match pool.take_bound(key, self.asked.client.id).await {
             Some(lease) => Some(lease),
-            None if connect.idle => match pool.take(key).await {
+            None if connect.connection == ConnectionKind::Idle => match pool.take(key).await {
                 Some(lease) => Some(lease),
                 None => pool.join(key).await,
             },
@@ -242,7 +242,7 @@ impl Exchange {
         let to = self.destination();
         let request = match self.write(&lease, &to) {
             Ok(request) => request,
-            Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
+            Err(fault) => return (Held::Nothing, Event::Refused(fault)),
         };
         let waiting = match &lease.about.absolute_form {
             None => None,
@@ -250,7 +250,7 @@ impl Exchange {
                 let hop = lease.about.peer.to_string();
                 match Waiting::begin(&hop, &to.target.to_string()).await {
                     Ok(waiting) => Some(waiting),
-                    Err(fault) => return (Held::Nothing, self.unusable(fault, true)),
+                    Err(fault) => return (Held::Nothing, Event::Refused(fault)),
                 }
             }
         };

@@ -11,9 +11,16 @@ use crate::{
 };
 
 impl TcpMonitor {
-    /// Its counts, with all that the kernel knows where `closely`; nothing once the socket is closed.
-    pub(crate) fn flow(&self, closely: bool) -> Flow {
-        self.tcp().map(|tcp| tcp.flow(closely)).unwrap_or_default()
+    /// The bytes read, written and acknowledged; zeros once the socket is closed.
+    pub(crate) fn flow(&self) -> Flow {
+        self.tcp().map(|tcp| tcp.flow()).unwrap_or_default()
+    }
+
+    /// [`Self::flow`] with the kernel's `TCP_INFO`, which costs a system call more.
+    pub(crate) fn detailed_flow(&self) -> Flow {
+        self.tcp()
+            .map(|tcp| tcp.detailed_flow())
+            .unwrap_or_default()
     }
 
     /// Its own counts, without asking the kernel what was acknowledged.
@@ -48,7 +55,7 @@ impl Tcp {
         path(self)
     }
 
-    fn flow(&self, closely: bool) -> Flow {
+    fn flow(&self) -> Flow {
         let (queued, written) = self.queued_and_written();
         Flow {
             read: self.bytes_read(),
@@ -56,7 +63,14 @@ impl Tcp {
             queued: queued.unwrap_or(0),
             told: queued.is_some(),
             blocked: self.is_blocked(),
-            kernel: if closely { kernel(self) } else { None },
+            kernel: None,
+        }
+    }
+
+    fn detailed_flow(&self) -> Flow {
+        Flow {
+            kernel: kernel(self),
+            ..self.flow()
         }
     }
 
@@ -274,7 +288,7 @@ mod tests {
         far.read_exact(&mut [0; 5]).await.unwrap();
         far.write_all(b"hi").await.unwrap();
         near.read_exact(&mut [0; 2]).await.unwrap();
-        let flow = near.flow(true);
+        let flow = near.detailed_flow();
         assert_eq!((flow.read, flow.acknowledged(), flow.queued), (2, 5, 0));
         assert!(flow.told && !flow.is_pending());
         let kernel = flow.kernel.unwrap();
@@ -291,7 +305,7 @@ mod tests {
                 if poll_fn(|cx| Poll::Ready(write(cx))).await.is_ready() {
                     continue;
                 }
-                let flow = near.flow(true);
+                let flow = near.detailed_flow();
                 let kernel = flow.kernel.unwrap();
                 if kernel.window.unwrap() < kernel.mss {
                     return flow;
@@ -308,6 +322,6 @@ mod tests {
         assert!(kernel.window.unwrap() < kernel.mss, "{kernel:?}");
         assert!(kernel.retransmits == 0, "{kernel:?}");
         // Without the close look there is no price but the one count.
-        assert_eq!(near.flow(false).kernel, None);
+        assert_eq!(near.flow().kernel, None);
     }
 }

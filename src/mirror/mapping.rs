@@ -50,6 +50,15 @@ pub(crate) enum Mapped {
     },
 }
 
+/// What a client does with a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// It sends a new request, with credentials of its own for the URL.
+    Link,
+    /// It repeats the request that was redirected.
+    Redirect,
+}
+
 impl Mapping {
     /// True on the reverse front.
     pub(crate) fn is_reverse(&self) -> bool {
@@ -58,17 +67,17 @@ impl Mapping {
 
     /// Maps a URL that a client follows with what it was given for it.
     pub(crate) fn url(&self, text: &str) -> Mapped {
-        self.map(text, false)
+        self.map(text, Use::Link)
     }
 
     /// Maps a URI reference of a header field (RFC 3986, section 4.1), which may be relative.
     pub(crate) fn reference(&self, text: &str) -> Mapped {
-        self.map(&self.resolved(text), false)
+        self.map(&self.resolved(text), Use::Link)
     }
 
     /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
     pub(crate) fn redirect(&self, text: &str) -> Mapped {
-        self.map(&self.resolved(text), true)
+        self.map(&self.resolved(text), Use::Redirect)
     }
 
     /// A reference in a form that clients do not read in two ways, and a relative one as a path. On the reverse front a client resolves it
@@ -121,7 +130,7 @@ impl Mapping {
         Some((url, original))
     }
 
-    fn map(&self, text: &str, redirect: bool) -> Mapped {
+    fn map(&self, text: &str, usage: Use) -> Mapped {
         if let Reference::Unreadable(authority) = reference(text, self.answering().0)
             && let Some(base) = &self.base
         {
@@ -133,8 +142,8 @@ impl Mapping {
         };
         let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {
-            Some(base) if redirect && short => Mapped::To(base.map_path(&url)),
-            Some(base) => match self.to_daemon(base, &url, redirect) {
+            Some(base) if usage == Use::Redirect && short => Mapped::To(base.map_path(&url)),
+            Some(base) => match self.to_daemon(base, &url, usage) {
                 Some(mapped) => Mapped::To(mapped),
                 None => self.away(text, url.target.to_string().into()),
             },
@@ -158,16 +167,16 @@ impl Mapping {
     }
 
     /// As a URL of this daemon; `None` where it leads past it.
-    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, redirect: bool) -> Option<String> {
+    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, usage: Use) -> Option<String> {
         let own = url.scheme == self.scheme && url.target == self.target;
         // By whatever name: on the daemon's port the path would name a segment of the origin's choice.
         let may_be_daemon = url.target.port == base.port();
         if !own && !may_be_daemon && !(self.served)(&url.target) {
             return None;
         }
-        Some(match redirect && !own {
-            true => base.map_elsewhere(url),
-            false => base.map(url),
+        Some(match usage {
+            Use::Redirect if !own => base.map_elsewhere(url),
+            Use::Redirect | Use::Link => base.map(url),
         })
     }
 

@@ -22,7 +22,8 @@ use tokio::time::Instant;
 
 use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Action};
 pub(crate) use event::{
-    Answered, BodyState, Cause, Command, Connect, Event, Lesson, Next, Note, RequestState, Step,
+    Answered, BodyState, Cause, Command, Connect, ConnectionKind, Event, Lesson, Next, Note,
+    RequestState, Step,
 };
 use policy::{Decision, RetryPolicy, Tried, suspects_large_segments};
 
@@ -54,7 +55,7 @@ pub(crate) struct Attempts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Connecting,
-    Sending { reused: bool },
+    Sending(ConnectionKind),
     Delivering { since: Instant },
     Over,
 }
@@ -86,9 +87,9 @@ impl Attempts {
         }
     }
 
-    /// What the first command is. A request that could not be repeated never takes an idle connection, which may die just then.
-    pub(crate) fn begin(&mut self, may_reuse: bool) -> Connect {
-        self.attempt(may_reuse)
+    /// The first command.
+    pub(crate) fn begin(&mut self, connection: ConnectionKind) -> Connect {
+        self.attempt(connection)
     }
 
     /// What follows `event`; `jitter`, from 0 to 1, is the caller's random number.
@@ -98,20 +99,18 @@ impl Attempts {
         }
         match event {
             Event::Waited => self.connect(),
-            Event::Reused => self.send(true),
-            Event::Dialled => self.send(false),
-            Event::DialFailed(fault) => self.failed(fault, true, now, jitter),
+            Event::Reused => self.send(ConnectionKind::Idle),
+            Event::Dialled => self.send(ConnectionKind::New),
+            Event::DialFailed(fault) => self.failed(fault.sent(false), now, jitter),
             Event::Failed { fault, request } => self.send_failed(fault, request, now, jitter),
             Event::Stalled { fault, request } => {
                 let again = self.on_stall == Action::Failover && request.may_repeat();
-                self.failed(fault, again, now, jitter)
+                self.failed(fault.sent(!again), now, jitter)
             }
-            Event::Unusable {
-                fault, last: true, ..
-            } => self.give_up(fault, None),
-            Event::Unusable { fault, request, .. } => {
-                self.failed(fault, request.may_repeat(), now, jitter)
+            Event::Unusable { fault, request } => {
+                self.failed(fault.sent(!request.may_repeat()), now, jitter)
             }
+            Event::Refused(fault) => self.give_up(fault, None),
             Event::Answered(answer) => self.answered(&answer, now, jitter),
             Event::Spoke => self.deliver(Some(Lesson::Works), now),
             Event::Unheld => self.deliver(None, now),
@@ -196,17 +195,17 @@ impl Attempts {
 
     /// After a failure only a new connection tells whether the path works.
     fn connect(&mut self) -> Step {
-        Step::of(Command::Connect(self.attempt(false)))
+        Step::of(Command::Connect(self.attempt(ConnectionKind::New)))
     }
 
-    fn attempt(&mut self, idle: bool) -> Connect {
+    fn attempt(&mut self, connection: ConnectionKind) -> Connect {
         self.state = State::Connecting;
         self.on_this += 1;
         self.total += 1;
         Connect {
             upstream: self.at,
             attempt: self.total,
-            idle,
+            connection,
             // It is a new connection. A failure has only those that this exchange makes itself to tell whether the path works.
             spare: self.total == 1,
             small_segments: self.small_segments,
@@ -214,8 +213,8 @@ impl Attempts {
         }
     }
 
-    fn send(&mut self, reused: bool) -> Step {
-        self.state = State::Sending { reused };
+    fn send(&mut self, connection: ConnectionKind) -> Step {
+        self.state = State::Sending(connection);
         Step::of(Command::Send)
     }
 
@@ -226,7 +225,7 @@ impl Attempts {
         now: Instant,
         jitter: f64,
     ) -> Step {
-        let idle = self.state == State::Sending { reused: true };
+        let idle = self.state == State::Sending(ConnectionKind::Idle);
         let hung_up = fault.is_hang_up() && request.passed <= PASSED_TO_THE_DEAD;
         let died = idle && (hung_up || fault.is_stale());
         if died && request.may_repeat() && fault.leg != Leg::Client {
@@ -234,12 +233,11 @@ impl Attempts {
             let note = Note::IdleConnectionDied(fault.sent(false));
             return self.connect().noting(note);
         }
-        self.failed(fault, request.may_repeat(), now, jitter)
+        self.failed(fault.sent(!request.may_repeat()), now, jitter)
     }
 
-    /// An attempt failed; `again` where another one cannot act twice.
-    fn failed(&mut self, fault: Fault, again: bool, now: Instant, jitter: f64) -> Step {
-        let fault = fault.sent(!again);
+    /// An attempt failed; `fault` says whether another one could act twice.
+    fn failed(&mut self, fault: Fault, now: Instant, jitter: f64) -> Step {
         self.http1 |= fault.wants_http1();
         if suspects_large_segments(&fault) && !self.small_segments {
             self.small_segments = true;

@@ -39,6 +39,15 @@ const PROBES: usize = 8;
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Table>);
 
+/// How far a success came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Success {
+    /// Up to the head of a response.
+    Head,
+    /// Up to the end of a response, or of a tunnel.
+    Whole,
+}
+
 impl Health {
     /// True where every circuit is closed.
     pub(crate) fn is_well(&self) -> bool {
@@ -100,13 +109,12 @@ impl Health {
         Some(self.failed(failure, now))
     }
 
-    /// The upstream did its work for `host`, at least up to an answer's head; what was held against it is forgotten, unless that came
-    /// later and the answer is not `whole`.
+    /// The upstream worked for `host`: closes the circuit. A circuit that a late failure opened closes on a whole response only.
     pub(crate) fn succeeded(
         &self,
         host: &str,
         upstream: &str,
-        whole: bool,
+        success: Success,
         now: Instant,
     ) -> Option<Change> {
         let mut table = self.table();
@@ -115,7 +123,7 @@ impl Health {
         table
             .circuits
             .get(&key)
-            .filter(|circuit| whole || !circuit.late)?;
+            .filter(|circuit| success == Success::Whole || !circuit.late)?;
         let circuit = table.circuits.remove(&key)?;
         let lasted = now.saturating_duration_since(circuit.opened);
         Some(Change::Closed(lasted))
@@ -130,7 +138,7 @@ impl Health {
         }
         if circuit.shallow {
             drop(table);
-            return self.succeeded(host, upstream, false, now);
+            return self.succeeded(host, upstream, Success::Head, now);
         }
         circuit.state = CircuitState::TrialDue;
         Some(Change::OnTrial)

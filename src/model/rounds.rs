@@ -53,6 +53,15 @@ pub(crate) enum Round {
     Loops,
 }
 
+/// Why a held request is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Its time passed, and no other request came or was answered.
+    Silence,
+    /// Another request came or was answered, or its own client left.
+    Moved,
+}
+
 impl Rounds {
     /// One more comes.
     pub(crate) fn comes(&mut self, now: Instant) -> Round {
@@ -83,15 +92,15 @@ impl Rounds {
         }
     }
 
-    /// One that was held is let go: after its time in `silence`, or because something moved.
-    pub(crate) fn goes_on(&mut self, silence: bool, now: Instant) -> Round {
+    /// One that was held is sent on.
+    pub(crate) fn release(&mut self, how: Release, now: Instant) -> Round {
         self.held = self.held.saturating_sub(1);
         if self.is_known(now) {
             return Round::Loops;
         }
         self.sent = Some(now);
-        self.silent = silence;
-        if !silence {
+        self.silent = how == Release::Silence;
+        if !self.silent {
             self.suspicion = 0;
             return Round::Goes;
         }
@@ -151,8 +160,11 @@ mod tests {
             held.sort_unstable();
             for until in std::mem::take(&mut held) {
                 // Another one that comes lets it go.
-                let silence = until <= now;
-                if rounds.goes_on(silence, until.min(now)) == Round::Loops {
+                let how = match until <= now {
+                    true => Release::Silence,
+                    false => Release::Moved,
+                };
+                if rounds.release(how, until.min(now)) == Round::Loops {
                     return Some(n);
                 }
             }
@@ -178,7 +190,7 @@ mod tests {
                 let mut next = rounds.comes(now);
                 if let Round::Held(wait) = next {
                     now += wait;
-                    next = rounds.goes_on(true, now);
+                    next = rounds.release(Release::Silence, now);
                 }
                 if next == Round::Loops {
                     break;
@@ -231,7 +243,7 @@ mod tests {
         for _ in 0..3 * SURE {
             while !matches!(rounds.comes(now), Round::Held(_)) {}
             assert!(rounds.holds());
-            assert_eq!(rounds.goes_on(true, now), Round::Goes);
+            assert_eq!(rounds.release(Release::Silence, now), Round::Goes);
             rounds.moves();
         }
     }

@@ -72,6 +72,11 @@ impl HostPattern {
         matches!(self, Self::Exact(_))
     }
 
+    /// True where it may cover several hosts.
+    pub(crate) fn is_wildcard(&self) -> bool {
+        !self.is_exact()
+    }
+
     /// The DNS subtree that covers every host of the pattern: what a name-constrained CA must permit.
     ///
     /// `None` for an address, and where nothing but `*` is left.

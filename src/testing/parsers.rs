@@ -119,10 +119,24 @@ pub fn spliced(
     splice(body, PLACES, map).map_err(|error| error.to_string())
 }
 
+/// What stands between the client and the origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Between {
+    pub reverse_front: bool,
+    pub mirror: bool,
+}
+
+impl Between {
+    pub const REVERSE_FRONT: Self = Self {
+        reverse_front: true,
+        mirror: false,
+    };
+}
+
 /// How an answer of `https://hf.co` to `path` is mapped; the reverse front serves `hf.co`, `b.test` and what ends in `.cdn.test`.
-fn mapping(path: &str, reverse: bool, mirror: bool) -> Mapping {
+fn mapping(path: &str, between: Between) -> Mapping {
     let target = |host: &str| Target::new(Host::Name(host.into()), 443);
-    let mirror = mirror.then(|| Mirror {
+    let mirror = between.mirror.then(|| Mirror {
         scheme: Scheme::Https,
         target: target("mirror.test"),
         base_path: "/base".into(),
@@ -133,7 +147,9 @@ fn mapping(path: &str, reverse: bool, mirror: bool) -> Mapping {
         target: target("hf.co"),
         path: path.into(),
         mirror,
-        base: reverse.then(|| ReverseBase::new("127.0.0.1:4483", "")),
+        base: between
+            .reverse_front
+            .then(|| ReverseBase::new("127.0.0.1:4483", "")),
         served: Arc::new(|target| {
             let host = target.host.to_string();
             matches!(host.as_str(), "hf.co" | "b.test") || host.ends_with(".cdn.test")
@@ -143,7 +159,7 @@ fn mapping(path: &str, reverse: bool, mirror: bool) -> Mapping {
 
 /// The fields of an answer as the client gets them.
 pub fn rewritten_field(
-    (path, reverse, mirror): (&str, bool, bool),
+    (path, between): (&str, Between),
     status: u16,
     name: &'static str,
     value: &[u8],
@@ -155,16 +171,16 @@ pub fn rewritten_field(
     let name = HeaderName::from_static(name);
     let mut fields = HeaderMap::new();
     fields.insert(&name, value);
-    table::rewrite_head(&mapping(path, reverse, mirror), status, &mut fields);
+    table::rewrite_head(&mapping(path, between), status, &mut fields);
     let values = fields.get_all(&name).iter();
     values.map(|value| value.as_bytes().to_vec()).collect()
 }
 
 /// The body of an LFS batch answer as the client gets it; `None` where it is the same.
-pub fn rewritten_batch(reverse: bool, mirror: bool, body: &[u8]) -> Option<Vec<u8>> {
+pub fn rewritten_batch(between: Between, body: &[u8]) -> Option<Vec<u8>> {
     let path = "/user/repo.git/info/lfs/objects/batch";
     let entry = table::for_body(&Method::POST, path)?;
-    let mapping = mapping(path, reverse, mirror);
+    let mapping = mapping(path, between);
     entry.rewrite_body(&mapping, body).ok()?.0
 }
 
@@ -176,7 +192,7 @@ pub fn segment(text: &str) -> Option<(&'static str, String)> {
 
 /// Scheme, host and port that an absolute URL names, as the mapping reads it.
 pub fn origin(url: &str) -> (&'static str, String) {
-    let (scheme, target) = mapping("/", true, false).origin(url);
+    let (scheme, target) = mapping("/", Between::REVERSE_FRONT).origin(url);
     (scheme.as_str(), target.to_string())
 }
 

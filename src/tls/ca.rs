@@ -54,7 +54,7 @@ impl Authority {
     /// Fails where the directory or a file cannot be read or written, and where the CA that is there is damaged or over:
     /// it is never replaced here, because clients were told to trust it.
     pub(crate) fn open(directory: &Path, hosts: &[HostPattern]) -> Result<(Self, Opened), CaError> {
-        state::check(directory, true)?;
+        state::check(directory, state::Users::OwnerOrRoot)?;
         if let Some(found) = Self::load(directory)? {
             return Ok((found, Opened::Found));
         }
@@ -76,7 +76,7 @@ impl Authority {
     pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
-        state::check(directory, true)?;
+        state::check(directory, state::Users::OwnerOrRoot)?;
         let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
         if let Ok(Some(old)) = files::read_regular(&directory.join(CERTIFICATE_FILE)) {
             let kept = directory.join(OLD_FILE);

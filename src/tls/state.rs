@@ -17,16 +17,22 @@ use super::{CaError, files};
 /// A temporary file that is older belongs to a process that was killed: writing one takes milliseconds.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
-/// Fails where somebody else owns the directory or can write to it. One that is not there yet is made.
-///
-/// `sudo gitferry ca rotate` may work for the owner: `as_root` says that root may.
-pub(crate) fn check(directory: &Path, as_root: bool) -> Result<(), CaError> {
+/// Who may use a state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Users {
+    Owner,
+    /// `sudo gitferry ca rotate` works on the owner's directory.
+    OwnerOrRoot,
+}
+
+/// Creates the directory where it is missing. Fails where another user owns it or can write to it.
+pub(crate) fn check(directory: &Path, users: Users) -> Result<(), CaError> {
     let failed = |error: io::Error| CaError::new(directory, error);
     files::make_directory(directory).map_err(failed)?;
-    own(directory, as_root)?;
+    own(directory, users)?;
     let spool = directory.join("spool");
     match fs::symlink_metadata(&spool) {
-        Ok(found) if found.is_dir() => own(&spool, as_root)?,
+        Ok(found) if found.is_dir() => own(&spool, users)?,
         Ok(_) => {
             let reason = format!("it is not a directory: `rm {}`", spool.display());
             return Err(CaError::new(&spool, reason));
@@ -38,13 +44,13 @@ pub(crate) fn check(directory: &Path, as_root: bool) -> Result<(), CaError> {
     Ok(())
 }
 
-fn own(directory: &Path, as_root: bool) -> Result<(), CaError> {
+fn own(directory: &Path, users: Users) -> Result<(), CaError> {
     let found = fs::metadata(directory).map_err(|error| CaError::new(directory, error))?;
     let (path, user) = (directory.display(), geteuid().as_raw());
     if !found.is_dir() {
         return Err(CaError::new(directory, "it is not a directory"));
     }
-    if found.uid() != user && !(as_root && user == 0) {
+    if found.uid() != user && !(users == Users::OwnerOrRoot && user == 0) {
         let reason = format!(
             "it belongs to user {}, and gitferry runs as user {user}: `chown -R {user} {path}` if nobody else wrote to it, \
              or another `directory` in `[state]`",

@@ -97,12 +97,19 @@ impl World {
 }
 
 /// A server whose certificate is signed by its own key.
-pub(super) fn self_signed(name: &str, is_ca: bool) -> (Arc<ServerConfig>, CertificateDer<'static>) {
-    let key = KeyPair::generate().unwrap();
+pub(super) fn self_signed(name: &str) -> (Arc<ServerConfig>, CertificateDer<'static>) {
+    signed_by_itself(leaf(&[name]))
+}
+
+/// The same with a certificate that is a CA's.
+pub(super) fn self_signed_ca(name: &str) -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let mut parameters = leaf(&[name]);
-    if is_ca {
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    }
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    signed_by_itself(parameters)
+}
+
+fn signed_by_itself(parameters: CertificateParams) -> (Arc<ServerConfig>, CertificateDer<'static>) {
+    let key = KeyPair::generate().unwrap();
     let certificate = parameters.self_signed(&key).unwrap().der().clone();
     (server(vec![certificate.clone()], &key), certificate)
 }

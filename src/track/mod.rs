@@ -22,4 +22,4 @@ mod watchdog;
 
 pub(crate) use front::Front;
 pub use tracker::Tracker;
-pub(crate) use transfer::{Begin, Ending, GivenUp, Transfer, TransferHandle};
+pub(crate) use transfer::{Begin, Ending, GivenUp, Transfer, TransferHandle, WatchedSocket};

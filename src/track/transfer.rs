@@ -20,7 +20,8 @@ use tokio::{sync::Notify, time::Instant};
 pub(crate) use begin::{Begin, Counters, Ending};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
-use watching::{Side, Watching};
+pub(crate) use watching::WatchedSocket;
+use watching::Watching;
 
 use super::{Front, event::Subject, ledger::Ledger, redact, running::Running, timeline::Timeline};
 use crate::{
@@ -109,8 +110,8 @@ struct State {
     handed_over: bool,
     tunnel: bool,
     hop: bool,
-    client: Option<Side>,
-    origin: Option<Side>,
+    client: Option<WatchedSocket>,
+    origin: Option<WatchedSocket>,
     /// Connections that fetch later ranges of a download.
     segments: Vec<TcpMonitor>,
     watching: Watching,

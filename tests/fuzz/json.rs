@@ -1,6 +1,6 @@
 //! LFS batch answers and their like, whose URLs are changed where they stand.
 
-use gitferry::testing::parsers;
+use gitferry::testing::parsers::{self, Between};
 use serde_json::Value;
 
 use crate::fuzz;
@@ -102,8 +102,11 @@ fn a_batch_is_changed_at_its_urls_and_nowhere_else() {
 #[test]
 fn a_batch_that_is_rewritten_is_json_still() {
     fuzz(BATCHES, WORDS, |body, u| {
-        let (reverse, mirror) = (u.arbitrary()?, u.arbitrary()?);
-        if let Some(rewritten) = parsers::rewritten_batch(reverse, mirror, body) {
+        let between = Between {
+            reverse_front: u.arbitrary()?,
+            mirror: u.arbitrary()?,
+        };
+        if let Some(rewritten) = parsers::rewritten_batch(between, body) {
             assert_ne!(rewritten, body);
             serde_json::from_slice::<serde::de::IgnoredAny>(&rewritten).unwrap();
         }

@@ -1,8 +1,8 @@
 //! URLs that origins write, as the clients of the reverse front and of mirrors get them.
 
-use gitferry::testing::parsers;
+use gitferry::testing::parsers::{self, Between};
 
-use crate::{fuzz, resolve::on_the_daemon};
+use crate::{Choices, fuzz, resolve::on_the_daemon};
 
 const REFERENCES: &[&[u8]] = &[
     b"https://hf.co/user/repo?x=1#y",
@@ -77,6 +77,14 @@ fn lands_where_it_may(asked: &str, written: &str, given: &str) {
     }
 }
 
+/// The reverse front, with a mirror or without.
+fn reverse(u: Choices<'_, '_>) -> arbtest::arbitrary::Result<Between> {
+    Ok(Between {
+        mirror: u.arbitrary()?,
+        ..Between::REVERSE_FRONT
+    })
+}
+
 #[test]
 fn a_location_never_leaves_its_hosts_segment() {
     fuzz(REFERENCES, WORDS, |written, u| {
@@ -84,8 +92,7 @@ fn a_location_never_leaves_its_hosts_segment() {
         let name = *u.choose(&["location", "content-location"])?;
         let status = *u.choose(&[200, 201, 302, 307])?;
         let text = String::from_utf8_lossy(written);
-        for given in parsers::rewritten_field((asked, true, u.arbitrary()?), status, name, written)
-        {
+        for given in parsers::rewritten_field((asked, reverse(u)?), status, name, written) {
             lands_where_it_may(asked, &text, &String::from_utf8_lossy(&given));
         }
         Ok(())
@@ -106,7 +113,8 @@ fn a_link_never_leaves_its_hosts_segment() {
             b">; rel=\"next\"",
         ]
         .concat();
-        for given in parsers::rewritten_field((asked, true, false), 200, "link", &field) {
+        for given in parsers::rewritten_field((asked, Between::REVERSE_FRONT), 200, "link", &field)
+        {
             let given = String::from_utf8_lossy(&given);
             let target = given
                 .split('<')
@@ -148,7 +156,7 @@ fn a_url_that_is_mapped_maps_back() {
                 return Ok(());
             }
             let given = parsers::rewritten_field(
-                ("/", true, false),
+                ("/", Between::REVERSE_FRONT),
                 200,
                 "content-location",
                 written.as_bytes(),
@@ -199,8 +207,7 @@ fn a_cookie_stays_with_its_host() {
         ],
         |written, u| {
             let asked = *u.choose(ASKED)?;
-            for given in
-                parsers::rewritten_field((asked, true, u.arbitrary()?), 200, "set-cookie", written)
+            for given in parsers::rewritten_field((asked, reverse(u)?), 200, "set-cookie", written)
             {
                 let given = String::from_utf8_lossy(&given).into_owned();
                 let attributes = given

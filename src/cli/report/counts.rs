@@ -46,21 +46,26 @@ pub(super) struct Transfers {
     pub(super) down: u64,
 }
 
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Failed,
+    Succeeded,
+    /// It succeeded after a fault, by one of [`MEANS`].
+    Rescued(Option<usize>),
+}
+
 impl Transfers {
-    /// One more, and by which of [`MEANS`] it was rescued.
-    pub(super) fn ended(
-        &mut self,
-        well: bool,
-        rescued: bool,
-        means: Option<usize>,
-        bytes: (u64, u64),
-    ) {
+    /// Counts one more.
+    pub(super) fn ended(&mut self, outcome: Outcome, bytes: (u64, u64)) {
         self.ended += 1;
-        self.failed += u64::from(!well);
-        self.rescued += u64::from(rescued);
+        self.failed += u64::from(outcome == Outcome::Failed);
+        self.rescued += u64::from(matches!(outcome, Outcome::Rescued(_)));
         self.up = self.up.saturating_add(bytes.0);
         self.down = self.down.saturating_add(bytes.1);
-        if let Some(count) = means.and_then(|means| self.means.get_mut(means)) {
+        if let Outcome::Rescued(Some(means)) = outcome
+            && let Some(count) = self.means.get_mut(means)
+        {
             *count += 1;
         }
     }
@@ -132,6 +137,8 @@ pub(super) struct FailedTransfers<'a> {
     pub(super) elapsed: u64,
     /// True where the advice of its line is another upstream.
     pub(super) other_upstream: bool,
+    /// True where bytes went through a tunnel: its time was not lost.
+    pub(super) flowed: bool,
 }
 
 impl<'a> FailedTransfers<'a> {

@@ -45,6 +45,7 @@ fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Fai
         code,
         elapsed,
         other_upstream: record.text("remedy") == Some("other-upstream"),
+        flowed: false,
     })
 }
 
@@ -58,7 +59,7 @@ fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
 }
 
 fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
-    let failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
+    let mut failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
     if record.text("result") == Some("answered") {
@@ -73,8 +74,8 @@ fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
         // A log is summed up as a whole.
         sum.refusals.observe(&answer, tokio::time::Instant::now());
     }
-    let flowed = record.text("front") == Some("tunnel") && up + down > 0;
-    sum.ended(&failed, (up, down), record.number("status"), flowed);
+    failed.flowed = record.text("front") == Some("tunnel") && up + down > 0;
+    sum.ended(&failed, (up, down), record.number("status"));
     Some(())
 }
 

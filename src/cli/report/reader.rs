@@ -29,7 +29,7 @@ pub(super) fn read(input: impl BufRead, sum: &mut Sum) -> io::Result<()> {
     while let Some(end) = reader.next()? {
         reader.take(end, sum)?;
     }
-    reader.entry_ended(sum, false);
+    reader.entry_ended(End::Input, sum);
     Ok(())
 }
 
@@ -48,7 +48,7 @@ struct Entry {
 
 /// How a line ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Newline,
     /// The input is over: the line may be cut.
     Input,
@@ -95,7 +95,7 @@ impl<R: BufRead> Reader<R> {
             self.export = Some(Entry::default());
             return Ok(());
         }
-        line(&self.line, 0, end == End::Newline, Container::Log, sum);
+        line(&self.line, 0, end, Container::Log, sum);
         Ok(())
     }
 
@@ -103,7 +103,7 @@ impl<R: BufRead> Reader<R> {
     /// the entry.
     fn export_line(&mut self, end: End, sum: &mut Sum) -> io::Result<()> {
         if self.line.is_empty() {
-            self.entry_ended(sum, true);
+            self.entry_ended(End::Newline, sum);
             return Ok(());
         }
         let whole = end == End::Newline;
@@ -145,15 +145,15 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    fn entry_ended(&mut self, sum: &mut Sum, whole: bool) {
+    fn entry_ended(&mut self, end: End, sum: &mut Sum) {
         match self.export.take() {
             Some(Entry {
                 message: Some(message),
                 pid,
             }) => {
-                line(&message, pid, true, Container::Journal, sum);
+                line(&message, pid, End::Newline, Container::Journal, sum);
             }
-            Some(_) if whole => sum.lines.foreign += 1,
+            Some(_) if end == End::Newline => sum.lines.foreign += 1,
             Some(_) => sum.lines.cut += 1,
             None => {}
         }
@@ -174,10 +174,10 @@ enum Container {
     Journal,
 }
 
-fn line(bytes: &[u8], pid: u32, whole: bool, place: Container, sum: &mut Sum) {
+fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut Sum) {
     let text = String::from_utf8_lossy(bytes);
     if text.starts_with('{') {
-        return object(&text, pid, whole, place, sum);
+        return object(&text, pid, end, place, sum);
     }
     // A short line of the journal that holds JSON.
     if place == Container::Log
@@ -188,18 +188,18 @@ fn line(bytes: &[u8], pid: u32, whole: bool, place: Container, sum: &mut Sum) {
         return object(
             rest,
             self::pid(digits.as_bytes()),
-            whole,
+            end,
             Container::Journal,
             sum,
         );
     }
     let parsed = match place {
-        Container::Log => text::parse(&text, whole),
-        Container::Journal => text::payload(&text, pid, whole),
+        Container::Log => text::parse(&text, end),
+        Container::Journal => text::payload(&text, pid, end),
     };
     match parsed {
-        Text::Event(record) => event(&record, whole, sum),
-        Text::Advice(advice) if whole => {
+        Text::Event(record) => event(&record, end, sum),
+        Text::Advice(advice) if end == End::Newline => {
             sum.lines.advice += 1;
             sum.advised(advice);
         }
@@ -209,22 +209,22 @@ fn line(bytes: &[u8], pid: u32, whole: bool, place: Container, sum: &mut Sum) {
     }
 }
 
-fn object(text: &str, pid: u32, whole: bool, place: Container, sum: &mut Sum) {
+fn object(text: &str, pid: u32, end: End, place: Container, sum: &mut Sum) {
     match object::parse(text, pid) {
-        Json::Event(record) => event(&record, true, sum),
+        Json::Event(record) => event(&record, End::Newline, sum),
         Json::Entry { message, pid } if place == Container::Log => {
-            line(&message, pid, true, Container::Journal, sum);
+            line(&message, pid, End::Newline, Container::Journal, sum);
         }
-        Json::Broken if !whole => sum.lines.cut += 1,
+        Json::Broken if end != End::Newline => sum.lines.cut += 1,
         Json::Broken => sum.lines.unreadable += 1,
         Json::Entry { .. } | Json::Foreign => sum.lines.foreign += 1,
     }
 }
 
-fn event(record: &super::record::Record<'_>, whole: bool, sum: &mut Sum) {
+fn event(record: &super::record::Record<'_>, end: End, sum: &mut Sum) {
     if events::take(record, sum) {
         sum.lines.events += 1;
-    } else if whole {
+    } else if end == End::Newline {
         sum.lines.unreadable += 1;
     } else {
         sum.lines.cut += 1;

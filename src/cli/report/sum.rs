@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     circuits::Circuits,
-    counts::{FailedTransfers, FaultCounts, HostCounts, Lines, Transfers, means},
+    counts::{FailedTransfers, FaultCounts, HostCounts, Lines, Outcome, Transfers, means},
     record::Time,
 };
 use crate::model::{Role, refusals::Refusals};
@@ -109,7 +109,7 @@ impl Sum {
         if open.codes.len() < FAULTS && !acted {
             open.codes.push(code.clone());
         }
-        let row = self.row(&host, &code, failed, !acted);
+        let row = self.row(&host, &code, failed, u64::from(!acted));
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
         self.ill(&host, failed);
@@ -130,7 +130,7 @@ impl Sum {
         if open.codes.len() < FAULTS && !told {
             open.codes.push(code.clone());
         }
-        let row = self.row(&host, &code, failed, !told);
+        let row = self.row(&host, &code, failed, u64::from(!told));
         row.stalls += u64::from(!told);
         self.advised = Some(Advised {
             host,
@@ -155,24 +155,25 @@ impl Sum {
         }
     }
 
-    /// A transfer ended; `flowed` where bytes went through a tunnel, whose time was not lost then.
+    /// A transfer ended.
     pub(super) fn ended(
         &mut self,
         failed: &FailedTransfers<'_>,
         bytes: (u64, u64),
         status: Option<u64>,
-        flowed: bool,
     ) {
         self.advised = None;
         let well = matches!(failed.code, "answered" | "closed");
         let open = self.open.remove(&failed.transfer);
         let key = self.host(failed);
         let rescued = well && open.as_ref().is_some_and(|open| open.last.is_some());
-        let means = open
-            .as_ref()
-            .and_then(|open| open.means)
-            .filter(|_| rescued);
-        self.transfers.ended(well, rescued, means, bytes);
+        let means = open.as_ref().and_then(|open| open.means);
+        let outcome = match (well, rescued) {
+            (false, _) => Outcome::Failed,
+            (true, false) => Outcome::Succeeded,
+            (true, true) => Outcome::Rescued(means),
+        };
+        self.transfers.ended(outcome, bytes);
         let server_error = well && status.is_some_and(|status| status >= 500);
         self.transfers.origin_errors += u64::from(server_error);
         if let Some(host) = self.hosts.get_mut(&key) {
@@ -184,7 +185,7 @@ impl Sum {
             }
         }
         if !well {
-            return self.untold(failed, open, &key, flowed);
+            return self.untold(failed, open, &key);
         }
         for code in open.into_iter().flat_map(|open| open.codes) {
             let host = self.hosts.get_mut(&key);
@@ -195,24 +196,18 @@ impl Sum {
     }
 
     /// An end that no fault told of, as when the client goes away, or the fault is in a log that was not given.
-    fn untold(
-        &mut self,
-        failed: &FailedTransfers<'_>,
-        open: Option<Open>,
-        host: &str,
-        flowed: bool,
-    ) {
+    fn untold(&mut self, failed: &FailedTransfers<'_>, open: Option<Open>, host: &str) {
         let code = clip(failed.code, NAME);
         if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
             return;
         }
         let before = open.map_or(0, |open| open.elapsed.saturating_add(open.stood));
-        let lost = if flowed {
+        let lost = if failed.flowed {
             0
         } else {
             failed.elapsed.saturating_sub(before)
         };
-        let row = self.row(host, &code, failed, true);
+        let row = self.row(host, &code, failed, 1);
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
         self.ill(host, failed);
@@ -318,13 +313,13 @@ impl Sum {
         }
     }
 
-    /// The row of a code; `anew` where this is not the rest of what was told already.
+    /// The row of a code, which counts so many more `times`.
     fn row(
         &mut self,
         host: &str,
         code: &str,
         failed: &FailedTransfers<'_>,
-        anew: bool,
+        times: u64,
     ) -> &mut FaultCounts {
         let host = self.hosts.entry(host.into()).or_default();
         let known = host.rows.contains_key(code) || host.rows.len() < CODES;
@@ -333,9 +328,9 @@ impl Sum {
             .entry(if known { code } else { OTHERS }.into())
             .or_default();
         row.last = row.last.max(failed.time);
-        row.times += u64::from(anew);
+        row.times += times;
         row.other_upstream |= failed.other_upstream;
-        *way(&mut row.ways, failed.way()) += u64::from(anew);
+        *way(&mut row.ways, failed.way()) += times;
         row
     }
 }

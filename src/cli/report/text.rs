@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::record::{Record, TIME_LENGTH, Time, Value};
+use super::{
+    reader::End,
+    record::{Record, TIME_LENGTH, Time, Value},
+};
 
 /// What a line of text is.
 #[derive(Debug)]
@@ -17,22 +20,22 @@ pub(super) enum Text<'a> {
     Foreign,
 }
 
-/// Reads one line; of a line that is not `whole` the last field is left out, for it may be cut.
-pub(super) fn parse(line: &str, whole: bool) -> Text<'_> {
+/// Reads one line. The last field of a line without a newline is left out, because it may be cut.
+pub(super) fn parse(line: &str, end: End) -> Text<'_> {
     if let Some(text) = advice(line).filter(|_| line.starts_with(' ')) {
         return Text::Advice(text);
     }
-    match event(line, 0, whole) {
-        Text::Foreign => prefixed(line, whole),
+    match event(line, 0, end) {
+        Text::Foreign => prefixed(line, end),
         ours => ours,
     }
 }
 
 /// The same, after a prefix that says which process wrote it.
-pub(super) fn payload(line: &str, pid: u32, whole: bool) -> Text<'_> {
+pub(super) fn payload(line: &str, pid: u32, end: End) -> Text<'_> {
     match advice(line) {
         Some(text) => Text::Advice(text),
-        None => event(line, pid, whole),
+        None => event(line, pid, end),
     }
 }
 
@@ -42,7 +45,7 @@ fn advice(line: &str) -> Option<&str> {
 }
 
 /// `Nov 23 16:00:00 host gitferry[123]: …`, and with times of another form.
-fn prefixed(line: &str, whole: bool) -> Text<'_> {
+fn prefixed(line: &str, end: End) -> Text<'_> {
     let Some((prefix, rest)) = line.split_once("]: ") else {
         return Text::Foreign;
     };
@@ -50,12 +53,13 @@ fn prefixed(line: &str, whole: bool) -> Text<'_> {
         .rsplit_once('[')
         .and_then(|(_, pid)| pid.parse().ok());
     match pid {
-        Some(pid) => payload(rest, pid, whole),
+        Some(pid) => payload(rest, pid, end),
         None => Text::Foreign,
     }
 }
 
-fn event(line: &str, pid: u32, whole: bool) -> Text<'_> {
+fn event(line: &str, pid: u32, line_end: End) -> Text<'_> {
+    let whole = line_end == End::Newline;
     let Some((time, rest)) = begin(line) else {
         return Text::Foreign;
     };
@@ -157,8 +161,8 @@ mod tests {
 
     const LINE: &str = "2026-11-23T16:00:00.123Z  WARN fault id=7 code=hop/greeting/timed-out cause=\"a \\\"b\\\" c=d\" host=hf.co";
 
-    fn record(line: &str, whole: bool) -> Record<'_> {
-        match parse(line, whole) {
+    fn record(line: &str, end: End) -> Record<'_> {
+        match parse(line, end) {
             Text::Event(record) => record,
             other => panic!("{other:?} of {line}"),
         }
@@ -173,26 +177,29 @@ mod tests {
             "[ 5.123456] host gitferry[123]: ",
         ] {
             let line = format!("{prefix}{LINE}");
-            let record = record(&line, true);
+            let record = record(&line, End::Newline);
             assert_eq!(record.pid, 123, "{prefix}");
             assert_eq!(record.text("cause"), Some("a \"b\" c=d"));
             assert_eq!(record.text("host"), Some("hf.co"));
         }
         let advised = "Nov 23 16:00:00 host gitferry[123]: advice: run it";
-        assert!(matches!(parse(advised, true), Text::Advice("run it")));
+        assert!(matches!(
+            parse(advised, End::Newline),
+            Text::Advice("run it")
+        ));
     }
 
     #[test]
     fn colours_of_a_terminal_are_taken_off() {
         let line = LINE.replace(" WARN", "\u{1b}[33m WARN\u{1b}[0m");
-        assert_eq!(record(&line, true).message, "fault");
+        assert_eq!(record(&line, End::Newline).message, "fault");
     }
 
     #[test]
     fn a_line_that_is_cut_anywhere_loses_the_field_that_is_cut_and_no_other() {
-        let full = record(LINE, true);
+        let full = record(LINE, End::Newline);
         for end in (TIME_LENGTH + 12)..LINE.len() {
-            let cut = record(&LINE[..end], false);
+            let cut = record(&LINE[..end], End::Input);
             assert!(cut.fields.len() < full.fields.len(), "at {end}");
             assert_eq!(cut.fields[..], full.fields[..cut.fields.len()], "at {end}");
         }
@@ -210,7 +217,7 @@ mod tests {
             "2026-11-23T16:00:00.123Z é",
             "]: ",
         ] {
-            assert!(matches!(parse(line, true), Text::Foreign), "{line}");
+            assert!(matches!(parse(line, End::Newline), Text::Foreign), "{line}");
         }
         for line in [
             "id=7 code",
@@ -219,7 +226,7 @@ mod tests {
             "id=7  code=x",
         ] {
             let line = format!("2026-11-23T16:00:00.123Z  WARN fault {line}");
-            assert!(matches!(parse(&line, true), Text::Broken), "{line}");
+            assert!(matches!(parse(&line, End::Newline), Text::Broken), "{line}");
         }
     }
 }

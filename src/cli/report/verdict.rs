@@ -154,11 +154,9 @@ impl Case<'_> {
             let role = self.role(host);
             (role == Role::Other || role == own, role == own)
         });
-        let through = |good: bool| {
+        let through = |fits: fn(Way) -> bool| {
             let mut found = others.iter().filter(move |(_, host)| {
-                host.ways
-                    .get(self.upstream)
-                    .is_some_and(|way| if good { works(*way) } else { way.well == 0 })
+                host.ways.get(self.upstream).is_some_and(|way| fits(*way))
             });
             let (name, host) = found.next()?;
             let more = match found.count() {
@@ -168,11 +166,11 @@ impl Case<'_> {
             };
             Some((self.called(name, host), more))
         };
-        if let Some((who, more)) = through(true) {
+        if let Some((who, more)) = through(works) {
             let verb = if more.is_empty() { "works" } else { "work" };
             return Some(format!("{who}{more} {verb} through the same upstream"));
         }
-        let (who, more) = through(false)?;
+        let (who, more) = through(|way| way.well == 0)?;
         let verb = if more.is_empty() { "fails" } else { "fail" };
         Some(format!("{who}{more} {verb} through it too"))
     }

@@ -105,11 +105,11 @@ fn trusted(
     let ours = [directory, &*certificate, &*bundle];
     let changeable = ours
         .into_iter()
-        .find_map(|path| changeable(path, owner, false))
+        .find_map(|path| changeable(path, owner, Level::Own))
         .or_else(|| {
             above
                 .into_iter()
-                .find_map(|path| changeable(path, owner, true))
+                .find_map(|path| changeable(path, owner, Level::Above))
         });
     if let Some(why) = changeable {
         return Err(refuse(why).hint(format!(
@@ -123,9 +123,17 @@ fn trusted(
     })
 }
 
-/// Why somebody but `owner` and root could change what is at `path`; a file that is missing is nobody's. In a `shared` directory
-/// above it (such as /tmp) the sticky bit keeps others from replacing what is not theirs.
-fn changeable(path: &Path, owner: u32, shared: bool) -> Option<String> {
+/// Where a path lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// The daemon's directory, or a file in it.
+    Own,
+    /// A directory above it, such as /tmp: its sticky bit keeps users from replacing files of others.
+    Above,
+}
+
+/// Why another user than `owner` and root could change `path`; `None` for a missing file.
+fn changeable(path: &Path, owner: u32, level: Level) -> Option<String> {
     let shown = path.display();
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
@@ -135,7 +143,7 @@ fn changeable(path: &Path, owner: u32, shared: bool) -> Option<String> {
     if meta.uid() != owner && meta.uid() != 0 {
         return Some(format!("{shown} belongs to user {}", meta.uid()));
     }
-    let sticky = shared && meta.mode() & 0o1000 != 0;
+    let sticky = level == Level::Above && meta.mode() & 0o1000 != 0;
     (meta.mode() & 0o022 != 0 && !sticky).then(|| format!("other users can write to {shown}"))
 }
 

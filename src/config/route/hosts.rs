@@ -15,7 +15,7 @@ pub(super) fn read(
     ports: Option<&Vec<u16>>,
     seen: &mut Seen,
 ) -> Vec<HostPattern> {
-    let items = section.strings("hosts", false);
+    let items = section.strings("hosts");
     if section.has("hosts") && items.is_empty() {
         let place = section.at("hosts");
         place.problem("the route has no hosts", None);

@@ -12,28 +12,44 @@ pub(in crate::config) struct Item<'s, 'a> {
     pub(in crate::config) place: Location<'s, 'a>,
 }
 
+fn item<'s, 'a>(
+    layer: &Layer<'s, 'a>,
+    key: &'static str,
+    value: &'s Spanned<DeValue<'a>>,
+) -> Option<Item<'s, 'a>> {
+    let text = value.get_ref().as_str()?;
+    let place = layer.place(layer.key(key), value.span());
+    Some(Item { text, place })
+}
+
 impl<'s, 'a> Section<'s, 'a> {
-    /// A list of strings; with `or_one` a single string as well. Empty where it is not set.
-    pub(in crate::config) fn strings(&self, key: &'static str, or_one: bool) -> Vec<Item<'s, 'a>> {
+    /// A list of strings; empty where the key is not set.
+    pub(in crate::config) fn strings(&self, key: &'static str) -> Vec<Item<'s, 'a>> {
+        self.items(key, "a list of strings")
+    }
+
+    /// One string or a list of strings; empty where the key is not set.
+    pub(in crate::config) fn string_or_strings(&self, key: &'static str) -> Vec<Item<'s, 'a>> {
+        match self.find(key) {
+            Some((layer, value)) => item(layer, key, value).map_or_else(
+                || self.items(key, "a string or a list of strings"),
+                |one| vec![one],
+            ),
+            None => Vec::new(),
+        }
+    }
+
+    fn items(&self, key: &'static str, expected: &str) -> Vec<Item<'s, 'a>> {
         let Some((layer, value)) = self.find(key) else {
             return Vec::new();
         };
-        let item = |value: &'s Spanned<DeValue<'a>>| {
-            let text = value.get_ref().as_str()?;
-            let place = layer.place(layer.key(key), value.span());
-            Some(Item { text, place })
-        };
-        if or_one && let Some(one) = item(value) {
-            return vec![one];
-        }
         let Some(array) = value.get_ref().as_array() else {
-            let or = if or_one { "a string or " } else { "" };
-            wrong(layer, key, value, &format!("{or}a list of strings"), None);
+            wrong(layer, key, value, expected, None);
             return Vec::new();
         };
         let mut strings = Vec::new();
         for value in array.iter() {
-            match item(value) {
+            match item(layer, key, value) {
                 Some(item) => strings.push(item),
                 None => wrong(layer, key, value, "a list of strings", None),
             }
@@ -43,7 +59,7 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A list of files, each relative to the file that names it, and where each stands.
     pub(in crate::config) fn paths(&self, key: &'static str) -> Vec<(PathBuf, Location<'s, 'a>)> {
-        let items = self.strings(key, false).into_iter();
+        let items = self.strings(key).into_iter();
         items
             .map(|item| (item.place.source.path(item.text), item.place))
             .collect()

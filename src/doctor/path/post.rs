@@ -130,7 +130,7 @@ struct Sent {
 /// Writes the request and listens at the same time, until there is an answer or nothing moves any more.
 async fn send(stream: Stream, head: &str, size: usize) -> Sent {
     let monitor = stream.tcp.monitor();
-    let before = monitor.flow(false).acknowledged();
+    let before = monitor.flow().acknowledged();
     let mut request = head.as_bytes().to_vec();
     request.resize(head.len() + size, b'.');
     let (mut reader, mut writer) = tokio::io::split(stream.io);
@@ -161,12 +161,12 @@ async fn send(stream: Stream, head: &str, size: usize) -> Sent {
     // What was under way when the answer came may still be acknowledged.
     let goal = before + request.len() as u64;
     let settled = async {
-        while monitor.flow(false).acknowledged() < goal {
+        while monitor.flow().acknowledged() < goal {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let _ = timeout(Duration::from_millis(300), settled).await;
-    let flow = monitor.flow(true);
+    let flow = monitor.detailed_flow();
     Sent {
         acknowledged: flow.acknowledged().saturating_sub(before),
         retransmitted: flow.kernel.map_or(0, |kernel| kernel.retransmitted),
@@ -204,7 +204,7 @@ async fn stands_still(monitor: &TcpMonitor) -> Duration {
     let (mut seen, mut since) = (0, begun);
     loop {
         sleep_until(Instant::now() + Duration::from_millis(50)).await;
-        let acknowledged = monitor.flow(false).acknowledged();
+        let acknowledged = monitor.flow().acknowledged();
         if acknowledged != seen {
             (seen, since) = (acknowledged, Instant::now());
         }

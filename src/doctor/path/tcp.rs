@@ -13,13 +13,9 @@ use crate::{
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     let addresses = probe.evidence().addresses.clone();
-    let first = |six: bool| {
-        addresses
-            .iter()
-            .find(|address| address.is_ipv6() == six)
-            .copied()
-    };
-    let (four, six) = tokio::join!(connect(probe, first(false)), connect(probe, first(true)));
+    let four = addresses.iter().find(|address| address.is_ipv4()).copied();
+    let six = addresses.iter().find(|address| address.is_ipv6()).copied();
+    let (four, six) = tokio::join!(connect(probe, four), connect(probe, six));
     let words = [("v4", &four), ("v6", &six)];
     let words: Vec<String> = words
         .into_iter()

@@ -96,18 +96,16 @@ pub(super) fn of(facts: &Facts<'_>) -> Option<ProposedChange> {
     RULES.iter().find_map(|rule| rule(facts))
 }
 
-/// Every broken way of a route, those of hosts that nothing rescues first.
+/// Every broken way of a route; hosts without a working way come first.
 fn broken<'h>(
     facts: &'h Facts<'_>,
 ) -> impl Iterator<Item = (&'h HostSummary<'h>, &'h PathSummary, &'h Finding)> {
-    let of = |rescued: bool| {
-        facts
-            .hosts
-            .iter()
-            .filter(move |host| host.working().is_some() == rescued)
-            .flat_map(|host| host.broken().map(move |(way, root)| (host, way, root)))
-    };
-    of(false).chain(of(true))
+    let hosts = facts.hosts.iter();
+    let unreachable = hosts.clone().filter(|host| host.working().is_none());
+    let reachable = hosts.filter(|host| host.working().is_some());
+    unreachable
+        .chain(reachable)
+        .flat_map(|host| host.broken().map(move |(way, root)| (host, way, root)))
 }
 
 /// Further off than this, and a clock is wrong.

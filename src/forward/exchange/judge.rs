@@ -19,14 +19,6 @@ use crate::{
 };
 
 impl Exchange {
-    pub(super) fn unusable(&self, fault: Fault, last: bool) -> Event {
-        Event::Unusable {
-            fault,
-            request: self.outgoing.state(),
-            last,
-        }
-    }
-
     /// What is reported of an answer.
     pub(super) fn judge(
         &self,
@@ -34,8 +26,9 @@ impl Exchange {
         lease: &Lease,
         to: &Destination,
     ) -> Event {
+        let request = self.outgoing.state();
         if let Some(fault) = self.objection(response, lease, to) {
-            return self.unusable(fault, false);
+            return Event::Unusable { fault, request };
         }
         let status = response.status();
         let busy =
@@ -49,14 +42,18 @@ impl Exchange {
                 "the request was for the rest from byte {got}, and the response was {} or had other bytes",
                 status.as_u16()
             ));
-            return self.unusable(fault, part.is_gone(status, response.headers()));
+            return if part.is_gone(status, response.headers()) {
+                Event::Refused(fault)
+            } else {
+                Event::Unusable { fault, request }
+            };
         }
         Event::Answered(Answered {
             status: status.as_u16(),
             retry_after: headers::retry_after(response.headers()),
             peer: lease.about.peer,
             by_hop: hop_answer::made_by_hop(response, &lease.about),
-            request: self.outgoing.state(),
+            request,
         })
     }
 

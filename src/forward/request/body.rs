@@ -18,7 +18,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     headers,
-    request::gate::{Gate, NotWanted},
+    request::gate::{Decision, Gate, NotWanted},
     request::replay::{BodyBroken, Read, Reader},
 };
 use crate::{
@@ -205,10 +205,10 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if let Some(gate) = &mut this.gate {
-            match gate.poll_open(cx) {
+            match gate.poll_decision(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(false) => return Poll::Ready(Some(Err(Box::new(NotWanted)))),
-                Poll::Ready(true) => this.gate = None,
+                Poll::Ready(Decision::Drop) => return Poll::Ready(Some(Err(Box::new(NotWanted)))),
+                Poll::Ready(Decision::Send) => this.gate = None,
             }
         }
         let polled = match &mut this.source {

@@ -27,8 +27,17 @@ pub(crate) struct GateKey(Arc<Mutex<GateState>>);
 
 #[derive(Debug, Default)]
 struct GateState {
-    open: Option<bool>,
+    decision: Option<Decision>,
     waker: Option<Waker>,
+}
+
+/// What becomes of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is sent.
+    Send,
+    /// The origin does not want it.
+    Drop,
 }
 
 /// How long a silent origin is waited for before the body is sent anyway.
@@ -45,33 +54,33 @@ impl Gate {
         (gate, GateKey(state))
     }
 
-    /// Ready when the body may pass, with `false` where it is not wanted.
-    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    /// Ready when the origin has decided, or has been silent for too long.
+    pub(crate) fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
         {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(open) = state.open {
-                return Poll::Ready(open);
+            if let Some(decision) = state.decision {
+                return Poll::Ready(decision);
             }
             state.waker = Some(cx.waker().clone());
         }
-        self.patience.as_mut().poll(cx).map(|()| true)
+        self.patience.as_mut().poll(cx).map(|()| Decision::Send)
     }
 }
 
 impl GateKey {
     /// Lets the body pass.
     pub(crate) fn open(&self) {
-        self.decide(true);
+        self.decide(Decision::Send);
     }
 
     /// The origin answered without it: the body is not wanted.
     pub(crate) fn refuse(&self) {
-        self.decide(false);
+        self.decide(Decision::Drop);
     }
 
-    fn decide(&self, open: bool) {
+    fn decide(&self, decision: Decision) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.open.get_or_insert(open);
+        state.decision.get_or_insert(decision);
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }

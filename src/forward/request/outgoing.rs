@@ -24,7 +24,7 @@ use crate::{
     config::Route,
     model::{
         Fault, FaultKind, Leg, Stage,
-        attempts::{BodyState, RequestState},
+        attempts::{BodyState, ConnectionKind, RequestState},
     },
     rt::Shutdown,
     track::{Front, TransferHandle},
@@ -172,13 +172,17 @@ impl Outgoing {
         }
     }
 
-    /// True where an idle connection may carry it. A large PUT may meet one that dies just then; its client sends it again.
-    pub(crate) fn may_reuse(&self) -> bool {
+    /// Whether an idle connection may carry it. A large PUT may meet one that dies just then; its client sends it again.
+    pub(crate) fn connection_kind(&self) -> ConnectionKind {
         let sent = RequestState {
             returned: false,
             ..self.state()
         };
-        sent.may_repeat() || self.head.method.is_idempotent()
+        if sent.may_repeat() || self.head.method.is_idempotent() {
+            ConnectionKind::Idle
+        } else {
+            ConnectionKind::New
+        }
     }
 
     /// True for the requests after which `git push` sends its commands (gitprotocol-http, "Smart Clients").

@@ -28,7 +28,7 @@ pub(super) async fn drained(client: &TcpMonitor, shared: bool) {
     loop {
         // First: hyper writes what it has as soon as the body has no more.
         sleep(EVERY).await;
-        let flow = client.flow(false);
+        let flow = client.flow();
         let now = Instant::now();
         if flow.acknowledged() > acknowledged.0 {
             acknowledged = (flow.acknowledged(), now);

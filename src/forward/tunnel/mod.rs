@@ -29,7 +29,7 @@ use crate::{
     io::{BoxIo, Prefixed},
     model::{
         Fault, FaultKind, Leg, Stage, Target,
-        attempts::{BodyState, Event, RequestState},
+        attempts::{BodyState, ConnectionKind, Event, RequestState},
         classify,
     },
     net::dial::trail::Trail,
@@ -73,7 +73,7 @@ impl Tunnel {
         let about = circuit::CircuitScope { route, target };
         let mut plan = UpstreamPlan::new(forwarder, transfer, about, UpstreamNeeds::Site, probing);
         plan.pass_trail(trail);
-        let turn = plan.begin(false);
+        let turn = plan.begin(ConnectionKind::New);
         let reached = connect(&mut plan, turn).await?;
         Ok(Self {
             forwarder: Arc::clone(forwarder),

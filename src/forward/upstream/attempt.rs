@@ -11,7 +11,7 @@ use crate::{
         dial::{AbsoluteForm, Attempt, hop, rounds::Waiting, trail::Trail},
     },
     tls::{Connector, Peer, connect::Secured},
-    track::TransferHandle,
+    track::{TransferHandle, WatchedSocket},
 };
 
 /// What the stream is for.
@@ -99,7 +99,7 @@ pub(crate) async fn once(
         }
     };
     if let Some(transfer) = transfer {
-        transfer.dials(hop);
+        transfer.set_through_hop(hop);
     }
     let attempt = Attempt {
         target,
@@ -114,7 +114,7 @@ pub(crate) async fn once(
     let connection = net::dial::dial(&upstream.via, &attempt).await?;
     if let Some(transfer) = transfer {
         transfer.connected(connection.peer);
-        transfer.origin(connection.tcp.monitor(), false, hop);
+        transfer.watch_origin(WatchedSocket::own(connection.tcp.monitor()));
     }
     let greeted = connection.tcp.bytes_read();
     let tcp = connection.tcp.clone();

@@ -18,7 +18,7 @@ use crate::{
         address::FakeNetwork,
         attempts::Cause,
         health::{
-            Change, CircuitFailure, Health, Wanted,
+            Change, CircuitFailure, Health, Success, Wanted,
             sole::{Attempt, Known},
         },
     },
@@ -139,13 +139,16 @@ impl CircuitScope<'_> {
         }
     }
 
-    /// The upstream did its work for this host: up to an answer's head, or the `whole` of it.
-    pub(crate) fn works(self, shared: &Shared, upstream: &Upstream, whole: bool) {
+    /// The upstream works for this host.
+    pub(crate) fn works(self, shared: &Shared, upstream: &Upstream, success: Success) {
         if shared.health.is_well() {
             return;
         }
         let (host, now) = (self.host(), Instant::now());
-        if let Some(change) = shared.health.succeeded(&host, &upstream.label, whole, now) {
+        if let Some(change) = shared
+            .health
+            .succeeded(&host, &upstream.label, success, now)
+        {
             self.tell(shared, upstream, CircuitTurn::Transfer, change, None);
         }
     }

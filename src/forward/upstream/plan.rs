@@ -20,9 +20,10 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
-            Attempts, Command, Connect, Event, Lesson, Next, Note, Step,
+            Attempts, Command, Connect, ConnectionKind, Event, Lesson, Next, Note, Step,
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
+        health::Success,
     },
     net::dial::trail::{NOWHERE, Trail},
     track::{GivenUp, TransferHandle},
@@ -100,8 +101,8 @@ impl UpstreamPlan {
     }
 
     /// The first turn.
-    pub(crate) fn begin(&mut self, may_reuse: bool) -> Turn {
-        let connect = self.attempts.begin(may_reuse);
+    pub(crate) fn begin(&mut self, connection: ConnectionKind) -> Turn {
+        let connect = self.attempts.begin(connection);
         self.connects(connect)
     }
 
@@ -329,13 +330,13 @@ impl UpstreamPlan {
         };
         match &lesson {
             Lesson::Works => {
-                about.works(shared, upstream, false);
+                about.works(shared, upstream, Success::Head);
                 if self.order.len() == 1 {
                     about.sole_worked(shared, upstream);
                 }
                 self.worked();
             }
-            Lesson::Whole => about.works(shared, upstream, true),
+            Lesson::Whole => about.works(shared, upstream, Success::Whole),
             Lesson::Failed(cause) => about.fails(shared, upstream, cause),
             Lesson::Doubtful(cause) => about.suspects(shared, upstream, cause),
         }

@@ -40,7 +40,7 @@ pub(crate) async fn died(watch: Option<StaleWatch>) {
     };
     loop {
         sleep(EVERY).await;
-        let flow = watch.tcp.flow(true);
+        let flow = watch.tcp.detailed_flow();
         match watch.reuse.judge(flow, watch.began.elapsed()) {
             Liveness::Unknown => {}
             Liveness::Alive => return std::future::pending().await,

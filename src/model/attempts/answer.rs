@@ -66,7 +66,7 @@ impl Attempts {
             return self.give_up(fault, lesson);
         }
         self.renew(got, now);
-        self.failed(fault, true, now, jitter)
+        self.failed(fault.sent(false), now, jitter)
     }
 
     /// Gives a download its attempts back where it made progress.
@@ -74,7 +74,7 @@ impl Attempts {
         let progress = self.progress.get_or_insert_default();
         let lasted = match self.state {
             State::Delivering { since } => now.saturating_duration_since(since),
-            State::Connecting | State::Sending { .. } | State::Over => Duration::ZERO,
+            State::Connecting | State::Sending(_) | State::Over => Duration::ZERO,
         };
         let (bytes, time) = SLOW_PROGRESS;
         let slowly = lasted >= time && got.saturating_sub(progress.at_break) >= bytes;

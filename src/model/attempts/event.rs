@@ -38,12 +38,10 @@ pub(crate) enum Event {
     Failed { fault: Fault, request: RequestState },
     /// The watchdog ended the wait for an answer.
     Stalled { fault: Fault, request: RequestState },
-    /// An answer that cannot be passed on; `last` where another attempt would bring the same.
-    Unusable {
-        fault: Fault,
-        request: RequestState,
-        last: bool,
-    },
+    /// An answer that cannot be passed on; another attempt may bring a better one.
+    Unusable { fault: Fault, request: RequestState },
+    /// The request cannot be sent, or its answer cannot be passed on, and another attempt would end in the same way.
+    Refused(Fault),
     /// An answer that can be passed on.
     Answered(Answered),
     /// The origin of a tunnel sent its first byte.
@@ -142,6 +140,15 @@ pub(crate) enum Command {
     GiveUp(Fault),
 }
 
+/// A connection to send a request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionKind {
+    /// It may die before the request reaches the peer, so a request that cannot be repeated never takes one.
+    Idle,
+    /// It was dialled for the request.
+    New,
+}
+
 /// How to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Connect {
@@ -149,8 +156,8 @@ pub(crate) struct Connect {
     pub upstream: usize,
     /// Counts from 1 over all upstreams.
     pub attempt: u32,
-    /// An idle connection will do.
-    pub idle: bool,
+    /// [`ConnectionKind::Idle`] where an idle connection will do.
+    pub connection: ConnectionKind,
     /// A connection that was opened a moment ago for a request like this one, and never used, will do.
     pub spare: bool,
     /// Large segments may be lost on the path.
@@ -243,6 +250,7 @@ impl Event {
     pub(super) fn into_fault(self) -> Option<Fault> {
         match self {
             Self::DialFailed(fault)
+            | Self::Refused(fault)
             | Self::Failed { fault, .. }
             | Self::Stalled { fault, .. }
             | Self::Unusable { fault, .. }

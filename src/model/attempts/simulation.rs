@@ -92,10 +92,10 @@ impl World {
                 fault: self.fault(Stage::AwaitingHead),
                 request,
             },
+            2 if self.random.bool() => Event::Refused(self.fault(Stage::AwaitingHead)),
             2 => Event::Unusable {
                 fault: self.fault(Stage::AwaitingHead),
                 request,
-                last: self.random.bool(),
             },
             3 | 4 => Event::Failed {
                 fault: self.fault(Stage::SendingBody),
@@ -132,12 +132,13 @@ impl World {
     fn play(&mut self) -> u64 {
         let on_stall = [Action::Report, Action::Fail, Action::Failover][self.random.usize(..3)];
         let mut attempts = Attempts::new(self.policy, on_stall, self.upstreams);
-        let mut step = Step::of(Command::Connect(attempts.begin(self.random.bool())));
+        let first = [ConnectionKind::Idle, ConnectionKind::New][self.random.usize(..2)];
+        let mut step = Step::of(Command::Connect(attempts.begin(first)));
         loop {
             let event = match step.command {
                 Command::Connect(connect) => {
                     assert!(connect.upstream < self.upstreams);
-                    assert!(!connect.idle || self.connects == 1);
+                    assert!(connect.connection == ConnectionKind::New || self.connects == 1);
                     self.connected()
                 }
                 Command::Wait { until } => {

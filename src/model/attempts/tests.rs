@@ -70,7 +70,7 @@ struct Play {
 
 impl Play {
     fn of(mut attempts: Attempts) -> Self {
-        attempts.begin(true);
+        attempts.begin(ConnectionKind::Idle);
         Self {
             attempts,
             now: Instant::now(),
@@ -108,7 +108,8 @@ fn an_idle_connection_that_died_costs_no_attempt_and_a_new_one_follows_at_once()
     let Command::Connect(connect) = command else {
         panic!("{command:?}")
     };
-    assert!(!connect.idle && connect.attempt == 2);
+    assert_eq!(connect.connection, ConnectionKind::New);
+    assert_eq!(connect.attempt, 2);
     for _ in 0..3 {
         play.sends(Event::Dialled);
         play.waits(reset(GET));
@@ -300,7 +301,7 @@ fn small_segments_helped_only_where_nothing_else_was_different() {
     };
     let now = Instant::now();
     let mut attempts = attempts(2);
-    attempts.begin(false);
+    attempts.begin(ConnectionKind::New);
     attempts.on(Event::Dialled, now, 0.0);
     assert!(!attempts.small_segments_helped(Some(&peers[0])));
     attempts.on(lost(), now, 0.0);

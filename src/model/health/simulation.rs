@@ -128,7 +128,7 @@ impl Life {
         match self.truth(at) {
             Truth::Works => {
                 let open = self.open(at);
-                let closed = self.health.succeeded(HOST, LABELS[at], true, now);
+                let closed = self.health.succeeded(HOST, LABELS[at], Success::Whole, now);
                 assert_eq!(closed.is_some(), open);
                 assert!(!self.open(at), "a success closes");
                 self.seen.closed_by_trial += u64::from(trial && open);
@@ -139,7 +139,7 @@ impl Life {
             Truth::NoDownload => {
                 // The head comes, and the body does not.
                 let before = self.health.circuit(HOST, LABELS[at], now);
-                self.health.succeeded(HOST, LABELS[at], false, now);
+                self.health.succeeded(HOST, LABELS[at], Success::Head, now);
                 self.fails(at, false, true, now);
                 assert!(self.open(at), "{before:?}");
             }

@@ -54,7 +54,7 @@ fn an_open_circuit_is_named_with_its_last_fault() {
         "environment open for 12 s, failures 1, last origin/handshaking/reset"
     );
     // What is configured after the one in use would not have been tried.
-    health.succeeded(HOST, "environment", true, after(start, 12));
+    health.succeeded(HOST, "environment", Success::Whole, after(start, 12));
     health.failed(failure("tunnel", true), start);
     assert_eq!(order(&health, start).avoided, None);
 }
@@ -125,7 +125,7 @@ fn after_a_stall_one_transfer_tries_first() {
     health.stood(HOST, "environment", after(start, 101));
     health.ended(HOST, "environment", after(start, 101));
     assert_eq!(order(&health, after(start, 101)).upstreams, [0, 1, 2]);
-    health.succeeded(HOST, "environment", true, after(start, 102));
+    health.succeeded(HOST, "environment", Success::Whole, after(start, 102));
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
 }
@@ -157,7 +157,7 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
     on_trial(&health, start);
     assert!(order(&health, after(start, 31)).trial);
     // Somebody without another way found that it works, and then that it does not.
-    health.succeeded(HOST, "environment", true, after(start, 40));
+    health.succeeded(HOST, "environment", Success::Whole, after(start, 40));
     health.failed(failure("environment", false), after(start, 40));
     let beside = order(&health, after(start, 72));
     assert_eq!((beside.probe, beside.trial), (None, false));
@@ -173,9 +173,9 @@ fn an_answers_head_does_not_excuse_answers_that_broke_off() {
         ..failure("environment", false)
     };
     health.failed(late, start);
-    let head = health.succeeded(HOST, "environment", false, start);
+    let head = health.succeeded(HOST, "environment", Success::Head, start);
     assert_eq!(head, None);
-    let whole = health.succeeded(HOST, "environment", true, start);
+    let whole = health.succeeded(HOST, "environment", Success::Whole, start);
     assert_eq!(whole, Some(Change::Closed(Duration::ZERO)));
 }
 
@@ -303,7 +303,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
         // As a transfer does: the first that is well carries it.
         for which in &told.upstreams {
             if well[*which] {
-                health.succeeded(HOST, LABELS[*which], true, now);
+                health.succeeded(HOST, LABELS[*which], Success::Whole, now);
                 break;
             }
             health.failed(failure(LABELS[*which], random.bool()), now);
@@ -335,7 +335,7 @@ fn one_failure_by_chance_opens_nothing_and_the_second_in_a_row_does() {
     let (health, start) = (Health::default(), Instant::now());
     assert_eq!(health.suspected(failure("office", false), start), None);
     assert!(!health.is_well());
-    health.succeeded(HOST, "office", false, start);
+    health.succeeded(HOST, "office", Success::Head, start);
     assert!(health.is_well());
     assert_eq!(health.suspected(failure("office", false), start), None);
     let opened = health.suspected(failure("office", false), start);

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::model::{
     Fault, FaultKind, Leg, Stage,
-    rounds::{Round, Rounds},
+    rounds::{Release, Round, Rounds},
 };
 
 /// More than so many are looked through for those that are over.
@@ -43,9 +43,12 @@ impl Waiting {
         let round = match round {
             Round::Held(wait) => {
                 let mut held = Held(Some(&waiting));
-                let silence = timeout(wait, moved).await.is_err();
+                let how = match timeout(wait, moved).await {
+                    Ok(()) => Release::Moved,
+                    Err(_) => Release::Silence,
+                };
                 held.0 = None;
-                waiting.goes_on(silence)
+                waiting.release(how)
             }
             round => round,
         };
@@ -84,11 +87,11 @@ impl Waiting {
         )
     }
 
-    fn goes_on(&self, silence: bool) -> Round {
+    fn release(&self, how: Release) -> Round {
         let mut waiting = lock();
         let entry = waiting.get_mut(&self.0);
         entry.map_or(Round::Goes, |entry| {
-            entry.rounds.goes_on(silence, Instant::now())
+            entry.rounds.release(how, Instant::now())
         })
     }
 }
@@ -111,7 +114,7 @@ struct Held<'a>(Option<&'a Waiting>);
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if let Some(waiting) = self.0 {
-            waiting.goes_on(false);
+            waiting.release(Release::Moved);
         }
     }
 }

@@ -129,8 +129,8 @@ async fn a_bad_certificate_is_refused_by_its_kind() {
             World::new().server_behind("hf.co", |_| {}),
             "unknown-issuer",
         ),
-        (testing::self_signed("hf.co", false).0, "unknown-issuer"),
-        (testing::self_signed("hf.co", true).0, "unknown-issuer"),
+        (testing::self_signed("hf.co").0, "unknown-issuer"),
+        (testing::self_signed_ca("hf.co").0, "unknown-issuer"),
         (world.server(&["hf.co"], for_clients), "bad-certificate"),
     ] {
         let fault = refusal(&world, server, "hf.co").await;
@@ -178,7 +178,7 @@ async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
 
 #[tokio::test]
 async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
-    let (server, certificate) = testing::self_signed("hf.co", false);
+    let (server, certificate) = testing::self_signed("hf.co");
     let connector = Connector::new(&Roots::of(vec![certificate], Vec::new()), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let serving = TlsAcceptor::from(server).accept(far);
@@ -187,7 +187,7 @@ async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
     secured.map(drop).unwrap();
 
     // Not so where the certificate is a CA's.
-    let (server, certificate) = testing::self_signed("hf.co", true);
+    let (server, certificate) = testing::self_signed_ca("hf.co");
     let connector = Connector::new(&Roots::of(vec![certificate], Vec::new()), []).unwrap();
     let fault = refusal_by(&connector, server, "hf.co").await;
     assert_eq!(fault.code(), "origin/handshaking/unknown-issuer");
@@ -396,7 +396,7 @@ async fn what_stands_in_public_logs_or_is_listed_was_made_by_no_hop() {
     });
     assert!(genuine(&usual, logged, &none).await);
     let directory = tempfile::tempdir().unwrap();
-    let (listed, certificate) = testing::self_signed("hf.co", true);
+    let (listed, certificate) = testing::self_signed_ca("hf.co");
     let file = directory.path().join("own.pem");
     let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &certificate);
     let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");

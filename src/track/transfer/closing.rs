@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Ending, Inner, Side, State, Transfer, millis};
+use super::{Ending, Inner, State, Transfer, WatchedSocket, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
@@ -25,7 +25,7 @@ impl Inner {
         let counts = [&self.counters.up, &self.counters.down];
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
         if counts.iter().sum::<u64>() >= LARGE {
-            state.timeline.congestion = state.origin.as_ref().and_then(Side::congestion);
+            state.timeline.congestion = state.origin.as_ref().and_then(WatchedSocket::congestion);
         }
     }
 

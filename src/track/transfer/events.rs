@@ -140,15 +140,20 @@ impl TransferHandle {
 
     /// Writes the fault's event and counts it.
     pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
-        self.emit_fault(fault, next, false);
+        let event = self.fault_event(fault, next);
+        self.emit_fault(event, next);
     }
 
-    /// The same for a fault of an upstream that is waited for and whose failure was reported.
+    /// The same for an upstream that gitferry waits for and whose first failure was reported.
     pub(crate) fn fault_repeated(&self, fault: &Fault, next: &Next) {
-        self.emit_fault(fault, next, true);
+        let repeated = FaultOccurred {
+            repeated: true,
+            ..self.fault_event(fault, next)
+        };
+        self.emit_fault(repeated, next);
     }
 
-    fn emit_fault(&self, fault: &Fault, next: &Next, repeated: bool) {
+    fn fault_event(&self, fault: &Fault, next: &Next) -> FaultOccurred {
         let (advice, remedy) = match self.advice(fault) {
             Some(advice) => (Some(advice.text), Some(advice.remedy.as_str())),
             None => (None, None),
@@ -166,7 +171,7 @@ impl TransferHandle {
             Next::OtherUpstream { label } => ("next-upstream", None, Some(label.to_string())),
             Next::GiveUp => ("give-up", None, None),
         };
-        let event = FaultOccurred {
+        FaultOccurred {
             subject,
             code: fault.code(),
             leg: fault.leg,
@@ -183,10 +188,13 @@ impl TransferHandle {
             advice,
             remedy,
             advised,
-            repeated,
+            repeated: false,
             at: Instant::now(),
-        };
-        if let (Some(upstream), true) = (&event.subject.upstream, fault.leg != Leg::Client) {
+        }
+    }
+
+    fn emit_fault(&self, event: FaultOccurred, next: &Next) {
+        if let (Some(upstream), true) = (&event.subject.upstream, event.leg != Leg::Client) {
             let (siblings, now) = (self.0.ledger.siblings(), Instant::now());
             let about = &self.0.about;
             siblings.failed(&about.route, about.role, upstream, &event.code, now);

@@ -4,9 +4,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, Side, State, TransferHandle, millis};
+use super::{Inner, State, TransferHandle, WatchedSocket, millis};
 use crate::{
-    io::TcpMonitor,
     model::{
         Fault, FaultKind, Leg,
         advice::Advice,
@@ -21,21 +20,19 @@ use crate::{
 };
 
 impl TransferHandle {
-    /// The client's socket.
-    pub(crate) fn client(&self, socket: TcpMonitor, shared: bool) {
-        self.0.state().client = Some(Side { socket, shared });
+    /// Has the watchdog look at the client's socket.
+    pub(crate) fn watch_client(&self, socket: WatchedSocket) {
+        self.0.state().client = Some(socket);
     }
 
-    /// This attempt goes through a hop, or not.
-    pub(crate) fn dials(&self, hop: bool) {
+    /// Says whether this attempt goes through a hop.
+    pub(crate) fn set_through_hop(&self, hop: bool) {
         self.0.state().hop = hop;
     }
 
-    /// The socket of this attempt, to the origin or to a hop.
-    pub(crate) fn origin(&self, socket: TcpMonitor, shared: bool, hop: bool) {
-        let mut state = self.0.state();
-        state.hop = hop;
-        state.origin = Some(Side { socket, shared });
+    /// Has the watchdog look at the socket of this attempt, to the origin or to a hop.
+    pub(crate) fn watch_origin(&self, socket: WatchedSocket) {
+        self.0.state().origin = Some(socket);
     }
 
     /// From here on it carries opaque bytes both ways.
@@ -126,8 +123,11 @@ impl Inner {
             if state.watching.rest.goes_on(counts, tick, now) {
                 return now + tick;
             }
-            let closely = state.watching.stands();
-            let sample = state.sample(self, closely);
+            let sample = if state.watching.stands() {
+                state.detailed_sample(self)
+            } else {
+                state.sample(self)
+            };
             state.watching.looked = Some(now);
             state.watching.pace.observe(now, counts[0], counts[1]);
             state.watching.sample = Some(sample);
@@ -191,7 +191,7 @@ impl Inner {
     /// The end of a stall that ends with its transfer.
     pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallReported> {
         let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
-        let sample = state.sample(self, false);
+        let sample = state.sample(self);
         let watch = state.watching.watch.as_mut()?;
         let stall = Stall {
             verdict,
@@ -220,7 +220,7 @@ impl Inner {
         let looked = state.watching.sample?;
         let side =
             |sample: &stall::Sample| sample.origin.map(|flow| (flow.read, flow.acknowledged()));
-        if side(&looked) != side(&state.sample(self, false)) {
+        if side(&looked) != side(&state.sample(self)) {
             return None;
         }
         let limits = self.about.stall.limits.at_departure();
@@ -273,10 +273,7 @@ impl Inner {
 
     fn event(&self, state: &State, phase: Phase, stall: &Stall) -> StallReported {
         let about = &self.about;
-        let sample = state
-            .watching
-            .sample
-            .unwrap_or_else(|| state.sample(self, false));
+        let sample = state.watching.sample.unwrap_or_else(|| state.sample(self));
         let origin = sample.origin.unwrap_or_default();
         let kernel = match stall.leg {
             Leg::Client => sample.client.kernel,

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Inner, millis, watching::Side};
+use super::{Inner, millis, watching::WatchedSocket};
 use crate::model::fields::documented;
 use crate::{
     io::TcpMonitor,
@@ -133,7 +133,7 @@ impl Inner {
             upstream: state.upstream.clone(),
             circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),
             peer: state.peer,
-            congestion: state.origin.as_ref().and_then(Side::congestion),
+            congestion: state.origin.as_ref().and_then(WatchedSocket::congestion),
             segments: state.segments.iter().map(segment).collect(),
             attempts: state.attempts,
             stage: state.stage.as_str(),

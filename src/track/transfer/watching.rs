@@ -19,13 +19,29 @@ use crate::{
 
 /// A socket of a transfer.
 #[derive(Clone, Debug)]
-pub(super) struct Side {
+pub(crate) struct WatchedSocket {
     pub(super) socket: TcpMonitor,
     /// Other transfers use the connection too (HTTP/2): its counts are not this one's.
     pub(super) shared: bool,
 }
 
-impl Side {
+impl WatchedSocket {
+    /// The transfer's own socket.
+    pub(crate) fn own(socket: TcpMonitor) -> Self {
+        Self {
+            socket,
+            shared: false,
+        }
+    }
+
+    /// A socket whose connection other transfers may use too.
+    pub(crate) fn multiplexed(socket: TcpMonitor) -> Self {
+        Self {
+            socket,
+            shared: true,
+        }
+    }
+
     /// The congestion control of its socket.
     pub(super) fn congestion(&self) -> Option<String> {
         self.socket.congestion()
@@ -76,7 +92,17 @@ impl Watching {
 }
 
 impl State {
-    pub(super) fn sample(&self, inner: &Inner, closely: bool) -> Sample {
+    /// The transfer as it is now, without `TCP_INFO` of its sockets.
+    pub(super) fn sample(&self, inner: &Inner) -> Sample {
+        self.sample_with(inner, TcpMonitor::flow)
+    }
+
+    /// The same with `TCP_INFO`.
+    pub(super) fn detailed_sample(&self, inner: &Inner) -> Sample {
+        self.sample_with(inner, TcpMonitor::detailed_flow)
+    }
+
+    fn sample_with(&self, inner: &Inner, flow_of: fn(&TcpMonitor) -> Flow) -> Sample {
         let counters = &inner.counters;
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         let up = counters.up.load(Ordering::Relaxed);
@@ -85,9 +111,9 @@ impl State {
         // Of what comes in, payload counts: heads, interim answers and what frames a body come from a peer that drips, too, and a
         // hop's answer is no word of the origin's.
         let payload = tunnel || self.stage >= Stage::SendingHead;
-        let flow = |side: &Option<Side>, read, written| {
+        let flow = |side: &Option<WatchedSocket>, read, written| {
             side.as_ref().map(|side| {
-                let mut flow = side.socket.flow(closely);
+                let mut flow = flow_of(&side.socket);
                 if side.shared {
                     flow.written = written + flow.queued;
                 }

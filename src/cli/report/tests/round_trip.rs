@@ -13,6 +13,7 @@ use tracing::{
 use crate::{
     cli::report::{
         object::{self, Json},
+        reader::End,
         record::Record,
         text::{self, Text},
     },
@@ -74,7 +75,7 @@ fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<St
                 Json::Event(record) => record,
                 other => panic!("{other:?} of {line}"),
             },
-            _ => match text::parse(line, true) {
+            _ => match text::parse(line, End::Newline) {
                 Text::Event(record) => record,
                 other => panic!("{other:?} of {line}"),
             },
@@ -83,7 +84,7 @@ fn is_read_back(lines: &[String; 3], message: &str, expected: &[(&str, Option<St
         assert_eq!(record.time.unwrap().rfc3339(), NOW);
         let advice = match (at, rest.trim_end_matches('\n')) {
             (_, "") => record.text("advice").map(ToOwned::to_owned),
-            (_, advice) => match text::parse(advice, true) {
+            (_, advice) => match text::parse(advice, End::Newline) {
                 Text::Advice(advice) => Some(advice.to_owned()),
                 other => panic!("{other:?} of {advice}"),
             },

@@ -12,6 +12,7 @@ use crate::{
         attempts::Connect,
         health::sole::{Attempt, Known, SHORT_ATTEMPT},
     },
+    track::WatchedSocket,
 };
 
 impl UpstreamPlan {
@@ -65,8 +66,9 @@ impl UpstreamPlan {
         };
         let reached = found?;
         self.transfer.connected(reached.peer);
-        self.transfer
-            .origin(reached.tcp.monitor(), false, reached.hop);
+        self.transfer.set_through_hop(reached.hop);
+        let socket = WatchedSocket::own(reached.tcp.monitor());
+        self.transfer.watch_origin(socket);
         Ok(reached)
     }
 }

@@ -14,7 +14,7 @@ use super::{About, InUse, Key, Sender, store::Idle};
 use crate::forward::client::ConnId;
 use crate::{
     rt::{Shutdown, Tasks},
-    track::TransferHandle,
+    track::{TransferHandle, WatchedSocket},
 };
 
 /// A connection that is in use; [`Lease::give_back`] makes it idle, dropping it closes it.
@@ -32,11 +32,12 @@ pub(crate) struct Lease {
 impl Lease {
     /// Has the watchdog look at the connection for `transfer`.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {
-        let shared = match self.sender {
-            Sender::Http1(_) => false,
-            Sender::Http2(_) => true,
-        };
-        transfer.origin(self.about.tcp.clone(), shared, self.about.hop);
+        let socket = self.about.tcp.clone();
+        transfer.set_through_hop(self.about.hop);
+        transfer.watch_origin(match self.sender {
+            Sender::Http1(_) => WatchedSocket::own(socket),
+            Sender::Http2(_) => WatchedSocket::multiplexed(socket),
+        });
     }
 
     /// From here on the connection is for this client connection alone: NTLM and Negotiate authenticate the connection and not the
