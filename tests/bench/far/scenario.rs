@@ -39,6 +39,8 @@ pub(crate) struct Scenario {
     push: bool,
     /// `git ls-remote` comes first, so that gitferry has a connection.
     warm: bool,
+    /// It takes minutes, so that only `--only` runs it.
+    pub(crate) on_demand: bool,
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -55,6 +57,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         10_000,
         false,
     )),
+    Scenario {
+        on_demand: true,
+        ..of("push, 5,000 LFS objects of 1 KB", 5000, 1000, true)
+    },
 ];
 
 const fn warm(scenario: Scenario) -> Scenario {
@@ -71,6 +77,7 @@ const fn of(name: &'static str, objects: usize, size: u64, push: bool) -> Scenar
         size,
         push,
         warm: false,
+        on_demand: false,
     }
 }
 
@@ -165,7 +172,7 @@ fn clone(world: &World, git: &Git) {
 
 /// The one object that the storage has, by aria2c.
 fn download(world: &World, hop: &str) {
-    const CONNECTIONS: &str = "6";
+    const CONNECTIONS: &str = "8";
     let object = world.lfs.objects().pop().unwrap();
     let mut aria2c = clean_command("/usr/bin/aria2c", world.root());
     aria2c
