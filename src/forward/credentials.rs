@@ -3,11 +3,14 @@
 //! A client that follows a redirect from A to B brings A's credentials along, since both are this daemon to it. What was seen is kept
 //! in the [`CredentialMemory`], which decides; here it is told what comes and goes, and what it does not admit is taken out.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use hyper::{
     HeaderMap, Response, StatusCode,
-    header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, LOCATION},
+    header::{COOKIE, HeaderName, HeaderValue, LOCATION},
 };
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -15,19 +18,59 @@ use tokio::time::Instant;
 use crate::{
     forward::request::exchange_request::ExchangeRequest,
     mirror::{Mapping, table::url_text},
-    model::credential_memory::{CredentialMemory, CredentialOrigin},
+    model::credential_memory::{Credential, CredentialMemory, CredentialOrigin},
 };
 
-/// Fields whose bearer may act as the user, beside cookies.
-static CREDENTIALS: [HeaderName; 5] = [
-    AUTHORIZATION,
-    // GitLab (docs.gitlab.com/api/rest/authentication).
-    HeaderName::from_static("private-token"),
-    HeaderName::from_static("job-token"),
-    HeaderName::from_static("deploy-token"),
-    // huggingface_hub: utils/_xet.py.
-    HeaderName::from_static("x-xet-access-token"),
+/// Fields of a request that carry no credential, beside those that begin with `accept` and `content-`. Any other may be one: `Private-Token`
+/// (GitLab), `X-Api-Key`, whatever a site invents. So what is missing here is withheld after a redirect, and nothing leaks.
+const HARMLESS: [&str; 40] = [
+    "cache-control",
+    "connection",
+    "date",
+    "depth",
+    "destination",
+    "dnt",
+    "expect",
+    "git-protocol",
+    "gitferry-trail",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "max-forwards",
+    "overwrite",
+    "pragma",
+    "priority",
+    "range",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "te",
+    "timeout",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "tus-resumable",
+    "upgrade",
+    "upload-length",
+    "upload-offset",
+    "user-agent",
+    "via",
+    "x-amzn-trace-id",
+    "x-correlation-id",
+    "x-request-id",
+    "x-requested-with",
 ];
+
+fn may_be_credential(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let harmless = name.starts_with("accept") || name.starts_with("content-");
+    !harmless && HARMLESS.binary_search(&name).is_err()
+}
 
 /// Takes out of a request on the reverse front what a redirect brought along from another host.
 pub(crate) fn withhold(
@@ -40,24 +83,32 @@ pub(crate) fn withhold(
     }
     let origin = (asked.scheme, asked.target.clone());
     let now = Instant::now();
-    let mut withheld = false;
-    for name in &CREDENTIALS {
-        withheld |= retain(headers, name, |value| {
-            memory
-                .admits(value.as_bytes(), &origin, now)
-                .then(|| value.clone())
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| may_be_credential(name))
+        .cloned()
+        .collect();
+    let mut withheld: Vec<&str> = Vec::new();
+    for name in &names {
+        let admits = |value: &[u8]| {
+            let field = name.as_str();
+            memory.admits(Credential { field, value }, &origin, now)
+        };
+        let changed = retain(headers, name, |value| match *name == COOKIE {
+            true => {
+                let own: Vec<&[u8]> = cookies(value).filter(|cookie| admits(cookie)).collect();
+                let own = HeaderValue::from_bytes(&own.join(&b"; "[..])).ok();
+                own.filter(|value| !value.is_empty())
+            }
+            false => admits(value.as_bytes()).then(|| value.clone()),
         });
+        if changed {
+            withheld.push(name.as_str());
+        }
     }
-    withheld |= retain(headers, &COOKIE, |value| {
-        let own: Vec<&[u8]> = cookies(value)
-            .filter(|cookie| memory.admits(cookie, &origin, now))
-            .collect();
-        HeaderValue::from_bytes(&own.join(&b"; "[..]))
-            .ok()
-            .filter(|value| !value.is_empty())
-    });
-    if withheld {
-        tracing::info!(host = %asked.target.host, port = asked.target.port, "credentials of another host withheld after a redirect");
+    if !withheld.is_empty() {
+        let fields = withheld.join(", ");
+        tracing::info!(host = %asked.target.host, port = asked.target.port, fields, "credentials of another host withheld after a redirect");
     }
 }
 
@@ -106,15 +157,31 @@ pub(crate) fn learn<B>(
     }
     // Read as it is read where it is mapped: what the client follows is what counts.
     for location in response.headers().get_all(LOCATION) {
-        let fields = CREDENTIALS.iter().flat_map(|name| sent.get_all(name));
-        let pairs = sent.get_all(COOKIE).iter().flat_map(cookies);
-        let credentials = fields.map(HeaderValue::as_bytes).chain(pairs);
         let to = mapping.redirects_to(&url_text(location));
-        memory.redirects(&from, &to, credentials, Instant::now());
+        memory.redirects(&from, &to, credentials(sent), Instant::now());
     }
 }
 
-/// Learns from a batch answer what the client was told to send, and where (git-lfs, docs/api/batch.md, "Successful Responses").
+/// The credentials of a request.
+fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
+    let fields = headers.iter().filter(|(name, _)| may_be_credential(name));
+    fields.flat_map(|(name, value)| {
+        let field = name.as_str();
+        let parts: Vec<&[u8]> = match *name == COOKIE {
+            true => cookies(value).collect(),
+            false => vec![value.as_bytes()],
+        };
+        parts
+            .into_iter()
+            .map(move |value| Credential { field, value })
+    })
+}
+
+/// A batch has up to 100 objects; an answer with more origins is made to have others forgotten.
+const MOST_ORIGINS: usize = 256;
+
+/// Learns from a batch answer what the client was told to send, and where (git-lfs, docs/api/batch.md, "Successful Responses"). A link to
+/// another host is as good as a redirect: what it does not name is not for that host.
 pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[u8]) {
     if !mapping.is_reverse() {
         return;
@@ -126,18 +193,33 @@ pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[
         let links = object.links.iter();
         object.actions.iter().chain(links).flat_map(HashMap::values)
     });
-    let mut granted: Vec<(&[u8], CredentialOrigin)> = Vec::new();
+    let now = Instant::now();
+    let from = (mapping.scheme, mapping.target.clone());
+    let mut origins: HashSet<CredentialOrigin> = HashSet::new();
+    let mut named: Vec<(HeaderName, &str, CredentialOrigin)> = Vec::new();
     for action in actions {
+        let origin = mapping.origin(&action.href);
         for (name, value) in action.header.iter().flatten() {
-            let is_one = |field: &HeaderName| name.eq_ignore_ascii_case(field.as_str());
             if let Some(value) = value.as_str()
-                && CREDENTIALS.iter().any(is_one)
+                && let Ok(name) = HeaderName::try_from(&**name)
+                && may_be_credential(&name)
             {
-                granted.push((value.as_bytes(), mapping.origin(&action.href)));
+                named.push((name, value, origin.clone()));
             }
         }
+        // A link to a host that is not served does not come here.
+        if origin != from && origins.len() < MOST_ORIGINS && (mapping.served)(&origin.1) {
+            origins.insert(origin);
+        }
     }
-    memory.grants(granted.into_iter(), Instant::now());
+    for to in &origins {
+        memory.redirects(&from, to, std::iter::empty(), now);
+    }
+    let granted = named.iter().map(|(name, value, origin)| {
+        let (field, value) = (name.as_str(), value.as_bytes());
+        (Credential { field, value }, origin.clone())
+    });
+    memory.grants(granted, now);
 }
 
 #[derive(Deserialize)]
@@ -160,4 +242,20 @@ struct Action<'b> {
     href: Cow<'b, str>,
     #[serde(borrow, default)]
     header: Option<HashMap<Cow<'b, str>, serde_json::Value>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_but_the_harmless_ones_may_be_a_credential() {
+        assert!(HARMLESS.is_sorted());
+        for name in ["authorization", "cookie", "private-token", "x-api-key", "x"] {
+            assert!(may_be_credential(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["accept-language", "content-type", "range", "user-agent"] {
+            assert!(!may_be_credential(&HeaderName::from_static(name)), "{name}");
+        }
+    }
 }

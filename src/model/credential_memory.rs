@@ -17,9 +17,19 @@ use super::{Scheme, Target};
 /// Scheme, host and port: what a credential is for (RFC 9110, section 4.3.1).
 pub(crate) type CredentialOrigin = (Scheme, Target);
 
+/// What may let its bearer act as the user.
+#[derive(Clone, Copy, Hash)]
+pub(crate) struct Credential<'c> {
+    /// The name of its field, in lower case.
+    pub(crate) field: &'c str,
+    /// The value, or one cookie of it.
+    pub(crate) value: &'c [u8],
+}
+
 /// How long a redirect, and the use of a credential, is remembered after the last request that it mattered to. Longer than a client
 /// packs objects between two requests of one push.
 const KEPT: Duration = Duration::from_secs(30 * 60);
+const CLEANED_EVERY: Duration = Duration::from_secs(60);
 /// More entries than any user's clients make in that time; beyond it the oldest are forgotten.
 const LIMIT: usize = 4096;
 
@@ -38,6 +48,8 @@ struct Seen {
     redirected: HashMap<(CredentialOrigin, CredentialOrigin), Instant>,
     /// The origin has asked for credentials.
     asked: HashMap<CredentialOrigin, Instant>,
+    /// When the old entries were last removed.
+    cleaned: Option<Instant>,
 }
 
 impl CredentialMemory {
@@ -45,7 +57,7 @@ impl CredentialMemory {
     /// there from an origin that it was used for. What may go is remembered.
     pub(crate) fn admits(
         &self,
-        credential: &[u8],
+        credential: Credential<'_>,
         origin: &CredentialOrigin,
         now: Instant,
     ) -> bool {
@@ -57,19 +69,20 @@ impl CredentialMemory {
             return false;
         }
         seen.used.insert((hash, origin.clone()), now);
+        bound(&mut seen.used);
         true
     }
 
-    /// The origin `from` redirects a client to `to`, by a request with `credentials`. Whoever sent the client to `from` has sent it to
-    /// `to` as well.
+    /// The origin `from` sends a client on to `to`, in its answer to a request with `credentials`. Whoever sent the client to `from` has
+    /// sent it to `to` as well.
     pub(crate) fn redirects<'c>(
         &self,
         from: &CredentialOrigin,
         to: &CredentialOrigin,
-        credentials: impl Iterator<Item = &'c [u8]>,
+        credentials: impl Iterator<Item = Credential<'c>>,
         now: Instant,
     ) {
-        let hashes: Vec<u64> = credentials.map(|value| self.hash(value)).collect();
+        let hashes: Vec<u64> = credentials.map(|one| self.hash(one)).collect();
         let mut seen = self.lock();
         // An answer may take longer than the memory lasts.
         for hash in hashes {
@@ -96,11 +109,11 @@ impl CredentialMemory {
     /// An answer told the client to send each credential to its origin. One that was never used elsewhere needs no grant.
     pub(crate) fn grants<'c>(
         &self,
-        granted: impl Iterator<Item = (&'c [u8], CredentialOrigin)>,
+        granted: impl Iterator<Item = (Credential<'c>, CredentialOrigin)>,
         now: Instant,
     ) {
         let granted: Vec<_> = granted
-            .map(|(value, origin)| (self.hash(value), origin))
+            .map(|(credential, origin)| (self.hash(credential), origin))
             .collect();
         let mut seen = self.lock();
         let known: HashSet<u64> = seen.used.keys().map(|(hash, _)| *hash).collect();
@@ -110,7 +123,7 @@ impl CredentialMemory {
     }
 
     /// Keyed with random numbers of this process (SipHash): of no use elsewhere.
-    fn hash(&self, credential: &[u8]) -> u64 {
+    fn hash(&self, credential: Credential<'_>) -> u64 {
         self.salt.hash_one(credential)
     }
 
@@ -134,12 +147,17 @@ impl Seen {
         came
     }
 
+    /// Looks through all entries, so it does that once a minute, not for each request.
     fn forget(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(*self.cleaned.get_or_insert(now));
+        if since < CLEANED_EVERY {
+            return;
+        }
+        self.cleaned = Some(now);
         let young = |at: &Instant| now.saturating_duration_since(*at) < KEPT;
         self.used.retain(|_, at| young(at));
         self.redirected.retain(|_, at| young(at));
         self.asked.retain(|_, at| young(at));
-        self.bound();
     }
 
     fn bound(&mut self) {
@@ -165,6 +183,13 @@ fn bound<K: Hash + Eq>(map: &mut HashMap<K, Instant>) {
 mod tests {
     use super::*;
 
+    fn token(value: &str) -> Credential<'_> {
+        Credential {
+            field: "authorization",
+            value: value.as_bytes(),
+        }
+    }
+
     fn origin(text: &str) -> CredentialOrigin {
         (Scheme::Https, Target::parse(text, Some(443)).unwrap())
     }
@@ -172,7 +197,7 @@ mod tests {
     /// A memory in which A has seen `token` and then redirected to B.
     fn after_a_redirect(now: Instant) -> CredentialMemory {
         let memory = CredentialMemory::default();
-        assert!(memory.admits(b"token", &origin("a.test"), now));
+        assert!(memory.admits(token("token"), &origin("a.test"), now));
         memory.redirects(
             &origin("a.test"),
             &origin("b.test"),
@@ -186,20 +211,20 @@ mod tests {
     fn a_credential_does_not_follow_a_redirect_to_another_host_nor_from_there_on() {
         let now = Instant::now();
         let memory = after_a_redirect(now);
-        assert!(!memory.admits(b"token", &origin("b.test"), now));
+        assert!(!memory.admits(token("token"), &origin("b.test"), now));
         for next in ["b.test:8443", "c.test"] {
             memory.redirects(&origin("b.test"), &origin(next), std::iter::empty(), now);
-            assert!(!memory.admits(b"token", &origin(next), now), "{next}");
+            assert!(!memory.admits(token("token"), &origin(next), now), "{next}");
         }
         // Another one, and the first host, back there too.
-        assert!(memory.admits(b"other", &origin("b.test"), now));
+        assert!(memory.admits(token("other"), &origin("b.test"), now));
         memory.redirects(
             &origin("b.test"),
             &origin("a.test"),
             std::iter::empty(),
             now,
         );
-        assert!(memory.admits(b"token", &origin("a.test"), now));
+        assert!(memory.admits(token("token"), &origin("a.test"), now));
     }
 
     #[test]
@@ -207,20 +232,20 @@ mod tests {
         let now = Instant::now();
         let memory = after_a_redirect(now);
         memory.asks(&origin("b.test"), now);
-        assert!(memory.admits(b"token", &origin("b.test"), now));
+        assert!(memory.admits(token("token"), &origin("b.test"), now));
         let memory = after_a_redirect(now);
-        memory.grants([(&b"token"[..], origin("b.test"))].into_iter(), now);
-        assert!(memory.admits(b"token", &origin("b.test"), now));
+        memory.grants([(token("token"), origin("b.test"))].into_iter(), now);
+        assert!(memory.admits(token("token"), &origin("b.test"), now));
         // Both sites had it of the user before one redirected to the other.
         let memory = CredentialMemory::default();
-        assert!(memory.admits(b"token", &origin("b.test"), now));
+        assert!(memory.admits(token("token"), &origin("b.test"), now));
         memory.redirects(
             &origin("a.test"),
             &origin("b.test"),
             std::iter::empty(),
             now,
         );
-        assert!(memory.admits(b"token", &origin("b.test"), now));
+        assert!(memory.admits(token("token"), &origin("b.test"), now));
     }
 
     #[test]
@@ -231,9 +256,9 @@ mod tests {
         let mut at = now;
         for _ in 0..5 {
             at += KEPT / 2;
-            assert!(!memory.admits(b"token", &b, at));
+            assert!(!memory.admits(token("token"), &b, at));
         }
-        assert!(memory.admits(b"token", &b, at + KEPT));
+        assert!(memory.admits(token("token"), &b, at + KEPT));
     }
 
     #[test]
@@ -241,9 +266,9 @@ mod tests {
         let now = Instant::now();
         let (memory, later) = (CredentialMemory::default(), now + 2 * KEPT);
         let (a, b) = (origin("a.test"), origin("b.test"));
-        assert!(memory.admits(b"token", &a, now));
-        memory.redirects(&a, &b, [&b"token"[..]].into_iter(), later);
-        assert!(!memory.admits(b"token", &b, later));
+        assert!(memory.admits(token("token"), &a, now));
+        memory.redirects(&a, &b, [token("token")].into_iter(), later);
+        assert!(!memory.admits(token("token"), &b, later));
     }
 
     #[test]

@@ -120,6 +120,10 @@ fn curl_follows_redirects_from_host_to_host_and_the_token_stays_with_the_first()
         &["-u", "me:PLANTED"][..],
         &["-H", "Authorization: Bearer PLANTED-1"],
         &["-H", "Private-Token: PLANTED-2"],
+        &["-H", "X-Api-Key: PLANTED-4"],
+        &["-H", "X-GitLab-Token: PLANTED-5"],
+        &["-H", "X-Auth-Token: PLANTED-6", "-H", "Accept: PASSED-1"],
+        &["-H", "A-Token-Of-This-Site: PLANTED-7", "-r", "0-4711"],
         &["-b", "session=crumb; other=crumb"],
         &["-u", "me:PLANTED", "--location-trusted", "-X", "POST"],
     ] {
@@ -130,8 +134,15 @@ fn curl_follows_redirects_from_host_to_host_and_the_token_stays_with_the_first()
     }
     // Back at A it is A's own, and curl knows it by the name that it began with.
     let back = hosts.asked("a.test").concat();
-    assert!(back.matches("GET /back").count() >= 4, "{back}");
-    assert!(back.contains("bWU6UExBTlRFRA=="), "{back}");
+    assert!(back.matches("GET /back").count() >= 8, "{back}");
+    for token in ["bWU6UExBTlRFRA==", "X-Api-Key: PLANTED-4"] {
+        assert!(back.matches(token).count() >= 2, "{token}: {back}");
+    }
+    // What is no credential goes along.
+    let other = hosts.asked("c.test").concat();
+    for field in ["Accept: PASSED-1", "Range: bytes=0-4711"] {
+        assert!(other.contains(field), "{field}: {other}");
+    }
     has_no_token("the log", &ferry.log());
 }
 
@@ -176,11 +187,14 @@ fn git_pushes_to_where_a_redirect_led_and_the_extra_header_stays_with_the_first_
     let url = format!("http://{}/a.test:80/tokens.git", ferry.address);
     let git = world
         .git()
-        .with("http.extraHeader", "Authorization: Bearer PLANTED-3");
+        .with("http.extraHeader", "Authorization: Bearer PLANTED-3")
+        .with("http.extraHeader", "X-Api-Key: PLANTED-8");
     let work = git.work(world.path("work"), &url);
     work.commit("file", 100_000);
     work.git(&["push", "-q", "origin", "main"]).well();
-    assert!(hosts.asked("a.test").concat().contains("PLANTED-3"));
+    for token in ["PLANTED-3", "PLANTED-8"] {
+        assert!(hosts.asked("a.test").concat().contains(token));
+    }
     let arrived = there.received().concat();
     let arrived = String::from_utf8_lossy(&arrived);
     assert!(

@@ -372,3 +372,42 @@ async fn a_token_stays_with_its_host_however_the_redirect_to_another_one_is_writ
         assert!(!head.contains("cookie"), "{location:?}: {head}");
     }
 }
+
+/// A client that sends its own fields to all URLs (git-lfs with `http.extraHeader`) gets the storage's URL from a batch response.
+#[tokio::test]
+async fn a_link_of_a_batch_answer_takes_no_token_along_but_those_that_it_names() {
+    let body = "{\"objects\":[{\"actions\":{\"upload\":{\"href\":\"http://b.test/o\",\
+                \"header\":{\"X-Storage-Key\":\"for-both\",\"Content-Type\":\"x\"}}}}]}";
+    let (a, _batch) = origin(move |connections| async move {
+        let mut stream = connections.next().await;
+        read_until(&mut stream, b"{}").await;
+        stream.write_all(json(body, "").as_bytes()).await.unwrap();
+    })
+    .await;
+    let (b, asked) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let head = read_until(&mut stream, b"\r\n\r\n").await;
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap().to_lowercase()
+    })
+    .await;
+    let routes = route("a.test", a, "tunnel", "") + &route("b.test", b, "tunnel", "");
+    let world = World::with(&routes).await;
+    let fields = format!(
+        "Host: {}\r\nAuthorization: Bearer A\r\nX-Api-Key: A\r\nX-Storage-Key: for-both\r\nContent-Type: x\r\nConnection: close\r\n",
+        world.address
+    );
+    let batch =
+        format!("POST /a.test:80/objects/batch HTTP/1.1\r\n{fields}Content-Length: 2\r\n\r\n{{}}");
+    let mut client = world.sends(batch).await;
+    let answer = String::from_utf8(client.rest().await).unwrap();
+    assert!(answer.contains("/b.test:80/o"), "{answer}");
+    let upload = format!("PUT /b.test:80/o HTTP/1.1\r\n{fields}Content-Length: 0\r\n\r\n");
+    let mut client = world.sends(upload).await;
+    client.rest().await;
+    let head = soon("the upload", asked).await.unwrap();
+    for withheld in ["authorization", "x-api-key"] {
+        assert!(!head.contains(withheld), "{head}");
+    }
+    assert!(head.contains("x-storage-key: for-both\r\n"), "{head}");
+}
