@@ -17,8 +17,8 @@ const EVERY: usize = 4;
 const SURE: u32 = 4;
 /// The least time that one is held.
 const LEAST: Duration = Duration::from_millis(200);
-/// A loop that takes longer for a round grows too slowly to do harm.
-const SLOW: Duration = Duration::from_secs(1);
+/// A loop that takes longer for a round needs hours to take all places of clients.
+const SLOW: Duration = Duration::from_secs(10);
 /// For so long a loop is known.
 const KNOWN: Duration = Duration::from_secs(10);
 
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_loop_ends_before_it_has_gone_round_forty_times() {
-        for round in [0, 1, 20, 100, 300] {
+        for round in [0, 1, 20, 100, 300, 1_500, 8_000] {
             let mut random = fastrand::Rng::with_seed(round);
             let mut rounds = Rounds::default();
             let mut now = Instant::now();
@@ -199,7 +199,8 @@ mod tests {
                 now += Duration::from_millis(round + jitter);
                 assert!(turns < 40, "a round takes {round} ms");
             }
-            assert!(now - begun < Duration::from_secs(20), "{:?}", now - begun);
+            let limit = Duration::from_secs(10) + Duration::from_millis(round) * 60;
+            assert!(now - begun < limit, "{:?}", now - begun);
             // Whoever waited for it comes again at once.
             assert_eq!(rounds.comes(now), Round::Loops);
             assert!(!rounds.is_over(now));
@@ -211,8 +212,8 @@ mod tests {
         let mut wrong = 0;
         for seed in 0..2000 {
             let mut random = fastrand::Rng::with_seed(seed);
-            // From a burst to one every two seconds, at random times.
-            let mean = [0.0, 0.001, 0.01, 0.1, 0.3, 0.7, 2.0][random.usize(..7)];
+            // From a burst to one every ten seconds, at random times.
+            let mean = [0.0, 0.001, 0.01, 0.1, 0.3, 0.7, 2.0, 5.0, 10.0][random.usize(..9)];
             let mut time = 0.0;
             let times: Vec<Duration> = (0..200)
                 .map(|_| {
@@ -227,7 +228,7 @@ mod tests {
 
     #[test]
     fn clients_that_come_as_regularly_as_a_clock_are_no_loop() {
-        for pause in [0, 1, 10, 50, 100, 200, 250, 300, 500, 900, 2000] {
+        for pause in [0, 1, 10, 50, 100, 200, 250, 300, 500, 900, 2_000, 5_000, 9_000] {
             let times: Vec<Duration> = (0..300).map(|n| Duration::from_millis(n * pause)).collect();
             assert_eq!(crowd(&times), None, "one every {pause} ms");
         }

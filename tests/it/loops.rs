@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     support::ferry::Ferry,
-    world::{Run, World, read_until, soon},
+    world::{OK, Run, World, origin, read_until, route, soon},
 };
 
 fn free() -> SocketAddr {
@@ -188,5 +188,51 @@ async fn a_hundred_slow_requests_through_one_hop_are_no_loop() {
             assert!(answer.ends_with("hello"), "{answer}");
         }
         soon("the hop", serving).await.unwrap();
+    }
+}
+
+/// The marks are for other daemons that are hops; to an origin they say that somebody uses gitferry.
+#[tokio::test]
+async fn the_marks_of_a_loop_reach_hops_and_no_origin() {
+    const MARKED: &str = "Gitferry-Trail: 0123\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+                          2\r\nok\r\n0\r\nGitferry-Trail: 4567\r\n\r\n";
+    let asked = || {
+        origin(|connections| async move {
+            let mut stream = connections.next().await;
+            let request = read_until(&mut stream, b"\r\n0\r\n").await;
+            let trailers = read_until(&mut stream, b"\r\n").await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            String::from_utf8([request, trailers].concat())
+                .unwrap()
+                .to_lowercase()
+        })
+    };
+    for target in ["http://near.test/x", "/near.test:80/x"] {
+        let (address, seen) = asked().await;
+        let world = World::with(&route("near.test", address, "tunnel", "")).await;
+        let mut client = world
+            .sends(format!(
+                "PUT {target} HTTP/1.1\r\nHost: {}\r\n{MARKED}",
+                world.address
+            ))
+            .await;
+        client.rest().await;
+        let request = soon("the request", seen).await.unwrap();
+        assert!(request.starts_with("put /x "), "{request}");
+        assert!(!request.contains("gitferry-trail"), "{request}");
+    }
+    for via in [true, false] {
+        let (hop, seen) = asked().await;
+        let world = World::with(&through(hop, via)).await;
+        let mut client = world
+            .sends(format!(
+                "PUT http://far.test/x HTTP/1.1\r\nHost: far.test\r\n{MARKED}"
+            ))
+            .await;
+        client.rest().await;
+        let request = soon("the request", seen).await.unwrap();
+        assert!(request.contains("gitferry-trail: 0123\r\n"), "{request}");
+        let own = request.matches("gitferry-trail: ").count();
+        assert_eq!(own, if via { 1 } else { 2 }, "{request}");
     }
 }
