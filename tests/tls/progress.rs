@@ -15,7 +15,11 @@ use crate::support::{
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
+const PADDED: u8 = 8;
 const END_HEADERS: u8 = 4;
 /// `:status: 200`, from the static table; `:status: 102`, as a literal (RFC 7541, sections 6.1 and 6.2.2).
 const OK: &[u8] = &[0x88];
@@ -24,7 +28,7 @@ const PROCESSING: &[u8] = b"\x08\x03102";
 /// A frame for the first stream, or for the connection.
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
-    let stream = u8::from(kind != SETTINGS);
+    let stream = u8::from(kind != SETTINGS && kind != PING);
     [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
@@ -115,6 +119,32 @@ fn interim_responses_and_empty_frames_that_drip_over_http2_keep_nothing_alive() 
     let begin = frame(HEADERS, END_HEADERS, OK);
     let told = ends_with(begin, frame(DATA, 0, b""), 100, LIMITS);
     assert!(told.contains("stalled-answer-stopped"), "{told}");
+}
+
+/// What is for the connection, what carries nothing, and a head that never ends.
+#[test]
+fn frames_without_payload_that_drip_over_http2_keep_nothing_alive() {
+    let ping = frame(PING, 0, &[0; 8]);
+    let window = frame(WINDOW_UPDATE, 0, &[0, 0, 0, 1]);
+    let padding = frame(DATA, PADDED, &[3, 0, 0, 0]);
+    let unknown = frame(0x21, 0, b"what");
+    let open_head = frame(HEADERS, 0, OK);
+    let continued = frame(CONTINUATION, 0, b"\0\x01a\x01b");
+    let begun = frame(HEADERS, END_HEADERS, OK);
+    for (begin, drip, code) in [
+        (&[][..], &ping, "stalled-no-answer"),
+        (&[], &window, "stalled-no-answer"),
+        (&[], &unknown, "stalled-no-answer"),
+        (&open_head, &continued, "stalled-no-answer"),
+        (&begun, &ping, "stalled-answer-stopped"),
+        (&begun, &window, "stalled-answer-stopped"),
+        (&begun, &padding, "stalled-answer-stopped"),
+        (&begun, &unknown, "stalled-answer-stopped"),
+    ] {
+        // h2 counts CONTINUATION frames itself: it takes six.
+        let told = ends_with(begin.to_vec(), drip.clone(), 300, LIMITS);
+        assert!(told.contains(code), "{drip:?} after {begin:?}: {told}");
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(crate) async fn open(
             builder
                 .timer(TokioTimer::new())
                 .adaptive_window(true)
-                .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+                .max_header_list_size(header_list(max_head))
                 // A connection that died in silence is found out while requests wait on it, not by the next one's patience.
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(PONG);
@@ -105,6 +105,11 @@ fn http1_builder(max_head: usize) -> http1::Builder {
 
 /// How many fields an answer may have.
 const MOST_FIELDS: usize = 1000;
+
+/// `max_head` as HTTP/2 counts it: each field costs 32 bytes more than its name and value (RFC 9113, section 6.5.2).
+fn header_list(max_head: usize) -> u32 {
+    u32::try_from(max_head.saturating_add(32 * MOST_FIELDS)).unwrap_or(u32::MAX)
+}
 
 /// How often an HTTP/2 origin is asked whether it is there while requests run.
 const PING: Duration = Duration::from_secs(20);
