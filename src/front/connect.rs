@@ -167,9 +167,8 @@ async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(Bo
     let upgraded = match upgrade::on(request).await {
         Ok(upgraded) => upgraded,
         Err(error) => {
-            let fault =
-                Fault::new(Leg::Client, Stage::Accepted, classify::io(&error)).source(error);
-            transfer.fail(fault);
+            let kind = classify::client(&error);
+            transfer.fail(Fault::new(Leg::Client, Stage::Accepted, kind).source(error));
             return None;
         }
     };

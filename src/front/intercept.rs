@@ -73,7 +73,7 @@ impl Accepting {
     }
 
     fn client_failed(self, error: io::Error) {
-        let fault = Fault::new(Leg::Client, Stage::Accepted, classify::io(&error));
+        let fault = Fault::new(Leg::Client, Stage::Accepted, classify::client(&error));
         self.transfer
             .fail(fault.peer(self.client.conn.address).source(error));
     }

@@ -13,6 +13,14 @@ pub(crate) fn io(error: &(dyn Error + 'static)) -> FaultKind {
     in_chain(error).unwrap_or(FaultKind::ClosedEarly)
 }
 
+/// What an error of a client's connection means, once it has asked for something: that a client hangs up (Ctrl-C) is no failure.
+pub(crate) fn client(error: &(dyn Error + 'static)) -> FaultKind {
+    match io(error) {
+        FaultKind::Reset | FaultKind::ClosedEarly => FaultKind::Gone,
+        kind => kind,
+    }
+}
+
 /// Why a certificate is not trusted, with the name of who signed it: rustls says only that nobody knows the signer.
 #[derive(Clone, Debug)]
 pub(crate) struct UntrustedIssuer(pub String);

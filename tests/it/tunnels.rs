@@ -5,7 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::world::{World, origin, read_until, soon};
+use crate::world::{World, origin, read_until, reset, route, soon};
 
 #[tokio::test]
 async fn an_upgrade_becomes_bytes_both_ways() {
@@ -117,7 +117,9 @@ async fn hangs_up(early: &[Vec<u8>], late: &[Vec<u8>], closes: bool) -> String {
     unread(&mut client.0, left.min(GOODBYE.into()) as u8).await;
     drop(client);
     let _served = soon("the origin", served).await.unwrap();
-    world.next_end().await.result
+    let ended = world.next_end().await.result;
+    assert!(world.faults().is_empty(), "{:?}", world.faults());
+    ended
 }
 
 #[tokio::test]
@@ -130,13 +132,82 @@ async fn a_client_that_closes_before_it_reads_the_last_close_notify_is_no_fault(
     assert_eq!(hangs_up(&[], &goaway, true).await, "closed");
 }
 
+/// Ctrl-C in mid-answer.
 #[tokio::test]
-async fn a_client_that_closes_while_content_is_on_its_way_is_a_fault() {
+async fn a_client_that_closes_while_content_is_on_its_way_is_gone() {
     let content = vec![record(ANSWER); 10];
     assert_eq!(
         hangs_up(&[], &content, false).await,
-        "client/receiving-body/reset"
+        "client/receiving-body/gone"
     );
+}
+
+/// How a CONNECT with `tls` ends, by its line and by its warnings, whose client sends `bytes` after the 200 and resets the connection once the
+/// origin has them, where it gets any. The origin says `answer` then.
+async fn leaves(tls: &str, bytes: &[u8], answer: &[u8]) -> (String, Vec<String>) {
+    let (expected, answer) = (bytes.len(), answer.to_vec());
+    let (tell, has_them) = tokio::sync::oneshot::channel();
+    let (address, _served) = origin(async move |connections| {
+        let mut stream = connections.next().await;
+        stream.read_exact(&mut vec![0; expected]).await.unwrap();
+        stream.write_all(&answer).await.unwrap();
+        tell.send(()).unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    })
+    .await;
+    let world = World::with(&route("origin.test", address, tls, "")).await;
+    let mut client = world.client().await;
+    client
+        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    client.send(bytes).await;
+    if !bytes.is_empty() {
+        soon("the origin", has_them).await.unwrap();
+    }
+    reset(client.0);
+    let result = world.next_end().await.result;
+    let faults = world.faults().into_iter().map(|fault| fault.code);
+    (result, faults.collect())
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_connect_at_any_stage_is_gone_and_nobody_is_warned() {
+    let hello = [&[22, 3, 1, 0, 200][..], &[1; 200]].concat();
+    let (nothing, ssh): (&[u8], &[u8]) = (b"", b"SSH-2.0-x\r\n");
+    let spoken = record(ANSWER);
+    for (tls, bytes, answer, result) in [
+        ("tunnel", nothing, nothing, "client/accepted/gone"),
+        ("terminate", nothing, nothing, "client/accepted/gone"),
+        ("tunnel", &hello, nothing, "client/handshaking/gone"),
+        ("tunnel", &hello, &spoken, "client/receiving-body/gone"),
+        ("tunnel", ssh, nothing, "client/receiving-body/gone"),
+        ("terminate", ssh, nothing, "client/receiving-body/gone"),
+        ("terminate", ssh, ssh, "client/receiving-body/gone"),
+    ] {
+        let (ended, faults) = leaves(tls, bytes, answer).await;
+        let case = format!("{tls} {:?} {answer:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(ended, result, "{case}");
+        assert_eq!(faults, [""; 0], "{case}");
+    }
+}
+
+/// How a request for an upgrade ends whose client resets the connection when the other side has spoken.
+#[tokio::test]
+async fn a_client_that_leaves_after_an_upgrade_is_gone_and_nobody_is_warned() {
+    let (address, _served) = origin(|connections| async move {
+        let mut stream = connections.asked().await;
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nhello";
+        stream.write_all(answer).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.sends("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").await;
+    client.read_until("hello").await;
+    reset(client.0);
+    assert_eq!(world.next_end().await.result, "client/receiving-body/gone");
+    assert!(world.faults().is_empty(), "{:?}", world.faults());
 }
 
 /// How a tunnel ends whose origin answers, and closes its socket before it has read what the client sends.

@@ -1,5 +1,7 @@
 //! A tunnel's first flight: what the client sent before the origin's first byte, and whether it may be sent again.
 
+use crate::model::Stage;
+
 /// How much is kept; a ClientHello is a few hundred bytes, with a post-quantum key share under two thousand.
 pub(crate) const LIMIT: usize = 64 * 1024;
 
@@ -30,6 +32,15 @@ impl Flight {
             Self::Handshake
         } else {
             Self::Other
+        }
+    }
+
+    /// The stage of a tunnel whose client has sent this, and whose origin nothing yet.
+    pub(crate) fn stage(self) -> Stage {
+        match self {
+            Self::Unknown => Stage::Accepted,
+            Self::Handshake => Stage::Handshaking,
+            Self::SshVersion | Self::Other => Stage::ReceivingBody,
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Tunnel {
     forwarder: Arc<Forwarder>,
     plan: UpstreamPlan,
     reached: Reached,
+    /// In which stage the connection was made: where it fails before anybody has spoken.
+    reached_in: Stage,
     /// What the client sent before the origin's first byte.
     held: Vec<u8>,
 }
@@ -75,10 +77,14 @@ impl Tunnel {
         plan.pass_trail(trail);
         let turn = plan.begin(ConnectionKind::New);
         let reached = connect(&mut plan, turn).await?;
+        let reached_in = transfer.stage();
+        // What passes until the client speaks is its own time.
+        transfer.enter(Stage::Accepted);
         Ok(Self {
             forwarder: Arc::clone(forwarder),
             plan,
             reached,
+            reached_in,
             held: Vec::new(),
         })
     }
@@ -113,10 +119,10 @@ impl Tunnel {
     async fn carry(mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), GivenUp> {
         let spoken = self.establish(transfer, &mut client).await?;
         self.held = Vec::new();
-        transfer.enter(Stage::ReceivingBody);
+        enter(transfer, Stage::ReceivingBody);
         let counters = transfer.counters();
         let fault = if let Err(error) = client.write_all(&spoken).await {
-            Fault::new(Leg::Client, Stage::ReceivingBody, classify::io(&error)).source(error)
+            Fault::new(Leg::Client, Stage::ReceivingBody, classify::client(&error)).source(error)
         } else {
             counters
                 .down
@@ -159,7 +165,8 @@ impl Tunnel {
                     return Ok(Vec::new());
                 }
                 Opening::ClientFailed(error) => {
-                    Fault::new(Leg::Client, transfer.stage(), classify::io(&error)).source(error)
+                    let kind = classify::client(&error);
+                    Fault::new(Leg::Client, transfer.stage(), kind).source(error)
                 }
                 Opening::OriginFailed(kind, source) => {
                     self.origin_fault(transfer.stage(), kind, source)
@@ -170,6 +177,10 @@ impl Tunnel {
     }
 
     fn origin_fault(&self, stage: Stage, kind: FaultKind, source: Option<std::io::Error>) -> Fault {
+        let stage = match stage {
+            Stage::Handshaking => stage,
+            _ => self.reached_in,
+        };
         let mut fault = Fault::new(Leg::Origin, stage, kind).peer(self.reached.peer);
         fault.source = source.map(Into::into);
         match self.reached.hop && stage == Stage::Handshaking {
@@ -205,10 +216,9 @@ impl Tunnel {
             if self.held.len() >= LIMIT {
                 return Opening::Unheld;
             }
-            let handshaking = Flight::of(&self.held) == Flight::Handshake;
-            if handshaking && transfer.stage() != Stage::Handshaking {
-                transfer.enter(Stage::Handshaking);
-            }
+            let flight = Flight::of(&self.held);
+            let handshaking = flight == Flight::Handshake;
+            enter(transfer, flight.stage());
             // Only a handshake has an answer that is due; an idle tunnel may wait for ever.
             let silence = silence(handshaking.then_some(limit));
             tokio::select! {
@@ -247,16 +257,25 @@ impl Tunnel {
         let mut turn = self.plan.tell(self.failed(fault)).await?;
         loop {
             self.reached = connect(&mut self.plan, turn).await?;
-            transfer.enter(Stage::Handshaking);
+            self.reached_in = transfer.stage();
+            let flight = Flight::of(&self.held);
+            enter(transfer, flight.stage());
             let limit = self.plan.route().dial.handshake_timeout;
-            let limit = (Flight::of(&self.held) == Flight::Handshake).then_some(limit);
+            let limit = (flight == Flight::Handshake).then_some(limit);
             let offered = offer(&mut self.reached.io, &self.held, transfer, limit).await;
             let Err((kind, source)) = offered else {
                 return Ok(());
             };
-            let fault = self.origin_fault(Stage::Handshaking, kind, source);
+            let fault = self.origin_fault(transfer.stage(), kind, source);
             turn = self.plan.tell(self.failed(fault)).await?;
         }
+    }
+}
+
+/// Enters `stage`, unless the transfer is in it.
+fn enter(transfer: &TransferHandle, stage: Stage) {
+    if transfer.stage() != stage {
+        transfer.enter(stage);
     }
 }
 

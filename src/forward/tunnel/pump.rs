@@ -133,7 +133,11 @@ impl Side {
             Self::Read(error) => (reader, error),
             Self::Write(error) | Self::HungUp(error) => (writer, error),
         };
-        Pumped(Err((leg, classify::io(&error), Some(error))))
+        let kind = match leg {
+            Leg::Client => classify::client(&error),
+            Leg::Hop | Leg::Origin => classify::io(&error),
+        };
+        Pumped(Err((leg, kind, Some(error))))
     }
 }
 

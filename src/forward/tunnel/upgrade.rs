@@ -31,15 +31,14 @@ pub(crate) fn switch(
     shared.tasks.spawn(async move {
         let _until_the_end = client;
         let both = tokio::try_join!(
-            async { upgrade.await.map_err(|error| (Leg::Client, error)) },
-            async { origin.await.map_err(|error| (Leg::Origin, error)) }
+            async { upgrade.await.map_err(|error| (Leg::Client, classify::client(&error), error)) },
+            async { origin.await.map_err(|error| (Leg::Origin, classify::io(&error), error)) }
         );
         let (client, origin) = match both {
             Ok(both) => both,
-            Err((leg, error)) => {
-                let fault = Fault::new(leg, Stage::ReceivingBody, classify::io(&error));
-                let fault = fault.source(error);
-                return transfer.fail(fault);
+            Err((leg, kind, error)) => {
+                let fault = Fault::new(leg, Stage::ReceivingBody, kind);
+                return transfer.fail(fault.source(error));
             }
         };
         let counters = transfer.counters();

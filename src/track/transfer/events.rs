@@ -139,7 +139,12 @@ impl TransferHandle {
     }
 
     /// Writes the fault's event and counts it.
+    ///
+    /// The client's own end, Ctrl-C for one, is no failure: the closing line says it.
     pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
+        if fault.kind == FaultKind::Gone {
+            return;
+        }
         let event = self.fault_event(fault, next);
         self.emit_fault(event, next);
     }

@@ -25,13 +25,13 @@ impl Watch {
         let origin_pends = sample.origin.is_some_and(|flow| flow.is_pending());
         match sample.stage {
             Stage::Queued => Due::Nobody,
-            Stage::Accepted => Due::ClientSends,
             // An opaque tunnel has no stage of its own between its connection and the first answer.
-            Stage::Resolving | Stage::Connecting | Stage::Greeting
+            Stage::Accepted | Stage::Resolving | Stage::Connecting | Stage::Greeting
                 if sample.tunnel && sample.origin.is_some() =>
             {
                 self.due_in_tunnel(sample, origin_pends)
             }
+            Stage::Accepted => Due::ClientSends,
             Stage::Resolving | Stage::Connecting | Stage::Greeting => Due::Connection,
             Stage::Handshaking if sample.origin.is_none() => Due::ClientSends,
             Stage::Handshaking if origin_pends => Due::OriginReads,
