@@ -228,7 +228,9 @@ mod tests {
 
     #[test]
     fn clients_that_come_as_regularly_as_a_clock_are_no_loop() {
-        for pause in [0, 1, 10, 50, 100, 200, 250, 300, 500, 900, 2_000, 5_000, 9_000] {
+        for pause in [
+            0, 1, 10, 50, 100, 200, 250, 300, 500, 900, 2_000, 5_000, 9_000,
+        ] {
             let times: Vec<Duration> = (0..300).map(|n| Duration::from_millis(n * pause)).collect();
             assert_eq!(crowd(&times), None, "one every {pause} ms");
         }

@@ -31,8 +31,16 @@ pub(crate) fn switch(
     shared.tasks.spawn(async move {
         let _until_the_end = client;
         let both = tokio::try_join!(
-            async { upgrade.await.map_err(|error| (Leg::Client, classify::client(&error), error)) },
-            async { origin.await.map_err(|error| (Leg::Origin, classify::io(&error), error)) }
+            async {
+                upgrade
+                    .await
+                    .map_err(|error| (Leg::Client, classify::client(&error), error))
+            },
+            async {
+                origin
+                    .await
+                    .map_err(|error| (Leg::Origin, classify::io(&error), error))
+            }
         );
         let (client, origin) = match both {
             Ok(both) => both,
