@@ -81,7 +81,7 @@ impl Failure {
         what: impl Into<Box<str>>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::new(Step {
+        Self::new(FailureStep {
             what: what.into(),
             source: source.into(),
         })
@@ -151,18 +151,18 @@ impl fmt::Display for Failure {
 }
 
 #[derive(Debug)]
-struct Step {
+struct FailureStep {
     what: Box<str>,
     source: Box<dyn Error + Send + Sync>,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for FailureStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl Error for Step {
+impl Error for FailureStep {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.source)
     }

@@ -52,12 +52,12 @@ pub(crate) struct Cli {
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// One variant per file of this module.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum CliCommand {
     /// Run the daemon in the foreground. It needs no config file.
     Run(run::RunArgs),
     /// Check the config: report every mistake, or print the config in force.
@@ -129,7 +129,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     let load = || load(cli.config.as_deref());
     match &cli.command {
-        Command::Run(args) => {
+        CliCommand::Run(args) => {
             let source = run::ConfigSource {
                 arguments: args.arguments(),
                 given: cli.config.clone(),
@@ -137,19 +137,23 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             };
             run::run(&source).map(done)
         }
-        Command::Config => printed(io::stdout().write_all(config::DEFAULT.as_bytes())).map(done),
-        Command::Check(args) => {
+        CliCommand::Config => printed(io::stdout().write_all(config::DEFAULT.as_bytes())).map(done),
+        CliCommand::Check(args) => {
             let file = find(args.file.as_deref().or(cli.config.as_deref()));
             check::run(args, config::load(file.as_deref(), &variable))
         }
-        Command::Doctor(args) => {
+        CliCommand::Doctor(args) => {
             let place = places(|name| env::var_os(name)).into_iter().next();
             let place = cli.config.clone().or(place);
             doctor::run(args, load, place.as_deref())
         }
-        Command::Status(args) => status::run(args, daemon_address(args.address, load)?).map(done),
-        Command::History(args) => history::run(args, daemon_address(args.address, load)?).map(done),
-        Command::Report(args) => {
+        CliCommand::Status(args) => {
+            status::run(args, daemon_address(args.address, load)?).map(done)
+        }
+        CliCommand::History(args) => {
+            history::run(args, daemon_address(args.address, load)?).map(done)
+        }
+        CliCommand::Report(args) => {
             // A log is read on other machines too: a config that is broken here is no reason not to.
             let config = load().or_else(|_| load_default());
             report::run(
@@ -159,19 +163,19 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
                     .unwrap_or_default(),
             )
         }
-        Command::Ca(command) => ca::run(command, &load()?).map(done),
-        Command::Setup(args) => {
+        CliCommand::Ca(command) => ca::run(command, &load()?).map(done),
+        CliCommand::Setup(args) => {
             let source = setup::ConfigLoader {
                 given: cli.config.is_some(),
                 load: &load,
             };
             setup::run(args, &source).map(done)
         }
-        Command::Service(args) => service::run(args, load).map(done),
-        Command::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
-        Command::Completions(args) => completions::run(args, &mut Cli::command()).map(done),
-        Command::Man(args) => man::run(args, &root()).map(done),
-        Command::Help(args) => help::run(args, root()).map(done),
+        CliCommand::Service(args) => service::run(args, load).map(done),
+        CliCommand::Connect(args) => connect::run(args, &load_for_asking(load)?).map(done),
+        CliCommand::Completions(args) => completions::run(args, &mut Cli::command()).map(done),
+        CliCommand::Man(args) => man::run(args, &root()).map(done),
+        CliCommand::Help(args) => help::run(args, root()).map(done),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// A file while it is read.
-pub(super) struct Source<'a> {
+pub(super) struct SourceFile<'a> {
     text: &'a str,
     file: Option<&'a Path>,
     home: Option<PathBuf>,
@@ -31,7 +31,7 @@ pub(super) struct Source<'a> {
 /// A place in the file.
 pub(super) type Span = Range<usize>;
 
-impl<'a> Source<'a> {
+impl<'a> SourceFile<'a> {
     pub(super) fn new(text: &'a str, file: Option<&'a Path>) -> Self {
         Self {
             text,

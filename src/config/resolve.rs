@@ -6,7 +6,7 @@ use super::{
     Arguments, Config, Dial, Downloads, Environment, Hop, Interim, Listen, Log, PoolConfig,
     Problems, Replay, Reverse, RewriteConfig, Stopping, Trust, UploadsConfig, Variables,
     daemon::state_directory,
-    file::Source,
+    file::SourceFile,
     files::Files,
     hop::hops,
     route::{Route, routes},
@@ -24,14 +24,14 @@ pub(super) fn read(
     variables: Variables<'_>,
     arguments: &Arguments,
 ) -> Result<Config, Problems> {
-    let built_in = Source::new(DEFAULT, None);
+    let built_in = SourceFile::new(DEFAULT, None);
     let default = built_in.parse();
     let Some((text, path)) = file else {
         let root = Section::root((&built_in, &default), None);
         let config = config(root, None, variables, arguments);
         return finish(config, &[&built_in]);
     };
-    let source = Source::new(text, Some(path)).with_home(variables("HOME"));
+    let source = SourceFile::new(text, Some(path)).with_home(variables("HOME"));
     let table = source.parse();
     if source.has_problems() {
         // The rest of it would be read as something that nobody wrote.
@@ -43,7 +43,7 @@ pub(super) fn read(
 }
 
 /// The config, unless something is wrong with it.
-fn finish(mut config: Config, sources: &[&Source<'_>]) -> Result<Config, Problems> {
+fn finish(mut config: Config, sources: &[&SourceFile<'_>]) -> Result<Config, Problems> {
     let mut problems = Problems::default();
     for source in sources {
         let (wrong, warnings) = source.finish();

@@ -25,7 +25,7 @@ pub(super) use lists::Item;
 pub(super) use location::Location;
 
 use super::{
-    file::{Source, Span},
+    file::{SourceFile, Span},
     problem::nearest,
     value,
 };
@@ -45,8 +45,8 @@ pub(super) struct Section<'s, 'a> {
 impl<'s, 'a> Section<'s, 'a> {
     /// The whole document: what `source` has, and what `below` has where it says nothing.
     pub(super) fn root(
-        source: (&'s Source<'a>, &'s DeTable<'a>),
-        below: Option<(&'s Source<'a>, &'s DeTable<'a>)>,
+        source: (&'s SourceFile<'a>, &'s DeTable<'a>),
+        below: Option<(&'s SourceFile<'a>, &'s DeTable<'a>)>,
     ) -> Self {
         let layer = |(source, table)| Layer {
             source,

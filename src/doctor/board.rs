@@ -12,7 +12,7 @@ use super::{Outcome, State};
 
 /// What a check was run on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Subject {
+pub(crate) enum CheckSubject {
     /// A host over one upstream.
     Path(PathName),
     /// This machine.
@@ -40,7 +40,7 @@ pub(crate) struct PathName {
     pub written: Box<str>,
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for CheckSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{} via {}", path.host, path.upstream),
@@ -54,7 +54,7 @@ impl fmt::Display for Subject {
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     /// Of what.
-    pub subject: Subject,
+    pub subject: CheckSubject,
     /// The check's name.
     pub check: &'static str,
     /// What was found; pending until then.
@@ -72,7 +72,7 @@ pub(crate) struct Board {
 
 impl Board {
     /// Makes room for a check that will be run.
-    pub(super) fn plan(&self, subject: &Subject, check: &'static str) {
+    pub(super) fn plan(&self, subject: &CheckSubject, check: &'static str) {
         self.lock().push(Finding {
             subject: subject.clone(),
             check,
@@ -84,7 +84,7 @@ impl Board {
     /// Writes down what a planned check found.
     pub(super) fn put(
         &self,
-        subject: &Subject,
+        subject: &CheckSubject,
         check: &'static str,
         outcome: Outcome,
         took: Duration,
@@ -102,7 +102,7 @@ impl Board {
     }
 
     /// True where the subject was planned before.
-    pub(super) fn knows(&self, subject: &Subject) -> bool {
+    pub(super) fn knows(&self, subject: &CheckSubject) -> bool {
         self.lock()
             .iter()
             .any(|finding| finding.subject == *subject)

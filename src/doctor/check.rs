@@ -1,6 +1,6 @@
 //! What a check is; the checks themselves are [`super::table`].
 
-use super::{Outcome, clients::Client, machine::Machine, path::Probe};
+use super::{Outcome, clients::InstalledClient, machine::Machine, path::Probe};
 use crate::net::dial::Boxed;
 
 /// One row: what is tried, when, and what its failure means.
@@ -24,5 +24,5 @@ pub(crate) enum Run {
     /// On this machine.
     Machine(for<'a> fn(&'a Machine) -> Boxed<'a, Outcome>),
     /// On one installed client.
-    Client(for<'a> fn(&'a Client) -> Boxed<'a, Outcome>),
+    Client(for<'a> fn(&'a InstalledClient) -> Boxed<'a, Outcome>),
 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// One installed client.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct InstalledClient {
     /// `git 2.39.5 (GnuTLS)`.
     pub(super) name: String,
     /// How it is run.
@@ -75,7 +75,7 @@ impl ClientKind {
 }
 
 /// Runs it against the nonce.
-pub(super) async fn run(client: &Client) -> Outcome {
+pub(super) async fn run(client: &InstalledClient) -> Outcome {
     let scratch = match client.kind {
         // `git lfs` needs a repository, and must leave the user's alone.
         ClientKind::GitLfs => scratch_repository().await,
@@ -99,7 +99,7 @@ pub(super) async fn run(client: &Client) -> Outcome {
 }
 
 /// The last transfer for this host whose client broke the handshake off, as the daemon saw it.
-async fn last_broken_handshake(client: &Client) -> Option<u64> {
+async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
     let status = client.daemon.status().await;
     let broken = status
         .faults
@@ -109,7 +109,7 @@ async fn last_broken_handshake(client: &Client) -> Option<u64> {
 }
 
 /// True as soon as the daemon has seen another one than `before`; it hears of a client's end a moment after that.
-async fn is_told(client: &Client, before: Option<u64>) -> bool {
+async fn is_told(client: &InstalledClient, before: Option<u64>) -> bool {
     for _ in 0..10 {
         if last_broken_handshake(client).await > before {
             return true;
@@ -130,7 +130,7 @@ async fn scratch_repository() -> Option<tempfile::TempDir> {
     ended.is_success().then_some(directory)
 }
 
-fn command(client: &Client) -> Command {
+fn command(client: &InstalledClient) -> Command {
     let path = format!("/.well-known/gitferry/{}", client.nonce);
     let url = format!("https://{}{path}", client.host);
     let lfs_url = format!("lfs.url={url}");

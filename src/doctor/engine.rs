@@ -5,26 +5,27 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Board, CHECKS, Check, Outcome, Probe, Run, State, Subject, clients::Client, machine::Machine,
+    Board, CHECKS, Check, CheckSubject, Outcome, Probe, Run, State, clients::InstalledClient,
+    machine::Machine,
 };
 
-/// What can be examined.
-pub(crate) enum Examined {
+/// What checks are run on.
+pub(crate) enum CheckTarget {
     /// A host over one upstream.
     Path(Box<Probe>),
     /// This machine.
     Machine(Box<Machine>),
     /// One installed client.
-    Client(Box<Client>),
+    Client(Box<InstalledClient>),
 }
 
-impl Examined {
+impl CheckTarget {
     /// Its name on the board.
-    pub(crate) fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self) -> CheckSubject {
         match self {
-            Self::Path(probe) => Subject::Path(probe.name()),
-            Self::Machine(_) => Subject::Machine,
-            Self::Client(client) => Subject::Client(client.name.as_str().into()),
+            Self::Path(probe) => CheckSubject::Path(probe.name()),
+            Self::Machine(_) => CheckSubject::Machine,
+            Self::Client(client) => CheckSubject::Client(client.name.as_str().into()),
         }
     }
 
@@ -49,20 +50,20 @@ impl Examined {
     }
 }
 
-/// Puts every check of `examined` on the board, and gives what runs them; nothing runs until that is polled.
+/// Puts every check of `target` on the board, and gives what runs them; nothing runs until that is polled.
 ///
 /// Dropping it ends what runs: what has not ended stays pending on the board.
 pub(crate) fn examine(
-    examined: Examined,
+    target: CheckTarget,
     board: &Arc<Board>,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let subject = examined.subject();
-    for check in examined.checks() {
+    let subject = target.subject();
+    for check in target.checks() {
         board.plan(&subject, check.name);
     }
-    let (examined, board) = (Arc::new(examined), Arc::clone(board));
+    let (target, board) = (Arc::new(target), Arc::clone(board));
     async move {
-        let mut waiting = examined.checks();
+        let mut waiting = target.checks();
         let mut ended: BTreeMap<&'static str, State> = BTreeMap::new();
         let mut running = JoinSet::new();
         loop {
@@ -77,10 +78,10 @@ pub(crate) fn examine(
                         board.put(&subject, check.name, outcome, Default::default());
                     }
                     Readiness::Run => {
-                        let examined = Arc::clone(&examined);
+                        let target = Arc::clone(&target);
                         running.spawn(async move {
                             let begun = Instant::now();
-                            let outcome = examined.run(check).await;
+                            let outcome = target.run(check).await;
                             (check.name, outcome, begun.elapsed())
                         });
                     }

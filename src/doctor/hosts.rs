@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CredentialSource, HostProtocol, Means, Probe, Rehearsal, Repository};
+use super::{CredentialSource, Means, Probe, Rehearsal, RemoteProtocol, Repository};
 use crate::{
     config::{Config, Upstream, Via},
     model::{Scheme, Target, TlsMode},
@@ -14,7 +14,7 @@ pub(crate) struct PlannedHost {
     /// Where.
     pub target: Target,
     /// What is spoken there.
-    pub purpose: HostProtocol,
+    pub purpose: RemoteProtocol,
     /// What of a push is rehearsed there.
     pub rehearsal: Option<Rehearsal>,
 }
@@ -50,7 +50,7 @@ pub(crate) fn of_config(config: &Config) -> Vec<PlannedHost> {
             if Arc::ptr_eq(config.route(&target), route) && !known {
                 planned.push(PlannedHost::new(
                     target,
-                    HostProtocol::Requests(Scheme::Https),
+                    RemoteProtocol::Requests(Scheme::Https),
                 ));
             }
         }
@@ -72,7 +72,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     for url in &repository.urls {
         let url = url.clone().behind_the_reverse_front(config);
         let mut host = PlannedHost::new(url.target.clone(), url.purpose);
-        if let HostProtocol::Requests(_) = url.purpose {
+        if let RemoteProtocol::Requests(_) = url.purpose {
             host.rehearsal = Some(Rehearsal {
                 repository: Some(url),
                 ..rehearsal()
@@ -83,13 +83,13 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     if let Some(ssh) = &repository.lfs_ssh
         && !planned.iter().any(|host| host.target == ssh.target)
     {
-        planned.push(PlannedHost::new(ssh.target.clone(), HostProtocol::Ssh));
+        planned.push(PlannedHost::new(ssh.target.clone(), RemoteProtocol::Ssh));
     }
     let Some(lfs) = repository.lfs.clone() else {
         return planned;
     };
     let lfs = lfs.behind_the_reverse_front(config);
-    let HostProtocol::Requests(_) = lfs.purpose else {
+    let RemoteProtocol::Requests(_) = lfs.purpose else {
         return planned;
     };
     let (target, purpose) = (lfs.target.clone(), lfs.purpose);
@@ -111,7 +111,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
 
 impl PlannedHost {
     /// A host of which only the way there is tried.
-    pub(crate) fn new(target: Target, purpose: HostProtocol) -> Self {
+    pub(crate) fn new(target: Target, purpose: RemoteProtocol) -> Self {
         Self {
             target,
             purpose,
@@ -135,7 +135,7 @@ impl PlannedHost {
             .with(self.rehearsal.as_ref())
         };
         for (place, upstream) in route.upstreams.iter().enumerate() {
-            if self.purpose == HostProtocol::Ssh && upstream.mirror.is_some() {
+            if self.purpose == RemoteProtocol::Ssh && upstream.mirror.is_some() {
                 continue;
             }
             probes.push(probe(upstream, Some(place)));

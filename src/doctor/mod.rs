@@ -1,7 +1,7 @@
 //! `gitferry doctor`: tries every leg of every upstream before a push does, and says in two sentences what works and what does not.
 //!
 //! [`CHECKS`] is the one table: what a check is called, what it needs, how it is run, what its failure means. [`engine`] runs the checks
-//! of each `Examined` subject as soon as what they need is known, [`board`] holds what they found, [`verdict`] (pure) reads it. The
+//! of each subject as soon as what they need is known, [`board`] holds what they found, [`verdict`] (pure) reads it. The
 //! sockets are those of `net` and `tls`; nothing here listens, and nothing is sent that could act. Called by `cli::doctor`.
 
 pub(crate) mod board;
@@ -23,7 +23,7 @@ mod table;
 mod url;
 pub(crate) mod verdict;
 
-pub(crate) use board::{Board, Finding, Subject};
+pub(crate) use board::{Board, CheckSubject, Finding};
 pub(crate) use check::{Check, Run};
 pub(crate) use credentials::CredentialSource;
 pub(crate) use hosts::{PlannedHost, of_config, of_repository};
@@ -35,4 +35,4 @@ pub(crate) use rehearsal::Rehearsal;
 pub(crate) use repository::Repository;
 pub(crate) use session::{Local, Session};
 pub(crate) use table::CHECKS;
-pub(crate) use url::{HostProtocol, RemoteUrl};
+pub(crate) use url::{RemoteProtocol, RemoteUrl};

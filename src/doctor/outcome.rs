@@ -1,6 +1,6 @@
 //! What a check finds: how it ended, a few words for a column, and what the verdict must know.
 
-use super::url::HostProtocol;
+use super::url::RemoteProtocol;
 use crate::model::Target;
 
 /// How a check ended.
@@ -50,7 +50,7 @@ pub(crate) enum Fact {
     /// The status of an answer.
     Status(u16),
     /// A host that an upload would go to.
-    Leads(Target, HostProtocol),
+    Leads(Target, RemoteProtocol),
     /// A set-up of this client, which mends it.
     Client(&'static str),
     /// A variable of this shell that hides the daemon's CA from git, whatever the set-up wrote.

@@ -9,7 +9,7 @@ use std::{
 use tokio::process::Command;
 
 use super::{
-    HostProtocol,
+    RemoteProtocol,
     program::{self, ProgramEnd},
     url::RemoteUrl,
 };
@@ -74,7 +74,7 @@ impl Repository {
             }
             None => urls.first().cloned(),
         };
-        let lfs_ssh = lfs.clone().filter(|url| url.purpose == HostProtocol::Ssh);
+        let lfs_ssh = lfs.clone().filter(|url| url.purpose == RemoteProtocol::Ssh);
         let lfs = match named.is_none() || lfs_ssh.is_some() {
             true => lfs.as_ref().map(RemoteUrl::lfs),
             false => lfs,

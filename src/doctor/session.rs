@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, env, path::PathBuf, sync::Arc};
 use tokio::task::JoinSet;
 
 use super::{
-    Board, Fact, Means, PlannedHost, RemoteUrl, Subject,
+    Board, CheckSubject, Fact, Means, PlannedHost, RemoteUrl,
     clients::{self, Common},
     daemon::{DaemonAddress, DaemonInfo, RecentFault},
-    engine::{Examined, examine},
+    engine::{CheckTarget, examine},
     machine::{Machine, Skew},
 };
 use crate::{
@@ -54,7 +54,7 @@ impl Session {
         }
         if let Some(local) = &self.local {
             let machine = Box::new(self.machine(local));
-            others.spawn(examine(Examined::Machine(machine), &self.board));
+            others.spawn(examine(CheckTarget::Machine(machine), &self.board));
             if local.about.is_ok()
                 && let Some(hosts) = self.terminated()
             {
@@ -81,9 +81,9 @@ impl Session {
 
     fn begin(&self, host: &PlannedHost, running: &mut JoinSet<()>) {
         for probe in host.probes(&self.config, &self.means) {
-            let subject = Subject::Path(probe.name());
+            let subject = CheckSubject::Path(probe.name());
             if !self.board.knows(&subject) {
-                let examined = Examined::Path(Box::new(probe));
+                let examined = CheckTarget::Path(Box::new(probe));
                 running.spawn(examine(examined, &self.board));
             }
         }
@@ -152,7 +152,7 @@ async fn clients(local: Local, hosts: (String, String), board: Arc<Board>) {
     };
     let mut running = JoinSet::new();
     for client in clients::installed(&common).await {
-        running.spawn(examine(Examined::Client(Box::new(client)), &board));
+        running.spawn(examine(CheckTarget::Client(Box::new(client)), &board));
     }
     while running.join_next().await.is_some() {}
 }

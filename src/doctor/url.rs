@@ -8,7 +8,7 @@ use crate::{
 
 /// What is spoken to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HostProtocol {
+pub(crate) enum RemoteProtocol {
     /// Requests.
     Requests(Scheme),
     /// ssh, of which only the banner is read.
@@ -19,7 +19,7 @@ pub(crate) enum HostProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteUrl {
     /// What is spoken there.
-    pub purpose: HostProtocol,
+    pub purpose: RemoteProtocol,
     /// Host and port.
     pub target: Target,
     /// The path, with its first slash and without a last one.
@@ -36,9 +36,9 @@ impl RemoteUrl {
             None => return Self::parse_scp(text),
         };
         let (purpose, port) = match scheme.to_ascii_lowercase().as_str() {
-            "https" => (HostProtocol::Requests(Scheme::Https), 443),
-            "http" => (HostProtocol::Requests(Scheme::Http), 80),
-            "ssh" | "git+ssh" | "ssh+git" => (HostProtocol::Ssh, 22),
+            "https" => (RemoteProtocol::Requests(Scheme::Https), 443),
+            "http" => (RemoteProtocol::Requests(Scheme::Http), 80),
+            "ssh" | "git+ssh" | "ssh+git" => (RemoteProtocol::Ssh, 22),
             _ => return None,
         };
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -67,7 +67,7 @@ impl RemoteUrl {
             None => (None, host),
         };
         Some(Self {
-            purpose: HostProtocol::Ssh,
+            purpose: RemoteProtocol::Ssh,
             target: Target::parse(host, Some(22)).ok()?,
             path: format!("/{}", path.trim_matches('/')),
             username: user,
@@ -80,14 +80,14 @@ impl RemoteUrl {
             own.port() == self.target.port
                 && (self.target.host.is_loopback() || self.target.host.ip() == Some(own.ip()))
         });
-        if !own || self.purpose != HostProtocol::Requests(Scheme::Http) {
+        if !own || self.purpose != RemoteProtocol::Requests(Scheme::Http) {
             return self;
         }
         let path = self.path.trim_start_matches('/');
         let (segment, rest) = path.split_once('/').unwrap_or((path, ""));
         match parse_segment(segment) {
             Ok((scheme, target)) => Self {
-                purpose: HostProtocol::Requests(scheme),
+                purpose: RemoteProtocol::Requests(scheme),
                 target,
                 path: format!("/{rest}"),
                 username: self.username,
@@ -104,11 +104,11 @@ impl RemoteUrl {
         };
         let (purpose, target) = match self.purpose {
             // Over ssh the server may name another place; without a message it is this one.
-            HostProtocol::Ssh => (
-                HostProtocol::Requests(Scheme::Https),
+            RemoteProtocol::Ssh => (
+                RemoteProtocol::Requests(Scheme::Https),
                 Target::new(self.target.host.clone(), 443),
             ),
-            HostProtocol::Requests(_) => (self.purpose, self.target.clone()),
+            RemoteProtocol::Requests(_) => (self.purpose, self.target.clone()),
         };
         Self {
             purpose,
@@ -177,7 +177,7 @@ mod tests {
             ),
         ] {
             let lfs = RemoteUrl::parse(remote).unwrap().lfs();
-            let HostProtocol::Requests(scheme) = lfs.purpose else {
+            let RemoteProtocol::Requests(scheme) = lfs.purpose else {
                 panic!("{remote}");
             };
             assert_eq!(format!("{scheme} {}{}", lfs.target, lfs.path), api);

@@ -5,7 +5,7 @@ mod sentences;
 
 use std::collections::BTreeMap;
 
-use super::{Board, Fact, Finding, RecentFaults, State, Subject, board::PathName};
+use super::{Board, CheckSubject, Fact, Finding, RecentFaults, State, board::PathName};
 
 pub(crate) use change::{ConfigEdit, ProposedChange};
 
@@ -72,7 +72,7 @@ const COMPARED: [&str; 3] = ["tls-small", "tls-large", "tls-no-sni"];
 pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
     let mut summaries: Vec<PathSummary> = Vec::new();
     for finding in findings {
-        let Subject::Path(path) = &finding.subject else {
+        let CheckSubject::Path(path) = &finding.subject else {
             continue;
         };
         match summaries.iter_mut().find(|known| known.path == *path) {
@@ -106,7 +106,7 @@ pub(crate) fn of_board(board: &Board) -> Diagnosis {
 /// Reads findings.
 pub(crate) fn of(findings: &[Finding]) -> Diagnosis {
     let paths = summaries(findings);
-    let of = |wanted: fn(&Subject) -> bool| -> Vec<&Finding> {
+    let of = |wanted: fn(&CheckSubject) -> bool| -> Vec<&Finding> {
         findings
             .iter()
             .filter(|found| wanted(&found.subject))
@@ -114,8 +114,8 @@ pub(crate) fn of(findings: &[Finding]) -> Diagnosis {
     };
     let facts = Facts {
         hosts: by_host(&paths),
-        machine: of(|subject| matches!(subject, Subject::Machine)),
-        clients: of(|subject| matches!(subject, Subject::Client(_))),
+        machine: of(|subject| matches!(subject, CheckSubject::Machine)),
+        clients: of(|subject| matches!(subject, CheckSubject::Client(_))),
     };
     Diagnosis {
         works: works(&facts),

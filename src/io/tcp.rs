@@ -18,10 +18,10 @@ use tokio::{
 
 /// A TCP stream whose socket can be looked at (`tcp_info`) while a protocol owns the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Tcp(Arc<Inner>);
+pub(crate) struct Tcp(Arc<TcpState>);
 
 #[derive(Debug)]
-struct Inner {
+struct TcpState {
     socket: TcpStream,
     read: AtomicU64,
     written: AtomicU64,
@@ -33,7 +33,7 @@ struct Inner {
 /// Looks at a socket before it is closed.
 type Farewell = fn(&TcpStream);
 
-impl Drop for Inner {
+impl Drop for TcpState {
     fn drop(&mut self) {
         if let Some(farewell) = self.farewell {
             farewell(&self.socket);
@@ -53,7 +53,7 @@ impl Tcp {
     }
 
     fn of(socket: TcpStream, farewell: Option<Farewell>) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(TcpState {
             socket,
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -142,7 +142,7 @@ impl Tcp {
 
 /// Looks at a [`Tcp`] for as long as somebody else keeps it open.
 #[derive(Clone, Debug)]
-pub(crate) struct TcpMonitor(Weak<Inner>);
+pub(crate) struct TcpMonitor(Weak<TcpState>);
 
 impl TcpMonitor {
     /// The stream; `None` once it is closed.

@@ -13,9 +13,9 @@ use std::{
 
 /// A bounded set of threads that start when there is work. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Workers(Arc<Inner>);
+pub(crate) struct Workers(Arc<WorkersState>);
 
-struct Inner {
+struct WorkersState {
     name: &'static str,
     threads: usize,
     queue: usize,
@@ -38,7 +38,7 @@ const IDLE: Duration = Duration::from_secs(10);
 impl Workers {
     /// At most `threads` at once, and at most `queue` jobs that wait for one.
     pub(crate) fn new(name: &'static str, threads: usize, queue: usize) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(WorkersState {
             name,
             threads,
             queue,
@@ -72,7 +72,7 @@ impl Workers {
     }
 }
 
-impl Inner {
+impl WorkersState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,7 @@ use crate::{
     cli::{Failure, printed},
     config::{self, Config, Route, Upstream},
     doctor::{
-        Finding, Subject,
+        CheckSubject, Finding,
         daemon::{DaemonInfo, RecentFault},
         verdict::Diagnosis,
     },
@@ -175,13 +175,13 @@ fn check(finding: &Finding, names: &mut Names) -> Value {
         return value;
     };
     match &finding.subject {
-        Subject::Path(path) => {
+        CheckSubject::Path(path) => {
             object.insert("host".into(), names.host(&path.host).into());
             object.insert("route".into(), names.route(&path.route).into());
             object.insert("upstream".into(), names.upstream(&path.upstream).into());
         }
-        Subject::Machine => {}
-        Subject::Client(name) => {
+        CheckSubject::Machine => {}
+        CheckSubject::Client(name) => {
             // Behind the version stands a path, where there are several.
             let shown = name.split(" /").next().unwrap_or_default();
             object.insert("client".into(), shown.into());

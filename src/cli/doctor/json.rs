@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::doctor::{Finding, Subject, verdict::Diagnosis};
+use crate::doctor::{CheckSubject, Finding, verdict::Diagnosis};
 
 /// The whole document.
 pub(super) fn document(findings: &[Finding], verdict: &Diagnosis, took: Duration) -> Value {
@@ -41,14 +41,14 @@ fn check(finding: &Finding) -> Value {
     });
     if let Some(object) = value.as_object_mut() {
         match &finding.subject {
-            Subject::Path(path) => {
+            CheckSubject::Path(path) => {
                 object.insert("host".into(), json!(path.host));
                 object.insert("route".into(), json!(path.route));
                 object.insert("upstream".into(), json!(path.upstream));
                 object.insert("in_route".into(), json!(path.place.is_some()));
             }
-            Subject::Machine => {}
-            Subject::Client(name) => {
+            CheckSubject::Machine => {}
+            CheckSubject::Client(name) => {
                 object.insert("client".into(), json!(name));
             }
         }

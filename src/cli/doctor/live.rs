@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    doctor::{Finding, State, Subject},
+    doctor::{CheckSubject, Finding, State},
     rt,
 };
 
@@ -111,9 +111,9 @@ fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&Finding>)> = Vec::new();
     for finding in findings {
         let name = match &finding.subject {
-            Subject::Path(path) => format!("{:32} {:12}", clip(&path.host, 32), path.upstream),
-            Subject::Machine => "this machine".to_owned(),
-            Subject::Client(name) => name.to_string(),
+            CheckSubject::Path(path) => format!("{:32} {:12}", clip(&path.host, 32), path.upstream),
+            CheckSubject::Machine => "this machine".to_owned(),
+            CheckSubject::Client(name) => name.to_string(),
         };
         match groups.iter_mut().find(|(known, _)| *known == name) {
             Some((_, found)) => found.push(finding),
@@ -170,7 +170,7 @@ mod tests {
 
     fn finding(client: &str, outcome: Outcome) -> Finding {
         Finding {
-            subject: Subject::Client(client.into()),
+            subject: CheckSubject::Client(client.into()),
             check: "client",
             outcome,
             took: Duration::ZERO,

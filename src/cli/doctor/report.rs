@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use crate::doctor::{
-    CHECKS, Finding, State, Subject,
+    CHECKS, CheckSubject, Finding, State,
     board::PathName,
     verdict::{self, Diagnosis, PathSummary},
 };
@@ -96,12 +96,12 @@ fn symptom(way: &PathSummary) -> String {
 fn local(text: &mut String, found: &Finding, page: &ReportPage<'_>) {
     let outcome = &found.outcome;
     let (subject, telling) = match &found.subject {
-        Subject::Path(_) => return,
-        Subject::Machine => (
+        CheckSubject::Path(_) => return,
+        CheckSubject::Machine => (
             found.check.to_owned(),
             page.verbose || found.check == "daemon",
         ),
-        Subject::Client(name) => (name.to_string(), true),
+        CheckSubject::Client(name) => (name.to_string(), true),
     };
     let (word, paint) = match outcome.state {
         State::Failed => ("FAIL", RED),

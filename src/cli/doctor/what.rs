@@ -8,7 +8,7 @@ use std::{
 use crate::{
     cli::Failure,
     config::Config,
-    doctor::{HostProtocol, PlannedHost, RemoteUrl, Repository, of_config, of_repository},
+    doctor::{PlannedHost, RemoteProtocol, RemoteUrl, Repository, of_config, of_repository},
     model::{Scheme, Target},
 };
 
@@ -68,7 +68,7 @@ impl Planned {
             self.notes.push(LFS_OVER_SSH.into());
         }
         let mut urls = repository.urls.iter();
-        self.ssh = urls.find(|url| url.purpose == HostProtocol::Ssh).cloned();
+        self.ssh = urls.find(|url| url.purpose == RemoteProtocol::Ssh).cloned();
         self.hosts.extend(of_repository(&repository, config));
         self.directory = repository.directory;
     }
@@ -94,8 +94,8 @@ fn host(word: &str) -> Result<PlannedHost, Failure> {
             let host = word.split('/').next().unwrap_or_default();
             let target = Target::parse(host, Some(443)).map_err(|_| unread())?;
             match target.port {
-                22 => (target, HostProtocol::Ssh),
-                _ => (target, HostProtocol::Requests(Scheme::Https)),
+                22 => (target, RemoteProtocol::Ssh),
+                _ => (target, RemoteProtocol::Requests(Scheme::Https)),
             }
         }
     };
@@ -109,24 +109,28 @@ mod tests {
     #[test]
     fn hosts_and_urls_are_read_as_git_reads_them() {
         for (word, target, purpose) in [
-            ("hf.co", "hf.co:443", HostProtocol::Requests(Scheme::Https)),
+            (
+                "hf.co",
+                "hf.co:443",
+                RemoteProtocol::Requests(Scheme::Https),
+            ),
             (
                 "hf.co:8443",
                 "hf.co:8443",
-                HostProtocol::Requests(Scheme::Https),
+                RemoteProtocol::Requests(Scheme::Https),
             ),
             (
                 "https://me:secret@hf.co/me/model.git",
                 "hf.co:443",
-                HostProtocol::Requests(Scheme::Https),
+                RemoteProtocol::Requests(Scheme::Https),
             ),
             (
                 "http://hf.co/x",
                 "hf.co:80",
-                HostProtocol::Requests(Scheme::Http),
+                RemoteProtocol::Requests(Scheme::Http),
             ),
-            ("ssh://git@hf.co/x", "hf.co:22", HostProtocol::Ssh),
-            ("git@hf.co:me/x", "hf.co:22", HostProtocol::Ssh),
+            ("ssh://git@hf.co/x", "hf.co:22", RemoteProtocol::Ssh),
+            ("git@hf.co:me/x", "hf.co:22", RemoteProtocol::Ssh),
         ] {
             let planned = host(word).ok().unwrap();
             assert_eq!(planned.target.to_string(), target, "{word}");

@@ -6,12 +6,12 @@ use toml::{
 };
 
 use super::Location;
-use crate::config::file::{Source, Span};
+use crate::config::file::{SourceFile, Span};
 
 /// The table as one source has it.
 #[derive(Clone)]
 pub(super) struct Layer<'s, 'a> {
-    pub(super) source: &'s Source<'a>,
+    pub(super) source: &'s SourceFile<'a>,
     /// `None` where something else than a table stands there, or nothing.
     pub(super) table: Option<&'s DeTable<'a>>,
     pub(super) name: String,

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{Source, Span};
+use super::{SourceFile, Span};
 
 /// A key, and where it stands.
 pub(in crate::config) struct Location<'s, 'a> {
-    pub(super) source: &'s Source<'a>,
+    pub(super) source: &'s SourceFile<'a>,
     pub(super) span: Span,
     /// The dotted name.
     pub(in crate::config) key: String,

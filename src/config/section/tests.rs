@@ -10,8 +10,8 @@ const FILE: &str =
 #[test]
 fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built_in_section() {
     let (file, built_in) = (
-        Source::new(FILE, Some(Path::new("/a.toml"))),
-        Source::new(BUILT_IN, None),
+        SourceFile::new(FILE, Some(Path::new("/a.toml"))),
+        SourceFile::new(BUILT_IN, None),
     );
     let (table, default) = (file.parse(), built_in.parse());
     let root = Section::root((&file, &table), Some((&built_in, &default)));
@@ -42,7 +42,7 @@ fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built
 
 #[test]
 fn a_key_that_no_layer_has_is_missing_and_a_wrong_one_is_not() {
-    let file = Source::new("[dial]\na = 1\n", Some(Path::new("/a.toml")));
+    let file = SourceFile::new("[dial]\na = 1\n", Some(Path::new("/a.toml")));
     let table = file.parse();
     let root = Section::root((&file, &table), None);
     let dial = root.section("dial");
@@ -63,7 +63,7 @@ fn a_key_that_no_layer_has_is_missing_and_a_wrong_one_is_not() {
 #[test]
 fn a_path_is_relative_to_the_file_or_to_the_home_directory() {
     let path = |home: Option<&str>, written: &str| {
-        let file = Source::new("", Some(Path::new("/etc/gitferry/a.toml")));
+        let file = SourceFile::new("", Some(Path::new("/etc/gitferry/a.toml")));
         file.with_home(home.map(Into::into)).path(written)
     };
     assert_eq!(

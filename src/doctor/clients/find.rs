@@ -9,7 +9,7 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Client, ClientKind, PATIENCE, program};
+use super::{ClientKind, InstalledClient, PATIENCE, program};
 use crate::doctor::{RemoteUrl, daemon::DaemonAddress};
 
 /// What every client is given.
@@ -28,7 +28,7 @@ pub(crate) struct Common {
 }
 
 /// The installed clients; those whose version cannot be read are left out.
-pub(crate) async fn installed(common: &Common) -> Vec<Client> {
+pub(crate) async fn installed(common: &Common) -> Vec<InstalledClient> {
     let gits = all_on_path("git");
     let mut found = git(&gits).await;
     if let Some(lfs) = all_on_path("git-lfs").into_iter().next()
@@ -60,13 +60,13 @@ pub(crate) async fn installed(common: &Common) -> Vec<Client> {
 type Found = (String, ClientKind, PathBuf);
 
 impl Common {
-    fn client(&self, (name, kind, program): Found) -> Client {
+    fn client(&self, (name, kind, program): Found) -> InstalledClient {
         let (main, storage) = &self.hosts;
         let host = match kind {
             ClientKind::GitLfs => storage,
             _ => main,
         };
-        Client {
+        InstalledClient {
             name,
             kind,
             program,

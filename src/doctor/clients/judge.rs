@@ -1,10 +1,10 @@
 //! What a client's words mean.
 
-use super::{super::Outcome, Client, ClientKind, program::ProgramEnd};
+use super::{super::Outcome, ClientKind, InstalledClient, program::ProgramEnd};
 use crate::doctor::{Fact, State};
 
 /// `told`: the daemon saw this client break a handshake off.
-pub(super) fn judge(client: &Client, ended: &ProgramEnd, told: bool) -> Outcome {
+pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) -> Outcome {
     if client.kind == ClientKind::Ssh {
         return ssh(ended);
     }
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
     use crate::doctor::daemon::DaemonAddress;
 
-    fn client(kind: ClientKind) -> Client {
-        Client {
+    fn client(kind: ClientKind) -> InstalledClient {
+        InstalledClient {
             name: "git 2.39.5".into(),
             kind,
             program: "git".into(),

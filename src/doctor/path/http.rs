@@ -48,7 +48,7 @@ const LIMIT: usize = 1 << 20;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
-    if probe.purpose == super::HostProtocol::Ssh {
+    if probe.purpose == super::RemoteProtocol::Ssh {
         return Outcome::skipped("");
     }
     let begun = Instant::now();

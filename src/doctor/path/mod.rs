@@ -19,14 +19,14 @@ use std::{
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use super::{HostProtocol, Outcome, Rehearsal, RemoteUrl, board::PathName, machine::Skew};
+use super::{Outcome, Rehearsal, RemoteProtocol, RemoteUrl, board::PathName, machine::Skew};
 use crate::{
     config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
     model::{Fault, Host, Leg, Scheme, Target, advice::Context},
     net::{
         self,
-        dial::{AbsoluteForm, Attempt, Connection, trail::NOWHERE},
+        dial::{AbsoluteForm, Connection, DialRequest, trail::NOWHERE},
     },
     tls::{Connector, Peer, trust::Roots},
 };
@@ -49,7 +49,7 @@ pub(crate) struct Probe {
     /// The host asked for.
     pub target: Target,
     /// What is spoken.
-    pub purpose: HostProtocol,
+    pub purpose: RemoteProtocol,
     /// The host's route, with limits that fit into the time that there is.
     pub route: Arc<Route>,
     /// The upstream.
@@ -89,7 +89,7 @@ impl Probe {
     /// A probe; the route's limits are cut to what one step may take.
     pub(crate) fn new(
         target: Target,
-        purpose: HostProtocol,
+        purpose: RemoteProtocol,
         route: &Route,
         (upstream, place): (Arc<Upstream>, Option<usize>),
         means: Arc<Means>,
@@ -119,8 +119,8 @@ impl Probe {
     /// Its names on the board.
     pub(super) fn name(&self) -> PathName {
         let scheme = match self.purpose {
-            HostProtocol::Requests(scheme) => scheme,
-            HostProtocol::Ssh => Scheme::Https,
+            RemoteProtocol::Requests(scheme) => scheme,
+            RemoteProtocol::Ssh => Scheme::Https,
         };
         PathName {
             host: self.target.authority(scheme).into(),
@@ -136,9 +136,9 @@ impl Probe {
     /// Where requests go: the site, or the mirror that stands for it.
     fn origin(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
-            (HostProtocol::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
-            (HostProtocol::Requests(scheme), None) => (scheme, &self.target),
-            (HostProtocol::Ssh, _) => (Scheme::Https, &self.target),
+            (RemoteProtocol::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+            (RemoteProtocol::Requests(scheme), None) => (scheme, &self.target),
+            (RemoteProtocol::Ssh, _) => (Scheme::Https, &self.target),
         }
     }
 
@@ -161,7 +161,7 @@ impl Probe {
     }
 
     fn is_tls(&self) -> bool {
-        self.purpose != HostProtocol::Ssh && self.origin().0 == Scheme::Https
+        self.purpose != RemoteProtocol::Ssh && self.origin().0 == Scheme::Https
     }
 
     /// True for a mirror that gets no credentials: nothing is posted to it.
@@ -192,7 +192,7 @@ impl Probe {
         scheme: Scheme,
         target: &Target,
     ) -> Result<Connection, Fault> {
-        let attempt = Attempt {
+        let attempt = DialRequest {
             target,
             scheme,
             route: &self.route,

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{HostProtocol, Probe, Stream, shown};
+use super::{Probe, RemoteProtocol, Stream, shown};
 use crate::{
     doctor::Outcome,
     io::TcpMonitor,
@@ -66,7 +66,7 @@ pub(in crate::doctor) async fn measured(probe: &Probe) -> Outcome {
 }
 
 async fn post(probe: &Probe, size: usize) -> Outcome {
-    if probe.purpose == HostProtocol::Ssh {
+    if probe.purpose == RemoteProtocol::Ssh {
         return Outcome::skipped("");
     }
     if probe.is_withheld() {

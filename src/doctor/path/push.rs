@@ -12,7 +12,7 @@ use super::{
     http::{Ask, HttpAnswer, send},
 };
 use crate::{
-    doctor::{Fact, HostProtocol, Outcome, Rehearsal, hosts::PlannedHost, url::RemoteUrl},
+    doctor::{Fact, Outcome, Rehearsal, RemoteProtocol, hosts::PlannedHost, url::RemoteUrl},
     model::{Fault, Scheme},
 };
 
@@ -148,7 +148,7 @@ async fn authorized(
     let answer = send(probe, &ask).await?;
     let wanted = answer.status == StatusCode::UNAUTHORIZED;
     // `Probe::open` has verified the certificate before a byte is written.
-    let safe = probe.is_tls() && url.purpose == HostProtocol::Requests(Scheme::Https);
+    let safe = probe.is_tls() && url.purpose == RemoteProtocol::Requests(Scheme::Https);
     let secret = match wanted && safe {
         true => rehearsal.credentials.authorization(url).await,
         false => None,

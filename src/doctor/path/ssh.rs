@@ -5,14 +5,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{HostProtocol, Probe, STEP, shown};
+use super::{Probe, RemoteProtocol, STEP, shown};
 use crate::{
     doctor::Outcome,
     model::{Fault, FaultKind, Leg, Stage, classify},
 };
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
-    if probe.purpose != HostProtocol::Ssh {
+    if probe.purpose != RemoteProtocol::Ssh {
         return Outcome::skipped("");
     }
     let begun = Instant::now();

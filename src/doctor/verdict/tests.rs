@@ -20,7 +20,7 @@ fn path(host: &str, upstream: &str, place: Option<usize>) -> PathName {
 
 fn finding(path: &PathName, check: &'static str, outcome: Outcome) -> Finding {
     Finding {
-        subject: Subject::Path(path.clone()),
+        subject: CheckSubject::Path(path.clone()),
         check,
         outcome,
         took: Duration::ZERO,
@@ -173,7 +173,7 @@ fn what_has_not_ended_is_not_called_healthy() {
 
 fn client(name: &str, outcome: Outcome) -> Finding {
     Finding {
-        subject: Subject::Client(name.into()),
+        subject: CheckSubject::Client(name.into()),
         check: "client",
         outcome,
         took: Duration::ZERO,
@@ -182,7 +182,7 @@ fn client(name: &str, outcome: Outcome) -> Finding {
 
 fn machine(check: &'static str, outcome: Outcome) -> Finding {
     Finding {
-        subject: Subject::Machine,
+        subject: CheckSubject::Machine,
         check,
         outcome,
         took: Duration::ZERO,
@@ -272,7 +272,7 @@ fn a_wrong_clock_is_set_by_the_network() {
 fn distrustful_git() -> Finding {
     let outcome = Outcome::failed("does not trust the daemon's CA");
     Finding {
-        subject: Subject::Client("git 2.39.5".into()),
+        subject: CheckSubject::Client("git 2.39.5".into()),
         ..machine("client", outcome.fact(Fact::Client("gitferry setup git")))
     }
 }
