@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::section::Section;
 use crate::model::{
     Role,
-    stall::{Action, Limits},
+    stall::{Action, StallLimits},
     unit,
 };
 
@@ -22,7 +22,7 @@ const ACTIONS: [(&str, Action); 3] = [
 pub struct StallConfig {
     /// For how long nothing may move.
     #[serde(flatten)]
-    pub limits: Limits,
+    pub limits: StallLimits,
     /// What is done then.
     pub action: Action,
 }
@@ -32,7 +32,7 @@ pub struct StallConfig {
 pub(crate) struct StallDefaults {
     /// For how long nothing may move.
     #[serde(flatten)]
-    pub limits: Limits,
+    pub limits: StallLimits,
     /// What is done then; `None` where that follows the route's role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
@@ -61,8 +61,8 @@ impl StallDefaults {
     }
 }
 
-fn limits(section: &Section<'_, '_>) -> Limits {
-    let limits = Limits {
+fn limits(section: &Section<'_, '_>) -> StallLimits {
+    let limits = StallLimits {
         after: section.duration("after"),
         connect_after: section.duration("connect_after"),
         answer_after: section.duration("answer_after"),

@@ -25,7 +25,7 @@ use crate::forward::{
         attempt::Purpose,
         circuit,
         destination::{Destination, UpstreamNeeds},
-        plan::{Turn, UpstreamPlan},
+        plan::{PlanStep, UpstreamPlan},
         pool::{About, Key, Lease},
         send::{self, Missed},
         spare::Spare,
@@ -135,16 +135,16 @@ impl Exchange {
     }
 
     /// Carries out one turn after the other until an answer is to be passed on.
-    async fn run(&mut self, mut turn: Turn) -> Result<Came, GivenUp> {
+    async fn run(&mut self, mut turn: PlanStep) -> Result<Came, GivenUp> {
         let mut held = Held::Nothing;
         loop {
             let event;
             (held, event) = match (turn, held) {
-                (Turn::Connect(connect), _) => self.connect(connect).await,
-                (Turn::Send, Held::Connection(lease)) => self.send(lease).await,
-                (Turn::Deliver, Held::Answer(came)) => return Ok(*came),
+                (PlanStep::Connect(connect), _) => self.connect(connect).await,
+                (PlanStep::Send, Held::Connection(lease)) => self.send(lease).await,
+                (PlanStep::Deliver, Held::Answer(came)) => return Ok(*came),
                 // The policy sends on a connection only, and delivers nothing but an answer.
-                (Turn::Send | Turn::Deliver, _) => {
+                (PlanStep::Send | PlanStep::Deliver, _) => {
                     let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
                     (Held::Nothing, Event::DialFailed(fault))
                 }

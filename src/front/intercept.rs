@@ -22,7 +22,7 @@ use crate::{
         FirstBytes,
         accept::{self, Accepted},
     },
-    track::{self, Ending, Transfer},
+    track::{self, Transfer, TransferOutcome},
 };
 use terminated::Terminated;
 
@@ -67,7 +67,7 @@ impl Accepting {
                 self.tunnel(Box::new(Prefixed::new(bytes, io))).await;
             }
             Ok(FirstBytes::Silent) => Box::pin(self.wait(io)).await,
-            Ok(FirstBytes::Closed) => self.transfer.finish(Ending::Closed),
+            Ok(FirstBytes::Closed) => self.transfer.finish(TransferOutcome::Closed),
             Err(error) => self.client_failed(error),
         }
     }
@@ -127,7 +127,7 @@ impl Accepting {
             () = self.forwarder.shared.shutdown.ended() => return,
         };
         match (read, given_up) {
-            (Ok(0), None) => self.transfer.finish(Ending::Closed),
+            (Ok(0), None) => self.transfer.finish(TransferOutcome::Closed),
             (Ok(0) | Err(_), Some(given_up)) => self.transfer.break_off(&given_up),
             (Ok(_), _) => {
                 self.serve(Box::new(Prefixed::new(bytes.freeze(), io)))
@@ -195,7 +195,7 @@ async fn handshake(
         }
         Err(fault) if fault.is_hang_up() && agent.is_some_and(agent::opens_in_reserve) => {
             tracing::debug!(%client, %fault, "a spare connection was closed");
-            transfer.finish(Ending::Closed);
+            transfer.finish(TransferOutcome::Closed);
             None
         }
         Err(fault) => {

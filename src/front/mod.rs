@@ -29,7 +29,7 @@ use crate::{
     },
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage, Target, guesses::Guesses},
-    net::{Interims, listen::Client},
+    net::{Interims, listen::AcceptedClient},
 };
 
 use connection::{builder, linger, malformed, run};
@@ -65,7 +65,7 @@ impl FrontServer {
     }
 
     /// Serves one client connection until it ends, what it is upgraded to included; its slot is released with it.
-    pub(crate) fn serve(&self, client: Client) {
+    pub(crate) fn serve(&self, client: AcceptedClient) {
         let forwarder = self.current();
         let (front, shutdown) = (self.clone(), forwarder.shared.shutdown.clone());
         let mut raw_socket = client.tcp.clone();
@@ -88,7 +88,7 @@ impl FrontServer {
         });
     }
 
-    async fn serve_http(&self, client: Client, raw_socket: Tcp, forwarder: &Forwarder) {
+    async fn serve_http(&self, client: AcceptedClient, raw_socket: Tcp, forwarder: &Forwarder) {
         let listen = &forwarder.config.listen;
         let monitor = client.tcp.monitor();
         let (io, interims) = Interims::new(client.tcp);

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Action};
 pub(crate) use event::{
     Answered, BodyState, Cause, Command, Connect, ConnectionKind, Event, Lesson, Next, Note,
-    RequestState, Step,
+    Reaction, RequestState,
 };
 use policy::{Decision, RetryPolicy, Tried, suspects_large_segments};
 
@@ -93,7 +93,7 @@ impl Attempts {
     }
 
     /// What follows `event`; `jitter`, from 0 to 1, is the caller's random number.
-    pub(crate) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Step {
+    pub(crate) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Reaction {
         if self.state == State::Over {
             return self.nothing_more(event);
         }
@@ -163,7 +163,7 @@ impl Attempts {
         until: Instant,
         now: Instant,
         jitter: f64,
-    ) -> Step {
+    ) -> Reaction {
         let after = self.policy.wait(self.on_this, jitter).min(PATIENT_WAIT);
         if now + after >= until {
             return self.give_up(fault, None);
@@ -194,8 +194,8 @@ impl Attempts {
     }
 
     /// After a failure only a new connection tells whether the path works.
-    fn connect(&mut self) -> Step {
-        Step::of(Command::Connect(self.attempt(ConnectionKind::New)))
+    fn connect(&mut self) -> Reaction {
+        Reaction::of(Command::Connect(self.attempt(ConnectionKind::New)))
     }
 
     fn attempt(&mut self, connection: ConnectionKind) -> Connect {
@@ -213,9 +213,9 @@ impl Attempts {
         }
     }
 
-    fn send(&mut self, connection: ConnectionKind) -> Step {
+    fn send(&mut self, connection: ConnectionKind) -> Reaction {
         self.state = State::Sending(connection);
-        Step::of(Command::Send)
+        Reaction::of(Command::Send)
     }
 
     fn send_failed(
@@ -224,7 +224,7 @@ impl Attempts {
         request: RequestState,
         now: Instant,
         jitter: f64,
-    ) -> Step {
+    ) -> Reaction {
         let idle = self.state == State::Sending(ConnectionKind::Idle);
         let hung_up = fault.is_hang_up() && request.passed <= PASSED_TO_THE_DEAD;
         let died = idle && (hung_up || fault.is_stale());
@@ -237,7 +237,7 @@ impl Attempts {
     }
 
     /// An attempt failed; `fault` says whether another one could act twice.
-    fn failed(&mut self, fault: Fault, now: Instant, jitter: f64) -> Step {
+    fn failed(&mut self, fault: Fault, now: Instant, jitter: f64) -> Reaction {
         self.http1 |= fault.wants_http1();
         if suspects_large_segments(&fault) && !self.small_segments {
             self.small_segments = true;
@@ -287,45 +287,45 @@ impl Attempts {
         ))
     }
 
-    fn wait(&mut self, until: Instant, fault: Fault) -> Step {
+    fn wait(&mut self, until: Instant, fault: Fault) -> Reaction {
         self.state = State::Connecting;
-        Step::of(Command::Wait { until }).noting(Note::Fault(fault))
+        Reaction::of(Command::Wait { until }).noting(Note::Fault(fault))
     }
 
-    fn next_upstream(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Step {
+    fn next_upstream(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Reaction {
         self.at += 1;
         self.on_this = 0;
-        Step {
+        Reaction {
             lesson,
             ..self.connect().noting(Note::Fault(fault))
         }
     }
 
-    fn give_up(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Step {
+    fn give_up(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Reaction {
         self.state = State::Over;
-        Step {
+        Reaction {
             lesson,
-            ..Step::of(Command::GiveUp(fault))
+            ..Reaction::of(Command::GiveUp(fault))
         }
     }
 
     /// The rest of an answer has attempts of its own, of which the one that brought the first part is the first.
-    fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Step {
+    fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Reaction {
         if self.progress.is_none() {
             self.progress = Some(Progress::default());
             self.on_this = 1;
         }
         self.state = State::Delivering { since: now };
-        Step {
+        Reaction {
             lesson: lesson.map(|lesson| (self.at, lesson)),
-            ..Step::of(Command::Deliver)
+            ..Reaction::of(Command::Deliver)
         }
     }
 
-    fn nothing_more(&self, event: Event) -> Step {
+    fn nothing_more(&self, event: Event) -> Reaction {
         let over = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
         let fault = event.into_fault().unwrap_or_else(over);
-        Step::of(Command::GiveUp(fault))
+        Reaction::of(Command::GiveUp(fault))
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 pub use change::Condition;
-pub(crate) use change::{Avoided, Change, CircuitFailure, Order, Wanted};
+pub(crate) use change::{Avoided, Change, CircuitFailure, CircuitQuery, Order};
 use table::{Circuit, CircuitState, LIMIT, ProbeDue, Table, TriedUpstream, key};
 
 /// The longest wait, in cooldowns.
@@ -163,7 +163,7 @@ impl Health {
     }
 
     /// The order in which to try `wanted`: as configured, but open circuits last, and what failed most recently last of all.
-    pub(crate) fn order(&self, wanted: Wanted<'_>, now: Instant) -> Order {
+    pub(crate) fn order(&self, wanted: CircuitQuery<'_>, now: Instant) -> Order {
         let natural = || (0..wanted.upstreams.len()).collect();
         let mut table = self.table();
         if table.circuits.is_empty() || wanted.cooldown.is_zero() {
@@ -256,7 +256,7 @@ impl Table {
     /// Chooses the upstream that this transfer tries although its circuit is open: by itself, or by a probe beside it.
     fn try_one(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &CircuitQuery<'_>,
         open: &[(usize, Circuit)],
         order: &mut Order,
         now: Instant,

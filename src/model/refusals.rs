@@ -20,7 +20,7 @@ const FACTOR: u64 = 5;
 
 /// What an origin answered.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AnswerSeen<'a> {
+pub(crate) struct ObservedAnswer<'a> {
     /// The host asked for.
     pub host: &'a str,
     /// The status.
@@ -65,7 +65,7 @@ pub(crate) fn meaning(status: u16) -> &'static str {
     }
 }
 
-impl AnswerSeen<'_> {
+impl ObservedAnswer<'_> {
     /// True where the answer is a result that a user must know; see the module's text.
     pub(crate) fn is_refusal(&self) -> bool {
         let reads = matches!(self.method, "GET" | "HEAD");
@@ -101,7 +101,7 @@ struct Count {
 
 impl Refusals {
     /// Takes an answer in; the refusals where they are to be reported now.
-    pub(crate) fn observe(&mut self, answer: &AnswerSeen<'_>, now: Instant) -> Option<Refused> {
+    pub(crate) fn observe(&mut self, answer: &ObservedAnswer<'_>, now: Instant) -> Option<Refused> {
         if answer.status < 400 {
             self.succeeded(answer);
             return None;
@@ -159,7 +159,7 @@ impl Refusals {
     }
 
     /// A request without credentials says nothing about the token.
-    fn succeeded(&mut self, answer: &AnswerSeen<'_>) {
+    fn succeeded(&mut self, answer: &ObservedAnswer<'_>) {
         for ((host, status), count) in &mut self.0 {
             let token = matches!(status, 401 | 403);
             if **host == *answer.host && (answer.credentials || !token) {
@@ -217,8 +217,8 @@ mod tests {
 
     const PUSH: &str = "/me/m.git/info/refs?service=git-receive-pack";
 
-    fn answer(status: u16, path: &str, credentials: bool) -> AnswerSeen<'_> {
-        AnswerSeen {
+    fn answer(status: u16, path: &str, credentials: bool) -> ObservedAnswer<'_> {
+        ObservedAnswer {
             host: "huggingface.co",
             status,
             method: "GET",
@@ -262,7 +262,7 @@ mod tests {
         let (mut refusals, begun) = (Refusals::default(), Instant::now());
         let at = |minutes: u64| begun + Duration::from_secs(60 * minutes);
         let refuse = |refusals: &mut Refusals, host: &str, now| {
-            let answer = AnswerSeen {
+            let answer = ObservedAnswer {
                 host,
                 ..answer(401, PUSH, true)
             };
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_healthy_clients_are_answered_is_no_refusal() {
-        let post = |status, path| AnswerSeen {
+        let post = |status, path| ObservedAnswer {
             method: "POST",
             ..answer(status, path, true)
         };

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 /// The limits of one download.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct SegmentLimits {
     /// Connections that fetch, the first one included while it fetches.
     pub connections: usize,
     /// Bytes that may be fetched or kept ahead of the client.
@@ -58,7 +58,7 @@ pub(crate) const EARLY: u32 = 4;
 const VERY_LONG: f64 = 5.0;
 
 /// True where segments are worth it: the rest would take longer than the download has run, and the origin is what is slow.
-pub(crate) fn is_worth_it(limits: &Limits, pace: &Pace) -> bool {
+pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
     let rest = pace.length.saturating_sub(pace.delivered);
     let elapsed = pace.elapsed.as_secs_f64();
     let slow = (pace.delivered as f64) < FAST * elapsed;
@@ -76,7 +76,7 @@ pub(crate) fn is_worth_it(limits: &Limits, pace: &Pace) -> bool {
 
 /// Where the client's next byte comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum NextBytes {
     /// The first connection, at most `most` bytes of it.
     First {
         /// Bytes up to the first range.
@@ -97,7 +97,7 @@ pub(crate) enum Source {
 
 /// What a fetch is told about the bytes that it received: skip so many, keep so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct FetchWindow {
     /// The range that they belong to.
     pub start: u64,
     /// Bytes that another fetch brought before.
@@ -109,7 +109,7 @@ pub(crate) struct Wanted {
 /// A download in segments.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    limits: Limits,
+    limits: SegmentLimits,
     length: u64,
     /// How far the first connection has read; `None` where it is gone.
     first: Option<u64>,
@@ -149,7 +149,7 @@ struct Fetch {
 
 impl Segments {
     /// From `position` on, which the first connection has read and the client was given.
-    pub(crate) fn new(limits: Limits, length: u64, position: u64) -> Self {
+    pub(crate) fn new(limits: SegmentLimits, length: u64, position: u64) -> Self {
         let share = length.saturating_sub(position) / limits.connections.max(1) as u64;
         let size = share.clamp(SMALLEST, largest(&limits));
         Self {
@@ -293,7 +293,7 @@ impl Segments {
     }
 
     /// Fetch `id` has received `count` more bytes; `None` where nobody wants them.
-    pub(crate) fn received(&mut self, id: u64, count: usize) -> Option<Wanted> {
+    pub(crate) fn received(&mut self, id: u64, count: usize) -> Option<FetchWindow> {
         let fetch = self.fetches.iter_mut().find(|fetch| fetch.id == id)?;
         let part = self.ranges.get_mut(&fetch.start)?;
         let skip = (part.at - fetch.cursor).min(count as u64);
@@ -305,7 +305,7 @@ impl Segments {
         if part.at >= part.end {
             self.fetches.retain(|fetch| fetch.start != start);
         }
-        Some(Wanted {
+        Some(FetchWindow {
             start,
             skip: skip as usize,
             keep: keep as usize,
@@ -352,16 +352,16 @@ impl Segments {
     }
 
     /// Where the next byte comes from.
-    pub(crate) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> NextBytes {
         if self.delivered >= self.length {
-            return Source::Done;
+            return NextBytes::Done;
         }
         if let Some((start, part)) = self.ranges.first_key_value()
             && self.delivered >= *start
         {
             let ready = part.at - self.delivered.min(part.at);
             if ready > 0 || !self.given_up {
-                return Source::Range {
+                return NextBytes::Range {
                     start: *start,
                     ready,
                 };
@@ -369,8 +369,8 @@ impl Segments {
         }
         let most = self.first_until().saturating_sub(self.delivered);
         match self.first {
-            Some(_) if most > 0 => Source::First { most },
-            Some(_) | None => Source::Nowhere,
+            Some(_) if most > 0 => NextBytes::First { most },
+            Some(_) | None => NextBytes::Nowhere,
         }
     }
 
@@ -414,7 +414,7 @@ impl Segments {
 
     /// True where the client waits for a range that nobody fetches.
     pub(crate) fn waits_for_fetch(&self) -> bool {
-        let Source::Range { start, ready: 0 } = self.source() else {
+        let NextBytes::Range { start, ready: 0 } = self.source() else {
             return false;
         };
         !self.given_up && !self.fetches.iter().any(|fetch| fetch.start == start)
@@ -439,7 +439,7 @@ impl Segments {
 }
 
 /// Each connection has a range on its way and one that waits for its turn.
-fn largest(limits: &Limits) -> u64 {
+fn largest(limits: &SegmentLimits) -> u64 {
     let places = 2 * limits.connections.max(1) as u64;
     (limits.memory / places).clamp(SMALLEST, LARGEST)
 }

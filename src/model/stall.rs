@@ -23,7 +23,7 @@ use super::{Leg, Stage, unit};
 
 /// What a route allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub struct StallLimits {
     /// Bytes are under way, and nobody acknowledges any; or an answer stops in its middle.
     #[serde(serialize_with = "unit::as_duration")]
     pub after: Duration,
@@ -44,7 +44,7 @@ pub struct Limits {
     pub floor_over: Duration,
 }
 
-impl Limits {
+impl StallLimits {
     /// What counts where the client leaves: it often gives up before `after`, as huggingface_hub does after 10 s without a byte, and then
     /// nobody would learn why. A response that has not begun may still have come, and the client's own silence explains nothing.
     pub(crate) fn at_departure(&self) -> Self {

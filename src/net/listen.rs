@@ -83,7 +83,7 @@ pub(crate) struct Acceptor {
 
 /// A client that was accepted.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct AcceptedClient {
     /// Its connection.
     pub tcp: Tcp,
     /// Its address.
@@ -125,7 +125,7 @@ impl Acceptor {
     /// or memory it waits and tries again. While many clients have not said yet what they want, the others wait in the kernel's queue.
     ///
     /// May be dropped at any time without losing a client.
-    pub(crate) async fn accept(&self) -> Client {
+    pub(crate) async fn accept(&self) -> AcceptedClient {
         self.slots.room().await;
         let (socket, peer) = self.persistently(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
@@ -136,7 +136,7 @@ impl Acceptor {
         });
         let tcp = Tcp::new(socket);
         let slot = self.slots.enter(peer, owner, tcp.monitor());
-        Client {
+        AcceptedClient {
             tcp,
             peer,
             owner,

@@ -18,10 +18,10 @@ pub(crate) enum SignalRequest {
 
 /// The signals the daemon listens to. As long as this lives they do not kill the process.
 #[derive(Debug)]
-pub(crate) struct Signals(Source);
+pub(crate) struct Signals(SignalSource);
 
 #[derive(Debug)]
-enum Source {
+enum SignalSource {
     Process {
         terminate: Signal,
         interrupt: Signal,
@@ -37,7 +37,7 @@ enum Source {
 impl Signals {
     /// Listens from now on; fails where a handler cannot be set, or outside a runtime with I/O.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self(Source::Process {
+        Ok(Self(SignalSource::Process {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: match is_ignored(SignalKind::hangup()) {
@@ -52,13 +52,13 @@ impl Signals {
     #[cfg(test)]
     pub(crate) fn told() -> (tokio::sync::mpsc::UnboundedSender<SignalRequest>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (sender, Self(Source::Told(receiver)))
+        (sender, Self(SignalSource::Told(receiver)))
     }
 
     /// Waits for the next one. Nothing is lost where the wait is given up, as in `select!`.
     pub(crate) async fn next(&mut self) -> SignalRequest {
         match &mut self.0 {
-            Source::Process {
+            SignalSource::Process {
                 terminate,
                 interrupt,
                 hang_up,
@@ -74,7 +74,7 @@ impl Signals {
                 else => std::future::pending().await,
             },
             #[cfg(test)]
-            Source::Told(receiver) => match receiver.recv().await {
+            SignalSource::Told(receiver) => match receiver.recv().await {
                 Some(asked) => asked,
                 None => std::future::pending().await,
             },

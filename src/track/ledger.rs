@@ -15,7 +15,7 @@ use super::{
 use tokio::time::Instant;
 
 use crate::model::{
-    refusals::{AnswerSeen, Refusals, Refused},
+    refusals::{ObservedAnswer, Refusals, Refused},
     siblings::Siblings,
 };
 
@@ -113,7 +113,7 @@ impl Ledger {
         let Some(status) = event.status.filter(|_| event.result == "answered") else {
             return;
         };
-        let answer = AnswerSeen {
+        let answer = ObservedAnswer {
             host: &event.subject.host,
             status,
             method: &event.method,

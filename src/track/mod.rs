@@ -22,4 +22,6 @@ mod watchdog;
 
 pub(crate) use front::Front;
 pub use tracker::Tracker;
-pub(crate) use transfer::{Begin, Ending, GivenUp, Transfer, TransferHandle, WatchedSocket};
+pub(crate) use transfer::{
+    Begin, GivenUp, Transfer, TransferHandle, TransferOutcome, WatchedSocket,
+};

@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    model::stall::Limits,
+    model::stall::StallLimits,
     rt::{Shutdown, memory},
 };
 
@@ -62,7 +62,7 @@ impl<T> Running<T> {
     /// Adds what `make` makes of the next number, to be looked at within `limits`.
     pub(super) fn add<R>(
         &self,
-        limits: &Limits,
+        limits: &StallLimits,
         make: impl FnOnce(u64) -> (R, Weak<T>),
     ) -> (R, Watchdog) {
         let mut list = self.list();
@@ -165,7 +165,7 @@ impl<T> Running<T> {
 }
 
 /// How often a transfer with these limits is looked at: a quarter of the shortest one.
-pub(super) fn tick(limits: &Limits) -> Duration {
+pub(super) fn tick(limits: &StallLimits) -> Duration {
     [
         limits.after,
         limits.connect_after,

@@ -10,7 +10,7 @@ use super::{
     ledger::Ledger,
     metrics::Metrics,
     running::{Running, Watchdog},
-    transfer::{Begin, Detail, Inner, Snapshot, Transfer},
+    transfer::{Begin, Detail, Snapshot, Transfer, TransferState},
     watchdog::watch,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Tracker {
     ledger: Arc<Ledger>,
-    running: Arc<Running<Inner>>,
+    running: Arc<Running<TransferState>>,
     /// Where the watchdog runs.
     tasks: Tasks,
 }

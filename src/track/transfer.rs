@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-pub(crate) use begin::{Begin, Counters, Ending};
+pub(crate) use begin::{Begin, Counters, TransferOutcome};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
 pub(crate) use watching::WatchedSocket;
@@ -36,7 +36,7 @@ pub(crate) struct Transfer(TransferHandle);
 
 /// A handle on a transfer, for whoever reports on it. It does not keep the transfer running.
 #[derive(Clone, Debug)]
-pub(crate) struct TransferHandle(Arc<Inner>);
+pub(crate) struct TransferHandle(Arc<TransferState>);
 
 /// A fault that is in the log, and after which nothing is tried any more. [`TransferHandle::give_up`] makes it.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl GivenUp {
 }
 
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(super) struct TransferState {
     id: u64,
     about: TransferInfo,
     begun: Instant,
@@ -75,7 +75,7 @@ pub(super) struct Inner {
     counters: Counters,
     state: Mutex<State>,
     ledger: Arc<Ledger>,
-    running: Arc<Running<Inner>>,
+    running: Arc<Running<TransferState>>,
     /// Told when `State::act` is set.
     stalled: Notify,
 }
@@ -104,7 +104,7 @@ struct State {
     upstream: Option<Box<str>>,
     reused: bool,
     peer: Option<SocketAddr>,
-    outcome: Option<Ending>,
+    outcome: Option<TransferOutcome>,
     /// Its owner is gone: nothing is to be said of it any more.
     closed: bool,
     handed_over: bool,
@@ -129,10 +129,10 @@ impl Transfer {
         id: u64,
         begin: &Begin<'_>,
         ledger: Arc<Ledger>,
-        running: Arc<Running<Inner>>,
-    ) -> (Self, std::sync::Weak<Inner>) {
+        running: Arc<Running<TransferState>>,
+    ) -> (Self, std::sync::Weak<TransferState>) {
         let now = Instant::now();
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(TransferState {
             id,
             about: TransferInfo {
                 front: begin.front,
@@ -188,7 +188,7 @@ impl Transfer {
     }
 
     /// Says how it ends; the first call counts, and without one the client went away.
-    pub(crate) fn finish(&self, outcome: Ending) {
+    pub(crate) fn finish(&self, outcome: TransferOutcome) {
         self.0.0.state().outcome.get_or_insert(outcome);
     }
 
@@ -199,7 +199,7 @@ impl Transfer {
 
     /// It ends with a fault that is in the log, and nobody is answered.
     pub(crate) fn break_off(&self, given_up: &GivenUp) {
-        self.finish(Ending::Broken {
+        self.finish(TransferOutcome::Broken {
             code: given_up.code().into(),
         });
     }
@@ -309,7 +309,7 @@ impl State {
     }
 }
 
-impl Inner {
+impl TransferState {
     /// What every event of it begins with.
     fn subject(&self, state: &State) -> Subject {
         let about = &self.about;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{running::Running, transfer::Inner};
+use super::{running::Running, transfer::TransferState};
 
 /// Looks until a look finds no transfer.
-pub(super) async fn watch(running: Arc<Running<Inner>>) {
+pub(super) async fn watch(running: Arc<Running<TransferState>>) {
     while let Some(next) = running.looks() {
         tokio::select! {
             () = sleep_until(next) => {

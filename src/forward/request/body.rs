@@ -40,14 +40,14 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> AnswerBody {
 
 /// A request's body on its way to the origin.
 pub(crate) struct RequestBody {
-    source: Option<Source>,
+    source: Option<BodySource>,
     transfer: TransferHandle,
     notes: Arc<RequestNotes>,
     gate: Option<Gate>,
     begun: bool,
 }
 
-enum Source {
+enum BodySource {
     Client(Incoming),
     /// By way of a tape.
     Taped(Reader),
@@ -82,7 +82,7 @@ impl RequestBody {
     ) -> (Self, Arc<RequestNotes>) {
         transfer.expect_up(inner.size_hint().exact());
         let notes = Arc::<RequestNotes>::default();
-        let source = (!inner.is_end_stream()).then_some(Source::Client(inner));
+        let source = (!inner.is_end_stream()).then_some(BodySource::Client(inner));
         let body = Self {
             source,
             transfer,
@@ -102,7 +102,7 @@ impl RequestBody {
         transfer.expect_up(reader.size_hint().exact());
         let notes = Arc::<RequestNotes>::default();
         let body = Self {
-            source: Some(Source::Taped(reader)),
+            source: Some(BodySource::Taped(reader)),
             transfer,
             notes: Arc::clone(&notes),
             gate,
@@ -113,7 +113,9 @@ impl RequestBody {
 
     /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
     pub(crate) fn held(bytes: Option<Bytes>, transfer: TransferHandle) -> Self {
-        let source = bytes.filter(|bytes| !bytes.is_empty()).map(Source::Held);
+        let source = bytes
+            .filter(|bytes| !bytes.is_empty())
+            .map(BodySource::Held);
         Self {
             source,
             transfer,
@@ -147,9 +149,9 @@ impl RequestBody {
         self.notes.passed.fetch_add(size(&frame), Ordering::AcqRel);
         let over = match &self.source {
             None => true,
-            Some(Source::Client(inner)) => inner.is_end_stream(),
-            Some(Source::Taped(reader)) => reader.is_end(),
-            Some(Source::Held(_)) => false,
+            Some(BodySource::Client(inner)) => inner.is_end_stream(),
+            Some(BodySource::Taped(reader)) => reader.is_end(),
+            Some(BodySource::Held(_)) => false,
         };
         if over {
             self.ended();
@@ -213,17 +215,17 @@ impl Body for RequestBody {
         }
         let polled = match &mut this.source {
             None => return Poll::Ready(None),
-            Some(Source::Client(inner)) => Pin::new(inner)
+            Some(BodySource::Client(inner)) => Pin::new(inner)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map(Read::Taken).map_err(BoxError::from))),
-            Some(Source::Taped(reader)) => match reader.poll_frame(cx) {
+            Some(BodySource::Taped(reader)) => match reader.poll_frame(cx) {
                 // Whether the client is to blame decides what the fault says.
                 Poll::Ready(Some(Err(error @ BodyBroken::ReplayBuffer))) => {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 polled => polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
             },
-            Some(Source::Held(bytes)) => {
+            Some(BodySource::Held(bytes)) => {
                 // Counted when it was taken from the client.
                 let frame = Frame::data(std::mem::take(bytes));
                 this.ended();
@@ -247,9 +249,9 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             None => SizeHint::with_exact(0),
-            Some(Source::Client(inner)) => inner.size_hint(),
-            Some(Source::Taped(reader)) => reader.size_hint(),
-            Some(Source::Held(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Some(BodySource::Client(inner)) => inner.size_hint(),
+            Some(BodySource::Taped(reader)) => reader.size_hint(),
+            Some(BodySource::Held(bytes)) => SizeHint::with_exact(bytes.len() as u64),
         }
     }
 }

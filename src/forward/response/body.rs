@@ -22,7 +22,7 @@ use crate::forward::{
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, attempts::Event, fault::BoxError},
-    track::Ending,
+    track::TransferOutcome,
 };
 
 /// An origin's answer on its way to the client; its end is the end of the transfer.
@@ -129,7 +129,9 @@ impl OriginBody {
         else {
             return;
         };
-        exchange.transfer.finish(Ending::Answered(self.status));
+        exchange
+            .transfer
+            .finish(TransferOutcome::Answered(self.status));
         exchange.plan.complete();
         if let Some(gate) = &exchange.outgoing.gate {
             gate.refuse();

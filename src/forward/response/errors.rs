@@ -16,7 +16,7 @@ use crate::forward::headers::PROXY_STATUS;
 use crate::forward::request::body::{Answer, RequestBody, full};
 use crate::{
     model::{Fault, FaultKind, Leg},
-    track::{Ending, GivenUp, Transfer, redact},
+    track::{GivenUp, Transfer, TransferOutcome, redact},
 };
 
 /// Who asks, as far as an error's form depends on it.
@@ -72,7 +72,7 @@ impl ErrorFormat {
         body: Option<RequestBody>,
     ) -> Answer {
         let status = status(fault);
-        transfer.finish(Ending::Refused {
+        transfer.finish(TransferOutcome::Refused {
             status: status.as_u16(),
             code: fault.code().into(),
         });

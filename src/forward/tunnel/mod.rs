@@ -22,7 +22,7 @@ use crate::forward::{
     upstream::attempt::{Purpose, Reached, after_grant},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
-    upstream::plan::{Turn, UpstreamPlan},
+    upstream::plan::{PlanStep, UpstreamPlan},
 };
 use crate::{
     config::Route,
@@ -33,7 +33,7 @@ use crate::{
         classify,
     },
     net::dial::trail::Trail,
-    track::{Ending, GivenUp, Transfer, TransferHandle},
+    track::{GivenUp, Transfer, TransferHandle, TransferOutcome},
 };
 
 /// A tunnel whose origin side stands.
@@ -105,10 +105,10 @@ impl Tunnel {
         let shutdown = self.forwarder.shared.shutdown.clone();
         tokio::select! {
             ended = self.carry(&transfer, client) => match ended {
-                Ok(()) => transfer.finish(Ending::Closed),
+                Ok(()) => transfer.finish(TransferOutcome::Closed),
                 Err(given_up) => transfer.break_off(&given_up),
             },
-            () = transfer.idles_at_stop(&shutdown) => transfer.finish(Ending::Closed),
+            () = transfer.idles_at_stop(&shutdown) => transfer.finish(TransferOutcome::Closed),
             () = shutdown.ended() => {
                 let kind = FaultKind::Shutdown;
                 transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));
@@ -280,10 +280,10 @@ fn enter(transfer: &TransferHandle, stage: Stage) {
 }
 
 /// Dials until a connection stands.
-async fn connect(plan: &mut UpstreamPlan, mut turn: Turn) -> Result<Reached, GivenUp> {
+async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<Reached, GivenUp> {
     loop {
         turn = match turn {
-            Turn::Connect(connect) => match plan.dial(connect).await {
+            PlanStep::Connect(connect) => match plan.dial(connect).await {
                 Ok(reached) => {
                     plan.tell(Event::Dialled).await?;
                     return Ok(reached);
@@ -291,7 +291,7 @@ async fn connect(plan: &mut UpstreamPlan, mut turn: Turn) -> Result<Reached, Giv
                 Err(event) => plan.tell(event).await?,
             },
             // The policy sends on a connection only.
-            Turn::Send | Turn::Deliver => return Err(plan.give_up(plan.shutdown())),
+            PlanStep::Send | PlanStep::Deliver => return Err(plan.give_up(plan.shutdown())),
         };
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    forward::tunnel::pump::turn::Turn,
+    forward::tunnel::pump::turn::Utterance,
     model::{Fault, FaultKind, Leg, Stage, classify},
 };
 
@@ -153,7 +153,7 @@ struct Direction {
     ended: bool,
     closed: bool,
     /// What was read since the other side last spoke.
-    turn: Turn,
+    turn: Utterance,
     /// The writer hung up with this error: nothing more is written, and what still comes must be a goodbye.
     lost: Option<io::Error>,
 }
@@ -180,7 +180,7 @@ impl Direction {
             }
         };
         if self.progress() != before {
-            other.turn = Turn::default();
+            other.turn = Utterance::default();
         }
         polled
     }

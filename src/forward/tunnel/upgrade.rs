@@ -15,7 +15,7 @@ use crate::forward::{
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
-    track::{Ending, Transfer},
+    track::{Transfer, TransferOutcome},
 };
 
 /// Passes the origin's 101 on and pumps once both sides have switched.
@@ -53,7 +53,7 @@ pub(crate) fn switch(
         let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
         let pumped = tokio::select! {
             pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
-            () = transfer.idles_at_stop(&shutdown) => return transfer.finish(Ending::Closed),
+            () = transfer.idles_at_stop(&shutdown) => return transfer.finish(TransferOutcome::Closed),
             () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);
@@ -61,7 +61,7 @@ pub(crate) fn switch(
             }
         };
         match pumped.fault() {
-            None => transfer.finish(Ending::Closed),
+            None => transfer.finish(TransferOutcome::Closed),
             Some(fault) => transfer.fail(fault),
         }
     });

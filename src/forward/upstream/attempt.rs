@@ -8,7 +8,7 @@ use crate::{
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, address::FakeNetwork},
     net::{
         self,
-        dial::{AbsoluteForm, Attempt, hop, rounds::Waiting, trail::Trail},
+        dial::{AbsoluteForm, DialRequest, hop, rounds::Waiting, trail::Trail},
     },
     tls::{Connector, Peer, connect::Secured},
     track::{TransferHandle, WatchedSocket},
@@ -71,9 +71,9 @@ pub(crate) struct Once<'a> {
     pub(crate) target: &'a Target,
     pub(crate) purpose: Purpose,
     pub(crate) max_segment: Option<u32>,
-    /// See [`Attempt::public_only`].
+    /// See [`DialRequest::public_only`].
     pub(crate) public_only: Option<&'a [FakeNetwork]>,
-    /// See [`Attempt::trail`].
+    /// See [`DialRequest::trail`].
     pub(crate) trail: &'a Trail,
     /// What ALPN may choose.
     pub(crate) http: HttpVersion,
@@ -101,7 +101,7 @@ pub(crate) async fn once(
     if let Some(transfer) = transfer {
         transfer.set_through_hop(hop);
     }
-    let attempt = Attempt {
+    let attempt = DialRequest {
         target,
         scheme,
         route,

@@ -18,8 +18,8 @@ use crate::{
         address::FakeNetwork,
         attempts::Cause,
         health::{
-            Change, CircuitFailure, Health, Success, Wanted,
-            sole::{Attempt, Known},
+            Change, CircuitFailure, CircuitQuery, Health, Success,
+            sole::{Known, SoleAttempt},
         },
     },
     net::dial::trail::NOWHERE,
@@ -58,7 +58,7 @@ pub(crate) struct DeadTried {
     health: Arc<Health>,
     host: Box<str>,
     upstream: Box<str>,
-    attempt: Attempt,
+    attempt: SoleAttempt,
 }
 
 impl Drop for DeadTried {
@@ -111,7 +111,7 @@ impl CircuitScope<'_> {
             .map(|(_, upstream)| &*upstream.label)
             .collect();
         let host = self.host();
-        let wanted = Wanted {
+        let wanted = CircuitQuery {
             host: &host,
             upstreams: &labels,
             cooldown: self.route.dial.cooldown,
@@ -204,7 +204,7 @@ impl CircuitScope<'_> {
         self,
         shared: &Shared,
         upstream: &Upstream,
-        attempt: Attempt,
+        attempt: SoleAttempt,
     ) -> Option<DeadTried> {
         let host = self.host();
         let may = shared.health.tries_sole(&host, &upstream.label, attempt);

@@ -20,7 +20,7 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
-            Attempts, Command, Connect, ConnectionKind, Event, Lesson, Next, Note, Step,
+            Attempts, Command, Connect, ConnectionKind, Event, Lesson, Next, Note, Reaction,
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
         health::Success,
@@ -49,7 +49,7 @@ pub(crate) struct UpstreamPlan {
 
 /// What the exchange does next.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Turn {
+pub(crate) enum PlanStep {
     /// Take a connection.
     Connect(Connect),
     /// Send on it.
@@ -101,7 +101,7 @@ impl UpstreamPlan {
     }
 
     /// The first turn.
-    pub(crate) fn begin(&mut self, connection: ConnectionKind) -> Turn {
+    pub(crate) fn begin(&mut self, connection: ConnectionKind) -> PlanStep {
         let connect = self.attempts.begin(connection);
         self.connects(connect)
     }
@@ -109,14 +109,14 @@ impl UpstreamPlan {
     /// Reports `event`, and comes back with what to do next: at once, or after a wait.
     ///
     /// Fails where nothing is tried any more.
-    pub(crate) async fn tell(&mut self, event: Event) -> Result<Turn, GivenUp> {
+    pub(crate) async fn tell(&mut self, event: Event) -> Result<PlanStep, GivenUp> {
         let mut step = self.step(event);
         loop {
             let wait = match step.command {
                 Command::Wait { until } => until,
                 Command::Connect(connect) => return Ok(self.connects(connect)),
-                Command::Send => return Ok(Turn::Send),
-                Command::Deliver => return Ok(Turn::Deliver),
+                Command::Send => return Ok(PlanStep::Send),
+                Command::Deliver => return Ok(PlanStep::Deliver),
                 Command::GiveUp(fault) => return Err(self.transfer.give_up(fault)),
             };
             let event = tokio::select! {
@@ -242,7 +242,7 @@ impl UpstreamPlan {
         self.at(place).map(label).unwrap_or_default()
     }
 
-    fn step(&mut self, event: Event) -> Step {
+    fn step(&mut self, event: Event) -> Reaction {
         let now = Instant::now();
         let mut step = self.attempts.on(event, now, fastrand::f64());
         if let Command::GiveUp(fault) = step.command {
@@ -266,11 +266,11 @@ impl UpstreamPlan {
     }
 
     /// The end by `fault`, or another attempt where the only upstream is waited for.
-    fn end(&mut self, fault: Fault, now: Instant) -> Step {
+    fn end(&mut self, fault: Fault, now: Instant) -> Reaction {
         let about = self.about();
         let sole = self.at(0).filter(|_| self.order.len() == 1);
         let Some(upstream) = sole.cloned() else {
-            return Step::given_up(fault);
+            return Reaction::given_up(fault);
         };
         let shared = self.forwarder.shared.clone();
         if self.attempts.may_be_patient(&fault)
@@ -284,7 +284,7 @@ impl UpstreamPlan {
         if self.attempts.is_death(&fault) {
             about.sole_died(&shared, &upstream, &fault, now);
         }
-        Step::given_up(fault)
+        Reaction::given_up(fault)
     }
 
     fn about(&self) -> circuit::CircuitScope<'_> {
@@ -306,14 +306,14 @@ impl UpstreamPlan {
         }
     }
 
-    fn connects(&mut self, connect: Connect) -> Turn {
+    fn connects(&mut self, connect: Connect) -> PlanStep {
         if connect.upstream > 0 {
             self.trial = None;
         }
         if let Some(upstream) = self.at(connect.upstream) {
             self.transfer.attempting(&upstream.label, connect.attempt);
         }
-        Turn::Connect(connect)
+        PlanStep::Connect(connect)
     }
 
     fn teach(&mut self, lesson: Option<(usize, Lesson)>) {

@@ -36,7 +36,7 @@ use crate::{
 };
 
 pub(crate) use lease::Lease;
-use store::{Idle, Inner, count};
+use store::{Idle, PoolState, count};
 
 /// What connections are alike in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,7 +94,7 @@ pub(crate) struct About {
 
 /// The idle connections. Clones share the same ones.
 #[derive(Clone)]
-pub(crate) struct Pool(Arc<Inner>);
+pub(crate) struct Pool(Arc<PoolState>);
 
 /// How long a connection that was just given back may take to be ready again.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -118,7 +118,7 @@ fn most_idle() -> usize {
 impl Pool {
     /// An empty pool.
     pub(crate) fn new(limits: config::PoolConfig) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(PoolState {
             limits,
             most: most_idle(),
             origins: Mutex::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Answered, Attempts, Cause, Lesson, Note, State, Step, policy::Decision};
+use super::{Answered, Attempts, Cause, Lesson, Note, Reaction, State, policy::Decision};
 use crate::model::{Fault, FaultKind, Leg, stall::Action};
 
 /// So many bytes since the last renewal give a download its attempts back,
@@ -16,7 +16,7 @@ pub(super) const SLOW_PROGRESS: (u64, Duration) = (1024, Duration::from_secs(1))
 impl Attempts {
     /// An answer is passed on, unless it says that the site is busy or a hop refuses, and asking again costs the client nothing: git-lfs
     /// gives a push up at the first 503 to its batch request, and so does git at `info/refs`.
-    pub(super) fn answered(&mut self, answer: &Answered, now: Instant, jitter: f64) -> Step {
+    pub(super) fn answered(&mut self, answer: &Answered, now: Instant, jitter: f64) -> Reaction {
         let busy = matches!(answer.status, 502..=504);
         let limited = answer.status == 429;
         let by_hop = answer.by_hop.is_some();
@@ -56,7 +56,7 @@ impl Attempts {
         (got, resumable): (u64, bool),
         now: Instant,
         jitter: f64,
-    ) -> Step {
+    ) -> Reaction {
         let stalled = matches!(fault.kind, FaultKind::Stalled(_));
         let blamed = stalled && fault.leg != Leg::Client;
         let wanted = !stalled || self.on_stall == Action::Failover;

@@ -168,7 +168,7 @@ pub(crate) struct Connect {
 
 /// A command, and what comes with it.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct Reaction {
     pub command: Command,
     /// For the log, where something failed and the exchange goes on.
     pub note: Option<Note>,
@@ -176,7 +176,7 @@ pub(crate) struct Step {
     pub lesson: Option<(usize, Lesson)>,
 }
 
-impl Step {
+impl Reaction {
     pub(super) fn of(command: Command) -> Self {
         Self {
             command,

@@ -133,7 +133,7 @@ impl World {
         let on_stall = [Action::Report, Action::Fail, Action::Failover][self.random.usize(..3)];
         let mut attempts = Attempts::new(self.policy, on_stall, self.upstreams);
         let first = [ConnectionKind::Idle, ConnectionKind::New][self.random.usize(..2)];
-        let mut step = Step::of(Command::Connect(attempts.begin(first)));
+        let mut step = Reaction::of(Command::Connect(attempts.begin(first)));
         loop {
             let event = match step.command {
                 Command::Connect(connect) => {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// What a transfer is about to do, as far as circuits are asked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct CircuitQuery<'a> {
     /// The host, with its port.
     pub host: &'a str,
     /// The labels of the upstreams that would do, in the order of the config.
@@ -15,7 +15,7 @@ pub(crate) struct Wanted<'a> {
     pub cooldown: Duration,
 }
 
-/// In which order to try upstreams, and what comes with it. Numbers are places in [`Wanted::upstreams`].
+/// In which order to try upstreams, and what comes with it. Numbers are places in [`CircuitQuery::upstreams`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Order {
     /// All of them.

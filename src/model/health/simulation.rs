@@ -63,7 +63,7 @@ impl Life {
             !running && circuit.is_some_and(|circuit| circuit.due(now) == ProbeDue::Probe)
         };
         let owed = first_well.and_then(|well| (0..well).find(due));
-        let wanted = Wanted {
+        let wanted = CircuitQuery {
             host: HOST,
             upstreams: &LABELS,
             cooldown: COOLDOWN,

@@ -33,7 +33,7 @@ pub(super) enum Sole {
 
 /// An attempt to reach a dead upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Attempt {
+pub(crate) enum SoleAttempt {
     /// A request waits for it.
     Short,
     /// No request waits for it any more.
@@ -125,13 +125,13 @@ impl Health {
     }
 
     /// True for the one request that may try the dead upstream of `host` now, and then [`Health::tried_sole`].
-    pub(crate) fn tries_sole(&self, host: &str, upstream: &str, attempt: Attempt) -> bool {
+    pub(crate) fn tries_sole(&self, host: &str, upstream: &str, attempt: SoleAttempt) -> bool {
         let tried = (key(host, upstream), attempt);
         self.table().sole_attempts.insert(tried)
     }
 
     /// The attempt is over.
-    pub(crate) fn tried_sole(&self, host: &str, upstream: &str, attempt: Attempt) {
+    pub(crate) fn tried_sole(&self, host: &str, upstream: &str, attempt: SoleAttempt) {
         let tried = (key(host, upstream), attempt);
         self.table().sole_attempts.remove(&tried);
     }

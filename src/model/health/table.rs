@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     Avoided,
-    sole::{Attempt, Sole},
+    sole::{Sole, SoleAttempt},
 };
 
 /// Hosts are named by clients, who name as many as they like.
@@ -25,7 +25,7 @@ pub(super) struct Table {
     /// The only upstreams of their hosts.
     pub(super) soles: HashMap<CircuitKey, Sole>,
     /// The attempts to reach those that are dead.
-    pub(super) sole_attempts: HashSet<(CircuitKey, Attempt)>,
+    pub(super) sole_attempts: HashSet<(CircuitKey, SoleAttempt)>,
 }
 
 /// By host, with its port, and by the upstream's label.

@@ -19,7 +19,7 @@ fn failure(upstream: &str, shallow: bool) -> CircuitFailure<'_> {
 }
 
 fn order(health: &Health, now: Instant) -> Order {
-    let wanted = Wanted {
+    let wanted = CircuitQuery {
         host: HOST,
         upstreams: &LABELS,
         cooldown: COOLDOWN,
@@ -200,7 +200,7 @@ fn only_what_would_be_tried_first_is_probed() {
 fn without_a_cooldown_there_are_no_circuits() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), start);
-    let wanted = Wanted {
+    let wanted = CircuitQuery {
         host: HOST,
         upstreams: &LABELS,
         cooldown: Duration::ZERO,
@@ -212,7 +212,7 @@ fn without_a_cooldown_there_are_no_circuits() {
 fn failing_for_one_host_says_nothing_about_another() {
     let (health, now) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), now);
-    let wanted = Wanted {
+    let wanted = CircuitQuery {
         host: "huggingface.co:443",
         upstreams: &LABELS,
         cooldown: COOLDOWN,

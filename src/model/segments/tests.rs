@@ -4,8 +4,8 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-fn limits(connections: usize, memory: u64) -> Limits {
-    Limits {
+fn limits(connections: usize, memory: u64) -> SegmentLimits {
+    SegmentLimits {
         connections,
         memory,
         begin_after: Duration::from_secs(2),
@@ -56,7 +56,7 @@ fn the_rest_is_shared_out_and_the_first_connection_keeps_its_share() {
             (3, 6 * MIB..8 * MIB)
         ]
     );
-    assert_eq!(plan.source(), Source::First { most: 2 * MIB });
+    assert_eq!(plan.source(), NextBytes::First { most: 2 * MIB });
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn the_memory_bounds_what_is_asked_for_and_a_slow_client_holds_it_back() {
     plan.took(plan.stop());
     assert_eq!(plan.next(0), None);
     plan.extend();
-    assert_eq!(plan.source(), Source::First { most: SMALLEST });
+    assert_eq!(plan.source(), NextBytes::First { most: SMALLEST });
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_is_asked_for_last_is_halved_for_a_free_connection() {
     // The first connection is the slow one: half of its share goes to the one that is free.
     let (id, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, MIB..2 * MIB);
-    assert_eq!(plan.source(), Source::First { most: MIB });
+    assert_eq!(plan.source(), NextBytes::First { most: MIB });
     assert_eq!(plan.left(id), Some(MIB..2 * MIB));
 }
 
@@ -129,14 +129,14 @@ fn where_ranges_are_refused_the_first_connection_reads_on_over_what_was_delivere
     plan.received(one, MIB as usize / 2);
     plan.give_up();
     assert_eq!(plan.next(u64::MAX), None);
-    assert!(matches!(plan.source(), Source::Range { ready, .. } if ready == MIB / 2));
+    assert!(matches!(plan.source(), NextBytes::Range { ready, .. } if ready == MIB / 2));
     plan.took(MIB / 2);
     assert_eq!(plan.first_skips(), MIB / 2);
     let most = 3 * MIB / 2;
-    assert_eq!(plan.source(), Source::First { most });
+    assert_eq!(plan.source(), NextBytes::First { most });
     plan.first_received(2 * MIB);
     plan.took(most);
-    assert_eq!(plan.source(), Source::Done);
+    assert_eq!(plan.source(), NextBytes::Done);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_first_connection_that_breaks_is_replaced_by_ranges() {
     let (_, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, MIB / 2..MIB);
     plan.give_up();
-    assert_eq!(plan.source(), Source::Nowhere);
+    assert_eq!(plan.source(), NextBytes::Nowhere);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_first_connection_that_brings_nothing_keeps_its_place_while_ranges_take_its_
     assert!(!plan.waits_for_fetch());
     plan.give_up();
     let most = 5 * MIB / 2;
-    assert_eq!(plan.source(), Source::First { most });
+    assert_eq!(plan.source(), NextBytes::First { most });
 }
 
 #[test]
@@ -236,24 +236,24 @@ impl Play {
         assert!(plan.held() <= plan.limits.memory + LARGEST);
     }
 
-    fn deliver(&mut self) -> Source {
+    fn deliver(&mut self) -> NextBytes {
         let source = self.plan.source();
         match source {
-            Source::First { most } => {
+            NextBytes::First { most } => {
                 let skips = self.plan.first_skips();
                 let count = self.random.u64(0..100_000).min(skips + most);
                 self.plan.first_received(count);
                 self.took(count.saturating_sub(skips));
             }
-            Source::Range { ready, .. } => {
+            NextBytes::Range { ready, .. } => {
                 let count = ready.min(self.random.u64(1..400_000));
                 let covered = |byte: u64| self.came.iter().any(|range| range.contains(&byte));
                 let (from, last) = (self.delivered, (self.delivered + count).saturating_sub(1));
                 assert!(count == 0 || covered(from) && covered(last));
                 self.took(count);
             }
-            Source::Nowhere => self.plan.extend(),
-            Source::Done => assert_eq!(self.delivered, self.plan.length),
+            NextBytes::Nowhere => self.plan.extend(),
+            NextBytes::Done => assert_eq!(self.delivered, self.plan.length),
         }
         source
     }
@@ -279,10 +279,10 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
             }
             play.fetch(breaks);
             match play.deliver() {
-                Source::Done => true,
+                NextBytes::Done => true,
                 // As planned: nobody is left to fetch it, and the download breaks off.
-                Source::Nowhere => play.plan.first.is_none(),
-                Source::First { .. } | Source::Range { .. } => false,
+                NextBytes::Nowhere => play.plan.first.is_none(),
+                NextBytes::First { .. } | NextBytes::Range { .. } => false,
             }
         });
         assert!(done, "seed {seed}: no end: {:?}", play.plan);

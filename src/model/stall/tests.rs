@@ -6,7 +6,7 @@ use crate::model::{
     siblings::{Fares, Sibling as Found},
 };
 
-pub(super) const LIMITS: Limits = Limits {
+pub(super) const LIMITS: StallLimits = StallLimits {
     after: Duration::from_secs(20),
     connect_after: Duration::from_secs(15),
     answer_after: Duration::from_secs(120),
@@ -62,7 +62,7 @@ fn sample(stage: Stage, origin: Flow) -> Sample {
 }
 
 /// What a transfer that stands as `sample` says is told for, and after how long.
-fn told(sample: &Sample, limits: &Limits) -> Option<(Verdict, Leg, u64)> {
+fn told(sample: &Sample, limits: &StallLimits) -> Option<(Verdict, Leg, u64)> {
     let start = Instant::now();
     let mut watch = Watch::new(sample, limits, start);
     for second in 1..600 {
@@ -287,7 +287,7 @@ fn what_goes_on_is_told_at_doubling_times_and_its_end_once() {
 
 #[test]
 fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its_own() {
-    let limits = Limits {
+    let limits = StallLimits {
         floor: 4096,
         ..LIMITS
     };
@@ -323,7 +323,7 @@ fn what_moves_below_the_floor_is_throttled_and_what_then_stops_is_a_stall_of_its
 
 #[test]
 fn a_limit_of_nothing_is_no_limit() {
-    let limits = Limits {
+    let limits = StallLimits {
         client_after: Duration::ZERO,
         ..LIMITS
     };

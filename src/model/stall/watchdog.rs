@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Due, Limits, Observed, Sample, Stall, Verdict, rules};
+use super::{Due, Observed, Sample, Stall, StallLimits, Verdict, rules};
 use crate::model::{Stage, rate::Meter};
 use limit::{awaits_head, late_after, limit};
 use turn::mark;
@@ -46,7 +46,7 @@ struct Reported {
 
 impl Watch {
     /// Begins to watch at `now`.
-    pub(crate) fn new(sample: &Sample, limits: &Limits, now: Instant) -> Self {
+    pub(crate) fn new(sample: &Sample, limits: &StallLimits, now: Instant) -> Self {
         let mut watch = Self {
             due: Due::Nobody,
             attempt: sample.attempt,
@@ -67,7 +67,12 @@ impl Watch {
     }
 
     /// Looks at the transfer at `now`.
-    pub(crate) fn observe(&mut self, sample: &Sample, limits: &Limits, now: Instant) -> Observed {
+    pub(crate) fn observe(
+        &mut self,
+        sample: &Sample,
+        limits: &StallLimits,
+        now: Instant,
+    ) -> Observed {
         self.turn(sample);
         let due = self.due_of(sample);
         let mark = mark(due, sample);
@@ -104,7 +109,7 @@ impl Watch {
 
     /// What is reported of a response that does not begin and may still come: after as long as nothing may move elsewhere, and a
     /// quarter later with the verdict where one was due by now.
-    fn notice(&mut self, sample: &Sample, limits: &Limits, idle: Duration) -> Observed {
+    fn notice(&mut self, sample: &Sample, limits: &StallLimits, idle: Duration) -> Observed {
         let waits = awaits_head(self.due, sample) && !limits.after.is_zero();
         if !waits || self.reported.is_some() || idle < limits.after {
             return Observed::Quiet;
@@ -124,7 +129,12 @@ impl Watch {
 
     /// For how long nothing moved, where the stall that was reported is to be acted upon: a connection that died under a response that does not begin
     /// is reported early, and has until `answer_after`.
-    pub(crate) fn acts(&self, sample: &Sample, limits: &Limits, now: Instant) -> Option<Duration> {
+    pub(crate) fn acts(
+        &self,
+        sample: &Sample,
+        limits: &StallLimits,
+        now: Instant,
+    ) -> Option<Duration> {
         let reported = self.reported.filter(|reported| reported.verdict.acts())?;
         let patience = if awaits_head(self.due, sample) {
             limits.answer_after
@@ -139,7 +149,7 @@ impl Watch {
     pub(crate) fn deadline(
         &self,
         sample: &Sample,
-        limits: &Limits,
+        limits: &StallLimits,
         now: Instant,
     ) -> Option<Instant> {
         let limit = limit(self.due, sample, limits)?;
@@ -185,7 +195,7 @@ impl Watch {
         same: bool,
         due: Due,
         mark: u64,
-        limits: &Limits,
+        limits: &StallLimits,
         now: Instant,
     ) -> Option<u64> {
         let slow = match due {

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What one attempt needs to know.
-pub(crate) struct Attempt<'a> {
+pub(crate) struct DialRequest<'a> {
     /// The origin to reach (the mirror, where the upstream is one).
     pub target: &'a Target,
     /// Whether bytes of a tunnel or of TLS (`Https`), or plain HTTP follow; the environment and an http hop treat the two differently.
@@ -36,7 +36,7 @@ pub(crate) struct Attempt<'a> {
     pub trail: &'a Trail,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> DialRequest<'a> {
     /// The address overrides of the route for `host`, in their order; empty where there is none.
     pub(crate) fn overrides(&self, host: &Host) -> &'a [Override] {
         self.route.resolve.get(host).map_or(&[], Vec::as_slice)

@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Attempt, Boxed, Connection, congestion};
+use super::{Boxed, Connection, DialRequest, congestion};
 use crate::{
     config::Override,
     io::{Tcp, tune},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Looks the name up and connects to the first address that answers (RFC 8305).
-pub(crate) async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let overrides = attempt.overrides(&attempt.target.host);
     let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
     Ok(Connection {
@@ -35,7 +35,7 @@ pub(crate) async fn dial(attempt: &Attempt<'_>) -> Result<Connection, Fault> {
 ///
 /// A fault keeps the most telling of several errors, and lists every address where there were several.
 pub(super) async fn reach(
-    attempt: &Attempt<'_>,
+    attempt: &DialRequest<'_>,
     target: &Target,
     overrides: &[Override],
     leg: Leg,

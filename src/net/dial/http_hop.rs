@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use self::answer::HopAnswer;
 use super::{
-    AbsoluteForm, Attempt, Connection, direct,
+    AbsoluteForm, Connection, DialRequest, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
     protocol,
     trail::Trail,
@@ -31,7 +31,7 @@ use crate::{
 /// are written in absolute form. Only an override asks for a tunnel even then, because a hop looks at nothing but the name.
 ///
 /// Of several overrides the next one is asked for where the hop cannot reach one.
-pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let target = attempt.target;
     let overrides = attempt.overrides(&target.host);
     let authorities = match (overrides, attempt.scheme) {
@@ -53,7 +53,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection,
     Err(last.unwrap_or_else(|| Fault::new(Leg::Hop, Stage::Greeting, FaultKind::Local)))
 }
 
-async fn absolute_form(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+async fn absolute_form(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let (io, tcp, peer) = reach(hop, attempt).await?;
     let authorization = hop.credentials.as_ref().and_then(authorization);
     Ok(Connection {
@@ -68,7 +68,11 @@ async fn absolute_form(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, F
     })
 }
 
-async fn tunnel(hop: &Hop, attempt: &Attempt<'_>, authority: &str) -> Result<Connection, Fault> {
+async fn tunnel(
+    hop: &Hop,
+    attempt: &DialRequest<'_>,
+    authority: &str,
+) -> Result<Connection, Fault> {
     let (io, tcp, peer) = reach(hop, attempt).await?;
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
@@ -114,7 +118,7 @@ pub(crate) async fn greet(
 }
 
 /// A stream to the hop, inside TLS where it is an https hop.
-async fn reach(hop: &Hop, attempt: &Attempt<'_>) -> Result<(BoxIo, Tcp, SocketAddr), Fault> {
+async fn reach(hop: &Hop, attempt: &DialRequest<'_>) -> Result<(BoxIo, Tcp, SocketAddr), Fault> {
     let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
     let io: BoxIo = Box::new(tcp.clone());
     if hop.kind != HopKind::Https {

@@ -22,7 +22,7 @@ use crate::{
     model::{Fault, Scheme, Target},
 };
 
-pub(crate) use attempt::{AbsoluteForm, Attempt, Boxed, Connection};
+pub(crate) use attempt::{AbsoluteForm, Boxed, Connection, DialRequest};
 
 /// The hop that `via` comes to for a target, if any.
 pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {
@@ -34,7 +34,7 @@ pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&
 }
 
 /// Dials `attempt` through `via`; every fault has its leg, stage and peer.
-pub(crate) async fn dial(via: &Via, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     match hop(via, attempt.scheme, attempt.target) {
         None => direct::dial(attempt).await,
         Some(hop) => {

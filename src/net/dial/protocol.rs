@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Attempt, direct};
+use super::{DialRequest, direct};
 use crate::{
     config::{Hop, HopKind},
     io::Tcp,
@@ -55,7 +55,7 @@ const HTTP: Protocol = Protocol {
 };
 
 /// `fault`, or what explains it better: the hop speaks another protocol than its `url` says.
-pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &Attempt<'_>) -> Fault {
+pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
     match recognise(hop, attempt, Own::Asked).await {
         Some(found) => Fault {
             peer: fault.peer,
@@ -66,7 +66,7 @@ pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &Attempt<'_>) -
 }
 
 /// Comes to an end only where a hop that has not said anything yet speaks another protocol than its `url` says.
-pub(super) async fn after_a_while(hop: &Hop, attempt: &Attempt<'_>, tcp: &Tcp) -> Fault {
+pub(super) async fn after_a_while(hop: &Hop, attempt: &DialRequest<'_>, tcp: &Tcp) -> Fault {
     sleep(SUSPICIOUS).await;
     if tcp.bytes_read() == 0
         && let Some(found) = recognise(hop, attempt, Own::Silent).await
@@ -80,7 +80,7 @@ fn other(found: &'static str) -> Fault {
     Fault::new(Leg::Hop, Stage::Greeting, FaultKind::BadAnswer).detail(found)
 }
 
-async fn recognise(hop: &Hop, attempt: &Attempt<'_>, own: Own) -> Option<&'static str> {
+async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: Own) -> Option<&'static str> {
     let candidates: [&Protocol; 2] = match hop.kind {
         HopKind::Http => [&SOCKS5, &TLS],
         HopKind::Socks5 | HopKind::Socks5h => [&HTTP, &TLS],
@@ -105,7 +105,7 @@ enum Own {
     Silent,
 }
 
-async fn speaks_own(hop: &Hop, attempt: &Attempt<'_>) -> bool {
+async fn speaks_own(hop: &Hop, attempt: &DialRequest<'_>) -> bool {
     match hop.kind {
         HopKind::Http => speaks_http(hop, attempt).await,
         HopKind::Https => speaks(&TLS, TLS.greeting, hop, attempt).await,
@@ -114,20 +114,30 @@ async fn speaks_own(hop: &Hop, attempt: &Attempt<'_>) -> bool {
 }
 
 /// pproxy answers nothing but what it can carry out: a tunnel to itself.
-async fn speaks_http(hop: &Hop, attempt: &Attempt<'_>) -> bool {
+async fn speaks_http(hop: &Hop, attempt: &DialRequest<'_>) -> bool {
     let itself = &hop.target;
     let tunnel = format!("CONNECT {itself} HTTP/1.1\r\nHost: {itself}\r\n\r\n");
     speaks(&HTTP, HTTP.greeting, hop, attempt).await
         || speaks(&HTTP, tunnel.as_bytes(), hop, attempt).await
 }
 
-async fn speaks(protocol: &Protocol, greeting: &[u8], hop: &Hop, attempt: &Attempt<'_>) -> bool {
+async fn speaks(
+    protocol: &Protocol,
+    greeting: &[u8],
+    hop: &Hop,
+    attempt: &DialRequest<'_>,
+) -> bool {
     let answered = answers(protocol, greeting, hop, attempt);
     timeout(PATIENCE, answered).await.unwrap_or(false)
 }
 
-async fn answers(protocol: &Protocol, greeting: &[u8], hop: &Hop, attempt: &Attempt<'_>) -> bool {
-    let silent = Attempt {
+async fn answers(
+    protocol: &Protocol,
+    greeting: &[u8],
+    hop: &Hop,
+    attempt: &DialRequest<'_>,
+) -> bool {
+    let silent = DialRequest {
         progress: &|_| {},
         ..*attempt
     };

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use self::codec::{Method, SocksReply};
 use super::{
-    Attempt, Connection, direct,
+    Connection, DialRequest, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
     protocol,
 };
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Reaches the hop and asks it for a connection to the attempt's target.
-pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let mut last = None;
     for target in targets(hop, attempt).await? {
         match ask_for(hop, attempt, &target).await {
@@ -34,7 +34,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &Attempt<'_>) -> Result<Connection,
 }
 
 /// What the hop is asked for, in order; never empty.
-async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault> {
+async fn targets(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Vec<Target>, Fault> {
     let target = attempt.target;
     let overrides = attempt.overrides(&target.host);
     if hop.kind == HopKind::Socks5h && overrides.is_empty() {
@@ -62,7 +62,11 @@ async fn targets(hop: &Hop, attempt: &Attempt<'_>) -> Result<Vec<Target>, Fault>
     Ok(found.into_iter().take(MAX_ADDRESSES).map(target).collect())
 }
 
-async fn ask_for(hop: &Hop, attempt: &Attempt<'_>, target: &Target) -> Result<Connection, Fault> {
+async fn ask_for(
+    hop: &Hop,
+    attempt: &DialRequest<'_>,
+    target: &Target,
+) -> Result<Connection, Fault> {
     let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
     (attempt.progress)(Stage::Greeting);
     let greeting =

@@ -89,7 +89,7 @@ async fn dial_by(
     route: &Route,
 ) -> (Result<Connection, Fault>, Vec<Stage>) {
     let stages = Mutex::new(Vec::new());
-    let attempt = Attempt {
+    let attempt = DialRequest {
         target,
         scheme,
         route,

@@ -42,10 +42,10 @@ enum Holder {
 
 /// Every slot. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Slots(Arc<Inner>);
+pub(crate) struct Slots(Arc<SlotsState>);
 
 #[derive(Debug)]
-struct Inner {
+struct SlotsState {
     capacity: usize,
     /// What one holder leaves to the others.
     reserve: usize,
@@ -97,7 +97,7 @@ impl Slots {
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
         let reserve = (capacity / 8).min(64);
-        Self(Arc::new(Inner {
+        Self(Arc::new(SlotsState {
             capacity,
             reserve,
             state: Mutex::default(),
@@ -153,7 +153,7 @@ impl Slots {
     }
 }
 
-impl Inner {
+impl SlotsState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

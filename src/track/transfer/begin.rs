@@ -28,7 +28,7 @@ pub(crate) struct Begin<'a> {
 
 /// How a transfer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum TransferOutcome {
     /// The origin's answer was passed on whole.
     Answered(u16),
     /// gitferry answered itself, after a fault.
@@ -47,7 +47,7 @@ pub(crate) enum Ending {
     },
 }
 
-impl Ending {
+impl TransferOutcome {
     /// True where the client went away.
     pub(super) fn is_departure(&self) -> bool {
         match self {

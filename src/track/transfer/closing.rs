@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{Ending, Inner, State, Transfer, WatchedSocket, millis};
+use super::{State, Transfer, TransferOutcome, TransferState, WatchedSocket, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::TransferEnded,
@@ -19,7 +19,7 @@ impl Drop for Transfer {
     }
 }
 
-impl Inner {
+impl TransferState {
     /// Keeps what the last connection used, where it carried much.
     fn note_congestion(&self, state: &mut State) {
         let counts = [&self.counters.up, &self.counters.down];
@@ -33,7 +33,12 @@ impl Inner {
         let now = Instant::now();
         let mut state = self.state();
         let mut stalls: Vec<_> = self.stall_ends(&mut state, now).into_iter().collect();
-        if stalls.is_empty() && state.outcome.as_ref().is_none_or(Ending::is_departure) {
+        if stalls.is_empty()
+            && state
+                .outcome
+                .as_ref()
+                .is_none_or(TransferOutcome::is_departure)
+        {
             stalls.extend(
                 self.stall_at_departure(&mut state, now)
                     .into_iter()
@@ -47,14 +52,17 @@ impl Inner {
         state.segments.clear();
         let last = state.stage;
         state.leave(now);
-        let outcome = state.outcome.take().unwrap_or_else(|| Ending::Broken {
-            code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
-        });
+        let outcome = state
+            .outcome
+            .take()
+            .unwrap_or_else(|| TransferOutcome::Broken {
+                code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
+            });
         let (status, result) = match &outcome {
-            Ending::Answered(status) => (Some(*status), "answered"),
-            Ending::Refused { status, code } => (Some(*status), &**code),
-            Ending::Closed => (None, "closed"),
-            Ending::Broken { code } => (None, &**code),
+            TransferOutcome::Answered(status) => (Some(*status), "answered"),
+            TransferOutcome::Refused { status, code } => (Some(*status), &**code),
+            TransferOutcome::Closed => (None, "closed"),
+            TransferOutcome::Broken { code } => (None, &**code),
         };
         let stages = Stage::ALL
             .iter()

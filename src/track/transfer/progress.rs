@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Inner, State, TransferHandle, WatchedSocket, millis};
+use super::{State, TransferHandle, TransferState, WatchedSocket, millis};
 use crate::{
     model::{
         Fault, FaultKind, Leg,
@@ -108,7 +108,7 @@ impl TransferHandle {
     }
 }
 
-impl Inner {
+impl TransferState {
     /// One look; what it came to is told. When the next one is worth its while.
     pub(in crate::track) fn look(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Inner, millis, watching::WatchedSocket};
+use super::{TransferState, millis, watching::WatchedSocket};
 use crate::model::fields::documented;
 use crate::{
     io::TcpMonitor,
@@ -114,7 +114,7 @@ pub(crate) struct Detail {
 }
 }
 
-impl Inner {
+impl TransferState {
     pub(in crate::track) fn snapshot(&self, now: Instant) -> Snapshot {
         let state = self.state();
         let about = &self.about;

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Front, Inner, State, rest::Rest};
+use super::{Front, State, TransferState, rest::Rest};
 use crate::{
     io::TcpMonitor,
     model::{
@@ -93,16 +93,16 @@ impl Watching {
 
 impl State {
     /// The transfer as it is now, without `TCP_INFO` of its sockets.
-    pub(super) fn sample(&self, inner: &Inner) -> Sample {
+    pub(super) fn sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::flow)
     }
 
     /// The same with `TCP_INFO`.
-    pub(super) fn detailed_sample(&self, inner: &Inner) -> Sample {
+    pub(super) fn detailed_sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::detailed_flow)
     }
 
-    fn sample_with(&self, inner: &Inner, flow_of: fn(&TcpMonitor) -> Flow) -> Sample {
+    fn sample_with(&self, inner: &TransferState, flow_of: fn(&TcpMonitor) -> Flow) -> Sample {
         let counters = &inner.counters;
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         let up = counters.up.load(Ordering::Relaxed);

@@ -15,7 +15,7 @@ use crate::forward::{
     exchange::{Exchange, ranges::RangeRequests},
     upstream::pool::Lease,
 };
-use crate::model::segments::{EARLY, Limits, Pace, SMALLEST, is_worth_it};
+use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, is_worth_it};
 
 /// The most of the memory that one download uses.
 const MEMORY_OF_ONE: u64 = 24 << 20;
@@ -23,7 +23,7 @@ const MEMORY_OF_ONE: u64 = 24 << 20;
 /// A large answer that may be segmented.
 pub(crate) struct Candidate {
     pub(super) requests: Arc<RangeRequests>,
-    pub(super) limits: Limits,
+    pub(super) limits: SegmentLimits,
     pub(super) length: u64,
     pub(super) first: HostPlace,
     begun: Instant,
@@ -38,7 +38,7 @@ impl Candidate {
     pub(crate) fn of(exchange: &Exchange, lease: &Lease) -> Option<Self> {
         let length = exchange.promised()?;
         let config = &exchange.forwarder.config.downloads;
-        let limits = Limits {
+        let limits = SegmentLimits {
             connections: config.segments,
             memory: config.memory.min(MEMORY_OF_ONE),
             begin_after: config.begin_after,

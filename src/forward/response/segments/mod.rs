@@ -31,7 +31,7 @@ use crate::forward::{
     downloads::{DownloadLimits, HostPlace, Reservation},
     exchange::{Exchange, ranges::RangeRequests},
 };
-use crate::model::segments::{Limits, SMALLEST, Segments, Source};
+use crate::model::segments::{NextBytes, SMALLEST, SegmentLimits, Segments};
 
 /// How long the client may wait for a range that brings nothing before it is fetched anew: git-lfs gives up after 30 s.
 const HEAD_PATIENCE: Duration = Duration::from_secs(4);
@@ -87,7 +87,7 @@ impl Segmented {
     /// From `delivered` of `length` bytes on.
     pub(crate) fn new(
         requests: Arc<RangeRequests>,
-        (limits, shared): (Limits, Arc<DownloadLimits>),
+        (limits, shared): (SegmentLimits, Arc<DownloadLimits>),
         first: HostPlace,
         (length, delivered): (u64, u64),
     ) -> Self {
@@ -125,7 +125,7 @@ impl Segmented {
     ) -> Poll<Option<Result<Bytes, Broken>>> {
         match self.poll_next(cx, first) {
             Poll::Ready(Some(Ok(bytes))) => {
-                let is_last = self.plan.source() == Source::Done;
+                let is_last = self.plan.source() == NextBytes::Done;
                 Poll::Ready(Some(Ok(self.held_back.pass(bytes, is_last))))
             }
             Poll::Pending => match self.held_back.drip() {
@@ -145,8 +145,8 @@ impl Segmented {
             self.work(cx);
             self.keep_first_alive(cx, first);
             match self.plan.source() {
-                Source::Done => return Poll::Ready(None),
-                Source::Range { start, ready } if ready > 0 => {
+                NextBytes::Done => return Poll::Ready(None),
+                NextBytes::Range { start, ready } if ready > 0 => {
                     if let Some(bytes) = self.kept.take(start, ready) {
                         self.took(bytes.len());
                         return Poll::Ready(Some(Ok(bytes)));
@@ -154,12 +154,12 @@ impl Segmented {
                     // Whoever counts bytes keeps them: one of the two is wrong, and a guess would be other bytes.
                     return Poll::Ready(Some(Err(Broken::early())));
                 }
-                Source::Range { .. } => return Poll::Pending,
+                NextBytes::Range { .. } => return Poll::Pending,
                 // The rest, over a new connection, comes sooner than the first one has read up to here.
-                Source::First { .. } if self.stalled && self.plan.skips_much() => {
+                NextBytes::First { .. } if self.stalled && self.plan.skips_much() => {
                     return Poll::Ready(Some(Err(Broken::stalled())));
                 }
-                Source::First { most } => {
+                NextBytes::First { most } => {
                     self.first_waits.get_or_insert_with(Instant::now);
                     match ready!(self.poll_first(cx, first, most)) {
                         Ok(bytes) if bytes.is_empty() => {}
@@ -170,10 +170,10 @@ impl Segmented {
                         Err(broken) => self.first_failed(broken),
                     }
                 }
-                Source::Nowhere if self.broken.is_none() && !self.plan.is_given_up() => {
+                NextBytes::Nowhere if self.broken.is_none() && !self.plan.is_given_up() => {
                     self.plan.extend();
                 }
-                Source::Nowhere => {
+                NextBytes::Nowhere => {
                     let broken = self.broken.take().unwrap_or_else(Broken::early);
                     return Poll::Ready(Some(Err(broken)));
                 }
@@ -292,8 +292,8 @@ impl Segmented {
     fn end_what_stands_still(&mut self) {
         let now = Instant::now();
         let head = match self.plan.source() {
-            Source::Range { start, ready: 0 } => Some(start),
-            Source::First { .. } => {
+            NextBytes::Range { start, ready: 0 } => Some(start),
+            NextBytes::First { .. } => {
                 self.pass_over_first(now);
                 None
             }

@@ -10,7 +10,7 @@ use crate::{
     model::{
         Fault, Stage,
         attempts::Connect,
-        health::sole::{Attempt, Known, SHORT_ATTEMPT},
+        health::sole::{Known, SHORT_ATTEMPT, SoleAttempt},
     },
     track::WatchedSocket,
 };
@@ -32,7 +32,7 @@ impl UpstreamPlan {
         let beside = self.beside().ok_or_else(dead)?;
         let about = beside.about();
         let shared = &self.forwarder.shared;
-        let short = about.tries_dead(shared, &beside.upstream, Attempt::Short);
+        let short = about.tries_dead(shared, &beside.upstream, SoleAttempt::Short);
         let short = short.ok_or_else(dead)?;
         let (mut found, finding) = tokio::sync::oneshot::channel();
         let forwarder = Arc::clone(&self.forwarder);
@@ -46,7 +46,7 @@ impl UpstreamPlan {
                 tokio::select! {
                     dialled = &mut dialling => break dialled,
                     () = found.closed(), if long.is_none() => {
-                        long = about.tries_dead(shared, &beside.upstream, Attempt::Long);
+                        long = about.tries_dead(shared, &beside.upstream, SoleAttempt::Long);
                         if long.is_none() {
                             return;
                         }

@@ -14,7 +14,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{AT_ONCE, About, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
-pub(super) struct Inner {
+pub(super) struct PoolState {
     pub(super) limits: config::PoolConfig,
     /// Idle connections of all origins together.
     pub(super) most: usize,
@@ -52,7 +52,7 @@ pub(super) struct Idle {
     pub(super) unused: bool,
 }
 
-impl Inner {
+impl PoolState {
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Origins> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::model::{
     Stage,
-    stall::{Due, Limits, Sample, rules},
+    stall::{Due, Sample, StallLimits, rules},
 };
 
 /// How long the party whose turn it is may take.
-pub(super) fn limit(due: Due, sample: &Sample, limits: &Limits) -> Option<Duration> {
+pub(super) fn limit(due: Due, sample: &Sample, limits: &StallLimits) -> Option<Duration> {
     match due {
         Due::Nobody => None,
         Due::Connection => Some(limits.connect_after),
@@ -40,7 +40,7 @@ pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
 
 /// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
 /// its time proves nothing, so that is a notice ([`super::Watch::notice`]).
-pub(super) fn reported_after(sample: &Sample, limits: &Limits) -> Duration {
+pub(super) fn reported_after(sample: &Sample, limits: &StallLimits) -> Duration {
     if rules::is_dead(sample) && !limits.after.is_zero() {
         late_after(limits).min(limits.answer_after)
     } else {
@@ -49,6 +49,6 @@ pub(super) fn reported_after(sample: &Sample, limits: &Limits) -> Duration {
 }
 
 /// When a response is late that was due soon.
-pub(super) fn late_after(limits: &Limits) -> Duration {
+pub(super) fn late_after(limits: &StallLimits) -> Duration {
     limits.after + limits.after / 4
 }

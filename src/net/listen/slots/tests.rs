@@ -6,34 +6,34 @@ use super::*;
 use crate::io::Tcp;
 
 /// A client's connection, both ends of it.
-struct Client {
+struct ClientSockets {
     slot: Slot,
     tcp: Tcp,
     _far: StdStream,
 }
 
-fn client(slots: &Slots, user: u32) -> Client {
+fn client(slots: &Slots, user: u32) -> ClientSockets {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let far = StdStream::connect(listener.local_addr().unwrap()).unwrap();
     let (near, peer) = listener.accept().unwrap();
     near.set_nonblocking(true).unwrap();
     let tcp = Tcp::new(TcpStream::from_std(near).unwrap());
     let slot = slots.enter(peer, Some(SocketOwner::User(user)), tcp.monitor());
-    Client {
+    ClientSockets {
         slot,
         tcp,
         _far: far,
     }
 }
 
-async fn with_place(slots: &Slots, user: u32) -> Client {
+async fn with_place(slots: &Slots, user: u32) -> ClientSockets {
     let client = client(slots, user);
     client.slot.take().await.unwrap();
     client
 }
 
 /// True where a slot comes within `seconds`.
-async fn comes(client: &Client, seconds: u64) -> bool {
+async fn comes(client: &ClientSockets, seconds: u64) -> bool {
     let within = Duration::from_secs(seconds);
     timeout(within, client.slot.take()).await.is_ok()
 }
@@ -91,7 +91,7 @@ async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_n
 #[tokio::test(start_paused = true)]
 async fn connections_that_say_nothing_keep_the_next_one_out_for_a_moment_only() {
     let slots = Slots::new(64);
-    let silent: Vec<Client> = (0..UNREAD).map(|_| client(&slots, 1)).collect();
+    let silent: Vec<ClientSockets> = (0..UNREAD).map(|_| client(&slots, 1)).collect();
     let start = Instant::now();
     assert!(timeout(HOLD_UNREAD / 2, slots.room()).await.is_err());
     let mut silent = silent.into_iter();
@@ -109,7 +109,7 @@ async fn connections_that_say_nothing_keep_the_next_one_out_for_a_moment_only() 
 async fn requests_that_wait_are_not_without_number_and_a_dropped_one_is_forgotten() {
     let slots = Slots::new(1);
     let held = with_place(&slots, 1).await;
-    let waiting: Vec<Client> = (0..WAITING).map(|_| client(&slots, 1)).collect();
+    let waiting: Vec<ClientSockets> = (0..WAITING).map(|_| client(&slots, 1)).collect();
     let mut takes: Vec<_> = waiting
         .iter()
         .map(|one| Box::pin(one.slot.take()))
