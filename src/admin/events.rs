@@ -49,7 +49,7 @@ pub(crate) fn stream(
     let (sender, receiver) = mpsc::channel(2);
     tasks.spawn(async move {
         let _place = place;
-        let mut sent = Sent::default();
+        let mut sent = LastSent::default();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -97,7 +97,7 @@ impl Body for Events {
 
 /// What was sent last, field by field.
 #[derive(Default)]
-struct Sent {
+struct LastSent {
     fields: Map<String, Value>,
     quiet: u32,
 }
@@ -108,7 +108,7 @@ const CLOCKS: [&str; 3] = ["now", "uptime_s", "tasks"];
 /// Fields of entries that do so; a reader adds the time that passed since.
 const AGES: [&str; 5] = ["s_ago", "failed_s_ago", "total_ms", "stage_ms", "idle_ms"];
 
-impl Sent {
+impl LastSent {
     /// The next event; none where nothing has changed.
     fn event(&mut self, overview: &Overview) -> Option<Bytes> {
         let Ok(Value::Object(fields)) = serde_json::to_value(overview) else {

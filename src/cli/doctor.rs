@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::{Failure, printed};
 use crate::{
     config::Config,
-    doctor::{Board, Local, Means, Session, verdict},
+    doctor::{CheckResults, LocalFacts, ProbeSetup, Session, verdict},
     tls::{Connector, trust::Roots},
 };
 
@@ -95,7 +95,7 @@ pub(super) fn run(
     let config = &prepared.session.config;
     if let Some(file) = &args.bundle {
         let about = prepared.session.local.as_ref();
-        let contents = bundle::Contents {
+        let contents = bundle::BundleContents {
             config,
             about: about.and_then(|local| local.about.as_ref().ok()),
             faults: &faults,
@@ -133,18 +133,18 @@ fn change(verdict: &verdict::Diagnosis, file: Option<&Path>) -> Result<(), Failu
 }
 
 /// What was planned, and what is said of it before.
-struct Prepared {
+struct PreparedRun {
     session: Session,
     notes: Vec<String>,
 }
 
-async fn prepare(args: &DoctorArgs, config: Config) -> Result<Prepared, Failure> {
+async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failure> {
     let state_directory = config.state_directory.clone();
     let (config, daemon, about) = in_force::of(config).await;
     let planned = what::planned(&args.what, &config).await?;
     let roots = Roots::load(&config.trust);
     let connector = Connector::new(&roots, config.tls_peers()).map_err(Failure::new)?;
-    let means = Means {
+    let means = ProbeSetup {
         connector,
         roots,
         skew: tokio::sync::watch::Sender::default(),
@@ -152,7 +152,7 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<Prepared, Failure>
     let session = Session {
         hosts: planned.hosts,
         means: Arc::new(means),
-        local: Some(Local {
+        local: Some(LocalFacts {
             daemon,
             about,
             state_directory,
@@ -160,9 +160,9 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<Prepared, Failure>
             ssh: planned.ssh,
         }),
         config: Arc::new(config),
-        board: Arc::new(Board::default()),
+        board: Arc::new(CheckResults::default()),
     };
-    Ok(Prepared {
+    Ok(PreparedRun {
         session,
         notes: planned.notes,
     })

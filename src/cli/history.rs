@@ -81,7 +81,7 @@ struct Page {
 }
 
 #[derive(Deserialize)]
-struct One {
+struct HistoryEntry {
     #[serde(default)]
     running: bool,
     transfer: StatusTransfer,
@@ -99,7 +99,7 @@ pub(super) fn run(args: &HistoryArgs, address: SocketAddr) -> Result<(), Failure
     let text = match args.id {
         _ if args.json => body,
         Some(_) => {
-            let one: One = model::read(&body)?;
+            let one: HistoryEntry = model::read(&body)?;
             detail(&one.transfer, one.running)
         }
         None => {

@@ -30,7 +30,7 @@ pub(crate) use counts::Roles;
 
 use super::{Failure, printed};
 use crate::config::Config;
-use sum::Sum;
+use sum::LogSummary;
 
 /// `gitferry report`.
 #[derive(Args, Debug)]
@@ -67,7 +67,7 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
         return Err(Failure::usage("no log given")
             .hint("name a file, or pipe it: `journalctl -u gitferry -o json | gitferry report`"));
     }
-    let mut sum = Sum::default();
+    let mut sum = LogSummary::default();
     for log in logs {
         let name = if log.as_os_str() == "-" {
             "stdin".into()
@@ -102,7 +102,7 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
 /// What is printed of a log, for people and for programs; `None` where it cannot be read.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn of(log: &[u8]) -> Option<(String, String)> {
-    let (mut sum, roles) = (Sum::default(), Roles::default());
+    let (mut sum, roles) = (LogSummary::default(), Roles::default());
     reader::read(log, &mut sum).ok()?;
     let data = data::data(&sum, &roles);
     Some((page::page(&sum, &roles), format!("{data:#}")))

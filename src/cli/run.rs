@@ -198,7 +198,7 @@ async fn serve_until_stopped(source: &ConfigSource, config: Config) -> Result<Dr
 }
 
 /// Why a reload changes nothing.
-struct Refused {
+struct ReloadError {
     problem: String,
     /// What to do where `gitferry check` does not say it.
     advice: Option<&'static str>,
@@ -207,14 +207,14 @@ struct Refused {
 }
 
 /// The next config from `file`.
-fn reload(daemon: &Daemon, source: &ConfigSource, file: Option<&Path>) -> Result<(), Refused> {
-    let config = load(source, file).map_err(|problems| Refused {
+fn reload(daemon: &Daemon, source: &ConfigSource, file: Option<&Path>) -> Result<(), ReloadError> {
+    let config = load(source, file).map_err(|problems| ReloadError {
         problem: problems.in_short(),
         advice: None,
         files: problems.files().clone(),
     })?;
     let (log_settings, files) = (config.log, config.files.clone());
-    daemon.reload(config).map_err(|error| Refused {
+    daemon.reload(config).map_err(|error| ReloadError {
         advice: error.advice(),
         problem: Failure::new(error).to_string(),
         files,

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Granted, Hop, PeerTls, Variables, hop::hop_kind, problem::Problem, value};
+use super::{GrantedTargets, Hop, PeerTls, Variables, hop::hop_kind, problem::Problem, value};
 use crate::model::{Host, Scheme, Secret, Target, secret::Credentials};
 
 /// The `*_PROXY` variables as found at start.
@@ -172,7 +172,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         credentials,
         via: true,
         peer: PeerTls::default(),
-        granted: Granted::default(),
+        granted: GrantedTargets::default(),
     })
 }
 

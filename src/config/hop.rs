@@ -26,14 +26,14 @@ pub(crate) struct Hop {
     /// TLS to an https hop.
     pub peer: PeerTls,
     /// What it has granted since the config was read.
-    pub granted: Granted,
+    pub granted: GrantedTargets,
 }
 
 /// The targets that a hop has led to. Who did speaks the protocol of its URL, and what it does a moment later is no refusal.
 #[derive(Debug, Default)]
-pub(crate) struct Granted(Mutex<HashSet<Target>>);
+pub(crate) struct GrantedTargets(Mutex<HashSet<Target>>);
 
-impl Granted {
+impl GrantedTargets {
     /// How many are remembered.
     const LIMIT: usize = 1000;
 
@@ -61,13 +61,13 @@ impl Granted {
 }
 
 /// What was seen of a hop is no part of its config.
-impl PartialEq for Granted {
+impl PartialEq for GrantedTargets {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Granted {}
+impl Eq for GrantedTargets {}
 
 /// How a hop is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +116,7 @@ impl Hop {
             credentials,
             via,
             peer,
-            granted: Granted::default(),
+            granted: GrantedTargets::default(),
         })
     }
 }

@@ -12,7 +12,7 @@ use super::{
     route::{Route, routes},
     section::Section,
     stall::StallDefaults,
-    upstream::Names,
+    upstream::UpstreamNames,
 };
 
 /// The text that the daemon runs on without a file; also the reference of every key.
@@ -70,7 +70,7 @@ fn config(
     let hops = hops(&section, variables);
     let (environment, warnings) = Environment::read(variables, &listen.addresses);
     let environment = Arc::new(environment);
-    let mut names = Names {
+    let mut names = UpstreamNames {
         hops: &hops,
         environment: &environment,
         used: BTreeSet::new(),

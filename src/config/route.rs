@@ -12,7 +12,7 @@ use super::{
     problem::nearest,
     section::Section,
     stall::StallDefaults,
-    upstream::{Names, upstreams},
+    upstream::{UpstreamNames, upstreams},
 };
 use crate::model::{Host, HostPattern, Role, TlsMode};
 
@@ -78,14 +78,14 @@ pub(crate) enum HttpVersion {
 
 /// What the routes of one text have said so far.
 #[derive(Default)]
-struct Seen {
+struct RouteNames {
     names: Vec<String>,
-    hosts: hosts::Seen,
+    hosts: hosts::RouteNames,
 }
 
 /// The routes of the file, then the built-in ones. A route of the file that has the name of a built-in one stands in its place, and
 /// what it does not say is as there.
-pub(super) fn routes(root: &Section<'_, '_>, names: &mut Names<'_>) -> Vec<Arc<Route>> {
+pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Vec<Arc<Route>> {
     let built_in = root.section("built_in");
     let kept = built_in.bool("routes");
     built_in.finish();
@@ -97,7 +97,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut Names<'_>) -> Vec<Arc<R
         .collect();
     let mut replaced = BTreeMap::new();
     let mut routes = Vec::new();
-    let mut seen = Seen::default();
+    let mut seen = RouteNames::default();
     for section in own {
         let name = section.string("name").unwrap_or_default();
         let like = known.iter().position(|known| *known == name);
@@ -116,7 +116,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut Names<'_>) -> Vec<Arc<R
             None => routes.push(route),
         }
     }
-    let mut seen = Seen::default();
+    let mut seen = RouteNames::default();
     for (at, section) in built_in.into_iter().enumerate() {
         routes.extend(match replaced.remove(&at) {
             Some(route) => Some(route),
@@ -150,8 +150,8 @@ impl Route {
     fn read(
         section: Section<'_, '_>,
         root: &Section<'_, '_>,
-        names: &mut Names<'_>,
-        seen: &mut Seen,
+        names: &mut UpstreamNames<'_>,
+        seen: &mut RouteNames,
     ) -> Option<Self> {
         let name = name(&section, &mut seen.names);
         let role = section
@@ -195,7 +195,7 @@ impl Route {
     }
 
     /// `[other_hosts]`: the hosts that no route names.
-    pub(super) fn other_hosts(root: &Section<'_, '_>, names: &mut Names<'_>) -> Self {
+    pub(super) fn other_hosts(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Self {
         let section = root.section("other_hosts");
         let tls = section.optional_choice("tls", MODES.get(1..).unwrap_or_default());
         let stall = StallDefaults::read(section.section_over("stall", root));

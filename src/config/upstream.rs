@@ -61,7 +61,7 @@ pub(crate) enum ToMirror {
 }
 
 /// What upstreams are resolved with.
-pub(super) struct Names<'n> {
+pub(super) struct UpstreamNames<'n> {
     pub(super) hops: &'n BTreeMap<String, Arc<Hop>>,
     pub(super) environment: &'n Arc<Environment>,
     /// The hops that a route names.
@@ -72,7 +72,7 @@ pub(super) struct Names<'n> {
 pub(super) fn upstreams(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
-    names: &mut Names<'_>,
+    names: &mut UpstreamNames<'_>,
 ) -> Vec<Arc<Upstream>> {
     let entries = section.sections("upstreams", SUCH_AS);
     let place = section.at("upstreams");
@@ -100,7 +100,11 @@ pub(super) fn upstreams(
 }
 
 impl Upstream {
-    fn read(entry: Section<'_, '_>, tls: Option<TlsMode>, names: &mut Names<'_>) -> Option<Self> {
+    fn read(
+        entry: Section<'_, '_>,
+        tls: Option<TlsMode>,
+        names: &mut UpstreamNames<'_>,
+    ) -> Option<Self> {
         let via = Via::read(&entry, names);
         let mirror = Mirror::read(&entry, tls);
         let wrong = entry.has("mirror") && mirror.is_none();
@@ -119,7 +123,7 @@ impl Upstream {
 
 impl Via {
     /// With the name that it has in the config.
-    fn read(entry: &Section<'_, '_>, names: &mut Names<'_>) -> Option<(String, Self)> {
+    fn read(entry: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Option<(String, Self)> {
         let unset = (!entry.has("via")).then_some("environment");
         let name = entry.string("via").or(unset)?;
         let via = match name {

@@ -56,7 +56,7 @@ fn split(text: &str) -> (&str, &str) {
 
 /// The parts of a URL that matter here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct WrittenUrl<'a> {
+pub(super) struct UrlParts<'a> {
     /// Lower case.
     pub scheme: String,
     /// What stands before `@`: a secret.
@@ -70,7 +70,7 @@ pub(super) struct WrittenUrl<'a> {
 }
 
 /// Takes a URL apart; `None` where there is no scheme or no authority.
-pub(super) fn url(text: &str) -> Option<WrittenUrl<'_>> {
+pub(super) fn url(text: &str) -> Option<UrlParts<'_>> {
     let (scheme, rest) = text.split_once("://")?;
     if scheme.is_empty()
         || !scheme
@@ -87,7 +87,7 @@ pub(super) fn url(text: &str) -> Option<WrittenUrl<'_>> {
         Some((user, authority)) => (Some(user), authority),
         None => (None, whole),
     };
-    (!authority.is_empty()).then(|| WrittenUrl {
+    (!authority.is_empty()).then(|| UrlParts {
         scheme: scheme.to_ascii_lowercase(),
         user_info,
         authority,

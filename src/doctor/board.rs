@@ -65,12 +65,12 @@ pub(crate) struct Finding {
 
 /// All findings, in the order in which their checks were planned.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct CheckResults {
     findings: Mutex<Vec<Finding>>,
     changed: Notify,
 }
 
-impl Board {
+impl CheckResults {
     /// Makes room for a check that will be run.
     pub(super) fn plan(&self, subject: &CheckSubject, check: &'static str) {
         self.lock().push(Finding {

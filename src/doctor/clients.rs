@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::{Outcome, RemoteUrl, daemon::DaemonAddress, program};
 
-pub(super) use find::{Common, installed};
+pub(super) use find::{ClientDefaults, installed};
 
 /// Longer than a client takes whose path is on this machine; one that goes around the daemon may wait for the network.
 const PATIENCE: Duration = Duration::from_secs(8);

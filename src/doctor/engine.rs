@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Board, CHECKS, Check, CheckSubject, Outcome, Probe, Run, State, clients::InstalledClient,
-    machine::Machine,
+    CHECKS, Check, CheckResults, CheckSubject, Outcome, Probe, Run, State,
+    clients::InstalledClient, machine::Machine,
 };
 
 /// What checks are run on.
@@ -55,7 +55,7 @@ impl CheckTarget {
 /// Dropping it ends what runs: what has not ended stays pending on the board.
 pub(crate) fn examine(
     target: CheckTarget,
-    board: &Arc<Board>,
+    board: &Arc<CheckResults>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let subject = target.subject();
     for check in target.checks() {

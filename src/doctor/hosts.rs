@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CredentialSource, Means, Probe, Rehearsal, RemoteProtocol, Repository};
+use super::{CredentialSource, Probe, ProbeSetup, Rehearsal, RemoteProtocol, Repository};
 use crate::{
     config::{Config, Upstream, Via},
     model::{Scheme, Target, TlsMode},
@@ -120,7 +120,7 @@ impl PlannedHost {
     }
 
     /// A probe for each upstream of its route, and for each other way that the config knows.
-    pub(crate) fn probes(&self, config: &Config, means: &Arc<Means>) -> Vec<Probe> {
+    pub(crate) fn probes(&self, config: &Config, means: &Arc<ProbeSetup>) -> Vec<Probe> {
         let route = config.route(&self.target);
         let mut probes: Vec<Probe> = Vec::new();
         let probe = |upstream: &Arc<Upstream>, place| {

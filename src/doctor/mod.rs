@@ -23,16 +23,16 @@ mod table;
 mod url;
 pub(crate) mod verdict;
 
-pub(crate) use board::{Board, CheckSubject, Finding};
+pub(crate) use board::{CheckResults, CheckSubject, Finding};
 pub(crate) use check::{Check, Run};
 pub(crate) use credentials::CredentialSource;
 pub(crate) use hosts::{PlannedHost, of_config, of_repository};
 pub(crate) use outcome::{Fact, Outcome, RecentFaults, State};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use path::portal::seen as portal;
-pub(crate) use path::{Means, Probe};
+pub(crate) use path::{Probe, ProbeSetup};
 pub(crate) use rehearsal::Rehearsal;
 pub(crate) use repository::Repository;
-pub(crate) use session::{Local, Session};
+pub(crate) use session::{LocalFacts, Session};
 pub(crate) use table::CHECKS;
 pub(crate) use url::{RemoteProtocol, RemoteUrl};

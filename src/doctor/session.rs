@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, env, path::PathBuf, sync::Arc};
 use tokio::task::JoinSet;
 
 use super::{
-    Board, CheckSubject, Fact, Means, PlannedHost, RemoteUrl,
-    clients::{self, Common},
+    CheckResults, CheckSubject, Fact, PlannedHost, ProbeSetup, RemoteUrl,
+    clients::{self, ClientDefaults},
     daemon::{DaemonAddress, DaemonInfo, RecentFault},
     engine::{CheckTarget, examine},
     machine::{Machine, Skew},
@@ -23,16 +23,16 @@ pub(crate) struct Session {
     /// The hosts to try.
     pub hosts: Vec<PlannedHost>,
     /// Roots and TLS.
-    pub means: Arc<Means>,
+    pub means: Arc<ProbeSetup>,
     /// This machine, where it is looked at.
-    pub local: Option<Local>,
+    pub local: Option<LocalFacts>,
     /// Where findings go.
-    pub board: Arc<Board>,
+    pub board: Arc<CheckResults>,
 }
 
 /// What of this machine is looked at.
 #[derive(Clone)]
-pub(crate) struct Local {
+pub(crate) struct LocalFacts {
     /// How the daemon is reached.
     pub daemon: DaemonAddress,
     /// What it says of itself; why not, where it does not.
@@ -100,7 +100,7 @@ impl Session {
         leads.collect()
     }
 
-    fn machine(&self, local: &Local) -> Machine {
+    fn machine(&self, local: &LocalFacts) -> Machine {
         Machine {
             config: Arc::clone(&self.config),
             daemon: local.daemon.clone(),
@@ -138,12 +138,12 @@ impl Session {
 }
 
 /// Finds the installed clients, and runs each against a nonce of the daemon.
-async fn clients(local: Local, hosts: (String, String), board: Arc<Board>) {
+async fn clients(local: LocalFacts, hosts: (String, String), board: Arc<CheckResults>) {
     let Ok(nonce) = local.daemon.nonce().await else {
         // A daemon of an older version: the check `daemon` says so.
         return;
     };
-    let common = Common {
+    let common = ClientDefaults {
         hosts,
         nonce,
         ssh: local.ssh,

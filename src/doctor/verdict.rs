@@ -5,7 +5,7 @@ mod sentences;
 
 use std::collections::BTreeMap;
 
-use super::{Board, CheckSubject, Fact, Finding, RecentFaults, State, board::PathName};
+use super::{CheckResults, CheckSubject, Fact, Finding, RecentFaults, State, board::PathName};
 
 pub(crate) use change::{ConfigEdit, ProposedChange};
 
@@ -99,7 +99,7 @@ pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
 }
 
 /// Reads the board.
-pub(crate) fn of_board(board: &Board) -> Diagnosis {
+pub(crate) fn of_board(board: &CheckResults) -> Diagnosis {
     of(&board.findings())
 }
 
@@ -142,7 +142,7 @@ impl Facts<'_> {
     }
 
     /// The recent faults of the daemon with the hosts that were tried.
-    fn recent(&self) -> Vec<Recent<'_>> {
+    fn recent(&self) -> Vec<RecentHostFaults<'_>> {
         let history = self.machine("history");
         let facts = history.map_or(&[][..], |found| &found.outcome.facts);
         let faults = facts.iter().filter_map(|fact| match fact {
@@ -151,7 +151,7 @@ impl Facts<'_> {
         });
         let with_host = faults.filter_map(|fault| {
             let host = self.hosts.iter().find(|host| host.is_called(&fault.host))?;
-            Some(Recent { fault, host })
+            Some(RecentHostFaults { fault, host })
         });
         with_host.collect()
     }
@@ -167,7 +167,7 @@ impl Facts<'_> {
 }
 
 /// Recent faults of the daemon, and the host as doctor found it.
-pub(super) struct Recent<'a> {
+pub(super) struct RecentHostFaults<'a> {
     fault: &'a RecentFaults,
     host: &'a HostSummary<'a>,
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What the file is made of.
-pub(super) struct Contents<'a> {
+pub(super) struct BundleContents<'a> {
     pub(super) config: &'a Config,
     pub(super) about: Option<&'a DaemonInfo>,
     pub(super) faults: &'a [RecentFault],
@@ -35,7 +35,7 @@ pub(super) struct Contents<'a> {
 }
 
 /// Prints the file, then writes it for its owner alone.
-pub(super) fn write(file: &Path, contents: &Contents<'_>) -> Result<(), Failure> {
+pub(super) fn write(file: &Path, contents: &BundleContents<'_>) -> Result<(), Failure> {
     let text = format!("{:#}\n", document(contents));
     printed(writeln!(io::stdout(), "\n{}:\n{text}", file.display()))?;
     put(file, &text)
@@ -58,8 +58,8 @@ fn put(file: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn document(contents: &Contents<'_>) -> Value {
-    let mut names = Names::new(contents.with_names);
+fn document(contents: &BundleContents<'_>) -> Value {
+    let mut names = Pseudonyms::new(contents.with_names);
     let config = contents.config;
     let routes: Vec<Value> = config
         .routes
@@ -114,7 +114,7 @@ fn document(contents: &Contents<'_>) -> Value {
     value
 }
 
-fn route(route: &Route, names: &mut Names) -> Value {
+fn route(route: &Route, names: &mut Pseudonyms) -> Value {
     let hosts: Vec<String> = route
         .hosts
         .iter()
@@ -160,7 +160,7 @@ const PLAIN: &[&str] = &[
     "client",
 ];
 
-fn check(finding: &Finding, names: &mut Names) -> Value {
+fn check(finding: &Finding, names: &mut Pseudonyms) -> Value {
     let outcome = &finding.outcome;
     let plain = names.real || PLAIN.contains(&finding.check);
     let mut value = json!({
@@ -191,13 +191,13 @@ fn check(finding: &Finding, names: &mut Names) -> Value {
 }
 
 /// Real names of what everybody has, the same pseudonym for the same name of what is the user's own.
-struct Names {
+struct Pseudonyms {
     real: bool,
     built_in: Option<Config>,
     given: BTreeMap<(&'static str, String), String>,
 }
 
-impl Names {
+impl Pseudonyms {
     fn new(real: bool) -> Self {
         // A state directory is asked for where there is no home; none is used.
         let variables = |name: &str| (name == "HOME").then(|| "/nonexistent".to_owned());
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_everybody_has_keeps_its_name_and_what_is_the_users_own_gets_a_stable_one() {
-        let mut names = Names::new(false);
+        let mut names = Pseudonyms::new(false);
         assert_eq!(names.host("huggingface.co"), "huggingface.co");
         assert_eq!(names.host("*.hf.co"), "*.hf.co");
         assert_eq!(names.host("git.secret-company.example"), "host-1");
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(names.upstream("office"), "upstream-1");
         assert_eq!(names.route("hf-lfs"), "hf-lfs");
         assert_eq!(names.route("mine"), "route-1");
-        let mut names = Names::new(true);
+        let mut names = Pseudonyms::new(true);
         assert_eq!(names.host("other.example"), "other.example");
     }
 }

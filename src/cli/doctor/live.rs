@@ -23,11 +23,11 @@ const WIDTH: usize = 79;
 
 /// Writes to stderr: stdout is for the result.
 pub(super) struct Display {
-    how: How,
+    how: DisplayMode,
     told: BTreeSet<(String, &'static str)>,
 }
 
-enum How {
+enum DisplayMode {
     Silent,
     /// So many lines stand there.
     Terminal(usize),
@@ -38,9 +38,9 @@ impl Display {
     /// On a terminal lines that are renewed; nothing where a program reads the result.
     pub(super) fn new(silent: bool) -> Self {
         let how = match silent {
-            true => How::Silent,
-            false if io::stderr().is_terminal() => How::Terminal(0),
-            false => How::Lines,
+            true => DisplayMode::Silent,
+            false if io::stderr().is_terminal() => DisplayMode::Terminal(0),
+            false => DisplayMode::Lines,
         };
         Self {
             how,
@@ -51,8 +51,8 @@ impl Display {
     /// Shows what is known now.
     pub(super) fn show(&mut self, findings: &[Finding]) {
         match &mut self.how {
-            How::Silent => {}
-            How::Terminal(drawn) => {
+            DisplayMode::Silent => {}
+            DisplayMode::Terminal(drawn) => {
                 let size = rt::terminal_size(io::stderr());
                 let rows = size.map_or(ROWS, |(_, rows)| rows.max(4));
                 let lines = frame(findings, rows.saturating_sub(2));
@@ -63,18 +63,18 @@ impl Display {
                 *drawn = lines.len();
                 let _ = io::stderr().write_all(text.as_bytes());
             }
-            How::Lines => self.tell(findings),
+            DisplayMode::Lines => self.tell(findings),
         }
     }
 
     /// Leaves the terminal as it was.
     pub(super) fn end(&mut self, findings: &[Finding]) {
         match &self.how {
-            How::Silent => {}
-            How::Terminal(drawn) => {
+            DisplayMode::Silent => {}
+            DisplayMode::Terminal(drawn) => {
                 let _ = io::stderr().write_all(erased(*drawn).as_bytes());
             }
-            How::Lines => self.tell(findings),
+            DisplayMode::Lines => self.tell(findings),
         }
     }
 

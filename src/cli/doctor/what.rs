@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What will be tried.
-pub(super) struct Planned {
+pub(super) struct DoctorPlan {
     pub(super) hosts: Vec<PlannedHost>,
     /// Where git is asked.
     pub(super) directory: PathBuf,
@@ -24,9 +24,9 @@ pub(super) struct Planned {
 }
 
 /// The hosts that `words` name; without one those of the repository here, else those of all routes.
-pub(super) async fn planned(words: &[String], config: &Config) -> Result<Planned, Failure> {
+pub(super) async fn planned(words: &[String], config: &Config) -> Result<DoctorPlan, Failure> {
     let here = env::current_dir().unwrap_or_else(|_| ".".into());
-    let mut planned = Planned {
+    let mut planned = DoctorPlan {
         hosts: Vec::new(),
         directory: here.clone(),
         ssh: None,
@@ -55,7 +55,7 @@ pub(super) async fn planned(words: &[String], config: &Config) -> Result<Planned
     Ok(planned)
 }
 
-impl Planned {
+impl DoctorPlan {
     fn add(&mut self, repository: Repository, config: &Config) {
         if repository.urls.is_empty() {
             self.notes.push(format!(

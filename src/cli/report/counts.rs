@@ -80,7 +80,7 @@ pub(super) struct HostCounts {
     pub(super) ended: u64,
     pub(super) failed: u64,
     pub(super) rescued: u64,
-    pub(super) ways: BTreeMap<Box<str>, Way>,
+    pub(super) ways: BTreeMap<Box<str>, UpstreamCounts>,
     pub(super) rows: BTreeMap<Box<str>, FaultCounts>,
 }
 
@@ -94,7 +94,7 @@ impl HostCounts {
 
 /// How a host fared through one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct UpstreamCounts {
     /// Transfers that ended well through it.
     pub(super) well: u64,
     /// Attempts that failed.
@@ -122,7 +122,7 @@ pub(super) struct FaultCounts {
 
 /// What faults, stalls and closing lines have in common.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FailedTransfers<'a> {
+pub(super) struct TransferFields<'a> {
     pub(super) time: Option<Time>,
     /// Process and number.
     pub(super) transfer: (u32, u64),
@@ -141,7 +141,7 @@ pub(super) struct FailedTransfers<'a> {
     pub(super) flowed: bool,
 }
 
-impl<'a> FailedTransfers<'a> {
+impl<'a> TransferFields<'a> {
     /// The upstream that a fault is about: none where it is the client's.
     pub(super) fn way(&self) -> Option<&'a str> {
         self.upstream.filter(|_| !self.code.starts_with("client/"))

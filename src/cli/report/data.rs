@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::{
     counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
-    sum::Sum,
+    sum::LogSummary,
     verdict::{HostVerdict, verdicts},
 };
 
 /// One object.
-pub(super) fn data(sum: &Sum, roles: &Roles) -> Value {
+pub(super) fn data(sum: &LogSummary, roles: &Roles) -> Value {
     let (lines, transfers) = (&sum.lines, &sum.transfers);
     let means = MEANS.iter().zip(transfers.means);
     let rescued_by: serde_json::Map<String, Value> = means

@@ -1,10 +1,10 @@
 //! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
 
-use super::{counts::FailedTransfers, record::Record, sum::Sum};
+use super::{counts::TransferFields, record::Record, sum::LogSummary};
 use crate::model::refusals::ObservedAnswer;
 
 /// A message, and what it changes; `None` where a field that it needs is missing.
-type Entry = (&'static str, fn(&Record<'_>, &mut Sum) -> Option<()>);
+type Entry = (&'static str, fn(&Record<'_>, &mut LogSummary) -> Option<()>);
 
 const EVENTS: &[Entry] = &[
     ("transfer ended", ended),
@@ -19,7 +19,7 @@ const EVENTS: &[Entry] = &[
 ];
 
 /// Takes an event into the sum; false where it lacks what it must have.
-pub(super) fn take(record: &Record<'_>, sum: &mut Sum) -> bool {
+pub(super) fn take(record: &Record<'_>, sum: &mut LogSummary) -> bool {
     let entry = EVENTS
         .iter()
         .find(|(message, _)| *message == record.message);
@@ -33,8 +33,8 @@ pub(super) fn take(record: &Record<'_>, sum: &mut Sum) -> bool {
     }
 }
 
-fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<FailedTransfers<'a>> {
-    Some(FailedTransfers {
+fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<TransferFields<'a>> {
+    Some(TransferFields {
         time: record.time,
         transfer: (record.pid, record.number("id")?),
         host: record.text("host")?,
@@ -49,7 +49,7 @@ fn failed<'a>(record: &'a Record<'_>, code: &'a str, elapsed: u64) -> Option<Fai
     })
 }
 
-fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+fn fault(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let elapsed = record.number("elapsed_ms")?;
     let failed = failed(record, record.text("code")?, elapsed)?;
     let wait = record.number("wait_ms").unwrap_or(0);
@@ -58,7 +58,7 @@ fn fault(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
     Some(())
 }
 
-fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let mut failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
@@ -80,7 +80,7 @@ fn ended(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
 }
 
 /// What stands still, told while it does. Where it is acted upon, a fault with the same code follows.
-fn stall(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+fn stall(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let code = match (record.text("code"), record.text("verdict")) {
         (Some(code), _) => code.to_owned(),
         (None, verdict) => format!(
@@ -96,20 +96,20 @@ fn stall(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
 }
 
 /// It moved again, another attempt began, or the transfer ended in it; it counts where no fault has counted it.
-fn stall_over(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+fn stall_over(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let lasted = record.number("idle_ms")?;
     sum.stall_over((record.pid, record.number("id")?), lasted);
     Some(())
 }
 
 /// The daemon began: what an earlier one had open will not be told to its end.
-fn started(record: &Record<'_>, sum: &mut Sum) -> Option<()> {
+fn started(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     sum.started(record.pid);
     Some(())
 }
 
 /// JSON has the advice in the event, text on the next line.
-fn advice(record: &Record<'_>, sum: &mut Sum) {
+fn advice(record: &Record<'_>, sum: &mut LogSummary) {
     if let Some(advice) = record.text("advice") {
         sum.advised(advice);
     }

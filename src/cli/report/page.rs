@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
-    sum::Sum,
+    sum::LogSummary,
     verdict::{HostVerdict, verdicts},
 };
 
@@ -16,7 +16,7 @@ const CODE: usize = 40;
 const VERDICTS: usize = 20;
 
 /// The whole page.
-pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
+pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
     let mut page = head(sum);
     let ill = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
     let codes = ill().flat_map(|(_, host)| host.rows.keys());
@@ -61,7 +61,7 @@ pub(super) fn page(sum: &Sum, roles: &Roles) -> String {
     page
 }
 
-fn head(sum: &Sum) -> String {
+fn head(sum: &LogSummary) -> String {
     let mut head = String::new();
     let (lines, transfers) = (&sum.lines, &sum.transfers);
     match sum.period {
@@ -95,7 +95,7 @@ fn head(sum: &Sum) -> String {
     head
 }
 
-fn transfer_counts(sum: &Sum) -> String {
+fn transfer_counts(sum: &LogSummary) -> String {
     let transfers = &sum.transfers;
     let mut text = format!(
         "{}, {} failed, {} rescued",

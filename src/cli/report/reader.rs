@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read as _};
 use super::{
     events,
     object::{self, Json},
-    sum::Sum,
+    sum::LogSummary,
     text::{self, Text},
 };
 
@@ -15,7 +15,7 @@ use super::{
 const LONGEST: u64 = 1 << 20;
 
 /// Reads `input` to its end into `sum`. Fails where reading fails, or where the input is compressed.
-pub(super) fn read(input: impl BufRead, sum: &mut Sum) -> io::Result<()> {
+pub(super) fn read(input: impl BufRead, sum: &mut LogSummary) -> io::Result<()> {
     let mut reader = Reader {
         input,
         line: Vec::new(),
@@ -83,7 +83,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn take(&mut self, end: End, sum: &mut Sum) -> io::Result<()> {
+    fn take(&mut self, end: End, sum: &mut LogSummary) -> io::Result<()> {
         if end == End::TooLong {
             sum.lines.foreign += 1;
             return Ok(());
@@ -101,7 +101,7 @@ impl<R: BufRead> Reader<R> {
 
     /// systemd's `Journal Export Format`: `NAME=text`, or `NAME`, a length of eight bytes and as many bytes; an empty line ends
     /// the entry.
-    fn export_line(&mut self, end: End, sum: &mut Sum) -> io::Result<()> {
+    fn export_line(&mut self, end: End, sum: &mut LogSummary) -> io::Result<()> {
         if self.line.is_empty() {
             self.entry_ended(End::Newline, sum);
             return Ok(());
@@ -145,7 +145,7 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    fn entry_ended(&mut self, end: End, sum: &mut Sum) {
+    fn entry_ended(&mut self, end: End, sum: &mut LogSummary) {
         match self.export.take() {
             Some(Entry {
                 message: Some(message),
@@ -174,7 +174,7 @@ enum Container {
     Journal,
 }
 
-fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut Sum) {
+fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut LogSummary) {
     let text = String::from_utf8_lossy(bytes);
     if text.starts_with('{') {
         return object(&text, pid, end, place, sum);
@@ -209,7 +209,7 @@ fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut Sum) {
     }
 }
 
-fn object(text: &str, pid: u32, end: End, place: Container, sum: &mut Sum) {
+fn object(text: &str, pid: u32, end: End, place: Container, sum: &mut LogSummary) {
     match object::parse(text, pid) {
         Json::Event(record) => event(&record, End::Newline, sum),
         Json::Entry { message, pid } if place == Container::Log => {
@@ -221,7 +221,7 @@ fn object(text: &str, pid: u32, end: End, place: Container, sum: &mut Sum) {
     }
 }
 
-fn event(record: &super::record::Record<'_>, end: End, sum: &mut Sum) {
+fn event(record: &super::record::Record<'_>, end: End, sum: &mut LogSummary) {
     if events::take(record, sum) {
         sum.lines.events += 1;
     } else if end == End::Newline {

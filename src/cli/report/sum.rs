@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     circuits::Circuits,
-    counts::{FailedTransfers, FaultCounts, HostCounts, Lines, Outcome, Transfers, means},
+    counts::{FaultCounts, HostCounts, Lines, Outcome, TransferFields, Transfers, means},
     record::Time,
 };
 use crate::model::{Role, refusals::Refusals};
@@ -29,7 +29,7 @@ pub(super) const OTHERS: &str = "(others)";
 
 /// A whole log.
 #[derive(Debug, Default)]
-pub(super) struct Sum {
+pub(super) struct LogSummary {
     pub(super) lines: Lines,
     pub(super) period: Option<(Time, Time)>,
     /// How often the daemon began.
@@ -38,18 +38,18 @@ pub(super) struct Sum {
     pub(super) hosts: BTreeMap<Box<str>, HostCounts>,
     pub(super) circuits: Circuits,
     pub(super) refusals: Refusals,
-    open: BTreeMap<(u32, u64), Open>,
+    open: BTreeMap<(u32, u64), OpenTransfer>,
     /// Transfers with a fault whose closing line the log does not have.
     lost_sight_of: u64,
     /// Which row, and which of its upstreams, the next line's advice belongs to.
-    advised: Option<Advised>,
+    advised: Option<AdviceSubject>,
     /// The name's buffer, so that a line without faults allocates nothing.
     name: String,
 }
 
 /// What an advice is about.
 #[derive(Debug)]
-struct Advised {
+struct AdviceSubject {
     host: Box<str>,
     code: Box<str>,
     upstream: Option<Box<str>>,
@@ -57,7 +57,7 @@ struct Advised {
 
 /// A transfer with a fault, or a stall, that has not ended.
 #[derive(Debug)]
-struct Open {
+struct OpenTransfer {
     host: Box<str>,
     elapsed: u64,
     /// Of the time since then, what stalls have counted.
@@ -70,7 +70,7 @@ struct Open {
     means: Option<usize>,
 }
 
-impl Sum {
+impl LogSummary {
     /// An event of any kind was written at this time.
     pub(super) fn seen(&mut self, time: Option<Time>) {
         if let Some(time) = time {
@@ -91,7 +91,7 @@ impl Sum {
     /// A fault, and what came next after how many milliseconds, which are lost too.
     pub(super) fn fault(
         &mut self,
-        failed: &FailedTransfers<'_>,
+        failed: &TransferFields<'_>,
         wait: u64,
         next: &str,
         rescue: Option<&str>,
@@ -113,7 +113,7 @@ impl Sum {
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
         self.ill(&host, failed);
-        self.advised = Some(Advised {
+        self.advised = Some(AdviceSubject {
             host,
             code,
             upstream: failed.way().map(|way| clip(way, NAME)),
@@ -121,7 +121,7 @@ impl Sum {
     }
 
     /// A transfer stands still.
-    pub(super) fn stall(&mut self, failed: &FailedTransfers<'_>) {
+    pub(super) fn stall(&mut self, failed: &TransferFields<'_>) {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
@@ -132,7 +132,7 @@ impl Sum {
         }
         let row = self.row(&host, &code, failed, u64::from(!told));
         row.stalls += u64::from(!told);
-        self.advised = Some(Advised {
+        self.advised = Some(AdviceSubject {
             host,
             code,
             upstream: failed.way().map(|way| clip(way, NAME)),
@@ -158,7 +158,7 @@ impl Sum {
     /// A transfer ended.
     pub(super) fn ended(
         &mut self,
-        failed: &FailedTransfers<'_>,
+        failed: &TransferFields<'_>,
         bytes: (u64, u64),
         status: Option<u64>,
     ) {
@@ -196,7 +196,7 @@ impl Sum {
     }
 
     /// An end that no fault told of, as when the client goes away, or the fault is in a log that was not given.
-    fn untold(&mut self, failed: &FailedTransfers<'_>, open: Option<Open>, host: &str) {
+    fn untold(&mut self, failed: &TransferFields<'_>, open: Option<OpenTransfer>, host: &str) {
         let code = clip(failed.code, NAME);
         if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
             return;
@@ -215,7 +215,7 @@ impl Sum {
 
     /// The advice of the event before.
     pub(super) fn advised(&mut self, advice: &str) {
-        let Some(Advised {
+        let Some(AdviceSubject {
             host,
             code,
             upstream,
@@ -256,7 +256,7 @@ impl Sum {
     }
 
     /// The key of the host, which is there from now on.
-    fn host(&mut self, failed: &FailedTransfers<'_>) -> Box<str> {
+    fn host(&mut self, failed: &TransferFields<'_>) -> Box<str> {
         use std::fmt::Write as _;
         self.name.clear();
         self.name.extend(failed.host.chars().take(NAME));
@@ -281,13 +281,13 @@ impl Sum {
         key
     }
 
-    fn open(&mut self, failed: &FailedTransfers<'_>, host: &str) -> &mut Open {
+    fn open(&mut self, failed: &TransferFields<'_>, host: &str) -> &mut OpenTransfer {
         if self.open.len() >= OPEN && !self.open.contains_key(&failed.transfer) {
             // The lowest number is the oldest, and its end is likeliest to be missing.
             self.open.pop_first();
             self.lost_sight_of += 1;
         }
-        let fresh = || Open {
+        let fresh = || OpenTransfer {
             host: host.into(),
             elapsed: 0,
             stood: 0,
@@ -306,7 +306,7 @@ impl Sum {
     }
 
     /// An attempt came to nothing on its way; what the client's side did says nothing about the upstream.
-    fn ill(&mut self, host: &str, failed: &FailedTransfers<'_>) {
+    fn ill(&mut self, host: &str, failed: &TransferFields<'_>) {
         let host = self.hosts.get_mut(host);
         if let Some((host, upstream)) = host.zip(failed.way()) {
             way(&mut host.ways, Some(upstream)).ill += 1;
@@ -318,7 +318,7 @@ impl Sum {
         &mut self,
         host: &str,
         code: &str,
-        failed: &FailedTransfers<'_>,
+        failed: &TransferFields<'_>,
         times: u64,
     ) -> &mut FaultCounts {
         let host = self.hosts.entry(host.into()).or_default();

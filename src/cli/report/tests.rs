@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
-use super::{Roles, data, page, reader, sum::Sum, verdict::verdicts};
+use super::{Roles, data, page, reader, sum::LogSummary, verdict::verdicts};
 use crate::model::Role;
 
 mod lines;
@@ -38,8 +38,8 @@ fn golden(name: &str, text: &str) {
     assert_eq!(text, expected, "{name}");
 }
 
-fn summed(logs: &[&[u8]]) -> Sum {
-    let mut sum = Sum::default();
+fn summed(logs: &[&[u8]]) -> LogSummary {
+    let mut sum = LogSummary::default();
     for log in logs {
         reader::read(*log, &mut sum).unwrap();
     }
@@ -318,7 +318,7 @@ fn a_client_that_goes_away_says_nothing_about_the_upstream() {
 
 #[test]
 fn a_compressed_log_is_named_as_such() {
-    let error = reader::read(&[0x1f, 0x8b, 8, 0][..], &mut Sum::default()).unwrap_err();
+    let error = reader::read(&[0x1f, 0x8b, 8, 0][..], &mut LogSummary::default()).unwrap_err();
     assert!(error.to_string().contains("zcat"), "{error}");
 }
 

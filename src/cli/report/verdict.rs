@@ -1,8 +1,8 @@
 //! What the numbers mean: for each host, leg and upstream one sentence, and one advice.
 
 use super::{
-    counts::{FaultCounts, HostCounts, Roles, Way, safe},
-    sum::{OTHERS, Sum},
+    counts::{FaultCounts, HostCounts, Roles, UpstreamCounts, safe},
+    sum::{LogSummary, OTHERS},
 };
 use crate::model::Role;
 
@@ -25,14 +25,14 @@ pub(super) struct HostVerdict {
 }
 
 /// Every verdict, what cost most first.
-pub(super) fn verdicts(sum: &Sum, roles: &Roles) -> Vec<HostVerdict> {
+pub(super) fn verdicts(sum: &LogSummary, roles: &Roles) -> Vec<HostVerdict> {
     let mut verdicts = Vec::new();
     for (name, host) in sum.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
-        let mut cases: Vec<Case<'_>> = Vec::new();
+        let mut cases: Vec<VerdictInput<'_>> = Vec::new();
         for (code, row) in host.rows.iter().filter(|(code, _)| ***code != *OTHERS) {
             for (upstream, times) in &row.ways {
                 let leg = code.split('/').next().unwrap_or_default();
-                let case = Case {
+                let case = VerdictInput {
                     sum,
                     roles,
                     name,
@@ -54,7 +54,7 @@ pub(super) fn verdicts(sum: &Sum, roles: &Roles) -> Vec<HostVerdict> {
                 }
             }
         }
-        verdicts.extend(cases.iter().map(Case::verdict));
+        verdicts.extend(cases.iter().map(VerdictInput::verdict));
     }
     verdicts.sort_by(|a, b| {
         b.rank()
@@ -70,8 +70,8 @@ impl HostVerdict {
     }
 }
 
-struct Case<'a> {
-    sum: &'a Sum,
+struct VerdictInput<'a> {
+    sum: &'a LogSummary,
     roles: &'a Roles,
     name: &'a str,
     host: &'a HostCounts,
@@ -82,7 +82,7 @@ struct Case<'a> {
     times: u64,
 }
 
-impl Case<'_> {
+impl VerdictInput<'_> {
     fn verdict(&self) -> HostVerdict {
         let mut sentence = self.fact();
         match (self.row.rescued, self.row.times) {
@@ -154,7 +154,7 @@ impl Case<'_> {
             let role = self.role(host);
             (role == Role::Other || role == own, role == own)
         });
-        let through = |fits: fn(Way) -> bool| {
+        let through = |fits: fn(UpstreamCounts) -> bool| {
             let mut found = others.iter().filter(move |(_, host)| {
                 host.ways.get(self.upstream).is_some_and(|way| fits(*way))
             });
@@ -248,7 +248,7 @@ impl Case<'_> {
 }
 
 /// More often than not.
-fn works(way: Way) -> bool {
+fn works(way: UpstreamCounts) -> bool {
     way.well > way.ill
 }
 

@@ -39,17 +39,17 @@ pub(super) fn find(address: SocketAddr) -> Result<TrustedDaemon, Failure> {
     })?;
     let listener = listener_uid(address)
         .map_err(|error| Failure::during("cannot determine the owner of the daemon", error))?;
-    let us = Us::of_this_process();
+    let us = TrustedUsers::of_this_process();
     trusted(address, &daemon, listener, &us)
 }
 
 /// Who may vouch for a CA.
-struct Us {
+struct TrustedUsers {
     caller: u32,
     service: Option<u32>,
 }
 
-impl Us {
+impl TrustedUsers {
     fn of_this_process() -> Self {
         let service = User::from_name(SERVICE_USER).ok().flatten();
         Self {
@@ -67,7 +67,7 @@ fn trusted(
     address: SocketAddr,
     daemon: &daemon::RunningDaemon,
     listener: Option<u32>,
-    us: &Us,
+    us: &TrustedUsers,
 ) -> Result<TrustedDaemon, Failure> {
     let directory = &*fs::canonicalize(&daemon.state_directory)
         .unwrap_or_else(|_| daemon.state_directory.clone());
@@ -236,7 +236,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:4483".parse().unwrap();
         let me = fs::metadata(directory.path()).unwrap().uid();
-        let us = Us {
+        let us = TrustedUsers {
             caller: me,
             service: Some(990),
         };
@@ -262,7 +262,7 @@ mod tests {
         let file = directory.path().join(CERTIFICATE_FILE);
         fs::write(&file, "-").unwrap();
         let me = fs::metadata(directory.path()).unwrap().uid();
-        let us = Us {
+        let us = TrustedUsers {
             caller: me,
             service: None,
         };

@@ -33,7 +33,7 @@ const MARK: &str = "# Written by `gitferry setup hf`";
 
 /// The file as we left it, and what an undo has to take away beside it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written {
+struct ExportsFile {
     file: SavedFile,
     directory: bool,
     no_ca: bool,
@@ -88,7 +88,7 @@ pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failur
     let path = path(host)?;
     let shown = path.display().to_string();
     let record_path = record::path(host, "hf", &path)?;
-    let written = record::load::<Written>(&record_path)?;
+    let written = record::load::<ExportsFile>(&record_path)?;
     let now = git::bytes(&path)?;
     match (&written, &now) {
         (None, _) => {
@@ -125,7 +125,7 @@ fn path(host: &HostEnv) -> Result<PathBuf, Failure> {
 
 /// A file with our mark that nobody changed since; where there is no record any more, the mark is enough.
 fn is_ours(bytes: Option<&[u8]>, path: &Path, host: &HostEnv) -> Result<bool, Failure> {
-    let written: Option<Written> = record::load(&record::path(host, "hf", path)?)?;
+    let written: Option<ExportsFile> = record::load(&record::path(host, "hf", path)?)?;
     let marked = bytes.is_some_and(|bytes| bytes.starts_with(MARK.as_bytes()));
     Ok(marked && written.is_none_or(|written| written.file.is_as_left(bytes)))
 }
@@ -135,7 +135,7 @@ pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool
     let path = path(host)?;
     let record_path = record::path(host, "hf", &path)?;
     let now = git::bytes(&path)?;
-    let Some(mut written) = record::load::<Written>(&record_path)?
+    let Some(mut written) = record::load::<ExportsFile>(&record_path)?
         .filter(|written| !written.off && now.is_some() && written.file.is_as_left(now.as_deref()))
     else {
         return Ok(false);
@@ -157,7 +157,7 @@ pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool
 
 /// Whether the exports were without the CA, where they are switched off.
 pub(super) fn switched_off(host: &HostEnv) -> Result<Option<bool>, Failure> {
-    let written: Option<Written> = record::load(&record::path(host, "hf", &path(host)?)?)?;
+    let written: Option<ExportsFile> = record::load(&record::path(host, "hf", &path(host)?)?)?;
     Ok(written
         .filter(|written| written.off)
         .map(|written| written.no_ca))
@@ -166,10 +166,10 @@ pub(super) fn switched_off(host: &HostEnv) -> Result<Option<bool>, Failure> {
 /// The record is written first, so that a set-up that is cut off can still be undone.
 fn write(path: &Path, text: &str, no_ca: bool, host: &HostEnv) -> Result<(), Failure> {
     let record_path = record::path(host, "hf", path)?;
-    let known: Option<Written> = record::load(&record_path)?;
+    let known: Option<ExportsFile> = record::load(&record_path)?;
     let parent = path.parent();
     let made = parent.is_some_and(|directory| !directory.exists());
-    let written = Written {
+    let written = ExportsFile {
         file: SavedFile::new(Some(text.as_bytes())),
         directory: known.is_some_and(|known| known.directory) || made,
         no_ca,

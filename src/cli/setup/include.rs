@@ -10,9 +10,9 @@ use super::{
     files,
     git::{GitFile, Scope},
     host_env::HostEnv,
-    included::{Included, MARK, Needs, quoted},
+    included::{ClientNeeds, GitIncludes, MARK, quoted},
     output::Output,
-    plan::{Clients, GitClient, Setting},
+    plan::{ClientSelection, GitClient, Setting},
     record::{self, SavedFile},
 };
 use crate::cli::Failure;
@@ -44,18 +44,18 @@ impl<'a> Include<'a> {
     /// Writes the settings of `clients` beside those of the others, and includes the file.
     pub(super) fn apply(
         &self,
-        clients: Clients<'_>,
+        clients: ClientSelection<'_>,
         settings: &[Setting],
         output: &mut Output<'_>,
     ) -> Result<(), Failure> {
-        let known = record::load::<Included>(&self.record)?;
+        let known = record::load::<GitIncludes>(&self.record)?;
         let mut included = match known {
             Some(known) => known,
             None => self.nothing_yet()?,
         };
         for client in clients.names {
             let own = settings.iter().filter(|s| s.clients.contains(client));
-            let needs = Needs {
+            let needs = ClientNeeds {
                 no_ca: clients.no_ca,
                 settings: own.cloned().collect(),
             };
@@ -72,8 +72,8 @@ impl<'a> Include<'a> {
         clients: &[GitClient],
         output: &mut Output<'_>,
     ) -> Result<(), Failure> {
-        let known = record::load::<Included>(&self.record)?;
-        let ours = |known: &Included| clients.iter().any(|c| known.clients.contains_key(c));
+        let known = record::load::<GitIncludes>(&self.record)?;
+        let ours = |known: &GitIncludes| clients.iter().any(|c| known.clients.contains_key(c));
         let Some(mut included) = known.filter(ours) else {
             let names: Vec<&str> = clients.iter().map(|client| client.as_str()).collect();
             output.note(&format!(
@@ -105,7 +105,7 @@ impl<'a> Include<'a> {
 
     /// `setup off`: the line goes, the file and the record stay. False where nothing was on.
     pub(super) fn switch_off(&self, output: &mut Output<'_>) -> Result<bool, Failure> {
-        let known = record::load::<Included>(&self.record)?;
+        let known = record::load::<GitIncludes>(&self.record)?;
         let Some(mut included) = known.filter(|included| included.on) else {
             return Ok(false);
         };
@@ -119,7 +119,7 @@ impl<'a> Include<'a> {
 
     /// The clients that are set up and switched off, each with whether it was without the CA.
     pub(super) fn switched_off(&self) -> Result<Vec<(GitClient, bool)>, Failure> {
-        let included = record::load::<Included>(&self.record)?;
+        let included = record::load::<GitIncludes>(&self.record)?;
         Ok(included
             .filter(|included| !included.on)
             .map(|included| included.clients)
@@ -129,7 +129,7 @@ impl<'a> Include<'a> {
             .collect())
     }
 
-    fn nothing_yet(&self) -> Result<Included, Failure> {
+    fn nothing_yet(&self) -> Result<GitIncludes, Failure> {
         let bytes = self.file.bytes()?;
         if let Some(bytes) = super::git::bytes(&self.settings)?
             && !bytes.starts_with(MARK.as_bytes())
@@ -140,7 +140,7 @@ impl<'a> Include<'a> {
                     .hint("move the file, then run this again"),
             );
         }
-        Ok(Included {
+        Ok(GitIncludes {
             file: self.file.path.to_string_lossy().into_owned(),
             created: bytes.is_none(),
             snapshot: Some(SavedFile::new(bytes.as_deref())),
@@ -149,7 +149,11 @@ impl<'a> Include<'a> {
         })
     }
 
-    fn write_settings(&self, included: &Included, output: &mut Output<'_>) -> Result<(), Failure> {
+    fn write_settings(
+        &self,
+        included: &GitIncludes,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
         let text = included.text();
         let shown = self.settings.display();
         if super::git::bytes(&self.settings)?.as_deref() == Some(text.as_bytes()) {
@@ -173,7 +177,11 @@ impl<'a> Include<'a> {
         files::replace(&self.settings, text.as_bytes(), 0o600)
     }
 
-    fn remove_settings(&self, before: &Included, output: &mut Output<'_>) -> Result<(), Failure> {
+    fn remove_settings(
+        &self,
+        before: &GitIncludes,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
         let shown = self.settings.display();
         match super::git::bytes(&self.settings)? {
             None => Ok(()),
@@ -199,7 +207,7 @@ impl<'a> Include<'a> {
     }
 
     /// Puts the line in where it is missing. The record is saved first, so that a set-up that is cut off can still be undone.
-    fn include(&self, included: &mut Included, output: &mut Output<'_>) -> Result<(), Failure> {
+    fn include(&self, included: &mut GitIncludes, output: &mut Output<'_>) -> Result<(), Failure> {
         let path = self.file.path.display();
         let bytes = self.file.bytes()?;
         if self.is_included()? {
@@ -234,7 +242,7 @@ impl<'a> Include<'a> {
     }
 
     /// Takes the line out: the bytes of before where nobody else changed the file, else by git itself.
-    fn exclude(&self, included: &mut Included, output: &mut Output<'_>) -> Result<(), Failure> {
+    fn exclude(&self, included: &mut GitIncludes, output: &mut Output<'_>) -> Result<(), Failure> {
         let path = self.file.path.display();
         if !self.is_included()? {
             output.note(&format!("{path}: the include.path line is already removed"));

@@ -14,7 +14,7 @@ pub(super) const MARK: &str = "# Written by `gitferry setup`";
 
 /// What one user's (or one repository's) git config includes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Included {
+pub(super) struct GitIncludes {
     /// The user's file, for a reader of the record.
     pub(super) file: String,
     /// True where the first set-up made the user's file.
@@ -22,19 +22,19 @@ pub(super) struct Included {
     /// The user's file before and after our line, as long as nobody else changed it.
     pub(super) snapshot: Option<SavedFile>,
     /// What each client needs.
-    pub(super) clients: BTreeMap<GitClient, Needs>,
+    pub(super) clients: BTreeMap<GitClient, ClientNeeds>,
     /// False after `setup off`.
     pub(super) on: bool,
 }
 
 /// What one client needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Needs {
+pub(super) struct ClientNeeds {
     pub(super) no_ca: bool,
     pub(super) settings: Vec<Setting>,
 }
 
-impl Included {
+impl GitIncludes {
     /// Every setting once, whoever needs it, in the order of the clients.
     pub(super) fn settings(&self) -> Vec<&Setting> {
         let mut all: Vec<&Setting> = Vec::new();

@@ -28,7 +28,7 @@ use self::{
     git::Scope,
     include::Include,
     output::Output,
-    plan::{Clients, GitClient},
+    plan::{ClientSelection, GitClient},
     running::{readable, running, set_up_git},
 };
 pub(crate) use self::{host_env::HostEnv, running::ConfigLoader};
@@ -43,7 +43,7 @@ use crate::config::Config;
 pub(crate) struct SetupArgs {
     /// What to set up.
     #[arg(value_enum)]
-    what: What,
+    what: SetupTarget,
     /// Undo it: what was there before comes back.
     #[arg(long, conflicts_with = "no_ca")]
     undo: bool,
@@ -60,7 +60,7 @@ pub(crate) struct SetupArgs {
 
 /// What can be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum What {
+enum SetupTarget {
     /// git, for the main sites.
     Git,
     /// git-lfs, for the storage hosts.
@@ -77,7 +77,7 @@ enum What {
     On,
 }
 
-impl What {
+impl SetupTarget {
     fn clients(self) -> &'static [GitClient] {
         match self {
             Self::Git => &[GitClient::Git],
@@ -123,8 +123,8 @@ fn perform(
         ));
     }
     match args.what {
-        What::Off => switch::off(host, output)?,
-        What::On => switch::on(source, host, output)?,
+        SetupTarget::Off => switch::off(host, output)?,
+        SetupTarget::On => switch::on(source, host, output)?,
         _ if args.undo => undo(args, host, output)?,
         _ => set_up(args, source, host, output)?,
     }
@@ -147,7 +147,7 @@ fn set_up(
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    if args.what == What::Ssh {
+    if args.what == SetupTarget::Ssh {
         let config = (source.load)()?;
         ssh::apply(&config, host, output)?;
         warn::absence(&config, host, output);
@@ -166,7 +166,7 @@ fn set_up(
         } else {
             Scope::Global
         };
-        let clients = Clients {
+        let clients = ClientSelection {
             names: args.what.clients(),
             no_ca: args.no_ca,
         };
@@ -191,7 +191,7 @@ fn set_up_hf(
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     match args.no_ca.then(|| hf::unfit_without_ca(config)).flatten() {
-        Some(why) if args.what == What::Hf => Err(Failure::new(why).hint("omit `--no-ca`")),
+        Some(why) if args.what == SetupTarget::Hf => Err(Failure::new(why).hint("omit `--no-ca`")),
         Some(why) => {
             output.note(&format!("{why}: nothing to set up for hf"));
             Ok(())
@@ -222,7 +222,7 @@ fn undo(args: &SetupArgs, host: &HostEnv, output: &mut Output<'_>) -> Result<(),
     if args.what.hf() && !args.local {
         hf::undo(host, output)?;
     }
-    if matches!(args.what, What::Ssh | What::All) && !args.local {
+    if matches!(args.what, SetupTarget::Ssh | SetupTarget::All) && !args.local {
         ssh::undo(host, output)?;
     }
     Ok(())

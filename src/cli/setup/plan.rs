@@ -44,7 +44,7 @@ impl GitClient {
 
 /// Which settings of git are asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Clients<'a> {
+pub(super) struct ClientSelection<'a> {
     pub(super) names: &'a [GitClient],
     pub(super) no_ca: bool,
 }

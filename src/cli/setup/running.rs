@@ -7,7 +7,7 @@ use super::{
     host_env::HostEnv,
     include::Include,
     output::Output,
-    plan::{Clients, Plan},
+    plan::{ClientSelection, Plan},
     warn,
 };
 use crate::{
@@ -50,7 +50,7 @@ pub(super) fn running(
 
 pub(super) fn set_up_git(
     include: &Include<'_>,
-    clients: Clients<'_>,
+    clients: ClientSelection<'_>,
     (config, daemon): (&Config, &TrustedDaemon),
     host: &HostEnv,
     output: &mut Output<'_>,

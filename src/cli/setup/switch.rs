@@ -6,7 +6,7 @@ use super::{
     host_env::HostEnv,
     include::Include,
     output::Output,
-    plan::Clients,
+    plan::ClientSelection,
     running::{ConfigLoader, running, set_up_git},
     ssh,
 };
@@ -39,7 +39,7 @@ pub(super) fn on(
     for include in includes(host)? {
         for (client, no_ca) in include.switched_off()? {
             found = true;
-            let clients = Clients {
+            let clients = ClientSelection {
                 names: &[client],
                 no_ca,
             };

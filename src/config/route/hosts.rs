@@ -6,14 +6,14 @@ use crate::{
 };
 
 /// The hosts of the routes before: pattern, ports, the route's name.
-pub(super) type Seen = Vec<(HostPattern, Option<Vec<u16>>, String)>;
+pub(super) type RouteNames = Vec<(HostPattern, Option<Vec<u16>>, String)>;
 
 /// The patterns that can be used.
 pub(super) fn read(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
     ports: Option<&Vec<u16>>,
-    seen: &mut Seen,
+    seen: &mut RouteNames,
 ) -> Vec<HostPattern> {
     let items = section.strings("hosts");
     if section.has("hosts") && items.is_empty() {

@@ -14,7 +14,7 @@ use crate::doctor::{RemoteUrl, daemon::DaemonAddress};
 
 /// What every client is given.
 #[derive(Clone)]
-pub(crate) struct Common {
+pub(crate) struct ClientDefaults {
     /// A host whose TLS the daemon terminates: the main site's, and that of its storage.
     pub(crate) hosts: (String, String),
     /// The remote, where it is one of ssh.
@@ -28,7 +28,7 @@ pub(crate) struct Common {
 }
 
 /// The installed clients; those whose version cannot be read are left out.
-pub(crate) async fn installed(common: &Common) -> Vec<InstalledClient> {
+pub(crate) async fn installed(common: &ClientDefaults) -> Vec<InstalledClient> {
     let gits = all_on_path("git");
     let mut found = git(&gits).await;
     if let Some(lfs) = all_on_path("git-lfs").into_iter().next()
@@ -57,10 +57,10 @@ pub(crate) async fn installed(common: &Common) -> Vec<InstalledClient> {
 }
 
 /// A client's name with its version, and its program.
-type Found = (String, ClientKind, PathBuf);
+type FoundClient = (String, ClientKind, PathBuf);
 
-impl Common {
-    fn client(&self, (name, kind, program): Found) -> InstalledClient {
+impl ClientDefaults {
+    fn client(&self, (name, kind, program): FoundClient) -> InstalledClient {
         let (main, storage) = &self.hosts;
         let host = match kind {
             ClientKind::GitLfs => storage,
@@ -80,7 +80,7 @@ impl Common {
 }
 
 /// Each git with its TLS library, and its path where there are several.
-async fn git(gits: &[PathBuf]) -> Vec<Found> {
+async fn git(gits: &[PathBuf]) -> Vec<FoundClient> {
     let mut found = Vec::new();
     for git in gits {
         if let Some(version) = version(git, &["--version"], 2).await {
@@ -96,7 +96,7 @@ async fn git(gits: &[PathBuf]) -> Vec<Found> {
     found
 }
 
-async fn python() -> Vec<Found> {
+async fn python() -> Vec<FoundClient> {
     let mut found = Vec::new();
     let Some(python) = all_on_path("python3").into_iter().next() else {
         return found;
@@ -114,7 +114,7 @@ async fn python() -> Vec<Found> {
 }
 
 /// The Hugging Face client, under its new name or its old one.
-async fn hub() -> Option<Found> {
+async fn hub() -> Option<FoundClient> {
     for hub in ["hf", "huggingface-cli"] {
         if let Some(python) = all_on_path(hub)
             .first()

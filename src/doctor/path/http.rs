@@ -29,7 +29,7 @@ pub(in crate::doctor) struct HttpAnswer {
 }
 
 /// What is asked.
-pub(in crate::doctor) struct Ask<'a> {
+pub(in crate::doctor) struct ProbeRequest<'a> {
     pub(in crate::doctor) method: Method,
     pub(in crate::doctor) path: &'a str,
     pub(in crate::doctor) content_type: Option<&'static str>,
@@ -52,7 +52,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         return Outcome::skipped("");
     }
     let begun = Instant::now();
-    let ask = Ask {
+    let ask = ProbeRequest {
         method: Method::GET,
         path: "/",
         content_type: None,
@@ -131,7 +131,10 @@ fn skew(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// One request over a connection of its own.
-pub(in crate::doctor) async fn send(probe: &Probe, ask: &Ask<'_>) -> Result<HttpAnswer, Fault> {
+pub(in crate::doctor) async fn send(
+    probe: &Probe,
+    ask: &ProbeRequest<'_>,
+) -> Result<HttpAnswer, Fault> {
     let stream = probe.open().await?;
     let peer = stream.tcp.socket().peer_addr().ok();
     let fault = |stage, kind| {
@@ -187,7 +190,7 @@ async fn answer(
     }
 }
 
-fn request(probe: &Probe, stream: &Stream, ask: &Ask<'_>) -> Option<Request<Full<Bytes>>> {
+fn request(probe: &Probe, stream: &Stream, ask: &ProbeRequest<'_>) -> Option<Request<Full<Bytes>>> {
     let (scheme, target) = probe.origin();
     let authority = target.authority(scheme);
     let base = probe.upstream.mirror.as_ref();

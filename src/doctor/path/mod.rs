@@ -35,7 +35,7 @@ use crate::{
 const STEP: Duration = Duration::from_secs(5);
 
 /// What every probe dials by.
-pub(crate) struct Means {
+pub(crate) struct ProbeSetup {
     /// Verified TLS.
     pub connector: Connector,
     /// Who is believed.
@@ -59,7 +59,7 @@ pub(crate) struct Probe {
     /// What of a push is rehearsed here.
     pub rehearsal: Option<Rehearsal>,
     /// Roots and TLS.
-    pub means: Arc<Means>,
+    pub means: Arc<ProbeSetup>,
     evidence: Mutex<Evidence>,
 }
 
@@ -92,7 +92,7 @@ impl Probe {
         purpose: RemoteProtocol,
         route: &Route,
         (upstream, place): (Arc<Upstream>, Option<usize>),
-        means: Arc<Means>,
+        means: Arc<ProbeSetup>,
     ) -> Self {
         let dial = Dial {
             connect_timeout: route.dial.connect_timeout.min(STEP),

@@ -114,7 +114,7 @@ fn head(probe: &Probe, stream: &Stream, size: usize) -> String {
 
 /// How far a body got.
 #[derive(Debug)]
-struct Sent {
+struct PostProgress {
     /// Bytes of the request that the TCP peer acknowledged.
     acknowledged: u64,
     /// Segments that had to be sent again.
@@ -128,7 +128,7 @@ struct Sent {
 }
 
 /// Writes the request and listens at the same time, until there is an answer or nothing moves any more.
-async fn send(stream: Stream, head: &str, size: usize) -> Sent {
+async fn send(stream: Stream, head: &str, size: usize) -> PostProgress {
     let monitor = stream.tcp.monitor();
     let before = monitor.flow().acknowledged();
     let mut request = head.as_bytes().to_vec();
@@ -167,7 +167,7 @@ async fn send(stream: Stream, head: &str, size: usize) -> Sent {
     };
     let _ = timeout(Duration::from_millis(300), settled).await;
     let flow = monitor.detailed_flow();
-    Sent {
+    PostProgress {
         acknowledged: flow.acknowledged().saturating_sub(before),
         retransmitted: flow.kernel.map_or(0, |kernel| kernel.retransmitted),
         status,
@@ -214,7 +214,7 @@ async fn stands_still(monitor: &TcpMonitor) -> Duration {
     }
 }
 
-fn judge(probe: &Probe, sent: &Sent, size: usize, took: Duration) -> Outcome {
+fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> Outcome {
     let all = size as u64;
     let whole = sent.acknowledged >= all;
     let leg = if probe.hop().is_some() {

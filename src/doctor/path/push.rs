@@ -9,7 +9,7 @@ use tokio_util::bytes::Bytes;
 
 use super::{
     Probe,
-    http::{Ask, HttpAnswer, send},
+    http::{HttpAnswer, ProbeRequest, send},
 };
 use crate::{
     doctor::{Fact, Outcome, Rehearsal, RemoteProtocol, hosts::PlannedHost, url::RemoteUrl},
@@ -22,7 +22,7 @@ pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
         return Outcome::skipped("");
     };
     let path = format!("{}/info/refs?service=git-receive-pack", url.path);
-    let ask = Ask {
+    let ask = ProbeRequest {
         method: Method::GET,
         path: &path,
         content_type: None,
@@ -33,7 +33,7 @@ pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
     };
     match authorized(probe, rehearsal, url, ask).await {
         Err(fault) => probe.failed(&fault),
-        Ok(Replied { answer, given }) => {
+        Ok(PushReply { answer, given }) => {
             let advertised = answer
                 .headers
                 .get(CONTENT_TYPE)
@@ -61,7 +61,7 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
         "objects": [{ "oid": oid, "size": 1024 }],
         "hash_algo": "sha256",
     });
-    let ask = Ask {
+    let ask = ProbeRequest {
         method: Method::POST,
         path: &path,
         content_type: Some("application/vnd.git-lfs+json"),
@@ -70,7 +70,7 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
         body: question.to_string().into(),
         whole: true,
     };
-    let Replied { answer, given } = match authorized(probe, rehearsal, url, ask).await {
+    let PushReply { answer, given } = match authorized(probe, rehearsal, url, ask).await {
         Ok(replied) => replied,
         Err(fault) => return probe.failed(&fault),
     };
@@ -133,7 +133,7 @@ fn storage(answer: &HttpAnswer) -> Outcome {
 }
 
 /// An answer, and whether credentials were given for it.
-struct Replied {
+struct PushReply {
     answer: HttpAnswer,
     given: bool,
 }
@@ -143,8 +143,8 @@ async fn authorized(
     probe: &Probe,
     rehearsal: &Rehearsal,
     url: &RemoteUrl,
-    ask: Ask<'_>,
-) -> Result<Replied, Fault> {
+    ask: ProbeRequest<'_>,
+) -> Result<PushReply, Fault> {
     let answer = send(probe, &ask).await?;
     let wanted = answer.status == StatusCode::UNAUTHORIZED;
     // `Probe::open` has verified the certificate before a byte is written.
@@ -154,17 +154,17 @@ async fn authorized(
         false => None,
     };
     let Some(secret) = secret else {
-        return Ok(Replied {
+        return Ok(PushReply {
             answer,
             given: false,
         });
     };
-    let ask = Ask {
+    let ask = ProbeRequest {
         authorization: Some(&secret),
         ..ask
     };
     let answer = send(probe, &ask).await?;
-    Ok(Replied {
+    Ok(PushReply {
         answer,
         given: true,
     })

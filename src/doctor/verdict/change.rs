@@ -1,6 +1,6 @@
 //! The one change that most likely mends what is broken.
 
-use super::{Facts, HostSummary, PathSummary, Recent, sentences};
+use super::{Facts, HostSummary, PathSummary, RecentHostFaults, sentences};
 use crate::doctor::{Fact, Finding, State};
 
 /// What to do.
@@ -284,7 +284,7 @@ fn around(facts: &Facts<'_>) -> Option<ProposedChange> {
 
 /// All checks pass, and yet the daemon had faults with a host a short time ago.
 fn recent(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let works = |recent: &Recent<'_>| recent.host.working().is_some();
+    let works = |recent: &RecentHostFaults<'_>| recent.host.working().is_some();
     let advised = facts.recent().into_iter().filter(works);
     let advised = advised.filter_map(|recent| Some((recent.fault, recent.fault.advice.as_ref()?)));
     let (fault, advice) = advised.max_by_key(|(fault, _)| fault.count)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Facts, HostSummary, PathSummary, Recent};
+use super::{Facts, HostSummary, PathSummary, RecentHostFaults};
 use crate::doctor::{
     CHECKS, Fact, Finding, State,
     board::PathName,
@@ -88,7 +88,7 @@ pub(super) fn recent(facts: &Facts<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| format!("in the last minutes the daemon had {}", parts.join("; ")))
 }
 
-fn of_the_daemon(recent: &Recent<'_>) -> String {
+fn of_the_daemon(recent: &RecentHostFaults<'_>) -> String {
     let fault = recent.fault;
     let count = match fault.count {
         1 => "a fault".into(),

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::bytes::BytesMut;
 
 use crate::{
-    config::Granted,
+    config::GrantedTargets,
     io::{BoxIo, Prefixed},
     model::{Fault, FaultKind, Leg, Stage, Target, classify},
     track::redact,
@@ -51,7 +51,7 @@ impl Greeting {
     }
 
     /// What is said next names the target: an end without an answer is a refusal, unless the hop has granted the same before.
-    pub(super) fn asks_for_target(&mut self, granted: &Granted, target: &Target) {
+    pub(super) fn asks_for_target(&mut self, granted: &GrantedTargets, target: &Target) {
         self.asked = !granted.has(target);
     }
 

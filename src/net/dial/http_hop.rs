@@ -260,7 +260,7 @@ mod tests {
             credentials,
             via,
             peer: crate::config::PeerTls::default(),
-            granted: crate::config::Granted::default(),
+            granted: crate::config::GrantedTargets::default(),
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     protocol,
 };
 use crate::{
-    config::{Granted, Hop, HopKind},
+    config::{GrantedTargets, Hop, HopKind},
     model::{Fault, FaultKind, Host, Leg, Stage, Target, fault::HopLogin, secret::Credentials},
     net::resolve,
 };
@@ -108,7 +108,13 @@ pub(crate) async fn greet_on(
     credentials: &Credentials,
 ) -> Result<crate::io::BoxIo, Fault> {
     let greeting = Greeting::new(io, peer).with_secrets(password(Some(credentials)));
-    let greeted = greet(greeting, target, Some(credentials), &Granted::default()).await?;
+    let greeted = greet(
+        greeting,
+        target,
+        Some(credentials),
+        &GrantedTargets::default(),
+    )
+    .await?;
     Ok(greeted.into_tunnel())
 }
 
@@ -116,7 +122,7 @@ async fn greet(
     mut greeting: Greeting,
     target: &Target,
     credentials: Option<&Credentials>,
-    granted: &Granted,
+    granted: &GrantedTargets,
 ) -> Result<Greeting, Fault> {
     let Some(request) = codec::request(target) else {
         return Err(greeting

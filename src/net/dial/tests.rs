@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{trail::NOWHERE, *};
 use crate::{
-    config::{Environment, Granted, Hop, Override, PeerTls, Route},
+    config::{Environment, GrantedTargets, Hop, Override, PeerTls, Route},
     model::{FaultKind, Host, Leg, Secret, Stage, secret::Credentials},
     tls::{Connector, testing::World},
 };
@@ -58,7 +58,7 @@ fn hop(kind: HopKind, address: SocketAddr, with_credentials: bool) -> Via {
         }),
         via: true,
         peer: PeerTls::default(),
-        granted: Granted::default(),
+        granted: GrantedTargets::default(),
     }))
 }
 

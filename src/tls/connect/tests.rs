@@ -313,7 +313,7 @@ async fn a_hop_is_secured_on_its_own_leg() {
         credentials: None,
         via: true,
         peer: PeerTls::default(),
-        granted: crate::config::Granted::default(),
+        granted: crate::config::GrantedTargets::default(),
     };
     let serving = TlsAcceptor::from(server).accept(far);
     let securing = connector.secure(Box::new(near), &hop, peer(), PATIENCE);

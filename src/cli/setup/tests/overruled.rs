@@ -115,7 +115,7 @@ fn an_undo_needs_no_config() {
     let world = World::new(&gits()[0]);
     world.setup("all").ok();
     let args = SetupArgs {
-        what: What::All,
+        what: SetupTarget::All,
         undo: true,
         dry_run: false,
         no_ca: false,
