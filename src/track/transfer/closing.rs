@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{State, Transfer, TransferOutcome, TransferState, WatchedSocket, millis};
 use crate::{
     model::{Leg, Stage},
-    track::event::TransferEnded,
+    track::event::{StallReported, TransferEnded},
 };
 
 /// How much a transfer carries for its congestion control to matter.
@@ -29,22 +29,21 @@ impl TransferState {
         }
     }
 
+    /// The ends of the stalls that are under way, or what a client that left had waited for.
+    fn last_stalls(&self, state: &mut State, now: Instant) -> Vec<StallReported> {
+        let ended: Vec<_> = self.stall_ends(state, now).into_iter().collect();
+        let departs = |outcome: &TransferOutcome| outcome.is_departure();
+        if !ended.is_empty() || !state.outcome.as_ref().is_none_or(departs) {
+            return ended;
+        }
+        let waited = self.stall_at_departure(state, now);
+        waited.into_iter().flatten().collect()
+    }
+
     fn close(&self) {
         let now = Instant::now();
         let mut state = self.state();
-        let mut stalls: Vec<_> = self.stall_ends(&mut state, now).into_iter().collect();
-        if stalls.is_empty()
-            && state
-                .outcome
-                .as_ref()
-                .is_none_or(TransferOutcome::is_departure)
-        {
-            stalls.extend(
-                self.stall_at_departure(&mut state, now)
-                    .into_iter()
-                    .flatten(),
-            );
-        }
+        let stalls = self.last_stalls(&mut state, now);
         state.closed = true;
         self.note_congestion(&mut state);
         // Handles may outlive it; the sockets should not.
