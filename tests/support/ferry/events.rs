@@ -32,8 +32,8 @@ impl Ferry {
         ));
         let page = page.ok()?;
         let lines = page.lines().map(str::trim_end);
-        let count = lines.filter_map(|line| line.strip_prefix("gitferry_log_lines_total "));
-        count.last()?.parse().ok()
+        let mut count = lines.filter_map(|line| line.strip_prefix("gitferry_log_lines_total "));
+        count.next()?.parse().ok()
     }
 
     /// Everything on the binary's stderr so far.
