@@ -6,9 +6,9 @@ pub use crate::{
     config::{Config, DEFAULT, Problems, load},
     forward::Shared,
     model::health::Health,
-    model::{Target, health::Condition, pseudonym},
+    model::{Target, health::CircuitStatus, pseudonym},
     rt::{Shutdown, Tasks},
-    service::{daemon::Daemon, drain::Drained},
+    service::{daemon::Daemon, drain::DrainOutcome},
     track::{
         Tracker,
         event::StallReported,

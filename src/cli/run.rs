@@ -14,7 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::Failure;
 use crate::{
     config::{self, Arguments, Config, Log, LogFormat, Problems, files::Files, reload::FileWatch},
-    service::{Drained, Notifier, Service, Signals, daemon::Daemon, serve},
+    service::{DrainOutcome, Notifier, Service, Signals, daemon::Daemon, serve},
     tls::{files::KEY_FILE, seed::seed_generator},
     track::{event, log},
 };
@@ -144,7 +144,10 @@ fn raise_descriptors() {
     }
 }
 
-async fn serve_until_stopped(source: &ConfigSource, config: Config) -> Result<Drained, Failure> {
+async fn serve_until_stopped(
+    source: &ConfigSource,
+    config: Config,
+) -> Result<DrainOutcome, Failure> {
     let mut signals =
         Signals::listen().map_err(|error| Failure::during("cannot handle signals", error))?;
     let notifier = Notifier::from_environment()

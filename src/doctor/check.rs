@@ -1,7 +1,7 @@
 //! What a check is; the checks themselves are [`super::table`].
 
 use super::{Outcome, clients::InstalledClient, machine::Machine, path::Probe};
-use crate::net::dial::Boxed;
+use crate::net::dial::BoxFuture;
 
 /// One row: what is tried, when, and what its failure means.
 pub(crate) struct Check {
@@ -20,9 +20,9 @@ pub(crate) struct Check {
 /// How a check is run, by the kind of subject.
 pub(crate) enum Run {
     /// On one host over one upstream.
-    Path(for<'a> fn(&'a Probe) -> Boxed<'a, Outcome>),
+    Path(for<'a> fn(&'a Probe) -> BoxFuture<'a, Outcome>),
     /// On this machine.
-    Machine(for<'a> fn(&'a Machine) -> Boxed<'a, Outcome>),
+    Machine(for<'a> fn(&'a Machine) -> BoxFuture<'a, Outcome>),
     /// On one installed client.
-    Client(for<'a> fn(&'a InstalledClient) -> Boxed<'a, Outcome>),
+    Client(for<'a> fn(&'a InstalledClient) -> BoxFuture<'a, Outcome>),
 }

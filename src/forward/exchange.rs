@@ -39,7 +39,7 @@ use crate::{
         attempts::{Connect, ConnectionKind, Event, RequestState},
     },
     net::dial::rounds::Waiting,
-    track::{GivenUp, Transfer},
+    track::{FinalFault, Transfer},
 };
 
 /// A request, where it goes, and how far it has come.
@@ -94,7 +94,7 @@ impl Exchange {
     }
 
     /// Sends the request until an answer is to be passed on.
-    pub(crate) async fn request(&mut self) -> Result<Came, GivenUp> {
+    pub(crate) async fn request(&mut self) -> Result<Came, FinalFault> {
         let turn = self.plan.begin(self.outgoing.connection_kind());
         let came = self.run(turn).await?;
         let (method, answer) = (&self.outgoing.head.method, &came.0);
@@ -111,7 +111,7 @@ impl Exchange {
     }
 
     /// Asks for the rest of an answer that broke off with `fault` after `got` bytes.
-    pub(crate) async fn resume(&mut self, fault: Fault, got: u64) -> Result<Came, GivenUp> {
+    pub(crate) async fn resume(&mut self, fault: Fault, got: u64) -> Result<Came, FinalFault> {
         self.got = Some(got);
         let turn = self.plan.tell(self.broke_off(fault, got)).await?;
         let came = self.run(turn).await?;
@@ -135,7 +135,7 @@ impl Exchange {
     }
 
     /// Carries out one turn after the other until an answer is to be passed on.
-    async fn run(&mut self, mut turn: PlanStep) -> Result<Came, GivenUp> {
+    async fn run(&mut self, mut turn: PlanStep) -> Result<Came, FinalFault> {
         let mut held = Held::Nothing;
         loop {
             let event;

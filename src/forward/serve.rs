@@ -31,7 +31,7 @@ use crate::{
     config::Route,
     model::{Fault, FaultKind, Leg, Stage, TlsMode},
     net::dial::trail,
-    track::{Begin, GivenUp, Transfer},
+    track::{FinalFault, Transfer, TransferStart},
 };
 
 impl Forwarder {
@@ -91,7 +91,7 @@ impl Forwarder {
             .uri()
             .path_and_query()
             .map_or("/", |path| path.as_str());
-        let transfer = self.shared.tracker.begin(Begin {
+        let transfer = self.shared.tracker.begin(TransferStart {
             front: asked.front,
             client: asked.client.address,
             target: &asked.target,
@@ -149,7 +149,7 @@ impl Forwarder {
 }
 
 /// A request that ends with a fault, and its body where nothing of it was sent.
-type Refused = Box<(GivenUp, Transfer, Option<RequestBody>)>;
+type Refused = Box<(FinalFault, Transfer, Option<RequestBody>)>;
 
 fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
     headers.get(USER_AGENT)?.to_str().ok()

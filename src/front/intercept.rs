@@ -20,7 +20,7 @@ use crate::{
     net::dial::trail::Trail,
     tls::{
         FirstBytes,
-        accept::{self, Accepted},
+        accept::{self, ClientTls},
     },
     track::{self, Transfer, TransferOutcome},
 };
@@ -78,7 +78,7 @@ impl Accepting {
             .fail(fault.peer(self.client.conn.address).source(error));
     }
 
-    async fn open(&self) -> Result<Tunnel, track::GivenUp> {
+    async fn open(&self) -> Result<Tunnel, track::FinalFault> {
         Tunnel::open(
             &self.forwarder,
             &self.transfer,
@@ -173,7 +173,7 @@ async fn handshake(
     (client, agent): (SocketAddr, Option<&str>),
     (route, target): (&Route, &Target),
     transfer: Transfer,
-) -> Option<Accepted> {
+) -> Option<ClientTls> {
     transfer.enter(Stage::Handshaking);
     let accepted = tokio::select! {
         accepted = accept::accept(

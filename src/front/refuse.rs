@@ -12,7 +12,7 @@ use crate::{
     forward::{Answer, Forwarder, client::ClientConn, response::errors::ErrorFormat},
     mirror::reverse::parse_segment,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, target::TargetError},
-    track::{self, Begin, Transfer},
+    track::{self, Transfer, TransferStart},
 };
 
 /// A client that asked for nothing, or for nothing that could be read.
@@ -26,7 +26,7 @@ pub(super) struct Unasked<'a> {
 
 /// Logs the end of a connection over which no readable request came.
 pub(super) fn turn_away(forwarder: &Forwarder, from: &Unasked<'_>, fault: Fault) {
-    let transfer = forwarder.shared.tracker.begin(Begin {
+    let transfer = forwarder.shared.tracker.begin(TransferStart {
         front: from.front,
         client: from.client,
         target: from.target,
@@ -114,7 +114,7 @@ pub(super) fn begin<B>(
         track::Front::Reverse => shown(request.uri().path()),
         track::Front::Absolute | track::Front::Intercept => request.uri().path().to_owned(),
     };
-    let transfer = forwarder.shared.tracker.begin(Begin {
+    let transfer = forwarder.shared.tracker.begin(TransferStart {
         front,
         client: client.address,
         target,

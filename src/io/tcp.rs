@@ -27,11 +27,11 @@ struct TcpState {
     written: AtomicU64,
     blocked: AtomicBool,
     resets: AtomicBool,
-    farewell: Option<Farewell>,
+    farewell: Option<CloseHook>,
 }
 
 /// Looks at a socket before it is closed.
-type Farewell = fn(&TcpStream);
+type CloseHook = fn(&TcpStream);
 
 impl Drop for TcpState {
     fn drop(&mut self) {
@@ -48,11 +48,11 @@ impl Tcp {
     }
 
     /// The same, and `farewell` looks at the socket before it is closed.
-    pub(crate) fn with_farewell(socket: TcpStream, farewell: Farewell) -> Self {
+    pub(crate) fn with_farewell(socket: TcpStream, farewell: CloseHook) -> Self {
         Self::of(socket, Some(farewell))
     }
 
-    fn of(socket: TcpStream, farewell: Option<Farewell>) -> Self {
+    fn of(socket: TcpStream, farewell: Option<CloseHook>) -> Self {
         Self(Arc::new(TcpState {
             socket,
             read: AtomicU64::new(0),

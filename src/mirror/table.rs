@@ -39,7 +39,7 @@ pub(crate) struct Rewrite {
 #[derive(Debug)]
 pub(crate) enum UrlLocation {
     /// In a header field.
-    Field(&'static str, Form),
+    Field(&'static str, HeaderSyntax),
     /// In the JSON that answers certain requests.
     Json {
         /// By method and path, the query left out.
@@ -51,7 +51,7 @@ pub(crate) enum UrlLocation {
 
 /// How URLs stand in a header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum HeaderSyntax {
     /// The field is a URL, and with a redirect's status it leads there.
     Redirect,
     /// The field is a URL.
@@ -68,42 +68,42 @@ pub(crate) enum Form {
 pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "location",
-        place: UrlLocation::Field("location", Form::Redirect),
+        place: UrlLocation::Field("location", HeaderSyntax::Redirect),
         reader: "all of them; git-lfs: lfshttp/client.go, DoWithRedirect",
     },
     Rewrite {
         code: "content-location",
-        place: UrlLocation::Field("content-location", Form::Url),
+        place: UrlLocation::Field("content-location", HeaderSyntax::Url),
         reader: "RFC 9110, section 8.7; none of these clients today",
     },
     Rewrite {
         code: "link",
-        place: UrlLocation::Field("link", Form::Link),
+        place: UrlLocation::Field("link", HeaderSyntax::Link),
         reader: "huggingface_hub: utils/_pagination.py (next), utils/_xet.py (xet-auth)",
     },
     Rewrite {
         code: "set-cookie",
-        place: UrlLocation::Field("set-cookie", Form::Cookie),
+        place: UrlLocation::Field("set-cookie", HeaderSyntax::Cookie),
         reader: "git with http.cookieFile, git-lfs with the same key",
     },
     Rewrite {
         code: "www-authenticate",
-        place: UrlLocation::Field("www-authenticate", Form::Challenge),
+        place: UrlLocation::Field("www-authenticate", HeaderSyntax::Challenge),
         reader: "credential helpers: git passes it on as wwwauth[]",
     },
     Rewrite {
         code: "lfs-authenticate",
-        place: UrlLocation::Field("lfs-authenticate", Form::Challenge),
+        place: UrlLocation::Field("lfs-authenticate", HeaderSyntax::Challenge),
         reader: "git-lfs: lfsapi/auth.go",
     },
     Rewrite {
         code: "xet-cas-url",
-        place: UrlLocation::Field("x-xet-cas-url", Form::Url),
+        place: UrlLocation::Field("x-xet-cas-url", HeaderSyntax::Url),
         reader: "huggingface_hub: utils/_xet.py, parse_xet_connection_info_from_headers",
     },
     Rewrite {
         code: "xet-refresh-route",
-        place: UrlLocation::Field("x-xet-refresh-route", Form::Url),
+        place: UrlLocation::Field("x-xet-refresh-route", HeaderSyntax::Url),
         reader: "huggingface_hub: utils/_xet.py, parse_xet_file_data_from_response",
     },
     Rewrite {
@@ -244,8 +244,8 @@ pub(crate) fn rewrite_head(
         headers.remove(&name);
         for value in values {
             let text = match form {
-                Form::Redirect | Form::Url | Form::Link => url_text(&value),
-                Form::Challenge | Form::Cookie => {
+                HeaderSyntax::Redirect | HeaderSyntax::Url | HeaderSyntax::Link => url_text(&value),
+                HeaderSyntax::Challenge | HeaderSyntax::Cookie => {
                     value.as_bytes().iter().copied().map(char::from).collect()
                 }
             };
@@ -275,13 +275,13 @@ fn field(text: &str) -> Option<HeaderValue> {
 }
 
 fn rewrite_field(
-    form: Form,
+    form: HeaderSyntax,
     text: &str,
     status: StatusCode,
     mapping: &Mapping,
     findings: &mut Findings,
 ) -> Edit {
-    let redirects = form == Form::Redirect && status.is_redirection();
+    let redirects = form == HeaderSyntax::Redirect && status.is_redirection();
     let mut map = |url: &str| {
         findings.map(match redirects {
             true => mapping.redirect(url),
@@ -290,10 +290,10 @@ fn rewrite_field(
     };
     let map: &mut MapUrl<'_> = &mut map;
     match form {
-        Form::Redirect | Form::Url => fields::url(text, map),
-        Form::Link => fields::link(text, map),
-        Form::Challenge => fields::challenge(text, map),
-        Form::Cookie => fields::cookie(text, mapping),
+        HeaderSyntax::Redirect | HeaderSyntax::Url => fields::url(text, map),
+        HeaderSyntax::Link => fields::link(text, map),
+        HeaderSyntax::Challenge => fields::challenge(text, map),
+        HeaderSyntax::Cookie => fields::cookie(text, mapping),
     }
 }
 

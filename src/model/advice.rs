@@ -53,7 +53,7 @@ impl<T: Into<String>> From<T> for Advice {
 
 /// What a fault happened in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Context<'a> {
+pub(crate) struct AdviceContext<'a> {
     /// The host asked for.
     pub host: &'a str,
     /// The port asked for.
@@ -74,7 +74,7 @@ pub(crate) fn place(route: &str) -> String {
     }
 }
 
-impl Context<'_> {
+impl AdviceContext<'_> {
     /// Where the config has the keys of the route.
     pub(super) fn place(&self) -> String {
         place(self.route)

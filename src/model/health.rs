@@ -27,8 +27,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-pub use change::Condition;
-pub(crate) use change::{Avoided, Change, CircuitFailure, CircuitQuery, Order};
+pub use change::CircuitStatus;
+pub(crate) use change::{AvoidedCircuit, Change, CircuitFailure, CircuitQuery, Order};
 use table::{Circuit, CircuitState, LIMIT, ProbeDue, Table, TriedUpstream, key};
 
 /// The longest wait, in cooldowns.
@@ -217,19 +217,24 @@ impl Health {
     }
 
     /// The circuit, where it is not closed.
-    pub(crate) fn circuit(&self, host: &str, upstream: &str, now: Instant) -> Option<Avoided> {
+    pub(crate) fn circuit(
+        &self,
+        host: &str,
+        upstream: &str,
+        now: Instant,
+    ) -> Option<AvoidedCircuit> {
         let table = self.table();
         let circuit = table.circuits.get(&key(host, upstream))?;
         Some(circuit.avoided(upstream, now))
     }
 
     /// Every circuit that is not closed, by host and label.
-    pub fn snapshot(&self) -> Vec<Condition> {
-        let mut conditions: Vec<Condition> = self
+    pub fn snapshot(&self) -> Vec<CircuitStatus> {
+        let mut conditions: Vec<CircuitStatus> = self
             .table()
             .circuits
             .iter()
-            .map(|((host, upstream), circuit)| Condition {
+            .map(|((host, upstream), circuit)| CircuitStatus {
                 host: host.clone(),
                 route: circuit.route.clone(),
                 upstream: upstream.clone(),

@@ -36,14 +36,14 @@ pub(crate) struct Sibling {
     /// What it serves.
     pub role: Role,
     /// How it fared last.
-    pub fares: Fares,
+    pub fares: SiblingOutcome,
     /// Since then.
     pub ago: Duration,
 }
 
 /// How a route fared last through an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fares {
+pub(crate) enum SiblingOutcome {
     /// An answer came.
     Works,
     /// With this code.
@@ -90,7 +90,10 @@ impl Siblings {
         Some(Sibling {
             route: name.clone(),
             role: record.role,
-            fares: record.failed.clone().map_or(Fares::Works, Fares::Fails),
+            fares: record
+                .failed
+                .clone()
+                .map_or(SiblingOutcome::Works, SiblingOutcome::Fails),
             ago: now.saturating_duration_since(record.at),
         })
     }
@@ -133,7 +136,10 @@ mod tests {
         siblings.failed("github-main", Role::MainSite, "office", "a/b/c", at(5));
         siblings.failed("hf-main", Role::MainSite, "direct", "a/b/c", at(5));
         let found = of("hf-lfs", "office", at(9)).unwrap();
-        assert_eq!((&*found.route, found.fares), ("hf-main", Fares::Works));
+        assert_eq!(
+            (&*found.route, found.fares),
+            ("hf-main", SiblingOutcome::Works)
+        );
         assert_eq!(found.ago, Duration::from_secs(9));
         // Another site's half is better than nothing.
         assert_eq!(
@@ -142,14 +148,14 @@ mod tests {
         );
         assert_eq!(
             of("hf-lfs", "direct", at(9)).unwrap().fares,
-            Fares::Fails("a/b/c".into())
+            SiblingOutcome::Fails("a/b/c".into())
         );
         assert_eq!(of("hf-lfs", "office", at(700)), None);
         assert_eq!(siblings.of("x", Role::Other, "office", at(9)), None);
         siblings.failed("hf-main", Role::MainSite, "office", "d/e/f", at(10));
         assert_eq!(
             of("hf-lfs", "office", at(11)).unwrap().fares,
-            Fares::Fails("d/e/f".into())
+            SiblingOutcome::Fails("d/e/f".into())
         );
     }
 }

@@ -99,7 +99,7 @@ impl SocketOwners {
         }
     }
 
-    fn look_up(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<sock_diag::Found> {
+    fn look_up(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<sock_diag::SocketEntry> {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let netlink = self.netlink.lock().unwrap_or_else(PoisonError::into_inner);
         netlink.send(&sock_diag::request(sequence, local, remote))?;

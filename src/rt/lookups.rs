@@ -21,13 +21,13 @@ pub(crate) struct Lookups<K, V> {
 }
 
 struct Entry<V> {
-    answer: watch::Receiver<Option<Answer<V>>>,
+    answer: watch::Receiver<Option<LookupResult<V>>>,
     /// When it was answered; `None` while it is asked.
     answered: Option<Instant>,
 }
 
 /// An [`io::Error`] that several callers get.
-type Answer<V> = Result<V, Arc<io::Error>>;
+type LookupResult<V> = Result<V, Arc<io::Error>>;
 
 /// How many answers are kept.
 const AT_MOST: usize = 1024;
@@ -78,7 +78,7 @@ where
         &self,
         key: K,
         ask: impl FnOnce(&K) -> io::Result<V> + Send + 'static,
-    ) -> io::Result<watch::Receiver<Option<Answer<V>>>> {
+    ) -> io::Result<watch::Receiver<Option<LookupResult<V>>>> {
         let now = Instant::now();
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.get(&key)

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    drain::{self, Drained},
+    drain::{self, DrainOutcome},
     history,
 };
 use crate::{
@@ -194,7 +194,7 @@ impl Daemon {
     }
 
     /// Accepts nothing new, waits `grace` for what runs, ends the rest.
-    pub async fn stop(self, grace: Duration) -> Drained {
+    pub async fn stop(self, grace: Duration) -> DrainOutcome {
         let Self { front, shared, .. } = self;
         let directory = front.current().config.state_directory.clone();
         drop(front);

@@ -9,7 +9,7 @@ const LAST_LIMIT: Duration = Duration::from_secs(5);
 
 /// How draining went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
+pub struct DrainOutcome {
     /// True where no task was left in the end.
     pub finished: bool,
     /// How many transfers still ran when the grace was over (or a second signal came), and were ended.
@@ -19,7 +19,7 @@ pub struct Drained {
 /// Takes nothing new (each task counts as a transfer), waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends what still runs.
 ///
 /// Returns at the latest a few seconds after the grace, even where a task does not listen.
-pub(crate) async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> Drained {
+pub(crate) async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> DrainOutcome {
     let running = || tasks.running();
     drain_until(tasks, shutdown, grace, shutdown.ended(), &running).await
 }
@@ -31,7 +31,7 @@ pub(super) async fn drain_until(
     grace: Duration,
     hurry: impl Future<Output = ()>,
     transfers: &(dyn Fn() -> usize + Sync),
-) -> Drained {
+) -> DrainOutcome {
     shutdown.drain();
     let by_itself = tokio::select! {
         biased;
@@ -41,7 +41,7 @@ pub(super) async fn drain_until(
         () = tokio::time::sleep(grace) => false,
     };
     if by_itself {
-        return Drained {
+        return DrainOutcome {
             finished: true,
             ended: 0,
         };
@@ -51,7 +51,7 @@ pub(super) async fn drain_until(
     let finished = tokio::time::timeout(LAST_LIMIT, tasks.finished())
         .await
         .is_ok();
-    Drained { finished, ended }
+    DrainOutcome { finished, ended }
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
         let drained = drain(&tasks, &shutdown, Duration::from_secs(30)).await;
         assert_eq!(
             drained,
-            Drained {
+            DrainOutcome {
                 finished: true,
                 ended: 0
             }
@@ -94,7 +94,7 @@ mod tests {
         let drained = drain(&tasks, &shutdown, Duration::from_secs(30)).await;
         assert_eq!(
             drained,
-            Drained {
+            DrainOutcome {
                 finished: true,
                 ended: 3
             }
@@ -110,7 +110,7 @@ mod tests {
         let drained = drain(&tasks, &shutdown, Duration::from_secs(1)).await;
         assert_eq!(
             drained,
-            Drained {
+            DrainOutcome {
                 finished: false,
                 ended: 1
             }

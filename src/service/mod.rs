@@ -11,7 +11,7 @@ pub(crate) mod signals;
 
 use std::time::Duration;
 
-pub(crate) use drain::Drained;
+pub(crate) use drain::DrainOutcome;
 pub(crate) use notify::Notifier;
 pub(crate) use signals::{SignalRequest, Signals};
 
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
     mut reload: impl AsyncFnMut() -> Result<String, String>,
     mut changed: impl AsyncFnMut(),
     grace: impl Fn() -> Duration,
-) -> Drained {
+) -> DrainOutcome {
     let Service {
         signals,
         notifier,

@@ -155,7 +155,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
         .unwrap();
     assert_eq!(
         drained,
-        Drained {
+        DrainOutcome {
             finished: true,
             ended: 1
         }

@@ -51,7 +51,7 @@ pub(crate) async fn first_bytes(io: &mut BoxIo, deadline: Duration) -> io::Resul
 }
 
 /// A client's TLS stream.
-pub(crate) struct Accepted {
+pub(crate) struct ClientTls {
     /// Plaintext both ways.
     pub io: BoxIo,
     /// What ALPN chose; HTTP/1.1 where nothing.
@@ -69,7 +69,7 @@ pub(crate) async fn accept(
     http: HttpVersion,
     client: SocketAddr,
     deadline: Duration,
-) -> Result<Accepted, Fault> {
+) -> Result<ClientTls, Fault> {
     let fault = |kind| Fault::new(Leg::Client, Stage::Handshaking, kind).peer(client);
     let accepting = async {
         let io_fault = |error: io::Error| fault(classify::io(&error)).source(error);
@@ -89,7 +89,7 @@ pub(crate) async fn accept(
             .map_err(|error| fault(FaultKind::Local).source(error))?;
         let stream = start.into_stream(config).await.map_err(io_fault)?;
         let chosen = super::alpn::chosen(stream.get_ref().1.alpn_protocol());
-        Ok(Accepted {
+        Ok(ClientTls {
             io: Box::new(stream),
             http: chosen,
         })

@@ -23,5 +23,5 @@ mod watchdog;
 pub(crate) use front::Front;
 pub use tracker::Tracker;
 pub(crate) use transfer::{
-    Begin, GivenUp, Transfer, TransferHandle, TransferOutcome, WatchedSocket,
+    FinalFault, Transfer, TransferHandle, TransferOutcome, TransferStart, WatchedSocket,
 };

@@ -10,7 +10,7 @@ use super::{
     ledger::Ledger,
     metrics::Metrics,
     running::{Running, Watchdog},
-    transfer::{Begin, Detail, Snapshot, Transfer, TransferState},
+    transfer::{Detail, Snapshot, Transfer, TransferStart, TransferState},
     watchdog::watch,
 };
 use crate::{
@@ -38,7 +38,7 @@ impl Tracker {
     }
 
     /// Registers a transfer; it is listed and watched until it is dropped. Must run inside the runtime.
-    pub(crate) fn begin(&self, begin: Begin<'_>) -> Transfer {
+    pub(crate) fn begin(&self, begin: TransferStart<'_>) -> Transfer {
         let limits = &begin.route.stall.limits;
         let (transfer, watchdog) = self.running.add(limits, |id| {
             Transfer::new(

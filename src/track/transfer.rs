@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-pub(crate) use begin::{Begin, Counters, TransferOutcome};
+pub(crate) use begin::{Counters, TransferOutcome, TransferStart};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
 pub(crate) use watching::WatchedSocket;
@@ -27,7 +27,7 @@ use super::{Front, event::Subject, ledger::Ledger, redact, running::Running, tim
 use crate::{
     config,
     io::TcpMonitor,
-    model::{Fault, Role, Stage, Target, agent, health::Avoided, stall::Stall},
+    model::{Fault, Role, Stage, Target, agent, health::AvoidedCircuit, stall::Stall},
 };
 
 /// A running transfer. Dropping it ends it, whoever else has a handle on it.
@@ -40,7 +40,7 @@ pub(crate) struct TransferHandle(Arc<TransferState>);
 
 /// A fault that is in the log, and after which nothing is tried any more. [`TransferHandle::give_up`] makes it.
 #[derive(Debug)]
-pub(crate) struct GivenUp(Fault);
+pub(crate) struct FinalFault(Fault);
 
 impl Deref for Transfer {
     type Target = TransferHandle;
@@ -50,7 +50,7 @@ impl Deref for Transfer {
     }
 }
 
-impl Deref for GivenUp {
+impl Deref for FinalFault {
     type Target = Fault;
 
     fn deref(&self) -> &Fault {
@@ -58,7 +58,7 @@ impl Deref for GivenUp {
     }
 }
 
-impl GivenUp {
+impl FinalFault {
     /// The fault, for an error's source.
     pub(crate) fn into_fault(self) -> Fault {
         self.0
@@ -127,7 +127,7 @@ struct State {
 impl Transfer {
     pub(super) fn new(
         id: u64,
-        begin: &Begin<'_>,
+        begin: &TransferStart<'_>,
         ledger: Arc<Ledger>,
         running: Arc<Running<TransferState>>,
     ) -> (Self, std::sync::Weak<TransferState>) {
@@ -198,7 +198,7 @@ impl Transfer {
     }
 
     /// It ends with a fault that is in the log, and nobody is answered.
-    pub(crate) fn break_off(&self, given_up: &GivenUp) {
+    pub(crate) fn break_off(&self, given_up: &FinalFault) {
         self.finish(TransferOutcome::Broken {
             code: given_up.code().into(),
         });
@@ -236,7 +236,7 @@ impl TransferHandle {
     }
 
     /// It does not go where the config says, because of an open circuit: every event of it will say so.
-    pub(crate) fn avoids(&self, avoided: &Avoided) {
+    pub(crate) fn avoids(&self, avoided: &AvoidedCircuit) {
         let [upstream, text] = [&*avoided.upstream, &avoided.to_string()].map(redact::text);
         self.0.state().circuit = Some((upstream.into(), text.into()));
     }

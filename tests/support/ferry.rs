@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use gitferry::testing::{self, Config, Daemon, Drained, Shared};
+use gitferry::testing::{self, Config, Daemon, DrainOutcome, Shared};
 use nix::sys::signal::{Signal, kill};
 use tokio::{
     runtime::{Handle, Runtime},
@@ -177,7 +177,7 @@ impl Ferry {
     }
 
     /// Stops a daemon in the process, as SIGTERM does with this `shutdown.grace`.
-    pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<Drained> {
+    pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<DrainOutcome> {
         let Running::InProcess(inside) = &mut self.running else {
             panic!("the binary is stopped by `terminate`");
         };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gitferry::testing::Drained;
+use gitferry::testing::DrainOutcome;
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, task::JoinHandle};
 
@@ -151,7 +151,7 @@ impl World {
     }
 
     /// Stops the daemon inside the test; see [`Ferry::stop`].
-    pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<Drained> {
+    pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<DrainOutcome> {
         self.ferry.as_mut().unwrap().stop(grace)
     }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     model::{
         Fault, FaultKind, Leg, Stage,
-        advice::Context,
+        advice::AdviceContext,
         fault::table::FAULT_KINDS,
         fields::Field,
         stall::{self, Flow, Kernel, rules::STALL_RULES},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What stands for the names of a user's own config.
-const EXAMPLE: Context<'_> = Context {
+const EXAMPLE: AdviceContext<'_> = AdviceContext {
     host: "HOST",
     port: 443,
     route: "ROUTE",

@@ -23,7 +23,7 @@ use super::{Outcome, Rehearsal, RemoteProtocol, RemoteUrl, board::PathName, mach
 use crate::{
     config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
-    model::{Fault, Host, Leg, Scheme, Target, advice::Context},
+    model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
     net::{
         self,
         dial::{AbsoluteForm, Connection, DialRequest, trail::NOWHERE},
@@ -237,7 +237,7 @@ impl Probe {
     /// A fault as an outcome, with the advice that the daemon's log would give.
     fn failed(&self, fault: &Fault) -> Outcome {
         let host = self.origin().1.host.to_string();
-        let context = Context {
+        let context = AdviceContext {
             host: &host,
             port: self.origin().1.port,
             route: &self.route.name,

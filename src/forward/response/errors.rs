@@ -16,7 +16,7 @@ use crate::forward::headers::PROXY_STATUS;
 use crate::forward::request::body::{Answer, RequestBody, full};
 use crate::{
     model::{Fault, FaultKind, Leg},
-    track::{GivenUp, Transfer, TransferOutcome, redact},
+    track::{FinalFault, Transfer, TransferOutcome, redact},
 };
 
 /// Who asks, as far as an error's form depends on it.
@@ -67,7 +67,7 @@ impl ErrorFormat {
     /// The answer to a fault, and the end of its transfer. `body` is the request's, where nothing of it was sent.
     pub(crate) async fn refuse(
         self,
-        fault: &GivenUp,
+        fault: &FinalFault,
         transfer: &Transfer,
         body: Option<RequestBody>,
     ) -> Answer {

@@ -33,7 +33,7 @@ use crate::{
         classify,
     },
     net::dial::trail::Trail,
-    track::{GivenUp, Transfer, TransferHandle, TransferOutcome},
+    track::{FinalFault, Transfer, TransferHandle, TransferOutcome},
 };
 
 /// A tunnel whose origin side stands.
@@ -67,7 +67,7 @@ impl Tunnel {
         route: &Arc<Route>,
         target: &Target,
         trail: Trail,
-    ) -> Result<Self, GivenUp> {
+    ) -> Result<Self, FinalFault> {
         let probing = circuit::Probing {
             purpose: Purpose::Tunnel,
             public_only: false,
@@ -116,7 +116,7 @@ impl Tunnel {
         }
     }
 
-    async fn carry(mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), GivenUp> {
+    async fn carry(mut self, transfer: &Transfer, mut client: BoxIo) -> Result<(), FinalFault> {
         let spoken = self.establish(transfer, &mut client).await?;
         self.held = Vec::new();
         enter(transfer, Stage::ReceivingBody);
@@ -152,7 +152,7 @@ impl Tunnel {
         &mut self,
         transfer: &Transfer,
         client: &mut BoxIo,
-    ) -> Result<Vec<u8>, GivenUp> {
+    ) -> Result<Vec<u8>, FinalFault> {
         loop {
             let fault = match self.opening(transfer, client).await {
                 Opening::Spoke(bytes) => {
@@ -253,7 +253,7 @@ impl Tunnel {
     }
 
     /// The next connection, with the flight on it.
-    async fn again(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), GivenUp> {
+    async fn again(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), FinalFault> {
         let mut turn = self.plan.tell(self.failed(fault)).await?;
         loop {
             self.reached = connect(&mut self.plan, turn).await?;
@@ -280,7 +280,7 @@ fn enter(transfer: &TransferHandle, stage: Stage) {
 }
 
 /// Dials until a connection stands.
-async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<Reached, GivenUp> {
+async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<Reached, FinalFault> {
     loop {
         turn = match turn {
             PlanStep::Connect(connect) => match plan.dial(connect).await {

@@ -19,7 +19,7 @@ use crate::{
         attempts::Cause,
         health::{
             Change, CircuitFailure, CircuitQuery, Health, Success,
-            sole::{Known, SoleAttempt},
+            sole::{DeadUpstream, SoleAttempt},
         },
     },
     net::dial::trail::NOWHERE,
@@ -194,7 +194,7 @@ impl CircuitScope<'_> {
     }
 
     /// Why the only upstream of this host is known to be dead.
-    pub(crate) fn known_dead(self, shared: &Shared, upstream: &Upstream) -> Option<Known> {
+    pub(crate) fn known_dead(self, shared: &Shared, upstream: &Upstream) -> Option<DeadUpstream> {
         let health = &shared.health;
         health.known_dead(&self.host(), &upstream.label, Instant::now())
     }

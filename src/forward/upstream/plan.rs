@@ -26,7 +26,7 @@ use crate::{
         health::Success,
     },
     net::dial::trail::{NOWHERE, Trail},
-    track::{GivenUp, TransferHandle},
+    track::{FinalFault, TransferHandle},
 };
 
 /// The upstreams and attempts of one exchange.
@@ -109,7 +109,7 @@ impl UpstreamPlan {
     /// Reports `event`, and comes back with what to do next: at once, or after a wait.
     ///
     /// Fails where nothing is tried any more.
-    pub(crate) async fn tell(&mut self, event: Event) -> Result<PlanStep, GivenUp> {
+    pub(crate) async fn tell(&mut self, event: Event) -> Result<PlanStep, FinalFault> {
         let mut step = self.step(event);
         loop {
             let wait = match step.command {
@@ -128,7 +128,7 @@ impl UpstreamPlan {
     }
 
     /// Reports the `event` that it ends with.
-    pub(crate) fn give_up(&mut self, event: Event) -> GivenUp {
+    pub(crate) fn give_up(&mut self, event: Event) -> FinalFault {
         let fault = match self.step(event).command {
             Command::GiveUp(fault) => fault,
             Command::Connect(_) | Command::Wait { .. } | Command::Send | Command::Deliver => {

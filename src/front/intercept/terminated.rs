@@ -29,7 +29,7 @@ use crate::{
     io::{BoxIo, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode},
     net::Interims,
-    tls::accept::Accepted,
+    tls::accept::ClientTls,
     track,
 };
 
@@ -51,7 +51,7 @@ impl Terminated {
         forwarder: &Forwarder,
         client: ConnectClient,
         target: Target,
-        tls: Accepted,
+        tls: ClientTls,
     ) {
         let (io, interims) = Interims::new(tls.io);
         let line = io.request_line();

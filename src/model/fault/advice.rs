@@ -8,20 +8,20 @@ mod tls;
 use super::{Denial, Fault, FaultKind};
 use crate::model::{
     Leg, Stage,
-    advice::{Advice, Context},
+    advice::{Advice, AdviceContext},
     stall,
 };
 pub(super) use hop::{hop_authentication, hop_refused, name_unknown, unreachable};
 use hop::{hop_fails, no_bytes_after_grant};
 pub(super) use tls::{name_mismatch, no_tls, out_of_date, unknown_issuer};
 
-pub(super) fn none(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn none(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     None
 }
 
 /// A reset or an early end.
-pub(super) fn broken(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context {
+pub(super) fn broken(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    let AdviceContext {
         host,
         port,
         upstream,
@@ -51,8 +51,8 @@ fn distrusted(host: &str) -> Advice {
     .into()
 }
 
-pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
+pub(super) fn timed_out(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
         (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
@@ -72,14 +72,14 @@ pub(super) fn timed_out(fault: &Fault, context: Context<'_>) -> Option<Advice> {
 }
 
 /// The network changed; a new connection is made for the next request, and tells more of the path.
-pub(super) fn stale_connection(fault: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn stale_connection(fault: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     (fault.leg != Leg::Client).then(|| {
         "the network changed while the connection was idle: repeat the command, which gets a new connection".into()
     })
 }
 
 /// Where the stall's own advice, which knows the sibling route, is not at hand.
-pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(super) fn stalled(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let FaultKind::Stalled(verdict) = fault.kind else {
         return None;
     };
@@ -95,7 +95,7 @@ pub(super) fn stalled(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     })
 }
 
-pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(super) fn answered(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let FaultKind::Answered(status) = fault.kind else {
         return None;
     };
@@ -108,8 +108,8 @@ pub(super) fn answered(fault: &Fault, context: Context<'_>) -> Option<Advice> {
     })
 }
 
-pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
+pub(super) fn bad_answer(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
         (Leg::Hop, _) => {
@@ -123,7 +123,7 @@ pub(super) fn bad_answer(fault: &Fault, context: Context<'_>) -> Option<Advice> 
     }
 }
 
-pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(super) fn credentials_withheld(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     (fault.leg == Leg::Origin).then(|| {
         format!(
             "if you trust the mirror with your credentials, set `credentials = \"pass\"` beside `mirror` in {}; if not, add an upstream to {} itself",
@@ -134,40 +134,40 @@ pub(super) fn credentials_withheld(fault: &Fault, context: Context<'_>) -> Optio
     })
 }
 
-pub(super) fn not_http(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn not_http(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("write `http://` before gitferry's address in the client's proxy setting, also for https URLs; `gitferry setup` does it".into())
 }
 
-pub(super) fn unauthorized(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn unauthorized(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("give the client the `username` and password of `[listen]`".into())
 }
 
-pub(super) fn comes_back(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn comes_back(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("a proxy setting in gitferry's environment or config points back at gitferry: `gitferry check` shows it".into())
 }
 
-pub(super) fn too_large(fault: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn too_large(fault: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     (fault.leg == Leg::Client).then(|| "raise `max_head` of `[listen]`".into())
 }
 
-pub(super) fn shutdown(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn shutdown(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("repeat the command when gitferry runs again; a longer `grace` of `[shutdown]` lets more transfers finish".into())
 }
 
-pub(super) fn full(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn full(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("if all these clients are yours, raise `max_connections` of `[listen]`".into())
 }
 
-pub(super) fn local(_: &Fault, _: Context<'_>) -> Option<Advice> {
+pub(super) fn local(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("see the cause: gitferry has no descriptors or memory left, or cannot read its state directory".into())
 }
 
 /// What to change where a rule denies what it should not.
-pub(super) fn denied(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(super) fn denied(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let FaultKind::Denied(denial) = fault.kind else {
         return None;
     };
-    let Context { host, port, .. } = context;
+    let AdviceContext { host, port, .. } = context;
     let place = context.place();
     let text = match denial {
         Denial::Route => format!(

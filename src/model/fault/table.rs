@@ -13,7 +13,7 @@ use std::{borrow::Cow, fmt};
 use super::{Denial, Fault, HopLogin, advice};
 use crate::model::{
     Leg, Stage,
-    advice::{Advice, Context},
+    advice::{Advice, AdviceContext},
     stall::Verdict,
 };
 pub(crate) use outlook::Outlook;
@@ -54,7 +54,7 @@ pub(crate) struct Row {
     status: Status,
     /// The error type of RFC 9209, section 2.3.
     error: fn(Stage) -> &'static str,
-    advice: fn(&Fault, Context<'_>) -> Option<Advice>,
+    advice: fn(&Fault, AdviceContext<'_>) -> Option<Advice>,
 }
 
 macro_rules! fault_kinds {
@@ -249,7 +249,7 @@ impl Fault {
     }
 
     /// What to do about it; `None` where nothing sensible can be said.
-    pub(crate) fn advice(&self, context: Context<'_>) -> Option<Advice> {
+    pub(crate) fn advice(&self, context: AdviceContext<'_>) -> Option<Advice> {
         (self.kind.row().advice)(self, context)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Order {
     /// All of them.
     pub upstreams: Vec<usize>,
     /// The open circuit that made the first one not the first of the config.
-    pub avoided: Option<Avoided>,
+    pub avoided: Option<AvoidedCircuit>,
     /// To be probed now; [`super::Health::stood`] or [`super::Health::failed`] must be told how it went, and then [`super::Health::ended`].
     pub probe: Option<usize>,
     /// The first one is on trial; [`super::Health::ended`] must be told when the transfer does not use it any more.
@@ -30,7 +30,7 @@ pub(crate) struct Order {
 
 /// A circuit that is open, as an event says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Avoided {
+pub(crate) struct AvoidedCircuit {
     /// Its upstream.
     pub upstream: Box<str>,
     /// Since when it is open.
@@ -41,7 +41,7 @@ pub(crate) struct Avoided {
     pub code: Box<str>,
 }
 
-impl fmt::Display for Avoided {
+impl fmt::Display for AvoidedCircuit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -90,7 +90,7 @@ pub(crate) enum Change {
 
 /// A circuit that is not closed, for the status page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
+pub struct CircuitStatus {
     /// The host it failed for, with its port.
     pub host: Box<str>,
     /// The route it failed in.

@@ -28,7 +28,7 @@ pub(crate) const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
 pub(super) enum Sole {
     Working,
     WaitedFor { since: Instant, until: Instant },
-    Dead { until: Instant, known: Known },
+    Dead { until: Instant, known: DeadUpstream },
 }
 
 /// An attempt to reach a dead upstream.
@@ -42,14 +42,14 @@ pub(crate) enum SoleAttempt {
 
 /// Why an upstream is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct DeadUpstream {
     since: Instant,
     leg: Leg,
     stage: Stage,
     kind: FaultKind,
 }
 
-impl Known {
+impl DeadUpstream {
     /// The fault of a request that does not wait to find it out again.
     pub(crate) fn fault(&self, now: Instant) -> Fault {
         let since = now.saturating_duration_since(self.since).as_secs();
@@ -108,7 +108,7 @@ impl Health {
             Some(Sole::WaitedFor { since, .. }) => *since,
             Some(Sole::Working | Sole::Dead { .. }) | None => now,
         };
-        let known = Known {
+        let known = DeadUpstream {
             since,
             leg,
             stage,
@@ -137,7 +137,12 @@ impl Health {
     }
 
     /// Why the only upstream of `host` is known to be dead.
-    pub(crate) fn known_dead(&self, host: &str, upstream: &str, now: Instant) -> Option<Known> {
+    pub(crate) fn known_dead(
+        &self,
+        host: &str,
+        upstream: &str,
+        now: Instant,
+    ) -> Option<DeadUpstream> {
         let table = self.table();
         match table.soles.get(&key(host, upstream))? {
             Sole::Dead { until, known } if now < *until => Some(known.clone()),

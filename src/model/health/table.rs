@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Avoided,
+    AvoidedCircuit,
     sole::{Sole, SoleAttempt},
 };
 
@@ -84,8 +84,8 @@ impl Circuit {
         }
     }
 
-    pub(super) fn avoided(&self, upstream: &str, now: Instant) -> Avoided {
-        Avoided {
+    pub(super) fn avoided(&self, upstream: &str, now: Instant) -> AvoidedCircuit {
+        AvoidedCircuit {
             upstream: upstream.into(),
             since: now.saturating_duration_since(self.opened),
             failures: self.failures,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Due, Sample, Stall, Verdict};
 use crate::model::{
     advice::{self, Advice, Remedy},
-    siblings::{Fares, Sibling as Found},
+    siblings::{Sibling as Found, SiblingOutcome},
     size,
 };
 
@@ -35,8 +35,8 @@ impl std::fmt::Display for SiblingText<'_> {
         let Self(found, upstream) = self;
         let (route, ago) = (&found.route, found.ago.as_secs());
         match &found.fares {
-            Fares::Works => write!(f, "{route} works through {upstream} ({ago} s ago)"),
-            Fares::Fails(code) => {
+            SiblingOutcome::Works => write!(f, "{route} works through {upstream} ({ago} s ago)"),
+            SiblingOutcome::Fails(code) => {
                 write!(
                     f,
                     "{route} fails through {upstream} too ({code}, {ago} s ago)"
@@ -169,10 +169,10 @@ impl StallContext<'_> {
         let place = advice::place(route);
         let text = match sibling.map(|sibling| (&sibling.route, &sibling.fares)) {
             None => return Advice::other_upstream(&begin, route),
-            Some((works, Fares::Works)) => format!(
+            Some((works, SiblingOutcome::Works)) => format!(
                 "{begin}{works} works through {upstream} and {route} does not, so add another upstream to `upstreams` of {place}"
             ),
-            Some((_, Fares::Fails(_))) => format!(
+            Some((_, SiblingOutcome::Fails(_))) => format!(
                 "{begin}both routes fail through {upstream} now, so put another upstream before it in `upstreams`"
             ),
         };

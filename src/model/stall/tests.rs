@@ -3,7 +3,7 @@ use tokio::time::Instant;
 use super::{rules::STALL_RULES, *};
 use crate::model::{
     Role,
-    siblings::{Fares, Sibling as Found},
+    siblings::{Sibling as Found, SiblingOutcome},
 };
 
 pub(super) const LIMITS: StallLimits = StallLimits {
@@ -343,7 +343,7 @@ fn every_verdict_stands_in_the_table_once_and_has_advice_that_names_a_key_or_a_c
     let works = Found {
         route: "hf-main".into(),
         role: Role::MainSite,
-        fares: Fares::Works,
+        fares: SiblingOutcome::Works,
         ago: Duration::from_secs(3),
     };
     for rule in STALL_RULES {

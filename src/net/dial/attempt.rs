@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A future behind a pointer.
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What one attempt needs to know.
 pub(crate) struct DialRequest<'a> {

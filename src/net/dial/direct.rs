@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Boxed, Connection, DialRequest, congestion};
+use super::{BoxFuture, Connection, DialRequest, congestion};
 use crate::{
     config::Override,
     io::{Tcp, tune},
@@ -42,8 +42,9 @@ pub(super) async fn reach(
 ) -> Result<(Tcp, SocketAddr), Fault> {
     let limit = attempt.route.dial.connect_timeout;
     let max_segment = attempt.max_segment;
-    let connecting =
-        |address| -> Boxed<'_, io::Result<TcpStream>> { Box::pin(connect(address, max_segment)) };
+    let connecting = |address| -> BoxFuture<'_, io::Result<TcpStream>> {
+        Box::pin(connect(address, max_segment))
+    };
     let mut race = Race::new(&connecting);
     let outcome = timeout(limit, async {
         let found = resolve::addresses(target, overrides, leg, attempt.progress).await?;
@@ -101,12 +102,12 @@ fn keep_unsent_small(socket: &socket2::SockRef<'_>) {
 struct Race<'a, T> {
     connect: &'a Connect<'a, T>,
     waiting: std::vec::IntoIter<SocketAddr>,
-    running: Vec<(SocketAddr, Boxed<'a, io::Result<T>>)>,
+    running: Vec<(SocketAddr, BoxFuture<'a, io::Result<T>>)>,
     failed: Vec<Failure>,
 }
 
 /// How one address is connected to; a test brings its own.
-type Connect<'a, T> = dyn Fn(SocketAddr) -> Boxed<'a, io::Result<T>> + Send + Sync + 'a;
+type Connect<'a, T> = dyn Fn(SocketAddr) -> BoxFuture<'a, io::Result<T>> + Send + Sync + 'a;
 
 struct Failure {
     address: SocketAddr,
@@ -185,7 +186,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The first of `running` that is done, taken out of it; waits for ever where nothing runs.
 async fn first_done<T>(
-    running: &mut Vec<(SocketAddr, Boxed<'_, io::Result<T>>)>,
+    running: &mut Vec<(SocketAddr, BoxFuture<'_, io::Result<T>>)>,
 ) -> (SocketAddr, io::Result<T>) {
     std::future::poll_fn(|cx| {
         let done = running
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
 
     /// 192.0.2.1 never answers, 192.0.2.2 refuses after 100 ms, 192.0.2.3 has no route, 192.0.2.4 answers after 10 ms.
-    fn network(address: SocketAddr) -> Boxed<'static, io::Result<&'static str>> {
+    fn network(address: SocketAddr) -> BoxFuture<'static, io::Result<&'static str>> {
         Box::pin(async move {
             match address.ip().to_string().as_str() {
                 "192.0.2.1" => std::future::pending().await,

@@ -22,7 +22,7 @@ use crate::{
     model::{Fault, Scheme, Target},
 };
 
-pub(crate) use attempt::{AbsoluteForm, Boxed, Connection, DialRequest};
+pub(crate) use attempt::{AbsoluteForm, BoxFuture, Connection, DialRequest};
 
 /// The hop that `via` comes to for a target, if any.
 pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {

@@ -109,7 +109,7 @@ async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<Connection, Fa
 
 /// What a test's hop does with its one client.
 #[derive(Clone)]
-enum Act {
+enum HopBehaviour {
     /// Reads so many bytes.
     Hear(usize),
     /// Reads up to the end of a head.
@@ -136,7 +136,7 @@ impl Peer {
 }
 
 /// A server that does as told with each client, and then closes.
-async fn plays(scripts: Vec<Vec<Act>>) -> Peer {
+async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let heard = Arc::new(Mutex::new(String::new()));
@@ -157,15 +157,15 @@ async fn plays(scripts: Vec<Vec<Act>>) -> Peer {
     }
 }
 
-async fn perform(act: Act, socket: &mut TcpStream, heard: &Mutex<String>) {
+async fn perform(act: HopBehaviour, socket: &mut TcpStream, heard: &Mutex<String>) {
     match act {
-        Act::Hear(count) => {
+        HopBehaviour::Hear(count) => {
             let mut bytes = vec![0; count];
             socket.read_exact(&mut bytes).await.unwrap();
             let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
             heard.lock().unwrap().push_str(&text);
         }
-        Act::HearHead => {
+        HopBehaviour::HearHead => {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(socket.read_u8().await.unwrap());
@@ -175,17 +175,17 @@ async fn perform(act: Act, socket: &mut TcpStream, heard: &Mutex<String>) {
                 .unwrap()
                 .push_str(&String::from_utf8(head).unwrap());
         }
-        Act::Say(bytes) => socket.write_all(&bytes).await.unwrap(),
-        Act::Reset => socket2::SockRef::from(&*socket)
+        HopBehaviour::Say(bytes) => socket.write_all(&bytes).await.unwrap(),
+        HopBehaviour::Reset => socket2::SockRef::from(&*socket)
             .set_linger(Some(Duration::ZERO))
             .unwrap(),
-        Act::Stay => std::future::pending().await,
+        HopBehaviour::Stay => std::future::pending().await,
     }
 }
 
 async fn answers(text: &str) -> Peer {
-    let said = Act::Say(text.as_bytes().to_vec());
-    plays(vec![vec![Act::HearHead, said, Act::Stay]]).await
+    let said = HopBehaviour::Say(text.as_bytes().to_vec());
+    plays(vec![vec![HopBehaviour::HearHead, said, HopBehaviour::Stay]]).await
 }
 
 async fn read(connection: &mut Connection, count: usize) -> String {

@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Whose slots are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Holder {
+enum SlotHolder {
     User(u32),
     Address(IpAddr),
 }
@@ -57,8 +57,8 @@ struct SlotsState {
 struct State {
     next: u64,
     connections: HashMap<u64, Connection>,
-    held: HashMap<Holder, usize>,
-    waiting: HashMap<Holder, usize>,
+    held: HashMap<SlotHolder, usize>,
+    waiting: HashMap<SlotHolder, usize>,
     unread: usize,
     /// The log has it since the last time that there was room.
     told: bool,
@@ -67,7 +67,7 @@ struct State {
 #[derive(Debug)]
 struct Connection {
     client: SocketAddr,
-    holder: Holder,
+    holder: SlotHolder,
     socket: TcpMonitor,
     part: Part,
     /// Its socket was shut down for somebody who waited.
@@ -90,7 +90,7 @@ enum Part {
 
 /// No slot can be had.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Full;
+pub(crate) struct SlotsFull;
 
 impl Slots {
     /// `capacity` slots.
@@ -129,8 +129,8 @@ impl Slots {
         socket: TcpMonitor,
     ) -> Slot {
         let holder = match owner {
-            Some(SocketOwner::User(uid)) => Holder::User(uid),
-            Some(SocketOwner::Unknown(_)) | None => Holder::Address(client.ip()),
+            Some(SocketOwner::User(uid)) => SlotHolder::User(uid),
+            Some(SocketOwner::Unknown(_)) | None => SlotHolder::Address(client.ip()),
         };
         let mut state = self.0.lock();
         state.next += 1;
@@ -159,9 +159,9 @@ impl SlotsState {
     }
 
     /// True where `holder` may have one more: there is one, the reserve is left to the others, and nobody with fewer waits.
-    fn permits(&self, state: &State, holder: Holder) -> bool {
+    fn permits(&self, state: &State, holder: SlotHolder) -> bool {
         let own = state.held(holder);
-        let fewer = |(other, waiting): (&Holder, &usize)| {
+        let fewer = |(other, waiting): (&SlotHolder, &usize)| {
             *other != holder && *waiting > 0 && state.held(*other) < own
         };
         state.held.values().sum::<usize>() < self.capacity
@@ -171,7 +171,7 @@ impl SlotsState {
 }
 
 impl State {
-    fn held(&self, holder: Holder) -> usize {
+    fn held(&self, holder: SlotHolder) -> usize {
         self.held.get(&holder).copied().unwrap_or(0)
     }
 
@@ -230,7 +230,7 @@ impl Connection {
     }
 }
 
-fn take_one(counts: &mut HashMap<Holder, usize>, holder: Holder) {
+fn take_one(counts: &mut HashMap<SlotHolder, usize>, holder: SlotHolder) {
     if let Some(count) = counts.get_mut(&holder) {
         *count = count.saturating_sub(1);
         if *count == 0 {

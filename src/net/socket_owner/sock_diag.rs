@@ -10,7 +10,7 @@ use std::{
 
 /// What the kernel says of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct SocketEntry {
     /// Its TCP state (`ESTABLISHED` is 1).
     pub(super) state: u8,
     /// The user who opened it; 0 where nobody holds it any more.
@@ -59,7 +59,7 @@ pub(super) fn answer(
     sequence: u32,
     local: SocketAddr,
     remote: SocketAddr,
-) -> io::Result<Option<Found>> {
+) -> io::Result<Option<SocketEntry>> {
     let short = || io::Error::new(io::ErrorKind::InvalidData, "a netlink message is too short");
     let word = |at: usize| -> io::Result<[u8; 4]> {
         let word = bytes.get(at..at + 4).ok_or_else(short)?;
@@ -80,7 +80,7 @@ pub(super) fn answer(
                 return Err(io::ErrorKind::NotFound.into());
             }
             let [_, state, ..] = word(HEADER)?;
-            Ok(Some(Found {
+            Ok(Some(SocketEntry {
                 state,
                 uid: u32::from_ne_bytes(word(HEADER + MESSAGE - 8)?),
                 inode: u32::from_ne_bytes(word(HEADER + MESSAGE - 4)?),
@@ -140,7 +140,7 @@ mod tests {
         ] {
             let (local, remote) = (address(local), address(remote));
             let bytes = reply(&request(7, local, remote), 1, 1000, 99);
-            let found = Found {
+            let found = SocketEntry {
                 state: 1,
                 uid: 1000,
                 inode: 99,

@@ -96,7 +96,7 @@ impl Client {
         name: &str,
         host: &str,
         http: HttpVersion,
-    ) -> (Result<Accepted, Fault>, io::Result<Vec<u8>>) {
+    ) -> (Result<ClientTls, Fault>, io::Result<Vec<u8>>) {
         let (near, far) = duplex(16 * 1024);
         let host = host.parse().unwrap();
         let client = "127.0.0.1:1".parse().unwrap();

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::LogEvent;
 use crate::{
-    model::health::{Avoided, Change},
+    model::health::{AvoidedCircuit, Change},
     track::metrics::{self, Metrics},
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct CircuitChanged {
     /// What became of it.
     pub change: Change,
     /// The circuit as it is now; none where it is closed.
-    pub known: Option<Avoided>,
+    pub known: Option<AvoidedCircuit>,
     /// The fault, where it was one.
     pub code: Option<String>,
 }

@@ -218,12 +218,12 @@ pub(crate) struct AnswerAwaited {
     /// What will be done then.
     pub action: Action,
     /// What is known of a response that was due by now.
-    pub late: Option<Late>,
+    pub late: Option<LateAnswer>,
 }
 
 /// A response that was due by now.
 #[derive(Clone, Debug)]
-pub(crate) struct Late {
+pub(crate) struct LateAnswer {
     /// The stall that it may turn out to be.
     pub verdict: Verdict,
     /// The part of the path: client, hop or origin.

@@ -9,7 +9,7 @@ use crate::{config::Route, model::Target, track::Front};
 
 /// What a transfer begins with.
 #[derive(Debug)]
-pub(crate) struct Begin<'a> {
+pub(crate) struct TransferStart<'a> {
     /// How it came in.
     pub front: Front,
     /// The client's address.

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::{GivenUp, TransferHandle, millis};
+use super::{FinalFault, TransferHandle, millis};
 use crate::{
     io::TcpMonitor,
     model::{
         Fault, FaultKind, Leg, Stage,
-        advice::{Advice, Context},
+        advice::{Advice, AdviceContext},
         attempts::Next,
     },
     track::{
@@ -27,7 +27,7 @@ impl TransferHandle {
         }
         let about = &self.0.about;
         let upstream = self.upstream();
-        fault.advice(Context {
+        fault.advice(AdviceContext {
             host: &about.target.host.to_string(),
             port: about.target.port,
             route: &about.route,
@@ -215,9 +215,9 @@ impl TransferHandle {
     }
 
     /// Logs a fault after which nothing is tried any more.
-    pub(crate) fn give_up(&self, fault: Fault) -> GivenUp {
+    pub(crate) fn give_up(&self, fault: Fault) -> FinalFault {
         self.fault(&fault, &Next::GiveUp);
-        GivenUp(fault)
+        FinalFault(fault)
     }
 
     /// How it goes on, where that takes more than another attempt: the request is sent again, or the rest of the answer asked for.

@@ -13,7 +13,7 @@ use crate::{
         stall::{self, Action, Due, Observed, Stall, Verdict, Watch},
     },
     track::{
-        event::{AnswerAwaited, Late, Phase, SmallSegmentsHelped, StallReported},
+        event::{AnswerAwaited, LateAnswer, Phase, SmallSegmentsHelped, StallReported},
         redact,
         running::tick,
     },
@@ -172,13 +172,15 @@ impl TransferState {
             | Observed::Over { .. } => return None,
         };
         let about = &self.about;
-        let late = late.zip(state.watching.sample).map(|(stall, sample)| Late {
-            verdict: stall.verdict,
-            leg: stall.leg,
-            stage: state.stage,
-            role: about.role,
-            evidence: stall::evidence(stall, &sample),
-        });
+        let late = late
+            .zip(state.watching.sample)
+            .map(|(stall, sample)| LateAnswer {
+                verdict: stall.verdict,
+                leg: stall.leg,
+                stage: state.stage,
+                role: about.role,
+                evidence: stall::evidence(stall, &sample),
+            });
         Some(AnswerAwaited {
             subject: self.subject(state),
             idle_ms: millis(idle),

@@ -8,7 +8,7 @@ use crate::{
         response::drain,
     },
     model::{attempts::Event, fault::BoxError, stall::Stall},
-    track::GivenUp,
+    track::FinalFault,
 };
 
 /// The peer's TLS has no other way to say that this is the end and not the work of somebody on the path (RFC 8446, section 6.1).
@@ -17,7 +17,7 @@ pub(super) const NO_CLOSE_NOTIFY: &str =
 
 /// The rest of a broken answer, on its way.
 pub(super) type Asking =
-    Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, GivenUp>)> + Send>>;
+    Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, FinalFault>)> + Send>>;
 
 pub(super) type Failing = Pin<Box<dyn Future<Output = BoxError> + Send>>;
 
@@ -52,7 +52,7 @@ pub(super) async fn fail(
 }
 
 /// The end of a transfer whose answer broke off, and what the client's connection is told.
-pub(super) fn broken(exchange: &Exchange, given_up: GivenUp) -> BoxError {
+pub(super) fn broken(exchange: &Exchange, given_up: FinalFault) -> BoxError {
     exchange.transfer.break_off(&given_up);
     given_up.into_fault().into()
 }

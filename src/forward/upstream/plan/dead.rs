@@ -10,14 +10,14 @@ use crate::{
     model::{
         Fault, Stage,
         attempts::Connect,
-        health::sole::{Known, SHORT_ATTEMPT, SoleAttempt},
+        health::sole::{DeadUpstream, SHORT_ATTEMPT, SoleAttempt},
     },
     track::WatchedSocket,
 };
 
 impl UpstreamPlan {
     /// Why the only upstream is known to be dead, where it still is.
-    pub(super) fn known_dead(&self) -> Option<Known> {
+    pub(super) fn known_dead(&self) -> Option<DeadUpstream> {
         let upstream = self.upstream().filter(|_| self.dead)?;
         self.about().known_dead(&self.forwarder.shared, upstream)
     }
@@ -25,7 +25,7 @@ impl UpstreamPlan {
     /// Tries the only upstream, which is dead: this request waits for a moment, and the attempt goes on without it where none does already.
     pub(super) async fn reach_dead(
         &self,
-        known: &Known,
+        known: &DeadUpstream,
         connect: Connect,
     ) -> Result<Reached, Fault> {
         let dead = || known.fault(Instant::now());

@@ -1,9 +1,9 @@
 //! Advice on hops, addresses and names.
 
-use super::{Advice, Context, RECURS};
+use super::{Advice, AdviceContext, RECURS};
 use crate::model::{Fault, FaultKind, Leg, Stage, fault::HopLogin};
 
-pub(super) fn hop_fails(context: Context<'_>) -> Advice {
+pub(super) fn hop_fails(context: AdviceContext<'_>) -> Advice {
     format!(
         "the connection to {} itself fails: use another hop of `[hops]`",
         context.hop()
@@ -12,8 +12,8 @@ pub(super) fn hop_fails(context: Context<'_>) -> Advice {
 }
 
 /// Refused, or no route.
-pub(in crate::model) fn unreachable(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
+pub(in crate::model) fn unreachable(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
         (Leg::Hop, _) => {
@@ -27,7 +27,7 @@ pub(in crate::model) fn unreachable(fault: &Fault, context: Context<'_>) -> Opti
     }
 }
 
-pub(in crate::model) fn name_unknown(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(in crate::model) fn name_unknown(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!("check the host name in {}", context.hop_url()),
@@ -44,8 +44,8 @@ pub(in crate::model) fn name_unknown(fault: &Fault, context: Context<'_>) -> Opt
     Some(text.into())
 }
 
-pub(in crate::model) fn hop_refused(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, port, .. } = context;
+pub(in crate::model) fn hop_refused(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    let AdviceContext { host, port, .. } = context;
     if fault.leg != Leg::Hop {
         return None;
     }
@@ -76,7 +76,10 @@ pub(in crate::model) fn hop_refused(fault: &Fault, context: Context<'_>) -> Opti
     Some(context.other_upstream(begin))
 }
 
-pub(in crate::model) fn hop_authentication(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(in crate::model) fn hop_authentication(
+    fault: &Fault,
+    context: AdviceContext<'_>,
+) -> Option<Advice> {
     let FaultKind::HopAuthentication(login) = fault.kind else {
         return None;
     };
@@ -101,8 +104,8 @@ pub(in crate::model) fn hop_authentication(fault: &Fault, context: Context<'_>) 
 }
 
 /// Some hops grant every request and connect then; a path that ends TLS looks the same.
-pub(super) fn no_bytes_after_grant(context: Context<'_>) -> Advice {
-    let Context { host, upstream, .. } = context;
+pub(super) fn no_bytes_after_grant(context: AdviceContext<'_>) -> Advice {
+    let AdviceContext { host, upstream, .. } = context;
     context.other_upstream(format!(
         "{upstream} does not reach {host}, or something on the path to or behind {upstream} blocks TLS: "
     ))

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::fault::HopLogin;
 
-const CONTEXT: Context<'_> = Context {
+const CONTEXT: AdviceContext<'_> = AdviceContext {
     host: "hf.co",
     port: 443,
     route: "hf-main",
@@ -46,7 +46,7 @@ fn the_way_out_of_the_environment_is_not_looked_for_among_the_hops() {
         FaultKind::BadAnswer,
     ] {
         let fault = Fault::new(Leg::Hop, Stage::Greeting, kind);
-        let environment = Context {
+        let environment = AdviceContext {
             upstream: "environment",
             ..CONTEXT
         };

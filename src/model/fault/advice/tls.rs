@@ -1,11 +1,11 @@
 //! Advice on certificates and TLS.
 
-use super::{Advice, Context, distrusted, hop::hop_fails};
+use super::{Advice, AdviceContext, distrusted, hop::hop_fails};
 use crate::model::{Fault, FaultKind, Leg, Stage};
 
 /// An alert, a bad certificate, or no version in common.
-pub(in crate::model) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Advice> {
-    let Context { host, upstream, .. } = context;
+pub(in crate::model) fn no_tls(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, &fault.kind) {
         (Leg::Client, FaultKind::Alert(_)) if fault.stage == Stage::Handshaking => {
             Some(distrusted(host))
@@ -41,7 +41,7 @@ pub(in crate::model) fn no_tls(fault: &Fault, context: Context<'_>) -> Option<Ad
     }
 }
 
-pub(in crate::model) fn out_of_date(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(in crate::model) fn out_of_date(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!(
@@ -56,7 +56,10 @@ pub(in crate::model) fn out_of_date(fault: &Fault, context: Context<'_>) -> Opti
     Some(text.into())
 }
 
-pub(in crate::model) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(in crate::model) fn unknown_issuer(
+    fault: &Fault,
+    context: AdviceContext<'_>,
+) -> Option<Advice> {
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!(
@@ -72,7 +75,7 @@ pub(in crate::model) fn unknown_issuer(fault: &Fault, context: Context<'_>) -> O
     Some(text.into())
 }
 
-pub(in crate::model) fn name_mismatch(fault: &Fault, context: Context<'_>) -> Option<Advice> {
+pub(in crate::model) fn name_mismatch(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let text = match fault.leg {
         Leg::Client => return None,
         Leg::Hop => format!(

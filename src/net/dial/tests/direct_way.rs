@@ -4,7 +4,11 @@ use super::*;
 
 #[tokio::test]
 async fn a_dead_first_address_is_stepped_over() {
-    let origin = plays(vec![vec![Act::Say(BANNER.into()), Act::Stay]]).await;
+    let origin = plays(vec![vec![
+        HopBehaviour::Say(BANNER.into()),
+        HopBehaviour::Stay,
+    ]])
+    .await;
     let route = overriding("git.example", &[closed().await, origin.address]);
     let (result, stages) = dial_as(&Via::Direct, "git.example:22", Scheme::Https, &route).await;
     let mut connection = result.unwrap();
@@ -40,7 +44,7 @@ async fn a_name_that_the_resolver_refuses_is_unknown() {
 
 #[tokio::test]
 async fn an_environment_without_a_hop_is_the_direct_way() {
-    let origin = plays(vec![vec![Act::Stay]]).await;
+    let origin = plays(vec![vec![HopBehaviour::Stay]]).await;
     let via = Via::Environment(Arc::new(Environment::default()));
     let connection = tunnel(&via, &origin.address.to_string(), &route()).await;
     assert_eq!(connection.unwrap().peer, origin.address);

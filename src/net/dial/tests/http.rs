@@ -64,7 +64,7 @@ async fn an_https_hop_is_greeted_inside_tls() {
 
 #[tokio::test]
 async fn plain_http_goes_to_the_hop_in_absolute_form() {
-    let peer = plays(vec![vec![Act::Stay]]).await;
+    let peer = plays(vec![vec![HopBehaviour::Stay]]).await;
     let via = hop(HopKind::Http, peer.address, true);
     let (result, stages) = dial_as(&via, "hf.co:80", Scheme::Http, &route()).await;
     let absolute = result.unwrap().absolute_form.unwrap();
@@ -88,12 +88,13 @@ async fn an_override_reaches_through_the_hop_for_both_schemes() {
 
 #[tokio::test]
 async fn the_next_override_follows_one_that_the_hop_cannot_reach() {
-    let unreachable =
-        Act::Say(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec());
-    let granted = Act::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+    let unreachable = HopBehaviour::Say(
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    );
+    let granted = HopBehaviour::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
     let scripts = vec![
-        vec![Act::HearHead, unreachable],
-        vec![Act::HearHead, granted, Act::Stay],
+        vec![HopBehaviour::HearHead, unreachable],
+        vec![HopBehaviour::HearHead, granted, HopBehaviour::Stay],
     ];
     let peer = plays(scripts).await;
     let at = |last| SocketAddr::from(([127, 0, 0, last], 443));
@@ -169,11 +170,14 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
     impatient.dial.greet_timeout = Duration::from_millis(50);
     for (end, kind) in [
         (vec![], FaultKind::TargetRefused),
-        (vec![Act::Say("HTTP/1.1 20".into())], FaultKind::ClosedEarly),
-        (vec![Act::Reset], FaultKind::TargetRefused),
-        (vec![Act::Stay], FaultKind::TimedOut),
+        (
+            vec![HopBehaviour::Say("HTTP/1.1 20".into())],
+            FaultKind::ClosedEarly,
+        ),
+        (vec![HopBehaviour::Reset], FaultKind::TargetRefused),
+        (vec![HopBehaviour::Stay], FaultKind::TimedOut),
     ] {
-        let mut script = vec![Act::HearHead];
+        let mut script = vec![HopBehaviour::HearHead];
         script.extend(end);
         let peer = plays(vec![script]).await;
         let route = if kind == FaultKind::TimedOut {
@@ -194,11 +198,14 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
 #[tokio::test]
 async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
     for (end, kind) in [
-        (Some(Act::Reset), FaultKind::Reset),
+        (Some(HopBehaviour::Reset), FaultKind::Reset),
         (None, FaultKind::ClosedEarly),
     ] {
-        let grants = vec![Act::HearHead, Act::Say("HTTP/1.1 200 OK\r\n\r\n".into())];
-        let mut breaks = vec![Act::HearHead];
+        let grants = vec![
+            HopBehaviour::HearHead,
+            HopBehaviour::Say("HTTP/1.1 200 OK\r\n\r\n".into()),
+        ];
+        let mut breaks = vec![HopBehaviour::HearHead];
         breaks.extend(end);
         let peer = plays(vec![grants, breaks]).await;
         let (via, route) = (hop(HopKind::Http, peer.address, false), route());
@@ -222,8 +229,8 @@ async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
 
 #[tokio::test]
 async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
-    let hangs_up = vec![Act::HearHead];
-    let chooses = vec![Act::Hear(3), Act::Say(vec![5, 0])];
+    let hangs_up = vec![HopBehaviour::HearHead];
+    let chooses = vec![HopBehaviour::Hear(3), HopBehaviour::Say(vec![5, 0])];
     // It is asked for HTTP twice more.
     let peer = plays(vec![hangs_up.clone(), hangs_up.clone(), hangs_up, chooses]).await;
     let via = hop(HopKind::Http, peer.address, false);
@@ -234,11 +241,11 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
 
 #[tokio::test]
 async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
-    let hangs_up = vec![Act::HearHead];
-    let no_socks = vec![Act::Hear(3)];
+    let hangs_up = vec![HopBehaviour::HearHead];
+    let no_socks = vec![HopBehaviour::Hear(3)];
     let alert = vec![
-        Act::Hear(10),
-        Act::Say(b"\x15\x03\x03\0\x02\x02\x32".to_vec()),
+        HopBehaviour::Hear(10),
+        HopBehaviour::Say(b"\x15\x03\x03\0\x02\x02\x32".to_vec()),
     ];
     let peer = plays(vec![
         hangs_up.clone(),
@@ -256,8 +263,11 @@ async fn a_hop_that_hangs_up_on_connect_and_speaks_tls_is_named() {
 
 #[tokio::test]
 async fn a_hop_that_speaks_http_too_is_not_said_to_speak_socks() {
-    let hangs_up = vec![Act::HearHead];
-    let itself = vec![Act::HearHead, Act::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())];
+    let hangs_up = vec![HopBehaviour::HearHead];
+    let itself = vec![
+        HopBehaviour::HearHead,
+        HopBehaviour::Say(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
+    ];
     let peer = plays(vec![hangs_up.clone(), hangs_up, itself]).await;
     let via = hop(HopKind::Http, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);

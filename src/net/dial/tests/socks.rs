@@ -6,12 +6,12 @@ use crate::model::fault::HopLogin;
 const GRANTED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
 /// What a hop without authentication does for a request of `length` bytes.
-fn open(length: usize, reply: &[u8]) -> Vec<Act> {
+fn open(length: usize, reply: &[u8]) -> Vec<HopBehaviour> {
     vec![
-        Act::Hear(3),
-        Act::Say(vec![5, 0]),
-        Act::Hear(length),
-        Act::Say(reply.to_vec()),
+        HopBehaviour::Hear(3),
+        HopBehaviour::Say(vec![5, 0]),
+        HopBehaviour::Hear(length),
+        HopBehaviour::Say(reply.to_vec()),
     ]
 }
 
@@ -19,7 +19,7 @@ fn open(length: usize, reply: &[u8]) -> Vec<Act> {
 async fn a_banner_that_comes_with_the_reply_is_kept() {
     let with_banner = [&GRANTED[..], BANNER.as_bytes()].concat();
     let mut script = open(5 + 11 + 2, &with_banner);
-    script.push(Act::Stay);
+    script.push(HopBehaviour::Stay);
     let peer = plays(vec![script]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let (result, stages) = dial_as(&via, "git.example:22", Scheme::Https, &route()).await;
@@ -36,13 +36,17 @@ async fn a_banner_that_comes_with_the_reply_is_kept() {
 async fn credentials_are_given_and_may_be_refused() {
     for (status, granted) in [(0, true), (1, false)] {
         let mut script = vec![
-            Act::Hear(4),
-            Act::Say(vec![5, 2]),
-            Act::Hear(1 + 1 + 2 + 1 + 7),
-            Act::Say(vec![1, status]),
+            HopBehaviour::Hear(4),
+            HopBehaviour::Say(vec![5, 2]),
+            HopBehaviour::Hear(1 + 1 + 2 + 1 + 7),
+            HopBehaviour::Say(vec![1, status]),
         ];
         if granted {
-            script.extend([Act::Hear(5 + 5 + 2), Act::Say(GRANTED.to_vec()), Act::Stay]);
+            script.extend([
+                HopBehaviour::Hear(5 + 5 + 2),
+                HopBehaviour::Say(GRANTED.to_vec()),
+                HopBehaviour::Stay,
+            ]);
         }
         let peer = plays(vec![script]).await;
         let via = hop(HopKind::Socks5h, peer.address, true);
@@ -62,7 +66,11 @@ async fn credentials_are_given_and_may_be_refused() {
 #[tokio::test]
 async fn a_hop_that_insists_on_credentials_is_told_as_such() {
     for choice in [2, 0xff] {
-        let peer = plays(vec![vec![Act::Hear(3), Act::Say(vec![5, choice])]]).await;
+        let peer = plays(vec![vec![
+            HopBehaviour::Hear(3),
+            HopBehaviour::Say(vec![5, choice]),
+        ]])
+        .await;
         let via = hop(HopKind::Socks5h, peer.address, false);
         let fault = err(tunnel(&via, "hf.co:443", &route()).await);
         assert_eq!(fault.kind, FaultKind::HopAuthentication(HopLogin::Missing));
@@ -74,7 +82,7 @@ async fn a_hop_that_insists_on_credentials_is_told_as_such() {
 async fn an_override_is_sent_as_an_address_and_the_next_one_follows_a_dead_one() {
     let unreachable = open(10, &[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
     let mut granted = open(10, &GRANTED);
-    granted.push(Act::Stay);
+    granted.push(HopBehaviour::Stay);
     let peer = plays(vec![unreachable, granted]).await;
     let at = |last| SocketAddr::from(([127, 0, 0, last], 22));
     let route = overriding("git.example", &[at(3), at(4)]);
@@ -87,7 +95,7 @@ async fn an_override_is_sent_as_an_address_and_the_next_one_follows_a_dead_one()
 #[tokio::test]
 async fn socks5_looks_names_up_itself() {
     let mut script = open(10, &GRANTED);
-    script.push(Act::Stay);
+    script.push(HopBehaviour::Stay);
     let peer = plays(vec![script]).await;
     let via = hop(HopKind::Socks5, peer.address, false);
     let (result, stages) = dial_as(&via, "localhost:22", Scheme::Https, &route()).await;
@@ -117,8 +125,8 @@ async fn a_refusal_has_its_code_in_words() {
 
 #[tokio::test]
 async fn what_speaks_http_is_named() {
-    let said = Act::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
-    let peer = plays(vec![vec![Act::Hear(3), said]]).await;
+    let said = HopBehaviour::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec());
+    let peer = plays(vec![vec![HopBehaviour::Hear(3), said]]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);
     assert_eq!(fault.kind, FaultKind::BadAnswer);
@@ -130,11 +138,11 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
     let mut impatient = route();
     impatient.dial.greet_timeout = Duration::from_millis(50);
     for (end, kind) in [
-        (vec![Act::Say(vec![5])], FaultKind::ClosedEarly),
-        (vec![Act::Reset], FaultKind::Reset),
-        (vec![Act::Stay], FaultKind::TimedOut),
+        (vec![HopBehaviour::Say(vec![5])], FaultKind::ClosedEarly),
+        (vec![HopBehaviour::Reset], FaultKind::Reset),
+        (vec![HopBehaviour::Stay], FaultKind::TimedOut),
     ] {
-        let mut script = vec![Act::Hear(3)];
+        let mut script = vec![HopBehaviour::Hear(3)];
         script.extend(end);
         let peer = plays(vec![script]).await;
         let route = if kind == FaultKind::TimedOut {
@@ -153,7 +161,7 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
 
 #[tokio::test]
 async fn a_name_that_is_too_long_is_refused_without_a_panic() {
-    let peer = plays(vec![vec![Act::Stay]]).await;
+    let peer = plays(vec![vec![HopBehaviour::Stay]]).await;
     let via = hop(HopKind::Socks5h, peer.address, false);
     let target = Target::new(Host::Name("x".repeat(300).into()), 22);
     let fault = err(dial_to(&via, &target, Scheme::Https, &route()).await.0);
@@ -163,8 +171,12 @@ async fn a_name_that_is_too_long_is_refused_without_a_panic() {
 /// OpenSSH's `-D`: "administratively prohibited" ends the connection.
 #[tokio::test]
 async fn a_hop_that_hangs_up_on_the_target_has_refused_it() {
-    for end in [vec![], vec![Act::Reset]] {
-        let mut script = vec![Act::Hear(3), Act::Say(vec![5, 0]), Act::Hear(5 + 5 + 2)];
+    for end in [vec![], vec![HopBehaviour::Reset]] {
+        let mut script = vec![
+            HopBehaviour::Hear(3),
+            HopBehaviour::Say(vec![5, 0]),
+            HopBehaviour::Hear(5 + 5 + 2),
+        ];
         script.extend(end);
         let peer = plays(vec![script]).await;
         let via = hop(HopKind::Socks5h, peer.address, false);

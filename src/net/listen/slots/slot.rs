@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, timeout};
 
-use super::{Connection, Full, HOLD, Holder, LOOK, Part, Slots, State, WAITING, take_one};
+use super::{Connection, HOLD, LOOK, Part, SlotHolder, Slots, SlotsFull, State, WAITING, take_one};
 
 /// A connection's slot, or its claim to one; given back when it is dropped.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Slot {
     }
 
     /// Waits for a slot, where the connection has none yet. Fails where too many wait already.
-    pub(crate) async fn take(&self) -> Result<(), Full> {
+    pub(crate) async fn take(&self) -> Result<(), SlotsFull> {
         if self.begin()? {
             return Ok(());
         }
@@ -38,15 +38,15 @@ impl Slot {
     }
 
     /// A request is being answered as long as the guard lives: what its client waits for is not the client's silence.
-    pub(crate) fn busy(&self) -> Busy<'_> {
+    pub(crate) fn busy(&self) -> BusyGuard<'_> {
         if let Some(connection) = self.slots.0.lock().connections.get_mut(&self.id) {
             connection.busy += 1;
         }
-        Busy(self)
+        BusyGuard(self)
     }
 
     /// True where the connection has its slot; false where it is counted as waiting now.
-    fn begin(&self) -> Result<bool, Full> {
+    fn begin(&self) -> Result<bool, SlotsFull> {
         let mut state = self.slots.0.lock();
         let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
             return Ok(true);
@@ -60,14 +60,14 @@ impl Slot {
         }
         state.tell_full();
         if state.waiting.values().sum::<usize>() >= WAITING {
-            return Err(Full);
+            return Err(SlotsFull);
         }
         *state.waiting.entry(holder).or_default() += 1;
         self.set(&mut state, Part::Waits);
         Ok(false)
     }
 
-    fn hold(&self, state: &mut State, holder: Holder) {
+    fn hold(&self, state: &mut State, holder: SlotHolder) {
         *state.held.entry(holder).or_default() += 1;
         self.set(state, Part::Holds);
     }
@@ -85,7 +85,7 @@ impl Slot {
 }
 
 impl Connection {
-    fn standing(&self) -> (Part, Holder) {
+    fn standing(&self) -> (Part, SlotHolder) {
         (self.part, self.holder)
     }
 }
@@ -126,9 +126,9 @@ impl Drop for Waiting<'_> {
 
 /// Keeps a connection from being taken for a silent one.
 #[derive(Debug)]
-pub(crate) struct Busy<'p>(&'p Slot);
+pub(crate) struct BusyGuard<'p>(&'p Slot);
 
-impl Drop for Busy<'_> {
+impl Drop for BusyGuard<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.0.slots.0.lock().connections.get_mut(&self.0.id) {
             connection.busy = connection.busy.saturating_sub(1);
