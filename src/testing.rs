@@ -14,7 +14,7 @@ pub use crate::{
         event::StallReported,
         metrics::Exposition,
         metrics::Metrics,
-        observe::{EndSeen, Events, FaultSeen, Seen, StallSeen},
+        observe::{EndSeen, Events, FaultSeen, Observation, StallSeen},
         transfer::Snapshot,
     },
 };

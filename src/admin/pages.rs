@@ -15,7 +15,7 @@ use crate::{
     tls::files::CERTIFICATE_FILE,
     track::{
         log,
-        metrics::{self, Exposition, Reading},
+        metrics::{self, Exposition, Gauge},
         redact,
     },
 };
@@ -103,19 +103,19 @@ fn metrics(forwarder: &Forwarder, exposition: Exposition) -> String {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let running = number(shared.tracker.list().len());
     let mut readings = vec![
-        Reading::new(&metrics::TRANSFERS_RUNNING, &[], running),
-        Reading::new(
+        Gauge::new(&metrics::TRANSFERS_RUNNING, &[], running),
+        Gauge::new(
             &metrics::IDLE_CONNECTIONS,
             &[],
             number(forwarder.idle_connections()),
         ),
-        Reading::new(&metrics::REPLAY_BYTES, &["memory"], memory),
-        Reading::new(&metrics::REPLAY_BYTES, &["spool"], spool),
-        Reading::new(&metrics::LOG_LINES, &[], log::lines()),
-        Reading::new(&metrics::LOG_LINES_DROPPED, &[], log::dropped()),
+        Gauge::new(&metrics::REPLAY_BYTES, &["memory"], memory),
+        Gauge::new(&metrics::REPLAY_BYTES, &["spool"], spool),
+        Gauge::new(&metrics::LOG_LINES, &[], log::lines()),
+        Gauge::new(&metrics::LOG_LINES_DROPPED, &[], log::dropped()),
     ];
     let open = open.iter().map(|((route, upstream), count)| {
-        Reading::new(&metrics::CIRCUITS_OPEN, &[route, upstream], *count)
+        Gauge::new(&metrics::CIRCUITS_OPEN, &[route, upstream], *count)
     });
     readings.extend(open);
     shared.tracker.metrics().render(exposition, &readings)

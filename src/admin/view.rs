@@ -16,7 +16,7 @@ use super::{
 use crate::model::fields::documented;
 use crate::{
     forward::Forwarder,
-    model::refusals::Refused,
+    model::refusals::RefusalCount,
     track::{
         event::{FaultOccurred, StallReported},
         history::{Finished, totals::DayTotal},
@@ -67,7 +67,7 @@ pub(crate) struct Overview {
     /// The last stalls, the newest first.
     pub stalls: Vec<StallReported>,
     /// What origins refuse since their last success: 4xx and 5xx that are their own answers.
-    pub refusals: Vec<Refused>,
+    pub refusals: Vec<RefusalCount>,
     /// What each route carried today (UTC).
     pub totals: Vec<DayTotal>,
 }

@@ -38,7 +38,7 @@ use crate::{
         Fault, FaultKind, Leg, Stage,
         attempts::{Connect, ConnectionKind, Event, RequestState},
     },
-    net::dial::rounds::Waiting,
+    net::dial::rounds::PendingRequest,
     track::{FinalFault, Transfer},
 };
 
@@ -248,7 +248,7 @@ impl Exchange {
             None => None,
             Some(_) => {
                 let hop = lease.about.peer.to_string();
-                match Waiting::begin(&hop, &to.target.to_string()).await {
+                match PendingRequest::begin(&hop, &to.target.to_string()).await {
                     Ok(waiting) => Some(waiting),
                     Err(fault) => return (Held::Nothing, Event::Refused(fault)),
                 }
@@ -274,7 +274,7 @@ impl Exchange {
         };
         match sent {
             Ok(response) => {
-                waiting.into_iter().for_each(Waiting::answered);
+                waiting.into_iter().for_each(PendingRequest::answered);
                 if authenticates_connection(&self.outgoing.head.headers, AUTHORIZATION)
                     || authenticates_connection(response.headers(), WWW_AUTHENTICATE)
                 {

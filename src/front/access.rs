@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::own;
 use crate::{
     forward::Answer,
-    model::{Fault, FaultKind, Leg, Stage, guesses::Guesses, secret::Credentials},
+    model::{Fault, FaultKind, Leg, Stage, guesses::PasswordGuesses, secret::Credentials},
 };
 
 /// The secret first segment of a request's path, with its slash, as the client wrote it: the URLs of the answer begin with it.
@@ -31,7 +31,7 @@ pub(super) struct SecretSegment(pub(super) Box<str>);
 pub(super) async fn admit(
     request: &mut Request<Incoming>,
     credentials: &Credentials,
-    guesses: &Guesses,
+    guesses: &PasswordGuesses,
     client: SocketAddr,
 ) -> Result<(), Fault> {
     let fault = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);

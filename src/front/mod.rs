@@ -28,7 +28,7 @@ use crate::{
         client::{ClientConn, ConnId},
     },
     io::Tcp,
-    model::{Fault, FaultKind, Leg, Stage, Target, guesses::Guesses},
+    model::{Fault, FaultKind, Leg, Stage, Target, guesses::PasswordGuesses},
     net::{Interims, listen::AcceptedClient},
 };
 
@@ -41,7 +41,7 @@ use wrong_protocol::WrongProtocol;
 pub(crate) struct FrontServer {
     current: Current,
     pages: Arc<Pages>,
-    guesses: Arc<Guesses>,
+    guesses: Arc<PasswordGuesses>,
 }
 
 impl FrontServer {

@@ -8,7 +8,7 @@ mod tcp;
 mod tcp_info;
 
 pub(crate) use prefixed::{BoxIo, Prefixed};
-pub(crate) use reads_on::ReadsOn;
+pub(crate) use reads_on::ReadAfterWriteError;
 pub(crate) use tcp::{Tcp, TcpMonitor};
 pub(crate) use tcp::{congestion, tune};
 pub(crate) use tcp_info::PathInfo;

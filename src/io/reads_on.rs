@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// connection with it. Here a write that fails so waits instead, the reader is woken, and the error is what it gets at the end of
 /// what came.
 #[derive(Debug)]
-pub(crate) struct ReadsOn<S> {
+pub(crate) struct ReadAfterWriteError<S> {
     inner: S,
     state: State,
 }
@@ -29,7 +29,7 @@ enum State {
     Over,
 }
 
-impl<S> ReadsOn<S> {
+impl<S> ReadAfterWriteError<S> {
     /// Nothing has failed yet.
     pub(crate) fn new(inner: S) -> Self {
         Self {
@@ -74,7 +74,7 @@ fn is_hang_up(error: &io::Error) -> bool {
     )
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for ReadsOn<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ReadAfterWriteError<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -90,7 +90,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadsOn<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ReadsOn<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAfterWriteError<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -156,7 +156,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (mut near, mut far) = (ReadsOn::new(Tcp::new(near.unwrap())), far.unwrap().0);
+        let (mut near, mut far) = (
+            ReadAfterWriteError::new(Tcp::new(near.unwrap())),
+            far.unwrap().0,
+        );
         near.write_all(b"PUT").await.unwrap();
         far.write_all(answer).await.unwrap();
         if orderly {

@@ -1,6 +1,6 @@
 //! What a rewrite found in a response.
 
-use super::Mapped;
+use super::MappedUrl;
 
 /// What was found in an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,14 +12,14 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn map(&mut self, mapped: Mapped) -> Option<String> {
+    pub(super) fn map(&mut self, mapped: MappedUrl) -> Option<String> {
         match mapped {
-            Mapped::Same => None,
-            Mapped::To(url) => {
+            MappedUrl::Same => None,
+            MappedUrl::To(url) => {
                 self.changed += 1;
                 Some(url)
             }
-            Mapped::Away { host, url } => {
+            MappedUrl::Away { host, url } => {
                 if !self.away.contains(&host) && self.away.len() < MOST_AWAY {
                     self.away.push(host);
                 }

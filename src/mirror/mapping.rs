@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Which hosts the reverse front serves.
-pub(crate) type Served = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
+pub(crate) type ServedHosts = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
 
 /// How one answer's URLs are mapped.
 #[derive(Clone)]
@@ -31,12 +31,12 @@ pub(crate) struct Mapping {
     /// On the reverse front: how the client wrote the daemon's address.
     pub base: Option<ReverseBase>,
     /// What the reverse front serves.
-    pub served: Served,
+    pub served: ServedHosts,
 }
 
 /// What becomes of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Mapped {
+pub(crate) enum MappedUrl {
     /// It stays as it is.
     Same,
     /// It becomes this one.
@@ -66,17 +66,17 @@ impl Mapping {
     }
 
     /// Maps a URL that a client follows with what it was given for it.
-    pub(crate) fn url(&self, text: &str) -> Mapped {
+    pub(crate) fn url(&self, text: &str) -> MappedUrl {
         self.map(text, Use::Link)
     }
 
     /// Maps a URI reference of a header field (RFC 3986, section 4.1), which may be relative.
-    pub(crate) fn reference(&self, text: &str) -> Mapped {
+    pub(crate) fn reference(&self, text: &str) -> MappedUrl {
         self.map(&self.resolved(text), Use::Link)
     }
 
     /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
-    pub(crate) fn redirect(&self, text: &str) -> Mapped {
+    pub(crate) fn redirect(&self, text: &str) -> MappedUrl {
         self.map(&self.resolved(text), Use::Redirect)
     }
 
@@ -130,34 +130,34 @@ impl Mapping {
         Some((url, original))
     }
 
-    fn map(&self, text: &str, usage: Use) -> Mapped {
+    fn map(&self, text: &str, usage: Use) -> MappedUrl {
         if let Reference::Unreadable(authority) = reference(text, self.answering().0)
             && let Some(base) = &self.base
         {
             let away = || self.away(text, authority.chars().take(253).collect());
-            return base.confined(authority).map_or_else(away, Mapped::To);
+            return base.confined(authority).map_or_else(away, MappedUrl::To);
         }
         let Some((url, original)) = self.original(text) else {
-            return Mapped::Same;
+            return MappedUrl::Same;
         };
         let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {
-            Some(base) if usage == Use::Redirect && short => Mapped::To(base.map_path(&url)),
+            Some(base) if usage == Use::Redirect && short => MappedUrl::To(base.map_path(&url)),
             Some(base) => match self.to_daemon(base, &url, usage) {
-                Some(mapped) => Mapped::To(mapped),
+                Some(mapped) => MappedUrl::To(mapped),
                 None => self.away(text, url.target.to_string().into()),
             },
-            None if original.is_none() && self.answering().0 != self.scheme => {
-                self.with_scheme(text).map_or(Mapped::Same, Mapped::To)
-            }
-            None if original.is_none_or(|rest| rest == text) => Mapped::Same,
-            None => Mapped::To(self.to_original(&url, short)),
+            None if original.is_none() && self.answering().0 != self.scheme => self
+                .with_scheme(text)
+                .map_or(MappedUrl::Same, MappedUrl::To),
+            None if original.is_none_or(|rest| rest == text) => MappedUrl::Same,
+            None => MappedUrl::To(self.to_original(&url, short)),
         }
     }
 
-    fn away(&self, text: &str, host: Box<str>) -> Mapped {
+    fn away(&self, text: &str, host: Box<str>) -> MappedUrl {
         let url = self.with_scheme(text);
-        Mapped::Away { host, url }
+        MappedUrl::Away { host, url }
     }
 
     /// A URL that leaves its scheme to whoever reads it, with that of what answered.

@@ -15,6 +15,6 @@ pub(crate) mod url;
 
 pub(crate) use coding::Coding;
 pub(crate) use findings::Findings;
-pub(crate) use mapping::{Mapped, Mapping, mirror_path};
+pub(crate) use mapping::{MappedUrl, Mapping, mirror_path};
 pub(crate) use reverse::ReverseBase;
 pub(crate) use table::Rewrite;

@@ -25,7 +25,7 @@ pub(crate) use event::{
     Answered, BodyState, Cause, Command, Connect, ConnectionKind, Event, Lesson, Next, Note,
     Reaction, RequestState,
 };
-use policy::{Decision, RetryPolicy, Tried, suspects_large_segments};
+use policy::{AttemptCounts, Decision, RetryPolicy, suspects_large_segments};
 
 /// How much of an upload an idle connection may have swallowed before its death is a fault: what is written until the reset of a
 /// peer that closed long ago comes back.
@@ -253,8 +253,8 @@ impl Attempts {
         }
     }
 
-    fn tried(&self) -> Tried {
-        Tried {
+    fn tried(&self) -> AttemptCounts {
+        AttemptCounts {
             on_this_upstream: self.on_this,
             upstreams_left: self.upstreams.saturating_sub(self.at + 1),
         }

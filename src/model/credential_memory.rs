@@ -37,11 +37,11 @@ const LIMIT: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct CredentialMemory {
     salt: RandomState,
-    seen: Mutex<Seen>,
+    seen: Mutex<CredentialUses>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct CredentialUses {
     /// The credential, by its hash, was sent to the origin.
     used: HashMap<(u64, CredentialOrigin), Instant>,
     /// The second origin was reached by redirects that began at the first.
@@ -127,12 +127,12 @@ impl CredentialMemory {
         self.salt.hash_one(credential)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, CredentialUses> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
+impl CredentialUses {
     /// True where a redirect led to `origin` from where the credential was used; both are kept for another while.
     fn came_along(&mut self, hash: u64, origin: &CredentialOrigin, now: Instant) -> bool {
         let mut came = false;

@@ -23,17 +23,17 @@ const LIMIT: usize = 1024;
 
 /// Wrong credentials by address. `now` is an argument.
 #[derive(Debug, Default)]
-pub(crate) struct Guesses(Mutex<HashMap<IpAddr, Wrong>>);
+pub(crate) struct PasswordGuesses(Mutex<HashMap<IpAddr, FailedLogins>>);
 
 #[derive(Debug)]
-struct Wrong {
+struct FailedLogins {
     count: u32,
     last: Instant,
     /// When the next credentials are looked at.
     next: Instant,
 }
 
-impl Guesses {
+impl PasswordGuesses {
     /// When credentials from `address` are looked at: one after the other once some were wrong. `None` where too many wait already.
     pub(crate) fn turn(&self, address: IpAddr, now: Instant) -> Option<Instant> {
         let mut all = self.lock();
@@ -66,7 +66,7 @@ impl Guesses {
             let quietest = *quietest.0;
             all.remove(&quietest);
         }
-        let wrong = all.entry(address).or_insert(Wrong {
+        let wrong = all.entry(address).or_insert(FailedLogins {
             count: 0,
             last: now,
             next: now,
@@ -75,7 +75,7 @@ impl Guesses {
         wrong.next = wrong.next.max(now);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, Wrong>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, FailedLogins>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn guesses_get_slower_and_an_hour_of_them_are_few() {
         let begin = Instant::now();
-        let (guesses, mut now, mut made) = (Guesses::default(), begin, 0);
+        let (guesses, mut now, mut made) = (PasswordGuesses::default(), begin, 0);
         while now - begin < Duration::from_secs(3600) {
             now = guesses.turn(HERE, now).unwrap();
             guesses.wrong(HERE, now);
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn guesses_at_once_wait_for_one_another_and_then_are_not_looked_at() {
         let now = Instant::now();
-        let guesses = Guesses::default();
+        let guesses = PasswordGuesses::default();
         for _ in 0..=FREE {
             assert_eq!(guesses.turn(HERE, now), Some(now));
             guesses.wrong(HERE, now);
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn right_credentials_after_some_mistakes_do_not_wait_for_one_another() {
         let now = Instant::now();
-        let guesses = Guesses::default();
+        let guesses = PasswordGuesses::default();
         for _ in 0..20 {
             guesses.wrong(HERE, now);
         }

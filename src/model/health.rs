@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 pub use change::CircuitStatus;
 pub(crate) use change::{AvoidedCircuit, Change, CircuitFailure, CircuitQuery, Order};
-use table::{Circuit, CircuitState, LIMIT, ProbeDue, Table, TriedUpstream, key};
+use table::{Circuit, CircuitState, CircuitUse, LIMIT, ProbeDue, Table, key};
 
 /// The longest wait, in cooldowns.
 pub(crate) const LONGEST: u32 = 10;
@@ -154,8 +154,8 @@ impl Health {
             return;
         };
         circuit.state = match (circuit.state, tried) {
-            (CircuitState::Trial, Some(TriedUpstream::Trial)) => CircuitState::TrialDue,
-            (CircuitState::Probing, Some(TriedUpstream::Probe)) => {
+            (CircuitState::Trial, Some(CircuitUse::Trial)) => CircuitState::TrialDue,
+            (CircuitState::Probing, Some(CircuitUse::Probe)) => {
                 CircuitState::Open(now + circuit.wait)
             }
             (state, _) => state,
@@ -276,10 +276,7 @@ impl Table {
                 continue;
             };
             let probes = self.running.values();
-            let free = probes
-                .filter(|tried| **tried == TriedUpstream::Probe)
-                .count()
-                < PROBES;
+            let free = probes.filter(|tried| **tried == CircuitUse::Probe).count() < PROBES;
             let key = key(wanted.host, upstream);
             if self.running.contains_key(&key) {
                 continue;
@@ -290,14 +287,14 @@ impl Table {
             match circuit.due(now) {
                 ProbeDue::Trial => {
                     known.state = CircuitState::Trial;
-                    self.running.insert(key, TriedUpstream::Trial);
+                    self.running.insert(key, CircuitUse::Trial);
                     order.trial = true;
                     order.upstreams.insert(0, *at);
                     return;
                 }
                 ProbeDue::Probe if free => {
                     known.state = CircuitState::Probing;
-                    self.running.insert(key, TriedUpstream::Probe);
+                    self.running.insert(key, CircuitUse::Probe);
                     order.probe = Some(*at);
                     return;
                 }

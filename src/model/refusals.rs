@@ -35,7 +35,7 @@ pub(crate) struct ObservedAnswer<'a> {
 
 /// Refusals of one host with one status since its last success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Refused {
+pub(crate) struct RefusalCount {
     /// The host asked for.
     pub host: String,
     /// The status.
@@ -44,7 +44,7 @@ pub(crate) struct Refused {
     pub count: u64,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RefusalCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, status, host) = (self.count, self.status, &self.host);
         write!(f, "{count} × {status} from {host}: {}", meaning(status))
@@ -101,7 +101,11 @@ struct Count {
 
 impl Refusals {
     /// Takes an answer in; the refusals where they are to be reported now.
-    pub(crate) fn observe(&mut self, answer: &ObservedAnswer<'_>, now: Instant) -> Option<Refused> {
+    pub(crate) fn observe(
+        &mut self,
+        answer: &ObservedAnswer<'_>,
+        now: Instant,
+    ) -> Option<RefusalCount> {
         if answer.status < 400 {
             self.succeeded(answer);
             return None;
@@ -128,7 +132,7 @@ impl Refusals {
             return None;
         }
         count.next = all * FACTOR;
-        Some(Refused {
+        Some(RefusalCount {
             host: answer.host.into(),
             status: answer.status,
             count: all,
@@ -136,10 +140,10 @@ impl Refusals {
     }
 
     /// What is refused now.
-    pub(crate) fn list(&self, now: Instant) -> Vec<Refused> {
+    pub(crate) fn list(&self, now: Instant) -> Vec<RefusalCount> {
         let is_now = |count: &Count| count.all() > 0 && count.is_fresh(now);
         let counts = self.0.iter().filter(|(_, count)| is_now(count));
-        let refused = |((host, status), count): (&(Box<str>, u16), &Count)| Refused {
+        let refused = |((host, status), count): (&(Box<str>, u16), &Count)| RefusalCount {
             host: host.to_string(),
             status: *status,
             count: count.all(),
@@ -148,8 +152,8 @@ impl Refusals {
     }
 
     /// All of them, those before a success too.
-    pub(crate) fn totals(&self) -> Vec<Refused> {
-        let total = |((host, status), count): (&(Box<str>, u16), &Count)| Refused {
+    pub(crate) fn totals(&self) -> Vec<RefusalCount> {
+        let total = |((host, status), count): (&(Box<str>, u16), &Count)| RefusalCount {
             host: host.to_string(),
             status: *status,
             count: count.before + count.all(),

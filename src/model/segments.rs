@@ -115,7 +115,7 @@ pub(crate) struct Segments {
     first: Option<u64>,
     delivered: u64,
     /// By where they begin. Together with the part of the first connection they cover everything up to `asked`.
-    ranges: BTreeMap<u64, Part>,
+    ranges: BTreeMap<u64, SegmentRange>,
     /// No range goes further.
     asked: u64,
     fetches: Vec<Fetch>,
@@ -128,7 +128,7 @@ pub(crate) struct Segments {
 
 /// A range.
 #[derive(Clone, Copy, Debug)]
-struct Part {
+struct SegmentRange {
     end: u64,
     /// Where its next byte goes.
     at: u64,
@@ -196,7 +196,7 @@ impl Segments {
 
     /// A range whose fetch failed.
     fn hole(&self) -> Option<u64> {
-        let unfetched = |(start, part): &(&u64, &Part)| {
+        let unfetched = |(start, part): &(&u64, &SegmentRange)| {
             part.at < part.end && !self.fetches.iter().any(|fetch| fetch.start == **start)
         };
         self.ranges.iter().find(unfetched).map(|(start, _)| *start)
@@ -231,7 +231,7 @@ impl Segments {
                 return Some(middle);
             }
         }
-        let left = |part: &Part| part.end - part.at;
+        let left = |part: &SegmentRange| part.end - part.at;
         let largest = self
             .ranges
             .iter_mut()
@@ -255,7 +255,7 @@ impl Segments {
 
     fn insert(&mut self, start: u64, end: u64) {
         let (at, tries) = (start, 0);
-        self.ranges.insert(start, Part { end, at, tries });
+        self.ranges.insert(start, SegmentRange { end, at, tries });
     }
 
     /// Where fetch `id` is, and where it ends now: its range may have been split. `None` where nobody wants it any more.
@@ -380,7 +380,7 @@ impl Segments {
             return self.stop();
         }
         let has_bytes =
-            |(start, part): &(&u64, &Part)| **start > self.delivered && part.at > **start;
+            |(start, part): &(&u64, &SegmentRange)| **start > self.delivered && part.at > **start;
         let next = self.ranges.iter().find(has_bytes);
         next.map_or(self.length, |(start, _)| *start)
     }

@@ -28,7 +28,7 @@ use crate::{
     },
     rt,
     tls::{
-        Authority, CaError, Connector, Leaves, ca::Opened, files::CERTIFICATE_FILE, state,
+        Authority, CaError, Connector, Leaves, ca::CaOrigin, files::CERTIFICATE_FILE, state,
         trust::Roots,
     },
     track::event,
@@ -259,7 +259,7 @@ fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> 
         event::roots_incomplete(problem);
     }
     let (authority, opened) = authority.map_err(StartError::Ca)?;
-    if opened == Opened::Made {
+    if opened == CaOrigin::Made {
         event::ca_made(&config.state_directory.join(CERTIFICATE_FILE));
     }
     for warning in authority.warnings() {

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     forward::Shared,
-    track::history::{file::Loaded, lines},
+    track::history::{file::HistoryLoad, lines},
 };
 
 /// How often it is saved while transfers end: what a crash can lose.
@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(60);
 pub(super) fn begin(shared: &Shared, directory: &Path) {
     let loaded = shared.tracker.history().load(directory);
     lines::loaded(&loaded);
-    if let Loaded::Read(last) = loaded {
+    if let HistoryLoad::Read(last) = loaded {
         shared.tracker.continue_after(last);
     }
     let (saved, directory) = (shared.clone(), directory.to_owned());

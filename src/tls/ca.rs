@@ -21,7 +21,7 @@ use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
 use super::{
     CaError,
-    certificate::{CaCertificate, Permitted, date},
+    certificate::{CaCertificate, CaConstraints, date},
     files::{self, CERTIFICATE_FILE, KEY_FILE, OLD_FILE},
     state,
 };
@@ -41,7 +41,7 @@ pub(crate) struct Authority {
 
 /// Whether a CA was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opened {
+pub(crate) enum CaOrigin {
     /// It was.
     Found,
     /// It was made.
@@ -53,17 +53,24 @@ impl Authority {
     ///
     /// Fails where the directory or a file cannot be read or written, and where the CA that is there is damaged or over:
     /// it is never replaced here, because clients were told to trust it.
-    pub(crate) fn open(directory: &Path, hosts: &[HostPattern]) -> Result<(Self, Opened), CaError> {
+    pub(crate) fn open(
+        directory: &Path,
+        hosts: &[HostPattern],
+    ) -> Result<(Self, CaOrigin), CaError> {
         state::check(directory, state::Users::OwnerOrRoot)?;
         if let Some(found) = Self::load(directory)? {
-            return Ok((found, Opened::Found));
+            return Ok((found, CaOrigin::Found));
         }
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
-        let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
+        let made = make(&params(&CaConstraints::of(hosts))).map_err(failed)?;
         let first =
             files::create(&path, made.as_bytes(), 0o600).map_err(|error| failed(error.into()))?;
-        let opened = if first { Opened::Made } else { Opened::Found };
+        let opened = if first {
+            CaOrigin::Made
+        } else {
+            CaOrigin::Found
+        };
         // Whoever was first, the file is the truth.
         let authority = Self::load(directory)?.ok_or_else(|| failed("it was removed".into()))?;
         Ok((authority, opened))
@@ -77,7 +84,7 @@ impl Authority {
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
         state::check(directory, state::Users::OwnerOrRoot)?;
-        let made = make(&params(&Permitted::of(hosts))).map_err(failed)?;
+        let made = make(&params(&CaConstraints::of(hosts))).map_err(failed)?;
         if let Ok(Some(old)) = files::read_regular(&directory.join(CERTIFICATE_FILE)) {
             let kept = directory.join(OLD_FILE);
             files::replace(&kept, &old, 0o644).map_err(|error| CaError::new(&kept, error))?;
@@ -190,7 +197,7 @@ fn make(params: &CertificateParams) -> Result<String, BoxError> {
     Ok(key.serialize_pem() + &certificate.pem())
 }
 
-fn params(permitted: &Permitted) -> CertificateParams {
+fn params(permitted: &CaConstraints) -> CertificateParams {
     let mut params = CertificateParams::default();
     let id: String = (0..8)
         .map(|_| fastrand::alphanumeric().to_ascii_lowercase())

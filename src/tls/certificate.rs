@@ -33,7 +33,7 @@ pub(crate) struct CaCertificate {
     pem: String,
     der: CertificateDer<'static>,
     subject: String,
-    permitted: Permitted,
+    permitted: CaConstraints,
     not_before: SystemTime,
     not_after: SystemTime,
     public_key: Vec<u8>,
@@ -41,7 +41,7 @@ pub(crate) struct CaCertificate {
 
 /// What the name constraints permit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Permitted {
+pub(crate) struct CaConstraints {
     /// DNS subtrees: the name itself and everything below.
     pub names: Vec<String>,
     /// Single addresses.
@@ -79,7 +79,7 @@ impl CaCertificate {
         Ok(Self {
             pem: pem(&der),
             subject: parsed.subject().to_string(),
-            permitted: Permitted::read(&parsed),
+            permitted: CaConstraints::read(&parsed),
             not_before: system_time(parsed.validity().not_before),
             not_after: system_time(parsed.validity().not_after),
             public_key: parsed.public_key().raw.to_vec(),
@@ -124,7 +124,7 @@ impl CaCertificate {
     }
 
     /// What it may sign for.
-    pub(crate) fn permitted(&self) -> &Permitted {
+    pub(crate) fn permitted(&self) -> &CaConstraints {
         &self.permitted
     }
 
@@ -156,7 +156,7 @@ impl CaCertificate {
     }
 }
 
-impl Permitted {
+impl CaConstraints {
     /// The least that covers `hosts`.
     pub(super) fn of(hosts: &[HostPattern]) -> Self {
         let mut names: Vec<&str> = hosts.iter().filter_map(HostPattern::subtree).collect();

@@ -53,7 +53,7 @@ pub(crate) struct Peer<'a> {
 }
 
 /// A TLS stream and what ALPN chose.
-pub(crate) struct Secured {
+pub(crate) struct OriginTls {
     /// Plaintext both ways.
     pub io: BoxIo,
     /// HTTP/1.1 where the peer chose nothing.
@@ -85,7 +85,7 @@ impl Connector {
     }
 
     /// Shakes hands with `peer`; faults are on its leg, stage handshaking.
-    pub(crate) async fn connect(&self, io: BoxIo, peer: &Peer<'_>) -> Result<Secured, Fault> {
+    pub(crate) async fn connect(&self, io: BoxIo, peer: &Peer<'_>) -> Result<OriginTls, Fault> {
         let fault = |kind| Fault::new(peer.leg, Stage::Handshaking, kind).peer(peer.address);
         let name = match peer.host {
             Host::Name(name) => ServerName::try_from(name.to_string())
@@ -111,7 +111,7 @@ impl Connector {
                 let http = super::alpn::chosen(session.alpn_protocol());
                 let leaf = session.peer_certificates().and_then(<[_]>::first);
                 let genuine = leaf.is_some_and(|leaf| pair.lists(leaf) || is_logged(leaf));
-                Ok(Secured {
+                Ok(OriginTls {
                     io: Box::new(stream),
                     http,
                     genuine,

@@ -131,11 +131,11 @@ struct Recorder {
     inner: Option<Arc<WebPkiServerVerifier>>,
     schemes: Vec<SignatureScheme>,
     provider: Arc<CryptoProvider>,
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Option<PeerChain>>,
 }
 
 /// The chain, and what would have been said of it.
-type Seen = (Vec<CertificateDer<'static>>, Result<(), Error>);
+type PeerChain = (Vec<CertificateDer<'static>>, Result<(), Error>);
 
 impl Recorder {
     fn new(hello: Hello, roots: &Roots) -> Result<Self, BoxError> {

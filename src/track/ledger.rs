@@ -15,7 +15,7 @@ use super::{
 use tokio::time::Instant;
 
 use crate::model::{
-    refusals::{ObservedAnswer, Refusals, Refused},
+    refusals::{ObservedAnswer, RefusalCount, Refusals},
     siblings::Siblings,
 };
 
@@ -52,7 +52,7 @@ impl Ledger {
     }
 
     /// What origins refuse now, by host and status.
-    pub(super) fn refusals(&self) -> Vec<Refused> {
+    pub(super) fn refusals(&self) -> Vec<RefusalCount> {
         lock(&self.refusals).list(Instant::now())
     }
 

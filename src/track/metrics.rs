@@ -159,13 +159,13 @@ struct Histogram {
 }
 
 /// What is read when the metrics are asked for, not counted by events.
-pub(crate) struct Reading {
+pub(crate) struct Gauge {
     metric: &'static Metric,
     labels: Vec<Box<str>>,
     value: u64,
 }
 
-impl Reading {
+impl Gauge {
     /// One series.
     pub(crate) fn new(metric: &'static Metric, labels: &[&str], value: u64) -> Self {
         Self {
@@ -220,7 +220,7 @@ impl Metrics {
     }
 
     /// All of it, with `readings`.
-    pub(crate) fn render(&self, exposition: Exposition, readings: &[Reading]) -> String {
+    pub(crate) fn render(&self, exposition: Exposition, readings: &[Gauge]) -> String {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         for metric in METRICS {
@@ -260,10 +260,7 @@ mod tests {
 
     #[test]
     fn a_counter_has_its_old_name_as_text_and_its_family_in_open_metrics() {
-        let text = filled().render(
-            Exposition::Text,
-            &[Reading::new(&TRANSFERS_RUNNING, &[], 3)],
-        );
+        let text = filled().render(Exposition::Text, &[Gauge::new(&TRANSFERS_RUNNING, &[], 3)]);
         assert!(
             text.contains("# TYPE gitferry_faults_total counter\n"),
             "{text}"

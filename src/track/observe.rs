@@ -69,7 +69,7 @@ pub struct EndSeen {
 
 /// What a subscription sees.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum Observation {
     /// A fault.
     Fault(FaultSeen),
     /// A stall began, goes on or is over.
@@ -84,26 +84,26 @@ pub struct Events(Arc<EventLog>);
 
 #[derive(Debug, Default)]
 struct EventLog {
-    events: Mutex<Vec<Seen>>,
+    events: Mutex<Vec<Observation>>,
     news: Notify,
 }
 
 impl Events {
     /// Adds an event; the tests bring those that they read from the log of a daemon beside them.
-    pub fn push(&self, event: Seen) {
+    pub fn push(&self, event: Observation) {
         let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
         self.0.news.notify_waiters();
     }
 
     /// What `pick` takes of the events so far.
-    pub fn so_far<T>(&self, pick: impl Fn(Seen) -> Option<T>) -> Vec<T> {
+    pub fn so_far<T>(&self, pick: impl Fn(Observation) -> Option<T>) -> Vec<T> {
         let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.iter().cloned().filter_map(pick).collect()
     }
 
     /// Number `n`, from 0, of what `pick` takes; waits for it.
-    pub async fn nth<T>(&self, n: usize, pick: impl Fn(Seen) -> Option<T>) -> T {
+    pub async fn nth<T>(&self, n: usize, pick: impl Fn(Observation) -> Option<T>) -> T {
         loop {
             let news = self.0.news.notified();
             tokio::pin!(news);
@@ -128,7 +128,7 @@ impl Observer {
 
     pub(super) fn see<'a, E>(&self, event: &'a E)
     where
-        Seen: From<&'a E>,
+        Observation: From<&'a E>,
     {
         if let Some(events) = self.0.get() {
             events.push(event.into());

@@ -14,7 +14,7 @@ use super::{
     watchdog::watch,
 };
 use crate::{
-    model::refusals::Refused,
+    model::refusals::RefusalCount,
     rt::{Shutdown, Tasks},
 };
 
@@ -77,7 +77,7 @@ impl Tracker {
     }
 
     /// What origins refuse now, by host and status.
-    pub(crate) fn refusals(&self) -> Vec<Refused> {
+    pub(crate) fn refusals(&self) -> Vec<RefusalCount> {
         self.ledger.refusals()
     }
 

@@ -20,8 +20,8 @@ use tokio::{sync::Notify, time::Instant};
 pub(crate) use begin::{Counters, TransferOutcome, TransferStart};
 pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
+use watching::WatchdogState;
 pub(crate) use watching::WatchedSocket;
-use watching::Watching;
 
 use super::{Front, event::Subject, ledger::Ledger, redact, running::Running, timeline::Timeline};
 use crate::{
@@ -114,7 +114,7 @@ struct State {
     origin: Option<WatchedSocket>,
     /// Connections that fetch later ranges of a download.
     segments: Vec<TcpMonitor>,
-    watching: Watching,
+    watching: WatchdogState,
     /// The stall that the transfer is to end for.
     act: Option<Stall>,
     /// The upstream that it avoids, and what its open circuit says.
@@ -168,7 +168,7 @@ impl Transfer {
                 client: None,
                 origin: None,
                 segments: Vec::new(),
-                watching: Watching::default(),
+                watching: WatchdogState::default(),
                 act: None,
                 circuit: None,
                 advised: None,

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use gitferry::testing::{EndSeen, Events, FaultSeen, Seen, StallSeen};
+use gitferry::testing::{EndSeen, Events, FaultSeen, Observation, StallSeen};
 use serde_json::Value;
 
 use super::script::soon;
@@ -41,7 +41,7 @@ impl Observations {
         &self,
         taken: &AtomicUsize,
         what: &str,
-        pick: impl Fn(Seen) -> Option<T>,
+        pick: impl Fn(Observation) -> Option<T>,
     ) -> T {
         let n = taken.fetch_add(1, Ordering::Relaxed);
         soon(what, self.events.nth(n, pick)).await
@@ -73,36 +73,36 @@ impl Observations {
     }
 }
 
-fn fault(event: Seen) -> Option<FaultSeen> {
+fn fault(event: Observation) -> Option<FaultSeen> {
     match event {
-        Seen::Fault(fault) => Some(fault),
-        Seen::Stall(_) | Seen::Ended(_) => None,
+        Observation::Fault(fault) => Some(fault),
+        Observation::Stall(_) | Observation::Ended(_) => None,
     }
 }
 
-fn stall(event: Seen) -> Option<StallSeen> {
+fn stall(event: Observation) -> Option<StallSeen> {
     match event {
-        Seen::Stall(stall) => Some(stall),
-        Seen::Fault(_) | Seen::Ended(_) => None,
+        Observation::Stall(stall) => Some(stall),
+        Observation::Fault(_) | Observation::Ended(_) => None,
     }
 }
 
-fn end(event: Seen) -> Option<EndSeen> {
+fn end(event: Observation) -> Option<EndSeen> {
     match event {
-        Seen::Ended(end) => Some(end),
-        Seen::Fault(_) | Seen::Stall(_) => None,
+        Observation::Ended(end) => Some(end),
+        Observation::Fault(_) | Observation::Stall(_) => None,
     }
 }
 
 /// The event in a line of the JSON log, where there is one.
-pub(super) fn of_line(line: &str) -> Option<Seen> {
+pub(super) fn of_line(line: &str) -> Option<Observation> {
     let line: Value = serde_json::from_str(line).ok()?;
     let some = |name: &str| line[name].as_str().map(str::to_owned);
     let text = |name: &str| some(name).unwrap_or_default();
     let number = |name: &str| line[name].as_u64();
     let small = |name: &str| number(name).and_then(|n| u32::try_from(n).ok());
     match line["message"].as_str()? {
-        "fault" => Some(Seen::Fault(FaultSeen {
+        "fault" => Some(Observation::Fault(FaultSeen {
             host: text("host"),
             upstream: some("upstream"),
             code: text("code"),
@@ -115,7 +115,7 @@ pub(super) fn of_line(line: &str) -> Option<Seen> {
             cause: text("cause"),
             advice: some("advice"),
         })),
-        "transfer ended" => Some(Seen::Ended(EndSeen {
+        "transfer ended" => Some(Observation::Ended(EndSeen {
             host: text("host"),
             method: text("method"),
             status: number("status").and_then(|status| u16::try_from(status).ok()),
@@ -125,7 +125,7 @@ pub(super) fn of_line(line: &str) -> Option<Seen> {
             up: number("up")?,
             down: number("down")?,
         })),
-        stall => Some(Seen::Stall(StallSeen {
+        stall => Some(Observation::Stall(StallSeen {
             host: text("host"),
             phase: match stall {
                 "stall" => "began",

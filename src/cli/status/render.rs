@@ -7,7 +7,7 @@ use super::{
     model::{StatusOverview, StatusTransfer},
 };
 use crate::model::{
-    refusals::Refused,
+    refusals::RefusalCount,
     size::{self, bytes, duration},
 };
 
@@ -209,7 +209,7 @@ fn refusals(page: &mut String, status: &StatusOverview) {
         page.push_str("\nrefused by the site itself\n");
     }
     for it in status.refusals.iter().take(FAULTS) {
-        let refused = Refused {
+        let refused = RefusalCount {
             host: it.host.clone(),
             status: it.status,
             count: it.count,

@@ -8,9 +8,9 @@ use crate::{
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, address::FakeNetwork},
     net::{
         self,
-        dial::{AbsoluteForm, DialRequest, hop, rounds::Waiting, trail::Trail},
+        dial::{AbsoluteForm, DialRequest, hop, rounds::PendingRequest, trail::Trail},
     },
-    tls::{Connector, Peer, connect::Secured},
+    tls::{Connector, Peer, connect::OriginTls},
     track::{TransferHandle, WatchedSocket},
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct Reached {
     /// True where what comes is certainly the origin's: inside TLS with a certificate that no hop can have made.
     pub genuine: bool,
     /// Through a hop, until the target is heard of.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<PendingRequest>,
 }
 
 impl Once<'_> {
@@ -150,7 +150,7 @@ async fn secure(
     target: &Target,
     io: BoxIo,
     address: SocketAddr,
-) -> Result<Secured, Fault> {
+) -> Result<OriginTls, Fault> {
     let peer = Peer {
         host: &target.host,
         tls: &dial.route.peer_of(dial.upstream),

@@ -22,7 +22,7 @@ use crate::forward::{
 };
 use crate::{
     config::HttpVersion,
-    io::ReadsOn,
+    io::ReadAfterWriteError,
     model::{Fault, FaultKind, Leg, Stage, classify, fault::BoxError, stall::Stall},
     net::dial::trail,
     rt::{Shutdown, Tasks},
@@ -55,7 +55,7 @@ pub(crate) async fn open(
     };
     let shutdown = shutdown.clone();
     let http2 = reached.http == HttpVersion::Http2;
-    let io = ReadsOn::new(reached.io);
+    let io = ReadAfterWriteError::new(reached.io);
     let io = TokioIo::new(Limited::new(io, about.flood.clone(), http2));
     let sender = match reached.http {
         HttpVersion::Http1 => {

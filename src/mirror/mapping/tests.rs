@@ -35,12 +35,12 @@ fn mapping(mirror: Option<Mirror>, reverse: bool) -> Mapping {
     }
 }
 
-fn to(url: &str) -> Mapped {
-    Mapped::To(url.into())
+fn to(url: &str) -> MappedUrl {
+    MappedUrl::To(url.into())
 }
 
-fn away(host: &str, url: Option<&str>) -> Mapped {
-    Mapped::Away {
+fn away(host: &str, url: Option<&str>) -> MappedUrl {
+    MappedUrl::Away {
         host: host.into(),
         url: url.map(Into::into),
     }
@@ -69,15 +69,15 @@ fn a_mirrors_urls_become_the_originals_and_others_stay() {
             "/hub//evil.test/x",
             to("https://huggingface.co//evil.test/x"),
         ),
-        ("/a", Mapped::Same),
-        ("/hubble/a", Mapped::Same),
-        ("a/b", Mapped::Same),
-        ("https://hf-mirror.com/hubble", Mapped::Same),
-        ("http://hf-mirror.com/hub/a", Mapped::Same),
-        ("https://hf-mirror.com:8443/hub/a", Mapped::Same),
-        ("https://hf-mirror.com.evil.test/hub/a", Mapped::Same),
-        ("https://huggingface.co/a", Mapped::Same),
-        ("https://cdn.hf.co/a", Mapped::Same),
+        ("/a", MappedUrl::Same),
+        ("/hubble/a", MappedUrl::Same),
+        ("a/b", MappedUrl::Same),
+        ("https://hf-mirror.com/hubble", MappedUrl::Same),
+        ("http://hf-mirror.com/hub/a", MappedUrl::Same),
+        ("https://hf-mirror.com:8443/hub/a", MappedUrl::Same),
+        ("https://hf-mirror.com.evil.test/hub/a", MappedUrl::Same),
+        ("https://huggingface.co/a", MappedUrl::Same),
+        ("https://cdn.hf.co/a", MappedUrl::Same),
     ] {
         assert_eq!(at_base.url(url), mapped, "{url}");
     }
@@ -86,7 +86,7 @@ fn a_mirrors_urls_become_the_originals_and_others_stay() {
         plain.url("http://127.0.0.1:8080/a"),
         to("https://huggingface.co/a")
     );
-    assert_eq!(plain.url("/a"), Mapped::Same);
+    assert_eq!(plain.url("/a"), MappedUrl::Same);
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
             "//h\u{e4}.test/x",
             away("h\u{e4}.test", Some("https://h\u{e4}.test/x")),
         ),
-        ("mailto:me@hf.co", Mapped::Same),
-        ("relative", Mapped::Same),
+        ("mailto:me@hf.co", MappedUrl::Same),
+        ("relative", MappedUrl::Same),
     ] {
         assert_eq!(reverse.url(url), mapped, "{url}");
     }
@@ -136,12 +136,12 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
 fn a_url_without_scheme_has_that_of_what_answered_and_not_that_of_the_client() {
     for (scheme, mapped) in [
         (Scheme::Http, to("http://cdn.test/x")),
-        (Scheme::Https, Mapped::Same),
+        (Scheme::Https, MappedUrl::Same),
     ] {
         let plain = mapping(Some(mirror(scheme, "mirror.test:8080", "")), false);
         assert_eq!(plain.redirect("//cdn.test/x"), mapped);
         let reverse = mapping(Some(mirror(scheme, "mirror.test:8080", "")), true);
-        let Mapped::Away { url, .. } = reverse.redirect("//cdn.test/x") else {
+        let MappedUrl::Away { url, .. } = reverse.redirect("//cdn.test/x") else {
             panic!("cdn.test is served");
         };
         assert_eq!(url.unwrap(), format!("{scheme}://cdn.test/x"));
@@ -191,10 +191,10 @@ fn no_dot_segment_and_no_relative_reference_leaves_the_segment_of_its_host() {
         to("http://127.0.0.1:4483/huggingface.co/cdn.hf.co/x")
     );
     for kept in ["", "?x", "#x", "mailto:me@hf.co"] {
-        assert_eq!(reverse.redirect(kept), Mapped::Same, "{kept}");
+        assert_eq!(reverse.redirect(kept), MappedUrl::Same, "{kept}");
     }
     // A client of the other fronts resolves it against the origin's own path.
-    assert_eq!(mapping(None, false).redirect("../x"), Mapped::Same);
+    assert_eq!(mapping(None, false).redirect("../x"), MappedUrl::Same);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn no_other_way_to_write_a_url_leads_to_another_hosts_segment() {
         "///b.test/x",
         "\\\\b.test/x",
     ] {
-        let Mapped::To(given) = reverse.redirect(written) else {
+        let MappedUrl::To(given) = reverse.redirect(written) else {
             panic!("{written} stays");
         };
         let given = given.replace("%5C", "/");
@@ -282,7 +282,7 @@ fn no_other_way_to_write_a_url_leads_to_another_hosts_segment() {
         "http://127%2e0.0.1:4483/b.test/x",
         "http://127.0.0.1:4483\\b.test/x",
     ] {
-        let Mapped::To(given) = reverse.redirect(daemon) else {
+        let MappedUrl::To(given) = reverse.redirect(daemon) else {
             panic!("{daemon} stays");
         };
         let path = given.split('/').nth(3).unwrap_or_default();
@@ -397,7 +397,7 @@ fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
     for _ in 0..20_000 {
         let (scheme, target, rest, text) = any_url(&mut random);
         for mapped in [mapping.url(&text), mapping.redirect(&text)] {
-            let Mapped::To(mapped) = mapped else {
+            let MappedUrl::To(mapped) = mapped else {
                 panic!("{text} is {mapped:?}")
             };
             let authority = target.authority(scheme);
@@ -429,9 +429,9 @@ fn to_a_mirror_and_back_is_the_same_url_to_the_byte() {
         let mut mapping = mapping(Some(mirror), false);
         (mapping.scheme, mapping.target) = (scheme, target);
         let mapped = match mapping.url(&there) {
-            Mapped::To(mapped) => mapped,
-            Mapped::Same => there.clone(),
-            Mapped::Away { .. } => panic!("{there} leads away"),
+            MappedUrl::To(mapped) => mapped,
+            MappedUrl::Same => there.clone(),
+            MappedUrl::Away { .. } => panic!("{there} leads away"),
         };
         assert_eq!(mapped, text, "{there}");
     }
@@ -459,7 +459,7 @@ fn no_text_makes_a_mapping_panic_or_a_url_of_a_host_that_is_not_served() {
             random.choice(starts).unwrap(),
             any_rest(&mut random)
         );
-        if let Mapped::To(mapped) = mapping.url(&text) {
+        if let MappedUrl::To(mapped) = mapping.url(&text) {
             let original = back(&mapped);
             let url::Reference::Absolute(url) = url::reference(&original, Scheme::Https) else {
                 panic!("{text} became {mapped}")

@@ -33,7 +33,7 @@ pub(crate) struct RetryPolicy {
 
 /// How much was tried when a fault came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tried {
+pub(crate) struct AttemptCounts {
     /// Attempts on this upstream, the one that just failed included.
     pub on_this_upstream: u32,
     /// Upstreams of the route that were not tried yet.
@@ -65,7 +65,7 @@ impl RetryPolicy {
     }
 
     /// What comes after `fault`; `jitter`, from 0 to 1, is the caller's random number.
-    pub(crate) fn decide(&self, fault: &Fault, tried: Tried, jitter: f64) -> Decision {
+    pub(crate) fn decide(&self, fault: &Fault, tried: AttemptCounts, jitter: f64) -> Decision {
         if !fault.unsent || fault.leg == Leg::Client {
             return Decision::GiveUp;
         }

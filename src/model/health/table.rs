@@ -21,7 +21,7 @@ pub(super) struct Table {
     /// Closed circuits whose last request failed in a way that may have been chance.
     pub(super) suspects: HashSet<CircuitKey>,
     /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
-    pub(super) running: HashMap<CircuitKey, TriedUpstream>,
+    pub(super) running: HashMap<CircuitKey, CircuitUse>,
     /// The only upstreams of their hosts.
     pub(super) soles: HashMap<CircuitKey, Sole>,
     /// The attempts to reach those that are dead.
@@ -60,7 +60,7 @@ pub(super) enum CircuitState {
 
 /// By whom a circuit is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TriedUpstream {
+pub(super) enum CircuitUse {
     Probe,
     Trial,
 }

@@ -39,11 +39,11 @@ pub(crate) struct StallRule {
     /// True where ending the transfer can help: another attempt may fare better.
     pub acts: bool,
     /// The evidence.
-    holds: fn(&Scene<'_>) -> bool,
+    holds: fn(&RuleInput<'_>) -> bool,
 }
 
 /// What a rule looks at.
-struct Scene<'a> {
+struct RuleInput<'a> {
     due: Due,
     sample: &'a Sample,
     slow: bool,
@@ -147,7 +147,7 @@ pub(super) fn judge(
     rate: Option<u64>,
 ) -> Option<Stall> {
     let origin = sample.origin.unwrap_or_default();
-    let scene = Scene {
+    let scene = RuleInput {
         due,
         sample,
         slow: rate.is_some(),
@@ -166,7 +166,7 @@ pub(super) fn judge(
 }
 
 /// Segments are sent again and again, and none that is large was ever acknowledged; or what came behind a lost large one did arrive.
-fn loses_large_segments(scene: &Scene<'_>) -> bool {
+fn loses_large_segments(scene: &RuleInput<'_>) -> bool {
     let Some(kernel) = scene.kernel else {
         return false;
     };
@@ -198,7 +198,7 @@ pub(super) fn is_dead(sample: &Sample) -> bool {
 }
 
 /// The kernel sends again, or probes, and hears nothing.
-fn loses_segments(scene: &Scene<'_>) -> bool {
+fn loses_segments(scene: &RuleInput<'_>) -> bool {
     let Some(kernel) = scene.kernel else {
         return false;
     };

@@ -24,7 +24,7 @@ pub(crate) struct Watch {
     client_last: Option<bool>,
     seen: (u64, u64),
     meter: Meter,
-    reported: Option<Reported>,
+    reported: Option<ReportedStall>,
     /// What was reported of a response that does not begin, before it is a stall.
     awaited: AnswerNotice,
 }
@@ -38,7 +38,7 @@ enum AnswerNotice {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Reported {
+struct ReportedStall {
     verdict: Verdict,
     since: Instant,
     again_at: Duration,
@@ -218,7 +218,7 @@ impl Watch {
                 if reported
                     .is_none_or(|reported| slow(reported.verdict) && !slow(stall.verdict)) =>
             {
-                self.reported = Some(Reported {
+                self.reported = Some(ReportedStall {
                     verdict: stall.verdict,
                     since: now.checked_sub(stall.idle).unwrap_or(now),
                     again_at: stall.idle.max(stall.limit) * 2,
@@ -234,7 +234,7 @@ impl Watch {
                     return Observed::Quiet;
                 }
                 // Evidence grows: the verdict may have become another one.
-                self.reported = Some(Reported {
+                self.reported = Some(ReportedStall {
                     verdict: stall.verdict,
                     again_at: reported.again_at * 2,
                     ..reported

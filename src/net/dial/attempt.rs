@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, pin::Pin};
 
 use hyper::header::HeaderValue;
 
-use super::{rounds::Waiting, trail::Trail};
+use super::{rounds::PendingRequest, trail::Trail};
 use crate::{
     config::{Override, Route},
     io::{BoxIo, Tcp},
@@ -54,7 +54,7 @@ pub(crate) struct Connection {
     /// Where set, requests are to be written in absolute form (RFC 9112, section 3.2.2).
     pub absolute_form: Option<AbsoluteForm>,
     /// Through a hop, until the target is heard of.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<PendingRequest>,
 }
 
 /// How requests to an HTTP hop are written when it is not asked for a tunnel.

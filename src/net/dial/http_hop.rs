@@ -195,7 +195,7 @@ async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<HopAnswer, Fault
                 skipped += answer.length;
             }
             Ok(None) => greeting.hear().await?,
-            Err(answer::Malformed) => return Err(greeting.bad_answer()),
+            Err(answer::MalformedHead) => return Err(greeting.bad_answer()),
         }
         if skipped + greeting.received.len() > MAX_HEAD {
             return Err(greeting

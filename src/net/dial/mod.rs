@@ -15,7 +15,7 @@ pub(crate) mod trail;
 
 use std::sync::Arc;
 
-use rounds::Waiting;
+use rounds::PendingRequest;
 
 use crate::{
     config::{Hop, HopKind, Via},
@@ -39,7 +39,7 @@ pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<Connect
         None => direct::dial(attempt).await,
         Some(hop) => {
             let (name, target) = (hop.target.to_string(), attempt.target.to_string());
-            let waiting = Waiting::begin(&name, &target).await?;
+            let waiting = PendingRequest::begin(&name, &target).await?;
             let connection = match hop.kind {
                 HopKind::Http | HopKind::Https => http_hop::dial(hop, attempt).await,
                 HopKind::Socks5 | HopKind::Socks5h => socks_hop::dial(hop, attempt).await,

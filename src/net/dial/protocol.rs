@@ -56,7 +56,7 @@ const HTTP: Protocol = Protocol {
 
 /// `fault`, or what explains it better: the hop speaks another protocol than its `url` says.
 pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
-    match recognise(hop, attempt, Own::Asked).await {
+    match recognise(hop, attempt, OwnProtocol::Asked).await {
         Some(found) => Fault {
             peer: fault.peer,
             ..other(found)
@@ -69,7 +69,7 @@ pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &DialRequest<'_
 pub(super) async fn after_a_while(hop: &Hop, attempt: &DialRequest<'_>, tcp: &Tcp) -> Fault {
     sleep(SUSPICIOUS).await;
     if tcp.bytes_read() == 0
-        && let Some(found) = recognise(hop, attempt, Own::Silent).await
+        && let Some(found) = recognise(hop, attempt, OwnProtocol::Silent).await
     {
         return other(found).peer(&hop.target);
     }
@@ -80,13 +80,13 @@ fn other(found: &'static str) -> Fault {
     Fault::new(Leg::Hop, Stage::Greeting, FaultKind::BadAnswer).detail(found)
 }
 
-async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: Own) -> Option<&'static str> {
+async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Option<&'static str> {
     let candidates: [&Protocol; 2] = match hop.kind {
         HopKind::Http => [&SOCKS5, &TLS],
         HopKind::Socks5 | HopKind::Socks5h => [&HTTP, &TLS],
         HopKind::Https => [&HTTP, &SOCKS5],
     };
-    if own == Own::Asked && speaks_own(hop, attempt).await {
+    if own == OwnProtocol::Asked && speaks_own(hop, attempt).await {
         return None;
     }
     for protocol in candidates {
@@ -99,7 +99,7 @@ async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: Own) -> Option<&'s
 
 /// Whether the hop is asked for the protocol of its `url` first.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Own {
+enum OwnProtocol {
     Asked,
     /// It keeps silent to that now.
     Silent,

@@ -31,9 +31,9 @@ struct Entry {
 
 /// A request that waits for a hop; over with its end.
 #[derive(Debug)]
-pub(crate) struct Waiting(Key);
+pub(crate) struct PendingRequest(Key);
 
-impl Waiting {
+impl PendingRequest {
     /// One more request for `target` through `hop`; it may be held for a while.
     ///
     /// Fails where it is a round of a loop.
@@ -96,7 +96,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         let mut waiting = lock();
         if let Some(entry) = waiting.get_mut(&self.0) {
@@ -109,7 +109,7 @@ impl Drop for Waiting {
 }
 
 /// One that is held, until it goes on; its client may go away before.
-struct Held<'a>(Option<&'a Waiting>);
+struct Held<'a>(Option<&'a PendingRequest>);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {

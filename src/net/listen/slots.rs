@@ -69,7 +69,7 @@ struct Connection {
     client: SocketAddr,
     holder: SlotHolder,
     socket: TcpMonitor,
-    part: Part,
+    part: SlotUse,
     /// Its socket was shut down for somebody who waited.
     ended: bool,
     /// Requests that are being answered.
@@ -79,7 +79,7 @@ struct Connection {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum SlotUse {
     /// It has not said what it wants, or only asked for `/-/`.
     Unread,
     /// Its request waits for a slot.
@@ -115,7 +115,7 @@ impl Slots {
                 if state.unread < UNREAD {
                     return;
                 }
-                state.end_one(now, Part::Unread, HOLD_UNREAD);
+                state.end_one(now, SlotUse::Unread, HOLD_UNREAD);
             }
             let _ = timeout(LOOK, changed).await;
         }
@@ -139,7 +139,7 @@ impl Slots {
             client,
             holder,
             socket,
-            part: Part::Unread,
+            part: SlotUse::Unread,
             ended: false,
             busy: 0,
             moved: (0, Instant::now()),
@@ -176,7 +176,7 @@ impl State {
     }
 
     /// Ends the connection in `part` on which nothing has moved for longest, and for `hold` at least.
-    fn end_one(&mut self, now: Instant, part: Part, hold: Duration) {
+    fn end_one(&mut self, now: Instant, part: SlotUse, hold: Duration) {
         for connection in self.connections.values_mut() {
             connection.look(now);
         }
@@ -200,11 +200,11 @@ impl State {
 
     fn forget(&mut self, id: u64) {
         match self.connections.remove(&id) {
-            Some(one) if one.part == Part::Holds => {
+            Some(one) if one.part == SlotUse::Holds => {
                 take_one(&mut self.held, one.holder);
                 self.told = false;
             }
-            Some(one) if one.part == Part::Unread => self.unread = self.unread.saturating_sub(1),
+            Some(one) if one.part == SlotUse::Unread => self.unread = self.unread.saturating_sub(1),
             _ => {}
         }
     }

@@ -21,13 +21,13 @@ fn the_first_run_makes_a_ca_and_the_second_finds_it() {
     let state = tempfile::tempdir().unwrap();
     let directory = state.path().join("a/gitferry");
     let (made, opened) = Authority::open(&directory, &patterns(&HOSTS)).unwrap();
-    assert_eq!(opened, Opened::Made);
+    assert_eq!(opened, CaOrigin::Made);
     assert_eq!(mode(&directory), 0o755);
     assert_eq!(mode(&directory.join(KEY_FILE)), 0o600);
     assert_eq!(mode(&directory.join(CERTIFICATE_FILE)), 0o644);
 
     let (found, opened) = Authority::open(&directory, &patterns(&["other.example"])).unwrap();
-    assert_eq!(opened, Opened::Found);
+    assert_eq!(opened, CaOrigin::Found);
     assert_eq!(found.certificate().pem(), made.certificate().pem());
     assert!(found.warnings().is_empty(), "{:?}", found.warnings());
     assert_eq!(
@@ -99,7 +99,7 @@ fn of_daemons_that_start_at_once_all_use_one_ca() {
         let (ca, opened) = Authority::open(state.path(), &patterns(&HOSTS)).unwrap();
         (ca.certificate().pem().to_owned(), opened)
     };
-    let opened: Vec<(String, Opened)> = std::thread::scope(|scope| {
+    let opened: Vec<(String, CaOrigin)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
         threads
             .into_iter()
@@ -108,7 +108,9 @@ fn of_daemons_that_start_at_once_all_use_one_ca() {
     });
     let on_disk = fs::read_to_string(state.path().join(CERTIFICATE_FILE)).unwrap();
     assert!(opened.iter().all(|(pem, _)| *pem == on_disk));
-    let made = opened.iter().filter(|(_, opened)| *opened == Opened::Made);
+    let made = opened
+        .iter()
+        .filter(|(_, opened)| *opened == CaOrigin::Made);
     assert_eq!(made.count(), 1);
 }
 

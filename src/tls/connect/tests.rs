@@ -23,7 +23,7 @@ async fn dial(
     io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     name: &str,
     http: HttpVersion,
-) -> Result<Secured, Fault> {
+) -> Result<OriginTls, Fault> {
     dial_with(connector, io, name, http, &PeerTls::default()).await
 }
 
@@ -33,7 +33,7 @@ async fn dial_with(
     name: &str,
     http: HttpVersion,
     tls: &PeerTls,
-) -> Result<Secured, Fault> {
+) -> Result<OriginTls, Fault> {
     let peer = Peer {
         host: &name.parse().unwrap(),
         tls,

@@ -1,9 +1,9 @@
 //! The events that tests subscribe to, as values.
 
 use super::{FaultOccurred, StallReported, TransferEnded};
-use crate::track::observe::{EndSeen, FaultSeen, Seen, StallSeen};
+use crate::track::observe::{EndSeen, FaultSeen, Observation, StallSeen};
 
-impl From<&FaultOccurred> for Seen {
+impl From<&FaultOccurred> for Observation {
     fn from(fault: &FaultOccurred) -> Self {
         Self::Fault(FaultSeen {
             host: fault.subject.host.clone(),
@@ -21,7 +21,7 @@ impl From<&FaultOccurred> for Seen {
     }
 }
 
-impl From<&StallReported> for Seen {
+impl From<&StallReported> for Observation {
     fn from(stall: &StallReported) -> Self {
         Self::Stall(StallSeen {
             host: stall.subject.host.clone(),
@@ -33,7 +33,7 @@ impl From<&StallReported> for Seen {
     }
 }
 
-impl From<&TransferEnded> for Seen {
+impl From<&TransferEnded> for Observation {
     fn from(end: &TransferEnded) -> Self {
         Self::Ended(EndSeen {
             host: end.subject.host.clone(),

@@ -1,7 +1,7 @@
 //! What an origin refuses.
 
 use super::{LogEvent, Subject, line};
-use crate::{model::refusals::Refused, track::metrics::Metrics};
+use crate::{model::refusals::RefusalCount, track::metrics::Metrics};
 
 /// An origin refuses requests: what a user must know, and no fault.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct RequestsRefused {
     /// Whose request it was.
     pub subject: Subject,
     /// By host and status.
-    pub refused: Refused,
+    pub refused: RefusalCount,
 }
 
 impl LogEvent for RequestsRefused {

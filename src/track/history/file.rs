@@ -27,7 +27,7 @@ struct Content {
 
 /// What became of reading the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Loaded {
+pub(crate) enum HistoryLoad {
     /// There is none yet.
     Nothing,
     /// It was read; the largest number that a transfer in it has.
@@ -40,18 +40,18 @@ pub(crate) enum Loaded {
 
 impl History {
     /// Reads the file of `directory`; what was added before stays the newest.
-    pub(crate) fn load(&self, directory: &Path) -> Loaded {
+    pub(crate) fn load(&self, directory: &Path) -> HistoryLoad {
         let file = directory.join(FILE);
         let problem = match read(&file) {
-            Ok(None) => return Loaded::Nothing,
-            Ok(Some(content)) => return Loaded::Read(self.take(content)),
+            Ok(None) => return HistoryLoad::Nothing,
+            Ok(Some(content)) => return HistoryLoad::Read(self.take(content)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
-            Err(error) => return Loaded::Unreadable(error.to_string()),
+            Err(error) => return HistoryLoad::Unreadable(error.to_string()),
         };
         let aside = directory.join(format!("{FILE}.damaged"));
         match fs::rename(&file, &aside) {
-            Ok(()) => Loaded::SetAside(aside, problem),
-            Err(error) => Loaded::Unreadable(format!("{problem}; {error}")),
+            Ok(()) => HistoryLoad::SetAside(aside, problem),
+            Err(error) => HistoryLoad::Unreadable(format!("{problem}; {error}")),
         }
     }
 
@@ -123,14 +123,14 @@ mod tests {
     fn a_history_is_there_again_after_a_restart_with_numbers_that_go_on() {
         let directory = tempfile::tempdir().unwrap();
         let before = History::default();
-        assert_eq!(before.load(directory.path()), Loaded::Nothing);
+        assert_eq!(before.load(directory.path()), HistoryLoad::Nothing);
         for id in 1..=3 {
             before.add(finished(id));
         }
         before.save(directory.path()).unwrap();
         let after = History::default();
         after.add(finished(4));
-        assert_eq!(after.load(directory.path()), Loaded::Read(3));
+        assert_eq!(after.load(directory.path()), HistoryLoad::Read(3));
         let ids: Vec<_> = after.newest().iter().map(|it| it.id).collect();
         assert_eq!(ids, [4, 3, 2, 1]);
         assert_eq!(
@@ -153,13 +153,16 @@ mod tests {
             let history = History::default();
             let loaded = history.load(directory.path());
             assert!(
-                matches!(loaded, Loaded::SetAside(..)),
+                matches!(loaded, HistoryLoad::SetAside(..)),
                 "{damaged}: {loaded:?}"
             );
             assert!(!file.exists());
             history.add(finished(1));
             history.save(directory.path()).unwrap();
-            assert_eq!(History::default().load(directory.path()), Loaded::Read(1));
+            assert_eq!(
+                History::default().load(directory.path()),
+                HistoryLoad::Read(1)
+            );
         }
     }
 

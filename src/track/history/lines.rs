@@ -2,20 +2,20 @@
 
 use tracing::warn;
 
-use super::file::Loaded;
+use super::file::HistoryLoad;
 
 /// What became of the history of earlier runs.
-pub(crate) fn loaded(loaded: &Loaded) {
+pub(crate) fn loaded(loaded: &HistoryLoad) {
     match loaded {
-        Loaded::Nothing => {}
-        Loaded::Read(last) => tracing::debug!(last, "history loaded"),
-        Loaded::SetAside(file, problem) => warn!(
+        HistoryLoad::Nothing => {}
+        HistoryLoad::Read(last) => tracing::debug!(last, "history loaded"),
+        HistoryLoad::SetAside(file, problem) => warn!(
             problem,
             file = %file.display(),
             advice = "a new history was started; you can delete the damaged file",
             "history is damaged, the file was renamed"
         ),
-        Loaded::Unreadable(problem) => warn!(
+        HistoryLoad::Unreadable(problem) => warn!(
             problem,
             advice = "`directory` of `[state]` must be readable and writable for the daemon",
             "cannot read the history"

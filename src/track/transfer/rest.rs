@@ -14,7 +14,7 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Whether a tunnel only waits, by the last look of the watchdog.
 #[derive(Debug, Default)]
-pub(super) struct Rest {
+pub(super) struct TunnelRest {
     /// Bytes from the client and to it.
     counts: [u64; 2],
     looked: Option<Instant>,
@@ -22,7 +22,7 @@ pub(super) struct Rest {
     rests: bool,
 }
 
-impl Rest {
+impl TunnelRest {
     /// A look at `now` found these counts.
     pub(super) fn looked(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
         self.rests = nobodys_turn && self.counts == counts;
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_tunnel_that_only_waits_is_looked_at_every_tenth_tick() {
         let (now, tick) = (Instant::now(), Duration::from_secs(1));
-        let mut rest = Rest::default();
+        let mut rest = TunnelRest::default();
         rest.looked(now, [5, 7], true);
         assert!(!rest.goes_on([5, 7], tick, now + tick), "it moved");
         rest.looked(now, [5, 7], true);

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Front, State, TransferState, rest::Rest};
+use super::{Front, State, TransferState, rest::TunnelRest};
 use crate::{
     io::TcpMonitor,
     model::{
@@ -50,7 +50,7 @@ impl WatchedSocket {
 
 /// The watchdog's memory.
 #[derive(Debug, Default)]
-pub(super) struct Watching {
+pub(super) struct WatchdogState {
     pub(super) watch: Option<Watch>,
     pub(super) looked: Option<Instant>,
     pub(super) sample: Option<Sample>,
@@ -58,10 +58,10 @@ pub(super) struct Watching {
     /// True while a stall goes on that is to be acted upon.
     pub(super) acts: bool,
     pub(super) pace: RateSampler,
-    pub(super) rest: Rest,
+    pub(super) rest: TunnelRest,
 }
 
-impl Watching {
+impl WatchdogState {
     /// What is to be shown of it: whose turn it is, for how long, and the verdict in force.
     pub(super) fn shown(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
         let watch = self.watch.as_ref()?;

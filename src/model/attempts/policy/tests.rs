@@ -16,7 +16,7 @@ fn fault(kind: FaultKind) -> Fault {
 /// How often one upstream is tried for `kind` before something else follows, and what that is.
 fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, Decision) {
     for on_this_upstream in 1..100 {
-        let tried = Tried {
+        let tried = AttemptCounts {
             on_this_upstream,
             upstreams_left,
         };
@@ -78,7 +78,7 @@ fn expected(kind: &FaultKind) -> (u32, u32) {
 /// A hop that took the request and never connected would cost its deadline twice; silence after a ClientHello may be a matter of size.
 #[test]
 fn a_timeout_before_the_handshake_goes_to_the_upstream_that_waits() {
-    let tried = |upstreams_left| Tried {
+    let tried = |upstreams_left| AttemptCounts {
         on_this_upstream: 1,
         upstreams_left,
     };
@@ -161,7 +161,7 @@ fn every_kind_of_fault_has_its_number_of_tries() {
 
 #[test]
 fn nothing_is_tried_again_once_a_byte_of_the_request_has_left() {
-    let tried = Tried {
+    let tried = AttemptCounts {
         on_this_upstream: 1,
         upstreams_left: 3,
     };
@@ -174,7 +174,7 @@ fn nothing_is_tried_again_once_a_byte_of_the_request_has_left() {
 
 #[test]
 fn what_happens_to_the_client_is_no_reason_to_try_an_upstream() {
-    let tried = Tried {
+    let tried = AttemptCounts {
         on_this_upstream: 1,
         upstreams_left: 3,
     };
@@ -189,7 +189,7 @@ fn what_happens_to_the_client_is_no_reason_to_try_an_upstream() {
 fn three_reset_handshakes_are_survived_with_growing_waits() {
     let waits: Vec<u128> = (1..=3)
         .map(|on_this_upstream| {
-            let tried = Tried {
+            let tried = AttemptCounts {
                 on_this_upstream,
                 upstreams_left: 0,
             };
@@ -227,7 +227,7 @@ fn waits_stay_between_half_and_all_of_the_doubled_back_off_and_below_the_limit()
 #[test]
 fn one_attempt_means_one() {
     let policy = RetryPolicy::new(0, POLICY.backoff, POLICY.backoff_limit);
-    let tried = Tried {
+    let tried = AttemptCounts {
         on_this_upstream: 1,
         upstreams_left: 0,
     };
@@ -258,7 +258,7 @@ fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_
             };
             let sent = random.u8(..3) == 0;
             let fault = Fault::new(Leg::Origin, Stage::SendingBody, kind.clone()).sent(sent);
-            let tried = Tried {
+            let tried = AttemptCounts {
                 on_this_upstream,
                 upstreams_left,
             };

@@ -15,10 +15,10 @@ pub(super) struct HopAnswer {
 
 /// What came is not HTTP/1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedHead;
 
 /// Reads the head at the start of `bytes`; `None` as long as its end is missing.
-pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, Malformed> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, MalformedHead> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut response = httparse::Response::new(&mut headers);
     // Hops are old and odd, and nothing here decides how a message is framed: a reply is taken where it can be understood.
@@ -26,13 +26,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, Malformed> {
         .allow_multiple_spaces_in_response_status_delimiters(true)
         .ignore_invalid_headers_in_responses(true)
         .parse_response(&mut response, bytes)
-        .map_err(|_| Malformed)?;
+        .map_err(|_| MalformedHead)?;
     let httparse::Status::Complete(length) = parsed else {
         return Ok(None);
     };
     let value = |value: &[u8]| printable(&String::from_utf8_lossy(value), usize::MAX);
     Ok(Some(HopAnswer {
-        status: response.code.ok_or(Malformed)?,
+        status: response.code.ok_or(MalformedHead)?,
         reason: printable(response.reason.unwrap_or_default(), usize::MAX),
         headers: response
             .headers

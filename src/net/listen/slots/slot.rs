@@ -2,7 +2,9 @@
 
 use tokio::time::{Instant, timeout};
 
-use super::{Connection, HOLD, LOOK, Part, SlotHolder, Slots, SlotsFull, State, WAITING, take_one};
+use super::{
+    Connection, HOLD, LOOK, SlotHolder, SlotUse, Slots, SlotsFull, State, WAITING, take_one,
+};
 
 /// A connection's slot, or its claim to one; given back when it is dropped.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ impl Slot {
         if self.begin()? {
             return Ok(());
         }
-        let waiting = Waiting(self);
+        let waiting = SlotWaiter(self);
         let inner = &self.slots.0;
         loop {
             let changed = inner.changed.notified();
@@ -33,7 +35,7 @@ impl Slot {
                 return Ok(());
             }
             let _ = timeout(LOOK, changed).await;
-            inner.lock().end_one(Instant::now(), Part::Holds, HOLD);
+            inner.lock().end_one(Instant::now(), SlotUse::Holds, HOLD);
         }
     }
 
@@ -51,7 +53,7 @@ impl Slot {
         let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
             return Ok(true);
         };
-        if part == Part::Holds {
+        if part == SlotUse::Holds {
             return Ok(true);
         }
         if self.slots.0.permits(&state, holder) {
@@ -63,19 +65,19 @@ impl Slot {
             return Err(SlotsFull);
         }
         *state.waiting.entry(holder).or_default() += 1;
-        self.set(&mut state, Part::Waits);
+        self.set(&mut state, SlotUse::Waits);
         Ok(false)
     }
 
     fn hold(&self, state: &mut State, holder: SlotHolder) {
         *state.held.entry(holder).or_default() += 1;
-        self.set(state, Part::Holds);
+        self.set(state, SlotUse::Holds);
     }
 
-    fn set(&self, state: &mut State, part: Part) {
+    fn set(&self, state: &mut State, part: SlotUse) {
         if let Some(connection) = state.connections.get_mut(&self.id) {
             let before = std::mem::replace(&mut connection.part, part);
-            if before == Part::Unread {
+            if before == SlotUse::Unread {
                 state.unread = state.unread.saturating_sub(1);
             }
         }
@@ -85,7 +87,7 @@ impl Slot {
 }
 
 impl Connection {
-    fn standing(&self) -> (Part, SlotHolder) {
+    fn standing(&self) -> (SlotUse, SlotHolder) {
         (self.part, self.holder)
     }
 }
@@ -97,25 +99,25 @@ impl Drop for Slot {
 }
 
 /// A request that waits for its connection's slot.
-struct Waiting<'p>(&'p Slot);
+struct SlotWaiter<'p>(&'p Slot);
 
-impl Waiting<'_> {
+impl SlotWaiter<'_> {
     /// True where the slot is there now.
     fn done(&self) -> bool {
         let inner = &self.0.slots.0;
         let mut state = inner.lock();
         match state.connections.get(&self.0.id).map(Connection::standing) {
-            Some((Part::Waits, holder)) if inner.permits(&state, holder) => {
+            Some((SlotUse::Waits, holder)) if inner.permits(&state, holder) => {
                 self.0.hold(&mut state, holder);
                 true
             }
-            Some((Part::Waits, _)) => false,
+            Some((SlotUse::Waits, _)) => false,
             _ => true,
         }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for SlotWaiter<'_> {
     fn drop(&mut self) {
         let mut state = self.0.slots.0.lock();
         if let Some(holder) = state.connections.get(&self.0.id).map(|one| one.holder) {

@@ -29,7 +29,7 @@ fn what_is_no_http_is_malformed_from_the_first_bytes_on() {
         b"\x05\xff",
         b"\0",
     ] {
-        assert_eq!(decode(garbage), Err(Malformed), "{garbage:?}");
+        assert_eq!(decode(garbage), Err(MalformedHead), "{garbage:?}");
     }
 }
 
