@@ -20,15 +20,17 @@ use tokio::time::Instant;
 use self::judge::{authenticates_connection, gives_credentials};
 use crate::forward::{
     forwarder::Forwarder,
-    request::{exchange_request::ExchangeRequest, outgoing::Outgoing, part::Part},
+    request::{
+        exchange_request::ExchangeRequest, outgoing::OutgoingRequest, part::PartialResponse,
+    },
     upstream::{
         attempt::Purpose,
         circuit,
         destination::{Destination, UpstreamNeeds},
         plan::{PlanStep, UpstreamPlan},
         pool::{About, Key, Lease},
-        send::{self, Missed},
-        spare::Spare,
+        send::{self, NoResponse},
+        spare::SpareDial,
         stale,
     },
 };
@@ -47,10 +49,10 @@ pub(crate) struct Exchange {
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) asked: ExchangeRequest,
     pub(crate) transfer: Transfer,
-    pub(crate) outgoing: Outgoing,
+    pub(crate) outgoing: OutgoingRequest,
     pub(crate) plan: UpstreamPlan,
     /// What the answer promised, where its rest could be asked for.
-    part: Option<Part>,
+    part: Option<PartialResponse>,
     /// Bytes of it that were passed on, while the rest is asked for.
     got: Option<u64>,
     /// The origin speaks a version of HTTP that has ranges.
@@ -58,7 +60,7 @@ pub(crate) struct Exchange {
 }
 
 /// An answer's head, and the connection that its body comes on.
-pub(crate) type Came = (Response<Incoming>, Lease);
+pub(crate) type LeasedResponse = (Response<Incoming>, Lease);
 
 impl Exchange {
     /// Nothing is sent yet.
@@ -67,7 +69,7 @@ impl Exchange {
         route: &Arc<Route>,
         asked: ExchangeRequest,
         transfer: Transfer,
-        outgoing: Outgoing,
+        outgoing: OutgoingRequest,
     ) -> Self {
         transfer.note_credentials(gives_credentials(&outgoing.head.headers));
         let distrusted = asked.base.is_some() && forwarder.config.distrusts(&asked.target);
@@ -94,12 +96,12 @@ impl Exchange {
     }
 
     /// Sends the request until an answer is to be passed on.
-    pub(crate) async fn request(&mut self) -> Result<Came, FinalFault> {
+    pub(crate) async fn request(&mut self) -> Result<LeasedResponse, FinalFault> {
         let turn = self.plan.begin(self.outgoing.connection_kind());
         let came = self.run(turn).await?;
         let (method, answer) = (&self.outgoing.head.method, &came.0);
         if self.outgoing.bodiless && self.outgoing.upgrade.is_none() {
-            self.part = Part::of(method, answer.status(), answer.headers());
+            self.part = PartialResponse::of(method, answer.status(), answer.headers());
             self.ranged = answer.version() > Version::HTTP_10;
         }
         Ok(came)
@@ -107,11 +109,15 @@ impl Exchange {
 
     /// How many bytes the answer promised, where its rest can be asked for.
     pub(crate) fn promised(&self) -> Option<u64> {
-        self.part.as_ref().map(Part::length)
+        self.part.as_ref().map(PartialResponse::length)
     }
 
     /// Asks for the rest of an answer that broke off with `fault` after `got` bytes.
-    pub(crate) async fn resume(&mut self, fault: Fault, got: u64) -> Result<Came, FinalFault> {
+    pub(crate) async fn resume(
+        &mut self,
+        fault: Fault,
+        got: u64,
+    ) -> Result<LeasedResponse, FinalFault> {
         self.got = Some(got);
         let turn = self.plan.tell(self.broke_off(fault, got)).await?;
         let came = self.run(turn).await?;
@@ -135,7 +141,7 @@ impl Exchange {
     }
 
     /// Carries out one turn after the other until an answer is to be passed on.
-    async fn run(&mut self, mut turn: PlanStep) -> Result<Came, FinalFault> {
+    async fn run(&mut self, mut turn: PlanStep) -> Result<LeasedResponse, FinalFault> {
         let mut held = Held::Nothing;
         loop {
             let event;
@@ -233,7 +239,7 @@ impl Exchange {
             && let Some(dial) = self.plan.beside()
         {
             let (key, http) = (self.key(), self.plan.route().http);
-            Spare { key, dial, http }.open_in_place_of(about, Arc::clone(&self.forwarder));
+            SpareDial { key, dial, http }.open_in_place_of(about, Arc::clone(&self.forwarder));
         }
     }
 
@@ -284,7 +290,7 @@ impl Exchange {
                 (Held::Answer(Box::new((response, lease))), event)
             }
             Err(missed) => {
-                if matches!(missed, Missed::Stale) {
+                if matches!(missed, NoResponse::Stale) {
                     self.forwarder.pool.forget_unused_since(began);
                 }
                 (Held::Nothing, self.missed(missed, &lease.about))
@@ -293,17 +299,17 @@ impl Exchange {
     }
 
     /// What is reported of a request without an answer.
-    fn missed(&mut self, missed: Missed, about: &About) -> Event {
+    fn missed(&mut self, missed: NoResponse, about: &About) -> Event {
         match missed {
-            Missed::Stale => Event::Failed {
+            NoResponse::Stale => Event::Failed {
                 fault: stale::fault(about, self.transfer.stage()),
                 request: self.outgoing.state(),
             },
-            Missed::Stalled(stall) => Event::Stalled {
+            NoResponse::Stalled(stall) => Event::Stalled {
                 fault: self.transfer.stall_fault(&stall),
                 request: self.outgoing.state(),
             },
-            Missed::Failed(failed) => {
+            NoResponse::Failed(failed) => {
                 let fault = failed.fault(&self.transfer, &self.outgoing.notes, about);
                 let unprocessed = failed.is_unprocessed();
                 self.outgoing.body = failed.request.map(Request::into_body);
@@ -324,5 +330,5 @@ impl Exchange {
 enum Held {
     Nothing,
     Connection(Lease),
-    Answer(Box<Came>),
+    Answer(Box<LeasedResponse>),
 }

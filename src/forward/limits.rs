@@ -46,7 +46,7 @@ pub(crate) type LargePlace = Option<OwnedSemaphorePermit>;
 /// in use, and so the place.
 pub(crate) fn keep(bytes: Bytes, place: LargePlace) -> Bytes {
     match place {
-        Some(place) => Bytes::from_owner(Kept {
+        Some(place) => Bytes::from_owner(LimitedBytes {
             bytes,
             _place: place,
         }),
@@ -54,12 +54,12 @@ pub(crate) fn keep(bytes: Bytes, place: LargePlace) -> Bytes {
     }
 }
 
-struct Kept {
+struct LimitedBytes {
     bytes: Bytes,
     _place: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for LimitedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -12,18 +12,18 @@ use tokio::time::Instant;
 
 use crate::forward::{
     client_check, credentials,
-    exchange::{Came, Exchange},
+    exchange::{Exchange, LeasedResponse},
     forwarder::Forwarder,
     framing, headers,
     keep_alive::KeepAlive,
     request::body::{Answer, RequestBody},
     request::exchange_request::ExchangeRequest,
-    request::outgoing::Outgoing,
+    request::outgoing::OutgoingRequest,
     response::batch::{Batch, is_batch},
     response::body::OriginBody,
     response::errors::ErrorFormat,
     response::quoted,
-    response::rewrite::Rewriting,
+    response::rewrite::ResponseRewrite,
     tunnel::upgrade,
     upstream::destination::Destination,
 };
@@ -69,7 +69,7 @@ impl Forwarder {
         );
         let handle = transfer.handle();
         let budget = &self.shared.replay;
-        let mut outgoing = Outgoing::new(request, &asked, &handle, &route, budget);
+        let mut outgoing = OutgoingRequest::new(request, &asked, &handle, &route, budget);
         credentials::withhold(&self.shared.credentials, &asked, &mut outgoing.head.headers);
         let work = async {
             match self.serve(&route, asked, transfer, outgoing).await {
@@ -130,8 +130,8 @@ impl Forwarder {
         route: &Arc<Route>,
         asked: ExchangeRequest,
         transfer: Transfer,
-        mut outgoing: Outgoing,
-    ) -> Result<Answer, Refused> {
+        mut outgoing: OutgoingRequest,
+    ) -> Result<Answer, FailedRequest> {
         let shared = &self.shared;
         let prepared = outgoing.prepare(route, &shared.uploads, &shared.shutdown);
         if let Err(fault) = prepared.await {
@@ -149,14 +149,14 @@ impl Forwarder {
 }
 
 /// A request that ends with a fault, and its body where nothing of it was sent.
-type Refused = Box<(FinalFault, Transfer, Option<RequestBody>)>;
+type FailedRequest = Box<(FinalFault, Transfer, Option<RequestBody>)>;
 
 fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
     headers.get(USER_AGENT)?.to_str().ok()
 }
 
 /// The origin's answer as the client gets it.
-async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> Answer {
+async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedResponse) -> Answer {
     exchange.transfer.enter(Stage::ReceivingBody);
     let to = exchange.destination();
     let close_delimited = framing::is_close_delimited(&response);
@@ -169,7 +169,7 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): Came) -> An
         api: exchange.asked.target.clone(),
         reverse: exchange.asked.base.is_some(),
     });
-    let rewriting = Rewriting::of(&exchange.forwarder, head, &exchange.asked, &to, &handle);
+    let rewriting = ResponseRewrite::of(&exchange.forwarder, head, &exchange.asked, &to, &handle);
     if let Some(rewriting) = &rewriting {
         rewriting.head(&mut response, &head.headers);
     }

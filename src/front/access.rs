@@ -83,16 +83,18 @@ pub(super) fn ask_as_origin(answer: &mut Answer) {
 }
 
 /// Credentials that a request brings.
-struct Given {
+struct PresentedCredentials {
     /// `USER:PASSWORD`.
     pair: Vec<u8>,
     /// Where they stand in the path: what follows them.
     rest: Option<String>,
 }
 
-fn given(request: &Request<Incoming>) -> Vec<Given> {
-    let in_field = |name| basic(request.headers(), &name).map(|pair| Given { pair, rest: None });
-    let mut all: Vec<Given> = in_field(PROXY_AUTHORIZATION).into_iter().collect();
+fn given(request: &Request<Incoming>) -> Vec<PresentedCredentials> {
+    let in_field = |name| {
+        basic(request.headers(), &name).map(|pair| PresentedCredentials { pair, rest: None })
+    };
+    let mut all: Vec<PresentedCredentials> = in_field(PROXY_AUTHORIZATION).into_iter().collect();
     let in_origin_form = request.uri().scheme().is_none() && request.method() != Method::CONNECT;
     if in_origin_form {
         if own::is_own(request.uri().path()) {
@@ -114,14 +116,14 @@ fn basic(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 }
 
 /// A first segment with a colon. `HOST:PORT` has one too, and is compared in vain.
-fn in_path(uri: &Uri) -> Option<Given> {
+fn in_path(uri: &Uri) -> Option<PresentedCredentials> {
     let whole = uri.path_and_query()?.as_str();
     let rest = whole.strip_prefix('/')?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (segment, rest) = rest.split_at(end);
     let pair = percent_decoded(segment);
     let slash = if rest.starts_with('/') { "" } else { "/" };
-    pair.contains(&b':').then(|| Given {
+    pair.contains(&b':').then(|| PresentedCredentials {
         pair,
         rest: Some(format!("{slash}{rest}")),
     })

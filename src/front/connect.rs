@@ -118,7 +118,7 @@ impl Connect<'_> {
                     agent,
                     raw_socket,
                 };
-                let accepting = intercept::Accepting {
+                let accepting = intercept::InterceptedConnect {
                     current,
                     forwarder,
                     client,

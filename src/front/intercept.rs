@@ -24,7 +24,7 @@ use crate::{
     },
     track::{self, Transfer, TransferOutcome},
 };
-use terminated::Terminated;
+use terminated::TerminatedConnection;
 
 /// How long a client may keep silent before it is taken for one that waits for the server.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ pub(super) struct ConnectClient {
 
 /// A CONNECT to a terminated host that was answered with 200. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS
 /// stands.
-pub(super) struct Accepting {
+pub(super) struct InterceptedConnect {
     pub(super) current: Current,
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) client: ConnectClient,
@@ -52,7 +52,7 @@ pub(super) struct Accepting {
     pub(super) transfer: Transfer,
 }
 
-impl Accepting {
+impl InterceptedConnect {
     /// Serves the client's stream, TLS or not.
     pub(super) async fn serve(self, mut io: BoxIo) {
         let first = tokio::select! {
@@ -150,7 +150,7 @@ impl Accepting {
         let named = (client.conn.address, client.agent.as_deref());
         let tls = handshake(&forwarder, io, named, (&route, &target), transfer).await;
         if let Some(tls) = tls {
-            Terminated::serve(current, &forwarder, client, target, tls).await;
+            TerminatedConnection::serve(current, &forwarder, client, target, tls).await;
         }
     }
 }

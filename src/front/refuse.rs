@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A client that asked for nothing, or for nothing that could be read.
-pub(super) struct Unasked<'a> {
+pub(super) struct UnreadableClient<'a> {
     pub(super) front: track::Front,
     pub(super) client: SocketAddr,
     pub(super) target: &'a Target,
@@ -25,7 +25,7 @@ pub(super) struct Unasked<'a> {
 }
 
 /// Logs the end of a connection over which no readable request came.
-pub(super) fn turn_away(forwarder: &Forwarder, from: &Unasked<'_>, fault: Fault) {
+pub(super) fn turn_away(forwarder: &Forwarder, from: &UnreadableClient<'_>, fault: Fault) {
     let transfer = forwarder.shared.tracker.begin(TransferStart {
         front: from.front,
         client: from.client,
@@ -41,7 +41,7 @@ pub(super) fn turn_away(forwarder: &Forwarder, from: &Unasked<'_>, fault: Fault)
 
 /// The same of a connection that named no target.
 pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault: Fault) {
-    let unasked = Unasked {
+    let unasked = UnreadableClient {
         front: track::Front::Absolute,
         client,
         target: &nobody(),

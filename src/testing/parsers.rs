@@ -24,8 +24,8 @@ use crate::{
     config::{self, Mirror, Problems, ToMirror},
     doctor,
     forward::{
-        Answer, AnswerBody, framing, headers, request::part::Part, response::quoted,
-        tunnel::first_flight::Flight,
+        Answer, AnswerBody, framing, headers, request::part::PartialResponse, response::quoted,
+        tunnel::first_flight::FlightKind,
     },
     io::BoxIo,
     mirror::{
@@ -80,7 +80,7 @@ fn hop_address() -> SocketAddr {
 
 /// True where a client's first flight may be sent again.
 pub fn may_replay(flight: &[u8]) -> bool {
-    Flight::of(flight).is_replayable()
+    FlightKind::of(flight).is_replayable()
 }
 
 /// What a client's first bytes are taken for, and what can be read of the stream then: nothing may be lost.
@@ -256,7 +256,7 @@ pub fn goes_on(got: u64, content_range: &[u8], length: &[u8]) -> bool {
     let mut whole = HeaderMap::new();
     field(&mut whole, "etag", b"\"v1\"");
     field(&mut whole, "content-length", b"1000");
-    let part = Part::of(&Method::GET, StatusCode::OK, &whole);
+    let part = PartialResponse::of(&Method::GET, StatusCode::OK, &whole);
     let mut rest = whole.clone();
     field(&mut rest, "content-range", content_range);
     field(&mut rest, "content-length", length);

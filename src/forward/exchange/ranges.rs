@@ -14,10 +14,10 @@ use super::{Exchange, authenticates_connection};
 use crate::forward::{
     forwarder::Forwarder,
     framing,
-    request::{body::RequestBody, part::Part},
+    request::{body::RequestBody, part::PartialResponse},
     upstream::{
         destination::Destination,
-        plan::Beside,
+        plan::BackgroundDial,
         pool::{Key, Lease, Sender},
         send,
     },
@@ -32,11 +32,11 @@ const ANSWER_OF_IDLE: Duration = Duration::from_secs(3);
 /// Everything that a request for a range takes.
 pub(crate) struct RangeRequests {
     forwarder: Arc<Forwarder>,
-    way: Beside,
+    way: BackgroundDial,
     key: Arc<Key>,
     to: Destination,
     head: Parts,
-    part: Part,
+    part: PartialResponse,
     transfer: TransferHandle,
 }
 

@@ -18,8 +18,8 @@ use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     headers,
-    request::gate::{Decision, Gate, NotWanted},
-    request::replay::{BodyBroken, Read, Reader},
+    request::gate::{BodyNotWanted, Decision, Gate},
+    request::replay::{FrameOrigin, Reader, ReplayError},
 };
 use crate::{
     model::{Stage, fault::BoxError},
@@ -127,7 +127,7 @@ impl RequestBody {
     }
 
     /// Counts a frame that goes on to the origin.
-    fn count(&mut self, read: Read) -> Frame<Bytes> {
+    fn count(&mut self, read: FrameOrigin) -> Frame<Bytes> {
         if !self.begun {
             self.begun = true;
             if self.transfer.stage() < Stage::SendingBody {
@@ -136,8 +136,8 @@ impl RequestBody {
         }
         let size = |frame: &Frame<Bytes>| frame.data_ref().map_or(0, Bytes::len) as u64;
         let mut frame = match read {
-            Read::Again(frame) => frame,
-            Read::Taken(frame) => {
+            FrameOrigin::Again(frame) => frame,
+            FrameOrigin::Taken(frame) => {
                 let up = &self.transfer.counters().up;
                 up.fetch_add(size(&frame), Ordering::Relaxed);
                 frame
@@ -209,18 +209,20 @@ impl Body for RequestBody {
         if let Some(gate) = &mut this.gate {
             match gate.poll_decision(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Decision::Drop) => return Poll::Ready(Some(Err(Box::new(NotWanted)))),
+                Poll::Ready(Decision::Drop) => {
+                    return Poll::Ready(Some(Err(Box::new(BodyNotWanted))));
+                }
                 Poll::Ready(Decision::Send) => this.gate = None,
             }
         }
         let polled = match &mut this.source {
             None => return Poll::Ready(None),
-            Some(BodySource::Client(inner)) => Pin::new(inner)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map(Read::Taken).map_err(BoxError::from))),
+            Some(BodySource::Client(inner)) => Pin::new(inner).poll_frame(cx).map(|frame| {
+                frame.map(|frame| frame.map(FrameOrigin::Taken).map_err(BoxError::from))
+            }),
             Some(BodySource::Taped(reader)) => match reader.poll_frame(cx) {
                 // Whether the client is to blame decides what the fault says.
-                Poll::Ready(Some(Err(error @ BodyBroken::ReplayBuffer))) => {
+                Poll::Ready(Some(Err(error @ ReplayError::ReplayBuffer))) => {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 polled => polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),

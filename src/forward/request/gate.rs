@@ -89,15 +89,15 @@ impl GateKey {
 
 /// The origin gave its final answer before it asked for the body.
 #[derive(Debug)]
-pub(crate) struct NotWanted;
+pub(crate) struct BodyNotWanted;
 
-impl fmt::Display for NotWanted {
+impl fmt::Display for BodyNotWanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the origin answered without asking for the body")
     }
 }
 
-impl Error for NotWanted {}
+impl Error for BodyNotWanted {}
 
 /// A gate for a request that asks for one.
 pub(crate) fn gate_for(headers: &HeaderMap, bodiless: bool) -> (Option<Gate>, Option<GateKey>) {

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A request as it is written, once or several times.
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingRequest {
     pub(crate) head: Parts,
     pub(crate) transfer: TransferHandle,
     /// The body, until it is handed over; then only what is known of it.
@@ -48,7 +48,7 @@ pub(crate) struct Outgoing {
     pub(crate) place: Option<Permit>,
 }
 
-impl Outgoing {
+impl OutgoingRequest {
     pub(crate) fn new(
         request: Request<Incoming>,
         asked: &ExchangeRequest,

@@ -17,7 +17,7 @@ use crate::model::{Fault, FaultKind, Leg, Stage};
 
 /// The bytes that an answer promised, of a representation that is known again by its validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct PartialResponse {
     first: u64,
     last: u64,
     /// Of the whole, where it was said.
@@ -27,7 +27,7 @@ pub(crate) struct Part {
     encoding: Option<HeaderValue>,
 }
 
-impl Part {
+impl PartialResponse {
     /// What `answer` promises; `None` where its rest could not be asked for.
     pub(crate) fn of(method: &Method, status: StatusCode, answer: &HeaderMap) -> Option<Self> {
         let text = |name| {
@@ -170,8 +170,8 @@ mod tests {
             .collect()
     }
 
-    fn part(status: u16, list: &[(&'static str, &str)]) -> Option<Part> {
-        Part::of(
+    fn part(status: u16, list: &[(&'static str, &str)]) -> Option<PartialResponse> {
+        PartialResponse::of(
             &Method::GET,
             StatusCode::from_u16(status).unwrap(),
             &headers(list),
@@ -270,7 +270,7 @@ mod tests {
         ] {
             assert_eq!(part(status, &list), None, "{status} {list:?}");
         }
-        let head = Part::of(&Method::HEAD, StatusCode::OK, &headers(&WHOLE));
+        let head = PartialResponse::of(&Method::HEAD, StatusCode::OK, &headers(&WHOLE));
         assert_eq!(head, None);
     }
 }

@@ -16,7 +16,7 @@ use hyper::{
 };
 use tokio_util::bytes::Bytes;
 
-use crate::forward::request::spool::{Budget, Lost, ReplayBuffer};
+use crate::forward::request::spool::{Budget, ReplayBuffer, ReplayLoss};
 use crate::{config::Route, model::fault::BoxError, track::TransferHandle};
 
 /// Whether a body is kept so that the request can be sent again in mid-upload; the one place that says so.
@@ -47,7 +47,7 @@ pub(crate) struct Reader<B = Incoming> {
 }
 
 /// What a reader's frame came from.
-pub(crate) enum Read {
+pub(crate) enum FrameOrigin {
     /// The client, just now.
     Taken(Frame<Bytes>),
     /// The tape.
@@ -101,7 +101,7 @@ where
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Read, BodyBroken>>> {
+    ) -> Poll<Option<Result<FrameOrigin, ReplayError>>> {
         let mut shared = self.upload.shared();
         let shared = &mut *shared;
         loop {
@@ -112,13 +112,13 @@ where
                 }
                 if self.at < tape.length() {
                     let Ok(bytes) = ready!(tape.poll_read(self.at, cx)) else {
-                        return Poll::Ready(Some(Err(BodyBroken::ReplayBuffer)));
+                        return Poll::Ready(Some(Err(ReplayError::ReplayBuffer)));
                     };
                     self.at += bytes.len() as u64;
-                    return Poll::Ready(Some(Ok(Read::Again(Frame::data(bytes)))));
+                    return Poll::Ready(Some(Ok(FrameOrigin::Again(Frame::data(bytes)))));
                 }
             } else if self.at < shared.taken {
-                return Poll::Ready(Some(Err(BodyBroken::ReplayBuffer)));
+                return Poll::Ready(Some(Err(ReplayError::ReplayBuffer)));
             }
             if shared.ended {
                 return Poll::Ready(None);
@@ -126,7 +126,7 @@ where
             match ready!(Pin::new(&mut shared.client).poll_frame(cx)) {
                 None => shared.ended = true,
                 Some(Err(error)) => {
-                    return Poll::Ready(Some(Err(BodyBroken::Client(error.into()))));
+                    return Poll::Ready(Some(Err(ReplayError::Client(error.into()))));
                 }
                 Some(Ok(frame)) => return Poll::Ready(Some(Ok(shared.take(frame, &mut self.at)))),
             }
@@ -151,7 +151,7 @@ where
 
 impl<B> Shared<B> {
     /// A frame of the client's, which goes on the tape and on its way.
-    fn take(&mut self, frame: Frame<Bytes>, at: &mut u64) -> Read {
+    fn take(&mut self, frame: Frame<Bytes>, at: &mut u64) -> FrameOrigin {
         match frame.data_ref() {
             Some(bytes) => {
                 let size = bytes.len() as u64;
@@ -165,10 +165,10 @@ impl<B> Shared<B> {
             // Trailers are not kept; nobody uploads with them.
             None => self.tape = None,
         }
-        Read::Taken(frame)
+        FrameOrigin::Taken(frame)
     }
 
-    fn lose(&mut self, lost: &Lost) {
+    fn lose(&mut self, lost: &ReplayLoss) {
         self.tape = None;
         self.transfer.replay_given_up(&lost.to_string());
     }
@@ -176,14 +176,14 @@ impl<B> Shared<B> {
 
 /// Why a reader cannot go on.
 #[derive(Debug)]
-pub(crate) enum BodyBroken {
+pub(crate) enum ReplayError {
     /// The client broke off.
     Client(BoxError),
     /// What was taken is not there any more.
     ReplayBuffer,
 }
 
-impl fmt::Display for BodyBroken {
+impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Client(_) => "the client aborted its upload",
@@ -192,7 +192,7 @@ impl fmt::Display for BodyBroken {
     }
 }
 
-impl Error for BodyBroken {
+impl Error for ReplayError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Client(error) => Some(&**error),

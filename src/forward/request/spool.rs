@@ -111,14 +111,14 @@ pub(crate) fn sweep(state: &Path) {
 
 /// Why an upload goes on without its tape.
 #[derive(Debug)]
-pub(crate) enum Lost {
+pub(crate) enum ReplayLoss {
     /// Both budgets are used up.
     Budget,
     /// The spool file cannot be written or read.
     Spool(io::Error),
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for ReplayLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Budget => f.write_str("`replay.memory` and `replay.spool` are used up"),

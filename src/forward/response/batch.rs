@@ -15,7 +15,7 @@ use hyper::{
 use tokio_util::bytes::Bytes;
 
 use crate::forward::{
-    AnswerBody, forwarder::Forwarder, request::body::Answer, upstream::spare::Spare,
+    AnswerBody, forwarder::Forwarder, request::body::Answer, upstream::spare::SpareDial,
 };
 use crate::model::Target;
 
@@ -45,8 +45,8 @@ impl Batch {
         {
             return answer;
         }
-        let ahead = Some((self, Seen::default()));
-        answer.map(|body| Watched { body, ahead }.boxed_unsync())
+        let ahead = Some((self, BodyStart::default()));
+        answer.map(|body| WatchedBody { body, ahead }.boxed_unsync())
     }
 
     /// Looks for a storage host; true when there is nothing more to look for.
@@ -54,7 +54,7 @@ impl Batch {
         let Some(storage) = storage(seen, &self.api) else {
             return seen.len() >= LONGEST;
         };
-        let spare = Spare::to_named(&self.forwarder, &storage, self.reverse);
+        let spare = SpareDial::to_named(&self.forwarder, &storage, self.reverse);
         if let Some(spare) = spare {
             spare.open(Arc::clone(&self.forwarder));
         }
@@ -67,13 +67,13 @@ const LONGEST: usize = 16 * 1024;
 
 /// The beginning of an answer.
 #[derive(Default)]
-struct Seen {
+struct BodyStart {
     bytes: Vec<u8>,
     /// It is looked at again with so many bytes: an origin that sends byte by byte costs no more than any other.
     next: usize,
 }
 
-impl Seen {
+impl BodyStart {
     /// True where it is to be looked at.
     fn add(&mut self, data: &[u8]) -> bool {
         let room = LONGEST.saturating_sub(self.bytes.len());
@@ -107,13 +107,13 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
 }
 
 /// A body that passes unchanged.
-struct Watched {
+struct WatchedBody {
     body: AnswerBody,
     /// What was seen of it; `None` once nothing is looked for.
-    ahead: Option<(Batch, Seen)>,
+    ahead: Option<(Batch, BodyStart)>,
 }
 
-impl Watched {
+impl WatchedBody {
     fn see(&mut self, data: &Bytes) {
         let Some((batch, seen)) = &mut self.ahead else {
             return;
@@ -131,7 +131,7 @@ impl Watched {
     }
 }
 
-impl Body for Watched {
+impl Body for WatchedBody {
     type Data = Bytes;
     type Error = <AnswerBody as Body>::Error;
 
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_comes_byte_by_byte_is_looked_at_a_few_times() {
-        let mut seen = Seen::default();
+        let mut seen = BodyStart::default();
         let looks = (0..2 * LONGEST).filter(|_| seen.add(b"\"")).count();
         assert!((5..30).contains(&looks), "{looks}");
         assert_eq!(seen.bytes.len(), LONGEST);

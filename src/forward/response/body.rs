@@ -11,13 +11,13 @@ use std::{
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::bytes::Bytes;
 
-use ending::{Asking, Ended, Failing, NO_CLOSE_NOTIFY, broken, ended, fail};
+use ending::{CompletionFuture, FailureFuture, NO_CLOSE_NOTIFY, ResumeFuture, broken, ended, fail};
 
 use crate::forward::{
     exchange::Exchange,
     headers,
     response::drain,
-    response::segments::{Broken, Candidate, Segmented},
+    response::segments::{BodyError, Candidate, Segmented},
     upstream::pool::Lease,
 };
 use crate::{
@@ -31,11 +31,11 @@ pub(crate) struct OriginBody {
     /// `None` once it is over.
     open: Option<Open>,
     /// What ends it from outside: a stall, or shutdown.
-    ended: Option<Ended>,
+    ended: Option<CompletionFuture>,
     /// The rest, while it is asked for.
-    rest: Option<Asking>,
+    rest: Option<ResumeFuture>,
     /// The failure, while the client takes what came before it.
-    failing: Option<Failing>,
+    failing: Option<FailureFuture>,
     /// A large answer that may be segmented, and one that is.
     candidate: Option<Box<Candidate>>,
     segmented: Option<Box<Segmented>>,
@@ -146,7 +146,7 @@ impl OriginBody {
     }
 
     /// The answer broke off: the rest is asked for where that can be.
-    fn break_off(&mut self, broken: Broken) -> Result<(), BoxError> {
+    fn break_off(&mut self, broken: BodyError) -> Result<(), BoxError> {
         let mut fault = Fault::new(Leg::Origin, Stage::ReceivingBody, broken.kind);
         fault.source = broken.source.map(Into::into);
         let Some(open) = &self.open else {
@@ -234,7 +234,10 @@ impl OriginBody {
     }
 
     /// The next frame, from wherever it comes.
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.begin_segments(cx);
         if let Some(segmented) = &mut self.segmented {
             let polled = segmented.poll_data(cx, &mut self.inner);
@@ -247,7 +250,7 @@ impl OriginBody {
         if let Some(candidate) = &mut self.candidate {
             candidate.note(polled.is_pending());
         }
-        polled.map(|frame| frame.map(|frame| frame.map_err(Broken::by)))
+        polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::by)))
     }
 
     fn begin_segments(&mut self, cx: &mut Context<'_>) {
@@ -326,7 +329,7 @@ impl Body for OriginBody {
                 Poll::Ready(Some(Err(_))) if self.is_over() => return Poll::Ready(None),
                 Poll::Ready(Some(Err(broken))) => self.break_off(broken),
                 // A rest that ends well before its end, as its own head had said.
-                Poll::Ready(None) if !self.is_whole() => self.break_off(Broken::early()),
+                Poll::Ready(None) if !self.is_whole() => self.break_off(BodyError::early()),
                 Poll::Ready(None) => {
                     self.complete();
                     return Poll::Ready(None);

@@ -55,7 +55,7 @@ pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
         head.headers.insert(CONTENT_TYPE, text);
         return Answer::from_parts(head, full(WITHHELD));
     }
-    let body = Hiding {
+    let body = QuoteFilter {
         body,
         quotable,
         held: BytesMut::new(),
@@ -100,7 +100,7 @@ fn is_coded(headers: &HeaderMap) -> bool {
 }
 
 /// A body with stars; it holds back what may be the beginning of a quotation.
-struct Hiding {
+struct QuoteFilter {
     body: AnswerBody,
     quotable: Quotable,
     held: BytesMut,
@@ -108,7 +108,7 @@ struct Hiding {
     last: Option<Result<Frame<Bytes>, <AnswerBody as Body>::Error>>,
 }
 
-impl Hiding {
+impl QuoteFilter {
     /// What cannot begin a quotation any more.
     fn ready(&mut self) -> Option<Bytes> {
         self.quotable.hide(&mut self.held);
@@ -122,7 +122,7 @@ impl Hiding {
     }
 }
 
-impl Body for Hiding {
+impl Body for QuoteFilter {
     type Data = Bytes;
     type Error = <AnswerBody as Body>::Error;
 

@@ -41,14 +41,14 @@ const OF_THE_BYTES: [HeaderName; 5] = [
 ];
 
 /// What there is to rewrite of one answer.
-pub(crate) struct Rewriting {
+pub(crate) struct ResponseRewrite {
     mapping: Mapping,
     body: Option<&'static Rewrite>,
     memory: Arc<CredentialMemory>,
     transfer: TransferHandle,
 }
 
-impl Rewriting {
+impl ResponseRewrite {
     /// `None` where the client sees the origin's own URLs anyway.
     pub(crate) fn of(
         forwarder: &Forwarder,

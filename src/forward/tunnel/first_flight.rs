@@ -7,7 +7,7 @@ pub(crate) const LIMIT: usize = 64 * 1024;
 
 /// What a first flight is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flight {
+pub(crate) enum FlightKind {
     /// Nothing yet, or too little to tell.
     Unknown,
     /// TLS handshake messages only: nothing was asked for yet, so sending them again happens once at most.
@@ -18,7 +18,7 @@ pub(crate) enum Flight {
     Other,
 }
 
-impl Flight {
+impl FlightKind {
     /// What `bytes`, everything the client sent so far, are.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         const SSH: &[u8] = b"SSH-";
@@ -84,23 +84,26 @@ mod tests {
     #[test]
     fn only_a_flight_that_asks_for_nothing_is_sent_again() {
         let hello = [&[22, 3, 1, 0, 4][..], b"abcd"].concat();
-        let cases: [(&[u8], Flight); 9] = [
-            (b"", Flight::Unknown),
-            (b"SS", Flight::SshVersion),
-            (b"SSH-2.0-OpenSSH_9.2\r\n", Flight::SshVersion),
-            (b"POST / HTTP/1.1\r\n", Flight::Other),
-            (&[22, 3], Flight::Handshake),
-            (&hello, Flight::Handshake),
+        let cases: [(&[u8], FlightKind); 9] = [
+            (b"", FlightKind::Unknown),
+            (b"SS", FlightKind::SshVersion),
+            (b"SSH-2.0-OpenSSH_9.2\r\n", FlightKind::SshVersion),
+            (b"POST / HTTP/1.1\r\n", FlightKind::Other),
+            (&[22, 3], FlightKind::Handshake),
+            (&hello, FlightKind::Handshake),
             (
                 &[&hello[..], &[20, 3, 3, 0, 1, 1]].concat(),
-                Flight::Handshake,
+                FlightKind::Handshake,
             ),
-            (&[&hello[..], &[23, 3, 3, 0, 1, 9]].concat(), Flight::Other),
-            (&[22, 9, 9, 9], Flight::Other),
+            (
+                &[&hello[..], &[23, 3, 3, 0, 1, 9]].concat(),
+                FlightKind::Other,
+            ),
+            (&[22, 9, 9, 9], FlightKind::Other),
         ];
         for (bytes, flight) in cases {
-            assert_eq!(Flight::of(bytes), flight, "{bytes:?}");
+            assert_eq!(FlightKind::of(bytes), flight, "{bytes:?}");
         }
-        assert!(!Flight::Other.is_replayable());
+        assert!(!FlightKind::Other.is_replayable());
     }
 }

@@ -1,6 +1,6 @@
 //! An opaque tunnel: dialled before CONNECT is answered, so that its failure has a status.
 //!
-//! Until the origin's first byte the client's first flight is kept and, where that is safe ([`Flight`]), replayed on the
+//! Until the origin's first byte the client's first flight is kept and, where that is safe ([`FlightKind`]), replayed on the
 //! next connection or upstream: a handshake that something on the path resets is tried again without the client knowing.
 
 pub(crate) mod first_flight;
@@ -17,9 +17,9 @@ use tokio_util::bytes::BytesMut;
 
 use crate::forward::{
     forwarder::Forwarder,
-    tunnel::first_flight::{Flight, LIMIT},
+    tunnel::first_flight::{FlightKind, LIMIT},
     tunnel::pump::pump,
-    upstream::attempt::{Purpose, Reached, after_grant},
+    upstream::attempt::{OriginStream, Purpose, after_grant},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
     upstream::plan::{PlanStep, UpstreamPlan},
@@ -40,7 +40,7 @@ use crate::{
 pub(crate) struct Tunnel {
     forwarder: Arc<Forwarder>,
     plan: UpstreamPlan,
-    reached: Reached,
+    reached: OriginStream,
     /// In which stage the connection was made: where it fails before anybody has spoken.
     reached_in: Stage,
     /// What the client sent before the origin's first byte.
@@ -48,7 +48,7 @@ pub(crate) struct Tunnel {
 }
 
 /// What the time before the origin's first byte came to.
-enum Opening {
+enum FirstFlightEnd {
     /// The origin spoke: these are its first bytes.
     Spoke(Vec<u8>),
     /// The client closed its half, or sent more than is kept: go on without replay.
@@ -155,20 +155,20 @@ impl Tunnel {
     ) -> Result<Vec<u8>, FinalFault> {
         loop {
             let fault = match self.opening(transfer, client).await {
-                Opening::Spoke(bytes) => {
+                FirstFlightEnd::Spoke(bytes) => {
                     self.reached.hears_of_target();
                     self.plan.tell(Event::Spoke).await?;
                     return Ok(bytes);
                 }
-                Opening::Unheld => {
+                FirstFlightEnd::Unheld => {
                     self.plan.tell(Event::Unheld).await?;
                     return Ok(Vec::new());
                 }
-                Opening::ClientFailed(error) => {
+                FirstFlightEnd::ClientFailed(error) => {
                     let kind = classify::client(&error);
                     Fault::new(Leg::Client, transfer.stage(), kind).source(error)
                 }
-                Opening::OriginFailed(kind, source) => {
+                FirstFlightEnd::OriginFailed(kind, source) => {
                     self.origin_fault(transfer.stage(), kind, source)
                 }
             };
@@ -190,7 +190,7 @@ impl Tunnel {
     }
 
     fn failed(&self, fault: Fault) -> Event {
-        let replayable = Flight::of(&self.held).is_replayable();
+        let replayable = FlightKind::of(&self.held).is_replayable();
         Event::Failed {
             fault,
             request: RequestState {
@@ -208,46 +208,46 @@ impl Tunnel {
     }
 
     /// Waits for the origin's first byte while the client's flight is passed on and kept.
-    async fn opening(&mut self, transfer: &Transfer, client: &mut BoxIo) -> Opening {
+    async fn opening(&mut self, transfer: &Transfer, client: &mut BoxIo) -> FirstFlightEnd {
         let limit = self.plan.route().dial.handshake_timeout;
         let mut from_client = vec![0; 4096];
         let mut from_origin = vec![0; 4096];
         loop {
             if self.held.len() >= LIMIT {
-                return Opening::Unheld;
+                return FirstFlightEnd::Unheld;
             }
-            let flight = Flight::of(&self.held);
-            let handshaking = flight == Flight::Handshake;
+            let flight = FlightKind::of(&self.held);
+            let handshaking = flight == FlightKind::Handshake;
             enter(transfer, flight.stage());
             // Only a handshake has an answer that is due; an idle tunnel may wait for ever.
             let silence = silence(handshaking.then_some(limit));
             tokio::select! {
                 biased;
                 read = self.reached.io.read(&mut from_origin) => return match read {
-                    Ok(0) => Opening::OriginFailed(FaultKind::ClosedEarly, None),
+                    Ok(0) => FirstFlightEnd::OriginFailed(FaultKind::ClosedEarly, None),
                     Ok(read) => {
                         from_origin.truncate(read);
-                        Opening::Spoke(from_origin)
+                        FirstFlightEnd::Spoke(from_origin)
                     }
-                    Err(error) => Opening::OriginFailed(classify::io(&error), Some(error)),
+                    Err(error) => FirstFlightEnd::OriginFailed(classify::io(&error), Some(error)),
                 },
                 read = client.read(&mut from_client) => match read {
-                    Ok(0) => return Opening::Unheld,
+                    Ok(0) => return FirstFlightEnd::Unheld,
                     Ok(read) => {
-                        let Some(bytes) = from_client.get(..read) else { return Opening::Unheld };
+                        let Some(bytes) = from_client.get(..read) else { return FirstFlightEnd::Unheld };
                         self.held.extend_from_slice(bytes);
                         transfer.counters().up.fetch_add(read as u64, Ordering::Relaxed);
                         let limit = handshaking.then_some(limit);
                         if let Err((kind, source)) = offer(&mut self.reached.io, bytes, transfer, limit).await {
-                            return Opening::OriginFailed(kind, source);
+                            return FirstFlightEnd::OriginFailed(kind, source);
                         }
                     }
-                    Err(error) => return Opening::ClientFailed(error),
+                    Err(error) => return FirstFlightEnd::ClientFailed(error),
                 },
                 stall = transfer.stalled() => {
-                    return Opening::OriginFailed(FaultKind::Stalled(stall.verdict), None);
+                    return FirstFlightEnd::OriginFailed(FaultKind::Stalled(stall.verdict), None);
                 }
-                () = silence => return Opening::OriginFailed(FaultKind::TimedOut, None),
+                () = silence => return FirstFlightEnd::OriginFailed(FaultKind::TimedOut, None),
             }
         }
     }
@@ -258,10 +258,10 @@ impl Tunnel {
         loop {
             self.reached = connect(&mut self.plan, turn).await?;
             self.reached_in = transfer.stage();
-            let flight = Flight::of(&self.held);
+            let flight = FlightKind::of(&self.held);
             enter(transfer, flight.stage());
             let limit = self.plan.route().dial.handshake_timeout;
-            let limit = (flight == Flight::Handshake).then_some(limit);
+            let limit = (flight == FlightKind::Handshake).then_some(limit);
             let offered = offer(&mut self.reached.io, &self.held, transfer, limit).await;
             let Err((kind, source)) = offered else {
                 return Ok(());
@@ -280,7 +280,7 @@ fn enter(transfer: &TransferHandle, stage: Stage) {
 }
 
 /// Dials until a connection stands.
-async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<Reached, FinalFault> {
+async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginStream, FinalFault> {
     loop {
         turn = match turn {
             PlanStep::Connect(connect) => match plan.dial(connect).await {

@@ -41,9 +41,9 @@ thread_local! {
 
 /// How a tunnel ended.
 #[derive(Debug)]
-pub(crate) struct Pumped(Result<(), (Leg, FaultKind, Option<io::Error>)>);
+pub(crate) struct PumpOutcome(Result<(), (Leg, FaultKind, Option<io::Error>)>);
 
-impl Pumped {
+impl PumpOutcome {
     /// Ended from outside.
     pub(crate) fn failed(leg: Leg, kind: FaultKind) -> Self {
         Self(Err((leg, kind, None)))
@@ -64,7 +64,7 @@ pub(crate) async fn pump<C, O>(
     origin: &mut O,
     up: &AtomicU64,
     down: &AtomicU64,
-) -> Pumped
+) -> PumpOutcome
 where
     C: AsyncRead + AsyncWrite + Unpin + ?Sized,
     O: AsyncRead + AsyncWrite + Unpin + ?Sized,
@@ -82,7 +82,7 @@ where
             return Poll::Ready(error.told(Leg::Origin, Leg::Client));
         }
         if first.is_ready() && second.is_ready() {
-            return Poll::Ready(Pumped(Ok(())));
+            return Poll::Ready(PumpOutcome(Ok(())));
         }
         if first.is_pending() && second.is_pending() {
             return Poll::Pending;
@@ -90,10 +90,10 @@ where
         let moved = before != (upward.progress(), downward.progress());
         ready!(half_closed(cx, &mut limit, moved, [&upward, &downward]));
         Poll::Ready(match (downward.lost.take(), upward.lost.take()) {
-            (Some(error), _) => Side::HungUp(error).told(Leg::Origin, Leg::Client),
-            (_, Some(error)) => Side::HungUp(error).told(Leg::Client, Leg::Origin),
-            _ if first.is_ready() => Pumped::failed(Leg::Origin, FaultKind::TimedOut),
-            _ => Pumped::failed(Leg::Client, FaultKind::TimedOut),
+            (Some(error), _) => PumpError::HungUp(error).told(Leg::Origin, Leg::Client),
+            (_, Some(error)) => PumpError::HungUp(error).told(Leg::Client, Leg::Origin),
+            _ if first.is_ready() => PumpOutcome::failed(Leg::Origin, FaultKind::TimedOut),
+            _ => PumpOutcome::failed(Leg::Client, FaultKind::TimedOut),
         })
     })
     .await
@@ -120,15 +120,15 @@ fn half_closed(
 }
 
 /// A failure of one side of a direction.
-enum Side {
+enum PumpError {
     Read(io::Error),
     Write(io::Error),
     /// There is more for a writer that hung up before.
     HungUp(io::Error),
 }
 
-impl Side {
-    fn told(self, reader: Leg, writer: Leg) -> Pumped {
+impl PumpError {
+    fn told(self, reader: Leg, writer: Leg) -> PumpOutcome {
         let (leg, error) = match self {
             Self::Read(error) => (reader, error),
             Self::Write(error) | Self::HungUp(error) => (writer, error),
@@ -137,7 +137,7 @@ impl Side {
             Leg::Client => classify::client(&error),
             Leg::Hop | Leg::Origin => classify::io(&error),
         };
-        Pumped(Err((leg, kind, Some(error))))
+        PumpOutcome(Err((leg, kind, Some(error))))
     }
 }
 
@@ -167,7 +167,7 @@ impl Direction {
         writer: &mut W,
         count: &AtomicU64,
         (other, leg): (&mut Self, Leg),
-    ) -> Poll<Result<(), Side>>
+    ) -> Poll<Result<(), PumpError>>
     where
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
@@ -191,7 +191,7 @@ impl Direction {
         reader: &mut R,
         writer: &mut W,
         count: &AtomicU64,
-    ) -> Poll<Result<(), Side>>
+    ) -> Poll<Result<(), PumpError>>
     where
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
@@ -205,10 +205,10 @@ impl Direction {
                 .get(self.written..)
                 .filter(|rest| !rest.is_empty())
             {
-                let taken =
-                    ready!(Pin::new(&mut *writer).poll_write(cx, rest)).map_err(Side::Write)?;
+                let taken = ready!(Pin::new(&mut *writer).poll_write(cx, rest))
+                    .map_err(PumpError::Write)?;
                 if taken == 0 {
-                    return Poll::Ready(Err(Side::Write(io::ErrorKind::WriteZero.into())));
+                    return Poll::Ready(Err(PumpError::Write(io::ErrorKind::WriteZero.into())));
                 }
                 self.written += taken;
                 self.took(taken, count);
@@ -217,7 +217,7 @@ impl Direction {
             self.written = 0;
             if self.ended {
                 if self.lost.is_none() {
-                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Side::Write)?;
+                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(PumpError::Write)?;
                 }
                 self.closed = true;
                 continue;
@@ -226,7 +226,7 @@ impl Direction {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
                     if self.unflushed {
-                        ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Side::Write)?;
+                        ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(PumpError::Write)?;
                         self.unflushed = false;
                     }
                     return Poll::Pending;
@@ -243,14 +243,14 @@ impl Direction {
         writer: &mut W,
         scratch: &mut [u8],
         count: &AtomicU64,
-    ) -> Poll<Result<(), Side>>
+    ) -> Poll<Result<(), PumpError>>
     where
         R: AsyncRead + Unpin + ?Sized,
         W: AsyncWrite + Unpin + ?Sized,
     {
         let room = self.room.clamp(SLOW, SCRATCH);
         let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
-        ready!(Pin::new(reader).poll_read(cx, &mut buffer)).map_err(Side::Read)?;
+        ready!(Pin::new(reader).poll_read(cx, &mut buffer)).map_err(PumpError::Read)?;
         let filled = buffer.filled();
         if filled.is_empty() {
             self.ended = true;
@@ -259,13 +259,13 @@ impl Direction {
         self.turn.add(filled);
         if let Some(error) = self.lost.take() {
             if !self.turn.is_goodbye() {
-                return Poll::Ready(Err(Side::HungUp(error)));
+                return Poll::Ready(Err(PumpError::HungUp(error)));
             }
             self.lost = Some(error);
             return Poll::Ready(Ok(()));
         }
         let taken = match Pin::new(writer).poll_write(cx, filled) {
-            Poll::Ready(taken) => taken.map_err(Side::Write)?,
+            Poll::Ready(taken) => taken.map_err(PumpError::Write)?,
             Poll::Pending => 0,
         };
         self.took(taken, count);
@@ -285,13 +285,13 @@ impl Direction {
     /// failure where more than a goodbye was on its way to the side that hung up.
     fn settle(
         &mut self,
-        polled: Poll<Result<(), Side>>,
+        polled: Poll<Result<(), PumpError>>,
         other: &mut Self,
         reader: Leg,
-    ) -> Option<Poll<Result<(), Side>>> {
+    ) -> Option<Poll<Result<(), PumpError>>> {
         match polled {
             // An origin that resets in place of an answer has failed. A client that has all that the origin had to say has not.
-            Poll::Ready(Err(Side::Read(error)))
+            Poll::Ready(Err(PumpError::Read(error)))
                 if is_reset(&error)
                     && (other.turn.is_goodbye() || (other.closed && reader == Leg::Client)) =>
             {
@@ -300,11 +300,13 @@ impl Direction {
                 None
             }
             // What is left for a side that had closed its half is nobody's any more.
-            Poll::Ready(Err(Side::Write(error))) if is_reset(&error) && other.closed => {
+            Poll::Ready(Err(PumpError::Write(error))) if is_reset(&error) && other.closed => {
                 self.closed = true;
                 None
             }
-            Poll::Ready(Err(Side::Write(error))) if is_reset(&error) && self.turn.is_goodbye() => {
+            Poll::Ready(Err(PumpError::Write(error)))
+                if is_reset(&error) && self.turn.is_goodbye() =>
+            {
                 self.lose(error);
                 None
             }

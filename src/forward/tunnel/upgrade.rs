@@ -11,7 +11,7 @@ use crate::forward::{
     client::ClientConn,
     forwarder::Shared,
     request::body::{Answer, full},
-    tunnel::pump::{Pumped, pump},
+    tunnel::pump::{PumpOutcome, pump},
 };
 use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
@@ -54,7 +54,7 @@ pub(crate) fn switch(
         let pumped = tokio::select! {
             pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
             () = transfer.idles_at_stop(&shutdown) => return transfer.finish(TransferOutcome::Closed),
-            () = shutdown.ended() => Pumped::failed(Leg::Client, FaultKind::Shutdown),
+            () = shutdown.ended() => PumpOutcome::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);
                 return transfer.fail(fault);

@@ -24,7 +24,7 @@ pub(crate) enum Purpose {
 }
 
 /// A stream to an origin.
-pub(crate) struct Reached {
+pub(crate) struct OriginStream {
     /// Plaintext both ways, or the tunnel's bytes.
     pub io: BoxIo,
     /// The socket below.
@@ -43,7 +43,7 @@ pub(crate) struct Reached {
     pub waiting: Option<PendingRequest>,
 }
 
-impl Once<'_> {
+impl UpstreamDial<'_> {
     /// What is dialled: a mirror, where requests go to one.
     fn leads_to(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
@@ -54,7 +54,7 @@ impl Once<'_> {
     }
 }
 
-impl Reached {
+impl OriginStream {
     /// The target itself was heard of: whoever waits for the same one does not wait in a loop.
     pub(crate) fn hears_of_target(&mut self) {
         if let Some(waiting) = self.waiting.take() {
@@ -64,7 +64,7 @@ impl Reached {
 }
 
 /// One attempt: through an upstream, to a host, for a purpose.
-pub(crate) struct Once<'a> {
+pub(crate) struct UpstreamDial<'a> {
     pub(crate) route: &'a Route,
     pub(crate) upstream: &'a Upstream,
     /// The host that was asked for; where a mirror stands for it, that is dialled.
@@ -82,10 +82,10 @@ pub(crate) struct Once<'a> {
 
 /// Dials, and shakes hands where TLS is gitferry's; `transfer`, where there is one, hears of each step.
 pub(crate) async fn once(
-    dial: &Once<'_>,
+    dial: &UpstreamDial<'_>,
     transfer: Option<&TransferHandle>,
-) -> Result<Reached, Fault> {
-    let Once {
+) -> Result<OriginStream, Fault> {
+    let UpstreamDial {
         route,
         upstream,
         purpose,
@@ -118,7 +118,7 @@ pub(crate) async fn once(
     }
     let greeted = connection.tcp.bytes_read();
     let tcp = connection.tcp.clone();
-    let mut reached = Reached {
+    let mut reached = OriginStream {
         io: connection.io,
         tcp: connection.tcp,
         peer: connection.peer,
@@ -146,7 +146,7 @@ pub(crate) async fn once(
 
 /// TLS with `target`, which answers at `address`.
 async fn secure(
-    dial: &Once<'_>,
+    dial: &UpstreamDial<'_>,
     target: &Target,
     io: BoxIo,
     address: SocketAddr,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::forward::{
     forwarder::{Forwarder, Shared},
-    upstream::attempt::{Once, Purpose, once},
+    upstream::attempt::{Purpose, UpstreamDial, once},
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
@@ -76,7 +76,7 @@ pub(crate) struct Probing {
 }
 
 impl Probing {
-    /// See [`Once::public_only`].
+    /// See [`UpstreamDial::public_only`].
     pub(crate) fn fake_networks(self, config: &Config) -> Option<&[FakeNetwork]> {
         self.public_only.then_some(&*config.reverse.fake_ip)
     }
@@ -311,7 +311,7 @@ impl CircuitScope<'_> {
                 route: &route,
                 target: &target,
             };
-            let dial = Once {
+            let dial = UpstreamDial {
                 route: &route,
                 upstream: &upstream,
                 target: &target,

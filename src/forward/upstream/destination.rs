@@ -12,7 +12,7 @@ use hyper::{
 };
 
 use crate::forward::{
-    request::{exchange_request::ExchangeRequest, outgoing::Outgoing},
+    request::{exchange_request::ExchangeRequest, outgoing::OutgoingRequest},
     upstream::withhold,
 };
 use crate::{
@@ -142,7 +142,7 @@ pub(crate) enum UpstreamNeeds {
 
 impl UpstreamNeeds {
     /// By what the request is and would give away.
-    pub(crate) fn of(outgoing: &Outgoing) -> Self {
+    pub(crate) fn of(outgoing: &OutgoingRequest) -> Self {
         let payload = match &outgoing.held {
             Some(body) => withhold::Payload::Held(body),
             None if outgoing.bodiless => withhold::Payload::Empty,

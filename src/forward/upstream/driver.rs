@@ -21,7 +21,7 @@ use crate::rt::{Shutdown, Tasks};
 pub(crate) struct Driver {
     /// `None` once the connection is over.
     connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    wakes: Arc<Wakes>,
+    wakes: Arc<WakeState>,
     /// Made of `wakes`, once.
     waker: Waker,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Driver {
 /// Wakes whoever polls the connection; during a poll it only notes that there is more to do. A task that wakes itself goes through the
 /// scheduler's queue once more, and wakes another thread there.
 #[derive(Debug)]
-struct Wakes {
+struct WakeState {
     state: AtomicU8,
     outer: Mutex<Waker>,
 }
@@ -47,7 +47,7 @@ const ROUNDS: usize = 16;
 impl Driver {
     /// `connection` is the future that hyper gives beside a sender.
     pub(crate) fn new(connection: impl Future<Output = ()> + Send + 'static) -> Self {
-        let wakes = Arc::new(Wakes {
+        let wakes = Arc::new(WakeState {
             state: AtomicU8::new(IDLE),
             outer: Mutex::new(Waker::noop().clone()),
         });
@@ -120,7 +120,7 @@ impl Driver {
     }
 }
 
-impl Wakes {
+impl WakeState {
     fn begin(&self, outer: &Waker) {
         let mut kept = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
         kept.clone_from(outer);
@@ -139,7 +139,7 @@ impl Wakes {
     }
 }
 
-impl Wake for Wakes {
+impl Wake for WakeState {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

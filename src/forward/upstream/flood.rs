@@ -102,14 +102,14 @@ impl Allowance {
 }
 
 /// A stream to an origin that cannot be read any more once there was too much.
-pub(super) struct Limited<S> {
+pub(super) struct LimitedStream<S> {
     inner: S,
     flood: Flood,
     /// Only over HTTP/2.
     frames: Option<Frames>,
 }
 
-impl<S> Limited<S> {
+impl<S> LimitedStream<S> {
     pub(super) fn new(inner: S, flood: Flood, http2: bool) -> Self {
         Self {
             inner,
@@ -119,7 +119,7 @@ impl<S> Limited<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -140,7 +140,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(crate) use beside::Beside;
+pub(crate) use beside::BackgroundDial;
 
 use crate::forward::{
     forwarder::Forwarder,
-    upstream::attempt::{Once, Reached, once},
+    upstream::attempt::{OriginStream, UpstreamDial, once},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
 };
@@ -165,7 +165,7 @@ impl UpstreamPlan {
     }
 
     /// Dials once; fails with what is to be reported.
-    pub(crate) async fn dial(&self, connect: Connect) -> Result<Reached, Event> {
+    pub(crate) async fn dial(&self, connect: Connect) -> Result<OriginStream, Event> {
         let reach = async {
             match self.known_dead() {
                 None => self.reach(connect).await,
@@ -179,8 +179,8 @@ impl UpstreamPlan {
     }
 
     /// What it takes to dial the upstream in use once more, beside this exchange.
-    pub(crate) fn beside(&self) -> Option<Beside> {
-        Some(Beside {
+    pub(crate) fn beside(&self) -> Option<BackgroundDial> {
+        Some(BackgroundDial {
             route: Arc::clone(&self.route),
             upstream: Arc::clone(self.upstream()?),
             target: self.target.clone(),
@@ -190,7 +190,7 @@ impl UpstreamPlan {
         })
     }
 
-    async fn reach(&self, connect: Connect) -> Result<Reached, Fault> {
+    async fn reach(&self, connect: Connect) -> Result<OriginStream, Fault> {
         let Some(upstream) = self.at(connect.upstream) else {
             return Err(self.needs.unmet(&self.target, &self.route.name));
         };
@@ -202,7 +202,7 @@ impl UpstreamPlan {
                 .peer(&mirror.target)
                 .detail("the mirror is gitferry itself"));
         }
-        let dial = Once {
+        let dial = UpstreamDial {
             route: &self.route,
             upstream,
             target: &self.target,

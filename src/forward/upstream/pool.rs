@@ -64,13 +64,13 @@ pub(crate) enum Sender {
 }
 
 /// A spare connection that is being opened, until it is dropped.
-pub(crate) struct Opening {
+pub(crate) struct SpareOpening {
     key: Arc<Key>,
     pool: Pool,
 }
 
 /// Counts one connection as in use by its origin until it is dropped.
-struct InUse {
+struct InUseGuard {
     key: Arc<Key>,
     pool: Pool,
 }
@@ -249,11 +249,11 @@ impl Pool {
 
     /// Leave to open a connection for `key` before its request comes; `None` where one waits or is being opened, or where there are
     /// [`MOST_SPARES`] for all origins.
-    pub(crate) fn open_spare(&self, key: &Arc<Key>) -> Option<Opening> {
+    pub(crate) fn open_spare(&self, key: &Arc<Key>) -> Option<SpareOpening> {
         if self.0.limits.idle_per_origin == 0 || !self.0.begin_spare(key, Instant::now()) {
             return None;
         }
-        Some(Opening {
+        Some(SpareOpening {
             key: Arc::clone(key),
             pool: self.clone(),
         })
@@ -264,7 +264,7 @@ impl Pool {
         count(&self.0.lock())
     }
 
-    fn use_of(&self, key: &Arc<Key>) -> InUse {
+    fn use_of(&self, key: &Arc<Key>) -> InUseGuard {
         let mut origins = self.0.lock();
         let origin = origins.entry(Arc::clone(key)).or_default();
         origin.load.begin(Instant::now());
@@ -273,8 +273,8 @@ impl Pool {
     }
 
     /// A use that the origin counts already.
-    fn in_use(&self, key: &Arc<Key>) -> InUse {
-        InUse {
+    fn in_use(&self, key: &Arc<Key>) -> InUseGuard {
+        InUseGuard {
             key: Arc::clone(key),
             pool: self.clone(),
         }
@@ -287,7 +287,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-impl Opening {
+impl SpareOpening {
     /// Keeps the connection.
     pub(crate) fn keep(self, sender: Sender, about: About) {
         let unused = matches!(sender, Sender::Http1(_));
@@ -301,13 +301,13 @@ impl Opening {
     }
 }
 
-impl Drop for Opening {
+impl Drop for SpareOpening {
     fn drop(&mut self) {
         self.pool.0.end_spare(&self.key);
     }
 }
 
-impl Drop for InUse {
+impl Drop for InUseGuard {
     fn drop(&mut self) {
         if let Some(origin) = self.pool.0.lock().get_mut(&self.key) {
             origin.load.end(Instant::now());

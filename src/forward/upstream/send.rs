@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use crate::forward::{
     request::body::{RequestBody, RequestNotes},
-    request::replay::BodyBroken,
-    upstream::attempt::Reached,
+    request::replay::ReplayError,
+    upstream::attempt::OriginStream,
     upstream::destination::Destination,
-    upstream::flood::{Flood, Limited},
+    upstream::flood::{Flood, LimitedStream},
     upstream::http1::Http1,
     upstream::pool::{About, Lease, Sender},
     upstream::stale,
@@ -35,7 +35,7 @@ const WRITE_BUFFER: usize = 64 * 1024;
 /// Begins HTTP on a stream. An HTTP/2 connection gets its task, which ends with its requests, or at shutdown's second step.
 pub(crate) async fn open(
     (tasks, shutdown): (&Tasks, &Shutdown),
-    reached: Reached,
+    reached: OriginStream,
     max_head: usize,
 ) -> Result<(Sender, About), Fault> {
     let peer = reached.peer;
@@ -56,7 +56,7 @@ pub(crate) async fn open(
     let shutdown = shutdown.clone();
     let http2 = reached.http == HttpVersion::Http2;
     let io = ReadAfterWriteError::new(reached.io);
-    let io = TokioIo::new(Limited::new(io, about.flood.clone(), http2));
+    let io = TokioIo::new(LimitedStream::new(io, about.flood.clone(), http2));
     let sender = match reached.http {
         HttpVersion::Http1 => {
             let builder = http1_builder(max_head);
@@ -207,9 +207,9 @@ fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
 }
 
 /// Why there is no answer.
-pub(crate) enum Missed {
+pub(crate) enum NoResponse {
     /// The connection failed.
-    Failed(Box<Failed>),
+    Failed(Box<SendError>),
     /// The watchdog had it ended.
     Stalled(Stall),
     /// The connection had died while it was idle.
@@ -226,7 +226,7 @@ pub(crate) async fn send_watched(
     request: Request<RequestBody>,
     transfer: &TransferHandle,
     repeatable: bool,
-) -> Result<Response<Incoming>, Missed> {
+) -> Result<Response<Incoming>, NoResponse> {
     let shared = match lease.sender {
         Sender::Http1(_) => false,
         // The other requests on it fare well, maybe; dropping the future resets the stream alone.
@@ -236,12 +236,12 @@ pub(crate) async fn send_watched(
     let about = Arc::clone(&lease.about);
     let mut sending = std::pin::pin!(send(lease, request));
     let missed = tokio::select! {
-        sent = &mut sending => return sent.map_err(|failed| Missed::Failed(Box::new(failed))),
-        stall = transfer.stalled() => Missed::Stalled(stall),
-        () = stale::died(stale) => Missed::Stale,
+        sent = &mut sending => return sent.map_err(|failed| NoResponse::Failed(Box::new(failed))),
+        stall = transfer.stalled() => NoResponse::Stalled(stall),
+        () = stale::died(stale) => NoResponse::Stale,
     };
     // A connection that died is dead for all its requests.
-    if !shared || matches!(missed, Missed::Stale) {
+    if !shared || matches!(missed, NoResponse::Stale) {
         about.tcp.end();
         let _ = tokio::time::timeout(LAST_WORDS, sending).await;
     }
@@ -249,7 +249,7 @@ pub(crate) async fn send_watched(
 }
 
 /// A request that got no answer.
-pub(crate) struct Failed {
+pub(crate) struct SendError {
     pub(crate) error: hyper::Error,
     /// The request itself, where nothing of it was written.
     pub(crate) request: Option<Request<RequestBody>>,
@@ -259,18 +259,18 @@ pub(crate) struct Failed {
 pub(crate) async fn send(
     lease: &mut Lease,
     request: Request<RequestBody>,
-) -> Result<Response<Incoming>, Failed> {
+) -> Result<Response<Incoming>, SendError> {
     let sent = match &mut lease.sender {
         Sender::Http1(http1) => http1.send(request).await,
         Sender::Http2(sender) => sender.try_send_request(request).await,
     };
-    sent.map_err(|mut failed| Failed {
+    sent.map_err(|mut failed| SendError {
         request: failed.take_message(),
         error: failed.into_error(),
     })
 }
 
-impl Failed {
+impl SendError {
     /// True where the origin says that it did not process the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         classify::is_unprocessed(&self.error)
@@ -301,7 +301,7 @@ impl Failed {
         let mut fault = Fault::new(leg, stage, kind).peer(about.peer);
         let mut next: Option<&dyn std::error::Error> = Some(&self.error);
         while let Some(level) = next {
-            if let Some(BodyBroken::ReplayBuffer) = level.downcast_ref::<BodyBroken>() {
+            if let Some(ReplayError::ReplayBuffer) = level.downcast_ref::<ReplayError>() {
                 return Fault::new(Leg::Client, stage, FaultKind::Local).detail(level.to_string());
             }
             fault.detail = Some(level.to_string().into());

@@ -12,7 +12,7 @@ use crate::forward::{
         attempt::Purpose,
         circuit::Probing,
         destination::Destination,
-        plan::Beside,
+        plan::BackgroundDial,
         pool::{AT_ONCE, About, Key},
         send,
     },
@@ -23,13 +23,13 @@ use crate::{
 };
 
 /// What it takes to open one.
-pub(crate) struct Spare {
+pub(crate) struct SpareDial {
     pub(crate) key: Arc<Key>,
-    pub(crate) dial: Beside,
+    pub(crate) dial: BackgroundDial,
     pub(crate) http: HttpVersion,
 }
 
-impl Spare {
+impl SpareDial {
     /// One to a host that an answer sends the client to, by the rules of a CONNECT: `None` unless a route names the host and terminates its
     /// TLS. `reverse` is true where the client came by the reverse front.
     pub(crate) fn to_named(forwarder: &Forwarder, target: &Target, reverse: bool) -> Option<Self> {
@@ -62,7 +62,7 @@ impl Spare {
         Some(Self {
             key: Arc::new(key),
             http: route.http,
-            dial: Beside::first(&route, upstream, target, probing),
+            dial: BackgroundDial::first(&route, upstream, target, probing),
         })
     }
 

@@ -4,21 +4,21 @@ use std::net::SocketAddr;
 
 use crate::{
     forward::Current,
-    front::refuse::{Unasked, turn_away},
+    front::refuse::{UnreadableClient, turn_away},
     model::{Fault, FaultKind, Leg, Stage, Target, agent},
     rt::Shutdown,
     track,
 };
 
 /// A client that shook hands and then asked for nothing that could be read.
-pub(super) struct Silent {
+pub(super) struct SilentClient {
     pub(super) current: Current,
     pub(super) client: SocketAddr,
     pub(super) target: Target,
     pub(super) agent: Option<String>,
 }
 
-impl Silent {
+impl SilentClient {
     /// The connection has ended: by a request that could not be read, or without one.
     pub(super) fn ended(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
         if let Some(fault) = unread {
@@ -42,7 +42,7 @@ impl Silent {
     }
 
     fn tell(&self, method: &str, fault: Fault) {
-        let unasked = Unasked {
+        let unasked = UnreadableClient {
             front: track::Front::Intercept,
             client: self.client,
             target: &self.target,

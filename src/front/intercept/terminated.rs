@@ -16,7 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{ConnectClient, http2, names, silent::Silent};
+use super::{ConnectClient, http2, names, silent::SilentClient};
 use crate::{
     config::HttpVersion,
     forward::{Answer, Current, ExchangeRequest, Forwarder, client::ClientConn},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// A connection whose TLS ends here.
-pub(super) struct Terminated {
+pub(super) struct TerminatedConnection {
     current: Current,
     conn: ClientConn,
     target: Target,
@@ -44,7 +44,7 @@ pub(super) struct Terminated {
     upgraded: AtomicBool,
 }
 
-impl Terminated {
+impl TerminatedConnection {
     /// Serves the requests of `tls` until it ends.
     pub(super) async fn serve(
         current: Current,
@@ -56,7 +56,7 @@ impl Terminated {
         let (io, interims) = Interims::new(tls.io);
         let line = io.request_line();
         let shared = tls.http == HttpVersion::Http2;
-        let silent = Silent {
+        let silent = SilentClient {
             current: current.clone(),
             client: client.conn.address,
             target: target.clone(),

@@ -8,7 +8,7 @@ use std::{
 
 use tokio_util::bytes::{Bytes, BytesMut};
 
-use super::{Budget, Lost, file::SpoolFile};
+use super::{Budget, ReplayLoss, file::SpoolFile};
 
 /// The bytes of one upload, from the first one on.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl ReplayBuffer {
     /// Adds bytes at the end, when [`ReplayBuffer::poll_settled`] is ready.
     ///
     /// Fails where they cannot be kept.
-    pub(crate) fn append(&mut self, bytes: Bytes) -> Result<(), Lost> {
+    pub(crate) fn append(&mut self, bytes: Bytes) -> Result<(), ReplayLoss> {
         let size = bytes.len() as u64;
         if self.file.is_none() && self.budget.memory.take(size) {
             self.copy(&bytes);
@@ -69,7 +69,7 @@ impl ReplayBuffer {
             return Ok(());
         }
         if !self.budget.spool.take(size) {
-            return Err(Lost::Budget);
+            return Err(ReplayLoss::Budget);
         }
         if self.file.is_none() {
             match self.budget.file() {
@@ -79,7 +79,7 @@ impl ReplayBuffer {
                 }
                 Err(error) => {
                     self.budget.spool.give_back(size);
-                    return Err(Lost::Spool(error));
+                    return Err(ReplayLoss::Spool(error));
                 }
             }
         }
@@ -92,14 +92,14 @@ impl ReplayBuffer {
     /// Ready when there is room for more.
     ///
     /// Fails where the spool file cannot be written.
-    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+    pub(crate) fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReplayLoss>> {
         let Some(file) = &mut self.file else {
             return Poll::Ready(Ok(()));
         };
         let settled = ready!(file.poll_settled(self.budget.batch(), cx));
         Poll::Ready(settled.map_err(|error| {
             self.drop_file();
-            Lost::Spool(error)
+            ReplayLoss::Spool(error)
         }))
     }
 

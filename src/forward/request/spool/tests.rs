@@ -16,7 +16,7 @@ fn budget(directory: &Path, memory: u64, spool: u64) -> Arc<Budget> {
     Arc::new(budget)
 }
 
-async fn append(tape: &mut ReplayBuffer, bytes: &[u8]) -> Result<(), Lost> {
+async fn append(tape: &mut ReplayBuffer, bytes: &[u8]) -> Result<(), ReplayLoss> {
     tape.append(Bytes::copy_from_slice(bytes))?;
     poll_fn(|cx| tape.poll_settled(cx)).await
 }
@@ -77,7 +77,10 @@ async fn a_tape_over_the_budget_says_so_and_gives_back_what_it_had() {
     let mut tape = ReplayBuffer::new(Arc::clone(&budget));
     append(&mut tape, b"12345678").await.unwrap();
     append(&mut tape, b"12345678").await.unwrap();
-    assert!(matches!(append(&mut tape, b"123").await, Err(Lost::Budget)));
+    assert!(matches!(
+        append(&mut tape, b"123").await,
+        Err(ReplayLoss::Budget)
+    ));
     assert_eq!(left(&budget), (2, 2));
     drop(tape);
     assert_eq!(left(&budget), (10, 10));
@@ -89,7 +92,7 @@ async fn a_spool_that_cannot_be_made_is_told_and_costs_no_budget() {
     let mut tape = ReplayBuffer::new(Arc::clone(&budget));
     assert!(matches!(
         append(&mut tape, b"123").await,
-        Err(Lost::Spool(_))
+        Err(ReplayLoss::Spool(_))
     ));
     assert_eq!(left(&budget), (0, 10));
 }
@@ -110,7 +113,7 @@ async fn a_full_disk_is_told_and_costs_no_budget() {
         }
     };
     assert!(
-        matches!(lost, Lost::Spool(error) if error.kind() == io::ErrorKind::StorageFull),
+        matches!(lost, ReplayLoss::Spool(error) if error.kind() == io::ErrorKind::StorageFull),
         "the reason"
     );
     assert_eq!(left(&budget), (0, 1 << 20));

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use crate::{
     forward::{
-        exchange::{Came, Exchange},
+        exchange::{Exchange, LeasedResponse},
         response::drain,
     },
     model::{attempts::Event, fault::BoxError, stall::Stall},
@@ -16,15 +16,15 @@ pub(super) const NO_CLOSE_NOTIFY: &str =
     "TLS ended without close_notify and the response has no length: it may be incomplete";
 
 /// The rest of a broken answer, on its way.
-pub(super) type Asking =
-    Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Came, FinalFault>)> + Send>>;
+pub(super) type ResumeFuture =
+    Pin<Box<dyn Future<Output = (Box<Exchange>, Result<LeasedResponse, FinalFault>)> + Send>>;
 
-pub(super) type Failing = Pin<Box<dyn Future<Output = BoxError> + Send>>;
+pub(super) type FailureFuture = Pin<Box<dyn Future<Output = BoxError> + Send>>;
 
-pub(super) type Ended = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
+pub(super) type CompletionFuture = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
 /// Waits for what ends an answer from outside.
-pub(super) fn ended(exchange: &Exchange) -> Ended {
+pub(super) fn ended(exchange: &Exchange) -> CompletionFuture {
     let transfer = exchange.transfer.handle();
     let shutdown = exchange.forwarder.shared.shutdown.clone();
     Box::pin(async move {

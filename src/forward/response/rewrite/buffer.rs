@@ -52,18 +52,18 @@ pub(crate) async fn take_in(
             }
         }
         match next_of(&mut rest, large).await {
-            Taken::Data(data) if taken.len() + data.len() <= limits.max_body => {
+            BodyEvent::Data(data) if taken.len() + data.len() <= limits.max_body => {
                 taken.extend_from_slice(&data);
             }
-            Taken::Data(data) => break (over(), Some(Ok(Frame::data(data)))),
-            Taken::Left(why) => break (why, None),
-            Taken::Broken(error) => {
+            BodyEvent::Data(data) => break (over(), Some(Ok(Frame::data(data)))),
+            BodyEvent::Left(why) => break (why, None),
+            BodyEvent::Broken(error) => {
                 break (format!("the body ended early: {error}"), Some(Err(error)));
             }
-            Taken::All if coding == Coding::Identity || place.is_some() => {
+            BodyEvent::All if coding == Coding::Identity || place.is_some() => {
                 return Ok((taken.into(), place));
             }
-            Taken::All => {
+            BodyEvent::All => {
                 // A few bytes may stand for many.
                 place = limits.place().await;
                 if place.is_none() {
@@ -75,7 +75,7 @@ pub(crate) async fn take_in(
     };
     let first = Some(Ok(Frame::data(taken.into())));
     let frames = first.into_iter().chain(then).collect();
-    let resumed = Resumed {
+    let resumed = BufferedBody {
         frames,
         rest,
         flushed: false,
@@ -84,7 +84,7 @@ pub(crate) async fn take_in(
 }
 
 /// What a body did next.
-enum Taken {
+enum BodyEvent {
     Data(Bytes),
     All,
     Left(String),
@@ -92,22 +92,24 @@ enum Taken {
 }
 
 /// The next piece; one of a larger body, which others wait for, must not take too long.
-async fn next_of(body: &mut AnswerBody, large: bool) -> Taken {
+async fn next_of(body: &mut AnswerBody, large: bool) -> BodyEvent {
     loop {
         let frame = match large {
             true => match tokio::time::timeout(PIECE, body.frame()).await {
                 Ok(frame) => frame,
-                Err(_) => return Taken::Left(format!("no part of the body came within {PIECE:?}")),
+                Err(_) => {
+                    return BodyEvent::Left(format!("no part of the body came within {PIECE:?}"));
+                }
             },
             false => body.frame().await,
         };
         match frame {
-            None => return Taken::All,
-            Some(Err(error)) => return Taken::Broken(error),
+            None => return BodyEvent::All,
+            Some(Err(error)) => return BodyEvent::Broken(error),
             // Trailers end a body; what is rewritten has a length instead.
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
-                    return Taken::Data(data);
+                    return BodyEvent::Data(data);
                 }
             }
         }
@@ -115,13 +117,13 @@ async fn next_of(body: &mut AnswerBody, large: bool) -> Taken {
 }
 
 /// What was taken in, and then the rest as it comes.
-struct Resumed {
+struct BufferedBody {
     frames: VecDeque<Result<Frame<Bytes>, BoxError>>,
     rest: AnswerBody,
     flushed: bool,
 }
 
-impl Body for Resumed {
+impl Body for BufferedBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -3,12 +3,12 @@
 use crate::model::{FaultKind, classify};
 
 /// Why the bytes end before the answer does.
-pub(crate) struct Broken {
+pub(crate) struct BodyError {
     pub(crate) kind: FaultKind,
     pub(crate) source: Option<hyper::Error>,
 }
 
-impl Broken {
+impl BodyError {
     /// The origin's connection failed.
     pub(crate) fn by(error: hyper::Error) -> Self {
         Self {

@@ -9,7 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tokio_util::bytes::{Buf, Bytes};
 
-use super::{Broken, HEAD_PATIENCE, Segmented, TICK};
+use super::{BodyError, HEAD_PATIENCE, Segmented, TICK};
 
 /// How much of the first connection is skipped then while ranges deliver.
 const TRICKLE: u64 = 16 << 10;
@@ -21,7 +21,7 @@ impl Segmented {
         cx: &mut Context<'_>,
         first: &mut Incoming,
         most: u64,
-    ) -> Poll<Result<Bytes, Broken>> {
+    ) -> Poll<Result<Bytes, BodyError>> {
         ready!(self.poll_spare(cx, first))?;
         let skips = self.plan.first_skips();
         let count = (skips + most).min(self.spare.len() as u64);
@@ -36,12 +36,12 @@ impl Segmented {
         &mut self,
         cx: &mut Context<'_>,
         first: &mut Incoming,
-    ) -> Poll<Result<(), Broken>> {
+    ) -> Poll<Result<(), BodyError>> {
         if self.spare.is_empty() {
             match ready!(Pin::new(first).poll_frame(cx)) {
                 Some(Ok(frame)) => self.spare = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Poll::Ready(Err(Broken::by(error))),
-                None => return Poll::Ready(Err(Broken::early())),
+                Some(Err(error)) => return Poll::Ready(Err(BodyError::by(error))),
+                None => return Poll::Ready(Err(BodyError::early())),
             }
             self.held_back.note_progress();
         }
@@ -71,7 +71,7 @@ impl Segmented {
         }
     }
 
-    pub(super) fn first_failed(&mut self, broken: Broken) {
+    pub(super) fn first_failed(&mut self, broken: BodyError) {
         self.requests
             .transfer()
             .segment_failed(&broken.kind.as_str());

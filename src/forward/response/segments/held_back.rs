@@ -12,7 +12,7 @@ const MOST: usize = 256;
 const EVERY: Duration = Duration::from_secs(6);
 
 /// Bytes that the client gets when nothing else comes for it.
-pub(super) struct HeldBack {
+pub(super) struct HoldBuffer {
     bytes: Bytes,
     /// When bytes were passed on.
     passed: Instant,
@@ -20,7 +20,7 @@ pub(super) struct HeldBack {
     progress: bool,
 }
 
-impl HeldBack {
+impl HoldBuffer {
     pub(super) fn new() -> Self {
         Self {
             bytes: Bytes::new(),
@@ -73,7 +73,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_gets_a_byte_now_and_then_while_the_origin_sends() {
-        let mut held = HeldBack::new();
+        let mut held = HoldBuffer::new();
         let first = held.pass(Bytes::from_static(&[b'a'; 1000]), false);
         assert_eq!(first.len(), 1000 - MOST);
         held.note_progress();

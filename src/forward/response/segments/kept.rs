@@ -9,9 +9,9 @@ const CHUNK: usize = 64 << 10;
 
 /// Bytes by the range that they belong to.
 #[derive(Debug, Default)]
-pub(super) struct Kept(BTreeMap<u64, VecDeque<BytesMut>>);
+pub(super) struct RangeBuffers(BTreeMap<u64, VecDeque<BytesMut>>);
 
-impl Kept {
+impl RangeBuffers {
     /// Appends to what is kept of the range at `start`.
     pub(super) fn keep(&mut self, start: u64, mut bytes: &[u8]) {
         let chunks = self.0.entry(start).or_default();
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_back_in_order_and_ranges_before_it_are_forgotten() {
-        let mut kept = Kept::default();
+        let mut kept = RangeBuffers::default();
         let long: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();
         kept.keep(0, b"before");
         kept.keep(7, &long[..100_000]);

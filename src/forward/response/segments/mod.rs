@@ -21,10 +21,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::bytes::Bytes;
 
-pub(crate) use broken::Broken;
+pub(crate) use broken::BodyError;
 pub(crate) use candidate::Candidate;
-use held_back::HeldBack;
-use kept::Kept;
+use held_back::HoldBuffer;
+use kept::RangeBuffers;
 use worker::{Progress, Worker};
 
 use crate::forward::{
@@ -56,13 +56,13 @@ pub(crate) struct Segmented {
     plan: Segments,
     requests: Arc<RangeRequests>,
     workers: Vec<Worker>,
-    kept: Kept,
+    kept: RangeBuffers,
     /// What the first connection brought beyond its part, or before its turn.
     spare: Bytes,
     /// The last bytes that came, and when bytes were passed on.
-    held_back: HeldBack,
+    held_back: HoldBuffer,
     /// Why the first connection is gone.
-    broken: Option<Broken>,
+    broken: Option<BodyError>,
     /// Since when the client waits for the first connection.
     first_waits: Option<Instant>,
     /// When it was last read while ranges deliver.
@@ -98,9 +98,9 @@ impl Segmented {
             plan: Segments::new(limits, length, delivered),
             requests,
             workers: Vec::new(),
-            kept: Kept::default(),
+            kept: RangeBuffers::default(),
             spare: Bytes::new(),
-            held_back: HeldBack::new(),
+            held_back: HoldBuffer::new(),
             broken: None,
             first_waits: None,
             first_read: Instant::now(),
@@ -122,7 +122,7 @@ impl Segmented {
         &mut self,
         cx: &mut Context<'_>,
         first: &mut Incoming,
-    ) -> Poll<Option<Result<Bytes, Broken>>> {
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         match self.poll_next(cx, first) {
             Poll::Ready(Some(Ok(bytes))) => {
                 let is_last = self.plan.source() == NextBytes::Done;
@@ -140,7 +140,7 @@ impl Segmented {
         &mut self,
         cx: &mut Context<'_>,
         first: &mut Incoming,
-    ) -> Poll<Option<Result<Bytes, Broken>>> {
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             self.work(cx);
             self.keep_first_alive(cx, first);
@@ -152,12 +152,12 @@ impl Segmented {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                     // Whoever counts bytes keeps them: one of the two is wrong, and a guess would be other bytes.
-                    return Poll::Ready(Some(Err(Broken::early())));
+                    return Poll::Ready(Some(Err(BodyError::early())));
                 }
                 NextBytes::Range { .. } => return Poll::Pending,
                 // The rest, over a new connection, comes sooner than the first one has read up to here.
                 NextBytes::First { .. } if self.stalled && self.plan.skips_much() => {
-                    return Poll::Ready(Some(Err(Broken::stalled())));
+                    return Poll::Ready(Some(Err(BodyError::stalled())));
                 }
                 NextBytes::First { most } => {
                     self.first_waits.get_or_insert_with(Instant::now);
@@ -174,7 +174,7 @@ impl Segmented {
                     self.plan.extend();
                 }
                 NextBytes::Nowhere => {
-                    let broken = self.broken.take().unwrap_or_else(Broken::early);
+                    let broken = self.broken.take().unwrap_or_else(BodyError::early);
                     return Poll::Ready(Some(Err(broken)));
                 }
             }

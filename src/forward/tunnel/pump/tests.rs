@@ -52,7 +52,7 @@ async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
 
 #[test]
 fn a_peer_that_hangs_up_before_it_said_all_is_a_failure() {
-    let broken = || Poll::Ready(Err(Side::Write(io::ErrorKind::BrokenPipe.into())));
+    let broken = || Poll::Ready(Err(PumpError::Write(io::ErrorKind::BrokenPipe.into())));
     let (mut upward, mut downward) = (Direction::default(), Direction::default());
     assert!(matches!(
         upward.settle(broken(), &mut downward, Leg::Client),

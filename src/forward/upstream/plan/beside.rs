@@ -7,7 +7,7 @@ use crate::{
     forward::{
         forwarder::Forwarder,
         upstream::{
-            attempt::{Once, Reached, once},
+            attempt::{OriginStream, UpstreamDial, once},
             circuit,
         },
     },
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A dial that no exchange waits for: no log line, no circuit and no retry comes of it.
-pub(crate) struct Beside {
+pub(crate) struct BackgroundDial {
     pub(super) route: Arc<Route>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) target: Target,
@@ -25,7 +25,7 @@ pub(crate) struct Beside {
     pub(super) trail: Trail,
 }
 
-impl Beside {
+impl BackgroundDial {
     pub(super) fn about(&self) -> circuit::CircuitScope<'_> {
         circuit::CircuitScope {
             route: &self.route,
@@ -55,8 +55,8 @@ impl Beside {
         &self,
         forwarder: &Forwarder,
         http: HttpVersion,
-    ) -> Result<Reached, Fault> {
-        let dial = Once {
+    ) -> Result<OriginStream, Fault> {
+        let dial = UpstreamDial {
             route: &self.route,
             upstream: &self.upstream,
             target: &self.target,

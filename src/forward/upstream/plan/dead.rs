@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::UpstreamPlan;
 use crate::{
-    forward::upstream::attempt::Reached,
+    forward::upstream::attempt::OriginStream,
     model::{
         Fault, Stage,
         attempts::Connect,
@@ -27,7 +27,7 @@ impl UpstreamPlan {
         &self,
         known: &DeadUpstream,
         connect: Connect,
-    ) -> Result<Reached, Fault> {
+    ) -> Result<OriginStream, Fault> {
         let dead = || known.fault(Instant::now());
         let beside = self.beside().ok_or_else(dead)?;
         let about = beside.about();

@@ -10,7 +10,7 @@ use std::{
 use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use tokio::time::Instant;
 
-use super::{About, InUse, Key, Sender, store::Idle};
+use super::{About, InUseGuard, Key, Sender, store::Idle};
 use crate::forward::client::ConnId;
 use crate::{
     rt::{Shutdown, Tasks},
@@ -26,7 +26,7 @@ pub(crate) struct Lease {
     /// True where an earlier request used it, or where it was idle for so long that it may be dead.
     pub reused: bool,
     pub(super) key: Arc<Key>,
-    pub(super) in_use: InUse,
+    pub(super) in_use: InUseGuard,
 }
 
 impl Lease {

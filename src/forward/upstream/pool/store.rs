@@ -18,19 +18,19 @@ pub(super) struct PoolState {
     pub(super) limits: config::PoolConfig,
     /// Idle connections of all origins together.
     pub(super) most: usize,
-    pub(super) origins: Mutex<Origins>,
+    pub(super) origins: Mutex<PoolEntries>,
     /// For whom spare connections are being opened.
-    pub(super) opening: Mutex<Vec<Begun>>,
+    pub(super) opening: Mutex<Vec<PendingSpare>>,
     /// Set at the first connection that is bound to a client: before, nobody has to look for one.
     pub(super) any_bound: AtomicBool,
     /// Set when the daemon drains: what is given back then is closed.
     pub(super) closed: AtomicBool,
 }
 
-pub(super) type Origins = HashMap<Arc<Key>, Origin>;
+pub(super) type PoolEntries = HashMap<Arc<Key>, PoolEntry>;
 
 /// A spare connection that is being opened.
-pub(super) struct Begun {
+pub(super) struct PendingSpare {
     key: Arc<Key>,
     /// Where a request waits for its end.
     joined: Option<Arc<Notify>>,
@@ -38,7 +38,7 @@ pub(super) struct Begun {
 
 /// The connections that are alike.
 #[derive(Default)]
-pub(super) struct Origin {
+pub(super) struct PoolEntry {
     /// The most recently used last.
     pub(super) idle: Vec<Idle>,
     pub(super) load: RecentPeak,
@@ -53,7 +53,7 @@ pub(super) struct Idle {
 }
 
 impl PoolState {
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Origins> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, PoolEntries> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,7 +75,7 @@ impl PoolState {
     /// next one too.
     pub(super) fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
         let mut origins = self.lock();
-        let Origin { idle: list, load } = origins.get_mut(key)?;
+        let PoolEntry { idle: list, load } = origins.get_mut(key)?;
         while !list.is_empty() {
             // Spares are for who may take nothing else.
             let used = list.iter().rposition(|idle| !idle.unused);
@@ -135,7 +135,7 @@ impl PoolState {
         {
             return false;
         }
-        opening.push(Begun {
+        opening.push(PendingSpare {
             key: Arc::clone(key),
             joined: None,
         });
@@ -164,7 +164,7 @@ impl PoolState {
         Some(end)
     }
 
-    fn opening(&self) -> std::sync::MutexGuard<'_, Vec<Begun>> {
+    fn opening(&self) -> std::sync::MutexGuard<'_, Vec<PendingSpare>> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -227,7 +227,7 @@ impl Sender {
     }
 }
 
-impl Origin {
+impl PoolEntry {
     /// The place of a connection that is as good as a new one.
     pub(super) fn spare(&self, now: Instant) -> Option<usize> {
         let is_spare = |idle: &Idle| idle.is_as_new(now) && !idle.sender.is_closed();
@@ -242,12 +242,12 @@ impl Origin {
     }
 }
 
-pub(super) fn count(origins: &Origins) -> usize {
+pub(super) fn count(origins: &PoolEntries) -> usize {
     origins.values().map(|origin| origin.idle.len()).sum()
 }
 
 /// Closes the connection that was idle longest.
-pub(super) fn drop_oldest(origins: &mut Origins) {
+pub(super) fn drop_oldest(origins: &mut PoolEntries) {
     let oldest = origins
         .values_mut()
         .filter(|origin| !origin.idle.is_empty())
