@@ -14,8 +14,9 @@ use super::{Outcome, RemoteUrl, daemon::DaemonAddress, program};
 
 pub(super) use find::{ClientDefaults, installed};
 
-/// Longer than a client takes whose path is on this machine; one that goes around the daemon may wait for the network.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Longer than a client takes whose path is on this machine, also where that is busy: Python imports for seconds. One that goes around the daemon
+/// may wait for the network.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// One installed client.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
 
 /// True as soon as the daemon has seen another one than `before`; it hears of a client's end a moment after that.
 async fn is_told(client: &InstalledClient, before: Option<u64>) -> bool {
-    for _ in 0..10 {
+    for _ in 0..30 {
         if last_broken_handshake(client).await > before {
             return true;
         }

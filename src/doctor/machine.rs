@@ -82,13 +82,10 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
                 true => Outcome::failed(words),
                 false => Outcome::warned(words),
             };
-            return outcome
-                .detail(detail)
-                .advise(match denied {
-                    Some(_) => "ask the owner of the daemon for access: `gitferry help access`",
-                    None => "start the daemon: `gitferry run`, or `gitferry service start`",
-                })
-                .fact(Fact::DaemonDown);
+            return outcome.detail(detail).advise(match denied {
+                Some(_) => "ask the owner of the daemon for access: `gitferry help access`",
+                None => "start the daemon: `gitferry run`, or `gitferry service start`",
+            });
         }
     };
     let file = about.config.as_ref();
@@ -103,7 +100,8 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
                 "the daemon is {}, this command is {own}",
                 about.version
             ))
-            .advise("restart the daemon: `gitferry service restart`");
+            .advise("restart the daemon: `gitferry service restart`")
+            .fact(Fact::OtherVersion);
     }
     Outcome::passed(format!("{own} at {address}, {file}"))
 }
@@ -188,6 +186,10 @@ pub(super) async fn congestion(_: &Machine) -> Outcome {
     ) else {
         return Outcome::skipped("");
     };
+    congestion_control(&used, &known)
+}
+
+fn congestion_control(used: &str, known: &str) -> Outcome {
     match known.split_whitespace().any(|name| name == "bbr") {
         true => Outcome::passed(format!("{used}, bbr available")),
         false => Outcome::passed(format!("{used}, no bbr"))
@@ -209,7 +211,13 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
         {
             let words = format!("{name} service {word}");
             return match word.as_str() {
-                "failed" => Outcome::failed(words).advise("see `gitferry service logs`"),
+                "failed" => match machine.about.is_ok() {
+                    // Another one serves the clients.
+                    true => Outcome::warned(words),
+                    false => Outcome::failed(words),
+                }
+                .detail("systemd could not start the daemon or it exited with an error")
+                .advise("see why: `gitferry service logs`"),
                 _ => Outcome::passed(words),
             };
         }
@@ -277,4 +285,19 @@ fn recent(faults: &[RecentFault]) -> Vec<RecentFaults> {
 /// The hosts that clients are sent to the daemon for.
 fn ferried(config: &Config) -> impl Iterator<Item = &HostPattern> {
     config.routes.iter().flat_map(|route| &route.hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_bbr_is_told_how_to_load_it_and_is_not_broken() {
+        let without = congestion_control("cubic", "reno cubic");
+        assert_eq!(without.shown, "cubic, no bbr");
+        assert!(without.detail.unwrap().contains("modprobe tcp_bbr"));
+        assert_eq!(without.state, crate::doctor::State::Passed);
+        let with = congestion_control("cubic", "reno cubic bbr");
+        assert_eq!((&*with.shown, with.detail), ("cubic, bbr available", None));
+    }
 }

@@ -55,8 +55,8 @@ pub(crate) enum Fact {
     Client(&'static str),
     /// A variable of this shell that hides the daemon's CA from git, whatever the set-up wrote.
     HidesCa(&'static str),
-    /// No daemon answers.
-    DaemonDown,
+    /// The daemon is of another version than this command.
+    OtherVersion,
     /// The daemon had this fault with a site a short time ago.
     Recent(RecentFaults),
 }

@@ -188,8 +188,7 @@ fn every_installed_client_is_really_run_and_its_way_is_told() {
     assert_eq!(gits.count(), 2, "{:#}", said.json);
     // The same clients without the bundle.
     let said = doctor_by(many_clients(&world, &ferry, &config).current_dir(work.path()));
-    // hf tries again for longer than doctor waits on a busy machine.
-    for name in ["curl", "python requests", "python httpx"] {
+    for name in ["curl", "python requests", "python httpx", "hf"] {
         let client = client(&said, name);
         assert_eq!(client["state"], "failed", "{client}");
         assert_eq!(client["shown"], "does not trust gitferry's CA", "{client}");
@@ -212,6 +211,17 @@ fn a_client_that_does_not_trust_the_ca_is_named_with_its_set_up() {
 }
 
 #[test]
+fn a_ca_file_that_is_not_there_is_not_taken_for_a_way_around_the_daemon() {
+    let (_world, ferry, config) = world();
+    let gitconfig = "[http]\n\tproxy = PROXY\n\tsslCAInfo = /nowhere.pem\n";
+    let said = said_of(&ferry, &config, gitconfig);
+    let git = client(&said, "git 2");
+    assert_eq!(git["state"], "failed", "{git}");
+    assert_eq!(git["shown"], "cannot read its CA file", "{git}");
+    assert_eq!(said.change("command"), "gitferry setup git");
+}
+
+#[test]
 fn a_client_that_goes_around_the_daemon_is_told_its_set_up() {
     let (_world, ferry, config) = world();
     let said = said_of(&ferry, &config, "");
@@ -222,6 +232,66 @@ fn a_client_that_goes_around_the_daemon_is_told_its_set_up() {
         said.json
     );
     assert_eq!(said.change("command"), "gitferry setup git");
+}
+
+/// Debian's, and one that is linked with another library and has another CA.
+#[test]
+fn every_git_on_path_is_run_and_named_with_its_tls_library_and_its_path() {
+    let (world, ferry, config) = world();
+    let bin = |name: &str, text: &str| {
+        let directory = world.path(name);
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("git");
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        directory.display().to_string()
+    };
+    // A git that was built with curl's OpenSSL: its helper is linked with what curl is linked with.
+    let core = world.path("core");
+    fs::create_dir_all(&core).unwrap();
+    fs::copy("/usr/bin/curl", core.join("git-remote-https")).unwrap();
+    let other = bin(
+        "openssl",
+        &format!(
+            "#!/bin/sh\n[ \"$1\" = --exec-path ] && {{ echo {}; exit; }}\n\
+             exec /usr/bin/git -c http.sslCAInfo={} \"$@\"\n",
+            core.display(),
+            world.ca.pem_file().display()
+        ),
+    );
+    let path = format!("{other}:/usr/bin:/bin");
+    let home = config.parent().unwrap();
+    let gitconfig = format!(
+        "[http]\n\tproxy = {}\n\tsslCAInfo = {}\n",
+        ferry.proxy(),
+        ferry.bundle().display()
+    );
+    fs::write(home.join(".gitconfig"), gitconfig).unwrap();
+    let said = doctor_by(command(&config, &[MAIN]).env("PATH", path));
+    let gits: Vec<&Value> = said.json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| {
+            check["client"]
+                .as_str()
+                .is_some_and(|it| it.starts_with("git 2"))
+        })
+        .collect();
+    let of = |library: &str, place: &str| {
+        let name = format!("{library}) {place}");
+        let mut found = gits
+            .iter()
+            .filter(|git| git["client"].as_str().unwrap().ends_with(&name));
+        let found = found.next();
+        found.unwrap_or_else(|| panic!("no {name}: {gits:#?}"))
+    };
+    assert_eq!(gits.len(), 2, "{gits:#?}");
+    assert_eq!(of("GnuTLS", "/usr/bin/git")["state"], "ok");
+    // The one that does not work is named.
+    let broken = of("OpenSSL", &format!("{other}/git"));
+    assert_eq!(broken["state"], "failed", "{broken}");
+    assert!(said.broken().contains("OpenSSL"), "{:#}", said.json);
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! What doctor says of this machine: the daemon, its CA, clock, disk, and settings that contradict each other.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::Instant,
+};
 
 use crate::{
     run::{Said, command, doctor_by, page},
     support::{
+        background::Background,
         ca::{Flaw, TestCa},
         ferry::Ferry,
         process::{ClosedPort, Running, clean_command, wait_until},
@@ -139,6 +143,108 @@ fn a_clock_that_is_an_hour_off_is_set_by_the_network() {
         said.change("command").contains("timedatectl set-ntp true"),
         "{:#}",
         said.json
+    );
+}
+
+#[test]
+fn a_daemon_of_another_version_is_to_be_restarted() {
+    let world = World::new();
+    let background = Background::new();
+    let settings = world.plain_settings();
+    // Its address is known only then.
+    let file = settings.write("127.0.0.1:0");
+    let about = format!(
+        "{{\"version\":\"0.0.1\",\"config\":\"{}\",\"state_directory\":\"{}\",\"ca_sha256\":null,\"environment\":{{\"no_proxy\":[]}}}}",
+        file.display(),
+        world.root().display()
+    );
+    let daemon = background.serve(move |mut client, _| {
+        let answer = format!("HTTP/1.0 200 OK\r\n\r\n{about}");
+        async move {
+            let mut head = [0; 4096];
+            let _ = client.read(&mut head).await;
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    let config = settings.write(&daemon.to_string());
+    let said = doctor_by(&mut command(&config, &[MAIN]));
+    let found = machine(&said, "daemon");
+    assert_eq!(found["state"], "warning", "{found}");
+    let detail = detail(&said, "daemon");
+    assert!(
+        detail.contains("the daemon is 0.0.1, this command is "),
+        "{detail}"
+    );
+    assert_eq!(
+        said.change("command"),
+        "gitferry service restart",
+        "{:#}",
+        said.json
+    );
+}
+
+/// A stand-in that knows the user's unit alone.
+fn systemctl(world: &World, state: &str) -> String {
+    let bin = world.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n  '--user is-active gitferry.service') echo {state};;\n  *) echo inactive; exit 3;;\nesac\n"
+    );
+    let file = bin.join("systemctl");
+    fs::write(&file, script).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display())
+}
+
+#[test]
+fn the_state_of_the_service_is_told() {
+    let world = World::new();
+    let address = free_address();
+    let settings = world.plain_settings();
+    let config = settings.write(&address.to_string());
+    let path = systemctl(&world, "failed");
+    let said = doctor_by(command(&config, &[MAIN]).env("PATH", &path));
+    let service = machine(&said, "service");
+    assert_eq!(
+        (service["state"].as_str(), service["shown"].as_str()),
+        (Some("failed"), Some("user service failed")),
+        "{service}"
+    );
+    assert_eq!(
+        said.change("command"),
+        "gitferry service logs",
+        "{:#}",
+        said.json
+    );
+    let ferry = Ferry::start(&settings);
+    let config = config_of(&settings, &ferry);
+    for (state, shown) in [
+        ("active", "user service active"),
+        ("inactive", "not a service"),
+    ] {
+        let path = systemctl(&world, state);
+        let said = doctor_by(command(&config, &[MAIN]).env("PATH", &path));
+        let service = machine(&said, "service");
+        assert_eq!(service["state"], "ok", "{service}");
+        assert_eq!(service["shown"], shown, "{service}");
+    }
+}
+
+#[test]
+fn what_the_kernel_does_about_packet_loss_is_shown() {
+    let world = World::new();
+    let config = world.plain_settings().write("127.0.0.1:0");
+    let said = doctor_by(&mut command(&config, &[MAIN]));
+    let read = |name: &str| fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+    let known = read("tcp_available_congestion_control");
+    let bbr = match known.split_whitespace().any(|name| name == "bbr") {
+        true => "bbr available",
+        false => "no bbr",
+    };
+    let used = read("tcp_congestion_control");
+    assert_eq!(
+        machine(&said, "tcp-bbr")["shown"],
+        format!("{}, {bbr}", used.trim())
     );
 }
 

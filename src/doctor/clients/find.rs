@@ -27,31 +27,24 @@ pub(crate) struct ClientDefaults {
     pub(crate) daemon: DaemonAddress,
 }
 
-/// The installed clients; those whose version cannot be read are left out.
+/// The installed clients; those whose version cannot be read are left out. All are asked beside each other: each takes its time.
 pub(crate) async fn installed(common: &ClientDefaults) -> Vec<InstalledClient> {
     let gits = all_on_path("git");
-    let mut found = git(&gits).await;
-    if let Some(lfs) = all_on_path("git-lfs").into_iter().next()
-        && !gits.is_empty()
-        && let Some(version) = version(&lfs, &["version"], 0).await
-    {
-        let version = version.replace("git-lfs/", "git-lfs ");
-        found.push((version, ClientKind::GitLfs, lfs));
-    }
-    if let Some(curl) = all_on_path("curl").into_iter().next()
-        && let Some(version) = version(&curl, &["--version"], 1).await
-    {
-        found.push((format!("curl {version}"), ClientKind::Curl, curl));
-    }
-    found.extend(python().await);
-    if common.ssh.is_some()
-        && let Some(ssh) = all_on_path("ssh").into_iter().next()
-    {
-        found.push(("ssh".to_owned(), ClientKind::Ssh, ssh));
-    }
-    found.extend(hub().await);
-    found
-        .into_iter()
+    let (git, lfs, curl, requests, httpx, hub) = tokio::join!(
+        git(&gits),
+        lfs(),
+        curl(),
+        python("requests", ClientKind::Requests),
+        python("httpx", ClientKind::Httpx),
+        hub(),
+    );
+    let ssh = first_on_path("ssh").filter(|_| common.ssh.is_some());
+    let ssh = ssh.map(|ssh| ("ssh".to_owned(), ClientKind::Ssh, ssh));
+    // git-lfs is run by git.
+    let lfs = lfs.filter(|_| !gits.is_empty());
+    let others = [lfs, curl, requests, httpx, ssh, hub].into_iter().flatten();
+    git.into_iter()
+        .chain(others)
         .map(|found| common.client(found))
         .collect()
 }
@@ -81,45 +74,47 @@ impl ClientDefaults {
 
 /// Each git with its TLS library, and its path where there are several.
 async fn git(gits: &[PathBuf]) -> Vec<FoundClient> {
+    let named = gits.iter().map(async |git| {
+        let (version, library) = tokio::join!(version(git, &["--version"], 2), library(git));
+        let place = match gits.len() {
+            1 => String::new(),
+            _ => format!(" {}", git.display()),
+        };
+        let name = format!("git {}{library}{place}", version?);
+        Some((name, ClientKind::Git, git.clone()))
+    });
     let mut found = Vec::new();
-    for git in gits {
-        if let Some(version) = version(git, &["--version"], 2).await {
-            let library = library(git).await;
-            let place = match gits.len() {
-                1 => String::new(),
-                _ => format!(" {}", git.display()),
-            };
-            let name = format!("git {version}{library}{place}");
-            found.push((name, ClientKind::Git, git.clone()));
-        }
+    for git in named {
+        found.extend(git.await);
     }
     found
 }
 
-async fn python() -> Vec<FoundClient> {
-    let mut found = Vec::new();
-    let Some(python) = all_on_path("python3").into_iter().next() else {
-        return found;
-    };
-    for (module, kind) in [
-        ("requests", ClientKind::Requests),
-        ("httpx", ClientKind::Httpx),
-    ] {
-        let script = format!("import {module}; print({module}.__version__)");
-        if let Some(version) = version(&python, &["-c", &script], 0).await {
-            found.push((format!("python {module} {version}"), kind, python.clone()));
-        }
-    }
-    found
+async fn lfs() -> Option<FoundClient> {
+    let lfs = first_on_path("git-lfs")?;
+    let version = version(&lfs, &["version"], 0).await?;
+    let name = version.replace("git-lfs/", "git-lfs ");
+    Some((name, ClientKind::GitLfs, lfs))
+}
+
+async fn curl() -> Option<FoundClient> {
+    let curl = first_on_path("curl")?;
+    let version = version(&curl, &["--version"], 1).await?;
+    Some((format!("curl {version}"), ClientKind::Curl, curl))
+}
+
+async fn python(module: &str, kind: ClientKind) -> Option<FoundClient> {
+    let python = first_on_path("python3")?;
+    let script = format!("import {module}; print({module}.__version__)");
+    let version = version(&python, &["-c", &script], 0).await?;
+    Some((format!("python {module} {version}"), kind, python))
 }
 
 /// The Hugging Face client, under its new name or its old one.
 async fn hub() -> Option<FoundClient> {
     for hub in ["hf", "huggingface-cli"] {
-        if let Some(python) = all_on_path(hub)
-            .first()
-            .and_then(|script| interpreter(script))
-        {
+        let script = first_on_path(hub);
+        if let Some(python) = script.and_then(|script| interpreter(&script)) {
             let script = "import huggingface_hub as h; print(h.__version__)";
             if let Some(version) = version(&python, &["-c", script], 0).await {
                 return Some((format!("{hub} {version}"), ClientKind::Hub, python));
@@ -127,6 +122,10 @@ async fn hub() -> Option<FoundClient> {
         }
     }
     None
+}
+
+fn first_on_path(name: &str) -> Option<PathBuf> {
+    all_on_path(name).into_iter().next()
 }
 
 /// Every executable of that name on PATH, links followed, each once.
@@ -187,7 +186,7 @@ fn interpreter(script: &Path) -> Option<PathBuf> {
     let mut words = line.split_whitespace();
     let first = words.next()?;
     if first.ends_with("/env") {
-        return all_on_path(words.next()?).into_iter().next();
+        return first_on_path(words.next()?);
     }
     Some(first.into())
 }

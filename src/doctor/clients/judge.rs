@@ -20,6 +20,15 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
     if ended.stdout.contains(&client.nonce) && said.contains("reverse") {
         return Outcome::passed("uses gitferry, without a CA");
     }
+    let lower = said.to_ascii_lowercase();
+    if UNREADABLE.iter().any(|words| lower.contains(words)) {
+        return Outcome::failed("cannot read its CA file")
+            .detail(format!("{} reports: {complaint}", client.name))
+            .advise(format!(
+                "run `{setup}`, which gives this client the daemon's CA bundle"
+            ))
+            .fact(Fact::Client(setup));
+    }
     let distrusts = distrusts(ended);
     if distrusts && told {
         return Outcome::failed("does not trust gitferry's CA")
@@ -104,6 +113,16 @@ const DISTRUST: &[&str] = &[
     "unable to get local issuer",
     "certificate is not trusted",
     "sslcertverificationerror",
+];
+
+/// Words of libcurl with GnuTLS and OpenSSL, and of requests, for a CA file that is not there.
+const UNREADABLE: &[&str] = &[
+    "problem with the ssl ca cert",
+    "error reading ca cert file",
+    "error setting certificate verify locations",
+    "error setting certificate file",
+    "error adding trust anchors from file",
+    "could not find a suitable tls ca certificate bundle",
 ];
 
 /// What is said where the client is not there.

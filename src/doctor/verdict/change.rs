@@ -79,6 +79,7 @@ impl ProposedChange {
 type Rule = fn(&Facts<'_>) -> Option<ProposedChange>;
 
 const RULES: &[Rule] = &[
+    service_failed,
     daemon_down,
     clock,
     portal,
@@ -87,6 +88,7 @@ const RULES: &[Rule] = &[
     unreachable,
     distrust,
     by_advice,
+    other_version,
     around,
     recent,
 ];
@@ -202,6 +204,26 @@ fn segments(facts: &Facts<'_>) -> Option<ProposedChange> {
             value: SEGMENT.to_string(),
         },
     ))
+}
+
+fn service_failed(facts: &Facts<'_>) -> Option<ProposedChange> {
+    let found = facts.machine("service")?;
+    (found.outcome.state == State::Failed).then(|| {
+        ProposedChange::command(
+            "see why the daemon's service failed",
+            "gitferry service logs",
+        )
+    })
+}
+
+/// The daemon runs, and is another program than this command.
+fn other_version(facts: &Facts<'_>) -> Option<ProposedChange> {
+    let found = facts.machine("daemon")?;
+    found
+        .outcome
+        .facts
+        .contains(&Fact::OtherVersion)
+        .then(|| ProposedChange::command("restart the daemon", "gitferry service restart"))
 }
 
 /// Every client that was set up fails without the daemon.
