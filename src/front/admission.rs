@@ -32,22 +32,15 @@ pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Optio
         SocketOwner::User(uid) => uid,
         SocketOwner::Unknown(why) => return denied(Denial::UnknownUser, why.into()),
     };
-    match listen.access.admits(uid, *OWN_USER) {
-        Admission::Serve => None,
-        Admission::Refuse => denied(
-            Denial::LocalUser,
-            format!("`[listen]` does not serve the local user {uid}"),
-        ),
+    let why = match listen.access.admits(uid, *OWN_USER) {
+        Admission::Serve => return None,
+        Admission::Refuse => "is not among the `users` that `[listen]` serves".to_owned(),
         Admission::AskGroups => match forwarder.shared.groups.of(uid).await {
-            Ok(groups) if listen.access.admits_member(&groups) => None,
-            Ok(_) => denied(
-                Denial::LocalUser,
-                format!("the local user {uid} is not in a group that `[listen]` serves"),
-            ),
-            Err(error) => denied(
-                Denial::LocalUser,
-                format!("the groups of the local user {uid} cannot be looked up: {error}"),
-            ),
+            Ok(groups) if listen.access.admits_member(&groups) => return None,
+            Ok(_) => "is not in a group that `[listen]` serves".to_owned(),
+            Err(error) => format!("has groups that cannot be looked up: {error}"),
         },
-    }
+    };
+    let user = forwarder.shared.groups.shown(uid).await;
+    denied(Denial::LocalUser, format!("the local user {user} {why}"))
 }

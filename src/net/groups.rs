@@ -6,19 +6,26 @@
 use std::{io, sync::Arc, time::Duration};
 
 use nix::unistd::User;
+use tokio::time::timeout;
 
 use crate::rt::{Lookups, Workers};
 
-/// The groups of users.
+/// The names and the groups of users.
 #[derive(Debug)]
-pub(crate) struct Groups(Lookups<u32, Arc<[u32]>>);
+pub(crate) struct Groups {
+    groups: Lookups<u32, Arc<[u32]>>,
+    names: Lookups<u32, Arc<str>>,
+}
 
 /// How long a user who was just put into a group waits at most.
 const KEEP: Duration = Duration::from_secs(60);
 
 impl Default for Groups {
     fn default() -> Self {
-        Self(Lookups::new(Workers::new("gitferry-users", 2, 64), KEEP))
+        Self {
+            groups: Lookups::new(Workers::new("gitferry-users", 2, 64), KEEP),
+            names: Lookups::new(Workers::new("gitferry-names", 2, 64), KEEP),
+        }
     }
 }
 
@@ -26,8 +33,25 @@ impl Groups {
     /// The groups of the user with this number. Fails where the database does not know the user, which is not kept: it may be its
     /// server that did not answer.
     pub(crate) async fn of(&self, uid: u32) -> io::Result<Arc<[u32]>> {
-        self.0.get(uid, |uid| groups(*uid)).await
+        self.groups.get(uid, |uid| groups(*uid)).await
     }
+
+    /// The user for a log: `alice (uid 1001)`, or the number alone where the database has no name or takes its time.
+    pub(crate) async fn shown(&self, uid: u32) -> String {
+        match timeout(NAME, self.names.get(uid, |uid| name(*uid))).await {
+            Ok(Ok(name)) => format!("{name} (uid {uid})"),
+            Ok(Err(_)) | Err(_) => format!("with uid {uid}"),
+        }
+    }
+}
+
+/// A refusal does not wait longer for a name.
+const NAME: Duration = Duration::from_millis(500);
+
+fn name(uid: u32) -> io::Result<Arc<str>> {
+    let unknown = || io::Error::new(io::ErrorKind::NotFound, "no such user");
+    let user = User::from_uid(uid.into())?.ok_or_else(unknown)?;
+    Ok(user.name.into())
 }
 
 fn groups(uid: u32) -> io::Result<Arc<[u32]>> {
@@ -58,5 +82,7 @@ mod tests {
         let known = Groups::default();
         assert!(known.of(0).await.unwrap().contains(&0));
         assert!(known.of(12_345).await.is_err());
+        assert_eq!(known.shown(0).await, "root (uid 0)");
+        assert_eq!(known.shown(12_345).await, "with uid 12345");
     }
 }

@@ -51,8 +51,12 @@ pub(super) fn sections(toml: &str) -> Vec<KeySection> {
         } else if let Some(more) = continued(line) {
             let key = found.last_mut().and_then(|section| section.keys.last_mut());
             if let Some(key) = key {
-                let _ = write!(key.meaning, " {}", more.trim());
+                let gap = if key.meaning.is_empty() { "" } else { " " };
+                let _ = write!(key.meaning, "{gap}{}", more.trim());
             }
+        } else if let Some(list) = open_list(found.last_mut()) {
+            let gap = if list.ends_with('[') { "" } else { " " };
+            let _ = write!(list, "{gap}{}", line.trim());
         } else if is_comment {
             let _ = writeln!(prose, "{text}");
         } else if line.is_empty() && !prose.is_empty() {
@@ -97,8 +101,10 @@ pub(super) fn markdown(sections: &[KeySection]) -> String {
     text.push_str("\n## Built-in routes\n\n");
     for section in data {
         let value = |name| section.keys.iter().find(|key| key.name == name);
-        let value = |name| value(name).map_or("", |key| key.value.trim_matches(['"', '[', ']']));
-        let hosts = value("hosts").replace('"', "").replace(", ", "`, `");
+        let value =
+            |name| value(name).map_or("", |key| key.value.trim_matches(['"', '[', ']', ' ']));
+        let hosts = value("hosts").trim_end_matches([',', ' ']);
+        let hosts = hosts.replace('"', "").replace(", ", "`, `");
         let _ = write!(
             text,
             "`{}`\n: {}: `{hosts}`\n\n",
@@ -113,6 +119,12 @@ pub(super) fn markdown(sections: &[KeySection]) -> String {
 fn continued(line: &str) -> Option<&str> {
     let inner = line.strip_prefix('#').unwrap_or(line);
     inner.strip_prefix("   ")?.trim_start().strip_prefix('#')
+}
+
+/// The last key's value, where it is a list over several lines whose end is missing.
+fn open_list(section: Option<&mut KeySection>) -> Option<&mut String> {
+    let value = &mut section?.keys.last_mut()?.value;
+    (value.starts_with('[') && !value.ends_with(']')).then_some(value)
 }
 
 fn header(text: &str) -> Option<String> {
@@ -148,7 +160,7 @@ mod tests {
     #[test]
     fn sections_keys_and_prose_are_read_from_the_comments() {
         let found = sections(
-            "# About a file.\n\n# What it is.\n[a]\nx = 1      # ex\n           # goes on\n# y = \"2\"  # why\n\n# More.\n\n# Next.\n# [[b]]\n# z = {}   # set\n#          # on\n",
+            "# About a file.\n\n# What it is.\n[a]\nx = 1      # ex\n           # goes on\nw = [\n    1,\n    2,\n]\n# y = \"2\"  # why\n\n# More.\n\n# Next.\n# [[b]]\n# z = {}   # set\n#          # on\n",
         );
         let key = |name: &str, value: &str, has_default, meaning: &str| ConfigKey {
             name: name.into(),
@@ -165,6 +177,7 @@ mod tests {
                     is_data: false,
                     keys: vec![
                         key("x", "1", true, "ex goes on"),
+                        key("w", "[1, 2, ]", true, ""),
                         key("y", "\"2\"", false, "why")
                     ],
                 },

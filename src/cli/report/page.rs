@@ -9,9 +9,9 @@ use super::{
     verdict::{HostVerdict, verdicts},
 };
 
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 /// The longest code that gets a column; longer ones push theirs.
-const CODE: usize = 40;
+const CODE: usize = 34;
 /// More verdicts are not read by people; `--json` has all.
 const VERDICTS: usize = 20;
 
@@ -170,13 +170,11 @@ fn row(page: &mut String, name: &str, row: &FaultCounts, code: usize) {
     } else {
         ways.join(", ")
     };
-    let indent = " ".repeat(code + 46);
-    if line.chars().count() > indent.len() {
-        // A code that is longer than its column.
-        wrap(page, "", "    ", line.trim_end());
-        wrap(page, &indent, &indent, &ways);
+    if line.chars().count() + ways.chars().count() <= WIDTH {
+        let _ = writeln!(page, "{line}{ways}");
     } else {
-        wrap(page, &line, &indent, &ways);
+        wrap(page, "", "    ", line.trim_end());
+        wrap(page, "    upstreams: ", "      ", &ways);
     }
 }
 

@@ -25,12 +25,8 @@ pub(super) fn render(status: &StatusOverview) -> String {
         let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 2, WIDTH));
     }
     let up = duration(status.uptime_s.saturating_mul(1000));
-    let _ = writeln!(
-        page,
-        "gitferry {}, up {up}{}",
-        status.version,
-        today(status)
-    );
+    let line = format!("gitferry {}, up {up}{}", status.version, today(status));
+    let _ = writeln!(page, "{}", wrapped(&line, 0, WIDTH));
     if status.users_told_apart == Some(false) {
         page.push_str("local users cannot be identified: see `[listen]`\n");
     }
@@ -61,8 +57,16 @@ pub(crate) fn today(status: &StatusOverview) -> String {
     if transfers == 0 {
         return String::new();
     }
+    let failed = match sum(|it| it.failed) {
+        0 => String::new(),
+        failed => format!(" ({failed} failed)"),
+    };
+    let saved = match rescued {
+        0 => String::new(),
+        rescued => format!(", {rescued} saved by a retry or another upstream"),
+    };
     format!(
-        "; today {} sent, {} received, {rescued} of {transfers} rescued",
+        "; today {transfers} transfers{failed}, {} sent, {} received{saved}",
         bytes(sum(|it| it.up)),
         bytes(sum(|it| it.down))
     )
@@ -296,6 +300,7 @@ mod tests {
         let first = "1 transfer is stalled: cdn-lfs.huggingface.co (peer-not-reading), since 22:05:46\nUTC\n  advice: add another upstream\n";
         assert!(page.starts_with(first), "{page}");
         for line in [
+            "today 3 transfers, 1 B sent, 2.0 KiB received, 1 saved",
             "! #13    PUT LFS 4d7a214614                ↑ 12.5 MiB  20%\n",
             "         stalled for 17 s: peer-not-reading, cdn-lfs.huggingface.co via",
             "  hf-lfs via office                            failing      1 running\n",

@@ -190,9 +190,20 @@ fn tables<'s, 'a>(
         wrong(odd);
         return Vec::new();
     }
-    let name = |at| format!("{}[{at}]", layer.key(key));
     let items = array.iter().enumerate();
     items
-        .map(|(at, item)| Section::of(layer.below(name(at), item), Vec::new()))
+        .map(|(at, item)| {
+            let label = label(item.get_ref()).unwrap_or_else(|| at.to_string());
+            let name = format!("{}[{label}]", layer.key(key));
+            Section::of(layer.below(name, item), Vec::new())
+        })
         .collect()
+}
+
+/// By what people know an entry of a list of tables: its name, or the first of its hosts.
+fn label(table: &DeValue<'_>) -> Option<String> {
+    let name = table.get("name").and_then(|name| name.get_ref().as_str());
+    let hosts = table.get("hosts")?.get_ref();
+    let host = hosts.as_str().or_else(|| hosts.get(0)?.get_ref().as_str());
+    name.or(host).map(str::to_owned)
 }
