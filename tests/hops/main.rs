@@ -99,6 +99,13 @@ fn the_log_says_what_a_real_hop_means() {
             row.situation,
             took.as_secs_f64()
         );
+        if let Some(outcome) = outcome.as_ref().filter(|outcome| !outcome.code.is_empty()) {
+            let _ = write!(
+                table,
+                "\n            {}\n            {}",
+                outcome.cause, outcome.advice
+            );
+        }
         if let Some(problem) = problem {
             wrong += 1;
             let _ = write!(table, "  WRONG\n            {problem}");

@@ -67,6 +67,7 @@ impl Row {
     }
 
     fn says(self, code: &'static str, cause: &'static str, advice: &'static str) -> Self {
+        assert!(!cause.is_empty(), "{} {}", self.program, self.situation);
         let says = Some(Says {
             code,
             cause,
@@ -98,6 +99,11 @@ const NOT_REACHED: &str = "far cannot reach main.test: add another upstream";
 const SET: &str = "set `username` and `password_file` of `far` in `[hops]`";
 const CHECK: &str = "check `username` and `password_file` of `far` in `[hops]`";
 const SCHEME: &str = "does not speak the protocol of `url` of `far` in `[hops]`";
+const EITHER: &str =
+    "far does not allow main.test or cannot reach it: ask its owner, or add another upstream";
+const GRANTS_FIRST: &str =
+    "the hop granted the connection and then closed it before the first byte";
+const NO_RESPONSE: &str = "the hop closed the connection without a response";
 const RUNS: &str = "check `url` of `far` in `[hops]`, and that the proxy runs";
 
 /// A hop that does not run.
@@ -162,7 +168,7 @@ fn squid() -> Vec<Row> {
         row("squid", "it hangs up on the target", |b| {
             http::squid(b, "deny_info TCP_RESET all\nhttp_access deny all")
         })
-        .says(HANGS_UP, "", NOT_ALLOWED),
+        .says(HANGS_UP, "Connection reset by peer", EITHER),
         row("squid", "it denies `Via`", no_via).says(FORBIDS, "ERR_ACCESS_DENIED", NOT_ALLOWED),
         row("squid", "it denies `Via`, via = false", |b| {
             no_via(b).key("via = false".into())
@@ -253,7 +259,11 @@ fn small() -> Vec<Row> {
         })
         .login(Login::Right)
         .asks(Target::Named)
-        .says(FORBIDS, "", "far does not allow localhost or its port "),
+        .says(
+            FORBIDS,
+            "The CONNECT method not allowed with the port",
+            "far does not allow localhost or its port ",
+        ),
         row("tinyproxy", "nothing listens at the target", tinyproxy)
             .login(Login::Right)
             .asks(Target::Dead)
@@ -262,7 +272,11 @@ fn small() -> Vec<Row> {
                 "Unable to connect",
                 NOT_REACHED,
             ),
-        row("tinyproxy", "it does not run", |_| dead()).says("hop/connecting/refused", "", RUNS),
+        row("tinyproxy", "it does not run", |_| dead()).says(
+            "hop/connecting/refused",
+            "Connection refused",
+            RUNS,
+        ),
         row("tinyproxy", "the scheme is socks5h", |b| {
             tinyproxy(b).with_scheme("socks5h")
         })
@@ -303,12 +317,16 @@ fn small() -> Vec<Row> {
         }),
         row("privoxy", "the port is denied", |b| http::privoxy(b, "443"))
             .asks(Target::Named)
-            .says(FORBIDS, "", "far does not allow localhost or its port "),
+            .says(
+                FORBIDS,
+                "Forbidden CONNECT port",
+                "far does not allow localhost or its port ",
+            ),
         row("privoxy", "nothing listens at the target", |b| {
             http::privoxy(b, "1-65535")
         })
         .asks(Target::Dead)
-        .says(REACH, "", NOT_REACHED),
+        .says(REACH, "could not be established", NOT_REACHED),
         row("privoxy", "absolute form, nothing listens", |b| {
             http::privoxy(b, "443")
         })
@@ -334,7 +352,11 @@ fn servers() -> Vec<Row> {
             http::apache(b, "granted", "443")
         })
         .asks(Target::Named)
-        .says(FORBIDS, "", "far does not allow localhost or its port "),
+        .says(
+            FORBIDS,
+            "Connect to remote machine blocked",
+            "far does not allow localhost or its port ",
+        ),
         row("Apache", "nothing listens at the target", |b| {
             http::apache(b, "granted", "1-65535")
         })
@@ -386,7 +408,11 @@ fn servers() -> Vec<Row> {
         row("cntlm", "its own log-in fails", |b| {
             http::cntlm_before(b, "NTLMv2", http::squid_with_ntlm(b))
         })
-        .says(LOGIN, "requires credentials and none are configured", SET),
+        .says(
+            LOGIN,
+            "requires credentials and none are configured",
+            "if it is cntlm or px, check the password in its own config",
+        ),
         row("cntlm", "its proxy does not run", |b| {
             http::cntlm_before(b, "NTLM2SR", dead())
         })
@@ -448,12 +474,12 @@ fn socks() -> Vec<Row> {
         row("ssh -D", "the target is denied", |b| {
             socks::ssh(b, "PermitOpen none\n")
         })
-        .says(HANGS_UP, "", NOT_ALLOWED),
+        .says(HANGS_UP, NO_RESPONSE, EITHER),
         row("ssh -D", "nothing listens at the target", |b| {
             socks::ssh(b, "")
         })
         .asks(Target::Dead)
-        .says(HANGS_UP, "", NOT_ALLOWED),
+        .says(HANGS_UP, NO_RESPONSE, EITHER),
         row("ss-local", "it works", socks::shadowsocks),
         row(
             "ss-local",
@@ -463,7 +489,7 @@ fn socks() -> Vec<Row> {
         .asks(Target::Dead)
         .says(
             "hop/handshaking/closed-early",
-            "",
+            GRANTS_FIRST,
             "far does not reach main.test",
         ),
         row(
@@ -473,7 +499,7 @@ fn socks() -> Vec<Row> {
         )
         .says(
             "hop/handshaking/closed-early",
-            "",
+            GRANTS_FIRST,
             "far does not reach main.test",
         ),
         row("v2ray", "it works", socks::v2ray),
@@ -481,15 +507,15 @@ fn socks() -> Vec<Row> {
             .asks(Target::Dead)
             .says(
                 "hop/handshaking/closed-early",
-                "",
+                GRANTS_FIRST,
                 "far does not reach main.test",
             ),
         row("tor", "it has no network", socks::tor)
             .asks(Target::ByName)
-            .says("hop/greeting/socks-refused-", "", NOT_REACHED),
+            .says("hop/greeting/socks-refused-", "the hop", NOT_REACHED),
         row("tor", "it is asked for an address", socks::tor).says(
             "hop/greeting/socks-refused-1",
-            "",
+            "general failure of the hop",
             NOT_REACHED,
         ),
     ]
@@ -505,7 +531,7 @@ fn python() -> Vec<Row> {
             python::pproxy(b, "")
         })
         .asks(Target::Dead)
-        .says(HANGS_UP, "", NOT_ALLOWED),
+        .says(HANGS_UP, NO_RESPONSE, EITHER),
         row("pproxy", "it has a password", |b| {
             python::pproxy(b, &python::pproxy_account())
         })
@@ -528,7 +554,7 @@ fn python() -> Vec<Row> {
             python::proxy_py(b, &[])
         })
         .asks(Target::Dead)
-        .says("hop/greeting/hop-refused-502", "", NOT_REACHED),
+        .says("hop/greeting/hop-refused-502", "Bad Gateway", NOT_REACHED),
         row("mitmproxy", "its CA is trusted", |b| {
             python::trusted_mitmproxy(b, &[])
         }),

@@ -44,6 +44,8 @@ struct Push {
     client: Running,
     // The client works in it.
     _work: Work,
+    // The path, where it is of this push alone.
+    _relay: Option<Relay>,
 }
 
 /// git-lfs begins to push an object of `size` bytes.
@@ -55,6 +57,7 @@ fn push(world: &World, settings: &Settings, size: u64) -> Push {
         ferry,
         client,
         _work: work,
+        _relay: None,
     }
 }
 
@@ -207,18 +210,33 @@ fn a_hop_that_takes_the_request_and_never_connects_is_never_connected() {
     push.client.vanish();
 }
 
-#[test]
-fn what_moves_below_the_floor_is_throttled() {
-    let world = World::new();
+/// A push of `size` bytes over a path of 40 kB/s.
+fn slow_push(world: &World, floor: &str, size: u64) -> Push {
     let relay = Relay::trickles(40_000, world.lfs.storage);
-    let settings = settings(&world, relay.address)
-        .route_line("stall = { after = \"30s\", floor = \"100 KiB\", floor_over = \"4s\" }");
-    let mut push = push(&world, &settings, 20_000_000);
+    let line = format!("stall = {{ after = \"30s\", floor = \"{floor}\", floor_over = \"4s\" }}");
+    let settings = settings(world, relay.address).route_line(&line);
+    Push {
+        _relay: Some(relay),
+        ..push(world, &settings, size)
+    }
+}
+
+#[test]
+fn what_moves_below_the_floor_is_throttled_and_a_lower_floor_ends_the_warning() {
+    let world = World::new();
+    let mut push = slow_push(&world, "100 KiB", 20_000_000);
     let stall = push.ferry.wait_for_event("stall");
     assert_eq!(stall["verdict"], "throttled", "{stall:#}");
     let rate = stall["rate"].as_u64().unwrap();
     assert!((10_000..100_000).contains(&rate), "{stall:#}");
+    let advice = stall["advice"].as_str().unwrap();
+    assert!(advice.contains("lower `floor` of `stall`"), "{advice}");
     push.client.vanish();
+    let world = World::new();
+    let push = slow_push(&world, "1 KiB", 250_000);
+    push.client.finish(PATIENCE).well();
+    let ends = push.ferry.wait_for_transfer(STORAGE, |_| true);
+    assert!(push.ferry.events("stall").is_empty(), "{ends:?}");
 }
 
 /// The same through an opaque tunnel, where nothing but the two sockets is known.

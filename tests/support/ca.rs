@@ -131,6 +131,17 @@ impl Leaf {
         Arc::new(config)
     }
 
+    /// The same with a certificate whose signature is wrong.
+    pub(crate) fn with_bad_signature(&self) -> Arc<ServerConfig> {
+        let mut der = self.chain()[0].to_vec();
+        *der.last_mut().unwrap() ^= 1;
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(der)], self.private_key())
+            .unwrap();
+        Arc::new(config)
+    }
+
     /// The certificate alone.
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
         vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()]

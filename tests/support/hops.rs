@@ -158,7 +158,7 @@ impl ScriptedHop {
         }
     }
 
-    /// UpstreamNeeds other credentials.
+    /// Needs other credentials.
     pub(crate) fn answers_407() -> Self {
         Self::plays(Part::Says(
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"hop\"\r\nContent-Length: 0\r\n\r\n",
@@ -182,6 +182,11 @@ impl ScriptedHop {
     /// Takes the request and says nothing.
     pub(crate) fn silent() -> Self {
         Self::plays(Part::Silent)
+    }
+
+    /// Reads the request and closes the connection.
+    pub(crate) fn hangs_up() -> Self {
+        Self::plays(Part::ClosesAfter(""))
     }
 
     /// Answers with what is not HTTP.

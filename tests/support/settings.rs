@@ -57,6 +57,13 @@ impl Settings {
         self
     }
 
+    /// Adds a line to `[listen]`.
+    #[must_use]
+    pub(crate) fn listen(mut self, line: &str) -> Self {
+        self.listen += &format!("{line}\n");
+        self
+    }
+
     /// Trusts another root too.
     #[must_use]
     pub(crate) fn extra_root(mut self, root: &Path) -> Self {

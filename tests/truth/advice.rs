@@ -52,10 +52,6 @@ const NOT_TAKEN: &[(&str, &str)] = &[
         "there is nothing to do on this machine: the advice says so",
     ),
     (
-        "bad-certificate",
-        "the advice is the usual other upstream, as for `reset`",
-    ),
-    (
         "no-common-tls",
         "the advice is that of an alert: see `alert`",
     ),
@@ -63,25 +59,15 @@ const NOT_TAKEN: &[(&str, &str)] = &[
         "http2",
         "the advice is the usual other upstream, as for `reset`",
     ),
-    ("target-refused", "the advice is that of `hop-refused`"),
-    ("socks-refused", "the advice is that of `hop-refused`"),
     (
         "credentials-withheld",
         "tests/it/mirrors.rs passes credentials and withholds them",
     ),
     (
-        "denied",
-        "tests/it/reverse.rs and tests/it/fake_ip.rs allow what was denied",
-    ),
-    (
         "loop",
         "the advice is to read `gitferry check`; tests/it/refusals.rs has the loop",
     ),
-    ("too-large", "tests/it/liberal.rs has large heads"),
-    (
-        "too-many-clients",
-        "tests/it/world.rs sets `max_connections`",
-    ),
+    ("too-many-clients", "tests/it/api.rs sets `max_connections`"),
     (
         "shutdown",
         "the advice is to repeat the command: tests/git/lifecycle.rs does",
@@ -95,7 +81,10 @@ const NOT_TAKEN: &[(&str, &str)] = &[
 
 /// The same of the verdicts of stalls.
 const VERDICTS_NOT_TAKEN: &[(&str, &str)] = &[
-    ("throttled", "tests/stall/verdicts.rs sets `floor`"),
+    (
+        "throttled",
+        "nothing fails for it; tests/stall/verdicts.rs lowers `floor`, and no warning comes",
+    ),
     (
         "never-connected",
         "the advice is the usual other upstream: tests/stall/seeds.rs has it",
@@ -105,10 +94,6 @@ const VERDICTS_NOT_TAKEN: &[(&str, &str)] = &[
         "tests/stall/acting.rs gets through with small segments",
     ),
     ("path-drops", "the advice is the usual other upstream"),
-    (
-        "peer-not-reading",
-        "the advice is the usual other upstream: tests/stall/seeds.rs has it",
-    ),
     ("client-idle", "the advice is to look at the client"),
 ];
 

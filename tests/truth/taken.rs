@@ -1,24 +1,27 @@
 //! What each advice says, and how it is taken.
 
+mod client;
+
 use std::{
-    any::Any, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, process::Command,
-    time::Duration,
+    any::Any, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::Duration,
 };
 
+use self::client::{bundle, curl, large_head, named, older_ca, reverse, scheme, with_large_head};
 use crate::{
     advice::{Change, Taken, git},
     clients::Client,
     faults::{self, Inject},
-    programs::{Bench, http},
-    scene::{SEEDED, Scene, Victim, What},
+    programs::{Bench, http, socks},
+    scene::{Scene, Victim, What},
     servers::{self, Pauses},
     support::{
         ca::{Flaw, LeafFiles, TestCa},
         ferry::Ferry,
         hops::{Hop, ScriptedHop},
-        process::{ClosedPort, Finished, Running, clean_command},
+        process::{ClosedPort, Finished},
+        relay::Relay,
         settings::Settings,
-        world::MAIN,
+        world::{MAIN, STORAGE},
     },
 };
 
@@ -45,12 +48,15 @@ pub(crate) const TAKEN: &[Taken] = taken! {
     "bad-answer", "a captive portal": logged_in, git => "a captive portal does that: log in to it";
     "hop-refused", "403": |s, c| another_hop(s, c, &ScriptedHop::answers_403), git => OTHER;
     "hop-refused", "502": |s, c| another_hop(s, c, &ScriptedHop::answers_502), git => OTHER;
+    "target-refused", "it hangs up": |s, c| another_hop(s, c, &ScriptedHop::hangs_up), git => OTHER;
+    "socks-refused", "dante": dante, git => OTHER;
     "timed-out", "the hop": |s, c| another_hop(s, c, &ScriptedHop::silent), git => OTHER;
     "name-unknown", "by `resolve`": resolved, git => "or set `resolve` of route `main`";
     "name-unknown", "by a hop": looked_up_by_a_hop, git => "use a hop that resolves names itself (`http://` or `socks5h://`)";
     "name-unknown", "of a hop": |s, c| hop_url(s, c, "http://proxy.nowhere.invalid:3128"), git => "check the host name in `url` of `office` in `[hops]`";
     "refused", "at a hop": dead_hop, git => "check `url` of `office` in `[hops]`, and that the proxy runs";
     "hop-authentication", "Basic": password, git => "set `username` and `password_file` of `office` in `[hops]`";
+    "hop-authentication", "cntlm's own": cntlm_password, git => "if it is cntlm or px, check the password in its own config";
     "hop-authentication", "NTLM": ntlm, git => "run cntlm or px, which log in to such a proxy, and put their address into `url` of `office`";
     "unknown-issuer", "a middlebox": middlebox, git => "add its CA to `extra_roots` of `[trust]`";
     "unknown-issuer", "squid with ssl-bump": intercepting_squid, named_host => "add its CA to `extra_roots` of `[trust]`";
@@ -58,12 +64,17 @@ pub(crate) const TAKEN: &[Taken] = taken! {
     "unknown-issuer", "self-signed": self_signed, git => "add that to `roots` of route `main`";
     "expired", "renewed": |s, c| renewed(s, c, Flaw::Expired), git => "the owner of main.test must renew its certificate";
     "not-yet-valid", "the clock": clock, reverse => "check this machine's clock";
+    "bad-certificate", "its signature": bad_signature, git => OTHER;
     "name-mismatch", "by `resolve`": |s, c| renewed(s, c, Flaw::WrongName), git => "correct `resolve` of route `main`";
     "alert", "a client certificate": client_certificate, git => "set `client_certificate` and `client_key` of route `main`";
     "alert", "old TLS": old_tls, curl => "set `tls = \"tunnel\"` of route `main`";
     "not-http", "the scheme": plain, scheme => "write `http://` before gitferry's address in the client's proxy setting";
     "unauthorized", "curl": account, named => "give the client the `username` and password of `[listen]`";
+    "denied", "by its route": denied_route, git => "to allow main.test, change `tls` of route `main`";
+    "too-large", "a large head": large_head, with_large_head => "raise `max_head` of `[listen]`";
+    "closed-early", "an older CA of ours": plain, older_ca => "run `gitferry setup all`";
     "alert", "our CA": plain, bundle => "give the client the file that `gitferry ca path --bundle` prints";
+    "peer-not-reading", "a storage that stops": frozen_storage, push => "add another upstream to `upstreams` of route `storage`";
     "no-answer", "a slow site": |s, c| slow(s, c, "answer_after"), git => "raise `answer_after` of `stall` in route `main`";
     "answer-stopped", "a site that pauses": |s, c| slow(s, c, "after"), git => "raise `after` of `stall` in route `main`";
 };
@@ -335,75 +346,85 @@ fn slow(scene: &Scene, cell: &str, key: &str) -> Change {
     change(with("1s"), with("60s"), kept)
 }
 
-fn reverse(scene: &Scene, cell: &str, ferry: &Ferry, _: bool) -> Finished {
-    let url = format!("{}/main.test/lfs.git", ferry.proxy());
-    let git = crate::support::client::Git::debian(&scene.place(cell).join("home"));
-    git.run(scene.world.root(), &["ls-remote", &url])
-}
-
-fn curl_with(scene: &Scene, cell: &str, arguments: &[&str]) -> Finished {
-    let mut command: Command = clean_command("/usr/bin/curl", &scene.place(cell));
-    command.args(["-sSf", "--max-time", "20"]).args(arguments);
-    Running::start(&mut command).finish(Duration::from_secs(30))
-}
-
-/// Its own TLS: the CA is the site's where the daemon only tunnels.
-fn curl(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    let ca = if taken {
-        scene.world.ca.pem_file()
-    } else {
-        ferry.bundle()
+/// A dante whose rules allow nothing.
+fn dante(scene: &Scene, cell: &str) -> Change {
+    let (office, origin) = (
+        socks::dante(&bench(scene, cell), "block"),
+        scene.world.host.https,
+    );
+    let (url, tunnel) = servers::other_way(origin);
+    let by = |upstreams: &[&str]| {
+        let settings = base(scene, cell)
+            .hop_without_credentials("office", &office.url)
+            .hop_without_credentials("tunnel", &url);
+        settings.route(MAIN, "terminate", upstreams, origin)
     };
-    let ca = ca.to_str().unwrap();
-    curl_with(
-        scene,
-        cell,
-        &["-x", &ferry.proxy(), "--cacert", ca, "https://main.test/"],
-    )
+    let (before, after) = (by(&["office"]), by(&["office", "tunnel"]));
+    change(before, after, (office, tunnel))
 }
 
-fn refs() -> String {
-    format!("{SEEDED}/info/refs?service=git-upload-pack")
+/// cntlm in a dialect that its proxy refuses, and in the right one.
+fn cntlm_password(scene: &Scene, cell: &str) -> Change {
+    let bench = bench(scene, cell);
+    let by = |url: &str| {
+        let settings = base(scene, cell).hop_without_credentials("office", url);
+        settings.route(MAIN, "terminate", &["office"], scene.world.host.https)
+    };
+    let (wrong, right) = (
+        http::cntlm_before(&bench, "NTLMv2", http::squid_with_ntlm(&bench)),
+        http::cntlm_before(&bench, "NTLM2SR", http::squid_with_ntlm(&bench)),
+    );
+    change(by(&wrong.url), by(&right.url), (wrong, right))
 }
 
-fn scheme(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    let scheme = if taken { "http" } else { "socks5h" };
-    let proxy = format!("{scheme}://{}", ferry.address);
-    let ca = ferry.bundle();
-    curl_with(
-        scene,
-        cell,
-        &["-x", &proxy, "--cacert", ca.to_str().unwrap(), &refs()],
-    )
+/// The last byte of the certificate, which is one of its signature's, is another one.
+fn bad_signature(scene: &Scene, cell: &str) -> Change {
+    let leaf = scene.world.ca.leaf(&[MAIN], Flaw::None);
+    let (at, kept) = servers::origin(leaf.with_bad_signature(), servers::Part::Silent);
+    let (url, hop) = servers::other_way(scene.world.host.https);
+    let before = direct(base(scene, cell), Some(at));
+    let after = base(scene, cell)
+        .hop_without_credentials("tunnel", &url)
+        .route_to(MAIN, "terminate", &["tunnel", "direct"], Some(at));
+    change(before, after, (kept, hop))
 }
 
-fn named(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    let ca = ferry.bundle();
-    let (proxy, refs) = (ferry.proxy(), refs());
-    let mut arguments = vec!["-x", &proxy, "--cacert", ca.to_str().unwrap(), &refs];
-    if taken {
-        arguments.extend(["--proxy-user", "me:planted-password"]);
-    }
-    curl_with(scene, cell, &arguments)
+fn denied_route(scene: &Scene, cell: &str) -> Change {
+    let by = |tls| base(scene, cell).route(MAIN, tls, &["direct"], scene.world.host.https);
+    change(by("deny"), by("terminate"), ())
 }
 
-/// The command's output, as the user would paste it.
-fn bundle(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
-    let proxy = ferry.proxy();
-    if !taken {
-        return curl_with(scene, cell, &["-x", &proxy, &refs()]);
-    }
-    let mut command = clean_command(env!("CARGO_BIN_EXE_gitferry"), &scene.place(cell));
-    command
-        .arg("--config")
-        .arg(ferry.config())
-        .args(["ca", "path", "--bundle"]);
-    let printed = Running::start(&mut command)
-        .finish(Duration::from_secs(20))
-        .well();
-    curl_with(
-        scene,
-        cell,
-        &["-x", &proxy, "--cacert", printed.stdout.trim(), &refs()],
-    )
+/// The main site is healthy, and the storage is behind `storage`.
+fn storage(scene: &Scene, cell: &str, upstreams: &[&str], storage: SocketAddr) -> Settings {
+    base(scene, cell)
+        .section("[stall]\nafter = \"2s\"\nanswer_after = \"20s\"\nfloor = \"0 B\"")
+        .route(MAIN, "terminate", &["direct"], scene.world.host.https)
+        .route(STORAGE, "terminate", upstreams, storage)
+}
+
+fn frozen_storage(scene: &Scene, cell: &str) -> Change {
+    let origin = scene.world.lfs.storage;
+    let relay = Relay::holds_after_on(servers::narrow(), 300_000, origin);
+    let (url, hop) = servers::other_way(origin);
+    let before = storage(scene, cell, &["direct"], relay.address);
+    let after = storage(scene, cell, &["direct", "tunnel"], relay.address)
+        .hop_without_credentials("tunnel", &url);
+    change(before, after, (relay, hop))
+}
+
+/// git-lfs pushes a new object.
+fn push(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    let work = scene.git(cell, ferry).work(
+        scene.place(cell).join(format!("work-{taken}")),
+        crate::scene::SEEDED,
+    );
+    work.track_lfs();
+    crate::support::client::write_noise(&work.path().join("object.bin"), 2_000_000);
+    work.commit_all();
+    work.git(&[
+        "push",
+        "-q",
+        "origin",
+        &format!("HEAD:refs/heads/{cell}-{taken}"),
+    ])
 }

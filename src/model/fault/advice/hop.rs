@@ -52,13 +52,19 @@ pub(in crate::model) fn hop_refused(fault: &Fault, context: AdviceContext<'_>) -
     let hop = context.hop();
     let url = context.hop_url();
     let begin = match fault.kind {
-        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) if ![80, 443].contains(&port) => {
+        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2)
+            if fault.stage == Stage::Greeting && ![80, 443].contains(&port) =>
+        {
             format!(
                 "{hop} does not allow {host} or its port {port} (many proxies allow CONNECT to port 443 only): ask its owner, or "
             )
         }
-        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) | FaultKind::TargetRefused => {
+        FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) => {
             format!("{hop} does not allow {host}: ask its owner, or ")
+        }
+        // `ssh -D` and pproxy do the same where they cannot reach it.
+        FaultKind::TargetRefused => {
+            format!("{hop} does not allow {host} or cannot reach it: ask its owner, or ")
         }
         FaultKind::HopRefused(400 | 405 | 501) if fault.stage == Stage::Greeting => {
             return Some(
@@ -97,7 +103,9 @@ pub(in crate::model) fn hop_authentication(
             "put `user:password@` into {url}, or name the proxy in `[hops]` with `username` and `password_file` and use it in `upstreams`"
         ),
         HopLogin::Missing => {
-            format!("set `username` and `password_file` of `{hop}` in `[hops]`")
+            format!(
+                "set `username` and `password_file` of `{hop}` in `[hops]`; if it is cntlm or px, check the password in its own config"
+            )
         }
     };
     Some(text.into())

@@ -84,11 +84,11 @@ impl HopAnswer {
             said.push(self.text(body.get(..MAX_BODY).unwrap_or(body)));
         }
         // Before anything is cut off: half a password would not be found.
-        let html = self.is_html();
+        let (html, head) = (self.is_html(), format!("{} {}", self.status, self.reason));
         let shown = |(at, part): (usize, &String)| {
             let part = hidden(part);
             match self.is_readable() && at + 1 == said.len() {
-                true => page::reason(&part, html, &hidden),
+                true => page::reason(&part, html, &head, &hidden),
                 false => part.chars().take(SHOWN).collect::<String>(),
             }
         };

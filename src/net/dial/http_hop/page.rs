@@ -5,33 +5,42 @@ use super::super::greeting::printable;
 /// As much of a page is shown.
 const SHOWN: usize = 300;
 
-/// The text of `page` on one line: all of it, or what tells the reason; each as `hidden` leaves it.
+/// The text of `page` on one line: all of it, or what tells the reason, without what `head` says already; each as `hidden` leaves it.
 ///
 /// Secrets are looked for once more where tags and entities are gone: these may have parted one.
-pub(super) fn reason(page: &str, html: bool, hidden: impl Fn(&str) -> String) -> String {
-    let text = if html {
-        hidden(&without_tags(page))
-    } else {
-        page.to_owned()
+pub(super) fn reason(
+    page: &str,
+    html: bool,
+    head: &str,
+    hidden: impl Fn(&str) -> String,
+) -> String {
+    let text = match html {
+        true => hidden(&without_tags(page)),
+        // Its lines are no sentences.
+        false => page.replace('\n', " "),
     };
     let whole = printable(&text, usize::MAX);
-    if whole.chars().count() <= SHOWN {
-        return whole;
-    }
+    let is_short = whole.chars().count() <= SHOWN;
     let title = html.then(|| title(page)).flatten().unwrap_or_default();
     let title = hidden(&title);
-    let sentences = text.lines().flat_map(|line| line.split(". "));
+    let parts: Vec<&str> = match is_short {
+        true => text.lines().collect(),
+        false => {
+            let sentences = text.lines().flat_map(|line| line.split(". "));
+            let telling = sentences.filter(|line| is_telling(line));
+            std::iter::once(&*title).chain(telling).collect()
+        }
+    };
     let mut said: Vec<String> = Vec::new();
-    for sentence in std::iter::once(&*title).chain(sentences.filter(|line| is_telling(line))) {
-        let sentence = printable(sentence, SHOWN);
-        if !sentence.is_empty() && !said.iter().any(|known| known.contains(&sentence)) {
-            said.push(sentence);
+    for part in parts {
+        let part = printable(part, SHOWN);
+        if !head.contains(&part) && !said.iter().any(|known| known.contains(&part)) {
+            said.push(part);
         }
     }
-    let said = if said.is_empty() {
-        whole
-    } else {
-        said.join("; ")
+    let said = match said.is_empty() && !is_short {
+        true => whole,
+        false => said.join("; "),
     };
     said.chars().take(SHOWN).collect()
 }
@@ -85,7 +94,7 @@ fn without_tags(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
     while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
+        text.push_str(&before.replace('\n', " "));
         text.push(if is_block(tag) { '\n' } else { ' ' });
         let lower = tag.get(..8).unwrap_or(tag).to_ascii_lowercase();
         let end = [
@@ -101,7 +110,7 @@ fn without_tags(page: &str) -> String {
             None => "",
         };
     }
-    text.push_str(rest);
+    text.push_str(&rest.replace('\n', " "));
     [
         ("&nbsp;", " "),
         ("&quot;", "\""),
@@ -180,22 +189,38 @@ mod tests {
             "body { color: red }".repeat(100)
         );
         assert_eq!(
-            reason(&page, true, str::to_owned),
+            reason(&page, true, "", str::to_owned),
             "ERROR: The requested URL could not be retrieved; Connection to 192.0.2.1 failed.; The system returned: (111) Connection refused"
         );
         assert_eq!(
-            reason("short <b>text</b>", true, str::to_owned),
+            reason("short <b>text</b>", true, "", str::to_owned),
             "short text"
         );
-        assert_eq!(reason(&"x".repeat(1000), false, str::to_owned).len(), SHOWN);
+        assert_eq!(
+            reason(&"x".repeat(1000), false, "", str::to_owned).len(),
+            SHOWN
+        );
+    }
+
+    #[test]
+    fn what_the_status_line_says_is_not_repeated() {
+        let page =
+            "<title>403 Forbidden</title>\n<h1>Forbidden</h1>\n<p>The port is\nnot allowed.</p>";
+        assert_eq!(
+            reason(page, true, "403 Forbidden", str::to_owned),
+            "The port is not allowed."
+        );
     }
 
     #[test]
     fn a_password_that_the_page_spells_with_entities_is_hidden_too() {
         let hidden = |text: &str| text.replace("pass&word", "<hidden>");
         let page = "<title>no pass&amp;word</title>you sent pass&amp;word";
-        assert_eq!(reason(page, true, hidden), "no <hidden> you sent <hidden>");
+        assert_eq!(
+            reason(page, true, "", hidden),
+            "no <hidden>; you sent <hidden>"
+        );
         let long = format!("{page}{}", "<p>nothing</p>".repeat(100));
-        assert_eq!(reason(&long, true, hidden), "no <hidden>");
+        assert_eq!(reason(&long, true, "", hidden), "no <hidden>");
     }
 }

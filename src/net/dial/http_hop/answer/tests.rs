@@ -67,7 +67,7 @@ fn a_squid_page_is_told_in_its_own_words() {
                 <body><h1>ERROR</h1><p>Access\u{202e}\x1b[31m Denied &amp;c.</p></body></html>";
     assert_eq!(
         squid.refusal(page.as_bytes(), str::to_owned),
-        "Forbidden; X-Squid-Error: ERR_ACCESS_DENIED 0; ERROR Access[31m Denied &c."
+        "Forbidden; X-Squid-Error: ERR_ACCESS_DENIED 0; ERROR; Access[31m Denied &c."
     );
     assert!(squid.wants_more(page.as_bytes()));
     assert!(!squid.wants_more(&[b'x'; 999]));
