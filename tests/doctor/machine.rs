@@ -199,9 +199,9 @@ fn systemctl(world: &World, state: &str) -> String {
 #[test]
 fn the_state_of_the_service_is_told() {
     let world = World::new();
-    let address = free_address();
+    let port = ClosedPort::new();
     let settings = world.plain_settings();
-    let config = settings.write(&address.to_string());
+    let config = settings.write(&port.address.to_string());
     let path = systemctl(&world, "failed");
     let said = doctor_by(command(&config, &[MAIN]).env("PATH", &path));
     let service = machine(&said, "service");
