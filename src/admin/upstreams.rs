@@ -23,13 +23,13 @@ documented! {
 #[derive(Debug, Serialize)]
 pub(crate) struct UpstreamView {
     /// The route.
-    pub route: Box<str>,
+    pub route: Arc<str>,
     /// What the route's hosts serve.
     pub role: &'static str,
     /// The route's hosts, a few of them.
     pub hosts: Vec<String>,
     /// Its label.
-    pub upstream: Box<str>,
+    pub upstream: Arc<str>,
     /// The hop it goes through, if any: a name, or `environment`.
     pub hop: Option<String>,
     /// The mirror that stands in for the site, if any.
@@ -74,7 +74,7 @@ pub(super) fn upstreams(
         for upstream in &route.upstreams {
             let circuits: Vec<_> = open
                 .iter()
-                .filter(|it| it.route == route.name && it.upstream == upstream.label)
+                .filter(|it| *it.route == *route.name && *it.upstream == *upstream.label)
                 .map(|it| CircuitView {
                     host: it.host.clone(),
                     state: it.state,

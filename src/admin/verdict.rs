@@ -99,7 +99,7 @@ fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<HealthVerdict> {
         if it.result.starts_with("client/") {
             continue;
         }
-        let known = settled.iter().find(|(host, _)| *host == it.host);
+        let known = settled.iter().find(|(host, _)| **host == *it.host);
         let well = known.map_or(!it.failed, |(_, well)| *well);
         if known.is_none() {
             settled.push((&it.host, well));
@@ -166,7 +166,7 @@ mod tests {
     fn at(id: u64, host: &str, result: &str) -> Arc<Finished> {
         let mut it = finished(id);
         it.host = host.into();
-        it.result = result.into();
+        it.result = result.to_owned().into();
         it.failed = result != "answered";
         it.ended = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + id);
         Arc::new(it)

@@ -51,7 +51,7 @@ pub(crate) struct ReportArgs {
 pub(super) fn roles(config: &Config) -> Roles {
     let routes = config.routes.iter();
     routes
-        .map(|route| (route.name.clone(), route.role))
+        .map(|route| (Box::from(&*route.name), route.role))
         .collect()
 }
 

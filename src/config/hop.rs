@@ -14,7 +14,7 @@ use crate::model::{Target, secret::Credentials};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Hop {
     /// The name in `[hops]`; for the environment the variable's name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// How it is spoken to.
     pub kind: HopKind,
     /// Where it is.

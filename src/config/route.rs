@@ -34,7 +34,7 @@ const VERSIONS: [(&str, HttpVersion); 2] = [("1.1", HttpVersion::Http1), ("2", H
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// The name in the log.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// What its hosts serve.
     pub role: Role,
     /// Which hosts; empty for `[other_hosts]`.

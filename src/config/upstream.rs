@@ -19,7 +19,7 @@ const CREDENTIALS: [(&str, ToMirror); 2] =
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// Stable within a config: `direct`, `environment`, the hop's name; with ` to MIRROR` after it for a mirror.
-    pub label: Box<str>,
+    pub label: Arc<str>,
     /// Through what.
     pub via: Via,
     /// A mirror in place of the site itself.

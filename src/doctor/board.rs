@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,11 +27,11 @@ pub(crate) struct PathName {
     /// The host asked for; the port stands behind it where it is none that the scheme implies.
     pub host: Box<str>,
     /// Its route.
-    pub route: Box<str>,
+    pub route: Arc<str>,
     /// What the host serves: `main-site`, `lfs-storage`, `other`.
     pub role: &'static str,
     /// The upstream's label.
-    pub upstream: Box<str>,
+    pub upstream: Arc<str>,
     /// Its place among the route's upstreams; none for one that the route does not have, which is tried as a way out.
     pub place: Option<usize>,
     /// True where no hop is between; the environment may name one or none.

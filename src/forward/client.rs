@@ -22,7 +22,7 @@ use crate::{
 pub(crate) type ClientSlot = Arc<listen::Slot>;
 
 /// Tells client connections apart. Never given out twice, unlike addresses and sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnId(u64);
 
 impl ConnId {

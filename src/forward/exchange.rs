@@ -81,7 +81,7 @@ impl Exchange {
             purpose: Purpose::Requests(asked.scheme),
             public_only: distrusted,
         };
-        let needs = UpstreamNeeds::of(&outgoing);
+        let needs = UpstreamNeeds::of(&outgoing, route);
         let plan = UpstreamPlan::new(forwarder, &transfer, about, needs, probing);
         Self {
             forwarder: Arc::clone(forwarder),

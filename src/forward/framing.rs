@@ -42,11 +42,12 @@ pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
 
 /// True where only the end of the connection says that the answer is over (RFC 9112, section 6.3).
 pub(crate) fn is_close_delimited(response: &Response<impl Body>) -> bool {
+    let chunked = || {
+        let codings = codings(response.headers());
+        codings.last().is_some_and(|coding| coding == b"chunked")
+    };
     let length = response.body().size_hint().exact();
-    let chunked = codings(response.headers())
-        .last()
-        .is_some_and(|coding| coding == b"chunked");
-    length.is_none() && response.version() < Version::HTTP_2 && !chunked
+    length.is_none() && response.version() < Version::HTTP_2 && !chunked()
 }
 
 /// Makes several equal lengths one (RFC 9110, section 8.6).

@@ -20,10 +20,25 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// RFC 9209.
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// What is meant for one connection alone.
+static HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+    TE,
+    UPGRADE,
+];
+
 /// Takes out what is meant for this connection alone; gives back the protocol that an upgrade asks for.
 ///
 /// `TE: trailers` stays, since trailers are passed on (RFC 9110, section 10.1.4).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    // One look at each name costs less than a search for each of these.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return None;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -49,15 +64,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
             headers.remove(name);
         }
     }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHORIZATION,
-        PROXY_AUTHENTICATE,
-        TE,
-        UPGRADE,
-    ] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if trailers {
@@ -88,9 +95,21 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_proxy_status(trailers);
 }
 
+/// What an answer may have that does not go to the client as it is, beside [`HOP_BY_HOP`].
+static NOT_PASSED_ON: [HeaderName; 4] =
+    [TRANSFER_ENCODING, ALT_SVC, WWW_AUTHENTICATE, PROXY_STATUS];
+
+/// Takes out of an answer what is not the client's; gives back the protocol that it switches to.
+///
 /// `Alt-Svc` (RFC 7838) names another way to the origin; the client's way is this daemon, and behind a mirror the origin is another one.
-pub(crate) fn strip_alternatives(headers: &mut HeaderMap) {
-    headers.remove(ALT_SVC);
+pub(crate) fn clean_answer(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if headers.keys().any(|name| NOT_PASSED_ON.contains(name)) {
+        strip_transfer_encoding(headers);
+        headers.remove(ALT_SVC);
+        join_folds(headers);
+        strip_proxy_status(headers);
+    }
+    strip_hop_by_hop(headers)
 }
 
 /// Framing that the connection itself decides: a chunked body is chunked anew, on HTTP/2 not at all.

@@ -217,12 +217,8 @@ fn dress(
     let limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let version = response.version();
     let fields = response.headers_mut();
-    headers::strip_transfer_encoding(fields);
-    let protocol = headers::strip_hop_by_hop(fields);
-    headers::strip_alternatives(fields);
-    headers::join_folds(fields);
+    let protocol = headers::clean_answer(fields);
     headers::add_via(fields, version);
-    headers::strip_proxy_status(fields);
     framing::merge_lengths(fields);
     to.strip_answer(fields);
     let agent = agent(&exchange.outgoing.head.headers);

@@ -1,7 +1,9 @@
 //! What a request is about, in the words of git, git-lfs and the Hub: `me/model push`, `LFS 4d7a214614`, `me/model LFS batch`.
 
+use std::borrow::Cow;
+
 /// From the method and the path; a path that says nothing known is shown without its query.
-pub(crate) fn describe(method: &str, path: &str) -> String {
+pub(crate) fn describe<'p>(method: &str, path: &'p str) -> Cow<'p, str> {
     if method == "CONNECT" || path.is_empty() {
         return "tunnel".into();
     }
@@ -11,7 +13,7 @@ pub(crate) fn describe(method: &str, path: &str) -> String {
         .or_else(|| xet(path))
         .or_else(|| object(path))
         .or_else(|| hub(path))
-        .unwrap_or_else(|| path.to_owned())
+        .map_or(Cow::Borrowed(path), Cow::Owned)
 }
 
 /// Smart HTTP (gitprotocol-http).
@@ -48,7 +50,6 @@ fn lfs(path: &str) -> Option<String> {
 
 /// The Hub's content-addressed storage.
 fn xet(path: &str) -> Option<String> {
-    let hash = path.rsplit('/').find(|part| is_hash(part));
     let what = if has_segment(path, "xorb") {
         "Xet xorb"
     } else if has_segment(path, "shard") {
@@ -58,7 +59,7 @@ fn xet(path: &str) -> Option<String> {
     } else {
         return None;
     };
-    Some(match hash {
+    Some(match hash(path) {
         Some(hash) => format!("{what} {}", short(hash)),
         None => what.to_owned(),
     })
@@ -66,8 +67,14 @@ fn xet(path: &str) -> Option<String> {
 
 /// A storage's URL has the object's SHA-256 somewhere.
 fn object(path: &str) -> Option<String> {
-    let oid = path.rsplit('/').find(|part| is_hash(part))?;
-    Some(format!("LFS {}", short(oid)))
+    Some(format!("LFS {}", short(hash(path)?)))
+}
+
+/// The last part of the path that is a SHA-256.
+fn hash(path: &str) -> Option<&str> {
+    // Most paths are shorter than one.
+    let may_have_one = path.len() >= HASH;
+    may_have_one.then(|| path.rsplit('/').find(|part| is_hash(part)))?
 }
 
 /// `/me/model/resolve/main/file` and `/api/models/me/model/…` of huggingface.co.
@@ -111,8 +118,11 @@ fn name(repository: &str) -> &str {
     name.strip_suffix(".git").unwrap_or(name)
 }
 
+/// The digits of a SHA-256.
+const HASH: usize = 64;
+
 fn is_hash(part: &str) -> bool {
-    part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit())
+    part.len() == HASH && part.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn short(hash: &str) -> &str {

@@ -5,7 +5,6 @@
 //! the same first word in its name (`hf-main`, `hf-lfs`).
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,8 +17,8 @@ use super::Role;
 #[derive(Debug, Default)]
 pub(crate) struct Siblings(Mutex<Table>);
 
-/// By route and upstream.
-type Table = HashMap<(Box<str>, Box<str>), Record>;
+/// By route and upstream: as few as the config has.
+type Table = Vec<((Box<str>, Box<str>), Record)>;
 
 #[derive(Debug)]
 struct Record {
@@ -106,15 +105,19 @@ impl Siblings {
         now: Instant,
         failed: Option<Box<str>>,
     ) {
-        // As many as the config has, so it needs no limit.
-        self.table().insert(
-            (route.into(), upstream.into()),
-            Record {
-                role,
-                at: now,
-                failed,
-            },
-        );
+        let record = Record {
+            role,
+            at: now,
+            failed,
+        };
+        let mut table = self.table();
+        let same = |((of, through), _): &&mut ((Box<str>, Box<str>), _)| {
+            **of == *route && **through == *upstream
+        };
+        match table.iter_mut().find(same) {
+            Some((_, known)) => *known = record,
+            None => table.push(((route.into(), upstream.into()), record)),
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -4,6 +4,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
+    sync::Arc,
 };
 
 /// The scheme of a request that is ferried.
@@ -42,8 +43,8 @@ impl fmt::Display for Scheme {
 /// A host as a name (lower case, no final dot) or as an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Host {
-    /// A DNS name.
-    Name(Box<str>),
+    /// A DNS name. Shared, for every transfer keeps it in several places.
+    Name(Arc<str>),
     /// An address; IPv6 without its brackets.
     Ip(IpAddr),
 }
@@ -54,6 +55,14 @@ impl Host {
         match self {
             Self::Name(_) => None,
             Self::Ip(ip) => Some(*ip),
+        }
+    }
+
+    /// As it is shown.
+    pub(crate) fn text(&self) -> Arc<str> {
+        match self {
+            Self::Name(name) => Arc::clone(name),
+            Self::Ip(_) => self.to_string().into(),
         }
     }
 

@@ -11,6 +11,8 @@ mod refusal;
 mod stall;
 mod transfer;
 
+use std::{borrow::Cow, sync::Arc};
+
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -30,6 +32,9 @@ pub(crate) trait LogEvent {
     fn emit(&self, metrics: &Metrics);
 }
 
+/// A text that is one of ours, mostly.
+pub(crate) type Text = Cow<'static, str>;
+
 documented! {
 /// Whose event it is: the fields that every line of a transfer begins with.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,13 +42,13 @@ pub(crate) struct Subject {
     /// The transfer's number.
     pub id: u64,
     /// The host asked for.
-    pub host: String,
+    pub host: Arc<str>,
     /// The port asked for.
     pub port: u16,
     /// The route's name.
-    pub route: String,
+    pub route: Arc<str>,
     /// The upstream of the attempt.
-    pub upstream: Option<String>,
+    pub upstream: Option<Arc<str>>,
     /// The upstream that is not used because its circuit is open.
     pub avoided: Option<String>,
     /// For how long that circuit has been open, and why.
@@ -57,10 +62,10 @@ macro_rules! line {
         let subject: &$crate::track::event::Subject = $subject;
         tracing::$level!(
             id = subject.id,
-            host = subject.host,
+            host = &*subject.host,
             port = subject.port,
-            route = subject.route,
-            upstream = subject.upstream,
+            route = &*subject.route,
+            upstream = subject.upstream.as_deref(),
             avoided = subject.avoided,
             circuit = subject.circuit,
             $($($fields)+,)?

@@ -5,6 +5,7 @@ pub(crate) mod lines;
 pub(crate) mod totals;
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::TransferEnded,
+    event::{Text, TransferEnded},
     timeline::{Rescue, Timeline, instant_text},
 };
 use crate::model::fields::documented;
@@ -39,26 +40,26 @@ pub(crate) struct Finished {
     #[serde(with = "instant_text")]
     pub ended: SystemTime,
     /// How it came in: `intercept`, `tunnel`, `absolute` or `reverse`.
-    pub front: String,
+    pub front: Text,
     /// The client's address.
     pub client: SocketAddr,
     /// The client's product, as in `git/2.39.5`.
-    pub agent: Option<String>,
+    pub agent: Option<Arc<str>>,
     /// `CONNECT`, `GET`, …
-    pub method: String,
+    pub method: Text,
     /// The host asked for.
-    pub host: String,
+    pub host: Arc<str>,
     /// The port asked for.
     pub port: u16,
     /// Path and query, without secrets.
-    pub path: String,
+    pub path: Arc<str>,
     /// What it was about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
     #[serde(default)]
-    pub what: String,
+    pub what: Arc<str>,
     /// The route's name.
-    pub route: String,
+    pub route: Arc<str>,
     /// The upstream of the last attempt.
-    pub upstream: Option<String>,
+    pub upstream: Option<Arc<str>>,
     /// The TCP peer of the last attempt.
     pub peer: Option<SocketAddr>,
     /// Attempts in all.
@@ -68,7 +69,7 @@ pub(crate) struct Finished {
     /// The status that the client was answered with.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
-    pub result: String,
+    pub result: Text,
     /// True where `result` is a fault's code.
     pub failed: bool,
     /// Body bytes from the client.
@@ -92,7 +93,10 @@ impl Finished {
         timeline: Timeline,
     ) -> Self {
         Self {
-            what: resource::describe(&event.method, &event.path),
+            what: match resource::describe(&event.method, &event.path) {
+                Cow::Borrowed(path) if *path == *event.path => Arc::clone(&event.path),
+                what => what.into(),
+            },
             id: event.subject.id,
             began: times.0,
             ended: times.1,
@@ -155,9 +159,10 @@ struct Kept {
 impl History {
     /// Adds a transfer that ended.
     pub(crate) fn add(&self, mut finished: Finished) {
-        if let Some((cut, _)) = finished.path.char_indices().nth(LONGEST_PATH) {
-            finished.path.truncate(cut);
-            finished.path.push('…');
+        let cut = finished.path.char_indices().nth(LONGEST_PATH);
+        let cut = cut.and_then(|(cut, _)| finished.path.get(..cut));
+        if let Some(cut) = cut {
+            finished.path = format!("{cut}…").into();
         }
         let mut kept = self.lock();
         kept.totals.add(&finished);
@@ -242,7 +247,7 @@ pub(crate) mod tests {
         let history = History::default();
         for id in 1..=1500 {
             let mut finished = finished(id);
-            finished.path = "ä".repeat(5000);
+            finished.path = "ä".repeat(5000).into();
             history.add(finished);
         }
         let newest = history.newest();

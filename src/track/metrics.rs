@@ -9,7 +9,6 @@
 mod exposition;
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
     sync::{Mutex, PoisonError},
 };
@@ -105,7 +104,8 @@ const BUCKETS: [f64; 12] = [
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<Families>);
 
-type Families = BTreeMap<&'static str, Series>;
+/// By the place in [`METRICS`], as far as they were counted.
+type Families = Vec<Series>;
 
 /// The label sets of one metric, in order; found without making a set of owned labels for it.
 #[derive(Debug, Default)]
@@ -206,9 +206,18 @@ impl Metrics {
     }
 
     fn with(&self, metric: &'static Metric, labels: &[&str], change: impl FnOnce(&mut Value)) {
+        let Some(at) = METRICS
+            .iter()
+            .position(|known| std::ptr::eq(*known, metric))
+        else {
+            return;
+        };
         let mut families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let series = families.entry(metric.name).or_default();
-        if let Some(value) = series.value(labels, metric.kind) {
+        if families.len() <= at {
+            families.resize_with(METRICS.len(), Series::default);
+        }
+        let series = families.get_mut(at);
+        if let Some(value) = series.and_then(|series| series.value(labels, metric.kind)) {
             change(value);
         }
     }
@@ -223,7 +232,7 @@ impl Metrics {
     pub(crate) fn render(&self, exposition: Exposition, readings: &[Gauge]) -> String {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        for metric in METRICS {
+        for (at, metric) in METRICS.iter().enumerate() {
             metric.head(&mut text, exposition);
             for reading in readings
                 .iter()
@@ -232,7 +241,7 @@ impl Metrics {
                 let labels = metric.labels(&reading.labels);
                 let _ = writeln!(text, "{}{} {}", metric.name, braces(&labels), reading.value);
             }
-            let series = families.get(metric.name).into_iter();
+            let series = families.get(at).into_iter();
             for (labels, value) in series.flat_map(|series| &series.0) {
                 metric.series(&mut text, &metric.labels(labels), value);
             }

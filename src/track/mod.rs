@@ -3,6 +3,7 @@
 //! One struct per event writes the log line and the counter, so that the two cannot disagree. Nothing secret passes:
 //! paths are redacted where they are captured.
 
+mod digits;
 pub(crate) mod event;
 mod front;
 pub(crate) mod history;

@@ -7,6 +7,8 @@ use time::{
     macros::format_description,
 };
 
+use super::digits;
+
 /// RFC 3339 with milliseconds: 24 characters until the year 9999.
 const LOGGED: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -25,7 +27,11 @@ pub(crate) fn log(line: &mut String, at: SystemTime) {
     let at = OffsetDateTime::from(at);
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second, milli) = at.to_hms_milli();
-    let _ = write!(line, "{year:04}");
+    if (0..10_000).contains(&year) {
+        digits::padded(line, year.unsigned_abs(), 4);
+    } else {
+        let _ = write!(line, "{year}");
+    }
     for (mark, number) in [
         ('-', u8::from(month)),
         ('-', day),
@@ -34,16 +40,11 @@ pub(crate) fn log(line: &mut String, at: SystemTime) {
         (':', second),
     ] {
         line.push(mark);
-        line.extend([digit(number / 10), digit(number)]);
+        digits::padded(line, number.into(), 2);
     }
-    let [hundreds, rest] =
-        [milli / 100, milli % 100].map(|part| u8::try_from(part).unwrap_or_default());
-    line.extend(['.', digit(hundreds), digit(rest / 10), digit(rest), 'Z']);
-}
-
-/// The last digit of `number`.
-fn digit(number: u8) -> char {
-    char::from(b'0' + number % 10)
+    line.push('.');
+    digits::padded(line, milli.into(), 3);
+    line.push('Z');
 }
 
 /// `2026-11-23 16:00:00`.

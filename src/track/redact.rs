@@ -93,7 +93,7 @@ pub(crate) fn text(text: &str) -> String {
 }
 
 /// True where nothing in `text` is to be starred or escaped, as in most of what a request has: one pass finds that out.
-fn is_plain(text: &str) -> bool {
+pub(super) fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let begins = |(at, byte): (usize, &u8)| {
         let rest = bytes.get(at..).unwrap_or_default();

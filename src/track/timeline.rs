@@ -1,7 +1,7 @@
 //! What one transfer went through: its stages in order, its attempts with their faults, its stalls. Bounded, for running and for
 //! finished transfers alike.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,7 @@ pub(crate) struct Attempt {
     /// Milliseconds from the begin of the transfer.
     pub at_ms: u64,
     /// The upstream's label.
-    pub upstream: Option<String>,
+    pub upstream: Option<Arc<str>>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
     /// True where the connection came from the pool.
@@ -164,11 +164,11 @@ impl Timeline {
     }
 
     /// An attempt through `upstream` begins.
-    pub(crate) fn attempt(&mut self, upstream: &str, attempt: u32, at_ms: u64) {
+    pub(crate) fn attempt(&mut self, upstream: Arc<str>, attempt: u32, at_ms: u64) {
         let attempt = Attempt {
             attempt,
             at_ms,
-            upstream: Some(upstream.into()),
+            upstream: Some(upstream),
             ..Attempt::default()
         };
         push(&mut self.attempts, attempt, ATTEMPTS);
@@ -289,7 +289,7 @@ mod tests {
     fn a_transfer_with_a_thousand_attempts_keeps_its_first_and_its_last_ones() {
         let mut timeline = Timeline::default();
         for attempt in 1..=1000 {
-            timeline.attempt("direct", attempt, u64::from(attempt) * 10);
+            timeline.attempt("direct".into(), attempt, u64::from(attempt) * 10);
             timeline.enter(Stage::Connecting, u64::from(attempt) * 10, attempt);
         }
         assert_eq!(timeline.attempts.len(), ATTEMPTS);

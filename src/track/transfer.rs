@@ -23,7 +23,14 @@ pub use snapshot::Snapshot;
 use watching::WatchdogState;
 pub(crate) use watching::WatchedSocket;
 
-use super::{Front, event::Subject, ledger::Ledger, redact, running::Running, timeline::Timeline};
+use super::{
+    Front,
+    event::{Subject, Text},
+    ledger::Ledger,
+    redact,
+    running::Running,
+    timeline::Timeline,
+};
 use crate::{
     config,
     io::TcpMonitor,
@@ -85,14 +92,14 @@ struct TransferInfo {
     front: Front,
     client: SocketAddr,
     target: Target,
-    method: Box<str>,
-    path: Box<str>,
-    route: Box<str>,
+    method: Text,
+    path: Arc<str>,
+    route: Arc<str>,
     role: Role,
     stall: config::StallConfig,
     /// `dial.max_segment`.
     max_segment: Option<u32>,
-    agent: Option<Box<str>>,
+    agent: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -101,7 +108,7 @@ struct State {
     since: Instant,
     spent: [Duration; Stage::ALL.len()],
     attempts: u32,
-    upstream: Option<Box<str>>,
+    upstream: Option<Arc<str>>,
     reused: bool,
     peer: Option<SocketAddr>,
     outcome: Option<TransferOutcome>,
@@ -138,9 +145,9 @@ impl Transfer {
                 front: begin.front,
                 client: begin.client,
                 target: begin.target.clone(),
-                method: redact::text(begin.method).into(),
+                method: method(begin.method),
                 path: redact::path(begin.path).into(),
-                route: begin.route.name.clone(),
+                route: Arc::clone(&begin.route.name),
                 role: begin.route.role,
                 stall: begin.route.stall,
                 max_segment: begin.route.dial.max_segment,
@@ -222,17 +229,19 @@ impl TransferHandle {
     }
 
     /// An attempt through `upstream` begins; `attempt` counts from 1 over all upstreams.
-    pub(crate) fn attempting(&self, upstream: &str, attempt: u32) {
+    pub(crate) fn attempting(&self, upstream: &Arc<str>, attempt: u32) {
         let at = millis(self.0.begun.elapsed());
         let mut state = self.0.state();
-        state.timeline.attempt(upstream, attempt, at);
+        let shown = match redact::is_plain(upstream) {
+            true => Arc::clone(upstream),
+            false => redact::text(upstream).into(),
+        };
+        state.timeline.attempt(Arc::clone(&shown), attempt, at);
         state.attempts = attempt;
         state.reused = false;
         state.origin = None;
         state.act = None;
-        if state.upstream.as_deref() != Some(upstream) {
-            state.upstream = Some(upstream.into());
-        }
+        state.upstream = Some(shown);
     }
 
     /// It does not go where the config says, because of an open circuit: every event of it will say so.
@@ -287,7 +296,7 @@ impl TransferHandle {
     }
 
     /// The label of the upstream in use, if any.
-    pub(crate) fn upstream(&self) -> Option<Box<str>> {
+    pub(crate) fn upstream(&self) -> Option<Arc<str>> {
         self.0.state().upstream.clone()
     }
 }
@@ -316,10 +325,10 @@ impl TransferState {
         let circuit = state.circuit.as_ref();
         Subject {
             id: self.id,
-            host: about.target.host.to_string(),
+            host: about.target.host.text(),
             port: about.target.port,
-            route: about.route.to_string(),
-            upstream: state.upstream.as_deref().map(redact::text),
+            route: Arc::clone(&about.route),
+            upstream: state.upstream.clone(),
             avoided: circuit.map(|(upstream, _)| upstream.to_string()),
             circuit: circuit.map(|(_, text)| text.to_string()),
         }
@@ -328,6 +337,13 @@ impl TransferState {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A method; those of most requests take no memory.
+fn method(method: &str) -> Text {
+    const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "HEAD", "CONNECT", "PATCH"];
+    let known = KNOWN.into_iter().find(|known| *known == method);
+    known.map_or_else(|| redact::text(method).into(), Text::Borrowed)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -16,7 +16,7 @@ use crate::{
 
 /// The places of every route that limits its uploads, over reloads too. Those that wait come in the order in which they asked.
 #[derive(Debug, Default)]
-pub struct UploadPlaces(Mutex<HashMap<Box<str>, Arc<Permits>>>);
+pub struct UploadPlaces(Mutex<HashMap<Arc<str>, Arc<Permits>>>);
 
 /// The places of one route.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl UploadPlaces {
         }))
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Permits>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Permits>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct CircuitScope<'a> {
 pub(crate) struct Trial {
     health: Arc<Health>,
     host: Box<str>,
-    upstream: Box<str>,
+    upstream: Arc<str>,
 }
 
 impl Drop for Trial {
@@ -57,7 +57,7 @@ impl Drop for Trial {
 pub(crate) struct DeadTried {
     health: Arc<Health>,
     host: Box<str>,
-    upstream: Box<str>,
+    upstream: Arc<str>,
     attempt: SoleAttempt,
 }
 
@@ -155,8 +155,9 @@ impl CircuitScope<'_> {
 
     /// A success through the only upstream of this host.
     pub(crate) fn sole_worked(self, shared: &Shared, upstream: &Upstream) {
-        let (host, now) = (self.host(), Instant::now());
-        if let Some(away) = shared.health.sole_worked(&host, &upstream.label, now) {
+        let now = Instant::now();
+        let health = &shared.health;
+        if let Some(away) = health.sole_worked(self.target, &upstream.label, now) {
             shared.tracker.emit(&UpstreamReturned {
                 host: self.target.host.to_string(),
                 port: self.target.port,
@@ -176,7 +177,7 @@ impl CircuitScope<'_> {
     ) -> Option<(Instant, bool)> {
         let patience = self.route.dial.patience;
         let health = &shared.health;
-        health.patience(&self.host(), &upstream.label, patience, now)
+        health.patience(self.target, &upstream.label, patience, now)
     }
 
     /// The only upstream of this host did not come back.
@@ -190,13 +191,13 @@ impl CircuitScope<'_> {
         let known = (fault.leg, fault.stage, &fault.kind);
         let cooldown = (self.route.dial.cooldown, now);
         let health = &shared.health;
-        health.sole_died(&self.host(), &upstream.label, known, cooldown);
+        health.sole_died(self.target, &upstream.label, known, cooldown);
     }
 
     /// Why the only upstream of this host is known to be dead.
     pub(crate) fn known_dead(self, shared: &Shared, upstream: &Upstream) -> Option<DeadUpstream> {
         let health = &shared.health;
-        health.known_dead(&self.host(), &upstream.label, Instant::now())
+        health.known_dead(self.target, &upstream.label, Instant::now())
     }
 
     /// Leave to try the only upstream of this host although it is dead, where nobody else does.

@@ -16,7 +16,7 @@ use crate::forward::{
     upstream::withhold,
 };
 use crate::{
-    config::{Mirror, ToMirror, Upstream},
+    config::{Mirror, Route, ToMirror, Upstream},
     mirror::{mirror_path, table},
     model::{Denial, Fault, FaultKind, Leg, Scheme, Stage, Target},
 };
@@ -141,8 +141,11 @@ pub(crate) enum UpstreamNeeds {
 }
 
 impl UpstreamNeeds {
-    /// By what the request is and would give away.
-    pub(crate) fn of(outgoing: &OutgoingRequest) -> Self {
+    /// By what the request is and would give away. Of a route whose upstreams may all have everything, nobody looks.
+    pub(crate) fn of(outgoing: &OutgoingRequest, route: &Route) -> Self {
+        if route.upstreams.iter().all(|upstream| !withholds(upstream)) {
+            return Self::Any;
+        }
         let payload = match &outgoing.held {
             Some(body) => withhold::Payload::Held(body),
             None if outgoing.bodiless => withhold::Payload::Empty,
@@ -159,7 +162,7 @@ impl UpstreamNeeds {
     pub(crate) fn fits(self, upstream: &Upstream) -> bool {
         match (self, &upstream.mirror) {
             (_, None) | (Self::Any, Some(_)) => true,
-            (Self::Credentials(_), Some(mirror)) => mirror.credentials == ToMirror::Pass,
+            (Self::Credentials(_), Some(_)) => !withholds(upstream),
             (Self::Site, Some(_)) => false,
         }
     }
@@ -188,6 +191,12 @@ impl UpstreamNeeds {
             .peer(target)
             .detail(detail)
     }
+}
+
+/// True for a mirror that does not get credentials.
+fn withholds(upstream: &Upstream) -> bool {
+    let mirror = upstream.mirror.as_ref();
+    mirror.is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
 }
 
 #[cfg(test)]

@@ -237,7 +237,7 @@ impl UpstreamPlan {
         self.route.upstreams.get(*index)
     }
 
-    fn label(&self, place: usize) -> Box<str> {
+    fn label(&self, place: usize) -> Arc<str> {
         let label = |upstream: &Arc<Upstream>| upstream.label.clone();
         self.at(place).map(label).unwrap_or_default()
     }

@@ -39,14 +39,14 @@ pub(crate) use lease::Lease;
 use store::{Idle, PoolState, count};
 
 /// What connections are alike in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     /// The route: it says what HTTP is spoken, and where names lead.
-    pub route: Box<str>,
+    pub route: Arc<str>,
     /// Only an address in no private network will do: a connection that was made without this check is another one.
     pub public_only: bool,
     /// The upstream's label.
-    pub upstream: Box<str>,
+    pub upstream: Arc<str>,
     /// The scheme toward the origin.
     pub scheme: Scheme,
     /// The origin.

@@ -1,6 +1,6 @@
 //! What an exchange reports to its [`Attempts`](super::Attempts), and what it is to do next.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ pub(crate) enum Next {
     /// The next upstream of the route, at once.
     OtherUpstream {
         /// Its label.
-        label: Box<str>,
+        label: Arc<str>,
     },
     /// The client gets an error.
     GiveUp,

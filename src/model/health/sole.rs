@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::{
     Health,
-    table::{CircuitKey, LIMIT, Table, key},
+    table::{LIMIT, Table, key},
 };
-use crate::model::{Fault, FaultKind, Leg, Stage};
+use crate::model::{Fault, FaultKind, Leg, Stage, Target};
 
 /// How long a request waits for an upstream that is known to be dead; its attempt may go on longer.
 pub(crate) const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
@@ -61,16 +61,20 @@ impl DeadUpstream {
 
 impl Health {
     /// A success through the only upstream of `host`. For how long nothing had got through, where requests waited or were answered at once.
-    pub(crate) fn sole_worked(&self, host: &str, upstream: &str, now: Instant) -> Option<Duration> {
+    pub(crate) fn sole_worked(
+        &self,
+        host: &Target,
+        upstream: &str,
+        now: Instant,
+    ) -> Option<Duration> {
         let mut table = self.table();
-        let key = key(host, upstream);
-        let away = match table.soles.get(&key) {
+        let away = match table.sole(host, upstream) {
             Some(Sole::Working) => return None,
             Some(Sole::WaitedFor { since, .. }) => Some(*since),
             Some(Sole::Dead { known, .. }) => Some(known.since),
             None => None,
         };
-        table.keep(key, Sole::Working);
+        table.keep(host, upstream, Sole::Working);
         away.map(|since| now.saturating_duration_since(since))
     }
 
@@ -78,33 +82,31 @@ impl Health {
     /// time.
     pub(crate) fn patience(
         &self,
-        host: &str,
+        host: &Target,
         upstream: &str,
         patience: Duration,
         now: Instant,
     ) -> Option<(Instant, bool)> {
         let mut table = self.table();
-        let key = key(host, upstream);
-        let (since, until, first) = match table.soles.get(&key)? {
+        let (since, until, first) = match table.sole(host, upstream)? {
             Sole::Working => (now, now + patience, true),
             Sole::WaitedFor { since, until } => (*since, *until, false),
             Sole::Dead { .. } => return None,
         };
-        table.keep(key, Sole::WaitedFor { since, until });
+        table.keep(host, upstream, Sole::WaitedFor { since, until });
         (now < until).then_some((until, first))
     }
 
     /// A request gave the only upstream of `host` up before a byte of it had left. It stays dead for `cooldown`.
     pub(crate) fn sole_died(
         &self,
-        host: &str,
+        host: &Target,
         upstream: &str,
         (leg, stage, kind): (Leg, Stage, &FaultKind),
         (cooldown, now): (Duration, Instant),
     ) {
         let mut table = self.table();
-        let key = key(host, upstream);
-        let since = match table.soles.get(&key) {
+        let since = match table.sole(host, upstream) {
             Some(Sole::WaitedFor { since, .. }) => *since,
             Some(Sole::Working | Sole::Dead { .. }) | None => now,
         };
@@ -115,13 +117,13 @@ impl Health {
             kind: kind.clone(),
         };
         // What every short attempt finds again does not prolong it.
-        if let Some(Sole::Dead { until, .. }) = table.soles.get(&key)
+        if let Some(Sole::Dead { until, .. }) = table.sole(host, upstream)
             && now < *until
         {
             return;
         }
         let until = now + cooldown;
-        table.keep(key, Sole::Dead { until, known });
+        table.keep(host, upstream, Sole::Dead { until, known });
     }
 
     /// True for the one request that may try the dead upstream of `host` now, and then [`Health::tried_sole`].
@@ -139,12 +141,12 @@ impl Health {
     /// Why the only upstream of `host` is known to be dead.
     pub(crate) fn known_dead(
         &self,
-        host: &str,
+        host: &Target,
         upstream: &str,
         now: Instant,
     ) -> Option<DeadUpstream> {
         let table = self.table();
-        match table.soles.get(&key(host, upstream))? {
+        match table.sole(host, upstream)? {
             Sole::Dead { until, known } if now < *until => Some(known.clone()),
             Sole::Dead { .. } | Sole::Working | Sole::WaitedFor { .. } => None,
         }
@@ -152,11 +154,20 @@ impl Health {
 }
 
 impl Table {
-    fn keep(&mut self, key: CircuitKey, sole: Sole) {
-        if self.soles.len() >= LIMIT && !self.soles.contains_key(&key) {
+    fn sole(&self, host: &Target, upstream: &str) -> Option<&Sole> {
+        let mut known = self.soles.get(host)?.iter();
+        known
+            .find(|(label, _)| **label == *upstream)
+            .map(|(_, sole)| sole)
+    }
+
+    fn keep(&mut self, host: &Target, upstream: &str, sole: Sole) {
+        if self.soles.len() >= LIMIT && !self.soles.contains_key(host) {
             self.soles.clear();
         }
-        self.soles.insert(key, sole);
+        let known = self.soles.entry(host.clone()).or_default();
+        known.retain(|(label, _)| **label != *upstream);
+        known.push((upstream.into(), sole));
     }
 }
 
@@ -164,15 +175,19 @@ impl Table {
 mod tests {
     use super::*;
 
+    fn host(text: &str) -> Target {
+        Target::parse(text, None).unwrap()
+    }
+
     const REFUSED: (Leg, Stage, &FaultKind) = (Leg::Hop, Stage::Connecting, &FaultKind::Refused);
 
     #[test]
     fn the_first_failure_after_a_success_is_waited_out_once_for_all_requests() {
         let (health, now) = (Health::default(), Instant::now());
         let second = Duration::from_secs(1);
-        let ask = |at| health.patience("a:443", "office", 20 * second, at);
+        let ask = |at| health.patience(&host("a:443"), "office", 20 * second, at);
         assert_eq!(ask(now), None, "nothing worked yet");
-        let worked = |at| health.sole_worked("a:443", "office", at);
+        let worked = |at| health.sole_worked(&host("a:443"), "office", at);
         assert_eq!(worked(now), None, "it was never away");
         assert_eq!(ask(now), Some((now + 20 * second, true)));
         assert_eq!(ask(now + 5 * second), Some((now + 20 * second, false)));
@@ -181,25 +196,35 @@ mod tests {
         assert_eq!(worked(now + 31 * second), None, "said once");
         let later = now + 60 * second;
         assert_eq!(ask(later), Some((later + 20 * second, true)));
-        assert_eq!(health.patience("b:443", "office", second, now), None);
+        assert_eq!(health.patience(&host("b:443"), "office", second, now), None);
     }
 
     #[test]
     fn a_dead_upstream_is_known_until_a_success_or_the_end_of_its_cooldown() {
         let (health, now) = (Health::default(), Instant::now());
         let second = Duration::from_secs(1);
-        let dead = |at| health.known_dead("a:443", "office", at);
+        let dead = |at| health.known_dead(&host("a:443"), "office", at);
         assert_eq!(dead(now), None);
-        health.sole_died("a:443", "office", REFUSED, (30 * second, now));
+        health.sole_died(&host("a:443"), "office", REFUSED, (30 * second, now));
         let fault = dead(now + 5 * second).unwrap().fault(now + 5 * second);
         assert_eq!(fault.code(), "hop/connecting/refused");
         assert!(fault.detail.unwrap().starts_with("found 5 s ago"));
         // A short attempt that fails too does not begin anew.
-        health.sole_died("a:443", "office", REFUSED, (30 * second, now + 20 * second));
+        health.sole_died(
+            &host("a:443"),
+            "office",
+            REFUSED,
+            (30 * second, now + 20 * second),
+        );
         assert_eq!(dead(now + 30 * second), None);
-        health.sole_died("a:443", "office", REFUSED, (30 * second, now + 31 * second));
+        health.sole_died(
+            &host("a:443"),
+            "office",
+            REFUSED,
+            (30 * second, now + 31 * second),
+        );
         assert!(dead(now + 32 * second).is_some());
-        let away = health.sole_worked("a:443", "office", now + 32 * second);
+        let away = health.sole_worked(&host("a:443"), "office", now + 32 * second);
         assert_eq!(away, Some(second), "since it was found");
         assert_eq!(dead(now + 32 * second), None);
     }

@@ -1,7 +1,7 @@
 //! What is kept of every circuit that is not closed, and of the probes and trials that run.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -11,6 +11,7 @@ use super::{
     AvoidedCircuit,
     sole::{Sole, SoleAttempt},
 };
+use crate::model::Target;
 
 /// Hosts are named by clients, who name as many as they like.
 pub(super) const LIMIT: usize = 4096;
@@ -22,8 +23,8 @@ pub(super) struct Table {
     pub(super) suspects: HashSet<CircuitKey>,
     /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
     pub(super) running: HashMap<CircuitKey, CircuitUse>,
-    /// The only upstreams of their hosts.
-    pub(super) soles: HashMap<CircuitKey, Sole>,
+    /// The only upstreams of their hosts, which every request looks up twice: by the host, and by the label, since a reload may give it another.
+    pub(super) soles: BTreeMap<Target, Vec<(Box<str>, Sole)>>,
     /// The attempts to reach those that are dead.
     pub(super) sole_attempts: HashSet<(CircuitKey, SoleAttempt)>,
 }

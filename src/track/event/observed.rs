@@ -6,8 +6,8 @@ use crate::track::observe::{EndSeen, FaultSeen, Observation, StallSeen};
 impl From<&FaultOccurred> for Observation {
     fn from(fault: &FaultOccurred) -> Self {
         Self::Fault(FaultSeen {
-            host: fault.subject.host.clone(),
-            upstream: fault.subject.upstream.clone(),
+            host: fault.subject.host.to_string(),
+            upstream: fault.subject.upstream.as_deref().map(Into::into),
             code: fault.code.clone(),
             leg: fault.leg.as_str().to_owned(),
             stage: fault.stage.as_str().to_owned(),
@@ -24,7 +24,7 @@ impl From<&FaultOccurred> for Observation {
 impl From<&StallReported> for Observation {
     fn from(stall: &StallReported) -> Self {
         Self::Stall(StallSeen {
-            host: stall.subject.host.clone(),
+            host: stall.subject.host.to_string(),
             phase: stall.phase.as_str().to_owned(),
             verdict: stall.verdict.as_str().to_owned(),
             leg: stall.leg.as_str().to_owned(),
@@ -36,10 +36,10 @@ impl From<&StallReported> for Observation {
 impl From<&TransferEnded> for Observation {
     fn from(end: &TransferEnded) -> Self {
         Self::Ended(EndSeen {
-            host: end.subject.host.clone(),
-            method: end.method.clone(),
+            host: end.subject.host.to_string(),
+            method: end.method.to_string(),
             status: end.status,
-            result: end.result.clone(),
+            result: end.result.to_string(),
             attempts: end.attempts,
             rerouted: end.subject.circuit.is_some(),
             up: end.up,

@@ -1,13 +1,13 @@
 //! The end of a transfer.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use super::{LogEvent, Subject, line};
+use super::{LogEvent, Subject, Text, line};
 use crate::model::fields::documented;
 use crate::{
     model::Stage,
     track::{
-        Front,
+        Front, digits,
         metrics::{self, Metrics},
     },
 };
@@ -23,9 +23,9 @@ pub(crate) struct TransferEnded {
     /// The client's address.
     pub client: SocketAddr,
     /// `CONNECT`, `GET`, …
-    pub method: String,
+    pub method: Text,
     /// Path and query, without secrets.
-    pub path: String,
+    pub path: Arc<str>,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
     /// Attempts in all.
@@ -35,17 +35,17 @@ pub(crate) struct TransferEnded {
     /// The status of the answer to the client.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
-    pub result: String,
+    pub result: Text,
     /// Body bytes from the client.
     pub up: u64,
     /// Body bytes to the client.
     pub down: u64,
     /// The duration in milliseconds.
     pub total_ms: u64,
-    /// Milliseconds in each stage.
+    /// Milliseconds in each stage that took one.
     pub stages: Vec<(Stage, u64)>,
     /// The client's product.
-    pub agent: Option<String>,
+    pub agent: Option<Arc<str>>,
     /// The request had credentials.
     pub credentials: bool,
 }
@@ -67,21 +67,21 @@ impl LogEvent for TransferEnded {
             &self.subject,
             "transfer ended",
             front = self.front.as_str(),
-            client = %self.client,
-            method = self.method,
-            path = self.path,
-            peer = self.peer.map(tracing::field::display),
+            client = digits::address(self.client),
+            method = &*self.method,
+            path = &*self.path,
+            peer = self.peer.map(digits::address),
             attempts = self.attempts,
             reused = self.reused,
             status = self.status,
             // Whether a 401 asks for a token or refuses one.
             credentials = (self.status == Some(401)).then_some(self.credentials),
-            result = self.result,
+            result = &*self.result,
             up = self.up,
             down = self.down,
             total_ms = self.total_ms,
             stages_ms = stages,
-            agent = self.agent
+            agent = self.agent.as_deref()
         );
     }
 }

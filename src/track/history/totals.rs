@@ -46,9 +46,40 @@ pub(crate) struct DayTotal {
 }
 }
 
+impl DayTotal {
+    fn count(&mut self, finished: &Finished) {
+        self.transfers += 1;
+        self.failed += u64::from(finished.failed_upstream());
+        self.up = self.up.saturating_add(finished.up);
+        self.down = self.down.saturating_add(finished.down);
+        self.stalls += finished.timeline.stalls.len() as u64;
+        let rescues = finished.rescues();
+        self.rescued += u64::from(!rescues.is_empty());
+        self.rescued_pushes += u64::from(!rescues.is_empty() && finished.is_push());
+        for rescue in rescues {
+            let count = match rescue {
+                Rescue::Retry => &mut self.by_retry,
+                Rescue::Replay => &mut self.by_replay,
+                Rescue::Resume => &mut self.by_resume,
+                Rescue::Failover => &mut self.by_failover,
+            };
+            *count += 1;
+        }
+    }
+}
+
 /// All days and routes.
 #[derive(Debug, Default)]
-pub(super) struct Totals(BTreeMap<String, BTreeMap<String, DayTotal>>);
+pub(super) struct Totals {
+    days: Days,
+    /// The day of the last transfer, by its number since 1970 and as text: most transfers end on the same day as the one before.
+    last: (u64, String),
+}
+
+/// By the day, and by the route.
+type Days = BTreeMap<String, BTreeMap<String, DayTotal>>;
+
+const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
 /// The day of `at`.
 pub(crate) fn day(at: SystemTime) -> String {
@@ -59,67 +90,58 @@ pub(crate) fn day(at: SystemTime) -> String {
 
 impl Totals {
     pub(super) fn add(&mut self, finished: &Finished) {
-        let day = day(finished.ended);
-        let Some(total) = self.entry(&day, &finished.route) else {
-            return;
-        };
-        total.transfers += 1;
-        total.failed += u64::from(finished.failed_upstream());
-        total.up = total.up.saturating_add(finished.up);
-        total.down = total.down.saturating_add(finished.down);
-        total.stalls += finished.timeline.stalls.len() as u64;
-        let rescues = finished.rescues();
-        total.rescued += u64::from(!rescues.is_empty());
-        total.rescued_pushes += u64::from(!rescues.is_empty() && finished.is_push());
-        for rescue in rescues {
-            let count = match rescue {
-                Rescue::Retry => &mut total.by_retry,
-                Rescue::Replay => &mut total.by_replay,
-                Rescue::Resume => &mut total.by_resume,
-                Rescue::Failover => &mut total.by_failover,
-            };
-            *count += 1;
+        let since = finished.ended.duration_since(SystemTime::UNIX_EPOCH);
+        let number = since.map_or(0, |since| since.as_secs() / SECONDS_OF_A_DAY);
+        if self.last.0 != number || self.last.1.is_empty() {
+            self.last = (number, day(finished.ended));
         }
-    }
-
-    /// The entry of a day and a route, made where there is room for it.
-    fn entry(&mut self, day: &str, route: &str) -> Option<&mut DayTotal> {
-        if !self.0.contains_key(day) {
-            if self.0.len() >= DAYS {
-                self.0.pop_first();
-            }
-            self.0.insert(day.into(), BTreeMap::new());
+        if let Some(total) = entry(&mut self.days, &self.last.1, &finished.route) {
+            total.count(finished);
         }
-        let routes = self.0.get_mut(day)?;
-        if routes.len() >= ROUTES && !routes.contains_key(route) {
-            return None;
-        }
-        Some(routes.entry(route.into()).or_insert_with(|| DayTotal {
-            day: day.into(),
-            route: route.into(),
-            ..DayTotal::default()
-        }))
     }
 
     /// Takes in what a file had.
     pub(super) fn load(&mut self, totals: Vec<DayTotal>) {
         for total in totals {
             let (day, route) = (total.day.clone(), total.route.clone());
-            if let Some(entry) = self.entry(&day, &route) {
+            if let Some(entry) = entry(&mut self.days, &day, &route) {
                 *entry = total;
             }
         }
     }
 
     pub(super) fn list(&self) -> Vec<DayTotal> {
-        let days = self.0.values().rev();
+        let days = self.days.values().rev();
         days.flat_map(|routes| routes.values().cloned()).collect()
     }
 
     pub(super) fn on(&self, day: &str) -> Vec<DayTotal> {
-        let routes = self.0.get(day).into_iter();
+        let routes = self.days.get(day).into_iter();
         routes.flat_map(|routes| routes.values().cloned()).collect()
     }
+}
+
+/// The entry of a day and a route, made where there is room for it.
+fn entry<'d>(days: &'d mut Days, day: &str, route: &str) -> Option<&'d mut DayTotal> {
+    if !days.contains_key(day) {
+        if days.len() >= DAYS {
+            days.pop_first();
+        }
+        days.insert(day.into(), BTreeMap::new());
+    }
+    let routes = days.get_mut(day)?;
+    if !routes.contains_key(route) {
+        if routes.len() >= ROUTES {
+            return None;
+        }
+        let total = DayTotal {
+            day: day.into(),
+            route: route.into(),
+            ..DayTotal::default()
+        };
+        routes.insert(route.into(), total);
+    }
+    routes.get_mut(route)
 }
 
 #[cfg(test)]

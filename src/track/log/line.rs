@@ -13,7 +13,7 @@ use tracing::{
     field::{Field, Visit},
 };
 
-use crate::track::{moment, redact};
+use crate::track::{digits, moment, redact};
 
 /// An event with its fields.
 #[derive(Debug)]
@@ -211,12 +211,15 @@ impl Value {
     fn write(&self, line: &mut String) {
         let _ = match self {
             Self::Text(_) => Ok(()),
-            Self::Number(number) => write!(line, "{number}"),
+            Self::Number(number) => {
+                digits::number(line, *number);
+                Ok(())
+            }
             Self::Signed(number) => write!(line, "{number}"),
             // JSON has no other floats.
             Self::Float(number) if number.is_finite() => write!(line, "{number}"),
             Self::Float(_) => line.write_str("null"),
-            Self::Truth(truth) => write!(line, "{truth}"),
+            Self::Truth(truth) => line.write_str(if *truth { "true" } else { "false" }),
         };
     }
 }
@@ -234,8 +237,9 @@ fn level(level: Level) -> &'static str {
 
 /// Writes `text` as JSON does.
 fn quote(line: &mut String, text: &str) {
-    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
+    // Without an early end, which would keep the compiler from looking at many bytes at once.
+    let odd = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |any, byte| any | odd(byte)) {
         line.push('"');
         line.push_str(text);
         line.push('"');

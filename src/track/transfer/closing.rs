@@ -1,13 +1,13 @@
 //! The closing line: written when the owner of a transfer drops it.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
 use super::{State, Transfer, TransferOutcome, TransferState, WatchedSocket, millis};
 use crate::{
     model::{Leg, Stage},
-    track::event::{StallReported, TransferEnded},
+    track::event::{StallReported, Text, TransferEnded},
 };
 
 /// How much a transfer carries for its congestion control to matter.
@@ -58,32 +58,33 @@ impl TransferState {
                 code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
             });
         let (status, result) = match &outcome {
-            TransferOutcome::Answered(status) => (Some(*status), "answered"),
-            TransferOutcome::Refused { status, code } => (Some(*status), &**code),
-            TransferOutcome::Closed => (None, "closed"),
-            TransferOutcome::Broken { code } => (None, &**code),
+            TransferOutcome::Answered(status) => (Some(*status), Text::Borrowed("answered")),
+            TransferOutcome::Refused { status, code } => (Some(*status), code.to_string().into()),
+            TransferOutcome::Closed => (None, Text::Borrowed("closed")),
+            TransferOutcome::Broken { code } => (None, code.to_string().into()),
         };
         let stages = Stage::ALL
             .iter()
             .zip(state.spent)
             .map(|(stage, spent)| (*stage, millis(spent)))
+            .filter(|(_, ms)| *ms > 0)
             .collect();
         let event = (!state.handed_over).then(|| TransferEnded {
             subject: self.subject(&state),
             front: self.about.front,
             client: self.about.client,
-            method: self.about.method.to_string(),
-            path: self.about.path.to_string(),
+            method: self.about.method.clone(),
+            path: Arc::clone(&self.about.path),
             peer: state.peer,
             attempts: state.attempts,
             reused: state.reused,
             status,
-            result: result.to_owned(),
+            result,
             up: self.counters.up.load(Ordering::Relaxed),
             down: self.counters.down.load(Ordering::Relaxed),
             total_ms: millis(now.saturating_duration_since(self.begun)),
             stages,
-            agent: self.about.agent.as_deref().map(ToOwned::to_owned),
+            agent: self.about.agent.clone(),
             credentials: self.counters.credentials.load(Ordering::Relaxed),
         });
         for stall in &stalls {

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -17,7 +20,10 @@ use crate::{
         resource,
         stall::{Due, Flow, Verdict},
     },
-    track::timeline::{Segment, Timeline, instant_text},
+    track::{
+        event::Text,
+        timeline::{Segment, Timeline, instant_text},
+    },
 };
 
 documented! {
@@ -31,19 +37,19 @@ pub struct Snapshot {
     /// The client's address.
     pub client: SocketAddr,
     /// The host asked for.
-    pub host: String,
+    pub host: Arc<str>,
     /// The port asked for.
     pub port: u16,
     /// `CONNECT`, `GET`, …
-    pub method: Box<str>,
+    pub(crate) method: Text,
     /// Path and query, without secrets.
-    pub path: Box<str>,
+    pub path: Arc<str>,
     /// What it is about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.
     pub what: String,
     /// The route's name.
-    pub route: Box<str>,
+    pub route: Arc<str>,
     /// The upstream in use.
-    pub upstream: Option<Box<str>>,
+    pub upstream: Option<Arc<str>>,
     /// The open circuit because of which another upstream is used.
     pub circuit: Option<Box<str>>,
     /// The TCP peer.
@@ -84,7 +90,7 @@ pub struct Snapshot {
     #[serde(with = "instant_text")]
     pub began: SystemTime,
     /// The client's product, as in `git/2.39.5`.
-    pub agent: Option<Box<str>>,
+    pub agent: Option<Arc<str>>,
 }
 }
 
@@ -124,11 +130,11 @@ impl TransferState {
             id: self.id,
             front: about.front.as_str(),
             client: about.client,
-            host: about.target.host.to_string(),
+            host: about.target.host.text(),
             port: about.target.port,
             method: about.method.clone(),
             path: about.path.clone(),
-            what: resource::describe(&about.method, &about.path),
+            what: resource::describe(&about.method, &about.path).into_owned(),
             route: about.route.clone(),
             upstream: state.upstream.clone(),
             circuit: state.circuit.as_ref().map(|(_, text)| text.clone()),

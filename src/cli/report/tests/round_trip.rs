@@ -181,10 +181,10 @@ fn maybe_nasty(random: &mut fastrand::Rng) -> Option<String> {
 fn subject(random: &mut fastrand::Rng) -> Subject {
     Subject {
         id: random.u64(..),
-        host: nasty(random),
+        host: nasty(random).into(),
         port: random.u16(..),
-        route: nasty(random),
-        upstream: maybe_nasty(random),
+        route: nasty(random).into(),
+        upstream: maybe_nasty(random).map(Into::into),
         avoided: maybe_nasty(random),
         circuit: maybe_nasty(random),
     }
@@ -206,8 +206,8 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 ])
                 .unwrap(),
             client: address(r),
-            method: nasty(r),
-            path: nasty(r),
+            method: nasty(r).into(),
+            path: nasty(r).into(),
             peer: {
                 let peer = address(r);
                 maybe(r, peer)
@@ -218,7 +218,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 let status = r.u16(..);
                 maybe(r, status)
             },
-            result: nasty(r),
+            result: nasty(r).into(),
             up: r.u64(..),
             down: r.u64(..),
             total_ms: r.u64(..),
@@ -226,7 +226,7 @@ fn any_closing_line_is_read_back_as_it_was_written() {
                 .iter()
                 .map(|stage| (*stage, r.u64(0..3)))
                 .collect(),
-            agent: maybe_nasty(r),
+            agent: maybe_nasty(r).map(Into::into),
             credentials: r.bool(),
         };
         let lines = written(|| event.emit(&Metrics::default()));

@@ -1,7 +1,7 @@
 //! What is idle, by origin.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -27,7 +27,8 @@ pub(super) struct PoolState {
     pub(super) closed: AtomicBool,
 }
 
-pub(super) type PoolEntries = HashMap<Arc<Key>, PoolEntry>;
+/// Every request looks one up three times, among a few.
+pub(super) type PoolEntries = BTreeMap<Arc<Key>, PoolEntry>;
 
 /// A spare connection that is being opened.
 pub(super) struct PendingSpare {

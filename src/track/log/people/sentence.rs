@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn what(line: &Line, status: Option<u64>) -> String {
     let method = line.text("method").unwrap_or_default();
     let path = line.text("path").unwrap_or_default();
-    let mut what = resource::describe(method, path);
+    let mut what = resource::describe(method, path).into_owned();
     if let Some(status) = status {
         let _ = write!(what, " {status}");
     }
