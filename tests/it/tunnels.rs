@@ -1,7 +1,7 @@
 //! Bytes both ways: after an upgrade, and after CONNECT.
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::TcpStream,
 };
 
@@ -130,6 +130,39 @@ async fn a_client_that_closes_before_it_reads_the_last_close_notify_is_no_fault(
     // As HTTP/2 does: GOAWAY first.
     let goaway = [record(39), record(GOODBYE)];
     assert_eq!(hangs_up(&[], &goaway, true).await, "closed");
+}
+
+/// As GnuTLS clients do that were told to close: the answer is read, the origin's close_notify and FIN are not.
+#[tokio::test]
+async fn a_client_that_has_its_answer_and_closes_without_a_word_is_no_fault() {
+    let (address, served) = origin(async move |connections| {
+        let mut stream = connections.next().await;
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        let answer = [record(ANSWER), record(GOODBYE)].concat();
+        stream.write_all(&answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world.client().await;
+    client
+        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    client.send(record(100)).await;
+    let mut answer = [0; ANSWER as usize];
+    client.0.read_exact(&mut answer).await.unwrap();
+    soon("the FIN", async {
+        while !client.0.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(client);
+    assert_eq!(world.next_end().await.result, "closed");
+    assert!(world.faults().is_empty(), "{:?}", world.faults());
+    soon("the origin", served).await.unwrap().unwrap();
 }
 
 /// Ctrl-C in mid-answer.

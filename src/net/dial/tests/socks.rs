@@ -78,6 +78,29 @@ async fn a_hop_that_insists_on_credentials_is_told_as_such() {
     }
 }
 
+/// It took four seconds to ask such a hop what it speaks, and then it was said to forbid the host.
+#[tokio::test]
+async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
+    for (end, kind) in [
+        (Some(Act::Reset), FaultKind::Reset),
+        (None, FaultKind::ClosedEarly),
+    ] {
+        let grants = open(5 + 5 + 2, &GRANTED);
+        let mut breaks = vec![Act::Hear(3), Act::Say(vec![5, 0]), Act::Hear(5 + 5 + 2)];
+        breaks.extend(end);
+        let peer = plays(vec![grants, breaks]).await;
+        let (via, route) = (hop(HopKind::Socks5h, peer.address, false), route());
+        tunnel(&via, "hf.co:443", &route).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let fault = err(tunnel(&via, "hf.co:443", &route).await);
+        assert_eq!((fault.leg, fault.kind), (Leg::Hop, kind));
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "asked what it speaks"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_override_is_sent_as_an_address_and_the_next_one_follows_a_dead_one() {
     let unreachable = open(10, &[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
