@@ -55,17 +55,16 @@ pub(super) async fn serve(
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or("127.0.0.1");
-    let base = Some(ReverseBase::new(
-        host,
-        secret.as_deref().unwrap_or_default(),
-    ));
+    let ports = forwarder.config.listen.addresses.iter();
+    let base = ReverseBase::new(host, secret.as_deref().unwrap_or_default())
+        .with_ports(ports.map(std::net::SocketAddr::port));
     *request.uri_mut() = path;
     let asked = ExchangeRequest {
         front: Front::Reverse,
         client: client.clone(),
         scheme,
         target,
-        base,
+        base: Some(base),
     };
     let mut answer = forwarder.exchange(request, asked).await;
     harmless(answer.headers_mut());

@@ -169,8 +169,8 @@ impl Mapping {
     /// As a URL of this daemon; `None` where it leads past it.
     fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, usage: Use) -> Option<String> {
         let own = url.scheme == self.scheme && url.target == self.target;
-        // By whatever name: on the daemon's port the path would name a segment of the origin's choice.
-        let may_be_daemon = url.target.port == base.port();
+        // By whatever name: on a port of the daemon the path would name a segment of the origin's choice.
+        let may_be_daemon = base.has_port(url.target.port);
         if !own && !may_be_daemon && !(self.served)(&url.target) {
             return None;
         }

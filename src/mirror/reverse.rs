@@ -15,8 +15,8 @@ pub(crate) struct ReverseBase {
     prefix: Secret,
     /// The same daemon by another name, so that a client sees another origin; the same where there is none.
     other: Box<str>,
-    /// The daemon's port.
-    port: u16,
+    /// The daemon's ports, the one that the client reaches it on first.
+    ports: Vec<u16>,
 }
 
 impl ReverseBase {
@@ -36,7 +36,7 @@ impl ReverseBase {
             );
         let port = Target::parse(host, Some(Scheme::Http.default_port()));
         Self {
-            port: port.map_or(Scheme::Http.default_port(), |target| target.port),
+            ports: vec![port.map_or(Scheme::Http.default_port(), |target| target.port)],
             origin: origin.into(),
             prefix: Secret::new(prefix),
             other: other.into(),
@@ -59,16 +59,23 @@ impl ReverseBase {
         )
     }
 
-    /// The port that the client reaches this daemon on.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+    /// The same for a daemon that listens on these ports too.
+    #[must_use]
+    pub(crate) fn with_ports(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
+        self.ports.extend(ports);
+        self
+    }
+
+    /// True for a port on which the client may reach this daemon.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.ports.contains(&port)
     }
 
     /// A URL that this daemon refuses, for one whose `authority` is no host here and may be this daemon to a client: `127.1` and
     /// `2130706433` are addresses to curl and to WHATWG's URL. `None` where the port is another one.
     pub(crate) fn confined(&self, authority: &str) -> Option<String> {
         let (_, port) = authority.rsplit_once(':')?;
-        if port.parse() != Ok(self.port) {
+        if !port.parse().is_ok_and(|port| self.has_port(port)) {
             return None;
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-');

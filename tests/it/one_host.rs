@@ -80,6 +80,30 @@ async fn a_client_hello_for_another_host_than_the_connect_gets_an_alert_and_no_l
 }
 
 #[tokio::test]
+async fn a_connect_to_an_address_is_tunnelled_whatever_its_client_hello_names() {
+    let (address, served) = origin(|connections| async move {
+        let mut stream = connections.next().await;
+        let mut hello = vec![0; 2048];
+        let read = stream.read(&mut hello).await.unwrap();
+        hello.truncate(read);
+        hello
+    })
+    .await;
+    let port = address.port();
+    let routes = crate::world::route("main.test", address, "terminate", "");
+    let world = World::with(&format!("{routes}[other_hosts]\nports = [{port}]\n")).await;
+    let connect = format!("127.0.0.1:{port}");
+    let client = connected(&world, &connect).await;
+    handshake(&world, client, &connect, Some("main.test"))
+        .await
+        .unwrap_err();
+    let hello = soon("the ClientHello", served).await.unwrap();
+    assert_eq!(hello.first(), Some(&22));
+    let name = b"main.test";
+    assert!(hello.windows(name.len()).any(|bytes| bytes == name));
+}
+
+#[tokio::test]
 async fn a_request_for_another_host_than_the_connect_is_answered_421() {
     let world = terminating().await;
     for (target, host) in [

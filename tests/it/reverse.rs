@@ -1,8 +1,13 @@
 //! The reverse front as a complete way in: whatever an answer points to comes back through the daemon, and nothing else does.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{OK, World, origin, read_until, route, soon};
+use crate::{
+    support::ferry::Ferry,
+    world::{OK, Run, World, origin, read_until, route, soon},
+};
 
 const BATCH: &str = "POST /http:main.test:8080/r.git/info/lfs/objects/batch HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\
                      accept-encoding: gzip, br\r\ncontent-length: 2\r\n\r\n{}";
@@ -410,4 +415,42 @@ async fn a_link_of_a_batch_answer_takes_no_token_along_but_those_that_it_names()
         assert!(!head.contains(withheld), "{head}");
     }
     assert!(head.contains("x-storage-key: for-both\r\n"), "{head}");
+}
+
+/// A daemon that listens on two ports is one daemon: a redirect to the other port led to any host, with every field that a client repeats.
+#[tokio::test]
+async fn a_redirect_to_the_daemons_other_port_leads_to_no_other_host() {
+    let other = Arc::new(OnceLock::new());
+    let location = Arc::clone(&other);
+    let (address, _served) = origin(move |connections| async move {
+        let mut stream = connections.asked().await;
+        let port = location.get().copied().unwrap_or(0);
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/b.test:80/x\r\nContent-Length: 0\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let place = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[listen]\naddress = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n[state]\ndirectory = \"{}\"\n[built_in]\nroutes = false\n{}",
+        place.path().join("state").display(),
+        route("a.test", address, "tunnel", "")
+    );
+    let ferry = Ferry::run(Run::InProcess, place.path(), &text);
+    let page = ferry.page("/-/api/daemon").await;
+    let ports = page.split("127.0.0.1:").filter_map(|rest| {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u16>().ok()
+    });
+    let second = ports.filter(|port| *port != ferry.address.port()).last();
+    other.set(second.unwrap()).unwrap();
+    let answer = ferry
+        .answer(&format!(
+            "GET /a.test:80/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            ferry.address
+        ))
+        .await;
+    let confined = format!("/http:127.0.0.1:{}/b.test:80/x\r\n", second.unwrap());
+    assert!(answer.contains(&confined), "{answer}");
 }

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{ferry::Ferry, skip::is_root};
+use crate::support::{ferry::Ferry, skip::is_root, world::World};
 
 /// A user that owns nothing.
 const NOBODY: u32 = 65_534;
@@ -120,4 +120,15 @@ fn a_daemon_that_crashes_leaves_no_core_and_nobody_reads_its_memory() {
     assert_eq!(words.get(4..6), Some(["0", "0"].as_slice()), "{limits}");
     // Files of a process that is not dumpable belong to root (proc(5)).
     assert_eq!(fs::metadata(ferry.proc("mem")).unwrap().uid(), 0);
+}
+
+#[test]
+fn a_start_with_too_few_descriptors_for_its_connections_says_so() {
+    let world = World::new();
+    // `max_connections` is 1024.
+    let limit = ["--nofile=300:300"];
+    let ferry = Ferry::start_under("/usr/bin/prlimit", &limit, &world.settings());
+    let told = ferry.wait_for_events("too few file descriptors for max_connections", 1);
+    assert_eq!(told[0]["level"].as_str().unwrap().to_lowercase(), "warn");
+    assert!(ferry.get("/-/status").starts_with("HTTP/1.1 200"));
 }
