@@ -1,6 +1,9 @@
 //! One snapshot of the config with everything that was built from it; a reload makes a new one, and transfers that run keep theirs.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+};
 
 use crate::forward::{
     client_check::Nonces,
@@ -173,11 +176,14 @@ impl Forwarder {
 
     /// True where a connection to `target` would come back here.
     pub(crate) fn is_own(&self, target: &Target) -> bool {
-        self.config.listen.addresses.iter().any(|own| {
-            own.port() == target.port
-                && (target.host.is_loopback()
-                    && (own.ip().is_loopback() || own.ip().is_unspecified())
-                    || target.host.ip() == Some(own.ip()))
+        let ip = target.host.ip().map(|ip| ip.to_canonical());
+        // Linux connects to this machine where the address is unspecified.
+        let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        let loopback = target.host.is_loopback() || ip.is_some_and(here);
+        let mut addresses = self.config.listen.addresses.iter();
+        addresses.any(|own| {
+            let same = ip == Some(own.ip().to_canonical());
+            own.port() == target.port && (same || loopback && here(own.ip()))
         })
     }
 }

@@ -1,9 +1,9 @@
 //! `GET /-/…`: the daemon's own pages, for clients that mean this daemon.
 
 use hyper::{
-    Request, Response, StatusCode, Uri,
+    HeaderMap, Request, Response, StatusCode, Uri,
     body::Incoming,
-    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN},
 };
 
 use crate::{
@@ -30,8 +30,12 @@ pub(super) fn serve(
 ) -> Answer {
     let forwarder = &*current.get();
     // A page of somebody else's may still have its user's browser come here; only what the user types is answered.
-    let from = request.headers().get(SEC_FETCH_SITE);
-    let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"));
+    let headers = request.headers();
+    let from = headers.get(SEC_FETCH_SITE);
+    let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"))
+        || headers
+            .get(ORIGIN)
+            .is_some_and(|origin| !is_of_own_page(origin, headers));
     let why_not = if foreign {
         Some("gitferry: links from other sites are refused: type the address into the browser\n")
     } else if !is_for_this_daemon(request, forwarder) {
@@ -65,6 +69,12 @@ fn path(uri: &Uri) -> &str {
         "/" | "/-" => "/-/",
         path => path,
     }
+}
+
+/// What a browser says that knows no `Sec-Fetch-Site`.
+fn is_of_own_page(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let page = origin.as_bytes().strip_prefix(b"http://");
+    page.is_some() && page == headers.get(HOST).map(HeaderValue::as_bytes)
 }
 
 /// True where `Host` is an address of this daemon, or localhost.

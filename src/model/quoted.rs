@@ -19,10 +19,10 @@ impl Quotable {
         let mut forms: Vec<Box<[u8]>> = vec![encoded.trim_end_matches('=').as_bytes().into()];
         if let Ok(pair) = BASE64_STANDARD.decode(encoded) {
             let password = pair.splitn(2, |byte| *byte == b':').nth(1);
-            if let Some(password) = password.filter(|password| password.len() >= SHORTEST) {
-                forms.push(password.into());
+            let password = password.filter(|password| password.len() >= SHORTEST);
+            for plain in password.into_iter().chain([&*pair]) {
+                forms.extend(written(plain));
             }
-            forms.push(pair.into());
         }
         forms.retain(|form| !form.is_empty());
         Self(forms)
@@ -50,6 +50,33 @@ impl Quotable {
     }
 }
 
+/// `plain`, and how HTML, JSON and URLs write it.
+fn written(plain: &[u8]) -> impl Iterator<Item = Box<[u8]>> {
+    let html = |byte| match byte {
+        b'&' => b"&amp;".to_vec(),
+        b'<' => b"&lt;".to_vec(),
+        b'>' => b"&gt;".to_vec(),
+        b'"' => b"&quot;".to_vec(),
+        byte => vec![byte],
+    };
+    let json = |byte| match byte {
+        b'"' | b'\\' => vec![b'\\', byte],
+        byte => vec![byte],
+    };
+    let url = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => vec![byte],
+        byte if byte.is_ascii_alphanumeric() => vec![byte],
+        byte => format!("%{byte:02X}").into_bytes(),
+    };
+    let forms: [&dyn Fn(u8) -> Vec<u8>; 4] = [&|byte| vec![byte], &html, &json, &url];
+    let mut forms = forms.map(|form| plain.iter().copied().flat_map(form).collect::<Box<[u8]>>());
+    // The longest first: what is left of it is nothing.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    let mut forms = Vec::from(forms);
+    forms.dedup();
+    forms.into_iter()
+}
+
 impl fmt::Debug for Quotable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -63,6 +90,23 @@ fn find(bytes: &[u8], form: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_is_starred_as_html_json_and_urls_write_it() {
+        let pair = BASE64_STANDARD.encode("me:a&b<c>\"d\\e f");
+        let quotable = Quotable::of(format!("Basic {pair}").as_bytes());
+        for quoted in [
+            "a&b<c>\"d\\e f",
+            "a&amp;b&lt;c&gt;&quot;d\\e f",
+            "a&b<c>\\\"d\\\\e f",
+            "me%3Aa%26b%3Cc%3E%22d%5Ce%20f",
+        ] {
+            let mut bytes = quoted.as_bytes().to_vec();
+            assert!(quotable.hide(&mut bytes), "{quoted}");
+            let stars = bytes.iter().filter(|byte| **byte == b'*').count();
+            assert!(stars + 5 >= quoted.len(), "{quoted}");
+        }
+    }
 
     #[test]
     fn every_form_of_a_credential_is_starred_and_the_length_stays() {

@@ -171,6 +171,9 @@ async fn a_stream_of_another_site_or_name_is_refused() {
     for fields in [
         "Host: evil.test",
         "Host: localhost\r\nSec-Fetch-Site: cross-site",
+        // Browsers that know no `Sec-Fetch-Site`.
+        "Host: localhost\r\nOrigin: http://evil.test",
+        "Host: localhost\r\nOrigin: null",
     ] {
         let mut client = world.client().await;
         let request =

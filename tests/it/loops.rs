@@ -236,3 +236,21 @@ async fn the_marks_of_a_loop_reach_hops_and_no_origin() {
         assert_eq!(own, if via { 1 } else { 2 }, "{request}");
     }
 }
+
+#[tokio::test]
+async fn a_target_that_is_the_daemon_by_another_form_of_its_address_is_a_loop() {
+    let world = World::with("").await;
+    let port = world.address.port();
+    for host in [
+        "127.0.0.1",
+        "127.0.0.2",
+        "localhost",
+        "0.0.0.0",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let connect = format!("CONNECT {host}:{port} HTTP/1.1\r\nConnection: close\r\n\r\n");
+        let answer = world.answer(&connect).await;
+        assert!(answer.starts_with("HTTP/1.1 508"), "{host}: {answer}");
+    }
+}
