@@ -154,7 +154,13 @@ async fn a_client_that_has_its_answer_and_closes_without_a_word_is_no_fault() {
     let mut answer = [0; ANSWER as usize];
     client.0.read_exact(&mut answer).await.unwrap();
     soon("the FIN", async {
-        while !client.0.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+        while !client
+            .0
+            .ready(Interest::READABLE)
+            .await
+            .unwrap()
+            .is_read_closed()
+        {
             tokio::task::yield_now().await;
         }
     })
