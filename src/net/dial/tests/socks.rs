@@ -82,11 +82,11 @@ async fn a_hop_that_insists_on_credentials_is_told_as_such() {
 #[tokio::test]
 async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
     for (end, kind) in [
-        (Some(Act::Reset), FaultKind::Reset),
+        (Some(HopBehaviour::Reset), FaultKind::Reset),
         (None, FaultKind::ClosedEarly),
     ] {
         let grants = open(5 + 5 + 2, &GRANTED);
-        let mut breaks = vec![Act::Hear(3), Act::Say(vec![5, 0]), Act::Hear(5 + 5 + 2)];
+        let mut breaks = vec![HopBehaviour::Hear(3), HopBehaviour::Say(vec![5, 0]), HopBehaviour::Hear(5 + 5 + 2)];
         breaks.extend(end);
         let peer = plays(vec![grants, breaks]).await;
         let (via, route) = (hop(HopKind::Socks5h, peer.address, false), route());
