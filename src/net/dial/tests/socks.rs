@@ -86,7 +86,11 @@ async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
         (None, FaultKind::ClosedEarly),
     ] {
         let grants = open(5 + 5 + 2, &GRANTED);
-        let mut breaks = vec![HopBehaviour::Hear(3), HopBehaviour::Say(vec![5, 0]), HopBehaviour::Hear(5 + 5 + 2)];
+        let mut breaks = vec![
+            HopBehaviour::Hear(3),
+            HopBehaviour::Say(vec![5, 0]),
+            HopBehaviour::Hear(5 + 5 + 2),
+        ];
         breaks.extend(end);
         let peer = plays(vec![grants, breaks]).await;
         let (via, route) = (hop(HopKind::Socks5h, peer.address, false), route());
