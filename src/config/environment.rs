@@ -171,6 +171,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         target,
         credentials,
         via: true,
+        pipeline: false,
         peer: PeerTls::default(),
         granted: GrantedTargets::default(),
     })

@@ -23,6 +23,8 @@ pub(crate) struct Hop {
     pub credentials: Option<Credentials>,
     /// Whether requests to it say in `Via` that gitferry passes them on (RFC 9110, section 7.6.3).
     pub via: bool,
+    /// A SOCKS hop gets the choice of a method and the request at once, which saves a round trip.
+    pub pipeline: bool,
     /// TLS to an https hop.
     pub peer: PeerTls,
     /// What it has granted since the config was read.
@@ -106,6 +108,15 @@ impl Hop {
         let parsed = url.and_then(|url| hop_url(&section, url));
         let credentials = credentials(&section, variables);
         let via = section.optional_bool("via").unwrap_or(true);
+        let pipeline = section.optional_bool("pipeline").unwrap_or(false);
+        let is_socks =
+            |(kind, _): &(HopKind, Target)| matches!(kind, HopKind::Socks5 | HopKind::Socks5h);
+        if pipeline && (credentials.is_some() || !parsed.as_ref().is_none_or(is_socks)) {
+            section.at("pipeline").problem(
+                "only a SOCKS hop without a password takes a request with its greeting",
+                Some("remove `pipeline`"),
+            );
+        }
         let peer = PeerTls::read(&section);
         section.finish();
         let (kind, target) = parsed?;
@@ -115,6 +126,7 @@ impl Hop {
             target,
             credentials,
             via,
+            pipeline,
             peer,
             granted: GrantedTargets::default(),
         })
@@ -130,6 +142,7 @@ impl Serialize for Hop {
             #[serde(flatten)]
             credentials: Option<&'h Credentials>,
             via: bool,
+            pipeline: bool,
             #[serde(flatten)]
             peer: &'h PeerTls,
         }
@@ -137,6 +150,7 @@ impl Serialize for Hop {
             url: self.url(),
             credentials: self.credentials.as_ref(),
             via: self.via,
+            pipeline: self.pipeline,
             peer: &self.peer,
         }
         .serialize(to)

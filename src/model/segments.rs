@@ -7,7 +7,12 @@
 //!
 //! Pure: this module counts bytes, `forward::response::segments` keeps them.
 
+mod choice;
+mod pace;
+
 use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+pub(crate) use pace::{EARLY, Pace, Stretch, is_worth_it};
 
 /// The limits of one download.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +29,6 @@ pub(crate) struct SegmentLimits {
 pub(crate) const SMALLEST: u64 = 256 << 10;
 /// A larger range holds up what comes after it for too long when its connection is slow.
 pub(crate) const LARGEST: u64 = 4 << 20;
-/// Neither half of a range that is split is smaller.
-const SMALLEST_HALF: u64 = 64 << 10;
-/// A range with less left is not fetched a second time: its first fetch ends sooner.
-const WORTH_A_SECOND_FETCH: u64 = 8 << 10;
 /// Fetches of one range before segments are given up; one that brought this many bytes is not counted.
 const TRIES: u32 = 4;
 const PROGRESS: u64 = 16 << 10;
@@ -36,44 +37,6 @@ const PROGRESS: u64 = 16 << 10;
 const BREAKS: u64 = 8;
 /// The first connection does not skip more where the rest can be requested.
 const WORTH_SKIPPING: u64 = SMALLEST;
-/// A path that carries more bytes a second gains nothing from a second connection.
-const FAST: f64 = (16 << 20) as f64;
-
-/// How a download has gone so far.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Bytes of the whole answer.
-    pub length: u64,
-    /// Bytes that were delivered.
-    pub delivered: u64,
-    /// Since the answer's head.
-    pub elapsed: Duration,
-    /// How much of it the client waited for the origin; the rest gitferry waited for the client.
-    pub waited: Duration,
-}
-
-/// The first look at a download comes after this part of `begin_after`.
-pub(crate) const EARLY: u32 = 4;
-/// A rest that would take so many times `begin_after` is worth it at the first look.
-const VERY_LONG: f64 = 5.0;
-
-/// True where segments are worth it: the rest would take longer than the download has run, and the origin is what is slow.
-pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
-    let rest = pace.length.saturating_sub(pace.delivered);
-    let elapsed = pace.elapsed.as_secs_f64();
-    let slow = (pace.delivered as f64) < FAST * elapsed;
-    let takes = elapsed * rest as f64 / pace.delivered as f64;
-    let very_long = pace.delivered > 0 && takes >= VERY_LONG * limits.begin_after.as_secs_f64();
-    let early = very_long && pace.elapsed >= limits.begin_after / EARLY;
-    limits.connections > 1
-        && limits.memory >= SMALLEST
-        && (early || pace.elapsed >= limits.begin_after)
-        && pace.waited * 2 >= pace.elapsed
-        && rest >= 2 * SMALLEST
-        && rest > pace.delivered
-        && slow
-}
-
 /// Where the client's next byte comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextBytes {
@@ -165,92 +128,6 @@ impl Segments {
             breaks: 0,
             given_up: false,
         }
-    }
-
-    /// The next range to fetch, and the number of its fetch; `free` bytes of memory are left for new ranges.
-    ///
-    /// `None` where every connection is busy, or nothing is left.
-    pub(crate) fn next(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
-        if self.given_up || self.busy() >= self.limits.connections {
-            return None;
-        }
-        let start = self
-            .hole()
-            .or_else(|| self.beyond(free))
-            .or_else(|| self.halve())
-            .or_else(|| self.again())?;
-        let part = self.ranges.get_mut(&start)?;
-        part.tries += 1;
-        let (cursor, end) = (part.at, part.end);
-        self.next_id += 1;
-        let id = self.next_id;
-        let begun = cursor;
-        self.fetches.push(Fetch {
-            id,
-            start,
-            begun,
-            cursor,
-        });
-        Some((id, cursor..end))
-    }
-
-    /// A range whose fetch failed.
-    fn hole(&self) -> Option<u64> {
-        let unfetched = |(start, part): &(&u64, &SegmentRange)| {
-            part.at < part.end && !self.fetches.iter().any(|fetch| fetch.start == **start)
-        };
-        self.ranges.iter().find(unfetched).map(|(start, _)| *start)
-    }
-
-    /// What was not asked for yet, as far as the memory goes.
-    fn beyond(&mut self, free: u64) -> Option<u64> {
-        let rest = self.length - self.asked;
-        let idle = self.limits.connections.saturating_sub(self.busy()).max(1) as u64;
-        let room = self.limits.memory.saturating_sub(self.held()).min(free);
-        let size = (rest / idle)
-            .clamp(SMALLEST, largest(&self.limits))
-            .min(rest);
-        if rest == 0 || size > room {
-            return None;
-        }
-        let start = self.asked;
-        self.asked += size;
-        self.insert(start, self.asked);
-        Some(start)
-    }
-
-    /// The second half of the range with the most left, so that the slowest connection does not have the last word; where the memory
-    /// is full, of the one that the client waits for.
-    fn halve(&mut self) -> Option<u64> {
-        let all_asked = self.asked >= self.length;
-        if let Some(first) = self.first.filter(|_| self.delivered < self.stop()) {
-            let (from, stop) = (first.max(self.delivered), self.stop());
-            if stop - from >= 2 * SMALLEST_HALF {
-                let middle = from + (stop - from) / 2;
-                self.insert(middle, stop);
-                return Some(middle);
-            }
-        }
-        let left = |part: &SegmentRange| part.end - part.at;
-        let largest = self
-            .ranges
-            .iter_mut()
-            .take(if all_asked { usize::MAX } else { 1 })
-            .max_by_key(|(_, part)| left(part));
-        let (_, part) = largest.filter(|(_, part)| left(part) >= 2 * SMALLEST_HALF)?;
-        let (middle, end) = (part.at + left(part) / 2, part.end);
-        part.end = middle;
-        self.insert(middle, end);
-        Some(middle)
-    }
-
-    /// The range that the client waits for, a second time beside its first fetch.
-    fn again(&self) -> Option<u64> {
-        let (start, part) = self.ranges.first_key_value()?;
-        let fetches = self.fetches.iter().filter(|fetch| fetch.start == *start);
-        let waited_for = self.delivered >= *start;
-        (waited_for && fetches.count() < 2 && part.end - part.at >= WORTH_A_SECOND_FETCH)
-            .then_some(*start)
     }
 
     fn insert(&mut self, start: u64, end: u64) {

@@ -1,6 +1,6 @@
 //! SIGTERM and reload in mid-push: what was begun is finished, what is new follows the new rules.
 
-use std::{net::TcpStream, time::Duration};
+use std::{io::Write as _, net::TcpStream, time::Duration};
 
 use crate::support::{
     client::{PATIENCE, Work},
@@ -241,4 +241,28 @@ fn a_config_file_that_comes_to_be_is_taken_up_without_a_word() {
     says(&format!("config reloaded config={}", later.display()));
     daemon.kill().unwrap();
     daemon.wait().unwrap();
+}
+
+/// A service with a low `LimitNOFILE`.
+#[test]
+fn a_start_with_too_few_descriptors_says_so_and_keeps_some_for_the_status() {
+    let world = World::new();
+    let few = ["--nofile=200:200"];
+    let ferry = Ferry::start_under("/usr/bin/prlimit", &few, &world.plain_settings());
+    let warned = ferry.wait_for_events("too few file descriptors for max_connections", 1);
+    let text = warned[0].to_string();
+    assert!(text.contains("200"), "{text}");
+    // More clients than it has places, in the middle of their heads.
+    let clients: Vec<_> = (0..60)
+        .map(|_| {
+            let mut client = TcpStream::connect(ferry.address).unwrap();
+            client
+                .write_all(b"GET http://main.test/ HTTP/1.1\r\n")
+                .unwrap();
+            client
+        })
+        .collect();
+    assert!(ferry.transfers().is_empty());
+    assert!(ferry.descriptors() <= 200);
+    drop(clients);
 }

@@ -192,6 +192,61 @@ fn the_page_is_readable_on_a_desk_on_a_phone_in_the_dark_and_without_scripts() {
 }
 
 #[test]
+fn a_download_over_several_connections_is_shown_with_each_of_them() {
+    const ROWS: &str = "[...document.querySelectorAll('.more-of td:first-child')].filter(it => it.textContent === 'for later ranges')";
+    let world = World::new();
+    let Some(mut browser) = page(&world, Look::DESK) else {
+        return;
+    };
+    let download = world.download(&format!("/large/{OID}"));
+    browser.wait(
+        "its connections",
+        "document.querySelector('#transfers .row')?.textContent.includes('over 8 connections')",
+    );
+    for (name, look) in [
+        ("segments", Look::DESK),
+        ("segments-phone", Look::PHONE),
+        ("segments-dark", Look::DARK),
+    ] {
+        browser.open(&world.page(), look);
+        browser.wait(
+            "its row",
+            "document.querySelector('#transfers details') !== null",
+        );
+        browser.value("document.querySelector('#transfers details').open = true");
+        // Each with its congestion control and what it has brought.
+        let each = "/^[a-z0-9]+ · [1-9][0-9.]*\\s[KM]iB$/";
+        browser.wait(
+            "the seven others",
+            &format!(
+                "{ROWS}.length === 7 && {ROWS}.every(it => {each}.test(it.nextSibling.textContent))"
+            ),
+        );
+        let wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+        assert!(
+            browser.value(wide).as_bool().unwrap(),
+            "{name} scrolls sideways"
+        );
+        let inside = "[...document.querySelectorAll('.more-of table')].every(it => it.getBoundingClientRect().right <= it.closest('details').getBoundingClientRect().right)";
+        assert!(
+            browser.value(inside).as_bool().unwrap(),
+            "{name} cuts a table off"
+        );
+        browser.value(&format!("{ROWS}[0].scrollIntoView({{ block: 'center' }})"));
+        browser.picture(name);
+    }
+    world.let_go();
+    download.join().unwrap();
+    browser.wait(
+        "its end",
+        "document.querySelectorAll('#finished details').length === 1",
+    );
+    browser.value("document.querySelector('#finished details').open = true");
+    browser.wait("what each has brought", &format!("{ROWS}.length >= 7"));
+    browser.is_clean(&world.page());
+}
+
+#[test]
 fn a_page_whose_daemon_was_stopped_no_longer_says_that_all_is_healthy() {
     let mut world = World::new();
     let Some(mut browser) = page(&world, Look::DESK) else {

@@ -22,6 +22,8 @@ use crate::support::{
 pub(crate) const STALL: Duration = Duration::from_secs(2);
 const MAIN: &str = "huggingface.co";
 const STORAGE: &str = "cdn-lfs.huggingface.co";
+/// Bytes of a download below `/large/`.
+const LARGE: usize = 16 << 20;
 
 pub(crate) struct World {
     /// Every origin reads as fast as it can.
@@ -78,6 +80,22 @@ impl World {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+
+    /// Downloads `path` of the storage.
+    pub(crate) fn download(&self, path: &str) -> JoinHandle<()> {
+        let (address, path) = (self.ferry.address, path.to_owned());
+        thread::spawn(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            write!(
+                client,
+                "GET http://{STORAGE}{path} HTTP/1.1\r\nHost: {STORAGE}\r\nUser-Agent: git-lfs/3.3.0\r\nConnection: close\r\n\r\n"
+            )
+            .unwrap();
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).unwrap();
+            assert!(answer.len() > LARGE, "{} bytes", answer.len());
+        })
     }
 
     /// Sends `size` bytes to `path` of the storage, and waits for the answer.
@@ -147,6 +165,9 @@ fn answer(mut stream: TcpStream, gone: &AtomicBool) -> std::io::Result<()> {
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    if head.contains("/large/") {
+        return send_large(stream, &head, gone);
+    }
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "));
@@ -174,4 +195,35 @@ fn answer(mut stream: TcpStream, gone: &AtomicBool) -> std::io::Result<()> {
         left -= read;
     }
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+}
+
+/// A large file, or the range of it that `head` asks for, slowly.
+fn send_large(mut stream: TcpStream, head: &str, gone: &AtomicBool) -> std::io::Result<()> {
+    let asked = head
+        .lines()
+        .find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'));
+    let (status, first, end) = match asked {
+        Some((first, last)) => {
+            let (first, last): (usize, usize) =
+                (first.parse().unwrap(), last.trim().parse().unwrap());
+            ("206 Partial Content", first, last + 1)
+        }
+        None => ("200 OK", 0, LARGE),
+    };
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nETag: \"v1\"\r\nContent-Length: {}\r\nContent-Range: bytes {first}-{}/{LARGE}\r\nConnection: close\r\n\r\n",
+        end - first,
+        end - 1
+    )?;
+    let mut left = end - first;
+    while left > 0 {
+        if !gone.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let piece = left.min(2048);
+        stream.write_all(&[7; 2048][..piece])?;
+        left -= piece;
+    }
+    Ok(())
 }

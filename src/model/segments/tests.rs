@@ -17,13 +17,16 @@ fn all(plan: &mut Segments) -> Vec<(u64, Range<u64>)> {
 }
 
 #[test]
-fn only_what_still_takes_long_is_worth_it() {
+fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
     let usual = limits(6, 64 * MIB);
-    let pace = |length, delivered, seconds| Pace {
-        length,
-        delivered,
+    let pace = |length: u64, delivered, seconds| Pace {
+        rest: length - delivered,
         elapsed: Duration::from_secs(seconds),
-        waited: Duration::from_secs(seconds),
+        recent: Stretch {
+            delivered,
+            took: Duration::from_secs(seconds),
+            waited: Duration::from_secs(seconds),
+        },
     };
     let worth = |length, received, seconds| is_worth_it(&usual, &pace(length, received, seconds));
     assert!(worth(6 * MIB, MIB / 4, 2));
@@ -38,11 +41,14 @@ fn only_what_still_takes_long_is_worth_it() {
     assert!(!worth(900 * MIB, 90 * MIB, 2), "the path is fast");
     let one = limits(1, 64 * MIB);
     assert!(!is_worth_it(&one, &pace(6 * MIB, 0, 9)));
-    let client_is_slow = Pace {
-        waited: Duration::from_millis(100),
-        ..pace(6 * MIB, MIB / 4, 9)
-    };
+    let mut client_is_slow = pace(6 * MIB, MIB / 4, 9);
+    client_is_slow.recent.waited = Duration::from_millis(100);
     assert!(!is_worth_it(&usual, &client_is_slow));
+    // 3 MiB came in the first two seconds, before the path lost a packet: on average the rest would be over soon.
+    let mut slows_down = pace(6 * MIB, 3 * MIB, 4);
+    slows_down.recent.delivered = MIB / 4;
+    slows_down.recent.took = Duration::from_secs(1);
+    assert!(is_worth_it(&usual, &slows_down));
 }
 
 #[test]

@@ -259,6 +259,7 @@ mod tests {
             target: crate::model::Target::parse("proxy.example:3128", None).unwrap(),
             credentials,
             via,
+            pipeline: false,
             peer: crate::config::PeerTls::default(),
             granted: crate::config::GrantedTargets::default(),
         }

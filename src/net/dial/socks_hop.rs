@@ -75,7 +75,12 @@ async fn ask_for(
     let greeted = within(
         limit,
         peer,
-        greet(greeting, target, hop.credentials.as_ref(), &hop.granted),
+        greet(
+            greeting,
+            target,
+            (hop.credentials.as_ref(), hop.pipeline),
+            &hop.granted,
+        ),
     );
     let greeting = tokio::select! {
         biased;
@@ -111,7 +116,7 @@ pub(crate) async fn greet_on(
     let greeted = greet(
         greeting,
         target,
-        Some(credentials),
+        (Some(credentials), false),
         &GrantedTargets::default(),
     )
     .await?;
@@ -121,7 +126,7 @@ pub(crate) async fn greet_on(
 async fn greet(
     mut greeting: Greeting,
     target: &Target,
-    credentials: Option<&Credentials>,
+    (credentials, pipeline): (Option<&Credentials>, bool),
     granted: &GrantedTargets,
 ) -> Result<Greeting, Fault> {
     let Some(request) = codec::request(target) else {
@@ -129,7 +134,12 @@ async fn greet(
             .fault(FaultKind::NameUnknown)
             .detail("the name is too long for SOCKS5"));
     };
-    greeting.say(codec::hello(credentials.is_some())).await?;
+    let hello = codec::hello(credentials.is_some());
+    if pipeline {
+        greeting.say(&[hello, &request].concat()).await?;
+    } else {
+        greeting.say(hello).await?;
+    }
     match hear(&mut greeting, codec::method).await? {
         Method::Open => {}
         Method::Password => authenticate(&mut greeting, credentials).await?,
@@ -151,7 +161,9 @@ async fn greet(
         }
     }
     greeting.asks_for_target(granted, target);
-    greeting.say(&request).await?;
+    if !pipeline {
+        greeting.say(&request).await?;
+    }
     match hear(&mut greeting, codec::reply).await? {
         SocksReply::Granted => Ok(greeting),
         SocksReply::Refused(code) => Err(greeting

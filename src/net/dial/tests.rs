@@ -48,18 +48,25 @@ fn overriding(host: &str, addresses: &[SocketAddr]) -> Route {
 }
 
 fn hop(kind: HopKind, address: SocketAddr, with_credentials: bool) -> Via {
-    Via::Hop(Arc::new(Hop {
+    let mut hop = plain_hop(kind, address);
+    hop.credentials = with_credentials.then(|| Credentials {
+        username: "me".into(),
+        password: Secret::new("hunter2"),
+    });
+    Via::Hop(Arc::new(hop))
+}
+
+fn plain_hop(kind: HopKind, address: SocketAddr) -> Hop {
+    Hop {
         name: "office".into(),
         kind,
         target: Target::new(Host::Ip(address.ip()), address.port()),
-        credentials: with_credentials.then(|| Credentials {
-            username: "me".into(),
-            password: Secret::new("hunter2"),
-        }),
+        credentials: None,
         via: true,
+        pipeline: false,
         peer: PeerTls::default(),
         granted: GrantedTargets::default(),
-    }))
+    }
 }
 
 /// Dials and says which stages it went through.
@@ -88,13 +95,23 @@ async fn dial_by(
     (target, scheme): (&Target, Scheme),
     route: &Route,
 ) -> (Result<Connection, Fault>, Vec<Stage>) {
+    let connector = Connector::new(&world.roots(), []).unwrap();
+    dial_with(&connector, via, (target, scheme), route).await
+}
+
+async fn dial_with(
+    connector: &Connector,
+    via: &Via,
+    (target, scheme): (&Target, Scheme),
+    route: &Route,
+) -> (Result<Connection, Fault>, Vec<Stage>) {
     let stages = Mutex::new(Vec::new());
     let attempt = DialRequest {
         target,
         scheme,
         route,
         progress: &|stage| stages.lock().unwrap().push(stage),
-        connector: &Connector::new(&world.roots(), []).unwrap(),
+        connector,
         public_only: None,
         trail: &NOWHERE,
         max_segment: route.dial.max_segment,

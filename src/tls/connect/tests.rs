@@ -312,6 +312,7 @@ async fn a_hop_is_secured_on_its_own_leg() {
         target: crate::model::Target::parse("hop.example:443", None).unwrap(),
         credentials: None,
         via: true,
+        pipeline: false,
         peer: PeerTls::default(),
         granted: crate::config::GrantedTargets::default(),
     };

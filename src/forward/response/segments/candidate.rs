@@ -15,7 +15,7 @@ use crate::forward::{
     exchange::{Exchange, ranges::RangeRequests},
     upstream::pool::Lease,
 };
-use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, is_worth_it};
+use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, Stretch, is_worth_it};
 
 /// The most of the memory that one download uses.
 const MEMORY_OF_ONE: u64 = 24 << 20;
@@ -30,7 +30,17 @@ pub(crate) struct Candidate {
     /// For how long the client waited for the origin.
     waited: Duration,
     waits_since: Option<Instant>,
+    /// The begin of the stretch that tells its pace, and of the next one.
+    marks: [Mark; 2],
     look: Pin<Box<Sleep>>,
+}
+
+/// A moment of a download.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Instant,
+    delivered: u64,
+    waited: Duration,
 }
 
 impl Candidate {
@@ -56,6 +66,11 @@ impl Candidate {
             begun,
             waited: Duration::ZERO,
             waits_since: None,
+            marks: [Mark {
+                at: begun,
+                delivered: 0,
+                waited: Duration::ZERO,
+            }; 2],
             look: Box::pin(sleep_until(begun + limits.begin_after / EARLY)),
         })
     }
@@ -75,17 +90,29 @@ impl Candidate {
             return false;
         }
         let now = Instant::now();
-        self.look
-            .as_mut()
-            .reset(now + LOOK.min(self.limits.begin_after / EARLY).max(SHORTEST_LOOK));
+        let every = self.limits.begin_after / EARLY;
+        let next = now + LOOK.min(every).max(SHORTEST_LOOK);
+        self.look.as_mut().reset(next);
         // Registers the next look.
         let _ = self.look.as_mut().poll(cx);
         let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
-        let pace = Pace {
-            length: self.length,
+        let mark = Mark {
+            at: now,
             delivered,
-            elapsed: now - self.begun,
             waited: self.waited + waits,
+        };
+        let [begin, middle] = self.marks;
+        if now - middle.at >= every {
+            self.marks = [middle, mark];
+        }
+        let pace = Pace {
+            rest: self.length.saturating_sub(delivered),
+            elapsed: now - self.begun,
+            recent: Stretch {
+                delivered: delivered.saturating_sub(begin.delivered),
+                took: now - begin.at,
+                waited: mark.waited.saturating_sub(begin.waited),
+            },
         };
         is_worth_it(&self.limits, &pace)
     }

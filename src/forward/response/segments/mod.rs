@@ -5,13 +5,13 @@
 
 mod broken;
 mod candidate;
+mod failing;
 mod first;
 mod held_back;
 mod kept;
 mod worker;
 
 use std::{
-    mem,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -31,17 +31,12 @@ use crate::forward::{
     downloads::{DownloadLimits, HostPlace, Reservation},
     exchange::{Exchange, ranges::RangeRequests},
 };
-use crate::model::segments::{NextBytes, SMALLEST, SegmentLimits, Segments};
+use crate::model::segments::{NextBytes, SegmentLimits, Segments};
 
 /// How long the client may wait for a range that brings nothing before it is fetched anew: git-lfs gives up after 30 s.
 const HEAD_PATIENCE: Duration = Duration::from_secs(4);
-/// How long any other range may bring nothing.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// How often that is checked.
 const TICK: Duration = Duration::from_secs(1);
-/// Fetches for which the client waited in vain, one after the other, before ranges are given up.
-const VAIN: u32 = 2;
-
 impl Candidate {
     /// The rest of its answer, in segments.
     pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
@@ -286,64 +281,6 @@ impl Segmented {
                 }
             }
         }
-    }
-
-    /// Ends the connections that bring nothing, that of the range the client waits for first.
-    fn end_what_stands_still(&mut self) {
-        let now = Instant::now();
-        let head = match self.plan.source() {
-            NextBytes::Range { start, ready: 0 } => Some(start),
-            NextBytes::First { .. } => {
-                self.pass_over_first(now);
-                None
-            }
-            _ => None,
-        };
-        let was_given_up = self.plan.is_given_up();
-        let mut vain = false;
-        let mut failed = Vec::new();
-        for worker in &mut self.workers {
-            let Some((id, since)) = worker.waits() else {
-                continue;
-            };
-            let of_head = head.is_some() && self.plan.start_of(id) == head;
-            let patience = if of_head { HEAD_PATIENCE } else { PATIENCE };
-            if now.saturating_duration_since(since) >= patience {
-                vain |= of_head;
-                failed.push(id);
-                worker.end();
-            }
-        }
-        for id in failed {
-            self.fetch_failed(id, "no data arrived");
-        }
-        self.workers.retain(|worker| !worker.is_gone());
-        if vain {
-            // A range that brings a little each time stands still all the same.
-            let moved = mem::take(&mut self.since_vain) >= SMALLEST;
-            self.vain = if moved { 1 } else { self.vain + 1 };
-        }
-        if self.vain >= VAIN && self.broken.is_none() && !self.plan.is_given_up() {
-            self.give_up("the ranges are stalled");
-        }
-        self.stalled |= self.plan.is_given_up() && !was_given_up;
-    }
-
-    /// A fetch broke, and maybe one too many.
-    fn fetch_failed(&mut self, id: u64, why: &str) {
-        self.requests.transfer().segment_failed(why);
-        let gave_up = self.plan.is_given_up();
-        self.plan.failed(id);
-        if self.plan.is_given_up() && !gave_up {
-            self.give_up("too many ranges failed");
-        }
-    }
-
-    /// The first connection alone reads on.
-    fn give_up(&mut self, why: &str) {
-        self.requests.transfer().segments_end(why);
-        self.plan.give_up();
-        self.workers.clear();
     }
 
     /// Shows the connections in the status, where they are others than before.

@@ -63,6 +63,39 @@ async fn an_https_hop_is_greeted_inside_tls() {
 }
 
 #[tokio::test]
+async fn a_second_connection_to_an_https_hop_resumes_the_tls_session_of_the_first() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let via = hop(HopKind::Https, listener.local_addr().unwrap(), false);
+    let acceptor = tokio_rustls::TlsAcceptor::from(world.server(&["127.0.0.1"], |_| {}));
+    let connector = Connector::new(&world.roots(), []).unwrap();
+    let target = Target::parse("hf.co:443", None).unwrap();
+    let route = route();
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let serve = async {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nx").await.unwrap();
+            (stream.get_ref().1.handshake_kind().unwrap(), stream)
+        };
+        let dial = async {
+            let dialled = dial_with(&connector, &via, (&target, Scheme::Https), &route).await;
+            let mut connection = dialled.0.unwrap();
+            read(&mut connection, 1).await;
+        };
+        let ((kind, _stream), ()) = tokio::join!(serve, dial);
+        kinds.push(kind);
+    }
+    use rustls::HandshakeKind::{Full, Resumed};
+    assert_eq!(kinds, [Full, Resumed]);
+}
+
+#[tokio::test]
 async fn plain_http_goes_to_the_hop_in_absolute_form() {
     let peer = plays(vec![vec![HopBehaviour::Stay]]).await;
     let via = hop(HopKind::Http, peer.address, true);

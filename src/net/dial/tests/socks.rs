@@ -33,6 +33,23 @@ async fn a_banner_that_comes_with_the_reply_is_kept() {
 }
 
 #[tokio::test]
+async fn a_hop_that_takes_it_gets_greeting_and_request_at_once() {
+    let request = 5 + 11 + 2;
+    let with_banner = [&[5, 0][..], &GRANTED, BANNER.as_bytes()].concat();
+    let script = vec![
+        HopBehaviour::Hear(3 + request),
+        HopBehaviour::Say(with_banner),
+        HopBehaviour::Stay,
+    ];
+    let peer = plays(vec![script]).await;
+    let mut hop = plain_hop(HopKind::Socks5h, peer.address);
+    hop.pipeline = true;
+    let via = Via::Hop(Arc::new(hop));
+    let mut connection = tunnel(&via, "git.example:22", &route()).await.unwrap();
+    assert_eq!(read(&mut connection, BANNER.len()).await, BANNER);
+}
+
+#[tokio::test]
 async fn credentials_are_given_and_may_be_refused() {
     for (status, granted) in [(0, true), (1, false)] {
         let mut script = vec![

@@ -1,0 +1,98 @@
+//! Which range is fetched next: what failed, then what nobody asked for, then half of what is left, at last the head of the line twice.
+
+use std::ops::Range;
+
+use super::{Fetch, SMALLEST, SegmentRange, Segments, largest};
+
+/// Neither half of a range that is split is smaller.
+const SMALLEST_HALF: u64 = 64 << 10;
+/// A range with less left is not fetched a second time: its first fetch ends sooner.
+const WORTH_A_SECOND_FETCH: u64 = 8 << 10;
+
+impl Segments {
+    /// The next range to fetch, and the number of its fetch; `free` bytes of memory are left for new ranges.
+    ///
+    /// `None` where every connection is busy, or nothing is left.
+    pub(crate) fn next(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
+        if self.given_up || self.busy() >= self.limits.connections {
+            return None;
+        }
+        let start = self
+            .hole()
+            .or_else(|| self.beyond(free))
+            .or_else(|| self.halve())
+            .or_else(|| self.again())?;
+        let part = self.ranges.get_mut(&start)?;
+        part.tries += 1;
+        let (cursor, end) = (part.at, part.end);
+        self.next_id += 1;
+        let id = self.next_id;
+        let begun = cursor;
+        self.fetches.push(Fetch {
+            id,
+            start,
+            begun,
+            cursor,
+        });
+        Some((id, cursor..end))
+    }
+
+    /// A range whose fetch failed.
+    fn hole(&self) -> Option<u64> {
+        let unfetched = |(start, part): &(&u64, &SegmentRange)| {
+            part.at < part.end && !self.fetches.iter().any(|fetch| fetch.start == **start)
+        };
+        self.ranges.iter().find(unfetched).map(|(start, _)| *start)
+    }
+
+    /// What was not asked for yet, as far as the memory goes.
+    fn beyond(&mut self, free: u64) -> Option<u64> {
+        let rest = self.length - self.asked;
+        let idle = self.limits.connections.saturating_sub(self.busy()).max(1) as u64;
+        let room = self.limits.memory.saturating_sub(self.held()).min(free);
+        let size = (rest / idle)
+            .clamp(SMALLEST, largest(&self.limits))
+            .min(rest);
+        if rest == 0 || size > room {
+            return None;
+        }
+        let start = self.asked;
+        self.asked += size;
+        self.insert(start, self.asked);
+        Some(start)
+    }
+
+    /// The second half of the range with the most left, so that the slowest connection does not have the last word; where the memory
+    /// is full, of the one that the client waits for.
+    fn halve(&mut self) -> Option<u64> {
+        let all_asked = self.asked >= self.length;
+        if let Some(first) = self.first.filter(|_| self.delivered < self.stop()) {
+            let (from, stop) = (first.max(self.delivered), self.stop());
+            if stop - from >= 2 * SMALLEST_HALF {
+                let middle = from + (stop - from) / 2;
+                self.insert(middle, stop);
+                return Some(middle);
+            }
+        }
+        let left = |part: &SegmentRange| part.end - part.at;
+        let largest = self
+            .ranges
+            .iter_mut()
+            .take(if all_asked { usize::MAX } else { 1 })
+            .max_by_key(|(_, part)| left(part));
+        let (_, part) = largest.filter(|(_, part)| left(part) >= 2 * SMALLEST_HALF)?;
+        let (middle, end) = (part.at + left(part) / 2, part.end);
+        part.end = middle;
+        self.insert(middle, end);
+        Some(middle)
+    }
+
+    /// The range that the client waits for, a second time beside its first fetch.
+    fn again(&self) -> Option<u64> {
+        let (start, part) = self.ranges.first_key_value()?;
+        let fetches = self.fetches.iter().filter(|fetch| fetch.start == *start);
+        let waited_for = self.delivered >= *start;
+        (waited_for && fetches.count() < 2 && part.end - part.at >= WORTH_A_SECOND_FETCH)
+            .then_some(*start)
+    }
+}
