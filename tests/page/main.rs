@@ -227,13 +227,13 @@ fn a_download_over_several_connections_is_shown_with_each_of_them() {
             browser.value(wide).as_bool().unwrap(),
             "{name} scrolls sideways"
         );
+        browser.value(&format!("{ROWS}[0].scrollIntoView({{ block: 'center' }})"));
+        browser.picture(name);
         let inside = "[...document.querySelectorAll('.more-of table')].every(it => it.getBoundingClientRect().right <= it.closest('details').getBoundingClientRect().right)";
         assert!(
             browser.value(inside).as_bool().unwrap(),
             "{name} cuts a table off"
         );
-        browser.value(&format!("{ROWS}[0].scrollIntoView({{ block: 'center' }})"));
-        browser.picture(name);
     }
     world.let_go();
     download.join().unwrap();

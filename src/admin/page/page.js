@@ -143,7 +143,7 @@ function details(t) {
   block("Connections", (control || beside.length ? [["to the origin", words(control || "")]] : []).concat(beside.map(it => ["for later ranges", words(`${it.congestion || ""} · ${bytes(it.received)}`)])));
   const kernel = side => side && side.kernel && `unacknowledged ${side.kernel.unacked} segments, retransmitted ${side.kernel.retransmitted}, window ${side.kernel.window ?? "?"} B, rto ${side.kernel.rto_ms} ms, mss ${side.kernel.mss}`;
   block("Sockets, from the kernel", [["to the client", t.client_socket], ["to the origin", t.origin_socket]].filter(([, it]) => it)
-    .map(([who, it]) => [who, words(`${bytes(it.read)} read`), words(`${bytes(it.written)} written`), words(`${bytes(it.queued)} unacknowledged`), words(kernel(it) || "")]));
+    .map(([who, it]) => [words(who), words(`${bytes(it.read)} read`), words(`${bytes(it.written)} written`), words(`${bytes(it.queued)} unacknowledged`), words(kernel(it) || "")]));
   block("Transfer", [["number", words(`#${t.id} · gitferry history ${t.id}`)], ["request", words(`${t.method} ${t.path || t.host}`)], ["client", words(`${t.client}${t.agent ? ` · ${t.agent}` : ""}`)],
     ["route", words(`${t.route}${t.circuit ? ` · ${t.circuit}` : ""}`)], ["began", words(new Date(t.began).toLocaleString())]]);
   return box;
