@@ -21,17 +21,14 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
         return Outcome::passed("uses gitferry, without a CA");
     }
     let lower = said.to_ascii_lowercase();
-    if UNREADABLE.iter().any(|words| lower.contains(words)) {
-        return Outcome::failed("cannot read its CA file")
-            .detail(format!("{} reports: {complaint}", client.name))
-            .advise(format!(
-                "run `{setup}`, which gives this client the daemon's CA bundle"
-            ))
-            .fact(Fact::Client(setup));
-    }
+    let unreadable = UNREADABLE.iter().any(|words| lower.contains(words));
     let distrusts = distrusts(ended);
-    if distrusts && told {
-        return Outcome::failed("does not trust gitferry's CA")
+    if unreadable || distrusts && told {
+        let outcome = match unreadable {
+            true => Outcome::failed("cannot read its CA file"),
+            false => Outcome::failed("does not trust gitferry's CA"),
+        };
+        return outcome
             .detail(format!("{} reports: {complaint}", client.name))
             .advise(format!(
                 "run `{setup}`, which gives this client the daemon's CA bundle"
