@@ -62,29 +62,7 @@ fn the_log_says_what_a_real_hop_means() {
         .enumerate()
         .filter(|(_, row)| format!("{} {}", row.program, row.situation).contains(&wanted))
         .collect();
-    let todo = Mutex::new(rows.iter());
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        scope.spawn(python::installed);
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let Some((number, row)) = todo.lock().unwrap().next() else {
-                        return;
-                    };
-                    let begun = Instant::now();
-                    let running = AssertUnwindSafe(|| run(&world, *number, row));
-                    // A hop that does not start fails its row alone.
-                    let outcome = catch_unwind(running).ok();
-                    done.lock()
-                        .unwrap()
-                        .push((*number, outcome, begun.elapsed()));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap();
-    done.sort_by_key(|(number, ..)| *number);
+    let done = run_all(&world, &rows);
     let (mut table, mut wrong) = (String::new(), 0);
     for ((_, row), (_, outcome, took)) in rows.iter().zip(&done) {
         let problem = problem(row, outcome.as_ref());
@@ -115,6 +93,37 @@ fn the_log_says_what_a_real_hop_means() {
     let _ = writeln!(io::stdout(), "\n{table}");
     assert_eq!(wrong, 0, "\n{table}");
     assert!(!rows.is_empty(), "no row is called {wanted:?}");
+}
+
+/// The number of a row, its outcome unless it panicked, and how long it took.
+type Done = (usize, Option<Outcome>, Duration);
+
+/// Runs the rows side by side.
+fn run_all(world: &World, rows: &[(usize, Row)]) -> Vec<Done> {
+    let todo = Mutex::new(rows.iter());
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        scope.spawn(python::installed);
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, row)) = todo.lock().unwrap().next() else {
+                        return;
+                    };
+                    let begun = Instant::now();
+                    let running = AssertUnwindSafe(|| run(world, *number, row));
+                    // A hop that does not start fails its row alone.
+                    let outcome = catch_unwind(running).ok();
+                    done.lock()
+                        .unwrap()
+                        .push((*number, outcome, begun.elapsed()));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(number, ..)| *number);
+    done
 }
 
 /// What is wrong with this row.
