@@ -22,6 +22,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
     thread,
+    time::Duration,
 };
 
 use serde_json::Value;
