@@ -1,5 +1,6 @@
 //! One line for everything: all healthy, or what is wrong since when.
 
+use crate::model::named::named;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -14,16 +15,16 @@ use crate::track::{history::Finished, moment, transfer::Detail};
 /// How long a failure counts for which no success came since.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
+named! {
 /// How the daemon's traffic fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Level {
     /// Nothing is wrong.
-    Healthy,
+    Healthy = "healthy",
     /// Something is wrong, and gitferry goes around it.
-    Degraded,
+    Degraded = "degraded",
     /// Transfers stall or fail.
-    Failing,
+    Failing = "failing",
+}
 }
 
 documented! {

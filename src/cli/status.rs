@@ -1,7 +1,6 @@
 //! `gitferry status`: live transfers and upstream health, from the running daemon.
 
 pub(crate) mod detail;
-pub(crate) mod human;
 pub(crate) mod model;
 pub(crate) mod render;
 mod watch;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Arguments, Variables,
-    log_format::{FORMATS, LEVELS, LogFormat, LogLevel},
+    log_format::{FORMATS, LogFormat, LogLevel},
     peer::extra_roots,
     section::Section,
 };
@@ -69,7 +69,7 @@ pub(crate) struct Log {
 impl Log {
     /// What the command line says comes first.
     pub(super) fn read(section: Section<'_, '_>, arguments: &Arguments) -> Self {
-        let level = section.choice("level", &LEVELS);
+        let level = section.choice("level", &LogLevel::NAMES);
         let format = section.choice("format", &FORMATS);
         let log = Self {
             format: arguments.log_format.unwrap_or(format),

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{GrantedTargets, Hop, PeerTls, Variables, hop::hop_kind, problem::Problem, value};
+use super::{GrantedTargets, Hop, HopKind, PeerTls, Variables, problem::Problem, value};
 use crate::model::{Host, Scheme, Secret, Target, secret::Credentials};
 
 /// The `*_PROXY` variables as found at start.
@@ -146,11 +146,11 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
     } else {
         url.scheme.as_str()
     };
-    let (kind, default) =
-        hop_kind(scheme).ok_or_else(|| format!("`{scheme}` is not a hop's scheme"))?;
+    let kind =
+        HopKind::of_scheme(scheme).ok_or_else(|| format!("`{scheme}` is not a hop's scheme"))?;
     // curl's default for a proxy without a port (CURLOPT_PROXY).
-    let target =
-        Target::parse(url.authority, default.or(Some(1080))).map_err(|error| error.to_string())?;
+    let port = kind.row().default_port.or(Some(1080));
+    let target = Target::parse(url.authority, port).map_err(|error| error.to_string())?;
     let loops = own.iter().any(|own| {
         own.port() == target.port
             && (target.host.is_loopback() || target.host.ip() == Some(own.ip()))

@@ -1,11 +1,15 @@
 //! `[hops]`: named ways out.
 
+mod kinds;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+pub(crate) use kinds::{HopKind, HopProtocol, UPSTREAM_KINDS};
 
 use super::{PeerTls, Variables, credentials::credentials, section::Section, value};
 use crate::model::{Target, secret::Credentials};
@@ -71,29 +75,10 @@ impl PartialEq for GrantedTargets {
 
 impl Eq for GrantedTargets {}
 
-/// How a hop is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum HopKind {
-    /// CONNECT over TCP (RFC 9110, section 9.3.6).
-    Http,
-    /// CONNECT over TLS.
-    Https,
-    /// SOCKS5 (RFC 1928); names are looked up here.
-    Socks5,
-    /// SOCKS5; names are looked up by the hop.
-    Socks5h,
-}
-
 impl Hop {
     /// The hop as a URL, without its credentials.
     pub(crate) fn url(&self) -> String {
-        let scheme = match self.kind {
-            HopKind::Http => "http",
-            HopKind::Https => "https",
-            HopKind::Socks5 => "socks5",
-            HopKind::Socks5h => "socks5h",
-        };
-        format!("{scheme}://{}", self.target)
+        format!("{}://{}", self.kind.row().scheme, self.target)
     }
 
     fn read(section: Section<'_, '_>, name: &str, variables: Variables<'_>) -> Option<Self> {
@@ -202,31 +187,20 @@ fn hop_url(hop: &Section<'_, '_>, text: &str) -> Option<(HopKind, Target)> {
             "set `username` and `password_file` (or `password_env`) beside it",
         );
     }
-    let Some((kind, default_port)) = hop_kind(&url.scheme) else {
+    let Some(kind) = HopKind::of_scheme(&url.scheme) else {
         return complain(
             format!("`{}` is not a hop's scheme", url.scheme),
-            "one of http, https, socks5, socks5h",
+            &format!("one of {}", HopKind::schemes()),
         );
     };
     if !matches!(url.path, "" | "/") || url.more {
         return complain("a hop's URL has no path".into(), "remove the path");
     }
-    match Target::parse(url.authority, default_port) {
+    match Target::parse(url.authority, kind.row().default_port) {
         Ok(target) => Some((kind, target)),
         Err(error) => complain(
             format!("`{}`: {error}", place.key),
             "a hop's URL is scheme://host:port",
         ),
     }
-}
-
-/// The kind by its scheme, and the port that the scheme implies; clients disagree on that of plain `http`.
-pub(super) fn hop_kind(scheme: &str) -> Option<(HopKind, Option<u16>)> {
-    Some(match scheme {
-        "http" => (HopKind::Http, None),
-        "https" => (HopKind::Https, Some(443)),
-        "socks5" => (HopKind::Socks5, Some(1080)),
-        "socks5h" => (HopKind::Socks5h, Some(1080)),
-        _ => return None,
-    })
 }

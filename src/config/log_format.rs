@@ -1,5 +1,6 @@
 //! How the log looks, and how much is in it.
 
+use crate::model::named::named;
 use serde::Serialize;
 
 pub(super) const FORMATS: [(&str, LogFormat); 5] = [
@@ -8,14 +9,6 @@ pub(super) const FORMATS: [(&str, LogFormat); 5] = [
     ("logfmt", LogFormat::Logfmt),
     ("text", LogFormat::Logfmt),
     ("json", LogFormat::Json),
-];
-
-pub(super) const LEVELS: [(&str, LogLevel); 5] = [
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
 ];
 
 /// How a log line looks.
@@ -33,19 +26,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+named! {
 /// How much is logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Default)]
 pub(crate) enum LogLevel {
     /// gitferry cannot work.
-    Error,
+    Error = "error",
     /// A transfer failed or needed rescue.
-    Warn,
+    Warn = "warn",
     /// Life cycle and one closing line per transfer.
     #[default]
-    Info,
+    Info = "info",
     /// Attempts.
-    Debug,
+    Debug = "debug",
     /// Everything.
-    Trace,
+    Trace = "trace",
+}
 }

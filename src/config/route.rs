@@ -18,16 +18,6 @@ use crate::model::{Host, HostPattern, Role, TlsMode};
 
 pub(crate) use overrides::Override;
 
-const MODES: [(&str, TlsMode); 3] = [
-    ("terminate", TlsMode::Terminate),
-    ("tunnel", TlsMode::Tunnel),
-    ("deny", TlsMode::Deny),
-];
-const ROLES: [(&str, Role); 3] = [
-    ("main-site", Role::MainSite),
-    ("lfs-storage", Role::LfsStorage),
-    ("other", Role::Other),
-];
 const VERSIONS: [(&str, HttpVersion); 2] = [("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)];
 
 /// One `[[route]]`, or `[other_hosts]`.
@@ -155,9 +145,9 @@ impl Route {
     ) -> Option<Self> {
         let name = name(&section, &mut seen.names);
         let role = section
-            .optional_choice("role", &ROLES)
+            .optional_choice("role", &Role::NAMES)
             .unwrap_or(Role::Other);
-        let tls = section.optional_choice("tls", &MODES);
+        let tls = section.optional_choice("tls", &TlsMode::NAMES);
         let ports = section.ports("ports");
         let hosts = hosts::read(&section, tls, ports.as_ref(), &mut seen.hosts);
         let upstreams = upstreams(&section, tls, names);
@@ -197,7 +187,7 @@ impl Route {
     /// `[other_hosts]`: the hosts that no route names.
     pub(super) fn other_hosts(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Self {
         let section = root.section("other_hosts");
-        let tls = section.optional_choice("tls", MODES.get(1..).unwrap_or_default());
+        let tls = section.optional_choice("tls", TlsMode::NAMES.get(1..).unwrap_or_default());
         let stall = StallDefaults::read(section.section_over("stall", root));
         let route = Self {
             name: "other_hosts".into(),

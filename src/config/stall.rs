@@ -11,12 +11,6 @@ use crate::model::{
     unit,
 };
 
-const ACTIONS: [(&str, Action); 3] = [
-    ("report", Action::Report),
-    ("fail", Action::Fail),
-    ("failover", Action::Failover),
-];
-
 /// A route's `stall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StallConfig {
@@ -42,7 +36,7 @@ impl StallDefaults {
     pub(super) fn read(section: Section<'_, '_>) -> Self {
         let stall = Self {
             limits: limits(&section),
-            action: section.optional_choice("action", &ACTIONS),
+            action: section.optional_choice("action", &Action::NAMES),
         };
         section.finish();
         stall

@@ -1,5 +1,6 @@
 //! A route's upstreams: through what, to the site or to a mirror.
 
+use crate::model::named::named;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,9 +13,6 @@ use crate::model::{Scheme, Target, TlsMode};
 
 /// How it is written.
 const SUCH_AS: &str = "such as `upstreams = [{ via = \"environment\" }]`";
-const CREDENTIALS: [(&str, ToMirror); 2] =
-    [("withhold", ToMirror::Withhold), ("pass", ToMirror::Pass)];
-
 /// One configured way to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -50,14 +48,14 @@ pub(crate) struct Mirror {
     pub credentials: ToMirror,
 }
 
+named! {
 /// What becomes of a request's credentials on the way to a mirror, whose keeper is not the site's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum ToMirror {
     /// They are left out, and so are the mirror's cookies.
-    Withhold,
+    Withhold = "withhold",
     /// The mirror gets what the site would get.
-    Pass,
+    Pass = "pass",
+}
 }
 
 /// What upstreams are resolved with.
@@ -158,7 +156,7 @@ impl Mirror {
     fn read(entry: &Section<'_, '_>, tls: Option<TlsMode>) -> Option<Self> {
         let hint = "such as `mirror = \"https://hf-mirror.com\"`";
         let parsed = entry.parsed("mirror", value::mirror, hint);
-        let credentials = entry.optional_choice("credentials", &CREDENTIALS);
+        let credentials = entry.optional_choice("credentials", &ToMirror::NAMES);
         if entry.has("credentials") && !entry.has("mirror") {
             entry.at("credentials").problem(
                 "`credentials` applies to mirrors only: the site itself always gets them",

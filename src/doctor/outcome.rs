@@ -2,36 +2,24 @@
 
 use super::url::RemoteProtocol;
 use crate::model::Target;
+use crate::model::named::named;
 
+named! {
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// It is still running, or has not begun.
-    Pending,
+    Pending = "unfinished",
     /// All is well.
-    Passed,
+    Passed = "ok",
     /// Something is odd; nothing is broken by it.
-    Warned,
+    Warned = "warning",
     /// Something is broken.
-    Failed,
+    Failed = "failed",
     /// Nothing could be said either way.
-    Unmeasured,
+    Unmeasured = "not-measured",
     /// Something that it needs failed, or it does not apply.
-    Skipped,
+    Skipped = "skipped",
 }
-
-impl State {
-    /// The name in JSON.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "unfinished",
-            Self::Passed => "ok",
-            Self::Warned => "warning",
-            Self::Failed => "failed",
-            Self::Unmeasured => "not-measured",
-            Self::Skipped => "skipped",
-        }
-    }
 }
 
 /// What the verdict must know beyond how a check ended.

@@ -14,6 +14,7 @@ use hyper::{
         WWW_AUTHENTICATE,
     },
 };
+use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 use tokio::time::{Instant, sleep_until};
 
@@ -121,31 +122,12 @@ fn in_path(uri: &Uri) -> Option<PresentedCredentials> {
     let rest = whole.strip_prefix('/')?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (segment, rest) = rest.split_at(end);
-    let pair = percent_decoded(segment);
+    let pair: Vec<u8> = percent_decode_str(segment).collect();
     let slash = if rest.starts_with('/') { "" } else { "/" };
     pair.contains(&b':').then(|| PresentedCredentials {
         pair,
         rest: Some(format!("{slash}{rest}")),
     })
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        decoded.extend_from_slice(before.as_bytes());
-        let byte = after
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        decoded.push(byte.unwrap_or(b'%'));
-        rest = if byte.is_some() {
-            after.get(2..).unwrap_or_default()
-        } else {
-            after
-        };
-    }
-    decoded.extend_from_slice(rest.as_bytes());
-    decoded
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
+
 use crate::model::{Scheme, Target};
 
 /// An absolute http or https URL.
@@ -67,20 +69,8 @@ fn absolute(scheme: Scheme, after: &str) -> Reference<'_> {
 }
 
 /// `text` with its escapes resolved; a `%` without two hex digits stays.
-pub(crate) fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let escape = after.first_chunk::<2>().filter(|_| byte == b'%');
-        let escaped = escape
-            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        bytes.push(escaped.unwrap_or(byte));
-        let skipped = if escaped.is_some() { 2 } else { 0 };
-        rest = after.get(skipped..).unwrap_or_default();
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 /// `text` in a form that all clients read alike. What some take for a path of the same host, and others for another host (`http:/b.test`,
@@ -170,15 +160,8 @@ fn dots(part: &str) -> Option<usize> {
 
 /// `bytes` as a URL: what is no visible ASCII is escaped (RFC 3986, section 2.1), the rest stays.
 pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() + 16);
-    for byte in bytes {
-        if byte.is_ascii_graphic() || *byte == b' ' || *byte == b'\t' {
-            text.push(char::from(*byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    const ESCAPED: &AsciiSet = &CONTROLS.remove(b'\t');
+    percent_encode(bytes, ESCAPED).to_string()
 }
 
 #[cfg(test)]

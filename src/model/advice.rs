@@ -1,5 +1,6 @@
 //! What to do about a fault or a stall: one sentence, apart from the cause, that names a key or a command.
 
+use crate::model::named::named;
 /// What to do about a fault or a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
@@ -9,23 +10,14 @@ pub(crate) struct Advice {
     pub remedy: Remedy,
 }
 
+named! {
 /// What an advice comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
     /// Another upstream for the route: a report that knows a working one names it.
-    OtherUpstream,
+    OtherUpstream = "other-upstream",
     /// What the sentence says.
-    Other,
+    Other = "other",
 }
-
-impl Remedy {
-    /// The name in the log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::OtherUpstream => "other-upstream",
-            Self::Other => "other",
-        }
-    }
 }
 
 impl Advice {

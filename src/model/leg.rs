@@ -1,80 +1,40 @@
 //! Where a fault or a stall happens: on which part of the path, and at which stage.
 
+use crate::model::named::named;
+named! {
 /// The part of the path that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Leg {
     /// Between the client and gitferry.
-    Client,
+    Client = "client",
     /// Between gitferry and the upstream proxy, or that proxy itself.
-    Hop,
+    Hop = "hop",
     /// Between gitferry (or the hop) and the site or its mirror.
-    Origin,
+    Origin = "origin",
+}
 }
 
-impl Leg {
-    /// The name in a fault's code.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Hop => "hop",
-            Self::Origin => "origin",
-        }
-    }
-}
-
+named! {
 /// What a transfer is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// The client's request was taken.
-    Accepted,
+    Accepted = "accepted",
     /// Waiting for a place (uploads at once).
-    Queued,
+    Queued = "queued",
     /// Looking a name up.
-    Resolving,
+    Resolving = "resolving",
     /// TCP.
-    Connecting,
+    Connecting = "connecting",
     /// Talking to the hop: CONNECT or SOCKS5.
-    Greeting,
+    Greeting = "greeting",
     /// TLS.
-    Handshaking,
+    Handshaking = "handshaking",
     /// The request's head is being written.
-    SendingHead,
+    SendingHead = "sending-head",
     /// The request's body is on its way.
-    SendingBody,
+    SendingBody = "sending-body",
     /// The whole request is out; the answer's head is awaited.
-    AwaitingHead,
+    AwaitingHead = "awaiting-head",
     /// The answer's body is on its way; for a tunnel: bytes flow.
-    ReceivingBody,
+    ReceivingBody = "receiving-body",
 }
-
-impl Stage {
-    /// Every stage, in the order of a transfer.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Accepted,
-        Self::Queued,
-        Self::Resolving,
-        Self::Connecting,
-        Self::Greeting,
-        Self::Handshaking,
-        Self::SendingHead,
-        Self::SendingBody,
-        Self::AwaitingHead,
-        Self::ReceivingBody,
-    ];
-
-    /// The name in a fault's code and in the log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Queued => "queued",
-            Self::Resolving => "resolving",
-            Self::Connecting => "connecting",
-            Self::Greeting => "greeting",
-            Self::Handshaking => "handshaking",
-            Self::SendingHead => "sending-head",
-            Self::SendingBody => "sending-body",
-            Self::AwaitingHead => "awaiting-head",
-            Self::ReceivingBody => "receiving-body",
-        }
-    }
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 /// Distinct pairs of host and status; beyond them the one goes whose last refusal is the longest ago.
@@ -34,7 +34,7 @@ pub(crate) struct ObservedAnswer<'a> {
 }
 
 /// Refusals of one host with one status since its last success.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefusalCount {
     /// The host asked for.
     pub host: String,

@@ -1,47 +1,34 @@
 //! Which hosts a route is for: patterns and their order of precedence.
 
+use crate::model::named::named;
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
 use super::target::Host;
 
+named! {
 /// What a route's hosts serve; a verdict compares the main site with its storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// The site that answers git's requests and the LFS batch.
-    MainSite,
+    MainSite = "main-site",
     /// The storage that LFS objects go to.
-    LfsStorage,
+    LfsStorage = "lfs-storage",
     /// Anything else.
-    Other,
+    Other = "other",
+}
 }
 
-impl Role {
-    /// Every role, in the order of the reference.
-    pub(crate) const ALL: [Self; 3] = [Self::MainSite, Self::LfsStorage, Self::Other];
-
-    /// The name in the config and in the log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::MainSite => "main-site",
-            Self::LfsStorage => "lfs-storage",
-            Self::Other => "other",
-        }
-    }
-}
-
+named! {
 /// What to do with the TLS of a client that asks for a tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum TlsMode {
     /// Answer with a leaf of the local CA and ferry request by request.
-    Terminate,
+    Terminate = "terminate",
     /// Pass the bytes on as they are.
-    Tunnel,
+    Tunnel = "tunnel",
     /// Refuse.
-    Deny,
+    Deny = "deny",
+}
 }
 
 /// A host of a route: a name or address, or a name with `*` in it.

@@ -6,13 +6,14 @@
 //!
 //! Pure: `track::watchdog` brings the samples and the clock, and acts on what comes out.
 
+use crate::model::named::named;
 mod describe;
 pub(crate) mod rules;
 mod watchdog;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use describe::{SiblingText, StallContext, advice, evidence};
 pub(crate) use rules::Verdict;
@@ -59,33 +60,24 @@ impl StallLimits {
     }
 }
 
+named! {
 /// What is done about a stall.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Default)]
 pub enum Action {
     /// It is told, and goes on standing still.
     #[default]
-    Report,
+    Report = "report",
     /// The transfer ends with a fault, before the client loses its patience.
-    Fail,
+    Fail = "fail",
     /// As fail; but what may be sent again is, on the next upstream.
-    Failover,
+    Failover = "failover",
 }
-
-impl Action {
-    /// The name in config and log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Report => "report",
-            Self::Fail => "fail",
-            Self::Failover => "failover",
-        }
-    }
 }
 
 documented! {
 /// What the kernel says about a connection (Linux, `TCP_INFO`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Kernel {
     /// Segments that the peer has not acknowledged.
     pub unacked: u32,
@@ -120,7 +112,8 @@ pub(crate) struct Kernel {
 
 documented! {
 /// One side of a transfer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Flow {
     /// Bytes that came from the peer; once a request is under way, those of its body and of the answer's alone.
     pub read: u64,
@@ -178,22 +171,22 @@ pub(crate) struct Sample {
     pub origin: Option<Flow>,
 }
 
+named! {
 /// Who has to act next: client-sends, origin-reads, …
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Due {
     /// Nobody's: queued here, or an idle tunnel.
-    Nobody,
+    Nobody = "nobody",
     /// A connection is to be made.
-    Connection,
+    Connection = "connection",
     /// The client is to send.
-    ClientSends,
+    ClientSends = "client-sends",
     /// The client is to take what was written to it.
-    ClientReads,
+    ClientReads = "client-reads",
     /// The other side is to take what was written to it.
-    OriginReads,
+    OriginReads = "origin-reads",
     /// The other side is to answer, or to go on answering.
-    OriginAnswers,
+    OriginAnswers = "origin-answers",
+}
 }
 
 /// A transfer in which nothing moves.

@@ -1,5 +1,6 @@
 //! Where a client wants to go: a [`Target`] is a host and a port, as asked for and before any route is applied.
 
+use crate::model::named::named;
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
@@ -7,13 +8,14 @@ use std::{
     sync::Arc,
 };
 
+named! {
 /// The scheme of a request that is ferried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Scheme {
     /// Plain HTTP.
-    Http,
+    Http = "http",
     /// HTTP over TLS.
-    Https,
+    Https = "https",
+}
 }
 
 impl Scheme {
@@ -22,14 +24,6 @@ impl Scheme {
         match self {
             Self::Http => 80,
             Self::Https => 443,
-        }
-    }
-
-    /// The scheme as it stands in a URL.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
         }
     }
 }

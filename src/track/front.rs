@@ -1,26 +1,16 @@
 //! How a request came in.
 
+use crate::model::named::named;
+named! {
 /// What the client spoke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Front {
     /// A request inside a terminated CONNECT.
-    Intercept,
+    Intercept = "intercept",
     /// An opaque tunnel after CONNECT, or `gitferry connect`.
-    Tunnel,
+    Tunnel = "tunnel",
     /// `GET http://host/…`.
-    Absolute,
+    Absolute = "absolute",
     /// `GET /host/…`.
-    Reverse,
+    Reverse = "reverse",
 }
-
-impl Front {
-    /// The name in the log.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Intercept => "intercept",
-            Self::Tunnel => "tunnel",
-            Self::Absolute => "absolute",
-            Self::Reverse => "reverse",
-        }
-    }
 }

@@ -28,7 +28,7 @@ pub(crate) use people::People;
 use writer::Writer;
 
 /// What a reload changes.
-static LEVEL: AtomicU8 = AtomicU8::new(2);
+static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
 static FORMAT: AtomicU8 = AtomicU8::new(0);
 static WRITER: OnceLock<Writer> = OnceLock::new();
 static RENDERER: OnceLock<Renderer> = OnceLock::new();
@@ -38,14 +38,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Begins logging, or changes how it is done where it has begun. Fails where the thread that writes cannot start.
 pub(crate) fn init(log: Log) -> io::Result<()> {
-    let level = match log.level {
-        LogLevel::Error => 0,
-        LogLevel::Warn => 1,
-        LogLevel::Info => 2,
-        LogLevel::Debug => 3,
-        LogLevel::Trace => 4,
-    };
-    LEVEL.store(level, Ordering::Relaxed);
+    LEVEL.store(log.level as u8, Ordering::Relaxed);
     let terminal = io::stderr().is_terminal();
     let format = match log.format {
         LogFormat::Auto if terminal => 1,
@@ -91,12 +84,12 @@ pub(crate) fn dropped() -> u64 {
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let own = metadata.target().split("::").next() == Some("gitferry");
     let rank = match *metadata.level() {
-        Level::ERROR => 0,
-        Level::WARN => 1,
-        Level::INFO => 2,
-        Level::DEBUG => 3,
-        _ => 4,
-    };
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warn,
+        Level::INFO => LogLevel::Info,
+        Level::DEBUG => LogLevel::Debug,
+        _ => LogLevel::Trace,
+    } as u8;
     let limit = LEVEL.load(Ordering::Relaxed);
     metadata.is_event() && rank <= if own { limit } else { limit.min(1) }
 }

@@ -6,6 +6,7 @@
 //! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables; beyond [`SERIES`] label sets a metric
 //! counts the rest as `(others)`.
 
+use crate::model::named::named;
 mod exposition;
 
 use std::{
@@ -20,26 +21,16 @@ use exposition::braces;
 const SERIES: usize = 500;
 const OTHERS: &str = "(others)";
 
+named! {
 /// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It only grows.
-    Counter,
+    Counter = "counter",
     /// It grows and falls.
-    Gauge,
+    Gauge = "gauge",
     /// Observations by bucket.
-    Histogram,
+    Histogram = "histogram",
 }
-
-impl Kind {
-    /// The name in the text formats.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
 }
 
 /// One entry of [`METRICS`].

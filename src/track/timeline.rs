@@ -6,6 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::model::fields::documented;
+use crate::model::named::named;
 use crate::model::{Stage, attempts::Next};
 
 /// How many stages are kept; of more, the oldest after the first [`KEPT_FIRST`] go.
@@ -20,6 +21,7 @@ const KEPT_FIRST: usize = 4;
 documented! {
 /// The stages, attempts and stalls of one transfer, in the order of time.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Timeline {
     /// The stages, in the order in which the transfer entered them.
     pub stages: Vec<Step>,
@@ -30,17 +32,15 @@ pub(crate) struct Timeline {
     /// How gitferry continued after faults.
     pub rescues: Vec<Rescue>,
     /// The congestion control of the last connection to the origin, of a finished transfer of 1 MiB or more.
-    #[serde(default)]
     pub congestion: Option<String>,
     /// The connections that have fetched later ranges of a download.
-    #[serde(default)]
     pub segments: Vec<Segment>,
 }
 }
 
 documented! {
 /// A connection that fetches, or has fetched, later ranges of a download.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Segment {
     /// Its congestion control, where the system says.
     pub congestion: Option<String>,
@@ -54,7 +54,6 @@ documented! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     /// The stage.
-    #[serde(with = "stage_name")]
     pub stage: Stage,
     /// Milliseconds from the begin of the transfer to the begin of the stage.
     pub at_ms: u64,
@@ -123,18 +122,18 @@ pub(crate) struct Stalled {
 }
 }
 
+named! {
 /// How a transfer that met a fault went on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Rescue {
     /// Another attempt over the same upstream.
-    Retry,
+    Retry = "retry",
     /// The request's body was sent again.
-    Replay,
+    Replay = "replay",
     /// The rest of the answer was asked for.
-    Resume,
+    Resume = "resume",
     /// Another upstream.
-    Failover,
+    Failover = "failover",
+}
 }
 
 impl Timeline {
@@ -234,28 +233,6 @@ fn push<T>(list: &mut Vec<T>, item: T, limit: usize) {
         list.remove(KEPT_FIRST.min(limit.saturating_sub(1)));
     }
     list.push(item);
-}
-
-/// A stage by its name.
-pub(crate) mod stage_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::model::Stage;
-
-    pub(crate) fn serialize<S: Serializer>(
-        stage: &Stage,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(stage.as_str())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Stage, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let found = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
-        found.ok_or_else(|| D::Error::custom("no such stage"))
-    }
 }
 
 /// A point in time as the log writes it.

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     doctor::{CheckSubject, Finding, State},
+    model::columns::cut,
     rt,
 };
 
@@ -111,7 +112,7 @@ fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&Finding>)> = Vec::new();
     for finding in findings {
         let name = match &finding.subject {
-            CheckSubject::Path(path) => format!("{:32} {:12}", clip(&path.host, 32), path.upstream),
+            CheckSubject::Path(path) => format!("{:32} {:12}", cut(&path.host, 32), path.upstream),
             CheckSubject::Machine => "this machine".to_owned(),
             CheckSubject::Client(name) => name.to_string(),
         };
@@ -135,8 +136,8 @@ fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
                 .collect();
             let waits = found.iter().copied().find(pending);
             let waits = waits.map_or("", |found| found.check);
-            clip(
-                format!("{:46}{marks} {waits}", clip(name, 45)).trim_end(),
+            cut(
+                format!("{:46}{marks} {waits}", cut(name, 45)).trim_end(),
                 WIDTH,
             )
         })
@@ -157,10 +158,6 @@ fn mark(state: State) -> &'static str {
         State::Failed => "X",
         State::Unmeasured | State::Skipped => "-",
     }
-}
-
-fn clip(text: &str, width: usize) -> String {
-    text.chars().take(width).collect()
 }
 
 #[cfg(test)]

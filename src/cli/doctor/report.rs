@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
-use crate::doctor::{
-    CHECKS, CheckSubject, Finding, State,
-    board::PathName,
-    verdict::{self, Diagnosis, PathSummary},
+use crate::{
+    doctor::{
+        CHECKS, CheckSubject, Finding, State,
+        board::PathName,
+        verdict::{self, Diagnosis, PathSummary},
+    },
+    model::columns::{cut, indented},
 };
 
 /// What is rendered.
@@ -35,7 +38,7 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
         summary(&mut text, path, page);
     }
     for note in page.notes {
-        wrapped(&mut text, &format!("note: {note}"), "");
+        sentence(&mut text, &format!("note: {note}"), 0);
     }
     let mut shown = BTreeSet::new();
     let mut alike = 0;
@@ -63,7 +66,7 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
             "{alike} more {hosts} {fail} in the same way: `gitferry doctor --verbose` shows each"
         );
         text.push('\n');
-        wrapped(&mut text, &line, "");
+        sentence(&mut text, &line, 0);
     }
     closing(&mut text, page);
     text
@@ -111,13 +114,13 @@ fn local(text: &mut String, found: &Finding, page: &ReportPage<'_>) {
         State::Unmeasured if telling => ("-", DIM),
         State::Passed | State::Unmeasured | State::Skipped => return,
     };
-    let line = format!("{:30} {}", clip(&subject, 30), outcome.shown);
+    let line = format!("{:30} {}", cut(&subject, 30), outcome.shown);
     let word = painted(&format!("{word:4}"), paint, page);
-    let _ = writeln!(text, "{word} {}", clip(line.trim_end(), WIDTH - 5));
+    let _ = writeln!(text, "{word} {}", cut(line.trim_end(), WIDTH - 5));
     if let Some(detail) = &outcome.detail
         && (page.verbose || matches!(outcome.state, State::Failed | State::Warned))
     {
-        wrapped(text, detail, "       ");
+        sentence(text, detail, 7);
     }
 }
 
@@ -150,12 +153,12 @@ fn summary(text: &mut String, way: &PathSummary, page: &ReportPage<'_>) {
         true => format!("({})", way.path.upstream),
         false => way.path.upstream.to_string(),
     };
-    let line = format!("{:30} {upstream:13} {words}", clip(&way.path.host, 30));
+    let line = format!("{:30} {upstream:13} {words}", cut(&way.path.host, 30));
     let _ = writeln!(
         text,
         "{} {}",
         painted(&format!("{word:4}"), paint, page),
-        clip(line.trim_end(), WIDTH - 5)
+        cut(line.trim_end(), WIDTH - 5)
     );
 }
 
@@ -191,7 +194,7 @@ fn table(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
             Some(place) => format!("{} {}", place + 1, way.path.upstream),
             None => format!("({}: not in the route)", way.path.upstream),
         };
-        let _ = write!(head, "{:width$} ", clip(&title, width));
+        let _ = write!(head, "{:width$} ", cut(&title, width));
     }
     let _ = writeln!(text, "{}", head.trim_end());
     for check in CHECKS {
@@ -232,7 +235,7 @@ fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) ->
         (State::Skipped, "not tried") => "-".to_owned(),
         (_, shown) => format!("{mark}{shown}"),
     };
-    painted(&format!("{:width$}", clip(&words, width)), paint, page)
+    painted(&format!("{:width$}", cut(&words, width)), paint, page)
 }
 
 /// The sentences below a table.
@@ -250,7 +253,7 @@ fn details(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
                 continue;
             }
             let line = format!("{}, {}: {detail}", way.path.upstream, found.check);
-            wrapped(text, &line, "  ");
+            sentence(text, &line, 2);
         }
     }
 }
@@ -298,35 +301,13 @@ fn closing(text: &mut String, page: &ReportPage<'_>) {
 
 /// A label of eight columns, and a sentence beside it.
 fn section(text: &mut String, label: &str, sentence: &str) {
-    let mut body = String::new();
-    wrapped(&mut body, sentence, "        ");
-    let _ = write!(text, "{label}{}", body.trim_start());
+    let body = indented(sentence, 8, WIDTH);
+    let _ = writeln!(text, "{label}{}", body.trim_start());
 }
 
-/// `line` in lines of the terminal's width, each after `indent`.
-fn wrapped(text: &mut String, line: &str, indent: &str) {
-    let mut current = indent.to_owned();
-    for word in line.split_whitespace() {
-        let long = current.chars().count() + 1 + word.chars().count() > WIDTH;
-        if long && current.trim().len() > 1 {
-            let _ = writeln!(text, "{}", current.trim_end());
-            current = indent.to_owned();
-        }
-        if current.len() > indent.len() {
-            current.push(' ');
-        }
-        current.push_str(word);
-    }
-    let _ = writeln!(text, "{}", current.trim_end());
-}
-
-/// At most `width` characters, with a mark where something is cut.
-fn clip(words: &str, width: usize) -> String {
-    if words.chars().count() <= width {
-        return words.to_owned();
-    }
-    let kept: String = words.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
+/// Lines of the terminal's width, each after `indent` blanks.
+fn sentence(text: &mut String, words: &str, indent: usize) {
+    let _ = writeln!(text, "{}", indented(words, indent, WIDTH));
 }
 
 /// SGR parameters (ECMA-48).

@@ -200,6 +200,7 @@ impl Topic {
 fn table_of(name: &str) -> String {
     match name {
         "stages" => tables::stages(),
+        "hop-kinds" => tables::hop_kinds(),
         "faults" => tables::faults(),
         "stalls" => tables::stalls(),
         "metrics" => tables::metrics(),

@@ -10,6 +10,7 @@ use crate::{
         verdict::HealthVerdict,
         view::Overview,
     },
+    config::UPSTREAM_KINDS,
     model::{
         Fault, FaultKind, Leg, Stage,
         advice::AdviceContext,
@@ -50,6 +51,20 @@ const PLACES: [(Leg, Stage); 7] = [
 pub(super) fn stages() -> String {
     let names = Stage::ALL.map(|stage| format!("`{}`", stage.as_str()));
     names.join(", ")
+}
+
+/// Every kind of hop: its scheme, what it is, the port that the scheme implies.
+pub(super) fn hop_kinds() -> String {
+    let rows = UPSTREAM_KINDS.iter().map(|kind| kind.row());
+    let rows = rows.map(|row| {
+        let meaning = row.meaning.trim().trim_end_matches('.');
+        let port = row
+            .default_port
+            .map(|port| format!("; port {port} unless it names one"));
+        let port = port.unwrap_or_default();
+        format!("`{}://`\n: {meaning}{port}.\n\n", row.scheme)
+    });
+    rows.collect()
 }
 
 /// Every kind of fault: its code, what it means, the status of the error answer, what to do.

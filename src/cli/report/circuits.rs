@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::{Value, json};
 
-use super::{counts::safe, record::Record, sum::OTHERS};
+use super::{
+    counts::{OTHERS, safe},
+    record::Record,
+};
+use crate::model::size::duration;
 
 /// Distinct circuits; further ones are summed up as one more.
 const CIRCUITS: usize = 1000;
@@ -71,11 +75,7 @@ impl Circuits {
                 circuit.closed
             );
             if circuit.closed > 0 {
-                let _ = write!(
-                    line,
-                    " after {} in all",
-                    super::page::duration(circuit.open_ms)
-                );
+                let _ = write!(line, " after {} in all", duration(circuit.open_ms));
             }
             let _ = write!(
                 line,

@@ -148,6 +148,34 @@ impl<'a> TransferFields<'a> {
     }
 }
 
+/// Distinct upstreams of a host, or of a code.
+pub(super) const WAYS: usize = 32;
+/// Characters of a name.
+pub(super) const NAME: usize = 255;
+/// The key of what is beyond a limit.
+pub(super) const OTHERS: &str = "(others)";
+
+/// The entry of an upstream.
+pub(super) fn way<'a, T: Default>(
+    ways: &'a mut BTreeMap<Box<str>, T>,
+    upstream: Option<&str>,
+) -> &'a mut T {
+    let name = upstream
+        .map(|upstream| clip(upstream, NAME))
+        .unwrap_or_default();
+    let known = ways.contains_key(&name) || ways.len() < WAYS;
+    ways.entry(if known { name } else { OTHERS.into() })
+        .or_default()
+}
+
+/// At most so many characters.
+pub(super) fn clip(text: &str, characters: usize) -> Box<str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().into(),
+        None => text.into(),
+    }
+}
+
 /// What may be shown: a log may come from anywhere.
 pub(super) fn safe(text: &str) -> String {
     redact::text(text)

@@ -8,6 +8,10 @@ use super::{
     sum::LogSummary,
     verdict::{HostVerdict, verdicts},
 };
+use crate::model::{
+    columns::{count, wrapped},
+    size::{bytes, duration},
+};
 
 const WIDTH: usize = 80;
 /// The longest code that gets a column; longer ones push theirs.
@@ -21,7 +25,7 @@ pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
     let ill = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
     let codes = ill().flat_map(|(_, host)| host.rows.keys());
     let code = codes
-        .map(|code| safe(code).chars().count())
+        .map(|code| count(&safe(code)))
         .max()
         .unwrap_or(0)
         .clamp(4, CODE);
@@ -32,13 +36,13 @@ pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
         if number == 0 {
             page.push_str("\ncircuits\n");
         }
-        wrap(&mut page, "  ", "    ", &line);
+        wrap(&mut page, "  ", 4, &line);
     }
     for (number, refused) in sum.refusals.totals().iter().enumerate() {
         if number == 0 {
             page.push_str("\nrefused by the site itself\n");
         }
-        wrap(&mut page, "  ", "    ", &safe(&refused.to_string()));
+        wrap(&mut page, "  ", 4, &safe(&refused.to_string()));
     }
     let verdicts = verdicts(sum, roles);
     if !verdicts.is_empty() {
@@ -48,8 +52,8 @@ pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
         sentence, advice, ..
     } in verdicts.iter().take(VERDICTS)
     {
-        wrap(&mut page, "  - ", "    ", sentence);
-        wrap(&mut page, "    advice: ", "            ", advice);
+        wrap(&mut page, "  - ", 4, sentence);
+        wrap(&mut page, "    advice: ", 12, advice);
     }
     if verdicts.len() > VERDICTS {
         let _ = writeln!(
@@ -73,18 +77,17 @@ fn head(sum: &LogSummary) -> String {
         None => head.push_str("period     no log lines\n"),
     }
     let mut text = format!("{} of gitferry", lines.events + lines.advice);
-    for (count, what) in [
+    for (number, what) in [
         (lines.foreign, "of other programs ignored"),
         (lines.unreadable, "unreadable"),
         (lines.cut, "incomplete"),
     ] {
-        if count > 0 {
-            let _ = write!(text, ", {count} {what}");
+        if number > 0 {
+            let _ = write!(text, ", {number} {what}");
         }
     }
-    let indent = " ".repeat(11);
-    wrap(&mut head, "lines      ", &indent, &text);
-    wrap(&mut head, "transfers  ", &indent, &transfer_counts(sum));
+    wrap(&mut head, "lines      ", 11, &text);
+    wrap(&mut head, "transfers  ", 11, &transfer_counts(sum));
     let (up, down) = (bytes(transfers.up), bytes(transfers.down));
     let _ = writeln!(head, "bytes      {up} up, {down} down");
     if sum.is_ill() {
@@ -133,7 +136,7 @@ fn table(page: &mut String, name: &str, host: &HostCounts, roles: &Roles, code: 
         host.rescued
     );
     page.push('\n');
-    wrap(page, "", "  ", &title);
+    wrap(page, "", 2, &title);
     let _ = writeln!(
         page,
         "  {:code$} {:>6} {:>7} {:>11} {:14} upstreams",
@@ -170,99 +173,23 @@ fn row(page: &mut String, name: &str, row: &FaultCounts, code: usize) {
     } else {
         ways.join(", ")
     };
-    if line.chars().count() + ways.chars().count() <= WIDTH {
+    if count(&line) + count(&ways) <= WIDTH {
         let _ = writeln!(page, "{line}{ways}");
     } else {
-        wrap(page, "", "    ", line.trim_end());
-        wrap(page, "    upstreams: ", "      ", &ways);
+        wrap(page, "", 4, line.trim_end());
+        wrap(page, "    upstreams: ", 6, &ways);
     }
 }
 
-/// Words in lines of [`WIDTH`] columns; a word that is longer is broken.
-fn wrap(page: &mut String, first: &str, next: &str, text: &str) {
-    let mut line = first.to_owned();
-    let mut begins = true;
-    for word in text.split(' ') {
-        let mut rest = word;
-        loop {
-            let space = usize::from(!begins);
-            let room = WIDTH.saturating_sub(line.chars().count() + space);
-            let length = rest.chars().count();
-            if length <= room {
-                line.push_str(if begins { "" } else { " " });
-                line.push_str(rest);
-                begins = false;
-                break;
-            }
-            if begins {
-                let end = rest
-                    .char_indices()
-                    .nth(room.max(1))
-                    .map_or(rest.len(), |(at, _)| at);
-                let (head, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
-                line.push_str(head);
-                rest = tail;
-            }
-            page.push_str(line.trim_end());
-            page.push('\n');
-            line = next.to_owned();
-            begins = true;
-        }
-    }
-    page.push_str(line.trim_end());
+/// Words in lines of [`WIDTH`] columns.
+fn wrap(page: &mut String, first: &str, indent: usize, text: &str) {
+    page.push_str(&wrapped(first, indent, text, WIDTH));
     page.push('\n');
-}
-
-/// Two units at most.
-pub(super) fn duration(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0 => format!("{ms} ms"),
-        1..60 => format!("{seconds}.{} s", ms % 1000 / 100),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-fn bytes(count: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut shown = format!("{count} B");
-    let mut size = count as f64 / 1024.0;
-    for unit in units {
-        if size < 1.0 {
-            break;
-        }
-        shown = format!("{size:.1} {unit}");
-        size /= 1024.0;
-    }
-    shown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_and_times_are_short() {
-        for (count, shown) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (5 << 30, "5.0 GiB"),
-        ] {
-            assert_eq!(bytes(count), shown);
-        }
-        for (ms, shown) in [
-            (999, "999 ms"),
-            (1999, "1.9 s"),
-            (61_000, "1 min 1 s"),
-            (3_660_000, "1 h 1 min"),
-            (90_000_000, "1 d 1 h"),
-        ] {
-            assert_eq!(duration(ms), shown);
-        }
-    }
 
     #[test]
     fn no_line_is_wider_than_the_page_and_no_character_is_lost() {
@@ -271,7 +198,7 @@ mod tests {
         wrap(
             &mut page,
             "  - ",
-            "    ",
+            4,
             &format!("a {long} b {}", "word ".repeat(60)),
         );
         assert!(

@@ -1,11 +1,14 @@
-//! What a log comes to. Bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`WAYS`] upstreams of one host, and [`OPEN`]
+//! What a log comes to. Bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`super::counts::WAYS`] upstreams of one host, and [`OPEN`]
 //! transfers whose end is not read yet, what comes is summed up as one more, "(others)".
 
 use std::collections::BTreeMap;
 
 use super::{
     circuits::Circuits,
-    counts::{FaultCounts, HostCounts, Lines, Outcome, TransferFields, Transfers, means},
+    counts::{
+        FaultCounts, HostCounts, Lines, NAME, OTHERS, Outcome, TransferFields, Transfers, clip,
+        means, way,
+    },
     record::Time,
 };
 use crate::model::{Role, refusals::Refusals};
@@ -14,18 +17,12 @@ use crate::model::{Role, refusals::Refusals};
 const HOSTS: usize = 1000;
 /// Distinct codes of a host.
 const CODES: usize = 64;
-/// Distinct upstreams of a host, or of a code.
-const WAYS: usize = 32;
 /// Transfers with a fault and no closing line yet.
 const OPEN: usize = 10_000;
 /// Faults of one transfer whose rows learn how it ended.
 const FAULTS: usize = 32;
-/// Characters of a name, and of an advice.
-const NAME: usize = 255;
+/// Characters of an advice.
 const ADVICE: usize = 400;
-
-/// The key of what is beyond a limit.
-pub(super) const OTHERS: &str = "(others)";
 
 /// A whole log.
 #[derive(Debug, Default)]
@@ -332,21 +329,5 @@ impl LogSummary {
         row.other_upstream |= failed.other_upstream;
         *way(&mut row.ways, failed.way()) += times;
         row
-    }
-}
-
-fn way<'a, T: Default>(ways: &'a mut BTreeMap<Box<str>, T>, upstream: Option<&str>) -> &'a mut T {
-    let name = upstream
-        .map(|upstream| clip(upstream, NAME))
-        .unwrap_or_default();
-    let known = ways.contains_key(&name) || ways.len() < WAYS;
-    ways.entry(if known { name } else { OTHERS.into() })
-        .or_default()
-}
-
-fn clip(text: &str, characters: usize) -> Box<str> {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => text.get(..end).unwrap_or_default().into(),
-        None => text.into(),
     }
 }

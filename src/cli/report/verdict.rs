@@ -1,8 +1,8 @@
 //! What the numbers mean: for each host, leg and upstream one sentence, and one advice.
 
 use super::{
-    counts::{FaultCounts, HostCounts, Roles, UpstreamCounts, safe},
-    sum::{LogSummary, OTHERS},
+    counts::{FaultCounts, HostCounts, OTHERS, Roles, UpstreamCounts, safe},
+    sum::LogSummary,
 };
 use crate::model::Role;
 

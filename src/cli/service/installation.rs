@@ -42,6 +42,57 @@ impl Installation {
             proxies: proxies::Proxies::of(config, |name| std::env::var(name).ok()),
         })
     }
+
+    /// The binary and its options.
+    pub(super) fn command(&self) -> impl Iterator<Item = String> {
+        let config = self.config.as_ref();
+        let config = config.map(|file| ["--config".to_owned(), file.display().to_string()]);
+        let binary = self.binary.display().to_string();
+        std::iter::once(binary).chain(config.into_iter().flatten())
+    }
+
+    /// The variables of the daemon; its passwords are in files below `secrets`.
+    pub(super) fn environment(&self, secrets: &Path) -> impl Iterator<Item = (String, String)> {
+        let proxies = &self.proxies;
+        let files = proxies.passwords.iter().map(|(name, _)| {
+            let file = password_file(secrets, name).display().to_string();
+            (format!("{name}_PASSWORD_FILE"), file)
+        });
+        proxies.variables.iter().cloned().chain(files)
+    }
+}
+
+/// The variables that may have had a password.
+const PROXIES: [&str; 5] = [
+    "https_proxy",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+fn password_file(secrets: &Path, variable: &str) -> PathBuf {
+    secrets.join(format!("{variable}.password"))
+}
+
+/// Writes the passwords of proxies into files below `secrets`, and names these.
+pub(super) fn write_passwords(
+    installation: &Installation,
+    secrets: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
+    let passwords = installation.proxies.passwords.iter();
+    let written = passwords.map(|(name, password)| {
+        let file = password_file(secrets, name);
+        write(&file, &format!("{}\n", password.expose()), 0o600)?;
+        Ok(file)
+    });
+    written.collect()
+}
+
+/// Removes every such file.
+pub(super) fn remove_passwords(secrets: &Path) -> Result<(), Failure> {
+    let mut files = PROXIES.iter().map(|name| password_file(secrets, name));
+    files.try_for_each(|file| remove(&file))
 }
 
 /// Fails where the binary lies in a build directory and none is installed.

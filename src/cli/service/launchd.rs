@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, process::Command};
 
-use super::installation::{Installation, ask, remove, tell, write};
+use super::installation::{
+    Installation, ask, remove, remove_passwords, tell, write, write_passwords,
+};
 use crate::cli::{Failure, setup::HostEnv};
 
 const PLIST: &str = include_str!("../../../deploy/launchd/org.gitferry.daemon.plist");
@@ -29,10 +31,7 @@ impl Launchd {
     }
 
     pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
-        for (name, password) in &installation.proxies.passwords {
-            let text = format!("{}\n", password.expose());
-            write(&self.password_file(name), &text, 0o600)?;
-        }
+        write_passwords(installation, &self.secrets)?;
         let text = self.text(installation);
         write(&self.plist, &text, 0o644)?;
         // One that is loaded already would keep the old plist; where none is, this fails and that is as good.
@@ -44,15 +43,7 @@ impl Launchd {
     pub(super) fn uninstall(&self) -> Result<(), Failure> {
         let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]))?;
         remove(&self.plist)?;
-        for name in [
-            "https_proxy",
-            "HTTPS_PROXY",
-            "http_proxy",
-            "all_proxy",
-            "ALL_PROXY",
-        ] {
-            remove(&self.password_file(name))?;
-        }
+        remove_passwords(&self.secrets)?;
         Ok(())
     }
 
@@ -83,30 +74,13 @@ impl Launchd {
         format!("{}/{LABEL}", self.domain)
     }
 
-    fn password_file(&self, variable: &str) -> PathBuf {
-        self.secrets.join(format!("{variable}.password"))
-    }
-
     fn text(&self, installation: &Installation) -> String {
-        let mut arguments = vec![installation.binary.display().to_string()];
-        if let Some(config) = &installation.config {
-            arguments.extend(["--config".to_owned(), config.display().to_string()]);
-        }
-        arguments.push("run".into());
+        let arguments = installation.command().chain(["run".to_owned()]);
         let arguments: String = arguments
-            .iter()
-            .map(|argument| format!("\t\t<string>{}</string>\n", xml(argument)))
+            .map(|argument| format!("\t\t<string>{}</string>\n", xml(&argument)))
             .collect();
-        let proxies = &installation.proxies;
-        let files = proxies.passwords.iter().map(|(name, _)| {
-            let file = self.password_file(name).display().to_string();
-            (format!("{name}_PASSWORD_FILE"), file)
-        });
-        let variables: String = proxies
-            .variables
-            .iter()
-            .cloned()
-            .chain(files)
+        let variables: String = installation
+            .environment(&self.secrets)
             .map(|(name, value)| {
                 format!(
                     "\t\t<key>{name}</key>\n\t\t<string>{}</string>\n",

@@ -8,7 +8,9 @@ use std::{
 
 use nix::unistd::{User, geteuid};
 
-use super::installation::{IN_A_TERMINAL, Installation, ask, remove, say, tell, write};
+use super::installation::{
+    IN_A_TERMINAL, Installation, ask, remove, remove_passwords, say, tell, write, write_passwords,
+};
 use crate::cli::{Failure, setup::HostEnv};
 
 const USER_SERVICE: &str = include_str!("../../../deploy/systemd/user/gitferry.service");
@@ -82,9 +84,7 @@ impl Systemd {
     }
 
     pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
-        for (name, password) in &installation.proxies.passwords {
-            let file = self.password_file(name);
-            write(&file, &format!("{}\n", password.expose()), 0o600)?;
+        for file in write_passwords(installation, &self.secrets)? {
             if self.system {
                 give_to_service(&file)?;
             }
@@ -94,7 +94,7 @@ impl Systemd {
         } else {
             (USER_SERVICE, USER_SOCKET)
         };
-        let service = service_text(service, installation, |name| self.password_file(name));
+        let service = service_text(service, installation, &self.secrets);
         write(&self.units.join("gitferry.service"), &service, 0o644)?;
         let socket = socket_text(socket, &installation.listen);
         write(&self.units.join("gitferry.socket"), &socket, 0o644)?;
@@ -116,15 +116,7 @@ impl Systemd {
         for unit in UNITS {
             remove(&self.units.join(unit))?;
         }
-        for name in [
-            "https_proxy",
-            "HTTPS_PROXY",
-            "http_proxy",
-            "all_proxy",
-            "ALL_PROXY",
-        ] {
-            remove(&self.password_file(name))?;
-        }
+        remove_passwords(&self.secrets)?;
         if self.system {
             remove(Path::new(SYSUSERS_FILE))?;
         }
@@ -170,10 +162,6 @@ impl Systemd {
         }
         command
     }
-
-    fn password_file(&self, variable: &str) -> PathBuf {
-        self.secrets.join(format!("{variable}.password"))
-    }
 }
 
 /// Fails where the system's service, which sees no home directory, could not run the binary.
@@ -208,30 +196,17 @@ fn give_to_service(file: &Path) -> Result<(), Failure> {
 }
 
 /// The unit with the path of the binary, and the proxies below it.
-fn service_text(
-    unit: &str,
-    installation: &Installation,
-    password_file: impl Fn(&str) -> PathBuf,
-) -> String {
+fn service_text(unit: &str, installation: &Installation, secrets: &Path) -> String {
     let binary = installation.binary.display().to_string();
-    let mut start = format!("ExecStart={} ", word(&binary));
-    if let Some(config) = &installation.config {
-        start.push_str(&format!(
-            "--config {} ",
-            word(&config.display().to_string())
-        ));
-    }
-    start.push_str("run\n");
-    for (name, value) in &installation.proxies.variables {
-        start.push_str(&format!(
-            "Environment={}\n",
-            word(&format!("{name}={value}"))
-        ));
-    }
-    for (name, _) in &installation.proxies.passwords {
-        let file = password_file(name);
-        let variable = format!("{name}_PASSWORD_FILE={}", file.display());
-        start.push_str(&format!("Environment={}\n", word(&variable)));
+    let quoted = |part: String| match &*part {
+        "--config" => part,
+        value => word(value),
+    };
+    let command: Vec<String> = installation.command().map(quoted).collect();
+    let mut start = format!("ExecStart={} run\n", command.join(" "));
+    for (name, value) in installation.environment(secrets) {
+        let variable = word(&format!("{name}={value}"));
+        start.push_str(&format!("Environment={variable}\n"));
     }
     unit.lines()
         .map(|line| match line {
@@ -284,11 +259,15 @@ mod tests {
             },
         };
         for unit in [USER_SERVICE, SYSTEM_SERVICE] {
-            let text = service_text(unit, &installation, |name| format!("/s/{name}").into());
+            let text = service_text(unit, &installation, Path::new("/s"));
             let start = "ExecStart=\"/opt/my tools/100%%/gitferry\" --config \"/etc/x.toml\" run\n";
             assert!(text.contains(start), "{text}");
             assert!(text.contains("Environment=\"HTTPS_PROXY=http://me%%40x@proxy.test:3128\"\n"));
-            assert!(text.contains("Environment=\"HTTPS_PROXY_PASSWORD_FILE=/s/HTTPS_PROXY\"\n"));
+            assert!(
+                text.contains(
+                    "Environment=\"HTTPS_PROXY_PASSWORD_FILE=/s/HTTPS_PROXY.password\"\n"
+                )
+            );
             assert!(!text.contains("hunter2"));
             assert_eq!(text.matches("ExecStart=").count(), 1, "{text}");
         }

@@ -4,6 +4,7 @@
 //! 3.3.0). A pattern of ours may say less or more: `cdn-lfs*.huggingface.co` becomes `*.huggingface.co`, which covers more, and
 //! `*.hf.co`, of any depth, becomes `*.hf.co` and `*.*.hf.co`, deep enough for every host we know of.
 
+use crate::model::named::named;
 use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,26 +15,17 @@ use crate::{
     model::{Host, HostPattern, Role, TlsMode},
 };
 
+named! {
 /// Whose settings: each may be taken back alone.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
 pub(super) enum GitClient {
     /// git, for every host but the storage.
-    Git,
+    Git = "git",
     /// git-lfs, for the storage.
-    Lfs,
+    Lfs = "lfs",
+}
 }
 
 impl GitClient {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Git => "git",
-            Self::Lfs => "lfs",
-        }
-    }
-
     fn serves(self, role: Role) -> bool {
         match role {
             Role::LfsStorage => self == Self::Lfs,

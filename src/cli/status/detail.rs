@@ -3,11 +3,17 @@
 use std::fmt::Write as _;
 
 use super::{
-    human::wrapped,
-    model::{Socket, StatusSegment, StatusTransfer},
+    model::StatusTransfer,
     render::{amount, rate, state},
 };
-use crate::model::size::{bytes, duration};
+use crate::{
+    model::{
+        columns::{indented, wrapped},
+        size::{bytes, duration},
+        stall::Flow,
+    },
+    track::timeline::Segment,
+};
 
 /// The width of a line.
 const WIDTH: usize = 80;
@@ -27,8 +33,8 @@ pub(crate) fn detail(transfer: &StatusTransfer, running: bool) -> String {
     ];
     for (name, text) in facts.into_iter().flatten() {
         if !text.is_empty() {
-            let text = wrapped(&text, 12, WIDTH);
-            let _ = writeln!(page, "{name:<11} {}", text.trim_start());
+            let name = format!("{name:<11} ");
+            let _ = writeln!(page, "{}", wrapped(&name, 12, &text, WIDTH));
         }
     }
     stages(&mut page, transfer);
@@ -91,7 +97,7 @@ fn progress(transfer: &StatusTransfer) -> Vec<Fact> {
 }
 
 /// The connections of a download in segments, the first one left out.
-fn segments(segments: &[StatusSegment]) -> String {
+fn segments(segments: &[Segment]) -> String {
     let each = segments.iter().map(|segment| {
         let control = segment.congestion.as_deref().unwrap_or("-");
         format!("{} ({control})", bytes(segment.received))
@@ -102,15 +108,10 @@ fn segments(segments: &[StatusSegment]) -> String {
 fn result(transfer: &StatusTransfer) -> Vec<Fact> {
     let status = transfer.status.map(|status| format!("{status}, "));
     let result = format!("{}{}", status.unwrap_or_default(), transfer.result);
-    // A retry after which the transfer failed rescued nothing.
-    let rescued = match transfer.failed {
-        true => String::new(),
-        false => transfer.timeline.rescues.join(", "),
-    };
     vec![
         ("ended", transfer.ended.clone().unwrap_or_default()),
         ("result", result),
-        ("rescued by", rescued),
+        ("rescued by", transfer.rescues()),
     ]
 }
 
@@ -158,7 +159,11 @@ fn stages(page: &mut String, transfer: &StatusTransfer) {
         } else {
             String::new()
         };
-        let line = format!("  {:<14} {:>7} {bar:<41}{again}", step.stage, duration(ms));
+        let line = format!(
+            "  {:<14} {:>7} {bar:<41}{again}",
+            step.stage.as_str(),
+            duration(ms)
+        );
         let _ = writeln!(page, "{}", line.trim_end());
     }
 }
@@ -176,17 +181,20 @@ fn attempts(page: &mut String, transfer: &StatusTransfer) {
             "  {} via {} {}{reused}",
             attempt.attempt,
             attempt.upstream.as_deref().unwrap_or("-"),
-            attempt.peer.as_deref().unwrap_or_default(),
+            attempt
+                .peer
+                .map(|peer| peer.to_string())
+                .unwrap_or_default(),
         );
         let _ = writeln!(page, "{}", line.trim_end());
         if let Some(fault) = &attempt.fault {
             let _ = writeln!(
                 page,
                 "{}",
-                wrapped(&format!("{}; {}", fault.cause, fault.next), 4, WIDTH)
+                indented(&format!("{}; {}", fault.cause, fault.next), 4, WIDTH)
             );
             if let Some(advice) = &fault.advice {
-                let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 4, WIDTH));
+                let _ = writeln!(page, "{}", indented(&format!("advice: {advice}"), 4, WIDTH));
             }
         }
     }
@@ -206,11 +214,11 @@ fn stalls(page: &mut String, transfer: &StatusTransfer) {
             if stall.over { ", over" } else { "" },
             stall.evidence
         );
-        let _ = writeln!(page, "{}", wrapped(&text, 2, WIDTH));
+        let _ = writeln!(page, "{}", indented(&text, 2, WIDTH));
         let _ = writeln!(
             page,
             "{}",
-            wrapped(&format!("advice: {}", stall.advice), 4, WIDTH)
+            indented(&format!("advice: {}", stall.advice), 4, WIDTH)
         );
     }
 }
@@ -228,11 +236,11 @@ fn sockets(page: &mut String, transfer: &StatusTransfer) {
         if std::mem::take(&mut first) {
             page.push_str("\nsockets, from the kernel\n");
         }
-        let _ = writeln!(page, "{}", wrapped(&evidence(side, socket), 2, WIDTH));
+        let _ = writeln!(page, "{}", indented(&evidence(side, socket), 2, WIDTH));
     }
 }
 
-fn evidence(side: &str, socket: &Socket) -> String {
+fn evidence(side: &str, socket: &Flow) -> String {
     let mut text = format!(
         "{side}: {} read, {} written, {} not acknowledged",
         bytes(socket.read),

@@ -3,7 +3,14 @@
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::cli::Failure;
+use crate::{
+    cli::Failure,
+    model::{refusals::RefusalCount, stall::Flow},
+    track::{
+        history::totals::DayTotal,
+        timeline::{Segment, Timeline},
+    },
+};
 
 /// An overview of the daemon. A field that an older daemon lacks is empty.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,19 +42,10 @@ pub(crate) struct StatusOverview {
     pub faults: Vec<StatusFault>,
     /// What origins refuse.
     #[serde(deserialize_with = "each")]
-    pub refusals: Vec<StatusRefusal>,
+    pub refusals: Vec<RefusalCount>,
     /// What each route carried today.
     #[serde(deserialize_with = "each")]
-    pub totals: Vec<Total>,
-}
-
-/// Requests that an origin refused since its last success.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusRefusal {
-    pub host: String,
-    pub status: u16,
-    pub count: u64,
+    pub totals: Vec<DayTotal>,
 }
 
 /// The verdict on everything.
@@ -99,94 +97,12 @@ pub(crate) struct StatusTransfer {
     pub status: Option<u16>,
     pub result: String,
     pub failed: bool,
-    pub timeline: StatusTimeline,
-    pub client_socket: Option<Socket>,
-    pub origin_socket: Option<Socket>,
+    #[serde(deserialize_with = "or_default")]
+    pub timeline: Timeline,
+    pub client_socket: Option<Flow>,
+    pub origin_socket: Option<Flow>,
     pub congestion: Option<String>,
-    pub segments: Vec<StatusSegment>,
-}
-
-/// A connection that fetches later ranges of a download.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusSegment {
-    pub congestion: Option<String>,
-    pub received: u64,
-}
-
-/// What a transfer went through.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusTimeline {
-    pub stages: Vec<StatusStep>,
-    pub attempts: Vec<StatusAttempt>,
-    pub stalls: Vec<StatusStall>,
-    pub rescues: Vec<String>,
-    pub congestion: Option<String>,
-    pub segments: Vec<StatusSegment>,
-}
-
-/// A stage.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusStep {
-    pub stage: String,
-    pub at_ms: u64,
-    pub attempt: u32,
-}
-
-/// An attempt.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusAttempt {
-    pub attempt: u32,
-    pub upstream: Option<String>,
-    pub peer: Option<String>,
-    pub reused: bool,
-    pub fault: Option<AttemptFault>,
-}
-
-/// The fault that ended an attempt.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct AttemptFault {
-    pub cause: String,
-    pub next: String,
-    pub advice: Option<String>,
-}
-
-/// A stall of a transfer.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusStall {
-    pub verdict: String,
-    pub leg: String,
-    pub stage: String,
-    pub idle_ms: u64,
-    pub over: bool,
-    pub evidence: String,
-    pub advice: String,
-}
-
-/// A socket, as the kernel sees it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Socket {
-    pub read: u64,
-    pub written: u64,
-    pub queued: u64,
-    pub kernel: Option<StatusKernel>,
-}
-
-/// What the kernel says about a connection.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct StatusKernel {
-    pub unacked: u32,
-    pub retransmitted: u32,
-    pub window: Option<u32>,
-    pub rto_ms: u32,
-    pub last_ack_ms: u32,
+    pub segments: Vec<Segment>,
 }
 
 /// An upstream.
@@ -223,22 +139,21 @@ pub(crate) struct StatusFault {
     pub s_ago: u64,
 }
 
-/// What a route carried on one day.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Total {
-    pub up: u64,
-    pub down: u64,
-    pub transfers: u64,
-    pub failed: u64,
-    pub rescued: u64,
-}
-
 /// Every entry that can be read: one of another version's form is left out.
 fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<Vec<T>, D::Error> {
     let values = Vec::<Value>::deserialize(input)?;
     let read = values.into_iter().map(serde_json::from_value);
     Ok(read.filter_map(Result::ok).collect())
+}
+
+/// Empty where it cannot be read: it is another version's.
+fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(input)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Reads an answer of the daemon.
@@ -260,6 +175,13 @@ impl StatusTransfer {
     /// Bytes a second both ways.
     pub(crate) fn rate(&self) -> u64 {
         self.up_rate.saturating_add(self.down_rate)
+    }
+
+    /// How it was rescued; a retry after which it failed rescued nothing.
+    pub(crate) fn rescues(&self) -> String {
+        let rescues = self.timeline.rescues.iter().filter(|_| !self.failed);
+        let names: Vec<&str> = rescues.map(|rescue| rescue.as_str()).collect();
+        names.join(", ")
     }
 
     /// What is left, in milliseconds, at this rate.

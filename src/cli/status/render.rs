@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    human::{cut, wrapped},
-    model::{StatusOverview, StatusTransfer},
-};
-use crate::model::{
-    refusals::RefusalCount,
-    size::{self, bytes, duration},
+use super::model::{StatusOverview, StatusTransfer};
+use crate::{
+    model::{
+        columns::{cut, indented},
+        size::{self, bytes, duration},
+    },
+    track::history::totals::DayTotal,
 };
 
 /// The width of a line.
@@ -20,13 +20,13 @@ const FAULTS: usize = 5;
 
 /// The whole page.
 pub(super) fn render(status: &StatusOverview) -> String {
-    let mut page = wrapped(&headline(status), 0, WIDTH) + "\n";
+    let mut page = indented(&headline(status), 0, WIDTH) + "\n";
     if let Some(advice) = &status.verdict.advice {
-        let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 2, WIDTH));
+        let _ = writeln!(page, "{}", indented(&format!("advice: {advice}"), 2, WIDTH));
     }
     let up = duration(status.uptime_s.saturating_mul(1000));
     let line = format!("gitferry {}, up {up}{}", status.version, today(status));
-    let _ = writeln!(page, "{}", wrapped(&line, 0, WIDTH));
+    let _ = writeln!(page, "{}", indented(&line, 0, WIDTH));
     if status.users_told_apart == Some(false) {
         page.push_str("local users cannot be identified: see `[listen]`\n");
     }
@@ -52,7 +52,7 @@ pub(crate) fn since(status: &StatusOverview) -> String {
 
 /// What was carried and saved today.
 pub(crate) fn today(status: &StatusOverview) -> String {
-    let sum = |of: fn(&super::model::Total) -> u64| status.totals.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&DayTotal) -> u64| status.totals.iter().map(of).sum::<u64>();
     let (transfers, rescued) = (sum(|it| it.transfers), sum(|it| it.rescued));
     if transfers == 0 {
         return String::new();
@@ -86,7 +86,7 @@ fn transfers(page: &mut String, status: &StatusOverview) {
             transfer.eta_ms().map(duration).unwrap_or_default(),
         );
         let _ = writeln!(page, "{}", line.trim_end());
-        let _ = writeln!(page, "{}", wrapped(&state(transfer), 9, WIDTH));
+        let _ = writeln!(page, "{}", indented(&state(transfer), 9, WIDTH));
         let stalled = transfer.stall.is_some();
         for stall in transfer
             .timeline
@@ -95,9 +95,9 @@ fn transfers(page: &mut String, status: &StatusOverview) {
             .iter()
             .filter(|it| stalled && !it.over)
         {
-            let _ = writeln!(page, "{}", wrapped(&stall.evidence, 9, WIDTH));
+            let _ = writeln!(page, "{}", indented(&stall.evidence, 9, WIDTH));
             let advice = format!("advice: {}", stall.advice);
-            let _ = writeln!(page, "{}", wrapped(&advice, 9, WIDTH));
+            let _ = writeln!(page, "{}", indented(&advice, 9, WIDTH));
         }
     }
     if status.running > RUNNING.min(status.transfers.len()) {
@@ -164,7 +164,7 @@ fn upstreams(page: &mut String, status: &StatusOverview) {
                 "{} for {}: {}, failures: {}, the last {ago} ago",
                 circuit.state, circuit.host, circuit.code, circuit.failures
             );
-            let _ = writeln!(page, "{}", wrapped(&text, 4, WIDTH));
+            let _ = writeln!(page, "{}", indented(&text, 4, WIDTH));
         }
     }
 }
@@ -188,9 +188,9 @@ pub(crate) fn finished(transfer: &StatusTransfer) -> String {
         done => format!("{arrow} {}", bytes(done)),
     };
     let what = format!("{} {}", transfer.method, transfer.subject());
-    let how = match (transfer.failed, transfer.timeline.rescues.is_empty()) {
-        (false, false) => format!("{what} ({})", transfer.timeline.rescues.join(", ")),
-        _ => what,
+    let how = match transfer.rescues() {
+        rescues if rescues.is_empty() => what,
+        rescues => format!("{what} ({rescues})"),
     };
     let mut line = format!(
         "{mark} {} #{:<5} {:<28} {:<14} {:>10} {:>7}",
@@ -212,13 +212,8 @@ fn refusals(page: &mut String, status: &StatusOverview) {
     if !status.refusals.is_empty() {
         page.push_str("\nrefused by the site itself\n");
     }
-    for it in status.refusals.iter().take(FAULTS) {
-        let refused = RefusalCount {
-            host: it.host.clone(),
-            status: it.status,
-            count: it.count,
-        };
-        let _ = writeln!(page, "{}", wrapped(&refused.to_string(), 2, WIDTH));
+    for refused in status.refusals.iter().take(FAULTS) {
+        let _ = writeln!(page, "{}", indented(&refused.to_string(), 2, WIDTH));
     }
 }
 
@@ -240,7 +235,7 @@ fn faults(page: &mut String, status: &StatusOverview) {
         if let Some(upstream) = &fault.upstream {
             let _ = write!(text, " via {upstream}");
         }
-        let _ = writeln!(page, "{}", wrapped(&text, 2, WIDTH));
+        let _ = writeln!(page, "{}", indented(&text, 2, WIDTH));
         // The cause begins with the code, which stands above.
         let more = fault
             .cause
@@ -248,10 +243,10 @@ fn faults(page: &mut String, status: &StatusOverview) {
             .unwrap_or(&fault.cause);
         let more = more.trim_start_matches([':', ' ']);
         if !more.is_empty() {
-            let _ = writeln!(page, "{}", wrapped(more, 4, WIDTH));
+            let _ = writeln!(page, "{}", indented(more, 4, WIDTH));
         }
         if let Some(advice) = &fault.advice {
-            let _ = writeln!(page, "{}", wrapped(&format!("advice: {advice}"), 4, WIDTH));
+            let _ = writeln!(page, "{}", indented(&format!("advice: {advice}"), 4, WIDTH));
         }
     }
 }
@@ -273,7 +268,7 @@ mod tests {
                 "id": 13, "method": "PUT", "what": "LFS 4d7a214614", "host": "cdn-lfs.huggingface.co", "upstream": "office",
                 "stage": "sending-body", "stage_ms": 1, "stall": "peer-not-reading", "idle_ms": 17_000,
                 "up": 13_107_200, "up_total": 62_914_560, "attempts": 2,
-                "timeline": { "stalls": [{ "evidence": "window 0 B", "advice": "wait a little, and then some more, until this line is long enough to be wrapped" }] },
+                "timeline": { "stalls": [{ "at": "2026-11-25T22:05:46.000Z", "verdict": "peer-not-reading", "leg": "origin", "stage": "sending-body", "idle_ms": 9000, "over": false, "evidence": "window 0 B", "advice": "wait a little, and then some more, until this line is long enough to be wrapped" }] },
             }],
             "totals": [{ "up": 1, "down": 2048, "transfers": 3, "rescued": 1 }],
             "recent": [{

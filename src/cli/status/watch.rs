@@ -1,5 +1,6 @@
 //! `gitferry status --watch`: a full-screen view, asked for every second.
 
+use crate::model::named::named;
 mod view;
 
 use std::{
@@ -16,18 +17,20 @@ use crate::cli::{Failure, daemon};
 /// How often the daemon is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
+named! {
 /// The order of running transfers; stalled ones always come first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 enum Sort {
     /// The newest first.
     #[default]
-    Newest,
+    Newest = "newest",
     /// The fastest first.
-    Rate,
+    Rate = "rate",
     /// The most bytes first.
-    Bytes,
+    Bytes = "bytes",
     /// The longest first.
-    Age,
+    Age = "age",
+}
 }
 
 impl Sort {
@@ -37,15 +40,6 @@ impl Sort {
             Self::Rate => Self::Bytes,
             Self::Bytes => Self::Age,
             Self::Age => Self::Newest,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Newest => "newest",
-            Self::Rate => "rate",
-            Self::Bytes => "bytes",
-            Self::Age => "age",
         }
     }
 }

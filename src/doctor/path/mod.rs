@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{Outcome, Rehearsal, RemoteProtocol, RemoteUrl, board::PathName, machine::Skew};
 use crate::{
-    config::{Dial, Hop, HopKind, HttpVersion, Route, ToMirror, Upstream, Via},
+    config::{Dial, Hop, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},
     model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
     net::{
@@ -181,7 +181,7 @@ impl Probe {
         overridden
             || match self.hop() {
                 None => true,
-                Some(hop) => hop.kind == HopKind::Socks5,
+                Some(hop) => !hop.kind.row().resolves,
             }
     }
 

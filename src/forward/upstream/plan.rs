@@ -2,6 +2,7 @@
 
 mod beside;
 mod dead;
+mod learn;
 
 use std::sync::Arc;
 
@@ -20,10 +21,9 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
-            Attempts, Command, Connect, ConnectionKind, Event, Lesson, Next, Note, Reaction,
+            Attempts, Command, Connect, ConnectionKind, Event, Next, Note, Reaction,
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
-        health::Success,
     },
     net::dial::trail::{NOWHERE, Trail},
     track::{FinalFault, TransferHandle},
@@ -314,47 +314,5 @@ impl UpstreamPlan {
             self.transfer.attempting(&upstream.label, connect.attempt);
         }
         PlanStep::Connect(connect)
-    }
-
-    fn teach(&mut self, lesson: Option<(usize, Lesson)>) {
-        let Some((place, lesson)) = lesson else {
-            return;
-        };
-        let shared = &self.forwarder.shared;
-        let about = circuit::CircuitScope {
-            route: &self.route,
-            target: &self.target,
-        };
-        let Some(upstream) = self.at(place) else {
-            return;
-        };
-        match &lesson {
-            Lesson::Works => {
-                about.works(shared, upstream, Success::Head);
-                if self.order.len() == 1 {
-                    about.sole_worked(shared, upstream);
-                }
-                self.worked();
-            }
-            Lesson::Whole => about.works(shared, upstream, Success::Whole),
-            Lesson::Failed(cause) => about.fails(shared, upstream, cause),
-            Lesson::Doubtful(cause) => about.suspects(shared, upstream, cause),
-        }
-        if matches!(lesson, Lesson::Failed(_) | Lesson::Doubtful(_)) {
-            self.trial = None;
-        }
-    }
-
-    fn worked(&self) {
-        self.transfer.worked();
-        if !self.attempts.suspects_large_segments() {
-            return;
-        }
-        let peer = self.transfer.peer().map(|peer| peer.to_string());
-        let limit = self.route.dial.max_segment;
-        let was_small = limit.is_some_and(|limit| limit <= SMALL_SEGMENT);
-        if !was_small && self.attempts.small_segments_helped(peer.as_deref()) {
-            self.transfer.small_segments_helped(SMALL_SEGMENT);
-        }
     }
 }

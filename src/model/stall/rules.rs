@@ -1,32 +1,31 @@
 //! The table of verdicts: which evidence makes which.
 
+use crate::model::named::named;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::{Due, Flow, Kernel, Sample, Stall};
 use crate::model::{Leg, Stage};
 
+named! {
 /// Why nothing moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
     /// It moves, but below the floor.
-    Throttled,
+    Throttled = "throttled",
     /// The name, TCP, the hop or TLS came to nothing.
-    NeverConnected,
+    NeverConnected = "never-connected",
     /// Large segments get lost, small ones do not.
-    PathMtu,
+    PathMtu = "path-mtu",
     /// What is sent gets lost.
-    PathDrops,
+    PathDrops = "path-drops",
     /// The peer's window is closed: it takes no more.
-    PeerNotReading,
+    PeerNotReading = "peer-not-reading",
     /// A response began and does not go on.
-    AnswerStopped,
+    AnswerStopped = "answer-stopped",
     /// The peer has everything and says nothing.
-    NoAnswer,
+    NoAnswer = "no-answer",
     /// The client neither sends nor reads.
-    ClientIdle,
+    ClientIdle = "client-idle",
+}
 }
 
 /// One entry of [`STALL_RULES`].
@@ -108,20 +107,6 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
 ];
 
 impl Verdict {
-    /// The code in log, API and metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::NeverConnected => "never-connected",
-            Self::PathMtu => "path-mtu",
-            Self::PathDrops => "path-drops",
-            Self::PeerNotReading => "peer-not-reading",
-            Self::AnswerStopped => "answer-stopped",
-            Self::NoAnswer => "no-answer",
-            Self::ClientIdle => "client-idle",
-        }
-    }
-
     /// Its entry.
     pub(crate) fn rule(self) -> Option<&'static StallRule> {
         STALL_RULES.iter().find(|rule| rule.verdict == self)

@@ -20,7 +20,7 @@ use super::{
     trail::Trail,
 };
 use crate::{
-    config::{Hop, HopKind},
+    config::Hop,
     io::{BoxIo, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, secret::Credentials},
 };
@@ -121,7 +121,7 @@ pub(crate) async fn greet(
 async fn reach(hop: &Hop, attempt: &DialRequest<'_>) -> Result<(BoxIo, Tcp, SocketAddr), Fault> {
     let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
     let io: BoxIo = Box::new(tcp.clone());
-    if hop.kind != HopKind::Https {
+    if !hop.kind.row().tls {
         return Ok((io, tcp, peer));
     }
     (attempt.progress)(Stage::Handshaking);
@@ -255,7 +255,7 @@ mod tests {
     fn hop(credentials: Option<Credentials>, via: bool) -> Hop {
         Hop {
             name: "office".into(),
-            kind: HopKind::Http,
+            kind: crate::config::HopKind::Http,
             target: crate::model::Target::parse("proxy.example:3128", None).unwrap(),
             credentials,
             via,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rounds::PendingRequest;
 
 use crate::{
-    config::{Hop, HopKind, Via},
+    config::{Hop, HopProtocol, Via},
     model::{Fault, Scheme, Target},
 };
 
@@ -40,9 +40,9 @@ pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<Connect
         Some(hop) => {
             let (name, target) = (hop.target.to_string(), attempt.target.to_string());
             let waiting = PendingRequest::begin(&name, &target).await?;
-            let connection = match hop.kind {
-                HopKind::Http | HopKind::Https => http_hop::dial(hop, attempt).await,
-                HopKind::Socks5 | HopKind::Socks5h => socks_hop::dial(hop, attempt).await,
+            let connection = match hop.kind.row().protocol {
+                HopProtocol::Http => http_hop::dial(hop, attempt).await,
+                HopProtocol::Socks5 => socks_hop::dial(hop, attempt).await,
             };
             Ok(Connection {
                 waiting: Some(waiting),

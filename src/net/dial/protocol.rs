@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{DialRequest, direct};
 use crate::{
-    config::{Hop, HopKind},
+    config::{Hop, HopProtocol},
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
 };
@@ -34,21 +34,21 @@ struct Protocol {
 }
 
 /// SOCKS5: one method, no authentication (RFC 1928, section 3).
-const SOCKS5: Protocol = Protocol {
+static SOCKS5: Protocol = Protocol {
     greeting: &[5, 1, 0],
     is_answer: |bytes| matches!(bytes, [5, 0 | 1 | 2 | 0xff, ..]),
     found: "the server speaks SOCKS5: the URL of this hop needs socks5h://",
 };
 
 /// A ClientHello that is cut short: each TLS server answers with an alert (RFC 8446, section 6).
-const TLS: Protocol = Protocol {
+static TLS: Protocol = Protocol {
     greeting: &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3],
     is_answer: |bytes| matches!(bytes, [0x15 | 0x16, 3, ..]),
     found: "the server speaks TLS: the URL of this hop needs https://",
 };
 
 /// A request that every HTTP server answers, if only with a refusal.
-const HTTP: Protocol = Protocol {
+static HTTP: Protocol = Protocol {
     greeting: b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     is_answer: |bytes| bytes.starts_with(b"HTTP/"),
     found: "the server speaks HTTP: the URL of this hop needs http://",
@@ -81,15 +81,12 @@ fn other(found: &'static str) -> Fault {
 }
 
 async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Option<&'static str> {
-    let candidates: [&Protocol; 2] = match hop.kind {
-        HopKind::Http => [&SOCKS5, &TLS],
-        HopKind::Socks5 | HopKind::Socks5h => [&HTTP, &TLS],
-        HopKind::Https => [&HTTP, &SOCKS5],
-    };
-    if own == OwnProtocol::Asked && speaks_own(hop, attempt).await {
+    let its_own = own_protocol(hop);
+    if own == OwnProtocol::Asked && speaks_own(its_own, hop, attempt).await {
         return None;
     }
-    for protocol in candidates {
+    let others = [&HTTP, &SOCKS5, &TLS];
+    for protocol in others.iter().filter(|other| other.found != its_own.found) {
         if speaks(protocol, protocol.greeting, hop, attempt).await {
             return Some(protocol.found);
         }
@@ -105,20 +102,24 @@ enum OwnProtocol {
     Silent,
 }
 
-async fn speaks_own(hop: &Hop, attempt: &DialRequest<'_>) -> bool {
-    match hop.kind {
-        HopKind::Http => speaks_http(hop, attempt).await,
-        HopKind::Https => speaks(&TLS, TLS.greeting, hop, attempt).await,
-        HopKind::Socks5 | HopKind::Socks5h => speaks(&SOCKS5, SOCKS5.greeting, hop, attempt).await,
+/// What a hop's first bytes are, by its `url`.
+fn own_protocol(hop: &Hop) -> &'static Protocol {
+    let kind = hop.kind.row();
+    match kind.protocol {
+        _ if kind.tls => &TLS,
+        HopProtocol::Http => &HTTP,
+        HopProtocol::Socks5 => &SOCKS5,
     }
 }
 
-/// pproxy answers nothing but what it can carry out: a tunnel to itself.
-async fn speaks_http(hop: &Hop, attempt: &DialRequest<'_>) -> bool {
+async fn speaks_own(own: &Protocol, hop: &Hop, attempt: &DialRequest<'_>) -> bool {
+    if speaks(own, own.greeting, hop, attempt).await {
+        return true;
+    }
+    // pproxy answers nothing but what it can carry out: a tunnel to itself.
     let itself = &hop.target;
     let tunnel = format!("CONNECT {itself} HTTP/1.1\r\nHost: {itself}\r\n\r\n");
-    speaks(&HTTP, HTTP.greeting, hop, attempt).await
-        || speaks(&HTTP, tunnel.as_bytes(), hop, attempt).await
+    own.found == HTTP.found && speaks(own, tunnel.as_bytes(), hop, attempt).await
 }
 
 async fn speaks(

@@ -16,7 +16,7 @@ use super::{
     protocol,
 };
 use crate::{
-    config::{GrantedTargets, Hop, HopKind},
+    config::{GrantedTargets, Hop},
     model::{Fault, FaultKind, Host, Leg, Stage, Target, fault::HopLogin, secret::Credentials},
     net::resolve,
 };
@@ -37,7 +37,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connect
 async fn targets(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Vec<Target>, Fault> {
     let target = attempt.target;
     let overrides = attempt.overrides(&target.host);
-    if hop.kind == HopKind::Socks5h && overrides.is_empty() {
+    if hop.kind.row().resolves && overrides.is_empty() {
         return Ok(vec![target.clone()]);
     }
     let limit = attempt.route.dial.connect_timeout;

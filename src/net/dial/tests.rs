@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{trail::NOWHERE, *};
 use crate::{
-    config::{Environment, GrantedTargets, Hop, Override, PeerTls, Route},
+    config::{Environment, GrantedTargets, Hop, HopKind, Override, PeerTls, Route},
     model::{FaultKind, Host, Leg, Secret, Stage, secret::Credentials},
     tls::{Connector, testing::World},
 };

@@ -1,5 +1,6 @@
 //! What becomes of an upstream's circuit.
 
+use crate::model::named::named;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -10,22 +11,14 @@ use crate::{
     track::metrics::{self, Metrics},
 };
 
+named! {
 /// Whose doing a change is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CircuitTurn {
     /// A transfer succeeded or failed.
-    Transfer,
+    Transfer = "transfer",
     /// The daemon dialled by itself.
-    Probe,
+    Probe = "probe",
 }
-
-impl CircuitTurn {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Transfer => "transfer",
-            Self::Probe => "probe",
-        }
-    }
 }
 
 /// A circuit opened, is probed, stays open, is on trial, or closed.

@@ -20,10 +20,8 @@ pub struct FaultOccurred {
     /// `leg/stage/kind`.
     pub code: String,
     /// The part of the path: client, hop or origin.
-    #[serde(serialize_with = "leg")]
     pub leg: Leg,
     /// The stage in which it happened.
-    #[serde(serialize_with = "stage")]
     pub stage: Stage,
     /// The kind of fault.
     pub kind: String,
@@ -57,14 +55,6 @@ pub struct FaultOccurred {
     #[serde(rename = "s_ago", serialize_with = "seconds_since")]
     pub at: Instant,
 }
-}
-
-fn leg<S: serde::Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(leg.as_str())
-}
-
-fn stage<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(stage.as_str())
 }
 
 impl FaultOccurred {

@@ -14,7 +14,7 @@ use crate::{
         timeline::Stalled,
     },
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio::time::Instant;
 
 /// What is told of a stall.
@@ -63,10 +63,8 @@ pub struct StallReported {
     /// Why nothing moves, judged by the evidence.
     pub verdict: Verdict,
     /// The part of the path: client, hop or origin.
-    #[serde(serialize_with = "leg")]
     pub leg: Leg,
     /// The stage in which it happened.
-    #[serde(serialize_with = "stage")]
     pub stage: Stage,
     /// Who has to act next: client-sends, origin-reads, …
     pub due: Due,
@@ -77,7 +75,6 @@ pub struct StallReported {
     /// Bytes per second, for the verdict throttled.
     pub rate: Option<u64>,
     /// What the route's hosts serve.
-    #[serde(serialize_with = "role")]
     pub role: Role,
     /// The TCP peer.
     pub peer: Option<SocketAddr>,
@@ -109,18 +106,6 @@ pub struct StallReported {
     #[serde(rename = "s_ago", serialize_with = "super::seconds_since")]
     pub at: Instant,
 }
-}
-
-fn leg<S: Serializer>(leg: &Leg, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(leg.as_str())
-}
-
-fn stage<S: Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(stage.as_str())
-}
-
-fn role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(role.as_str())
 }
 
 impl StallReported {

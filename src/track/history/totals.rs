@@ -16,6 +16,7 @@ const ROUTES: usize = 100;
 documented! {
 /// What one route carried on one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct DayTotal {
     /// The day, as in `2026-11-25`, in UTC.
     pub day: String,

@@ -18,7 +18,13 @@ use tracing::Level;
 
 use self::{sentence::*, width::*};
 use super::Line;
-use crate::{model::size, rt};
+use crate::{
+    model::{
+        columns::{count, indented},
+        size,
+    },
+    rt,
+};
 
 /// The widest line.
 const WIDEST: usize = 120;
@@ -90,12 +96,13 @@ impl People {
         if let Some(id) = line.number("id") {
             let _ = write!(text, "  #{id}");
         }
-        let mut lines = format!("{} {} ", self.time(line), self.mark(line.level));
-        lines.push_str(&wrapped(&text, INDENT, width));
-        lines.push('\n');
+        let text = indented(&text, INDENT, width);
+        let (time, mark) = (self.time(line), self.mark(line.level));
+        let mut lines = format!("{time} {mark} {}\n", text.trim_start());
         if let Some(advice) = line.text("advice").filter(|advice| self.is_new(advice)) {
-            let text = wrapped(&format!("advice: {advice}"), INDENT + 2, width);
-            let _ = writeln!(lines, "{:INDENT$}  {}", "", self.painted(BOLD, &text));
+            let text = indented(&format!("advice: {advice}"), INDENT + 2, width);
+            let text = self.painted(BOLD, text.trim_start());
+            let _ = writeln!(lines, "{:INDENT$}  {text}", "");
         }
         lines
     }

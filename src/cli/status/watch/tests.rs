@@ -10,7 +10,7 @@ fn status(count: u64) -> StatusOverview {
             json!({
                 "id": id, "method": "PUT", "what": format!("LFS {id:010}"), "host": "h", "upstream": "office", "stage": "sending-body",
                 "up": id * 1000, "up_total": 100_000, "up_rate": 1000 * (count - id), "idle_ms": 9000, "stall": stall,
-                "timeline": { "stalls": [{ "evidence": "the server is silent" }] },
+                "timeline": { "stalls": [{ "at": "2026-11-25T22:05:46.000Z", "verdict": "no-answer", "leg": "origin", "stage": "awaiting-head", "idle_ms": 9000, "over": false, "evidence": "the server is silent", "advice": "" }] },
             })
         })
         .collect();

@@ -12,11 +12,13 @@ use super::{Detail, Screen};
 use crate::{
     cli::status::{
         detail::detail,
-        human::cut,
         model::{StatusTransfer, StatusUpstream},
         render,
     },
-    model::size::{bytes, duration},
+    model::{
+        columns::cut,
+        size::{bytes, duration},
+    },
 };
 
 /// The whole screen.

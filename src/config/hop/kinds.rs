@@ -1,0 +1,81 @@
+//! The kinds of hop: a row says all that the parser, the dialler, the messages and the manual need to know of one. What is left is the
+//! codec, in `net::dial`, for a protocol that no other kind speaks.
+
+/// A kind of hop, as [`HopKind::row`] describes it.
+#[derive(Debug)]
+pub(crate) struct KindOfHop {
+    /// Of its URL.
+    pub scheme: &'static str,
+    /// Which the scheme implies; clients disagree on that of plain `http`.
+    pub default_port: Option<u16>,
+    /// How it is asked for a connection.
+    pub protocol: HopProtocol,
+    /// True where that is inside TLS.
+    pub tls: bool,
+    /// True where the hop looks names up.
+    pub resolves: bool,
+    /// What it is, for the manual.
+    pub meaning: &'static str,
+}
+
+/// What is spoken with a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HopProtocol {
+    /// CONNECT (RFC 9110, section 9.3.6).
+    Http,
+    /// SOCKS5 (RFC 1928).
+    Socks5,
+}
+
+macro_rules! upstream_kinds {
+    ($(
+        #[doc = $meaning:literal]
+        $kind:ident { $($field:ident: $set:expr),+ $(,)? }
+    )+) => {
+        /// How a hop is spoken to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum HopKind {
+            $( #[doc = $meaning] $kind, )+
+        }
+
+        /// Every kind, in the order of the manual.
+        pub(crate) const UPSTREAM_KINDS: &[HopKind] = &[$(HopKind::$kind),+];
+
+        impl HopKind {
+            /// Its row.
+            pub(crate) const fn row(self) -> &'static KindOfHop {
+                match self {
+                    $( Self::$kind => &KindOfHop { meaning: $meaning, $($field: $set),+ }, )+
+                }
+            }
+        }
+    };
+}
+
+upstream_kinds! {
+    /// CONNECT over TCP; names are looked up by the hop.
+    Http { scheme: "http", default_port: None, protocol: HopProtocol::Http, tls: false, resolves: true }
+    /// CONNECT over TLS; names are looked up by the hop.
+    Https { scheme: "https", default_port: Some(443), protocol: HopProtocol::Http, tls: true, resolves: true }
+    /// SOCKS5; names are looked up by gitferry.
+    Socks5 { scheme: "socks5", default_port: Some(1080), protocol: HopProtocol::Socks5, tls: false, resolves: false }
+    /// SOCKS5; names are looked up by the hop.
+    Socks5h { scheme: "socks5h", default_port: Some(1080), protocol: HopProtocol::Socks5, tls: false, resolves: true }
+}
+
+impl HopKind {
+    /// By the scheme of its URL.
+    pub(crate) fn of_scheme(scheme: &str) -> Option<Self> {
+        let mut kinds = UPSTREAM_KINDS.iter().copied();
+        kinds.find(|kind| kind.row().scheme == scheme)
+    }
+
+    /// Every scheme, for messages.
+    pub(crate) fn schemes() -> String {
+        let schemes: Vec<&str> = UPSTREAM_KINDS
+            .iter()
+            .map(|kind| kind.row().scheme)
+            .collect();
+        schemes.join(", ")
+    }
+}

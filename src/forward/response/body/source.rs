@@ -1,0 +1,89 @@
+//! Where the next frame of an answer comes from: its connection, the segments beside it, or the rest that was asked for.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use hyper::body::{Body as _, Frame, Incoming};
+use tokio_util::bytes::Bytes;
+
+use super::{
+    Open, OriginBody,
+    ending::{broken, ended},
+};
+use crate::{
+    forward::{
+        exchange::Exchange,
+        response::segments::{BodyError, Candidate},
+        upstream::pool::Lease,
+    },
+    model::fault::BoxError,
+};
+
+impl OriginBody {
+    /// Waits for the rest, where it was asked for.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(Ok(()));
+        };
+        let (exchange, rest) = ready!(rest.as_mut().poll(cx));
+        self.rest = None;
+        match rest {
+            Ok((response, mut lease)) => {
+                self.inner = response.into_body();
+                spawn_if_large(&self.inner, &exchange, &mut lease);
+                self.ended = Some(ended(&exchange));
+                if !self.refused {
+                    self.candidate = Candidate::of(&exchange, &lease).map(Box::new);
+                }
+                self.open = Some(Open { exchange, lease });
+                Poll::Ready(Ok(()))
+            }
+            Err(given_up) => Poll::Ready(Err(broken(&exchange, given_up))),
+        }
+    }
+
+    /// The next frame, from wherever it comes.
+    pub(super) fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.begin_segments(cx);
+        if let Some(segmented) = &mut self.segmented {
+            let polled = segmented.poll_data(cx, &mut self.inner);
+            return polled.map(|data| data.map(|data| data.map(Frame::data)));
+        }
+        let polled = match &mut self.open {
+            Some(open) => open.lease.poll_body(cx, &mut self.inner),
+            None => Pin::new(&mut self.inner).poll_frame(cx),
+        };
+        if let Some(candidate) = &mut self.candidate {
+            candidate.note(polled.is_pending());
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::by)))
+    }
+
+    fn begin_segments(&mut self, cx: &mut Context<'_>) {
+        let worth_it = match &mut self.candidate {
+            Some(candidate) => candidate.poll_worth_it(cx, self.got),
+            None => false,
+        };
+        if worth_it && let (Some(candidate), Some(open)) = (self.candidate.take(), &self.open) {
+            let segmented = candidate.segmented(&open.exchange, self.got);
+            self.segmented = Some(Box::new(segmented));
+        }
+    }
+}
+
+/// The largest answer whose connection is driven by whoever reads it.
+const SMALL: u64 = 64 * 1024;
+
+/// A large answer is read on one core while it is written on another one, and its connection is read from while the client waits.
+pub(super) fn spawn_if_large(inner: &Incoming, exchange: &Exchange, lease: &mut Lease) {
+    let size = inner.size_hint().exact();
+    if size.is_none_or(|size| size > SMALL) {
+        let shared = &exchange.forwarder.shared;
+        lease.spawn(&shared.tasks, &shared.shutdown);
+    }
+}

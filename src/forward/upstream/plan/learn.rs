@@ -1,0 +1,49 @@
+//! What an exchange teaches: the circuits learn how its upstreams fare, the transfer that small segments helped.
+
+use super::UpstreamPlan;
+use crate::model::{
+    attempts::{Lesson, policy::SMALL_SEGMENT},
+    health::Success,
+};
+
+impl UpstreamPlan {
+    /// Tells the circuits what the exchange has learned of an upstream.
+    pub(super) fn teach(&mut self, lesson: Option<(usize, Lesson)>) {
+        let Some((place, lesson)) = lesson else {
+            return;
+        };
+        let shared = &self.forwarder.shared;
+        let about = self.about();
+        let Some(upstream) = self.at(place) else {
+            return;
+        };
+        match &lesson {
+            Lesson::Works => {
+                about.works(shared, upstream, Success::Head);
+                if self.order.len() == 1 {
+                    about.sole_worked(shared, upstream);
+                }
+                self.worked();
+            }
+            Lesson::Whole => about.works(shared, upstream, Success::Whole),
+            Lesson::Failed(cause) => about.fails(shared, upstream, cause),
+            Lesson::Doubtful(cause) => about.suspects(shared, upstream, cause),
+        }
+        if matches!(lesson, Lesson::Failed(_) | Lesson::Doubtful(_)) {
+            self.trial = None;
+        }
+    }
+
+    fn worked(&self) {
+        self.transfer.worked();
+        if !self.attempts.suspects_large_segments() {
+            return;
+        }
+        let peer = self.transfer.peer().map(|peer| peer.to_string());
+        let limit = self.route.dial.max_segment;
+        let was_small = limit.is_some_and(|limit| limit <= SMALL_SEGMENT);
+        if !was_small && self.attempts.small_segments_helped(peer.as_deref()) {
+            self.transfer.small_segments_helped(SMALL_SEGMENT);
+        }
+    }
+}

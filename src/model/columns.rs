@@ -1,0 +1,72 @@
+//! Text within a number of columns, for people. A column is a character.
+
+/// `text` in at most `width` columns, its end left out where it is longer.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if count(text) <= width {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(width.saturating_sub(1));
+    kept.chain(['…']).collect()
+}
+
+/// `text` in lines of at most `width` columns, each after `indent` blanks.
+pub(crate) fn indented(text: &str, indent: usize, width: usize) -> String {
+    wrapped(&" ".repeat(indent), indent, text, width)
+}
+
+/// `text` in lines of at most `width` columns: `first` stands before it, `indent` blanks before each further line.
+///
+/// A word that is longer than a line is broken.
+pub(crate) fn wrapped(first: &str, indent: usize, text: &str, width: usize) -> String {
+    let mut line = first.to_owned();
+    let mut lines = String::new();
+    let mut break_line = |line: &mut String| {
+        lines.push_str(line.trim_end());
+        lines.push('\n');
+        *line = " ".repeat(indent);
+    };
+    for (number, word) in text.split([' ', '\n', '\t']).enumerate() {
+        if number > 0 && count(&line) + 1 + count(word) > width {
+            break_line(&mut line);
+        } else if number > 0 {
+            line.push(' ');
+        }
+        let mut rest = word;
+        while count(&line) + count(rest) > width {
+            let room = width.saturating_sub(count(&line)).max(1);
+            let end = rest.char_indices().nth(room);
+            let end = end.map_or(rest.len(), |(at, _)| at);
+            let (head, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            if tail.is_empty() {
+                break;
+            }
+            line.push_str(head);
+            break_line(&mut line);
+            rest = tail;
+        }
+        line.push_str(rest);
+    }
+    lines + line.trim_end()
+}
+
+/// How many columns `text` has.
+pub(crate) fn count(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(indented("aa bb cc", 2, 7), "  aa bb\n  cc");
+        assert_eq!(
+            wrapped("- ", 2, "a bb cccccc d", 5),
+            "- a\n  bb\n  ccc\n  ccc\n  d"
+        );
+        assert_eq!(wrapped("- ", 2, "ccccccc", 5), "- ccc\n  ccc\n  c");
+        assert_eq!(wrapped("", 9, "ab", 3), "ab");
+    }
+}
