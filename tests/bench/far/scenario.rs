@@ -57,15 +57,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         10_000,
         false,
     )),
-    Scenario {
-        on_demand: true,
-        ..of("push, 5,000 LFS objects of 1 KB", 5000, 1000, true)
-    },
+    on_demand(of("push, 5,000 LFS objects of 1 KB", 5000, 1000, true)),
+    on_demand(of("push, 16 LFS objects of 3 MB", 16, 3_000_000, true)),
 ];
 
 const fn warm(scenario: Scenario) -> Scenario {
     Scenario {
         warm: true,
+        ..scenario
+    }
+}
+
+const fn on_demand(scenario: Scenario) -> Scenario {
+    Scenario {
+        on_demand: true,
         ..scenario
     }
 }
