@@ -16,6 +16,8 @@ pub(crate) struct Pace {
     pub elapsed: Duration,
     /// The last stretch of it: a path may be fast until its first loss.
     pub recent: Stretch,
+    /// The kernel has seen gaps in what came: the path loses some of it.
+    pub has_gaps: bool,
 }
 
 /// A part of a download.
@@ -23,6 +25,8 @@ pub(crate) struct Pace {
 pub(crate) struct Stretch {
     /// Bytes that were delivered.
     pub delivered: u64,
+    /// How many of them came in its second half.
+    pub later: u64,
     /// How long that took.
     pub took: Duration,
     /// How much of it the client waited for the origin; the rest gitferry waited for the client.
@@ -38,6 +42,7 @@ const VERY_LONG: f64 = 5.0;
 pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
     let Stretch {
         delivered,
+        later,
         took,
         waited,
     } = pace.recent;
@@ -45,6 +50,8 @@ pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
     let slow = (delivered as f64) < FAST * seconds;
     let takes = pace.rest as f64 * seconds / delivered as f64;
     let begin_after = limits.begin_after.as_secs_f64();
+    // One connection doubles its rate with each round trip until the path loses a packet: what came so far says little of it then.
+    let grows = later > 0 && later >= 2 * (delivered - later.min(delivered));
     let early = delivered > 0
         && takes >= VERY_LONG * begin_after
         && pace.elapsed >= limits.begin_after / EARLY;
@@ -54,4 +61,5 @@ pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
         && waited * 2 >= took
         && pace.rest >= 2 * SMALLEST
         && slow
+        && (pace.has_gaps || !grows)
 }

@@ -24,9 +24,11 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
         elapsed: Duration::from_secs(seconds),
         recent: Stretch {
             delivered,
+            later: delivered / 2,
             took: Duration::from_secs(seconds),
             waited: Duration::from_secs(seconds),
         },
+        has_gaps: false,
     };
     let worth = |length, received, seconds| is_worth_it(&usual, &pace(length, received, seconds));
     assert!(worth(6 * MIB, MIB / 4, 2));
@@ -39,6 +41,11 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
     assert!(!worth(6 * MIB, 4 * MIB, 2), "it is over soon");
     assert!(!worth(400 << 10, 0, 9), "it is small");
     assert!(!worth(900 * MIB, 90 * MIB, 2), "the path is fast");
+    let mut grows = pace(90 * MIB, MIB, 2);
+    grows.recent.later = MIB / 10 * 8;
+    assert!(!is_worth_it(&usual, &grows), "it becomes faster");
+    grows.has_gaps = true;
+    assert!(is_worth_it(&usual, &grows), "it lost a packet");
     let one = limits(1, 64 * MIB);
     assert!(!is_worth_it(&one, &pace(6 * MIB, 0, 9)));
     let mut client_is_slow = pace(6 * MIB, MIB / 4, 9);
@@ -47,6 +54,7 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
     // 3 MiB came in the first two seconds, before the path lost a packet: on average the rest would be over soon.
     let mut slows_down = pace(6 * MIB, 3 * MIB, 4);
     slows_down.recent.delivered = MIB / 4;
+    slows_down.recent.later = MIB / 8;
     slows_down.recent.took = Duration::from_secs(1);
     assert!(is_worth_it(&usual, &slows_down));
 }

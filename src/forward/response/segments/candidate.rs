@@ -15,6 +15,7 @@ use crate::forward::{
     exchange::{Exchange, ranges::RangeRequests},
     upstream::pool::Lease,
 };
+use crate::io::TcpMonitor;
 use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, Stretch, is_worth_it};
 
 /// The most of the memory that one download uses.
@@ -33,6 +34,9 @@ pub(crate) struct Candidate {
     /// The begin of the stretch that tells its pace, and of the next one.
     marks: [Mark; 2],
     look: Pin<Box<Sleep>>,
+    /// The first connection, and how many segments had come out of order on it before.
+    tcp: TcpMonitor,
+    gaps: u32,
 }
 
 /// A moment of a download.
@@ -58,7 +62,10 @@ impl Candidate {
         }
         let requests = Arc::new(exchange.ranges(lease)?);
         let begun = Instant::now();
+        let tcp = lease.about.tcp.clone();
         Some(Self {
+            gaps: gaps(&tcp),
+            tcp,
             first: exchange.forwarder.shared.downloads.count(requests.host()),
             requests,
             limits,
@@ -110,12 +117,20 @@ impl Candidate {
             elapsed: now - self.begun,
             recent: Stretch {
                 delivered: delivered.saturating_sub(begin.delivered),
+                later: delivered.saturating_sub(middle.delivered),
                 took: now - begin.at,
                 waited: mark.waited.saturating_sub(begin.waited),
             },
+            has_gaps: gaps(&self.tcp) > self.gaps,
         };
         is_worth_it(&self.limits, &pace)
     }
+}
+
+/// Segments that came out of order, as far as the kernel counts them.
+fn gaps(tcp: &TcpMonitor) -> u32 {
+    let kernel = tcp.detailed_flow().kernel;
+    kernel.and_then(|kernel| kernel.out_of_order).unwrap_or(0)
 }
 
 /// How often a download is looked at, and at most.
