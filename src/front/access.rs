@@ -14,7 +14,7 @@ use hyper::{
         WWW_AUTHENTICATE,
     },
 };
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 use subtle::ConstantTimeEq;
 use tokio::time::{Instant, sleep_until};
 
@@ -58,6 +58,7 @@ pub(super) async fn admit(
         return Err(fault());
     };
     guesses.right(client.ip(), Instant::now());
+    strip_own_urls(request.headers_mut(), &wanted);
     if let Some(rest) = &right.rest {
         let whole = request
             .uri()
@@ -71,6 +72,21 @@ pub(super) async fn admit(
         request.extensions_mut().insert(secret);
     }
     Ok(())
+}
+
+/// Takes out each field with a URL that begins with the credentials: `Referer`, and `Destination` and `If` of WebDAV, which `git push` sends
+/// to a server without the smart protocol. They would tell them to the origin.
+fn strip_own_urls(headers: &mut HeaderMap, credentials: &str) {
+    let segment = format!("/{credentials}").into_bytes();
+    let quotes = |value: &HeaderValue| {
+        let text: Vec<u8> = percent_decode(value.as_bytes()).collect();
+        text.windows(segment.len()).any(|window| window == segment)
+    };
+    let quoting = headers.iter().filter(|(_, value)| quotes(value));
+    let names: Vec<HeaderName> = quoting.map(|(name, _)| name.clone()).collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 /// The answer to one of the daemon's own pages asks for `Authorization`, as any server does.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hyper::{
     HeaderMap, Request, Uri,
     body::Incoming,
-    header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue, ORIGIN, REFERER, X_CONTENT_TYPE_OPTIONS},
+    header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS},
 };
 
 use super::{
@@ -31,10 +31,6 @@ pub(super) async fn serve(
 ) -> Answer {
     let secret = request.extensions_mut().remove::<SecretSegment>();
     let secret = secret.map(|SecretSegment(secret)| secret);
-    if secret.is_some() {
-        // It names the page by its whole URL.
-        request.headers_mut().remove(REFERER);
-    }
     let (scheme, target, path) = match split(request.uri()) {
         Ok(split) => split,
         Err(fault) => return refuse(&forwarder, &request, client, None, fault).await,

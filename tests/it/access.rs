@@ -65,7 +65,10 @@ async fn the_daemons_own_pages_ask_and_are_asked_as_any_server() {
 #[tokio::test]
 async fn a_secret_first_segment_opens_the_reverse_front_and_goes_no_further() {
     let (world, served) = guarded().await;
-    let fields = "Authorization: Bearer origins\r\nReferer: http://127.0.0.1/me:PLANTED%2Fown/main.test:80/\r\n";
+    // Whole URLs of the client; git sends the last two to a server that speaks WebDAV.
+    let fields = "Authorization: Bearer origins\r\nReferer: http://127.0.0.1/me:PLANTED%2Fown/main.test:80/\r\n\
+                  Destination: http://127.0.0.1/me%3aPLANTED%2fown/main.test:80/y\r\n\
+                  If: <http://127.0.0.1/me:PLANTED%2Fown/main.test:80/z> (<opaquelocktoken:1>)\r\nX-Kept: /me:x\r\n";
     let answer = ask(&world, "/me%3APLANTED%2Fown/main.test:80/x?y", fields).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let there = "content-location: http://127.0.0.1/me%3APLANTED%2Fown/main.test:80/there\r\n";
@@ -76,7 +79,7 @@ async fn a_secret_first_segment_opens_the_reverse_front_and_goes_no_further() {
     let asked = soon("the origin", served).await.unwrap();
     assert!(asked.starts_with("GET /x?y "), "{asked}");
     assert!(
-        asked.contains("Bearer origins") && !asked.contains("PLANTED"),
+        asked.contains("Bearer origins") && asked.contains("/me:x") && !asked.contains("PLANTED"),
         "{asked}"
     );
     let wrong = ask(&world, "/me:PLANTED/main.test:80/x", "").await;
