@@ -1,6 +1,5 @@
 //! One line for everything: all healthy, or what is wrong since when.
 
-use crate::model::named::named;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -10,6 +9,7 @@ use serde::Serialize;
 
 use super::upstreams::UpstreamView;
 use crate::model::fields::documented;
+use crate::model::named::named;
 use crate::track::{history::Finished, moment, transfer::Detail};
 
 /// How long a failure counts for which no success came since.

@@ -1,6 +1,5 @@
 //! How the log looks, and how much is in it.
 
-use crate::model::named::named;
 use serde::Serialize;
 
 pub(super) const FORMATS: [(&str, LogFormat); 5] = [
@@ -25,6 +24,8 @@ pub(crate) enum LogFormat {
     /// One object a line.
     Json,
 }
+
+use crate::model::named::named;
 
 named! {
 /// How much is logged.

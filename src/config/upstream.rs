@@ -1,6 +1,5 @@
 //! A route's upstreams: through what, to the site or to a mirror.
 
-use crate::model::named::named;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -9,6 +8,7 @@ use std::{
 use serde::{Serialize, Serializer};
 
 use super::{Environment, Hop, section::Section, value};
+use crate::model::named::named;
 use crate::model::{Scheme, Target, TlsMode};
 
 /// How it is written.

@@ -1,6 +1,5 @@
 //! What to do about a fault or a stall: one sentence, apart from the cause, that names a key or a command.
 
-use crate::model::named::named;
 /// What to do about a fault or a stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
@@ -9,6 +8,8 @@ pub(crate) struct Advice {
     /// What it comes to, for programs.
     pub remedy: Remedy,
 }
+
+use crate::model::named::named;
 
 named! {
 /// What an advice comes to.

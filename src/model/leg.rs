@@ -1,6 +1,7 @@
 //! Where a fault or a stall happens: on which part of the path, and at which stage.
 
 use crate::model::named::named;
+
 named! {
 /// The part of the path that failed.
 pub(crate) enum Leg {

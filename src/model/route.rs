@@ -1,11 +1,11 @@
 //! Which hosts a route is for: patterns and their order of precedence.
 
-use crate::model::named::named;
 use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
 use super::target::Host;
+use crate::model::named::named;
 
 named! {
 /// What a route's hosts serve; a verdict compares the main site with its storage.

@@ -6,7 +6,6 @@
 //!
 //! Pure: `track::watchdog` brings the samples and the clock, and acts on what comes out.
 
-use crate::model::named::named;
 mod describe;
 pub(crate) mod rules;
 mod watchdog;
@@ -21,6 +20,7 @@ pub(crate) use watchdog::Watch;
 
 use super::fields::documented;
 use super::{Leg, Stage, unit};
+use crate::model::named::named;
 
 /// What a route allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,12 +1,13 @@
 //! Where a client wants to go: a [`Target`] is a host and a port, as asked for and before any route is applied.
 
-use crate::model::named::named;
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
     sync::Arc,
 };
+
+use crate::model::named::named;
 
 named! {
 /// The scheme of a request that is ferried.

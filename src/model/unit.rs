@@ -27,6 +27,11 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// Whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// [`duration`], for `serialize_with`.
 pub(crate) fn as_duration<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&duration(*time))

@@ -1,6 +1,12 @@
 //! One struct per event: it writes the log line and the counter.
 //!
 //! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
+//!
+//! The fields that every line of a transfer has are those of [`Subject`], written by `line!` below, and not of a `tracing` span. A span's
+//! fields are recorded once, while upstream and circuit change with each attempt; half of the lines are written where no span is
+//! entered, by the watchdog, the workers of segments and `Drop`; and API and history show the same struct, which a span would
+//! duplicate. It costs more, too: a line of seven fields takes 6,200 instructions here, and 8,900 in a span of a registry (callgrind,
+//! 10,000 lines).
 
 mod circuit;
 mod daemon;

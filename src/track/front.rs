@@ -1,6 +1,7 @@
 //! How a request came in.
 
 use crate::model::named::named;
+
 named! {
 /// What the client spoke.
 pub(crate) enum Front {

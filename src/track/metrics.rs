@@ -6,7 +6,6 @@
 //! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables; beyond [`SERIES`] label sets a metric
 //! counts the rest as `(others)`.
 
-use crate::model::named::named;
 mod exposition;
 
 use std::{
@@ -20,6 +19,8 @@ use exposition::braces;
 /// Label sets of one metric.
 const SERIES: usize = 500;
 const OTHERS: &str = "(others)";
+
+use crate::model::named::named;
 
 named! {
 /// What a metric is.

@@ -29,7 +29,7 @@ impl RateSampler {
         if passed < GRAIN {
             return;
         }
-        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let millis = crate::model::unit::millis(passed).max(1);
         let rate = |total: u64, last: u64| total.saturating_sub(last).saturating_mul(1000) / millis;
         (self.up, self.down) = (rate(up, last_up), rate(down, last_down));
         self.last = Some((now, up, down));

@@ -34,7 +34,9 @@ use super::{
 use crate::{
     config,
     io::TcpMonitor,
-    model::{Fault, Role, Stage, Target, agent, health::AvoidedCircuit, stall::Stall},
+    model::{
+        Fault, Role, Stage, Target, agent, health::AvoidedCircuit, stall::Stall, unit::millis,
+    },
 };
 
 /// A running transfer. Dropping it ends it, whoever else has a handle on it.
@@ -344,8 +346,4 @@ fn method(method: &str) -> Text {
     const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "HEAD", "CONNECT", "PATCH"];
     let known = KNOWN.into_iter().find(|known| *known == method);
     known.map_or_else(|| redact::text(method).into(), Text::Borrowed)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -19,7 +19,7 @@ use crate::{
         daemon::{DaemonInfo, RecentFault},
         verdict::Diagnosis,
     },
-    model::Target,
+    model::{Target, unit::millis},
 };
 
 /// What the file is made of.
@@ -260,10 +260,6 @@ impl Pseudonyms {
             other => self.pseudonym("upstream", other),
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

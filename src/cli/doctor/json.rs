@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::doctor::{CheckSubject, Finding, verdict::Diagnosis};
+use crate::{
+    doctor::{CheckSubject, Finding, verdict::Diagnosis},
+    model::unit::millis,
+};
 
 /// The whole document.
 pub(super) fn document(findings: &[Finding], verdict: &Diagnosis, took: Duration) -> Value {
     let checks: Vec<Value> = findings.iter().map(check).collect();
     json!({
         "gitferry": env!("CARGO_PKG_VERSION"),
-        "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "took_ms": millis(took),
         "healthy": verdict.is_healthy(),
         "verdict": {
             "works": verdict.works,
@@ -37,7 +40,7 @@ fn check(finding: &Finding) -> Value {
         "detail": outcome.detail,
         "code": outcome.code,
         "advice": outcome.advice,
-        "took_ms": u64::try_from(finding.took.as_millis()).unwrap_or(u64::MAX),
+        "took_ms": millis(finding.took),
     });
     if let Some(object) = value.as_object_mut() {
         match &finding.subject {

@@ -4,11 +4,11 @@
 //! 3.3.0). A pattern of ours may say less or more: `cdn-lfs*.huggingface.co` becomes `*.huggingface.co`, which covers more, and
 //! `*.hf.co`, of any depth, becomes `*.hf.co` and `*.*.hf.co`, deep enough for every host we know of.
 
-use crate::model::named::named;
 use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::model::named::named;
 use crate::{
     cli::{Failure, daemon},
     config::{Config, Route},

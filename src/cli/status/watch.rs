@@ -1,6 +1,5 @@
 //! `gitferry status --watch`: a full-screen view, asked for every second.
 
-use crate::model::named::named;
 mod view;
 
 use std::{
@@ -13,6 +12,7 @@ use serde::Deserialize;
 
 use super::model::{self, StatusOverview, StatusTransfer};
 use crate::cli::{Failure, daemon};
+use crate::model::named::named;
 
 /// How often the daemon is asked.
 const EVERY: Duration = Duration::from_secs(1);

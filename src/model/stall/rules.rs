@@ -1,9 +1,9 @@
 //! The table of verdicts: which evidence makes which.
 
-use crate::model::named::named;
 use std::time::Duration;
 
 use super::{Due, Flow, Kernel, Sample, Stall};
+use crate::model::named::named;
 use crate::model::{Leg, Stage};
 
 named! {

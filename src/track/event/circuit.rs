@@ -1,13 +1,16 @@
 //! What becomes of an upstream's circuit.
 
-use crate::model::named::named;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::LogEvent;
+use crate::model::named::named;
 use crate::{
-    model::health::{AvoidedCircuit, Change},
+    model::{
+        health::{AvoidedCircuit, Change},
+        unit::millis,
+    },
     track::metrics::{self, Metrics},
 };
 
@@ -108,8 +111,4 @@ impl LogEvent for UpstreamReturned {
             "upstream reachable again"
         );
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
