@@ -158,6 +158,7 @@ fn other_ways(config: &Config) -> Vec<Arc<Upstream>> {
     let mut ways: Vec<Arc<Upstream>> = Vec::new();
     let routes = config.routes.iter().chain([&config.other_hosts]);
     let used = routes
+        .filter(|route| route.tls != TlsMode::Deny)
         .flat_map(|route| &route.upstreams)
         .filter(|upstream| upstream.mirror.is_none())
         .cloned();

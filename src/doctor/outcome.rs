@@ -34,7 +34,12 @@ pub(crate) enum Fact {
     /// When the certificate is valid, in seconds since 1970.
     Validity(i64, i64),
     /// The addresses that a name led to are none that such a site can have.
-    ImplausibleAddress(String),
+    ImplausibleAddress {
+        /// `fake`, `blocked` or `private`.
+        word: &'static str,
+        /// Which name leads where.
+        sentence: String,
+    },
     /// The status of an answer.
     Status(u16),
     /// A host that an upload would go to.

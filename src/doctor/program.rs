@@ -25,13 +25,11 @@ impl ProgramEnd {
         self.code == Some(0)
     }
 
-    /// The last line of its complaint, where most programs say what counts.
+    /// The last line of its complaint, where most programs say what counts; curl explains itself below its own.
     pub(super) fn complaint(&self) -> String {
-        let line = self
-            .stderr
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty());
+        let mut lines = self.stderr.lines();
+        let of_curl = lines.clone().find(|line| line.starts_with("curl: ("));
+        let line = of_curl.or_else(|| lines.rfind(|line| !line.trim().is_empty()));
         let text = crate::track::redact::text(line.unwrap_or_default().trim());
         text.chars().take(160).collect()
     }

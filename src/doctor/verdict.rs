@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{CheckResults, CheckSubject, Fact, Finding, RecentFaults, State, board::PathName};
 
-pub(crate) use change::{ConfigEdit, ProposedChange};
+pub(crate) use change::{ConfigEdit, EditPlace, ProposedChange};
 
 /// The whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,7 +253,7 @@ fn works(facts: &Facts<'_>) -> String {
         parts.push(format!("a push to {} is allowed", sentences::list(&pushed)));
     }
     if parts.is_empty() && !facts.hosts.is_empty() {
-        parts.push("nothing: no host can be reached through the upstreams of its route".into());
+        parts.push("nothing: no host works over the upstreams of its route".into());
     }
     let through = facts.clients(State::Passed);
     match through.as_slice() {

@@ -7,5 +7,9 @@ mod support;
 mod clients;
 mod faults;
 mod machine;
+#[allow(dead_code, reason = "tests/stall needs all of it")]
+#[path = "../stall/network.rs"]
+mod network;
+mod networks;
 mod push;
 mod run;

@@ -12,7 +12,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 use crate::{
     cli::{Failure, printed},
     config,
-    doctor::verdict::ConfigEdit,
+    doctor::verdict::{ConfigEdit, EditPlace},
 };
 
 /// Changes `file`, which is made where it is not there.
@@ -60,14 +60,14 @@ pub(super) fn run(edit: &ConfigEdit, file: &Path) -> Result<(), Failure> {
 
 /// The text with the change in it; everything else stays as it is written.
 fn edited(text: &str, edit: &ConfigEdit) -> Result<String, String> {
-    let ConfigEdit::Route { route, key, value } = edit;
+    let ConfigEdit { place, key, value } = edit;
     let mut document: DocumentMut = text
         .parse()
         .map_err(|_| "it is not valid TOML".to_owned())?;
     let value: Value = value
         .parse()
         .map_err(|_| format!("{value} is not a TOML value"))?;
-    let table = table_of(&mut document, route)?;
+    let table = table_of(&mut document, place)?;
     match key.split_once('.') {
         None => {
             table.insert(key, Item::Value(value));
@@ -77,30 +77,33 @@ fn edited(text: &str, edit: &ConfigEdit) -> Result<String, String> {
             let nested = table.entry(outer).or_insert_with(inline);
             let nested = nested
                 .as_table_like_mut()
-                .ok_or_else(|| format!("`{outer}` of route `{route}` is not a table"))?;
+                .ok_or_else(|| format!("`{outer}` there is not a table"))?;
             nested.insert(inner, Item::Value(value));
         }
     }
     Ok(document.to_string())
 }
 
-/// The route's table; a new one, which changes the built-in route of its name, where the file has none.
-fn table_of<'d>(document: &'d mut DocumentMut, route: &str) -> Result<&'d mut Table, String> {
-    if route == "other_hosts" {
-        let table = document
-            .entry(route)
-            .or_insert_with(|| Item::Table(Table::new()));
-        return table
-            .as_table_mut()
-            .ok_or_else(|| "`other_hosts` is not written as [other_hosts]".to_owned());
-    }
+/// The section, or the route's table; a new one, which changes the built-in route of its name, where the file has none.
+fn table_of<'d>(document: &'d mut DocumentMut, place: &EditPlace) -> Result<&'d mut Table, String> {
+    let route = match place {
+        EditPlace::Route(route) => route,
+        EditPlace::Section(section) => {
+            let table = document
+                .entry(section)
+                .or_insert_with(|| Item::Table(Table::new()));
+            return table
+                .as_table_mut()
+                .ok_or_else(|| format!("`{section}` is not written as [{section}]"));
+        }
+    };
     let routes = document
         .entry("route")
         .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let routes = routes
         .as_array_of_tables_mut()
         .ok_or("its routes are not written as [[route]]")?;
-    let known = |table: &Table| table.get("name").and_then(Item::as_str) == Some(route);
+    let known = |table: &Table| table.get("name").and_then(Item::as_str) == Some(route.as_str());
     let at = routes.iter().position(known);
     let at = match at {
         Some(at) => at,
@@ -187,11 +190,8 @@ mod tests {
     use super::*;
 
     fn upstreams(route: &str) -> ConfigEdit {
-        ConfigEdit::Route {
-            route: route.into(),
-            key: "upstreams",
-            value: "[{ via = \"direct\" }, { via = \"office\" }]".into(),
-        }
+        let value = "[{ via = \"direct\" }, { via = \"office\" }]";
+        ConfigEdit::of_route(route, "upstreams", value.into())
     }
 
     const FILE: &str = "# mine\n[hops]\noffice = { url = \"http://x:1\" } # the office\n\n[[route]]\nname = \"lfs\"\n\
@@ -220,16 +220,20 @@ mod tests {
     fn a_built_in_route_gets_a_table_of_its_name() {
         let after = edited("", &upstreams("hf-lfs")).unwrap();
         assert_eq!(after, upstreams("hf-lfs").toml() + "\n");
-        let segment = ConfigEdit::Route {
-            route: "hf-lfs".into(),
-            key: "dial.max_segment",
-            value: "1220".into(),
-        };
+        let segment = ConfigEdit::of_route("hf-lfs", "dial.max_segment", "\"1220 B\"".into());
         assert_eq!(edited("", &segment).unwrap(), segment.toml() + "\n");
+        let section = ConfigEdit {
+            place: EditPlace::Section("dial"),
+            key: "max_segment",
+            value: "\"1220 B\"".into(),
+        };
+        let dial = "[dial]\nattempts = 2\n";
+        let after = edited(dial, &section).unwrap();
+        assert_eq!(after, format!("{dial}max_segment = \"1220 B\"\n"));
         let with_dial = "[[route]]\nname = \"hf-lfs\"\ndial = { attempts = 2 }\n";
         let after = edited(with_dial, &segment).unwrap();
         assert!(
-            after.contains("attempts = 2") && after.contains("max_segment = 1220"),
+            after.contains("attempts = 2") && after.contains("max_segment = \"1220 B\""),
             "{after}"
         );
     }
@@ -239,11 +243,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gitferry.toml");
         fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
-        let unknown = ConfigEdit::Route {
-            route: "hf-lfs".into(),
-            key: "upstreams",
-            value: "[{ via = \"nowhere\" }]".into(),
-        };
+        let nowhere = "[{ via = \"nowhere\" }]";
+        let unknown = ConfigEdit::of_route("hf-lfs", "upstreams", nowhere.into());
         assert!(run(&unknown, &file).is_err());
         assert_eq!(
             fs::read_to_string(&file).unwrap(),

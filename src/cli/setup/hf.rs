@@ -77,7 +77,8 @@ pub(super) fn apply(
         output.note(&format!("{shown}: written"));
         write(&path, &text, no_ca, host)?;
     }
-    output.note("for hf, Python and curl, run this in their shell or add it to your profile, but not in the shell of the daemon:");
+    output.note("for hf, Python and curl: run this in their shell or add it to your profile");
+    output.note("(not in the shell of the daemon)");
     output.text(&format!(". {}", shell_quoted(&shown)));
     warn(config, no_ca, host, output);
     Ok(())

@@ -35,12 +35,6 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
             ))
             .fact(Fact::Client(setup));
     }
-    if distrusts {
-        return Outcome::warned("bypasses gitferry, does not trust the site")
-            .detail(format!("{} reports: {complaint}", client.name))
-            .advise(format!("run `{setup}`"))
-            .fact(Fact::Client(setup));
-    }
     if ended.stderr.contains("response 407") || ended.stderr.contains("407 Proxy") {
         return Outcome::failed("gitferry requires its password")
             .detail(format!("{} reports: {complaint}", client.name))
@@ -49,7 +43,10 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
     if MISSING.iter().any(|words| said.contains(words)) {
         return Outcome::skipped("not installed");
     }
-    let around = Outcome::warned("bypasses gitferry");
+    let around = Outcome::warned(match distrusts {
+        true => "bypasses gitferry, does not trust the site",
+        false => "bypasses gitferry",
+    });
     let around = match ended.is_success() {
         true => around,
         false => around.detail(format!("{} reports: {complaint}", client.name)),
@@ -105,6 +102,7 @@ const DISTRUST: &[&str] = &[
     "server certificate verification failed",
     "ssl certificate problem",
     "unknown authority",
+    "x509: certificate",
     "self-signed certificate",
     "self signed certificate",
     "unable to get local issuer",

@@ -74,7 +74,7 @@ fn judged(odd: Option<(&'static str, String)>, listed: &str, took: &str) -> Outc
         None => Outcome::passed(format!("{listed} {took}")),
         Some((word, sentence)) => Outcome::warned(format!("{listed} {word}"))
             .detail(sentence.clone())
-            .fact(Fact::ImplausibleAddress(sentence)),
+            .fact(Fact::ImplausibleAddress { word, sentence }),
     }
 }
 

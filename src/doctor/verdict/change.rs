@@ -1,7 +1,9 @@
 //! The one change that most likely mends what is broken.
 
+use std::collections::BTreeSet;
+
 use super::{Facts, HostSummary, PathSummary, RecentHostFaults, sentences};
-use crate::doctor::{Fact, Finding, State};
+use crate::doctor::{Fact, Finding, State, certificate::middlebox};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,35 +18,46 @@ pub(crate) struct ProposedChange {
     pub edit: Option<ConfigEdit>,
 }
 
-/// A change of the config that touches neither trust nor exposure.
+/// A change of the config that touches neither trust nor exposure: a key, and its value as TOML writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ConfigEdit {
-    /// Sets a key of a route, to a value as TOML writes it.
-    Route {
-        /// The route.
-        route: String,
-        /// `upstreams`, or `dial.max_segment`.
-        key: &'static str,
-        /// The value.
-        value: String,
-    },
+pub(crate) struct ConfigEdit {
+    /// Whose key.
+    pub place: EditPlace,
+    /// `upstreams`, `max_segment`, or `dial.max_segment`.
+    pub key: &'static str,
+    /// The value.
+    pub value: String,
+}
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EditPlace {
+    /// In the route of this name.
+    Route(String),
+    /// In this section.
+    Section(&'static str),
 }
 
 impl ConfigEdit {
-    /// The lines that do it, in a file that has no such route yet.
+    /// A key of this route.
+    pub(crate) fn of_route(route: &str, key: &'static str, value: String) -> Self {
+        let place = match route {
+            "other_hosts" => EditPlace::Section("other_hosts"),
+            route => EditPlace::Route(route.to_owned()),
+        };
+        Self { place, key, value }
+    }
+
+    /// The lines that do it, in a file that has no such table yet.
     pub(crate) fn toml(&self) -> String {
-        let Self::Route { route, key, value } = self;
-        if route == "other_hosts" {
-            return match key.split_once('.') {
-                Some((table, key)) => format!("[other_hosts]\n{table} = {{ {key} = {value} }}"),
-                None => format!("[other_hosts]\n{key} = {value}"),
-            };
-        }
+        let Self { place, key, value } = self;
+        let head = match place {
+            EditPlace::Route(route) => format!("[[route]]\nname = \"{route}\""),
+            EditPlace::Section(section) => format!("[{section}]"),
+        };
         match key.split_once('.') {
-            Some((table, key)) => {
-                format!("[[route]]\nname = \"{route}\"\n{table} = {{ {key} = {value} }}")
-            }
-            None => format!("[[route]]\nname = \"{route}\"\n{key} = {value}"),
+            Some((table, key)) => format!("{head}\n{table} = {{ {key} = {value} }}"),
+            None => format!("{head}\n{key} = {value}"),
         }
     }
 }
@@ -85,6 +98,8 @@ const RULES: &[Rule] = &[
     portal,
     another_way,
     segments,
+    odd_address,
+    inspected,
     unreachable,
     distrust,
     by_advice,
@@ -178,11 +193,8 @@ fn another_way(facts: &Facts<'_>) -> Option<ProposedChange> {
     let mut written = vec![&*works.path.written];
     let others = host.ways.iter().filter(|other| other.path != works.path);
     written.extend(others.map(|other| &*other.path.written));
-    let edit = ConfigEdit::Route {
-        route: host.path.route.to_string(),
-        key: "upstreams",
-        value: format!("[{}]", written.join(", ")),
-    };
+    let value = format!("[{}]", written.join(", "));
+    let edit = ConfigEdit::of_route(&host.path.route, "upstreams", value);
     let (good, bad) = (&works.path.upstream, &way.path.upstream);
     let sentence = format!(
         "make route `{}` try `{good}` before `{bad}`",
@@ -195,15 +207,25 @@ fn another_way(facts: &Facts<'_>) -> Option<ProposedChange> {
 const SEGMENT: u32 = 1220;
 
 fn segments(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let (host, ..) = broken(facts).find(|(_, way, _)| sentences::mtu(way))?;
-    Some(ProposedChange::edit(
-        format!("make route `{}` send smaller packets", host.path.route),
-        ConfigEdit::Route {
-            route: host.path.route.to_string(),
-            key: "dial.max_segment",
-            value: SEGMENT.to_string(),
-        },
-    ))
+    let lossy = broken(facts).filter(|(_, way, _)| sentences::mtu(way));
+    let routes: BTreeSet<&str> = lossy.map(|(host, ..)| &*host.path.route).collect();
+    let value = format!("\"{SEGMENT} B\"");
+    let one = routes.first()?;
+    Some(match routes.len() {
+        1 => ProposedChange::edit(
+            format!("make route `{one}` send smaller packets"),
+            ConfigEdit::of_route(one, "dial.max_segment", value),
+        ),
+        // It is this machine's own link.
+        _ => ProposedChange::edit(
+            "make gitferry send smaller packets",
+            ConfigEdit {
+                place: EditPlace::Section("dial"),
+                key: "max_segment",
+                value,
+            },
+        ),
+    })
 }
 
 fn service_failed(facts: &Facts<'_>) -> Option<ProposedChange> {
@@ -235,6 +257,47 @@ fn daemon_down(facts: &Facts<'_>) -> Option<ProposedChange> {
             "start the daemon",
             "gitferry service start   # or: gitferry run",
         )
+    })
+}
+
+/// The name leads where such a site cannot be.
+fn odd_address(facts: &Facts<'_>) -> Option<ProposedChange> {
+    let (host, word) = broken(facts).find_map(|(host, way, root)| {
+        let (word, _) = sentences::odd_address(way)?;
+        of_the_path(root).then_some((host, word))
+    })?;
+    let name = &host.path.host;
+    let place = crate::model::advice::place(&host.path.route);
+    let around = format!(
+        "set `resolve` of {place} to its real address, or use a hop that resolves names itself (`http://` or `socks5h://`)"
+    );
+    Some(ProposedChange::advice(match word {
+        "fake" => format!(
+            "check that the local VPN tool runs, which made up this address; if not, {around}"
+        ),
+        "blocked" => format!(
+            "remove {name} from the hosts file or the DNS filter of this network, or {around}"
+        ),
+        _ => format!(
+            "if {name} is a public site, the name server of this network gives a wrong address: {around}"
+        ),
+    }))
+}
+
+/// A middlebox that is known by name signs in the place of the site.
+fn inspected(facts: &Facts<'_>) -> Option<ProposedChange> {
+    let name = broken(facts).find_map(|(.., root)| {
+        let issuer = root.outcome.facts.iter().find_map(|fact| match fact {
+            Fact::Issuer(issuer) => Some(issuer),
+            _ => None,
+        });
+        (sentences::kind(root) == "unknown-issuer").then(|| middlebox(issuer?))?
+    })?;
+    Some(ProposedChange {
+        toml: Some("[trust]\nextra_roots = [\"/path/to/its-ca.pem\"]".into()),
+        ..ProposedChange::advice(format!(
+            "get the CA certificate of {name} from its administrator, and trust it"
+        ))
     })
 }
 

@@ -133,7 +133,16 @@ pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
         .map(|code| format!(" ({code})"))
         .unwrap_or_default();
     let why = why(way, root);
-    format!("fails {through}: {why}{code}")
+    let odd = odd_address(way).map_or_else(String::new, |(_, odd)| format!("; {odd}"));
+    format!("fails {through}: {why}{code}{odd}")
+}
+
+/// What is odd about the addresses of the name: a word and a sentence.
+pub(super) fn odd_address(way: &PathSummary) -> Option<(&'static str, &str)> {
+    way.facts().find_map(|fact| match fact {
+        Fact::ImplausibleAddress { word, sentence } => Some((*word, sentence.as_str())),
+        _ => None,
+    })
 }
 
 /// The kind of a fault: the last part of its code.
@@ -144,16 +153,25 @@ pub(super) fn kind(finding: &Finding) -> &str {
 
 fn why(way: &PathSummary, root: &Finding) -> String {
     let upstream = &way.path.upstream;
+    let code = root.outcome.code.as_deref().unwrap_or_default();
     match (root.check, kind(root)) {
+        ("name", "name-unknown") if code.starts_with("hop/") => {
+            format!("the name of the proxy {upstream} cannot be resolved")
+        }
+        ("tcp", kind) if code.starts_with("hop/") => proxy_down(upstream, kind),
         ("name", "name-unknown") => "the name cannot be resolved".into(),
         ("tcp", "refused") => "nothing listens on the port".into(),
         ("tcp", "timed-out") => "the port does not answer: it is filtered".into(),
         ("tcp", "unreachable") => "the network has no route to it".into(),
-        ("hop", "hop-authentication") => {
-            format!("{upstream} rejects the user name or password")
+        ("hop", "hop-authentication") => format!("{upstream} {}", log_in(root)),
+        ("hop", "hop-refused-403" | "socks-refused-2") => {
+            format!("{upstream} does not allow this host")
+        }
+        ("hop", "target-refused") => {
+            format!("{upstream} does not allow this host or cannot reach it")
         }
         ("hop", kind) if kind.starts_with("hop-refused") || kind.starts_with("socks-refused") => {
-            format!("{upstream} does not allow this host")
+            format!("{upstream} cannot reach this host")
         }
         ("hop", "timed-out") => format!("{upstream} accepts the request and does not connect"),
         ("tls", kind) => handshake(way, kind),
@@ -172,6 +190,27 @@ fn why(way: &PathSummary, root: &Finding) -> String {
             let row = CHECKS.iter().find(|row| row.name == check);
             row.map_or("", |row| row.means).to_owned()
         }
+    }
+}
+
+/// No TCP connection to a hop.
+fn proxy_down(upstream: &str, kind: &str) -> String {
+    match kind {
+        "refused" => format!("the proxy {upstream} does not run, or its address is wrong"),
+        "unreachable" => format!("the network has no route to the proxy {upstream}"),
+        _ => format!("the proxy {upstream} does not answer: it is down or filtered"),
+    }
+}
+
+/// What a hop makes of the credentials, by what the fault says.
+fn log_in(root: &Finding) -> &'static str {
+    let said = root.outcome.detail.as_deref().unwrap_or_default();
+    if said.contains("it offers only") {
+        "requires a log-in that gitferry does not speak (NTLM, Negotiate or Digest)"
+    } else if said.contains("none are configured") {
+        "requires a user name and a password, and none are configured"
+    } else {
+        "rejects the user name or password"
     }
 }
 

@@ -99,6 +99,129 @@ fn a_way_that_the_route_has_not_is_offered_where_nothing_else_works() {
     );
 }
 
+/// The sentence on a way through `office` that ends with this.
+fn broken_by(check: &'static str, outcome: Outcome) -> (String, ProposedChange) {
+    let verdict = of(&ways(
+        &path("hf.co", "office", Some(0)),
+        vec![(check, outcome)],
+    ));
+    (verdict.broken.unwrap(), verdict.change.unwrap())
+}
+
+#[test]
+fn a_proxy_that_does_not_run_forbids_fails_or_wants_a_password_is_told_as_that() {
+    for (check, code, detail, says) in [
+        (
+            "tcp",
+            "hop/connecting/refused",
+            "",
+            "the proxy office does not run",
+        ),
+        (
+            "tcp",
+            "hop/connecting/timed-out",
+            "",
+            "the proxy office does not answer",
+        ),
+        (
+            "name",
+            "hop/resolving/name-unknown",
+            "",
+            "the name of the proxy office cannot be resolved",
+        ),
+        (
+            "hop",
+            "hop/greeting/hop-refused-403",
+            "",
+            "office does not allow this host",
+        ),
+        (
+            "hop",
+            "hop/greeting/hop-refused-503",
+            "",
+            "office cannot reach this host",
+        ),
+        (
+            "hop",
+            "hop/greeting/socks-refused-2",
+            "",
+            "office does not allow this host",
+        ),
+        (
+            "hop",
+            "hop/greeting/socks-refused-5",
+            "",
+            "office cannot reach this host",
+        ),
+        (
+            "hop",
+            "hop/greeting/target-refused",
+            "",
+            "does not allow this host or cannot reach it",
+        ),
+        (
+            "hop",
+            "hop/greeting/hop-authentication",
+            "none are configured",
+            "requires a user name and a password",
+        ),
+        (
+            "hop",
+            "hop/greeting/hop-authentication",
+            "refused the configured",
+            "rejects the user name or password",
+        ),
+        (
+            "hop",
+            "hop/greeting/hop-authentication",
+            "it offers only NTLM",
+            "that gitferry does not speak",
+        ),
+    ] {
+        let (broken, _) = broken_by(check, failed(code).detail(detail));
+        assert!(broken.contains(says), "{code} {detail}: {broken}");
+    }
+}
+
+#[test]
+fn an_address_that_such_a_site_cannot_have_is_told_with_what_to_do() {
+    for (word, does) in [
+        ("private", "set `resolve` of route `main`"),
+        ("fake", "check that the local VPN tool runs"),
+        ("blocked", "remove hf.co from the hosts file"),
+    ] {
+        let odd = Fact::ImplausibleAddress {
+            word,
+            sentence: "hf.co resolves to 10.0.0.1".into(),
+        };
+        let name = Outcome::warned("10.0.0.1").fact(odd);
+        let cut = failed("origin/connecting/unreachable");
+        let not = vec![("name", name), ("tcp", cut)];
+        let verdict = of(&ways(&path("hf.co", "direct", Some(0)), not));
+        let broken = verdict.broken.unwrap();
+        assert!(broken.ends_with("; hf.co resolves to 10.0.0.1"), "{broken}");
+        let change = verdict.change.unwrap();
+        assert!(change.sentence.contains(does), "{change:?}");
+    }
+}
+
+#[test]
+fn the_ca_of_a_known_middlebox_is_asked_for_and_never_applied() {
+    let issuer = Fact::Issuer("FortiGate CA".into());
+    let signed = failed("origin/handshaking/unknown-issuer").fact(issuer);
+    let (broken, change) = broken_by("certificate", signed);
+    assert!(
+        broken.contains("a Fortinet firewall inspects TLS"),
+        "{broken}"
+    );
+    assert!(
+        change
+            .sentence
+            .contains("the CA certificate of a Fortinet firewall")
+    );
+    assert!(change.toml.unwrap().contains("extra_roots") && change.edit.is_none());
+}
+
 #[test]
 fn a_reset_that_goes_away_with_the_name_is_a_filter_of_names() {
     let cut = vec![
@@ -120,7 +243,19 @@ fn large_packets_that_get_lost_are_made_smaller() {
     let verdict = of(&ways(&path("hf.co", "direct", Some(0)), lost));
     assert!(verdict.broken.unwrap().contains("loses large packets"));
     let toml = verdict.change.unwrap().toml.unwrap();
-    assert!(toml.contains("dial = { max_segment = 1220 }"), "{toml}");
+    assert!(
+        toml.contains(r#"dial = { max_segment = "1220 B" }"#),
+        "{toml}"
+    );
+}
+
+#[test]
+fn packets_that_get_lost_on_the_way_to_every_route_are_made_smaller_for_all() {
+    let lost = || vec![("post-mtu", failed("origin/sending-body/timed-out"))];
+    let mut findings = ways(&path("hf.co", "direct", Some(0)), lost());
+    findings.extend(ways(&path("storage.test", "direct", Some(0)), lost()));
+    let toml = of(&findings).change.unwrap().toml.unwrap();
+    assert_eq!(toml, "[dial]\nmax_segment = \"1220 B\"");
 }
 
 #[test]

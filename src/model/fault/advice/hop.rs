@@ -18,7 +18,11 @@ pub(in crate::model) fn unreachable(fault: &Fault, context: AdviceContext<'_>) -
         (Leg::Client, _) => None,
         (Leg::Hop, _) => {
             let url = context.hop_url();
-            Some(format!("no proxy answers there: check {url}, and that the proxy runs").into())
+            let or = match context.is_environment() {
+                true => "; where this network needs no proxy, start the daemon without it",
+                false => "",
+            };
+            Some(format!("no proxy answers there: check {url}, and that the proxy runs{or}").into())
         }
         (Leg::Origin, stage) if stage <= Stage::Connecting => {
             Some(context.other_upstream(format!("{host} is unreachable through {upstream}: ")))

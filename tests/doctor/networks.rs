@@ -1,0 +1,131 @@
+//! Networks that are broken in one way, and the verdict: what fails, and the one change that mends it.
+
+use crate::{
+    network::Network,
+    run::{Said, doctor, page},
+    support::{
+        ca::{Flaw, TestCa},
+        git_host::{GitHost, Manners},
+        hops::{Hop, ScriptedHop},
+        process::ClosedPort,
+        relay::Relay,
+        world::{MAIN, STORAGE, World},
+    },
+};
+
+/// The main site through this hop alone.
+fn through(world: &World, hop: &str) -> Said {
+    let settings = world
+        .settings()
+        .hop_without_credentials("office", hop)
+        .route(MAIN, "terminate", &["office"], world.host.https);
+    doctor(&settings.write("127.0.0.1:0"), &[])
+}
+
+#[track_caller]
+fn assert_verdict(said: &Said, broken: &str, change: &str) {
+    let found = said.broken();
+    assert!(found.contains(broken), "{found}");
+    let sentence = said.change("sentence");
+    assert!(sentence.contains(change), "{sentence}");
+}
+
+#[test]
+fn a_hop_that_does_not_run_is_not_taken_for_a_site_that_does_not() {
+    let (world, port) = (World::new(), ClosedPort::new());
+    let said = through(&world, &format!("http://{}", port.address));
+    let change = "check `url` of `office` in `[hops]`, and that the proxy runs";
+    assert_verdict(&said, "the proxy office does not run", change);
+}
+
+/// Another route goes out directly, so that this is no news to anybody.
+#[test]
+fn a_hop_that_does_not_run_while_the_direct_way_works_is_put_behind_it() {
+    let (world, port) = (World::new(), ClosedPort::new());
+    let settings = world
+        .settings()
+        .hop_without_credentials("office", &format!("http://{}", port.address))
+        .route(MAIN, "terminate", &["office"], world.host.https)
+        .route(STORAGE, "terminate", &["direct"], world.lfs.storage);
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    let change = "make route `main` try `direct` before `office`";
+    assert_verdict(&said, "the proxy office does not run", change);
+}
+
+#[test]
+fn a_hop_that_wants_a_password_is_told_where_to_write_it() {
+    let world = World::new();
+    let hop = Hop::http(world.path("tinyproxy"));
+    let broken = "office requires a user name and a password, and none are configured";
+    let change = "set `username` and `password_file` of `office` in `[hops]`";
+    assert_verdict(&through(&world, &hop.url), broken, change);
+}
+
+#[test]
+fn a_hop_that_cannot_reach_the_site_does_not_forbid_it() {
+    let world = World::new();
+    let said = through(&world, &ScriptedHop::answers_502().url);
+    assert_verdict(
+        &said,
+        "office cannot reach this host",
+        "add another upstream",
+    );
+    let said = through(&world, &ScriptedHop::hangs_up().url);
+    assert_verdict(
+        &said,
+        "office does not allow this host or cannot reach it",
+        "ask its owner",
+    );
+}
+
+#[test]
+fn a_middlebox_that_is_known_by_name_is_named_and_its_ca_asked_for() {
+    let world = World::new();
+    let ca = TestCa::named(world.path("middlebox"), "FortiGate CA");
+    let leaf = ca.files("main", &ca.leaf(&[MAIN], Flaw::None));
+    let office = GitHost::start(world.path("office"), &leaf, Manners::default());
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], office.https);
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    let change = "get the CA certificate of a Fortinet firewall";
+    assert_verdict(&said, "a Fortinet firewall inspects TLS", change);
+    assert!(
+        said.change("toml").contains("extra_roots"),
+        "{:#}",
+        said.json
+    );
+}
+
+#[test]
+fn a_storage_that_alone_is_blocked_is_told_beside_the_site_that_works() {
+    let (world, port) = (World::new(), ClosedPort::new());
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], world.host.https)
+        .route(STORAGE, "terminate", &["direct"], port.address);
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    assert!(said.verdict("works").contains(MAIN), "{:#}", said.json);
+    let change = "add another upstream to `upstreams` of route `storage`";
+    assert_verdict(&said, "storage.test (storage) fails directly", change);
+}
+
+#[test]
+fn a_path_that_loses_large_packets_works_once_the_change_is_applied() {
+    let world = World::new();
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let (listener, far) = network.listen();
+    let _relay = Relay::holds_after_on(listener, usize::MAX, world.host.https);
+    network.far_mtu(1300);
+    let settings = world.settings().route(MAIN, "terminate", &["direct"], far);
+    let config = settings.write("127.0.0.1:0");
+    let said = doctor(&config, &[]);
+    let change = "make route `main` send smaller packets";
+    assert_verdict(&said, "the path loses large packets", change);
+    let applied = page(&config, &["--apply"], config.parent().unwrap());
+    assert!(applied.stdout.contains("\nchanged"), "{applied}");
+    let said = doctor(&config, &[]);
+    assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+}
