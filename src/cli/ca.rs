@@ -113,7 +113,8 @@ fn rotate(config: &Config, hosts: &[HostPattern]) -> Result<(), Failure> {
         io::stdout(),
         "new CA: {}\nits certificate: {}\nthe one before: {}\n\
          A running daemon loads it within seconds and logs `config reloaded`.\n\
-         Clients that are pointed at {} need nothing: until then it holds both certificates. Where you imported the certificate elsewhere, import the new one.",
+         Clients that read {} need no change: it holds both certificates until then.\n\
+         Where you imported the certificate elsewhere, import the new one.",
         ca.certificate().subject(),
         directory.join(CERTIFICATE_FILE).display(),
         directory.join(OLD_FILE).display(),

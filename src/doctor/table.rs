@@ -62,8 +62,8 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         name: "portal",
-        needs: &["hop"],
-        after: &["tls", "certificate"],
+        needs: &["name"],
+        after: &["tcp", "hop", "tls", "certificate"],
         run: Run::Path(|probe| Box::pin(path::portal::run(probe))),
         means: "the network's log-in page answers instead of the site",
     },

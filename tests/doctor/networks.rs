@@ -1,14 +1,20 @@
 //! Networks that are broken in one way, and the verdict: what fails, and the one change that mends it.
 
+use std::net::{Ipv4Addr, TcpListener};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::{
     network::Network,
     run::{Said, doctor, page},
     support::{
+        background::Background,
         ca::{Flaw, TestCa},
         git_host::{GitHost, Manners},
         hops::{Hop, ScriptedHop},
         process::ClosedPort,
         relay::Relay,
+        skip::is_root,
         world::{MAIN, STORAGE, World},
     },
 };
@@ -95,6 +101,30 @@ fn a_middlebox_that_is_known_by_name_is_named_and_its_ca_asked_for() {
         "{:#}",
         said.json
     );
+}
+
+/// As a Wi-Fi does it before one has logged in: only port 80 answers.
+#[test]
+fn a_portal_that_closes_the_tls_port_is_recognised_by_port_80() {
+    if !is_root("to listen on port 80 of an address of loopback") {
+        return;
+    }
+    let world = World::new();
+    let [a, b, c] = [(); 3].map(|()| fastrand::u8(2..250));
+    let portal = TcpListener::bind((Ipv4Addr::new(127, a, b, c), 80)).unwrap();
+    let background = Background::new();
+    let _address = background.serve_on(portal, |mut client, _| async move {
+        let _ = client.read(&mut [0; 4096]).await;
+        let page = "HTTP/1.1 302 Found\r\nLocation: http://login.portal.test/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let _ = client.write_all(page.as_bytes()).await;
+    });
+    let settings = world
+        .settings()
+        .route_to(MAIN, "terminate", &["direct"], None)
+        .route_line(&format!("resolve = {{ \"{MAIN}\" = \"127.{a}.{b}.{c}\" }}"));
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    let broken = "the log-in page of this network answers instead";
+    assert_verdict(&said, broken, "open http://login.portal.test/ in a browser");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! UpstreamPlan out: tinyproxy, the same behind TLS, microsocks, and scripted hops named after their answer.
+//! Ways out: tinyproxy, the same behind TLS, microsocks, and scripted hops named after their answer.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! A captive portal: where TLS fails or is nobody's, does the network's log-in page answer in plain HTTP?
+//! A captive portal: where the port is closed, TLS fails or is nobody's, does the network's log-in page answer in plain HTTP?
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,9 +19,11 @@ const LIMIT: u64 = 16 * 1024;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
-    let suspicious = {
+    let (suspicious, connected) = {
         let evidence = probe.evidence();
-        evidence.handshake.is_some() || evidence.distrusted
+        let connected = evidence.chain.is_some() || evidence.handshake.is_some();
+        let suspicious = evidence.handshake.is_some() || evidence.distrusted;
+        (suspicious || !connected, connected)
     };
     // A hop answers for itself; its pages are read in its greeting.
     if !suspicious || !probe.is_tls() || probe.hop().is_some() {
@@ -29,8 +31,11 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     }
     let target = probe.origin().1;
     let plain = Target::new(target.host.clone(), 80);
-    // A portal speaks plain HTTP where TLS is due, or sends port 80 to its page.
-    for target in [target, &plain] {
+    // A portal speaks plain HTTP where TLS is due, or closes that port, and sends port 80 to its page.
+    for target in [Some(target).filter(|_| connected), Some(&plain)]
+        .into_iter()
+        .flatten()
+    {
         if let Some(head) = ask(probe, target).await
             && let Some(outcome) = judge(probe, &head, target.port == 80)
         {

@@ -160,6 +160,7 @@ fn why(way: &PathSummary, root: &Finding) -> String {
         }
         ("tcp", kind) if code.starts_with("hop/") => proxy_down(upstream, kind),
         ("name", "name-unknown") => "the name cannot be resolved".into(),
+        ("name", "timed-out") => "the name server does not answer".into(),
         ("tcp", "refused") => "nothing listens on the port".into(),
         ("tcp", "timed-out") => "the port does not answer: it is filtered".into(),
         ("tcp", "unreachable") => "the network has no route to it".into(),

@@ -125,6 +125,12 @@ fn a_proxy_that_does_not_run_forbids_fails_or_wants_a_password_is_told_as_that()
         ),
         (
             "name",
+            "origin/resolving/timed-out",
+            "",
+            "the name server does not answer",
+        ),
+        (
+            "name",
             "hop/resolving/name-unknown",
             "",
             "the name of the proxy office cannot be resolved",

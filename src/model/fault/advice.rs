@@ -55,6 +55,8 @@ pub(super) fn timed_out(fault: &Fault, context: AdviceContext<'_>) -> Option<Adv
     let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
+        // The name server is silent.
+        (_, Stage::Resolving) => name_unknown(fault, context),
         (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
             "{} accepted the request for {host} and did not connect: ",
             context.hop()
