@@ -10,7 +10,7 @@ use std::{
 
 use hyper::{
     HeaderMap, Response, StatusCode,
-    header::{COOKIE, HeaderName, HeaderValue, LOCATION},
+    header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, LOCATION},
 };
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -72,6 +72,21 @@ fn may_be_credential(name: &HeaderName) -> bool {
     !harmless && HARMLESS.binary_search(&name).is_err()
 }
 
+/// What is the same in each request with the same credential. Answers to a challenge differ every time: of these it is the scheme, which is
+/// enough, since a host that may have one asks for it with 401.
+fn lasting<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
+    let value = value.as_bytes();
+    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or(value);
+    let challenged = [&b"Digest"[..], b"Negotiate", b"NTLM"];
+    let challenged = challenged
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known));
+    match *name == AUTHORIZATION && challenged {
+        true => scheme,
+        false => value,
+    }
+}
+
 /// Takes out of a request on the reverse front what a redirect brought along from another host.
 pub(crate) fn withhold(
     memory: &CredentialMemory,
@@ -100,7 +115,7 @@ pub(crate) fn withhold(
                 let own = HeaderValue::from_bytes(&own.join(&b"; "[..])).ok();
                 own.filter(|value| !value.is_empty())
             }
-            false => admits(value.as_bytes()).then(|| value.clone()),
+            false => admits(lasting(name, value)).then(|| value.clone()),
         });
         if changed {
             withheld.push(name.as_str());
@@ -169,7 +184,7 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
         let field = name.as_str();
         let parts: Vec<&[u8]> = match *name == COOKIE {
             true => cookies(value).collect(),
-            false => vec![value.as_bytes()],
+            false => vec![lasting(name, value)],
         };
         parts
             .into_iter()

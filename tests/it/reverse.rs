@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     support::ferry::Ferry,
-    world::{OK, Run, World, origin, read_until, route, soon},
+    world::{OK, Run, World, answers_once, origin, read_until, route, soon},
 };
 
 const BATCH: &str = "POST /http:main.test:8080/r.git/info/lfs/objects/batch HTTP/1.1\r\nhost: 127.0.0.1:4483\r\n\
@@ -453,4 +453,34 @@ async fn a_redirect_to_the_daemons_other_port_leads_to_no_other_host() {
         .await;
     let confined = format!("/http:127.0.0.1:{}/b.test:80/x\r\n", second.unwrap());
     assert!(answer.contains(&confined), "{answer}");
+}
+
+/// Each response to a challenge is another one (RFC 7616): `curl -L --digest` gave the user's name, and a hash to guess the password by, to
+/// the host that the second redirect named, since that has the first name of the daemon again.
+#[tokio::test]
+async fn an_answer_to_the_challenge_of_one_host_does_not_follow_a_redirect_to_another() {
+    for [first, second] in [
+        [
+            "Digest username=\"me\", response=\"1\"",
+            "Digest username=\"me\", response=\"2\"",
+        ],
+        ["NTLM AAAA", "NTLM BBBB"],
+        ["Negotiate AAAA", "Negotiate BBBB"],
+    ] {
+        let answer = "HTTP/1.1 302 Found\r\nLocation: http://b.test/x\r\nContent-Length: 0\r\n\r\n";
+        let (a, _redirects) = answers_once(answer).await;
+        let (b, asked) = answers_once(OK).await;
+        let routes = route("a.test", a, "tunnel", "") + &route("b.test", b, "tunnel", "");
+        let world = World::with(&routes).await;
+        let ask = async |path: &str, authorization: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", world.address);
+            let request =
+                format!("{head}Authorization: {authorization}\r\nConnection: close\r\n\r\n");
+            world.answer(&request).await
+        };
+        assert!(ask("/a.test:80/", first).await.contains("/b.test:80/x"));
+        ask("/b.test:80/x", second).await;
+        let head = soon("the request to b.test", asked).await.unwrap();
+        assert!(!head.to_lowercase().contains("authorization"), "{head}");
+    }
 }
