@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-pub(crate) use kinds::{HopKind, HopProtocol, UPSTREAM_KINDS};
+pub(crate) use kinds::{HopKind, HopProtocol, KindOfHop, UPSTREAM_KINDS};
 
 use super::{PeerTls, Variables, credentials::credentials, section::Section, value};
 use crate::model::{Target, secret::Credentials};

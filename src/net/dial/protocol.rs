@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{DialRequest, direct};
 use crate::{
-    config::{Hop, HopProtocol},
+    config::{Hop, HopProtocol, KindOfHop},
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
 };
@@ -31,13 +31,18 @@ struct Protocol {
     greeting: &'static [u8],
     is_answer: fn(&[u8]) -> bool,
     found: &'static str,
+    /// True for the kinds of hop whose first bytes these are.
+    is_own: fn(&KindOfHop) -> bool,
 }
+
+static PROTOCOLS: [&Protocol; 3] = [&HTTP, &SOCKS5, &TLS];
 
 /// SOCKS5: one method, no authentication (RFC 1928, section 3).
 static SOCKS5: Protocol = Protocol {
     greeting: &[5, 1, 0],
     is_answer: |bytes| matches!(bytes, [5, 0 | 1 | 2 | 0xff, ..]),
     found: "the server speaks SOCKS5: the URL of this hop needs socks5h://",
+    is_own: |kind| kind.protocol == HopProtocol::Socks5 && !kind.tls,
 };
 
 /// A ClientHello that is cut short: each TLS server answers with an alert (RFC 8446, section 6).
@@ -45,6 +50,7 @@ static TLS: Protocol = Protocol {
     greeting: &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3],
     is_answer: |bytes| matches!(bytes, [0x15 | 0x16, 3, ..]),
     found: "the server speaks TLS: the URL of this hop needs https://",
+    is_own: |kind| kind.tls,
 };
 
 /// A request that every HTTP server answers, if only with a refusal.
@@ -52,6 +58,7 @@ static HTTP: Protocol = Protocol {
     greeting: b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     is_answer: |bytes| bytes.starts_with(b"HTTP/"),
     found: "the server speaks HTTP: the URL of this hop needs http://",
+    is_own: |kind| kind.protocol == HopProtocol::Http && !kind.tls,
 };
 
 /// `fault`, or what explains it better: the hop speaks another protocol than its `url` says.
@@ -81,12 +88,14 @@ fn other(found: &'static str) -> Fault {
 }
 
 async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Option<&'static str> {
-    let its_own = own_protocol(hop);
-    if own == OwnProtocol::Asked && speaks_own(its_own, hop, attempt).await {
+    let is_own = |protocol: &&&Protocol| (protocol.is_own)(hop.kind.row());
+    if own == OwnProtocol::Asked
+        && let Some(its_own) = PROTOCOLS.iter().find(is_own)
+        && speaks_own(its_own, hop, attempt).await
+    {
         return None;
     }
-    let others = [&HTTP, &SOCKS5, &TLS];
-    for protocol in others.iter().filter(|other| other.found != its_own.found) {
+    for protocol in PROTOCOLS.iter().filter(|protocol| !is_own(protocol)) {
         if speaks(protocol, protocol.greeting, hop, attempt).await {
             return Some(protocol.found);
         }
@@ -102,16 +111,6 @@ enum OwnProtocol {
     Silent,
 }
 
-/// What a hop's first bytes are, by its `url`.
-fn own_protocol(hop: &Hop) -> &'static Protocol {
-    let kind = hop.kind.row();
-    match kind.protocol {
-        _ if kind.tls => &TLS,
-        HopProtocol::Http => &HTTP,
-        HopProtocol::Socks5 => &SOCKS5,
-    }
-}
-
 async fn speaks_own(own: &Protocol, hop: &Hop, attempt: &DialRequest<'_>) -> bool {
     if speaks(own, own.greeting, hop, attempt).await {
         return true;
@@ -119,7 +118,7 @@ async fn speaks_own(own: &Protocol, hop: &Hop, attempt: &DialRequest<'_>) -> boo
     // pproxy answers nothing but what it can carry out: a tunnel to itself.
     let itself = &hop.target;
     let tunnel = format!("CONNECT {itself} HTTP/1.1\r\nHost: {itself}\r\n\r\n");
-    own.found == HTTP.found && speaks(own, tunnel.as_bytes(), hop, attempt).await
+    std::ptr::eq(own, &HTTP) && speaks(own, tunnel.as_bytes(), hop, attempt).await
 }
 
 async fn speaks(
