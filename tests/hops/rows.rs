@@ -227,6 +227,17 @@ fn squid() -> Vec<Row> {
             "the hop's own answer",
             NOT_REACHED,
         ),
+        // It looks the name of the request up again, and not the address that CONNECT had.
+        row(
+            "squid",
+            "ssl-bump, `resolve` to an address",
+            http::trusted_squid_that_intercepts,
+        )
+        .says(
+            "hop/awaiting-head/hop-refused-503",
+            "the hop's own answer: Service Unavailable; X-Squid-Error: ERR_",
+            NOT_REACHED,
+        ),
         row("squid", "absolute form", open_squid).asks(Target::Plain),
         row("squid", "absolute form, denied", |b| {
             http::squid(b, "http_access deny all")

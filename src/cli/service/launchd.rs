@@ -109,6 +109,8 @@ fn xml(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::{cli::service::proxies::Proxies, model::Secret};
 
@@ -141,5 +143,33 @@ mod tests {
             !text.contains("hunter2") && !text.contains("<string>/usr/local/bin"),
             "{text}"
         );
+        let Some(plist) = read(&text) else {
+            return;
+        };
+        let arguments = ["/opt/a & b/gitferry", "run"];
+        assert_eq!(plist["ProgramArguments"], serde_json::json!(arguments));
+        let variables = serde_json::json!({
+            "HTTPS_PROXY": "http://me@proxy.test:1",
+            "HTTPS_PROXY_PASSWORD_FILE": "/s/HTTPS_PROXY.password",
+        });
+        assert_eq!(plist["EnvironmentVariables"], variables);
+        let log = "/Users/a & b/Library/Logs/gitferry.log";
+        assert_eq!(plist["StandardErrorPath"], log);
+        assert_eq!(plist["RunAtLoad"], true);
+        assert_eq!(plist["KeepAlive"]["SuccessfulExit"], false);
+    }
+
+    /// The plist as Python's parser reads it; `None` on a machine without Python.
+    fn read(text: &str) -> Option<serde_json::Value> {
+        let program =
+            "import json, plistlib, sys; print(json.dumps(plistlib.load(sys.stdin.buffer)))";
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        let mut python = Command::new("python3");
+        let ended = python.args(["-c", program]).stdin(file).output().ok()?;
+        let complaint = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{complaint}");
+        Some(serde_json::from_slice(&ended.stdout).unwrap())
     }
 }
