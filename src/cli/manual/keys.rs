@@ -158,6 +158,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_reference_fits_80_columns() {
+        let wide = |line: &&str| line.chars().count() > 80;
+        assert_eq!(crate::config::DEFAULT.lines().find(wide), None);
+    }
+
+    #[test]
     fn sections_keys_and_prose_are_read_from_the_comments() {
         let found = sections(
             "# About a file.\n\n# What it is.\n[a]\nx = 1      # ex\n           # goes on\nw = [\n    1,\n    2,\n]\n# y = \"2\"  # why\n\n# More.\n\n# Next.\n# [[b]]\n# z = {}   # set\n#          # on\n",
