@@ -92,7 +92,7 @@ pub(super) fn run(args: &ReportArgs, roles: &Roles) -> Result<ExitCode, Failure>
         text.push('\n');
     }
     printed(io::stdout().write_all(text.as_bytes()))?;
-    Ok(if sum.is_ill() {
+    Ok(if sum.has_faults() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

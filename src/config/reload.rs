@@ -81,7 +81,7 @@ impl FileWatch {
 /// True where `new` would answer clients without credentials that `old` asks for, or on `addresses` that other machines reach.
 ///
 /// What counts is what is in force after the reload: the sockets stay as they are, whatever address `new` names.
-pub(crate) fn lowers_the_guard(old: &Config, new: &Config, addresses: &[SocketAddr]) -> bool {
+pub(crate) fn weakens_access(old: &Config, new: &Config, addresses: &[SocketAddr]) -> bool {
     let open = addresses.iter().any(|address| !address.ip().is_loopback());
     new.listen.credentials.is_none() && (open || old.listen.credentials.is_some())
 }

@@ -70,7 +70,7 @@ impl ClientKind {
     }
 
     /// True for what the built-in set-up is mainly for; the others may go around the daemon for good reasons.
-    pub(super) const fn matters(self) -> bool {
+    pub(super) const fn is_essential(self) -> bool {
         matches!(self, Self::Git | Self::GitLfs | Self::Ssh)
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
                 .detail(format!("{} does not exit: {error}", client.name));
         }
     };
-    let told = judge::distrusts(&ended) && is_told(client, before).await;
+    let told = judge::distrusts(&ended) && is_reported(client, before).await;
     judge::judge(client, &ended, told)
 }
 
@@ -110,7 +110,7 @@ async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
 }
 
 /// True as soon as the daemon has seen another one than `before`; it hears of a client's end a moment after that.
-async fn is_told(client: &InstalledClient, before: Option<u64>) -> bool {
+async fn is_reported(client: &InstalledClient, before: Option<u64>) -> bool {
     for _ in 0..30 {
         if last_broken_handshake(client).await > before {
             return true;

@@ -283,7 +283,7 @@ fn recent(faults: &[RecentFault]) -> Vec<RecentFaults> {
 }
 
 /// The hosts that clients are sent to the daemon for.
-fn ferried(config: &Config) -> impl Iterator<Item = &HostPattern> {
+fn proxied_hosts(config: &Config) -> impl Iterator<Item = &HostPattern> {
     config.routes.iter().flat_map(|route| &route.hosts)
 }
 

@@ -63,7 +63,7 @@ impl Session {
         }
         while paths.join_next().await.is_some() {
             // The LFS API may have named hosts that nobody knew before.
-            for host in self.learned() {
+            for host in self.found_hosts() {
                 self.begin(&host, &mut paths);
             }
         }
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// The hosts that findings lead to.
-    fn learned(&self) -> Vec<PlannedHost> {
+    fn found_hosts(&self) -> Vec<PlannedHost> {
         let findings = self.board.findings();
         let facts = findings.iter().flat_map(|found| &found.outcome.facts);
         let leads = facts.filter_map(|fact| match fact {

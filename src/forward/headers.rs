@@ -209,14 +209,14 @@ pub(crate) fn strip_proxy_status(headers: &mut HeaderMap) {
     let values: Vec<HeaderValue> = headers.get_all(PROXY_STATUS).iter().cloned().collect();
     if !values
         .iter()
-        .any(|value| list_members(value.as_bytes()).any(claims_our_name))
+        .any(|value| list_members(value.as_bytes()).any(names_this_daemon))
     {
         return;
     }
     headers.remove(PROXY_STATUS);
     for value in values {
         let others: Vec<&[u8]> = list_members(value.as_bytes())
-            .filter(|member| !claims_our_name(member))
+            .filter(|member| !names_this_daemon(member))
             .collect();
         if let Ok(value) = HeaderValue::from_bytes(&others.join(&b", "[..]))
             && !value.is_empty()
@@ -227,7 +227,7 @@ pub(crate) fn strip_proxy_status(headers: &mut HeaderMap) {
 }
 
 /// A member of the list is the proxy's name, a token or a string, and parameters.
-fn claims_our_name(member: &[u8]) -> bool {
+fn names_this_daemon(member: &[u8]) -> bool {
     let name = member
         .split(|byte| *byte == b';')
         .next()

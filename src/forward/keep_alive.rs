@@ -57,7 +57,7 @@ impl KeepAlive {
             tokio::select! {
                 biased;
                 done = &mut work => {
-                    self.interims.hush();
+                    self.interims.cancel();
                     return done;
                 }
                 () = sleep(step), if said < self.limits.at_most => {}

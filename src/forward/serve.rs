@@ -161,7 +161,7 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedRespo
     let to = exchange.destination();
     let close_delimited = framing::is_close_delimited(&response);
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let protocol = dress(&mut response, &exchange, &to);
+    let protocol = set_connection_fields(&mut response, &exchange, &to);
     let handle = exchange.transfer.handle();
     let head = &exchange.outgoing.head;
     let batch = is_batch(&head.method, &head.uri).then(|| Batch {
@@ -209,7 +209,7 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedRespo
 }
 
 /// Makes an answer's fields those of this connection; the protocol that it switches to, where it does.
-fn dress(
+fn set_connection_fields(
     response: &mut Response<Incoming>,
     exchange: &Exchange,
     to: &Destination,

@@ -190,7 +190,7 @@ async fn handshake(
     };
     match accepted {
         Ok(accepted) => {
-            transfer.handed_over();
+            transfer.close_silently();
             Some(accepted)
         }
         Err(fault) if fault.is_hang_up() && agent.is_some_and(agent::opens_in_reserve) => {

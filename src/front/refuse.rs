@@ -44,7 +44,7 @@ pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault
     let unasked = UnreadableClient {
         front: track::Front::Absolute,
         client,
-        target: &nobody(),
+        target: &no_target(),
         method: "-",
         agent: None,
     };
@@ -57,7 +57,7 @@ pub(super) fn unfit(why: &'static str) -> Fault {
 }
 
 /// The target of what names none.
-fn nobody() -> Target {
+fn no_target() -> Target {
     Target::new(Host::Name("-".into()), 0)
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn refuse<B>(
     target: Option<&Target>,
     fault: Fault,
 ) -> Answer {
-    let nobody = nobody();
+    let nobody = no_target();
     let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
     let given_up = transfer.give_up(fault);
     ErrorFormat::of(request)

@@ -76,7 +76,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
     let host = &target.host;
     if !forwarder.config.serves(target) {
         if is_one_label(host) {
-            return Err(no_host(&format!(
+            return Err(not_a_host(&format!(
                 "{host} is not a host that is served here"
             )));
         }
@@ -110,7 +110,7 @@ fn harmless(headers: &mut HeaderMap) {
 }
 
 /// A path that was written as if the daemon were the site.
-fn no_host(why: &str) -> Fault {
+fn not_a_host(why: &str) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(format!(
         "{why}: the path must begin with the host, as in /huggingface.co/user/repo"
     ))
@@ -129,7 +129,7 @@ fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     let (segment, path) = rest.split_at(end);
     let (scheme, target) = parse_segment(segment).map_err(|error| match error {
         TargetError::BadPort => bad_target(&without_user_info(segment), error),
-        TargetError::BadHost | TargetError::NoPort => no_host(&error.to_string()),
+        TargetError::BadHost | TargetError::NoPort => not_a_host(&error.to_string()),
     })?;
     let path = if path.starts_with('/') {
         path.to_owned()

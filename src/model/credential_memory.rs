@@ -65,7 +65,10 @@ impl CredentialMemory {
         let mut seen = self.lock();
         seen.forget(now);
         let own = seen.used.contains_key(&(hash, origin.clone()));
-        if !own && !seen.asked.contains_key(origin) && seen.came_along(hash, origin, now) {
+        if !own
+            && !seen.asked.contains_key(origin)
+            && seen.was_redirected_from_use(hash, origin, now)
+        {
             return false;
         }
         seen.used.insert((hash, origin.clone()), now);
@@ -134,7 +137,12 @@ impl CredentialMemory {
 
 impl CredentialUses {
     /// True where a redirect led to `origin` from where the credential was used; both are kept for another while.
-    fn came_along(&mut self, hash: u64, origin: &CredentialOrigin, now: Instant) -> bool {
+    fn was_redirected_from_use(
+        &mut self,
+        hash: u64,
+        origin: &CredentialOrigin,
+        now: Instant,
+    ) -> bool {
         let mut came = false;
         for ((from, to), at) in &mut self.redirected {
             if to == origin

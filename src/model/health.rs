@@ -50,7 +50,7 @@ pub(crate) enum Success {
 
 impl Health {
     /// True where every circuit is closed.
-    pub(crate) fn is_well(&self) -> bool {
+    pub(crate) fn all_closed(&self) -> bool {
         let table = self.table();
         table.circuits.is_empty() && table.suspects.is_empty()
     }

@@ -47,7 +47,7 @@ const GAPS: usize = 8;
 pub(crate) enum Round {
     /// It is sent on.
     Goes,
-    /// It is held for so long, or until [`Rounds::moves`].
+    /// It is held for so long, or until [`Rounds::note_answer`].
     Held(Duration),
     /// It is one round of a loop, and ends.
     Loops,
@@ -64,7 +64,7 @@ pub(crate) enum Release {
 
 impl Rounds {
     /// One more comes.
-    pub(crate) fn comes(&mut self, now: Instant) -> Round {
+    pub(crate) fn arrive(&mut self, now: Instant) -> Round {
         self.waiting += 1;
         if self.is_known(now) {
             return Round::Loops;
@@ -114,18 +114,18 @@ impl Rounds {
     }
 
     /// True where something that comes, or is answered, lets those go on that are held.
-    pub(crate) fn holds(&self) -> bool {
+    pub(crate) fn has_held(&self) -> bool {
         self.held > 0
     }
 
     /// One was answered, which those of a loop never are.
-    pub(crate) fn moves(&mut self) {
+    pub(crate) fn note_answer(&mut self) {
         self.suspicion = 0;
         self.silent = false;
     }
 
     /// One does not wait any more.
-    pub(crate) fn ends(&mut self) {
+    pub(crate) fn depart(&mut self) {
         self.waiting = self.waiting.saturating_sub(1);
     }
 
@@ -168,7 +168,7 @@ mod tests {
                     return Some(n);
                 }
             }
-            match rounds.comes(now) {
+            match rounds.arrive(now) {
                 Round::Goes => {}
                 Round::Held(wait) => held.push(now + wait),
                 Round::Loops => return Some(n),
@@ -187,7 +187,7 @@ mod tests {
             let mut turns = 0;
             loop {
                 turns += 1;
-                let mut next = rounds.comes(now);
+                let mut next = rounds.arrive(now);
                 if let Round::Held(wait) = next {
                     now += wait;
                     next = rounds.release(Release::Silence, now);
@@ -202,7 +202,7 @@ mod tests {
             let limit = Duration::from_secs(10) + Duration::from_millis(round) * 60;
             assert!(now - begun < limit, "{:?}", now - begun);
             // Whoever waited for it comes again at once.
-            assert_eq!(rounds.comes(now), Round::Loops);
+            assert_eq!(rounds.arrive(now), Round::Loops);
             assert!(!rounds.is_over(now));
         }
     }
@@ -241,13 +241,13 @@ mod tests {
         let mut rounds = Rounds::default();
         let now = Instant::now();
         for _ in 1..FIRST {
-            assert_eq!(rounds.comes(now), Round::Goes);
+            assert_eq!(rounds.arrive(now), Round::Goes);
         }
         for _ in 0..3 * SURE {
-            while !matches!(rounds.comes(now), Round::Held(_)) {}
-            assert!(rounds.holds());
+            while !matches!(rounds.arrive(now), Round::Held(_)) {}
+            assert!(rounds.has_held());
             assert_eq!(rounds.release(Release::Silence, now), Round::Goes);
-            rounds.moves();
+            rounds.note_answer();
         }
     }
 }

@@ -157,12 +157,12 @@ impl Segments {
 
     /// The first connection broke. Ranges take over its part, unless they were given up.
     pub(crate) fn first_failed(&mut self) {
-        self.pass_over_first();
+        self.skip_first();
         self.first = None;
     }
 
     /// The first connection brings nothing. Ranges take over its part, unless they were given up; it stays open at its place.
-    pub(crate) fn pass_over_first(&mut self) {
+    pub(crate) fn skip_first(&mut self) {
         let stop = self.stop();
         if self.delivered < stop && !self.given_up {
             self.insert(self.delivered, stop);

@@ -42,7 +42,7 @@ impl InterimSender {
     }
 
     /// None after all: the answer itself is there.
-    pub(crate) fn hush(&self) {
+    pub(crate) fn cancel(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         let (mut client, server) = duplex(64);
         let (mut server, voice) = Interims::new(server);
         voice.say();
-        voice.hush();
+        voice.cancel();
         server.flush().await.unwrap();
         server.write_all(b"x").await.unwrap();
         drop(server);

@@ -71,7 +71,7 @@ impl RequestLine {
     pub(crate) fn objection(&self) -> Option<String> {
         let line = self.lock();
         let (_, target) = parts(&line.bytes)?;
-        let byte = unheld(target)?;
+        let byte = unsupported_byte(target)?;
         let shown = match byte {
             byte if byte.is_ascii_graphic() => format!(" ({})", char::from(byte)),
             _ => String::new(),
@@ -115,7 +115,7 @@ fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The first byte of `target` that `http::Uri` refuses, or cuts off.
-fn unheld(target: &[u8]) -> Option<u8> {
+fn unsupported_byte(target: &[u8]) -> Option<u8> {
     let mut query = false;
     for byte in target {
         query |= *byte == b'?';

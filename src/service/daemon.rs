@@ -176,7 +176,7 @@ impl Daemon {
     ///
     /// Fails where the local CA cannot be read or made, and where the daemon would answer clients that it refuses now.
     pub fn reload(&self, mut config: Config) -> Result<(), StartError> {
-        if reload::lowers_the_guard(&self.config(), &config, &self.addresses) {
+        if reload::weakens_access(&self.config(), &config, &self.addresses) {
             return Err(StartError::LowersGuard);
         }
         let told_apart = self.shared.users_told_apart.load(Ordering::Relaxed);

@@ -260,7 +260,7 @@ pub fn goes_on(got: u64, content_range: &[u8], length: &[u8]) -> bool {
     let mut rest = whole.clone();
     field(&mut rest, "content-range", content_range);
     field(&mut rest, "content-length", length);
-    part.is_some_and(|part| part.goes_on(got, StatusCode::PARTIAL_CONTENT, &rest))
+    part.is_some_and(|part| part.is_continued_by(got, StatusCode::PARTIAL_CONTENT, &rest))
 }
 
 /// `Retry-After` in seconds.

@@ -121,7 +121,7 @@ impl<T> Running<T> {
 
     /// Looks at every one with `look`, which says when to look again. The watchdog ends with the last one, but not at once: the next
     /// request comes soon, mostly.
-    pub(super) fn look(&self, now: Instant, look: impl Fn(&T) -> Instant) {
+    pub(super) fn examine(&self, now: Instant, look: impl Fn(&T) -> Instant) {
         {
             let mut list = self.list();
             if list.transfers.is_empty() {
@@ -139,7 +139,7 @@ impl<T> Running<T> {
     }
 
     /// Waits until [`Running::looks`] may say something else.
-    pub(super) async fn nudged(&self) {
+    pub(super) async fn changed(&self) {
         tokio::select! {
             () = self.nudged.notified() => {}
             () = self.shutdown.drained(), if !self.shutdown.is_draining() => {}

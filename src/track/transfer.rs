@@ -202,7 +202,7 @@ impl Transfer {
     }
 
     /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
-    pub(crate) fn handed_over(&self) {
+    pub(crate) fn close_silently(&self) {
         self.0.0.state().handed_over = true;
     }
 
@@ -231,7 +231,7 @@ impl TransferHandle {
     }
 
     /// An attempt through `upstream` begins; `attempt` counts from 1 over all upstreams.
-    pub(crate) fn attempting(&self, upstream: &Arc<str>, attempt: u32) {
+    pub(crate) fn begin_attempt(&self, upstream: &Arc<str>, attempt: u32) {
         let at = millis(self.0.begun.elapsed());
         let mut state = self.0.state();
         let shown = match redact::is_plain(upstream) {
@@ -247,7 +247,7 @@ impl TransferHandle {
     }
 
     /// It does not go where the config says, because of an open circuit: every event of it will say so.
-    pub(crate) fn avoids(&self, avoided: &AvoidedCircuit) {
+    pub(crate) fn note_avoided_circuit(&self, avoided: &AvoidedCircuit) {
         let [upstream, text] = [&*avoided.upstream, &avoided.to_string()].map(redact::text);
         self.0.state().circuit = Some((upstream.into(), text.into()));
     }

@@ -16,9 +16,9 @@ pub(super) async fn watch(running: Arc<Running<TransferState>>) {
         tokio::select! {
             () = sleep_until(next) => {
                 let now = Instant::now();
-                running.look(now, |transfer| transfer.look(now));
+                running.examine(now, |transfer| transfer.examine(now));
             }
-            () = running.nudged() => {}
+            () = running.changed() => {}
         }
     }
     running.rest().await;

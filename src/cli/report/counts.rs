@@ -57,7 +57,7 @@ pub(super) enum Outcome {
 
 impl Transfers {
     /// Counts one more.
-    pub(super) fn ended(&mut self, outcome: Outcome, bytes: (u64, u64)) {
+    pub(super) fn note_end(&mut self, outcome: Outcome, bytes: (u64, u64)) {
         self.ended += 1;
         self.failed += u64::from(outcome == Outcome::Failed);
         self.rescued += u64::from(matches!(outcome, Outcome::Rescued(_)));
@@ -95,10 +95,10 @@ impl HostCounts {
 /// How a host fared through one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct UpstreamCounts {
-    /// Transfers that ended well through it.
-    pub(super) well: u64,
+    /// Transfers that succeeded through it.
+    pub(super) succeeded: u64,
     /// Attempts that failed.
-    pub(super) ill: u64,
+    pub(super) failed: u64,
 }
 
 /// A code of a host.

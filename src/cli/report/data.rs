@@ -55,8 +55,8 @@ fn host(name: &str, host: &HostCounts, roles: &Roles) -> Value {
         "rescued": host.rescued,
         "upstreams": host.ways.iter().map(|(name, way)| json!({
             "upstream": safe(name),
-            "well": way.well,
-            "ill": way.ill,
+            "well": way.succeeded,
+            "ill": way.failed,
         })).collect::<Vec<_>>(),
         "codes": host.rows.iter().map(|(code, it)| row(code, it)).collect::<Vec<_>>(),
     })

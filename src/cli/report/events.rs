@@ -11,11 +11,11 @@ const EVENTS: &[Entry] = &[
     ("fault", fault),
     ("stall", stall),
     ("stall goes on", stall),
-    ("stall over", stall_over),
-    ("stall ended with its transfer", stall_over),
+    ("stall over", note_stall_end),
+    ("stall ended with its transfer", note_stall_end),
     ("circuit opened", |record, sum| sum.circuits.opened(record)),
     ("circuit closed", |record, sum| sum.circuits.closed(record)),
-    ("config loaded", started),
+    ("config loaded", note_start),
 ];
 
 /// Takes an event into the sum; false where it lacks what it must have.
@@ -23,11 +23,11 @@ pub(super) fn take(record: &Record<'_>, sum: &mut LogSummary) -> bool {
     let entry = EVENTS
         .iter()
         .find(|(message, _)| *message == record.message);
-    sum.seen(record.time);
+    sum.note_time(record.time);
     match entry {
         Some((_, take)) => take(record, sum).is_some(),
         None => {
-            sum.nothing_to_advise();
+            sum.forget_advice();
             true
         }
     }
@@ -53,7 +53,7 @@ fn fault(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let elapsed = record.number("elapsed_ms")?;
     let failed = failed(record, record.text("code")?, elapsed)?;
     let wait = record.number("wait_ms").unwrap_or(0);
-    sum.fault(&failed, wait, record.text("next")?, record.text("rescue"));
+    sum.note_fault(&failed, wait, record.text("next")?, record.text("rescue"));
     advice(record, sum);
     Some(())
 }
@@ -75,7 +75,7 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
         sum.refusals.observe(&answer, tokio::time::Instant::now());
     }
     failed.flowed = record.text("front") == Some("tunnel") && up + down > 0;
-    sum.ended(&failed, (up, down), record.number("status"));
+    sum.note_end(&failed, (up, down), record.number("status"));
     Some(())
 }
 
@@ -90,27 +90,27 @@ fn stall(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
             verdict?
         ),
     };
-    sum.stall(&failed(record, &code, 0)?);
+    sum.note_stall(&failed(record, &code, 0)?);
     advice(record, sum);
     Some(())
 }
 
 /// It moved again, another attempt began, or the transfer ended in it; it counts where no fault has counted it.
-fn stall_over(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
+fn note_stall_end(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let lasted = record.number("idle_ms")?;
-    sum.stall_over((record.pid, record.number("id")?), lasted);
+    sum.note_stall_end((record.pid, record.number("id")?), lasted);
     Some(())
 }
 
 /// The daemon began: what an earlier one had open will not be told to its end.
-fn started(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
-    sum.started(record.pid);
+fn note_start(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
+    sum.note_start(record.pid);
     Some(())
 }
 
 /// JSON has the advice in the event, text on the next line.
 fn advice(record: &Record<'_>, sum: &mut LogSummary) {
     if let Some(advice) = record.text("advice") {
-        sum.advised(advice);
+        sum.note_advice(advice);
     }
 }

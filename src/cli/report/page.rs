@@ -22,14 +22,14 @@ const VERDICTS: usize = 20;
 /// The whole page.
 pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
     let mut page = head(sum);
-    let ill = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
-    let codes = ill().flat_map(|(_, host)| host.rows.keys());
+    let faulty = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
+    let codes = faulty().flat_map(|(_, host)| host.rows.keys());
     let code = codes
         .map(|code| count(&safe(code)))
         .max()
         .unwrap_or(0)
         .clamp(4, CODE);
-    for (name, host) in ill() {
+    for (name, host) in faulty() {
         table(&mut page, name, host, roles, code);
     }
     for (number, line) in sum.circuits.lines().enumerate() {
@@ -90,7 +90,7 @@ fn head(sum: &LogSummary) -> String {
     wrap(&mut head, "transfers  ", 11, &transfer_counts(sum));
     let (up, down) = (bytes(transfers.up), bytes(transfers.down));
     let _ = writeln!(head, "bytes      {up} up, {down} down");
-    if sum.is_ill() {
+    if sum.has_faults() {
         let _ = writeln!(head, "time lost  {}", duration(sum.lost_ms()));
     } else {
         head.push_str("no faults and no stalls\n");

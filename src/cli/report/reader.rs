@@ -201,7 +201,7 @@ fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut LogSummary
         Text::Event(record) => event(&record, end, sum),
         Text::Advice(advice) if end == End::Newline => {
             sum.lines.advice += 1;
-            sum.advised(advice);
+            sum.note_advice(advice);
         }
         Text::Advice(_) => sum.lines.cut += 1,
         Text::Broken => sum.lines.unreadable += 1,

@@ -37,7 +37,7 @@ pub(super) struct LogSummary {
     pub(super) refusals: Refusals,
     open: BTreeMap<(u32, u64), OpenTransfer>,
     /// Transfers with a fault whose closing line the log does not have.
-    lost_sight_of: u64,
+    unfinished: u64,
     /// Which row, and which of its upstreams, the next line's advice belongs to.
     advised: Option<AdviceSubject>,
     /// The name's buffer, so that a line without faults allocates nothing.
@@ -69,7 +69,7 @@ struct OpenTransfer {
 
 impl LogSummary {
     /// An event of any kind was written at this time.
-    pub(super) fn seen(&mut self, time: Option<Time>) {
+    pub(super) fn note_time(&mut self, time: Option<Time>) {
         if let Some(time) = time {
             let (first, last) = self.period.unwrap_or((time, time));
             self.period = Some((first.min(time), last.max(time)));
@@ -77,16 +77,16 @@ impl LogSummary {
     }
 
     /// The daemon began.
-    pub(super) fn started(&mut self, pid: u32) {
+    pub(super) fn note_start(&mut self, pid: u32) {
         self.starts += 1;
         self.advised = None;
         let before = self.open.len();
         self.open.retain(|(owner, _), _| *owner != pid);
-        self.lost_sight_of += (before - self.open.len()) as u64;
+        self.unfinished += (before - self.open.len()) as u64;
     }
 
     /// A fault, and what came next after how many milliseconds, which are lost too.
-    pub(super) fn fault(
+    pub(super) fn note_fault(
         &mut self,
         failed: &TransferFields<'_>,
         wait: u64,
@@ -109,7 +109,7 @@ impl LogSummary {
         let row = self.row(&host, &code, failed, u64::from(!acted));
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
-        self.ill(&host, failed);
+        self.count_failed_attempt(&host, failed);
         self.advised = Some(AdviceSubject {
             host,
             code,
@@ -118,7 +118,7 @@ impl LogSummary {
     }
 
     /// A transfer stands still.
-    pub(super) fn stall(&mut self, failed: &TransferFields<'_>) {
+    pub(super) fn note_stall(&mut self, failed: &TransferFields<'_>) {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
@@ -137,7 +137,7 @@ impl LogSummary {
     }
 
     /// A transfer moves again.
-    pub(super) fn stall_over(&mut self, transfer: (u32, u64), lasted: u64) {
+    pub(super) fn note_stall_end(&mut self, transfer: (u32, u64), lasted: u64) {
         self.advised = None;
         let Some(open) = self.open.get_mut(&transfer) else {
             return;
@@ -153,7 +153,7 @@ impl LogSummary {
     }
 
     /// A transfer ended.
-    pub(super) fn ended(
+    pub(super) fn note_end(
         &mut self,
         failed: &TransferFields<'_>,
         bytes: (u64, u64),
@@ -170,7 +170,7 @@ impl LogSummary {
             (true, false) => Outcome::Succeeded,
             (true, true) => Outcome::Rescued(means),
         };
-        self.transfers.ended(outcome, bytes);
+        self.transfers.note_end(outcome, bytes);
         let server_error = well && status.is_some_and(|status| status >= 500);
         self.transfers.origin_errors += u64::from(server_error);
         if let Some(host) = self.hosts.get_mut(&key) {
@@ -178,11 +178,11 @@ impl LogSummary {
             host.failed += u64::from(!well);
             host.rescued += u64::from(rescued);
             if well {
-                way(&mut host.ways, failed.upstream).well += 1;
+                way(&mut host.ways, failed.upstream).succeeded += 1;
             }
         }
         if !well {
-            return self.untold(failed, open, &key);
+            return self.count_unreported_end(failed, open, &key);
         }
         for code in open.into_iter().flat_map(|open| open.codes) {
             let host = self.hosts.get_mut(&key);
@@ -193,7 +193,12 @@ impl LogSummary {
     }
 
     /// An end that no fault told of, as when the client goes away, or the fault is in a log that was not given.
-    fn untold(&mut self, failed: &TransferFields<'_>, open: Option<OpenTransfer>, host: &str) {
+    fn count_unreported_end(
+        &mut self,
+        failed: &TransferFields<'_>,
+        open: Option<OpenTransfer>,
+        host: &str,
+    ) {
         let code = clip(failed.code, NAME);
         if open.as_ref().and_then(|open| open.last.as_ref()) == Some(&code) {
             return;
@@ -207,11 +212,11 @@ impl LogSummary {
         let row = self.row(host, &code, failed, 1);
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
-        self.ill(host, failed);
+        self.count_failed_attempt(host, failed);
     }
 
     /// The advice of the event before.
-    pub(super) fn advised(&mut self, advice: &str) {
+    pub(super) fn note_advice(&mut self, advice: &str) {
         let Some(AdviceSubject {
             host,
             code,
@@ -232,13 +237,13 @@ impl LogSummary {
     }
 
     /// What was written last has no row that an advice could belong to.
-    pub(super) fn nothing_to_advise(&mut self) {
+    pub(super) fn forget_advice(&mut self) {
         self.advised = None;
     }
 
     /// Transfers with a fault or stall whose end the log does not have.
     pub(super) fn open_ended(&self) -> u64 {
-        self.lost_sight_of + self.open.len() as u64
+        self.unfinished + self.open.len() as u64
     }
 
     /// Milliseconds, all in all.
@@ -248,7 +253,7 @@ impl LogSummary {
     }
 
     /// True where anything went wrong, rescued or not.
-    pub(super) fn is_ill(&self) -> bool {
+    pub(super) fn has_faults(&self) -> bool {
         self.hosts.values().any(|host| !host.rows.is_empty())
     }
 
@@ -282,7 +287,7 @@ impl LogSummary {
         if self.open.len() >= OPEN && !self.open.contains_key(&failed.transfer) {
             // The lowest number is the oldest, and its end is likeliest to be missing.
             self.open.pop_first();
-            self.lost_sight_of += 1;
+            self.unfinished += 1;
         }
         let fresh = || OpenTransfer {
             host: host.into(),
@@ -297,16 +302,16 @@ impl LogSummary {
         // Numbers begin anew with each daemon: time that runs backwards is another transfer.
         if *open.host != *host || (1..open.elapsed).contains(&failed.elapsed) {
             *open = fresh();
-            self.lost_sight_of += 1;
+            self.unfinished += 1;
         }
         open
     }
 
     /// An attempt came to nothing on its way; what the client's side did says nothing about the upstream.
-    fn ill(&mut self, host: &str, failed: &TransferFields<'_>) {
+    fn count_failed_attempt(&mut self, host: &str, failed: &TransferFields<'_>) {
         let host = self.hosts.get_mut(host);
         if let Some((host, upstream)) = host.zip(failed.way()) {
-            way(&mut host.ways, Some(upstream)).ill += 1;
+            way(&mut host.ways, Some(upstream)).failed += 1;
         }
     }
 

@@ -170,7 +170,7 @@ impl VerdictInput<'_> {
             let verb = if more.is_empty() { "works" } else { "work" };
             return Some(format!("{who}{more} {verb} through the same upstream"));
         }
-        let (who, more) = through(|way| way.well == 0)?;
+        let (who, more) = through(|way| way.succeeded == 0)?;
         let verb = if more.is_empty() { "fails" } else { "fail" };
         Some(format!("{who}{more} {verb} through it too"))
     }
@@ -202,7 +202,7 @@ impl VerdictInput<'_> {
             .host
             .ways
             .get(self.upstream)
-            .is_some_and(|way| way.well == 0);
+            .is_some_and(|way| way.succeeded == 0);
         if self.leg != "client"
             && never
             && (said.is_none() || self.row.other_upstream)
@@ -230,7 +230,7 @@ impl VerdictInput<'_> {
             .get(self.upstream)
             .copied()
             .unwrap_or_default();
-        (way.well + way.ill).max(self.times)
+        (way.succeeded + way.failed).max(self.times)
     }
 
     fn role(&self, host: &HostCounts) -> Role {
@@ -249,7 +249,7 @@ impl VerdictInput<'_> {
 
 /// More often than not.
 fn works(way: UpstreamCounts) -> bool {
-    way.well > way.ill
+    way.succeeded > way.failed
 }
 
 fn times(times: u64) -> String {

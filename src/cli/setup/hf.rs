@@ -245,7 +245,7 @@ fn warn(config: &Config, no_ca: bool, host: &HostEnv, output: &mut Output<'_>) {
         ));
     }
     let hosts = config.routes.iter().flat_map(|route| &route.hosts);
-    if let Some((name, hosts)) = warn::kept_away(hosts, host) {
+    if let Some((name, hosts)) = warn::no_proxy_variable(hosts, host) {
         output.warn(&format!(
             "{name} makes these clients bypass gitferry for {hosts}: remove these hosts from it"
         ));

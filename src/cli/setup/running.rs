@@ -68,7 +68,7 @@ pub(super) fn set_up_git(
     if output.dry() {
         return Ok(());
     }
-    warn::overruling(&plan, host, output)
+    warn::overriding(&plan, host, output)
 }
 
 /// Fails where the bundle is not there: git refuses every host whose `sslCAInfo` names a file that it cannot read.

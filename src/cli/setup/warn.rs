@@ -31,7 +31,7 @@ pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &m
         ));
     }
     if plan.uses_proxy()
-        && let Some((name, hosts)) = kept_away(&plan.hosts, host)
+        && let Some((name, hosts)) = no_proxy_variable(&plan.hosts, host)
     {
         output.warn(&format!(
             "{name} makes git bypass gitferry for {hosts}: remove these hosts from it"
@@ -49,7 +49,7 @@ pub(super) fn absence(config: &Config, host: &HostEnv, output: &mut Output<'_>) 
 }
 
 /// The variable that keeps clients away from every proxy for some of `hosts`, and these.
-pub(super) fn kept_away<'a>(
+pub(super) fn no_proxy_variable<'a>(
     hosts: impl IntoIterator<Item = &'a HostPattern>,
     host: &HostEnv,
 ) -> Option<(String, String)> {
@@ -64,14 +64,14 @@ pub(super) fn kept_away<'a>(
 }
 
 /// Settings of any scope that beat ours: asked of git once ours are in place.
-pub(super) fn overruling(
+pub(super) fn overriding(
     plan: &Plan,
     host: &HostEnv,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     plan.probes
         .iter()
-        .try_for_each(|probe| overruled(plan, probe, host, output))
+        .try_for_each(|probe| overridden(plan, probe, host, output))
 }
 
 /// `http.sslVerify` and `http.<url>.sslVerify`, wherever they stand.
@@ -103,7 +103,7 @@ pub(super) fn unverified(host: &HostEnv, output: &mut Output<'_>) -> Result<(), 
     Ok(())
 }
 
-fn overruled(
+fn overridden(
     plan: &Plan,
     probe: &ProbeUrl,
     host: &HostEnv,

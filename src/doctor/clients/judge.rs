@@ -52,7 +52,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
         false => around.detail(format!("{} reports: {complaint}", client.name)),
     };
     // The others have their own reasons, and no set-up by default.
-    match client.kind.matters() {
+    match client.kind.is_essential() {
         true => around
             .advise(format!("run `{setup}`"))
             .fact(Fact::Client(setup)),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::process::Command;
 
-use super::{super::Fact, super::Outcome, Machine, PATIENCE, ferried, program};
+use super::{super::Fact, super::Outcome, Machine, PATIENCE, program, proxied_hosts};
 
 /// One value of git's settings, and the file it stands in.
 struct Setting {
@@ -136,7 +136,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
     }
     for name in ["no_proxy", "NO_PROXY"] {
         let list = variable(name).map_or("", String::as_str);
-        let kept: Vec<String> = ferried(&machine.config)
+        let kept: Vec<String> = proxied_hosts(&machine.config)
             .filter(|host| host.is_exact())
             .map(ToString::to_string)
             .filter(|host| is_named(list, host))

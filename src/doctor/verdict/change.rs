@@ -96,7 +96,7 @@ const RULES: &[Rule] = &[
     daemon_down,
     clock,
     portal,
-    another_way,
+    use_other_upstream,
     segments,
     odd_address,
     inspected,
@@ -104,7 +104,7 @@ const RULES: &[Rule] = &[
     distrust,
     by_advice,
     other_version,
-    around,
+    point_clients_at_daemon,
     recent,
 ];
 
@@ -185,7 +185,7 @@ fn of_the_path(root: &Finding) -> bool {
 }
 
 /// A way that works stands behind one that does not, or is not in the route at all.
-fn another_way(facts: &Facts<'_>) -> Option<ProposedChange> {
+fn use_other_upstream(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (host, way, _) = broken(facts).find(|(host, _, root)| {
         of_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
     })?;
@@ -361,7 +361,7 @@ fn by_advice(facts: &Facts<'_>) -> Option<ProposedChange> {
 }
 
 /// Nothing is broken, and yet git or git-lfs goes around the daemon.
-fn around(facts: &Facts<'_>) -> Option<ProposedChange> {
+fn point_clients_at_daemon(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (name, command) = set_up(facts, State::Warned)?;
     let sentence = format!("make {name} use gitferry");
     Some(ProposedChange::command(sentence, command))

@@ -35,7 +35,7 @@ impl Exchange {
             status == StatusCode::TOO_MANY_REQUESTS || (502..=504).contains(&status.as_u16());
         let rest = self.part.as_ref().zip(self.got);
         if let Some((part, got)) = rest.filter(|_| !busy)
-            && !part.goes_on(got, status, response.headers())
+            && !part.is_continued_by(got, status, response.headers())
         {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
             let fault = fault.peer(lease.about.peer).detail(format!(
@@ -78,7 +78,7 @@ impl Exchange {
             return Some(fault.peer(lease.about.peer).detail(detail));
         }
         hop_answer::wants_credentials(response, &lease.about)
-            .or_else(|| to.wants_the_withheld(&self.outgoing.head.uri, response))
+            .or_else(|| to.asks_for_withheld_credentials(&self.outgoing.head.uri, response))
     }
 }
 

@@ -68,7 +68,7 @@ impl Exchange {
         }
         let to = self.destination();
         let mut head = head.clone();
-        to.dress(&mut head.headers);
+        to.set_destination_fields(&mut head.headers);
         to.ask_for_plain(&mut head.headers, &self.outgoing.head, &self.asked);
         Some(RangeRequests {
             forwarder: Arc::clone(&self.forwarder),

@@ -31,7 +31,7 @@ impl Exchange {
         if let (Some(part), Some(got)) = (&self.part, self.got) {
             part.ask(got, request.headers_mut())?;
         }
-        to.dress(request.headers_mut());
+        to.set_destination_fields(request.headers_mut());
         to.ask_for_plain(request.headers_mut(), &outgoing.head, &self.asked);
         send::address(&mut request, &outgoing.head.uri, lease, to)?;
         if let Some((protocol, _)) = &outgoing.upgrade {

@@ -97,7 +97,7 @@ impl PartialResponse {
     }
 
     /// True where `answer` is exactly what was asked for after `got` bytes: the same range of the same bytes.
-    pub(crate) fn goes_on(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
+    pub(crate) fn is_continued_by(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
         self.is_range(&(got..self.length()), status, answer)
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn only_exactly_the_rest_is_taken() {
         let part = part(200, &WHOLE).unwrap();
         let answered = |status: u16, list: &[(&'static str, &str)]| {
-            part.goes_on(600, StatusCode::from_u16(status).unwrap(), &headers(list))
+            part.is_continued_by(600, StatusCode::from_u16(status).unwrap(), &headers(list))
         };
         let (range, etag) = (("content-range", "bytes 600-999/1000"), ("etag", "\"v1\""));
         assert!(answered(206, &[range, etag]));

@@ -107,7 +107,7 @@ where
         loop {
             if let Some(tape) = &mut shared.tape {
                 if let Err(lost) = ready!(tape.poll_settled(cx)) {
-                    shared.lose(&lost);
+                    shared.forget(&lost);
                     continue;
                 }
                 if self.at < tape.length() {
@@ -159,7 +159,7 @@ impl<B> Shared<B> {
                 self.taken += size;
                 *at += size;
                 if let Some(Err(lost)) = kept {
-                    self.lose(&lost);
+                    self.forget(&lost);
                 }
             }
             // Trailers are not kept; nobody uploads with them.
@@ -168,7 +168,7 @@ impl<B> Shared<B> {
         FrameOrigin::Taken(frame)
     }
 
-    fn lose(&mut self, lost: &ReplayLoss) {
+    fn forget(&mut self, lost: &ReplayLoss) {
         self.tape = None;
         self.transfer.replay_given_up(&lost.to_string());
     }

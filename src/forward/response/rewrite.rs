@@ -139,12 +139,12 @@ impl ResponseRewrite {
     }
 
     fn leave(&self, rewrite: &Rewrite, why: &str) {
-        self.transfer.not_rewritten(rewrite.code, why);
+        self.transfer.report_unrewritten(rewrite.code, why);
     }
 
     fn tell(&self, findings: &Findings) {
         if !findings.away.is_empty() {
-            self.transfer.links_elsewhere(&findings.away);
+            self.transfer.report_unserved_links(&findings.away);
         }
     }
 }

@@ -108,7 +108,7 @@ impl Tunnel {
                 Ok(()) => transfer.finish(TransferOutcome::Closed),
                 Err(given_up) => transfer.break_off(&given_up),
             },
-            () = transfer.idles_at_stop(&shutdown) => transfer.finish(TransferOutcome::Closed),
+            () = transfer.idle_at_shutdown(&shutdown) => transfer.finish(TransferOutcome::Closed),
             () = shutdown.ended() => {
                 let kind = FaultKind::Shutdown;
                 transfer.fail(Fault::new(Leg::Client, Stage::ReceivingBody, kind));
@@ -156,7 +156,7 @@ impl Tunnel {
         loop {
             let fault = match self.opening(transfer, client).await {
                 FirstFlightEnd::Spoke(bytes) => {
-                    self.reached.hears_of_target();
+                    self.reached.target_reached();
                     self.plan.tell(Event::Spoke).await?;
                     return Ok(bytes);
                 }

@@ -26,7 +26,7 @@ pub(crate) fn switch(
     transfer: Transfer,
 ) -> Answer {
     let origin = on(&mut response);
-    transfer.becomes_tunnel();
+    transfer.mark_as_tunnel();
     let shutdown = shared.shutdown.clone();
     shared.tasks.spawn(async move {
         let _until_the_end = client;
@@ -53,7 +53,7 @@ pub(crate) fn switch(
         let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
         let pumped = tokio::select! {
             pumped = pump(&mut client, &mut origin, &counters.up, &counters.down) => pumped,
-            () = transfer.idles_at_stop(&shutdown) => return transfer.finish(TransferOutcome::Closed),
+            () = transfer.idle_at_shutdown(&shutdown) => return transfer.finish(TransferOutcome::Closed),
             () = shutdown.ended() => PumpOutcome::failed(Leg::Client, FaultKind::Shutdown),
             stall = transfer.stalled() => {
                 let fault = transfer.stall_fault(&stall).sent(true);

@@ -56,7 +56,7 @@ impl UpstreamDial<'_> {
 
 impl OriginStream {
     /// The target itself was heard of: whoever waits for the same one does not wait in a loop.
-    pub(crate) fn hears_of_target(&mut self) {
+    pub(crate) fn target_reached(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.answered();
         }
@@ -138,7 +138,7 @@ pub(crate) async fn once(
         })?;
         reached.io = secured.io;
         reached.genuine = secured.genuine;
-        reached.hears_of_target();
+        reached.target_reached();
         reached.http = secured.http;
     }
     Ok(reached)

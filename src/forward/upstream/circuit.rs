@@ -118,7 +118,7 @@ impl CircuitScope<'_> {
         };
         let order = forwarder.shared.health.order(wanted, Instant::now());
         if let Some(avoided) = &order.avoided {
-            transfer.avoids(avoided);
+            transfer.note_avoided_circuit(avoided);
         }
         if let Some((_, upstream)) = order.probe.and_then(|at| fitting.get(at)) {
             self.probe(forwarder, upstream, probing);
@@ -140,8 +140,8 @@ impl CircuitScope<'_> {
     }
 
     /// The upstream works for this host.
-    pub(crate) fn works(self, shared: &Shared, upstream: &Upstream, success: Success) {
-        if shared.health.is_well() {
+    pub(crate) fn note_success(self, shared: &Shared, upstream: &Upstream, success: Success) {
+        if shared.health.all_closed() {
             return;
         }
         let (host, now) = (self.host(), Instant::now());
@@ -154,10 +154,10 @@ impl CircuitScope<'_> {
     }
 
     /// A success through the only upstream of this host.
-    pub(crate) fn sole_worked(self, shared: &Shared, upstream: &Upstream) {
+    pub(crate) fn note_sole_success(self, shared: &Shared, upstream: &Upstream) {
         let now = Instant::now();
         let health = &shared.health;
-        if let Some(away) = health.sole_worked(self.target, &upstream.label, now) {
+        if let Some(away) = health.note_sole_success(self.target, &upstream.label, now) {
             shared.tracker.emit(&UpstreamReturned {
                 host: self.target.host.to_string(),
                 port: self.target.port,
@@ -218,12 +218,12 @@ impl CircuitScope<'_> {
     }
 
     /// A transfer gave the upstream up for this host.
-    pub(crate) fn fails(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
+    pub(crate) fn note_failure(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         self.failed(shared, upstream, CircuitTurn::Transfer, cause);
     }
 
     /// The upstream failed once for this host, which may have been chance.
-    pub(crate) fn suspects(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
+    pub(crate) fn note_doubt(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         if let Some(change) = shared.health.suspected(failure, Instant::now()) {

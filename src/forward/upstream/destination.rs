@@ -59,7 +59,7 @@ impl Destination {
     }
 
     /// Makes a request's fields those that a mirror may see; the site itself gets them as they are.
-    pub(crate) fn dress(&self, headers: &mut HeaderMap) {
+    pub(crate) fn set_destination_fields(&self, headers: &mut HeaderMap) {
         if self.mirror.is_none() {
             return;
         }
@@ -99,7 +99,11 @@ impl Destination {
     /// The fault of an answer to a request for `uri` by which the mirror would get at what is withheld.
     ///
     /// A 401, passed on, would make git throw away the user's credentials, which are right (git-credential, "reject").
-    pub(crate) fn wants_the_withheld<B>(&self, uri: &Uri, response: &Response<B>) -> Option<Fault> {
+    pub(crate) fn asks_for_withheld_credentials<B>(
+        &self,
+        uri: &Uri,
+        response: &Response<B>,
+    ) -> Option<Fault> {
         if !self.withholds() {
             return None;
         }
@@ -107,7 +111,7 @@ impl Destination {
         let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind).peer(&self.target);
         if response.status() == StatusCode::UNAUTHORIZED {
             Some(fault)
-        } else if withhold::leads_git_astray(uri, response.headers(), &self.own()) {
+        } else if withhold::redirects_git_elsewhere(uri, response.headers(), &self.own()) {
             Some(fault.detail(
                 "the mirror redirects git to another host, and git would send its credentials there",
             ))
@@ -228,7 +232,7 @@ mod tests {
             .into_iter()
             .map(|name| (name, HeaderValue::from_static("huggingface.co")))
             .collect();
-        to(credentials).dress(&mut headers);
+        to(credentials).set_destination_fields(&mut headers);
         headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -277,16 +281,20 @@ mod tests {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
         let uri = Uri::from_static("/");
-        let fault = to(Some(ToMirror::Withhold)).wants_the_withheld(&uri, &response);
+        let fault = to(Some(ToMirror::Withhold)).asks_for_withheld_credentials(&uri, &response);
         assert_eq!(
             fault.unwrap().code(),
             "origin/awaiting-head/credentials-withheld"
         );
         assert!(
             to(Some(ToMirror::Pass))
-                .wants_the_withheld(&uri, &response)
+                .asks_for_withheld_credentials(&uri, &response)
                 .is_none()
         );
-        assert!(to(None).wants_the_withheld(&uri, &response).is_none());
+        assert!(
+            to(None)
+                .asks_for_withheld_credentials(&uri, &response)
+                .is_none()
+        );
     }
 }

@@ -141,7 +141,7 @@ impl UpstreamPlan {
     /// What it carried came to its end.
     pub(crate) fn complete(&mut self) {
         let lesson = self.attempts.completed();
-        self.teach(lesson);
+        self.apply_lesson(lesson);
     }
 
     /// The event of a stop in whatever stage the transfer is.
@@ -252,7 +252,7 @@ impl UpstreamPlan {
                 step.lesson = lesson;
             }
         }
-        self.teach(step.lesson.take());
+        self.apply_lesson(step.lesson.take());
         match step.note.take() {
             Some(Note::Fault(fault)) => self.transfer.fault(&fault, &self.next(&step.command, now)),
             Some(Note::Repeated(fault)) => {
@@ -311,7 +311,8 @@ impl UpstreamPlan {
             self.trial = None;
         }
         if let Some(upstream) = self.at(connect.upstream) {
-            self.transfer.attempting(&upstream.label, connect.attempt);
+            self.transfer
+                .begin_attempt(&upstream.label, connect.attempt);
         }
         PlanStep::Connect(connect)
     }

@@ -34,7 +34,7 @@ impl SpareDial {
     /// TLS. `reverse` is true where the client came by the reverse front.
     pub(crate) fn to_named(forwarder: &Forwarder, target: &Target, reverse: bool) -> Option<Self> {
         let config = &forwarder.config;
-        if !config.names(target) || !forwarder.shared.health.is_well() {
+        if !config.names(target) || !forwarder.shared.health.all_closed() {
             return None;
         }
         let route = forwarder.admit(target).ok()?;

@@ -205,7 +205,7 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap, own: &[(Scheme, &Target)]) {
     for name in FOLLOWED_WITH_TOKEN {
         let strays = headers.get_all(&name).iter().any(|value| {
             value.to_str().map_or(true, |value| match name == LINK {
-                true => link_strays(value, own),
+                true => link_leaves_origin(value, own),
                 false => strays(value.trim(), own),
             })
         });
@@ -215,7 +215,7 @@ pub(crate) fn strip_answer(headers: &mut HeaderMap, own: &[(Scheme, &Target)]) {
     }
 }
 
-fn link_strays(value: &str, own: &[(Scheme, &Target)]) -> bool {
+fn link_leaves_origin(value: &str, own: &[(Scheme, &Target)]) -> bool {
     let mut found = false;
     fields::link(value, &mut |url| {
         found |= strays(url, own);
@@ -243,7 +243,7 @@ fn strays(url: &str, own: &[(Scheme, &Target)]) -> bool {
 
 /// True for a redirect of git's discovery to a host other than `own`: git goes on to send everything there that was meant for
 /// the site, `http.extraHeader` included (`http.c`, `update_url_from_redirect`).
-pub(crate) fn leads_git_astray(
+pub(crate) fn redirects_git_elsewhere(
     uri: &hyper::Uri,
     headers: &HeaderMap,
     own: &[(Scheme, &Target)],

@@ -61,7 +61,7 @@ impl DeadUpstream {
 
 impl Health {
     /// A success through the only upstream of `host`. For how long nothing had got through, where requests waited or were answered at once.
-    pub(crate) fn sole_worked(
+    pub(crate) fn note_sole_success(
         &self,
         host: &Target,
         upstream: &str,
@@ -187,7 +187,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let ask = |at| health.patience(&host("a:443"), "office", 20 * second, at);
         assert_eq!(ask(now), None, "nothing worked yet");
-        let worked = |at| health.sole_worked(&host("a:443"), "office", at);
+        let worked = |at| health.note_sole_success(&host("a:443"), "office", at);
         assert_eq!(worked(now), None, "it was never away");
         assert_eq!(ask(now), Some((now + 20 * second, true)));
         assert_eq!(ask(now + 5 * second), Some((now + 20 * second, false)));
@@ -224,7 +224,7 @@ mod tests {
             (30 * second, now + 31 * second),
         );
         assert!(dead(now + 32 * second).is_some());
-        let away = health.sole_worked(&host("a:443"), "office", now + 32 * second);
+        let away = health.note_sole_success(&host("a:443"), "office", now + 32 * second);
         assert_eq!(away, Some(second), "since it was found");
         assert_eq!(dead(now + 32 * second), None);
     }

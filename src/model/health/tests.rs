@@ -334,9 +334,9 @@ fn first_closed(health: &Health) -> usize {
 fn one_failure_by_chance_opens_nothing_and_the_second_in_a_row_does() {
     let (health, start) = (Health::default(), Instant::now());
     assert_eq!(health.suspected(failure("office", false), start), None);
-    assert!(!health.is_well());
+    assert!(!health.all_closed());
     health.succeeded(HOST, "office", Success::Head, start);
-    assert!(health.is_well());
+    assert!(health.all_closed());
     assert_eq!(health.suspected(failure("office", false), start), None);
     let opened = health.suspected(failure("office", false), start);
     assert_eq!(opened, Some(Change::Opened(COOLDOWN)));

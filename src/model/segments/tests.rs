@@ -172,7 +172,7 @@ fn a_first_connection_that_brings_nothing_keeps_its_place_while_ranges_take_its_
     all(&mut plan);
     plan.first_received(MIB / 2);
     plan.took(MIB / 2);
-    plan.pass_over_first();
+    plan.skip_first();
     assert!(plan.waits_for_fetch());
     let (_, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, MIB / 2..MIB);
@@ -289,7 +289,7 @@ fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
                 play.plan.first_failed();
             }
             if play.random.u32(0..50) == 0 {
-                play.plan.pass_over_first();
+                play.plan.skip_first();
             }
             play.fetch(breaks);
             match play.deliver() {

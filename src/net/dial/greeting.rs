@@ -51,7 +51,7 @@ impl Greeting {
     }
 
     /// What is said next names the target: an end without an answer is a refusal, unless the hop has granted the same before.
-    pub(super) fn asks_for_target(&mut self, granted: &GrantedTargets, target: &Target) {
+    pub(super) fn name_target(&mut self, granted: &GrantedTargets, target: &Target) {
         self.asked = !granted.has(target);
     }
 
@@ -84,7 +84,7 @@ impl Greeting {
     }
 
     /// Waits for more in `received`. Fails where the hop closes instead.
-    pub(super) async fn hear(&mut self) -> Result<(), Fault> {
+    pub(super) async fn receive(&mut self) -> Result<(), Fault> {
         self.received.reserve(1024);
         let kind = if self.asked && self.received.is_empty() {
             Some(FaultKind::TargetRefused)

@@ -77,7 +77,7 @@ async fn tunnel(
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(credentials));
-    greeting.asks_for_target(&hop.granted, attempt.target);
+    greeting.name_target(&hop.granted, attempt.target);
     let request = encode(authority, hop, attempt.trail);
     let limit = attempt.route.dial.greet_timeout;
     let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
@@ -194,7 +194,7 @@ async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<HopAnswer, Fault
                 }
                 skipped += answer.length;
             }
-            Ok(None) => greeting.hear().await?,
+            Ok(None) => greeting.receive().await?,
             Err(answer::MalformedHead) => return Err(greeting.bad_answer()),
         }
         if skipped + greeting.received.len() > MAX_HEAD {
@@ -225,8 +225,9 @@ async fn refusal(
         let fault = greeting.fault(FaultKind::Loop);
         return fault.detail("the hop reports a loop");
     }
-    let reading =
-        async { while answer.wants_more(&greeting.received) && greeting.hear().await.is_ok() {} };
+    let reading = async {
+        while answer.wants_more(&greeting.received) && greeting.receive().await.is_ok() {}
+    };
     // What has come until then is shown.
     let _ = timeout(BODY_PATIENCE, reading).await;
     let said = answer.refusal(&greeting.received, |text| greeting.hidden(text));

@@ -39,7 +39,7 @@ impl PendingRequest {
     /// Fails where it is a round of a loop.
     pub(crate) async fn begin(hop: &str, target: &str) -> Result<Self, Fault> {
         let waiting = Self((hop.to_owned(), target.to_owned()));
-        let (round, moved) = waiting.comes();
+        let (round, moved) = waiting.arrive();
         let round = match round {
             Round::Held(wait) => {
                 let mut held = Held(Some(&waiting));
@@ -66,23 +66,23 @@ impl PendingRequest {
     /// It was answered.
     pub(crate) fn answered(self) {
         if let Some(entry) = lock().get_mut(&self.0) {
-            entry.rounds.moves();
+            entry.rounds.note_answer();
             entry.moved.notify_waiters();
         }
     }
 
-    fn comes(&self) -> (Round, OwnedNotified) {
+    fn arrive(&self) -> (Round, OwnedNotified) {
         let now = Instant::now();
         let mut waiting = lock();
         if waiting.len() > MANY {
             waiting.retain(|_, entry| !entry.rounds.is_over(now));
         }
         let entry = waiting.entry(self.0.clone()).or_default();
-        if entry.rounds.holds() {
+        if entry.rounds.has_held() {
             entry.moved.notify_waiters();
         }
         (
-            entry.rounds.comes(now),
+            entry.rounds.arrive(now),
             Arc::clone(&entry.moved).notified_owned(),
         )
     }
@@ -100,7 +100,7 @@ impl Drop for PendingRequest {
     fn drop(&mut self) {
         let mut waiting = lock();
         if let Some(entry) = waiting.get_mut(&self.0) {
-            entry.rounds.ends();
+            entry.rounds.depart();
             if entry.rounds.is_over(Instant::now()) {
                 waiting.remove(&self.0);
             }

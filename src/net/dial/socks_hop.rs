@@ -140,7 +140,7 @@ async fn greet(
     } else {
         greeting.say(hello).await?;
     }
-    match hear(&mut greeting, codec::method).await? {
+    match receive(&mut greeting, codec::method).await? {
         Method::Open => {}
         Method::Password => authenticate(&mut greeting, credentials).await?,
         Method::Unacceptable => {
@@ -160,11 +160,11 @@ async fn greet(
                 .detail(detail));
         }
     }
-    greeting.asks_for_target(granted, target);
+    greeting.name_target(granted, target);
     if !pipeline {
         greeting.say(&request).await?;
     }
-    match hear(&mut greeting, codec::reply).await? {
+    match receive(&mut greeting, codec::reply).await? {
         SocksReply::Granted => Ok(greeting),
         SocksReply::Refused(code) => Err(greeting
             .fault(FaultKind::SocksRefused(code))
@@ -200,7 +200,7 @@ async fn authenticate(
         );
     };
     greeting.say(&message).await?;
-    if hear(greeting, codec::accepted).await? {
+    if receive(greeting, codec::accepted).await? {
         Ok(())
     } else {
         refused(
@@ -212,7 +212,7 @@ async fn authenticate(
 }
 
 /// Waits until `decode` has a whole message, and takes its bytes.
-async fn hear<T>(
+async fn receive<T>(
     greeting: &mut Greeting,
     decode: impl Fn(&[u8]) -> Result<Option<(T, usize)>, codec::MalformedReply>,
 ) -> Result<T, Fault> {
@@ -222,7 +222,7 @@ async fn hear<T>(
                 let _ = greeting.received.split_to(length);
                 return Ok(message);
             }
-            Ok(None) => greeting.hear().await?,
+            Ok(None) => greeting.receive().await?,
             Err(codec::MalformedReply) => return Err(greeting.bad_answer()),
         }
     }

@@ -122,7 +122,7 @@ impl TransferHandle {
     }
 
     /// A response whose URLs a client follows could not be rewritten; it is passed on unchanged.
-    pub(crate) fn not_rewritten(&self, rewrite: &'static str, why: &str) {
+    pub(crate) fn report_unrewritten(&self, rewrite: &'static str, why: &str) {
         self.0.ledger.emit(&ResponseNotRewritten {
             subject: self.subject(),
             rewrite,
@@ -131,7 +131,7 @@ impl TransferHandle {
     }
 
     /// A response on the reverse front links to hosts that are not served there.
-    pub(crate) fn links_elsewhere(&self, hosts: &[Box<str>]) {
+    pub(crate) fn report_unserved_links(&self, hosts: &[Box<str>]) {
         self.0.ledger.emit(&UnservedLinks {
             subject: self.subject(),
             to: hosts.iter().map(|host| redact::text(host)).collect(),

@@ -36,7 +36,7 @@ impl TransferHandle {
     }
 
     /// From here on it carries opaque bytes both ways.
-    pub(crate) fn becomes_tunnel(&self) {
+    pub(crate) fn mark_as_tunnel(&self) {
         self.0.state().tunnel = true;
     }
 
@@ -110,7 +110,7 @@ impl TransferHandle {
 
 impl TransferState {
     /// One look; what it came to is told. When the next one is worth its while.
-    pub(in crate::track) fn look(&self, now: Instant) -> Instant {
+    pub(in crate::track) fn examine(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;
         let tick = tick(&limits);
         let (event, awaited, next) = {
@@ -123,7 +123,7 @@ impl TransferState {
             if state.watching.rest.goes_on(counts, tick, now) {
                 return now + tick;
             }
-            let sample = if state.watching.stands() {
+            let sample = if state.watching.is_standing_still() {
                 state.detailed_sample(self)
             } else {
                 state.sample(self)
@@ -142,7 +142,7 @@ impl TransferState {
             state
                 .watching
                 .rest
-                .looked(now, counts, sample.tunnel && due == Due::Nobody);
+                .record(now, counts, sample.tunnel && due == Due::Nobody);
             let event = self.tell(&mut state, &observed);
             self.act(&mut state, acts);
             let awaited = self.awaited(&state, &observed);

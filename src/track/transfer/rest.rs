@@ -24,7 +24,7 @@ pub(super) struct TunnelRest {
 
 impl TunnelRest {
     /// A look at `now` found these counts.
-    pub(super) fn looked(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
+    pub(super) fn record(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
         self.rests = nobodys_turn && self.counts == counts;
         self.counts = counts;
         self.looked = Some(now);
@@ -41,7 +41,7 @@ impl TunnelRest {
 
 impl TransferHandle {
     /// Ends when the daemon stops and this tunnel only waits. Who waits for a server's answer, as a push over ssh does, is not idle.
-    pub(crate) async fn idles_at_stop(&self, shutdown: &Shutdown) {
+    pub(crate) async fn idle_at_shutdown(&self, shutdown: &Shutdown) {
         shutdown.drained().await;
         loop {
             let before = self.moved();
@@ -67,14 +67,14 @@ mod tests {
     fn a_tunnel_that_only_waits_is_looked_at_every_tenth_tick() {
         let (now, tick) = (Instant::now(), Duration::from_secs(1));
         let mut rest = TunnelRest::default();
-        rest.looked(now, [5, 7], true);
+        rest.record(now, [5, 7], true);
         assert!(!rest.goes_on([5, 7], tick, now + tick), "it moved");
-        rest.looked(now, [5, 7], true);
+        rest.record(now, [5, 7], true);
         assert!(rest.goes_on([5, 7], tick, now + tick));
         assert!(rest.goes_on([5, 7], tick, now + tick * 9));
         assert!(!rest.goes_on([5, 7], tick, now + tick * 10));
         assert!(!rest.goes_on([6, 7], tick, now + tick));
-        rest.looked(now, [5, 7], false);
+        rest.record(now, [5, 7], false);
         assert!(!rest.goes_on([5, 7], tick, now + tick));
     }
 }

@@ -81,7 +81,7 @@ impl WatchdogState {
     }
 
     /// True where nothing moved between the last two looks.
-    pub(super) fn stands(&self) -> bool {
+    pub(super) fn is_standing_still(&self) -> bool {
         let idle = self
             .watch
             .as_ref()

@@ -19,7 +19,7 @@ impl Segmented {
         let head = match self.plan.source() {
             NextBytes::Range { start, ready: 0 } => Some(start),
             NextBytes::First { .. } => {
-                self.pass_over_first(now);
+                self.skip_first(now);
                 None
             }
             _ => None,

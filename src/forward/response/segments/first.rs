@@ -81,12 +81,12 @@ impl Segmented {
     }
 
     /// Ranges take the part of a first connection that has nothing for the client.
-    pub(super) fn pass_over_first(&mut self, now: Instant) {
+    pub(super) fn skip_first(&mut self, now: Instant) {
         let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
         if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {
             self.first_waits = None;
             self.requests.transfer().segment_failed("nothing came");
-            self.plan.pass_over_first();
+            self.plan.skip_first();
         }
     }
 }

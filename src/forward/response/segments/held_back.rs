@@ -57,7 +57,7 @@ impl HoldBuffer {
     }
 
     /// A byte where none was passed on for a while, although the origin sends. A standstill stays one.
-    pub(super) fn drip(&mut self) -> Option<Bytes> {
+    pub(super) fn release_one_byte(&mut self) -> Option<Bytes> {
         if !self.progress || self.bytes.is_empty() || self.passed.elapsed() < EVERY {
             return None;
         }
@@ -77,13 +77,13 @@ mod tests {
         let first = held.pass(Bytes::from_static(&[b'a'; 1000]), false);
         assert_eq!(first.len(), 1000 - MOST);
         held.note_progress();
-        assert_eq!(held.drip(), None, "too early");
+        assert_eq!(held.release_one_byte(), None, "too early");
         tokio::time::advance(EVERY).await;
-        assert_eq!(held.drip().unwrap(), "a");
+        assert_eq!(held.release_one_byte().unwrap(), "a");
         tokio::time::advance(EVERY).await;
-        assert_eq!(held.drip(), None, "the origin sends nothing");
+        assert_eq!(held.release_one_byte(), None, "the origin sends nothing");
         held.note_progress();
-        assert!(held.drip().is_some());
+        assert!(held.release_one_byte().is_some());
         let rest = held.pass(Bytes::from_static(b"bc"), true);
         assert_eq!(rest.len(), MOST - 2 + 2);
         assert!(rest.ends_with(b"abc"));

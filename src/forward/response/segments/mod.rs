@@ -123,7 +123,7 @@ impl Segmented {
                 let is_last = self.plan.source() == NextBytes::Done;
                 Poll::Ready(Some(Ok(self.held_back.pass(bytes, is_last))))
             }
-            Poll::Pending => match self.held_back.drip() {
+            Poll::Pending => match self.held_back.release_one_byte() {
                 Some(bytes) => Poll::Ready(Some(Ok(bytes))),
                 None => Poll::Pending,
             },

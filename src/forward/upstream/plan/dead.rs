@@ -55,7 +55,7 @@ impl UpstreamPlan {
                 }
             };
             if dialled.is_ok() {
-                about.sole_worked(shared, &beside.upstream);
+                about.note_sole_success(shared, &beside.upstream);
             }
             let _ = found.send(dialled);
         });

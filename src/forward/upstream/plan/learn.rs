@@ -8,7 +8,7 @@ use crate::model::{
 
 impl UpstreamPlan {
     /// Tells the circuits what the exchange has learned of an upstream.
-    pub(super) fn teach(&mut self, lesson: Option<(usize, Lesson)>) {
+    pub(super) fn apply_lesson(&mut self, lesson: Option<(usize, Lesson)>) {
         let Some((place, lesson)) = lesson else {
             return;
         };
@@ -21,7 +21,7 @@ impl UpstreamPlan {
             Lesson::Works => {
                 about.works(shared, upstream, Success::Head);
                 if self.order.len() == 1 {
-                    about.sole_worked(shared, upstream);
+                    about.note_sole_success(shared, upstream);
                 }
                 self.worked();
             }

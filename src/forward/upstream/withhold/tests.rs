@@ -236,7 +236,7 @@ fn git_is_not_redirected_to_a_host_that_only_a_stranger_names() {
     let own = [(Scheme::Https, &mirror)];
     let leads = |uri: &str, location: &str| {
         let headers = fields(&[("location", location)]);
-        leads_git_astray(&uri.parse().unwrap(), &headers, &own)
+        redirects_git_elsewhere(&uri.parse().unwrap(), &headers, &own)
     };
     let discovery = "/r.git/info/refs?service=git-upload-pack";
     assert!(leads(discovery, "https://evil.test/r.git/info/refs"));
