@@ -5,8 +5,8 @@ mod bundle;
 mod in_force;
 mod json;
 mod live;
+mod plan;
 mod report;
-mod what;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -141,7 +141,7 @@ struct PreparedRun {
 async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failure> {
     let state_directory = config.state_directory.clone();
     let (config, daemon, about) = in_force::of(config).await;
-    let planned = what::planned(&args.what, &config).await?;
+    let planned = plan::planned(&args.what, &config).await?;
     let roots = Roots::load(&config.trust);
     let connector = Connector::new(&roots, config.tls_peers()).map_err(Failure::new)?;
     let means = ProbeSetup {

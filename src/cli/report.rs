@@ -1,6 +1,6 @@
 //! `gitferry report`: sums a log up, gitferry's own or journald's, as text or as JSON.
 //!
-//! Reading ([`reader`], [`text`], [`object`]) is apart from summing ([`events`], [`sum`]), and both from telling ([`verdict`],
+//! Reading ([`reader`], [`text`], [`object`]) is apart from summing ([`events`], [`summary`]), and both from telling ([`verdict`],
 //! [`page`], [`data`]): a new event is an entry in [`events`], a new format a file beside [`text`].
 
 mod circuits;
@@ -11,7 +11,7 @@ mod object;
 mod page;
 mod reader;
 mod record;
-mod sum;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -30,7 +30,7 @@ pub(crate) use counts::Roles;
 
 use super::{Failure, printed};
 use crate::config::Config;
-use sum::LogSummary;
+use summary::LogSummary;
 
 /// `gitferry report`.
 #[derive(Args, Debug)]

@@ -1,12 +1,12 @@
 //! `gitferry doctor`: tries every leg of every upstream before a push does, and says in two sentences what works and what does not.
 //!
 //! [`CHECKS`] is the one table: what a check is called, what it needs, how it is run, what its failure means. [`engine`] runs the checks
-//! of each subject as soon as what they need is known, [`board`] holds what they found, [`verdict`] (pure) reads it. The
+//! of each subject as soon as what they need is known, [`check_results`] holds what they found, [`verdict`] (pure) reads it. The
 //! sockets are those of `net` and `tls`; nothing here listens, and nothing is sent that could act. Called by `cli::doctor`.
 
-pub(crate) mod board;
 mod certificate;
 mod check;
+pub(crate) mod check_results;
 mod clients;
 mod credentials;
 pub(crate) mod daemon;
@@ -23,8 +23,8 @@ mod table;
 mod url;
 pub(crate) mod verdict;
 
-pub(crate) use board::{CheckResults, CheckSubject, Finding};
 pub(crate) use check::{Check, Run};
+pub(crate) use check_results::{CheckResults, CheckSubject, Finding};
 pub(crate) use credentials::CredentialSource;
 pub(crate) use hosts::{PlannedHost, of_config, of_repository};
 pub(crate) use outcome::{Fact, Outcome, RecentFaults, State};

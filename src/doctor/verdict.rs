@@ -5,7 +5,9 @@ mod sentences;
 
 use std::collections::BTreeMap;
 
-use super::{CheckResults, CheckSubject, Fact, Finding, RecentFaults, State, board::PathName};
+use super::{
+    CheckResults, CheckSubject, Fact, Finding, RecentFaults, State, check_results::PathName,
+};
 
 pub(crate) use change::{ConfigEdit, EditPlace, ProposedChange};
 

@@ -21,7 +21,8 @@ use self::judge::{authenticates_connection, gives_credentials};
 use crate::forward::{
     forwarder::Forwarder,
     request::{
-        exchange_request::ExchangeRequest, outgoing::OutgoingRequest, part::PartialResponse,
+        exchange_request::ExchangeRequest, outgoing::OutgoingRequest,
+        partial_response::PartialResponse,
     },
     upstream::{
         attempt::Purpose,
@@ -40,7 +41,7 @@ use crate::{
         Fault, FaultKind, Leg, Stage,
         attempts::{Connect, ConnectionKind, Event, RequestState},
     },
-    net::dial::rounds::PendingRequest,
+    net::dial::request_loop::PendingRequest,
     track::{FinalFault, Transfer},
 };
 

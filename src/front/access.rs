@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use super::own;
 use crate::{
     forward::Answer,
-    model::{Fault, FaultKind, Leg, Stage, guesses::PasswordGuesses, secret::Credentials},
+    model::{Fault, FaultKind, Leg, Stage, password_guesses::PasswordGuesses, secret::Credentials},
 };
 
 /// The secret first segment of a request's path, with its slash, as the client wrote it: the URLs of the answer begin with it.

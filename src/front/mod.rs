@@ -28,7 +28,7 @@ use crate::{
         client::{ClientConn, ConnId},
     },
     io::Tcp,
-    model::{Fault, FaultKind, Leg, Stage, Target, guesses::PasswordGuesses},
+    model::{Fault, FaultKind, Leg, Stage, Target, password_guesses::PasswordGuesses},
     net::{Interims, listen::AcceptedClient},
 };
 

@@ -3,12 +3,12 @@
 //! Nothing here dials, listens or decides; [`crate::net`] makes the sockets and [`crate::track`] reads their progress.
 
 mod prefixed;
-mod reads_on;
+mod read_after_write_error;
 mod tcp;
 mod tcp_info;
 
 pub(crate) use prefixed::{BoxIo, Prefixed};
-pub(crate) use reads_on::ReadAfterWriteError;
+pub(crate) use read_after_write_error::ReadAfterWriteError;
 pub(crate) use tcp::{Tcp, TcpMonitor};
 pub(crate) use tcp::{congestion, tune};
 pub(crate) use tcp_info::PathInfo;

@@ -24,8 +24,8 @@ use crate::{
     config::{self, Mirror, Problems, ToMirror},
     doctor,
     forward::{
-        Answer, AnswerBody, framing, headers, request::part::PartialResponse, response::quoted,
-        tunnel::first_flight::FlightKind,
+        Answer, AnswerBody, framing, headers, request::partial_response::PartialResponse,
+        response::quoted, tunnel::first_flight::FlightKind,
     },
     io::BoxIo,
     mirror::{

@@ -4,8 +4,8 @@ mod begin;
 mod closing;
 mod events;
 mod progress;
-mod rest;
 mod snapshot;
+mod tunnel_rest;
 mod watching;
 
 use std::{

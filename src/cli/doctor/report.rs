@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 use crate::{
     doctor::{
         CHECKS, CheckSubject, Finding, State,
-        board::PathName,
+        check_results::PathName,
         verdict::{self, Diagnosis, PathSummary},
     },
     model::columns::{cut, indented},

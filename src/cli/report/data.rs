@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
-    sum::LogSummary,
+    summary::LogSummary,
     verdict::{HostVerdict, verdicts},
 };
 

@@ -1,6 +1,6 @@
 //! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
 
-use super::{counts::TransferFields, record::Record, sum::LogSummary};
+use super::{counts::TransferFields, record::Record, summary::LogSummary};
 use crate::model::refusals::ObservedAnswer;
 
 /// A message, and what it changes; `None` where a field that it needs is missing.

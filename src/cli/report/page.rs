@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
-    sum::LogSummary,
+    summary::LogSummary,
     verdict::{HostVerdict, verdicts},
 };
 use crate::model::{

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read as _};
 use super::{
     events,
     object::{self, Json},
-    sum::LogSummary,
+    summary::LogSummary,
     text::{self, Text},
 };
 

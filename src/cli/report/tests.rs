@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 
-use super::{Roles, data, page, reader, sum::LogSummary, verdict::verdicts};
+use super::{Roles, data, page, reader, summary::LogSummary, verdict::verdicts};
 use crate::model::Role;
 
 mod lines;

@@ -2,7 +2,7 @@
 
 use super::{
     counts::{FaultCounts, HostCounts, OTHERS, Roles, UpstreamCounts, safe},
-    sum::LogSummary,
+    summary::LogSummary,
 };
 use crate::model::Role;
 

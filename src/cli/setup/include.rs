@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::{
     files,
     git::{GitFile, Scope},
+    git_includes::{ClientNeeds, GitIncludes, MARK, quoted},
     host_env::HostEnv,
-    included::{ClientNeeds, GitIncludes, MARK, quoted},
     output::Output,
     plan::{ClientSelection, GitClient, Setting},
     record::{self, SavedFile},

@@ -7,10 +7,10 @@
 mod daemon;
 mod files;
 mod git;
+mod git_includes;
 mod hf;
 mod host_env;
 mod include;
-mod included;
 mod output;
 mod plan;
 mod record;

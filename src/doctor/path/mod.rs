@@ -19,7 +19,9 @@ use std::{
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use super::{Outcome, Rehearsal, RemoteProtocol, RemoteUrl, board::PathName, machine::Skew};
+use super::{
+    Outcome, Rehearsal, RemoteProtocol, RemoteUrl, check_results::PathName, machine::Skew,
+};
 use crate::{
     config::{Dial, Hop, HttpVersion, Route, ToMirror, Upstream, Via},
     io::{BoxIo, PathInfo, Tcp},

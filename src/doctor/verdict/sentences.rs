@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Facts, HostSummary, PathSummary, RecentHostFaults};
 use crate::doctor::{
     CHECKS, Fact, Finding, State,
-    board::PathName,
     certificate::{day, middlebox},
+    check_results::PathName,
 };
 
 /// The name, and what it serves.

@@ -305,7 +305,7 @@ fn what_has_not_ended_is_not_called_healthy() {
     let findings = vec![finding(
         &path("hf.co", "direct", Some(0)),
         "tls",
-        super::super::board::pending(),
+        super::super::check_results::pending(),
     )];
     let verdict = of(&findings);
     assert!(!verdict.is_healthy());

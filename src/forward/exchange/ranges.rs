@@ -14,7 +14,7 @@ use super::{Exchange, authenticates_connection};
 use crate::forward::{
     forwarder::Forwarder,
     framing,
-    request::{body::RequestBody, part::PartialResponse},
+    request::{body::RequestBody, partial_response::PartialResponse},
     upstream::{
         destination::Destination,
         plan::BackgroundDial,

@@ -4,7 +4,7 @@ pub(crate) mod body;
 pub(crate) mod exchange_request;
 pub(crate) mod gate;
 pub(crate) mod outgoing;
-pub(crate) mod part;
+pub(crate) mod partial_response;
 pub(crate) mod replay;
 pub(crate) mod spool;
 pub(crate) mod uploads;

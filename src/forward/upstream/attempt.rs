@@ -8,7 +8,7 @@ use crate::{
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, address::FakeNetwork},
     net::{
         self,
-        dial::{AbsoluteForm, DialRequest, hop, rounds::PendingRequest, trail::Trail},
+        dial::{AbsoluteForm, DialRequest, hop, request_loop::PendingRequest, trail::Trail},
     },
     tls::{Connector, Peer, connect::OriginTls},
     track::{TransferHandle, WatchedSocket},

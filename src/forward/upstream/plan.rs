@@ -1,6 +1,6 @@
 //! Which upstream is next: carries out what [`Attempts`] commands, as far as the log, the circuits, the waits and dialling go.
 
-mod beside;
+mod background_dial;
 mod dead;
 mod learn;
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(crate) use beside::BackgroundDial;
+pub(crate) use background_dial::BackgroundDial;
 
 use crate::forward::{
     forwarder::Forwarder,

@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, pin::Pin};
 
 use hyper::header::HeaderValue;
 
-use super::{rounds::PendingRequest, trail::Trail};
+use super::{request_loop::PendingRequest, trail::Trail};
 use crate::{
     config::{Override, Route},
     io::{BoxIo, Tcp},

@@ -9,13 +9,13 @@ pub(crate) mod direct;
 mod greeting;
 pub(crate) mod http_hop;
 mod protocol;
-pub(crate) mod rounds;
+pub(crate) mod request_loop;
 pub(crate) mod socks_hop;
 pub(crate) mod trail;
 
 use std::sync::Arc;
 
-use rounds::PendingRequest;
+use request_loop::PendingRequest;
 
 use crate::{
     config::{Hop, HopProtocol, Via},

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Front, State, TransferState, rest::TunnelRest};
+use super::{Front, State, TransferState, tunnel_rest::TunnelRest};
 use crate::{
     io::TcpMonitor,
     model::{

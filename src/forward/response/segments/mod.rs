@@ -3,12 +3,12 @@
 //! [`Candidate`] watches a large answer until segments are worth it, [`Segmented`] is the answer's body from then on. Everything lives
 //! in that body: where it is dropped, every connection ends; where nobody polls it, nothing is read.
 
-mod broken;
+mod body_error;
 mod candidate;
 mod failing;
 mod first;
-mod held_back;
-mod kept;
+mod hold_buffer;
+mod range_buffers;
 mod worker;
 
 use std::{
@@ -21,10 +21,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::bytes::Bytes;
 
-pub(crate) use broken::BodyError;
+pub(crate) use body_error::BodyError;
 pub(crate) use candidate::Candidate;
-use held_back::HoldBuffer;
-use kept::RangeBuffers;
+use hold_buffer::HoldBuffer;
+use range_buffers::RangeBuffers;
 use worker::{Progress, Worker};
 
 use crate::forward::{

@@ -19,15 +19,15 @@ impl UpstreamPlan {
         };
         match &lesson {
             Lesson::Works => {
-                about.works(shared, upstream, Success::Head);
+                about.note_success(shared, upstream, Success::Head);
                 if self.order.len() == 1 {
                     about.note_sole_success(shared, upstream);
                 }
                 self.worked();
             }
-            Lesson::Whole => about.works(shared, upstream, Success::Whole),
-            Lesson::Failed(cause) => about.fails(shared, upstream, cause),
-            Lesson::Doubtful(cause) => about.suspects(shared, upstream, cause),
+            Lesson::Whole => about.note_success(shared, upstream, Success::Whole),
+            Lesson::Failed(cause) => about.note_failure(shared, upstream, cause),
+            Lesson::Doubtful(cause) => about.note_doubt(shared, upstream, cause),
         }
         if matches!(lesson, Lesson::Failed(_) | Lesson::Doubtful(_)) {
             self.trial = None;

@@ -1,4 +1,4 @@
-//! Requests that wait for a hop, by target: ends those that go round in a loop (`model::rounds`).
+//! Requests that wait for a hop, by target: ends those that go round in a loop (`model::request_loop`).
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::model::{
     Fault, FaultKind, Leg, Stage,
-    rounds::{Release, Round, Rounds},
+    request_loop::{Release, Round, Rounds},
 };
 
 /// More than so many are looked through for those that are over.
