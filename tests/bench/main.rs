@@ -1,4 +1,4 @@
-//! gitferry beside HAProxy and nginx, doing the same work in the same run: throughput, CPU, latency, memory.
+//! gitferry beside HAProxy, nginx and mitmproxy, doing the same work in the same run: throughput, CPU, latency, memory.
 //!
 //! `cargo bench --bench peers` takes some minutes; `-- --quick` takes less and says less. The origin and the load generator are
 //! this same program started again ([`role`]), so that the CPU seconds and the memory which are read from `/proc` are the peer's

@@ -126,6 +126,8 @@ struct Entrant {
     name: &'static str,
     way: Way,
     pid: Option<u32>,
+    /// One so-manieth of the work is its.
+    part: u64,
     rounds: Vec<Measured>,
 }
 
@@ -171,6 +173,7 @@ impl Scenario {
             name,
             way: way.clone(),
             pid: peer.map(Peer::pid),
+            part: peer.map_or(1, |peer| peer.part),
             rounds: Vec::new(),
         };
         let mut entrants = vec![entrant("direct", &bench.direct(self.terminated), None)];
@@ -193,9 +196,10 @@ impl Scenario {
     }
 
     fn measure(self, bench: &mut Bench, entrant: &Entrant, scale: &Scale) -> Result<Measured> {
-        let bytes = scale.bulk / self.streams as u64;
-        let requests = scale.requests / self.streams;
         let streams = self.streams;
+        let bytes = scale.bulk / entrant.part / streams as u64;
+        let part = usize::try_from(entrant.part)?;
+        let requests = (scale.requests / part / streams).max(1);
         let work = match self.kind {
             Kind::Upload | Kind::Replay => Work::Put {
                 streams,
@@ -216,11 +220,14 @@ impl Scenario {
             .zip(before)
             .map(|(pid, before)| proc::cpu_seconds(pid) - before);
         let (amount, per) = match self.kind {
-            kind if kind.is_small() => (scale.requests as f64, scale.requests as f64 / 1e6),
-            _ => (
-                scale.bulk as f64 / f64::from(1 << 20),
-                scale.bulk as f64 / f64::from(1 << 30),
-            ),
+            kind if kind.is_small() => {
+                let all = (requests * streams) as f64;
+                (all, all / 1e6)
+            }
+            _ => {
+                let all = (bytes * streams as u64) as f64;
+                (all / f64::from(1 << 20), all / f64::from(1 << 30))
+            }
         };
         Ok(Measured {
             peer: entrant.name,

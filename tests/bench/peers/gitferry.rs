@@ -45,6 +45,7 @@ fn start_with(site: &Site, replay: bool) -> Result<Peer> {
         terminated: through(pki::HOST, Some(vec![root.join("state/ca.pem")])),
         tunnel: through(pki::TUNNELLED_HOST, None),
         spliced: None,
+        part: 1,
     })
 }
 

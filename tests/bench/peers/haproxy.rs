@@ -21,6 +21,7 @@ pub(super) fn start(site: &Site) -> Result<Peer> {
         terminated: straight(terminated, Some(pki::authority(directory))),
         tunnel: straight(tunnel, None),
         spliced: Some(straight(spliced, None)),
+        part: 1,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod gitferry;
 mod haproxy;
+mod mitmproxy;
 mod nginx;
 
 use std::{
@@ -31,7 +32,11 @@ pub(crate) const PEERS: &[(&str, Start)] = &[
     ("gitferry", gitferry::start),
     ("HAProxy", haproxy::start),
     ("nginx", nginx::start),
+    (MITMPROXY, mitmproxy::start),
 ];
+
+/// The one peer that no package of the system has.
+const MITMPROXY: &str = "mitmproxy";
 
 /// What a peer may take until it listens, and to end.
 const READY: Duration = Duration::from_secs(20);
@@ -63,6 +68,8 @@ pub(crate) struct Peer {
     pub(crate) tunnel: Way,
     /// Bytes as they come, with splice(2), where the peer has that as a choice.
     pub(crate) spliced: Option<Way>,
+    /// It gets one so-manieth of the others' work.
+    pub(crate) part: u64,
 }
 
 impl Bench {
@@ -75,7 +82,9 @@ impl Bench {
             ports: origin.answer()?,
             directory,
         };
-        let wanted = |name: &str| only.is_none_or(|only| only.contains(name));
+        let wanted = |name: &str| {
+            only.is_none_or(|only| only.contains(name)) && (name != MITMPROXY || is_installed())
+        };
         let peers = PEERS
             .iter()
             .filter(|(name, _)| wanted(name))
@@ -141,6 +150,15 @@ impl Drop for Peer {
             let _ = self.child.wait();
         }
     }
+}
+
+/// True where mitmproxy can be run; says why where it cannot.
+fn is_installed() -> bool {
+    let installed = mitmproxy::installed();
+    if let Err(error) = &installed {
+        eprintln!("mitmproxy is left out, pip cannot install it: {error}");
+    }
+    installed.is_ok()
 }
 
 fn wait_until(within: Duration, mut ready: impl FnMut() -> bool) -> bool {

@@ -22,6 +22,7 @@ pub(super) fn start(site: &Site) -> Result<Peer> {
         terminated: straight(terminated, Some(pki::authority(site.directory.path()))),
         tunnel: straight(tunnel, None),
         spliced: None,
+        part: 1,
     })
 }
 
