@@ -3,20 +3,25 @@
 use std::{fmt::Write as _, net::SocketAddr};
 
 /// The number in decimal.
-pub(super) fn number(text: &mut String, number: u64) {
-    if number >= 10 {
-        self::number(text, number / 10);
+pub(super) fn number(text: &mut String, mut number: u64) {
+    // As many as `u64::MAX` has.
+    let mut digits = [b'0'; 20];
+    let mut begin = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = digit(number);
+        number /= 10;
+        begin -= 1;
+        if number == 0 {
+            break;
+        }
     }
-    let digit = u8::try_from(number % 10).unwrap_or_default();
-    text.push(char::from(b'0' + digit));
+    let digits = digits.get(begin..).unwrap_or_default();
+    text.push_str(std::str::from_utf8(digits).unwrap_or_default());
 }
 
-/// The last `width` digits of the number, with zeros before them.
-pub(super) fn padded(text: &mut String, number: u32, width: usize) {
-    if width > 1 {
-        padded(text, number / 10, width - 1);
-    }
-    self::number(text, (number % 10).into());
+/// The last digit of `number`.
+pub(super) fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 /// An address with its port.
@@ -52,10 +57,6 @@ mod tests {
             number(&mut text, value);
             assert_eq!(text, value.to_string());
         }
-        let mut text = String::new();
-        padded(&mut text, 42, 4);
-        padded(&mut text, 7, 1);
-        assert_eq!(text, "00427");
         for shown in [
             "127.0.0.1:4483",
             "0.0.0.0:0",

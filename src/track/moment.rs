@@ -1,6 +1,6 @@
 //! Points in time as text, in UTC: as the log has them, and for people.
 
-use std::{fmt::Write as _, time::SystemTime};
+use std::time::SystemTime;
 
 use time::{
     OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem,
@@ -27,24 +27,24 @@ pub(crate) fn log(line: &mut String, at: SystemTime) {
     let at = OffsetDateTime::from(at);
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second, milli) = at.to_hms_milli();
-    if (0..10_000).contains(&year) {
-        digits::padded(line, year.unsigned_abs(), 4);
-    } else {
-        let _ = write!(line, "{year}");
-    }
-    for (mark, number) in [
-        ('-', u8::from(month)),
-        ('-', day),
-        ('T', hour),
-        (':', minute),
-        (':', second),
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (end, width, number) in [
+        (4, 4, year.unsigned_abs()),
+        (7, 2, u8::from(month).into()),
+        (10, 2, day.into()),
+        (13, 2, hour.into()),
+        (16, 2, minute.into()),
+        (19, 2, second.into()),
+        (23, 3, milli.into()),
     ] {
-        line.push(mark);
-        digits::padded(line, number.into(), 2);
+        let places = text.get_mut(end - width..end).unwrap_or_default();
+        let mut rest = u64::from(number);
+        for place in places.iter_mut().rev() {
+            *place = digits::digit(rest);
+            rest /= 10;
+        }
     }
-    line.push('.');
-    digits::padded(line, milli.into(), 3);
-    line.push('Z');
+    line.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// `2026-11-23 16:00:00`.

@@ -1,12 +1,13 @@
 //! HTTP on one connection to an origin: opening it, addressing a request, sending it, and what a failure means.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     HeaderMap, Request, Response, Uri, Version,
     body::Incoming,
     client::conn::{http1, http2},
     header::{COOKIE, EXPECT, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
+    http::uri::InvalidUri,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 
@@ -146,13 +147,13 @@ pub(crate) fn address(
     lease: &Lease,
     to: &Destination,
 ) -> Result<(), Fault> {
-    let path = &*to.path(uri);
-    let authority = to.target.authority(to.scheme);
+    let path = to.path(uri);
+    let authority = || to.target.authority(to.scheme);
     let absolute = |authority: &str| {
         Uri::builder()
             .scheme(to.scheme.as_str())
             .authority(authority)
-            .path_and_query(path)
+            .path_and_query(&*path)
             .build()
     };
     if matches!(lease.sender, Sender::Http1(_)) {
@@ -170,13 +171,14 @@ pub(crate) fn address(
             // The client's own `Host`, where it gave one: it may be part of a signature.
             let host = request.headers_mut().remove(HOST);
             let named = host.as_ref().and_then(|host| host.to_str().ok());
-            *request.uri_mut() = absolute(named.unwrap_or(&authority))
-                .or_else(|_| absolute(&authority))
-                .map_err(|error| unwritable(&authority, error))?;
+            let own = authority();
+            *request.uri_mut() = absolute(named.unwrap_or(&own))
+                .or_else(|_| absolute(&own))
+                .map_err(|error| unwritable(&own, error))?;
         }
         (Sender::Http1(_), Some(form)) => {
-            *request.uri_mut() =
-                absolute(&authority).map_err(|error| unwritable(&authority, error))?;
+            let own = authority();
+            *request.uri_mut() = absolute(&own).map_err(|error| unwritable(&own, error))?;
             if !form.via {
                 trail::mark_in_place_of_via(request.headers_mut());
             }
@@ -187,11 +189,15 @@ pub(crate) fn address(
             }
         }
         (Sender::Http1(_), None) => {
-            *request.uri_mut() = path
-                .parse::<Uri>()
-                .map_err(|error| unwritable(&authority, error))?;
+            *request.uri_mut() = match (&path, uri.path_and_query()) {
+                // As it came: nothing to read again. In absolute form the path may be empty.
+                (Cow::Borrowed(_), Some(path)) if uri.scheme().is_none() => path.clone().into(),
+                _ => path
+                    .parse()
+                    .map_err(|error: InvalidUri| unwritable(&authority(), error))?,
+            };
             if !request.headers().contains_key(HOST)
-                && let Ok(host) = authority.parse()
+                && let Ok(host) = authority().parse()
             {
                 request.headers_mut().insert(HOST, host);
             }
