@@ -112,7 +112,7 @@ async fn needs(downloads: usize, enough: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_download_in_segments_needs_less_than_32_mib() {
-    let needs = needs(1, 20 * MIB).await;
+    let needs = needs(1, 16 * MIB).await;
     assert!(needs < 32 * MIB, "{} KiB", needs / 1024);
 }
 

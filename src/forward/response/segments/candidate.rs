@@ -19,7 +19,7 @@ use crate::io::TcpMonitor;
 use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, Stretch, is_worth_it};
 
 /// The most of the memory that one download uses.
-const MEMORY_OF_ONE: u64 = 24 << 20;
+const MEMORY_OF_ONE: u64 = 20 << 20;
 
 /// A large answer that may be segmented.
 pub(crate) struct Candidate {
