@@ -3,33 +3,34 @@
 //! # Words
 //!
 //! *client* (git, git-lfs, curl, ssh) → *gitferry* → *hop* (an upstream proxy, if any) → *origin* (the site or its mirror).
-//! A failure lies on one of three **legs**: client, hop, origin. A *target* is the host and port asked for; an *upstream* is one
-//! configured way to an origin; a *route* says for which hosts, what to do with their TLS, and which upstreams in which order. A
-//! *transfer* is one request, or one tunnel, being ferried. A *fault* is a failure with its address; a *stall* is a transfer in which
-//! nothing moves although something should.
+//! A failure lies on one of three **legs**: client, hop, origin. A *target* is the host and port that the client requests; an *upstream*
+//! is one configured way to an origin; a *route* names hosts, says what to do with their TLS, and lists their upstreams in order. A
+//! *transfer* is one request or one tunnel. A *fault* is a failure with its leg, stage and kind; a *stall* is a transfer in which nothing
+//! moves although something should.
 //!
 //! # Layers
 //!
-//! A module imports only from those to its left, which `tests/it/layers.rs` reads the source to check:
+//! A module imports only from modules to its left; `tests/it/layers.rs` reads the source and checks it:
 //!
 //! `rt, model → config → io → track → tls → net → mirror → forward → admin, doctor → front → service → cli`
 //!
 //! # Walk A: CONNECT to a terminated host
 //!
 //! [`net::listen`] accepts → [`front`] serves HTTP/1.1 with upgrades → `front::connect` asks [`config::Config::route`] → 200 →
-//! `front::intercept` looks at the first bytes ([`tls::accept`]), accepts TLS with a leaf → each inner request goes to
-//! [`forward::exchange`]: begin a [`track::Transfer`], ask [`model::attempts`] what to do, do it (take a pooled connection or dial by
-//! [`net::dial`] and [`tls::connect`], send, wait for the answer), report what happened, until the answer is delivered or given up →
-//! the answer's body owns the exchange, and the exchange owns the `Transfer`: with it the transfer ends, and its line is written.
+//! `front::intercept` detects the protocol from the first bytes ([`tls::accept`]) and accepts TLS with a leaf certificate → each inner
+//! request goes to [`forward::exchange`]: it begins a [`track::Transfer`], asks [`model::attempts`] for the next command, carries it out
+//! (take a pooled connection or dial with [`net::dial`] and [`tls::connect`], send, wait for the response) and reports the outcome, until
+//! the response is delivered or given up → the response body owns the exchange, and the exchange owns the `Transfer`: when the body ends,
+//! the transfer ends and its log line is written.
 //!
 //! # Walk B: the reverse front
 //!
-//! Origin form → `front::reverse` takes the first segment as target → [`forward::exchange`] as above, with a mapping that brings
-//! absolute URLs back.
+//! Origin form → `front::reverse` takes the first path segment as the target → [`forward::exchange`] as above, with a mapping that
+//! rewrites absolute URLs in the response so that they point to gitferry.
 
-// Without the feature nobody reaches `testing`, and what only it shows looks unused.
+// Without the feature no code uses `testing`, and the compiler reports what only `testing` exports as unused.
 #![cfg_attr(not(any(test, feature = "testing")), allow(dead_code, unreachable_pub))]
-// A test may be a long table.
+// Test functions may contain long tables.
 #![cfg_attr(test, allow(clippy::too_many_lines))]
 
 mod admin;
@@ -49,7 +50,7 @@ mod track;
 
 pub use cli::main;
 
-/// What tests, benches and fuzz targets outside the crate reach; nothing else is public.
+/// What tests, benches and fuzz targets outside the crate use; nothing else is public.
 #[doc(hidden)]
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,25 +1,25 @@
-//! Who may use a listener on loopback: the daemon's own user, root, and whom the config adds.
+//! Who may use a listener on loopback: the daemon's own user, root, and the users and groups of the config.
 //!
-//! Pure: the kernel's and the user database's answers come in, a decision goes out.
+//! Pure: the answers of the kernel and the user database are inputs; the result is a decision.
 
 use serde::Serialize;
 
-/// Who opened a client's socket, as the kernel says.
+/// The user who opened a client's socket, according to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketOwner {
     /// This user.
     User(u32),
-    /// Nobody that can be named, and why.
+    /// An unknown user, and why.
     Unknown(&'static str),
 }
 
-/// A user or a group, as the config has it.
+/// A user or group of the config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
 pub(crate) struct Account {
-    /// As it was written.
+    /// The name as configured.
     pub name: String,
-    /// Its number.
+    /// Its numeric id.
     pub id: u32,
 }
 
@@ -32,30 +32,30 @@ impl From<Account> for String {
 /// `users` and `groups` of `[listen]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Access {
-    /// Users beside the daemon's own and root.
+    /// Users in addition to the daemon's own and root.
     pub users: Vec<Account>,
-    /// Groups whose members count too.
+    /// Groups whose members may use the listener.
     pub groups: Vec<Account>,
 }
 
-/// What is to be done with a user's requests.
+/// The decision about a user's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// Served.
+    /// Serve them.
     Serve,
-    /// Served where the user is in one of the groups.
+    /// Serve them if the user is in one of the groups.
     AskGroups,
-    /// Refused.
+    /// Refuse them.
     Refuse,
 }
 
 impl Access {
-    /// True where the config names anybody.
+    /// True where the config names any user or group.
     pub(crate) fn is_explicit(&self) -> bool {
         !self.users.is_empty() || !self.groups.is_empty()
     }
 
-    /// What `uid` may do at a daemon that runs as `own`.
+    /// Whether `uid` may use a daemon that runs as `own`.
     pub(crate) fn admits(&self, uid: u32, own: u32) -> Admission {
         if uid == 0 || uid == own || self.users.iter().any(|user| user.id == uid) {
             Admission::Serve

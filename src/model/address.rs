@@ -1,4 +1,4 @@
-//! Which addresses anybody on the Internet may be sent to.
+//! Which addresses are public, so that any client may be sent to them.
 
 mod fake_ip;
 

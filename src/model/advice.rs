@@ -5,24 +5,24 @@
 pub(crate) struct Advice {
     /// The sentence.
     pub text: String,
-    /// What it comes to, for programs.
+    /// What kind of remedy it is, for programs.
     pub remedy: Remedy,
 }
 
 use crate::model::named::named;
 
 named! {
-/// What an advice comes to.
+/// The kind of remedy that an advice names.
 pub(crate) enum Remedy {
-    /// Another upstream for the route: a report that knows a working one names it.
+    /// Use another upstream for the route; a report that knows a working one names it.
     OtherUpstream = "other-upstream",
-    /// What the sentence says.
+    /// Do what the sentence says.
     Other = "other",
 }
 }
 
 impl Advice {
-    /// `begin`, and then another upstream for this route.
+    /// `begin`, then the advice to use another upstream for this route.
     pub(crate) fn other_upstream(begin: &str, route: &str) -> Self {
         let place = place(route);
         let text = format!(
@@ -44,12 +44,12 @@ impl<T: Into<String>> From<T> for Advice {
     }
 }
 
-/// What a fault happened in.
+/// The circumstances of a fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdviceContext<'a> {
-    /// The host asked for.
+    /// The requested host.
     pub host: &'a str,
-    /// The port asked for.
+    /// The requested port.
     pub port: u16,
     /// The route's name.
     pub route: &'a str,
@@ -59,7 +59,7 @@ pub(crate) struct AdviceContext<'a> {
     pub max_segment: Option<u32>,
 }
 
-/// Where the config has the keys of a route.
+/// The section of the config that has the keys of a route.
 pub(crate) fn place(route: &str) -> String {
     match route {
         "other_hosts" => "`[other_hosts]`".into(),
@@ -68,12 +68,12 @@ pub(crate) fn place(route: &str) -> String {
 }
 
 impl AdviceContext<'_> {
-    /// Where the config has the keys of the route.
+    /// The section of the config that has the keys of this route.
     pub(super) fn place(&self) -> String {
         place(self.route)
     }
 
-    /// `begin`, and then the usual remedy.
+    /// `begin`, then the usual remedy.
     pub(super) fn other_upstream(&self, begin: impl AsRef<str>) -> Advice {
         Advice::other_upstream(begin.as_ref(), self.route)
     }
@@ -86,12 +86,12 @@ impl AdviceContext<'_> {
         }
     }
 
-    /// True for the upstream of the daemon's own environment, which no `[hops]` can describe.
+    /// True for the upstream from the daemon's environment, which no `[hops]` entry describes.
     pub(super) fn is_environment(&self) -> bool {
         self.upstream.split(' ').next() == Some("environment")
     }
 
-    /// Where the hop's URL is written.
+    /// Where the hop's URL is configured.
     pub(super) fn hop_url(&self) -> String {
         if self.is_environment() {
             "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY of the daemon's environment (`gitferry check` shows it)".into()

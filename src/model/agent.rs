@@ -1,6 +1,6 @@
-//! What a client calls itself: the product of its `User-Agent` (RFC 9110, section 10.1.5), and what is known of such clients.
+//! The client's product name from its `User-Agent` (RFC 9110, section 10.1.5), and known behaviour of such clients.
 
-/// The first product that says something.
+/// The first product with a known value.
 ///
 /// huggingface_hub writes `unknown/None; hf_hub/2.4.0; python/3.11.2` where no library above it gave its name
 /// (`utils/_headers.py`, `_http_user_agent`).
@@ -10,19 +10,19 @@ pub(crate) fn product(agent: &str) -> Option<&str> {
     products.find(|product| !product.starts_with("unknown/"))
 }
 
-/// Whether this client may look at the certificate only when the handshake is over, and then closes without a message.
+/// Whether this client may check the certificate after the handshake and then close without an alert.
 ///
-/// libcurl does with GnuTLS (`lib/vtls/gtls.c`, `Curl_gtls_verifyserver`), as Debian's git has it; so do Wget (`src/gnutls.c`,
+/// libcurl with GnuTLS does (`lib/vtls/gtls.c`, `Curl_gtls_verifyserver`), which Debian's git uses; so do Wget (`src/gnutls.c`,
 /// `ssl_check_certificate`) and aria2 (`src/LibgnutlsTLSSession.cc`).
 pub(crate) fn verifies_late(agent: &str) -> bool {
     let mut late = ["git/", "curl/", "libcurl/", "Wget/", "aria2/"].into_iter();
     product(agent).is_some_and(|product| late.any(|name| product.starts_with(name)))
 }
 
-/// Whether this client opens connections that it may have no use for, and closes them at any time.
+/// Whether this client opens connections that it may not use, and closes them at any time.
 ///
-/// Go does: a request takes the first of a new connection and one that gets free (`net/http/transport.go`, `getConn`). It names itself so in
-/// a CONNECT, whatever the program. It tells distrust by an alert.
+/// Go does: a request uses a new connection or one that becomes free, whichever is first (`net/http/transport.go`, `getConn`). Go sends its
+/// own name in a CONNECT, whatever the program. It reports an untrusted certificate with an alert.
 pub(crate) fn opens_in_reserve(agent: &str) -> bool {
     let mut go = ["Go-http-client/", "git-lfs/"].into_iter();
     product(agent).is_some_and(|product| go.any(|name| product.starts_with(name)))

@@ -1,16 +1,16 @@
 //! The policy of one exchange: events in, commands out.
 //!
-//! Whether to try again, where, after which wait, whether to resume a download, when to give up, and what a circuit learns of it is
-//! decided here and nowhere else. `forward` reports what happened ([`Event`]) and carries out what it is told ([`Command`]). The same
-//! machine serves a request, the rest of a download that broke off, and a tunnel up to its origin's first byte.
+//! This module alone decides whether to try again, where, after which wait, whether to resume a download, when to give up, and what a
+//! circuit learns. `forward` reports what happened ([`Event`]) and carries out the [`Command`] that follows. The same state machine
+//! serves a request, the rest of a download that broke off, and a tunnel until its origin sends the first byte.
 //!
 //! Invariants, which `simulation` checks over thousands of scripts:
 //!
 //! - A request that may have acted is never sent a second time.
 //! - Every wait ends within the policy's longest one, and every script ends after a number of attempts that the policy bounds.
-//! - A circuit never opens on an answer, nor on what the client, or this machine, did.
-//! - The attempts of a download are renewed by progress alone, so that their number is bounded by its bytes.
-//! - After the end there is nothing but the end.
+//! - A circuit never opens because of an answer, the client, or this machine.
+//! - Only progress renews the attempts of a download, so its bytes bound their number.
+//! - After the last command no other command follows.
 
 mod answer;
 mod event;
@@ -27,10 +27,10 @@ pub(crate) use event::{
 };
 use policy::{AttemptCounts, Decision, RetryPolicy, suspects_large_segments};
 
-/// How much of an upload an idle connection may have swallowed before its death is a fault: what is written until the reset of a
-/// peer that closed long ago comes back.
+/// How many bytes of an upload a dead idle connection may have accepted before its death counts as a fault: a client can write this much
+/// before the reset of a peer that closed long ago arrives.
 const PASSED_TO_THE_DEAD: u64 = 256 * 1024;
-/// The longest wait between two attempts at an upstream that is waited for: its return is to be noticed soon.
+/// The longest wait between two attempts while gitferry waits for an upstream to return: short, so that it notices the return soon.
 const PATIENT_WAIT: Duration = Duration::from_secs(1);
 
 /// Where one exchange stands in its sequence of upstreams and attempts.
@@ -38,14 +38,14 @@ const PATIENT_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Attempts {
     policy: RetryPolicy,
     on_stall: Action,
-    /// How many upstreams there are.
+    /// The number of upstreams.
     upstreams: usize,
     at: usize,
-    /// Attempts on this upstream, and on all of them.
+    /// Attempts on this upstream, and on all upstreams.
     on_this: u32,
     total: u32,
     small_segments: bool,
-    /// Which upstream, and which peer, gave rise to the smaller segments.
+    /// The upstream and the peer whose failure caused the smaller segments.
     suspect: Option<(usize, Option<Box<str>>)>,
     http1: bool,
     state: State,
@@ -60,17 +60,17 @@ enum State {
     Over,
 }
 
-/// Of a delivered answer.
+/// State of a delivered answer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
-    /// Bytes passed on when it last broke off,
+    /// Bytes passed on when it last broke off.
     at_break: u64,
-    /// and when its attempts were last renewed.
+    /// Bytes passed on when its attempts were last renewed.
     at_renewal: u64,
 }
 
 impl Attempts {
-    /// Nothing was tried yet.
+    /// The initial state.
     pub(crate) fn new(policy: RetryPolicy, on_stall: Action, upstreams: usize) -> Self {
         Self {
             policy,
@@ -92,7 +92,7 @@ impl Attempts {
         self.attempt(connection)
     }
 
-    /// What follows `event`; `jitter`, from 0 to 1, is the caller's random number.
+    /// The reaction to `event`; `jitter` is a random number from 0 to 1.
     pub(crate) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Reaction {
         if self.state == State::Over {
             return self.nothing_more(event);
@@ -123,20 +123,20 @@ impl Attempts {
         }
     }
 
-    /// The answer, or the tunnel, came to its end.
+    /// The answer, or the tunnel, is complete.
     pub(crate) fn completed(&mut self) -> Option<(usize, Lesson)> {
         let delivering = matches!(self.state, State::Delivering { .. });
         self.state = State::Over;
         delivering.then_some((self.at, Lesson::Whole))
     }
 
-    /// One attempt, for an upstream that is known to be dead.
+    /// Allows one attempt only: the upstream is known to be dead.
     pub(crate) fn only_once(&mut self) {
         self.policy.attempts = 1;
     }
 
-    /// True where the end by `fault` may be put off: it may pass, on the only upstream, and nothing was done
-    /// that cannot be done again. The attempts of a download are bounded by its bytes.
+    /// True where the exchange may wait instead of ending with `fault`: the fault may pass, the upstream is the only one, and the request may
+    /// be repeated. Its bytes bound the attempts of a download.
     pub(crate) fn may_be_patient(&self, fault: &Fault) -> bool {
         let passing = matches!(
             fault.kind.outlook(),
@@ -146,7 +146,7 @@ impl Attempts {
         self.upstreams == 1 && !begun && fault.unsent && fault.leg != Leg::Client && passing
     }
 
-    /// True where the end by `fault` says that the only upstream is dead: resets and refusals of a hop come and go.
+    /// True where `fault` proves that the only upstream is dead. Resets and refusals by a hop do not: they come and go.
     pub(crate) fn is_death(&self, fault: &Fault) -> bool {
         let dead = match fault.kind.outlook() {
             Outlook::Slow | Outlook::Doubtful => true,
@@ -156,7 +156,7 @@ impl Attempts {
         self.upstreams == 1 && fault.leg != Leg::Client && fault.stage <= Stage::Handshaking && dead
     }
 
-    /// In place of the end by `fault`: another attempt after a while, where that is before `until`.
+    /// Instead of ending with `fault`, waits and tries again, where the wait ends before `until`.
     pub(crate) fn be_patient(
         &mut self,
         fault: Fault,
@@ -171,7 +171,7 @@ impl Attempts {
         self.wait(now + after, fault)
     }
 
-    /// The place of the upstream in use.
+    /// The index of the upstream in use.
     pub(crate) fn upstream(&self) -> usize {
         self.at
     }
@@ -181,19 +181,19 @@ impl Attempts {
         self.small_segments
     }
 
-    /// True where smaller segments are the only thing in which the attempt that works with `peer` differs from the one that failed.
+    /// True where the attempt to `peer` that works differs from the failed one only in its smaller segments.
     pub(crate) fn small_segments_helped(&self, peer: Option<&str>) -> bool {
         self.suspect
             .as_ref()
             .is_some_and(|(upstream, failed)| *upstream == self.at && failed.as_deref() == peer)
     }
 
-    /// True where an attempt failed in a way that smaller segments may mend.
+    /// True where an attempt failed in a way that smaller segments may fix.
     pub(crate) fn suspects_large_segments(&self) -> bool {
         self.suspect.is_some()
     }
 
-    /// After a failure only a new connection tells whether the path works.
+    /// Connects for the next attempt. After a failure only a new connection shows whether the path works.
     fn connect(&mut self) -> Reaction {
         Reaction::of(Command::Connect(self.attempt(ConnectionKind::New)))
     }
@@ -206,7 +206,7 @@ impl Attempts {
             upstream: self.at,
             attempt: self.total,
             connection,
-            // It is a new connection. A failure has only those that this exchange makes itself to tell whether the path works.
+            // A spare connection was opened before this exchange. After a failure only a new connection shows whether the path works.
             spare: self.total == 1,
             small_segments: self.small_segments,
             http1: self.http1,
@@ -262,13 +262,13 @@ impl Attempts {
 
     /// What the circuit of the upstream in use learns of a fault.
     fn lesson(&self, fault: &Fault, decision: Decision) -> Option<(usize, Lesson)> {
-        // A mirror that asks for what it does not get is healthy, and what this machine lacks says nothing about a path.
+        // A mirror that asks for withheld credentials is healthy, and a shortage on this machine says nothing about a path.
         let blameless = matches!(
             fault.kind,
             FaultKind::CredentialsWithheld
                 | FaultKind::Local
                 | FaultKind::Answered(_)
-                // The old network's connection says nothing about the new one's path.
+                // A connection over the old network says nothing about the path over the new one.
                 | FaultKind::StaleConnection
         );
         let goes_on = matches!(decision, Decision::Again { .. });
@@ -309,7 +309,7 @@ impl Attempts {
         }
     }
 
-    /// The rest of an answer has attempts of its own, of which the one that brought the first part is the first.
+    /// Delivers the answer. Its remaining part has its own attempts; the attempt that brought the first part counts as the first.
     fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Reaction {
         if self.progress.is_none() {
             self.progress = Some(Progress::default());

@@ -1,4 +1,4 @@
-//! Foreign errors into [`FaultKind`]s: the only place that matches on another crate's enums.
+//! Converts foreign errors into [`FaultKind`]s: the only place that matches on another crate's enums.
 
 use std::{error::Error, fmt, io};
 
@@ -6,14 +6,14 @@ use nix::libc;
 
 use super::FaultKind;
 
-/// What an I/O error means, wherever in a chain of sources it stands; also inside hyper's and rustls' errors.
+/// The kind of an I/O error, at any depth in the chain of sources, including inside hyper's and rustls' errors.
 ///
-/// Where nothing in the chain says more, the stream ended where more was due.
+/// Where nothing in the chain is more specific, the stream ended too early.
 pub(crate) fn io(error: &(dyn Error + 'static)) -> FaultKind {
     in_chain(error).unwrap_or(FaultKind::ClosedEarly)
 }
 
-/// What an error of a client's connection means, once it has asked for something: that a client hangs up (Ctrl-C) is no failure.
+/// The kind of an error on a client's connection after its first request: a client that disconnects (Ctrl-C) is no failure.
 pub(crate) fn client(error: &(dyn Error + 'static)) -> FaultKind {
     match io(error) {
         FaultKind::Reset | FaultKind::ClosedEarly => FaultKind::Gone,
@@ -21,7 +21,7 @@ pub(crate) fn client(error: &(dyn Error + 'static)) -> FaultKind {
     }
 }
 
-/// Why a certificate is not trusted, with the name of who signed it: rustls says only that nobody knows the signer.
+/// Why a certificate is not trusted, with its issuer's name: rustls reports only that the issuer is unknown.
 #[derive(Clone, Debug)]
 pub(crate) struct UntrustedIssuer(pub String);
 
@@ -37,7 +37,7 @@ impl fmt::Display for UntrustedIssuer {
 
 impl Error for UntrustedIssuer {}
 
-/// The [`UntrustedIssuer`] in an error of a handshake.
+/// The [`UntrustedIssuer`] in a handshake error.
 pub(crate) fn untrusted_issuer(error: &io::Error) -> Option<&UntrustedIssuer> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
@@ -47,7 +47,7 @@ pub(crate) fn untrusted_issuer(error: &io::Error) -> Option<&UntrustedIssuer> {
     }
 }
 
-/// What a TLS error means.
+/// The kind of a TLS error.
 pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
     use rustls::{CertificateError as Certificate, Error as Tls};
     match error {
@@ -63,7 +63,7 @@ pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 FaultKind::NameMismatch
             }
-            // webpki says so of a self-signed certificate that is a CA's: what is missing is its trust.
+            // webpki reports this for a self-signed CA certificate; the actual problem is that it is not trusted.
             Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
                 FaultKind::UnknownIssuer
             }
@@ -72,7 +72,7 @@ pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
         Tls::AlertReceived(alert) => FaultKind::Alert(alert_name(*alert).into()),
         Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => FaultKind::NoCommonTls,
         Tls::NoCertificatesPresented => FaultKind::BadCertificate,
-        // A name that no certificate can carry.
+        // A name that no certificate can contain.
         Tls::UnsupportedNameType => FaultKind::NameMismatch,
         Tls::EncryptError
         | Tls::FailedToGetCurrentTime
@@ -84,7 +84,7 @@ pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
     }
 }
 
-/// The names of RFC 8446, section 6, from those of rustls; a number where there is none.
+/// The names of RFC 8446, section 6, from those of rustls; a number where there is no name.
 fn alert_name(alert: rustls::AlertDescription) -> String {
     use rustls::AlertDescription as Alert;
     match alert {
@@ -110,12 +110,12 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
-/// From the outside in; the first level that says something counts.
+/// From the outside in; the first specific level counts.
 fn in_chain(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     let mut next = Some(error);
     while let Some(level) = next {
         if let Some(io) = level.downcast_ref::<io::Error>() {
-            // `source()` of an I/O error skips the very error it was made from.
+            // `source()` of an I/O error skips the error that it was made from.
             let inner = io.get_ref().and_then(|inner| in_chain(inner));
             return inner.or_else(|| io_kind(io));
         }
@@ -133,7 +133,7 @@ fn in_chain(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     None
 }
 
-/// What the peer said of the end of a stream or connection, or what h2 found wrong with its frames.
+/// The error code that the peer sent for a stream or connection, or the violation that h2 found in its frames.
 fn http2(error: &h2::Error) -> Option<FaultKind> {
     if let Some(io) = error.get_io() {
         return in_chain(io);
@@ -152,7 +152,7 @@ fn http2(error: &h2::Error) -> Option<FaultKind> {
     })
 }
 
-/// True where the peer says that it did not process the request: it refused the stream, or its GOAWAY names an earlier one as the
+/// True where the peer states that it did not process the request: it refused the stream, or its GOAWAY names an earlier stream as the
 /// last (RFC 9113, section 8.7).
 pub(crate) fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
@@ -169,7 +169,7 @@ pub(crate) fn is_unprocessed(error: &(dyn Error + 'static)) -> bool {
 fn io_kind(error: &io::Error) -> Option<FaultKind> {
     use io::ErrorKind as Kind;
     Some(match error.kind() {
-        // NotConnected: the reset came before the socket was asked about its peer.
+        // NotConnected: the reset arrived before the socket was asked for its peer.
         Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected => {
             FaultKind::Reset
         }
@@ -188,8 +188,8 @@ fn io_kind(error: &io::Error) -> Option<FaultKind> {
     })
 }
 
-/// The kind of an error of `connect()`: where this machine has what it takes, the address cannot be reached. A firewall says EPERM or
-/// EACCES, a neighbour that does not answer EHOSTDOWN, an address without a scope EINVAL.
+/// The kind of an error of `connect()`: the address is unreachable unless this machine lacks a resource. A firewall causes EPERM or EACCES,
+/// a neighbour that does not answer EHOSTDOWN, an address without a scope EINVAL.
 pub(crate) fn connect(error: &io::Error) -> FaultKind {
     const SHORT: [i32; 5] = [
         libc::EMFILE,
@@ -207,7 +207,7 @@ pub(crate) fn connect(error: &io::Error) -> FaultKind {
     }
 }
 
-/// What hyper says by itself; `None` where the level below says it better.
+/// The kind of a hyper error itself; `None` where the level below is more specific.
 fn hyper_kind(error: &hyper::Error) -> Option<FaultKind> {
     if error.is_parse_too_large() {
         Some(FaultKind::TooLarge)

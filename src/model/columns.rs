@@ -1,6 +1,6 @@
 //! Text within a number of columns, for people. A column is a character.
 
-/// `text` in at most `width` columns, its end left out where it is longer.
+/// `text` in at most `width` columns; a longer text is truncated.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if count(text) <= width {
         return text.to_owned();
@@ -9,12 +9,12 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     kept.chain(['…']).collect()
 }
 
-/// `text` in lines of at most `width` columns, each after `indent` blanks.
+/// `text` in lines of at most `width` columns, each indented by `indent` blanks.
 pub(crate) fn indented(text: &str, indent: usize, width: usize) -> String {
     wrapped(&" ".repeat(indent), indent, text, width)
 }
 
-/// `text` in lines of at most `width` columns: `first` stands before it, `indent` blanks before each further line.
+/// `text` in lines of at most `width` columns: the first line begins with `first`, each further line with `indent` blanks.
 ///
 /// A word that is longer than a line is broken.
 pub(crate) fn wrapped(first: &str, indent: usize, text: &str, width: usize) -> String {

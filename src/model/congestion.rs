@@ -8,15 +8,15 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
 pub(crate) enum Congestion {
-    /// BBR where the kernel offers it, else the system's.
+    /// BBR where the kernel offers it, else the system's default.
     Auto,
-    /// The system's.
+    /// The system's default.
     System,
-    /// This one.
+    /// This algorithm.
     Named(Algorithm),
 }
 
-/// The name of an algorithm, as the kernel has it: at most 15 letters, digits, `_` and `-`.
+/// The kernel's name of an algorithm: at most 15 letters, digits, `_` and `-`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Algorithm {
     bytes: [u8; LONGEST],
@@ -52,8 +52,8 @@ impl FromStr for Algorithm {
 }
 
 impl Congestion {
-    /// The algorithm to set on a connection to `peer`; `None` where the system's stays. On loopback there is nothing to gain: what a
-    /// hop on this machine sends on is the hop's own connection.
+    /// The algorithm to set on a connection to `peer`; `None` for the system's default. On loopback another algorithm gains nothing: a hop on
+    /// this machine opens its own connections.
     pub(crate) fn wanted(&self, peer: IpAddr) -> Option<&str> {
         match self {
             _ if peer.is_loopback() => None,
@@ -63,7 +63,7 @@ impl Congestion {
         }
     }
 
-    /// The algorithm beyond loopback; `None` for the system's.
+    /// The algorithm for peers that are not on loopback; `None` for the system's default.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::System => None,
@@ -73,7 +73,7 @@ impl Congestion {
     }
 }
 
-/// It does not take a lost packet for a full queue: on a path of 200 ms with 1 % loss it carries 50 times what cubic does.
+/// BBR does not take a lost packet for a full queue: on a path of 200 ms with 1 % loss it carries 50 times as much as cubic.
 pub(crate) const BBR: &str = "bbr";
 
 impl FromStr for Congestion {

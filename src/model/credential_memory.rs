@@ -1,7 +1,7 @@
 //! Which credential belongs to which host, where a client cannot tell hosts apart.
 //!
-//! On the reverse front every host has the daemon's own name, so that a client follows a redirect to another host with the credentials
-//! that it has for the first one. This memory says which of them may go on. It holds salted hashes and times, no credential.
+//! On the reverse front every host has the daemon's name, so a client that follows a redirect to another host sends the first host's
+//! credentials along. This memory decides which credentials may be forwarded. It holds salted hashes and times, no credential.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,7 @@ use super::{Scheme, Target};
 /// Scheme, host and port: what a credential is for (RFC 9110, section 4.3.1).
 pub(crate) type CredentialOrigin = (Scheme, Target);
 
-/// What may let its bearer act as the user.
+/// A value that may authorize its bearer to act as the user.
 #[derive(Clone, Copy, Hash)]
 pub(crate) struct Credential<'c> {
     /// The name of its field, in lower case.
@@ -26,14 +26,14 @@ pub(crate) struct Credential<'c> {
     pub(crate) value: &'c [u8],
 }
 
-/// How long a redirect, and the use of a credential, is remembered after the last request that it mattered to. Longer than a client
-/// packs objects between two requests of one push.
+/// How long a redirect, and the use of a credential, is remembered after the last request that used it. Longer than a client takes to pack
+/// objects between two requests of one push.
 const KEPT: Duration = Duration::from_secs(30 * 60);
 const CLEANED_EVERY: Duration = Duration::from_secs(60);
-/// More entries than any user's clients make in that time; beyond it the oldest are forgotten.
+/// A limit beyond what one user's clients cause in that time; beyond it, the oldest entries are forgotten.
 const LIMIT: usize = 4096;
 
-/// What was seen of credentials and redirects. `now` is an argument.
+/// The observed credentials and redirects. `now` is an argument.
 #[derive(Debug, Default)]
 pub(crate) struct CredentialMemory {
     salt: RandomState,
@@ -44,7 +44,7 @@ pub(crate) struct CredentialMemory {
 struct CredentialUses {
     /// The credential, by its hash, was sent to the origin.
     used: HashMap<(u64, CredentialOrigin), Instant>,
-    /// The second origin was reached by redirects that began at the first.
+    /// Redirects that began at the first origin reached the second one.
     redirected: HashMap<(CredentialOrigin, CredentialOrigin), Instant>,
     /// The origin has asked for credentials.
     asked: HashMap<CredentialOrigin, Instant>,
@@ -53,8 +53,8 @@ struct CredentialUses {
 }
 
 impl CredentialMemory {
-    /// True where `credential` may go to `origin`: it was used there before, the origin has asked for credentials, or no redirect led
-    /// there from an origin that it was used for. What may go is remembered.
+    /// True where `credential` may go to `origin`: it was used there before, the origin has asked for credentials, or no redirect led there
+    /// from an origin that it was used for. A permitted use is remembered.
     pub(crate) fn admits(
         &self,
         credential: Credential<'_>,
@@ -76,8 +76,8 @@ impl CredentialMemory {
         true
     }
 
-    /// The origin `from` sends a client on to `to`, in its answer to a request with `credentials`. Whoever sent the client to `from` has
-    /// sent it to `to` as well.
+    /// The origin `from` redirects a client to `to`, in its answer to a request with `credentials`. An origin that redirected the client to
+    /// `from` thereby redirected it to `to` as well.
     pub(crate) fn redirects<'c>(
         &self,
         from: &CredentialOrigin,
@@ -87,7 +87,7 @@ impl CredentialMemory {
     ) {
         let hashes: Vec<u64> = credentials.map(|one| self.hash(one)).collect();
         let mut seen = self.lock();
-        // An answer may take longer than the memory lasts.
+        // An answer may take longer than entries are kept.
         for hash in hashes {
             seen.used.insert((hash, from.clone()), now);
         }
@@ -102,14 +102,14 @@ impl CredentialMemory {
         seen.bound();
     }
 
-    /// The origin answered 401: what is sent there from now on is meant for it.
+    /// The origin answered 401: what the client sends there from now on is meant for it.
     pub(crate) fn asks(&self, origin: &CredentialOrigin, now: Instant) {
         let mut seen = self.lock();
         seen.asked.insert(origin.clone(), now);
         seen.bound();
     }
 
-    /// An answer told the client to send each credential to its origin. One that was never used elsewhere needs no grant.
+    /// An answer told the client to send each credential to its origin. A credential that was never used elsewhere needs no grant.
     pub(crate) fn grants<'c>(
         &self,
         granted: impl Iterator<Item = (Credential<'c>, CredentialOrigin)>,
@@ -125,7 +125,7 @@ impl CredentialMemory {
         seen.bound();
     }
 
-    /// Keyed with random numbers of this process (SipHash): of no use elsewhere.
+    /// Keyed with random numbers of this process (SipHash), so the hash is useless elsewhere.
     fn hash(&self, credential: Credential<'_>) -> u64 {
         self.salt.hash_one(credential)
     }
@@ -136,7 +136,7 @@ impl CredentialMemory {
 }
 
 impl CredentialUses {
-    /// True where a redirect led to `origin` from where the credential was used; both are kept for another while.
+    /// True where a redirect led to `origin` from where the credential was used; extends the life of both entries.
     fn was_redirected_from_use(
         &mut self,
         hash: u64,
@@ -155,7 +155,7 @@ impl CredentialUses {
         came
     }
 
-    /// Looks through all entries, so it does that once a minute, not for each request.
+    /// It scans all entries, so it runs once a minute, not for each request.
     fn forget(&mut self, now: Instant) {
         let since = now.saturating_duration_since(*self.cleaned.get_or_insert(now));
         if since < CLEANED_EVERY {
@@ -175,7 +175,7 @@ impl CredentialUses {
     }
 }
 
-/// Forgets the oldest half of what is too much.
+/// Removes the oldest half of a table that is too large.
 fn bound<K: Hash + Eq>(map: &mut HashMap<K, Instant>) {
     if map.len() <= LIMIT {
         return;
@@ -224,7 +224,7 @@ mod tests {
             memory.redirects(&origin("b.test"), &origin(next), std::iter::empty(), now);
             assert!(!memory.admits(token("token"), &origin(next), now), "{next}");
         }
-        // Another one, and the first host, back there too.
+        // Not another credential, and the first host's own credential still goes there.
         assert!(memory.admits(token("other"), &origin("b.test"), now));
         memory.redirects(
             &origin("b.test"),
@@ -244,7 +244,7 @@ mod tests {
         let memory = after_a_redirect(now);
         memory.grants([(token("token"), origin("b.test"))].into_iter(), now);
         assert!(memory.admits(token("token"), &origin("b.test"), now));
-        // Both sites had it of the user before one redirected to the other.
+        // The user gave it to both sites before one redirected to the other.
         let memory = CredentialMemory::default();
         assert!(memory.admits(token("token"), &origin("b.test"), now));
         memory.redirects(

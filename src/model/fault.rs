@@ -1,7 +1,7 @@
-//! A failure with its address: which leg, at which stage, of which kind, with which peer.
+//! A failure with its leg, stage, kind and peer.
 //!
-//! The code of a fault (`origin/handshaking/reset`) is stable: it stands in the log, the API, the metrics and in
-//! what the client is told. `Display` says its own level only; whoever renders walks `source()`.
+//! The code of a fault (`origin/handshaking/reset`) is stable: the log, the API, the metrics and the error answers contain it. `Display`
+//! prints its own level only; the renderer walks `source()`.
 
 mod advice;
 mod kind;
@@ -17,30 +17,30 @@ pub(crate) use table::{FaultKind, Outlook, meaning};
 /// An error of a library, kept below a fault.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The error of an origin that does not serve a request over HTTP/2.
+/// The error of an origin that does not serve this request over HTTP/2.
 const HTTP_1_1_REQUIRED: &str = "http-1-1-required";
 
-/// A failure with its address.
+/// A failure with its leg, stage and kind.
 #[derive(Debug)]
 pub(crate) struct Fault {
     /// The part of the path.
     pub leg: Leg,
-    /// What was being done.
+    /// What gitferry was doing.
     pub stage: Stage,
     /// What went wrong.
     pub kind: FaultKind,
-    /// Whom it went wrong with: an address, or a name where there is none yet.
+    /// The peer: an address, or a name where there is no address yet.
     pub peer: Option<Box<str>>,
-    /// True as long as no byte of the request has left: trying again cannot happen twice.
+    /// True as long as no byte of the request has been sent: another try cannot act twice.
     pub unsent: bool,
-    /// One sentence more than the code says (what the hop answered, which names the certificate has). Never a secret.
+    /// One more sentence of detail (the hop's answer, the certificate's names). Never a secret.
     pub detail: Option<Box<str>>,
-    /// What the library said.
+    /// The library's error.
     pub source: Option<BoxError>,
 }
 
 impl Fault {
-    /// A fault of this address. Before stage `sending-head` no byte of the request has left; [`Fault::sent`] says otherwise.
+    /// A new fault. Before stage `sending-head` no byte of the request has been sent; [`Fault::sent`] overrides this.
     pub(crate) fn new(leg: Leg, stage: Stage, kind: FaultKind) -> Self {
         Self {
             leg,
@@ -53,35 +53,35 @@ impl Fault {
         }
     }
 
-    /// With the peer's address.
+    /// Adds the peer's address.
     #[must_use]
     pub(crate) fn peer(mut self, peer: impl fmt::Display) -> Self {
         self.peer = Some(peer.to_string().into());
         self
     }
 
-    /// With a sentence for the reader.
+    /// Adds a sentence of detail for the reader.
     #[must_use]
     pub(crate) fn detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// With the library's error below it.
+    /// Adds the library's error as the source.
     #[must_use]
     pub(crate) fn source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Says whether bytes of the request have left.
+    /// Sets whether bytes of the request have been sent.
     #[must_use]
     pub(crate) fn sent(mut self, sent: bool) -> Self {
         self.unsent = !sent;
         self
     }
 
-    /// True where the peer ended the connection, politely or not.
+    /// True where the peer closed the connection, with a FIN or a reset.
     pub(crate) fn is_hang_up(&self) -> bool {
         matches!(
             self.kind,
@@ -89,12 +89,12 @@ impl Fault {
         )
     }
 
-    /// True where the origin wants this request over HTTP/1.1 (RFC 9113, section 7).
+    /// True where the origin requires HTTP/1.1 for this request (RFC 9113, section 7).
     pub(crate) fn wants_http1(&self) -> bool {
         matches!(&self.kind, FaultKind::Http2(name) if name == HTTP_1_1_REQUIRED)
     }
 
-    /// True where the connection was gone before the request came to it.
+    /// True where the connection was dead before the request reached it.
     pub(crate) fn is_stale(&self) -> bool {
         self.kind == FaultKind::StaleConnection
     }
@@ -109,7 +109,7 @@ impl Fault {
         )
     }
 
-    /// This level and every one below it, each once: for one line of log.
+    /// This level and every level below, each once: for one line of log.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut next = self.source.as_deref().map(|source| source as &dyn Error);
@@ -126,10 +126,10 @@ impl Fault {
     }
 }
 
-/// A sentence as a part of another one.
+/// A sentence as part of another sentence.
 pub(crate) fn lower(text: &str) -> String {
     let mut chars = text.chars();
-    // An acronym stays.
+    // An acronym keeps its capitals.
     match (chars.next(), chars.clone().next()) {
         (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
             first.to_lowercase().chain(chars).collect()

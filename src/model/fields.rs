@@ -1,6 +1,6 @@
-//! The fields of what the API and the log write, with their meaning: the manual is made from the doc comments of the structs.
+//! The fields of API and log records, with their meaning: the manual is generated from the doc comments of the structs.
 
-/// A field as a reader of the JSON or of the log sees it.
+/// A field as the JSON or the log shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     name: &'static str,
@@ -29,12 +29,12 @@ impl Field {
         renamed.unwrap_or(self.name)
     }
 
-    /// What it says, in a sentence.
+    /// Its meaning, in a sentence.
     pub(crate) fn meaning(&self) -> &'static str {
         self.meaning.trim()
     }
 
-    /// True where a reader never sees it: it is skipped, or its own fields stand in its place.
+    /// True where the output does not show it: it is skipped, or replaced by its own fields.
     pub(crate) fn is_hidden(&self) -> bool {
         self.attributes.contains("flatten") || self.attributes.contains("serde(skip)")
     }

@@ -1,23 +1,23 @@
-//! A circuit for each upstream and host: an upstream that failed is tried last until a probe has found it well again.
+//! A circuit for each upstream and host: an upstream that failed is tried last until a probe shows that it is healthy again.
 //!
 //! | state | how it gets there | what it means |
 //! |---|---|---|
 //! | closed | the start; any success | tried in the order of the config |
 //! | open | a transfer gave the upstream up: its attempts were used up, or the fault was a lasting one | tried last, the one that failed most recently last of all |
-//! | probing | open for its wait, another upstream is well, and somebody wants the host | still tried last; the daemon dials it once by itself |
-//! | trial | the probe stood, but the last failure came after the handshake, so dialling proves little | one transfer goes first through it, the others do not; where its client goes away, the next one |
+//! | probing | its wait is over, another upstream is healthy, and a transfer wants the host | tried last; the daemon dials it once in the background |
+//! | trial | the probe connected, but the last failure came after the handshake | one transfer tries it first; if that client leaves, the next one does |
 //!
 //! The wait begins at `dial.cooldown` and doubles with every failure of a probe or a trial, up to [`LONGEST`] cooldowns. Where all
-//! upstreams of a route are open they are tried all the same, and then nobody probes, since every transfer does; the only upstream of a
-//! host has the rules of [`sole`]. One failure opens, as it stands for all attempts of `dial.attempts` already. (Envoy's outlier
-//! detection and linkerd2-proxy's consecutive failures count requests, which have no attempts of their own there.)
+//! upstreams of a route are open, they are still tried; there are no probes then, because every transfer is one. The only upstream of a
+//! host follows the rules of [`sole`]. One failure opens a circuit, because it stands for all attempts of `dial.attempts`. (Envoy's outlier
+//! detection and linkerd2-proxy's consecutive failures count single requests, without attempts of their own.)
 //!
-//! A reset after the request had left, which cannot be repeated, is held against an upstream only where the next request ends so too.
+//! A reset after the request was sent, where the request cannot be repeated, opens the circuit only if the next request fails the same way.
 //!
-//! A success must have come as far as the failure: after answers that broke off, only one that came whole closes the circuit.
+//! A success must reach as far as the failure: after answers that broke off, only a complete answer closes the circuit.
 //!
-//! Kept by host and not by route: a hop that does not let the storage through may well carry the main site. The caller
-//! brings the clock, does the probing, and tells what changed.
+//! Circuits belong to a host, not to a route: a hop that blocks the storage may still carry the main site. The caller supplies the clock,
+//! makes the probes, and reports what changed.
 
 mod change;
 pub(crate) mod sole;
@@ -33,13 +33,13 @@ use table::{Circuit, CircuitState, CircuitUse, LIMIT, ProbeDue, Table, key};
 
 /// The longest wait, in cooldowns.
 pub(crate) const LONGEST: u32 = 10;
-/// How many probes are under way at once; further ones wait for the next transfer that asks.
+/// The most probes at once; further ones wait for a later transfer.
 const PROBES: usize = 8;
-/// All circuits but the closed ones. Shared by all transfers; its lock is held for a moment only.
+/// All circuits that are not closed. All transfers share it; they hold its lock only for a moment.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Table>);
 
-/// How far a success came.
+/// How far a success reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Success {
     /// Up to the head of a response.
@@ -66,12 +66,12 @@ impl Health {
         table.suspects.remove(&key);
         if let Some(circuit) = table.circuits.get_mut(&key) {
             circuit.failures = circuit.failures.saturating_add(1);
-            // Attempts that run side by side may report out of order.
+            // Concurrent attempts may report out of order.
             circuit.last = circuit.last.max(now);
             circuit.code = failure.code.into();
             circuit.shallow = failure.shallow;
             circuit.late = failure.late;
-            // Transfers that failed beside each other are one reason to wait, not several.
+            // Concurrent failures double the wait once, not several times.
             if !matches!(circuit.state, CircuitState::Open(until) if now < until) {
                 circuit.wait = circuit.wait.saturating_mul(2).min(longest);
             }
@@ -93,7 +93,7 @@ impl Health {
         Change::Opened(failure.cooldown)
     }
 
-    /// A request that cannot be repeated failed once: the second time in a row, without a success between, opens the circuit.
+    /// A request that cannot be repeated failed once. A second such failure in a row, without a success in between, opens the circuit.
     pub(crate) fn suspected(&self, failure: CircuitFailure<'_>, now: Instant) -> Option<Change> {
         let key = key(failure.host, failure.upstream);
         {
@@ -109,7 +109,7 @@ impl Health {
         Some(self.failed(failure, now))
     }
 
-    /// The upstream worked for `host`: closes the circuit. A circuit that a late failure opened closes on a whole response only.
+    /// The upstream worked for `host`: closes the circuit. Where a failure after the head opened it, only a complete response closes it.
     pub(crate) fn succeeded(
         &self,
         host: &str,
@@ -129,7 +129,7 @@ impl Health {
         Some(Change::Closed(lasted))
     }
 
-    /// The probe of [`Order::probe`] stood.
+    /// The probe of [`Order::probe`] connected.
     pub(crate) fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
@@ -144,8 +144,8 @@ impl Health {
         Some(Change::OnTrial)
     }
 
-    /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where nothing came of it, as when the trial's client went
-    /// away, the next transfer tries, and another probe waits as long again.
+    /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where it had no result (the trial's client left), the next
+    /// transfer tries, or another probe follows after the same wait.
     pub(crate) fn ended(&self, host: &str, upstream: &str, now: Instant) {
         let mut table = self.table();
         let key = key(host, upstream);
@@ -162,7 +162,7 @@ impl Health {
         };
     }
 
-    /// The order in which to try `wanted`: as configured, but open circuits last, and what failed most recently last of all.
+    /// The order in which to try `wanted`: as configured, with open circuits last, the most recent failure at the very end.
     pub(crate) fn order(&self, wanted: CircuitQuery<'_>, now: Instant) -> Order {
         let natural = || (0..wanted.upstreams.len()).collect();
         let mut table = self.table();
@@ -197,7 +197,7 @@ impl Health {
         order
     }
 
-    /// True where a probe's failure is still to be told: its circuit was not closed, or forgotten, meanwhile.
+    /// True where a probe's failure must still be reported: its circuit was not closed or forgotten meanwhile.
     pub(crate) fn is_probing(&self, host: &str, upstream: &str) -> bool {
         let circuit = self
             .table()
@@ -207,8 +207,8 @@ impl Health {
         circuit == Some(CircuitState::Probing)
     }
 
-    /// A new config: its upstreams may be others of the same name, and whoever mended one wants it used. What runs still gives its
-    /// leave back.
+    /// Applies a new config: it may have other upstreams of the same name, and a user who repaired one wants to use it. Running probes and
+    /// trials still end normally.
     pub(crate) fn forget(&self) {
         let mut table = self.table();
         table.circuits.clear();
@@ -228,7 +228,7 @@ impl Health {
         Some(circuit.avoided(upstream, now))
     }
 
-    /// Every circuit that is not closed, by host and label.
+    /// Every circuit that is not closed, by host and upstream label.
     pub fn snapshot(&self) -> Vec<CircuitStatus> {
         let mut conditions: Vec<CircuitStatus> = self
             .table()
@@ -258,7 +258,7 @@ impl Health {
 }
 
 impl Table {
-    /// Chooses the upstream that this transfer tries although its circuit is open: by itself, or by a probe beside it.
+    /// Chooses the open upstream that this transfer tries, itself or with a probe in the background.
     fn try_one(
         &mut self,
         wanted: &CircuitQuery<'_>,
@@ -267,10 +267,10 @@ impl Table {
         now: Instant,
     ) {
         let Some(first_healthy) = order.upstreams.first().copied() else {
-            // Where none is healthy every transfer is a probe.
+            // Where no upstream is healthy, every transfer is a probe.
             return;
         };
-        // Only what would be tried first is worth a probe.
+        // A probe pays off only for an upstream that would be tried first.
         for (at, circuit) in open.iter().filter(|(at, _)| *at < first_healthy) {
             let Some(upstream) = wanted.upstreams.get(*at) else {
                 continue;

@@ -1,4 +1,4 @@
-//! Where a fault or a stall happens: on which part of the path, and at which stage.
+//! Where a fault or a stall happens: the part of the path and the stage.
 
 use crate::model::named::named;
 
@@ -17,11 +17,11 @@ pub(crate) enum Leg {
 named! {
 /// What a transfer is doing.
 pub(crate) enum Stage {
-    /// The client's request was taken.
+    /// The client's request was accepted.
     Accepted = "accepted",
     /// Waiting for a place (uploads at once).
     Queued = "queued",
-    /// Looking a name up.
+    /// Resolving a name.
     Resolving = "resolving",
     /// TCP.
     Connecting = "connecting",
@@ -31,11 +31,11 @@ pub(crate) enum Stage {
     Handshaking = "handshaking",
     /// The request's head is being written.
     SendingHead = "sending-head",
-    /// The request's body is on its way.
+    /// The request's body is being sent.
     SendingBody = "sending-body",
-    /// The whole request is out; the answer's head is awaited.
+    /// The whole request is sent; gitferry waits for the answer's head.
     AwaitingHead = "awaiting-head",
-    /// The answer's body is on its way; for a tunnel: bytes flow.
+    /// The answer's body is being received; in a tunnel, bytes flow.
     ReceivingBody = "receiving-body",
 }
 }

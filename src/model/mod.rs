@@ -1,7 +1,7 @@
-//! The words of gitferry and its decisions: values in, a decision out.
+//! The types and decisions of gitferry: values in, a decision out.
 //!
-//! Nothing here opens a socket, spawns a task or reads a clock; `now` is an argument. That is what lets the
-//! rules be tested by the thousand with the exact timing of a user's log. Everything above calls this module.
+//! Nothing here opens a socket, spawns a task or reads a clock; `now` is an argument. Tests can therefore run thousands of cases with
+//! the exact timing of a user's log. All other modules may import this one.
 
 pub(crate) mod access;
 pub(crate) mod address;
@@ -45,7 +45,7 @@ pub(crate) use target::{Host, Scheme};
 
 /// The name of this process in `Via` (RFC 9110, section 7.6.3): `gitferry-` and eight random characters.
 ///
-/// A request that already bears it has come in a circle. It is random so that two daemons in one chain are two.
+/// A request that already carries it has looped back. The random part tells two daemons in one chain apart.
 pub fn pseudonym() -> &'static str {
     static PSEUDONYM: LazyLock<String> = LazyLock::new(|| {
         let random = (0..8).map(|_| fastrand::alphanumeric().to_ascii_lowercase());

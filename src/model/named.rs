@@ -1,6 +1,6 @@
-//! Enums whose variants have a name: one in the log, the API, the metrics and the config.
+//! Enums whose variants have one name, used in the log, the API, the metrics and the config.
 
-/// Defines an enum of variants without values, each with its name, and gives it `ALL`, `NAMES` and `as_str`; serde uses the names.
+/// Defines an enum of variants without values, each with its name, and adds `ALL`, `NAMES` and `as_str`; serde uses the names.
 macro_rules! named {
     (
         $(#[$meta:meta])*

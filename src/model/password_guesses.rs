@@ -1,4 +1,4 @@
-//! Wrong credentials, and how long an address that brings them waits for its next try.
+//! Wrong credentials, and how long an address that sent them must wait for its next try.
 
 use std::{
     collections::HashMap,
@@ -9,16 +9,16 @@ use std::{
 
 use tokio::time::Instant;
 
-/// So many wrong ones are mistakes.
+/// Up to this many wrong credentials are taken for mistakes.
 const FREE: u32 = 5;
 /// The first pause after them; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Nobody waits longer for a turn.
+/// The longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An address that was quiet for so long begins anew.
+/// An address without attempts for this long starts again at zero.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-/// As many addresses are remembered; beyond it the quietest are forgotten.
+/// The most addresses remembered; beyond it, those without recent attempts are forgotten.
 const LIMIT: usize = 1024;
 
 /// Wrong credentials by address. `now` is an argument.
@@ -29,12 +29,12 @@ pub(crate) struct PasswordGuesses(Mutex<HashMap<IpAddr, FailedLogins>>);
 struct FailedLogins {
     count: u32,
     last: Instant,
-    /// When the next credentials are looked at.
+    /// When the next credentials are checked.
     next: Instant,
 }
 
 impl PasswordGuesses {
-    /// When credentials from `address` are looked at: one after the other once some were wrong. `None` where too many wait already.
+    /// When credentials from `address` are checked. After wrong ones they are checked one after the other. `None` where too many wait already.
     pub(crate) fn turn(&self, address: IpAddr, now: Instant) -> Option<Instant> {
         let mut all = self.lock();
         let Some(wrong) = all.get_mut(&address).filter(|wrong| wrong.count > FREE) else {
@@ -48,7 +48,7 @@ impl PasswordGuesses {
         Some(turn)
     }
 
-    /// The credentials were right: nobody waits because of them.
+    /// The credentials were right: requests no longer wait because of them.
     pub(crate) fn right(&self, address: IpAddr, now: Instant) {
         if let Some(wrong) = self.lock().get_mut(&address) {
             wrong.next = wrong.next.min(now);
@@ -115,7 +115,7 @@ mod tests {
         let looked_at = turns.iter().flatten().count();
         assert!((2..=102).contains(&looked_at), "{looked_at}");
         assert_eq!(turns.last(), Some(&None));
-        // Another address is nobody's guess.
+        // Another address is not affected.
         assert_eq!(guesses.turn("::1".parse().unwrap(), now), Some(now));
     }
 

@@ -1,18 +1,18 @@
-//! Credentials as a page may quote them, and how they are hidden there.
+//! The forms in which a page may quote credentials, and how they are masked.
 
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// A password that is shorter is hidden with its user name only: it may be a word of any text.
+/// A shorter password is masked only together with its user name, because it may be a word of any text.
 const SHORTEST: usize = 8;
 
-/// The forms in which the value of a Basic `Proxy-Authorization` may be quoted.
+/// The forms in which a page may quote the value of a Basic `Proxy-Authorization`.
 #[derive(Clone)]
 pub(crate) struct Quotable(Vec<Box<[u8]>>);
 
 impl Quotable {
-    /// Of a field's value (RFC 7617): its base64, what that stands for, and the password alone.
+    /// The forms of a field's value (RFC 7617): its base64, the decoded text, and the password alone.
     pub(crate) fn of(authorization: &[u8]) -> Self {
         let text = String::from_utf8_lossy(authorization);
         let encoded = text.split_once(' ').map_or(&*text, |(_, encoded)| encoded);
@@ -33,7 +33,7 @@ impl Quotable {
         self.0.iter().map(|form| form.len()).max().unwrap_or(0)
     }
 
-    /// Puts stars over every form in `bytes`, so that the length stays; true where there was one.
+    /// Replaces every form in `bytes` by stars of the same length; true where there was one.
     pub(crate) fn hide(&self, bytes: &mut [u8]) -> bool {
         let mut found = false;
         for form in &self.0 {
@@ -50,7 +50,7 @@ impl Quotable {
     }
 }
 
-/// `plain`, and how HTML, JSON and URLs write it.
+/// `plain`, and its escaped forms in HTML, JSON and URLs.
 fn written(plain: &[u8]) -> impl Iterator<Item = Box<[u8]>> {
     let html = |byte| match byte {
         b'&' => b"&amp;".to_vec(),
@@ -70,7 +70,7 @@ fn written(plain: &[u8]) -> impl Iterator<Item = Box<[u8]>> {
     };
     let forms: [&dyn Fn(u8) -> Vec<u8>; 4] = [&|byte| vec![byte], &html, &json, &url];
     let mut forms = forms.map(|form| plain.iter().copied().flat_map(form).collect::<Box<[u8]>>());
-    // The longest first: what is left of it is nothing.
+    // The longest first, so that no part of a longer form remains.
     forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
     let mut forms = Vec::from(forms);
     forms.dedup();

@@ -1,23 +1,23 @@
-//! How fast something moves: bytes per second over a span that has passed in full.
+//! The rate of a growing count: bytes per second over a span that has passed completely.
 //!
-//! A floor is judged by it, so it must not judge early: a transfer that began a moment ago has no rate yet.
+//! The floor of a transfer is compared with it, so it must not judge early: a transfer that just began has no rate yet.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// Samples of a growing count, thinned out to a few per span.
+/// Samples of a growing count, reduced to a few per span.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
     span: Duration,
     samples: VecDeque<(Instant, u64)>,
 }
 
-/// How many samples a span is told by.
+/// The number of samples per span.
 const GRAIN: u32 = 8;
 
 impl Meter {
-    /// Judges by what moved within `span`.
+    /// Measures what moved within `span`.
     pub(crate) fn new(span: Duration) -> Self {
         Self {
             span,
@@ -25,13 +25,13 @@ impl Meter {
         }
     }
 
-    /// Begins anew: what came before says nothing about what follows.
+    /// Starts again: earlier samples say nothing about what follows.
     pub(crate) fn restart(&mut self, now: Instant, total: u64) {
         self.samples.clear();
         self.samples.push_back((now, total));
     }
 
-    /// Takes note of `total`, and says how many bytes a second it grew by; `None` before a whole span was watched.
+    /// Records `total` and returns its growth in bytes per second; `None` before a whole span has passed.
     pub(crate) fn observe(&mut self, now: Instant, total: u64) -> Option<u64> {
         let grain = self.span / GRAIN;
         let due = self
@@ -41,7 +41,7 @@ impl Meter {
         if due {
             self.samples.push_back((now, total));
         }
-        // The oldest one that still covers the span stays.
+        // Keeps the oldest sample that still covers the span.
         while self
             .samples
             .get(1)
@@ -72,7 +72,7 @@ mod tests {
             assert_eq!(meter.observe(at(second), 1000 * second), None);
         }
         assert_eq!(meter.observe(at(10), 10_000), Some(1000));
-        // Nothing more comes: the span forgets what was before it.
+        // Nothing more moves: the span no longer covers earlier movement.
         for second in 11..22 {
             meter.observe(at(second), 10_000);
         }

@@ -1,4 +1,4 @@
-//! How many of something were in use at once lately: what a pool has to keep so that the same load finds room again.
+//! How many of something were recently in use at once, so that a pool keeps enough for the same load.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ impl RecentPeak {
         self.peak = self.peak.max(self.in_use);
     }
 
-    /// One less is in use.
+    /// One fewer is in use.
     pub(crate) fn end(&mut self, now: Instant) {
         self.advance(now);
         self.in_use = self.in_use.saturating_sub(1);
     }
 
-    /// The most that were in use at once lately.
+    /// The recent maximum in use at once.
     pub(crate) fn recent(&mut self, now: Instant) -> usize {
         self.advance(now);
         self.peak.max(self.previous)
@@ -42,7 +42,7 @@ impl RecentPeak {
         if age < WINDOW {
             return;
         }
-        // Without a use in between, the window before this one saw what is in use now.
+        // Without a use in between, the previous window had as many in use as there are now.
         self.previous = if age < 2 * WINDOW {
             self.peak
         } else {

@@ -1,27 +1,27 @@
-//! What origins refuse: 4xx and other errors that are the origin's own answer, counted by host and status.
+//! Refusals by origins: 4xx and other errors that are the origin's own answer, counted by host and status.
 //!
-//! A refusal is a result and no fault: the network works, and the client shows the status. But a user who suspects the network must
-//! read that the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials and gets 401, git-lfs asks
-//! hosts without locks for their locks, and the Hub's clients ask for files that a repository may lack.
+//! A refusal is a result, not a fault: the network works, and the client shows the status. But a user who suspects the network must be
+//! able to read that the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials and gets 401, git-lfs
+//! queries locks on hosts that have none, and the Hub's clients request files that a repository may lack.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Distinct pairs of host and status; beyond them the one goes whose last refusal is the longest ago.
+/// The most pairs of host and status; beyond it, the pair with the oldest last refusal is dropped.
 const AT_MOST: usize = 256;
-/// A refusal that was not repeated for so long says nothing about now.
+/// A refusal that was not repeated for this long says nothing about the present.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// After so many requests without credentials that got 401, and none that succeeded, the token is missing.
+/// After this many requests without credentials that got 401, and none that succeeded, the token is missing.
 const ASKED_FOR: u64 = 3;
-/// Reported at the first refusal, and each time there are so many times as many.
+/// Refusals are reported at the first one, then each time their number has grown by this factor.
 const FACTOR: u64 = 5;
 
-/// What an origin answered.
+/// An origin's answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ObservedAnswer<'a> {
-    /// The host asked for.
+    /// The requested host.
     pub host: &'a str,
     /// The status.
     pub status: u16,
@@ -29,18 +29,18 @@ pub(crate) struct ObservedAnswer<'a> {
     pub method: &'a str,
     /// Its path and query.
     pub path: &'a str,
-    /// True where the request had credentials.
+    /// True where the request carried credentials.
     pub credentials: bool,
 }
 
 /// Refusals of one host with one status since its last success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefusalCount {
-    /// The host asked for.
+    /// The requested host.
     pub host: String,
     /// The status.
     pub status: u16,
-    /// How many.
+    /// Their number.
     pub count: u64,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for RefusalCount {
     }
 }
 
-/// What a status says about the request, as far as the status goes.
+/// What a status alone says about the request.
 pub(crate) fn meaning(status: u16) -> &'static str {
     match status {
         401 => "the token is wrong or missing",
@@ -66,16 +66,16 @@ pub(crate) fn meaning(status: u16) -> &'static str {
 }
 
 impl ObservedAnswer<'_> {
-    /// True where the answer is a result that a user must know; see the module's text.
+    /// True where the answer is a result that a user must know; see the module's description.
     pub(crate) fn is_refusal(&self) -> bool {
         let reads = matches!(self.method, "GET" | "HEAD");
         let git = self.path.contains("/info/refs") || self.path.contains("/info/lfs/");
         match self.status {
             ..400 => false,
-            // The locking API, which many hosts lack.
+            // The locking API, which many hosts do not have.
             _ if self.path.contains("/info/lfs/locks") => false,
             404 => git || !reads,
-            // It is there already; it has changed; a range beyond the end; a fault of its own (`FaultKind::Answered`).
+            // The object already exists; the object has changed; the range is beyond the end; the status is a fault (`FaultKind::Answered`).
             409 | 412 | 416 | 502..=504 => false,
             _ => true,
         }
@@ -91,16 +91,16 @@ struct Count {
     /// The last refusal.
     last: Instant,
     refused: u64,
-    /// 401 to requests without credentials.
+    /// 401 answers to requests without credentials.
     asked: u64,
-    /// How many there must be for the next report.
+    /// The number at which the next report is due.
     next: u64,
-    /// Those before the last success.
+    /// Refusals before the last success.
     before: u64,
 }
 
 impl Refusals {
-    /// Takes an answer in; the refusals where they are to be reported now.
+    /// Counts an answer; returns the refusals where a report is due.
     pub(crate) fn observe(
         &mut self,
         answer: &ObservedAnswer<'_>,
@@ -139,7 +139,7 @@ impl Refusals {
         })
     }
 
-    /// What is refused now.
+    /// The current refusals.
     pub(crate) fn list(&self, now: Instant) -> Vec<RefusalCount> {
         let is_now = |count: &Count| count.all() > 0 && count.is_fresh(now);
         let counts = self.0.iter().filter(|(_, count)| is_now(count));
@@ -151,7 +151,7 @@ impl Refusals {
         counts.map(refused).collect()
     }
 
-    /// All of them, those before a success too.
+    /// All refusals, including those before a success.
     pub(crate) fn totals(&self) -> Vec<RefusalCount> {
         let total = |((host, status), count): (&(Box<str>, u16), &Count)| RefusalCount {
             host: host.to_string(),
@@ -198,7 +198,7 @@ impl Count {
         now.saturating_duration_since(self.last) < FRESH
     }
 
-    /// A success, or a long time, parts what was from what comes.
+    /// A success, or a long time, separates old refusals from new ones.
     fn over(&mut self) {
         *self = Self {
             before: self.before + self.all(),
@@ -206,7 +206,7 @@ impl Count {
         };
     }
 
-    /// That a client is asked for its credentials, once or twice, is no refusal.
+    /// One or two requests for credentials are no refusal.
     fn all(&self) -> u64 {
         match self.asked {
             asked if asked >= ASKED_FOR || self.refused > 0 => asked + self.refused,
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(refuse(&mut refusals, "old.test", at(0)), Some(1));
         assert_eq!(refusals.list(at(59)).len(), 1);
         assert_eq!(refusals.list(at(60)), []);
-        // It begins anew, and what was is not lost.
+        // Counting restarts, and earlier refusals are kept.
         assert_eq!(refuse(&mut refusals, "old.test", at(120)), Some(1));
         assert_eq!(refusals.list(at(120))[0].count, 1);
         assert_eq!(refusals.totals()[0].count, 2);

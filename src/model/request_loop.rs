@@ -1,25 +1,25 @@
-//! Requests for one target that wait for one hop: a crowd of clients, or one request that goes round and round.
+//! Detects loops among requests for one target that wait for one hop: they are a crowd of clients, or one request that loops.
 //!
-//! A name or a mark in the request ends a loop in its first round (`net::dial::trail`). Proxies that drop both, and SOCKS, which
-//! carries neither, leave one difference: in a loop each request comes because the one before was sent on. So where many wait, the next
-//! one is held for longer than any of the last ones took to come. Clients of a crowd come meanwhile, or are answered; in a loop nothing happens,
-//! and the next one comes right after the held one is sent on. Where that is so several times in a row, it is a loop.
+//! A name or a mark in the request ends a loop in its first round (`net::dial::trail`). Proxies may drop both, and SOCKS carries neither.
+//! One difference remains: in a loop, each request arrives because the one before was sent on. So where many requests wait, gitferry holds
+//! the next one for longer than any recent gap between two arrivals. In a crowd, other requests arrive or are answered meanwhile. In a loop
+//! nothing happens, and the next request arrives right after the held one is sent on. Several such observations in a row prove a loop.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many wait before one is held. Clients ask for a few dozen at once at most.
+/// This many requests wait before one is held. Clients send a few dozen at once at most.
 const FIRST: usize = 16;
-/// Then every so many.
+/// After that, one in this many is held.
 const EVERY: usize = 4;
-/// So often in a row nothing came while one was held, and the next one right after.
+/// This many observations in a row prove a loop: nothing arrived while one was held, and the next one arrived right after.
 const SURE: u32 = 4;
-/// The least time that one is held.
+/// The shortest time that a request is held.
 const LEAST: Duration = Duration::from_millis(200);
-/// A loop that takes longer for a round needs hours to take all places of clients.
+/// The longest round of a loop that is detected: a slower loop needs hours to use all client slots.
 const SLOW: Duration = Duration::from_secs(10);
-/// For so long a loop is known.
+/// How long a detected loop is remembered.
 const KNOWN: Duration = Duration::from_secs(10);
 
 /// The requests for one target through one hop.
@@ -28,42 +28,42 @@ pub(crate) struct Rounds {
     waiting: usize,
     /// When the last one was sent on.
     sent: Option<Instant>,
-    /// How long after the one before each of the last ones came.
+    /// The time between the last arrivals.
     gaps: [Option<Duration>; GAPS],
     at: usize,
-    /// So many are held now.
+    /// The number of requests held now.
     held: usize,
-    /// True where the last one that was sent on had been held in silence.
+    /// True where nothing happened while the last request that was sent on was held.
     silent: bool,
     suspicion: u32,
     known_until: Option<Instant>,
 }
 
-/// How many gaps are remembered.
+/// The number of gaps remembered.
 const GAPS: usize = 8;
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Round {
-    /// It is sent on.
+    /// Send it on.
     Goes,
-    /// It is held for so long, or until [`Rounds::note_answer`].
+    /// Hold it for this long, or until [`Rounds::note_answer`].
     Held(Duration),
-    /// It is one round of a loop, and ends.
+    /// End it: it is one round of a loop.
     Loops,
 }
 
 /// Why a held request is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// Its time passed, and no other request came or was answered.
+    /// Its time passed, and no other request arrived or was answered.
     Silence,
-    /// Another request came or was answered, or its own client left.
+    /// Another request arrived or was answered, or its client disconnected.
     Moved,
 }
 
 impl Rounds {
-    /// One more comes.
+    /// A request arrives.
     pub(crate) fn arrive(&mut self, now: Instant) -> Round {
         self.waiting += 1;
         if self.is_known(now) {
@@ -92,7 +92,7 @@ impl Rounds {
         }
     }
 
-    /// One that was held is sent on.
+    /// A held request is sent on.
     pub(crate) fn release(&mut self, how: Release, now: Instant) -> Round {
         self.held = self.held.saturating_sub(1);
         if self.is_known(now) {
@@ -113,23 +113,23 @@ impl Rounds {
         Round::Loops
     }
 
-    /// True where something that comes, or is answered, lets those go on that are held.
+    /// True where an arrival or an answer releases the held requests.
     pub(crate) fn has_held(&self) -> bool {
         self.held > 0
     }
 
-    /// One was answered, which those of a loop never are.
+    /// A request was answered; in a loop none ever is.
     pub(crate) fn note_answer(&mut self) {
         self.suspicion = 0;
         self.silent = false;
     }
 
-    /// One does not wait any more.
+    /// A request no longer waits.
     pub(crate) fn depart(&mut self) {
         self.waiting = self.waiting.saturating_sub(1);
     }
 
-    /// True where nothing is left to be remembered.
+    /// True where there is no state to remember.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.waiting == 0 && self.held == 0 && !self.is_known(now)
     }
@@ -138,7 +138,7 @@ impl Rounds {
         self.known_until.is_some_and(|until| now < until)
     }
 
-    /// The longest of the last gaps, once there are enough of them.
+    /// The longest of the last gaps; `None` while there are too few.
     fn usual(&self) -> Option<Duration> {
         let gaps: Option<Vec<Duration>> = self.gaps.iter().copied().collect();
         gaps?.into_iter().max()
@@ -149,17 +149,17 @@ impl Rounds {
 mod tests {
     use super::*;
 
-    /// Requests that come at `times`, none of which is answered: how many had come when one was taken for a round of a loop.
+    /// Requests arrive at `times` and none is answered. Returns how many had arrived when a loop was detected.
     fn crowd(times: &[Duration]) -> Option<usize> {
         let start = Instant::now();
         let mut rounds = Rounds::default();
-        // Until when one is held.
+        // The end of the current hold.
         let mut held: Vec<Instant> = Vec::new();
         for (n, time) in times.iter().enumerate() {
             let now = start + *time;
             held.sort_unstable();
             for until in std::mem::take(&mut held) {
-                // Another one that comes lets it go.
+                // A further arrival releases it.
                 let how = match until <= now {
                     true => Release::Silence,
                     false => Release::Moved,
@@ -201,7 +201,7 @@ mod tests {
             }
             let limit = Duration::from_secs(10) + Duration::from_millis(round) * 60;
             assert!(now - begun < limit, "{:?}", now - begun);
-            // Whoever waited for it comes again at once.
+            // The client that waited for it sends the next one at once.
             assert_eq!(rounds.arrive(now), Round::Loops);
             assert!(!rounds.is_over(now));
         }

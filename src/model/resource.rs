@@ -1,8 +1,8 @@
-//! What a request is about, in the words of git, git-lfs and the Hub: `me/model push`, `LFS 4d7a214614`, `me/model LFS batch`.
+//! What a request is about, in the terms of git, git-lfs and the Hub: `me/model push`, `LFS 4d7a214614`, `me/model LFS batch`.
 
 use std::borrow::Cow;
 
-/// From the method and the path; a path that says nothing known is shown without its query.
+/// From the method and the path; an unknown path is shown without its query.
 pub(crate) fn describe<'p>(method: &str, path: &'p str) -> Cow<'p, str> {
     if method == "CONNECT" || path.is_empty() {
         return "tunnel".into();
@@ -65,14 +65,14 @@ fn xet(path: &str) -> Option<String> {
     })
 }
 
-/// A storage's URL has the object's SHA-256 somewhere.
+/// A storage URL contains the object's SHA-256.
 fn object(path: &str) -> Option<String> {
     Some(format!("LFS {}", short(hash(path)?)))
 }
 
 /// The last part of the path that is a SHA-256.
 fn hash(path: &str) -> Option<&str> {
-    // Most paths are shorter than one.
+    // Most paths are shorter than a SHA-256.
     let may_have_one = path.len() >= HASH;
     may_have_one.then(|| path.rsplit('/').find(|part| is_hash(part)))?
 }
@@ -99,10 +99,10 @@ fn hub(path: &str) -> Option<String> {
     Some(format!("{} {file}", name(repository)))
 }
 
-/// True where a segment of `path` after its first one begins so.
+/// True where a segment of `path` after the first one begins with this text.
 fn has_segment(path: &str, begin: &str) -> bool {
     let bytes = path.as_bytes();
-    // Every request comes through here, and a path is short: a searcher for each word costs more than the look at each byte.
+    // Every request runs this, and a path is short: building a searcher for each word costs more than checking each byte.
     let begins = |at: usize| {
         let rest = bytes.get(at..).unwrap_or_default();
         rest.first() == Some(&b'/')

@@ -22,9 +22,9 @@ pub enum Role {
 named! {
 /// What to do with the TLS of a client that asks for a tunnel.
 pub enum TlsMode {
-    /// Answer with a leaf of the local CA and ferry request by request.
+    /// Terminate TLS with a leaf certificate of the local CA, and forward request by request.
     Terminate = "terminate",
-    /// Pass the bytes on as they are.
+    /// Pass the bytes on unchanged.
     Tunnel = "tunnel",
     /// Refuse.
     Deny = "deny",
@@ -35,7 +35,7 @@ pub enum TlsMode {
 ///
 /// `*` stands for one or more characters. A first label that is only `*` also covers deeper names
 /// (`*.hf.co` covers `a.hf.co` and `a.b.hf.co`, not `hf.co`); elsewhere `*` stays inside its label
-/// (`cdn-lfs*.huggingface.co`), and there it may stand for nothing.
+/// (`cdn-lfs*.huggingface.co`), where it may also match the empty string.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// Exactly this host.
@@ -66,7 +66,7 @@ impl HostPattern {
 
     /// The DNS subtree that covers every host of the pattern: what a name-constrained CA must permit.
     ///
-    /// `None` for an address, and where nothing but `*` is left.
+    /// `None` for an address, and where only `*` is left.
     pub(crate) fn subtree(&self) -> Option<&str> {
         match self {
             Self::Exact(Host::Name(name)) => Some(name),
@@ -82,7 +82,7 @@ impl HostPattern {
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // In the config an address stands without brackets.
+            // In the config an address is written without brackets.
             Self::Exact(Host::Ip(ip)) => write!(f, "{ip}"),
             Self::Exact(host) => host.fmt(f),
             Self::Wildcard(pattern) => f.write_str(pattern),
@@ -99,7 +99,7 @@ impl Serialize for HostPattern {
 impl FromStr for HostPattern {
     type Err = super::target::TargetError;
 
-    /// Fails where the text, with every `*` taken for a letter, is no host.
+    /// Fails where the text, with a letter for every `*`, is not a valid host.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !text.contains('*') {
             return text.parse().map(Self::Exact);
@@ -111,7 +111,7 @@ impl FromStr for HostPattern {
 
 fn wildcard_matches(pattern: &str, name: &str) -> bool {
     if let Some(rest) = pattern.strip_prefix("*.") {
-        // The labels that the star covers may be several: try every place where the rest may begin.
+        // The star may cover several labels: try every position where the rest may begin.
         return name.match_indices('.').any(|(at, _)| {
             at > 0
                 && name

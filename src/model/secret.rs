@@ -11,7 +11,7 @@ pub(crate) struct Secret {
     source: Option<SecretSource>,
 }
 
-/// Where the config says that a secret is kept; this may be shown.
+/// Where a secret is kept, according to the config; this may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SecretSource {
     /// A file.
@@ -29,7 +29,7 @@ impl Secret {
         }
     }
 
-    /// The same, with the place that the text was read from.
+    /// The same, with the place from which the text was read.
     #[must_use]
     pub(crate) fn read_from(mut self, source: SecretSource) -> Self {
         self.source = Some(source);
@@ -63,8 +63,8 @@ pub(crate) struct Credentials {
     pub password: Secret,
 }
 
-/// As a config file writes them: where the password is kept, never the password. Where no place is known the user name may be a
-/// token as well, so neither is shown.
+/// As a config file writes them: the place of the password, never the password. Where no place is known, the user name may also be a token,
+/// so neither is shown.
 impl Serialize for Credentials {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut fields = to.serialize_struct("Credentials", 2)?;

@@ -1,11 +1,11 @@
-//! A download in segments: which range is fetched next, and where the client's next byte comes from.
+//! A download in segments: which range is fetched next, and which source has the client's next byte.
 //!
-//! The first connection delivers from the start. When the rest would still take long, later ranges are fetched over connections of
-//! their own and delivered strictly in order. The first connection stays open at its place until the file is complete: where ranges
-//! are refused, it reads on and skips what was delivered in the meantime. Where ranges only fail, and there is much to skip, the rest is
-//! requested anew.
+//! The first connection delivers from the start. Where the rest would take long, further connections fetch later ranges, and gitferry
+//! delivers them strictly in order. The first connection stays open until the file is complete: where the origin refuses ranges, it reads
+//! on and skips the bytes that were already delivered. Where ranges fail for other reasons and there is much to skip, the rest is
+//! requested again.
 //!
-//! Pure: this module counts bytes, `forward::response::segments` keeps them.
+//! Pure: this module counts bytes; `forward::response::segments` holds them.
 
 mod choice;
 mod pace;
@@ -17,25 +17,25 @@ pub(crate) use pace::{EARLY, Pace, Stretch, is_worth_it};
 /// The limits of one download.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentLimits {
-    /// Connections that fetch, the first one included while it fetches.
+    /// Connections that fetch, including the first one while it fetches.
     pub connections: usize,
-    /// Bytes that may be fetched or kept ahead of the client.
+    /// Bytes that may be requested or held ahead of the client.
     pub memory: u64,
-    /// A download is not segmented before it has run for this long, or a quarter of it where the rest would take very long.
+    /// A download runs this long before it is segmented, or a quarter of it where the rest would take very long.
     pub begin_after: Duration,
 }
 
-/// A smaller range costs more in round trips than it gains.
+/// The smallest range: a smaller one costs more in round trips than it gains.
 pub(crate) const SMALLEST: u64 = 256 << 10;
-/// A larger range holds up what comes after it for too long when its connection is slow.
+/// The largest range: a larger one delays the bytes after it too long when its connection is slow.
 pub(crate) const LARGEST: u64 = 4 << 20;
-/// Fetches of one range before segments are given up; one that brought this many bytes is not counted.
+/// Fetches of one range before segments are given up; a fetch that brought this many bytes does not count.
 const TRIES: u32 = 4;
 const PROGRESS: u64 = 16 << 10;
-/// Fetches of all ranges that may break, and one more for each [`SMALLEST`] that came: a path that breaks every connection after a few
-/// bytes would cost thousands of connections.
+/// Failed fetches over all ranges before segments are given up, plus one for each [`SMALLEST`] received: without the limit, a path that
+/// breaks every connection after a few bytes would cost thousands of connections.
 const BREAKS: u64 = 8;
-/// The first connection does not skip more where the rest can be requested.
+/// The first connection skips at most this much where the rest can be requested instead.
 const WORTH_SKIPPING: u64 = SMALLEST;
 /// Where the client's next byte comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +52,20 @@ pub(crate) enum NextBytes {
         /// Bytes that can be delivered, 0 while they are on their way.
         ready: u64,
     },
-    /// Nowhere: nobody fetches it, and the first connection is gone.
+    /// No source: no fetch is under way, and the first connection is gone.
     Nowhere,
     /// The download is complete.
     Done,
 }
 
-/// What a fetch is told about the bytes that it received: skip so many, keep so many.
+/// What a fetch does with the bytes that it received: first skip, then keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FetchWindow {
     /// The range that they belong to.
     pub start: u64,
-    /// Bytes that another fetch brought before.
+    /// Bytes to skip: another fetch already brought them.
     pub skip: usize,
-    /// Bytes to keep after these.
+    /// Bytes to keep after the skipped ones.
     pub keep: usize,
 }
 
@@ -77,13 +77,13 @@ pub(crate) struct Segments {
     /// How far the first connection has read; `None` where it is gone.
     first: Option<u64>,
     delivered: u64,
-    /// By where they begin. Together with the part of the first connection they cover everything up to `asked`.
+    /// By their start. With the first connection's part they cover everything up to `asked`.
     ranges: BTreeMap<u64, SegmentRange>,
-    /// No range goes further.
+    /// The end of the last range requested.
     asked: u64,
     fetches: Vec<Fetch>,
     next_id: u64,
-    /// Bytes of ranges that came, and fetches that broke.
+    /// Bytes received in ranges, and failed fetches.
     came: u64,
     breaks: u64,
     given_up: bool,
@@ -93,25 +93,25 @@ pub(crate) struct Segments {
 #[derive(Clone, Copy, Debug)]
 struct SegmentRange {
     end: u64,
-    /// Where its next byte goes.
+    /// The position of its next byte.
     at: u64,
     tries: u32,
 }
 
-/// A range on its way.
+/// A range that is being fetched.
 #[derive(Clone, Copy, Debug)]
 struct Fetch {
     id: u64,
-    /// The range.
+    /// The start of the range.
     start: u64,
-    /// Where it began.
+    /// The position where the fetch began.
     begun: u64,
-    /// Where its next byte goes. Two fetches of one range may be at different places.
+    /// The position of its next byte. Two fetches of one range may have different positions.
     cursor: u64,
 }
 
 impl Segments {
-    /// From `position` on, which the first connection has read and the client was given.
+    /// A plan from `position` on: the first connection has read up to it, and the client has received everything before it.
     pub(crate) fn new(limits: SegmentLimits, length: u64, position: u64) -> Self {
         let share = length.saturating_sub(position) / limits.connections.max(1) as u64;
         let size = share.clamp(SMALLEST, largest(&limits));
@@ -135,7 +135,7 @@ impl Segments {
         self.ranges.insert(start, SegmentRange { end, at, tries });
     }
 
-    /// Where fetch `id` is, and where it ends now: its range may have been split. `None` where nobody wants it any more.
+    /// The remaining part of fetch `id`, whose range may have been split; `None` where it is no longer wanted.
     pub(crate) fn left(&self, id: u64) -> Option<Range<u64>> {
         let fetch = self.fetches.iter().find(|fetch| fetch.id == id)?;
         let part = self.ranges.get(&fetch.start)?;
@@ -155,13 +155,13 @@ impl Segments {
         }
     }
 
-    /// The first connection broke. Ranges take over its part, unless they were given up.
+    /// The first connection broke. Ranges take over its part, unless segments were given up.
     pub(crate) fn first_failed(&mut self) {
         self.skip_first();
         self.first = None;
     }
 
-    /// The first connection brings nothing. Ranges take over its part, unless they were given up; it stays open at its place.
+    /// The first connection is silent. Ranges take over its part, unless segments were given up; it stays open.
     pub(crate) fn skip_first(&mut self) {
         let stop = self.stop();
         if self.delivered < stop && !self.given_up {
@@ -169,7 +169,7 @@ impl Segments {
         }
     }
 
-    /// Fetch `id` has received `count` more bytes; `None` where nobody wants them.
+    /// Fetch `id` has received `count` more bytes; `None` where they are no longer wanted.
     pub(crate) fn received(&mut self, id: u64, count: usize) -> Option<FetchWindow> {
         let fetch = self.fetches.iter_mut().find(|fetch| fetch.id == id)?;
         let part = self.ranges.get_mut(&fetch.start)?;
@@ -189,7 +189,7 @@ impl Segments {
         })
     }
 
-    /// Fetch `id` broke; what is left of its range is fetched again, a few times, and as long as fetches bring more than they break.
+    /// Fetch `id` failed. The rest of its range is fetched again, within the limits [`TRIES`] and [`BREAKS`].
     pub(crate) fn failed(&mut self, id: u64) {
         let Some(at) = self.fetches.iter().position(|fetch| fetch.id == id) else {
             return;
@@ -207,17 +207,17 @@ impl Segments {
         }
     }
 
-    /// True where too many fetches broke for what they brought.
+    /// True where too many fetches failed for the bytes that they brought.
     pub(crate) fn is_breaking(&self) -> bool {
         self.breaks > BREAKS + self.came / SMALLEST
     }
 
-    /// True where the first connection would have to skip so much that the client waits for long.
+    /// True where the first connection has so much to skip that the client would wait long.
     pub(crate) fn skips_much(&self) -> bool {
         self.first_skips() > WORTH_SKIPPING
     }
 
-    /// Nothing is fetched any more. What came in order is still delivered; the first connection reads on after it.
+    /// Stops all fetching. Bytes received in order are still delivered; then the first connection reads on.
     pub(crate) fn give_up(&mut self) {
         self.given_up = true;
         self.fetches.clear();
@@ -228,7 +228,7 @@ impl Segments {
         self.given_up
     }
 
-    /// Where the next byte comes from.
+    /// The source of the next byte.
     pub(crate) fn source(&self) -> NextBytes {
         if self.delivered >= self.length {
             return NextBytes::Done;
@@ -251,7 +251,7 @@ impl Segments {
         }
     }
 
-    /// Where the first connection stops: before the next range, after the end of segments before the next one that has bytes.
+    /// The position where the first connection stops: the next range, or, when segments have ended, the next range that has bytes.
     fn first_until(&self) -> u64 {
         if !self.given_up {
             return self.stop();
@@ -262,13 +262,13 @@ impl Segments {
         next.map_or(self.length, |(start, _)| *start)
     }
 
-    /// Bytes of the first connection before the one that the client is given next.
+    /// Bytes that the first connection must skip before the client's next byte.
     pub(crate) fn first_skips(&self) -> u64 {
         self.first
             .map_or(0, |first| self.delivered.saturating_sub(first))
     }
 
-    /// The client was given `count` more bytes.
+    /// The client received `count` more bytes.
     pub(crate) fn took(&mut self, count: u64) {
         self.delivered = (self.delivered + count).min(self.length);
         let delivered = self.delivered;
@@ -276,9 +276,9 @@ impl Segments {
         self.asked = self.asked.max(delivered);
     }
 
-    /// `SMALLEST` more bytes where no memory is left for ranges: the client always gets its next bytes.
+    /// Plans [`SMALLEST`] more bytes where no memory is left for ranges, so that the client always gets its next bytes.
     ///
-    /// They come from the first connection, or as a range where it would have to read again what the client has.
+    /// The first connection brings them, or a range where the first connection would have to skip bytes that the client already has.
     pub(crate) fn extend(&mut self) {
         let Some(first) = self.first else { return };
         if self.ranges.is_empty() && self.delivered >= self.asked {
@@ -289,7 +289,7 @@ impl Segments {
         }
     }
 
-    /// True where the client waits for a range that nobody fetches.
+    /// True where the client waits for a range that no connection fetches.
     pub(crate) fn waits_for_fetch(&self) -> bool {
         let NextBytes::Range { start, ready: 0 } = self.source() else {
             return false;
@@ -297,25 +297,25 @@ impl Segments {
         !self.given_up && !self.fetches.iter().any(|fetch| fetch.start == start)
     }
 
-    /// Connections that fetch.
+    /// The number of connections that fetch.
     fn busy(&self) -> usize {
         let first = self.first.is_some() && self.delivered < self.stop();
         self.fetches.len() + usize::from(first)
     }
 
-    /// Where the part of the first connection ends.
+    /// The end of the first connection's part.
     fn stop(&self) -> u64 {
         let range = self.ranges.first_key_value();
         range.map_or(self.asked, |(start, _)| *start)
     }
 
-    /// Bytes of ranges that are on their way or wait for the client.
+    /// Bytes of ranges that are being fetched or wait for the client.
     pub(crate) fn held(&self) -> u64 {
         self.asked - self.stop().max(self.delivered).min(self.asked)
     }
 }
 
-/// Each connection has a range on its way and one that waits for its turn.
+/// The largest range: each connection has one range under way and one that waits for delivery.
 fn largest(limits: &SegmentLimits) -> u64 {
     let places = 2 * limits.connections.max(1) as u64;
     (limits.memory / places).clamp(SMALLEST, LARGEST)

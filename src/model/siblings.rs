@@ -1,7 +1,7 @@
-//! How the other half of a site fares: "the main site works through this hop and the storage does not" is what a user whose
-//! upload stands still needs to know.
+//! How the other half of a site works. "The main site works through this hop and the storage does not" is what a user with a stalled
+//! upload needs to know.
 //!
-//! Every route's last success and failure through every upstream, for a while. A sibling has the other role and, where there is one,
+//! Holds every route's recent successes and failures through every upstream. A sibling route has the other role and, where there is one,
 //! the same first word in its name (`hf-main`, `hf-lfs`).
 
 use std::{
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::Role;
 
-/// The last outcomes. Shared by all transfers; its lock is held for a moment only.
+/// The last outcomes. All transfers share it; they hold its lock only for a moment.
 #[derive(Debug, Default)]
 pub(crate) struct Siblings(Mutex<Table>);
 
-/// By route and upstream: as few as the config has.
+/// By route and upstream; as few entries as the config has pairs.
 type Table = Vec<((Box<str>, Box<str>), Record)>;
 
 #[derive(Debug)]
@@ -27,33 +27,33 @@ struct Record {
     failed: Option<Box<str>>,
 }
 
-/// What is known of a sibling.
+/// The state of a sibling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sibling {
     /// Its route.
     pub route: Box<str>,
     /// What it serves.
     pub role: Role,
-    /// How it fared last.
+    /// Its last outcome.
     pub fares: SiblingOutcome,
-    /// Since then.
+    /// The time since then.
     pub ago: Duration,
 }
 
-/// How a route fared last through an upstream.
+/// The last outcome of a route through an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SiblingOutcome {
-    /// An answer came.
+    /// An answer arrived.
     Works,
-    /// With this code.
+    /// It failed with this code.
     Fails(Box<str>),
 }
 
-/// What is older says nothing about now.
+/// An older outcome says nothing about the present.
 const RECENT: Duration = Duration::from_secs(600);
 
 impl Siblings {
-    /// An answer came for a transfer of `route` through `upstream`.
+    /// A transfer of `route` through `upstream` got an answer.
     pub(crate) fn worked(&self, route: &str, role: Role, upstream: &str, now: Instant) {
         self.note(route, role, upstream, now, None);
     }
@@ -63,7 +63,7 @@ impl Siblings {
         self.note(route, role, upstream, now, Some(code.into()));
     }
 
-    /// How the sibling of `route` fares through `upstream`.
+    /// The last outcome of the sibling of `route` through `upstream`.
     pub(crate) fn of(
         &self,
         route: &str,
@@ -144,7 +144,7 @@ mod tests {
             ("hf-main", SiblingOutcome::Works)
         );
         assert_eq!(found.ago, Duration::from_secs(9));
-        // Another site's half is better than nothing.
+        // Another site's half is better than none.
         assert_eq!(
             &*of("gitlab-lfs", "office", at(9)).unwrap().route,
             "github-main"

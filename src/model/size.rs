@@ -13,7 +13,7 @@ pub(crate) fn rate(bytes: u64, ms: u64) -> String {
 
 fn scaled(bytes: u64, suffix: &str) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    // 1000 and more would be four digits.
+    // 1000 and more would need four digits.
     if bytes < 1000 {
         return format!("{bytes} B{suffix}");
     }

@@ -1,33 +1,33 @@
 //! Whether a reused connection died while it was idle.
 //!
-//! After a suspend, a VPN or a new Wi-Fi the addresses of this machine, or the state of a NAT, are others: an idle connection is dead,
-//! and nobody sends a FIN or an RST. What is sent on it is retransmitted for a quarter of an hour (tcp(7), `tcp_retries2`), while a new
-//! connection works at once.
+//! After a suspend, a VPN start or a new Wi-Fi, this machine has other addresses, or a NAT has lost its state. An idle connection is then
+//! dead, but no FIN or RST arrives. The kernel retransmits for a quarter of an hour (tcp(7), `tcp_retries2`), while a new connection works
+//! at once.
 //!
-//! Pure: `forward::upstream::stale` brings the samples and the clock.
+//! Pure: `forward::upstream::stale` supplies the samples and the clock.
 
 use std::time::Duration;
 
 use super::stall::Flow;
 
-/// How long nothing may be acknowledged on a reused connection before the request is sent again on a new one.
+/// How long a reused connection may acknowledge nothing before the request is sent again on a new one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for a request that cannot be sent again. Its client is told early enough to repeat it.
+/// The same for a request that cannot be sent again: short enough that its client can still repeat it.
 pub(crate) const PATIENCE_UNREPEATABLE: Duration = Duration::from_secs(8);
-/// So many retransmissions in a row: a single lost packet is not a dead connection.
+/// This many retransmissions in a row: one lost packet does not mean a dead connection.
 const RETRANSMITS: u32 = 2;
 
-/// Watches a reused connection from the moment when a request is sent on it.
+/// Watches a reused connection from the moment that a request is sent on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reuse {
     read: u64,
     acknowledged: u64,
     patience: Duration,
-    /// How long bytes have been waiting to be acknowledged.
+    /// How long bytes have waited for an acknowledgement.
     waiting: Option<Duration>,
 }
 
-/// What one look at a reused connection says.
+/// The result of one check of a reused connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Liveness {
     /// Not known yet.
@@ -39,7 +39,7 @@ pub(crate) enum Liveness {
 }
 
 impl Reuse {
-    /// `flow` is that of the connection before the request.
+    /// `flow` is the connection's state before the request.
     pub(crate) fn new(flow: Flow, repeatable: bool) -> Self {
         Self {
             read: flow.read,
@@ -52,7 +52,7 @@ impl Reuse {
         }
     }
 
-    /// Judges `flow`, `elapsed` after the beginning.
+    /// Judges `flow` at `elapsed` after the start.
     pub(crate) fn judge(&mut self, flow: Flow, elapsed: Duration) -> Liveness {
         if flow.read > self.read || flow.acknowledged() > self.acknowledged {
             return Liveness::Alive;
@@ -61,7 +61,7 @@ impl Reuse {
             return Liveness::Unknown;
         }
         let since = *self.waiting.get_or_insert(elapsed);
-        // A peer that closed its window is alive: the kernel probes it and retransmits nothing.
+        // A peer with a closed window is alive: the kernel probes it and retransmits nothing.
         let lost = flow
             .kernel
             .is_none_or(|kernel| kernel.retransmits >= RETRANSMITS);
@@ -92,7 +92,7 @@ mod tests {
         }
     }
 
-    /// What is said of each sample, one a second.
+    /// The verdicts on a series of samples, one a second.
     fn judged(repeatable: bool, samples: &[Flow]) -> Vec<Liveness> {
         let mut reuse = Reuse::new(flow(500, 0, 0), repeatable);
         let seconds = 0..;

@@ -1,10 +1,10 @@
 //! Stalls: a transfer in which nothing moves although something should.
 //!
-//! The watchdog knows whose turn it is ([`Due`]) and looks at the one count that only this party can move. Toward a peer that is
-//! what its kernel acknowledged, not what was written: megabytes fit into a socket's buffer, and none of them has arrived. When the
-//! count stands still for longer than the route allows, the first of [`rules::STALL_RULES`] whose evidence is there gives the verdict.
+//! The watchdog determines which party is due ([`Due`]) and reads the one count that only this party can move. Toward a peer that is the
+//! number of bytes that its kernel acknowledged, not the number written: megabytes fit into a socket's buffer before any of them arrives.
+//! When the count does not change for longer than the route allows, the first matching rule of [`rules::STALL_RULES`] gives the verdict.
 //!
-//! Pure: `track::watchdog` brings the samples and the clock, and acts on what comes out.
+//! Pure: `track::watchdog` supplies the samples and the clock, and acts on the result.
 
 mod describe;
 pub(crate) mod rules;
@@ -22,32 +22,32 @@ use super::fields::documented;
 use super::{Leg, Stage, unit};
 use crate::model::named::named;
 
-/// What a route allows.
+/// The limits of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StallLimits {
-    /// Bytes are under way, and nobody acknowledges any; or an answer stops in its middle.
+    /// How long sent bytes may go unacknowledged, or an answer may stop in its middle.
     #[serde(serialize_with = "unit::as_duration")]
     pub after: Duration,
-    /// Reaching the origin: name, TCP, hop, TLS.
+    /// How long reaching the origin may take: name, TCP, hop, TLS.
     #[serde(serialize_with = "unit::as_duration")]
     pub connect_after: Duration,
-    /// The whole request is out, and no response begins: from here on it is acted upon. It is told earlier, see [`Watch::acts`].
+    /// How long a complete request may wait for its response before gitferry acts. It reports the stall earlier, see [`Watch::acts`].
     #[serde(serialize_with = "unit::as_duration")]
     pub answer_after: Duration,
-    /// The client neither sends nor reads.
+    /// How long the client may neither send nor read.
     #[serde(serialize_with = "unit::as_duration")]
     pub client_after: Duration,
-    /// Bytes per second below which a moving transfer is throttled; 0 for never.
+    /// The rate in bytes per second below which a moving transfer is throttled; 0 for never.
     #[serde(serialize_with = "unit::as_size")]
     pub floor: u64,
-    /// Over how long the floor is measured.
+    /// The span over which the rate is measured.
     #[serde(serialize_with = "unit::as_duration")]
     pub floor_over: Duration,
 }
 
 impl StallLimits {
-    /// What counts where the client leaves: it often gives up before `after`, as huggingface_hub does after 10 s without a byte, and then
-    /// nobody would learn why. A response that has not begun may still have come, and the client's own silence explains nothing.
+    /// The limits that apply when the client disconnects. It often gives up before `after`: huggingface_hub does after 10 s without a byte, and
+    /// without these limits no stall would be logged. A response that has not begun may still have come, and a silent client is no cause.
     pub(crate) fn at_departure(&self) -> Self {
         Self {
             after: self.after / 3,
@@ -61,15 +61,15 @@ impl StallLimits {
 }
 
 named! {
-/// What is done about a stall.
+/// The action on a stall.
 #[derive(Default)]
 pub enum Action {
-    /// It is told, and goes on standing still.
+    /// Report it, and let the transfer go on.
     #[default]
     Report = "report",
-    /// The transfer ends with a fault, before the client loses its patience.
+    /// End the transfer with a fault, before the client's own timeout.
     Fail = "fail",
-    /// As fail; but what may be sent again is, on the next upstream.
+    /// As `Fail`, but send the request again through the next upstream where it may be repeated.
     Failover = "failover",
 }
 }
@@ -83,19 +83,19 @@ pub(crate) struct Kernel {
     pub unacked: u32,
     /// Sent segments that arrived out of order (SACK).
     pub sacked: u32,
-    /// Timeouts in a row without an answer.
+    /// Retransmission timeouts in a row without an answer.
     pub retransmits: u32,
-    /// Segments sent again since the connection began.
+    /// Segments retransmitted since the connection began.
     pub retransmitted: u32,
     /// Probes in a row without an answer: keepalive, or a closed window.
     pub probes: u32,
-    /// Doublings of the timeout in force.
+    /// Doublings of the current timeout.
     pub backoff: u32,
-    /// The retransmission timeout in force, in milliseconds.
+    /// The current retransmission timeout, in milliseconds.
     pub rto_ms: u32,
     /// The largest segment that is sent.
     pub mss: u32,
-    /// The path's MTU as the kernel believes it.
+    /// The path MTU that the kernel assumes.
     pub pmtu: u32,
     /// The receive window of the peer, in bytes; absent before Linux 5.4.
     pub window: Option<u32>,
@@ -103,9 +103,9 @@ pub(crate) struct Kernel {
     pub unsent: Option<u32>,
     /// Received segments that were out of order; absent before Linux 5.4.
     pub out_of_order: Option<u32>,
-    /// Since the peer acknowledged anything, in milliseconds.
+    /// Time since the peer acknowledged anything, in milliseconds.
     pub last_ack_ms: u32,
-    /// Since the peer sent data, in milliseconds.
+    /// Time since the peer sent data, in milliseconds.
     pub last_data_ms: u32,
 }
 }
@@ -115,76 +115,76 @@ documented! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Flow {
-    /// Bytes that came from the peer; once a request is under way, those of its body and of the answer's alone.
+    /// Bytes received from the peer; while a request is under way, only those of its body and of the answer.
     pub read: u64,
     /// Bytes written to the socket.
     pub written: u64,
-    /// Written bytes that the peer's kernel has not acknowledged; 0 where this kernel does not say.
+    /// Written bytes that the peer's kernel has not acknowledged; 0 where the local kernel does not report them.
     pub queued: u64,
-    /// True where this kernel says what was acknowledged.
+    /// True where the local kernel reports acknowledgements.
     pub told: bool,
-    /// True where the socket took no more bytes when it was last given some.
+    /// True where the socket accepted no more bytes at the last write.
     pub blocked: bool,
-    /// What the kernel says, where it does.
+    /// What the kernel reports, where it does.
     pub kernel: Option<Kernel>,
 }
 }
 
 impl Flow {
-    /// Bytes that the peer's kernel has; bytes written where this kernel does not say.
+    /// Bytes acknowledged by the peer's kernel; bytes written where the local kernel does not report acknowledgements.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.written.saturating_sub(self.queued)
     }
 
-    /// True where bytes wait for the peer.
+    /// True where written bytes are not acknowledged.
     pub(crate) fn is_pending(&self) -> bool {
         self.queued > 0 || self.blocked
     }
 }
 
-/// A transfer at one moment.
+/// A transfer at one moment: what the watchdog reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     /// The current stage.
     pub stage: Stage,
-    /// Which attempt: a new one is a new beginning.
+    /// The attempt; a new attempt restarts the watchdog.
     pub attempt: u32,
-    /// True for opaque bytes both ways.
+    /// True for an opaque tunnel.
     pub tunnel: bool,
     /// True where the client's whole request was sent.
     pub whole: bool,
-    /// True where the answer began before that (an unbuffered CGI, a refusal).
+    /// True where the answer began before the whole request was sent (an unbuffered CGI, a refusal).
     pub early: bool,
     /// True where the answer refuses or redirects.
     pub refused: bool,
     /// True where the attempt goes through a hop.
     pub hop: bool,
-    /// True where a response is due soon: of a storage or to an LFS batch request.
+    /// True where a response should come soon: from a storage, or to an LFS batch request.
     pub prompt: bool,
-    /// True while the request's body waits for the client's next bytes; false while nobody asks it for more.
+    /// True while the request's body waits for the client's next bytes; false while the connection does not read it.
     pub asks_client: bool,
-    /// True while the answer's body waits for the origin's next bytes; false while nobody asks it for more.
+    /// True while the answer's body waits for the origin's next bytes; false while the client's connection does not read it.
     pub asks_origin: bool,
     /// The client's side.
     pub client: Flow,
-    /// The other side, once there is one.
+    /// The hop's or origin's side, once it is connected.
     pub origin: Option<Flow>,
 }
 
 named! {
-/// Who has to act next: client-sends, origin-reads, …
+/// The party that must act next: client-sends, origin-reads, …
 pub(crate) enum Due {
-    /// Nobody's: queued here, or an idle tunnel.
+    /// No party: the transfer is queued, or the tunnel is idle.
     Nobody = "nobody",
-    /// A connection is to be made.
+    /// gitferry must establish a connection.
     Connection = "connection",
-    /// The client is to send.
+    /// The client must send.
     ClientSends = "client-sends",
-    /// The client is to take what was written to it.
+    /// The client must read what was written to it.
     ClientReads = "client-reads",
-    /// The other side is to take what was written to it.
+    /// The hop or origin must read what was written to it.
     OriginReads = "origin-reads",
-    /// The other side is to answer, or to go on answering.
+    /// The hop or origin must answer, or continue its answer.
     OriginAnswers = "origin-answers",
 }
 }
@@ -192,13 +192,13 @@ pub(crate) enum Due {
 /// A transfer in which nothing moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stall {
-    /// Why, as far as the evidence goes.
+    /// The cause, according to the evidence.
     pub verdict: Verdict,
     /// The part of the path: client, hop or origin.
     pub leg: Leg,
-    /// Whose turn it was.
+    /// The party that was due.
     pub due: Due,
-    /// For how long nothing has moved; for the throttled, how long it was watched.
+    /// How long nothing has moved; for a throttled transfer, how long its rate was measured.
     pub idle: Duration,
     /// The limit that was exceeded, in milliseconds.
     pub limit: Duration,
@@ -206,25 +206,25 @@ pub(crate) struct Stall {
     pub rate: Option<u64>,
 }
 
-/// What one look at a transfer came to.
+/// The result of one check of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Observed {
-    /// Nothing to tell.
+    /// Nothing to report.
     Quiet,
-    /// The whole request is out since then, and no response begins. No stall yet; told once for an attempt.
+    /// No response begins to a request that was completely sent. Not a stall yet; reported once for an attempt.
     Waiting(Duration),
-    /// No response begins where one was due by now, by the role of the route; nothing else says that it will not come, so this is no
-    /// stall yet either. Reported once for an attempt.
+    /// No response begins where the role of the route makes one due. There is no other evidence, so this is not a stall yet. Reported once for
+    /// an attempt.
     Late(Stall),
-    /// It stands still, and this was not told yet.
+    /// The transfer stalls, and this was not reported yet.
     Stalled(Stall),
-    /// It still stands still; told at twice the time, then at four times, and so on.
+    /// The transfer still stalls; reported again after twice the time, four times the time, and so on.
     GoesOn(Stall),
-    /// What was told is over: something moves again.
+    /// A reported stall is over: bytes move again.
     Over {
-        /// The verdict that was told.
+        /// The reported verdict.
         verdict: Verdict,
-        /// From the last movement to this one.
+        /// From the last movement before the stall to the first one after it.
         lasted: Duration,
     },
 }

@@ -1,4 +1,4 @@
-//! Where a client wants to go: a [`Target`] is a host and a port, as asked for and before any route is applied.
+//! Where a client wants to go: a [`Target`] is the requested host and port, before any route is applied.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use std::{
 use crate::model::named::named;
 
 named! {
-/// The scheme of a request that is ferried.
+/// The scheme of a forwarded request.
 pub(crate) enum Scheme {
     /// Plain HTTP.
     Http = "http",
@@ -38,7 +38,7 @@ impl fmt::Display for Scheme {
 /// A host as a name (lower case, no final dot) or as an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Host {
-    /// A DNS name. Shared, for every transfer keeps it in several places.
+    /// A DNS name. Shared, because every transfer stores it in several places.
     Name(Arc<str>),
     /// An address; IPv6 without its brackets.
     Ip(IpAddr),
@@ -53,7 +53,7 @@ impl Host {
         }
     }
 
-    /// As it is shown.
+    /// The form for display.
     pub(crate) fn text(&self) -> Arc<str> {
         match self {
             Self::Name(name) => Arc::clone(name),
@@ -84,7 +84,7 @@ impl fmt::Display for Host {
 impl FromStr for Host {
     type Err = TargetError;
 
-    /// Fails on an empty host, on characters that no host name has, and on a label or a name that is too long (RFC 1035, 2.3.4).
+    /// Fails on an empty host, on invalid characters, and on a label or a name that is too long (RFC 1035, 2.3.4).
     fn from_str(text: &str) -> Result<Self, TargetError> {
         if let Some(inner) = text.strip_prefix('[') {
             let inner = inner.strip_suffix(']').ok_or(TargetError::BadHost)?;
@@ -113,20 +113,20 @@ impl FromStr for Host {
     }
 }
 
-/// True for a last label that makes the whole an address (WHATWG URL, "ends in a number checker"): the resolver takes `127.1` and
-/// `0x7f000001` for one, and no pattern may cover an address.
+/// True for a last label that makes the whole an address (WHATWG URL, "ends in a number checker"): the resolver reads `127.1` and
+/// `0x7f000001` as addresses, and no pattern may cover an address.
 fn is_number(label: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let hex = label.strip_prefix("0x").or(label.strip_prefix("0X"));
     digits(label) || hex.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Host and port asked for.
+/// The requested host and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Target {
-    /// The host, as asked for.
+    /// The requested host.
     pub host: Host,
-    /// The port, as asked for or implied by the scheme.
+    /// The port, as requested or implied by the scheme.
     pub port: u16,
 }
 
@@ -154,7 +154,7 @@ impl Target {
         Ok(Self { host, port })
     }
 
-    /// As it stands in a `Host` header: the port only where the scheme does not imply it.
+    /// The form for a `Host` header: with the port only where the scheme does not imply it.
     pub(crate) fn authority(&self, scheme: Scheme) -> String {
         if self.port == scheme.default_port() {
             self.host.to_string()
@@ -170,12 +170,12 @@ impl fmt::Display for Target {
     }
 }
 
-/// Why a text is no target.
+/// Why a text is not a valid target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
-    /// The host is empty, too long, or has a character that no host has.
+    /// The host is empty, too long, or contains an invalid character.
     BadHost,
-    /// The port is no number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     BadPort,
     /// The port is missing and nothing implies one.
     NoPort,
@@ -243,7 +243,7 @@ mod tests {
             ("user@hf.co:443", None, TargetError::BadHost),
             ("hf..co:443", None, TargetError::BadHost),
             ("256.1.1.1:443", None, TargetError::BadHost),
-            // The resolver takes these for addresses.
+            // The resolver reads these as addresses.
             ("127.1:443", None, TargetError::BadHost),
             ("2130706433:443", None, TargetError::BadHost),
             ("0x7f000001:443", None, TargetError::BadHost),

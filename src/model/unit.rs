@@ -7,7 +7,7 @@ use serde::Serializer;
 const TIMES: [(u128, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
 const SIZES: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
 
-/// A duration in the largest unit that has no fraction; what is below a millisecond is cut off.
+/// A duration in the largest unit without a fraction; it is rounded down to milliseconds.
 pub(crate) fn duration(time: Duration) -> String {
     let millis = time.as_millis();
     let whole = |(unit, _): &&(u128, &str)| millis >= *unit && millis.is_multiple_of(*unit);
@@ -42,7 +42,7 @@ pub(crate) fn as_size<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Err
     to.serialize_str(&size(*bytes))
 }
 
-/// The same of a size that is a length in memory.
+/// [`size`] for a length in memory.
 pub(crate) fn as_usize<S: Serializer>(bytes: &usize, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&size(*bytes as u64))
 }

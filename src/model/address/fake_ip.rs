@@ -15,8 +15,8 @@ pub(crate) struct FakeNetwork {
     prefix: u8,
 }
 
-/// The only networks that fake addresses are taken from: no host can have an address in either. RFC 2544's, which Clash, mihomo and
-/// sing-box use by default, and sing-box's for IPv6.
+/// The only networks that may contain fake addresses, because no host can have an address in them: RFC 2544's, the default of Clash, mihomo
+/// and sing-box, and sing-box's for IPv6.
 const KNOWN: [FakeNetwork; 2] = [
     FakeNetwork {
         first: IpAddr::V4(Ipv4Addr::new(198, 18, 0, 0)),
@@ -34,7 +34,7 @@ pub(crate) fn is_fake(ip: IpAddr) -> bool {
 }
 
 impl FakeNetwork {
-    /// An IPv6 address that embeds an IPv4 one is in no IPv4 network: no tool answers with such an address.
+    /// An IPv6 address that embeds an IPv4 one belongs to no IPv4 network: no tool answers with such an address.
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         match (self.first, ip) {
             (IpAddr::V4(first), IpAddr::V4(ip)) => {
@@ -71,7 +71,7 @@ impl FakeNetwork {
 impl FromStr for FakeNetwork {
     type Err = String;
 
-    /// Fails with what is wrong.
+    /// Fails with the reason as text.
     fn from_str(text: &str) -> Result<Self, String> {
         let malformed = || format!("{text:?} is not a network");
         let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;

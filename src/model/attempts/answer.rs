@@ -1,4 +1,4 @@
-//! What follows an answer, and an answer that broke off.
+//! The reaction to an answer, and to an answer that broke off.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use tokio::time::Instant;
 use super::{Answered, Attempts, Cause, Lesson, Note, Reaction, State, policy::Decision};
 use crate::model::{Fault, FaultKind, Leg, stall::Action};
 
-/// So many bytes since the last renewal give a download its attempts back,
+/// This many bytes since the last renewal renew a download's attempts.
 const PROGRESS: u64 = 64 * 1024;
 
-/// and so few where an attempt carried them for this long: a slow path.
+/// On a slow path, where an attempt lasted this long, this few bytes renew them.
 pub(super) const SLOW_PROGRESS: (u64, Duration) = (1024, Duration::from_secs(1));
 
 impl Attempts {
-    /// An answer is passed on, unless it says that the site is busy or a hop refuses, and asking again costs the client nothing: git-lfs
-    /// gives a push up at the first 503 to its batch request, and so does git at `info/refs`.
+    /// Delivers an answer, unless the site is busy or a hop refuses and a repetition costs the client nothing. git-lfs aborts a push at the
+    /// first 503 to its batch request, and so does git at `info/refs`.
     pub(super) fn answered(&mut self, answer: &Answered, now: Instant, jitter: f64) -> Reaction {
         let busy = matches!(answer.status, 502..=504);
         let limited = answer.status == 429;
@@ -29,7 +29,7 @@ impl Attempts {
         let worth_it = patient && (busy || by_hop || asked.is_some());
         let (small, mut tried) = (answer.request.is_small(), self.tried());
         if limited {
-            // The limit is the user's, by whichever upstream the request comes.
+            // The user is over a limit of the site; another upstream does not change that.
             tried.upstreams_left = 0;
         }
         let decision = match worth_it && small {
@@ -42,7 +42,7 @@ impl Attempts {
             }
             Decision::OtherUpstream => self.next_upstream(fault, None),
             Decision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
-            // Told also where nothing can be done about it: the client may keep the reason to itself.
+            // Logged even where no retry is possible: the client may not show the reason.
             Decision::GiveUp if busy || by_hop || worth_it && small => {
                 self.deliver(None, now).noting(Note::Fault(fault))
             }
@@ -61,7 +61,7 @@ impl Attempts {
         let blamed = stalled && fault.leg != Leg::Client;
         let wanted = !stalled || self.on_stall == Action::Failover;
         if !resumable || !wanted || fault.leg == Leg::Client {
-            // A stall is held against the upstream; a connection that breaks off once is not.
+            // A stall counts against the upstream; a single broken connection does not.
             let lesson = blamed.then(|| (self.at, Lesson::Failed(Cause::of(&fault))));
             return self.give_up(fault, lesson);
         }
@@ -69,7 +69,7 @@ impl Attempts {
         self.failed(fault.sent(false), now, jitter)
     }
 
-    /// Gives a download its attempts back where it made progress.
+    /// Renews a download's attempts where it made progress.
     pub(super) fn renew(&mut self, got: u64, now: Instant) {
         let progress = self.progress.get_or_insert_default();
         let lasted = match self.state {

@@ -1,4 +1,4 @@
-//! What an exchange reports to its [`Attempts`](super::Attempts), and what it is to do next.
+//! What an exchange reports to its [`Attempts`](super::Attempts), and the commands that follow.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::model::{Fault, FaultKind, Leg, Stage};
 
-/// What follows a fault, as the log says it.
+/// The reaction to a fault, as the log shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// The same upstream again, after a wait.
@@ -30,25 +30,25 @@ pub(crate) enum Event {
     Waited,
     /// An idle connection was taken.
     Reused,
-    /// A new connection stands.
+    /// A new connection is established.
     Dialled,
-    /// No connection came about.
+    /// No connection could be established.
     DialFailed(Fault),
-    /// The connection failed before an answer, or the client did.
+    /// The connection, or the client, failed before an answer.
     Failed { fault: Fault, request: RequestState },
     /// The watchdog ended the wait for an answer.
     Stalled { fault: Fault, request: RequestState },
-    /// An answer that cannot be passed on; another attempt may bring a better one.
+    /// An answer that cannot be passed on; another attempt may bring a usable one.
     Unusable { fault: Fault, request: RequestState },
-    /// The request cannot be sent, or its answer cannot be passed on, and another attempt would end in the same way.
+    /// The request cannot be sent, or its answer cannot be passed on; another attempt would end the same way.
     Refused(Fault),
     /// An answer that can be passed on.
     Answered(Answered),
     /// The origin of a tunnel sent its first byte.
     Spoke,
-    /// What a tunnel's client sent is not kept any more.
+    /// gitferry no longer holds what the tunnel's client sent.
     Unheld,
-    /// A delivered answer ended early, after `got` bytes; `resumable` where its rest can be asked for.
+    /// A delivered answer ended early, after `got` bytes; `resumable` where a range request can fetch the rest.
     BrokeOff {
         fault: Fault,
         got: u64,
@@ -58,46 +58,46 @@ pub(crate) enum Event {
     Shutdown(Stage),
 }
 
-/// The head of an answer, as far as the policy goes.
+/// The head of an answer: the fields that the policy reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Answered {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub peer: SocketAddr,
-    /// What shows that a hop made it, and not the origin.
+    /// The evidence that a hop, not the origin, made it.
     pub by_hop: Option<Box<str>>,
     pub request: RequestState,
 }
 
-/// What is known of a request once it was handed to a connection.
+/// The state of a request after it was handed to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestState {
-    /// A second request does no harm (RFC 9110, section 9.2.2), or only asks.
+    /// A repetition does no harm: the method is idempotent (RFC 9110, section 9.2.2), or the request only reads.
     pub harmless: bool,
-    /// It asks for another protocol.
+    /// The request asks for a protocol upgrade.
     pub upgrade: bool,
     pub body: BodyState,
-    /// Bytes of the body that the connection has taken.
+    /// Bytes of the body that the connection has accepted.
     pub passed: u64,
-    /// Nothing of it was written: the connection gave it back.
+    /// Nothing was written: the connection returned the request.
     pub returned: bool,
 }
 
 /// Whether a request's body can be sent from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyState {
-    /// There is none.
+    /// The request has no body.
     Empty,
-    /// It is small, and kept in memory.
+    /// The body is small and held in memory.
     Held,
-    /// It is kept while it passes.
+    /// The body is recorded while it is sent.
     Kept,
-    /// Its beginning is gone.
+    /// The beginning of the body is no longer available.
     Gone,
 }
 
 impl Answered {
-    /// What it says, where it is a refusal.
+    /// The fault of an answer that is a refusal.
     pub(super) fn fault(&self) -> Fault {
         let fault = match &self.by_hop {
             Some(sign) => {
@@ -114,7 +114,7 @@ impl Answered {
 }
 
 impl RequestState {
-    /// True where the request can be made anew, and cannot act twice.
+    /// True where the request can be sent again and cannot act twice.
     pub(crate) fn may_repeat(&self) -> bool {
         self.returned || self.harmless && !self.upgrade && self.body != BodyState::Gone
     }
@@ -125,54 +125,54 @@ impl RequestState {
     }
 }
 
-/// What the exchange does next.
+/// The next command for the exchange.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Take a connection.
     Connect(Connect),
-    /// Report [`Event::Waited`] then, or [`Event::Shutdown`] before.
+    /// Wait until then and report [`Event::Waited`]; report [`Event::Shutdown`] if the daemon stops first.
     Wait { until: Instant },
-    /// Send the request on the connection that stands.
+    /// Send the request on the established connection.
     Send,
     /// Pass the answer on.
     Deliver,
-    /// Nothing is tried any more.
+    /// Stop and report the fault.
     GiveUp(Fault),
 }
 
-/// A connection to send a request on.
+/// The connection to send a request on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionKind {
-    /// It may die before the request reaches the peer, so a request that cannot be repeated never takes one.
+    /// An idle connection may die before the request reaches the peer, so a request that cannot be repeated never uses one.
     Idle,
-    /// It was dialled for the request.
+    /// A connection dialled for the request.
     New,
 }
 
 /// How to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Connect {
-    /// The place of the upstream in the order of this exchange.
+    /// The index of the upstream in the order of this exchange.
     pub upstream: usize,
     /// Counts from 1 over all upstreams.
     pub attempt: u32,
-    /// [`ConnectionKind::Idle`] where an idle connection will do.
+    /// [`ConnectionKind::Idle`] where an idle connection is acceptable.
     pub connection: ConnectionKind,
-    /// A connection that was opened a moment ago for a request like this one, and never used, will do.
+    /// True where a connection that was opened a moment ago, and never used, is acceptable.
     pub spare: bool,
-    /// Large segments may be lost on the path.
+    /// True to use small segments: the path may lose large ones.
     pub small_segments: bool,
-    /// The origin wants HTTP/1.1.
+    /// True to offer HTTP/1.1 only: the origin requires it.
     pub http1: bool,
 }
 
-/// A command, and what comes with it.
+/// A command, and what to log and to tell a circuit with it.
 #[derive(Debug)]
 pub(crate) struct Reaction {
     pub command: Command,
-    /// For the log, where something failed and the exchange goes on.
+    /// For the log: a failure after which the exchange goes on.
     pub note: Option<Note>,
-    /// What the circuit of an upstream learns; its place in the order.
+    /// What the circuit of an upstream learns; the number is the upstream's index.
     pub lesson: Option<(usize, Lesson)>,
 }
 
@@ -194,7 +194,7 @@ impl Reaction {
         self
     }
 
-    /// The same step, whose fault was reported before.
+    /// The same reaction without a log line: the fault was reported before.
     #[must_use]
     pub(crate) fn quietly(mut self) -> Self {
         self.note = self.note.map(|note| match note {
@@ -205,14 +205,14 @@ impl Reaction {
     }
 }
 
-/// Something failed, and it is not the end.
+/// A failure after which the exchange goes on.
 #[derive(Debug)]
 pub(crate) enum Note {
     Fault(Fault),
-    /// The same of an upstream that is waited for and whose failure was reported.
+    /// A further failure of an upstream that gitferry waits for; the first one was reported.
     Repeated(Fault),
-    /// An idle connection ended while the request was on its way to it (RFC 9112, section 9.3.1): the peer's right, and no fault of
-    /// the path.
+    /// An idle connection ended while the request was on its way (RFC 9112, section 9.3.1). The peer may close it, so this is no fault of the
+    /// path.
     IdleConnectionDied(Fault),
 }
 
@@ -221,15 +221,15 @@ pub(crate) enum Note {
 pub(crate) enum Lesson {
     /// The upstream reached the origin.
     Works,
-    /// It carried an answer, or a tunnel, to its end.
+    /// It delivered an answer, or a tunnel, completely.
     Whole,
-    /// It is given up for this exchange.
+    /// This exchange gives it up.
     Failed(Cause),
-    /// It failed once, and cannot be tried again for this exchange: a second time in a row is a failure.
+    /// It failed once and this exchange cannot try it again. A second such failure in a row opens the circuit.
     Doubtful(Cause),
 }
 
-/// What a circuit keeps of a fault.
+/// The part of a fault that a circuit keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cause {
     pub code: String,
@@ -246,7 +246,7 @@ impl Cause {
 }
 
 impl Event {
-    /// The fault that it brings, where it brings one.
+    /// The fault of an event that has one.
     pub(super) fn into_fault(self) -> Option<Fault> {
         match self {
             Self::DialFailed(fault)
@@ -266,7 +266,7 @@ impl Event {
     }
 }
 
-/// The fault of an exchange that gitferry ends because it stops.
+/// The fault of an exchange that ends because gitferry stops.
 pub(super) fn shutdown(stage: Stage) -> Fault {
     Fault::new(Leg::Client, stage, FaultKind::Shutdown)
 }

@@ -1,40 +1,40 @@
-//! What follows a fault: the same upstream again, the next one, or the end.
+//! The reaction to a fault: the same upstream again, the next one, or the end.
 //!
-//! A request that may have acted is never repeated. Any other is, as often as its fault promises success:
+//! A request that may have acted is never repeated. Any other request is repeated as the kind of its fault permits:
 //!
 //! | what went wrong | on this upstream |
 //! |---|---|
-//! | reset, closed-early, http2 errors, stale-connection, hop-refused or answered 502, 503, 504 | again, until the attempts are used up: such paths fail now and then |
+//! | reset, closed-early, http2 errors, stale-connection, hop-refused or answered 502, 503, 504 | again, until the attempts are used up |
 //! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
-//! | timed-out | the same, but where another upstream waits only once more in a handshake, with smaller segments, and not again before: each try costs its whole deadline; through one hop once more |
+//! | timed-out | as above where no other upstream is left; else once more in a handshake, with smaller segments; through a hop once more |
 //! | stalled-path-mtu | once more, with smaller segments |
-//! | stalled by another verdict | not again; once more where no other upstream waits |
-//! | refused, name-unknown, target-refused, socks-refused 1, 3, 4, 5 | once more: a server that restarts, a resolver that was busy |
-//! | certificates, alerts, no-common-tls, bad-answer | not again; but it may be an intercepting hop that says so: the next upstream |
-//! | hop-authentication, credentials-withheld, any other hop-refused or socks-refused | not again: the hop, or the mirror, means it; the next upstream |
-//! | everything on the client's leg, and what gitferry itself decided or ran out of | the end |
+//! | stalled by another verdict | not again; once more where no other upstream is left |
+//! | refused, name-unknown, target-refused, socks-refused 1, 3, 4, 5 | once more: the server may be restarting, or the resolver busy |
+//! | certificates, alerts, no-common-tls, bad-answer | not again; the next upstream, because an intercepting hop may be the cause |
+//! | hop-authentication, credentials-withheld, any other hop-refused or socks-refused | not again: the hop or mirror decided so; the next upstream |
+//! | everything on the client's leg, gitferry's own decisions and shortages | the end |
 //!
-//! When an upstream has had its tries, the next one follows at once.
+//! When the tries of an upstream are used up, the next one follows at once.
 
 use std::time::Duration;
 
 use crate::model::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Verdict};
 
-/// How patient a route is.
+/// The retry settings of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetryPolicy {
     /// Tries per upstream before the next one.
     pub attempts: u32,
     /// The first wait between two tries; it doubles.
     pub backoff: Duration,
-    /// The longest wait, a `Retry-After` that is honoured included.
+    /// The longest wait between two tries; it also limits a `Retry-After`.
     pub backoff_limit: Duration,
 }
 
-/// How much was tried when a fault came.
+/// The attempts made before a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptCounts {
-    /// Attempts on this upstream, the one that just failed included.
+    /// Attempts on this upstream, including the one that just failed.
     pub on_this_upstream: u32,
     /// Upstreams of the route that were not tried yet.
     pub upstreams_left: usize,
@@ -64,7 +64,7 @@ impl RetryPolicy {
         }
     }
 
-    /// What comes after `fault`; `jitter`, from 0 to 1, is the caller's random number.
+    /// The decision after `fault`; `jitter` is a random number from 0 to 1.
     pub(crate) fn decide(&self, fault: &Fault, tried: AttemptCounts, jitter: f64) -> Decision {
         if !fault.unsent || fault.leg == Leg::Client {
             return Decision::GiveUp;
@@ -75,11 +75,11 @@ impl RetryPolicy {
                 true => self.attempts.min(2),
                 false => 1,
             },
-            // A hop that kept silent twice will keep silent, and each time costs a whole deadline.
+            // A hop that was silent twice will be silent again, and each try costs a whole deadline.
             Outlook::Slow if fault.leg == Leg::Hop => self.attempts.min(2),
             Outlook::Slow => self.attempts,
             Outlook::Doubtful => self.attempts.min(2),
-            // Its second try is made with smaller segments.
+            // Its second try uses smaller segments.
             Outlook::Lossy => self.attempts.min(2),
             Outlook::Stuck if tried.upstreams_left > 0 => 1,
             Outlook::Stuck => self.attempts.min(2),
@@ -97,8 +97,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Between half of the doubled wait and all of it: never at once (what resets one handshake resets the next one in the same
-    /// moment too), and never in step with the other transfers that failed together.
+    /// Between half of the doubled wait and all of it. Never at once: what resets one handshake also resets the next one at that moment. And
+    /// never in step with other transfers that failed at the same time.
     pub(super) fn wait(&self, tried: u32, jitter: f64) -> Duration {
         let doubled = 1_u32
             .checked_shl(tried.saturating_sub(1))
@@ -114,8 +114,8 @@ impl RetryPolicy {
     }
 }
 
-/// True where the next attempt is to be made with small segments: silence after a ClientHello, which fills the largest one, or large
-/// segments that are lost. (microsoft/WSL#5346 was cured by an MTU of 1350.)
+/// True where the next attempt must use small segments: after silence following a ClientHello, which fills the largest segment, or after
+/// loss of large segments. (In microsoft/WSL#5346 an MTU of 1350 solved it.)
 pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
     match (&fault.kind, fault.stage) {
         (FaultKind::TimedOut, Stage::Handshaking) => fault.leg != Leg::Client,
@@ -124,7 +124,7 @@ pub(crate) fn suspects_large_segments(fault: &Fault) -> bool {
     }
 }
 
-/// A segment that gets through tunnels within tunnels: IPv6 promises packets of 1280 bytes (RFC 8200, section 5), less two headers.
+/// A segment size that gets through nested tunnels: IPv6 guarantees packets of 1280 bytes (RFC 8200, section 5), minus two headers.
 pub(crate) const SMALL_SEGMENT: u32 = 1200;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! The advice for a fault: a guess, apart from the cause, that names a key or a command.
+//! The advice for a fault: a guess, separate from the cause, that names a key or a command.
 //!
-//! One function per kind of fault, or per group of kinds with one remedy; `fault::table` says which. No text ends with a full stop.
+//! One function per kind of fault, or per group of kinds with one remedy; `fault::table` maps kinds to functions. No text ends with a full
+//! stop.
 
 mod hop;
 mod tls;
@@ -55,7 +56,7 @@ pub(super) fn timed_out(fault: &Fault, context: AdviceContext<'_>) -> Option<Adv
     let AdviceContext { host, upstream, .. } = context;
     match (fault.leg, fault.stage) {
         (Leg::Client, _) => None,
-        // The name server is silent.
+        // The name server does not answer.
         (_, Stage::Resolving) => name_unknown(fault, context),
         (Leg::Hop, Stage::Greeting) => Some(context.other_upstream(format!(
             "{} accepted the request for {host} and did not connect: ",
@@ -73,14 +74,14 @@ pub(super) fn timed_out(fault: &Fault, context: AdviceContext<'_>) -> Option<Adv
     }
 }
 
-/// The network changed; a new connection is made for the next request, and tells more of the path.
+/// The network changed. The next request uses a new connection, which shows more about the path.
 pub(super) fn stale_connection(fault: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     (fault.leg != Leg::Client).then(|| {
         "the network changed while the connection was idle: repeat the command, which gets a new connection".into()
     })
 }
 
-/// Where the stall's own advice, which knows the sibling route, is not at hand.
+/// Used where the stall's own advice, which knows the sibling route, is not available.
 pub(super) fn stalled(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let FaultKind::Stalled(verdict) = fault.kind else {
         return None;
@@ -164,7 +165,7 @@ pub(super) fn local(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("see the cause: gitferry has no descriptors or memory left, or cannot read its state directory".into())
 }
 
-/// What to change where a rule denies what it should not.
+/// What to change where a rule denies too much.
 pub(super) fn denied(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
     let FaultKind::Denied(denial) = fault.kind else {
         return None;

@@ -1,17 +1,17 @@
-//! Which rule denied a request, and what a hop did with its credentials.
+//! Which rule denied a request, and what is wrong with the credentials for a hop.
 
-/// What a hop that wants credentials thinks of the configured ones.
+/// What is wrong with the credentials for a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HopLogin {
     /// None are configured.
     Missing,
-    /// They are wrong.
+    /// The hop rejects them.
     Refused,
-    /// The hop offers no scheme that gitferry speaks.
+    /// The hop offers no scheme that gitferry supports.
     OtherScheme,
 }
 
-/// Which rule says no.
+/// The rule that denies a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Denial {
     /// The route denies its hosts.
@@ -22,16 +22,16 @@ pub(crate) enum Denial {
     Port,
     /// Neither a route nor `allow` of `[reverse]` names the host.
     NotServed,
-    /// The reverse front serves no browser.
+    /// The reverse front does not serve browsers.
     Browser,
-    /// The reverse front is served by address or as localhost only.
+    /// The reverse front serves only its address and localhost as host names.
     ForeignName,
-    /// A name that an answer brought leads into a private network.
+    /// A name from an answer resolves to an address in a private network.
     Private,
-    /// The same, and it is a fake address of a local VPN tool.
+    /// The same, where the address is a fake address of a local VPN tool.
     FakeIp,
     /// `[listen]` does not serve the local user.
     LocalUser,
-    /// The kernel cannot say which local user the client is.
+    /// The kernel cannot tell which local user the client is.
     UnknownUser,
 }

@@ -1,8 +1,8 @@
-//! Every kind of fault, one row each: its code, what the next attempt may expect, the HTTP status, the error type of RFC 9209
-//! and the advice.
+//! Every kind of fault, one row each: its code, its outlook for the next attempt, the HTTP status, the error type of RFC 9209 and the
+//! advice.
 //!
-//! The retry policy, the error answers, the log and the manual read these rows. A new kind is one row here, its line in the
-//! test of the retry policy, and, where no function of `model::advice` fits, one more there.
+//! The retry policy, the error answers, the log and the manual use these rows. A new kind needs one row here, its line in the test of the
+//! retry policy and, where no function of `model::advice` fits, a function there.
 
 mod outlook;
 mod proxy_error;
@@ -80,12 +80,12 @@ macro_rules! fault_kinds {
                 }
             }
 
-            /// One of every kind, in the order of the manual; a value is an example.
+            /// An example of every kind, in the order of the manual.
             pub(crate) fn samples() -> Vec<Self> {
                 vec![ $( Self::$kind $(( <$type as Suffix>::sample(stringify!($kind)) ))? ),+ ]
             }
 
-            /// Its sentence as a part of another one: `the name cannot be resolved`.
+            /// Its sentence as part of another sentence: `the name cannot be resolved`.
             pub(crate) fn in_words(&self) -> String {
                 crate::model::fault::lower(self.row().meaning.trim().trim_end_matches('.'))
             }
@@ -195,12 +195,12 @@ fault_kinds! {
 }
 
 impl FaultKind {
-    /// What it promises for the next attempt through the same upstream.
+    /// What it means for the next attempt through the same upstream.
     pub(crate) fn outlook(&self) -> Outlook {
         (self.row().outlook)(self)
     }
 
-    /// True for the alerts by which a server refuses a client's certificate, or the lack of one (RFC 8446, section 6.2).
+    /// True for the alerts with which a server refuses a client's certificate, or a missing one (RFC 8446, section 6.2).
     pub(crate) fn is_about_client_certificate(&self) -> bool {
         let Self::Alert(name) = self else {
             return false;
@@ -217,8 +217,7 @@ impl FaultKind {
         about.contains(&&**name)
     }
 
-    /// The stage of a failure that was seen at `stage`. In TLS 1.3 a server looks at the client certificate when the request is on its way
-    /// already.
+    /// The stage of a failure seen at `stage`. In TLS 1.3 a server checks the client certificate when the request is already on its way.
     pub(crate) fn stage_seen_at(&self, stage: Stage) -> Stage {
         match self.is_about_client_certificate() {
             true => Stage::Handshaking,
@@ -248,19 +247,19 @@ impl Fault {
         (self.kind.row().error)(self.stage)
     }
 
-    /// What to do about it; `None` where nothing sensible can be said.
+    /// The advice; `None` where there is no useful one.
     pub(crate) fn advice(&self, context: AdviceContext<'_>) -> Option<Advice> {
         (self.kind.row().advice)(self, context)
     }
 }
 
-/// The sentence of a kind by its name in a code, and the value that the name ends with: `hop-refused-403`.
+/// The sentence of a kind by its code, and the value at the end of the code: `hop-refused-403`.
 pub(crate) fn meaning(kind: &str) -> Option<(&'static str, Option<&str>)> {
     let (row, value) = row_of(kind)?;
     Some((row.meaning.trim(), value))
 }
 
-/// The code of a kind without the value that its name may end with.
+/// The code of a kind without its value.
 pub(crate) fn code_of(kind: &str) -> Option<&'static str> {
     row_of(kind).map(|(row, _)| row.code)
 }

@@ -1,41 +1,41 @@
-//! What is asked of circuits, and what is told of them.
+//! The queries to circuits, and the changes that they report.
 
 use std::{fmt, time::Duration};
 
 use tokio::time::Instant;
 
-/// What a transfer is about to do, as far as circuits are asked.
+/// What a transfer wants, as far as circuits need to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CircuitQuery<'a> {
     /// The host, with its port.
     pub host: &'a str,
-    /// The labels of the upstreams that would do, in the order of the config.
+    /// The labels of the fitting upstreams, in the order of the config.
     pub upstreams: &'a [&'a str],
-    /// `dial.cooldown` of the route; zero for no circuits at all.
+    /// `dial.cooldown` of the route; zero disables circuits.
     pub cooldown: Duration,
 }
 
-/// In which order to try upstreams, and what comes with it. Numbers are places in [`CircuitQuery::upstreams`].
+/// The order in which to try upstreams, with a probe or trial to make. Numbers are indices into [`CircuitQuery::upstreams`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// All of them.
+    /// All upstreams.
     pub upstreams: Vec<usize>,
-    /// The open circuit that made the first one not the first of the config.
+    /// The open circuit because of which the first upstream of the config is not tried first.
     pub avoided: Option<AvoidedCircuit>,
-    /// To be probed now; [`super::Health::stood`] or [`super::Health::failed`] must be told how it went, and then [`super::Health::ended`].
+    /// The upstream to probe now. The caller reports the result to [`super::Health::stood`] or [`super::Health::failed`], then calls [`super::Health::ended`].
     pub probe: Option<usize>,
-    /// The first one is on trial; [`super::Health::ended`] must be told when the transfer does not use it any more.
+    /// True where the first upstream is on trial; the caller calls [`super::Health::ended`] when the transfer no longer uses it.
     pub trial: bool,
 }
 
-/// A circuit that is open, as an event says it.
+/// An open circuit, as an event reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AvoidedCircuit {
     /// Its upstream.
     pub upstream: Box<str>,
-    /// Since when it is open.
+    /// How long it has been open.
     pub since: Duration,
-    /// How often transfers, probes and trials failed.
+    /// The number of failed transfers, probes and trials.
     pub failures: u32,
     /// The last fault.
     pub code: Box<str>,
@@ -65,26 +65,26 @@ pub(crate) struct CircuitFailure<'a> {
     pub upstream: &'a str,
     /// The fault.
     pub code: &'a str,
-    /// A probe reaches as far: the fault came while dialling or shaking hands.
+    /// True where a probe reaches as far: the fault came while dialling or in the handshake.
     pub shallow: bool,
-    /// It came after the answer's head: only an answer that is whole proves the contrary.
+    /// True where it came after the answer's head: only a complete answer is proof of health.
     pub late: bool,
     /// `dial.cooldown` of the route.
     pub cooldown: Duration,
 }
 
-/// What became of a circuit.
+/// What changed about a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// It was closed, and is open; to be probed after this time.
+    /// It was closed and is now open; the next probe comes after this time.
     Opened(Duration),
-    /// It stays open; to be probed after this time.
+    /// It stays open; the next probe comes after this time.
     StaysOpen(Duration),
     /// The daemon dials it now.
     Probing,
-    /// Its probe stood, and the next transfer tries.
+    /// Its probe connected, and the next transfer tries it.
     OnTrial,
-    /// It was open for this long, and is closed.
+    /// It was open for this long and is now closed.
     Closed(Duration),
 }
 

@@ -1,5 +1,5 @@
-//! Thousands of seeded lives of upstreams that break and mend under transfers and probes that take their time, with what must hold at
-//! every step.
+//! Thousands of seeded runs in which upstreams fail and recover during transfers and slow probes, with the invariants checked at every
+//! step.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ struct Life {
     seen: Seen,
 }
 
-/// A simulation in which nothing happens proves nothing.
+/// Counts that show that something happened in the simulation.
 #[derive(Debug, Default)]
 struct Seen {
     probes: u64,
@@ -137,7 +137,7 @@ impl Life {
             Truth::NoDial => self.fails(at, true, false, now),
             Truth::NoUpload => self.fails(at, false, false, now),
             Truth::NoDownload => {
-                // The head comes, and the body does not.
+                // The head arrives, the body does not.
                 let before = self.health.circuit(HOST, LABELS[at], now);
                 self.health.succeeded(HOST, LABELS[at], Success::Head, now);
                 self.fails(at, false, true, now);
@@ -180,7 +180,7 @@ fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upst
         let (mut life, mut now) = (Life::default(), Instant::now());
         for _ in 0..200 {
             now += Duration::from_millis(random.u64(0..4000));
-            // A dial has its deadlines, and they may be longer than the cooldown.
+            // A dial has deadlines of its own, which may be longer than the cooldown.
             while life
                 .probes
                 .first()

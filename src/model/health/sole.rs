@@ -1,14 +1,14 @@
-//! The only upstream of a host: how long its first failure is waited out, and for how long it is then known to be dead.
+//! The only upstream of a host: how long requests wait after its first failure, and how long it then counts as dead.
 //!
 //! | state | how it gets there | what a request gets |
 //! |---|---|---|
-//! | unknown | the start; a new config; `dial.cooldown` after it was found dead | the attempts of `dial.attempts` |
-//! | working | a success | the same, and where they are used up more of them: a VPN reconnects, a hop restarts |
-//! | waited for | such attempts were used up for the first time since | more attempts until `dial.patience` is over, for every request |
-//! | dead | a request gave up | one short attempt and then the known reason; where another request makes it, the reason at once |
+//! | unknown | the start; a new config; `dial.cooldown` after it was declared dead | the attempts of `dial.attempts` |
+//! | working | a success | the same, then further attempts: a VPN reconnects, a hop restarts |
+//! | waited for | a request used its attempts up for the first time since the success | further attempts until `dial.patience` is over, for every request |
+//! | dead | a request gave up | one short attempt, then the known reason; the reason at once where another request makes that attempt |
 //!
-//! The short attempt is the probe: whoever mended the hop is served by the next request. On a slow path it is too short, so one of them goes
-//! on beside the requests until the timeouts of `dial`.
+//! The short attempt is the probe: after a repair, the next request succeeds. On a slow path it is too short, so one attempt goes on in the
+//! background until the timeouts of `dial`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::model::{Fault, FaultKind, Leg, Stage, Target};
 /// How long a request waits for an upstream that is known to be dead; its attempt may go on longer.
 pub(crate) const SHORT_ATTEMPT: Duration = Duration::from_secs(2);
 
-/// What is known of a host's only upstream.
+/// The state of a host's only upstream.
 #[derive(Clone, Debug)]
 pub(super) enum Sole {
     Working,
@@ -50,7 +50,7 @@ pub(crate) struct DeadUpstream {
 }
 
 impl DeadUpstream {
-    /// The fault of a request that does not wait to find it out again.
+    /// The fault of a request that is answered from the known reason.
     pub(crate) fn fault(&self, now: Instant) -> Fault {
         let since = now.saturating_duration_since(self.since).as_secs();
         Fault::new(self.leg, self.stage, self.kind.clone()).detail(format!(
@@ -60,7 +60,7 @@ impl DeadUpstream {
 }
 
 impl Health {
-    /// A success through the only upstream of `host`. For how long nothing had got through, where requests waited or were answered at once.
+    /// A success through the only upstream of `host`. Returns how long nothing had succeeded, where requests waited or were answered at once.
     pub(crate) fn note_sole_success(
         &self,
         host: &Target,
@@ -78,8 +78,8 @@ impl Health {
         away.map(|since| now.saturating_duration_since(since))
     }
 
-    /// Until when a request that used its attempts up goes on, and whether it is the first one; `None` where nothing worked since the last
-    /// time.
+    /// Until when a request that used its attempts up goes on, and whether it is the first one; `None` where nothing worked since the last such
+    /// wait.
     pub(crate) fn patience(
         &self,
         host: &Target,
@@ -97,7 +97,7 @@ impl Health {
         (now < until).then_some((until, first))
     }
 
-    /// A request gave the only upstream of `host` up before a byte of it had left. It stays dead for `cooldown`.
+    /// A request gave up the only upstream of `host` before any byte was sent. The upstream stays dead for `cooldown`.
     pub(crate) fn sole_died(
         &self,
         host: &Target,
@@ -116,7 +116,7 @@ impl Health {
             stage,
             kind: kind.clone(),
         };
-        // What every short attempt finds again does not prolong it.
+        // The short attempts, which find the same failure, do not prolong it.
         if let Some(Sole::Dead { until, .. }) = table.sole(host, upstream)
             && now < *until
         {
@@ -126,7 +126,7 @@ impl Health {
         table.keep(host, upstream, Sole::Dead { until, known });
     }
 
-    /// True for the one request that may try the dead upstream of `host` now, and then [`Health::tried_sole`].
+    /// True for the one request that may try the dead upstream of `host` now; the caller then calls [`Health::tried_sole`].
     pub(crate) fn tries_sole(&self, host: &str, upstream: &str, attempt: SoleAttempt) -> bool {
         let tried = (key(host, upstream), attempt);
         self.table().sole_attempts.insert(tried)
@@ -209,7 +209,7 @@ mod tests {
         let fault = dead(now + 5 * second).unwrap().fault(now + 5 * second);
         assert_eq!(fault.code(), "hop/connecting/refused");
         assert!(fault.detail.unwrap().starts_with("found 5 s ago"));
-        // A short attempt that fails too does not begin anew.
+        // A short attempt that also fails does not restart the cooldown.
         health.sole_died(
             &host("a:443"),
             "office",

@@ -1,4 +1,4 @@
-//! What is kept of every circuit that is not closed, and of the probes and trials that run.
+//! The state of every circuit that is not closed, and of running probes and trials.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::Target;
 
-/// Hosts are named by clients, who name as many as they like.
+/// A limit, because clients choose the host names.
 pub(super) const LIMIT: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -21,11 +21,11 @@ pub(super) struct Table {
     pub(super) circuits: HashMap<CircuitKey, Circuit>,
     /// Closed circuits whose last request failed in a way that may have been chance.
     pub(super) suspects: HashSet<CircuitKey>,
-    /// The probes and trials that run. Apart, so that one outlives its circuit's closing and no second one begins beside it.
+    /// The running probes and trials. Kept apart, so that one may outlive its circuit and no second one begins beside it.
     pub(super) running: HashMap<CircuitKey, CircuitUse>,
-    /// The only upstreams of their hosts, which every request looks up twice: by the host, and by the label, since a reload may give it another.
+    /// The only upstreams of their hosts. Every request looks them up by host and by label, because a reload may change the label.
     pub(super) soles: BTreeMap<Target, Vec<(Box<str>, Sole)>>,
-    /// The attempts to reach those that are dead.
+    /// The running attempts to reach dead ones.
     pub(super) sole_attempts: HashSet<(CircuitKey, SoleAttempt)>,
 }
 
@@ -39,9 +39,9 @@ pub(super) struct Circuit {
     pub(super) opened: Instant,
     pub(super) last: Instant,
     pub(super) code: Box<str>,
-    /// A probe reaches as far as this failure.
+    /// True where a probe reaches as far as this failure.
     pub(super) shallow: bool,
-    /// An answer's head does not reach as far.
+    /// True where an answer's head does not reach as far as this failure.
     pub(super) late: bool,
     pub(super) wait: Duration,
     pub(super) state: CircuitState,
@@ -49,24 +49,24 @@ pub(super) struct Circuit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CircuitState {
-    /// To be probed at this time.
+    /// The time of the next probe.
     Open(Instant),
-    /// The daemon dials.
+    /// A probe is under way.
     Probing,
-    /// Whoever comes first may try.
+    /// The next transfer may try.
     TrialDue,
-    /// Somebody tries.
+    /// A transfer tries.
     Trial,
 }
 
-/// By whom a circuit is tried.
+/// Who tries a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CircuitUse {
     Probe,
     Trial,
 }
 
-/// What a circuit is ready for.
+/// The next step for a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeDue {
     Nothing,
@@ -94,7 +94,7 @@ impl Circuit {
         }
     }
 
-    /// Among the open ones: first those whose wait is over, as configured.
+    /// The rank among open circuits: those whose wait is over come first, as configured.
     pub(super) fn rank(&self, at: usize, now: Instant) -> (Option<Instant>, usize) {
         let waits = matches!(self.state, CircuitState::Open(until) if now < until);
         (waits.then_some(self.last), at)
@@ -102,7 +102,7 @@ impl Circuit {
 }
 
 impl Table {
-    /// Half of the table at once, so that a full one does not search with every failure.
+    /// Removes half of the table at once, so that a full table is not searched at every failure.
     pub(super) fn forget_oldest(&mut self) {
         let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();
         let middle = times.len() / 2;

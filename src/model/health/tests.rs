@@ -53,7 +53,7 @@ fn an_open_circuit_is_named_with_its_last_fault() {
         avoided.to_string(),
         "environment open for 12 s, failures 1, last origin/handshaking/reset"
     );
-    // What is configured after the one in use would not have been tried.
+    // Upstreams configured after the one in use would not have been tried.
     health.succeeded(HOST, "environment", Success::Whole, after(start, 12));
     health.failed(failure("tunnel", true), start);
     assert_eq!(order(&health, start).avoided, None);
@@ -130,7 +130,7 @@ fn after_a_stall_one_transfer_tries_first() {
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
 }
 
-/// Opened by a stall, probed, and on trial from 31 s on.
+/// A circuit opened by a stall, probed, and on trial from 31 s on.
 fn on_trial(health: &Health, start: Instant) {
     health.failed(failure("environment", false), start);
     assert_eq!(order(health, after(start, 30)).probe, Some(0));
@@ -156,7 +156,7 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
     let (health, start) = (Health::default(), Instant::now());
     on_trial(&health, start);
     assert!(order(&health, after(start, 31)).trial);
-    // Somebody without another way found that it works, and then that it does not.
+    // A transfer without another upstream found that it works, then that it does not.
     health.succeeded(HOST, "environment", Success::Whole, after(start, 40));
     health.failed(failure("environment", false), after(start, 40));
     let beside = order(&health, after(start, 72));
@@ -247,7 +247,7 @@ fn the_table_does_not_grow_with_the_hosts_that_clients_make_up() {
     assert!(kept.iter().any(|condition| *condition.host == newest));
 }
 
-/// Upstreams that come and go at random, asked by transfers, probes under way for random times.
+/// Upstreams that fail and recover at random, used by transfers, with probes that take random times.
 #[test]
 fn thousands_of_random_histories_keep_the_rules() {
     for seed in 0..2_000 {
@@ -260,7 +260,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
     let (health, mut now) = (Health::default(), Instant::now());
     let mut well = [true; 3];
     let mut probing: Vec<(usize, Instant)> = Vec::new();
-    // Since when an upstream is well, would be first, and another one is well too.
+    // Since when an upstream is healthy, would be first, and another one is healthy too.
     let mut waited: Option<Instant> = None;
     for _ in 0..random.usize(10..80) {
         now += Duration::from_millis(random.u64(1..20_000));
@@ -300,7 +300,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
         if told.trial {
             health.ended(HOST, LABELS[first], now);
         }
-        // As a transfer does: the first that is well carries it.
+        // As in a transfer: the first healthy upstream carries it.
         for which in &told.upstreams {
             if well[*which] {
                 health.succeeded(HOST, LABELS[*which], Success::Whole, now);
@@ -314,7 +314,7 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             (_, true) => waited.or(Some(now)),
         };
         if let Some(since) = waited {
-            // The longest wait, a probe, the steps of this simulation.
+            // The sum of the longest wait, one probe and the steps of this simulation.
             let limit = COOLDOWN * LONGEST + COOLDOWN + Duration::from_secs(120);
             assert!(
                 now - since < limit,

@@ -1,18 +1,19 @@
-//! Which range is fetched next: what failed, then what nobody asked for, then half of what is left, at last the head of the line twice.
+//! Chooses the next range: a failed one, then one not yet requested, then half of the largest remaining one, last a second fetch of the
+//! one that the client waits for.
 
 use std::ops::Range;
 
 use super::{Fetch, SMALLEST, SegmentRange, Segments, largest};
 
-/// Neither half of a range that is split is smaller.
+/// The smallest half of a split range.
 const SMALLEST_HALF: u64 = 64 << 10;
-/// A range with less left is not fetched a second time: its first fetch ends sooner.
+/// A range with fewer bytes left is not fetched a second time: the first fetch ends sooner.
 const WORTH_A_SECOND_FETCH: u64 = 8 << 10;
 
 impl Segments {
     /// The next range to fetch, and the number of its fetch; `free` bytes of memory are left for new ranges.
     ///
-    /// `None` where every connection is busy, or nothing is left.
+    /// `None` where every connection is busy, or no bytes are left to fetch.
     pub(crate) fn next(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
         if self.given_up || self.busy() >= self.limits.connections {
             return None;
@@ -45,7 +46,7 @@ impl Segments {
         self.ranges.iter().find(unfetched).map(|(start, _)| *start)
     }
 
-    /// What was not asked for yet, as far as the memory goes.
+    /// The next range not yet requested, as far as the memory permits.
     fn beyond(&mut self, free: u64) -> Option<u64> {
         let rest = self.length - self.asked;
         let idle = self.limits.connections.saturating_sub(self.busy()).max(1) as u64;
@@ -62,8 +63,8 @@ impl Segments {
         Some(start)
     }
 
-    /// The second half of the range with the most left, so that the slowest connection does not have the last word; where the memory
-    /// is full, of the one that the client waits for.
+    /// The second half of the range with the most bytes left, so that the slowest connection does not delay the end; where the memory is full,
+    /// half of the range that the client waits for.
     fn halve(&mut self) -> Option<u64> {
         let all_asked = self.asked >= self.length;
         if let Some(first) = self.first.filter(|_| self.delivered < self.stop()) {
@@ -87,7 +88,7 @@ impl Segments {
         Some(middle)
     }
 
-    /// The range that the client waits for, a second time beside its first fetch.
+    /// A second fetch of the range that the client waits for.
     fn again(&self) -> Option<u64> {
         let (start, part) = self.ranges.first_key_value()?;
         let fetches = self.fetches.iter().filter(|fetch| fetch.start == *start);

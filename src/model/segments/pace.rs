@@ -1,44 +1,44 @@
-//! When a download is segmented: as long as its rest would still take long, and the origin is what is slow.
+//! When a download is segmented: its rest would take long, and the origin, not the client, is slow.
 
 use std::time::Duration;
 
 use super::{SMALLEST, SegmentLimits};
 
-/// A path that carries more bytes a second gains nothing from a second connection.
+/// A path with this rate in bytes per second gains nothing from a second connection.
 const FAST: f64 = (16 << 20) as f64;
 
-/// How a download has gone so far.
+/// The progress of a download.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// Bytes that have not been delivered.
+    /// Bytes not yet delivered.
     pub rest: u64,
-    /// Since the answer's head.
+    /// The time since the answer's head.
     pub elapsed: Duration,
-    /// The last stretch of it: a path may be fast until its first loss.
+    /// The most recent part: a path may be fast until its first loss.
     pub recent: Stretch,
-    /// The kernel has seen gaps in what came: the path loses some of it.
+    /// The kernel saw gaps in the received data: the path loses packets.
     pub has_gaps: bool,
 }
 
 /// A part of a download.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stretch {
-    /// Bytes that were delivered.
+    /// Bytes delivered.
     pub delivered: u64,
-    /// How many of them came in its second half.
+    /// Bytes delivered in its second half.
     pub later: u64,
-    /// How long that took.
+    /// Its duration.
     pub took: Duration,
-    /// How much of it the client waited for the origin; the rest gitferry waited for the client.
+    /// The time in it that the client waited for the origin; for the rest, gitferry waited for the client.
     pub waited: Duration,
 }
 
-/// The first look at a download comes after this part of `begin_after`.
+/// The first check of a download comes after this fraction of `begin_after`.
 pub(crate) const EARLY: u32 = 4;
-/// A rest that would take so many times `begin_after` is worth it at the first look.
+/// Where the rest would take this multiple of `begin_after`, the first check starts segments.
 const VERY_LONG: f64 = 5.0;
 
-/// True where segments are worth it: the rest would take longer than `begin_after`, and the origin is what is slow.
+/// True where segments help: the rest would take longer than `begin_after`, and the origin is slow.
 pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
     let Stretch {
         delivered,
@@ -50,7 +50,7 @@ pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
     let slow = (delivered as f64) < FAST * seconds;
     let takes = pace.rest as f64 * seconds / delivered as f64;
     let begin_after = limits.begin_after.as_secs_f64();
-    // One connection doubles its rate with each round trip until the path loses a packet: what came so far says little of it then.
+    // One connection doubles its rate with each round trip until the path loses a packet; until then the average says little.
     let grows = later > 0 && later >= 2 * (delivered - later.min(delivered));
     let early = delivered > 0
         && takes >= VERY_LONG * begin_after

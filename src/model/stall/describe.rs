@@ -1,4 +1,4 @@
-//! What is told of a stall: the evidence, how the sibling route fares, and one sentence of advice.
+//! The text of a stall: the evidence, how the sibling route works, and one sentence of advice.
 
 use std::fmt::Write;
 
@@ -12,10 +12,10 @@ use crate::model::{
 /// A segment that nearly every path carries.
 const SMALL: u32 = 1200;
 
-/// What a stall happened in.
+/// The circumstances of a stall.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StallContext<'a> {
-    /// The host asked for.
+    /// The requested host.
     pub host: &'a str,
     /// The route's name.
     pub route: &'a str,
@@ -23,11 +23,11 @@ pub(crate) struct StallContext<'a> {
     pub upstream: &'a str,
     /// `max_segment` of the route, where it is set.
     pub max_segment: Option<u32>,
-    /// How the other half of the site fares through the same upstream, where that is known.
+    /// How the sibling route works through the same upstream, where that is known.
     pub sibling: Option<&'a Found>,
 }
 
-/// How a sibling is told: `hf-main works through office (3 s ago)`.
+/// The sibling as a phrase: `hf-main works through office (3 s ago)`.
 pub(crate) struct SiblingText<'a>(pub &'a Found, pub &'a str);
 
 impl std::fmt::Display for SiblingText<'_> {
@@ -46,7 +46,7 @@ impl std::fmt::Display for SiblingText<'_> {
     }
 }
 
-/// What was seen, in words.
+/// The evidence as text.
 pub(crate) fn evidence(stall: &Stall, sample: &Sample) -> String {
     let mut text = stall.verdict.meaning().to_owned();
     let flow = match stall.due {
@@ -133,7 +133,7 @@ pub(crate) fn advice(verdict: Verdict, about: StallContext<'_>) -> Advice {
 }
 
 impl StallContext<'_> {
-    /// Smaller segments than now, where that leaves something to be tried.
+    /// Smaller segments than the current ones, where smaller ones make sense.
     fn smaller_segments(&self) -> Advice {
         let Self {
             host,
@@ -158,7 +158,7 @@ impl StallContext<'_> {
         }
     }
 
-    /// `begin`, and then another upstream, with what the sibling route says about this one.
+    /// `begin`, then the advice to use another upstream, with what the sibling route shows about this one.
     fn other_upstream(&self, begin: String) -> Advice {
         let Self {
             route,

@@ -1,4 +1,4 @@
-//! The table of verdicts: which evidence makes which.
+//! The table of verdicts and their evidence.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ named! {
 pub(crate) enum Verdict {
     /// It moves, but below the floor.
     Throttled = "throttled",
-    /// The name, TCP, the hop or TLS came to nothing.
+    /// The name look-up, TCP, the hop or TLS did not complete.
     NeverConnected = "never-connected",
-    /// Large segments get lost, small ones do not.
+    /// Large segments are lost, small ones are not.
     PathMtu = "path-mtu",
-    /// What is sent gets lost.
+    /// Sent segments are lost.
     PathDrops = "path-drops",
-    /// The peer's window is closed: it takes no more.
+    /// The peer's window is closed: it reads no more.
     PeerNotReading = "peer-not-reading",
-    /// A response began and does not go on.
+    /// A response began and then stopped.
     AnswerStopped = "answer-stopped",
-    /// The peer has everything and says nothing.
+    /// The peer acknowledged everything and sends nothing.
     NoAnswer = "no-answer",
     /// The client neither sends nor reads.
     ClientIdle = "client-idle",
@@ -31,17 +31,17 @@ pub(crate) enum Verdict {
 /// One entry of [`STALL_RULES`].
 #[derive(Debug)]
 pub(crate) struct StallRule {
-    /// What it concludes.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What the conclusion means, for people.
+    /// The meaning of the verdict, for people.
     pub meaning: &'static str,
-    /// True where ending the transfer can help: another attempt may fare better.
+    /// True where ending the transfer can help, because another attempt may succeed.
     pub acts: bool,
-    /// The evidence.
+    /// True where the evidence for the verdict is present.
     holds: fn(&RuleInput<'_>) -> bool,
 }
 
-/// What a rule looks at.
+/// The evidence that a rule reads.
 struct RuleInput<'a> {
     due: Due,
     sample: &'a Sample,
@@ -51,7 +51,7 @@ struct RuleInput<'a> {
     kernel: Option<Kernel>,
 }
 
-/// Every verdict, the most telling first: the first one whose evidence is there counts.
+/// Every verdict, the most specific first: the first match counts.
 pub(crate) const STALL_RULES: &[StallRule] = &[
     StallRule {
         verdict: Verdict::Throttled,
@@ -107,7 +107,7 @@ pub(crate) const STALL_RULES: &[StallRule] = &[
 ];
 
 impl Verdict {
-    /// Its entry.
+    /// The table entry.
     pub(crate) fn rule(self) -> Option<&'static StallRule> {
         STALL_RULES.iter().find(|rule| rule.verdict == self)
     }
@@ -117,13 +117,13 @@ impl Verdict {
         self.rule().is_some_and(|rule| rule.acts)
     }
 
-    /// What it means, for people.
+    /// The meaning, for people.
     pub(crate) fn meaning(self) -> &'static str {
         self.rule().map_or("", |rule| rule.meaning)
     }
 }
 
-/// The first rule whose evidence is there.
+/// The first rule whose evidence is present.
 pub(super) fn judge(
     due: Due,
     sample: &Sample,
@@ -150,7 +150,7 @@ pub(super) fn judge(
     })
 }
 
-/// Segments are sent again and again, and none that is large was ever acknowledged; or what came behind a lost large one did arrive.
+/// Segments are sent again and again, and no large one was ever acknowledged; or segments sent after a lost large one arrived.
 fn loses_large_segments(scene: &RuleInput<'_>) -> bool {
     let Some(kernel) = scene.kernel else {
         return false;
@@ -160,11 +160,11 @@ fn loses_large_segments(scene: &RuleInput<'_>) -> bool {
         Due::OriginReads => {
             let lost = kernel.unacked > 0 && kernel.retransmits > 1;
             let large = scene.origin.queued >= mss;
-            // A handshake and a request's head: none of it need have filled a segment.
+            // A handshake and a request's head need not fill a segment.
             let only_small = scene.origin.acknowledged() < 4 * mss;
             lost && large && (kernel.sacked > 0 || only_small)
         }
-        // Their certificates fill segments; what came behind the gap was the small rest.
+        // Their certificates fill segments; the segments after the gap were the small remainder.
         Due::OriginAnswers if scene.sample.stage == Stage::Handshaking => {
             kernel.out_of_order.is_some_and(|segments| segments > 0)
         }
@@ -176,18 +176,18 @@ fn loses_large_segments(scene: &RuleInput<'_>) -> bool {
     }
 }
 
-/// True where the kernel's probes of a connection that waits are not answered.
+/// True where the kernel probes a waiting connection and gets no answer.
 pub(super) fn is_dead(sample: &Sample) -> bool {
     let kernel = sample.origin.and_then(|origin| origin.kernel);
     kernel.is_some_and(|kernel| kernel.probes > 1)
 }
 
-/// The kernel sends again, or probes, and hears nothing.
+/// The kernel retransmits or probes, and gets no answer.
 fn loses_segments(scene: &RuleInput<'_>) -> bool {
     let Some(kernel) = scene.kernel else {
         return false;
     };
-    // A closed window is probed too, but these probes are answered.
+    // The kernel also probes a closed window, but the peer answers these probes.
     let unheard = kernel.probes > 1;
     match scene.due {
         Due::OriginReads => unheard || kernel.unacked > 0 && kernel.retransmits > 0,
@@ -196,7 +196,7 @@ fn loses_segments(scene: &RuleInput<'_>) -> bool {
     }
 }
 
-/// Whose side it is: what is known of a TCP connection to a hop ends at the hop.
+/// The leg of this side: what the kernel reports about a TCP connection to a hop ends at the hop.
 fn leg(verdict: Verdict, sample: &Sample) -> Leg {
     let nearest = if sample.hop { Leg::Hop } else { Leg::Origin };
     match verdict {

@@ -1,4 +1,4 @@
-//! The watchdog of one transfer: whose turn it is, since when its count stands still, and what was reported of it already.
+//! The watchdog of one transfer: which party is due, since when its count has not changed, and what was already reported.
 
 mod limit;
 mod turn;
@@ -12,7 +12,7 @@ use crate::model::{Stage, rate::Meter};
 use limit::{awaits_head, late_after, limit};
 use turn::mark;
 
-/// The memory of one transfer's watchdog.
+/// The state of one transfer's watchdog.
 #[derive(Debug)]
 pub(crate) struct Watch {
     due: Due,
@@ -20,16 +20,16 @@ pub(crate) struct Watch {
     stage: Stage,
     mark: u64,
     since: Instant,
-    /// Who spoke last in a tunnel, once somebody has: true for the client.
+    /// Which side of a tunnel spoke last: true for the client; `None` before the first byte.
     client_last: Option<bool>,
     seen: (u64, u64),
     meter: Meter,
     reported: Option<ReportedStall>,
-    /// What was reported of a response that does not begin, before it is a stall.
+    /// The notice reported so far about a response that does not begin and is not yet a stall.
     awaited: AnswerNotice,
 }
 
-/// The notices about a response that does not begin, in their order.
+/// The notices about a response that does not begin, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum AnswerNotice {
     Nothing,
@@ -107,8 +107,8 @@ impl Watch {
         }
     }
 
-    /// What is reported of a response that does not begin and may still come: after as long as nothing may move elsewhere, and a
-    /// quarter later with the verdict where one was due by now.
+    /// The notice about a response that does not begin but may still come: the first after the idle limit of a body, the second a quarter
+    /// later, with the verdict.
     fn notice(&mut self, sample: &Sample, limits: &StallLimits, idle: Duration) -> Observed {
         let waits = awaits_head(self.due, sample) && !limits.after.is_zero();
         if !waits || self.reported.is_some() || idle < limits.after {
@@ -127,8 +127,8 @@ impl Watch {
         }
     }
 
-    /// For how long nothing moved, where the stall that was reported is to be acted upon: a connection that died under a response that does not begin
-    /// is reported early, and has until `answer_after`.
+    /// How long nothing moved, where gitferry must act on the reported stall. A connection that died before its response began is reported
+    /// early, and gitferry acts on it at `answer_after`.
     pub(crate) fn acts(
         &self,
         sample: &Sample,
@@ -145,7 +145,7 @@ impl Watch {
         (idle >= patience).then_some(idle)
     }
 
-    /// When the next look is worth its while, if nothing moves until then.
+    /// The time of the next check, if nothing moves until then.
     pub(crate) fn deadline(
         &self,
         sample: &Sample,
@@ -156,7 +156,7 @@ impl Watch {
         let idle = now.saturating_duration_since(self.since);
         let reported = self.reported.map(|reported| reported.again_at.max(limit));
         let waits = awaits_head(self.due, sample);
-        // Those that are still to come.
+        // The limits that are not reached yet.
         [
             Some(reported.unwrap_or(limit)),
             waits.then_some(limits.after),
@@ -170,17 +170,17 @@ impl Watch {
         .map(|wait| self.since + wait)
     }
 
-    /// Since when nothing has moved, and whose turn it is.
+    /// How long nothing has moved, and which party is due.
     pub(crate) fn idle(&self, now: Instant) -> (Due, Duration) {
         (self.due, now.saturating_duration_since(self.since))
     }
 
-    /// The verdict in force.
+    /// The current verdict.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         self.reported.map(|reported| reported.verdict)
     }
 
-    /// The stall that was reported and has not ended, at the transfer's end.
+    /// The stall that was reported and is still in force when the transfer ends.
     pub(crate) fn ends(&self, now: Instant) -> Option<(Verdict, Duration)> {
         let reported = self.reported?;
         Some((
@@ -189,7 +189,7 @@ impl Watch {
         ))
     }
 
-    /// Bytes per second where they are below the floor and it is not the client that is slow.
+    /// The rate in bytes per second, where it is below the floor and the client is not the cause.
     fn rate(
         &mut self,
         same: bool,
@@ -213,7 +213,7 @@ impl Watch {
     fn tell(&mut self, stall: Option<Stall>, moved: bool, now: Instant) -> Observed {
         let slow = |verdict| verdict == Verdict::Throttled;
         match (stall, self.reported) {
-            // What was slow and now stands still is a stall of its own.
+            // A slow transfer that now stands still is a separate stall.
             (Some(stall), reported)
                 if reported
                     .is_none_or(|reported| slow(reported.verdict) && !slow(stall.verdict)) =>
@@ -233,7 +233,7 @@ impl Watch {
                 if whole < reported.again_at {
                     return Observed::Quiet;
                 }
-                // Evidence grows: the verdict may have become another one.
+                // With more evidence the verdict may change.
                 self.reported = Some(ReportedStall {
                     verdict: stall.verdict,
                     again_at: reported.again_at * 2,

@@ -66,7 +66,7 @@ pub(in crate::model) fn hop_refused(fault: &Fault, context: AdviceContext<'_>) -
         FaultKind::HopRefused(403) | FaultKind::SocksRefused(2) => {
             format!("{hop} does not allow {host}: ask its owner, or ")
         }
-        // `ssh -D` and pproxy do the same where they cannot reach it.
+        // `ssh -D` and pproxy also do this where they cannot reach the target.
         FaultKind::TargetRefused => {
             format!("{hop} does not allow {host} or cannot reach it: ask its owner, or ")
         }
@@ -115,7 +115,7 @@ pub(in crate::model) fn hop_authentication(
     Some(text.into())
 }
 
-/// Some hops grant every request and connect then; a path that ends TLS looks the same.
+/// Some hops grant every request and connect afterwards; a path that intercepts TLS looks the same.
 pub(super) fn no_bytes_after_grant(context: AdviceContext<'_>) -> Advice {
     let AdviceContext { host, upstream, .. } = context;
     context.other_upstream(format!(

@@ -1,24 +1,24 @@
-//! What a fault promises for the next attempt.
+//! What a fault means for the next attempt.
 
 use super::FaultKind;
 use crate::model::stall::Verdict;
 
-/// What a fault promises for the next attempt through the same upstream.
+/// What a fault means for the next attempt through the same upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// It comes and goes.
+    /// It is transient.
     Passing,
-    /// It may pass, but finding out costs a whole deadline.
+    /// It may pass, but an attempt may cost a whole deadline.
     Slow,
-    /// It will probably stay.
+    /// It will probably persist.
     Doubtful,
-    /// Large segments get lost: smaller ones may get through.
+    /// Large segments are lost: smaller ones may get through.
     Lossy,
-    /// Nothing moved: another upstream is the better guess.
+    /// Nothing moved: another upstream is the better choice.
     Stuck,
-    /// It stays, on this upstream.
+    /// It persists on this upstream.
     Lasting,
-    /// It has nothing to do with the upstream.
+    /// It is unrelated to the upstream.
     Ours,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn stalled(kind: &FaultKind) -> Outlook {
     }
 }
 
-/// A gateway's trouble passes; anything else is the hop's decision.
+/// A gateway error is transient; any other status is the hop's decision.
 pub(super) fn hop_refused(kind: &FaultKind) -> Outlook {
     if matches!(kind, FaultKind::HopRefused(502..=504)) {
         Outlook::Passing
@@ -55,7 +55,7 @@ pub(super) fn hop_refused(kind: &FaultKind) -> Outlook {
     }
 }
 
-/// 6 is an expired time to live; 1 and 3 to 5 say that the hop did not reach the host.
+/// 6 is an expired time to live; 1 and 3 to 5 mean that the hop did not reach the host.
 pub(super) fn socks_refused(kind: &FaultKind) -> Outlook {
     if *kind == FaultKind::SocksRefused(6) {
         Outlook::Passing

@@ -1,4 +1,4 @@
-//! What a kind carries at the end of its code.
+//! The value that a kind appends to its code.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::{Denial, HopLogin, Verdict};
 
 /// A kind's value as part of its code.
 pub(super) trait Suffix {
-    /// An example of the kind named, for the manual.
+    /// An example value for the named kind, for the manual.
     fn sample(kind: &str) -> Self;
     fn suffix(&self) -> Option<Cow<'_, str>>;
 }
@@ -57,7 +57,7 @@ impl Suffix for u8 {
     }
 }
 
-/// What is wrong with the credentials stands in the cause.
+/// The cause says what is wrong with the credentials.
 impl Suffix for HopLogin {
     fn sample(_: &str) -> Self {
         Self::Missing
@@ -68,7 +68,7 @@ impl Suffix for HopLogin {
     }
 }
 
-/// Which rule denied it stands in the cause.
+/// The cause says which rule denied the request.
 impl Suffix for Denial {
     fn sample(_: &str) -> Self {
         Self::Route

@@ -1,4 +1,4 @@
-//! After which time without movement something is reported.
+//! How long each party may take before its silence is reported.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::model::{
     stall::{Due, Sample, StallLimits, rules},
 };
 
-/// How long the party whose turn it is may take.
+/// How long the due party may take.
 pub(super) fn limit(due: Due, sample: &Sample, limits: &StallLimits) -> Option<Duration> {
     match due {
         Due::Nobody => None,
@@ -17,7 +17,7 @@ pub(super) fn limit(due: Due, sample: &Sample, limits: &StallLimits) -> Option<D
             Some(limits.connect_after)
         }
         Due::OriginReads => Some(limits.after),
-        // An early head is no sign that the request has been dealt with: its first byte is.
+        // An early head does not show that the origin has handled the request; the first byte after it does.
         Due::OriginAnswers if sample.early && sample.origin.is_some_and(|flow| flow.read == 0) => {
             Some(limits.answer_after)
         }
@@ -28,18 +28,18 @@ pub(super) fn limit(due: Due, sample: &Sample, limits: &StallLimits) -> Option<D
         Due::OriginAnswers if awaits_head(due, sample) => Some(reported_after(sample, limits)),
         Due::OriginAnswers => Some(limits.answer_after),
     }
-    // Nothing is as good as no limit: "0s" switches a rule off.
+    // "0s" switches a rule off.
     .filter(|limit| !limit.is_zero())
 }
 
-/// True while the whole request is out and its response has not begun.
+/// True while the whole request is sent and its response has not begun.
 pub(super) fn awaits_head(due: Due, sample: &Sample) -> bool {
     let later = matches!(sample.stage, Stage::Handshaking | Stage::ReceivingBody);
     due == Due::OriginAnswers && !later && !sample.tunnel
 }
 
-/// When a response that does not begin is a stall: early where the connection is dead, else where it is acted upon. That the storage takes
-/// its time proves nothing, so that is a notice ([`super::Watch::notice`]).
+/// When a response that does not begin is a stall: early where the connection is dead, else when gitferry acts on it. A slow storage alone
+/// is no stall, so it gets a notice ([`super::Watch::notice`]).
 pub(super) fn reported_after(sample: &Sample, limits: &StallLimits) -> Duration {
     if rules::is_dead(sample) && !limits.after.is_zero() {
         late_after(limits).min(limits.answer_after)
@@ -48,7 +48,7 @@ pub(super) fn reported_after(sample: &Sample, limits: &StallLimits) -> Duration 
     }
 }
 
-/// When a response is late that was due soon.
+/// When a response that was expected soon is late.
 pub(super) fn late_after(limits: &StallLimits) -> Duration {
     limits.after + limits.after / 4
 }

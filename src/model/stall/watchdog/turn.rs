@@ -1,4 +1,4 @@
-//! Whose turn it is, and the count that only this party can move.
+//! Which party is due, and the count that only this party can move.
 
 use super::Watch;
 use crate::model::{
@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 impl Watch {
-    /// Who spoke last.
+    /// Records which side spoke last.
     pub(super) fn turn(&mut self, sample: &Sample) {
         let seen = (
             sample.client.read,
@@ -25,7 +25,7 @@ impl Watch {
         let origin_pends = sample.origin.is_some_and(|flow| flow.is_pending());
         match sample.stage {
             Stage::Queued => Due::Nobody,
-            // An opaque tunnel has no stage of its own between its connection and the first answer.
+            // An opaque tunnel has no stage between its connection and the first answer.
             Stage::Accepted | Stage::Resolving | Stage::Connecting | Stage::Greeting
                 if sample.tunnel && sample.origin.is_some() =>
             {
@@ -68,13 +68,13 @@ impl Watch {
         } else if probed {
             Due::OriginReads
         } else {
-            // The origin spoke last, or nobody has: whether more is to come is known to the two of them only.
+            // The origin spoke last, or neither side has: only the two sides know whether more is to come.
             Due::Nobody
         }
     }
 
-    /// The answer has begun while the request is still being sent. Both directions move for themselves; when neither does, the
-    /// client is due only where it is asked for more and nothing tells it to stop.
+    /// The party due when the answer begins while the request is still being sent. Each direction moves independently. Where neither moves,
+    /// the client is due only if the origin wants more of the request.
     pub(super) fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
         if origin_pends || !sample.asks_client {
             Due::OriginReads
@@ -88,7 +88,7 @@ impl Watch {
     }
 }
 
-/// The count that only the party whose turn it is can move; what moves either way where both directions are under way.
+/// The count that only the due party can move; any movement counts while both directions are active.
 pub(super) fn mark(due: Due, sample: &Sample) -> u64 {
     let origin = sample.origin.unwrap_or_default();
     if sample.stage == Stage::ReceivingBody && !sample.tunnel && !sample.whole {
@@ -99,7 +99,7 @@ pub(super) fn mark(due: Due, sample: &Sample) -> u64 {
         Due::Nobody | Due::Connection => 0,
         Due::ClientSends => sample.client.read,
         Due::ClientReads => sample.client.acknowledged(),
-        // An early answer is a movement too.
+        // An early answer counts as movement.
         Due::OriginReads => origin.acknowledged() + origin.read,
         Due::OriginAnswers => origin.read,
     }
