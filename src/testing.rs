@@ -18,3 +18,10 @@ pub use crate::{
         transfer::Snapshot,
     },
 };
+
+/// The codes of the verdicts on stalls.
+pub fn verdicts() -> Vec<&'static str> {
+    crate::model::stall::Verdict::ALL
+        .map(|verdict| verdict.as_str())
+        .to_vec()
+}
