@@ -235,6 +235,7 @@ fn by_host(paths: &[PathSummary]) -> Vec<HostSummary<'_>> {
 fn works(facts: &Facts<'_>) -> String {
     let mut by_way: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut pushed = Vec::new();
+    let mut one_family = None;
     for host in &facts.hosts {
         if let Some(way) = host.working() {
             let name = sentences::host(host.path);
@@ -245,12 +246,19 @@ fn works(facts: &Facts<'_>) -> String {
             if way.shown("refs") == Some("push allowed") {
                 pushed.push(host.path.host.to_string());
             }
+            if let (Some(State::Warned), Some(shown)) = (way.state("tcp"), way.shown("tcp")) {
+                one_family.get_or_insert_with(|| {
+                    let name = &host.path.host;
+                    format!("{name} is reached over one address family alone ({shown})")
+                });
+            }
         }
     }
     let mut parts: Vec<String> = Vec::new();
     for (via, hosts) in by_way {
         parts.push(format!("{} can be reached {via}", sentences::list(&hosts)));
     }
+    parts.extend(one_family);
     if !pushed.is_empty() {
         parts.push(format!("a push to {} is allowed", sentences::list(&pushed)));
     }

@@ -6,6 +6,7 @@ mod support;
 
 mod clients;
 mod faults;
+mod island;
 mod machine;
 #[allow(dead_code, reason = "tests/stall needs all of it")]
 #[path = "../stall/network.rs"]

@@ -1,12 +1,13 @@
 //! Networks that are broken in one way, and the verdict: what fails, and the one change that mends it.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
+    island::{Island, LOST, REACHED},
     network::Network,
-    run::{Said, doctor, page},
+    run::{Said, command, doctor, doctor_by, page},
     support::{
         background::Background,
         ca::{Flaw, TestCa},
@@ -158,4 +159,75 @@ fn a_path_that_loses_large_packets_works_once_the_change_is_applied() {
     assert!(applied.stdout.contains("\nchanged"), "{applied}");
     let said = doctor(&config, &[]);
     assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+}
+
+/// The main site by its name, on this island.
+fn by_name(world: &World, island: &Island) -> Said {
+    let settings = world.settings();
+    let settings = settings.route_to(MAIN, "terminate", &["direct"], None);
+    let config = settings.write("127.0.0.1:0");
+    doctor_by(&mut island.runs(&command(&config, &[])))
+}
+
+/// What is said where the name leads to `address`.
+fn assert_odd(address: &str, broken: &str, change: &str) {
+    let Some(island) = Island::new() else {
+        return;
+    };
+    let island = island.resolves_to(&[address.parse().unwrap()]);
+    let said = by_name(&World::new(), &island);
+    let broken = format!("main.test resolves to {address}, {broken}");
+    assert_verdict(&said, &broken, change);
+}
+
+#[test]
+fn a_name_that_leads_to_a_private_address_is_told_with_it() {
+    let change =
+        "the name server of this network gives a wrong address: set `resolve` of route `main`";
+    assert_odd("10.1.2.3", "a private address", change);
+}
+
+#[test]
+fn a_fake_address_whose_vpn_tool_does_not_run_is_told() {
+    let change = "check that the local VPN tool runs";
+    assert_odd("198.18.0.7", "a fake address of a local VPN tool", change);
+}
+
+#[test]
+fn a_name_that_a_dns_filter_blocks_is_told() {
+    let change = "remove main.test from the hosts file or the DNS filter of this network";
+    assert_odd("0.0.0.0", "this machine itself", change);
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_is_not_taken_for_a_name_that_does_not_exist() {
+    let Some(island) = Island::new() else {
+        return;
+    };
+    let said = by_name(&World::new(), &island);
+    let change = "use a hop that resolves names itself (`http://` or `socks5h://`), or set `resolve` of route `main`";
+    assert_verdict(&said, "the name server does not answer", change);
+}
+
+/// gitferry races the families (RFC 8305), so that nothing is to be changed.
+#[test]
+fn a_site_whose_ipv6_is_a_black_hole_works_and_the_check_says_what_is_lost() {
+    let Some(island) = Island::new() else {
+        return;
+    };
+    let island = island.resolves_to(&[IpAddr::V6(LOST), IpAddr::V4(REACHED)]);
+    let world = World::new();
+    let _site = Relay::holds_after_on(island.listen(443), usize::MAX, world.host.https);
+    let said = by_name(&world, &island);
+    assert_eq!(said.finished.status.code(), Some(0), "{:#}", said.json);
+    let works = said.verdict("works");
+    for words in [
+        "main.test can be reached directly",
+        "over one address family alone (v4 ",
+    ] {
+        assert!(works.contains(words), "{works}");
+    }
+    assert!(works.contains(", v6 timed-out)"), "{works}");
+    assert_eq!(said.verdict("broken"), "");
+    assert_eq!(said.state(MAIN, "direct", "tcp"), "warning");
 }

@@ -51,22 +51,6 @@ const NOT_TAKEN: &[(&str, &str)] = &[
         "answered",
         "there is nothing to do on this machine: the advice says so",
     ),
-    (
-        "no-common-tls",
-        "the advice is that of an alert: see `alert`",
-    ),
-    (
-        "http2",
-        "the advice is the usual other upstream, as for `reset`",
-    ),
-    (
-        "credentials-withheld",
-        "tests/it/mirrors.rs passes credentials and withholds them",
-    ),
-    (
-        "loop",
-        "the advice is to read `gitferry check`; tests/it/refusals.rs has the loop",
-    ),
     ("too-many-clients", "tests/it/api.rs sets `max_connections`"),
     (
         "shutdown",

@@ -166,6 +166,81 @@ pub(crate) fn legacy(dir: &std::path::Path, both: &std::path::Path) -> (SocketAd
     s_server(dir, both, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"])
 }
 
+/// A server from before `supported_versions` (RFC 8446, section 4.2.1): it reads the ClientHello's version alone, and chooses TLS 1.1.
+///
+/// OpenSSL, to which a client goes that offers no more, knows the extension and would refuse the others.
+pub(crate) fn chooses_tls_1_1(origin: SocketAddr) -> (SocketAddr, Background) {
+    /// The extension with TLS 1.3 and 1.2.
+    const VERSIONS: [u8; 9] = [0, 43, 0, 5, 4, 3, 4, 3, 3];
+    let background = Background::new();
+    let address = background.serve(move |mut client, _| async move {
+        let mut hello = vec![0; 5];
+        if client.read_exact(&mut hello).await.is_err() {
+            return;
+        }
+        let length = usize::from(hello[3]) << 8 | usize::from(hello[4]);
+        hello.resize(5 + length, 0);
+        if client.read_exact(&mut hello[5..]).await.is_err() {
+            return;
+        }
+        if hello.windows(9).any(|part| part == VERSIONS) {
+            // A record with a ServerHello of version 1.1: random, no session, ECDHE-ECDSA-AES128-SHA, no compression.
+            let begin = [22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
+            let answer = [&begin[..], &[7; 32], &[0, 0xc0, 0x09, 0]].concat();
+            let _ = client.write_all(&answer).await;
+            let _ = tokio::io::copy(&mut client, &mut tokio::io::sink()).await;
+        } else if let Ok(mut server) = TcpStream::connect(origin).await {
+            let _ = server.write_all(&hello).await;
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+    });
+    (address, background)
+}
+
+/// TLS before a server that speaks plain HTTP/1.1; over HTTP/2 it resets every stream.
+pub(crate) fn resets_http2(
+    mut config: Arc<ServerConfig>,
+    plain: SocketAddr,
+) -> (SocketAddr, Background) {
+    Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let background = Background::new();
+    let acceptor = TlsAcceptor::from(config);
+    let address = background.serve(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let _ = reset_streams(&mut stream).await;
+            } else if let Ok(mut server) = TcpStream::connect(plain).await {
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+            }
+        }
+    });
+    (address, background)
+}
+
+/// RFC 9113: SETTINGS, and RST_STREAM with INTERNAL_ERROR for every HEADERS.
+async fn reset_streams(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+    stream.flush().await?;
+    stream.read_exact(&mut [0; 24]).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await?;
+        if head[3] == 1 {
+            let begin = [0, 0, 4, 3, 0];
+            let reset = [&begin[..], &head[5..], &[0, 0, 0, 2]].concat();
+            stream.write_all(&reset).await?;
+            stream.flush().await?;
+        }
+    }
+}
+
 /// When a front passes an answer on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pauses {

@@ -1,12 +1,19 @@
 //! What each advice says, and how it is taken.
 
-mod tls;
-
 mod client;
+mod routes;
+mod tls;
 
 use std::{any::Any, net::SocketAddr, os::unix::fs::PermissionsExt as _, time::Duration};
 
-use self::client::{bundle, curl, large_head, named, older_ca, reverse, scheme, with_large_head};
+use self::{
+    client::{
+        bundle, curl, large_head, named, old_curl, older_ca, reverse, scheme, with_large_head,
+    },
+    routes::{
+        broken_http2, mirror_before_the_site, through_another, trusted_mirror, with_password,
+    },
+};
 use crate::{
     advice::{Change, Taken, git},
     clients::Client,
@@ -71,6 +78,11 @@ pub(crate) const TAKEN: &[Taken] = taken! {
     "name-mismatch", "by `resolve`": |s, c| renewed(s, c, Flaw::WrongName), git => "correct `resolve` of route `main`";
     "alert", "a client certificate": client_certificate, git => "set `client_certificate` and `client_key` of route `main`";
     "alert", "old TLS": old_tls, curl => "set `tls = \"tunnel\"` of route `main`";
+    "no-common-tls", "TLS 1.1": tls_1_1, old_curl => "set `tls = \"tunnel\"` of route `main`";
+    "http2", "streams are reset": broken_http2, git => "set `http = \"1.1\"` of route `main`";
+    "credentials-withheld", "a mirror that is trusted": trusted_mirror, with_password => "set `credentials = \"pass\"` beside `mirror` in route `main`";
+    "credentials-withheld", "the site itself": mirror_before_the_site, with_password => "if not, add an upstream to main.test itself";
+    "loop", "two daemons": plain, through_another => "points back at gitferry: `gitferry check` shows it";
     "not-http", "the scheme": plain, scheme => "write `http://` before gitferry's address in the client's proxy setting";
     "unauthorized", "curl": account, named => "give the client the `username` and password of `[listen]`";
     "denied", "by its route": denied_route, git => "to allow main.test, change `tls` of route `main`";

@@ -43,6 +43,14 @@ pub(super) fn broken(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice
     }
 }
 
+/// It is offered to the origin only where a route says so.
+pub(super) fn http2(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
+    (fault.leg == Leg::Origin).then(|| {
+        let place = context.place();
+        format!("{RECURS}set `http = \"1.1\"` of {place}").into()
+    })
+}
+
 const RECURS: &str = "if this happens again, ";
 
 fn distrusted(host: &str) -> Advice {

@@ -113,7 +113,7 @@ fault_kinds! {
     ClosedEarly { code: "closed-early", outlook: passing, status: GATEWAY, error: terminated, advice: advice::broken }
     /// The peer ended an HTTP/2 stream or connection, by the error's name in RFC 9113, section 7.
     Http2(name: Cow<'static, str>) {
-        code: "http2", outlook: passing, status: GATEWAY, error: protocol, advice: advice::broken
+        code: "http2", outlook: passing, status: GATEWAY, error: protocol, advice: advice::http2
     }
     /// A reused connection had died while it was idle: the peer acknowledged nothing that was sent on it.
     StaleConnection {

@@ -30,17 +30,24 @@ fn curl_with(scene: &Scene, cell: &str, arguments: &[&str]) -> Finished {
 
 /// Its own TLS: the CA is the site's where the daemon only tunnels.
 pub(super) fn curl(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    own_tls(scene, cell, ferry, taken, &[])
+}
+
+/// curl as one asks it for TLS 1.1, which Debian's OpenSSL refuses by default.
+pub(super) fn old_curl(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool) -> Finished {
+    let old = ["--tls-max", "1.1", "--ciphers", "DEFAULT:@SECLEVEL=0"];
+    own_tls(scene, cell, ferry, taken, if taken { &old } else { &[] })
+}
+
+fn own_tls(scene: &Scene, cell: &str, ferry: &Ferry, taken: bool, more: &[&str]) -> Finished {
     let ca = if taken {
         scene.world.ca.pem_file()
     } else {
         ferry.bundle()
     };
-    let ca = ca.to_str().unwrap();
-    curl_with(
-        scene,
-        cell,
-        &["-x", &ferry.proxy(), "--cacert", ca, "https://main.test/"],
-    )
+    let (proxy, ca) = (ferry.proxy(), ca.to_str().unwrap());
+    let arguments = ["-x", &proxy, "--cacert", ca, "https://main.test/"];
+    curl_with(scene, cell, &[&arguments, more].concat())
 }
 
 fn refs() -> String {

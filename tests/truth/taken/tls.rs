@@ -118,3 +118,12 @@ pub(super) fn old_tls(scene: &Scene, cell: &str) -> Change {
     let by = |tls| base(scene, cell).route(MAIN, tls, &["direct"], at);
     change(by("terminate"), by("tunnel"), kept)
 }
+
+/// A server that chooses TLS 1.1 where another one would refuse.
+pub(super) fn tls_1_1(scene: &Scene, cell: &str) -> Change {
+    let (files, _) = files(scene, cell, Flaw::None);
+    let (origin, server) = servers::legacy(&scene.place(cell), &files.both);
+    let (at, front) = servers::chooses_tls_1_1(origin);
+    let by = |tls| base(scene, cell).route(MAIN, tls, &["direct"], at);
+    change(by("terminate"), by("tunnel"), (front, server))
+}
