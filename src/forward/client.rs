@@ -1,4 +1,4 @@
-//! The client's connection, as far as a transfer needs it.
+//! The client's connection: what a transfer needs of it.
 
 use std::{
     net::SocketAddr,
@@ -17,11 +17,10 @@ use crate::{
     track::{TransferHandle, WatchedSocket},
 };
 
-/// The client's place among `max_connections`. hyper lets go of a connection when it is upgraded, so whatever goes on with the bytes
-/// holds it too.
+/// The client's slot among `max_connections`. hyper drops a connection when it is upgraded, so the upgraded stream holds the slot too.
 pub(crate) type ClientSlot = Arc<listen::Slot>;
 
-/// Tells client connections apart. Never given out twice, unlike addresses and sockets.
+/// Identifies a client connection. Unlike addresses and sockets, an id is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnId(u64);
 
@@ -33,10 +32,10 @@ impl ConnId {
     }
 }
 
-/// A client's connection. The front that accepts it makes one, and passes it on with every request. Clones are the same connection.
+/// A client's connection. The accepting front creates it and passes it with every request. Clones refer to the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientConn {
-    /// Which one it is: an identity that an origin gave to one connection belongs to this client connection.
+    /// Its id: an identity that an origin granted to one connection belongs to this client connection.
     pub id: ConnId,
     /// The client's address.
     pub address: SocketAddr,
@@ -44,23 +43,23 @@ pub(crate) struct ClientConn {
     pub tcp: TcpMonitor,
     /// True where other requests share the connection (HTTP/2).
     pub shared: bool,
-    /// Sends interim answers, where the client can get some.
+    /// Sends interim answers, where the client accepts them.
     pub interims: Option<InterimSender>,
-    /// The request line as it came, where it was seen.
+    /// The request line as received, where it was captured.
     pub line: Option<RequestLine>,
-    /// Its user, where it came over loopback and the kernel can tell.
+    /// The owner of its socket, where it came over loopback and the kernel reports one.
     pub owner: Option<SocketOwner>,
-    /// Given back with the last clone.
+    /// Released with the last clone.
     pub slot: ClientSlot,
 }
 
 impl ClientConn {
-    /// Why `request` is not the one that its client wrote: hyper takes a target without its fragment.
+    /// Why `request` differs from what its client wrote: hyper drops the fragment of a target.
     pub(crate) fn cut<B>(&self, request: &Request<B>) -> Option<String> {
         self.line.as_ref()?.cut(request)
     }
 
-    /// Has the watchdog look at the connection for `transfer`.
+    /// Lets the watchdog of `transfer` read the connection.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {
         let socket = self.tcp.clone();
         transfer.watch_client(if self.shared {

@@ -1,7 +1,7 @@
-//! `/.well-known/gitferry/NONCE`: how `gitferry doctor` learns whether a client really goes through this daemon and trusts its CA.
+//! `/.well-known/gitferry/NONCE`: how `gitferry doctor` learns whether a client goes through this daemon and trusts its CA.
 //!
-//! The daemon answers such a path itself only on a route whose TLS it terminates, and only for a nonce that its admin front gave a
-//! moment ago; every other request for such a path goes to the origin like any other.
+//! The daemon answers such a path itself only on a route whose TLS it terminates, and only for a nonce that its admin front issued shortly
+//! before. Every other request for such a path goes to the origin.
 
 use std::{
     collections::VecDeque,
@@ -16,21 +16,21 @@ use tokio::time::Instant;
 
 use super::{Answer, ExchangeRequest, request::body::full};
 
-/// What the paths begin with.
+/// The prefix of the paths.
 const PREFIX: &str = "/.well-known/gitferry/";
 
-/// How long a nonce is answered.
+/// How long a nonce is valid.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// More than one run of doctor needs; the oldest is forgotten first.
+/// More than one run of doctor needs; beyond it, the oldest is removed.
 const AT_MOST: usize = 32;
 
-/// The nonces that the admin front gave.
+/// The nonces that the admin front issued.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces(Mutex<VecDeque<(Box<str>, Instant)>>);
 
 impl Nonces {
-    /// A new one. `None` where the machine has no random numbers.
+    /// A new nonce. `None` where the machine has no random numbers.
     pub(crate) fn give(&self, now: Instant) -> Option<String> {
         let mut bytes = [0_u8; 16];
         aws_lc_rs::default_provider()
@@ -53,7 +53,7 @@ impl Nonces {
     }
 }
 
-/// The answer to a request for a nonce that is known; `None` for every other request.
+/// The answer to a request for a valid nonce; `None` for every other request.
 pub(super) fn answer<B>(
     request: &Request<B>,
     asked: &ExchangeRequest,
@@ -68,12 +68,12 @@ pub(super) fn answer<B>(
     let front = asked.front.as_str();
     tracing::debug!(%front, target = %asked.target, "client check answered");
     let (content_type, body) = match below {
-        // What `git ls-remote` asks for: one ref, named after the nonce (gitprotocol-http, "Smart Clients").
+        // The response to `git ls-remote`: one ref, named after the nonce (gitprotocol-http, "Smart Clients").
         "info/refs" => (
             "application/x-git-upload-pack-advertisement",
             advertisement(nonce, front),
         ),
-        // What `git lfs locks` asks for (git-lfs: docs/api/locking.md).
+        // The response to `git lfs locks` (git-lfs: docs/api/locking.md).
         "locks" => (
             "application/vnd.git-lfs+json",
             json!({ "locks": [{
@@ -94,7 +94,7 @@ pub(super) fn answer<B>(
     Some(answer)
 }
 
-/// The nonce stands in the name of a ref, the front in the agent.
+/// The ref's name contains the nonce, the agent the front.
 fn advertisement(nonce: &str, front: &str) -> String {
     let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
     let reference = format!(

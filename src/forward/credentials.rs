@@ -1,7 +1,7 @@
-//! Credentials stay with their host on the reverse front, where a client sees one host for all.
+//! Keeps credentials with their host on the reverse front, where a client sees one host for all.
 //!
-//! A client that follows a redirect from A to B brings A's credentials along, since both are this daemon to it. What was seen is kept
-//! in the [`CredentialMemory`], which decides; here it is told what comes and goes, and what it does not admit is taken out.
+//! A client that follows a redirect from A to B sends A's credentials along, because both hosts are this daemon for it. The
+//! [`CredentialMemory`] records what was seen and decides; this module reports requests and answers to it, and removes what it rejects.
 
 use std::{
     borrow::Cow,
@@ -21,8 +21,8 @@ use crate::{
     model::credential_memory::{Credential, CredentialMemory, CredentialOrigin},
 };
 
-/// Fields of a request that carry no credential, beside those that begin with `accept` and `content-`. Any other may be one: `Private-Token`
-/// (GitLab), `X-Api-Key`, whatever a site invents. So what is missing here is withheld after a redirect, and nothing leaks.
+/// Fields of a request that carry no credential, in addition to those that begin with `accept` and `content-`. Any other may be one:
+/// `Private-Token` (GitLab), `X-Api-Key`, or a site's own. A field missing here is withheld after a redirect, so nothing leaks.
 const HARMLESS: [&str; 40] = [
     "cache-control",
     "connection",
@@ -72,8 +72,8 @@ fn may_be_credential(name: &HeaderName) -> bool {
     !harmless && HARMLESS.binary_search(&name).is_err()
 }
 
-/// What is the same in each request with the same credential. Answers to a challenge differ every time: of these it is the scheme, which is
-/// enough, since a host that may have one asks for it with 401.
+/// The part that is equal in all requests with the same credential. Answers to a challenge differ every time, so only their scheme counts:
+/// that is enough, because a host that may have a credential requests it with 401.
 fn lasting<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
     let value = value.as_bytes();
     let scheme = value.split(|byte| *byte == b' ').next().unwrap_or(value);
@@ -87,7 +87,7 @@ fn lasting<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
     }
 }
 
-/// Takes out of a request on the reverse front what a redirect brought along from another host.
+/// Removes what a redirect brought along from another host out of a request on the reverse front.
 pub(crate) fn withhold(
     memory: &CredentialMemory,
     asked: &ExchangeRequest,
@@ -127,7 +127,7 @@ pub(crate) fn withhold(
     }
 }
 
-/// Puts every value of a field through `keep`; true where one changed.
+/// Passes every value of a field through `keep`; true where one changed.
 fn retain(
     headers: &mut HeaderMap,
     name: &HeaderName,
@@ -152,7 +152,7 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// Learns from an answer's head, before it is mapped: where it redirects to, and whether it asks for credentials. `sent` are the
+/// Records from an answer's head, before it is mapped, where it redirects to and whether it requests credentials. `sent` holds the
 /// request's fields.
 pub(crate) fn learn<B>(
     memory: &CredentialMemory,
@@ -170,7 +170,7 @@ pub(crate) fn learn<B>(
     if !response.status().is_redirection() {
         return;
     }
-    // Read as it is read where it is mapped: what the client follows is what counts.
+    // Read in the same way as the mapping reads it: what the client follows counts.
     for location in response.headers().get_all(LOCATION) {
         let to = mapping.redirects_to(&url_text(location));
         memory.redirects(&from, &to, credentials(sent), Instant::now());
@@ -192,11 +192,11 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
     })
 }
 
-/// A batch has up to 100 objects; an answer with more origins is made to have others forgotten.
+/// A batch has up to 100 objects. An answer with more origins is meant to displace others from the memory.
 const MOST_ORIGINS: usize = 256;
 
-/// Learns from a batch answer what the client was told to send, and where (git-lfs, docs/api/batch.md, "Successful Responses"). A link to
-/// another host is as good as a redirect: what it does not name is not for that host.
+/// Records from a batch answer what the client must send where (git-lfs, docs/api/batch.md, "Successful Responses"). A link to another host
+/// works like a redirect: credentials that it does not name are not for that host.
 pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[u8]) {
     if !mapping.is_reverse() {
         return;
@@ -222,7 +222,7 @@ pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[
                 named.push((name, value, origin.clone()));
             }
         }
-        // A link to a host that is not served does not come here.
+        // Links to hosts that are not served never reach this daemon.
         if origin != from && origins.len() < MOST_ORIGINS && (mapping.served)(&origin.1) {
             origins.insert(origin);
         }

@@ -1,4 +1,4 @@
-//! What downloads in segments share: memory, and connections to one host. It outlives a reload.
+//! What downloads in segments share: memory, and connections to one host. It survives a reload.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use crate::model::Target;
 /// Connections to one host over all downloads: git-lfs runs 8 downloads at once, and these need no segments.
 const CONNECTIONS_PER_HOST: usize = 8;
 
-/// What needs no room for buffers, as it is little.
+/// A download up to this size needs no memory for buffers.
 const LITTLE: u64 = 4 << 20;
 
-/// How much of `memory` ranges may take: the rest is for the buffers of their connections, and for what the allocator keeps (measured: eight
+/// The part of `memory` that ranges may use: the rest is for the buffers of their connections and the allocator's overhead (measured: eight
 /// downloads with 64 MiB of ranges held 81 MiB, with 43 MiB 62).
 fn for_ranges(memory: u64) -> u64 {
     (memory / 5 * 3).max(memory.min(LITTLE))
@@ -28,7 +28,7 @@ pub(crate) struct DownloadLimits {
     memory: AtomicU64,
     /// Bytes of it in use.
     used: Mutex<u64>,
-    /// Connections that large downloads use, by the host that is dialled.
+    /// Connections that large downloads use, by the dialled host.
     hosts: Mutex<HashMap<Target, usize>>,
 }
 
@@ -38,7 +38,7 @@ impl DownloadLimits {
         self.memory.store(for_ranges(memory), Ordering::Relaxed);
     }
 
-    /// Counts a connection to `host`, however many there are.
+    /// Counts a connection to `host`, without a limit.
     pub(crate) fn count(self: &Arc<Self>, host: &Target) -> HostPlace {
         *lock(&self.hosts).entry(host.clone()).or_default() += 1;
         HostPlace {
@@ -61,7 +61,7 @@ impl DownloadLimits {
         })
     }
 
-    /// Memory, none of it used yet.
+    /// A reservation that holds no memory yet.
     pub(crate) fn reservation(self: &Arc<Self>) -> Reservation {
         Reservation {
             limits: Arc::clone(self),
@@ -70,7 +70,7 @@ impl DownloadLimits {
     }
 }
 
-/// A connection to a host, while it is kept.
+/// Counts one connection to a host until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HostPlace {
     limits: Arc<DownloadLimits>,
@@ -89,7 +89,7 @@ impl Drop for HostPlace {
     }
 }
 
-/// Memory of one download, while it is kept.
+/// Memory of one download, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     limits: Arc<DownloadLimits>,
@@ -97,7 +97,7 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// Lets `act` plan with the bytes that nobody uses; it says how many the download holds then.
+    /// Lets `act` plan with the free bytes; it returns how many the download then holds.
     pub(crate) fn plan<T>(&mut self, act: impl FnOnce(u64) -> (T, u64)) -> T {
         let mut used = lock(&self.limits.used);
         let memory = self.limits.memory.load(Ordering::Relaxed);

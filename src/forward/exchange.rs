@@ -1,7 +1,7 @@
 //! One exchange with an origin: a request and its answer's head, or the rest of an answer that broke off.
 //!
-//! [`Exchange`] reports what happens to [`UpstreamPlan`] and carries out what it says next. It owns the transfer: whoever takes the
-//! answer takes the exchange with it, and with its end the transfer ends.
+//! [`Exchange`] reports events to [`UpstreamPlan`] and carries out the steps that follow. It owns the transfer: the response body takes the
+//! exchange with it, and when the body ends, the transfer ends.
 
 mod hop_answer;
 mod judge;
@@ -45,26 +45,26 @@ use crate::{
     track::{FinalFault, Transfer},
 };
 
-/// A request, where it goes, and how far it has come.
+/// A request, its destination and its progress.
 pub(crate) struct Exchange {
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) asked: ExchangeRequest,
     pub(crate) transfer: Transfer,
     pub(crate) outgoing: OutgoingRequest,
     pub(crate) plan: UpstreamPlan,
-    /// What the answer promised, where its rest could be asked for.
+    /// What the answer promised, where its rest can be requested.
     part: Option<PartialResponse>,
-    /// Bytes of it that were passed on, while the rest is asked for.
+    /// Bytes of it already passed on, while the rest is being requested.
     got: Option<u64>,
-    /// The origin speaks a version of HTTP that has ranges.
+    /// True where the origin's HTTP version supports ranges.
     ranged: bool,
 }
 
-/// An answer's head, and the connection that its body comes on.
+/// An answer's head, and the connection that carries its body.
 pub(crate) type LeasedResponse = (Response<Incoming>, Lease);
 
 impl Exchange {
-    /// Nothing is sent yet.
+    /// A new exchange; nothing is sent yet.
     pub(crate) fn new(
         forwarder: &Arc<Forwarder>,
         route: &Arc<Route>,
@@ -96,7 +96,7 @@ impl Exchange {
         }
     }
 
-    /// Sends the request until an answer is to be passed on.
+    /// Sends the request until there is an answer to pass on.
     pub(crate) async fn request(&mut self) -> Result<LeasedResponse, FinalFault> {
         let turn = self.plan.begin(self.outgoing.connection_kind());
         let came = self.run(turn).await?;
@@ -108,12 +108,12 @@ impl Exchange {
         Ok(came)
     }
 
-    /// How many bytes the answer promised, where its rest can be asked for.
+    /// How many bytes the answer promised, where its rest can be requested.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.part.as_ref().map(PartialResponse::length)
     }
 
-    /// Asks for the rest of an answer that broke off with `fault` after `got` bytes.
+    /// Requests the rest of an answer that broke off with `fault` after `got` bytes.
     pub(crate) async fn resume(
         &mut self,
         fault: Fault,
@@ -126,7 +126,7 @@ impl Exchange {
         Ok(came)
     }
 
-    /// What is reported of an answer that broke off.
+    /// The event for an answer that broke off.
     pub(crate) fn broke_off(&self, fault: Fault, got: u64) -> Event {
         Event::BrokeOff {
             fault,
@@ -135,13 +135,13 @@ impl Exchange {
         }
     }
 
-    /// Where the upstream in use leads to.
+    /// The destination of the upstream in use.
     pub(crate) fn destination(&self) -> Destination {
         let upstream = self.plan.upstream().map(|upstream| &**upstream);
         Destination::of(self.asked.scheme, &self.asked.target, upstream)
     }
 
-    /// Carries out one turn after the other until an answer is to be passed on.
+    /// Carries out one step after the other until there is an answer to pass on.
     async fn run(&mut self, mut turn: PlanStep) -> Result<LeasedResponse, FinalFault> {
         let mut held = Held::Nothing;
         loop {
@@ -150,7 +150,7 @@ impl Exchange {
                 (PlanStep::Connect(connect), _) => self.connect(connect).await,
                 (PlanStep::Send, Held::Connection(lease)) => self.send(lease).await,
                 (PlanStep::Deliver, Held::Answer(came)) => return Ok(*came),
-                // The policy sends on a connection only, and delivers nothing but an answer.
+                // The policy sends only on a connection, and delivers only an answer.
                 (PlanStep::Send | PlanStep::Deliver, _) => {
                     let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
                     (Held::Nothing, Event::DialFailed(fault))
@@ -160,7 +160,7 @@ impl Exchange {
         }
     }
 
-    /// Takes an idle connection where one will do, else a new one.
+    /// Takes an idle connection where one is acceptable, else a new one.
     async fn connect(&self, connect: Connect) -> (Held, Event) {
         let key = self.key();
         if let Some(lease) = self.idle(connect, &key).await {
@@ -201,10 +201,10 @@ impl Exchange {
         })
     }
 
-    /// An idle connection: one that this client's identity is bound to, else one for anybody where an idle one will do.
+    /// An idle connection: one bound to this client's identity, else an unbound one where an idle connection is acceptable.
     async fn idle(&self, connect: Connect, key: &Arc<Key>) -> Option<Lease> {
         let pool = &self.forwarder.pool;
-        // A request that may act has no other way: a new connection has no identity.
+        // Even a request that may act uses the bound connection: a new one lacks the identity.
         match pool.take_bound(key, self.asked.client.id).await {
             Some(lease) => Some(lease),
             None if connect.connection == ConnectionKind::Idle => match pool.take(key).await {
@@ -216,7 +216,7 @@ impl Exchange {
         }
     }
 
-    /// A connection that is as good as a new one for a request that may act.
+    /// A connection that is as good as a new one, for a request that may act.
     async fn spare(&self, key: &Arc<Key>) -> Option<Lease> {
         let pool = &self.forwarder.pool;
         if let Some(lease) = pool.take_spare(key).await {
@@ -230,8 +230,8 @@ impl Exchange {
         pool.join(key).await
     }
 
-    /// Gives the connection back, whose answer with `status` is complete. `git push` may need another one for its commands, where they take
-    /// longer than this one is trusted.
+    /// Returns the connection of a complete answer with `status` to the pool. `git push` may need another one for its commands, where they come
+    /// after this one is too old to trust.
     pub(crate) fn give_back(&self, lease: Lease, status: u16) {
         let about = Arc::clone(&lease.about);
         lease.give_back();
@@ -244,7 +244,7 @@ impl Exchange {
         }
     }
 
-    /// Sends once, and says what came of it.
+    /// Sends once and returns the result.
     async fn send(&mut self, mut lease: Lease) -> (Held, Event) {
         let to = self.destination();
         let request = match self.write(&lease, &to) {
@@ -261,7 +261,7 @@ impl Exchange {
                 }
             }
         };
-        // A head alone leaves in one write, and nobody says when: what is waited for then is the answer.
+        // A head without a body leaves in one write, at an unknown moment: the exchange waits for the answer from here on.
         self.transfer.enter(if self.outgoing.bodiless {
             Stage::AwaitingHead
         } else {
@@ -274,7 +274,7 @@ impl Exchange {
         let repeatable = self.outgoing.state().may_repeat();
         let began = Instant::now();
         let sent = tokio::select! {
-            // First: the end of the connections' tasks is a consequence.
+            // Check this first: the end of the connections' tasks is a consequence.
             biased;
             () = self.forwarder.shared.shutdown.ended() => return (Held::Nothing, self.plan.shutdown()),
             sent = send::send_watched(&mut lease, request, &self.transfer, repeatable) => sent,
@@ -299,7 +299,7 @@ impl Exchange {
         }
     }
 
-    /// What is reported of a request without an answer.
+    /// The event for a request without an answer.
     fn missed(&mut self, missed: NoResponse, about: &About) -> Event {
         match missed {
             NoResponse::Stale => Event::Failed {
@@ -327,7 +327,7 @@ impl Exchange {
     }
 }
 
-/// What an exchange has in hand between two turns.
+/// What an exchange holds between two steps.
 enum Held {
     Nothing,
     Connection(Lease),

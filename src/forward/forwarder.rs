@@ -1,4 +1,4 @@
-//! One snapshot of the config with everything that was built from it; a reload makes a new one, and transfers that run keep theirs.
+//! One snapshot of the config with everything built from it. A reload makes a new one; running transfers keep theirs.
 
 use std::{
     net::IpAddr,
@@ -27,7 +27,7 @@ use crate::{
     track::Tracker,
 };
 
-/// One snapshot of the config, and what ferries by it.
+/// One snapshot of the config, and everything needed to forward by it.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     /// The snapshot.
@@ -36,29 +36,29 @@ pub(crate) struct Forwarder {
     pub connector: Connector,
     /// TLS to clients.
     pub leaves: Arc<Leaves>,
-    /// What the daemon keeps over reloads.
+    /// State that outlives a reload.
     pub shared: Shared,
     /// Idle origin connections.
     pub(super) pool: Pool,
     pub(super) rewriting: RewriteLimits,
 }
 
-/// The snapshot of the config that new requests go by. Clones follow the same one.
+/// The config snapshot for new requests. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Current(Arc<Mutex<Arc<Forwarder>>>);
 
 impl Current {
-    /// Begins with `forwarder`.
+    /// Starts with `forwarder`.
     pub(crate) fn new(forwarder: Arc<Forwarder>) -> Self {
         Self(Arc::new(Mutex::new(forwarder)))
     }
 
-    /// The snapshot of this moment.
+    /// The current snapshot.
     pub(crate) fn get(&self) -> Arc<Forwarder> {
         Arc::clone(&self.lock())
     }
 
-    /// New requests go by `forwarder`; running ones keep theirs.
+    /// New requests use `forwarder`; running ones keep theirs.
     pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
         *self.lock() = forwarder;
     }
@@ -68,7 +68,7 @@ impl Current {
     }
 }
 
-/// What outlives a reload. Clones share the same state.
+/// State that outlives a reload. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// Running transfers and counters.
@@ -77,19 +77,19 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// Which credential belongs to which host of the reverse front.
     pub credentials: Arc<CredentialMemory>,
-    /// The places of uploads.
+    /// The limits on concurrent uploads.
     pub uploads: Arc<UploadPlaces>,
-    /// What uploads may keep.
+    /// The memory and disk budget for replaying uploads.
     pub replay: Arc<Budget>,
     /// The memory and connections of downloads in segments.
     pub downloads: Arc<DownloadLimits>,
-    /// What `gitferry doctor` checks clients with.
+    /// The nonces with which `gitferry doctor` checks clients.
     pub nonces: Arc<Nonces>,
     /// The groups of local users.
     pub groups: Arc<Groups>,
-    /// Whether the kernel says which local user a client on loopback is.
+    /// True where the kernel reports which local user a client on loopback is.
     pub users_told_apart: Arc<AtomicBool>,
-    /// Every task.
+    /// All tasks of the daemon.
     pub tasks: Tasks,
     /// The two steps of stopping.
     pub shutdown: Shutdown,
@@ -115,7 +115,7 @@ impl Default for Shared {
 }
 
 impl Forwarder {
-    /// A forwarder for `config`; its idle connections end with it. The limits that `shared` keeps become those of `config`.
+    /// A forwarder for `config`; its idle connections end with it. Sets the limits in `shared` to those of `config`.
     pub(crate) fn new(
         config: Arc<Config>,
         connector: Connector,
@@ -140,7 +140,7 @@ impl Forwarder {
         })
     }
 
-    /// The route of `target`, or why it is refused.
+    /// The route of `target`, or the fault that refuses it.
     pub(crate) fn admit(&self, target: &Target) -> Result<Arc<Route>, Fault> {
         let route = self.config.route(target);
         let denied = |denial: Denial, detail: String| {
@@ -169,12 +169,12 @@ impl Forwarder {
         Ok(Arc::clone(route))
     }
 
-    /// How many origin connections wait for the next request.
+    /// How many idle origin connections there are.
     pub(crate) fn idle_connections(&self) -> usize {
         self.pool.idle()
     }
 
-    /// True where a connection to `target` would come back here.
+    /// True where a connection to `target` would reach this daemon.
     pub(crate) fn is_own(&self, target: &Target) -> bool {
         let ip = target.host.ip().map(|ip| ip.to_canonical());
         // Linux connects to this machine where the address is unspecified.

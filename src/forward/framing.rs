@@ -1,6 +1,6 @@
-//! Where a message's body ends (RFC 9112, section 6): what hyper reads in one way and somebody else might read in another is refused.
+//! Where a message's body ends (RFC 9112, section 6). Framing that hyper reads in one way and another party may read in another is refused.
 //!
-//! Called by [`exchange`](super::exchange) with the head of a request, and of an answer before anything of it reaches the client.
+//! [`exchange`](super::exchange) calls this with the head of a request, and with the head of an answer before it reaches the client.
 
 use hyper::{
     HeaderMap, Response, Version,
@@ -8,7 +8,7 @@ use hyper::{
     header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING},
 };
 
-/// What is wrong with a request's framing. The origin must see the same end of the body as gitferry.
+/// What is wrong with a request's framing. Origin and gitferry must agree on the end of the body.
 pub(crate) fn request_objection(headers: &HeaderMap) -> Option<&'static str> {
     if headers.contains_key(TRANSFER_ENCODING) && codings(headers) != [&b"chunked"[..]] {
         return Some("the request has a Transfer-Encoding other than chunked");
@@ -17,14 +17,14 @@ pub(crate) fn request_objection(headers: &HeaderMap) -> Option<&'static str> {
     length(headers).is_err().then_some(malformed)
 }
 
-/// Ends the connection with this answer: where the next request begins is in doubt (RFC 9112, section 6.3).
+/// Closes the connection after this answer, because the start of the next request is uncertain (RFC 9112, section 6.3).
 pub(crate) fn close(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// What is wrong with an answer's framing. Passed on, its codings would be taken for content.
+/// What is wrong with an answer's framing. If it were passed on, the client would take its codings for content.
 ///
-/// `identity` in front (RFC 2616, section 3.6) codes nothing; clients ignore it.
+/// A leading `identity` (RFC 2616, section 3.6) has no effect; clients ignore it.
 pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
     if headers.contains_key(TRANSFER_ENCODING) {
         let codings = codings(headers);
@@ -40,7 +40,7 @@ pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
     length(headers).is_err().then_some(malformed)
 }
 
-/// True where only the end of the connection says that the answer is over (RFC 9112, section 6.3).
+/// True where only the end of the connection marks the end of the answer (RFC 9112, section 6.3).
 pub(crate) fn is_close_delimited(response: &Response<impl Body>) -> bool {
     let chunked = || {
         let codings = codings(response.headers());
@@ -50,7 +50,7 @@ pub(crate) fn is_close_delimited(response: &Response<impl Body>) -> bool {
     length.is_none() && response.version() < Version::HTTP_2 && !chunked()
 }
 
-/// Makes several equal lengths one (RFC 9110, section 8.6).
+/// Merges several equal lengths into one (RFC 9110, section 8.6).
 pub(crate) fn merge_lengths(headers: &mut HeaderMap) {
     if members(headers, &CONTENT_LENGTH).nth(1).is_some()
         && let Ok(Some(length)) = length(headers)
@@ -59,7 +59,7 @@ pub(crate) fn merge_lengths(headers: &mut HeaderMap) {
     }
 }
 
-/// The length that the head promises; fails where a value is none, or two differ.
+/// The length in the head; fails where a value is invalid, or two differ.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
     let mut known = None;
     for member in members(headers, &CONTENT_LENGTH) {
@@ -85,7 +85,7 @@ fn codings(headers: &HeaderMap) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The members of a list that may stand in several fields (RFC 9110, section 5.6.1).
+/// The members of a list that may be spread over several fields (RFC 9110, section 5.6.1).
 fn members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     let values = headers.get_all(name).iter();
     values
@@ -97,7 +97,7 @@ fn members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item 
 mod tests {
     use super::*;
 
-    /// A body whose length nobody knows.
+    /// A body of unknown length.
     struct Endless;
 
     impl Body for Endless {

@@ -1,4 +1,4 @@
-//! Header fields that end at gitferry, and those that it adds (RFC 9110, section 7.6).
+//! Removes header fields that end at gitferry and adds its own (RFC 9110, section 7.6).
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{model::pseudonym, net::dial::trail};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-/// RFC 9209.
+/// Defined in RFC 9209.
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// What is meant for one connection alone.
+/// Fields for one connection only.
 static HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     KEEP_ALIVE,
@@ -31,11 +31,11 @@ static HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Takes out what is meant for this connection alone; gives back the protocol that an upgrade asks for.
+/// Removes the fields for this connection only; returns the protocol that an upgrade requests.
 ///
-/// `TE: trailers` stays, since trailers are passed on (RFC 9110, section 10.1.4).
+/// `TE: trailers` stays, because trailers are passed on (RFC 9110, section 10.1.4).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    // One look at each name costs less than a search for each of these.
+    // One check of each name costs less than a search for each of these.
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return None;
     }
@@ -59,7 +59,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
         })
     });
     for name in named {
-        // Framing is not the sender's to take away: RFC 9110, section 7.6.1 names only fields for this connection.
+        // The sender may not remove framing: RFC 9110, section 7.6.1 covers only fields for this connection.
         if name != hyper::header::CONTENT_LENGTH && name != hyper::header::HOST {
             headers.remove(name);
         }
@@ -73,8 +73,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
     upgrade
 }
 
-/// Takes out of a message's trailers what decides about framing, routing or authorization, and what is for one connection alone (RFC 9110,
-/// section 6.5.1): whoever merges them into the head would take it for what this daemon has checked.
+/// Removes trailers that affect framing, routing or authorization, or belong to one connection (RFC 9110, section 6.5.1): a recipient that
+/// merges trailers into the head would trust them as if this daemon had checked them.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_hop_by_hop(trailers);
     for name in [
@@ -95,13 +95,13 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_proxy_status(trailers);
 }
 
-/// What an answer may have that does not go to the client as it is, beside [`HOP_BY_HOP`].
+/// Fields of an answer that do not reach the client unchanged, in addition to [`HOP_BY_HOP`].
 static NOT_PASSED_ON: [HeaderName; 4] =
     [TRANSFER_ENCODING, ALT_SVC, WWW_AUTHENTICATE, PROXY_STATUS];
 
-/// Takes out of an answer what is not the client's; gives back the protocol that it switches to.
+/// Removes fields of an answer that are not for the client; returns the protocol that it switches to.
 ///
-/// `Alt-Svc` (RFC 7838) names another way to the origin; the client's way is this daemon, and behind a mirror the origin is another one.
+/// `Alt-Svc` (RFC 7838) names another path to the origin. The client must use this daemon, and behind a mirror the origin is another one.
 pub(crate) fn clean_answer(headers: &mut HeaderMap) -> Option<HeaderValue> {
     if headers.keys().any(|name| NOT_PASSED_ON.contains(name)) {
         strip_transfer_encoding(headers);
@@ -112,15 +112,15 @@ pub(crate) fn clean_answer(headers: &mut HeaderMap) -> Option<HeaderValue> {
     strip_hop_by_hop(headers)
 }
 
-/// Framing that the connection itself decides: a chunked body is chunked anew, on HTTP/2 not at all.
+/// Removes framing that the connection itself decides: a chunked body is chunked again, or not at all on HTTP/2.
 pub(crate) fn strip_transfer_encoding(headers: &mut HeaderMap) {
     if headers.remove(TRANSFER_ENCODING).is_some() {
-        // RFC 9112, section 6.3: it overrides a length, which is not to be passed on.
+        // RFC 9112, section 6.3: chunked framing overrides a length, which must then not be passed on.
         headers.remove(CONTENT_LENGTH);
     }
 }
 
-/// How long the origin asks to wait (RFC 9110, section 10.2.3): seconds, or a date, counted from the answer's own `Date`.
+/// How long the origin asks the client to wait (RFC 9110, section 10.2.3): seconds, or a date relative to the answer's own `Date`.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| {
         headers
@@ -129,7 +129,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     };
     let value = text(RETRY_AFTER)?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More than fits is longer than anybody waits.
+        // A value that overflows is longer than any wait.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date = |text: &str| {
@@ -142,15 +142,15 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.max(time::Duration::ZERO).unsigned_abs())
 }
 
-/// git-lfs 3.3.0 panics at a 429 that does not say how long to wait.
+/// Adds `Retry-After` where it is missing: git-lfs 3.3.0 panics at a 429 without it.
 pub(crate) fn say_retry_after(headers: &mut HeaderMap) {
     if !headers.contains_key(RETRY_AFTER) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
     }
 }
 
-/// Challenges as git reads them: hyper writes a space for each fold of a field, so that an empty line among them leaves two, and a client that
-/// unfolds lines by itself has one (RFC 9112, section 5.2, allows both). Outside strings they mean the same (RFC 9110, section 11.3).
+/// Normalises challenges for git. hyper writes a space for each fold of a field, so an empty line among them leaves two spaces; a client
+/// that unfolds lines itself sees one (RFC 9112, section 5.2, allows both). Outside strings both mean the same (RFC 9110, section 11.3).
 pub(crate) fn join_folds(headers: &mut HeaderMap) {
     let Entry::Occupied(mut challenges) = headers.entry(WWW_AUTHENTICATE) else {
         return;
@@ -178,21 +178,21 @@ pub(crate) fn join_folds(headers: &mut HeaderMap) {
     }
 }
 
-/// Asks for an upgrade, or grants one.
+/// Sets the fields that request or grant an upgrade.
 pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, protocol);
 }
 
-/// Adds gitferry to `Via`, with the version in which it received the message (RFC 9110, section 7.6.3).
+/// Adds gitferry to `Via`, with the HTTP version of the received message (RFC 9110, section 7.6.3).
 pub(crate) fn add_via(headers: &mut HeaderMap, received: Version) {
-    /// That of most messages.
+    /// The value for most messages.
     static HTTP_11: LazyLock<Option<HeaderValue>> = LazyLock::new(|| own_via("1.1"));
     let value = match received {
         Version::HTTP_09 => own_via("0.9"),
         Version::HTTP_10 => own_via("1.0"),
         Version::HTTP_2 => own_via("2.0"),
-        // Neither hyper's server nor its client speaks HTTP/3.
+        // Neither hyper's server nor its client supports HTTP/3.
         _ => HTTP_11.clone(),
     };
     if let Some(value) = value {
@@ -204,7 +204,7 @@ fn own_via(version: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{version} {}", pseudonym())).ok()
 }
 
-/// Takes out what an origin says in gitferry's name (RFC 9209, section 2): a client reads there whose fault it was.
+/// Removes members that an origin wrote in gitferry's name (RFC 9209, section 2): clients read the cause of a failure there.
 pub(crate) fn strip_proxy_status(headers: &mut HeaderMap) {
     let values: Vec<HeaderValue> = headers.get_all(PROXY_STATUS).iter().cloned().collect();
     if !values
@@ -226,7 +226,7 @@ pub(crate) fn strip_proxy_status(headers: &mut HeaderMap) {
     }
 }
 
-/// A member of the list is the proxy's name, a token or a string, and parameters.
+/// A member of the list is the proxy's name, a token or a string, followed by parameters.
 fn names_this_daemon(member: &[u8]) -> bool {
     let name = member
         .split(|byte| *byte == b';')

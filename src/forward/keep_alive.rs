@@ -1,8 +1,8 @@
-//! Keeping a living client alive: git-lfs gives up a connection on which nothing moved for 30 s, also where all is well and only slow.
+//! Keeps a waiting client connected: git-lfs closes a connection on which nothing moved for 30 s, even where the transfer is only slow.
 //!
-//! While its transfer lives it is told `102 Processing` now and then. Sparingly: git-lfs built with Go before 1.20 breaks on the
-//! sixth one for a request. So a client that can be seen to move is told nothing; but what can be seen is only what gitferry took
-//! from it, and megabytes of the rest may wait in the kernel's buffers, long written by then.
+//! While its transfer is healthy, gitferry sends it `102 Processing` now and then. It does so rarely, because git-lfs built with Go before
+//! 1.20 fails at the sixth one for a request. A client whose bytes visibly move gets none. But gitferry sees only the bytes that it took
+//! from the client; megabytes may lie in the kernel's buffers that the client wrote long ago.
 
 use std::{future::Future, pin::pin, sync::atomic::Ordering, time::Duration};
 
@@ -11,22 +11,22 @@ use tokio::time::{Instant, sleep};
 
 use crate::{config::Interim, net::InterimSender, track::TransferHandle};
 
-/// What says that the client waits.
+/// The evidence that the client waits.
 pub(crate) struct KeepAlive {
     interims: InterimSender,
     limits: Interim,
-    /// Of the body, where it is known.
+    /// The length of the body, where it is known.
     length: Option<u64>,
 }
 
-/// What a sender's and our own buffer hold on loopback (measured: 2.6 MB to 5.2 MB with a clamped receive buffer). With less than
-/// that to come, the client may have written everything.
+/// What the sender's buffer and gitferry's hold on loopback (measured: 2.6 MB to 5.2 MB with a clamped receive buffer). With less than this
+/// still to come, the client may have written everything.
 const PARKED: u64 = 6 << 20;
-/// When this much was taken, the sender's full buffer had room again: Linux tells a writer at a third of at most 4 MiB.
+/// After this many bytes were taken, the sender's full buffer had room again: Linux wakes a writer at a third of at most 4 MiB.
 const SURELY_WROTE: u64 = 3 << 19;
 
 impl KeepAlive {
-    /// `None` where the client would not understand, or is to be told nothing.
+    /// `None` where the client does not understand interim answers, or must not get any.
     pub(crate) fn of<B: Body>(
         request: &Request<B>,
         interims: Option<&InterimSender>,
@@ -44,7 +44,7 @@ impl KeepAlive {
         })
     }
 
-    /// Does `work`, and keeps the client of `transfer` waiting for it.
+    /// Runs `work` and keeps the client of `transfer` connected meanwhile.
     pub(crate) async fn hold<T>(
         &self,
         transfer: &TransferHandle,
@@ -69,7 +69,7 @@ impl KeepAlive {
             if up.saturating_sub(seen) >= SURELY_WROTE && !may_be_done {
                 (seen, since) = (up, Instant::now());
             }
-            // Of a transfer that stands still nothing good can be said.
+            // A stalled transfer gets no sign of life.
             if since.elapsed() >= self.limits.every && !transfer.is_stalled() {
                 self.interims.say();
                 (said, since) = (said + 1, Instant::now());

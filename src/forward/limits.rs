@@ -1,4 +1,4 @@
-//! How much of answers is taken in for rewriting at once.
+//! Limits on the answers that are buffered for rewriting at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,12 +7,12 @@ use tokio_util::bytes::Bytes;
 
 use crate::rt::Shutdown;
 
-/// How many larger bodies are taken in at once; others wait.
+/// How many larger bodies are buffered at once; others wait.
 const LARGE_AT_ONCE: usize = 8;
-/// How long one of them waits for its place.
+/// How long a body waits for its place.
 const PLACE: Duration = Duration::from_secs(10);
 
-/// What is the same for every answer of one forwarder.
+/// The limits that all answers of one forwarder share.
 #[derive(Clone, Debug)]
 pub(crate) struct RewriteLimits {
     pub(crate) max_body: usize,
@@ -21,7 +21,7 @@ pub(crate) struct RewriteLimits {
 }
 
 impl RewriteLimits {
-    /// A place among the larger bodies, if one becomes free soon.
+    /// A place for a larger body, if one becomes free soon.
     pub(crate) async fn place(&self) -> LargePlace {
         let waiting = tokio::time::timeout(PLACE, Arc::clone(&self.large).acquire_owned());
         tokio::select! {
@@ -39,11 +39,11 @@ impl RewriteLimits {
     }
 }
 
-/// A place among the larger bodies.
+/// A place for a larger body.
 pub(crate) type LargePlace = Option<OwnedSemaphorePermit>;
 
-/// `bytes`, which hold the place until the last of them is written to the client or given up: a client that reads slowly keeps the memory
-/// in use, and so the place.
+/// `bytes` that hold the place until the last of them is written to the client or dropped: a client that reads slowly keeps the memory,
+/// and so the place, in use.
 pub(crate) fn keep(bytes: Bytes, place: LargePlace) -> Bytes {
     match place {
         Some(place) => Bytes::from_owner(LimitedBytes {

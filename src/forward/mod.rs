@@ -1,11 +1,11 @@
 //! From a routed request or tunnel to its end: dial, send, answer.
 //!
-//! A [`Forwarder`] is one snapshot of the config with everything that was built from it. The fronts call [`Forwarder::exchange`] for a
-//! request and [`tunnel`] for bytes; what the client spoke is theirs, what goes to the origin is decided here.
+//! A [`Forwarder`] is one snapshot of the config with everything built from it. The fronts call [`Forwarder::exchange`] for a request and
+//! [`tunnel`] for a tunnel. The fronts know the client's protocol; this module decides what goes to the origin.
 //!
-//! A room imports only from those to its left, which `tests/it/layers.rs` checks: `request → upstream → exchange → tunnel, response →
-//! serve`; no files import each other in a circle. What follows a fault is
-//! [`crate::model::attempts`]'s decision; [`upstream::plan`] carries it out as far as connections go, [`exchange`] for requests.
+//! A submodule imports only from those to its left, which `tests/it/layers.rs` checks: `request → upstream → exchange → tunnel, response →
+//! serve`; no files import each other in a circle. [`crate::model::attempts`] decides what follows a fault. [`upstream::plan`] carries the
+//! decision out for connections, [`exchange`] for requests.
 
 pub(crate) mod client;
 mod client_check;

@@ -1,4 +1,4 @@
-//! A request from its routing to the answer that the client gets: the fronts' way in.
+//! A request from its routing to the answer that the client gets: the entry point for the fronts.
 
 use std::sync::Arc;
 
@@ -35,14 +35,14 @@ use crate::{
 };
 
 impl Forwarder {
-    /// Forwards one request; the client gets the answer, or a fault in the form that it shows.
+    /// Forwards one request; the client gets the answer, or a fault in a form that it shows to its user.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         request: Request<Incoming>,
         asked: ExchangeRequest,
     ) -> Answer {
         if self.config.route(&asked.target).tls == TlsMode::Terminate {
-            // The daemon's own answer to a client that `gitferry doctor` sent.
+            // The daemon's own answer to a client that `gitferry doctor` started.
             let nonces = &self.shared.nonces;
             if let Some(answer) = client_check::answer(&request, &asked, nonces, Instant::now()) {
                 return answer;
@@ -148,14 +148,14 @@ impl Forwarder {
     }
 }
 
-/// A request that ends with a fault, and its body where nothing of it was sent.
+/// A request that ended with a fault, and its body where nothing of it was sent.
 type FailedRequest = Box<(FinalFault, Transfer, Option<RequestBody>)>;
 
 fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
     headers.get(USER_AGENT)?.to_str().ok()
 }
 
-/// The origin's answer as the client gets it.
+/// The origin's answer in the form for the client.
 async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedResponse) -> Answer {
     exchange.transfer.enter(Stage::ReceivingBody);
     let to = exchange.destination();
@@ -188,7 +188,7 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedRespo
     }
     *response.version_mut() = Version::HTTP_11;
     if close_delimited && !exchange.asked.client.shared {
-        // hyper chunks a body without a length for HTTP/1.1, and its last chunk would say that the answer is whole.
+        // hyper chunks a body without a length for HTTP/1.1, and the last chunk would mark a broken answer as complete.
         *response.version_mut() = Version::HTTP_10;
         framing::close(response.headers_mut());
     }
@@ -208,7 +208,7 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedRespo
     }
 }
 
-/// Makes an answer's fields those of this connection; the protocol that it switches to, where it does.
+/// Sets an answer's fields for this connection; returns the protocol that it switches to, if any.
 fn set_connection_fields(
     response: &mut Response<Incoming>,
     exchange: &Exchange,

@@ -1,6 +1,6 @@
-//! Answers that a hop made itself: to plain requests in absolute form, and inside TLS where it intercepts.
+//! Answers made by a hop itself: to plain requests in absolute form, and inside TLS where the hop intercepts.
 //!
-//! The client must not take them for the site's: git erases the password that it stored for a site at a 401.
+//! The client must not take them for the site's answers: at a 401, git erases the password that it stored for the site.
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -15,13 +15,13 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage, fault::HopLogin},
 };
 
-/// squid names its reason here, also with pages of its administrator.
+/// squid puts its reason here, also with custom error pages.
 const X_SQUID_ERROR: HeaderName = HeaderName::from_static("x-squid-error");
 
-/// tinyproxy 1.11.1, with a wrong password and without one.
+/// The challenge of tinyproxy 1.11.1, for a wrong password and for a missing one.
 const TINYPROXY_CHALLENGE: &str = "Basic realm=\"Tinyproxy\"";
 
-/// `Server` of proxies, in the answers that they make; what they pass on keeps the origin's.
+/// `Server` values of proxies in their own answers; forwarded answers keep the origin's value.
 const PROXIES: [&str; 8] = [
     "squid",
     "tinyproxy",
@@ -33,9 +33,9 @@ const PROXIES: [&str; 8] = [
     "bluecoat",
 ];
 
-/// A hop that carries plain HTTP asks gitferry for credentials, not the client, whose own password is none of its business.
+/// A hop that carries plain HTTP requests credentials from gitferry, not from the client, whose password it must not see.
 ///
-/// tinyproxy says 401 of a wrong password.
+/// tinyproxy answers a wrong password with 401.
 pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Option<Fault> {
     let form = about.absolute_form.as_ref()?;
     let headers = response.headers();
@@ -44,7 +44,7 @@ pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Opt
         StatusCode::UNAUTHORIZED => {
             let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter();
             let is_tinyproxy = server(headers).is_some_and(|s| s.starts_with("tinyproxy"));
-            // An origin that calls itself so asks for a realm of its own: its 401 is the client's.
+            // An origin that is itself tinyproxy uses another realm: its 401 is for the client.
             let is_own_realm = |value: &HeaderValue| value == TINYPROXY_CHALLENGE;
             !headers.contains_key(WWW_AUTHENTICATE) || is_tinyproxy && challenges.all(is_own_realm)
         }
@@ -76,13 +76,13 @@ pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Opt
     Some(fault.peer(about.peer).detail(said))
 }
 
-/// What shows that a hop made this refusal, as a sentence; `None` for what came from the origin, as far as one can tell.
+/// The evidence that a hop made this refusal, as a sentence; `None` where the answer seems to be the origin's.
 ///
-/// An origin may be a squid itself. Inside TLS its certificate tells: a hop that intercepts has a CA of its own, whose certificates stand in no
-/// public log.
+/// An origin may be a squid itself. Inside TLS its certificate shows that: a hop that intercepts has its own CA, whose certificates are in
+/// no public log.
 pub(super) fn made_by_hop<B>(response: &Response<B>, about: &About) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
-    // What only an origin says: a hop asks for credentials with 407. An origin may be a squid itself.
+    // Only an origin sends these: a hop requests credentials with 407. An origin may be a squid itself.
     let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
     if !about.hop || about.genuine || status.as_u16() < 400 || of_origin {
         return None;
@@ -96,7 +96,7 @@ pub(super) fn made_by_hop<B>(response: &Response<B>, about: &About) -> Option<Bo
         Some(server) if PROXIES.iter().any(|proxy| server.starts_with(proxy)) => {
             said.push(format!("Server: {server}"));
         }
-        // A proxy names itself in neither where it answers in place of a server that it did not reach: HAProxy, privoxy.
+        // HAProxy and privoxy name themselves in neither field when they answer for a server that they did not reach.
         None if about.absolute_form.is_some()
             && !headers.contains_key(VIA)
             && is_page(headers)
@@ -121,7 +121,7 @@ pub(super) fn made_by_hop<B>(response: &Response<B>, about: &About) -> Option<Bo
     Some(printable.take(SHOWN).collect::<String>().into())
 }
 
-/// As much of it is shown.
+/// The most characters shown.
 const SHOWN: usize = 300;
 
 fn is_page(headers: &HeaderMap) -> bool {

@@ -1,4 +1,4 @@
-//! What is reported of an answer: passed on, asked for again, or no answer of the origin's at all.
+//! The event for an answer: passed on, requested again, or not from the origin.
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Exchange {
-    /// What is reported of an answer.
+    /// The event for an answer.
     pub(super) fn judge(
         &self,
         response: &Response<Incoming>,
@@ -57,7 +57,7 @@ impl Exchange {
         })
     }
 
-    /// Why an answer is not passed on, where it is none of the origin's, or cannot be.
+    /// Why an answer is not passed on: it is not the origin's, or it cannot be forwarded.
     pub(super) fn objection(
         &self,
         response: &Response<Incoming>,
@@ -82,13 +82,13 @@ impl Exchange {
     }
 }
 
-/// True where a request has credentials that are good or bad by themselves: a handshake of NTLM or Negotiate is refused before it
-/// succeeds.
+/// True where the credentials of a request are valid or invalid by themselves. NTLM and Negotiate are not: their handshake is refused
+/// before it succeeds.
 pub(super) fn gives_credentials(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) && !authenticates_connection(headers, AUTHORIZATION)
 }
 
-/// True where a field speaks NTLM or Negotiate.
+/// True where a field contains NTLM or Negotiate.
 pub(super) fn authenticates_connection(headers: &HeaderMap, field: HeaderName) -> bool {
     headers.get_all(field).iter().any(|value| {
         let words = value.as_bytes().split(|byte| *byte == b',');

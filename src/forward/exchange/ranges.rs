@@ -1,5 +1,5 @@
-//! Ranges of an answer that is on its way, over connections of their own: the same request by the same upstream with `Range` and
-//! `If-Range`.
+//! Range requests for parts of an answer that is being received, over further connections: the same request through the same upstream,
+//! with `Range` and `If-Range`.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -24,12 +24,12 @@ use crate::forward::{
 };
 use crate::{config::HttpVersion, model::Target, track::TransferHandle};
 
-/// How long the answer to a range may take,
+/// How long the answer to a range request may take.
 const ANSWER: Duration = Duration::from_secs(15);
-/// and on a connection that was idle before, which may be dead.
+/// The same on a connection that was idle before and may be dead.
 const ANSWER_OF_IDLE: Duration = Duration::from_secs(3);
 
-/// Everything that a request for a range takes.
+/// Everything needed to request a range.
 pub(crate) struct RangeRequests {
     forwarder: Arc<Forwarder>,
     way: BackgroundDial,
@@ -40,28 +40,28 @@ pub(crate) struct RangeRequests {
     transfer: TransferHandle,
 }
 
-/// A range on its way.
+/// A range that is being received.
 pub(crate) struct RangeAnswer {
     pub(crate) lease: Lease,
     pub(crate) body: Incoming,
 }
 
-/// Why a range is not on its way.
+/// Why a range request failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The connection, or what came on it: another one may do.
+    /// The connection or its data failed: another connection may work.
     Failed(String),
-    /// The origin gives no ranges of these bytes.
+    /// The origin does not serve ranges of these bytes.
     Refused(String),
 }
 
 impl Exchange {
-    /// Requests for ranges of the answer that came on `lease`; `None` where it is none that can be segmented.
+    /// Range requests for the answer on `lease`; `None` where it cannot be segmented.
     pub(crate) fn ranges(&self, lease: &Lease) -> Option<RangeRequests> {
         let head = &self.outgoing.head;
         let part = self.part.as_ref().filter(|part| part.is_plain_whole())?;
         let own_range = head.headers.contains_key(RANGE);
-        // Another connection has not the identity of this one.
+        // Another connection does not have the identity of this one.
         let bound = lease.is_bound() || authenticates_connection(&head.headers, AUTHORIZATION);
         if own_range || !self.ranged || bound {
             return None;
@@ -93,7 +93,7 @@ impl RangeRequests {
         &self.transfer
     }
 
-    /// Asks for `bytes`, on `kept` where it still can carry a request, else on another connection.
+    /// Requests `bytes`, on `kept` where it can still carry a request, else on another connection.
     pub(crate) async fn fetch(
         self: Arc<Self>,
         kept: Option<Lease>,
@@ -108,7 +108,7 @@ impl RangeRequests {
         {
             return self.judge(answer, &bytes);
         }
-        // An idle connection may have died; a new one tells whether the path works.
+        // An idle connection may be dead; a new one shows whether the path works.
         let lease = self.connect().await?;
         let answer = self.ask(lease, &bytes, ANSWER).await?;
         self.judge(answer, &bytes)
@@ -161,7 +161,7 @@ impl RangeRequests {
         }
     }
 
-    /// Takes exactly the range that was asked for, and nothing else.
+    /// Accepts exactly the requested range and nothing else.
     fn judge(
         &self,
         (response, lease): (Response<Incoming>, Lease),

@@ -1,4 +1,4 @@
-//! A request as one connection wants it.
+//! A request in the form that one connection needs.
 
 use hyper::Request;
 
@@ -15,7 +15,7 @@ use crate::forward::{
 use crate::model::Fault;
 
 impl Exchange {
-    /// The request, or the one for the rest of its answer.
+    /// The request, or the request for the rest of its answer.
     ///
     /// Fails where its address cannot be written for this destination.
     pub(super) fn write(
@@ -38,7 +38,7 @@ impl Exchange {
             headers::set_upgrade(request.headers_mut(), protocol.clone());
         }
         match (&lease.sender, &outgoing.gate) {
-            // Its flow control says when a body is not wanted, and `Expect` is not sent on.
+            // HTTP/2 flow control holds an unwanted body back, and `Expect` is not sent on.
             (Sender::Http2(_), Some(gate)) => gate.open(),
             (Sender::Http2(_), None) => {}
             (Sender::Http1(_), gate) => lease.about.flood.watch(&mut request, gate.clone()),

@@ -1,4 +1,4 @@
-//! A request's body on its way to the origin: bytes are counted as they move, and its end is an event.
+//! A request's body on its way to the origin: counts bytes as they move, and reports its end.
 
 use std::{
     pin::Pin,
@@ -26,12 +26,12 @@ use crate::{
     track::TransferHandle,
 };
 
-/// What a client is answered with.
+/// The response to a client.
 pub(crate) type Answer = Response<AnswerBody>;
-/// The body of an answer, whoever made it.
+/// The body of a response, from the origin or from gitferry.
 pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// A body of gitferry's own.
+/// A body made by gitferry.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> AnswerBody {
     Full::new(bytes.into())
         .map_err(|never| match never {})
@@ -49,12 +49,12 @@ pub(crate) struct RequestBody {
 
 enum BodySource {
     Client(Incoming),
-    /// By way of a tape.
+    /// Read through a replay buffer.
     Taped(Reader),
     Held(Bytes),
 }
 
-/// What is known of a request's body while hyper holds it.
+/// The state of a request's body while hyper owns it.
 #[derive(Debug, Default)]
 pub(crate) struct RequestNotes {
     passed: AtomicU64,
@@ -62,19 +62,19 @@ pub(crate) struct RequestNotes {
 }
 
 impl RequestNotes {
-    /// How many bytes of the body were handed to the connection.
+    /// How many bytes of the body the connection has taken.
     pub(crate) fn passed(&self) -> u64 {
         self.passed.load(Ordering::Acquire)
     }
 
-    /// True where the client broke off.
+    /// True where the client aborted its request.
     pub(crate) fn client_failed(&self) -> bool {
         self.client_failed.load(Ordering::Acquire)
     }
 }
 
 impl RequestBody {
-    /// Watches `inner`; with a gate, nothing is read from the client until it opens.
+    /// Counts what is read from `inner`. With a gate, nothing is read from the client until the gate opens.
     pub(crate) fn new(
         inner: Incoming,
         transfer: TransferHandle,
@@ -93,7 +93,7 @@ impl RequestBody {
         (body.begins(), notes)
     }
 
-    /// A body that is kept while it passes.
+    /// A body that is recorded while it is sent.
     pub(crate) fn taped(
         reader: Reader,
         transfer: TransferHandle,
@@ -111,7 +111,7 @@ impl RequestBody {
         (body.begins(), notes)
     }
 
-    /// A body that is held, or none: to send a request again. Its bytes were counted when they were taken.
+    /// A body in memory, or none, for sending a request again. Its bytes were counted when they were received.
     pub(crate) fn held(bytes: Option<Bytes>, transfer: TransferHandle) -> Self {
         let source = bytes
             .filter(|bytes| !bytes.is_empty())
@@ -126,7 +126,7 @@ impl RequestBody {
         .begins()
     }
 
-    /// Counts a frame that goes on to the origin.
+    /// Counts a frame that is passed to the origin.
     fn count(&mut self, read: FrameOrigin) -> Frame<Bytes> {
         if !self.begun {
             self.begun = true;
@@ -221,14 +221,14 @@ impl Body for RequestBody {
                 frame.map(|frame| frame.map(FrameOrigin::Taken).map_err(BoxError::from))
             }),
             Some(BodySource::Taped(reader)) => match reader.poll_frame(cx) {
-                // Whether the client is to blame decides what the fault says.
+                // Whether the client is the cause decides the fault.
                 Poll::Ready(Some(Err(error @ ReplayError::ReplayBuffer))) => {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 polled => polled.map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
             },
             Some(BodySource::Held(bytes)) => {
-                // Counted when it was taken from the client.
+                // It was counted when the client sent it.
                 let frame = Frame::data(std::mem::take(bytes));
                 this.ended();
                 return Poll::Ready(Some(Ok(frame)));

@@ -1,4 +1,4 @@
-//! What a front asks for.
+//! The parameters of an exchange.
 
 use crate::{
     forward::client::ClientConn,
@@ -7,17 +7,17 @@ use crate::{
     track::Front,
 };
 
-/// What a front asks for, beside the request itself.
+/// The parameters that a front passes in addition to the request.
 #[derive(Clone, Debug)]
 pub(crate) struct ExchangeRequest {
-    /// How it came in.
+    /// The front that received it.
     pub front: Front,
     /// The client's connection.
     pub client: ClientConn,
     /// The scheme toward the origin.
     pub scheme: Scheme,
-    /// Where to.
+    /// The requested target.
     pub target: Target,
-    /// On the reverse front: what the answer's URLs are mapped back to.
+    /// On the reverse front: the base for mapping the answer's URLs.
     pub base: Option<ReverseBase>,
 }

@@ -1,4 +1,4 @@
-//! `Expect: 100-continue`: the client's body waits until the origin wants it.
+//! `Expect: 100-continue`: holds the client's body until the origin asks for it.
 
 use std::{
     error::Error,
@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 
 /// Holds a request's body back until the origin says `100 Continue` (RFC 9110, section 10.1.1).
 ///
-/// hyper tells the client to continue when its body is first read, so both sides wait for the same word.
+/// hyper sends the client `100 Continue` when its body is first read, so both sides wait for the same signal.
 pub(crate) struct Gate {
     state: Arc<Mutex<GateState>>,
     patience: Pin<Box<Sleep>>,
@@ -31,16 +31,16 @@ struct GateState {
     waker: Option<Waker>,
 }
 
-/// What becomes of the body.
+/// The decision about the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It is sent.
+    /// Send it.
     Send,
-    /// The origin does not want it.
+    /// Drop it: the origin does not want it.
     Drop,
 }
 
-/// How long a silent origin is waited for before the body is sent anyway.
+/// How long to wait for a silent origin before the body is sent anyway.
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Gate {
@@ -54,7 +54,7 @@ impl Gate {
         (gate, GateKey(state))
     }
 
-    /// Ready when the origin has decided, or has been silent for too long.
+    /// Ready when the origin has decided, or was silent for too long.
     pub(crate) fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
         {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +73,7 @@ impl GateKey {
         self.decide(Decision::Send);
     }
 
-    /// The origin answered without it: the body is not wanted.
+    /// The origin answered without the body: it is not wanted.
     pub(crate) fn refuse(&self) {
         self.decide(Decision::Drop);
     }
@@ -99,7 +99,7 @@ impl fmt::Display for BodyNotWanted {
 
 impl Error for BodyNotWanted {}
 
-/// A gate for a request that asks for one.
+/// A gate for a request with `Expect: 100-continue`.
 pub(crate) fn gate_for(headers: &HeaderMap, bodiless: bool) -> (Option<Gate>, Option<GateKey>) {
     let expects = headers
         .get(EXPECT)

@@ -1,4 +1,4 @@
-//! What the client sends: its body, when it may leave, and what is kept of it so that it can be sent again.
+//! What the client sends: the request body, when it may be sent, and the copy kept for sending it again.
 
 pub(crate) mod body;
 pub(crate) mod exchange_request;

@@ -1,4 +1,4 @@
-//! A request as it is written, once or several times, and what is kept of it for that.
+//! A request as it is written, once or several times, and the data kept to repeat it.
 
 use std::sync::Arc;
 
@@ -34,17 +34,17 @@ use crate::{
 pub(crate) struct OutgoingRequest {
     pub(crate) head: Parts,
     pub(crate) transfer: TransferHandle,
-    /// The body, until it is handed over; then only what is known of it.
+    /// The body, until it is handed over; then its state.
     pub(crate) body: Option<RequestBody>,
     pub(crate) notes: Arc<RequestNotes>,
     pub(crate) bodiless: bool,
     /// A small body, kept so that the request can be sent again.
     pub(crate) held: Option<Bytes>,
-    /// A body that is kept while it passes, for the same purpose.
+    /// A body that is recorded while it is sent, for the same purpose.
     pub(crate) upload: Option<Upload>,
     pub(crate) gate: Option<GateKey>,
     pub(crate) upgrade: Option<(HeaderValue, OnUpgrade)>,
-    /// Among the route's uploads, where it is one of them.
+    /// Its place among the route's uploads, where it is an upload.
     pub(crate) place: Option<Permit>,
 }
 
@@ -62,7 +62,7 @@ impl OutgoingRequest {
         framing::merge_lengths(&mut head.headers);
         let on_upgrade = head.extensions.remove::<OnUpgrade>();
         let upgrade = protocol.zip(on_upgrade);
-        // The request's own word against the front's: an absolute or reverse target replaces `Host` (RFC 9112, 3.2.2).
+        // The front may replace the request's own `Host`: an absolute or reverse target takes precedence (RFC 9112, 3.2.2).
         if !matches!(asked.front, Front::Intercept)
             && let Ok(host) = asked.target.authority(asked.scheme).parse()
         {
@@ -91,7 +91,7 @@ impl OutgoingRequest {
         }
     }
 
-    /// Takes a small body in, and a place for a large one.
+    /// Reads a small body into memory, and waits for an upload's place.
     pub(crate) async fn prepare(
         &mut self,
         route: &Route,
@@ -111,9 +111,9 @@ impl OutgoingRequest {
         Ok(())
     }
 
-    /// Takes a small body in whole, where the request may be sent again: then it can be.
+    /// Reads a small body into memory where the request may be repeated, so that it can be.
     ///
-    /// Fails where the client breaks off.
+    /// Fails where the client aborts.
     async fn hold(&mut self) -> Result<(), Fault> {
         let Some(body) = self.body.take() else {
             return Ok(());
@@ -137,7 +137,7 @@ impl OutgoingRequest {
         }
     }
 
-    /// What is known of it, for the decision to send it again.
+    /// Its state, for the decision to repeat it.
     pub(crate) fn state(&self) -> RequestState {
         RequestState {
             harmless: self.head.method.is_idempotent() || self.only_asks(),
@@ -148,12 +148,12 @@ impl OutgoingRequest {
         }
     }
 
-    /// True where all of it is here, and it is about nothing but its answer: nobody has to read from the client while it is sent.
+    /// True where the whole body is here and only the answer is of interest: nothing has to be read from the client while it is sent.
     pub(crate) fn is_at_hand(&self) -> bool {
         (self.bodiless || self.held.is_some()) && self.upgrade.is_none()
     }
 
-    /// Before the body is read.
+    /// Decided before the body is read.
     fn may_only_ask(&self) -> bool {
         only_asks(&self.head) || may_be_push_probe(&self.head)
     }
@@ -172,7 +172,7 @@ impl OutgoingRequest {
         }
     }
 
-    /// Whether an idle connection may carry it. A large PUT may meet one that dies just then; its client sends it again.
+    /// Whether it may use an idle connection. A large PUT may lose one that dies at that moment; its client sends it again.
     pub(crate) fn connection_kind(&self) -> ConnectionKind {
         let sent = RequestState {
             returned: false,
@@ -185,7 +185,7 @@ impl OutgoingRequest {
         }
     }
 
-    /// True for the requests after which `git push` sends its commands (gitprotocol-http, "Smart Clients").
+    /// True for requests that `git push` follows with its commands (gitprotocol-http, "Smart Clients").
     pub(crate) fn precedes_push(&self) -> bool {
         let refs = self.head.method == Method::GET
             && self.head.uri.path().ends_with("/info/refs")
@@ -198,7 +198,7 @@ impl OutgoingRequest {
         self.head.method == Method::POST && self.head.uri.path().ends_with("/git-receive-pack")
     }
 
-    /// The body: the client's own at first, then from its first byte, and with no question any more whether the origin wants it.
+    /// The body: the client's own at first; for a repetition, from its first byte and without `Expect`.
     pub(crate) fn take_body(&mut self) -> RequestBody {
         if let Some(body) = self.body.take() {
             return body;
@@ -214,11 +214,11 @@ impl OutgoingRequest {
     }
 }
 
-/// The largest body that is held.
+/// The largest body held in memory.
 const HELD_LIMIT: u64 = 64 * 1024;
 
-/// True for the POSTs that only ask: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch, whose response is a
-/// list of addresses, LFS verify, and the Hub's `paths-info`. Their clients write them in one go, so holding them delays nothing.
+/// True for POSTs that only read: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch, whose response is a list
+/// of addresses, LFS verify, and the Hub's `paths-info`. Their clients write them at once, so holding them causes no delay.
 pub(crate) fn only_asks(head: &Parts) -> bool {
     let path = head.uri.path();
     head.method == Method::POST
@@ -228,15 +228,15 @@ pub(crate) fn only_asks(head: &Parts) -> bool {
             || is_paths_info(path))
 }
 
-/// LFS verify asks whether an object, or no foreign lock, is there; git-lfs sends it three times by itself (`lfs.transfer.maxverifies`). Any
-/// server may choose its address; those of GitHub, GitLab, Gitea and the Hub end in `/verify`.
+/// LFS verify checks that an object exists, or that no foreign lock does; git-lfs itself repeats it three times (`lfs.transfer.maxverifies`).
+/// A server may choose any address; those of GitHub, GitLab, Gitea and the Hub end in `/verify`.
 fn is_lfs_verify(head: &Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     head.uri.path().ends_with("/verify")
         && kind.is_some_and(|kind| kind.starts_with(b"application/vnd.git-lfs+json"))
 }
 
-/// True where `git push` may try out its credentials with an empty list of commands, before a large pack (git: remote-curl.c, `probe_rpc`).
+/// True where `git push` may test its credentials with an empty list of commands, before a large pack (git: remote-curl.c, `probe_rpc`).
 fn may_be_push_probe(head: &Parts) -> bool {
     let length = head.headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
     head.method == Method::POST

@@ -1,7 +1,7 @@
-//! Which downloads can go on after a break, and how the rest is asked for (RFC 9110, sections 13.1.5, 14.2 and 15.3.7).
+//! Which downloads can be resumed after a break, and how the rest is requested (RFC 9110, sections 13.1.5, 14.2 and 15.3.7).
 //!
-//! Pure. Only a GET whose answer has a strong validator and a known length: the rest is then the rest of the same bytes, or the
-//! origin says that they have changed and the download ends as it would have.
+//! Pure. Only a GET whose answer has a strong validator and a known length: then the rest belongs to the same bytes, or the origin reports
+//! that they changed and the download fails as without resumption.
 
 use std::ops::Range;
 
@@ -15,20 +15,20 @@ use hyper::{
 
 use crate::model::{Fault, FaultKind, Leg, Stage};
 
-/// The bytes that an answer promised, of a representation that is known again by its validator.
+/// The bytes that an answer promised; the validator identifies their representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartialResponse {
     first: u64,
     last: u64,
-    /// Of the whole, where it was said.
+    /// The length of the whole, where known.
     complete: Option<u64>,
     etag: HeaderValue,
-    /// `Content-Encoding`: the bytes of another one are others.
+    /// `Content-Encoding`: with another coding the bytes differ.
     encoding: Option<HeaderValue>,
 }
 
 impl PartialResponse {
-    /// What `answer` promises; `None` where its rest could not be asked for.
+    /// The part that `answer` promises; `None` where its rest cannot be requested.
     pub(crate) fn of(method: &Method, status: StatusCode, answer: &HeaderMap) -> Option<Self> {
         let text = |name| {
             answer
@@ -66,12 +66,12 @@ impl PartialResponse {
         self.first == 0 && self.complete == Some(self.length()) && self.encoding.is_none()
     }
 
-    /// Asks for what is missing after `got` bytes. Fails where nothing is.
+    /// Requests what is missing after `got` bytes. Fails where nothing is.
     pub(crate) fn ask(&self, got: u64, request: &mut HeaderMap) -> Result<(), Fault> {
         self.ask_range(&(got..self.length()), request)
     }
 
-    /// Asks for these of its bytes. Fails where there are none.
+    /// Requests this range of its bytes. Fails where it is empty.
     pub(crate) fn ask_range(
         &self,
         bytes: &Range<u64>,
@@ -89,22 +89,22 @@ impl PartialResponse {
         Ok(())
     }
 
-    /// First and last byte of the representation; `None` where `bytes` are none of this part.
+    /// First and last byte of the representation; `None` where `bytes` are outside this part.
     fn absolute(&self, bytes: &Range<u64>) -> Option<(u64, u64)> {
         let first = self.first.checked_add(bytes.start)?;
         let last = self.first.checked_add(bytes.end.checked_sub(1)?)?;
         (first <= last && last <= self.last).then_some((first, last))
     }
 
-    /// True where `answer` is exactly what was asked for after `got` bytes: the same range of the same bytes.
+    /// True where `answer` is exactly the requested rest after `got` bytes: the same range of the same representation.
     pub(crate) fn is_continued_by(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
         self.is_range(&(got..self.length()), status, answer)
     }
 
-    /// True where `answer` has exactly these of its bytes.
+    /// True where `answer` has exactly this range.
     ///
-    /// A 206 names its validator where the 200 did (RFC 9110, section 15.3.7); some that ignore `If-Range` give a part of another
-    /// version without one, and the lengths give it away.
+    /// A 206 carries its validator where the 200 did (RFC 9110, section 15.3.7). Some servers ignore `If-Range` and send part of another version
+    /// without a validator; then the lengths differ.
     pub(crate) fn is_range(
         &self,
         bytes: &Range<u64>,
@@ -132,14 +132,14 @@ impl PartialResponse {
             && answer.get(CONTENT_ENCODING) == self.encoding.as_ref()
     }
 
-    /// True where `answer` says that what was asked for is no more: another version, or nothing of this length.
+    /// True where `answer` says that the requested representation is gone: another version, or another length.
     pub(crate) fn is_gone(&self, status: StatusCode, answer: &HeaderMap) -> bool {
         status == StatusCode::RANGE_NOT_SATISFIABLE
             || status.is_success() && answer.get(ETAG).is_some_and(|etag| *etag != self.etag)
     }
 }
 
-/// `bytes 0-9/100` or `bytes 0-9/*`: first, last and the whole's length; a list of ranges comes as multipart and has none.
+/// `bytes 0-9/100` or `bytes 0-9/*`: first, last and the whole's length. Several ranges come as multipart, without this field.
 fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (unit, rest) = text.split_once(' ')?;
     let (range, complete) = rest.split_once('/')?;
@@ -216,11 +216,11 @@ mod tests {
         assert!(answered(206, &[range, etag]));
         assert!(answered(206, &[range, etag, ("content-length", "400")]));
         assert!(answered(206, &[("content-range", "bytes 600-999/*"), etag]));
-        // If-Range did not hold: the whole of something else.
+        // If-Range did not match: the whole of another version.
         assert!(!answered(200, &WHOLE));
         for other in [
             vec![range, ("etag", "\"v2\"")],
-            // What ignores If-Range may not name its version; its length does.
+            // A server that ignores If-Range may omit the validator; the length shows the other version.
             vec![range],
             vec![("content-range", "bytes 600-999/5000"), etag],
             vec![range, etag, ("content-encoding", "gzip")],

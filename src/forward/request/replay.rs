@@ -1,4 +1,4 @@
-//! Uploads that can be sent again: the client's body is read once, through a tape, and every attempt has a reader of its own.
+//! Uploads that can be repeated: the client's body is read once into a buffer, and every attempt has its own reader.
 
 use std::{
     error::Error,
@@ -19,38 +19,38 @@ use tokio_util::bytes::Bytes;
 use crate::forward::request::spool::{Budget, ReplayBuffer, ReplayLoss};
 use crate::{config::Route, model::fault::BoxError, track::TransferHandle};
 
-/// Whether a body is kept so that the request can be sent again in mid-upload; the one place that says so.
+/// True where a body is recorded so that the request can be repeated in mid-upload; only this function decides it.
 ///
-/// Only where a second request does no harm (RFC 9110, section 9.2.2: PUT replaces, it does not add), the client said how much
-/// there is, and the route wants it. Never for a POST: git's receive-pack may have acted on what it got.
+/// Only where a repetition is harmless (RFC 9110, section 9.2.2: PUT replaces), the client declared the length, and the route permits it.
+/// Never for a POST: git's receive-pack may have acted on what it received.
 pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
     route.replay && head.method == Method::PUT && head.headers.contains_key(CONTENT_LENGTH)
 }
 
-/// A client's body and what was taken of it.
+/// A client's body and the record of what was received.
 pub(crate) struct Upload<B = Incoming>(Arc<Mutex<Shared<B>>>);
 
 struct Shared<B> {
     client: B,
     total: SizeHint,
-    /// Bytes taken from the client.
+    /// Bytes received from the client.
     taken: u64,
     ended: bool,
     tape: Option<ReplayBuffer>,
     transfer: TransferHandle,
 }
 
-/// What one attempt reads.
+/// The reader of one attempt.
 pub(crate) struct Reader<B = Incoming> {
     upload: Upload<B>,
     at: u64,
 }
 
-/// What a reader's frame came from.
+/// The source of a reader's frame.
 pub(crate) enum FrameOrigin {
-    /// The client, just now.
+    /// The client.
     Taken(Frame<Bytes>),
-    /// The tape.
+    /// The record.
     Again(Frame<Bytes>),
 }
 
@@ -58,7 +58,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B>
 where
     B::Error: Into<BoxError>,
 {
-    /// Nothing is taken yet.
+    /// An upload of which nothing is received yet.
     pub(crate) fn new(client: B, budget: Arc<Budget>, transfer: TransferHandle) -> Self {
         Self(Arc::new(Mutex::new(Shared {
             total: client.size_hint(),
@@ -70,12 +70,12 @@ where
         })))
     }
 
-    /// True as long as an attempt can begin with the first byte.
+    /// True as long as an attempt can start from the first byte.
     pub(crate) fn is_whole(&self) -> bool {
         self.shared().tape.is_some()
     }
 
-    /// A reader of everything; the one before must not be used any more.
+    /// A reader from the first byte; the earlier reader must not be used any more.
     pub(crate) fn reader(&self) -> Reader<B> {
         if let Some(tape) = &mut self.shared().tape {
             tape.rewind();
@@ -97,7 +97,7 @@ impl<B: Body<Data = Bytes> + Unpin> Reader<B>
 where
     B::Error: Into<BoxError>,
 {
-    /// The next frame: of the tape, as long as there is more of it, then of the client.
+    /// The next frame: first from the record, then from the client.
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -139,7 +139,7 @@ where
         (shared.ended || shared.client.is_end_stream()) && self.at == shared.taken
     }
 
-    /// What is left of the whole.
+    /// The size of what is left.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let shared = self.upload.shared();
         match shared.total.exact() {
@@ -150,7 +150,7 @@ where
 }
 
 impl<B> Shared<B> {
-    /// A frame of the client's, which goes on the tape and on its way.
+    /// Records a frame from the client and passes it on.
     fn take(&mut self, frame: Frame<Bytes>, at: &mut u64) -> FrameOrigin {
         match frame.data_ref() {
             Some(bytes) => {
@@ -162,7 +162,7 @@ impl<B> Shared<B> {
                     self.forget(&lost);
                 }
             }
-            // Trailers are not kept; nobody uploads with them.
+            // Trailers are not recorded; known clients upload without them.
             None => self.tape = None,
         }
         FrameOrigin::Taken(frame)
@@ -177,9 +177,9 @@ impl<B> Shared<B> {
 /// Why a reader cannot go on.
 #[derive(Debug)]
 pub(crate) enum ReplayError {
-    /// The client broke off.
+    /// The client aborted.
     Client(BoxError),
-    /// What was taken is not there any more.
+    /// The recorded bytes are no longer available.
     ReplayBuffer,
 }
 

@@ -1,8 +1,7 @@
-//! What was taken of an upload, kept so that it can be sent again from its first byte.
+//! Records the received part of an upload, so that it can be sent again from its first byte.
 //!
-//! First in memory, then in a file of the state directory that has no name: it is gone with the upload, and with the daemon,
-//! however it ends. Both budgets are those of all uploads together. Where they are used up, or the disk is full, an upload goes on
-//! without its tape.
+//! The record is first in memory, then in an unnamed file of the state directory: the file disappears with the upload, and with the daemon,
+//! however it ends. All uploads share both budgets. Where they are used up, or the disk is full, an upload continues without its record.
 
 mod buffer;
 mod file;
@@ -21,23 +20,23 @@ use std::{
 
 pub(crate) use buffer::ReplayBuffer;
 
-/// How much all tapes together may keep, over reloads too.
+/// The budget of all records together; it survives reloads.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     directory: Mutex<PathBuf>,
     memory: Account,
     spool: Account,
-    /// How many uploads have a file.
+    /// The number of uploads with a file.
     files: AtomicUsize,
 }
 
-/// About as many bytes wait for their file, over all uploads.
+/// Over all uploads, about this many bytes wait to be written to files.
 const GATHERED: usize = 2 << 20;
-/// One write of fewer costs more than the bytes themselves: a write goes through two threads.
+/// The smallest batch per write: a write involves two threads, which costs more than copying fewer bytes.
 const SMALLEST_BATCH: usize = 32 << 10;
 const LARGEST_BATCH: usize = 256 << 10;
 
-/// Bytes that are kept, and how many may be.
+/// Bytes in use, and their limit.
 #[derive(Debug, Default)]
 struct Account {
     used: AtomicU64,
@@ -45,7 +44,7 @@ struct Account {
 }
 
 impl Account {
-    /// Takes `size`, where there is room for so much.
+    /// Reserves `size` bytes where that many are free.
     fn take(&self, size: u64) -> bool {
         let limit = self.limit.load(Ordering::Acquire);
         let more = |used: u64| used.checked_add(size).filter(|all| *all <= limit);
@@ -59,25 +58,25 @@ impl Account {
 }
 
 impl Budget {
-    /// From now on so many bytes in memory, then so many in files of `directory`. What is kept already stays and counts.
+    /// Sets the limits: first this many bytes in memory, then this many in files of `directory`. Existing records stay and count.
     pub(crate) fn set(&self, directory: PathBuf, memory: u64, spool: u64) {
         *self.directory() = directory;
         self.memory.limit.store(memory, Ordering::Release);
         self.spool.limit.store(spool, Ordering::Release);
     }
 
-    /// Bytes that are kept now, in memory and in files.
+    /// Bytes in use, in memory and in files.
     pub(crate) fn used(&self) -> [u64; 2] {
         [&self.memory, &self.spool].map(|account| account.used.load(Ordering::Acquire))
     }
 
-    /// How many bytes of one upload are gathered for one write: few where many uploads do so.
+    /// How many bytes of one upload are gathered for one write: fewer where many uploads write.
     fn batch(&self) -> usize {
         let files = self.files.load(Ordering::Relaxed).max(1);
         (GATHERED / files).clamp(SMALLEST_BATCH, LARGEST_BATCH)
     }
 
-    /// A file without a name (`O_TMPFILE`), which only its holder can read.
+    /// An unnamed file (`O_TMPFILE`), which only its holder can read.
     fn file(&self) -> io::Result<File> {
         let directory = self.directory().clone();
         fs::DirBuilder::new()
@@ -94,8 +93,8 @@ impl Budget {
     }
 }
 
-/// Removes what a daemon left below `state` that was killed while it made a file: where a file system has no `O_TMPFILE`, it has a
-/// name for a moment.
+/// Removes files below `state` from a daemon that was killed while it created them: on a file system without `O_TMPFILE` they have a name
+/// for a moment.
 pub(crate) fn sweep(state: &Path) {
     let entries = fs::read_dir(state.join(SPOOL_DIRECTORY))
         .into_iter()
@@ -109,7 +108,7 @@ pub(crate) fn sweep(state: &Path) {
     }
 }
 
-/// Why an upload goes on without its tape.
+/// Why an upload continues without its record.
 #[derive(Debug)]
 pub(crate) enum ReplayLoss {
     /// Both budgets are used up.
@@ -127,7 +126,7 @@ impl fmt::Display for ReplayLoss {
     }
 }
 
-/// Where the files are, in the state directory.
+/// The directory of the files, in the state directory.
 pub(crate) const SPOOL_DIRECTORY: &str = "spool";
 
 #[cfg(test)]

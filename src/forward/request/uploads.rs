@@ -1,4 +1,4 @@
-//! Uploads at once: an origin that serves two of them and starves the rest is given two.
+//! Limits concurrent uploads: some origins serve two of them and starve the rest, so only two are sent.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ use crate::{
     track::TransferHandle,
 };
 
-/// The places of every route that limits its uploads, over reloads too. Those that wait come in the order in which they asked.
+/// The places of every route with an upload limit; they survive reloads. Waiting uploads get places in the order of their requests.
 #[derive(Debug, Default)]
 pub struct UploadPlaces(Mutex<HashMap<Arc<str>, Arc<Permits>>>);
 
 /// The places of one route.
 #[derive(Debug)]
 struct Permits {
-    /// Closed when the route no longer limits its uploads.
+    /// Closed when a reload removes the route's limit.
     free: Arc<Semaphore>,
     size: Mutex<Size>,
 }
@@ -29,7 +29,7 @@ struct Permits {
 #[derive(Debug)]
 struct Size {
     limit: usize,
-    /// Permits that were taken when a reload made fewer of them: they do not come back.
+    /// Permits in use when a reload lowered the limit: they are not returned.
     surplus: usize,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Permit {
 }
 
 impl UploadPlaces {
-    /// From now on as `config` says. Uploads that run keep their places, and count; those that wait go by the new limit.
+    /// Sets the limits of `config`. Running uploads keep their places and count; waiting ones follow the new limit.
     pub(crate) fn set(&self, config: &Config) {
         let routes = config.routes.iter().chain([&config.other_hosts]);
         let limits = routes.filter_map(|route| Some((route.name.clone(), route.uploads.at_once?)));
@@ -62,7 +62,7 @@ impl UploadPlaces {
         }
     }
 
-    /// A place among the uploads of `route`, at once or after a wait in stage `queued`; `None` where there is no limit.
+    /// A place for an upload of `route`, at once or after a wait in stage `queued`; `None` where the route has no limit.
     ///
     /// Fails when the daemon ends first.
     pub(crate) async fn place(
@@ -132,7 +132,7 @@ impl Drop for Permit {
             size.surplus -= 1;
             permit.forget();
         }
-        // Given back while nobody resizes.
+        // Returned here while no reload changes the limit.
         drop(self.permit.take());
     }
 }
@@ -141,7 +141,7 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    /// What `Uploads::place` takes, without a transfer.
+    /// The same as `Uploads::place`, without a transfer.
     fn take(places: &Arc<Permits>) -> Option<Permit> {
         let permit = Arc::clone(&places.free).try_acquire_owned().ok()?;
         Some(Permit {

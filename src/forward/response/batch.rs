@@ -1,4 +1,4 @@
-//! The answer to an LFS batch request names the storage host that the client goes to next: it is dialled while the client still reads.
+//! The answer to an LFS batch request names the storage host that the client uses next: gitferry dials it while the client reads.
 
 use std::{
     pin::Pin,
@@ -19,12 +19,12 @@ use crate::forward::{
 };
 use crate::model::Target;
 
-/// Who asked.
+/// The source of a batch request.
 pub(crate) struct Batch {
     pub(crate) forwarder: Arc<Forwarder>,
     /// The host of the LFS API.
     pub(crate) api: Target,
-    /// By the reverse front.
+    /// True where it came through the reverse front.
     pub(crate) reverse: bool,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn is_batch(method: &Method, uri: &Uri) -> bool {
 }
 
 impl Batch {
-    /// The same answer, which is read as it passes. Only of a host that a route names: whoever else answers must not choose what is dialled.
+    /// Watches an answer as it passes, unchanged. Only for a host that a route names: other hosts must not choose what gitferry dials.
     pub(crate) fn watch(self, answer: Answer) -> Answer {
         let fields = answer.headers();
         let kind = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -49,7 +49,7 @@ impl Batch {
         answer.map(|body| WatchedBody { body, ahead }.boxed_unsync())
     }
 
-    /// Looks for a storage host; true when there is nothing more to look for.
+    /// Looks for a storage host; true when the search is over.
     fn look(&self, seen: &[u8]) -> bool {
         let Some(storage) = storage(seen, &self.api) else {
             return seen.len() >= LONGEST;
@@ -62,19 +62,19 @@ impl Batch {
     }
 }
 
-/// The first object stands in here, with its header fields and a long signature.
+/// The first object, with its header fields and a long signature, fits in here.
 const LONGEST: usize = 16 * 1024;
 
 /// The beginning of an answer.
 #[derive(Default)]
 struct BodyStart {
     bytes: Vec<u8>,
-    /// It is looked at again with so many bytes: an origin that sends byte by byte costs no more than any other.
+    /// The length at which it is searched next, so that an origin that sends single bytes does not cost more.
     next: usize,
 }
 
 impl BodyStart {
-    /// True where it is to be looked at.
+    /// True where a search is due.
     fn add(&mut self, data: &[u8]) -> bool {
         let room = LONGEST.saturating_sub(self.bytes.len());
         self.bytes.extend(data.iter().take(room));
@@ -87,8 +87,7 @@ impl BodyStart {
     }
 }
 
-/// The host of the first complete `href` that leads to another host than `api` by https. Links to `api` itself (`verify`) need no other
-/// connection.
+/// The host of the first complete https `href` to a host other than `api`. Links to `api` itself (`verify`) need no further connection.
 fn storage(seen: &[u8], api: &Target) -> Option<Target> {
     let text = String::from_utf8_lossy(seen);
     let values = text.split("\"href\"").skip(1);
@@ -100,7 +99,7 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
         let authority = rest.split(['/', '?', '#', '\\']).next()?;
         Target::parse(authority, Some(443)).ok()
     });
-    // No answer points the daemon at this machine or at an address of its network.
+    // An answer must not direct the daemon to this machine or a private address.
     hosts.find(|target| {
         target.host != api.host && target.host.ip().is_none() && !target.host.is_loopback()
     })
@@ -109,7 +108,7 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
 /// A body that passes unchanged.
 struct WatchedBody {
     body: AnswerBody,
-    /// What was seen of it; `None` once nothing is looked for.
+    /// The bytes seen; `None` once the search is over.
     ahead: Option<(Batch, BodyStart)>,
 }
 
@@ -123,7 +122,7 @@ impl WatchedBody {
         }
     }
 
-    /// What came since the last look may name it.
+    /// The bytes since the last search may name it.
     fn see_end(&mut self) {
         if let Some((batch, seen)) = self.ahead.take() {
             batch.look(&seen.bytes);
@@ -172,13 +171,13 @@ mod tests {
         let upload = format!(r#"{verify}{{ "href" : "https://s3.test:8443/a?X=\"1"#);
         assert_eq!(of(verify), None);
         assert_eq!(of(&upload).as_deref(), Some("s3.test:8443"));
-        // Cut off in the middle of a name, plain, escaped, and with a user.
+        // Truncated in the middle of a name: plain, escaped, and with a user.
         assert_eq!(of(r#"{"href":"https://s3.te"#), None);
         assert_eq!(of(r#"{"href":"http://s3.test/"}"#), None);
         let escaped = of(r#"{"href":"https:\/\/s3.test\/a"}"#);
         assert_eq!(escaped.as_deref(), Some("s3.test:443"));
         assert_eq!(of(r#"{"href":"https://me@s3.test/"}"#), None);
-        // Nothing of this machine or its network.
+        // No address of this machine or its network.
         for host in ["127.0.0.1", "10.0.0.1", "[::1]", "localhost"] {
             assert_eq!(of(&format!(r#"{{"href":"https://{host}/"}}"#)), None);
         }

@@ -1,4 +1,4 @@
-//! An origin's answer on its way to the client: counted while it passes, gone on with where it breaks, ended with its transfer.
+//! An origin's answer on its way to the client: counts it, resumes it where it breaks, and ends its transfer.
 
 mod ending;
 mod source;
@@ -30,42 +30,42 @@ use crate::{
 /// An origin's answer on its way to the client; its end is the end of the transfer.
 pub(crate) struct OriginBody {
     inner: Incoming,
-    /// `None` once it is over.
+    /// `None` once it is complete or failed.
     open: Option<Open>,
-    /// What ends it from outside: a stall, or shutdown.
+    /// Completes when something external ends it: a stall, or shutdown.
     ended: Option<CompletionFuture>,
-    /// The rest, while it is asked for.
+    /// The rest, while it is being requested.
     rest: Option<ResumeFuture>,
-    /// The failure, while the client takes what came before it.
+    /// The failure, while the client receives what came before it.
     failing: Option<FailureFuture>,
-    /// A large answer that may be segmented, and one that is.
+    /// A large answer that may be segmented.
     candidate: Option<Box<Candidate>>,
     segmented: Option<Box<Segmented>>,
     status: u16,
-    /// True where the answer ends with its connection.
+    /// True where the end of the connection ends the answer.
     close_delimited: bool,
-    /// How many bytes the answer's head promised. A client on HTTP/1.1 asks for no more than these, and an origin on HTTP/2 may say
-    /// apart that they were all.
+    /// How many bytes the answer's head promised. An HTTP/1.1 client stops reading after these, and an HTTP/2 origin may send the end of the
+    /// stream separately.
     promised: Option<u64>,
-    /// The same, where the rest can be asked for: the answer is whole with these.
+    /// The same, where the rest can be requested: the answer is complete with these bytes.
     resumable: Option<u64>,
     /// Bytes passed on.
     got: u64,
-    /// The origin refused ranges: no segments any more.
+    /// The origin refused ranges, so there are no further segments.
     refused: bool,
-    /// It is complete, although its first connection is not.
+    /// True where it is complete although its first connection is not.
     is_finished: bool,
 }
 
-/// What is released when the answer's body ends, or is dropped.
+/// What is released when the body ends or is dropped.
 struct Open {
     exchange: Box<Exchange>,
-    /// The connection, which goes back to the pool.
+    /// The connection, which returns to the pool.
     lease: Lease,
 }
 
 impl OriginBody {
-    /// Watches `inner`, which `exchange` has brought.
+    /// The body `inner` of the answer that `exchange` received.
     pub(crate) fn new(
         inner: Incoming,
         (status, close_delimited): (u16, bool),
@@ -97,7 +97,7 @@ impl OriginBody {
         body
     }
 
-    /// What ends it from outside, when something does.
+    /// The external event that ends it, when there is one.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<Event> {
         let polled = self.ended.as_mut()?.as_mut().poll(cx);
         let exchange = &self.open.as_ref()?.exchange;
@@ -111,12 +111,12 @@ impl OriginBody {
         }
     }
 
-    /// True unless bytes are missing that were promised, as far as it is known what was.
+    /// True unless promised bytes are missing, as far as the length is known.
     fn is_whole(&self) -> bool {
         self.resumable.is_none_or(|length| self.got >= length)
     }
 
-    /// True where everything has come, whatever the origin says after it.
+    /// True where all bytes have arrived, whatever the origin sends afterwards.
     fn is_over(&self) -> bool {
         let all = self.promised.is_some_and(|promised| self.got >= promised);
         self.is_whole() && (all || self.inner.is_end_stream())
@@ -141,13 +141,13 @@ impl OriginBody {
         self.candidate = None;
         self.is_finished = self.segmented.is_some();
         match self.segmented.take() {
-            // The first connection has bytes left that nobody needs.
+            // The first connection has bytes left that are not needed.
             Some(segmented) => segmented.give_back(),
             None => exchange.give_back(lease, self.status),
         }
     }
 
-    /// The answer broke off: the rest is asked for where that can be.
+    /// The answer broke off: requests the rest where possible.
     fn break_off(&mut self, broken: BodyError) -> Result<(), BoxError> {
         let mut fault = Fault::new(Leg::Origin, Stage::ReceivingBody, broken.kind);
         fault.source = broken.source.map(Into::into);
@@ -162,7 +162,7 @@ impl OriginBody {
             fault = fault.detail(NO_CLOSE_NOTIFY);
         }
         let fault = if open.exchange.outgoing.notes.client_failed() {
-            // The client broke its request off (Ctrl-C): that the origin's answer ends with it is a consequence.
+            // The client aborted its request (Ctrl-C); the end of the origin's answer is a consequence.
             Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Gone)
         } else {
             fault.peer(open.lease.about.peer)
@@ -171,7 +171,7 @@ impl OriginBody {
         self.end(event)
     }
 
-    /// It ends with `error` at the next poll: hyper drops what it has not written yet when a body fails, and writes it while one waits.
+    /// Ends with `error` at the next poll: hyper drops unwritten data when a body fails, but writes it while the body is pending.
     fn fail_after_flush(&mut self, error: BoxError) {
         self.failing = Some(Box::pin(async {
             tokio::task::yield_now().await;
@@ -179,13 +179,13 @@ impl OriginBody {
         }));
     }
 
-    /// It ends with `event`, unless its rest can be asked for.
+    /// Ends with `event`, unless the rest can be requested.
     fn end(&mut self, event: Event) -> Result<(), BoxError> {
         self.ended = None;
         self.candidate = None;
         let refused = self.segmented.take().is_some_and(|one| one.is_refused());
         self.refused |= refused;
-        // The broken connection is of no use to anybody: it is dropped here.
+        // The broken connection is not reused: it is dropped here.
         let Some(Open { mut exchange, .. }) = self.open.take() else {
             return Ok(());
         };
@@ -213,7 +213,7 @@ impl OriginBody {
         }
     }
 
-    /// Counts what passes.
+    /// Counts a frame that passes.
     fn pass(&mut self, frame: &mut Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_mut() {
             headers::strip_trailers(trailers);
@@ -265,7 +265,7 @@ impl Body for OriginBody {
                 }
                 Poll::Ready(Some(Err(_))) if self.is_over() => return Poll::Ready(None),
                 Poll::Ready(Some(Err(broken))) => self.break_off(broken),
-                // A rest that ends well before its end, as its own head had said.
+                // The rest ended before its own promised end, which its head announced.
                 Poll::Ready(None) if !self.is_whole() => self.break_off(BodyError::early()),
                 Poll::Ready(None) => {
                     self.complete();
@@ -294,7 +294,7 @@ impl Body for OriginBody {
 
 impl Drop for OriginBody {
     fn drop(&mut self) {
-        // Before the transfer ends: its history has their bytes.
+        // Drop the segments before the transfer ends: its history includes their bytes.
         self.segmented = None;
         if let Some(open) = &self.open
             && let Some(gate) = &open.exchange.outgoing.gate

@@ -1,7 +1,6 @@
-//! A broken answer ends after its last byte: the client gets what came before the break.
+//! A broken answer ends after its last byte: the client first gets everything that came before the break.
 //!
-//! hyper drops what it has not written yet when a body fails. So the failure is held back until the client's TCP has acknowledged
-//! everything.
+//! hyper drops unwritten data when a body fails. So the failure is delayed until the client's TCP has acknowledged everything.
 
 use std::time::Duration;
 
@@ -13,20 +12,20 @@ use crate::{
     track::Front,
 };
 
-/// How often the client's socket is looked at.
+/// How often the client's socket is checked.
 const EVERY: Duration = Duration::from_millis(10);
-/// A client that takes nothing for so long gets no more.
+/// A client that reads nothing for this long gets no more.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// On a connection with other requests nobody can say which bytes wait.
+/// The wait on a connection with other requests, where gitferry cannot tell which bytes are unacknowledged.
 const PATIENCE_SHARED: Duration = Duration::from_secs(1);
 
-/// Waits until the client has what was written to it, as long as it takes any of it.
+/// Waits until the client has received everything written to it, as long as it makes progress.
 pub(super) async fn drained(client: &TcpMonitor, shared: bool) {
     let patience = if shared { PATIENCE_SHARED } else { PATIENCE };
     let began = Instant::now();
     let mut acknowledged = (0, began);
     loop {
-        // First: hyper writes what it has as soon as the body has no more.
+        // Sleep first: hyper writes what it has as soon as the body is pending.
         sleep(EVERY).await;
         let flow = client.flow();
         let now = Instant::now();
@@ -40,13 +39,13 @@ pub(super) async fn drained(client: &TcpMonitor, shared: bool) {
     }
 }
 
-/// True where the client is to get the rest before it gets the failure.
+/// True where the client must get the rest before the failure.
 pub(super) fn is_worth_it(event: &Event) -> bool {
     matches!(event, Event::BrokeOff { fault, .. } if fault.leg != Leg::Client)
 }
 
-/// How a close-delimited answer that broke off with `fault` ends toward the client: with a reset, because a FIN is the end of a whole
-/// one. Only where TLS ended without close_notify, and the client speaks TLS too, does it get the same from us.
+/// True where a close-delimited answer that broke off with `fault` ends with a reset, because a FIN would mark it as complete. The
+/// exception: where TLS ended without close_notify and the client uses TLS too, the client gets the same ending.
 pub(super) fn ends_with_reset(fault: &Fault, front: Front) -> bool {
     front != Front::Intercept || fault.kind != FaultKind::ClosedEarly
 }

@@ -1,7 +1,7 @@
-//! A fault as an answer, in the form that the client at hand shows to its user.
+//! A fault as a response, in a form that the client shows to its user.
 //!
-//! git shows a `text/plain` body of `GET info/refs` and nothing of a failed POST, but prints side-band packets; git-lfs
-//! shows a JSON `message`; everybody gets `Proxy-Status` (RFC 9209).
+//! git shows a `text/plain` body of `GET info/refs` and nothing of a failed POST, but prints side-band packets; git-lfs shows a JSON
+//! `message`; every client gets `Proxy-Status` (RFC 9209).
 
 use std::time::Duration;
 
@@ -19,26 +19,26 @@ use crate::{
     track::{FinalFault, Transfer, TransferOutcome, redact},
 };
 
-/// Who asks, as far as an error's form depends on it.
+/// The kind of client, which decides the form of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorFormat {
     /// `POST git-receive-pack`, uncompressed: side-band, where the request allows it.
     ReceivePack,
     /// git-lfs: JSON.
     Lfs,
-    /// A CONNECT: nobody shows its body, but curl -v and our own bridge do.
+    /// A CONNECT: only curl -v and gitferry's own bridge show its body.
     Connect,
-    /// Everybody else: text.
+    /// Any other client: text.
     Other,
 }
 
 const LFS_JSON: &str = "application/vnd.git-lfs+json";
-/// How much of a push is taken in before it is refused: libcurl loses an answer that comes with a reset.
+/// How many bytes of a push are read before it is refused: libcurl loses a response that comes with a reset.
 const DRAIN_LIMIT: usize = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 impl ErrorFormat {
-    /// By method, path and the client's own words.
+    /// From the method, the path and the client's header fields.
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let header = |name| {
             request
@@ -64,7 +64,7 @@ impl ErrorFormat {
         }
     }
 
-    /// The answer to a fault, and the end of its transfer. `body` is the request's, where nothing of it was sent.
+    /// Answers a fault and ends its transfer. `body` is the request's, where nothing of it was sent.
     pub(crate) async fn refuse(
         self,
         fault: &FinalFault,
@@ -122,7 +122,7 @@ fn answer(status: StatusCode, fault: &Fault, content_type: &'static str, body: B
     answer
 }
 
-/// What the client's user reads: what went wrong in words, its code and cause, then the advice.
+/// The text for the client's user: what went wrong, the code and cause, then the advice.
 fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
     let cause = format!("gitferry: {}: {}", fault.kind.in_words(), fault.chain());
     let mut lines = vec![redact::text(&cause)];
@@ -144,8 +144,8 @@ fn status(fault: &Fault) -> StatusCode {
     StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
-/// Takes the request in and says whether its first line allows side-band answers (gitprotocol-pack, "Reference Update
-/// Request"): only then is a 200 with packets what git understands.
+/// Reads the request and checks whether its first line permits side-band answers (gitprotocol-pack, "Reference Update Request"): only then
+/// does git understand a 200 with packets.
 async fn wants_side_band(mut body: RequestBody) -> bool {
     let mut head = Vec::new();
     let mut taken = 0;
@@ -174,7 +174,7 @@ async fn wants_side_band(mut body: RequestBody) -> bool {
     })
 }
 
-/// What follows the NUL of the first pkt-line.
+/// The text after the NUL of the first pkt-line.
 fn first_capabilities(head: &[u8]) -> Option<&[u8]> {
     let length = head
         .get(..4)
@@ -185,7 +185,7 @@ fn first_capabilities(head: &[u8]) -> Option<&[u8]> {
     line.get(nul + 1..)
 }
 
-/// Band 2 is shown as `remote: …`; band 3 ends the push (gitprotocol-pack, "side-band").
+/// Band 2 is printed as `remote: …`; band 3 ends the push (gitprotocol-pack, "side-band").
 fn side_band(fault: &Fault, lines: &[String]) -> Answer {
     let mut packets = BytesMut::new();
     for line in lines {
@@ -202,7 +202,7 @@ fn side_band(fault: &Fault, lines: &[String]) -> Answer {
 }
 
 fn packet(packets: &mut BytesMut, band: u8, text: &str) {
-    // A band's payload in a pkt-line of 1000 bytes, which every side-band understands.
+    // The payload of a band in a pkt-line of 1000 bytes, which every side-band version accepts.
     for chunk in text.as_bytes().chunks(995) {
         packets.put_slice(format!("{:04x}", chunk.len() + 5).as_bytes());
         packets.put_u8(band);

@@ -1,6 +1,6 @@
-//! The credentials of a hop that carries plain HTTP are the daemon's alone: where its answer quotes them, the client gets stars.
+//! Protects the credentials for a hop that carries plain HTTP: where its answer quotes them, the client gets stars.
 //!
-//! Error pages, and whatever shows the request that it answers, quote header fields. Whether hop or origin wrote an answer cannot be seen.
+//! Error pages, and pages that show the request, quote header fields. An answer does not show whether hop or origin wrote it.
 
 use std::{
     pin::Pin,
@@ -25,14 +25,14 @@ use crate::{
     model::quoted::Quotable,
 };
 
-/// What may be quoted of a request that went over the connection; `None` where no credentials went.
+/// What the answers on this connection may quote; `None` where no credentials were sent.
 pub(crate) fn quotable(about: &About) -> Option<Quotable> {
     let form = about.absolute_form.as_ref()?;
     let authorization = form.authorization.as_ref()?;
     Some(Quotable::of(authorization.as_bytes()))
 }
 
-/// The answer with stars where it quotes.
+/// The answer with the credentials masked.
 pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
     let Some(quotable) = quotable else {
         return answer;
@@ -47,7 +47,7 @@ pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
         return Answer::from_parts(head, body);
     }
     if is_coded(&head.headers) {
-        // It cannot be read as it passes.
+        // Encoded content cannot be masked while it passes.
         for name in [CONTENT_ENCODING, CONTENT_LENGTH, ETAG] {
             head.headers.remove(name);
         }
@@ -83,7 +83,7 @@ fn hidden_reason(quotable: &Quotable, reason: &ReasonPhrase) -> Option<ReasonPhr
     ReasonPhrase::try_from(bytes).ok().filter(|_| quotes)
 }
 
-/// Errors, and the types in which requests are shown.
+/// Errors, and the content types of pages that show requests.
 fn may_quote(status: u16, headers: &HeaderMap) -> bool {
     let shows = |kind: &HeaderValue| {
         let kind = String::from_utf8_lossy(kind.as_bytes()).to_ascii_lowercase();
@@ -99,17 +99,17 @@ fn is_coded(headers: &HeaderMap) -> bool {
     coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// A body with stars; it holds back what may be the beginning of a quotation.
+/// A body with credentials masked; it holds back bytes that may begin a quotation.
 struct QuoteFilter {
     body: AnswerBody,
     quotable: Quotable,
     held: BytesMut,
-    /// What ended the data: trailers, an error.
+    /// The frame or error that ended the data.
     last: Option<Result<Frame<Bytes>, <AnswerBody as Body>::Error>>,
 }
 
 impl QuoteFilter {
-    /// What cannot begin a quotation any more.
+    /// The bytes that cannot begin a quotation.
     fn ready(&mut self) -> Option<Bytes> {
         self.quotable.hide(&mut self.held);
         let keep = self.quotable.longest().saturating_sub(1);

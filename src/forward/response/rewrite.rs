@@ -1,7 +1,7 @@
-//! The table of rewrites at work on one answer: its head at once, its body once it is there whole.
+//! Applies the table of rewrites to one answer: to its head at once, to its body once it is complete.
 //!
-//! A body is taken in only where the table says that its URLs are followed, up to a limit. What cannot be rewritten (too
-//! large, cut off, no JSON, an unknown compression) goes on exactly as it came, and the log says why. Called by `serve`.
+//! A body is buffered only where the table rewrites its URLs, up to a limit. What cannot be rewritten (too large, truncated, no JSON, an
+//! unknown compression) is passed on unchanged, and the log says why. Called by `serve`.
 
 mod buffer;
 
@@ -31,7 +31,7 @@ use crate::{
     track::TransferHandle,
 };
 
-/// Fields that speak of bytes which are no longer the same.
+/// Fields that describe the original bytes.
 const OF_THE_BYTES: [HeaderName; 5] = [
     TRAILER,
     HeaderName::from_static("content-md5"),
@@ -40,7 +40,7 @@ const OF_THE_BYTES: [HeaderName; 5] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// What there is to rewrite of one answer.
+/// The rewrite of one answer.
 pub(crate) struct ResponseRewrite {
     mapping: Mapping,
     body: Option<&'static Rewrite>,
@@ -85,7 +85,7 @@ impl ResponseRewrite {
         self.tell(&findings);
     }
 
-    /// Maps the URLs of the body, where the table knows it and it can be read.
+    /// Maps the URLs of the body, where the table knows the body and it can be parsed.
     pub(crate) async fn body(&self, answer: Answer, limits: &RewriteLimits) -> Answer {
         let Some(rewrite) = self.body else {
             return answer;
@@ -149,7 +149,7 @@ impl ResponseRewrite {
     }
 }
 
-/// Decompresses, beside the tasks that ferry: a few bytes may stand for many.
+/// Decompresses on a blocking thread: a few bytes may expand to many.
 async fn decode(coding: Coding, body: &Bytes, limit: usize) -> Result<Bytes, DecodeError> {
     if coding == Coding::Identity {
         return Ok(body.clone());
@@ -162,7 +162,7 @@ async fn decode(coding: Coding, body: &Bytes, limit: usize) -> Result<Bytes, Dec
     decoded.map(Bytes::from)
 }
 
-/// The framing of the new bytes, which are plain; an ETag becomes weak, since it names other bytes that mean the same (RFC 9110, 8.8.1).
+/// Sets the framing of the new, uncompressed bytes. An ETag becomes weak, because the bytes differ but mean the same (RFC 9110, 8.8.1).
 fn describe(headers: &mut HeaderMap, length: usize) {
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.remove(CONTENT_ENCODING);

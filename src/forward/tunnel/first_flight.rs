@@ -1,25 +1,25 @@
-//! A tunnel's first flight: what the client sent before the origin's first byte, and whether it may be sent again.
+//! A tunnel's first flight: what the client sent before the origin's first byte, and whether it may be repeated.
 
 use crate::model::Stage;
 
-/// How much is kept; a ClientHello is a few hundred bytes, with a post-quantum key share under two thousand.
+/// How many bytes are kept. A ClientHello has a few hundred bytes, and less than two thousand with a post-quantum key share.
 pub(crate) const LIMIT: usize = 64 * 1024;
 
-/// What a first flight is.
+/// The content of a first flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FlightKind {
-    /// Nothing yet, or too little to tell.
+    /// Nothing yet, or too few bytes to tell.
     Unknown,
-    /// TLS handshake messages only: nothing was asked for yet, so sending them again happens once at most.
+    /// TLS handshake messages only: they contain no request, so a repetition cannot act twice.
     Handshake,
     /// An ssh client's version line, sent before any key exchange (RFC 4253, section 4.2).
     SshVersion,
-    /// Something that may act on the origin, early data of TLS 1.3 included (RFC 8446, section 8).
+    /// Bytes that may act on the origin, including early data of TLS 1.3 (RFC 8446, section 8).
     Other,
 }
 
 impl FlightKind {
-    /// What `bytes`, everything the client sent so far, are.
+    /// The kind of `bytes`, which are everything the client has sent so far.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         const SSH: &[u8] = b"SSH-";
         if bytes.is_empty() {
@@ -35,7 +35,7 @@ impl FlightKind {
         }
     }
 
-    /// The stage of a tunnel whose client has sent this, and whose origin nothing yet.
+    /// The stage of a tunnel whose client has sent this and whose origin has sent nothing.
     pub(crate) fn stage(self) -> Stage {
         match self {
             Self::Unknown => Stage::Accepted,
@@ -53,7 +53,7 @@ impl FlightKind {
     }
 }
 
-/// Walks the TLS records (RFC 8446, section 5.1): every type must be handshake, or change-cipher-spec.
+/// Checks the TLS records (RFC 8446, section 5.1): every type must be handshake or change-cipher-spec.
 fn records_are_handshake(bytes: &[u8]) -> bool {
     const HANDSHAKE: u8 = 22;
     const CHANGE_CIPHER_SPEC: u8 = 20;

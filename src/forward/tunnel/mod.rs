@@ -1,7 +1,7 @@
-//! An opaque tunnel: dialled before CONNECT is answered, so that its failure has a status.
+//! An opaque tunnel. The origin is dialled before CONNECT is answered, so that a failure gets a status.
 //!
-//! Until the origin's first byte the client's first flight is kept and, where that is safe ([`FlightKind`]), replayed on the
-//! next connection or upstream: a handshake that something on the path resets is tried again without the client knowing.
+//! Until the origin's first byte, the client's first flight is kept. Where that is safe ([`FlightKind`]), it is replayed on the next
+//! connection or upstream: a handshake that is reset on the path is tried again without the client's knowledge.
 
 pub(crate) mod first_flight;
 pub(crate) mod pump;
@@ -36,31 +36,31 @@ use crate::{
     track::{FinalFault, Transfer, TransferHandle, TransferOutcome},
 };
 
-/// A tunnel whose origin side stands.
+/// A tunnel with a connected origin side.
 pub(crate) struct Tunnel {
     forwarder: Arc<Forwarder>,
     plan: UpstreamPlan,
     reached: OriginStream,
-    /// In which stage the connection was made: where it fails before anybody has spoken.
+    /// The stage in which the connection was made: where it fails before either side has sent bytes.
     reached_in: Stage,
     /// What the client sent before the origin's first byte.
     held: Vec<u8>,
 }
 
-/// What the time before the origin's first byte came to.
+/// How the time before the origin's first byte ended.
 enum FirstFlightEnd {
-    /// The origin spoke: these are its first bytes.
+    /// The origin sent its first bytes.
     Spoke(Vec<u8>),
-    /// The client closed its half, or sent more than is kept: go on without replay.
+    /// The client closed its half, or sent more than is kept: continue without replay.
     Unheld,
-    /// The client's side broke.
+    /// The client's side failed.
     ClientFailed(std::io::Error),
-    /// The origin's side broke.
+    /// The origin's side failed.
     OriginFailed(FaultKind, Option<std::io::Error>),
 }
 
 impl Tunnel {
-    /// Dials `target` by its route.
+    /// Dials `target` through its route.
     pub(crate) async fn open(
         forwarder: &Arc<Forwarder>,
         transfer: &TransferHandle,
@@ -78,7 +78,7 @@ impl Tunnel {
         let turn = plan.begin(ConnectionKind::New);
         let reached = connect(&mut plan, turn).await?;
         let reached_in = transfer.stage();
-        // What passes until the client speaks is its own time.
+        // Until the client sends, the time is the client's.
         transfer.enter(Stage::Accepted);
         Ok(Self {
             forwarder: Arc::clone(forwarder),
@@ -92,7 +92,7 @@ impl Tunnel {
     /// Waits for the origin's first bytes or its end, and keeps them for [`Tunnel::run`]. May be dropped without losing a byte.
     pub(crate) async fn hear_origin(&mut self) {
         let mut bytes = BytesMut::with_capacity(4096);
-        // What broke is found out again by whoever reads next.
+        // The next read finds the failure again.
         if self.reached.io.read_buf(&mut bytes).await.is_ok() && !bytes.is_empty() {
             let silent: BoxIo = Box::new(tokio::io::empty());
             let io = std::mem::replace(&mut self.reached.io, silent);
@@ -100,7 +100,7 @@ impl Tunnel {
         }
     }
 
-    /// Carries the client's bytes until both sides have closed, or shutdown's second step; the first ends a tunnel that only waits.
+    /// Carries bytes until both sides have closed, or until shutdown's second step; the first step ends an idle tunnel.
     pub(crate) async fn run(self, transfer: Transfer, client: BoxIo) {
         let shutdown = self.forwarder.shared.shutdown.clone();
         tokio::select! {
@@ -147,7 +147,7 @@ impl Tunnel {
         }))
     }
 
-    /// The origin's first bytes; on the way to them the flight is sent again where that is safe.
+    /// Waits for the origin's first bytes; replays the flight where that is safe.
     async fn establish(
         &mut self,
         transfer: &Transfer,
@@ -207,7 +207,7 @@ impl Tunnel {
         }
     }
 
-    /// Waits for the origin's first byte while the client's flight is passed on and kept.
+    /// Waits for the origin's first byte while the client's flight is passed on and recorded.
     async fn opening(&mut self, transfer: &Transfer, client: &mut BoxIo) -> FirstFlightEnd {
         let limit = self.plan.route().dial.handshake_timeout;
         let mut from_client = vec![0; 4096];
@@ -219,7 +219,7 @@ impl Tunnel {
             let flight = FlightKind::of(&self.held);
             let handshaking = flight == FlightKind::Handshake;
             enter(transfer, flight.stage());
-            // Only a handshake has an answer that is due; an idle tunnel may wait for ever.
+            // Only a handshake must be answered; an idle tunnel may wait without limit.
             let silence = silence(handshaking.then_some(limit));
             tokio::select! {
                 biased;
@@ -252,7 +252,7 @@ impl Tunnel {
         }
     }
 
-    /// The next connection, with the flight on it.
+    /// The next connection, with the flight sent on it.
     async fn again(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), FinalFault> {
         let mut turn = self.plan.tell(self.failed(fault)).await?;
         loop {
@@ -272,14 +272,14 @@ impl Tunnel {
     }
 }
 
-/// Enters `stage`, unless the transfer is in it.
+/// Enters `stage`, unless the transfer is already in it.
 fn enter(transfer: &TransferHandle, stage: Stage) {
     if transfer.stage() != stage {
         transfer.enter(stage);
     }
 }
 
-/// Dials until a connection stands.
+/// Dials until a connection is established.
 async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginStream, FinalFault> {
     loop {
         turn = match turn {
@@ -290,13 +290,13 @@ async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginSt
                 }
                 Err(event) => plan.tell(event).await?,
             },
-            // The policy sends on a connection only.
+            // The policy sends only on a connection.
             PlanStep::Send | PlanStep::Deliver => return Err(plan.give_up(plan.shutdown())),
         };
     }
 }
 
-/// Writes some of the flight, unless the watchdog or the deadline of a handshake ends it before.
+/// Writes part of the flight, unless the watchdog or the handshake deadline ends it first.
 async fn offer(
     io: &mut BoxIo,
     bytes: &[u8],
@@ -314,7 +314,7 @@ async fn offer(
     }
 }
 
-/// Ends after `limit`, where there is one.
+/// Completes after `limit`, where there is one.
 async fn silence(limit: Option<Duration>) {
     match limit {
         Some(limit) => tokio::time::sleep(limit).await,

@@ -1,8 +1,8 @@
-//! Bytes both ways between two streams, with half-close and without memory for what is idle.
+//! Copies bytes in both directions between two streams, with half-close, and without memory while idle.
 //!
-//! tokio's `copy_bidirectional` holds two buffers for as long as a tunnel lives. Here each poll reads into one scratch
-//! buffer of its thread and keeps only what the other side did not take: an idle tunnel holds no buffer at all, and a
-//! slow reader holds the other side back after one scratch buffer.
+//! tokio's `copy_bidirectional` holds two buffers as long as a tunnel lives. Here each poll reads into a scratch buffer of its thread and
+//! keeps only what the other side did not accept: an idle tunnel holds no buffer, and a slow reader exerts back pressure after one scratch
+//! buffer.
 
 mod turn;
 
@@ -26,30 +26,30 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
 };
 
-/// One read's worth where the other side takes all of it: measured over loopback, 256 KiB cost two thirds of the CPU of 64 KiB.
+/// The read size where the other side accepts everything: measured over loopback, 256 KiB cost two thirds of the CPU time of 64 KiB.
 const SCRATCH: usize = 256 * 1024;
-/// What reads begin with, and begin with again after the other side fell behind: what is read is what a slow reader makes us keep.
+/// The initial read size, also after the other side fell behind: the bytes read are what a slow reader makes gitferry keep.
 const SLOW: usize = 64 * 1024;
 /// How long one half may stay open alone without a byte.
 const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(600);
-/// How long one half may stay open after the other side hung up.
+/// How long one half may stay open after the other side closed its socket.
 const HUNG_UP_LIMIT: Duration = Duration::from_secs(5);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
-/// How a tunnel ended.
+/// The end of a tunnel.
 #[derive(Debug)]
 pub(crate) struct PumpOutcome(Result<(), (Leg, FaultKind, Option<io::Error>)>);
 
 impl PumpOutcome {
-    /// Ended from outside.
+    /// Ended by an external event.
     pub(crate) fn failed(leg: Leg, kind: FaultKind) -> Self {
         Self(Err((leg, kind, None)))
     }
 
-    /// What it failed with; `None` where both sides closed.
+    /// The fault; `None` where both sides closed.
     pub(crate) fn fault(self) -> Option<Fault> {
         let (leg, kind, source) = self.0.err()?;
         let mut fault = Fault::new(leg, Stage::ReceivingBody, kind);
@@ -58,7 +58,7 @@ impl PumpOutcome {
     }
 }
 
-/// Moves bytes until both sides have closed; `up` counts the client's, `down` the origin's, as they are written.
+/// Copies bytes until both sides have closed; `up` counts the client's bytes, `down` the origin's, as they are written.
 pub(crate) async fn pump<C, O>(
     client: &mut C,
     origin: &mut O,
@@ -123,7 +123,7 @@ fn half_closed(
 enum PumpError {
     Read(io::Error),
     Write(io::Error),
-    /// There is more for a writer that hung up before.
+    /// There are more bytes for a writer that closed its socket earlier.
     HungUp(io::Error),
 }
 
@@ -143,23 +143,23 @@ impl PumpError {
 
 #[derive(Default)]
 struct Direction {
-    /// Read, and not taken by the other side yet.
+    /// Bytes read that the other side has not accepted.
     kept: Vec<u8>,
     written: usize,
-    /// How much the next read may take, between [`SLOW`] and [`SCRATCH`].
+    /// The size of the next read, between [`SLOW`] and [`SCRATCH`].
     room: usize,
     moved: u64,
     unflushed: bool,
     ended: bool,
     closed: bool,
-    /// What was read since the other side last spoke.
+    /// What was read since the other side last sent.
     turn: Utterance,
-    /// The writer hung up with this error: nothing more is written, and what still comes must be a goodbye.
+    /// The writer closed its socket with this error: nothing more is written, and only the end of TLS may still arrive.
     lost: Option<io::Error>,
 }
 
 impl Direction {
-    /// Ready when this direction is over. `other` is the opposite one, and the leg that this one reads from.
+    /// Ready when this direction is over. `other` is the opposite one, and the leg from which this one reads.
     fn advance<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -235,7 +235,7 @@ impl Direction {
         }
     }
 
-    /// One read, and the write of as much of it as the other side takes.
+    /// One read, and one write of as much as the other side accepts.
     fn pass<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -278,11 +278,11 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes a reset as an end where it is the normal end of a side that is done. `None` where this direction has to be polled again.
+    /// Treats a reset as a normal end where the side that reset was done. `None` where this direction must be polled again.
     ///
-    /// A TLS peer that is done sends close_notify, then closes its socket. Where the other side's close_notify lies unread in it, or arrives
-    /// after that, its kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). The reset is a
-    /// failure where more than a goodbye was on its way to the side that hung up.
+    /// A TLS peer that is done sends close_notify, then closes its socket. Where the other side's close_notify is unread in that socket, or
+    /// arrives later, the peer's kernel resets the connection, with or without a FIN before (git with GnuTLS: half of its tunnels). The reset
+    /// is a failure where more than the end of TLS was on its way to the closed side.
     fn settle(
         &mut self,
         polled: Poll<Result<(), PumpError>>,
@@ -290,7 +290,7 @@ impl Direction {
         reader: Leg,
     ) -> Option<Poll<Result<(), PumpError>>> {
         match polled {
-            // An origin that resets in place of an answer has failed. A client that has all that the origin had to say has not.
+            // An origin that resets instead of answering has failed. A client that has received the origin's whole answer has not.
             Poll::Ready(Err(PumpError::Read(error)))
                 if is_reset(&error)
                     && (other.turn.is_goodbye() || (other.closed && reader == Leg::Client)) =>
@@ -299,7 +299,7 @@ impl Direction {
                 self.ended = true;
                 None
             }
-            // What is left for a side that had closed its half is nobody's any more.
+            // Remaining bytes for a side that had closed its half are discarded.
             Poll::Ready(Err(PumpError::Write(error))) if is_reset(&error) && other.closed => {
                 self.closed = true;
                 None

@@ -1,4 +1,4 @@
-//! What follows `101 Switching Protocols`: bytes both ways.
+//! The stream after `101 Switching Protocols`.
 
 use hyper::{
     Response,
@@ -18,7 +18,7 @@ use crate::{
     track::{Transfer, TransferOutcome},
 };
 
-/// Passes the origin's 101 on and pumps once both sides have switched.
+/// Passes the origin's 101 on, and pumps once both sides have switched.
 pub(crate) fn switch(
     shared: &Shared,
     mut response: Response<Incoming>,

@@ -1,4 +1,4 @@
-//! One attempt to reach an origin: dial, through the hop if there is one, and shake hands where TLS is gitferry's.
+//! One attempt to reach an origin: dial, through the hop if there is one, and make the TLS handshake where gitferry terminates TLS.
 
 use std::net::SocketAddr;
 
@@ -14,18 +14,18 @@ use crate::{
     track::{TransferHandle, WatchedSocket},
 };
 
-/// What the stream is for.
+/// The purpose of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Requests are written on it: TLS is gitferry's, where the scheme has it.
+    /// It carries gitferry's requests, inside gitferry's own TLS for https.
     Requests(Scheme),
-    /// The client's own bytes.
+    /// It carries the client's own bytes.
     Tunnel,
 }
 
 /// A stream to an origin.
 pub(crate) struct OriginStream {
-    /// Plaintext both ways, or the tunnel's bytes.
+    /// Plaintext in both directions, or the tunnel's bytes.
     pub io: BoxIo,
     /// The socket below.
     pub tcp: Tcp,
@@ -33,18 +33,18 @@ pub(crate) struct OriginStream {
     pub peer: std::net::SocketAddr,
     /// True where the peer is a hop.
     pub hop: bool,
-    /// What ALPN chose.
+    /// The HTTP version chosen by ALPN.
     pub http: HttpVersion,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
-    /// True where what comes is certainly the origin's: inside TLS with a certificate that no hop can have made.
+    /// True where the data is certainly the origin's: inside TLS with a certificate that no hop can have made.
     pub genuine: bool,
-    /// Through a hop, until the target is heard of.
+    /// Through a hop, until the target itself has answered.
     pub waiting: Option<PendingRequest>,
 }
 
 impl UpstreamDial<'_> {
-    /// What is dialled: a mirror, where requests go to one.
+    /// The dialled scheme and target: the mirror's, where there is one.
     fn leads_to(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
             (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
@@ -55,7 +55,7 @@ impl UpstreamDial<'_> {
 }
 
 impl OriginStream {
-    /// The target itself was heard of: whoever waits for the same one does not wait in a loop.
+    /// The target itself has answered, so requests for it do not wait in a loop.
     pub(crate) fn target_reached(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             waiting.answered();
@@ -63,11 +63,11 @@ impl OriginStream {
     }
 }
 
-/// One attempt: through an upstream, to a host, for a purpose.
+/// One attempt through an upstream, to a host, for a purpose.
 pub(crate) struct UpstreamDial<'a> {
     pub(crate) route: &'a Route,
     pub(crate) upstream: &'a Upstream,
-    /// The host that was asked for; where a mirror stands for it, that is dialled.
+    /// The requested host; where a mirror replaces it, the mirror is dialled.
     pub(crate) target: &'a Target,
     pub(crate) purpose: Purpose,
     pub(crate) max_segment: Option<u32>,
@@ -75,12 +75,12 @@ pub(crate) struct UpstreamDial<'a> {
     pub(crate) public_only: Option<&'a [FakeNetwork]>,
     /// See [`DialRequest::trail`].
     pub(crate) trail: &'a Trail,
-    /// What ALPN may choose.
+    /// The HTTP versions to offer by ALPN.
     pub(crate) http: HttpVersion,
     pub(crate) connector: &'a Connector,
 }
 
-/// Dials, and shakes hands where TLS is gitferry's; `transfer`, where there is one, hears of each step.
+/// Dials, and makes the TLS handshake where gitferry terminates TLS; reports each step to `transfer`, where there is one.
 pub(crate) async fn once(
     dial: &UpstreamDial<'_>,
     transfer: Option<&TransferHandle>,
@@ -144,7 +144,7 @@ pub(crate) async fn once(
     Ok(reached)
 }
 
-/// TLS with `target`, which answers at `address`.
+/// TLS with `target`, which is connected at `address`.
 async fn secure(
     dial: &UpstreamDial<'_>,
     target: &Target,
@@ -162,7 +162,7 @@ async fn secure(
     dial.connector.connect(io, &peer).await
 }
 
-/// A fault before the first byte that followed a hop's grant is the hop's: some grant every request, and connect then (ss-local, v2ray).
+/// A fault before the first byte after a hop's grant counts against the hop: some hops grant every request and connect afterwards (ss-local, v2ray).
 pub(crate) fn after_grant(fault: Fault) -> Fault {
     let what = match fault.kind {
         FaultKind::ClosedEarly | FaultKind::Reset => "closed it",

@@ -1,6 +1,6 @@
-//! Circuits at work: in which order a transfer tries its upstreams, what is held against one, and the probe before it comes back.
+//! Circuits in use: the order in which a transfer tries its upstreams, the failures recorded against them, and probes.
 //!
-//! The rules are [`crate::model::health`]'s; here the daemon dials, and says what changed.
+//! [`crate::model::health`] has the rules; this module dials and reports changes.
 
 use std::sync::Arc;
 
@@ -30,14 +30,14 @@ use crate::{
     },
 };
 
-/// Whom a circuit is about.
+/// What a circuit belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CircuitScope<'a> {
     pub(crate) route: &'a Arc<Route>,
     pub(crate) target: &'a Target,
 }
 
-/// Leave to be the one that tries, a transfer or a probe; given back when it is dropped.
+/// Permission for a transfer or probe to try an open circuit; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Trial {
     health: Arc<Health>,
@@ -52,7 +52,7 @@ impl Drop for Trial {
     }
 }
 
-/// An attempt to reach a dead upstream; over when it is dropped.
+/// An attempt to reach a dead upstream; ends when dropped.
 #[derive(Debug)]
 pub(crate) struct DeadTried {
     health: Arc<Health>,
@@ -87,8 +87,8 @@ impl CircuitScope<'_> {
         self.target.to_string()
     }
 
-    /// The places of fitting upstreams in the route's list, in the order to try them, and leave to try the first where it is on
-    /// trial; begins a probe where one is due.
+    /// The indices of fitting upstreams in the route's list, in the order to try them, and permission to try the first where it is on trial;
+    /// starts a probe where one is due.
     pub(crate) fn order(
         self,
         forwarder: &Forwarder,
@@ -139,7 +139,7 @@ impl CircuitScope<'_> {
         }
     }
 
-    /// The upstream works for this host.
+    /// The upstream worked for this host.
     pub(crate) fn note_success(self, shared: &Shared, upstream: &Upstream, success: Success) {
         if shared.health.all_closed() {
             return;
@@ -168,7 +168,7 @@ impl CircuitScope<'_> {
         }
     }
 
-    /// Until when a request that used its attempts up waits for the only upstream of this host, and whether it is the first one.
+    /// Until when a request that used its attempts up waits for the only upstream of this host, and whether it is the first one to wait.
     pub(crate) fn patience(
         self,
         shared: &Shared,
@@ -180,7 +180,7 @@ impl CircuitScope<'_> {
         health.patience(self.target, &upstream.label, patience, now)
     }
 
-    /// The only upstream of this host did not come back.
+    /// The only upstream of this host did not return.
     pub(crate) fn sole_died(
         self,
         shared: &Shared,
@@ -200,7 +200,7 @@ impl CircuitScope<'_> {
         health.known_dead(self.target, &upstream.label, Instant::now())
     }
 
-    /// Leave to try the only upstream of this host although it is dead, where nobody else does.
+    /// Permission to try the only upstream of this host although it is dead; `None` where another request tries it.
     pub(crate) fn tries_dead(
         self,
         shared: &Shared,
@@ -217,12 +217,12 @@ impl CircuitScope<'_> {
         })
     }
 
-    /// A transfer gave the upstream up for this host.
+    /// A transfer gave up on the upstream for this host.
     pub(crate) fn note_failure(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         self.failed(shared, upstream, CircuitTurn::Transfer, cause);
     }
 
-    /// The upstream failed once for this host, which may have been chance.
+    /// The upstream failed once for this host, perhaps by chance.
     pub(crate) fn note_doubt(self, shared: &Shared, upstream: &Upstream, cause: &Cause) {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
@@ -250,7 +250,7 @@ impl CircuitScope<'_> {
         upstream: &'f Upstream,
         cause: &'f Cause,
     ) -> CircuitFailure<'f> {
-        // In a tunnel the handshake is the client's: a probe does not come as far.
+        // In a tunnel the client makes the handshake, so a probe does not reach as far.
         let reach = match self.route.tls {
             TlsMode::Tunnel => Stage::Greeting,
             TlsMode::Terminate | TlsMode::Deny => Stage::Handshaking,
@@ -266,7 +266,7 @@ impl CircuitScope<'_> {
         }
     }
 
-    /// Says it where it matters: a single upstream is tried whatever its circuit is.
+    /// Reports a change where it matters: a single upstream is tried whatever its circuit is.
     fn tell(
         self,
         shared: &Shared,
@@ -292,7 +292,7 @@ impl CircuitScope<'_> {
         });
     }
 
-    /// Dials once, beside everything else. Its own task: a client's patience is none of its business.
+    /// Dials once in a task of its own, independent of any client.
     fn probe(self, forwarder: &Forwarder, upstream: &Arc<Upstream>, probing: Probing) {
         let (route, target) = (Arc::clone(self.route), self.target.clone());
         let upstream = Arc::clone(upstream);
@@ -337,7 +337,7 @@ impl CircuitScope<'_> {
                 Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {
                     about.failed(&shared, &upstream, CircuitTurn::Probe, &Cause::of(&fault));
                 }
-                // Closed meanwhile, or another config's: what it found says nothing any more.
+                // The circuit was closed meanwhile, or belongs to an earlier config: the result no longer counts.
                 Err(_) => {}
             }
             drop(leave);

@@ -1,7 +1,7 @@
-//! Where one attempt's request goes: to the site itself, or to the mirror of the upstream whose turn it is.
+//! The destination of one attempt's request: the site itself, or the mirror of the current upstream.
 //!
-//! A mirror is an origin of its own: it gets its own `Host` and path, and of the client's credentials only what the config
-//! lets through. Whatever is decided here is decided anew for each attempt, so that site and mirror may stand in one list.
+//! A mirror is an origin of its own: it gets its own `Host` and path, and only those credentials of the client that the config permits.
+//! Each attempt makes these decisions again, so site and mirror may be upstreams of one list.
 
 use std::borrow::Cow;
 
@@ -21,21 +21,21 @@ use crate::{
     model::{Denial, Fault, FaultKind, Leg, Scheme, Stage, Target},
 };
 
-/// Where a request goes.
+/// The destination of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
-    /// The scheme that is spoken there.
+    /// The scheme to use there.
     pub(crate) scheme: Scheme,
-    /// The host that is dialled.
+    /// The host to dial.
     pub(crate) target: Target,
-    /// The mirror that stands for the site, where one does.
+    /// The mirror that replaces the site, if any.
     pub(crate) mirror: Option<Mirror>,
-    /// The site that the client asked for.
+    /// The site that the client requested.
     site: (Scheme, Target),
 }
 
 impl Destination {
-    /// By the upstream whose turn it is.
+    /// The destination for the current upstream.
     pub(crate) fn of(scheme: Scheme, target: &Target, upstream: Option<&Upstream>) -> Self {
         let mirror = upstream.and_then(|upstream| upstream.mirror.clone());
         Self {
@@ -49,7 +49,7 @@ impl Destination {
         }
     }
 
-    /// The path to ask for.
+    /// The path to request.
     pub(crate) fn path<'p>(&self, uri: &'p Uri) -> Cow<'p, str> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         match &self.mirror {
@@ -58,7 +58,7 @@ impl Destination {
         }
     }
 
-    /// Makes a request's fields those that a mirror may see; the site itself gets them as they are.
+    /// Reduces a request's fields to those that a mirror may see; a request to the site itself keeps all.
     pub(crate) fn set_destination_fields(&self, headers: &mut HeaderMap) {
         if self.mirror.is_none() {
             return;
@@ -76,7 +76,7 @@ impl Destination {
         asked.base.is_some() || self.mirror.is_some()
     }
 
-    /// Asks for an answer that can be read where it is rewritten. The few that are, are small.
+    /// Requests an uncompressed answer where it will be rewritten. There are few such answers, and they are small.
     pub(crate) fn ask_for_plain(
         &self,
         headers: &mut HeaderMap,
@@ -89,16 +89,16 @@ impl Destination {
         }
     }
 
-    /// True for a mirror that does not get credentials.
+    /// True for a mirror that gets no credentials.
     pub(crate) fn withholds(&self) -> bool {
         self.mirror
             .as_ref()
             .is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
     }
 
-    /// The fault of an answer to a request for `uri` by which the mirror would get at what is withheld.
+    /// The fault of an answer to a request for `uri` with which the mirror would obtain withheld credentials.
     ///
-    /// A 401, passed on, would make git throw away the user's credentials, which are right (git-credential, "reject").
+    /// If a 401 were passed on, git would erase the user's credentials, which are valid (git-credential, "reject").
     pub(crate) fn asks_for_withheld_credentials<B>(
         &self,
         uri: &Uri,
@@ -120,7 +120,7 @@ impl Destination {
         }
     }
 
-    /// Takes out of a mirror's answer what would get it the client's credentials after all.
+    /// Removes what would send the client's credentials to the mirror after all from its answer.
     pub(crate) fn strip_answer(&self, headers: &mut HeaderMap) {
         if self.withholds() {
             withhold::strip_answer(headers, &self.own());
@@ -133,19 +133,19 @@ impl Destination {
     }
 }
 
-/// What an upstream must be, to carry something.
+/// What an upstream must be to carry a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpstreamNeeds {
     /// Any upstream will do.
     Any,
-    /// The site, or a mirror that gets credentials: why no other.
+    /// The site, or a mirror that gets credentials; with the reason.
     Credentials(&'static str),
-    /// The site itself: in a tunnel the client checks the certificate of the host it asked for.
+    /// The site itself: in a tunnel the client checks the certificate of the requested host.
     Site,
 }
 
 impl UpstreamNeeds {
-    /// By what the request is and would give away. Of a route whose upstreams may all have everything, nobody looks.
+    /// From the request and what it would disclose. Not evaluated for a route whose upstreams may all see everything.
     pub(crate) fn of(outgoing: &OutgoingRequest, route: &Route) -> Self {
         if route.upstreams.iter().all(|upstream| !withholds(upstream)) {
             return Self::Any;
@@ -162,7 +162,7 @@ impl UpstreamNeeds {
         objection.map_or(Self::Any, Self::Credentials)
     }
 
-    /// True where `upstream` is so.
+    /// True where `upstream` meets it.
     pub(crate) fn fits(self, upstream: &Upstream) -> bool {
         match (self, &upstream.mirror) {
             (_, None) | (Self::Any, Some(_)) => true,
@@ -171,7 +171,7 @@ impl UpstreamNeeds {
         }
     }
 
-    /// The fault where no upstream is so.
+    /// The fault where no upstream meets it.
     pub(crate) fn unmet(self, target: &Target, route: &str) -> Fault {
         let (kind, detail) = match self {
             Self::Any => (
@@ -197,7 +197,7 @@ impl UpstreamNeeds {
     }
 }
 
-/// True for a mirror that does not get credentials.
+/// True for a mirror that gets no credentials.
 fn withholds(upstream: &Upstream) -> bool {
     let mirror = upstream.mirror.as_ref();
     mirror.is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)

@@ -1,9 +1,9 @@
-//! An HTTP/1 connection to an origin that is driven by the request that uses it, not by a task of its own.
+//! An HTTP/1 connection to an origin that the request using it polls, without a task of its own.
 //!
-//! hyper parts a connection into a sender and a future that reads and writes. A task for the future costs a small request four wake-ups
-//! from one task to the other, some of them on another core. So whoever waits for an answer polls the future, and an idle connection is
-//! polled by nobody until the pool looks at it. What takes long, or goes both ways at once, still gets its task
-//! ([`Driver::spawn`]): a request whose body comes from the client, an upgrade, a large answer.
+//! hyper splits a connection into a sender and a future that reads and writes. A separate task for the future costs a small request four
+//! wake-ups between tasks, some of them across cores. So the task that waits for an answer polls the future, and an idle connection is not
+//! polled until the pool checks it. Long or bidirectional work still gets a task ([`Driver::spawn`]): a request whose body comes from the
+//! client, an upgrade, a large answer.
 
 use std::{
     future::Future,
@@ -22,30 +22,30 @@ pub(crate) struct Driver {
     /// `None` once the connection is over.
     connection: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     wakes: Arc<WakeState>,
-    /// Made of `wakes`, once.
+    /// Made from `wakes`, once.
     waker: Waker,
 }
 
-/// Wakes whoever polls the connection; during a poll it only notes that there is more to do. A task that wakes itself goes through the
-/// scheduler's queue once more, and wakes another thread there.
+/// Wakes the task that polls the connection. During a poll it only records that more polling is needed: a task that wakes itself goes
+/// through the scheduler's queue again, and wakes another thread there.
 #[derive(Debug)]
 struct WakeState {
     state: AtomicU8,
     outer: Mutex<Waker>,
 }
 
-/// Nobody polls: a wake-up goes to the task that polled last.
+/// No poll is under way: a wake-up goes to the task that polled last.
 const IDLE: u8 = 0;
 /// A poll is under way.
 const POLLED: u8 = 1;
-/// There was a wake-up since the poll began.
+/// A wake-up came since the poll began.
 const WOKEN: u8 = 2;
 
-/// How often one poll goes round before it lets other tasks run.
+/// How many rounds one poll makes before it lets other tasks run.
 const ROUNDS: usize = 16;
 
 impl Driver {
-    /// `connection` is the future that hyper gives beside a sender.
+    /// `connection` is the future that hyper returns with a sender.
     pub(crate) fn new(connection: impl Future<Output = ()> + Send + 'static) -> Self {
         let wakes = Arc::new(WakeState {
             state: AtomicU8::new(IDLE),
@@ -58,7 +58,7 @@ impl Driver {
         }
     }
 
-    /// From here on a task of its own polls it, until it ends or the daemon does.
+    /// From here on a task polls it, until the connection or the daemon ends.
     pub(crate) fn spawn(self, tasks: &Tasks, shutdown: &Shutdown) {
         let (connection, shutdown) = (self.connection, shutdown.clone());
         if let Some(connection) = connection {
@@ -76,7 +76,7 @@ impl Driver {
         self.connection.is_none()
     }
 
-    /// Polls `what`, which waits for something of this connection, and the connection as long as that brings it further.
+    /// Polls `what`, which waits for something on this connection, and the connection as long as that makes progress.
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -100,12 +100,12 @@ impl Driver {
         Poll::Pending
     }
 
-    /// It is polled next, and at once: a wake-up until then says nothing new.
+    /// A poll follows at once, so wake-ups until then carry no information.
     pub(crate) fn expect_poll(&mut self) {
         self.wakes.state.store(POLLED, Ordering::Release);
     }
 
-    /// Lets an idle connection notice that its peer closed it.
+    /// Polls an idle connection so that it notices a close by its peer.
     pub(crate) fn look(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
         let _ = self.poll::<()>(&mut context, |_| Poll::Pending);
@@ -128,7 +128,7 @@ impl WakeState {
         self.state.store(POLLED, Ordering::Release);
     }
 
-    /// Ends a round; false where there was a wake-up, and another round is due.
+    /// Ends a round; false where a wake-up came and another round is needed.
     fn ends(&self) -> bool {
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         let ended = self.state.compare_exchange(POLLED, IDLE, set, fetch);

@@ -1,9 +1,9 @@
-//! What an origin sends that is no part of an answer is counted, and a connection with too much of it ends.
+//! Limits what an origin sends that is no part of an answer: a connection with too much of it is closed.
 //!
-//! Interim responses reach nobody: hyper and h2 drop them. A server that sends them for ever would keep a request alive. Over HTTP/1
-//! hyper's callback counts them; over HTTP/2 it has none, and the headers of the frames are counted as they are read. They are no progress
-//! ([`crate::model::stall`] ends a request that gets nothing else), so a slow server may send one now and then for as long as its route
-//! waits; what is limited is their rate. Empty DATA frames are h2's own business: it ends a connection with thousands of them (`too_many_data_frames`).
+//! hyper and h2 drop interim responses. A server that sends them without end would keep a request alive. Over HTTP/1 hyper's callback
+//! counts them; over HTTP/2 there is no callback, so this module counts frame headers as they are read. Interim responses are no progress
+//! ([`crate::model::stall`] ends a request that receives nothing else), so a slow server may send them as long as its route waits; only
+//! their rate is limited. h2 itself ends a connection with thousands of empty DATA frames (`too_many_data_frames`).
 
 use std::{
     collections::BTreeMap,
@@ -22,22 +22,22 @@ use tokio::{
 
 use crate::forward::request::{body::RequestBody, gate::GateKey};
 
-/// How many interim responses one request may get at once.
+/// The most interim responses of one request in a burst.
 const MOST_INTERIMS: u32 = 50;
-/// After so long it may get one more. Servers that keep a client waiting send one every few seconds.
+/// After this time one more is allowed. Servers that keep a client waiting send one every few seconds.
 const INTERIM_PACE: Duration = Duration::from_secs(1);
-/// How many streams are remembered; h2 opens 100 at once by default.
+/// The most streams tracked; h2 opens 100 at once by default.
 const MOST_STREAMS: usize = 1024;
 
 const INTERIMS: &str =
     "more than 50 interim responses (1xx) to one request, and more than one per second";
 
-/// What a connection was ended for, if it was. Clones are about the same connection.
+/// Why a connection was ended, if it was. Clones refer to the same connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flood(Arc<OnceLock<&'static str>>);
 
 impl Flood {
-    /// What there was too much of.
+    /// What exceeded its limit.
     pub(crate) fn seen(&self) -> Option<&'static str> {
         self.0.get().copied()
     }
@@ -46,7 +46,7 @@ impl Flood {
         let _ = self.0.set(what);
     }
 
-    /// Counts the interim responses of an HTTP/1 request; the first `100 Continue` opens the gate of its body.
+    /// Counts the interim responses to an HTTP/1 request; the first `100 Continue` opens the gate of its body.
     pub(crate) fn watch(&self, request: &mut Request<RequestBody>, gate: Option<GateKey>) {
         let (flood, allowance) = (self.clone(), Mutex::new(Allowance::new(MOST_INTERIMS)));
         hyper::ext::on_informational(request, move |interim| {
@@ -68,12 +68,12 @@ impl Flood {
     }
 }
 
-/// How many more there may be.
+/// How many more interim responses are allowed.
 #[derive(Debug)]
 struct Allowance {
     most: u32,
     left: u32,
-    /// Since when none was given back.
+    /// When the allowance was last refilled.
     since: Option<Instant>,
 }
 
@@ -86,7 +86,7 @@ impl Allowance {
         }
     }
 
-    /// One more; false where there may be none.
+    /// Uses one up; false where none is left.
     fn take(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since).as_secs() / INTERIM_PACE.as_secs();
@@ -101,11 +101,11 @@ impl Allowance {
     }
 }
 
-/// A stream to an origin that cannot be read any more once there was too much.
+/// A stream to an origin that returns no more data once a limit is exceeded.
 pub(super) struct LimitedStream<S> {
     inner: S,
     flood: Flood,
-    /// Only over HTTP/2.
+    /// Set only over HTTP/2.
     frames: Option<Frames>,
 }
 
@@ -170,14 +170,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
     }
 }
 
-/// Reads the headers of HTTP/2 frames (RFC 9113, section 4.1) as their bytes come, and skips their payloads.
+/// Reads the headers of HTTP/2 frames (RFC 9113, section 4.1) as bytes arrive, and skips payloads.
 #[derive(Debug, Default)]
 struct Frames {
     head: [u8; HEAD],
     have: usize,
-    /// Bytes of the payload that are still to come.
+    /// Bytes of the payload still to skip.
     skip: usize,
-    /// How many HEADERS frames the streams that are open may still get.
+    /// How many more HEADERS frames each open stream may receive.
     streams: BTreeMap<u32, Allowance>,
 }
 
@@ -188,7 +188,7 @@ const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 1;
 
 impl Frames {
-    /// Takes bytes as they came; what there was too much of.
+    /// Reads received bytes; returns what exceeded its limit.
     fn read(&mut self, mut bytes: &[u8], now: Instant) -> Option<&'static str> {
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -216,13 +216,13 @@ impl Frames {
         None
     }
 
-    /// Counts the frame whose header is there.
+    /// Counts the frame whose header was read.
     fn frame(&mut self, now: Instant) -> Option<&'static str> {
         let [_, _, _, kind, flags, a, b, c, d] = self.head;
         let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
         let ends = flags & END_STREAM != 0;
         if kind == HEADERS && !ends {
-            // The answer itself is one, too.
+            // The answer's head is itself a HEADERS frame.
             let streams = self.streams.entry(stream);
             let allowance = streams.or_insert_with(|| Allowance::new(MOST_INTERIMS + 1));
             if !allowance.take(now) {
@@ -248,7 +248,7 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
     }
 
-    /// What `frames` come to when `step` bytes are read at a time.
+    /// The result for `frames` read in pieces of `step` bytes.
     fn read(frames: &[Vec<u8>], step: usize) -> Option<&'static str> {
         let (mut reader, now) = (Frames::default(), Instant::now());
         frames

@@ -1,4 +1,4 @@
-//! One HTTP/1 connection to an origin: what sends requests on it, and what drives it.
+//! One HTTP/1 connection to an origin: its sender and its driver.
 
 use std::{
     future::poll_fn,
@@ -18,12 +18,12 @@ use crate::rt::{Shutdown, Tasks};
 /// A connection that carries one request at a time.
 pub(crate) struct Http1 {
     sender: SendRequest<RequestBody>,
-    /// `None` where it is a task's.
+    /// `None` where a task drives it.
     driver: Option<Driver>,
 }
 
 impl Http1 {
-    /// A connection that its user drives.
+    /// A connection driven by the task that uses it.
     pub(crate) fn new(
         sender: SendRequest<RequestBody>,
         connection: impl Future<Output = ()> + Send + 'static,
@@ -41,7 +41,7 @@ impl Http1 {
         }
     }
 
-    /// True once it can carry the next request; false where it is over.
+    /// True once it can carry the next request; false where it is closed.
     pub(crate) async fn ready(&mut self) -> bool {
         self.look();
         poll_fn(|cx| {
@@ -59,12 +59,12 @@ impl Http1 {
         }
     }
 
-    /// True once it is over.
+    /// True once it is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed() || self.driver.as_ref().is_some_and(Driver::is_over)
     }
 
-    /// Sends, and waits for the answer's head.
+    /// Sends the request and waits for the answer's head.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
@@ -77,7 +77,7 @@ impl Http1 {
         poll_fn(|cx| drive(driver, cx, |cx| sending.as_mut().poll(cx))).await
     }
 
-    /// What comes next of an answer's body.
+    /// The next part of an answer's body.
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The way to an origin: which upstream is next, one attempt at it, what its circuit knows, and the idle connections.
+//! The path to an origin: which upstream is next, one attempt at it, its circuit, and the idle connections.
 
 pub(crate) mod attempt;
 pub(crate) mod circuit;

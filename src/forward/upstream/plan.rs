@@ -1,4 +1,4 @@
-//! Which upstream is next: carries out what [`Attempts`] commands, as far as the log, the circuits, the waits and dialling go.
+//! The plan of upstreams for one exchange: carries out the commands of [`Attempts`] that concern the log, circuits, waits and dialling.
 
 mod background_dial;
 mod dead;
@@ -37,29 +37,29 @@ pub(crate) struct UpstreamPlan {
     transfer: TransferHandle,
     order: Vec<usize>,
     attempts: Attempts,
-    /// The only upstream was known to be dead at first.
+    /// True where the only upstream was known to be dead at the start.
     dead: bool,
     needs: UpstreamNeeds,
     probing: circuit::Probing,
     /// Where the client's CONNECT has been.
     trail: Trail,
-    /// Leave to try an open circuit, that of the first upstream.
+    /// Permission to try the open circuit of the first upstream.
     trial: Option<circuit::Trial>,
 }
 
-/// What the exchange does next.
+/// The next step of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PlanStep {
     /// Take a connection.
     Connect(Connect),
-    /// Send on it.
+    /// Send the request on it.
     Send,
-    /// Pass on what came.
+    /// Pass the answer on.
     Deliver,
 }
 
 impl UpstreamPlan {
-    /// Begins at the route's first fitting upstream whose circuit is closed, or at the one that this transfer is to try.
+    /// Begins at the route's first fitting upstream whose circuit is closed, or at the one on trial with this transfer.
     pub(crate) fn new(
         forwarder: &Arc<Forwarder>,
         transfer: &TransferHandle,
@@ -95,20 +95,20 @@ impl UpstreamPlan {
         }
     }
 
-    /// Hops of a tunnel hear where the client's CONNECT has been.
+    /// Sets where the client's CONNECT has been; a tunnel's hops receive it.
     pub(crate) fn pass_trail(&mut self, trail: Trail) {
         self.trail = trail;
     }
 
-    /// The first turn.
+    /// The first step.
     pub(crate) fn begin(&mut self, connection: ConnectionKind) -> PlanStep {
         let connect = self.attempts.begin(connection);
         self.connects(connect)
     }
 
-    /// Reports `event`, and comes back with what to do next: at once, or after a wait.
+    /// Reports `event` and returns the next step, at once or after a wait.
     ///
-    /// Fails where nothing is tried any more.
+    /// Fails where no further attempt follows.
     pub(crate) async fn tell(&mut self, event: Event) -> Result<PlanStep, FinalFault> {
         let mut step = self.step(event);
         loop {
@@ -127,7 +127,7 @@ impl UpstreamPlan {
         }
     }
 
-    /// Reports the `event` that it ends with.
+    /// Reports the `event` that ends the exchange.
     pub(crate) fn give_up(&mut self, event: Event) -> FinalFault {
         let fault = match self.step(event).command {
             Command::GiveUp(fault) => fault,
@@ -138,13 +138,13 @@ impl UpstreamPlan {
         self.transfer.give_up(fault)
     }
 
-    /// What it carried came to its end.
+    /// The answer or tunnel is complete.
     pub(crate) fn complete(&mut self) {
         let lesson = self.attempts.completed();
         self.apply_lesson(lesson);
     }
 
-    /// The event of a stop in whatever stage the transfer is.
+    /// The shutdown event, with the transfer's current stage.
     pub(crate) fn shutdown(&self) -> Event {
         Event::Shutdown(self.transfer.stage())
     }
@@ -159,12 +159,12 @@ impl UpstreamPlan {
         &self.route
     }
 
-    /// True where a name must not lead into a private network.
+    /// True where a name must not resolve to a private network.
     pub(crate) fn public_only(&self) -> bool {
         self.probing.public_only
     }
 
-    /// Dials once; fails with what is to be reported.
+    /// Dials once; fails with the event to report.
     pub(crate) async fn dial(&self, connect: Connect) -> Result<OriginStream, Event> {
         let reach = async {
             match self.known_dead() {
@@ -178,7 +178,7 @@ impl UpstreamPlan {
         }
     }
 
-    /// What it takes to dial the upstream in use once more, beside this exchange.
+    /// What is needed to dial the upstream in use again, in the background.
     pub(crate) fn beside(&self) -> Option<BackgroundDial> {
         Some(BackgroundDial {
             route: Arc::clone(&self.route),
@@ -223,7 +223,7 @@ impl UpstreamPlan {
         }
     }
 
-    /// What the config says, or less.
+    /// The configured segment size, or a smaller one.
     fn max_segment(&self, small: bool) -> Option<u32> {
         let small = small.then_some(SMALL_SEGMENT);
         match (small, self.route.dial.max_segment) {
@@ -265,7 +265,7 @@ impl UpstreamPlan {
         step
     }
 
-    /// The end by `fault`, or another attempt where the only upstream is waited for.
+    /// Ends with `fault`, or tries again where the exchange waits for the only upstream.
     fn end(&mut self, fault: Fault, now: Instant) -> Reaction {
         let about = self.about();
         let sole = self.at(0).filter(|_| self.order.len() == 1);
@@ -278,7 +278,7 @@ impl UpstreamPlan {
         {
             let jitter = fastrand::f64();
             let step = self.attempts.be_patient(fault, until, now, jitter);
-            // One of all requests reports that the upstream is waited for; all of them how that ended.
+            // Only the first request logs that the upstream is waited for; all of them log the result.
             return if first { step } else { step.quietly() };
         }
         if self.attempts.is_death(&fault) {

@@ -1,10 +1,10 @@
 //! Idle origin connections, kept for the next request to the same origin through the same upstream.
 //!
-//! Ours on `hyper::client::conn`, because hyper-util's legacy client hides which request reused a connection and
-//! whether a failed one was sent: both decide whether trying again is safe.
+//! Written on `hyper::client::conn`, because hyper-util's legacy client does not show which request reused a connection and whether a
+//! failed one was sent. Both decide whether a retry is safe.
 //!
-//! For each origin the pool keeps `idle_per_origin` connections, or as many as were in use at once lately, whichever is more: 64 requests
-//! at once need 64 connections a moment later too. [`MOST_IDLE`] and the descriptors of the process bound the sum over all origins.
+//! For each origin the pool keeps `idle_per_origin` connections, or as many as were recently in use at once, whichever is more: 64 parallel
+//! requests need 64 connections a moment later too. [`MOST_IDLE`] and the process's descriptor limit bound the sum over all origins.
 
 mod lease;
 mod store;
@@ -38,12 +38,12 @@ use crate::{
 pub(crate) use lease::Lease;
 use store::{Idle, PoolState, count};
 
-/// What connections are alike in.
+/// The properties that interchangeable connections share.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    /// The route: it says what HTTP is spoken, and where names lead.
+    /// The route: it decides the HTTP version and the address overrides.
     pub route: Arc<str>,
-    /// Only an address in no private network will do: a connection that was made without this check is another one.
+    /// True where the address must be public. A connection made without this check is not interchangeable.
     pub public_only: bool,
     /// The upstream's label.
     pub upstream: Arc<str>,
@@ -51,7 +51,7 @@ pub(crate) struct Key {
     pub scheme: Scheme,
     /// The origin.
     pub target: Target,
-    /// The client connection whose identity the origin took this connection for.
+    /// The client connection that the origin has authenticated this connection for.
     pub bound_to: Option<ConnId>,
 }
 
@@ -63,19 +63,19 @@ pub(crate) enum Sender {
     Http2(http2::SendRequest<RequestBody>),
 }
 
-/// A spare connection that is being opened, until it is dropped.
+/// A spare connection that is being opened; ends when dropped.
 pub(crate) struct SpareOpening {
     key: Arc<Key>,
     pool: Pool,
 }
 
-/// Counts one connection as in use by its origin until it is dropped.
+/// Counts one connection of an origin as in use until it is dropped.
 struct InUseGuard {
     key: Arc<Key>,
     pool: Pool,
 }
 
-/// What is known of a connection.
+/// The properties of a connection.
 #[derive(Debug)]
 pub(crate) struct About {
     /// The TCP peer.
@@ -88,29 +88,29 @@ pub(crate) struct About {
     pub genuine: bool,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
-    /// What it was ended for, where the origin sent too much that is no answer.
+    /// Why it was ended, where the origin sent too much that is no answer.
     pub flood: Flood,
 }
 
-/// The idle connections. Clones share the same ones.
+/// The idle connections. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<PoolState>);
 
-/// How long a connection that was just given back may take to be ready again.
+/// How long a returned connection may take to become ready again.
 const SETTLE: Duration = Duration::from_millis(100);
-/// For how long an unused connection is as good as a new one: servers give a client longer than this for its first request.
+/// How long an unused connection is as good as a new one: servers wait longer than this for the first request.
 const SPARE_LIFE: Duration = Duration::from_secs(4);
-/// For how long after an answer its connection may carry the commands of `git push`. No server closes a connection as soon as this without
-/// saying so in the answer, and git alone would use the same connection.
+/// How long after an answer its connection may carry the commands of `git push`. No server closes a connection this soon without
+/// announcing it in the answer, and git alone would use the same connection.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
-/// For how long a request waits for a connection that is being opened for it before it dials by itself.
+/// How long a request waits for a connection that is being opened for it before it dials itself.
 const JOIN: Duration = Duration::from_secs(2);
-/// The most connections that are opened, or were opened a moment ago, for requests that have not come.
+/// The most connections that are being opened, or were just opened, for requests that have not arrived.
 const MOST_SPARES: usize = 4;
-/// The most idle connections of all origins together; fewer where the process may have few descriptors.
+/// The most idle connections over all origins; fewer where the process may open few descriptors.
 const MOST_IDLE: usize = 512;
 
-/// A quarter of the descriptors, at most [`MOST_IDLE`]: the rest is for connections that work.
+/// A quarter of the descriptors, at most [`MOST_IDLE`]: active connections need the rest.
 fn most_idle() -> usize {
     MOST_IDLE.min(rt::descriptors() / 4)
 }
@@ -128,7 +128,7 @@ impl Pool {
         }))
     }
 
-    /// Closes what is idle for too long, and everything when the daemon drains or the pool's owner is gone.
+    /// Closes connections that are idle too long, and all when the daemon drains or the pool is dropped.
     pub(crate) fn sweep_until_drained(&self, tasks: &Tasks, shutdown: &Shutdown) {
         let weak = Arc::downgrade(&self.0);
         let shutdown = shutdown.clone();
@@ -141,7 +141,7 @@ impl Pool {
                 };
                 let Some(inner) = weak.upgrade() else { return };
                 if stop {
-                    // Under the lock, so that nothing is put in after.
+                    // Under the lock, so that no connection is added afterwards.
                     let mut origins = inner.lock();
                     inner.closed.store(true, Ordering::Relaxed);
                     origins.clear();
@@ -152,7 +152,7 @@ impl Pool {
         });
     }
 
-    /// A connection for `key` that is ready, the most recently used first.
+    /// A ready connection for `key`, the most recently used first.
     pub(crate) async fn take(&self, key: &Arc<Key>) -> Option<Lease> {
         loop {
             let now = Instant::now();
@@ -171,7 +171,7 @@ impl Pool {
         }
     }
 
-    /// The same, of those that are bound to `client`.
+    /// The same, among those bound to `client`.
     pub(crate) async fn take_bound(&self, key: &Key, client: ConnId) -> Option<Lease> {
         if !self.0.any_bound.load(Ordering::Relaxed) {
             return None;
@@ -183,7 +183,7 @@ impl Pool {
         self.take(&Arc::new(bound)).await
     }
 
-    /// A lease on a connection that was just made.
+    /// A lease on a new connection.
     pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, about: About) -> Lease {
         let about = Arc::new(about);
         let in_use = self.use_of(&key);
@@ -205,20 +205,20 @@ impl Pool {
         }
     }
 
-    /// Closes what was not used since `began`: where one connection died in silence because the network changed, all have.
+    /// Closes connections not used since `began`: where one died because the network changed, all have.
     pub(crate) fn forget_unused_since(&self, began: Instant) {
         for origin in self.0.lock().values_mut() {
             origin.idle.retain(|idle| idle.since >= began);
         }
     }
 
-    /// A connection for `key` that was opened a moment ago and never used: one for a request that may act.
+    /// A connection for `key` that was opened a moment ago and never used, for a request that may act.
     pub(crate) async fn take_spare(&self, key: &Arc<Key>) -> Option<Lease> {
         let idle = self.0.pop_spare(key, Instant::now())?;
         self.ready(idle, key).await
     }
 
-    /// A connection for `key` on which an answer came a moment ago.
+    /// A connection for `key` that delivered an answer a moment ago.
     pub(crate) async fn take_recent(&self, key: &Arc<Key>) -> Option<Lease> {
         let idle = self.0.pop_recent(key, Instant::now())?;
         self.ready(idle, key).await
@@ -229,7 +229,7 @@ impl Pool {
         self.0.is_idle_since(key, about, at)
     }
 
-    /// Waits for a connection for `key` that is being opened before its request came, where nobody else waits for it.
+    /// Waits for the spare connection for `key` that is being opened, where no other request waits for it.
     pub(crate) async fn join(&self, key: &Arc<Key>) -> Option<Lease> {
         let opened = self.0.join_spare(key)?;
         timeout(JOIN, opened.notified()).await.ok()?;
@@ -247,8 +247,8 @@ impl Pool {
         lease.sender.ready().await.then_some(lease)
     }
 
-    /// Leave to open a connection for `key` before its request comes; `None` where one waits or is being opened, or where there are
-    /// [`MOST_SPARES`] for all origins.
+    /// Permission to open a spare connection for `key`; `None` where one is idle or being opened, or where there are [`MOST_SPARES`] over all
+    /// origins.
     pub(crate) fn open_spare(&self, key: &Arc<Key>) -> Option<SpareOpening> {
         if self.0.limits.idle_per_origin == 0 || !self.0.begin_spare(key, Instant::now()) {
             return None;
@@ -272,7 +272,7 @@ impl Pool {
         self.in_use(key)
     }
 
-    /// A use that the origin counts already.
+    /// Marks a connection as in use that the origin's count already includes.
     fn in_use(&self, key: &Arc<Key>) -> InUseGuard {
         InUseGuard {
             key: Arc::clone(key),
@@ -288,7 +288,7 @@ impl fmt::Debug for Pool {
 }
 
 impl SpareOpening {
-    /// Keeps the connection.
+    /// Adds the connection to the pool.
     pub(crate) fn keep(self, sender: Sender, about: About) {
         let unused = matches!(sender, Sender::Http1(_));
         let idle = Idle {

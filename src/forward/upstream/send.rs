@@ -1,4 +1,4 @@
-//! HTTP on one connection to an origin: opening it, addressing a request, sending it, and what a failure means.
+//! HTTP on one connection to an origin: opening it, addressing and sending a request, and the meaning of a failure.
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,10 +30,10 @@ use crate::{
     track::TransferHandle,
 };
 
-/// The most of a body that waits in one connection's buffer: beyond it the client is held back.
+/// The most bytes of a body in one connection's buffer: beyond it, back pressure reaches the client.
 const WRITE_BUFFER: usize = 64 * 1024;
 
-/// Begins HTTP on a stream. An HTTP/2 connection gets its task, which ends with its requests, or at shutdown's second step.
+/// Starts HTTP on a stream. An HTTP/2 connection gets a task, which ends with its requests, or at shutdown's second step.
 pub(crate) async fn open(
     (tasks, shutdown): (&Tasks, &Shutdown),
     reached: OriginStream,
@@ -63,7 +63,7 @@ pub(crate) async fn open(
             let builder = http1_builder(max_head);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
             Sender::Http1(Http1::new(sender, async move {
-                // Any request may ask for an upgrade, one that finds the connection idle too.
+                // Any request may ask for an upgrade, also a later one on an idle connection.
                 log_end(connection.with_upgrades().await, peer);
             }))
         }
@@ -73,7 +73,7 @@ pub(crate) async fn open(
                 .timer(TokioTimer::new())
                 .adaptive_window(true)
                 .max_header_list_size(header_list(max_head))
-                // A connection that died in silence is found out while requests wait on it, not by the next one's patience.
+                // A connection that died silently is detected while requests wait on it, not by the timeout of the next one.
                 .keep_alive_interval(PING)
                 .keep_alive_timeout(PONG);
             let (sender, connection) = builder.handshake(io).await.map_err(fault)?;
@@ -89,8 +89,8 @@ pub(crate) async fn open(
     Ok((sender, about))
 }
 
-/// HTTP/1.1 as liberal as the clients: curl and Go take folded lines, spaces before a colon and hundreds of fields, and pass over a
-/// line that is no field.
+/// HTTP/1.1, parsed as liberally as by the clients: curl and Go accept folded lines, spaces before a colon and hundreds of fields, and skip
+/// a line that is no field.
 fn http1_builder(max_head: usize) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -104,27 +104,27 @@ fn http1_builder(max_head: usize) -> http1::Builder {
     builder
 }
 
-/// How many fields an answer may have.
+/// The most fields in an answer.
 const MOST_FIELDS: usize = 1000;
 
-/// `max_head` as HTTP/2 counts it: each field costs 32 bytes more than its name and value (RFC 9113, section 6.5.2).
+/// `max_head` as HTTP/2 counts it: each field costs 32 bytes in addition to its name and value (RFC 9113, section 6.5.2).
 fn header_list(max_head: usize) -> u32 {
     u32::try_from(max_head.saturating_add(32 * MOST_FIELDS)).unwrap_or(u32::MAX)
 }
 
-/// How often an HTTP/2 origin is asked whether it is there while requests run.
+/// How often an HTTP/2 origin is pinged while requests run.
 const PING: Duration = Duration::from_secs(20);
-/// How long it may take to say so. Longer than most paths stand still; a stall is told well before.
+/// How long it may take to answer. Longer than most paths stand still; a stall is reported well before.
 const PONG: Duration = Duration::from_secs(60);
 
-/// Faults reach the transfer through the request; this is for whoever reads the debug log.
+/// Faults reach the transfer through the request; this line is for the debug log.
 fn log_end(ended: Result<(), hyper::Error>, peer: SocketAddr) {
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "origin connection ended");
     }
 }
 
-/// HTTP/2 may part a cookie field; HTTP/1 has one (RFC 9113, section 8.2.3).
+/// HTTP/2 may split a cookie field; HTTP/1 has one (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let fields: Vec<&[u8]> = headers
         .get_all(COOKIE)
@@ -138,9 +138,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Writes the request's target in the form that this connection wants.
+/// Writes the request's target in the form for this connection.
 ///
-/// Fails where it is no address any more: with a mirror's base path before it, it may be too long for one.
+/// Fails where the result is no valid URI: a mirror's base path may make it too long.
 pub(crate) fn address(
     request: &mut Request<RequestBody>,
     uri: &Uri,
@@ -160,7 +160,7 @@ pub(crate) fn address(
         join_cookies(request.headers_mut());
     }
     if lease.about.absolute_form.is_none() {
-        // It is for hops.
+        // The field is for hops only.
         request.headers_mut().remove(trail::TRAIL);
     }
     match (&lease.sender, &lease.about.absolute_form) {
@@ -168,7 +168,7 @@ pub(crate) fn address(
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(EXPECT);
             request.headers_mut().remove(TRANSFER_ENCODING);
-            // The client's own `Host`, where it gave one: it may be part of a signature.
+            // The client's own `Host`, where it sent one: it may be part of a signature.
             let host = request.headers_mut().remove(HOST);
             let named = host.as_ref().and_then(|host| host.to_str().ok());
             let own = authority();
@@ -190,7 +190,7 @@ pub(crate) fn address(
         }
         (Sender::Http1(_), None) => {
             *request.uri_mut() = match (&path, uri.path_and_query()) {
-                // As it came: nothing to read again. In absolute form the path may be empty.
+                // Unchanged, so there is nothing to parse again. In absolute form the path may be empty.
                 (Cow::Borrowed(_), Some(path)) if uri.scheme().is_none() => path.clone().into(),
                 _ => path
                     .parse()
@@ -216,17 +216,17 @@ fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
 pub(crate) enum NoResponse {
     /// The connection failed.
     Failed(Box<SendError>),
-    /// The watchdog had it ended.
+    /// The watchdog ended it.
     Stalled(Stall),
     /// The connection had died while it was idle.
     Stale,
 }
 
-/// How long a connection that was shut down may take to let go of its request.
+/// How long a connection that was shut down may take to release its request.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Sends and waits for the answer's head, until the watchdog ends it or the connection proves to be dead. Nobody reads the request's
-/// body any more then: whoever sends it again is the only one.
+/// Sends the request and waits for the answer's head, until the watchdog ends it or the connection proves dead. After that nothing reads
+/// the request's body any more, so a retry is its only reader.
 pub(crate) async fn send_watched(
     lease: &mut Lease,
     request: Request<RequestBody>,
@@ -235,7 +235,7 @@ pub(crate) async fn send_watched(
 ) -> Result<Response<Incoming>, NoResponse> {
     let shared = match lease.sender {
         Sender::Http1(_) => false,
-        // The other requests on it fare well, maybe; dropping the future resets the stream alone.
+        // Other requests on the connection may work; dropping the future resets only this stream.
         Sender::Http2(_) => true,
     };
     let stale = stale::watch(lease, repeatable);
@@ -246,7 +246,7 @@ pub(crate) async fn send_watched(
         stall = transfer.stalled() => NoResponse::Stalled(stall),
         () = stale::died(stale) => NoResponse::Stale,
     };
-    // A connection that died is dead for all its requests.
+    // A dead connection is dead for all its requests.
     if !shared || matches!(missed, NoResponse::Stale) {
         about.tcp.end();
         let _ = tokio::time::timeout(LAST_WORDS, sending).await;
@@ -261,7 +261,7 @@ pub(crate) struct SendError {
     pub(crate) request: Option<Request<RequestBody>>,
 }
 
-/// Sends and waits for the answer's head.
+/// Sends the request and waits for the answer's head.
 pub(crate) async fn send(
     lease: &mut Lease,
     request: Request<RequestBody>,
@@ -277,12 +277,12 @@ pub(crate) async fn send(
 }
 
 impl SendError {
-    /// True where the origin says that it did not process the request.
+    /// True where the origin states that it did not process the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         classify::is_unprocessed(&self.error)
     }
 
-    /// Whose fault it is, by what is known of the body.
+    /// The fault, according to the state of the body.
     pub(crate) fn fault(
         &self,
         transfer: &TransferHandle,
@@ -299,7 +299,7 @@ impl SendError {
         }
         let kind = classify::io(&self.error);
         let stage = kind.stage_seen_at(stage);
-        // A request in absolute form has no TLS but that to the hop.
+        // A request in absolute form has no TLS except to the hop.
         let leg = match (&kind, &about.absolute_form) {
             (FaultKind::Alert(_), Some(_)) => Leg::Hop,
             _ => Leg::Origin,

@@ -1,6 +1,7 @@
-//! Connections that are opened before their request comes, because it is almost certain to come.
+//! Connections opened before their request arrives, because it is almost certain to come.
 //!
-//! No exchange waits for one: where it fails, there is no fault, no circuit and no log line but debug, and the request dials by itself.
+//! No exchange waits for them. Where opening fails, there is no fault, no circuit change and only a debug log line; the request dials
+//! itself.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::{
     model::{Scheme, Target, TlsMode},
 };
 
-/// What it takes to open one.
+/// What is needed to open one.
 pub(crate) struct SpareDial {
     pub(crate) key: Arc<Key>,
     pub(crate) dial: BackgroundDial,
@@ -30,8 +31,8 @@ pub(crate) struct SpareDial {
 }
 
 impl SpareDial {
-    /// One to a host that an answer sends the client to, by the rules of a CONNECT: `None` unless a route names the host and terminates its
-    /// TLS. `reverse` is true where the client came by the reverse front.
+    /// A spare to a host that an answer refers the client to, under the rules of CONNECT: `None` unless a route names the host and terminates
+    /// its TLS. `reverse` is true where the client came through the reverse front.
     pub(crate) fn to_named(forwarder: &Forwarder, target: &Target, reverse: bool) -> Option<Self> {
         let config = &forwarder.config;
         if !config.names(target) || !forwarder.shared.health.all_closed() {
@@ -66,8 +67,8 @@ impl SpareDial {
         })
     }
 
-    /// Opens it in the background once the connection that `about` describes is nearly too old for its next request; not where that has
-    /// come.
+    /// Opens one in the background once the connection described by `about` is nearly too old for its next request, unless that request has
+    /// arrived.
     pub(crate) fn open_in_place_of(self, about: Arc<About>, forwarder: Arc<Forwarder>) {
         let (shared, now) = (forwarder.shared.clone(), Instant::now());
         shared.tasks.clone().spawn(async move {
@@ -81,7 +82,7 @@ impl SpareDial {
         });
     }
 
-    /// Opens it in the background, unless there are enough.
+    /// Opens one in the background, unless there are enough.
     pub(crate) fn open(self, forwarder: Arc<Forwarder>) {
         let Self { key, dial, http } = self;
         let Some(opening) = forwarder.pool.open_spare(&key) else {

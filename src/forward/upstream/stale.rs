@@ -1,4 +1,4 @@
-//! Notices that a reused connection died while it was idle, by what its kernel says of the bytes that were sent on it.
+//! Detects that a reused connection died while it was idle, from the kernel's report on the bytes sent.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::{
     },
 };
 
-/// How often the kernel is asked.
+/// How often the kernel is queried.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// A watch on the connection of `lease` for the request that is about to be sent on it; `None` where the connection is new.
+/// Watches the connection of `lease` for the request about to be sent on it; `None` where the connection is new.
 pub(crate) fn watch(lease: &Lease, repeatable: bool) -> Option<StaleWatch> {
     lease.reused.then(|| StaleWatch {
         tcp: lease.about.tcp.clone(),
-        // What was written before has been answered, so it was acknowledged.
+        // Earlier requests were answered, so all earlier bytes were acknowledged.
         reuse: Reuse::new(lease.about.tcp.counts(), repeatable),
         began: Instant::now(),
     })
@@ -33,7 +33,7 @@ pub(crate) struct StaleWatch {
     began: Instant,
 }
 
-/// Ends when the connection proves to be dead; never where it proves to be alive, or is new.
+/// Completes when the connection proves dead; never where it proves alive, or is new.
 pub(crate) async fn died(watch: Option<StaleWatch>) {
     let Some(mut watch) = watch else {
         return std::future::pending().await;

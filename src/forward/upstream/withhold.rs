@@ -1,8 +1,8 @@
-//! What a mirror with `credentials = "withhold"` may be asked, and what it sees of a request and says to the client.
+//! Which requests may go to a mirror with `credentials = "withhold"`, and what it may see of a request and return to the client.
 //!
-//! Such a mirror is a stranger. It gets requests that read public data, and nothing else: a stranger that answers an LFS upload
-//! batch or a Xet write token names the host that the client then uploads its private files to. Pure functions of a request's
-//! head and body; [`destination`](super::destination) applies them.
+//! Such a mirror is not trusted. It gets only requests that read public data: a mirror that answers an LFS upload batch or a Xet write
+//! token chooses the host to which the client then uploads private files. Pure functions of a request's head and body;
+//! [`destination`](super::destination) applies them.
 
 use hyper::{
     HeaderMap, Method,
@@ -25,8 +25,8 @@ use crate::{
     track::redact,
 };
 
-/// The fields of a request that such a mirror sees, beside those that begin with `Accept`. Whatever else a client sends (tokens,
-/// cookies, where the user was) is for the site. `Host`, `Via`, `Expect` and the framing are gitferry's own.
+/// The fields of a request that such a mirror sees, in addition to those that begin with `Accept`. All others (tokens, cookies, the
+/// referring page) are for the site. gitferry itself writes `Host`, `Via`, `Expect` and the framing.
 const ALLOWED: [HeaderName; 16] = [
     CONTENT_ENCODING,
     CONTENT_LENGTH,
@@ -46,7 +46,7 @@ const ALLOWED: [HeaderName; 16] = [
     VIA,
 ];
 
-/// Query parameters that such a mirror may see. Read in git (`http-backend`), git-lfs (`locking/api.go`), huggingface_hub 2.4
+/// Query parameters that such a mirror may see. Sources: git (`http-backend`), git-lfs (`locking/api.go`), huggingface_hub 2.4
 /// (`hf_api.py`, `hf_file_system.py`) and the REST interfaces of GitHub and GitLab.
 const HARMLESS: [&str; 46] = [
     "author",
@@ -97,18 +97,18 @@ const HARMLESS: [&str; 46] = [
     "until",
 ];
 
-/// A request's body, as far as it is known before the request is sent.
+/// A request's body, as far as it is known before sending.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Payload<'b> {
-    /// There is none.
+    /// There is no body.
     Empty,
-    /// It is held whole.
+    /// The whole body is in memory.
     Held(&'b [u8]),
-    /// It is still to come.
+    /// The body has not arrived yet.
     Streamed,
 }
 
-/// Why a request is none for such a mirror; `None` where it may be asked.
+/// Why a request must not go to such a mirror; `None` where it may.
 pub(crate) fn objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let names_push = |text: &str| percent_decoded(text).ends_with("git-receive-pack");
@@ -124,7 +124,7 @@ pub(crate) fn objection(head: &Parts, payload: Payload<'_>) -> Option<&'static s
     query_objection(query).or_else(|| body_objection(head, payload))
 }
 
-/// A read has no body; of the requests with one, three read: a fetch, a download batch, and the Hub's `paths-info`.
+/// A read has no body, with three exceptions: a fetch, a download batch, and the Hub's `paths-info`.
 fn body_objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
     let path = head.uri.path();
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
@@ -145,8 +145,8 @@ fn body_objection(head: &Parts, payload: Payload<'_>) -> Option<&'static str> {
 
 const NO_DOWNLOAD: &str = "the request is an LFS batch for an upload, or cannot be read";
 
-/// True for the batch request of a download (git-lfs: `docs/api/batch.md`). A member that stands twice is refused: who reads the
-/// other one reads another request.
+/// True for the batch request of a download (git-lfs: `docs/api/batch.md`). A duplicate member is refused, because another parser may use
+/// the other value.
 fn is_download_batch(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Batch<'b> {
@@ -155,7 +155,7 @@ fn is_download_batch(body: &[u8]) -> bool {
     serde_json::from_slice(body).is_ok_and(|batch: Batch<'_>| batch.operation == "download")
 }
 
-/// A query is never edited: it may be part of a signature, and its site alone knows what a parameter means.
+/// A query is never edited: it may be part of a signature, and only its site knows what a parameter means.
 fn query_objection(query: &str) -> Option<&'static str> {
     for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -169,7 +169,7 @@ fn query_objection(query: &str) -> Option<&'static str> {
     None
 }
 
-/// Takes the fields out of a request that such a mirror does not see.
+/// Removes the request fields that such a mirror must not see.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     let withheld: Vec<HeaderName> = headers
         .keys()
@@ -179,7 +179,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     for name in withheld {
         headers.remove(name);
     }
-    // The path so far may name hosts of the user's network; the daemons in it are there to detect a loop.
+    // The path so far may name hosts of the user's network; the marks of daemons stay, because they detect a loop.
     let daemons: Vec<HeaderValue> = headers
         .get_all(VIA)
         .iter()
@@ -194,12 +194,12 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     }
 }
 
-/// Fields whose URL a client asks next with the user's token, whatever its host: huggingface_hub follows `Link: rel="next"`
+/// Fields with a URL that a client requests next with the user's token, whatever its host: huggingface_hub follows `Link: rel="next"`
 /// (`utils/_pagination.py`) and refreshes a Xet token (`utils/_xet.py`) with the request's own `Authorization`.
 const FOLLOWED_WITH_TOKEN: [HeaderName; 2] = [LINK, HeaderName::from_static("x-xet-refresh-route")];
 
-/// Takes the fields out of such a mirror's answer by which it would get at what is withheld: cookies, which would go to the site
-/// itself, and URLs of other hosts than `own` (the mirror and the site) that a client asks with its token.
+/// Removes fields from such a mirror's answer that would give it withheld data: cookies, which would go to the site itself, and URLs of
+/// hosts other than `own` (the mirror and the site) that a client requests with its token.
 pub(crate) fn strip_answer(headers: &mut HeaderMap, own: &[(Scheme, &Target)]) {
     headers.remove(SET_COOKIE);
     for name in FOLLOWED_WITH_TOKEN {
@@ -224,7 +224,7 @@ fn link_leaves_origin(value: &str, own: &[(Scheme, &Target)]) -> bool {
     found
 }
 
-/// True for a URL of another host, and for one that cannot be read as a URL of any.
+/// True for a URL of another host, and for one that cannot be parsed.
 fn strays(url: &str, own: &[(Scheme, &Target)]) -> bool {
     let asked = own.first().map_or(Scheme::Https, |(scheme, _)| *scheme);
     match reference(url, asked) {
@@ -241,8 +241,8 @@ fn strays(url: &str, own: &[(Scheme, &Target)]) -> bool {
     }
 }
 
-/// True for a redirect of git's discovery to a host other than `own`: git goes on to send everything there that was meant for
-/// the site, `http.extraHeader` included (`http.c`, `update_url_from_redirect`).
+/// True for a redirect of git's discovery to a host other than `own`: git then sends everything meant for the site there,
+/// `http.extraHeader` included (`http.c`, `update_url_from_redirect`).
 pub(crate) fn redirects_git_elsewhere(
     uri: &hyper::Uri,
     headers: &HeaderMap,

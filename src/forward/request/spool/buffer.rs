@@ -14,21 +14,21 @@ use super::{Budget, ReplayLoss, file::SpoolFile};
 #[derive(Debug)]
 pub(crate) struct ReplayBuffer {
     budget: Arc<Budget>,
-    /// Full blocks of [`BLOCK`] bytes. Copied, not kept as they came: what hyper read is a slice of a buffer that may be a
-    /// hundred times as large, and would stay with it.
+    /// Full blocks of [`BLOCK`] bytes. They are copies: hyper's bytes are a slice of a buffer that may be a hundred times as large, and would
+    /// keep it in memory.
     blocks: Vec<Bytes>,
     /// The block that is not full yet.
     tail: BytesMut,
     in_memory: u64,
-    /// What it counts beside its bytes.
+    /// The share of its buffers in the budget, in addition to its bytes.
     buffers: u64,
     pub(super) file: Option<SpoolFile>,
 }
 
-/// What an upload holds beside what is kept of it: the buffers of its two connections, and frames on their way to the file (measured with
-/// 64 uploads). It counts as kept, so that the budget is what becomes resident.
+/// The memory of an upload besides the recorded bytes: the buffers of its two connections, and frames being written to the file (measured
+/// with 64 uploads). It counts as recorded, so that the budget bounds the resident memory.
 const BUFFERS: u64 = 192 * 1024;
-/// How much is kept in one piece in memory.
+/// The block size in memory.
 const BLOCK: usize = 64 * 1024;
 
 impl ReplayBuffer {
@@ -127,7 +127,7 @@ impl ReplayBuffer {
         }
     }
 
-    /// What is in memory from `at` on, up to the end of its block.
+    /// The bytes in memory from `at` to the end of its block.
     fn remembered(&self, at: u64) -> Option<Bytes> {
         let at = usize::try_from(at).ok()?;
         let (block, skip) = (at / BLOCK, at % BLOCK);
@@ -137,7 +137,7 @@ impl ReplayBuffer {
         }
     }
 
-    /// A new reader begins: what the one before had asked for is not for it.
+    /// A new reader starts: cancels the read of the earlier one.
     pub(crate) fn rewind(&mut self) {
         if let Some(file) = &mut self.file {
             file.rewind();

@@ -1,6 +1,6 @@
-//! The part of an upload that is in a file: written by many frames at once, one write after the other.
+//! The part of an upload that is in a file: writes gather many frames and run one after the other.
 //!
-//! A write goes to a thread that may block, and back: for each frame of 16 KiB that cost as much CPU time as all the rest of an upload.
+//! A write runs on a blocking thread. With one write for each frame of 16 KiB that cost as much CPU time as the rest of an upload.
 
 use std::{
     fs::File,
@@ -16,29 +16,29 @@ use tokio_util::bytes::Bytes;
 
 use super::SMALLEST_BATCH;
 
-/// A file, and what is on its way into it.
+/// A file, and the frames not yet written to it.
 #[derive(Debug)]
 pub(super) struct SpoolFile {
     file: Arc<File>,
     /// Bytes in the file.
     written: u64,
-    /// What is being written after them.
+    /// The frames that are being written after them.
     writing: Option<(JoinHandle<io::Result<()>>, Frames)>,
-    /// What is to be written after that.
+    /// The frames to write after that.
     queued: Frames,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
-/// Frames as they came.
+/// Frames as received.
 #[derive(Clone, Debug, Default)]
 struct Frames {
     list: Vec<Bytes>,
     size: usize,
 }
 
-/// One read's worth.
+/// The size of one read.
 const CHUNK: u64 = 64 * 1024;
-/// How many frames are gathered at most. A frame of a few bytes may keep a large buffer.
+/// The most frames gathered. A small frame may keep a large buffer in memory.
 const MOST_FRAMES: usize = 64;
 
 impl SpoolFile {
@@ -52,7 +52,7 @@ impl SpoolFile {
         }
     }
 
-    /// Everything that was added.
+    /// The number of bytes appended.
     pub(super) fn length(&self) -> u64 {
         let writing = self.writing.as_ref().map_or(0, |(_, frames)| frames.size);
         self.written + (writing + self.queued.size) as u64
@@ -64,7 +64,7 @@ impl SpoolFile {
         self.queued.list.push(frame);
     }
 
-    /// Ready when there is room for more: as soon as fewer than `batch` bytes wait, or are being written.
+    /// Ready when another frame can be appended: fewer than `batch` bytes wait or are being written.
     ///
     /// Fails where the file cannot be written.
     pub(super) fn poll_settled(
@@ -73,7 +73,7 @@ impl SpoolFile {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let full = self.queued.size >= batch || self.queued.list.len() >= MOST_FRAMES;
-        // Where many uploads write, none gathers more meanwhile.
+        // Where many uploads write, they do not gather frames meanwhile.
         let waits = full || batch <= SMALLEST_BATCH;
         if let Some((write, frames)) = &mut self.writing {
             let done = match Pin::new(write).poll(cx) {
@@ -117,12 +117,12 @@ impl SpoolFile {
         Poll::Ready(flat(read))
     }
 
-    /// What was asked for is not wanted any more.
+    /// Cancels the read under way.
     pub(super) fn rewind(&mut self) {
         self.reading = None;
     }
 
-    /// The rest of the frame in memory that begins, or goes on, so many bytes after what is in the file.
+    /// The rest of the frame in memory at this offset from the end of the file.
     fn held(&self, mut skip: usize) -> Option<Bytes> {
         let writing = self.writing.iter().flat_map(|(_, frames)| &frames.list);
         for frame in writing.chain(&self.queued.list) {
@@ -158,7 +158,7 @@ fn write_some(file: &File, slices: &[io::IoSlice<'_>], at: u64) -> io::Result<us
     }
 }
 
-/// pwritev(2) is not everywhere.
+/// pwritev(2) is not available on all systems.
 #[cfg(not(target_os = "linux"))]
 fn write_some(file: &File, slices: &[io::IoSlice<'_>], at: u64) -> io::Result<usize> {
     let first = slices.iter().find(|slice| !slice.is_empty());

@@ -1,4 +1,4 @@
-//! What goes onto a tape comes back, from wherever it is asked for.
+//! Recorded bytes are returned, in memory and from the file.
 
 use std::future::poll_fn;
 
@@ -64,7 +64,7 @@ async fn bytes_come_back_from_memory_and_file_from_every_place() {
     }
     let (memory, spool) = left(&budget);
     assert!(memory < 30_000 && spool < 10_000_000, "{memory} {spool}");
-    // The file has no name: nothing is left to clean up, whatever happens.
+    // The file has no name, so nothing can be left behind.
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     drop(tape);
     assert_eq!(left(&budget), (100_000, 10_000_000));
@@ -126,7 +126,7 @@ async fn a_reader_that_was_dropped_in_the_middle_takes_nothing_from_the_next() {
     for byte in 0..4 {
         append(&mut tape, &[byte; 100_000]).await.unwrap();
     }
-    // The first reader asks for a chunk and is gone before it comes.
+    // The first reader requests a chunk and is dropped before it arrives.
     let _ = tape.poll_read(150_000, &mut Context::from_waker(Waker::noop()));
     let all = read_all(&mut tape, 0).await;
     assert_eq!(all.len(), 400_000);
@@ -137,7 +137,7 @@ async fn a_reader_that_was_dropped_in_the_middle_takes_nothing_from_the_next() {
     );
 }
 
-/// hyper gives a body out in slices of what it read at once: a few bytes may be all that is left of a large buffer.
+/// hyper returns slices of the bytes that it read at once: a few bytes may be the only use of a large buffer.
 #[tokio::test]
 async fn a_few_bytes_do_not_keep_the_buffer_that_they_came_in() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! How an answer's body ends from outside, and what the client is left with.
+//! How an external event ends an answer's body, and what the client receives then.
 
 use std::{future::Future, pin::Pin};
 
@@ -11,11 +11,11 @@ use crate::{
     track::FinalFault,
 };
 
-/// The peer's TLS has no other way to say that this is the end and not the work of somebody on the path (RFC 8446, section 6.1).
+/// Without close_notify, a TLS client cannot tell the end of the data from a truncation by an attacker (RFC 8446, section 6.1).
 pub(super) const NO_CLOSE_NOTIFY: &str =
     "TLS ended without close_notify and the response has no length: it may be incomplete";
 
-/// The rest of a broken answer, on its way.
+/// The rest of a broken answer, being requested.
 pub(super) type ResumeFuture =
     Pin<Box<dyn Future<Output = (Box<Exchange>, Result<LeasedResponse, FinalFault>)> + Send>>;
 
@@ -23,7 +23,7 @@ pub(super) type FailureFuture = Pin<Box<dyn Future<Output = BoxError> + Send>>;
 
 pub(super) type CompletionFuture = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
-/// Waits for what ends an answer from outside.
+/// Waits for an external event that ends the answer.
 pub(super) fn ended(exchange: &Exchange) -> CompletionFuture {
     let transfer = exchange.transfer.handle();
     let shutdown = exchange.forwarder.shared.shutdown.clone();
@@ -35,7 +35,7 @@ pub(super) fn ended(exchange: &Exchange) -> CompletionFuture {
     })
 }
 
-/// Ends the transfer with `event` when the client has what came before.
+/// Ends the transfer with `event` when the client has received the bytes before it.
 pub(super) async fn fail(
     mut exchange: Box<Exchange>,
     event: Event,
@@ -51,7 +51,7 @@ pub(super) async fn fail(
     broken(&exchange, given_up)
 }
 
-/// The end of a transfer whose answer broke off, and what the client's connection is told.
+/// Ends the transfer of a broken answer; returns the error for the client's connection.
 pub(super) fn broken(exchange: &Exchange, given_up: FinalFault) -> BoxError {
     exchange.transfer.break_off(&given_up);
     given_up.into_fault().into()

@@ -1,4 +1,4 @@
-//! Where the next frame of an answer comes from: its connection, the segments beside it, or the rest that was asked for.
+//! The source of an answer's next frame: its connection, segments, or the requested rest.
 
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl OriginBody {
-    /// Waits for the rest, where it was asked for.
+    /// Waits for the rest, where it was requested.
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(Ok(()));
@@ -44,7 +44,7 @@ impl OriginBody {
         }
     }
 
-    /// The next frame, from wherever it comes.
+    /// The next frame, from any source.
     pub(super) fn poll_inner(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,10 +76,10 @@ impl OriginBody {
     }
 }
 
-/// The largest answer whose connection is driven by whoever reads it.
+/// The largest answer whose connection is driven by its reader.
 const SMALL: u64 = 64 * 1024;
 
-/// A large answer is read on one core while it is written on another one, and its connection is read from while the client waits.
+/// Lets a task drive the connection of a large answer: reading and writing then use two cores, and reading continues while the client waits.
 pub(super) fn spawn_if_large(inner: &Incoming, exchange: &Exchange, lease: &mut Lease) {
     let size = inner.size_hint().exact();
     if size.is_none_or(|size| size > SMALL) {

@@ -1,4 +1,4 @@
-//! What the clients are shown.
+//! The error text that clients show.
 
 use super::*;
 

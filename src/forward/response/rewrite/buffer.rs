@@ -1,4 +1,4 @@
-//! Taking a body in whole, within limits; where that fails, it still gives every byte, and every error, as it came.
+//! Buffers a body within limits; where that fails, every byte and error is still passed on.
 
 use std::{
     collections::VecDeque,
@@ -16,15 +16,15 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio_util::bytes::Bytes;
 
-/// What counts as larger.
+/// A body above this size counts as large.
 const SMALL: u64 = 64 * 1024;
 
-/// Said where none became free.
+/// The reason where no place became free.
 const NO_PLACE: &str = "too many large bodies are being rewritten";
-/// How long one that has its place may say nothing.
+/// How long a body that holds a place may be silent.
 const PIECE: Duration = Duration::from_secs(20);
 
-/// The body whole, with its place until it is done with; or why not, and a body that still gives every byte, and every error, as it came.
+/// The whole body with its place; or the reason why not, and a body that still returns every byte and error.
 pub(crate) async fn take_in(
     body: AnswerBody,
     coding: Coding,
@@ -64,7 +64,7 @@ pub(crate) async fn take_in(
                 return Ok((taken.into(), place));
             }
             BodyEvent::All => {
-                // A few bytes may stand for many.
+                // A few compressed bytes may expand to many.
                 place = limits.place().await;
                 if place.is_none() {
                     break (NO_PLACE.into(), None);
@@ -83,7 +83,7 @@ pub(crate) async fn take_in(
     Err((why, resumed.boxed_unsync()))
 }
 
-/// What a body did next.
+/// The result of reading from a body.
 enum BodyEvent {
     Data(Bytes),
     All,
@@ -91,7 +91,7 @@ enum BodyEvent {
     Broken(BoxError),
 }
 
-/// The next piece; one of a larger body, which others wait for, must not take too long.
+/// The next piece. A large body must not be silent too long, because others wait for its place.
 async fn next_of(body: &mut AnswerBody, large: bool) -> BodyEvent {
     loop {
         let frame = match large {
@@ -106,7 +106,7 @@ async fn next_of(body: &mut AnswerBody, large: bool) -> BodyEvent {
         match frame {
             None => return BodyEvent::All,
             Some(Err(error)) => return BodyEvent::Broken(error),
-            // Trailers end a body; what is rewritten has a length instead.
+            // Trailers end a body; the rewritten body has a length and none.
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return BodyEvent::Data(data);
@@ -116,7 +116,7 @@ async fn next_of(body: &mut AnswerBody, large: bool) -> BodyEvent {
     }
 }
 
-/// What was taken in, and then the rest as it comes.
+/// The buffered bytes, then the rest as it arrives.
 struct BufferedBody {
     frames: VecDeque<Result<Frame<Bytes>, BoxError>>,
     rest: AnswerBody,
@@ -132,7 +132,7 @@ impl Body for BufferedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if matches!(self.frames.front(), Some(Err(_))) && !self.flushed {
-            // hyper throws away what it has not written when a body fails; while it waits, it writes.
+            // hyper drops unwritten data when a body fails, but writes it while the body is pending.
             self.flushed = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -148,7 +148,7 @@ impl Body for BufferedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // The head says what it said: a length, or chunks.
+        // The head's framing stays: a length, or chunks.
         SizeHint::default()
     }
 }

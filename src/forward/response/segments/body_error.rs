@@ -1,8 +1,8 @@
-//! Why the bytes of a download end before its answer does.
+//! Why the bytes of a download end before its answer is complete.
 
 use crate::model::{FaultKind, classify};
 
-/// Why the bytes end before the answer does.
+/// Why the bytes end before the answer is complete.
 pub(crate) struct BodyError {
     pub(crate) kind: FaultKind,
     pub(crate) source: Option<hyper::Error>,
@@ -17,7 +17,7 @@ impl BodyError {
         }
     }
 
-    /// Nothing came for too long.
+    /// No bytes arrived for too long.
     pub(super) fn stalled() -> Self {
         Self {
             kind: FaultKind::TimedOut,
@@ -25,7 +25,7 @@ impl BodyError {
         }
     }
 
-    /// It ended, and bytes are missing.
+    /// The connection ended and bytes are missing.
     pub(crate) fn early() -> Self {
         Self {
             kind: FaultKind::ClosedEarly,

@@ -1,4 +1,4 @@
-//! A large answer, until it is known whether segments are worth it.
+//! A large answer, until the decision whether to segment it.
 
 use std::{
     future::Future,
@@ -18,7 +18,7 @@ use crate::forward::{
 use crate::io::TcpMonitor;
 use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, Stretch, is_worth_it};
 
-/// The most of the memory that one download uses.
+/// The most memory that one download uses.
 const MEMORY_OF_ONE: u64 = 20 << 20;
 
 /// A large answer that may be segmented.
@@ -28,13 +28,13 @@ pub(crate) struct Candidate {
     pub(super) length: u64,
     pub(super) first: HostPlace,
     begun: Instant,
-    /// For how long the client waited for the origin.
+    /// How long the client waited for the origin.
     waited: Duration,
     waits_since: Option<Instant>,
-    /// The begin of the stretch that tells its pace, and of the next one.
+    /// The start of the stretch whose pace is measured, and of the next one.
     marks: [Mark; 2],
     look: Pin<Box<Sleep>>,
-    /// The first connection, and how many segments had come out of order on it before.
+    /// The first connection, and the number of segments that had arrived out of order on it before.
     tcp: TcpMonitor,
     gaps: u32,
 }
@@ -48,7 +48,7 @@ struct Mark {
 }
 
 impl Candidate {
-    /// `None` where the answer is none that can be segmented, or the config says so.
+    /// `None` where the answer cannot be segmented, or the config disables it.
     pub(crate) fn of(exchange: &Exchange, lease: &Lease) -> Option<Self> {
         let length = exchange.promised()?;
         let config = &exchange.forwarder.config.downloads;
@@ -82,7 +82,7 @@ impl Candidate {
         })
     }
 
-    /// Notes whether the client waits for the origin.
+    /// Records whether the client waits for the origin.
     pub(crate) fn note(&mut self, waits: bool) {
         if waits {
             self.waits_since.get_or_insert_with(Instant::now);
@@ -91,7 +91,7 @@ impl Candidate {
         }
     }
 
-    /// True once segments are worth it; the first look is due even where no byte comes.
+    /// True once segments help; the first check is due even where no byte arrives.
     pub(crate) fn poll_worth_it(&mut self, cx: &mut Context<'_>, delivered: u64) -> bool {
         if self.look.as_mut().poll(cx) == Poll::Pending {
             return false;
@@ -100,7 +100,7 @@ impl Candidate {
         let every = self.limits.begin_after / EARLY;
         let next = now + LOOK.min(every).max(SHORTEST_LOOK);
         self.look.as_mut().reset(next);
-        // Registers the next look.
+        // Registers for the next check.
         let _ = self.look.as_mut().poll(cx);
         let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
         let mark = Mark {
@@ -127,12 +127,12 @@ impl Candidate {
     }
 }
 
-/// Segments that came out of order, as far as the kernel counts them.
+/// Segments that arrived out of order, where the kernel counts them.
 fn gaps(tcp: &TcpMonitor) -> u32 {
     let kernel = tcp.detailed_flow().kernel;
     kernel.and_then(|kernel| kernel.out_of_order).unwrap_or(0)
 }
 
-/// How often a download is looked at, and at most.
+/// How often a download is checked, at most.
 const LOOK: Duration = Duration::from_millis(500);
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);

@@ -1,4 +1,4 @@
-//! Ranges that bring nothing or break: they are fetched again, until there are too many of them.
+//! Ranges that stall or break: they are fetched again until too many have failed.
 
 use std::{mem, time::Duration};
 
@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use super::{HEAD_PATIENCE, Segmented};
 use crate::model::segments::{NextBytes, SMALLEST};
 
-/// How long any other range may bring nothing.
+/// How long a range that the client does not wait for may be silent.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Fetches for which the client waited in vain, one after the other, before ranges are given up.
+/// Failed fetches in a row for which the client waited, before ranges are given up.
 const VAIN: u32 = 2;
 
 impl Segmented {
-    /// Ends the connections that bring nothing, that of the range the client waits for first.
+    /// Ends the connections that are silent, first that of the range the client waits for.
     pub(super) fn end_what_stands_still(&mut self) {
         let now = Instant::now();
         let head = match self.plan.source() {
@@ -44,7 +44,7 @@ impl Segmented {
         }
         self.workers.retain(|worker| !worker.is_gone());
         if vain {
-            // A range that brings a little each time stands still all the same.
+            // A range that brings only a few bytes each time counts as silent.
             let moved = mem::take(&mut self.since_vain) >= SMALLEST;
             self.vain = if moved { 1 } else { self.vain + 1 };
         }
@@ -54,7 +54,7 @@ impl Segmented {
         self.stalled |= self.plan.is_given_up() && !was_given_up;
     }
 
-    /// A fetch broke, and maybe one too many.
+    /// A fetch broke; gives ranges up where too many have.
     pub(super) fn fetch_failed(&mut self, id: u64, why: &str) {
         self.requests.transfer().segment_failed(why);
         let gave_up = self.plan.is_given_up();
@@ -64,7 +64,7 @@ impl Segmented {
         }
     }
 
-    /// The first connection alone reads on.
+    /// From here on only the first connection reads.
     pub(super) fn give_up(&mut self, why: &str) {
         self.requests.transfer().segments_end(why);
         self.plan.give_up();

@@ -1,4 +1,4 @@
-//! The first connection of a download in segments: it delivers its own part, stays alive, and reads on where ranges are given up.
+//! The first connection of a download in segments: it delivers its own part, is kept alive, and reads on when ranges are given up.
 
 use std::{
     pin::Pin,
@@ -11,11 +11,11 @@ use tokio_util::bytes::{Buf, Bytes};
 
 use super::{BodyError, HEAD_PATIENCE, Segmented, TICK};
 
-/// How much of the first connection is skipped then while ranges deliver.
+/// How many bytes of the first connection are skipped at a time while ranges deliver.
 const TRICKLE: u64 = 16 << 10;
 
 impl Segmented {
-    /// Bytes of the first connection; none where the client has them already.
+    /// Bytes of the first connection; none where the client already has them.
     pub(super) fn poll_first(
         &mut self,
         cx: &mut Context<'_>,
@@ -31,7 +31,7 @@ impl Segmented {
         Poll::Ready(Ok(bytes))
     }
 
-    /// Reads on where nothing is left of what was read.
+    /// Reads on where the buffered bytes are used up.
     fn poll_spare(
         &mut self,
         cx: &mut Context<'_>,
@@ -48,7 +48,7 @@ impl Segmented {
         Poll::Ready(Ok(()))
     }
 
-    /// Skips a little, now and then, of what ranges have delivered: servers end a connection on which nobody reads for a minute.
+    /// Skips a few bytes now and then that ranges have delivered: servers close a connection that is not read for a minute.
     pub(super) fn keep_first_alive(&mut self, cx: &mut Context<'_>, first: &mut Incoming) {
         let now = Instant::now();
         let due = now.saturating_duration_since(self.first_read) >= TICK;
@@ -80,7 +80,7 @@ impl Segmented {
         self.plan.first_failed();
     }
 
-    /// Ranges take the part of a first connection that has nothing for the client.
+    /// Ranges take over the part of a first connection that has nothing for the client.
     pub(super) fn skip_first(&mut self, now: Instant) {
         let waited = |since| now.saturating_duration_since(since) >= HEAD_PATIENCE;
         if self.first_waits.is_some_and(waited) && !self.plan.is_given_up() {

@@ -1,22 +1,22 @@
-//! The last bytes that came are kept, and passed on one by one while nothing else can be: a client that gets nothing for 30 s gives up
-//! (git-lfs: `lfs.activitytimeout`), although bytes arrive that it has already, or that come after those it waits for.
+//! Holds the last bytes back and passes them on one by one while nothing else can be delivered: git-lfs gives up after 30 s without a byte
+//! (`lfs.activitytimeout`), even where gitferry receives bytes of later ranges.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::bytes::{Bytes, BytesMut};
 
-/// How many bytes are kept. One every [`EVERY`] lasts for 25 minutes.
+/// How many bytes are held. One every [`EVERY`] lasts 25 minutes.
 const MOST: usize = 256;
-/// How long the client waits for a byte.
+/// How long the client waits before it gets a byte.
 const EVERY: Duration = Duration::from_secs(6);
 
-/// Bytes that the client gets when nothing else comes for it.
+/// Bytes for a client that would otherwise get none.
 pub(super) struct HoldBuffer {
     bytes: Bytes,
-    /// When bytes were passed on.
+    /// When bytes were last passed on.
     passed: Instant,
-    /// Bytes came since then, for whatever place.
+    /// True where bytes of any range arrived since then.
     progress: bool,
 }
 
@@ -29,12 +29,12 @@ impl HoldBuffer {
         }
     }
 
-    /// Bytes came from the origin.
+    /// Bytes arrived from the origin.
     pub(super) fn note_progress(&mut self) {
         self.progress = true;
     }
 
-    /// What is passed on now that `bytes` are next: everything where they are the last.
+    /// The bytes to pass on when `bytes` are next: all of them where they are the last.
     pub(super) fn pass(&mut self, bytes: Bytes, is_last: bool) -> Bytes {
         self.passed = Instant::now();
         self.progress = false;
@@ -46,7 +46,7 @@ impl HoldBuffer {
             all.extend_from_slice(&bytes);
             all.freeze()
         };
-        // At least one byte passes at once.
+        // At least one byte is passed on at once.
         let keep = if is_last {
             0
         } else {
@@ -56,7 +56,7 @@ impl HoldBuffer {
         all
     }
 
-    /// A byte where none was passed on for a while, although the origin sends. A standstill stays one.
+    /// A byte where none was passed on for a while although the origin sends. Where the origin is silent too, none.
     pub(super) fn release_one_byte(&mut self) -> Option<Bytes> {
         if !self.progress || self.bytes.is_empty() || self.passed.elapsed() < EVERY {
             return None;

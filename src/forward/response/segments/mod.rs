@@ -1,7 +1,7 @@
-//! A download over several connections: carries out what [`model::segments`](crate::model::segments) plans.
+//! A download over several connections: carries out the plan of [`model::segments`](crate::model::segments).
 //!
-//! [`Candidate`] watches a large answer until segments are worth it, [`Segmented`] is the answer's body from then on. Everything lives
-//! in that body: where it is dropped, every connection ends; where nobody polls it, nothing is read.
+//! [`Candidate`] watches a large answer until segments help; from then on [`Segmented`] is the answer's body. All state is in that body:
+//! when it is dropped, every connection ends; while it is not polled, nothing is read.
 
 mod body_error;
 mod candidate;
@@ -33,12 +33,12 @@ use crate::forward::{
 };
 use crate::model::segments::{NextBytes, SegmentLimits, Segments};
 
-/// How long the client may wait for a range that brings nothing before it is fetched anew: git-lfs gives up after 30 s.
+/// How long the client may wait for a silent range before the range is fetched again: git-lfs gives up after 30 s.
 const HEAD_PATIENCE: Duration = Duration::from_secs(4);
 /// How often that is checked.
 const TICK: Duration = Duration::from_secs(1);
 impl Candidate {
-    /// The rest of its answer, in segments.
+    /// The rest of the answer, in segments.
     pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
         let shared = Arc::clone(&exchange.forwarder.shared.downloads);
         let limits = (self.limits, shared);
@@ -52,11 +52,11 @@ pub(crate) struct Segmented {
     requests: Arc<RangeRequests>,
     workers: Vec<Worker>,
     kept: RangeBuffers,
-    /// What the first connection brought beyond its part, or before its turn.
+    /// Bytes of the first connection that were read before they could be delivered, or beyond its part.
     spare: Bytes,
-    /// The last bytes that came, and when bytes were passed on.
+    /// The last bytes received, and the time of the last delivery.
     held_back: HoldBuffer,
-    /// Why the first connection is gone.
+    /// Why the first connection ended.
     broken: Option<BodyError>,
     /// Since when the client waits for the first connection.
     first_waits: Option<Instant>,
@@ -69,17 +69,17 @@ pub(crate) struct Segmented {
     connections: usize,
     _first: HostPlace,
     tick: Interval,
-    /// Fetches for which the client waited in vain, and what it got since the last one.
+    /// Fetches in a row that gave the waiting client nothing, and the bytes it received since the last one.
     vain: u32,
     since_vain: u64,
-    /// Connections that the status shows.
+    /// The number of connections that the status shows.
     shown: usize,
-    /// True where the origin refuses ranges: nobody need try again.
+    /// True where the origin refuses ranges, so no further attempt is useful.
     refused: bool,
 }
 
 impl Segmented {
-    /// From `delivered` of `length` bytes on.
+    /// From byte `delivered` of `length` on.
     pub(crate) fn new(
         requests: Arc<RangeRequests>,
         (limits, shared): (SegmentLimits, Arc<DownloadLimits>),
@@ -146,11 +146,11 @@ impl Segmented {
                         self.took(bytes.len());
                         return Poll::Ready(Some(Ok(bytes)));
                     }
-                    // Whoever counts bytes keeps them: one of the two is wrong, and a guess would be other bytes.
+                    // The plan and the buffers disagree: fail, because continuing would deliver wrong bytes.
                     return Poll::Ready(Some(Err(BodyError::early())));
                 }
                 NextBytes::Range { .. } => return Poll::Pending,
-                // The rest, over a new connection, comes sooner than the first one has read up to here.
+                // The rest over a new connection arrives sooner than the first connection can read up to here.
                 NextBytes::First { .. } if self.stalled && self.plan.skips_much() => {
                     return Poll::Ready(Some(Err(BodyError::stalled())));
                 }
@@ -181,7 +181,7 @@ impl Segmented {
         self.refused || self.plan.is_breaking()
     }
 
-    /// The answer is complete: its connections carry the next requests.
+    /// The answer is complete: returns its connections to the pool.
     pub(crate) fn give_back(mut self) {
         for worker in self.workers.drain(..) {
             worker.give_back();
@@ -196,7 +196,7 @@ impl Segmented {
         self.memory.plan(|_| ((), held));
     }
 
-    /// Hands out ranges and takes in what came, until every connection waits.
+    /// Assigns ranges and collects bytes until every connection waits.
     fn work(&mut self, cx: &mut Context<'_>) {
         loop {
             self.hand_out();
@@ -213,7 +213,7 @@ impl Segmented {
         self.show();
     }
 
-    /// Gives ranges to connections that are free, and to new ones.
+    /// Assigns ranges to free connections, and to new ones.
     fn hand_out(&mut self) {
         let plan = &mut self.plan;
         for worker in &mut self.workers {
@@ -244,14 +244,14 @@ impl Segmented {
         }
     }
 
-    /// A place for one more connection. The bytes that the client waits for need none: whoever else has the places may keep them for long.
+    /// A place for one more connection. The range that the client waits for needs none: other downloads may keep the places for long.
     fn place(&self) -> Option<HostPlace> {
         let host = self.requests.host();
         let place = self.limits.place(host);
         place.or_else(|| self.plan.waits_for_fetch().then(|| self.limits.count(host)))
     }
 
-    /// Polls one connection until it waits; true where it is free then.
+    /// Polls one connection until it waits; true where it is then free.
     fn poll_worker(&mut self, cx: &mut Context<'_>, at: usize) -> bool {
         let Some(worker) = self.workers.get_mut(at) else {
             return false;
@@ -283,7 +283,7 @@ impl Segmented {
         }
     }
 
-    /// Shows the connections in the status, where they are others than before.
+    /// Updates the connections in the status, where they changed.
     fn show(&mut self) {
         let changed = self.workers.iter_mut().any(Worker::is_changed);
         if changed || self.workers.len() != self.shown {

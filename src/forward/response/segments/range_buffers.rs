@@ -1,4 +1,4 @@
-//! The bytes of ranges that wait for their turn, copied: a slice of a connection's buffer would keep all of that buffer.
+//! The bytes of ranges that wait for delivery. They are copies: a slice would keep a connection's whole buffer in memory.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,7 +12,7 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct RangeBuffers(BTreeMap<u64, VecDeque<BytesMut>>);
 
 impl RangeBuffers {
-    /// Appends to what is kept of the range at `start`.
+    /// Appends to the bytes of the range at `start`.
     pub(super) fn keep(&mut self, start: u64, mut bytes: &[u8]) {
         let chunks = self.0.entry(start).or_default();
         while !bytes.is_empty() {
@@ -29,7 +29,7 @@ impl RangeBuffers {
         }
     }
 
-    /// The next bytes of the range at `start`, at most `ready`; what is kept of ranges before it is not wanted any more.
+    /// The next bytes of the range at `start`, at most `ready`; drops the bytes of earlier ranges.
     pub(super) fn take(&mut self, start: u64, ready: u64) -> Option<Bytes> {
         self.0 = self.0.split_off(&start);
         let chunks = self.0.get_mut(&start)?;

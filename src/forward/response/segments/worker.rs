@@ -26,11 +26,11 @@ use crate::{
 /// A connection that fetches ranges.
 pub(super) struct Worker {
     state: State,
-    /// Since when it waits for bytes.
+    /// The time since when it waits for bytes.
     since: Option<Instant>,
-    /// True where it is connected since it was last asked.
+    /// True where it was connected since the last query.
     changed: bool,
-    /// What it was, for the history.
+    /// Its record for the history.
     record: Segment,
     transfer: TransferHandle,
     _place: HostPlace,
@@ -45,7 +45,7 @@ enum State {
     },
     Reading {
         id: u64,
-        /// Bytes of the answer that have not come.
+        /// Bytes of the answer that have not arrived.
         left: u64,
         lease: Box<Lease>,
         body: Incoming,
@@ -53,11 +53,11 @@ enum State {
     Gone,
 }
 
-/// What a connection came to.
+/// The result of polling a connection.
 pub(super) enum Progress {
-    /// It waits, or has nothing to do.
+    /// It waits, or has no range.
     Waits,
-    /// It can take another range, or is gone.
+    /// It can take another range, or is closed.
     Free,
     Bytes {
         id: u64,
@@ -73,7 +73,7 @@ pub(super) enum Progress {
 }
 
 impl Worker {
-    /// A connection that fetches `range` first.
+    /// A connection that first fetches `range`.
     pub(super) fn new(
         place: HostPlace,
         requests: &Arc<RangeRequests>,
@@ -109,7 +109,7 @@ impl Worker {
         };
     }
 
-    /// What comes next on it.
+    /// Polls it for its next result.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Progress {
         loop {
             match mem::replace(&mut self.state, State::Gone) {
@@ -191,7 +191,7 @@ impl Worker {
         progress
     }
 
-    /// Ends what is not `wanted` any more. A connection whose answer has come whole takes the next range.
+    /// Ends a fetch that is no longer `wanted`. A connection whose answer is complete takes the next range.
     pub(super) fn let_go(&mut self, wanted: impl FnOnce(u64) -> bool) {
         let is_wanted = match &self.state {
             State::Asking { id, .. } | State::Reading { id, .. } => wanted(*id),
@@ -208,7 +208,7 @@ impl Worker {
                 body,
                 ..
             } if body.is_end_stream() => State::Free(lease),
-            // Chunked: its last chunk is still to come.
+            // Chunked: the last chunk has not arrived.
             state @ State::Reading { left: 0, .. } => state,
             State::Asking { .. } | State::Reading { .. } | State::Free(_) | State::Gone => {
                 State::Gone
@@ -221,14 +221,14 @@ impl Worker {
         self.state = State::Gone;
     }
 
-    /// The connection carries the next request, where it is free.
+    /// Returns the connection to the pool where it is free.
     pub(super) fn give_back(mut self) {
         if let State::Free(lease) = mem::replace(&mut self.state, State::Gone) {
             lease.give_back();
         }
     }
 
-    /// True where it takes a range at once.
+    /// True where it can take a range at once.
     pub(super) fn is_free(&self) -> bool {
         matches!(self.state, State::Free(_))
     }
@@ -238,7 +238,7 @@ impl Worker {
         matches!(self.state, State::Gone)
     }
 
-    /// The fetch for which it waits, and since when.
+    /// The fetch that waits for bytes, and since when.
     pub(super) fn waits(&self) -> Option<(u64, Instant)> {
         match &self.state {
             State::Asking { id, .. } | State::Reading { id, .. } => Some((*id, self.since?)),
@@ -246,7 +246,7 @@ impl Worker {
         }
     }
 
-    /// True where its socket may be another one than at the last call.
+    /// True where its socket may have changed since the last call.
     pub(super) fn is_changed(&mut self) -> bool {
         mem::take(&mut self.changed)
     }

@@ -78,7 +78,7 @@ async fn reads_grow_while_all_is_taken_and_are_small_again_after_a_side_fell_beh
             .await
             .is_pending()
     );
-    // 64 + 128 + 256 KiB went through, and of the next 256 KiB what had room.
+    // 64 + 128 + 256 KiB passed, and as much of the next 256 KiB as fitted.
     assert_eq!(count.load(Ordering::Relaxed), 2 * SCRATCH as u64);
     assert_eq!((upward.kept.len(), upward.room), (192 * 1024, SLOW));
     there.read_exact(&mut vec![0; 192 * 1024]).await.unwrap();

@@ -1,9 +1,9 @@
-//! What one side of a tunnel said since the other last spoke: whether it can be no more than the end of TLS. Bytes in, no socket.
+//! What one side of a tunnel sent since the other side last sent: whether it may be just the end of TLS. Pure, without a socket.
 
-/// How much a TLS peer sends when it is done: GOAWAY and close_notify, a record each. More is content.
+/// The most bytes that a TLS peer sends to close: a GOAWAY and a close_notify record. More bytes are content.
 const GOODBYE: usize = 128;
 
-/// What a side said since the other one last spoke.
+/// What a side sent since the other side last sent.
 #[derive(Default)]
 pub(super) struct Utterance {
     pub(super) bytes: usize,

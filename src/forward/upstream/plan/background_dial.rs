@@ -1,4 +1,4 @@
-//! A dial of its own, beside what an exchange does.
+//! A dial in the background of an exchange.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     net::dial::trail::{NOWHERE, Trail},
 };
 
-/// A dial that no exchange waits for: no log line, no circuit and no retry comes of it.
+/// A dial that no exchange waits for: it causes no log line, no circuit change and no retry.
 pub(crate) struct BackgroundDial {
     pub(super) route: Arc<Route>,
     pub(super) upstream: Arc<Upstream>,
@@ -50,7 +50,7 @@ impl BackgroundDial {
         }
     }
 
-    /// Dials once; ALPN may choose what `http` says.
+    /// Dials once; `http` limits the versions offered by ALPN.
     pub(crate) async fn once(
         &self,
         forwarder: &Forwarder,

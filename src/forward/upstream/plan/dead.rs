@@ -1,4 +1,4 @@
-//! The only upstream of a host, which is known to be dead (`model::health::sole`): requests are answered soon, and it is tried all the same.
+//! The only upstream of a host, known to be dead (`model::health::sole`): requests are answered soon, and attempts to reach it continue.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use crate::{
 };
 
 impl UpstreamPlan {
-    /// Why the only upstream is known to be dead, where it still is.
+    /// Why the only upstream is known to be dead; `None` where it no longer is.
     pub(super) fn known_dead(&self) -> Option<DeadUpstream> {
         let upstream = self.upstream().filter(|_| self.dead)?;
         self.about().known_dead(&self.forwarder.shared, upstream)
     }
 
-    /// Tries the only upstream, which is dead: this request waits for a moment, and the attempt goes on without it where none does already.
+    /// Tries the dead upstream: this request waits for a moment, then the attempt continues in the background, unless one already does.
     pub(super) async fn reach_dead(
         &self,
         known: &DeadUpstream,

@@ -1,4 +1,4 @@
-//! What an exchange teaches: the circuits learn how its upstreams fare, the transfer that small segments helped.
+//! What an exchange reports at its end: how its upstreams worked to the circuits, and to the transfer that small segments helped.
 
 use super::UpstreamPlan;
 use crate::model::{
@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 impl UpstreamPlan {
-    /// Tells the circuits what the exchange has learned of an upstream.
+    /// Reports to the circuits what the exchange learned about an upstream.
     pub(super) fn apply_lesson(&mut self, lesson: Option<(usize, Lesson)>) {
         let Some((place, lesson)) = lesson else {
             return;

@@ -17,20 +17,20 @@ use crate::{
     track::{TransferHandle, WatchedSocket},
 };
 
-/// A connection that is in use; [`Lease::give_back`] makes it idle, dropping it closes it.
+/// A connection in use. [`Lease::give_back`] returns it to the pool; dropping it closes it.
 pub(crate) struct Lease {
     /// The connection.
     pub sender: Sender,
-    /// What is known of it.
+    /// Its properties.
     pub about: Arc<About>,
-    /// True where an earlier request used it, or where it was idle for so long that it may be dead.
+    /// True where an earlier request used it, or where it was idle so long that it may be dead.
     pub reused: bool,
     pub(super) key: Arc<Key>,
     pub(super) in_use: InUseGuard,
 }
 
 impl Lease {
-    /// Has the watchdog look at the connection for `transfer`.
+    /// Lets the watchdog of `transfer` read the connection.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {
         let socket = self.about.tcp.clone();
         transfer.set_through_hop(self.about.hop);
@@ -40,8 +40,8 @@ impl Lease {
         });
     }
 
-    /// From here on the connection is for this client connection alone: NTLM and Negotiate authenticate the connection and not the
-    /// request (RFC 4559, section 6), so that whoever used it next would be taken for this client.
+    /// Reserves the connection for this client connection: NTLM and Negotiate authenticate the connection, not the request (RFC 4559,
+    /// section 6), so the origin would take any other client that used it for this one.
     pub(crate) fn bind(&mut self, client: ConnId) {
         self.in_use.pool.0.any_bound.store(true, Ordering::Relaxed);
         self.key = Arc::new(Key {
@@ -50,12 +50,12 @@ impl Lease {
         });
     }
 
-    /// True where the connection has the identity of one client.
+    /// True where the connection has a client's identity.
     pub(crate) fn is_bound(&self) -> bool {
         self.key.bound_to.is_some()
     }
 
-    /// What comes next of the body of the answer on it.
+    /// The next part of the body of the answer on it.
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,21 +67,21 @@ impl Lease {
         }
     }
 
-    /// From here on a task drives the connection: what comes takes long, or goes both ways at once.
+    /// From here on a task drives the connection: the work is long or bidirectional.
     pub(crate) fn spawn(&mut self, tasks: &Tasks, shutdown: &Shutdown) {
         match &mut self.sender {
             Sender::Http1(http1) => http1.spawn(tasks, shutdown),
-            // It has one.
+            // It already has a task.
             Sender::Http2(_) => {}
         }
     }
 
-    /// True once it can carry the next request; false where it will not soon.
+    /// True once it can carry the next request; false where that does not happen soon.
     pub(crate) async fn ready(&mut self) -> bool {
         self.sender.ready().await
     }
 
-    /// Makes the connection idle again.
+    /// Returns the connection to the pool.
     pub(crate) fn give_back(self) {
         let Self {
             sender,
@@ -90,7 +90,7 @@ impl Lease {
             in_use,
             ..
         } = self;
-        // An HTTP/2 connection never left.
+        // An HTTP/2 connection stayed in the pool.
         if matches!(sender, Sender::Http1(_)) && !sender.is_closed() {
             let since = Instant::now();
             let idle = Idle {

@@ -1,4 +1,4 @@
-//! What is idle, by origin.
+//! The idle connections, by origin.
 
 use std::{
     collections::BTreeMap,
@@ -16,31 +16,31 @@ use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct PoolState {
     pub(super) limits: config::PoolConfig,
-    /// Idle connections of all origins together.
+    /// The limit on idle connections over all origins.
     pub(super) most: usize,
     pub(super) origins: Mutex<PoolEntries>,
-    /// For whom spare connections are being opened.
+    /// The keys of spare connections that are being opened.
     pub(super) opening: Mutex<Vec<PendingSpare>>,
-    /// Set at the first connection that is bound to a client: before, nobody has to look for one.
+    /// Set with the first connection bound to a client: before that, no request needs to search for one.
     pub(super) any_bound: AtomicBool,
-    /// Set when the daemon drains: what is given back then is closed.
+    /// Set when the daemon drains: connections returned after that are closed.
     pub(super) closed: AtomicBool,
 }
 
-/// Every request looks one up three times, among a few.
+/// Every request does three look-ups in it; it has few entries.
 pub(super) type PoolEntries = BTreeMap<Arc<Key>, PoolEntry>;
 
 /// A spare connection that is being opened.
 pub(super) struct PendingSpare {
     key: Arc<Key>,
-    /// Where a request waits for its end.
+    /// Notifies the request that waits for it.
     joined: Option<Arc<Notify>>,
 }
 
-/// The connections that are alike.
+/// Interchangeable connections.
 #[derive(Default)]
 pub(super) struct PoolEntry {
-    /// The most recently used last.
+    /// In the order of use, the most recent last.
     pub(super) idle: Vec<Idle>,
     pub(super) load: RecentPeak,
 }
@@ -49,7 +49,7 @@ pub(super) struct Idle {
     pub(super) sender: Sender,
     pub(super) about: Arc<About>,
     pub(super) since: Instant,
-    /// No request was sent on it.
+    /// True where no request was sent on it.
     pub(super) unused: bool,
 }
 
@@ -72,13 +72,13 @@ impl PoolState {
         }
     }
 
-    /// What was used last and is not idle for too long; it counts as in use from here on. HTTP/2 carries many requests: it stays for the
-    /// next one too.
+    /// The most recently used connection that is not idle too long; it counts as in use from here on. An HTTP/2 connection carries many
+    /// requests, so it also stays in the pool.
     pub(super) fn pop(&self, key: &Key, now: Instant) -> Option<Idle> {
         let mut origins = self.lock();
         let PoolEntry { idle: list, load } = origins.get_mut(key)?;
         while !list.is_empty() {
-            // Spares are for who may take nothing else.
+            // Unused ones are reserved for requests that need them.
             let used = list.iter().rposition(|idle| !idle.unused);
             let idle = list.remove(used.unwrap_or(list.len() - 1));
             if !self.is_fresh(&idle, now) {
@@ -120,7 +120,7 @@ impl PoolState {
         idle.any(|idle| Arc::ptr_eq(&idle.about, about) && idle.since <= at)
     }
 
-    /// Notes that a spare is being opened for `key`; false where it must not be.
+    /// Records that a spare is being opened for `key`; false where it must not be opened.
     pub(super) fn begin_spare(&self, key: &Arc<Key>, now: Instant) -> bool {
         let mut opening = self.opening();
         let origins = self.lock();
@@ -153,7 +153,7 @@ impl PoolState {
         }
     }
 
-    /// The end of the spare that is being opened for `key`, where nobody waits for it.
+    /// Notifies of the end of the spare being opened for `key`, where no other request waits for it.
     pub(super) fn join_spare(&self, key: &Arc<Key>) -> Option<Arc<Notify>> {
         let mut opening = self.opening();
         let begun = opening.iter_mut().find(|begun| begun.key == *key)?;
@@ -173,7 +173,7 @@ impl PoolState {
         !idle.sender.is_closed() && idle.age(now) <= self.limits.idle_timeout
     }
 
-    /// The connection is of no use, although it is not closed yet.
+    /// Removes a connection that is unusable although it is not closed yet.
     pub(super) fn forget(&self, key: &Key, about: &Arc<About>) {
         if let Some(origin) = self.lock().get_mut(key) {
             origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
@@ -191,7 +191,7 @@ impl PoolState {
 }
 
 impl Idle {
-    /// True where no request was sent on it and it is too young to have died.
+    /// True where no request was sent on it and it is too recent to have died.
     pub(super) fn is_as_new(&self, now: Instant) -> bool {
         self.unused && self.age(now) <= SPARE_LIFE
     }
@@ -219,7 +219,7 @@ impl Sender {
         }
     }
 
-    /// Lets an idle connection that has no task notice that its peer closed it.
+    /// Lets an idle connection without a task notice that its peer closed it.
     fn look(&mut self) {
         match self {
             Self::Http1(http1) => http1.look(),
@@ -229,13 +229,13 @@ impl Sender {
 }
 
 impl PoolEntry {
-    /// The place of a connection that is as good as a new one.
+    /// The index of a connection that is as good as a new one.
     pub(super) fn spare(&self, now: Instant) -> Option<usize> {
         let is_spare = |idle: &Idle| idle.is_as_new(now) && !idle.sender.is_closed();
         self.idle.iter().rposition(is_spare)
     }
 
-    /// Closes the connections that were idle longest, beyond `least` and what the recent load needs.
+    /// Closes the connections idle longest, beyond `least` and what the recent load needs.
     pub(super) fn trim(&mut self, least: usize, now: Instant) {
         let room = self.load.recent(now).max(least);
         let excess = self.idle.len().saturating_sub(room);
@@ -247,7 +247,7 @@ pub(super) fn count(origins: &PoolEntries) -> usize {
     origins.values().map(|origin| origin.idle.len()).sum()
 }
 
-/// Closes the connection that was idle longest.
+/// Closes the connection idle longest.
 pub(super) fn drop_oldest(origins: &mut PoolEntries) {
     let oldest = origins
         .values_mut()

@@ -242,6 +242,6 @@ fn git_is_not_redirected_to_a_host_that_only_a_stranger_names() {
     assert!(leads(discovery, "https://evil.test/r.git/info/refs"));
     assert!(!leads(discovery, "https://mirror.test/r/info/refs"));
     assert!(!leads(discovery, "/r/info/refs"));
-    // Storage is elsewhere, and clients know it.
+    // Storage is on another host, and clients expect that.
     assert!(!leads("/u/r/resolve/main/x", "https://cdn.test/x"));
 }
