@@ -59,6 +59,21 @@ fn a_hop_that_does_not_run_while_the_direct_way_works_is_put_behind_it() {
     assert_verdict(&said, "the proxy office does not run", change);
 }
 
+/// Whoever sends everything through a hop may have a reason: neither the name server nor the network sees the name.
+#[test]
+fn a_site_that_no_route_dials_directly_is_not_dialled_directly_for_a_check() {
+    let (world, port) = (World::new(), ClosedPort::new());
+    let relay = Relay::faultless(world.host.https);
+    let settings = world
+        .settings()
+        .hop_without_credentials("office", &format!("http://{}", port.address))
+        .route(MAIN, "terminate", &["office"], relay.address);
+    let said = doctor(&settings.write("127.0.0.1:0"), &[]);
+    let checks = said.json["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check["upstream"] != "direct"));
+    assert_eq!(relay.connections(), 0);
+}
+
 #[test]
 fn a_hop_that_wants_a_password_is_told_where_to_write_it() {
     let world = World::new();
