@@ -128,7 +128,9 @@ fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (segment, path) = rest.split_at(end);
     let (scheme, target) = parse_segment(segment).map_err(|error| match error {
-        TargetError::BadPort => bad_target(&without_user_info(segment), error),
+        TargetError::BadPort | TargetError::UserInfo => {
+            bad_target(&without_user_info(segment), error)
+        }
         TargetError::BadHost | TargetError::NoPort => not_a_host(&error.to_string()),
     })?;
     let path = if path.starts_with('/') {

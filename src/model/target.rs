@@ -138,8 +138,11 @@ impl Target {
 
     /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; without a port, `default_port` is taken.
     ///
-    /// Fails where there is no port and no default, on a port outside 1 to 65535, and on a bad host.
+    /// Fails where there is no port and no default, on a port outside 1 to 65535, on a bad host, and on a user name.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, TargetError> {
+        if text.contains('@') {
+            return Err(TargetError::UserInfo);
+        }
         let (host, port) = split_port(text);
         let host = host.parse()?;
         let port = match port {
@@ -173,6 +176,8 @@ impl fmt::Display for Target {
 /// Why a text is not a valid target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetError {
+    /// A user name, and perhaps a password, stand before the host.
+    UserInfo,
     /// The host is empty, too long, or contains an invalid character.
     BadHost,
     /// The port is not a number from 1 to 65535.
@@ -184,6 +189,7 @@ pub enum TargetError {
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::UserInfo => "a user name before the host (`name@`) is not allowed here",
             Self::BadHost => "the host is not a name or an address",
             Self::BadPort => "the port is not a number from 1 to 65535",
             Self::NoPort => "the port is missing",
@@ -240,7 +246,8 @@ mod tests {
             ("hf.co:0", None, TargetError::BadPort),
             ("hf.co:65536", None, TargetError::BadPort),
             ("hf.co:+1", None, TargetError::BadPort),
-            ("user@hf.co:443", None, TargetError::BadHost),
+            ("user@hf.co:443", None, TargetError::UserInfo),
+            ("user:secret@hf.co", Some(443), TargetError::UserInfo),
             ("hf..co:443", None, TargetError::BadHost),
             ("256.1.1.1:443", None, TargetError::BadHost),
             // The resolver reads these as addresses.
