@@ -107,10 +107,16 @@ fn running(config: &Config) -> Running {
         return Running::Other(address, daemon.config);
     }
     let answer = daemon::get(address, "/-/api/config").ok();
-    let table = answer.and_then(|answer| serde_json::from_str(&answer).ok());
+    let table = answer.and_then(|answer| from_json(serde_json::from_str(&answer).ok()?));
     table.map_or(Running::Nobody(address), |table| {
         Running::Daemon(address, table)
     })
+}
+
+/// The table of the daemon's answer. TOML has no null, which is the hint of a warning without one.
+fn from_json(mut answer: Json) -> Option<Table> {
+    answer.as_object_mut()?.retain(|key, _| key != "warnings");
+    serde_json::from_value(answer).ok()
 }
 
 fn print(value: &Json) -> Result<(), Failure> {

@@ -52,6 +52,16 @@ impl Problem {
     }
 
     /// Where, and what, on one line.
+    pub(crate) fn in_short(&self) -> String {
+        struct Headline<'a>(&'a Problem);
+        impl fmt::Display for Headline<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.headline(f)
+            }
+        }
+        Headline(self).to_string()
+    }
+
     fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{}:", file.display())?;
@@ -106,13 +116,7 @@ impl Problems {
 
     /// The first one on one line, and how many more there are.
     pub(crate) fn in_short(&self) -> String {
-        struct Headline<'a>(&'a Problem);
-        impl fmt::Display for Headline<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.headline(f)
-            }
-        }
-        let first = self.0.first().map(|first| Headline(first).to_string());
+        let first = self.0.first().map(Problem::in_short);
         let more = match self.0.len() {
             0 | 1 => String::new(),
             all => format!(" (and {} more)", all - 1),

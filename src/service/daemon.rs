@@ -246,7 +246,7 @@ fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
     state::check(&config.state_directory, state::Users::Owner).map_err(StartError::Ca)?;
     for doubt in &config.warnings {
-        event::config_warning(&doubt.to_string());
+        event::config_warning(&doubt.in_short(), doubt.hint.as_deref());
     }
     let terminated: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
     let (roots, authority) = thread::scope(|scope| {

@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -77,6 +79,76 @@ fn check_shows_what_the_daemon_uses_and_not_what_the_shell_has() {
     let shown = check(&["check", "other.toml"]);
     assert!(shown.contains("this shell; the daemon at"), "{shown}");
     assert!(shown.contains("of-the-shell.test"), "{shown}");
+}
+
+/// The warning without a hint was a null in the daemon's answer, and `check` said that no daemon answers.
+#[test]
+fn check_finds_the_daemon_whose_config_has_a_warning() {
+    let home = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let config = format!(
+        "[listen]\naddress = \"127.0.0.1:{port}\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n\
+         [hops]\nunused = {{ url = \"http://127.0.0.1:9\" }}\n"
+    );
+    fs::write(home.path().join("gitferry.toml"), config).unwrap();
+    let mut run = gitferry(home.path(), &["run", "--config", "gitferry.toml"]);
+    let daemon = Ferry::of(&mut run, home.path());
+    let output = gitferry(home.path(), &["check", "gitferry.toml"]).output();
+    let (shown, told) = text(&output.unwrap());
+    assert!(told.contains("no route uses the hop `unused`"), "{told}");
+    assert!(
+        shown.contains(&format!("as seen by the daemon at {}", daemon.address)),
+        "{shown}"
+    );
+}
+
+/// The log had the lines of `gitferry check` in one field, with `\\n` between them.
+#[test]
+fn a_warning_of_the_config_is_one_line_in_the_log_with_its_hint_as_advice() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("secret"), "hunter2").unwrap();
+    let everybody = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(home.path().join("secret"), everybody).unwrap();
+    let config = "[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n\
+         [hops]\nunused = { url = \"http://127.0.0.1:9\", username = \"me\", password_file = \"secret\" }\n";
+    fs::write(home.path().join("gitferry.toml"), config).unwrap();
+    let arguments = ["run", "--config", "gitferry.toml", "--listen"];
+    let mut run = gitferry(home.path(), &arguments);
+    run.arg("127.0.0.1:0").stderr(Stdio::piped());
+    let mut child = run.spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let log: Vec<Value> = lines
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .take_while(|line: &Value| line["message"] != "listening")
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let of = |part: &str| {
+        let has = |line: &&Value| {
+            line["problem"]
+                .as_str()
+                .is_some_and(|text| text.contains(part))
+        };
+        log.iter().find(has).unwrap_or_else(|| panic!("{log:#?}"))
+    };
+    let readable = of("everybody can read");
+    let advice = readable["advice"].as_str();
+    assert!(
+        advice.is_some_and(|text| text.starts_with("chmod 600 ")),
+        "{log:#?}"
+    );
+    let unused = of("no route uses the hop `unused`");
+    assert_eq!(unused.get("advice"), None);
+    for line in [readable, unused] {
+        assert!(
+            !line["problem"].as_str().unwrap().contains('\n'),
+            "{line:#}"
+        );
+    }
 }
 
 #[test]

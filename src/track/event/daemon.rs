@@ -88,8 +88,8 @@ pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<
 }
 
 /// A mistake that does not stop anything.
-pub(crate) fn config_warning(problem: &str) {
-    warn!(problem, "config warning");
+pub(crate) fn config_warning(problem: &str, advice: Option<&str>) {
+    warn!(problem, advice, "config warning");
 }
 
 /// A CA was made on first run.
