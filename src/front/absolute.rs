@@ -11,7 +11,7 @@ use crate::{
     track::Front,
 };
 
-/// Ferries the request to the host of its target.
+/// Forwards the request to the host of its target.
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
@@ -19,7 +19,7 @@ pub(super) async fn serve(
 ) -> Answer {
     let scheme = match request.uri().scheme_str() {
         Some("http") => Scheme::Http,
-        // A client that speaks plain HTTP to us and leaves TLS to us: allowed, the way out is encrypted all the same.
+        // A client may speak plain HTTP to gitferry for an https URL: the connection to the origin is encrypted all the same.
         Some("https") => Scheme::Https,
         other => {
             let detail = format!(

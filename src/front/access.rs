@@ -1,7 +1,7 @@
-//! The credentials of `[listen]`: who must bring them, and in which form.
+//! The credentials of `[listen]`: which clients must send them, and in which form.
 //!
-//! Every front takes `Proxy-Authorization`. The daemon's own pages take `Authorization`, which is nobody else's there. On the reverse front
-//! `Authorization` is the origin's: a client that cannot set header fields writes `USER:PASSWORD` as the first segment of the path.
+//! Every front accepts `Proxy-Authorization`. The daemon's own pages accept `Authorization`, which has no other use there. On the reverse
+//! front `Authorization` is for the origin: a client that cannot set header fields writes `USER:PASSWORD` as the first path segment.
 
 use std::net::SocketAddr;
 
@@ -24,11 +24,11 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage, password_guesses::PasswordGuesses, secret::Credentials},
 };
 
-/// The secret first segment of a request's path, with its slash, as the client wrote it: the URLs of the answer begin with it.
+/// The secret first segment of a request's path, with its slash, as the client wrote it: URLs in the answer begin with it.
 #[derive(Clone)]
 pub(super) struct SecretSegment(pub(super) Box<str>);
 
-/// Lets the request in, or says why not. A secret segment leaves its path here, before anything logs it.
+/// Admits the request, or returns the reason against it. Removes a secret segment from the path before it can be logged.
 pub(super) async fn admit(
     request: &mut Request<Incoming>,
     credentials: &Credentials,
@@ -49,7 +49,7 @@ pub(super) async fn admit(
         sleep_until(turn).await;
     }
     let wanted = format!("{}:{}", credentials.username, credentials.password.expose());
-    // Its time does not tell where the first difference is.
+    // Constant time: it does not reveal the position of the first difference.
     let right = given
         .iter()
         .find(|given| given.pair.ct_eq(wanted.as_bytes()).into());
@@ -74,8 +74,8 @@ pub(super) async fn admit(
     Ok(())
 }
 
-/// Takes out each field with a URL that begins with the credentials: `Referer`, and `Destination` and `If` of WebDAV, which `git push` sends
-/// to a server without the smart protocol. They would tell them to the origin.
+/// Removes fields whose URL begins with the credentials: `Referer`, and `Destination` and `If` of WebDAV, which `git push` sends to a
+/// server without the smart protocol. They would disclose the credentials to the origin.
 fn strip_own_urls(headers: &mut HeaderMap, credentials: &str) {
     let segment = format!("/{credentials}").into_bytes();
     let quotes = |value: &HeaderValue| {
@@ -89,7 +89,7 @@ fn strip_own_urls(headers: &mut HeaderMap, credentials: &str) {
     }
 }
 
-/// The answer to one of the daemon's own pages asks for `Authorization`, as any server does.
+/// For the daemon's own pages the answer requests `Authorization`, as by any server.
 pub(super) fn ask_as_origin(answer: &mut Answer) {
     if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         *answer.status_mut() = StatusCode::UNAUTHORIZED;
@@ -99,11 +99,11 @@ pub(super) fn ask_as_origin(answer: &mut Answer) {
     }
 }
 
-/// Credentials that a request brings.
+/// The credentials of a request.
 struct PresentedCredentials {
     /// `USER:PASSWORD`.
     pair: Vec<u8>,
-    /// Where they stand in the path: what follows them.
+    /// The length of their path segment: the rest of the path follows it.
     rest: Option<String>,
 }
 
@@ -122,7 +122,7 @@ fn given(request: &Request<Incoming>) -> Vec<PresentedCredentials> {
     all
 }
 
-/// RFC 7617.
+/// Defined in RFC 7617.
 fn basic(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let value = headers.get(name)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
@@ -132,7 +132,7 @@ fn basic(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(encoded.trim()).ok()
 }
 
-/// A first segment with a colon. `HOST:PORT` has one too, and is compared in vain.
+/// A first segment with a colon. `HOST:PORT` has one too, and does not match.
 fn in_path(uri: &Uri) -> Option<PresentedCredentials> {
     let whole = uri.path_and_query()?.as_str();
     let rest = whole.strip_prefix('/')?;

@@ -1,6 +1,6 @@
-//! Which local users are served: what the kernel says of a client's socket, held against `[listen]`.
+//! Which local users are served: compares the kernel's report on a client's socket with `[listen]`.
 //!
-//! Asked for every request, by the config in force, so that a reload reaches clients that keep their connection.
+//! Checked for every request with the current config, so that a reload applies to clients that keep their connection.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The daemon's own user: it keeps it.
+/// The daemon's own user, which does not change.
 static OWN_USER: LazyLock<u32> = LazyLock::new(|| geteuid().as_raw());
 
 /// Why `client` is not served; `None` where it is.

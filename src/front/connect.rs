@@ -29,10 +29,10 @@ use crate::{
     track::Transfer,
 };
 
-/// ssh and git's own protocol: dialled before the answer, so that a failure has a status, which `gitferry connect` shows.
+/// ssh and git's own protocol: dialled before the answer, so that a failure gets a status, which `gitferry connect` shows.
 const SPEAKS_NO_TLS: [u16; 2] = [22, 9418];
 
-/// Answers 200 and goes on with the bytes that follow, or says why not.
+/// Answers 200 and serves the bytes that follow, or refuses with the reason.
 pub(super) async fn serve(
     current: &Current,
     forwarder: Arc<Forwarder>,
@@ -74,7 +74,7 @@ pub(super) async fn serve(
         target,
     };
     let (forwarder, target) = (&connect.forwarder, &connect.target);
-    // The CA's constraints permit every name below a configured one; a leaf is only for what a route names.
+    // The CA's constraints permit every name below a configured one; a leaf is issued only for names of a route.
     if terminated && forwarder.config.names(target) && forwarder.leaves.covers(&target.host) {
         return connect.terminate(current, request);
     }
@@ -94,7 +94,7 @@ fn established() -> Answer {
     Response::new(full(""))
 }
 
-/// What a CONNECT asked for, and who asked.
+/// The parameters of a CONNECT, and its client.
 struct Connect<'a> {
     forwarder: Arc<Forwarder>,
     client: &'a ClientConn,
@@ -133,7 +133,7 @@ impl Connect<'_> {
         established()
     }
 
-    /// Dials first, so that a failure has a status.
+    /// Dials before the answer, so that a failure gets a status.
     async fn tunnel(self, request: Request<Incoming>) -> Answer {
         let (forwarder, client) = (self.forwarder, self.client.clone());
         let transfer = begin(&forwarder, &request, &client, &self.target);
@@ -162,7 +162,7 @@ impl Connect<'_> {
     }
 }
 
-/// The client's stream after the 200, with what hyper had read of it already, and the socket below.
+/// The client's stream after the 200, with the bytes that hyper had already read, and the socket.
 async fn upgraded(request: Request<Incoming>, transfer: &Transfer) -> Option<(BoxIo, Option<Tcp>)> {
     let upgraded = match upgrade::on(request).await {
         Ok(upgraded) => upgraded,

@@ -1,4 +1,4 @@
-//! A client's HTTP/1.1 connection: its settings, its life until shutdown, and its last words.
+//! A client's HTTP/1.1 connection: its settings, its end at shutdown, and the drain after a refusal.
 
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::{
     rt::Shutdown,
 };
 
-/// How long a refused client is listened to.
+/// How long gitferry reads from a refused client.
 pub(super) const LINGER: Duration = Duration::from_millis(500);
-/// And how much of what it still sends is taken in: a client on this machine writes fast until it has read the answer.
+/// How many bytes it reads: a client on this machine writes fast until it has read the answer.
 const LINGER_BYTES: usize = 256 * 1024 * 1024;
 
-/// The settings that every server connection of the daemon has in common.
+/// The common settings of the daemon's server connections.
 pub(super) fn builder(listen: &Listen, line: &RequestLine) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -30,8 +30,8 @@ pub(super) fn builder(listen: &Listen, line: &RequestLine) -> http1::Builder {
     builder
 }
 
-/// Takes in what the client still sends after an answer that refused it: closing with unread bytes is a reset, and a reset
-/// can overtake the answer (RFC 9112, section 9.6).
+/// Reads what the client still sends after an answer that refused it: closing with unread bytes causes a reset, which can overtake the
+/// answer (RFC 9112, section 9.6).
 pub(super) async fn linger(mut socket: Tcp) {
     if socket.resets_at_end() {
         return;
@@ -50,7 +50,7 @@ pub(super) async fn linger(mut socket: Tcp) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-/// Drives a server connection: the first step of shutdown ends it when idle, the second at once.
+/// Drives a server connection: the first step of shutdown ends it when it is idle, the second at once.
 pub(super) async fn run<I, S>(
     mut connection: Pin<&mut http1::UpgradeableConnection<I, S>>,
     client: SocketAddr,
@@ -76,7 +76,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = shutdown.ended(), if draining => {
-                // Each transfer notices by itself; this lets it say so and answer.
+                // Each transfer notices the shutdown itself; this lets it log and answer.
                 let _ = tokio::time::timeout(LINGER, connection).await;
                 return Ok(());
             }
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// What hyper refused by itself: its answer has no words. `line` is the request's, where it was seen.
+/// A refusal by hyper itself, whose answer has no text. `line` is the request line, where it was captured.
 pub(super) fn malformed(error: &hyper::Error, line: &RequestLine) -> Option<Fault> {
     let kind = match () {
         () if error.is_parse_too_large() => FaultKind::TooLarge,

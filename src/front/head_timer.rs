@@ -1,8 +1,8 @@
-//! hyper's clock for the head of a client's request: a connection that had a request may be idle for `idle_timeout`, and a head that began
-//! has `head_timeout` to end.
+//! hyper's timer for the head of a client's request: a connection that had a request may be idle for `idle_timeout`; once a head has begun,
+//! it must be complete within `head_timeout`.
 //!
-//! hyper has one limit for both (`header_read_timeout`), which begins with the wait. It makes its timer anew for each head and polls it
-//! after each read, so the timer that it gets can tell the two apart.
+//! hyper has one limit for both (`header_read_timeout`), which starts with the wait. It creates its timer for each head and polls it after
+//! each read, so a custom timer can tell the two apart.
 
 use std::{
     future::Future,
@@ -20,17 +20,17 @@ use tokio::time::Instant;
 
 use crate::{config::Listen, net::RequestLine};
 
-/// To be set together with `header_read_timeout`, whose value it does not use.
+/// Must be set together with `header_read_timeout`, whose value it ignores.
 pub(super) struct HeadTimer {
     head: Duration,
     idle: Duration,
     line: RequestLine,
-    /// True until the first head was waited for: that one has no idle time before it.
+    /// True until the first head is awaited: no idle time precedes it.
     first: AtomicBool,
 }
 
 impl HeadTimer {
-    /// `line` knows when bytes of a request come in.
+    /// `line` reports when bytes of a request arrive.
     pub(super) fn new(listen: &Listen, line: RequestLine) -> Arc<Self> {
         Arc::new(Self {
             head: listen.head_timeout,
@@ -41,7 +41,7 @@ impl HeadTimer {
     }
 }
 
-/// What [`HeadTimer`] gives to hyper.
+/// The timer for hyper.
 #[derive(Clone)]
 pub(super) struct Clock(pub(super) Arc<HeadTimer>);
 
@@ -68,7 +68,7 @@ impl Timer for Clock {
 
 struct HeadSleep {
     timer: Arc<HeadTimer>,
-    /// True while no byte of the head has come.
+    /// True while no byte of the head has arrived.
     idle: bool,
     sleep: Pin<Box<tokio::time::Sleep>>,
 }
@@ -107,7 +107,7 @@ mod tests {
         (Arc::new(timer), line)
     }
 
-    /// How long a connection stays that sends `sent` and then nothing.
+    /// How long a connection stays open that sends `sent` and then nothing.
     async fn lasts(sent: &str, first_answers: usize) -> Duration {
         let (mut client, server) = duplex(4096);
         let (io, _) = Interims::new(server);

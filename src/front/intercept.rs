@@ -1,6 +1,7 @@
-//! Inside a CONNECT to a terminated host: TLS with a leaf of the local CA, then requests one by one.
+//! Inside a CONNECT to a terminated host: TLS with a leaf of the local CA, then individual requests.
 //!
-//! What is not TLS is tunnelled, no byte lost; a client that stays silent waits for the server to speak, and is tunnelled too.
+//! Other protocols are tunnelled without losing a byte. A client that stays silent may wait for the server's first bytes, and is tunnelled
+//! too.
 
 mod http2;
 mod names;
@@ -26,21 +27,21 @@ use crate::{
 };
 use terminated::TerminatedConnection;
 
-/// How long a client may keep silent before it is taken for one that waits for the server.
+/// How long a client may be silent before gitferry assumes that it waits for the server.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Who is served.
+/// The client of the CONNECT.
 #[derive(Clone)]
 pub(super) struct ConnectClient {
     pub(super) conn: ClientConn,
     /// Its `User-Agent`.
     pub(super) agent: Option<String>,
-    /// The socket below, to listen to a client that was answered before it had said everything.
+    /// The socket, from which gitferry reads the rest of a client's data after a refusal.
     pub(super) raw_socket: Option<Tcp>,
 }
 
-/// A CONNECT to a terminated host that was answered with 200. `transfer` is the CONNECT's own: it goes on as a tunnel, or ends when TLS
-/// stands.
+/// A CONNECT to a terminated host, answered with 200. `transfer` belongs to the CONNECT: it continues as a tunnel, or ends when TLS is
+/// established.
 pub(super) struct InterceptedConnect {
     pub(super) current: Current,
     pub(super) forwarder: Arc<Forwarder>,
@@ -53,7 +54,7 @@ pub(super) struct InterceptedConnect {
 }
 
 impl InterceptedConnect {
-    /// Serves the client's stream, TLS or not.
+    /// Serves the client's stream, with or without TLS.
     pub(super) async fn serve(self, mut io: BoxIo) {
         let first = tokio::select! {
             first = accept::first_bytes(&mut io, SILENCE) => first,
@@ -97,13 +98,13 @@ impl InterceptedConnect {
         }
     }
 
-    /// A silent client waits for the server to speak, or is slow: the origin is dialled, and whoever speaks first decides.
+    /// A silent client waits for the server, or is slow: gitferry dials the origin, and the first side to send decides.
     async fn wait(self, mut io: BoxIo) {
         let mut bytes = BytesMut::with_capacity(4096);
         let head_timeout = self.forwarder.config.listen.head_timeout;
         let opening = async {
             let mut tunnel = self.open().await?;
-            // Both may be silent for long, and are a tunnel's business then.
+            // Both sides may be silent for long; the tunnel handles that.
             let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
             Ok(tunnel)
         };
@@ -117,7 +118,7 @@ impl InterceptedConnect {
                     warn_of_tunnel(&self.route, &self.target, reason);
                     return tunnel.run(self.transfer, io).await;
                 }
-                // A client that begins TLS after all reads why there.
+                // A client that starts TLS after all gets the reason inside TLS.
                 Err(fault) => {
                     given_up = Some(fault);
                     let late = tokio::time::timeout(head_timeout, io.read_buf(&mut bytes)).await;
@@ -155,7 +156,7 @@ impl InterceptedConnect {
     }
 }
 
-/// The route says that gitferry sees the requests, and it will not.
+/// The route says that gitferry sees the requests, but it cannot.
 pub(super) fn warn_of_tunnel(route: &Route, target: &Target, reason: &'static str) {
     tracing::warn!(
         host = %target.host,
@@ -166,7 +167,7 @@ pub(super) fn warn_of_tunnel(route: &Route, target: &Target, reason: &'static st
     );
 }
 
-/// TLS with the client; the CONNECT's transfer ends with it, as each request is a transfer of its own from there on.
+/// Accepts TLS; the CONNECT's transfer then ends, because each request is a transfer of its own.
 async fn handshake(
     forwarder: &Forwarder,
     io: BoxIo,

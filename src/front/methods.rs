@@ -1,4 +1,4 @@
-//! Methods that gitferry answers itself, whoever the request is for.
+//! Methods that gitferry answers itself, for any target.
 
 use hyper::{
     Method, Request, Response,
@@ -12,14 +12,14 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage, Target},
 };
 
-/// What every front passes on.
+/// The methods that every front passes on.
 const PASSED_ON: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, CONNECT");
 
-/// The answer to a request that goes no further; `None` where it does.
+/// The answer to a request that is not forwarded; `None` where it is.
 ///
-/// TRACE never does (RFC 9110, section 9.3.8): a hop or an origin would send back the `Proxy-Authorization` that it was sent. OPTIONS does
-/// not where its `Max-Forwards` is used up (section 7.6.2).
+/// TRACE is never forwarded (RFC 9110, section 9.3.8): a hop or an origin would return the `Proxy-Authorization` that it received. OPTIONS
+/// is not where its `Max-Forwards` is 0 (section 7.6.2).
 pub(super) async fn answer(
     forwarder: &Forwarder,
     request: &mut Request<Incoming>,
@@ -39,7 +39,7 @@ pub(super) async fn answer(
     Some(answer)
 }
 
-/// True where the request was for this hop of the way. Counts down otherwise.
+/// True where the request ends here. Otherwise decrements `Max-Forwards`.
 fn ends_here(headers: &mut HeaderMap) -> bool {
     let left = headers
         .get(MAX_FORWARDS)

@@ -1,7 +1,7 @@
-//! What the client speaks, on one port: CONNECT, absolute form, the reverse front, and the daemon's own pages.
+//! What clients can send to one port: CONNECT, absolute form, the reverse front, and requests for the daemon's own pages.
 //!
-//! A [`FrontServer`] serves connections; every request takes the [`Forwarder`] that is current when it comes in, so that a
-//! reload reaches kept-alive clients and leaves running transfers alone. What goes to the origin is `forward`'s.
+//! A [`FrontServer`] serves connections. Every request uses the [`Forwarder`] that is current when it arrives, so a reload applies to
+//! kept-alive clients and does not affect running transfers. `forward` decides what goes to the origin.
 
 mod absolute;
 mod access;
@@ -36,7 +36,7 @@ use connection::{builder, linger, malformed, run};
 use refuse::{refuse, turn_away_unnamed, unfit_hosts};
 use wrong_protocol::WrongProtocol;
 
-/// Serves clients by the current snapshot.
+/// Serves clients with the current snapshot.
 #[derive(Clone)]
 pub(crate) struct FrontServer {
     current: Current,
@@ -45,7 +45,7 @@ pub(crate) struct FrontServer {
 }
 
 impl FrontServer {
-    /// Serves by `forwarder` until another is put in its place.
+    /// Serves with `forwarder` until it is replaced.
     pub(crate) fn new(forwarder: Arc<Forwarder>) -> Self {
         Self {
             current: Current::new(forwarder),
@@ -54,17 +54,17 @@ impl FrontServer {
         }
     }
 
-    /// New requests go by `forwarder`; running ones keep theirs.
+    /// New requests use `forwarder`; running ones keep theirs.
     pub(crate) fn replace(&self, forwarder: Arc<Forwarder>) {
         self.current.replace(forwarder);
     }
 
-    /// The snapshot that new requests go by.
+    /// The snapshot for new requests.
     pub(crate) fn current(&self) -> Arc<Forwarder> {
         self.current.get()
     }
 
-    /// Serves one client connection until it ends, what it is upgraded to included; its slot is released with it.
+    /// Serves one client connection until it ends, including upgraded protocols; then releases its slot.
     pub(crate) fn serve(&self, client: AcceptedClient) {
         let forwarder = self.current();
         let (front, shutdown) = (self.clone(), forwarder.shared.shutdown.clone());
@@ -82,7 +82,7 @@ impl FrontServer {
                     mistaken.answer(&mut raw_socket).await;
                     linger(raw_socket).await;
                 }
-                // A silent client has had its time; hyper would give it as much again.
+                // A silent client has used its time up; hyper would grant the same time again.
                 Err(_) => tracing::debug!(client = %address, "the client sent nothing within head_timeout"),
             }
         });
@@ -163,13 +163,13 @@ impl FrontServer {
     }
 }
 
-/// No connection slot can be had, and too many requests wait for one already.
+/// No connection slot is free, and too many requests already wait for one.
 fn full(client: SocketAddr) -> Fault {
     Fault::new(Leg::Client, Stage::Queued, FaultKind::Full).peer(client)
 }
 
-/// True for `GET http://127.0.0.1:4483/…`, as clients write it that have both `HTTP_PROXY` and a URL of the reverse front; it is in
-/// origin form then.
+/// True for `GET http://127.0.0.1:4483/…`, sent by clients with both `HTTP_PROXY` and a URL of the reverse front; then converts it to
+/// origin form.
 fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bool {
     let uri = request.uri();
     let authority = uri
@@ -184,7 +184,7 @@ fn is_meant_for_us(request: &mut Request<Incoming>, forwarder: &Forwarder) -> bo
     let (true, Ok(path)) = (own, path.parse()) else {
         return false;
     };
-    // RFC 9112, section 3.2.2: what stands in the target replaces `Host`.
+    // RFC 9112, section 3.2.2: the target replaces `Host`.
     if let Some(host) = authority.and_then(|authority| authority.parse().ok()) {
         request.headers_mut().insert(HOST, host);
     }

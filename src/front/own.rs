@@ -1,4 +1,4 @@
-//! `GET /-/…`: the daemon's own pages, for clients that mean this daemon.
+//! `GET /-/…`: the daemon's own pages, for clients that address the daemon itself.
 
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Uri,
@@ -12,16 +12,16 @@ use crate::{
     model::Target,
 };
 
-/// What a browser says of the page that makes a request (W3C, Fetch Metadata Request Headers).
+/// How a browser describes the page that makes a request (W3C, Fetch Metadata Request Headers).
 pub(super) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// True for a path of the daemon's own.
+/// True for a path of the daemon's own pages.
 pub(super) fn is_own(path: &str) -> bool {
     path == "/" || path == "/-" || path.starts_with("/-/")
 }
 
-/// Answers, unless the name asked for is somebody else's: a web page that had its name point to loopback (DNS rebinding)
-/// would read this daemon's status.
+/// Answers, unless the requested name is not the daemon's: a web page whose name resolves to loopback (DNS rebinding) could otherwise read
+/// this daemon's status.
 pub(super) fn serve(
     current: &Current,
     pages: &Pages,
@@ -29,7 +29,7 @@ pub(super) fn serve(
     client: &ClientConn,
 ) -> Answer {
     let forwarder = &*current.get();
-    // A page of somebody else's may still have its user's browser come here; only what the user types is answered.
+    // A foreign page can direct its user's browser here; only an address that the user types is answered.
     let headers = request.headers();
     let from = headers.get(SEC_FETCH_SITE);
     let foreign = from.is_some_and(|from| !matches!(from.as_bytes(), b"none" | b"same-origin"))
@@ -71,7 +71,7 @@ fn path(uri: &Uri) -> &str {
     }
 }
 
-/// What a browser says that knows no `Sec-Fetch-Site`.
+/// Fields of a browser that does not send `Sec-Fetch-Site`.
 fn is_of_own_page(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let page = origin.as_bytes().strip_prefix(b"http://");
     page.is_some() && page == headers.get(HOST).map(HeaderValue::as_bytes)

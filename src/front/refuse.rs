@@ -1,4 +1,4 @@
-//! Requests that go no further than this daemon, and how the transfers of all requests begin.
+//! Requests that this daemon refuses, and how the transfers of all requests begin.
 
 use std::{borrow::Cow, net::SocketAddr};
 
@@ -15,7 +15,7 @@ use crate::{
     track::{self, Transfer, TransferStart},
 };
 
-/// A client that asked for nothing, or for nothing that could be read.
+/// A client that sent no request, or no readable one.
 pub(super) struct UnreadableClient<'a> {
     pub(super) front: track::Front,
     pub(super) client: SocketAddr,
@@ -24,7 +24,7 @@ pub(super) struct UnreadableClient<'a> {
     pub(super) agent: Option<&'a str>,
 }
 
-/// Logs the end of a connection over which no readable request came.
+/// Logs the end of a connection without a readable request.
 pub(super) fn turn_away(forwarder: &Forwarder, from: &UnreadableClient<'_>, fault: Fault) {
     let transfer = forwarder.shared.tracker.begin(TransferStart {
         front: from.front,
@@ -39,7 +39,7 @@ pub(super) fn turn_away(forwarder: &Forwarder, from: &UnreadableClient<'_>, faul
     transfer.fail(fault);
 }
 
-/// The same of a connection that named no target.
+/// The same for a connection that named no target.
 pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault: Fault) {
     let unasked = UnreadableClient {
         front: track::Front::Absolute,
@@ -51,36 +51,36 @@ pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault
     turn_away(forwarder, &unasked, fault);
 }
 
-/// A request that is no request.
+/// A malformed request.
 pub(super) fn unfit(why: &'static str) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
 }
 
-/// The target of what names none.
+/// The placeholder target of a request that names none.
 fn no_target() -> Target {
     Target::new(Host::Name("-".into()), 0)
 }
 
-/// Two `Host` fields mean two hosts to whoever reads the other one (RFC 9112, section 3.2).
+/// Two `Host` fields: another recipient may read the other one (RFC 9112, section 3.2).
 pub(super) fn unfit_hosts(request: &Request<Incoming>) -> Option<Fault> {
     let several = request.headers().get_all(HOST).iter().count() > 1;
     several.then(|| unfit("more than one Host field"))
 }
 
-/// What a `Host`, an authority or a first path segment is wrong in.
+/// What is wrong with a `Host`, an authority or a first path segment.
 pub(super) fn bad_target(text: &str, error: TargetError) -> Fault {
     let text: String = text
         .chars()
         .take(80)
         .map(|c| if c.is_ascii_graphic() { c } else { '?' })
         .collect();
-    // User info is a secret, and nothing that a target has.
+    // User info may be a secret, and a target has none.
     let shown = text.rsplit('@').next().unwrap_or_default();
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest)
         .detail(format!("{error}: {shown:?}"))
 }
 
-/// Answers with a fault before any transfer began; it is logged as one all the same.
+/// Answers with a fault before a transfer began, and logs it as a transfer.
 pub(super) async fn refuse<B>(
     forwarder: &Forwarder,
     request: &Request<B>,
@@ -130,15 +130,15 @@ pub(super) fn begin<B>(
     transfer
 }
 
-/// A path for the log of a request that may have been refused: clients write `user:password@host` where only a host may be.
+/// A path for the log of a refused request: clients write `user:password@host` where only a host is valid.
 pub(super) fn shown(path: &str) -> String {
     let parts: Vec<_> = path.split('/').map(without_user_info).collect();
     parts.join("/")
 }
 
-/// A segment without what stands before an `@`, or behind the colon of what is no host and port.
+/// A segment without the part before an `@`, and without the part after the colon where it is not host and port.
 pub(super) fn without_user_info(segment: &str) -> Cow<'_, str> {
-    // In ASCII lower case every byte keeps its place.
+    // ASCII lower case does not move bytes.
     let lower = segment.to_ascii_lowercase();
     let at = lower.rfind('@').max(lower.rfind("%40"));
     if let Some(at) = at.filter(|at| *at > 0) {

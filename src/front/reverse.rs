@@ -1,6 +1,7 @@
-//! `GET /huggingface.co/user/repo…`: the first segment is the target; neither proxy setting nor CA in the client.
+//! `GET /huggingface.co/user/repo…`: the first segment is the target; the client needs neither a proxy setting nor the CA.
 //!
-//! Only hosts that a route or `[reverse] allow` names are served here: anything on this machine can send a request to a loopback port, a web
+//! Only hosts that a route or `[reverse] allow` names are served: any program on this machine, including a web page in a browser, can send
+//! a request to a loopback port.
 //! page in a browser included.
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::{
     track::Front,
 };
 
-/// Ferries the request to the host of its first segment.
+/// Forwards the request to the host of its first segment.
 pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
@@ -67,7 +68,7 @@ pub(super) async fn serve(
     answer
 }
 
-/// Whether the reverse front serves this request: only named hosts, to no browser, under this machine's own names.
+/// Whether the reverse front serves this request: only named hosts, no browsers, and only under this machine's own names.
 fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) -> Result<(), Fault> {
     let denied = |denial: Denial, detail: &str| {
         let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Denied(denial));
@@ -85,7 +86,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
         );
         return denied(Denial::NotServed, &detail);
     }
-    // A browser's navigation has no Origin, and its page would be in this daemon's own.
+    // A browser's navigation has no Origin, and its page would belong to this daemon's origin.
     if [ORIGIN, SEC_FETCH_SITE]
         .iter()
         .any(|name| request.headers().contains_key(name))
@@ -93,7 +94,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
         let detail = "a request with Origin or Sec-Fetch-Site comes from a browser, which the reverse front does not serve";
         return denied(Denial::Browser, detail);
     }
-    // Who has the password of `[listen]` is no web page, and may have a name of its own for this machine.
+    // A client with the password of `[listen]` is no web page, and may use its own name for this machine.
     let has_password = forwarder.config.listen.credentials.is_some();
     if !has_password && !own::is_for_this_daemon(request, forwarder) {
         let detail = "the reverse front is served only under an address or localhost";
@@ -102,26 +103,26 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
     Ok(())
 }
 
-/// All hosts share one origin here, and the daemon's pages are in it too: an answer that a browser shows after all runs no script
-/// there, and is taken for nothing but what it says it is. No other client looks at these fields.
+/// All hosts share one web origin here, together with the daemon's pages: if a browser shows an answer after all, these fields keep it
+/// from running scripts and from guessing another content type. Other clients ignore them.
 fn harmless(headers: &mut HeaderMap) {
     headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// A path that was written as if the daemon were the site.
+/// A path written as if the daemon were the site.
 fn not_a_host(why: &str) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(format!(
         "{why}: the path must begin with the host, as in /huggingface.co/user/repo"
     ))
 }
 
-/// True for `me` of `/me/model`, which is rather a forgotten host than one to be allowed.
+/// True for `me` of `/me/model`, where the user more likely forgot the host than to allow one.
 fn is_one_label(host: &Host) -> bool {
     matches!(host, Host::Name(name) if !name.contains('.'))
 }
 
-/// The origin and what is left of the path.
+/// The origin, and the rest of the path.
 fn split(uri: &Uri) -> Result<(Scheme, Target, Uri), Fault> {
     let whole = uri.path_and_query().map_or("/", |path| path.as_str());
     let rest = whole.strip_prefix('/').unwrap_or(whole);

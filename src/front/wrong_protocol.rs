@@ -1,6 +1,6 @@
 //! A client whose proxy setting has the wrong scheme: it speaks TLS or SOCKS to a port that speaks plain HTTP.
 //!
-//! Its own message for that is seldom any help (`wrong version number`, `An unexpected TLS packet was received`), so the log says it.
+//! The client's own message rarely helps (`wrong version number`, `An unexpected TLS packet was received`), so gitferry logs the cause.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage},
 };
 
-/// What came instead of HTTP.
+/// The protocol that the client speaks instead of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WrongProtocol {
     Tls,
@@ -20,16 +20,16 @@ pub(super) enum WrongProtocol {
 }
 
 impl WrongProtocol {
-    /// Waits for the client's first byte, without taking it; `None` where it may begin a request. Fails where none comes within `patience`.
+    /// Peeks at the client's first byte; `None` where it may begin a request. Fails where none arrives within `patience`.
     pub(super) async fn detect(socket: &Tcp, patience: Duration) -> Result<Option<Self>, Elapsed> {
         let mut first = [0];
-        // What ends or breaks before its first byte is hyper's to notice.
+        // hyper handles a connection that ends or fails before its first byte.
         let peeked = tokio::time::timeout(patience, socket.socket().peek(&mut first)).await?;
         let one = matches!(peeked, Ok(1)).then(|| Self::of(first));
         Ok(one.flatten())
     }
 
-    /// A method begins with a letter; these are a TLS record with a handshake (RFC 8446, section 5.1) and the versions of SOCKS
+    /// A method begins with a letter. These bytes begin a TLS record with a handshake (RFC 8446, section 5.1) or name a version of SOCKS
     /// (RFC 1928, section 3).
     const fn of(first: [u8; 1]) -> Option<Self> {
         match first {
@@ -40,7 +40,7 @@ impl WrongProtocol {
         }
     }
 
-    /// What the log says.
+    /// The text for the log.
     pub(super) fn fault(self) -> Fault {
         let what = match self {
             Self::Tls => "a TLS hello",
@@ -51,8 +51,7 @@ impl WrongProtocol {
             .detail(format!("{what} arrived at the plain HTTP port"))
     }
 
-    /// Refuses in the client's own words where the protocol has some; a TLS client does best with plain HTTP, which OpenSSL knows
-    /// for what it is.
+    /// Refuses in the client's protocol where it has a refusal. A TLS client gets plain HTTP, which OpenSSL recognises and reports.
     pub(super) async fn answer(self, socket: &mut Tcp) {
         let answer: &[u8] = match self {
             Self::Tls => {
@@ -63,7 +62,7 @@ impl WrongProtocol {
             Self::Socks4 => &[0, 91, 0, 0, 0, 0, 0, 0],
             Self::Socks5 => &[5, 255],
         };
-        // A client that is gone already needs no answer.
+        // A client that has disconnected needs no answer.
         let _ = socket.write_all(answer).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Streams of any kind: what is read too early is read first.
+//! Streams with a prefix: bytes that were read too early are read first.
 
 use std::{
     io,
@@ -9,14 +9,14 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::bytes::{Buf, Bytes};
 
-/// Anything that bytes go through both ways.
+/// Any bidirectional byte stream.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Stream for T {}
 
-/// A stream of a kind that is known only when it runs.
+/// A stream of a type known only at run time.
 pub(crate) type BoxIo = Box<dyn Stream>;
 
-/// A stream that first gives back bytes that were read too early.
+/// A stream that first returns bytes that were read too early.
 #[derive(Debug)]
 pub(crate) struct Prefixed<S> {
     prefix: Bytes,

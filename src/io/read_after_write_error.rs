@@ -1,4 +1,4 @@
-//! Streams whose reader gets what the peer said before it stopped listening.
+//! Streams whose reader gets what the peer sent before it closed.
 
 use std::{
     io,
@@ -10,10 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A stream whose failed writes do not hide what can still be read.
 ///
-/// A server that refuses an upload (413, 403, 401) answers and closes while bytes of the upload are on their way; these bring a reset.
-/// The answer lies in the receive buffer, which Linux keeps. But whoever writes first is told of the reset, and hyper drops the
-/// connection with it. Here a write that fails so waits instead, the reader is woken, and the error is what it gets at the end of
-/// what came.
+/// A server that refuses an upload (413, 403, 401) answers and closes while bytes of the upload are on their way; these cause a reset. The
+/// answer is in the receive buffer, which Linux keeps. But a writer gets the reset first, and hyper then drops the connection. Here such a
+/// write stays pending instead and the reader is woken; the reader gets the error after the received bytes.
 #[derive(Debug)]
 pub(crate) struct ReadAfterWriteError<S> {
     inner: S,
@@ -23,9 +22,9 @@ pub(crate) struct ReadAfterWriteError<S> {
 #[derive(Debug)]
 enum State {
     Open,
-    /// A write failed; the reader has not come to the end yet.
+    /// A write failed; the reader has not reached the end yet.
     Failed(io::Error),
-    /// The reader has come to the end after a write failed.
+    /// The reader has reached the end after a write failed.
     Over,
 }
 
@@ -38,7 +37,7 @@ impl<S> ReadAfterWriteError<S> {
         }
     }
 
-    /// What a writer gets.
+    /// The result for a writer.
     fn written<T>(&mut self, cx: &Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(Err(error)) if is_hang_up(&error) => {
@@ -54,10 +53,10 @@ impl<S> ReadAfterWriteError<S> {
         !matches!(self.state, State::Open)
     }
 
-    /// What a reader gets at the end of what came after a write failed.
+    /// The result for a reader at the end of the received bytes, after a write failed.
     fn end(&mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.state, State::Over) {
-            // Linux says so where a FIN came before the reset: the peer had said everything.
+            // Linux reports this where a FIN came before the reset: the peer had sent everything.
             State::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             State::Failed(error) => Err(error),
             State::Open | State::Over => Ok(()),
@@ -65,7 +64,7 @@ impl<S> ReadAfterWriteError<S> {
     }
 }
 
-/// True where the peer will not take any more.
+/// True where the peer does not accept any more data.
 fn is_hang_up(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
@@ -129,7 +128,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAfterWriteError<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.has_failed() {
-            // There is nobody to say it to.
+            // No task waits for it.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.inner).poll_shutdown(cx)

@@ -1,4 +1,4 @@
-//! A TCP stream that can be looked at while a protocol owns it.
+//! A TCP stream whose socket can be monitored while a protocol owns the stream.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A TCP stream whose socket can be looked at (`tcp_info`) while a protocol owns the stream.
+/// A TCP stream whose socket can be monitored (`tcp_info`) while a protocol owns the stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Tcp(Arc<TcpState>);
 
@@ -30,7 +30,7 @@ struct TcpState {
     farewell: Option<CloseHook>,
 }
 
-/// Looks at a socket before it is closed.
+/// Reads a socket's state before it is closed.
 type CloseHook = fn(&TcpStream);
 
 impl Drop for TcpState {
@@ -42,12 +42,12 @@ impl Drop for TcpState {
 }
 
 impl Tcp {
-    /// Wraps a connected socket. One reader and one writer at a time: a second waits for ever.
+    /// Wraps a connected socket. It supports one reader and one writer at a time: a second one waits for ever.
     pub(crate) fn new(socket: TcpStream) -> Self {
         Self::of(socket, None)
     }
 
-    /// The same, and `farewell` looks at the socket before it is closed.
+    /// The same; `farewell` reads the socket's state before it is closed.
     pub(crate) fn with_farewell(socket: TcpStream, farewell: CloseHook) -> Self {
         Self::of(socket, Some(farewell))
     }
@@ -73,27 +73,27 @@ impl Tcp {
         self.0.read.load(Ordering::Relaxed)
     }
 
-    /// Bytes written so far: what the kernel took, not what the peer has.
+    /// Bytes written so far: what the kernel accepted, not what the peer has received.
     pub(crate) fn bytes_written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
 
-    /// True where the kernel took no more when it was last given bytes.
+    /// True where the kernel accepted no more bytes at the last write.
     pub(crate) fn is_blocked(&self) -> bool {
         self.0.blocked.load(Ordering::Relaxed)
     }
 
-    /// True where it is to be closed with a reset: a FIN would say that everything was sent.
+    /// True where it must be closed with a reset, because a FIN would say that everything was sent.
     pub(crate) fn resets_at_end(&self) -> bool {
         self.0.resets.load(Ordering::Relaxed)
     }
 
-    /// A look at the socket that does not keep it open.
+    /// A monitor of the socket that does not keep it open.
     pub(crate) fn monitor(&self) -> TcpMonitor {
         TcpMonitor(Arc::downgrade(&self.0))
     }
 
-    /// Keeps the counts of what a write came to.
+    /// Counts the bytes of a write.
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(count)) = result {
             self.0.written.fetch_add(*count as u64, Ordering::Relaxed);
@@ -117,9 +117,8 @@ impl Tcp {
         }
     }
 
-    /// Does `act`; where it moved less than `wanted`, the kernel's buffer is known to be used up, and the next poll waits for
-    /// the next event instead of asking once more in vain. `TcpStream` does the same in its own `poll_read` and `poll_write`,
-    /// which need it exclusively.
+    /// Runs `act`. Where it moved fewer than `wanted` bytes, the kernel's buffer is used up, and the next poll waits for the next event instead
+    /// of trying again. `TcpStream` does the same in `poll_read` and `poll_write`, which need exclusive access.
     fn emptied_by(
         &self,
         interest: Interest,
@@ -130,7 +129,7 @@ impl Tcp {
         let result = self.0.socket.try_io(interest, || {
             let count = act()?;
             moved = Some(count);
-            // Inside `try_io`, so that an event that comes in between is not taken for the one that is used up.
+            // Inside `try_io`, so that an event in between is not cleared with the old one.
             if EDGE_TRIGGERED && 0 < count && count < wanted {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -140,7 +139,7 @@ impl Tcp {
     }
 }
 
-/// Looks at a [`Tcp`] for as long as somebody else keeps it open.
+/// Monitors a [`Tcp`] as long as its owner keeps it open.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpMonitor(Weak<TcpState>);
 
@@ -150,30 +149,30 @@ impl TcpMonitor {
         self.0.upgrade().map(Tcp)
     }
 
-    /// The name of its congestion control, where the system says.
+    /// The name of its congestion control, where the system reports it.
     pub(crate) fn congestion(&self) -> Option<String> {
         congestion(&socket2::SockRef::from(&self.0.upgrade()?.socket))
     }
 
-    /// When its owner lets it go, it is closed with a reset, and nobody shuts it down before.
+    /// Marks the socket to be closed with a reset when its owner drops it, without a shutdown before.
     pub(crate) fn reset_at_end(&self) {
         if let Some(inner) = self.0.upgrade() {
             inner.resets.store(true, Ordering::Relaxed);
-            // What is closed already needs no reset.
+            // A closed socket needs no reset.
             let _ = socket2::SockRef::from(&inner.socket).set_linger(Some(Duration::ZERO));
         }
     }
 
-    /// Ends both directions at once, whoever owns the stream.
+    /// Shuts down both directions at once, whoever owns the stream.
     pub(crate) fn end(&self) {
         if let Some(inner) = self.0.upgrade() {
-            // What is closed already needs no end.
+            // A closed socket needs no shutdown.
             let _ = socket2::SockRef::from(&inner.socket).shutdown(std::net::Shutdown::Both);
         }
     }
 }
 
-/// Where the kernel tells every change once (epoll, kqueue), as tokio uses it.
+/// True where the kernel reports every change once (epoll, kqueue), as tokio uses it.
 const EDGE_TRIGGERED: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -190,7 +189,7 @@ impl AsyncRead for Tcp {
         let room = buf.remaining();
         loop {
             ready!(self.0.socket.poll_read_ready(cx))?;
-            // Straight into the buffer: zeroing it first would cost as much as the copy itself.
+            // Directly into the buffer: zeroing it first would cost as much as the copy.
             let read =
                 self.emptied_by(Interest::READABLE, room, || self.0.socket.try_read_buf(buf));
             match read {
@@ -237,14 +236,14 @@ impl AsyncWrite for Tcp {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         match socket2::SockRef::from(&self.0.socket).shutdown(std::net::Shutdown::Write) {
-            // The peer was faster: there is nothing left to close.
+            // The peer closed first: there is nothing left to close.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),
         }
     }
 }
 
-/// The name of a socket's congestion control, where the system says.
+/// The name of a socket's congestion control, where the system reports it.
 #[cfg(target_os = "linux")]
 pub(crate) fn congestion(socket: &socket2::SockRef<'_>) -> Option<String> {
     let name = socket.tcp_congestion().ok()?;
@@ -252,15 +251,15 @@ pub(crate) fn congestion(socket: &socket2::SockRef<'_>) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// The name of a socket's congestion control, where the system says.
+/// The name of a socket's congestion control, where the system reports it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn congestion(_: &socket2::SockRef<'_>) -> Option<String> {
     None
 }
 
-/// What every socket of gitferry gets: small writes leave at once, and a peer that vanished without a message is noticed.
+/// Options of every socket: small writes are sent at once, and a peer that vanished without a FIN is detected.
 ///
-/// Without effect on a socket that is closed already; its first read says so.
+/// No effect on a socket that is already closed; its first read reports that.
 pub(crate) fn tune(socket: &socket2::SockRef<'_>) {
     let alive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
@@ -321,7 +320,7 @@ mod tests {
             far.write_all(&[round; 3]).await.unwrap();
             let read = near.read_exact(&mut buffer[..3]);
             timeout(PATIENCE, read).await.unwrap().unwrap();
-            // The next one comes while the reader already waits for it, and does not fill its buffer.
+            // The next one arrives while the reader waits for it, and does not fill its buffer.
             let (read, ()) = tokio::join!(timeout(PATIENCE, near.read(&mut buffer)), async {
                 far.write_all(&[round; 2]).await.unwrap();
             });

@@ -1,9 +1,9 @@
-//! What the kernel knows of a connection: what the peer acknowledged, what is under way, what gets lost.
+//! The kernel's state of a connection: bytes acknowledged, bytes in flight, losses.
 //!
-//! Linux says all of it (`TCP_INFO`, `SIOCOUTQ`), macOS how much is not acknowledged yet (`SO_NWRITE`); elsewhere only what was
-//! written is known, and the watchdog says so. The two system calls are unsafe code: neither nix nor socket2
-//! wraps them, and libc's own `tcp_info` lacks every field since Linux 4.1, so the bytes are read by their offsets in
-//! `include/uapi/linux/tcp.h`, which only ever grows at its end.
+//! Linux reports all of it (`TCP_INFO`, `SIOCOUTQ`), macOS the unacknowledged bytes (`SO_NWRITE`); elsewhere only the bytes written are
+//! known, and the watchdog reports that. The two system calls are unsafe code: neither nix nor socket2 wraps them, and libc's own
+//! `tcp_info` lacks every field since Linux 4.1. So the bytes are read by their offsets in `include/uapi/linux/tcp.h`, which only grows at
+//! its end.
 
 use crate::{
     io::tcp::{Tcp, TcpMonitor},
@@ -16,14 +16,14 @@ impl TcpMonitor {
         self.tcp().map(|tcp| tcp.flow()).unwrap_or_default()
     }
 
-    /// [`Self::flow`] with the kernel's `TCP_INFO`, which costs a system call more.
+    /// [`Self::flow`] with the kernel's `TCP_INFO`, which costs one more system call.
     pub(crate) fn detailed_flow(&self) -> Flow {
         self.tcp()
             .map(|tcp| tcp.detailed_flow())
             .unwrap_or_default()
     }
 
-    /// Its own counts, without asking the kernel what was acknowledged.
+    /// The stream's own counts, without the kernel's acknowledgements.
     pub(crate) fn counts(&self) -> Flow {
         let counts = |tcp: Tcp| Flow {
             read: tcp.bytes_read(),
@@ -34,23 +34,23 @@ impl TcpMonitor {
     }
 }
 
-/// What the kernel measured of the path so far.
+/// The kernel's measurements of the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathInfo {
     /// The smoothed round-trip time, in microseconds.
     pub rtt_us: u32,
     /// Segments sent with data, where the kernel counts them (Linux 4.6).
     pub segments: u32,
-    /// Segments sent again.
+    /// Segments retransmitted.
     pub retransmitted: u32,
-    /// The path MTU that is assumed, in bytes.
+    /// The path MTU in use, in bytes.
     pub pmtu: u32,
     /// The congestion control in use.
     pub congestion: Option<String>,
 }
 
 impl Tcp {
-    /// What the kernel measured of the path; `None` where it does not tell.
+    /// The kernel's measurements of the path; `None` where it does not report them.
     pub(crate) fn path(&self) -> Option<PathInfo> {
         path(self)
     }
@@ -74,7 +74,7 @@ impl Tcp {
         }
     }
 
-    /// Both of the same moment: what is written between two looks would pass for acknowledged, or take it back.
+    /// Both values from the same moment: bytes written in between would count as acknowledged, or reduce the count.
     fn queued_and_written(&self) -> (Option<u64>, u64) {
         let mut written = self.bytes_written();
         for _ in 0..8 {
@@ -85,7 +85,7 @@ impl Tcp {
             }
             written = now;
         }
-        // Bytes pour into it, so they are taken from it too.
+        // Bytes are still being written, so they are also removed from it.
         (queued(self), written)
     }
 }
@@ -100,14 +100,14 @@ fn kernel(_: &Tcp) -> Option<crate::model::stall::Kernel> {
     None
 }
 
-/// How many segments a connection sent again, and how many it sent with data in all.
+/// The number of segments retransmitted, and of all segments sent with data.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn retransmitted(socket: &tokio::net::TcpStream) -> Option<(u32, u32)> {
     let info = linux::Info::of(socket)?;
     Some((info.word(100)?, info.word(156)?))
 }
 
-/// How many segments a connection sent again, and how many it sent with data in all.
+/// The number of segments retransmitted, and of all segments sent with data.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn retransmitted(_: &tokio::net::TcpStream) -> Option<(u32, u32)> {
     None
@@ -156,7 +156,7 @@ mod linux {
     use super::PathInfo;
     use crate::model::stall::Kernel;
 
-    /// `struct tcp_info`, as far as this kernel fills it.
+    /// `struct tcp_info`, as far as this kernel fills it in.
     pub(super) struct Info {
         bytes: [u8; 256],
         length: usize,
@@ -204,7 +204,7 @@ mod linux {
             }
         }
 
-        /// All but the congestion control, which has an option of its own.
+        /// All but the congestion control, which has its own socket option.
         pub(super) fn path(&self) -> PathInfo {
             PathInfo {
                 rtt_us: self.word(68).unwrap_or(0),
@@ -226,7 +226,7 @@ mod linux {
         }
     }
 
-    /// Bytes in the send queue, whether they were sent or not (tcp(7), `SIOCOUTQ`).
+    /// Bytes in the send queue, sent or unsent (tcp(7), `SIOCOUTQ`).
     #[expect(unsafe_code, reason = "no safe wrapper of SIOCOUTQ")]
     pub(super) fn queued(socket: &impl AsRawFd) -> Option<u64> {
         let mut bytes: libc::c_int = 0;
@@ -297,7 +297,7 @@ mod tests {
             "{kernel:?}"
         );
         assert!(kernel.window.unwrap() > 0, "{kernel:?}");
-        // Until the two buffers are full: the writer then waits, and the reader's window is closed.
+        // Until both buffers are full: the writer then waits, and the reader's window is closed.
         let block = vec![7; 1 << 20];
         let fill = async {
             loop {
@@ -321,7 +321,7 @@ mod tests {
         let kernel = flow.kernel.unwrap();
         assert!(kernel.window.unwrap() < kernel.mss, "{kernel:?}");
         assert!(kernel.retransmits == 0, "{kernel:?}");
-        // Without the close look there is no price but the one count.
+        // Without the detailed query, the only cost is one count.
         assert_eq!(near.flow().kernel, None);
     }
 }

@@ -1,7 +1,7 @@
-//! The user database: the numbers of users and groups, and the groups that a user is in.
+//! The user database: the ids of users and groups, and the groups of a user.
 //!
-//! By the name service switch, so that LDAP and its like count. It may hang: [`Groups`] asks on threads of its own, and keeps the
-//! answers. Names in a config are looked up where it is loaded.
+//! Uses the name service switch, so LDAP and similar sources apply. It may block: [`Groups`] uses separate threads and caches the answers.
+//! Names in a config are resolved when it is loaded.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ pub(crate) struct Groups {
     names: Lookups<u32, Arc<str>>,
 }
 
-/// How long a user who was just put into a group waits at most.
+/// How long the groups of a user are cached: a user just added to a group waits at most this long.
 const KEEP: Duration = Duration::from_secs(60);
 
 impl Default for Groups {
@@ -30,13 +30,13 @@ impl Default for Groups {
 }
 
 impl Groups {
-    /// The groups of the user with this number. Fails where the database does not know the user, which is not kept: it may be its
-    /// server that did not answer.
+    /// The groups of the user with this id. Fails where the database does not know the user. That is not cached: the database's server may not
+    /// have answered.
     pub(crate) async fn of(&self, uid: u32) -> io::Result<Arc<[u32]>> {
         self.groups.get(uid, |uid| groups(*uid)).await
     }
 
-    /// The user for a log: `alice (uid 1001)`, or the number alone where the database has no name or takes its time.
+    /// The user for a log: `alice (uid 1001)`, or the id alone where the database has no name or is slow.
     pub(crate) async fn shown(&self, uid: u32) -> String {
         match timeout(NAME, self.names.get(uid, |uid| name(*uid))).await {
             Ok(Ok(name)) => format!("{name} (uid {uid})"),
@@ -45,7 +45,7 @@ impl Groups {
     }
 }
 
-/// A refusal does not wait longer for a name.
+/// How long a refusal waits for a name.
 const NAME: Duration = Duration::from_millis(500);
 
 fn name(uid: u32) -> io::Result<Arc<str>> {
@@ -67,7 +67,7 @@ fn groups_of(user: &User) -> io::Result<Arc<[u32]>> {
     Ok(groups.into_iter().map(nix::unistd::Gid::as_raw).collect())
 }
 
-/// Nobody asks here: macOS does not report the owner of a socket.
+/// Unused: macOS does not report the owner of a socket.
 #[cfg(target_vendor = "apple")]
 fn groups_of(user: &User) -> io::Result<Arc<[u32]>> {
     Ok([user.gid.as_raw()].into())

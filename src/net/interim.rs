@@ -1,9 +1,9 @@
-//! Interim answers below hyper, whose server has no way to send any but `100 Continue`.
+//! Interim answers below hyper, whose server can only send `100 Continue`.
 //!
-//! A client that gives a silent connection up (git-lfs does after 30 s) is told `102 Processing` (RFC 2518, section 10.1) while its
-//! answer is prepared. Three things make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time;
-//! it polls the request's service and then flushes, from one task; and it flushes the stream only when nothing of its own is left to
-//! write. So what [`InterimSender::say`] asks for within a service is written at the next flush, before the answer's first byte.
+//! A client that gives up on a silent connection (git-lfs does after 30 s) gets `102 Processing` (RFC 2518, section 10.1) while its answer
+//! is prepared. Three properties make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time; it polls
+//! the request's service and then flushes, in one task; and it flushes only when it has nothing of its own left to write. So what
+//! [`InterimSender::say`] queues within a service is written at the next flush, before the answer's first byte.
 
 use std::{
     io,
@@ -21,34 +21,34 @@ use super::RequestLine;
 
 const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
-/// A server's stream that can say more than hyper knows of.
+/// A server's stream with interim answers that hyper does not know of.
 #[derive(Debug)]
 pub(crate) struct Interims<S> {
     inner: S,
     wanted: InterimSender,
-    /// What is left of an interim answer that was begun.
+    /// The rest of an interim answer that is being written.
     left: &'static [u8],
     line: RequestLine,
 }
 
-/// Asks for interim answers. To be used only within the service of the one request that is being served.
+/// Queues interim answers. Use it only within the service of the request that is being served.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InterimSender(Arc<AtomicBool>);
 
 impl InterimSender {
-    /// One interim answer, at the next flush.
+    /// Queues one interim answer for the next flush.
     pub(crate) fn say(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// None after all: the answer itself is there.
+    /// Cancels it: the answer itself is ready.
     pub(crate) fn cancel(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 }
 
 impl<S> Interims<S> {
-    /// `inner`, and what asks for interim answers on it.
+    /// Wraps `inner`; returns the stream and the sender of its interim answers.
     pub(crate) fn new(inner: S) -> (Self, InterimSender) {
         let wanted = InterimSender::default();
         let voice = wanted.clone();
@@ -64,7 +64,7 @@ impl<S> Interims<S> {
         )
     }
 
-    /// The request line that was read last, as it came.
+    /// The last request line read, as received.
     pub(crate) fn request_line(&self) -> RequestLine {
         self.line.clone()
     }
@@ -76,7 +76,7 @@ impl<S> Interims<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Interims<S> {
-    /// Ends what was begun: nothing may come between its bytes.
+    /// Completes an interim answer that was begun: no other byte may come between.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.left.is_empty() {
             let written = ready!(Pin::new(&mut self.inner).poll_write(cx, self.left))?;
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client reads that sends `requests` at once to a server which says three interim answers for each request to `/slow`.
+    /// What a client reads that sends `requests` at once to a server with three interim answers for each request to `/slow`.
     async fn read(requests: &str, room: usize) -> String {
         let (mut client, server) = duplex(room);
         let (server, voice) = Interims::new(server);
@@ -216,7 +216,7 @@ mod tests {
                     whole("/fast")
                 ]
             );
-            // Each one directly before the answer that it is for.
+            // Each directly before its own answer.
             let first = text.find("HTTP/1.1 102").unwrap();
             assert_eq!(first, 0);
             assert!(text.contains("/fastHTTP/1.1 102 Processing"), "{text}");

@@ -1,7 +1,7 @@
-//! The listening sockets: bound here, or handed over by systemd; and accepting that outlives bad moments.
+//! The listening sockets, bound here or passed by systemd, and an accept loop that survives temporary errors.
 //!
-//! [`open`] is called once at start, by `service`; `front` asks each [`Acceptor`] for clients. Who may connect from where is decided
-//! by the config; only what the config cannot see is refused here: a socket of systemd's that would open the daemon to the network.
+//! `service` calls [`open`] once at start; `front` takes clients from each [`Acceptor`]. The config decides who may connect from where. This
+//! module only refuses what the config cannot see: a socket from systemd that would open the daemon to the network.
 
 pub(crate) mod slots;
 
@@ -32,16 +32,15 @@ use crate::{
     model::access::SocketOwner,
 };
 
-/// What the kernel holds for us of a client on this machine. Left alone, it lets a window grow to megabytes, and the client
-/// believes sent what a slow path has yet to carry: git-lfs then counts its 30 s while its body is still on the way.
-/// Linux doubles the figure for its own bookkeeping; a round
-/// trip on loopback is too short for a window of this size to slow anything down.
+/// The receive buffer for clients on this machine. By default a window grows to megabytes, and the client considers data sent that a slow
+/// path has yet to carry: git-lfs then counts its 30 s while its body is still on the way. Linux doubles the value for its own bookkeeping.
+/// The round trip on loopback is too short for a window of this size to slow anything down.
 pub(crate) const CLIENT_BUFFER: usize = 256 * 1024;
 
-/// Opens what the config asks for, or takes the sockets of systemd's socket activation in its place.
+/// Opens the addresses of the config, or takes the sockets of systemd's socket activation instead.
 ///
-/// `receive_buffer` clamps `SO_RCVBUF` of clients on loopback; others may be far away, and need the window that the kernel finds. Fails on
-/// the first address that cannot be had, with what to do about it.
+/// `receive_buffer` sets `SO_RCVBUF` for clients on loopback; other clients may be far away, and need the kernel's automatic window. Fails
+/// on the first address that cannot be opened, with advice.
 pub(crate) fn open(
     listen: &Listen,
     receive_buffer: Option<usize>,
@@ -77,20 +76,20 @@ pub(crate) struct Acceptor {
     listener: TcpListener,
     address: SocketAddr,
     slots: Slots,
-    /// On loopback, where the kernel can tell.
+    /// The query for owners, on loopback, where the kernel reports them.
     owners: Option<Arc<SocketOwners>>,
 }
 
-/// A client that was accepted.
+/// An accepted client.
 #[derive(Debug)]
 pub(crate) struct AcceptedClient {
     /// Its connection.
     pub tcp: Tcp,
     /// Its address.
     pub peer: SocketAddr,
-    /// Its user, where it came over loopback and the kernel can tell.
+    /// Its user, where it came over loopback and the kernel reports one.
     pub owner: Option<SocketOwner>,
-    /// Its slot, or its claim to one; to be kept as long as the connection is served.
+    /// Its slot, or its claim to one; keep it as long as the connection is served.
     pub slot: Slot,
 }
 
@@ -101,7 +100,7 @@ impl Acceptor {
         receive_buffer: Option<usize>,
     ) -> Result<Self, ListenError> {
         let open = || {
-            // What is accepted inherits it, before the client learns of a window.
+            // Accepted sockets inherit it before the client learns the window.
             let address = socket.local_addr()?.as_socket();
             let near = address.is_some_and(|address| address.ip().is_loopback());
             if let Some(size) = receive_buffer.filter(|_| near) {
@@ -121,8 +120,8 @@ impl Acceptor {
         })
     }
 
-    /// The next client. Never fails: what is wrong with one connection costs that one, and when this machine is out of descriptors
-    /// or memory it waits and tries again. While many clients have not said yet what they want, the others wait in the kernel's queue.
+    /// The next client. Never fails: an error of one connection affects only that one, and when this machine lacks descriptors or memory, it
+    /// waits and retries. While many clients have sent no request, further ones wait in the kernel's queue.
     ///
     /// May be dropped at any time without losing a client.
     pub(crate) async fn accept(&self) -> AcceptedClient {
@@ -144,7 +143,7 @@ impl Acceptor {
         }
     }
 
-    /// Where it listens; the port is the real one where the config said 0.
+    /// The address; with the actual port where the config says 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -165,14 +164,14 @@ impl Acceptor {
             if pause == PAUSE {
                 tracing::warn!(address = %self.address, %error, "cannot accept a connection");
             }
-            // The connection stays in the queue and the socket stays readable: without a pause this would spin.
+            // The connection stays in the queue and the socket stays readable: without a pause this would loop.
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
 
-/// The first pause when this machine is out of something; it doubles.
+/// The first pause when this machine lacks a resource; it doubles.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -198,7 +197,7 @@ fn bind(address: &SocketAddr) -> Result<Socket, ListenError> {
             Type::STREAM,
             Some(Protocol::TCP),
         )?;
-        // A restart must not wait for the last connections' TIME_WAIT.
+        // A restart must not wait for TIME_WAIT of the last connections.
         socket.set_reuse_address(true)?;
         socket.bind(&(*address).into())?;
         socket.listen(BACKLOG)?;
@@ -207,10 +206,10 @@ fn bind(address: &SocketAddr) -> Result<Socket, ListenError> {
     bound().map_err(|error| ListenError::new(Some(*address), error))
 }
 
-/// The kernel lowers it to `net.core.somaxconn`.
+/// The kernel limits it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// The sockets of socket activation (sd_listen_fds(3)); none where systemd handed none over, and for every call but the first.
+/// The sockets of socket activation (sd_listen_fds(3)); none where systemd passed none, and for every call but the first.
 fn inherited() -> Result<Vec<Socket>, ListenError> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::SeqCst) {
@@ -241,7 +240,7 @@ fn take(descriptor: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket unit may name any address; that does not make the daemon an open relay.
+/// A socket unit may name any address; that must not make the daemon an open relay.
 fn check_inherited(socket: &Socket, has_credentials: bool) -> Result<(), ListenError> {
     let fail = |address, text: &str| {
         let error = io::Error::new(io::ErrorKind::InvalidInput, text);
@@ -275,7 +274,7 @@ impl ListenError {
         Self { address, source }
     }
 
-    /// What to do about it.
+    /// Advice for the user.
     pub(crate) fn advice(&self) -> &'static str {
         match self.source.kind() {
             io::ErrorKind::AddrInUse => {

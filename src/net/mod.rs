@@ -1,4 +1,4 @@
-//! Sockets: listening and whose a client is, looking up, dialling directly and through hops.
+//! Sockets: listening, finding a client's user, resolving, dialling directly and through hops.
 
 pub(crate) mod dial;
 pub(crate) mod groups;

@@ -1,16 +1,16 @@
-//! The request line as it came, beside hyper, which keeps nothing of a target that `http::Uri` cannot hold.
+//! Captures the request line as received, because hyper drops targets that `http::Uri` cannot represent.
 //!
-//! It is only watched: what a request means is decided by hyper alone, since a second reader in front of it is how smuggling begins.
-//! What cannot be found (a pipelined request) is not named in the log, and that is all.
+//! It only observes. hyper alone decides what a request means, because a second parser in front of it enables request smuggling. A request
+//! line that cannot be captured (of a pipelined request) is missing in the log, without other effect.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::{Request, http::uri::PathAndQuery};
 
-/// More of a line is not kept.
+/// The most bytes of a line that are kept.
 const MOST: usize = 8 * 1024;
 
-/// The first line that came in since the last answer. Clones share it.
+/// The first line received since the last answer. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestLine(Arc<Mutex<Line>>);
 
@@ -19,12 +19,12 @@ struct Line {
     bytes: Vec<u8>,
     whole: bool,
     answered: bool,
-    /// Bytes came in since the next request is expected.
+    /// True where bytes arrived since the next request is expected.
     begun: bool,
 }
 
 impl RequestLine {
-    /// Takes note of bytes that were read.
+    /// Records bytes that were read.
     pub(crate) fn note(&self, read: &[u8]) {
         let mut line = self.lock();
         let begun = line.begun || !read.is_empty();
@@ -52,22 +52,22 @@ impl RequestLine {
         }
     }
 
-    /// Something was answered: what comes in after it is another request's. hyper answers before it says what it refused.
+    /// An answer is written: bytes after it belong to another request. hyper answers before it reports what it refused.
     pub(super) fn answered(&self) {
         self.lock().answered = true;
     }
 
-    /// From here on the next request is waited for.
+    /// The next request is expected from here on.
     pub(crate) fn expect_next(&self) {
         self.lock().begun = false;
     }
 
-    /// True where bytes came in since then.
+    /// True where bytes arrived since then.
     pub(crate) fn has_begun(&self) -> bool {
         self.lock().begun
     }
 
-    /// What the target has that `http::Uri` cannot hold, and how it is written instead.
+    /// The part of the target that `http::Uri` cannot represent, and how to write it instead.
     pub(crate) fn objection(&self) -> Option<String> {
         let line = self.lock();
         let (_, target) = parts(&line.bytes)?;
@@ -81,7 +81,7 @@ impl RequestLine {
         ))
     }
 
-    /// The same for a request that hyper took without its fragment.
+    /// The same for a request from which hyper removed the fragment.
     pub(crate) fn cut<B>(&self, request: &Request<B>) -> Option<String> {
         let taken = request
             .uri()
@@ -104,7 +104,7 @@ impl RequestLine {
     }
 }
 
-/// Method and target of a request line; `None` where it is none.
+/// Method and target of a request line; `None` where it is malformed.
 fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = line.trim_ascii();
     let space = line.iter().position(|byte| *byte == b' ')?;
@@ -114,7 +114,7 @@ fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (!method.is_empty() && method.iter().all(u8::is_ascii_uppercase)).then_some((method, target))
 }
 
-/// The first byte of `target` that `http::Uri` refuses, or cuts off.
+/// The first byte of `target` that `http::Uri` refuses or cuts off.
 fn unsupported_byte(target: &[u8]) -> Option<u8> {
     let mut query = false;
     for byte in target {
@@ -153,7 +153,7 @@ mod tests {
             (b"GET /a#b HTTP/1.1\r\n", "%23"),
             (b"GET /a b HTTP/1.1\r\n", "%20"),
             (b"GET http://h/a>b HTTP/1.1\r\n", "%3E"),
-            // What precedes it in the same read is no line.
+            // The bytes before it in the same read are no line.
             (b"\r\n\r\nGET /a<b HTTP/1.1\r\n", "%3C"),
             (b"GET /\xff HTTP/1.1\r\n", "%FF"),
         ] {

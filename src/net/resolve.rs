@@ -1,7 +1,7 @@
 //! Names to addresses.
 //!
-//! The machine's own resolver is asked (`getaddrinfo`, so `/etc/hosts` and `nsswitch` count), unless a route overrides the name or the
-//! host is an address. Called by `net::dial` and by doctor.
+//! Uses the machine's own resolver (`getaddrinfo`, so `/etc/hosts` and `nsswitch` apply), unless a route overrides the name or the host is
+//! an address. Called by `net::dial` and by doctor.
 
 use std::{
     collections::VecDeque,
@@ -29,18 +29,18 @@ fn in_short(error: io::Error) -> io::Error {
     }
 }
 
-/// One look-up per name at a time for the whole process, as there is one resolver: a dead one hangs these threads alone, and a retry
-/// joins the look-up that is under way.
+/// One look-up per name at a time for the whole process. A resolver that does not answer blocks only these threads, and a retry joins the
+/// look-up that is under way.
 static NAMES: LazyLock<Lookups<String, Vec<IpAddr>>> =
     LazyLock::new(|| Lookups::new(Workers::new("gitferry-names", 16, 256), KEEP));
 
-/// Enough for the requests of one push; a name that moves is seen at once, compared with any resolver's cache.
+/// How long a result is kept: long enough for the requests of one push, and short compared with any resolver's cache.
 const KEEP: Duration = Duration::from_secs(5);
 
-/// The addresses of `target`, in the order to try: the overrides as given, else the address it is, else what the resolver finds, IPv6
-/// and IPv4 in turn (RFC 8305, section 4).
+/// The addresses of `target`, in the order to try: the overrides as given, else the host where it is an address, else the resolver's
+/// result, with IPv6 and IPv4 alternating (RFC 8305, section 4).
 ///
-/// `progress` is called only where a name is really looked up. Fails with `resolving/name-unknown` on `leg`.
+/// `progress` is called only for an actual look-up. Fails with `resolving/name-unknown` on `leg`.
 pub(crate) async fn addresses(
     target: &Target,
     overrides: &[Override],
@@ -56,7 +56,7 @@ pub(crate) async fn addresses(
     }
 }
 
-/// The addresses without a look-up; the name where it takes one.
+/// The addresses without a look-up; the name where one is needed.
 fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAddr>, &'a str> {
     if !overrides.is_empty() {
         let at = |over: &Override| SocketAddr::new(over.ip, over.port.unwrap_or(target.port));
@@ -68,7 +68,7 @@ fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAdd
     }
 }
 
-/// What the machine's resolver finds, the preferred address first.
+/// The resolver's result, the preferred address first.
 async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let looking = NAMES.get(name.to_owned(), |name| {
         let found = (name.as_str(), 0).to_socket_addrs().map_err(in_short)?;
@@ -94,9 +94,9 @@ fn found(
     }
 }
 
-/// Of the addresses that a name led to, those that anybody may reach, and those of the `fake` networks.
+/// The public addresses of a name, and those in the `fake` networks.
 ///
-/// Fails where none is: a name that an answer brought must not lead to what listens on this machine or in its network.
+/// Fails where there are none: a name from an answer must not resolve to this machine or its network.
 pub(crate) fn public(
     found: &[SocketAddr],
     target: &Target,
@@ -126,8 +126,8 @@ pub(crate) fn public(
     Err(fault.peer(target).detail(detail))
 }
 
-/// Each address once, IPv6 and IPv4 in turn. The resolver's first choice stays first: where the machine has a way into the IPv6
-/// network that is IPv6, where it has none that is IPv4 (RFC 6724, rule 1).
+/// Each address once, IPv6 and IPv4 alternating. The resolver's first choice stays first: IPv6 where the machine has an IPv6 route, else
+/// IPv4 (RFC 6724, rule 1).
 fn families_in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
     let mut unique: Vec<IpAddr> = Vec::with_capacity(found.len());
     for ip in found {
@@ -151,7 +151,7 @@ fn families_in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    /// The addresses of `target` where the resolver knows `hf.co` alone, at `at`.
+    /// The addresses of `target` at `at`, where the resolver knows only `hf.co`.
     fn lookup(target: &str, at: &[&str], overrides: &[Override]) -> Result<Vec<String>, Fault> {
         let target = Target::parse(target, None).unwrap();
         let addresses = known(&target, overrides).or_else(|name| {
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(public(&mixed, &target, &[]).unwrap(), at(&["1.1.1.1"]));
         let fault = public(&at(&["10.0.0.1", "::1"]), &target, &[]).unwrap_err();
         assert_eq!(fault.code(), "origin/resolving/denied");
-        // What fake addresses open is themselves, and no other form of them.
+        // A fake network permits its own addresses, but no embedded form of them.
         let fake = ["198.18.0.0/15".parse().unwrap()];
         let mixed = at(&["127.0.0.1", "198.18.0.7", "10.0.0.1", "::ffff:198.18.0.8"]);
         assert_eq!(public(&mixed, &target, &fake).unwrap(), at(&["198.18.0.7"]));

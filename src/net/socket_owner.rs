@@ -1,7 +1,7 @@
-//! Whose socket a client's is, where the client is on this machine.
+//! Finds the user of a client's socket, where the client is on this machine.
 //!
-//! Linux only: one exact look-up per connection (sock_diag(7)), which the kernel answers within the call. Called by `listen`;
-//! who may be served is `model::access`' decision, and what groups a user is in is `net::groups`' to say.
+//! Linux only: one exact look-up per connection (sock_diag(7)), which the kernel answers within the call. Called by `listen`.
+//! `model::access` decides which users are served, and `net::groups` returns the groups of a user.
 
 mod sock_diag;
 
@@ -20,7 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::model::access::SocketOwner;
 
-/// For tests: state, user and inode as an answer of the kernel's says them; the error's kind where it says none.
+/// For tests: state, user and inode of the kernel's answer, or the kind of its error.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn read_answer(
     bytes: &[u8],
@@ -32,25 +32,25 @@ pub(crate) fn read_answer(
     }
 }
 
-/// For tests: what the kernel is asked.
+/// For tests: the query to the kernel.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     sock_diag::request(sequence, local, remote)
 }
 
-/// Asks the kernel for owners.
+/// Queries the kernel for owners.
 #[derive(Debug)]
 pub(crate) struct SocketOwners {
     netlink: Mutex<Socket>,
     sequence: AtomicU32,
-    /// What the kernel says of users that this process's user namespace has no number for.
+    /// The user id that the kernel reports for users that have no id in this process's user namespace.
     overflow: u32,
 }
 
 impl SocketOwners {
-    /// Opens the way to the kernel, and tries it with a connection of this process's own on `loopback`.
+    /// Opens the netlink socket, and tests it with a connection of this process on `loopback`.
     ///
-    /// Fails where the kernel does not answer, or not truly: on other systems, below seccomp filters, in gVisor.
+    /// Fails where the kernel does not answer, or answers wrongly: on other systems, under seccomp filters, in gVisor.
     pub(crate) fn open(loopback: IpAddr) -> io::Result<Self> {
         if !cfg!(target_os = "linux") {
             let why = "this system does not report the owner of a socket";
@@ -75,7 +75,7 @@ impl SocketOwners {
         }
     }
 
-    /// Who holds the client's end of a connection whose ends are `server` and `client`.
+    /// The owner of the client's end of a connection with the ends `server` and `client`.
     pub(crate) fn owner(&self, server: SocketAddr, client: SocketAddr) -> SocketOwner {
         /// linux/tcp_states.h.
         const ESTABLISHED: u8 = 1;
@@ -88,7 +88,7 @@ impl SocketOwners {
                 return SocketOwner::Unknown("the kernel reports no owner of the client's socket");
             }
         };
-        // Of a socket that was closed, or whose process ended, the kernel says user 0 and inode 0: anybody would pass as root.
+        // For a closed socket, or one whose process ended, the kernel reports user 0 and inode 0: without this check it would count as root.
         let held = matches!(found.state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2);
         if !held || found.inode == 0 {
             SocketOwner::Unknown("the client closed its socket before its owner was determined")

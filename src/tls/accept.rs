@@ -1,4 +1,4 @@
-//! The client's side: what its first bytes are, and TLS with a leaf of the local CA.
+//! The client's side: detects its protocol from the first bytes, and accepts TLS with a leaf of the local CA.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,20 +14,20 @@ use crate::{
     model::{Fault, FaultKind, Host, Leg, Stage, classify},
 };
 
-/// What a client says first inside a CONNECT.
+/// What a client sends first inside a CONNECT.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FirstBytes {
     /// A TLS record with a handshake message; these bytes were read.
     Tls(Bytes),
     /// Something else; these bytes were read.
     Plain(Bytes),
-    /// Nothing within the deadline: it waits for the server to speak.
+    /// Nothing within the deadline: it waits for the server.
     Silent,
-    /// It closed without a message.
+    /// It closed without sending.
     Closed,
 }
 
-/// Reads until the first bytes are known for what they are; short reads are continued within `deadline`.
+/// Reads until the protocol of the first bytes is known; keeps reading after short reads within `deadline`.
 pub(crate) async fn first_bytes(io: &mut BoxIo, deadline: Duration) -> io::Result<FirstBytes> {
     // Record type handshake, legacy version 3.x (RFC 8446, section 5.1).
     const TLS: [u8; 2] = [22, 3];
@@ -52,16 +52,16 @@ pub(crate) async fn first_bytes(io: &mut BoxIo, deadline: Duration) -> io::Resul
 
 /// A client's TLS stream.
 pub(crate) struct ClientTls {
-    /// Plaintext both ways.
+    /// Plaintext in both directions.
     pub io: BoxIo,
-    /// What ALPN chose; HTTP/1.1 where nothing.
+    /// The version chosen by ALPN; HTTP/1.1 where none was chosen.
     pub http: HttpVersion,
 }
 
 /// Accepts TLS with a leaf for `host`, offering at most `http`.
 ///
-/// A ClientHello whose SNI names another host gets the alert `unrecognized_name`: the two names would mean two origins to whoever reads
-/// the other one. A client that does not trust the CA ends in `client/handshaking/alert-unknown-ca` (or closes early, or `alert-bad-certificate`).
+/// A ClientHello whose SNI names another host gets the alert `unrecognized_name`: other parties could take either name for the origin. A
+/// client that does not trust the CA causes `client/handshaking/alert-unknown-ca` (or closes early, or `alert-bad-certificate`).
 pub(crate) async fn accept(
     io: BoxIo,
     leaves: &Arc<Leaves>,
@@ -78,7 +78,7 @@ pub(crate) async fn accept(
             .map_err(io_fault)?;
         if let Some(other) = other_name(&start.client_hello(), host) {
             let mut io = start.io;
-            // A client that is gone needs no alert.
+            // A client that has disconnected needs no alert.
             let _ = io.write_all(&UNRECOGNIZED_NAME).await;
             let _ = io.shutdown().await;
             let detail = format!("the ClientHello names {other}, the CONNECT named {host}");
@@ -102,7 +102,7 @@ pub(crate) async fn accept(
 /// A fatal alert record in plain text (RFC 8446, section 6; RFC 6066, section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// The SNI name, where it is not `host`. rustls drops a name that is an address.
+/// The SNI name, where it differs from `host`. rustls drops a name that is an address.
 fn other_name(hello: &ClientHello<'_>, host: &Host) -> Option<String> {
     let name = hello.server_name()?;
     (name.parse().as_ref() != Ok(host)).then(|| name.to_owned())

@@ -2,7 +2,7 @@
 
 use crate::config::HttpVersion;
 
-/// What is offered by ALPN (RFC 7301).
+/// The versions to offer by ALPN (RFC 7301).
 pub(super) fn offered(http: HttpVersion) -> Vec<Vec<u8>> {
     match http {
         HttpVersion::Http1 => vec![b"http/1.1".to_vec()],
@@ -10,7 +10,7 @@ pub(super) fn offered(http: HttpVersion) -> Vec<Vec<u8>> {
     }
 }
 
-/// What was chosen; HTTP/1.1 where nothing was.
+/// The chosen version; HTTP/1.1 where none was chosen.
 pub(super) fn chosen(alpn: Option<&[u8]>) -> HttpVersion {
     if alpn == Some(b"h2") {
         HttpVersion::Http2

@@ -1,7 +1,7 @@
-//! The local CA: made on first run, its key readable by its owner alone, name-constrained to the configured hosts.
+//! The local CA: created on first run, with a key that only its owner can read, and name-constrained to the configured hosts.
 //!
-//! The key's file holds the key *and* its certificate and is the CA; `ca.pem` is a copy of the certificate for clients. So
-//! there is one file to win or lose where two daemons start at once or the power fails, and never a key beside another's certificate.
+//! The key's file holds the key *and* its certificate, and so is the CA; `ca.pem` is a copy of the certificate for clients. With a single
+//! file, two daemons that start at once, or a power failure, cannot leave a key beside another key's certificate.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ use crate::model::{Host, HostPattern, fault::BoxError};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// An end that is nearer than this is warned about.
+/// A warning is given when the certificate ends within this time.
 const SOON: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// The CA's certificate and key.
@@ -39,20 +39,20 @@ pub(crate) struct Authority {
     warnings: Vec<String>,
 }
 
-/// Whether a CA was there.
+/// Whether a CA existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CaOrigin {
-    /// It was.
+    /// It existed.
     Found,
-    /// It was made.
+    /// It was created.
     Made,
 }
 
 impl Authority {
-    /// Loads the CA of `directory`, or makes one that may sign for `hosts` alone; says which it was.
+    /// Loads the CA of `directory`, or creates one that may sign only for `hosts`; returns which it was.
     ///
-    /// Fails where the directory or a file cannot be read or written, and where the CA that is there is damaged or over:
-    /// it is never replaced here, because clients were told to trust it.
+    /// Fails where the directory or a file cannot be read or written, and where the existing CA is damaged or expired: it is never replaced
+    /// here, because clients were told to trust it.
     pub(crate) fn open(
         directory: &Path,
         hosts: &[HostPattern],
@@ -71,13 +71,12 @@ impl Authority {
         } else {
             CaOrigin::Found
         };
-        // Whoever was first, the file is the truth.
+        // Another process may have been first: the file decides.
         let authority = Self::load(directory)?.ok_or_else(|| failed("it was removed".into()))?;
         Ok((authority, opened))
     }
 
-    /// Makes a new CA in place of the old one, also of one that is damaged or over. The old certificate stays beside it,
-    /// the old key does not.
+    /// Creates a new CA in place of the old one, even of a damaged or expired one. The old certificate is kept beside it, the old key is not.
     ///
     /// Fails where the directory or a file cannot be written.
     pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
@@ -98,12 +97,12 @@ impl Authority {
         self.certificate.covers(host)
     }
 
-    /// What may be shown to everybody.
+    /// The certificate, which is public.
     pub(crate) fn certificate(&self) -> &CaCertificate {
         &self.certificate
     }
 
-    /// What the user should know though the CA works, a sentence each.
+    /// Warnings about a working CA, a sentence each.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -181,7 +180,7 @@ fn judge(certificate: &CaCertificate, now: SystemTime) -> Result<Option<String>,
     }))
 }
 
-/// The error where a certificate is there and its key is not: a new CA must not take its place in silence.
+/// The error where a certificate exists without its key: a new CA must not replace it silently.
 fn keyless(directory: &Path) -> Option<CaError> {
     let certificate = directory.join(CERTIFICATE_FILE);
     let reason = format!("it is missing, but its certificate {CERTIFICATE_FILE} exists");
@@ -202,7 +201,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
     let id: String = (0..8)
         .map(|_| fastrand::alphanumeric().to_ascii_lowercase())
         .collect();
-    // A name of its own for each CA: GnuTLS and NSS look issuers up by name, and two keys under one name confuse them.
+    // Each CA has its own name: GnuTLS and NSS look issuers up by name, and two keys under one name confuse them.
     params
         .distinguished_name
         .push(DnType::CommonName, format!("gitferry local CA {id}"));
@@ -212,7 +211,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
         KeyUsagePurpose::CrlSign,
         KeyUsagePurpose::DigitalSignature,
     ];
-    // Constraints say nothing of other uses: with the key nobody signs mail or code.
+    // Constraints do not cover other uses: with the usages, the key cannot sign mail or code.
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.not_before = (SystemTime::now() - DAY).into();
     params.not_after = (SystemTime::now() + VALIDITY).into();
@@ -224,7 +223,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
         ))
     };
     let mut excluded = Vec::new();
-    // Constraints bind only the kinds of names they mention (RFC 5280, section 4.2.1.10): what is not permitted is excluded.
+    // Constraints bind only the kinds of names that they mention (RFC 5280, section 4.2.1.10): kinds without a permitted name are excluded.
     if permitted.names.is_empty() {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
@@ -251,7 +250,7 @@ fn params(permitted: &CaConstraints) -> CertificateParams {
     params
 }
 
-/// Takes the key away from everybody but its owner; the sentence to say where that was needed.
+/// Makes the key readable by its owner only; returns the sentence to log where that was necessary.
 fn tighten(key: &Path, file: &File, found: &Metadata) -> Result<Option<String>, CaError> {
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {

@@ -1,7 +1,7 @@
-//! The local CA's certificate as its file says it: name, times, constraints, fingerprint. The key is in `ca`.
+//! The local CA's certificate from its file: name, validity, constraints, fingerprint. `ca` handles the key.
 //!
-//! `gitferry ca show`, `path` and `export` read no more than this, and so need no right to read the key. The truth about
-//! what the CA may sign for is in the certificate: the constraints are read back from there.
+//! `gitferry ca show`, `path` and `export` read only this, and so need no permission to read the key. The certificate decides what the CA
+//! may sign for, so the constraints are read from it.
 
 use std::{
     fs, io,
@@ -51,12 +51,12 @@ pub(crate) struct CaConstraints {
 impl CaCertificate {
     /// Reads the certificate of the CA in `directory`; `None` where there is none yet.
     ///
-    /// Fails where the file cannot be read or holds no CA's certificate.
+    /// Fails where the file cannot be read or holds no CA certificate.
     pub(crate) fn read(directory: &Path) -> Result<Option<Self>, CaError> {
         let path = directory.join(CERTIFICATE_FILE);
         match fs::read(&path) {
             Ok(bytes) => Self::from_pem(&bytes).map(Some).map_err(|reason| {
-                // The copy is of no use; the daemon writes it again from the key's file.
+                // The copy is unusable; the daemon writes it again from the key's file.
                 CaError::new(
                     &path,
                     format!("{reason}: `gitferry run` writes it again from {KEY_FILE}"),
@@ -67,7 +67,7 @@ impl CaCertificate {
         }
     }
 
-    /// Reads the first certificate of a PEM text; says what is wrong where there is none, or none of a CA.
+    /// Reads the first certificate of a PEM text; the error says why there is none, or none of a CA.
     pub(super) fn from_pem(bytes: &[u8]) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(bytes)
             .map_err(|error| format!("it contains no certificate ({error})"))?;
@@ -95,7 +95,7 @@ impl CaCertificate {
         }
     }
 
-    /// The patterns that the CA may not sign for: it must be renewed for them.
+    /// The patterns that the CA may not sign for: they need a new CA.
     pub(crate) fn missing<'a>(&self, hosts: &'a [HostPattern]) -> Vec<&'a HostPattern> {
         hosts
             .iter()
@@ -118,12 +118,12 @@ impl CaCertificate {
         &self.der
     }
 
-    /// Its name.
+    /// The certificate's name.
     pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// What it may sign for.
+    /// The names that it may sign for.
     pub(crate) fn permitted(&self) -> &CaConstraints {
         &self.permitted
     }
@@ -140,7 +140,7 @@ impl CaCertificate {
 
     /// SHA-256 of the certificate, as browsers and `openssl x509 -fingerprint` show it.
     pub(crate) fn fingerprint(&self) -> String {
-        // The suite is named for its hash; a crate for the hash alone is not needed.
+        // The suite is chosen for its hash; a crate for the hash alone is not needed.
         let suite = cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
         let digest = suite.map(|suite| suite.common.hash_provider.hash(&self.der));
         let bytes = digest.iter().flat_map(|digest| digest.as_ref());
@@ -157,7 +157,7 @@ impl CaCertificate {
 }
 
 impl CaConstraints {
-    /// The least that covers `hosts`.
+    /// The smallest constraints that cover `hosts`.
     pub(super) fn of(hosts: &[HostPattern]) -> Self {
         let mut names: Vec<&str> = hosts.iter().filter_map(HostPattern::subtree).collect();
         names.sort_by_key(|name| name.len());
@@ -238,13 +238,13 @@ pub(crate) fn date(time: SystemTime) -> String {
     format!("{} UTC", moment::shown(time))
 }
 
-/// The name of who signed `der`; `None` where it is no certificate.
+/// The name of the issuer of `der`; `None` where it is no certificate.
 pub(super) fn issuer(der: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     Some(one_line(certificate.issuer()))
 }
 
-/// Organisation and common name, as far as there are any.
+/// Organisation and common name, where present.
 pub(crate) fn one_line(name: &X509Name<'_>) -> String {
     let organisation = name.iter_organization().next();
     let common = name.iter_common_name().next();

@@ -1,4 +1,4 @@
-//! TLS to origins and hops, verified always.
+//! TLS to origins and hops; certificates are always verified.
 
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ use crate::{
     model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
 };
 
-/// Shakes hands with origins and hops.
+/// Makes TLS handshakes with origins and hops.
 #[derive(Clone)]
 pub(crate) struct Connector {
     usual: Pair,
-    /// For peers with roots or a client certificate of their own. Each has its own sessions, so that none resumes another's identity.
+    /// For peers with their own roots or client certificate. Each has its own session cache, so no session resumes another identity.
     special: Arc<HashMap<PeerTls, Pair>>,
 }
 
@@ -32,41 +32,41 @@ pub(crate) struct Connector {
 struct Pair {
     http1: TlsConnector,
     http2: TlsConnector,
-    /// The certificates that are believed as they are.
+    /// The certificates that are trusted directly.
     own: Arc<[CertificateDer<'static>]>,
 }
 
-/// With whom, and how.
+/// The parameters of a handshake.
 pub(crate) struct Peer<'a> {
-    /// The name that the certificate must have.
+    /// The name that the certificate must contain.
     pub host: &'a Host,
-    /// What else is believed of it, and what is shown to it.
+    /// The peer's own roots and client certificate.
     pub tls: &'a PeerTls,
-    /// The highest version that is offered.
+    /// The highest HTTP version to offer.
     pub http: HttpVersion,
-    /// Where faults lie.
+    /// The leg of faults.
     pub leg: Leg,
     /// The TCP peer.
     pub address: SocketAddr,
-    /// For the handshake.
+    /// The deadline of the handshake.
     pub deadline: Duration,
 }
 
-/// A TLS stream and what ALPN chose.
+/// A TLS stream and the result of ALPN.
 pub(crate) struct OriginTls {
-    /// Plaintext both ways.
+    /// Plaintext in both directions.
     pub io: BoxIo,
-    /// HTTP/1.1 where the peer chose nothing.
+    /// HTTP/1.1 where the peer chose no version.
     pub http: HttpVersion,
-    /// True where no middlebox can have made the certificate: it is listed in `roots` of the route, or says in which public logs it
-    /// stands (RFC 6962, section 3.3), as only the certificates of public CAs do.
+    /// True where no middlebox can have made the certificate: it is listed in `roots` of the route, or contains timestamps of public logs
+    /// (RFC 6962, section 3.3), as only certificates of public CAs do.
     pub genuine: bool,
 }
 
 impl Connector {
-    /// Verifies against `roots`, and for each of `peers` against what is its own.
+    /// Verifies against `roots`, and for each of `peers` also against its own roots.
     ///
-    /// Fails where the provider lacks TLS 1.2 and 1.3, and where a file of a peer cannot be used.
+    /// Fails where the provider lacks TLS 1.2 and 1.3, and where a peer's file is unusable.
     pub(crate) fn new(
         roots: &Roots,
         peers: impl IntoIterator<Item = PeerTls>,
@@ -84,7 +84,7 @@ impl Connector {
         })
     }
 
-    /// Shakes hands with `peer`; faults are on its leg, stage handshaking.
+    /// Makes a handshake with `peer`; faults are on its leg, in stage handshaking.
     pub(crate) async fn connect(&self, io: BoxIo, peer: &Peer<'_>) -> Result<OriginTls, Fault> {
         let fault = |kind| Fault::new(peer.leg, Stage::Handshaking, kind).peer(peer.address);
         let name = match peer.host {
@@ -120,7 +120,7 @@ impl Connector {
         }
     }
 
-    /// Shakes hands with `hop`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
+    /// Makes a handshake with `hop`, HTTP/1.1 only, within `deadline`; faults are on the hop's leg.
     pub(crate) async fn secure(
         &self,
         io: BoxIo,
@@ -163,7 +163,7 @@ impl Pair {
     }
 }
 
-/// True for a certificate that has timestamps of public logs.
+/// True for a certificate with timestamps of public logs.
 fn is_logged(leaf: &CertificateDer<'_>) -> bool {
     let parsed = X509Certificate::from_der(leaf);
     parsed.is_ok_and(|(_, leaf)| {

@@ -13,7 +13,7 @@ use crate::model::fault::BoxError;
 pub(crate) struct CaError {
     /// The file or directory.
     pub path: PathBuf,
-    /// What was wrong with it.
+    /// What is wrong with it.
     pub source: BoxError,
 }
 
@@ -25,7 +25,7 @@ impl CaError {
         }
     }
 
-    /// What is there is of no use any more, and a new CA is the way out.
+    /// The existing CA is unusable, and a new one is the remedy.
     pub(super) fn unusable(path: &Path, reason: &str) -> Self {
         Self::new(
             path,

@@ -1,8 +1,8 @@
 //! The files of the CA: their names, how they are read, and how they are written.
 //!
-//! A file is written under another name, synced, and then renamed to its own: a reader, another daemon that starts at the same moment,
-//! or a power cut never meets half of it. Reading follows no link, never waits for the other end of a FIFO, and takes regular files
-//! only.
+//! A file is written under a temporary name, synced and then renamed, so a reader, another daemon that starts at the same moment, or a
+//! power failure never sees half of it. Reading does not follow links, does not wait for the other end of a FIFO, and accepts only regular
+//! files.
 
 use std::{
     ffi::OsStr,
@@ -17,20 +17,20 @@ use tempfile::NamedTempFile;
 
 use super::CaError;
 
-/// The key and its certificate, readable by their owner alone.
+/// The key and its certificate; only the owner can read it.
 pub(crate) const KEY_FILE: &str = "ca-key.pem";
-/// A copy, for clients, of the certificate in the key's file.
+/// A copy of the key file's certificate, for clients.
 pub(crate) const CERTIFICATE_FILE: &str = "ca.pem";
 /// The certificate before the last rotation.
 pub(crate) const OLD_FILE: &str = "ca.old.pem";
 /// The roots that gitferry trusts and the CA's certificate, for clients that take one file.
 pub(crate) const BUNDLE_FILE: &str = "bundle.pem";
-/// How many random characters end the name of a temporary file.
+/// How many random characters end a temporary file's name.
 const RANDOM: usize = 16;
 
-/// Makes `directory` and what is missing above it; one that is there stays as it is.
+/// Creates `directory` and missing parents; an existing one is not changed.
 ///
-/// Everybody may look in: the clients of other users read the bundle there. The key's own mode guards it.
+/// All users may read it: the clients of other users read the bundle there. The key file's own mode protects the key.
 pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
@@ -39,22 +39,22 @@ pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o755)
         .create(directory)?;
-    // The umask may have taken away what clients need to read the bundle, or left what lets others write.
+    // The umask may have removed bits that clients need to read the bundle, or kept bits that let others write.
     fs::set_permissions(directory, Permissions::from_mode(0o755))
 }
 
-/// Writes `bytes` to `path`, whatever it held before.
+/// Writes `bytes` to `path`, replacing its content.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let written = write_temporary(path, bytes, mode)?;
     written.persist(path).map_err(|error| error.error)?;
     sync_directory(path)
 }
 
-/// Like [`replace`], but only where `path` does not hold `bytes` yet.
+/// Like [`replace`], but only where the content of `path` differs from `bytes`.
 pub(super) fn replace_if_changed(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     match read_regular(path)? {
         Some(held) if held == bytes => Ok(()),
-        // A link is replaced, and what it points at stays as it is.
+        // A link is replaced; its destination does not change.
         _ => replace(path, bytes, mode),
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     }
 }
 
-/// True for the name of a temporary file, as [`write_temporary`] makes them.
+/// True for the name of a temporary file, as [`write_temporary`] creates it.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let random = name
@@ -79,9 +79,9 @@ pub(super) fn is_temporary(name: &OsStr) -> bool {
     })
 }
 
-/// A regular file of ours and its metadata, the last component not followed; `None` where there is none.
+/// One of gitferry's regular files and its metadata, without following a link; `None` where it does not exist.
 ///
-/// Fails with what it is in place of that; `mend` is the command that puts a file of ours in its place.
+/// Fails with the kind of file found instead; `mend` is the command that restores the right file.
 fn open(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError> {
     let opened = OpenOptions::new()
         .read(true)
@@ -105,7 +105,7 @@ fn open(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError
     Ok(Some((file, found)))
 }
 
-/// The same, of a file that must belong to the user that gitferry runs as, or for root to the directory's owner.
+/// The same, for a file that must belong to the user that gitferry runs as, or for root to the directory's owner.
 pub(super) fn open_own(path: &Path, mend: &str) -> Result<Option<(File, fs::Metadata)>, CaError> {
     let Some((file, found)) = open(path, mend)? else {
         return Ok(None);
@@ -124,7 +124,7 @@ pub(super) fn open_own(path: &Path, mend: &str) -> Result<Option<(File, fs::Meta
     Ok(Some((file, found)))
 }
 
-/// What a file of ours holds; `None` where there is none, or something else.
+/// The content of one of gitferry's files; `None` where it does not exist or is another kind of file.
 pub(super) fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let Ok(opened) = open(path, "") else {
         return Ok(None);
@@ -137,7 +137,7 @@ pub(super) fn read_regular(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// A synced file with `bytes` beside `path`; it is removed when it is dropped without having become `path`.
+/// A synced file with `bytes` beside `path`; removed when dropped before it was renamed to `path`.
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut file = tempfile::Builder::new()
@@ -145,7 +145,7 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTemp
         .rand_bytes(RANDOM)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory_of(path))?;
-    // The umask may have taken bits away that clients need to read the certificate.
+    // The umask may have removed bits that clients need to read the certificate.
     file.as_file()
         .set_permissions(Permissions::from_mode(mode))?;
     give_to_owner_of_directory(path, file.as_file())?;
@@ -154,11 +154,11 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTemp
     Ok(file)
 }
 
-/// `sudo gitferry ca rotate` must not leave a key that the daemon's own user cannot read.
+/// `sudo gitferry ca rotate` must not leave a key that the daemon's user cannot read.
 fn give_to_owner_of_directory(path: &Path, file: &File) -> io::Result<()> {
     let owner = fs::metadata(directory_of(path))?;
     if file.metadata()?.uid() != owner.uid() {
-        // Only root can; anybody else keeps the file as theirs.
+        // Only root can change the owner; for other users the file stays their own.
         let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! Handshakes that only look: which certificates a peer shows, and which ClientHello it answers.
+//! Handshakes for inspection: which certificates a peer presents, and which ClientHello it answers.
 //!
-//! `gitferry doctor` compares several hellos and must see a certificate even where it is not trusted. No byte of a request is ever
-//! sent on such a connection: it is closed as soon as the handshake is over, and nothing but what was seen is given back.
+//! `gitferry doctor` compares several hellos and must see a certificate even where it is not trusted. No byte of a request is sent on such
+//! a connection: it is closed after the handshake, and only the observations are returned.
 
 use std::{
     net::SocketAddr,
@@ -27,12 +27,12 @@ use crate::{
     model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
 };
 
-/// What is sent first.
+/// The ClientHello to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hello {
     /// As gitferry sends it.
     Usual,
-    /// As small as it can be: one key share, few cipher suites, no ALPN.
+    /// A minimal one: one key share, few cipher suites, no ALPN.
     Small,
     /// More than one packet, with a post-quantum key share, as OpenSSL 3.5, Go 1.24 and browsers send it.
     Large,
@@ -40,20 +40,20 @@ pub(crate) enum Hello {
     Nameless,
 }
 
-/// What a peer showed.
+/// What a peer presented.
 #[derive(Debug)]
 pub(crate) struct Inspection {
     /// Its certificates, its own first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Whether they are good for the host, by the roots that were given.
+    /// Whether they are valid for the host with the given roots.
     pub verified: Result<(), Error>,
     /// `TLSv1_3` or `TLSv1_2`.
     pub version: Option<&'static str>,
 }
 
-/// Shakes hands for `host` by `hello`, and hangs up.
+/// Makes a handshake for `host` with `hello`, then closes the connection.
 ///
-/// Fails where no handshake comes about; a certificate that is not trusted is no failure here.
+/// Fails where the handshake does not complete; an untrusted certificate is no failure here.
 pub(crate) async fn inspect(
     io: BoxIo,
     host: &Host,
@@ -90,7 +90,7 @@ fn provider(hello: Hello) -> CryptoProvider {
     match hello {
         Hello::Usual | Hello::Nameless => {}
         Hello::Small => {
-            // Only the first has its share in the hello; the second is for P-256 certificates in TLS 1.2.
+            // Only the first has its key share in the hello; the second is for P-256 certificates in TLS 1.2.
             provider.kx_groups = vec![group::X25519, group::SECP256R1];
             provider.cipher_suites = vec![
                 suite::TLS13_AES_128_GCM_SHA256,
@@ -124,17 +124,17 @@ fn config(hello: Hello, recorder: &Arc<Recorder>) -> Result<ClientConfig, Error>
     Ok(config)
 }
 
-/// Lets the handshake go on whatever the certificate is, and remembers what would have been said.
+/// Accepts any certificate and records the result of its verification.
 #[derive(Debug)]
 struct Recorder {
-    /// None where there are no roots at all.
+    /// `None` where there are no roots.
     inner: Option<Arc<WebPkiServerVerifier>>,
     schemes: Vec<SignatureScheme>,
     provider: Arc<CryptoProvider>,
     seen: Mutex<Option<PeerChain>>,
 }
 
-/// The chain, and what would have been said of it.
+/// The chain, and the result of its verification.
 type PeerChain = (Vec<CertificateDer<'static>>, Result<(), Error>);
 
 impl Recorder {

@@ -1,6 +1,6 @@
-//! One leaf certificate per host, made when first asked for and kept in memory.
+//! One leaf certificate per host, created on first use and kept in memory.
 //!
-//! The leaves of a process share one key: it never leaves memory, and a key of its own per leaf would guard nothing more.
+//! The leaves of a process share one key. It never leaves memory, and separate keys would protect nothing more.
 
 use std::{
     collections::HashMap,
@@ -29,9 +29,9 @@ use crate::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Apple's clients refuse more than 398 days (CA/Browser Forum, Baseline Requirements 6.3.2).
 const VALIDITY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// A leaf is made anew when less than this is left of it.
+/// A leaf is replaced when less than this time remains.
 const RENEW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// More hosts than a user's routes will meet; beyond it the cache starts anew.
+/// More hosts than a user's routes cover; beyond it the cache is emptied.
 const LIMIT: usize = 512;
 
 /// Leaves of one CA.
@@ -48,7 +48,7 @@ struct Leaf {
 }
 
 impl Leaves {
-    /// No leaf yet; fails where no key can be made.
+    /// An empty cache; fails where no key can be generated.
     pub(crate) fn new(authority: Arc<Authority>) -> Result<Self, BoxError> {
         Ok(Self {
             authority,
@@ -112,7 +112,7 @@ impl Leaves {
             .push(DnType::OrganizationName, "gitferry");
         params.subject_alt_names = vec![match host {
             Host::Name(name) => {
-                // A common name is 64 characters at most (RFC 5280, appendix A.1), and nobody compares it any more.
+                // A common name has at most 64 characters (RFC 5280, appendix A.1), and no client compares it any more.
                 if name.len() <= 64 {
                     params
                         .distinguished_name
@@ -120,10 +120,10 @@ impl Leaves {
                 }
                 SanType::DnsName(name.to_string().try_into()?)
             }
-            // No common name: GnuTLS holds it for a DNS name where there is no other, and the constraints against it.
+            // No common name: GnuTLS takes it for a DNS name where there is no other, and applies the constraints to it.
             Host::Ip(ip) => SanType::IpAddress(*ip),
         }];
-        // rcgen would derive it from the key, which all leaves share; NSS refuses two certificates of one number.
+        // rcgen would derive it from the key, which all leaves share; NSS refuses two certificates with the same serial number.
         params.serial_number = Some(fastrand::u64(1..).into());
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -1,7 +1,7 @@
 //! The local CA, its leaves, accepting clients, and verified TLS to origins and hops.
 //!
-//! rustls with aws-lc-rs, without the post-quantum key share: a ClientHello of one segment passes middleboxes that lose
-//! the second one. Verification is always on; there is no key that turns it off.
+//! rustls with aws-lc-rs, without the post-quantum key share: a ClientHello of one segment passes middleboxes that lose the second
+//! segment. Verification is always on; no config key disables it.
 
 pub(crate) mod accept;
 mod alpn;

@@ -4,8 +4,7 @@ use std::thread;
 
 use rustls::crypto::aws_lc_rs;
 
-/// Has the generator gather it beside everything else: AWS-LC measures the jitter of the CPU for 25 ms, and whoever makes a key waits for
-/// it.
+/// Lets the generator gather it in the background: AWS-LC measures CPU jitter for 25 ms, and the first key generation waits for it.
 pub(crate) fn seed_generator() {
     let seeding = || {
         let generator = aws_lc_rs::default_provider().secure_random;

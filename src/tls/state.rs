@@ -1,7 +1,6 @@
-//! Who may write the state directory, and what its files are: whoever can replace the CA's key can be every site.
+//! Checks who may write the state directory and its files: a user who can replace the CA's key can impersonate every site.
 //!
-//! [`check`] runs before anything in the directory is read, written or removed. It refuses with the command that mends
-//! what is wrong.
+//! [`check`] runs before anything in the directory is read, written or removed. Its error names the command that fixes the problem.
 
 use std::{
     fs, io,
@@ -14,7 +13,7 @@ use nix::unistd::geteuid;
 
 use super::{CaError, files};
 
-/// A temporary file that is older belongs to a process that was killed: writing one takes milliseconds.
+/// An older temporary file belongs to a killed process: writing one takes milliseconds.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// Who may use a state directory.
@@ -68,7 +67,7 @@ fn own(directory: &Path, users: Users) -> Result<(), CaError> {
     Ok(())
 }
 
-/// Temporary files of a process that was killed while it wrote a file of ours.
+/// Removes temporary files of a process that was killed while it wrote one of gitferry's files.
 fn remove_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let old = |entry: &fs::DirEntry| {

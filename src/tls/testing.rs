@@ -1,4 +1,4 @@
-//! What the tests of this module share: CAs in temporary directories, and certificates with chosen faults.
+//! Helpers for the tests of this module: CAs in temporary directories, and certificates with chosen faults.
 
 use std::{
     sync::Arc,
@@ -28,12 +28,12 @@ pub(super) fn leaves(hosts: &[&str]) -> Leaves {
     Leaves::new(Arc::new(authority)).unwrap()
 }
 
-/// A CA of the world outside.
+/// An external CA.
 pub(crate) struct World(CertifiedIssuer<'static, KeyPair>);
 
 impl World {
     pub(crate) fn new() -> Self {
-        // Two roots of one name would end in a bad signature in place of an unknown issuer.
+        // Two roots of one name would cause a bad signature instead of an unknown issuer.
         let mut parameters = named(&format!("Test Root {:08x}", fastrand::u32(..)));
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap())
@@ -53,7 +53,7 @@ impl World {
         store
     }
 
-    /// A server with a certificate of this CA for `names`, changed by `change`.
+    /// A server with a certificate of this CA for `names`, modified by `change`.
     pub(crate) fn server(
         &self,
         names: &[&str],
@@ -62,7 +62,7 @@ impl World {
         self.server_of(names, change, rustls::ALL_VERSIONS)
     }
 
-    /// Like [`World::server`], of `versions` alone.
+    /// Like [`World::server`], limited to `versions`.
     pub(super) fn server_of(
         &self,
         names: &[&str],
@@ -76,7 +76,7 @@ impl World {
         server_of(vec![certificate.der().clone()], &key, versions)
     }
 
-    /// A server behind an intermediate CA, which `change` changes.
+    /// A server behind an intermediate CA, which `change` modifies.
     pub(super) fn server_behind(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Whom gitferry believes upstream, and the bundle that clients are given.
+//! The roots that gitferry trusts for upstream connections, and the bundle for clients.
 
 use std::{path::Path, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{config::Trust, model::fault::BoxError};
 pub(crate) struct Roots {
     /// For verification.
     pub store: Arc<RootCertStore>,
-    /// What could not be read, a line each; the rest is used.
+    /// Errors of unreadable files, a line each; the readable ones are used.
     pub problems: Vec<String>,
     certificates: Vec<CertificateDer<'static>>,
 }
@@ -43,7 +43,7 @@ impl Roots {
         Self::of(certificates, problems)
     }
 
-    /// These roots, each once.
+    /// A store of these roots, each once.
     pub(super) fn of(
         mut certificates: Vec<CertificateDer<'static>>,
         mut problems: Vec<String>,
@@ -62,7 +62,7 @@ impl Roots {
         }
     }
 
-    /// Writes the bundle (these roots and the CA's certificate) into the state directory, atomically, and only where it would change.
+    /// Writes the bundle (these roots and the CA's certificate) into the state directory, atomically, and only where its content changes.
     ///
     /// Fails where the file cannot be written.
     pub(crate) fn write_bundle(
@@ -73,8 +73,8 @@ impl Roots {
         self.write_bundle_with(state_directory, authority, "")
     }
 
-    /// The same with `also`, in PEM: the CA before, by which a running daemon signs until it has read the new one. Its next start or
-    /// reload writes the bundle without it.
+    /// The same with `also`, in PEM: the previous CA, with which a running daemon signs until it has read the new one. Its next start or reload
+    /// writes the bundle without it.
     ///
     /// Fails where the file cannot be written.
     pub(crate) fn write_bundle_with(
@@ -95,7 +95,7 @@ impl Roots {
     }
 }
 
-/// The certificates of a PEM file; says what is wrong where one of them can be no root.
+/// The certificates of a PEM file; the error says why one of them cannot be a root.
 fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, BoxError> {
     let certificates =
         CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<CertificateDer<'_>>, _>>()?;

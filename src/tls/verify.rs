@@ -1,6 +1,6 @@
-//! Verification of a peer: a certificate that is listed in `roots` of its own is believed as it is, every other one by the roots of all.
+//! Verification of a peer: a certificate listed in its own `roots` is trusted directly, every other one through the common roots.
 //!
-//! Where none of them signed it, the error names who did.
+//! Where no root signed it, the error names the issuer.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -26,7 +26,7 @@ use crate::model::{
     fault::BoxError,
 };
 
-/// Believes `own` and what the roots of all vouch for.
+/// Trusts the `own` certificates and those that the common roots vouch for.
 #[derive(Debug)]
 pub(super) struct Verifier {
     own: Vec<CertificateDer<'static>>,
@@ -64,7 +64,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Byte for byte: what it signs is not believed, whatever it says of itself.
+        // Compared byte for byte: certificates that it signed are not trusted, even if it is a CA's.
         if self.own.iter().any(|own| own == end_entity) {
             return own_certificate(end_entity, server_name, now)
                 .map(|()| ServerCertVerified::assertion());
@@ -101,7 +101,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// `error`, with the name of the signer of `last`, the last certificate that the peer sent, where that is what is missing.
+/// `error`, with the issuer of `last`, the last certificate from the peer, where the issuer is unknown.
 fn with_issuer(error: Error, last: &CertificateDer<'_>) -> Error {
     let issuer = match classify::tls(&error) {
         FaultKind::UnknownIssuer => certificate::issuer(last),
@@ -112,8 +112,8 @@ fn with_issuer(error: Error, last: &CertificateDer<'_>) -> Error {
     })
 }
 
-/// What must be right of a listed certificate: its dates, its purpose and its name. webpki refuses a CA's as a server's, and
-/// CA:TRUE is what `openssl req -x509` makes.
+/// The checks of a listed certificate: its dates, purpose and name. webpki refuses a CA certificate as a server's, and `openssl req -x509`
+/// makes one with CA:TRUE.
 fn own_certificate(
     der: &CertificateDer<'_>,
     name: &ServerName<'_>,
@@ -135,7 +135,7 @@ fn own_certificate(
     }
     match parsed.subject_alternative_name() {
         Ok(Some(_)) => verify_server_name(&ParsedCertificate::try_from(der)?, name),
-        // Only where there is no other name (RFC 9525 knows no common names, old tools know nothing else).
+        // Only where there is no other name (RFC 9525 does not use common names, but old tools use nothing else).
         Ok(None) if has_common_name(&parsed, name) => Ok(()),
         Ok(None) => Err(CertificateError::NotValidForName.into()),
         Err(_) => Err(CertificateError::BadEncoding.into()),

@@ -16,10 +16,10 @@ use crate::{
     rt::{Shutdown, Tasks},
 };
 
-/// How often a client that says nothing is asked whether it is still there, and how long it has to say so: a vanished one holds a place.
+/// How often a silent client is pinged, and how long it has to answer: a vanished client occupies a slot.
 const PING: Duration = Duration::from_secs(20);
 
-/// The settings that every such connection has in common.
+/// The common settings of these connections.
 pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
     let mut builder = http2::Builder::new(tasks);
     builder
@@ -30,7 +30,7 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
     builder
 }
 
-/// Ends where nothing was `asked` within `head_timeout`.
+/// Completes where no request `asked` within `head_timeout`.
 pub(super) async fn idle(head_timeout: Duration, asked: &AtomicBool) {
     tokio::time::sleep(head_timeout).await;
     if asked.load(Ordering::Relaxed) {
@@ -38,7 +38,7 @@ pub(super) async fn idle(head_timeout: Duration, asked: &AtomicBool) {
     }
 }
 
-/// As [`run`](crate::front::connection::run), for HTTP/2; it is ended when `idle` is, too.
+/// As [`run`](crate::front::connection::run), for HTTP/2; `idle` ends it, too.
 pub(super) async fn run<I, S>(
     mut connection: Pin<&mut http2::Connection<I, S, Tasks>>,
     client: SocketAddr,

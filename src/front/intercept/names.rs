@@ -1,6 +1,6 @@
-//! One host by every name: inside a terminated connection the CONNECT, `Host` and the authority name the same one.
+//! Inside a terminated connection, the CONNECT, `Host` and the authority must name the same host.
 //!
-//! An origin, a hop or a cache that reads the other name would answer for another host.
+//! An origin, a hop or a cache that reads a different name would answer for another host.
 
 use hyper::{
     HeaderMap, Request, Uri,
@@ -9,7 +9,7 @@ use hyper::{
 
 use crate::model::{Fault, FaultKind, Host, Leg, Scheme, Stage, Target};
 
-/// The fault of a request that names another host than the one that its connection was made for.
+/// The fault of a request that names a host other than the connection's.
 pub(super) fn mismatch<B>(request: &Request<B>, target: &Target) -> Option<Fault> {
     names(request.uri(), request.headers())
         .find(|name| !is_same(name, target))
@@ -31,8 +31,7 @@ fn names<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> impl Iterator<Item = &'r [
     authority.into_iter().chain(hosts)
 }
 
-/// Case, a final dot and the scheme's port make no difference (RFC 9110, section 4.2.3). A client that leaves out another port still
-/// names the host.
+/// Ignores case, a final dot and the scheme's port (RFC 9110, section 4.2.3). A client that omits another port still names the host.
 fn is_same(name: &[u8], target: &Target) -> bool {
     let Ok(name) = std::str::from_utf8(name) else {
         return false;
@@ -48,7 +47,7 @@ fn is_same(name: &[u8], target: &Target) -> bool {
         .any(|port| Target::parse(name, Some(port)).as_ref() == Ok(target))
 }
 
-/// What a log line may hold of it: no user info, and not more than a name has.
+/// The part that a log line may contain: no user info, and at most the length of a name.
 fn shown(name: &[u8]) -> String {
     let name = name.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let graphic = |byte: &u8| {

@@ -1,4 +1,4 @@
-//! Connections that ended without a request: distrust, or a connection in reserve.
+//! Connections that ended without a request: the client distrusts the CA, or held the connection in reserve.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::{
     track,
 };
 
-/// A client that shook hands and then asked for nothing that could be read.
+/// A client that made the handshake and sent no readable request.
 pub(super) struct SilentClient {
     pub(super) current: Current,
     pub(super) client: SocketAddr,
@@ -19,7 +19,7 @@ pub(super) struct SilentClient {
 }
 
 impl SilentClient {
-    /// The connection has ended: by a request that could not be read, or without one.
+    /// The connection has ended, with an unreadable request or without one.
     pub(super) fn ended(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
         if let Some(fault) = unread {
             self.tell("-", fault);
@@ -28,8 +28,8 @@ impl SilentClient {
         }
     }
 
-    /// Where it is one that [verifies late](agent::verifies_late), it does not trust the CA: without this line Debian's git would leave
-    /// no trace. Others had the connection in reserve.
+    /// A client that [verifies late](agent::verifies_late) does not trust the CA: without this line, Debian's git would leave no trace in the
+    /// log. Other clients held the connection in reserve.
     fn distrusts(&self) {
         if !self.agent.as_deref().is_some_and(agent::verifies_late) {
             tracing::debug!(client = %self.client, "a connection ended without a request");

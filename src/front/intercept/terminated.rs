@@ -1,4 +1,4 @@
-//! A connection whose TLS ends here: its requests are ferried one by one.
+//! A connection whose TLS gitferry terminates: its requests are forwarded one by one.
 
 use std::{
     convert::Infallible,
@@ -33,14 +33,14 @@ use crate::{
     track,
 };
 
-/// A connection whose TLS ends here.
+/// A connection whose TLS gitferry terminates.
 pub(super) struct TerminatedConnection {
     current: Current,
     conn: ClientConn,
     target: Target,
-    /// A request came.
+    /// True once a request has arrived.
     asked: AtomicBool,
-    /// One of them became something else than HTTP.
+    /// True once a request was upgraded to another protocol.
     upgraded: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl TerminatedConnection {
         let connection = http1.serve_connection(io, service).with_upgrades();
         let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);
         let ran = run(std::pin::pin!(connection), client, shutdown).await;
-        // What it was upgraded to goes on with the socket.
+        // The upgraded protocol continues on the socket.
         if let Some(raw_socket) = raw_socket.filter(|_| !self.upgraded.load(Ordering::Relaxed)) {
             linger(raw_socket).await;
         }
@@ -127,7 +127,7 @@ impl TerminatedConnection {
             target: self.target.clone(),
             base: None,
         };
-        // A reload reaches clients that keep their connection.
+        // A reload also applies to clients that keep their connection.
         let answer = ferry(self.current.get(), request, asked).await;
         let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         self.upgraded.fetch_or(switches, Ordering::Relaxed);
@@ -135,7 +135,7 @@ impl TerminatedConnection {
     }
 }
 
-/// Ferries a request of this connection's host, unless a reload has taken its TLS out of this daemon's hands.
+/// Forwards a request of this connection's host, unless a reload made gitferry stop terminating its TLS.
 async fn ferry(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
@@ -164,7 +164,7 @@ async fn ferry(
     };
     let http2 = request.version() == Version::HTTP_2;
     let mut answer = refuse(&forwarder, &request, &asked.client, target, fault).await;
-    // RFC 9110, section 15.5.20: the same request on another connection is another matter.
+    // RFC 9110, section 15.5.20: the client may send the request again on another connection.
     if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(CONNECTION, close);
@@ -172,7 +172,7 @@ async fn ferry(
     answer
 }
 
-/// The fault where a reload took the host's TLS out of this daemon's hands.
+/// The fault where a reload made gitferry stop terminating the host's TLS.
 fn reloaded(forwarder: &Forwarder, target: &Target) -> Option<Fault> {
     (forwarder.config.route(target).tls == TlsMode::Tunnel).then(|| {
         Fault::new(Leg::Client, Stage::Accepted, FaultKind::Misdirected)

@@ -1,4 +1,4 @@
-//! Congestion control of outgoing connections: set, and told where it cannot be.
+//! Sets the congestion control of outgoing connections, and reports where it cannot be set.
 
 use std::{
     io,
@@ -15,9 +15,9 @@ use crate::{
     track::event,
 };
 
-/// Sets what `congestion` wants for a connection to `peer`. It must be connected: a route's `congctl` overrides what was set before.
+/// Sets the algorithm of `congestion` for a connection to `peer`. Call it after connecting: a route's `congctl` overrides earlier settings.
 ///
-/// Where it cannot be had the system's stays. That is said once, for `auto` only where packets really get lost.
+/// Where the algorithm is unavailable, the system's default stays. This is logged once; for `auto` only where packets are lost.
 pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAddr) -> Tcp {
     let Some(name) = congestion.wanted(peer.ip()) else {
         return Tcp::new(socket);
@@ -37,7 +37,7 @@ pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAdd
     }
 }
 
-/// What a connection beyond this machine would use, tried on a socket: the name, or why it cannot be had.
+/// The algorithm that a connection beyond this machine would use, tested on a socket: its name, or why it is unavailable.
 pub(crate) fn in_force(congestion: Congestion) -> io::Result<String> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     let socket = SockRef::from(&socket);
@@ -52,10 +52,10 @@ pub(crate) fn in_force(congestion: Congestion) -> io::Result<String> {
     Ok(crate::io::congestion(&socket).unwrap_or_else(|| "unknown".into()))
 }
 
-/// A connection that lost at least every 200th of this many segments or more is a lossy path.
+/// A connection with at least this many segments that retransmitted at least every 200th counts as lossy.
 const SEGMENTS: u32 = 1000;
 
-/// Says once that BBR would help, at the end of a connection that lost much.
+/// Logs once, at the end of a lossy connection, that BBR would help.
 fn advise_on_loss(socket: &TcpStream) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let Some((retransmitted, sent)) = retransmitted(socket) else {

@@ -1,7 +1,7 @@
-//! Straight to a host: the origin, or a hop.
+//! A direct connection to a host: the origin, or a hop.
 //!
-//! Happy eyeballs (RFC 8305) are written here: hyper-util's connector tells neither the stage nor the addresses it tried,
-//! and those are what the reader of a failing push needs.
+//! Happy eyeballs (RFC 8305) are implemented here: hyper-util's connector reports neither the stage nor the addresses tried, and both are
+//! needed to explain a failed push.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     net::resolve,
 };
 
-/// Looks the name up and connects to the first address that answers (RFC 8305).
+/// Resolves the name and connects to the first address that answers (RFC 8305).
 pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let overrides = attempt.overrides(&attempt.target.host);
     let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
@@ -31,9 +31,9 @@ pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<Connection, Fault>
     })
 }
 
-/// A TCP connection to `target`, which stands on `leg`, within the attempt's connect timeout.
+/// A TCP connection to `target`, on `leg`, within the attempt's connect timeout.
 ///
-/// A fault keeps the most telling of several errors, and lists every address where there were several.
+/// A fault keeps the most informative of several errors, and lists all addresses where there were several.
 pub(super) async fn reach(
     attempt: &DialRequest<'_>,
     target: &Target,
@@ -75,22 +75,21 @@ async fn connect(address: SocketAddr, max_segment: Option<u32>) -> io::Result<Tc
     tune(&socket2::SockRef::from(&socket));
     keep_unsent_small(&socket2::SockRef::from(&socket));
     if let Some(size) = max_segment {
-        // Before the SYN: it tells the peer not to send larger ones either (tcp(7), TCP_MAXSEG).
+        // Set before the SYN, so that the peer does not send larger ones either (tcp(7), TCP_MAXSEG).
         socket2::SockRef::from(&socket).set_tcp_mss(size)?;
     }
     let stream = socket.connect(address).await?;
-    // On loopback a closed port may be the very one the kernel chose for this socket, which then connects to itself.
+    // On loopback the kernel may choose the closed port itself as the source port, and the socket then connects to itself.
     if stream.local_addr()? == address {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
 }
 
-/// How much may lie in the socket that is not sent yet. What is sent and not acknowledged is the path's business, and not limited.
+/// How many unsent bytes the socket may hold. Bytes that are sent and not acknowledged do not count.
 const UNSENT: u32 = 256 * 1024;
 
-/// Without it the kernel takes up to megabytes of an upload from us (tcp(7), TCP_NOTSENT_LOWAT), and the client is that much ahead
-/// of what the path has carried.
+/// Otherwise the kernel accepts megabytes of an upload (tcp(7), TCP_NOTSENT_LOWAT), and the client is that far ahead of the path.
 fn keep_unsent_small(socket: &socket2::SockRef<'_>) {
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_notsent_lowat(UNSENT);
@@ -98,7 +97,7 @@ fn keep_unsent_small(socket: &socket2::SockRef<'_>) {
     let _ = (socket, UNSENT);
 }
 
-/// Attempts that run side by side; the first that connects wins, and dropping the race ends the others.
+/// Concurrent attempts; the first that connects wins, and dropping the race ends the others.
 struct Race<'a, T> {
     connect: &'a Connect<'a, T>,
     waiting: std::vec::IntoIter<SocketAddr>,
@@ -106,7 +105,7 @@ struct Race<'a, T> {
     failed: Vec<Failure>,
 }
 
-/// How one address is connected to; a test brings its own.
+/// How to connect to one address; tests supply their own.
 type Connect<'a, T> = dyn Fn(SocketAddr) -> BoxFuture<'a, io::Result<T>> + Send + Sync + 'a;
 
 struct Failure {
@@ -125,8 +124,7 @@ impl<'a, T> Race<'a, T> {
         }
     }
 
-    /// Begins with the first address; the next one follows when one fails, or after a short while without an outcome. `None` when
-    /// all have failed.
+    /// Starts with the first address; the next follows when one fails, or after a short delay without a result. `None` when all have failed.
     async fn run(&mut self, addresses: Vec<SocketAddr>) -> Option<(T, SocketAddr)> {
         self.waiting = addresses.into_iter();
         loop {
@@ -151,7 +149,7 @@ impl<'a, T> Race<'a, T> {
         }
     }
 
-    /// What a race without a winner comes to; what still runs has not answered within `limit`.
+    /// The fault of a race without a winner; attempts still running have timed out after `limit`.
     fn fault(self, leg: Leg, target: &Target, limit: Duration) -> Fault {
         let mut failed = self.failed;
         failed.extend(self.running.iter().map(|(address, _)| Failure {
@@ -184,7 +182,7 @@ impl<'a, T> Race<'a, T> {
 /// RFC 8305, section 5: the recommended "Connection Attempt Delay".
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// The first of `running` that is done, taken out of it; waits for ever where nothing runs.
+/// The first completed future of `running`, removed from it; never completes where there is none.
 async fn first_done<T>(
     running: &mut Vec<(SocketAddr, BoxFuture<'_, io::Result<T>>)>,
 ) -> (SocketAddr, io::Result<T>) {
@@ -204,7 +202,7 @@ async fn first_done<T>(
     .await
 }
 
-/// Whoever answered, even with no, says more about the target than silence, and silence more than a family without a route.
+/// The rank of errors: an answer, even a refusal, says more about the target than silence, and silence more than a missing route.
 fn rank(kind: &FaultKind) -> usize {
     [
         FaultKind::Refused,
@@ -262,7 +260,7 @@ mod tests {
         assert_eq!(took(&[1, 1, 4]).await, (four.clone(), 510));
         assert_eq!(took(&[2, 4]).await, (four.clone(), 110));
         assert_eq!(took(&[3, 3, 3, 4]).await, (four.clone(), 10));
-        // The refusal comes 100 ms into the second attempt: the third does not wait for the rest of the delay.
+        // The refusal arrives 100 ms into the second attempt: the third does not wait for the rest of the delay.
         assert_eq!(took(&[1, 2, 4]).await, (four, 360));
         assert_eq!(took(&[3, 2]).await, (None, 100));
         assert_eq!(took(&[]).await, (None, 0));

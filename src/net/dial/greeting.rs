@@ -1,4 +1,4 @@
-//! What greeting a hop has in common, whatever the hop speaks: bytes out, bytes in, faults on the hop's leg, nothing lost.
+//! What all hop protocols share in a greeting: bytes out, bytes in, faults on the hop's leg, no byte lost.
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -15,11 +15,11 @@ use crate::{
     track::redact,
 };
 
-/// How many addresses of one target a hop is asked for; each costs a connection to the hop.
+/// How many addresses of one target are tried through a hop; each costs a connection to the hop.
 pub(super) const MAX_ADDRESSES: usize = 3;
 
-/// True where the hop could not reach this address, and may reach another: SOCKS replies 3 to 6 and 8 (RFC 1928, section 6), and
-/// what HTTP hops answer then (squid 503, tinyproxy 500, HAProxy 503, mitmproxy 502, nginx 504).
+/// True where the hop could not reach this address but may reach another: SOCKS replies 3 to 6 and 8 (RFC 1928, section 6), and the HTTP
+/// statuses for this (squid 503, tinyproxy 500, HAProxy 503, mitmproxy 502, nginx 504).
 pub(super) fn is_about_the_address(kind: &FaultKind) -> bool {
     matches!(
         kind,
@@ -27,15 +27,15 @@ pub(super) fn is_about_the_address(kind: &FaultKind) -> bool {
     )
 }
 
-/// A conversation with a hop before the tunnel stands.
+/// The exchange with a hop before the tunnel is established.
 pub(super) struct Greeting {
     io: BoxIo,
     peer: SocketAddr,
-    /// The hop knows the target: an end without an answer is its answer.
+    /// The hop knows the target: if it closes without an answer, it refuses the target.
     asked: bool,
-    /// What may stand in no fault, though the hop says it.
+    /// Secrets that must not appear in a fault, even if the hop quotes them.
     secrets: Vec<String>,
-    /// What the hop sent and nobody took yet.
+    /// Received bytes that were not consumed.
     pub(super) received: BytesMut,
 }
 
@@ -50,18 +50,18 @@ impl Greeting {
         }
     }
 
-    /// What is said next names the target: an end without an answer is a refusal, unless the hop has granted the same before.
+    /// The next message names the target: closing without an answer is a refusal, unless the hop granted the same target before.
     pub(super) fn name_target(&mut self, granted: &GrantedTargets, target: &Target) {
         self.asked = !granted.has(target);
     }
 
-    /// The same for a hop that nothing is known of.
+    /// The same for a hop without any history.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn asks(&mut self) {
         self.asked = true;
     }
 
-    /// The same, with what the hop is told and may quote.
+    /// The same, with the secrets that are sent to the hop and may be quoted.
     pub(super) fn with_secrets(mut self, secrets: impl IntoIterator<Item = String>) -> Self {
         self.secrets.extend(secrets);
         self.secrets.retain(|secret| !secret.is_empty());
@@ -83,7 +83,7 @@ impl Greeting {
         sent.map_err(|error| self.fault(classify::io(&error)).source(error))
     }
 
-    /// Waits for more in `received`. Fails where the hop closes instead.
+    /// Waits for more bytes in `received`. Fails where the hop closes instead.
     pub(super) async fn receive(&mut self) -> Result<(), Fault> {
         self.received.reserve(1024);
         let kind = if self.asked && self.received.is_empty() {
@@ -114,13 +114,13 @@ impl Greeting {
         Fault::new(Leg::Hop, stage, kind).peer(self.peer)
     }
 
-    /// What came instead of an answer, as far as it can be shown.
+    /// The bytes that came instead of an answer, in printable form.
     pub(super) fn bad_answer(&self) -> Fault {
         self.fault(FaultKind::BadAnswer)
             .detail(describe(&self.received, |text| self.hidden(text)))
     }
 
-    /// The tunnel; what the hop sent after its answer is read first.
+    /// The tunnel; bytes after the hop's answer are read first.
     pub(super) fn into_tunnel(self) -> BoxIo {
         if self.received.is_empty() {
             return self.io;
@@ -129,7 +129,7 @@ impl Greeting {
     }
 }
 
-/// Gives `greeting` with `peer` no longer than `limit`.
+/// Limits `greeting` with `peer` to `limit`.
 pub(super) async fn within<T>(
     limit: Duration,
     peer: SocketAddr,
@@ -142,7 +142,7 @@ pub(super) async fn within<T>(
     })
 }
 
-/// `text` on one line, without what a terminal would obey, at most `limit` characters.
+/// `text` on one line, without terminal control characters, at most `limit` characters.
 pub(super) fn printable(text: &str, limit: usize) -> String {
     let shown = |c: &char| c.is_whitespace() || !redact::is_hidden(*c);
     let visible: String = text.chars().filter(shown).collect();
@@ -150,7 +150,7 @@ pub(super) fn printable(text: &str, limit: usize) -> String {
     line.chars().take(limit).collect()
 }
 
-/// `hidden` takes secrets out, before anything is cut off: half a password would not be found.
+/// `hidden` removes secrets before the text is truncated: a truncated password would not be found.
 fn describe(bytes: &[u8], hidden: impl Fn(&str) -> String) -> String {
     let shown = |bytes| {
         let line = printable(&String::from_utf8_lossy(bytes), usize::MAX);

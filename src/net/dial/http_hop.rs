@@ -1,7 +1,7 @@
-//! CONNECT through an http or https hop (RFC 9110, section 9.3.6), and plain requests that the hop passes on.
+//! CONNECT through an http or https hop (RFC 9110, section 9.3.6), and plain requests that the hop forwards.
 //!
-//! The codec is our own: hyper-util's `Tunnel` loses bytes that come in one segment with the reply (an ssh banner), and hides
-//! the reply's status. Overrides of the route hold here too: the hop is asked for the address in place of the name.
+//! gitferry has its own codec: hyper-util's `Tunnel` loses bytes that arrive in one segment with the reply (an ssh banner), and hides the
+//! reply's status. A route's overrides apply here too: gitferry then requests the address instead of the name.
 
 mod answer;
 mod page;
@@ -25,12 +25,12 @@ use crate::{
     model::{Fault, FaultKind, Leg, Scheme, Stage, secret::Credentials},
 };
 
-/// Reaches the hop and asks it for a tunnel to the attempt's target.
+/// Connects to the hop and requests a tunnel to the attempt's target.
 ///
-/// Plain HTTP needs no tunnel and many hops refuse one to port 80: there the connection is to the hop itself, and says that requests
-/// are written in absolute form. Only an override asks for a tunnel even then, because a hop looks at nothing but the name.
+/// Plain HTTP needs no tunnel, and many hops refuse one to port 80: the connection then ends at the hop, and requests are written in
+/// absolute form. Only an override needs a tunnel even then, because a hop forwards by the name.
 ///
-/// Of several overrides the next one is asked for where the hop cannot reach one.
+/// Of several overrides, the next one is requested where the hop cannot reach one.
 pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let target = attempt.target;
     let overrides = attempt.overrides(&target.host);
@@ -83,7 +83,7 @@ async fn tunnel(
     let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
         Ok(answer) => answer,
         Err(fault) if fault.kind == FaultKind::TargetRefused && !hop.granted.any() => {
-            // A server of another protocol hangs up at the first line, too.
+            // A server of another protocol also closes the connection at the first line.
             return Err(protocol::instead_of(fault, hop, attempt).await);
         }
         Err(fault) => return Err(fault),
@@ -101,7 +101,7 @@ async fn tunnel(
     })
 }
 
-/// The tunnel that a hop gives, for tests: it is asked on a stream that is there.
+/// The tunnel that a hop gives on an existing stream, for tests.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) async fn greet(
     io: BoxIo,
@@ -157,13 +157,13 @@ fn encode(authority: &str, hop: &Hop, trail: &Trail) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// RFC 7617; base64 leaves nothing that could end the header.
+/// RFC 7617; base64 cannot contain a line end.
 fn basic(credentials: &Credentials) -> String {
     let pair = format!("{}:{}", credentials.username, credentials.password.expose());
     format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
 
-/// What an error page that quotes the request would show.
+/// The secrets that an error page with the request would show.
 fn secrets(credentials: Option<&Credentials>) -> Vec<String> {
     let each = |credentials: &Credentials| {
         let token = basic(credentials);
@@ -181,7 +181,7 @@ fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Sends the request and reads the final answer's head; interim ones are skipped.
+/// Sends the request and reads the final answer's head; skips interim answers.
 async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<HopAnswer, Fault> {
     greeting.say(request).await?;
     let mut skipped = 0;
@@ -205,10 +205,10 @@ async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<HopAnswer, Fault
     }
 }
 
-/// A head of more than this is no answer.
+/// The largest head accepted.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Why there is no tunnel, with the hop's own words where it sends them without delay.
+/// Why there is no tunnel, with the hop's own text where it arrives without delay.
 async fn refusal(
     greeting: &mut Greeting,
     answer: &HopAnswer,
@@ -221,19 +221,19 @@ async fn refusal(
             .detail(greeting.hidden(&said));
     }
     if answer.status == 508 {
-        // Another gitferry, or whoever else knows RFC 5842, section 7.2.
+        // The status of RFC 5842, section 7.2, from another gitferry or another proxy.
         let fault = greeting.fault(FaultKind::Loop);
         return fault.detail("the hop reports a loop");
     }
     let reading = async {
         while answer.wants_more(&greeting.received) && greeting.receive().await.is_ok() {}
     };
-    // What has come until then is shown.
+    // The part that has arrived is shown.
     let _ = timeout(BODY_PATIENCE, reading).await;
     let said = answer.refusal(&greeting.received, |text| greeting.hidden(text));
     let fault = greeting.fault(FaultKind::HopRefused(answer.status));
     let said = match answer.status {
-        // What web servers say of a method that they do not know.
+        // The answers of web servers to an unknown method.
         400 | 405 | 501 => format!("{said}; not a CONNECT proxy?"),
         _ => said,
     };
@@ -244,7 +244,7 @@ async fn refusal(
     }
 }
 
-/// The client waits: an explanation is worth this much.
+/// How long to wait for an explanation while the client waits.
 const BODY_PATIENCE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

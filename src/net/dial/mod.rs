@@ -1,7 +1,7 @@
 //! From a target to a connected stream: directly, or through a hop.
 //!
-//! One attempt, one upstream: what comes after a fault is `model::attempts`'s decision and `forward`'s act. Every kind of hop has a
-//! file with a pure codec (bytes to send, bytes to read) and a shell around it; what they share is `greeting`.
+//! One attempt through one upstream. `model::attempts` decides what follows a fault, and `forward` carries it out. Every kind of hop has a
+//! file with a pure codec (bytes to send, bytes to read) and a shell around it; `greeting` holds what they share.
 
 mod attempt;
 pub(crate) mod congestion;
@@ -24,7 +24,7 @@ use crate::{
 
 pub(crate) use attempt::{AbsoluteForm, BoxFuture, Connection, DialRequest};
 
-/// The hop that `via` comes to for a target, if any.
+/// The hop that `via` uses for a target, if any.
 pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {
     match via {
         Via::Direct => None,

@@ -1,10 +1,10 @@
-//! What a hop speaks in place of the protocol of its `url`, found by its first bytes on a connection of its own.
+//! Detects that a hop speaks another protocol than its `url` says, from its first bytes on a separate connection.
 //!
-//! Servers of another protocol hang up or keep silent more often than they answer: OpenSSL ends a connection that begins with CONNECT,
-//! tinyproxy waits for the end of a SOCKS greeting's line. Nothing but greetings is sent here, without credentials; only an HTTP hop is
-//! asked for a tunnel to itself.
+//! Servers of another protocol more often close or stay silent than answer: OpenSSL closes a connection that begins with CONNECT,
+//! tinyproxy waits for the end of a SOCKS greeting's line. Only greetings are sent here, without credentials; only an HTTP hop is asked for
+//! a tunnel, to itself.
 //!
-//! A hop that answers in its own protocol is never said to speak another one: pproxy takes HTTP and SOCKS5 on one port, and hangs up
+//! A hop that answers in its own protocol never gets this fault: pproxy accepts HTTP and SOCKS5 on one port, and closes the connection
 //! where it cannot reach the target.
 
 use std::time::Duration;
@@ -21,17 +21,17 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage},
 };
 
-/// A server answers a greeting within a round trip.
+/// How long to wait for the answer to a greeting: a server answers within a round trip.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A SOCKS or https hop that has said nothing by then is asked what it is.
+/// When a SOCKS or https hop has been silent this long, its protocol is probed.
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 
-/// A greeting of one protocol, and the answer to it.
+/// A greeting of one protocol, and the test of its answer.
 struct Protocol {
     greeting: &'static [u8],
     is_answer: fn(&[u8]) -> bool,
     found: &'static str,
-    /// True for the kinds of hop whose first bytes these are.
+    /// True for the hop kinds that use these first bytes.
     is_own: fn(&KindOfHop) -> bool,
 }
 
@@ -45,7 +45,7 @@ static SOCKS5: Protocol = Protocol {
     is_own: |kind| kind.protocol == HopProtocol::Socks5 && !kind.tls,
 };
 
-/// A ClientHello that is cut short: each TLS server answers with an alert (RFC 8446, section 6).
+/// A truncated ClientHello: every TLS server answers with an alert (RFC 8446, section 6).
 static TLS: Protocol = Protocol {
     greeting: &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3],
     is_answer: |bytes| matches!(bytes, [0x15 | 0x16, 3, ..]),
@@ -53,7 +53,7 @@ static TLS: Protocol = Protocol {
     is_own: |kind| kind.tls,
 };
 
-/// A request that every HTTP server answers, if only with a refusal.
+/// A request that every HTTP server answers, at least with a refusal.
 static HTTP: Protocol = Protocol {
     greeting: b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
     is_answer: |bytes| bytes.starts_with(b"HTTP/"),
@@ -61,7 +61,7 @@ static HTTP: Protocol = Protocol {
     is_own: |kind| kind.protocol == HopProtocol::Http && !kind.tls,
 };
 
-/// `fault`, or what explains it better: the hop speaks another protocol than its `url` says.
+/// `fault`, or a better explanation: the hop speaks another protocol than its `url` says.
 pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
     match recognise(hop, attempt, OwnProtocol::Asked).await {
         Some(found) => Fault {
@@ -72,7 +72,7 @@ pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &DialRequest<'_
     }
 }
 
-/// Comes to an end only where a hop that has not said anything yet speaks another protocol than its `url` says.
+/// Completes only where a hop that has been silent speaks another protocol than its `url` says.
 pub(super) async fn after_a_while(hop: &Hop, attempt: &DialRequest<'_>, tcp: &Tcp) -> Fault {
     sleep(SUSPICIOUS).await;
     if tcp.bytes_read() == 0
@@ -103,11 +103,11 @@ async fn recognise(hop: &Hop, attempt: &DialRequest<'_>, own: OwnProtocol) -> Op
     None
 }
 
-/// Whether the hop is asked for the protocol of its `url` first.
+/// Whether the protocol of the hop's `url` is probed first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OwnProtocol {
     Asked,
-    /// It keeps silent to that now.
+    /// No: it has just been silent to that.
     Silent,
 }
 
@@ -115,7 +115,7 @@ async fn speaks_own(own: &Protocol, hop: &Hop, attempt: &DialRequest<'_>) -> boo
     if speaks(own, own.greeting, hop, attempt).await {
         return true;
     }
-    // pproxy answers nothing but what it can carry out: a tunnel to itself.
+    // pproxy answers only requests that it can carry out: a tunnel to itself.
     let itself = &hop.target;
     let tunnel = format!("CONNECT {itself} HTTP/1.1\r\nHost: {itself}\r\n\r\n");
     std::ptr::eq(own, &HTTP) && speaks(own, tunnel.as_bytes(), hop, attempt).await

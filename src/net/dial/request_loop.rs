@@ -1,4 +1,4 @@
-//! Requests that wait for a hop, by target: ends those that go round in a loop (`model::request_loop`).
+//! Requests that wait for a hop, by target: ends those that loop (`model::request_loop`).
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use crate::model::{
     request_loop::{Release, Round, Rounds},
 };
 
-/// More than so many are looked through for those that are over.
+/// Above this number of entries, finished ones are removed.
 const MANY: usize = 64;
 
 /// The hop and the target.
@@ -29,14 +29,14 @@ struct Entry {
     moved: Arc<Notify>,
 }
 
-/// A request that waits for a hop; over with its end.
+/// A request that waits for a hop; ends when dropped.
 #[derive(Debug)]
 pub(crate) struct PendingRequest(Key);
 
 impl PendingRequest {
-    /// One more request for `target` through `hop`; it may be held for a while.
+    /// Adds a request for `target` through `hop`; may hold it for a while.
     ///
-    /// Fails where it is a round of a loop.
+    /// Fails where the request is a round of a loop.
     pub(crate) async fn begin(hop: &str, target: &str) -> Result<Self, Fault> {
         let waiting = Self((hop.to_owned(), target.to_owned()));
         let (round, moved) = waiting.arrive();
@@ -63,7 +63,7 @@ impl PendingRequest {
         }
     }
 
-    /// It was answered.
+    /// The request was answered.
     pub(crate) fn answered(self) {
         if let Some(entry) = lock().get_mut(&self.0) {
             entry.rounds.note_answer();
@@ -108,7 +108,7 @@ impl Drop for PendingRequest {
     }
 }
 
-/// One that is held, until it goes on; its client may go away before.
+/// A held request; its client may disconnect before it continues.
 struct Held<'a>(Option<&'a PendingRequest>);
 
 impl Drop for Held<'_> {

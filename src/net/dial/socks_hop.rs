@@ -1,7 +1,7 @@
 //! SOCKS5 hops (RFC 1928, RFC 1929).
 //!
-//! `socks5` looks names up here, `socks5h` leaves that to the hop; an override of the route is used with both, and then the hop
-//! sees the address. Where there are several addresses and the hop cannot reach one, it is asked for the next.
+//! With `socks5` gitferry resolves names, with `socks5h` the hop does. A route's override applies to both, and then the hop gets the
+//! address. Of several addresses, the next one is requested where the hop cannot reach one.
 
 mod codec;
 
@@ -21,7 +21,7 @@ use crate::{
     net::resolve,
 };
 
-/// Reaches the hop and asks it for a connection to the attempt's target.
+/// Connects to the hop and requests a connection to the attempt's target.
 pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
     let mut last = None;
     for target in targets(hop, attempt).await? {
@@ -33,7 +33,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connect
     Err(last.unwrap_or_else(|| Fault::new(Leg::Hop, Stage::Greeting, FaultKind::Local)))
 }
 
-/// What the hop is asked for, in order; never empty.
+/// The requests to the hop, in order; never empty.
 async fn targets(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Vec<Target>, Fault> {
     let target = attempt.target;
     let overrides = attempt.overrides(&target.host);
@@ -55,7 +55,7 @@ async fn targets(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Vec<Target>, Fa
         found = resolve::public(&found, target, fake)?;
     }
     if overrides.is_empty() {
-        // This machine's way into the IPv6 network says nothing about the hop's.
+        // Whether this machine has an IPv6 route says nothing about the hop.
         found.sort_by_key(SocketAddr::is_ipv6);
     }
     let target = |address: SocketAddr| Target::new(Host::Ip(address.ip()), address.port());
@@ -104,7 +104,7 @@ async fn ask_for(
     })
 }
 
-/// The tunnel that a hop gives, for tests: it is asked on a stream that is there.
+/// The tunnel that a hop gives on an existing stream, for tests.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) async fn greet_on(
     io: crate::io::BoxIo,
@@ -211,7 +211,7 @@ async fn authenticate(
     }
 }
 
-/// Waits until `decode` has a whole message, and takes its bytes.
+/// Waits until `decode` has a whole message, and removes its bytes.
 async fn receive<T>(
     greeting: &mut Greeting,
     decode: impl Fn(&[u8]) -> Result<Option<(T, usize)>, codec::MalformedReply>,

@@ -1,4 +1,4 @@
-//! Dialling over loopback: every way a hop can fail, and what comes early.
+//! Dialling over loopback: every failure of a hop, and bytes that arrive early.
 
 mod direct_way;
 mod http;
@@ -69,7 +69,7 @@ fn plain_hop(kind: HopKind, address: SocketAddr) -> Hop {
     }
 }
 
-/// Dials and says which stages it went through.
+/// Dials and returns the stages it went through.
 async fn dial_as(
     via: &Via,
     target: &str,
@@ -88,7 +88,7 @@ async fn dial_to(
     dial_by(&World::new(), via, (target, scheme), route).await
 }
 
-/// The same, with trust in the CA of `world`.
+/// The same, trusting the CA of `world`.
 async fn dial_by(
     world: &World,
     via: &Via,
@@ -124,16 +124,16 @@ async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<Connection, Fa
     dial_as(via, target, Scheme::Https, route).await.0
 }
 
-/// What a test's hop does with its one client.
+/// A step of a test hop with its one client.
 #[derive(Clone)]
 enum HopBehaviour {
-    /// Reads so many bytes.
+    /// Reads this many bytes.
     Hear(usize),
     /// Reads up to the end of a head.
     HearHead,
     /// Writes.
     Say(Vec<u8>),
-    /// Makes closing a reset.
+    /// Makes the close a reset.
     Reset,
     /// Keeps the connection open until the test ends.
     Stay,
@@ -141,7 +141,7 @@ enum HopBehaviour {
 
 struct Peer {
     address: SocketAddr,
-    /// What it heard.
+    /// What it received.
     heard: Arc<Mutex<String>>,
     _runtime: tokio::task::JoinSet<()>,
 }
@@ -152,7 +152,7 @@ impl Peer {
     }
 }
 
-/// A server that does as told with each client, and then closes.
+/// A server that plays the script for each client, then closes.
 async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -218,7 +218,7 @@ async fn closed() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// A name that is refused before anybody is asked for it, so that no test leaves the machine.
+/// A name that is refused without a look-up, so that no test leaves the machine.
 fn unaskable() -> Target {
     Target::new(Host::Name("git\0ferry.invalid".into()), 443)
 }

@@ -1,8 +1,8 @@
-//! Where a request has been: what tells a request that comes back from one of another client.
+//! Where a request has been: distinguishes a request that has looped from one of another client.
 //!
-//! `Via` does it in the first round (RFC 9110, section 7.6.3). A hop with `via = false` gets a field of gitferry's own in its place, which
-//! proxies do not refuse: every daemon of a chain adds a mark that it alone recognises. A mark is a new random number and its keyed hash,
-//! so that nobody can tell by it which requests come from the same daemon.
+//! `Via` does it in the first round (RFC 9110, section 7.6.3). A hop with `via = false` gets a field of gitferry's own instead, which
+//! proxies do not refuse: every daemon in a chain adds a mark that only it recognises. A mark is a new random number and its keyed hash, so
+//! marks do not show which requests come from the same daemon.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -21,23 +21,23 @@ pub(crate) const TRAIL: HeaderName = HeaderName::from_static("gitferry-trail");
 
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// What a request says of where it has been.
+/// The trail of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Trail {
-    /// Every `Via` as one.
+    /// All `Via` values in one.
     pub(super) via: Option<HeaderValue>,
-    /// Every mark.
+    /// All marks.
     pub(super) marks: Option<HeaderValue>,
 }
 
-/// Of a request that begins here.
+/// The trail of a request that begins here.
 pub(crate) static NOWHERE: Trail = Trail {
     via: None,
     marks: None,
 };
 
 impl Trail {
-    /// As these fields say.
+    /// The trail in these fields.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self {
             via: joined(headers, &VIA),
@@ -45,7 +45,7 @@ impl Trail {
         }
     }
 
-    /// The lines of a CONNECT for the next hop: with `via` it gets gitferry's name, without a mark.
+    /// The lines of a CONNECT for the next hop: with `via` they contain gitferry's name, without a mark.
     pub(super) fn lines(&self, via: bool) -> String {
         let text = |value: &Option<HeaderValue>| {
             let text = value.as_ref().and_then(|value| value.to_str().ok());
@@ -87,7 +87,7 @@ pub(crate) fn is_loop(headers: &HeaderMap) -> bool {
     }) || has(TRAIL, &|mark| mark == pseudonym() || is_own_mark(mark))
 }
 
-/// Puts this daemon's mark in the place of `Via`.
+/// Adds this daemon's mark instead of `Via`.
 pub(crate) fn mark_in_place_of_via(headers: &mut HeaderMap) {
     let via = joined(headers, &VIA);
     headers.remove(VIA);
@@ -101,7 +101,7 @@ pub(crate) fn mark_in_place_of_via(headers: &mut HeaderMap) {
     }
 }
 
-/// The other gitferries that `via` names; this one has its mark.
+/// The other gitferry daemons that `via` names; this one has its mark.
 fn names(via: &str) -> String {
     let names = via
         .split(',')
@@ -122,7 +122,7 @@ fn is_own_mark(mark: &str) -> bool {
     nonce.is_some_and(|nonce| hash == Some(KEY.hash_one(nonce)))
 }
 
-/// Every value of a field as one.
+/// All values of a field in one.
 fn joined(headers: &HeaderMap, field: &HeaderName) -> Option<HeaderValue> {
     let values = headers.get_all(field).iter();
     let values: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
@@ -149,7 +149,7 @@ mod tests {
             let first = headers(&NOWHERE.lines(via));
             assert!(is_loop(&first), "{first:?}");
             assert_eq!(first.contains_key(VIA), via, "{first:?}");
-            // Another daemon adds its own, in whichever way.
+            // Another daemon adds its own, in either way.
             let mut others = first.clone();
             mark_in_place_of_via(&mut others);
             for second in [
@@ -173,7 +173,7 @@ mod tests {
             assert!(!is_loop(&headers(line)), "{line}");
         }
         assert_ne!(mark(), mark());
-        // A name that a hop must not see in `Via` is known again by whoever has it; this daemon's own is not shown.
+        // A name that a hop must not see in `Via` is recognised by its own daemon; this daemon's own is not sent.
         let via = format!("via: 1.1 before, 1.1 gitferry-other, 1.1 {}", pseudonym());
         let mut request = headers(&via);
         mark_in_place_of_via(&mut request);

@@ -1,8 +1,8 @@
-//! The slots of clients: how many connections at once, and for whom.
+//! The slots of clients: how many connections may be open at once, and for which holder.
 //!
-//! One client (a local user, else an address) never holds all of them: a reserve stays for the others. A connection whose request is
-//! not read yet needs no slot, so that `/-/` is answered when all are taken; a request that needs one waits for it. While somebody
-//! waits, the connection on which nothing has moved for longest is ended, the largest holder's first.
+//! One holder (a local user, else an address) never gets all slots: a reserve stays for the others. A connection whose request has not been
+//! read needs no slot, so `/-/` is answered when all slots are taken; a request that needs one waits for it. While a request waits, the
+//! connection that was idle longest is closed, the largest holder's first.
 
 mod slot;
 
@@ -22,18 +22,18 @@ pub(crate) use slot::Slot;
 
 use crate::{io::TcpMonitor, model::access::SocketOwner};
 
-/// Connections at once whose first request is not read yet. Enough for `gitferry status` and a status page beside anything else.
+/// The most connections whose first request has not been read: enough for `gitferry status` and a status page beside other clients.
 pub(crate) const UNREAD: usize = 16;
 /// Requests that may wait for a slot.
 pub(crate) const WAITING: usize = 64;
-/// How long nothing may move on a connection before it is ended for somebody who waits.
+/// How long a connection must be idle before it is closed for a waiting request.
 const HOLD: Duration = Duration::from_secs(10);
-/// The same for one that has not said what it wants.
+/// The same for a connection that has not sent a request.
 const HOLD_UNREAD: Duration = Duration::from_secs(2);
-/// How often somebody who waits looks for a connection to end.
+/// How often a waiting request looks for a connection to close.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Whose slots are counted together.
+/// The holder whose slots are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum SlotHolder {
     User(u32),
@@ -47,7 +47,7 @@ pub(crate) struct Slots(Arc<SlotsState>);
 #[derive(Debug)]
 struct SlotsState {
     capacity: usize,
-    /// What one holder leaves to the others.
+    /// The slots that one holder must leave to others.
     reserve: usize,
     state: Mutex<State>,
     changed: Notify,
@@ -60,7 +60,7 @@ struct State {
     held: HashMap<SlotHolder, usize>,
     waiting: HashMap<SlotHolder, usize>,
     unread: usize,
-    /// The log has it since the last time that there was room.
+    /// True where the log has reported it since there was last room.
     told: bool,
 }
 
@@ -70,17 +70,17 @@ struct Connection {
     holder: SlotHolder,
     socket: TcpMonitor,
     part: SlotUse,
-    /// Its socket was shut down for somebody who waited.
+    /// True where its socket was shut down for a waiting request.
     ended: bool,
     /// Requests that are being answered.
     busy: usize,
-    /// Bytes both ways, and since when there are not more.
+    /// Bytes in both directions, and since when they have not changed.
     moved: (u64, Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SlotUse {
-    /// It has not said what it wants, or only asked for `/-/`.
+    /// It has sent no request, or only asked for `/-/`.
     Unread,
     /// Its request waits for a slot.
     Waits,
@@ -88,7 +88,7 @@ enum SlotUse {
     Holds,
 }
 
-/// No slot can be had.
+/// No slot can be obtained.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlotsFull;
 
@@ -121,7 +121,7 @@ impl Slots {
         }
     }
 
-    /// Counts a connection that was accepted.
+    /// Counts an accepted connection.
     pub(crate) fn enter(
         &self,
         client: SocketAddr,
@@ -158,7 +158,7 @@ impl SlotsState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True where `holder` may have one more: there is one, the reserve is left to the others, and nobody with fewer waits.
+    /// True where `holder` may have one more: a slot is free, the reserve stays, and no holder with fewer slots waits.
     fn permits(&self, state: &State, holder: SlotHolder) -> bool {
         let own = state.held(holder);
         let fewer = |(other, waiting): (&SlotHolder, &usize)| {
@@ -175,7 +175,7 @@ impl State {
         self.held.get(&holder).copied().unwrap_or(0)
     }
 
-    /// Ends the connection in `part` on which nothing has moved for longest, and for `hold` at least.
+    /// Closes the connection in `part` that was idle longest, and at least for `hold`.
     fn end_one(&mut self, now: Instant, part: SlotUse, hold: Duration) {
         for connection in self.connections.values_mut() {
             connection.look(now);

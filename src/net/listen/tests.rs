@@ -41,7 +41,7 @@ async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
         let mut waiting = std::pin::pin!(next.slot.take());
         let once = std::future::poll_fn(|cx| std::task::Poll::Ready(waiting.as_mut().poll(cx)));
         assert!(once.await.is_pending());
-        // Dropped here, while it waits: nothing is lost.
+        // Dropped here while it waits: no client is lost.
     }
     drop(served);
     let taken = timeout(PATIENCE, next.slot.take()).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_restart_does_not_wait_for_the_last_connections() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_out_of_descriptors_is_waited_for_without_spinning() {
-    // Real sockets before the clock matters; accepting itself is played from a list.
+    // Real sockets are created before the clock matters; accepting is simulated from a list.
     let acceptor = one(8, None);
     let std_client = std::net::TcpStream::connect(acceptor.address()).unwrap();
     std_client.set_nonblocking(true).unwrap();

@@ -1,21 +1,21 @@
-//! The bytes of one exact look-up (sock_diag(7)): a request for one TCP socket, and the kernel's answer.
+//! The messages of one exact look-up (sock_diag(7)): a request for one TCP socket, and the kernel's answer.
 //!
-//! Our own, on socket2's socket: netlink-packet-sock-diag with netlink-sys and what they need weigh ten crates for two fixed
-//! structures of 56 and 72 bytes, of which we read four fields.
+//! Own code on socket2's socket: netlink-packet-sock-diag with netlink-sys and their dependencies are ten crates, for two fixed structures
+//! of 56 and 72 bytes, of which gitferry reads four fields.
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
 };
 
-/// What the kernel says of a socket.
+/// The kernel's answer about a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SocketEntry {
     /// Its TCP state (`ESTABLISHED` is 1).
     pub(super) state: u8,
-    /// The user who opened it; 0 where nobody holds it any more.
+    /// The user who opened it; 0 where no process holds it any more.
     pub(super) uid: u32,
-    /// Its inode; 0 where nobody holds it any more.
+    /// Its inode; 0 where no process holds it any more.
     pub(super) inode: u32,
 }
 
@@ -29,10 +29,10 @@ const HEADER: usize = 16;
 const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
 const ID: usize = HEADER + 4;
-/// The part of `inet_diag_sockid` that names both ends: ports and addresses.
+/// The part of `inet_diag_sockid` that identifies both ends: ports and addresses.
 const ENDS: usize = 36;
 
-/// Asks for the TCP socket whose own address is `local`, connected to `remote`.
+/// A query for the TCP socket with local address `local`, connected to `remote`.
 pub(super) fn request(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
     const IPPROTO_TCP: u8 = 6;
@@ -43,7 +43,7 @@ pub(super) fn request(sequence: u32, local: SocketAddr, remote: SocketAddr) -> V
     bytes.extend(sequence.to_ne_bytes());
     bytes.extend(0_u32.to_ne_bytes());
     bytes.extend([family(local), IPPROTO_TCP, 0, 0]);
-    // Every state: which one it is in is read from the answer.
+    // All states: the answer contains the actual one.
     bytes.extend(u32::MAX.to_ne_bytes());
     bytes.extend(ends(local, remote));
     bytes.extend(0_u32.to_ne_bytes());
@@ -75,7 +75,7 @@ pub(super) fn answer(
             Err(io::Error::from_raw_os_error(error.wrapping_neg()))
         }
         SOCK_DIAG_BY_FAMILY if bytes.len() >= HEADER + MESSAGE => {
-            // Where no connection fits, the kernel may name a listener on that port.
+            // Where no connection matches, the kernel may return a listener on that port.
             if bytes.get(ID..ID + ENDS) != Some(&ends(local, remote)[..]) {
                 return Err(io::ErrorKind::NotFound.into());
             }
@@ -120,7 +120,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// What the kernel would send for `request`, with `state`, `uid` and `inode` put in.
+    /// The kernel's answer to `request`, with the given `state`, `uid` and `inode`.
     fn reply(request: &[u8], state: u8, uid: u32, inode: u32) -> Vec<u8> {
         let mut bytes = ((HEADER + MESSAGE) as u32).to_ne_bytes().to_vec();
         bytes.extend(&request[4..HEADER]);

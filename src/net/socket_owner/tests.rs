@@ -13,7 +13,7 @@ use std::{
 use super::*;
 use crate::rt::skip::{Need, is_root, skipped};
 
-/// Not the overflow user, and nobody's on a usual machine.
+/// A user id that is not the overflow user, and unused on a usual machine.
 const STRANGER: u32 = 12_345;
 
 fn owners() -> SocketOwners {
@@ -38,7 +38,7 @@ fn a_connection_of_this_process_belongs_to_its_user_over_both_families() {
     }
 }
 
-/// A shell of [`STRANGER`] that runs `script` with the connection as its descriptor 3. `None`, said aloud, where this is not root's.
+/// A shell of [`STRANGER`] that runs `script` with the connection as its descriptor 3. `None`, with a message, unless root runs the test.
 fn stranger(to: SocketAddr, script: &str) -> Option<Child> {
     if !is_root("only root can be somebody else") {
         return None;
@@ -101,7 +101,7 @@ fn no_socket_at_all_has_no_owner() {
         owners().owner(address, nobody),
         SocketOwner::Unknown(_)
     ));
-    // The kernel finds the listener itself where a connection is asked for that would be its.
+    // The kernel returns the listener itself where the queried connection would belong to it.
     assert!(matches!(
         owners().owner(nobody, address),
         SocketOwner::Unknown(_)

@@ -14,7 +14,7 @@ async fn first(pieces: &[&[u8]], close: bool) -> FirstBytes {
     let write = async {
         for piece in pieces {
             near.write_all(piece).await.unwrap();
-            // A piece is read before the next one comes.
+            // Each piece is read before the next one arrives.
             tokio::task::yield_now().await;
         }
         if close {
@@ -44,7 +44,7 @@ async fn the_first_bytes_are_known_for_what_they_are() {
             false,
             FirstBytes::Plain(bytes(b"SSH-2.0-OpenSSH")),
         ),
-        // SSLv2's ClientHello, and a record of a version that does not exist.
+        // SSLv2's ClientHello, and a record of a nonexistent version.
         (
             &[b"\x80\x2e\x01"],
             false,
@@ -89,7 +89,7 @@ impl Client {
         self
     }
 
-    /// Asks for `name` where the CONNECT was for `host`.
+    /// Requests `name` where the CONNECT was for `host`.
     async fn meets(
         &self,
         leaves: &Arc<Leaves>,

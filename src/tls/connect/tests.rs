@@ -45,7 +45,7 @@ async fn dial_with(
     connector.connect(Box::new(io), &peer).await
 }
 
-/// The fault of a handshake for `name` with a server that shows its certificate.
+/// The fault of a handshake for `name` with a server that presents its certificate.
 async fn refusal(world: &World, server: Arc<ServerConfig>, name: &str) -> Fault {
     let connector = Connector::new(&world.roots(), []).unwrap();
     refusal_by(&connector, server, name).await
@@ -58,7 +58,7 @@ async fn refusal_by(connector: &Connector, server: Arc<ServerConfig>, name: &str
     secured.err().unwrap()
 }
 
-/// The fault of a handshake with a peer that does as `play` says.
+/// The fault of a handshake with a peer that behaves as in `play`.
 async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F) -> Fault {
     let connector = Connector::new(&World::new().roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
@@ -141,7 +141,7 @@ async fn a_bad_certificate_is_refused_by_its_kind() {
             fault.chain()
         );
         assert_eq!(fault.peer.as_deref(), Some("192.0.2.1:443"));
-        // An unknown issuer is named; of everything else the library's words are kept.
+        // An unknown issuer is named; for other errors the library's text is kept.
         match kind {
             "unknown-issuer" => assert!(fault.detail.unwrap().contains("is signed by \"")),
             _ => assert!(fault.source.is_some()),
@@ -186,7 +186,7 @@ async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
     let (secured, _) = tokio::join!(dialling, serving);
     secured.map(drop).unwrap();
 
-    // Not so where the certificate is a CA's.
+    // Not where the certificate is a CA's.
     let (server, certificate) = testing::self_signed_ca("hf.co");
     let connector = Connector::new(&Roots::of(vec![certificate], Vec::new()), []).unwrap();
     let fault = refusal_by(&connector, server, "hf.co").await;
@@ -387,7 +387,7 @@ async fn what_stands_in_public_logs_or_is_listed_was_made_by_no_hop() {
         secured.unwrap().genuine
     };
     let none = PeerTls::default();
-    // As the CA of a middlebox makes it.
+    // As the CA of a middlebox creates it.
     let made = world.server(&["hf.co"], |_| {});
     assert!(!genuine(&usual, made, &none).await);
     let logged = world.server(&["hf.co"], |parameters| {

@@ -3,7 +3,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 use super::*;
 use crate::tls::testing;
 
-/// A leaf for `host` as a client gets it.
+/// A leaf for `host` as a client receives it.
 fn made(leaves: &Leaves, host: &str) -> rcgen::Certificate {
     leaves.sign(&host.parse().unwrap()).unwrap()
 }
@@ -53,7 +53,7 @@ fn a_leaf_says_one_name_a_short_life_and_a_server() {
         assert!(usage.server_auth && !usage.client_auth && !usage.any);
         serials.push(leaf.raw_serial_as_string());
     }
-    // NSS refuses two certificates of one issuer with one number; the leaves of a process share a key.
+    // NSS refuses two certificates of one issuer with the same serial number; the leaves of a process share a key.
     assert_ne!(serials[0], serials[1]);
 }
 

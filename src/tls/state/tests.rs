@@ -51,7 +51,7 @@ fn a_directory_of_somebody_else_is_refused() {
     let told = error.source.to_string();
     assert!(told.contains("belongs to user 65534"), "{told}");
     assert!(told.contains("`chown -R 0 "), "{told}");
-    // `sudo gitferry ca rotate` works for the owner, and leaves the files to them.
+    // `sudo gitferry ca rotate` works for the owner and keeps the owner's files.
     Authority::rotate(state.path(), &[]).unwrap();
     let key = fs::metadata(state.path().join(KEY_FILE)).unwrap();
     assert_eq!(key.uid(), 65_534);
@@ -70,7 +70,7 @@ fn a_key_that_is_a_link_is_refused_and_what_it_points_at_is_left_alone() {
         told.contains("symbolic link: `gitferry ca rotate`"),
         "{told}"
     );
-    // The advice works, and touches only the link.
+    // The advised command works, and changes only the link.
     Authority::rotate(state.path(), &[]).unwrap();
     Authority::open(state.path(), &[]).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), before);

@@ -10,7 +10,7 @@ use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What `openssl req -x509` makes: CA:TRUE, and for `common` of itself.
+/// A certificate as `openssl req -x509` makes it: CA:TRUE, self-signed for `common`.
 fn params(common: &str, names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -97,7 +97,7 @@ fn a_listed_certificate_signs_for_nobody() {
         format!("{refused:?}").contains("UntrustedIssuer(\"git.test\")"),
         "{refused:?}"
     );
-    // Nor is another one of the same names and key usage.
+    // Nor another one with the same names and key usage.
     let twin = signed(params("git.test", &["git.test"]));
     verified(own.der(), &twin, "git.test").unwrap_err();
 }

@@ -1,4 +1,4 @@
-//! The hop's answer to CONNECT: its head, and what it says for people. Pure.
+//! The hop's answer to CONNECT: its head, and its text for people. Pure.
 
 use super::{super::greeting::printable, page};
 use crate::model::fault::HopLogin;
@@ -9,19 +9,19 @@ pub(super) struct HopAnswer {
     pub(super) status: u16,
     reason: String,
     headers: Vec<(String, String)>,
-    /// How many bytes the head takes.
+    /// The length of the head in bytes.
     pub(super) length: usize,
 }
 
-/// What came is not HTTP/1.
+/// The bytes are not HTTP/1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MalformedHead;
 
-/// Reads the head at the start of `bytes`; `None` as long as its end is missing.
+/// Parses the head at the start of `bytes`; `None` while its end is missing.
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, MalformedHead> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut response = httparse::Response::new(&mut headers);
-    // Hops are old and odd, and nothing here decides how a message is framed: a reply is taken where it can be understood.
+    // Lenient, because hops may be old and this does not decide any framing: every reply that can be understood is accepted.
     let parsed = httparse::ParserConfig::default()
         .allow_multiple_spaces_in_response_status_delimiters(true)
         .ignore_invalid_headers_in_responses(true)
@@ -43,24 +43,24 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, MalformedHead> {
     }))
 }
 
-/// As much of a text is shown.
+/// The most characters of a text that are shown.
 const SHOWN: usize = 200;
 
-/// As much of a body is read.
+/// The most bytes of a body that are read.
 const MAX_BODY: usize = 32 * 1024;
 
 impl HopAnswer {
-    /// An answer that another one follows. 101 is not: nobody asked for an upgrade.
+    /// An interim answer, which another one follows. 101 is final: no upgrade was requested.
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
 
-    /// The tunnel stands. `Content-Length` and `Transfer-Encoding` mean nothing here (RFC 9110, section 9.3.6).
+    /// The tunnel is established. `Content-Length` and `Transfer-Encoding` have no meaning here (RFC 9110, section 9.3.6).
     pub(super) fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 
-    /// True where `body` may go on and would be shown.
+    /// True where `body` is incomplete and its text would be shown.
     pub(super) fn wants_more(&self, body: &[u8]) -> bool {
         let length = self.header("content-length").and_then(|n| n.parse().ok());
         let whole = if self.is_chunked() {
@@ -71,8 +71,8 @@ impl HopAnswer {
         self.is_readable() && !whole && body.len() < MAX_BODY
     }
 
-    /// What the hop says about its refusal: reason phrase, text of the body, the headers that were made for it; each as
-    /// `hidden` leaves it, for error pages quote requests.
+    /// The hop's explanation of its refusal: reason phrase, text of the body, and its explanatory headers. `hidden` masks each, because error
+    /// pages quote requests.
     pub(super) fn refusal(&self, body: &[u8], hidden: impl Fn(&str) -> String) -> String {
         let mut said = vec![self.reason.clone()];
         for name in ["Proxy-Status", "X-Squid-Error", "Location"] {
@@ -83,7 +83,7 @@ impl HopAnswer {
         if self.is_readable() {
             said.push(self.text(body.get(..MAX_BODY).unwrap_or(body)));
         }
-        // Before anything is cut off: half a password would not be found.
+        // Masked before truncation: a truncated password would not be found.
         let (html, head) = (self.is_html(), format!("{} {}", self.status, self.reason));
         let shown = |(at, part): (usize, &String)| {
             let part = hidden(part);
@@ -102,12 +102,12 @@ impl HopAnswer {
         parts.join("; ")
     }
 
-    /// True where the hop wants credentials. tinyproxy says 401 of wrong ones; in an answer to CONNECT nobody else can mean it.
+    /// True where the hop requests credentials. tinyproxy answers wrong ones with 401; in an answer to CONNECT it can only be the hop's.
     pub(super) fn wants_credentials(&self) -> bool {
         matches!(self.status, 401 | 407)
     }
 
-    /// What a 407 means for the reader: which schemes there are, and whether credentials were given.
+    /// What a 407 means for the reader: the offered schemes, and whether credentials were sent.
     pub(super) fn authentication(&self, had_credentials: bool) -> (HopLogin, String) {
         let schemes = self.schemes();
         let basic = schemes
@@ -137,7 +137,7 @@ impl HopAnswer {
         }
     }
 
-    /// The schemes of every challenge (RFC 9110, section 11.6.1): a list whose elements are a scheme or one more parameter of it.
+    /// The schemes of every challenge (RFC 9110, section 11.6.1), a list of schemes and further parameters.
     fn schemes(&self) -> Vec<&str> {
         let mut schemes: Vec<&str> = Vec::new();
         let values = self
@@ -169,7 +169,7 @@ impl HopAnswer {
             .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
     }
 
-    /// Text that is not compressed.
+    /// Uncompressed text.
     fn is_readable(&self) -> bool {
         let text = self.header("content-type").is_some_and(|kind| {
             let kind = kind.to_ascii_lowercase();

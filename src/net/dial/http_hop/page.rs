@@ -1,13 +1,13 @@
-//! What a hop's page says: its text, and of a long one the title and the sentences that name the reason. Pure.
+//! The text of a hop's error page: all of it or, of a long page, the title and the sentences with the reason. Pure.
 
 use super::super::greeting::printable;
 
-/// As much of a page is shown.
+/// The most characters shown.
 const SHOWN: usize = 300;
 
-/// The text of `page` on one line: all of it, or what tells the reason, without what `head` says already; each as `hidden` leaves it.
+/// The text of `page` on one line: all of it, or the part with the reason, without text that `head` already has; `hidden` masks each part.
 ///
-/// Secrets are looked for once more where tags and entities are gone: these may have parted one.
+/// Secrets are masked again after tags and entities are removed, because these may have split one.
 pub(super) fn reason(
     page: &str,
     html: bool,
@@ -45,7 +45,7 @@ pub(super) fn reason(
     said.chars().take(SHOWN).collect()
 }
 
-/// Words of a sentence that says why; squid puts the number of the error in brackets before its name.
+/// Words of sentences that state a reason; squid puts the error number in brackets before its name.
 const TELLING: [&str; 22] = [
     "denied",
     "not allowed",
@@ -89,7 +89,7 @@ fn title(page: &str) -> Option<String> {
     Some(without_tags(rest.get(..to)?))
 }
 
-/// What of a page is for reading: neither tags nor comments, styles and scripts.
+/// The readable text of a page: no tags, comments, styles or scripts.
 fn without_tags(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
@@ -122,7 +122,7 @@ fn without_tags(page: &str) -> String {
     .fold(text, |text, (entity, plain)| text.replace(entity, plain))
 }
 
-/// True for a tag that begins or ends a line.
+/// True for a tag that starts or ends a line.
 fn is_block(tag: &str) -> bool {
     const BLOCKS: [&str; 14] = [
         "p",
@@ -154,7 +154,7 @@ fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
         .position(|window| window.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-/// The data of as many chunks as there are, and whether the last one is among them (RFC 9112, section 7.1).
+/// The data of the complete chunks, and whether the last chunk is among them (RFC 9112, section 7.1).
 pub(super) fn dechunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut data = Vec::new();
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

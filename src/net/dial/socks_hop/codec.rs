@@ -1,36 +1,36 @@
-//! The messages of SOCKS5, as bytes. Pure; decoders say `None` as long as a message is not whole, else its length.
+//! The messages of SOCKS5 as bytes. Pure. Decoders return `None` while a message is incomplete, else also its length.
 
 use std::net::IpAddr;
 
 use crate::model::{Host, Target, secret::Credentials};
 
-/// What came is not SOCKS5.
+/// The bytes are not SOCKS5.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MalformedReply;
 
 type Decoded<T> = Result<Option<(T, usize)>, MalformedReply>;
 
-/// How the hop wants to know who asks.
+/// The authentication method that the hop chose.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Method {
-    /// Not at all.
+    /// None.
     Open,
     /// User name and password (RFC 1929).
     Password,
-    /// In no way that was offered.
+    /// None of the offered methods is acceptable.
     Unacceptable,
 }
 
-/// The hop's last word.
+/// The hop's final reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SocksReply {
-    /// The connection stands.
+    /// The connection is established.
     Granted,
     /// A code of RFC 1928, section 6.
     Refused(u8),
 }
 
-/// The first message: the methods that are offered.
+/// The first message: the offered methods.
 pub(super) fn hello(with_credentials: bool) -> &'static [u8] {
     if with_credentials {
         &[5, 2, 0, 2]
@@ -50,7 +50,7 @@ pub(super) fn method(bytes: &[u8]) -> Decoded<Method> {
     }
 }
 
-/// User name and password; `None` where one is longer than its length byte can say.
+/// User name and password; `None` where one is longer than its length byte permits.
 pub(super) fn credentials(credentials: &Credentials) -> Option<Vec<u8>> {
     let mut message = vec![1];
     for text in [credentials.username.as_str(), credentials.password.expose()] {
@@ -63,14 +63,14 @@ pub(super) fn credentials(credentials: &Credentials) -> Option<Vec<u8>> {
 /// Whether user name and password were right.
 pub(super) fn accepted(bytes: &[u8]) -> Decoded<bool> {
     match bytes {
-        // RFC 1929 says version 1; some hops repeat the 5 of SOCKS.
+        // RFC 1929 requires version 1; some hops repeat the 5 of SOCKS.
         [] | [1 | 5] => Ok(None),
         [1 | 5, status, ..] => Ok(Some((*status == 0, 2))),
         _ => Err(MalformedReply),
     }
 }
 
-/// The request for a connection to `target`; `None` where the name is longer than its length byte can say.
+/// The request for a connection to `target`; `None` where the name is longer than its length byte permits.
 pub(super) fn request(target: &Target) -> Option<Vec<u8>> {
     let mut message = vec![5, 1, 0];
     match &target.host {
@@ -92,7 +92,7 @@ pub(super) fn request(target: &Target) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// The hop's reply. A refusal is taken from its first two bytes: hops are known to send no more.
+/// The hop's reply. A refusal is recognised from its first two bytes: some hops send no more.
 pub(super) fn reply(bytes: &[u8]) -> Decoded<SocksReply> {
     let address = match bytes {
         [] | [5] => return Ok(None),
@@ -108,7 +108,7 @@ pub(super) fn reply(bytes: &[u8]) -> Decoded<SocksReply> {
     Ok((bytes.len() >= length).then_some((SocksReply::Granted, length)))
 }
 
-/// The code in words (RFC 1928, section 6).
+/// The meaning of the code (RFC 1928, section 6).
 pub(super) fn meaning(code: u8) -> &'static str {
     match code {
         1 => "general failure of the hop",

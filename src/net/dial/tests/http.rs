@@ -144,7 +144,7 @@ async fn a_refusal_has_its_status_and_its_words() {
     let fault = refused("HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<b>not from here</b>").await;
     assert_eq!(fault.kind, FaultKind::HopRefused(403));
     assert_eq!(fault.detail.as_deref(), Some("Forbidden; not from here"));
-    // The page that was promised does not come: the status is told all the same.
+    // The announced page does not arrive: the status is reported all the same.
     let fault = refused(
         "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\n",
     )
@@ -227,7 +227,7 @@ async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
     }
 }
 
-/// It took four seconds to ask such a hop what it speaks, and then it was said to forbid the host.
+/// Detecting such a hop's protocol took four seconds, and the fault then wrongly said that the hop forbids the host.
 #[tokio::test]
 async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
     for (end, kind) in [
@@ -264,7 +264,7 @@ async fn a_hop_that_is_not_there_fails_on_the_hops_leg() {
 async fn a_hop_that_hangs_up_on_connect_and_speaks_socks_is_named() {
     let hangs_up = vec![HopBehaviour::HearHead];
     let chooses = vec![HopBehaviour::Hear(3), HopBehaviour::Say(vec![5, 0])];
-    // It is asked for HTTP twice more.
+    // HTTP is probed twice more.
     let peer = plays(vec![hangs_up.clone(), hangs_up.clone(), hangs_up, chooses]).await;
     let via = hop(HopKind::Http, peer.address, false);
     let fault = err(tunnel(&via, "hf.co:443", &route()).await);

@@ -5,7 +5,7 @@ use crate::model::fault::HopLogin;
 
 const GRANTED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
-/// What a hop without authentication does for a request of `length` bytes.
+/// The script of a hop without authentication for a request of `length` bytes.
 fn open(length: usize, reply: &[u8]) -> Vec<HopBehaviour> {
     vec![
         HopBehaviour::Hear(3),
@@ -95,7 +95,7 @@ async fn a_hop_that_insists_on_credentials_is_told_as_such() {
     }
 }
 
-/// It took four seconds to ask such a hop what it speaks, and then it was said to forbid the host.
+/// Detecting such a hop's protocol took four seconds, and the fault then wrongly said that the hop forbids the host.
 #[tokio::test]
 async fn a_hop_that_granted_a_host_and_then_resets_is_not_said_to_forbid_it() {
     for (end, kind) in [
@@ -212,7 +212,7 @@ async fn a_name_that_is_too_long_is_refused_without_a_panic() {
     assert_eq!(fault.kind, FaultKind::NameUnknown);
 }
 
-/// OpenSSH's `-D`: "administratively prohibited" ends the connection.
+/// OpenSSH's `-D` closes the connection at "administratively prohibited".
 #[tokio::test]
 async fn a_hop_that_hangs_up_on_the_target_has_refused_it() {
     for end in [vec![], vec![HopBehaviour::Reset]] {

@@ -6,7 +6,7 @@ use super::{
     Connection, HOLD, LOOK, SlotHolder, SlotUse, Slots, SlotsFull, State, WAITING, take_one,
 };
 
-/// A connection's slot, or its claim to one; given back when it is dropped.
+/// A connection's slot, or its claim to one; released when dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(super) slots: Slots,
@@ -14,7 +14,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Gives the slot back while the connection lives on: an event stream is counted elsewhere.
+    /// Releases the slot while the connection stays open: event streams are counted elsewhere.
     pub(crate) fn release(&self) {
         let mut state = self.slots.0.lock();
         state.forget(self.id);
@@ -39,7 +39,7 @@ impl Slot {
         }
     }
 
-    /// A request is being answered as long as the guard lives: what its client waits for is not the client's silence.
+    /// Marks a request as being answered as long as the guard lives: a client that waits for its answer is not idle.
     pub(crate) fn busy(&self) -> BusyGuard<'_> {
         if let Some(connection) = self.slots.0.lock().connections.get_mut(&self.id) {
             connection.busy += 1;
@@ -47,7 +47,7 @@ impl Slot {
         BusyGuard(self)
     }
 
-    /// True where the connection has its slot; false where it is counted as waiting now.
+    /// True where the connection has its slot; false where it now waits.
     fn begin(&self) -> Result<bool, SlotsFull> {
         let mut state = self.slots.0.lock();
         let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
@@ -81,7 +81,7 @@ impl Slot {
                 state.unread = state.unread.saturating_sub(1);
             }
         }
-        // Where many connections could not say what they want, one more may now.
+        // Where many connections had sent no request, one more may now be accepted.
         self.slots.0.changed.notify_waiters();
     }
 }
@@ -102,7 +102,7 @@ impl Drop for Slot {
 struct SlotWaiter<'p>(&'p Slot);
 
 impl SlotWaiter<'_> {
-    /// True where the slot is there now.
+    /// True where the slot is available now.
     fn done(&self) -> bool {
         let inner = &self.0.slots.0;
         let mut state = inner.lock();
@@ -126,7 +126,7 @@ impl Drop for SlotWaiter<'_> {
     }
 }
 
-/// Keeps a connection from being taken for a silent one.
+/// Keeps a connection from being treated as idle.
 #[derive(Debug)]
 pub(crate) struct BusyGuard<'p>(&'p Slot);
 

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::io::Tcp;
 
-/// A client's connection, both ends of it.
+/// A client's connection: both ends.
 struct ClientSockets {
     slot: Slot,
     tcp: Tcp,
@@ -32,7 +32,7 @@ async fn with_place(slots: &Slots, user: u32) -> ClientSockets {
     client
 }
 
-/// True where a slot comes within `seconds`.
+/// True where a slot is obtained within `seconds`.
 async fn comes(client: &ClientSockets, seconds: u64) -> bool {
     let within = Duration::from_secs(seconds);
     timeout(within, client.slot.take()).await.is_ok()
@@ -74,7 +74,7 @@ async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_n
     let (answered, silent) = (with_place(&slots, 1).await, with_place(&slots, 1).await);
     let _busy = answered.slot.busy();
     let waits = client(&slots, 1);
-    // Being ended is what frees a slot in the daemon: the connection's task is over.
+    // In the daemon, closing a connection frees its slot because the connection's task ends.
     let task = async {
         silent.tcp.socket().readable().await.unwrap();
         drop(silent);
