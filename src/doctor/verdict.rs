@@ -1,6 +1,7 @@
 //! What the findings come to: what works, what does not, and the one change that most likely mends it. Pure.
 
 mod change;
+mod proposal;
 mod sentences;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use super::{
     CheckResults, CheckSubject, Fact, Finding, RecentFaults, State, check_results::PathName,
 };
 
-pub(crate) use change::{ConfigEdit, EditPlace, ProposedChange};
+pub(crate) use proposal::{ConfigEdit, EditPlace, ProposedChange};
 
 /// The whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
