@@ -207,6 +207,21 @@ pub(crate) fn connect(error: &io::Error) -> FaultKind {
     }
 }
 
+/// True where hyper could not decode a body: it says so with an I/O error of its own, such as "Invalid chunk size line".
+pub(crate) fn is_malformed(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(level) = next {
+        if let Some(error) = level.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            );
+        }
+        next = level.source();
+    }
+    false
+}
+
 /// The kind of a hyper error itself; `None` where the level below is more specific.
 fn hyper_kind(error: &hyper::Error) -> Option<FaultKind> {
     if error.is_parse_too_large() {

@@ -41,6 +41,27 @@ async fn a_request_whose_end_is_in_doubt_is_refused_and_its_connection_closed() 
     world.is_quiet().await;
 }
 
+/// A chunk without a size was logged as a client that disconnected.
+#[tokio::test]
+async fn a_malformed_chunk_is_a_bad_request_and_not_a_client_that_disconnected() {
+    let (address, _never) = origin(|connections| async move {
+        let _open = connections.next().await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let world = World::in_front_of("origin.test", address).await;
+    let mut client = world
+        .sends(
+            "POST http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\
+             Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+        )
+        .await;
+    let answered = String::from_utf8(client.rest().await).unwrap();
+    assert!(answered.starts_with("HTTP/1.1 400"), "{answered}");
+    assert!(answered.contains("/bad-request"), "{answered}");
+    assert!(!answered.contains("/gone"), "{answered}");
+}
+
 #[tokio::test]
 async fn equal_lengths_reach_the_origin_as_one() {
     let (address, served) = origin(|connections| async move {

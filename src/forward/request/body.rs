@@ -22,7 +22,7 @@ use crate::forward::{
     request::replay::{FrameOrigin, Reader, ReplayError},
 };
 use crate::{
-    model::{Stage, fault::BoxError},
+    model::{FaultKind, Stage, classify, fault::BoxError},
     track::TransferHandle,
 };
 
@@ -59,6 +59,7 @@ enum BodySource {
 pub(crate) struct RequestNotes {
     passed: AtomicU64,
     client_failed: AtomicBool,
+    malformed: AtomicBool,
 }
 
 impl RequestNotes {
@@ -70,6 +71,15 @@ impl RequestNotes {
     /// True where the client aborted its request.
     pub(crate) fn client_failed(&self) -> bool {
         self.client_failed.load(Ordering::Acquire)
+    }
+
+    /// How the client failed: it disconnected, or its body is not valid HTTP.
+    pub(crate) fn client_fault(&self) -> FaultKind {
+        if self.malformed.load(Ordering::Acquire) {
+            FaultKind::BadRequest
+        } else {
+            FaultKind::Gone
+        }
     }
 }
 
@@ -238,7 +248,11 @@ impl Body for RequestBody {
         asks_client.store(polled.is_pending(), Ordering::Relaxed);
         match &polled {
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-            Poll::Ready(Some(Err(_))) => this.notes.client_failed.store(true, Ordering::Release),
+            Poll::Ready(Some(Err(error))) => {
+                let malformed = classify::is_malformed(&**error);
+                this.notes.malformed.store(malformed, Ordering::Release);
+                this.notes.client_failed.store(true, Ordering::Release);
+            }
             Poll::Ready(None) => this.ended(),
         }
         polled.map(|read| read.map(|read| Ok(this.count(read?))))

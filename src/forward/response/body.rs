@@ -163,7 +163,8 @@ impl OriginBody {
         }
         let fault = if open.exchange.outgoing.notes.client_failed() {
             // The client aborted its request (Ctrl-C); the end of the origin's answer is a consequence.
-            Fault::new(Leg::Client, Stage::ReceivingBody, FaultKind::Gone)
+            let kind = open.exchange.outgoing.notes.client_fault();
+            Fault::new(Leg::Client, Stage::ReceivingBody, kind)
         } else {
             fault.peer(open.lease.about.peer)
         };

@@ -291,7 +291,7 @@ impl SendError {
     ) -> Fault {
         let stage = transfer.stage().max(Stage::SendingHead);
         if notes.client_failed() {
-            return Fault::new(Leg::Client, stage, FaultKind::Gone);
+            return Fault::new(Leg::Client, stage, notes.client_fault());
         }
         if let Some(flood) = about.flood.seen() {
             let fault = Fault::new(Leg::Origin, stage, FaultKind::BadAnswer);
