@@ -1,10 +1,10 @@
-//! Numbers and addresses at the end of a log line. Every transfer writes a dozen of them, and std's formatter takes several times as long.
+//! Formats numbers and addresses into a log line. Every transfer writes a dozen of them, and std's formatter is several times slower.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
 /// The number in decimal.
 pub(super) fn number(text: &mut String, mut number: u64) {
-    // As many as `u64::MAX` has.
+    // As many digits as `u64::MAX` has.
     let mut digits = [b'0'; 20];
     let mut begin = digits.len();
     for place in digits.iter_mut().rev() {

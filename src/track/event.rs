@@ -1,12 +1,11 @@
 //! One struct per event: it writes the log line and the counter.
 //!
-//! Messages are constant; everything variable is a field, of the same name in log, API and metrics.
+//! Messages are constant. Everything variable is a field, with the same name in log, API and metrics.
 //!
-//! The fields that every line of a transfer has are those of [`Subject`], written by `line!` below, and not of a `tracing` span. A span's
-//! fields are recorded once, while upstream and circuit change with each attempt; half of the lines are written where no span is
-//! entered, by the watchdog, the workers of segments and `Drop`; and API and history show the same struct, which a span would
-//! duplicate. It costs more, too: a line of seven fields takes 6,200 instructions here, and 8,900 in a span of a registry (callgrind,
-//! 10,000 lines).
+//! The common fields of a transfer's lines are those of [`Subject`], written by `line!` below, and not of a `tracing` span. A span records
+//! its fields once, while upstream and circuit change with each attempt. Half of the lines are written outside any span: by the watchdog,
+//! the workers of segments and `Drop`. API and history use the same struct, which a span would duplicate. And a span is slower: a line of
+//! seven fields takes 6,200 instructions here, and 8,900 in a span of a registry (callgrind, 10,000 lines).
 
 mod circuit;
 mod daemon;
@@ -32,13 +31,13 @@ pub use stall::StallReported;
 pub(crate) use stall::{AnswerAwaited, LateAnswer, Phase, SmallSegmentsHelped};
 pub(crate) use transfer::TransferEnded;
 
-/// What happened: written to the log and counted in one place.
+/// An event: written to the log and counted in one place.
 pub(crate) trait LogEvent {
     /// Writes and counts it.
     fn emit(&self, metrics: &Metrics);
 }
 
-/// A text that is one of ours, mostly.
+/// A text that is usually a constant.
 pub(crate) type Text = Cow<'static, str>;
 
 documented! {
@@ -81,10 +80,10 @@ macro_rules! line {
 }
 pub(in crate::track) use line;
 
-/// A response whose URLs a client follows could not be rewritten.
+/// A response with URLs that a client follows could not be rewritten.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseNotRewritten {
-    /// Which transfer.
+    /// The transfer.
     pub subject: Subject,
     /// The entry of the table of rewrites.
     pub rewrite: &'static str,
@@ -105,10 +104,10 @@ impl LogEvent for ResponseNotRewritten {
     }
 }
 
-/// An upload goes on, but can no longer be sent again.
+/// An upload continues, but can no longer be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplayGivenUp {
-    /// Which transfer.
+    /// The transfer.
     pub subject: Subject,
     /// Why.
     pub reason: String,
@@ -129,9 +128,9 @@ impl LogEvent for ReplayGivenUp {
 /// A response on the reverse front links to hosts that are not served there.
 #[derive(Clone, Debug)]
 pub(crate) struct UnservedLinks {
-    /// Which transfer.
+    /// The transfer.
     pub subject: Subject,
-    /// Hosts and ports, a few of them.
+    /// A few of the hosts and ports.
     pub to: Vec<String>,
 }
 

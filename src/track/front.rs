@@ -1,9 +1,9 @@
-//! How a request came in.
+//! The fronts: how a request was received.
 
 use crate::model::named::named;
 
 named! {
-/// What the client spoke.
+/// The form of the client's request.
 pub(crate) enum Front {
     /// A request inside a terminated CONNECT.
     Intercept = "intercept",

@@ -1,4 +1,4 @@
-//! The last finished transfers and what each route carried per day. Bounded, and kept over restarts ([`mod@file`]).
+//! The last finished transfers, and the totals of each route per day. Bounded, and kept over restarts ([`mod@file`]).
 
 pub(crate) mod file;
 pub(crate) mod lines;
@@ -86,7 +86,7 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// What a closing line says, and what stands in no line.
+    /// Made from the closing line and the data that is in no line.
     pub(crate) fn new(
         event: TransferEnded,
         times: (SystemTime, SystemTime),
@@ -128,7 +128,7 @@ impl Finished {
         self.method == "PUT" || self.path.contains("git-receive-pack")
     }
 
-    /// How it was saved: it met faults, and ended as its client wanted.
+    /// What rescued it: it met faults, and still ended as its client wanted.
     pub(crate) fn rescues(&self) -> &[Rescue] {
         if self.failed {
             return &[];
@@ -136,13 +136,13 @@ impl Finished {
         &self.timeline.rescues
     }
 
-    /// True where the fault lies with the network, not with a client that went away.
+    /// True where the network caused the fault, not a client that disconnected.
     pub(crate) fn failed_upstream(&self) -> bool {
         self.failed && !self.result.starts_with("client/")
     }
 }
 
-/// Finished transfers and totals. Its lock is held for a moment only.
+/// Finished transfers and totals. The lock is held only for a moment.
 #[derive(Debug, Default)]
 pub(crate) struct History(Mutex<Kept>);
 
@@ -150,9 +150,9 @@ pub(crate) struct History(Mutex<Kept>);
 struct Kept {
     finished: VecDeque<Arc<Finished>>,
     totals: Totals,
-    /// Grows with every transfer that ends.
+    /// Increases with every transfer that ends.
     revision: u64,
-    /// The revision that the file has.
+    /// The revision in the file.
     saved: u64,
 }
 
@@ -181,12 +181,12 @@ impl History {
         kept.finished.iter().rev().find(|it| it.id == id).cloned()
     }
 
-    /// What each route carried, per day, the newest day first.
+    /// The totals of each route per day, the newest day first.
     pub(crate) fn totals(&self) -> Vec<DayTotal> {
         self.lock().totals.list()
     }
 
-    /// What each route carried on the day of `now`.
+    /// The totals of each route on the day of `now`.
     pub(crate) fn today(&self, now: SystemTime) -> Vec<DayTotal> {
         self.lock().totals.on(&totals::day(now))
     }
@@ -211,7 +211,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A download of 10 bytes that ended well.
+    /// A download of 10 bytes that succeeded.
     pub(crate) fn finished(id: u64) -> Finished {
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_440_896);
         Finished {

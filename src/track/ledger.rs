@@ -1,4 +1,4 @@
-//! What is kept of transfers beside themselves: the last faults and stalls, refusals, counters, and those that ended.
+//! Records about transfers: the last faults and stalls, refusals, counters, and finished transfers.
 
 use std::{
     collections::VecDeque,
@@ -40,18 +40,18 @@ impl Ledger {
         lock(&self.faults).iter().rev().cloned().collect()
     }
 
-    /// The last stalls, the newest first, each as it was reported last.
+    /// The last stalls, the newest first, each in its last reported state.
     pub(super) fn stalls(&self) -> Vec<StallReported> {
         lock(&self.stalls).iter().rev().cloned().collect()
     }
 
-    /// Faults, stalls and ends of transfers from now on, as values.
+    /// Subscribes to faults, stalls and ends of transfers, as values.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn subscribe(&self) -> super::observe::Events {
         self.observer.subscribe()
     }
 
-    /// What origins refuse now, by host and status.
+    /// The current refusals of origins, by host and status.
     pub(super) fn refusals(&self) -> Vec<RefusalCount> {
         lock(&self.refusals).list(Instant::now())
     }
@@ -82,7 +82,7 @@ impl Ledger {
         event.emit(&self.metrics);
     }
 
-    /// How the two halves of a site fare.
+    /// The last outcomes of the two halves of a site.
     pub(super) fn siblings(&self) -> &Siblings {
         &self.siblings
     }
@@ -108,7 +108,7 @@ impl Ledger {
         self.history.add(Finished::new(event, times, timeline));
     }
 
-    /// Counts what the origin refuses.
+    /// Counts a refusal by the origin.
     fn answered(&self, event: &TransferEnded) {
         let Some(status) = event.status.filter(|_| event.result == "answered") else {
             return;

@@ -1,7 +1,7 @@
-//! Where log lines go and how they look: a line a transfer for people, logfmt or JSON for programs, on stderr.
+//! The destination and format of log lines: one line per transfer for people, logfmt or JSON for programs, on stderr.
 //!
-//! Only gitferry's own events pass below warn: at debug, HTTP libraries print headers. [`writer`] does the writing, so that a reader
-//! that stops holds nothing up.
+//! Below warn only gitferry's own events are logged, because at debug HTTP libraries print headers. [`writer`] does the writing, so a
+//! blocked reader delays nothing.
 
 mod line;
 mod people;
@@ -27,16 +27,16 @@ pub(crate) use line::Line;
 pub(crate) use people::People;
 use writer::Writer;
 
-/// What a reload changes.
+/// The settings that a reload changes.
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
 static FORMAT: AtomicU8 = AtomicU8::new(0);
 static WRITER: OnceLock<Writer> = OnceLock::new();
 static RENDERER: OnceLock<Renderer> = OnceLock::new();
 
-/// How long the end of the daemon waits for the log's reader.
+/// How long the daemon waits for the log's reader when it stops.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Begins logging, or changes how it is done where it has begun. Fails where the thread that writes cannot start.
+/// Starts logging, or changes its settings where it was started. Fails where the writer thread cannot start.
 pub(crate) fn init(log: Log) -> io::Result<()> {
     LEVEL.store(log.level as u8, Ordering::Relaxed);
     let terminal = io::stderr().is_terminal();
@@ -58,12 +58,12 @@ pub(crate) fn init(log: Log) -> io::Result<()> {
     });
     let writer = Writer::to_stderr(dropped_line)?;
     let writer = WRITER.get_or_init(|| writer);
-    // A subscriber of a test, where there is one, stays.
+    // A test's own subscriber stays in place.
     let _ = set_global_default(Lines { writer, renderer });
     Ok(())
 }
 
-/// Lets what is queued be written, for half a second at most.
+/// Waits until queued lines are written, for half a second at most.
 pub(crate) fn finish() {
     if let Some(writer) = WRITER.get() {
         writer.flush(LAST_LINES);
@@ -75,12 +75,12 @@ pub(crate) fn lines() -> u64 {
     WRITER.get().map_or(0, Writer::queued)
 }
 
-/// Lines that were dropped because nobody read the log.
+/// Lines that were dropped because the log's reader was blocked.
 pub(crate) fn dropped() -> u64 {
     WRITER.get().map_or(0, Writer::lost)
 }
 
-/// gitferry's own events by the configured level; of other crates no more than warnings.
+/// gitferry's own events at the configured level; only warnings and errors of other crates.
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let own = metadata.target().split("::").next() == Some("gitferry");
     let rank = match *metadata.level() {
@@ -94,7 +94,7 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
     metadata.is_event() && rank <= if own { limit } else { limit.min(1) }
 }
 
-/// One line an event.
+/// Writes one line per event.
 struct Lines {
     writer: &'static Writer,
     renderer: &'static Renderer,
@@ -133,7 +133,7 @@ impl Subscriber for Lines {
         self.writer.write(self.renderer.render(&line));
     }
 
-    // Spans are not wanted, so none of these is called for one that counts.
+    // Spans are disabled, so these are never called for a span that matters.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
@@ -147,7 +147,7 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-/// What the log says of lines that it lost.
+/// The line that reports dropped lines.
 fn dropped_line(count: u64) -> String {
     let line = Line::new(Level::WARN, SystemTime::now(), "log lines dropped")
         .with("count", count)

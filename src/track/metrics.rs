@@ -1,9 +1,9 @@
 //! Counters and histograms, in the text format 0.0.4 of Prometheus or as OpenMetrics 1.0.
 //!
-//! A metric is its entry in [`METRICS`] and the line in the event that counts it. Ours, because `prometheus-client` writes OpenMetrics
-//! only: there the family of a counter is named without `_total`, which format 0.0.4 does not know.
+//! A metric needs its entry in [`METRICS`] and the line in the event that counts it. Own code, because `prometheus-client` writes only
+//! OpenMetrics, where the family of a counter is named without `_total`; format 0.0.4 does not support that.
 //!
-//! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables; beyond [`SERIES`] label sets a metric
+//! Labels are bounded: routes and upstreams come from the config, codes and verdicts from tables. Beyond [`SERIES`] label sets, a metric
 //! counts the rest as `(others)`.
 
 mod exposition;
@@ -16,18 +16,18 @@ use std::{
 pub use exposition::Exposition;
 use exposition::braces;
 
-/// Label sets of one metric.
+/// The most label sets of one metric.
 const SERIES: usize = 500;
 const OTHERS: &str = "(others)";
 
 use crate::model::named::named;
 
 named! {
-/// What a metric is.
+/// The type of a metric.
 pub(crate) enum Kind {
-    /// It only grows.
+    /// It only increases.
     Counter = "counter",
-    /// It grows and falls.
+    /// It increases and decreases.
     Gauge = "gauge",
     /// Observations by bucket.
     Histogram = "histogram",
@@ -37,9 +37,9 @@ pub(crate) enum Kind {
 /// One entry of [`METRICS`].
 #[derive(Debug)]
 pub(crate) struct Metric {
-    /// How it counts.
+    /// The type.
     pub kind: Kind,
-    /// A counter's ends in `_total`.
+    /// The name; a counter's ends in `_total`.
     pub name: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
@@ -87,24 +87,24 @@ metrics! {
     Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines dropped because the log was not read.";
 }
 
-/// Upper bounds of the histograms' buckets, in seconds: from a local answer to git-lfs' patience.
+/// Upper bounds of the histograms' buckets, in seconds: from a local answer to git-lfs' timeout.
 const BUCKETS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];
 
-/// What was counted since the start.
+/// The counts since the start.
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<Families>);
 
-/// By the place in [`METRICS`], as far as they were counted.
+/// By the index in [`METRICS`], as far as they were counted.
 type Families = Vec<Series>;
 
-/// The label sets of one metric, in order; found without making a set of owned labels for it.
+/// The label sets of one metric, in order; a look-up allocates no label set.
 #[derive(Debug, Default)]
 struct Series(Vec<(Box<[Box<str>]>, Value)>);
 
 impl Series {
-    /// The place of these labels, or the one where they belong.
+    /// The index of these labels, or the index at which to insert them.
     fn find(&self, labels: &[&str]) -> Result<usize, usize> {
         let sought = labels.iter().copied();
         let compare = |(key, _): &(Box<[Box<str>]>, Value)| {
@@ -113,7 +113,7 @@ impl Series {
         self.0.binary_search_by(compare)
     }
 
-    /// The value of these labels, made where there is none.
+    /// The value of these labels, created where there is none.
     fn value(&mut self, labels: &[&str], kind: Kind) -> Option<&mut Value> {
         let is_full = self.0.len() >= SERIES && labels.iter().any(|label| *label != OTHERS);
         if is_full && self.find(labels).is_err() {
@@ -150,7 +150,7 @@ struct Histogram {
     sum: f64,
 }
 
-/// What is read when the metrics are asked for, not counted by events.
+/// A value read when the metrics are requested, not counted by events.
 pub(crate) struct Gauge {
     metric: &'static Metric,
     labels: Vec<Box<str>>,
@@ -182,7 +182,7 @@ impl Metrics {
         });
     }
 
-    /// Takes an observation into a histogram.
+    /// Adds an observation to a histogram.
     pub(crate) fn observe_ms(&self, metric: &'static Metric, labels: &[&str], ms: u64) {
         let seconds = ms as f64 / 1000.0;
         self.with(metric, labels, |value| match value {
@@ -214,13 +214,13 @@ impl Metrics {
         }
     }
 
-    /// What was counted, as text.
+    /// The counts as text.
     #[cfg(any(test, feature = "testing"))]
     pub fn text(&self) -> String {
         self.render(Exposition::Text, &[])
     }
 
-    /// All of it, with `readings`.
+    /// All metrics, with `readings`.
     pub(crate) fn render(&self, exposition: Exposition, readings: &[Gauge]) -> String {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();

@@ -1,7 +1,7 @@
-//! What is happening: transfers, their stages and bytes, and the one place where log lines and counters are written.
+//! The running transfers with their stages and bytes, and the only module that writes log lines and counters.
 //!
-//! One struct per event writes the log line and the counter, so that the two cannot disagree. Nothing secret passes:
-//! paths are redacted where they are captured.
+//! One struct per event writes the log line and the counter, so that the two agree. Paths are redacted where they are captured, so no
+//! secret reaches the log.
 
 mod digits;
 pub(crate) mod event;

@@ -1,4 +1,4 @@
-//! Points in time as text, in UTC: as the log has them, and for people.
+//! Points in time as text, in UTC: as the log writes them, and for people.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ pub(crate) fn logged(at: SystemTime) -> String {
     text
 }
 
-/// The same, at the end of `line`. By hand: every line has one, and a format description costs ten times as much.
+/// The same, appended to `line`. Written by hand: every line has one, and a format description costs ten times as much.
 pub(crate) fn log(line: &mut String, at: SystemTime) {
     let at = OffsetDateTime::from(at);
     let (year, month, day) = at.to_calendar_date();
@@ -49,11 +49,11 @@ pub(crate) fn log(line: &mut String, at: SystemTime) {
 
 /// `2026-11-23 16:00:00`.
 pub(crate) fn shown(at: SystemTime) -> String {
-    // Every time that a clock of today can have has a form.
+    // Every time of a current clock can be formatted.
     OffsetDateTime::from(at).format(&SHOWN).unwrap_or_default()
 }
 
-/// Reads what [`logged`] writes, and nothing else.
+/// Parses the format of [`logged`] and nothing else.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let at = PrimitiveDateTime::parse(text, LOGGED).ok()?;
     Some(at.assume_utc().into())

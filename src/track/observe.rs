@@ -1,4 +1,4 @@
-//! Faults, stalls and ends of transfers as values, for tests. A release build has nothing of it (feature `testing`).
+//! Faults, stalls and ends of transfers as values, for tests (feature `testing`). A release build does not contain it.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 /// A fault of a transfer.
 #[derive(Clone, Debug)]
 pub struct FaultSeen {
-    /// The host asked for.
+    /// The requested host.
     pub host: String,
     /// The upstream of the attempt.
     pub upstream: Option<String>,
@@ -15,26 +15,26 @@ pub struct FaultSeen {
     pub code: String,
     /// `client`, `hop` or `origin`.
     pub leg: String,
-    /// What was being done.
+    /// What gitferry was doing.
     pub stage: String,
     /// What went wrong.
     pub kind: String,
-    /// Which attempt of the transfer.
+    /// The attempt of the transfer.
     pub attempt: u32,
     /// `again`, `next-upstream` or `give-up`.
     pub next: String,
-    /// True where the log has it at level debug: the upstream is waited for, and its failure was reported.
+    /// True where the log has it at level debug: the upstream's failure was already reported, and gitferry waits for it.
     pub repeated: bool,
-    /// The fact.
+    /// The cause.
     pub cause: String,
-    /// The guess.
+    /// The advice.
     pub advice: Option<String>,
 }
 
 /// A line of a stall.
 #[derive(Clone, Debug)]
 pub struct StallSeen {
-    /// The host asked for.
+    /// The requested host.
     pub host: String,
     /// `began`, `goes on`, `over` or `ended with its transfer`.
     pub phase: String,
@@ -42,14 +42,14 @@ pub struct StallSeen {
     pub verdict: String,
     /// `client`, `hop` or `origin`.
     pub leg: String,
-    /// What was being done.
+    /// What gitferry was doing.
     pub stage: String,
 }
 
 /// The end of a transfer.
 #[derive(Clone, Debug)]
 pub struct EndSeen {
-    /// The host asked for.
+    /// The requested host.
     pub host: String,
     /// `CONNECT`, `GET`, …
     pub method: String,
@@ -59,7 +59,7 @@ pub struct EndSeen {
     pub result: String,
     /// Attempts in all.
     pub attempts: u32,
-    /// Whether the circuit of another upstream led it elsewhere.
+    /// True where an open circuit made it use another upstream.
     pub rerouted: bool,
     /// Body bytes from the client.
     pub up: u64,
@@ -67,18 +67,18 @@ pub struct EndSeen {
     pub down: u64,
 }
 
-/// What a subscription sees.
+/// An event of a subscription.
 #[derive(Clone, Debug)]
 pub enum Observation {
     /// A fault.
     Fault(FaultSeen),
-    /// A stall began, goes on or is over.
+    /// A stall began, continues or is over.
     Stall(StallSeen),
     /// A transfer ended.
     Ended(EndSeen),
 }
 
-/// Everything that was seen since the subscription, in order. Clones share it.
+/// All events since the subscription, in order. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Arc<EventLog>);
 
@@ -89,25 +89,25 @@ struct EventLog {
 }
 
 impl Events {
-    /// Adds an event; the tests bring those that they read from the log of a daemon beside them.
+    /// Adds an event; tests add those that they read from the log of a separate daemon.
     pub fn push(&self, event: Observation) {
         let mut events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
         self.0.news.notify_waiters();
     }
 
-    /// What `pick` takes of the events so far.
+    /// The events so far for which `pick` returns a value.
     pub fn so_far<T>(&self, pick: impl Fn(Observation) -> Option<T>) -> Vec<T> {
         let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.iter().cloned().filter_map(pick).collect()
     }
 
-    /// Number `n`, from 0, of what `pick` takes; waits for it.
+    /// Waits for event number `n`, from 0, for which `pick` returns a value.
     pub async fn nth<T>(&self, n: usize, pick: impl Fn(Observation) -> Option<T>) -> T {
         loop {
             let news = self.0.news.notified();
             tokio::pin!(news);
-            // What comes between the look and the wait is not missed.
+            // An event between the check and the wait is not missed.
             news.as_mut().enable();
             if let Some(found) = self.so_far(&pick).into_iter().nth(n) {
                 return found;

@@ -1,4 +1,4 @@
-//! How fast a transfer moves now, and how fast it moved within the last minute.
+//! The current rate of a transfer, and its rate over the last minute.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How many samples are kept, one a second at most.
 const SAMPLES: usize = 60;
-/// The shortest time that a sample stands for: looks at a transfer can come sooner.
+/// The shortest time that a sample covers: a transfer can be checked more often.
 const GRAIN: Duration = Duration::from_millis(900);
 
 /// The rate of one transfer, sampled by the watchdog.
@@ -19,7 +19,7 @@ pub(super) struct RateSampler {
 }
 
 impl RateSampler {
-    /// Takes note of the bytes moved so far.
+    /// Records the bytes moved so far.
     pub(super) fn observe(&mut self, now: Instant, up: u64, down: u64) {
         let Some((at, last_up, last_down)) = self.last else {
             self.last = Some((now, up, down));
@@ -34,7 +34,7 @@ impl RateSampler {
         (self.up, self.down) = (rate(up, last_up), rate(down, last_down));
         self.last = Some((now, up, down));
         let both = self.up.saturating_add(self.down);
-        // Thousands of idle tunnels keep no samples.
+        // Idle tunnels keep no samples; there may be thousands.
         if both == 0 && self.samples.iter().all(|sample| *sample == 0) {
             self.samples = VecDeque::new();
             return;
@@ -46,12 +46,12 @@ impl RateSampler {
             .push_back(u32::try_from(both).unwrap_or(u32::MAX));
     }
 
-    /// Bytes a second from the client, and to it, at the last look.
+    /// Bytes per second from the client and to it, at the last check.
     pub(super) fn rates(&self) -> (u64, u64) {
         (self.up, self.down)
     }
 
-    /// Bytes a second in both directions within the last minute, the oldest first.
+    /// Bytes per second in both directions over the last minute, the oldest first.
     pub(super) fn samples(&self) -> Vec<u32> {
         self.samples.iter().copied().collect()
     }

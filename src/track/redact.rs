@@ -1,8 +1,8 @@
-//! Paths, queries and free text without what is secret in them; control characters escaped, so that no line is forged.
+//! Redacts paths, queries and free text, and escapes control characters, so that no log line can be forged.
 
 use std::borrow::Cow;
 
-/// Query parameters whose values are harmless and help a reader; every other value is starred.
+/// Query parameters with harmless and useful values; every other value is replaced by stars.
 const HARMLESS: &[&str] = &[
     "service",
     "partNumber",
@@ -15,7 +15,7 @@ const HARMLESS: &[&str] = &[
     "expand",
 ];
 
-/// Beginnings of well-known tokens (each vendor's documentation, or its secret-scanning pattern).
+/// Prefixes of well-known tokens (each vendor's documentation, or its secret-scanning pattern).
 const TOKENS: &[&str] = &[
     "hf_",
     "api_org_",
@@ -54,7 +54,7 @@ const FIRST_BYTES: [bool; 256] = {
     first
 };
 
-/// A path with its query: values starred but for the harmless ones, tokens starred wherever they stand.
+/// A path with its query: all values but the harmless ones, and all tokens, are replaced by stars.
 pub(crate) fn path(path: &str) -> String {
     let (path, query) = match path.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -77,7 +77,7 @@ fn pair(pair: &str) -> String {
     }
 }
 
-/// Free text: what looks like a token, user info in a URL, or the query of a URL is starred; what a terminal would obey is escaped.
+/// Free text: tokens, user info and queries of URLs are replaced by stars; terminal control characters are escaped.
 pub(crate) fn text(text: &str) -> String {
     if is_plain(text) {
         return text.to_owned();
@@ -92,7 +92,7 @@ pub(crate) fn text(text: &str) -> String {
     safe
 }
 
-/// True where nothing in `text` is to be starred or escaped, as in most of what a request has: one pass finds that out.
+/// True where `text` has nothing to redact or escape, as in most requests; one pass finds that out.
 pub(super) fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let begins = |(at, byte): (usize, &u8)| {
@@ -110,20 +110,20 @@ pub(crate) fn has_token(text: &str) -> bool {
     TOKENS.iter().any(|token| {
         text.match_indices(token).any(|(at, _)| {
             let run = token_run(text.get(at + token.len()..).unwrap_or_default());
-            // Base64 of any JSON begins like a JWT: the Hub's cursors do.
+            // The base64 of any JSON begins like a JWT, for example in the Hub's cursors.
             let jwt = *token != "eyJ" || run.matches('.').count() == 2;
             run.len() >= SHORTEST && jwt
         })
     })
 }
 
-/// What follows a token's beginning and belongs to it.
+/// The characters after a token's prefix that belong to it.
 fn token_run(text: &str) -> &str {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.=".contains(c)));
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }
 
-/// Shorter ones are words: `hf_hub`.
+/// Shorter matches are words: `hf_hub`.
 const SHORTEST: usize = 12;
 
 fn word(word: &str) -> String {
@@ -163,8 +163,8 @@ fn word(word: &str) -> String {
     }
 }
 
-/// True for what a terminal obeys instead of showing it: control characters, and marks that turn the direction of a line or take no
-/// room (Unicode Standard Annex 9, section 2).
+/// True for characters that a terminal interprets instead of showing: control characters, and marks that change the direction of a line or
+/// have no width (Unicode Standard Annex 9, section 2).
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -173,7 +173,7 @@ pub(crate) fn is_hidden(c: char) -> bool {
         )
 }
 
-/// `text` with what is hidden in it as escapes.
+/// `text` with such characters escaped.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return text.into();

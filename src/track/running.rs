@@ -1,4 +1,4 @@
-//! The transfers that run, and when the watchdog looks at them next. It knows nothing of what a transfer is.
+//! The running transfers, and when the watchdog checks them next. Generic: it knows nothing about transfers.
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +13,11 @@ use crate::{
     rt::{Shutdown, memory},
 };
 
-/// How often the watchdog looks, at most and at least.
+/// The longest and the shortest time between two checks.
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(50);
 
-/// How long after the last look free memory goes back to the system. An idle thread for blocking calls ends after ten seconds.
+/// How long after the last check free memory is returned to the system. An idle thread for blocking calls ends after ten seconds.
 const REST: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
 
 /// The running transfers by number.
@@ -25,7 +25,7 @@ const REST: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
 pub(super) struct Running<T> {
     list: Mutex<List<T>>,
     shutdown: Shutdown,
-    /// The watchdog is to look again at what it waits for.
+    /// Notifies the watchdog that the time of the next check may have changed.
     nudged: Notify,
 }
 
@@ -33,14 +33,14 @@ pub(super) struct Running<T> {
 struct List<T> {
     last_id: u64,
     transfers: BTreeMap<u64, Weak<T>>,
-    /// When the watchdog looks next, while it runs.
+    /// The time of the next check, while the watchdog runs.
     looks: Option<Instant>,
 }
 
-/// Whether the watchdog runs already.
+/// Whether the watchdog is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Watchdog {
-    /// It does.
+    /// It is running.
     Runs,
     /// It must be started.
     MustStart,
@@ -59,7 +59,7 @@ impl<T> Running<T> {
         }
     }
 
-    /// Adds what `make` makes of the next number, to be looked at within `limits`.
+    /// Adds the value that `make` returns for the next number, to be checked within `limits`.
     pub(super) fn add<R>(
         &self,
         limits: &StallLimits,
@@ -94,7 +94,7 @@ impl<T> Running<T> {
         }
     }
 
-    /// Every one, the oldest first.
+    /// All of them, the oldest first.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         let list = self.list();
         list.transfers.values().filter_map(Weak::upgrade).collect()
@@ -104,13 +104,13 @@ impl<T> Running<T> {
         self.list().transfers.get(&id)?.upgrade()
     }
 
-    /// Numbers go on after `last`.
+    /// Numbers continue after `last`.
     pub(super) fn continue_after(&self, last: u64) {
         let mut list = self.list();
         list.last_id = list.last_id.max(last);
     }
 
-    /// When the watchdog is to look; `None` where it has nothing to wait for.
+    /// The time of the next check; `None` where none is due.
     pub(super) fn looks(&self) -> Option<Instant> {
         let mut list = self.list();
         if list.transfers.is_empty() && self.shutdown.is_draining() {
@@ -119,8 +119,8 @@ impl<T> Running<T> {
         list.looks
     }
 
-    /// Looks at every one with `look`, which says when to look again. The watchdog ends with the last one, but not at once: the next
-    /// request comes soon, mostly.
+    /// Checks all of them with `look`, which returns the time of the next check. The watchdog stops some time after the last transfer, because
+    /// the next request usually follows soon.
     pub(super) fn examine(&self, now: Instant, look: impl Fn(&T) -> Instant) {
         {
             let mut list = self.list();
@@ -128,17 +128,17 @@ impl<T> Running<T> {
                 list.looks = None;
                 return;
             }
-            // One that begins while this looks may want the next look sooner.
+            // A transfer that begins during the checks may need an earlier one.
             list.looks = Some(now + SLOW);
         }
         let next = self.all().iter().map(|transfer| look(transfer)).min();
-        // One that is being dropped just now has no look left.
+        // A transfer that is being dropped has no next check.
         let next = next.unwrap_or(now + Duration::from_millis(1));
         let mut list = self.list();
         list.looks = list.looks.map(|sooner| sooner.min(next));
     }
 
-    /// Waits until [`Running::looks`] may say something else.
+    /// Waits until [`Running::looks`] may have changed.
     pub(super) async fn changed(&self) {
         tokio::select! {
             () = self.nudged.notified() => {}
@@ -146,7 +146,7 @@ impl<T> Running<T> {
         }
     }
 
-    /// Gives memory back after the last transfer, and again when its connections and threads have ended too.
+    /// Returns memory to the system after the last transfer, and again when its connections and threads have ended.
     pub(super) async fn rest(&self) {
         for wait in REST {
             tokio::select! {
@@ -164,7 +164,7 @@ impl<T> Running<T> {
     }
 }
 
-/// How often a transfer with these limits is looked at: a quarter of the shortest one.
+/// The time between two checks of a transfer with these limits: a quarter of the shortest one.
 pub(super) fn tick(limits: &StallLimits) -> Duration {
     [
         limits.after,

@@ -1,5 +1,5 @@
-//! What one transfer went through: its stages in order, its attempts with their faults, its stalls. Bounded, for running and for
-//! finished transfers alike.
+//! The events of one transfer: its stages in order, its attempts with their faults, its stalls. Bounded, for running and for finished
+//! transfers.
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
@@ -9,13 +9,13 @@ use crate::model::fields::documented;
 use crate::model::named::named;
 use crate::model::{Stage, attempts::Next};
 
-/// How many stages are kept; of more, the oldest after the first [`KEPT_FIRST`] go.
+/// How many stages are kept; beyond it, the oldest after the first [`KEPT_FIRST`] are dropped.
 const STEPS: usize = 64;
 /// How many attempts, and how many stalls, are kept.
 const ATTEMPTS: usize = 16;
 /// How many connections of a download in segments are kept.
 const SEGMENTS: usize = 32;
-/// How many of the first entries always stay.
+/// How many of the first entries are never dropped.
 const KEPT_FIRST: usize = 4;
 
 documented! {
@@ -123,13 +123,13 @@ pub(crate) struct Stalled {
 }
 
 named! {
-/// How a transfer that met a fault went on.
+/// How a transfer continued after a fault.
 pub(crate) enum Rescue {
     /// Another attempt over the same upstream.
     Retry = "retry",
     /// The request's body was sent again.
     Replay = "replay",
-    /// The rest of the answer was asked for.
+    /// The rest of the answer was requested.
     Resume = "resume",
     /// Another upstream.
     Failover = "failover",
@@ -137,7 +137,7 @@ pub(crate) enum Rescue {
 }
 
 impl Timeline {
-    /// Of a transfer that was just accepted.
+    /// The timeline of a transfer that was just accepted.
     pub(crate) fn begun() -> Self {
         let mut timeline = Self::default();
         timeline.enter(Stage::Accepted, 0, 0);
@@ -151,7 +151,7 @@ impl Timeline {
             at_ms,
             attempt,
         };
-        // A stage that took no time says nothing, unless it is the one that lasts.
+        // A stage that took no time is dropped, unless it is the last.
         if self
             .stages
             .last()
@@ -194,7 +194,7 @@ impl Timeline {
         }
     }
 
-    /// What `next`, and a body that is sent again or resumed, make of a fault.
+    /// Records the rescue that follows from `next`, or from a body that is sent again or resumed.
     pub(crate) fn rescue(&mut self, next: &Next, by_body: Option<&'static str>) {
         let by_next = match (next, by_body) {
             (Next::GiveUp, _) => return,
@@ -219,7 +219,7 @@ impl Timeline {
         push(&mut self.segments, segment, SEGMENTS);
     }
 
-    /// A stall began, goes on or is over.
+    /// A stall began, continues or is over.
     pub(crate) fn stall(&mut self, stall: Stalled) {
         match self.stalls.last_mut() {
             Some(last) if !last.over => *last = stall,

@@ -1,4 +1,4 @@
-//! Where transfers begin and are listed; what is kept of them is the ledger's.
+//! Begins transfers and lists them; the ledger keeps the records about them.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use crate::{
 pub struct Tracker {
     ledger: Arc<Ledger>,
     running: Arc<Running<TransferState>>,
-    /// Where the watchdog runs.
+    /// The tasks in which the watchdog runs.
     tasks: Tasks,
 }
 
 impl Tracker {
-    /// Its watchdog runs among `tasks`, and keeps no `shutdown` waiting.
+    /// A tracker whose watchdog runs among `tasks` and does not delay `shutdown`.
     pub(crate) fn new(tasks: Tasks, shutdown: Shutdown) -> Self {
         Self {
             ledger: Arc::default(),
@@ -37,7 +37,7 @@ impl Tracker {
         }
     }
 
-    /// Registers a transfer; it is listed and watched until it is dropped. Must run inside the runtime.
+    /// Registers a transfer, which is listed and watched until it is dropped. Call it inside the runtime.
     pub(crate) fn begin(&self, begin: TransferStart<'_>) -> Transfer {
         let limits = &begin.route.stall.limits;
         let (transfer, watchdog) = self.running.add(limits, |id| {
@@ -65,23 +65,23 @@ impl Tracker {
         self.ledger.faults()
     }
 
-    /// The last stalls, the newest first, each as it was reported last.
+    /// The last stalls, the newest first, each in its last reported state.
     pub fn stalls(&self) -> Vec<StallReported> {
         self.ledger.stalls()
     }
 
-    /// Faults, stalls and ends of transfers from now on, as values.
+    /// Subscribes to faults, stalls and ends of transfers, as values.
     #[cfg(any(test, feature = "testing"))]
     pub fn subscribe(&self) -> super::observe::Events {
         self.ledger.subscribe()
     }
 
-    /// What origins refuse now, by host and status.
+    /// The current refusals of origins, by host and status.
     pub(crate) fn refusals(&self) -> Vec<RefusalCount> {
         self.ledger.refusals()
     }
 
-    /// A running transfer with everything that is known about it.
+    /// A running transfer with all its details.
     pub(crate) fn detail(&self, id: u64) -> Option<Detail> {
         Some(self.running.find(id)?.detail(Instant::now()))
     }
@@ -91,7 +91,7 @@ impl Tracker {
         self.ledger.history()
     }
 
-    /// Numbers of transfers go on after `last`: those of the history stay unique.
+    /// Transfer numbers continue after `last`, so that those of the history stay unique.
     pub(crate) fn continue_after(&self, last: u64) {
         self.running.continue_after(last);
     }

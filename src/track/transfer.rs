@@ -1,4 +1,4 @@
-//! One request, or one tunnel, being ferried. Its closing line is written when its one owner drops it.
+//! One request or one tunnel. Its closing line is written when its only owner drops it.
 
 mod begin;
 mod closing;
@@ -39,15 +39,15 @@ use crate::{
     },
 };
 
-/// A running transfer. Dropping it ends it, whoever else has a handle on it.
+/// A running transfer. Dropping it ends it, whatever handles exist.
 #[derive(Debug)]
 pub(crate) struct Transfer(TransferHandle);
 
-/// A handle on a transfer, for whoever reports on it. It does not keep the transfer running.
+/// A handle on a transfer, for reporting. It does not keep the transfer running.
 #[derive(Clone, Debug)]
 pub(crate) struct TransferHandle(Arc<TransferState>);
 
-/// A fault that is in the log, and after which nothing is tried any more. [`TransferHandle::give_up`] makes it.
+/// A logged fault after which no further attempt follows. [`TransferHandle::give_up`] makes it.
 #[derive(Debug)]
 pub(crate) struct FinalFault(Fault);
 
@@ -79,13 +79,13 @@ pub(super) struct TransferState {
     id: u64,
     about: TransferInfo,
     begun: Instant,
-    /// The same by the wall clock.
+    /// The start by the wall clock.
     began: SystemTime,
     counters: Counters,
     state: Mutex<State>,
     ledger: Arc<Ledger>,
     running: Arc<Running<TransferState>>,
-    /// Told when `State::act` is set.
+    /// Notified when `State::act` is set.
     stalled: Notify,
 }
 
@@ -114,7 +114,7 @@ struct State {
     reused: bool,
     peer: Option<SocketAddr>,
     outcome: Option<TransferOutcome>,
-    /// Its owner is gone: nothing is to be said of it any more.
+    /// True where its owner is gone: nothing more is reported.
     closed: bool,
     handed_over: bool,
     tunnel: bool,
@@ -124,9 +124,9 @@ struct State {
     /// Connections that fetch later ranges of a download.
     segments: Vec<TcpMonitor>,
     watching: WatchdogState,
-    /// The stall that the transfer is to end for.
+    /// The stall because of which the transfer must end.
     act: Option<Stall>,
-    /// The upstream that it avoids, and what its open circuit says.
+    /// The avoided upstream, and the state of its open circuit.
     circuit: Option<(Box<str>, Box<str>)>,
     /// The advice of its last fault.
     advised: Option<String>,
@@ -196,41 +196,41 @@ impl Transfer {
         self.0.clone()
     }
 
-    /// Says how it ends; the first call counts, and without one the client went away.
+    /// Sets its outcome. The first call counts; without a call, the client disconnected.
     pub(crate) fn finish(&self, outcome: TransferOutcome) {
         self.0.0.state().outcome.get_or_insert(outcome);
     }
 
-    /// A CONNECT whose TLS stands: its requests are transfers of their own, so this one ends without a closing line.
+    /// Ends a CONNECT without a closing line after its TLS handshake, because its requests are transfers of their own.
     pub(crate) fn close_silently(&self) {
         self.0.0.state().handed_over = true;
     }
 
-    /// It ends with a fault that is in the log, and nobody is answered.
+    /// Ends with a logged fault, without an answer.
     pub(crate) fn break_off(&self, given_up: &FinalFault) {
         self.finish(TransferOutcome::Broken {
             code: given_up.code().into(),
         });
     }
 
-    /// Logs the fault that it ends with.
+    /// Logs the fault that ends it.
     pub(crate) fn fail(&self, fault: Fault) {
         self.break_off(&self.give_up(fault));
     }
 }
 
 impl TransferHandle {
-    /// The stage begins now; the time since the last change is added to the stage before.
+    /// Enters a stage; the time since the last change is added to the previous stage.
     pub(crate) fn enter(&self, stage: Stage) {
         self.0.state().enter(stage, self.0.begun, Instant::now());
     }
 
-    /// The stage it is in.
+    /// The current stage.
     pub(crate) fn stage(&self) -> Stage {
         self.0.state().stage
     }
 
-    /// An attempt through `upstream` begins; `attempt` counts from 1 over all upstreams.
+    /// Starts an attempt through `upstream`; `attempt` counts from 1 over all upstreams.
     pub(crate) fn begin_attempt(&self, upstream: &Arc<str>, attempt: u32) {
         let at = millis(self.0.begun.elapsed());
         let mut state = self.0.state();
@@ -246,7 +246,7 @@ impl TransferHandle {
         state.upstream = Some(shown);
     }
 
-    /// It does not go where the config says, because of an open circuit: every event of it will say so.
+    /// Records that an open circuit diverts it from the configured order; all its events then say so.
     pub(crate) fn note_avoided_circuit(&self, avoided: &AvoidedCircuit) {
         let [upstream, text] = [&*avoided.upstream, &avoided.to_string()].map(redact::text);
         self.0.state().circuit = Some((upstream.into(), text.into()));
@@ -280,18 +280,18 @@ impl TransferHandle {
         &self.0.counters
     }
 
-    /// Whether the request has credentials of its own.
+    /// Records whether the request carries credentials.
     pub(crate) fn note_credentials(&self, given: bool) {
         self.0.counters.credentials.store(given, Ordering::Relaxed);
     }
 
-    /// The client said how many bytes it sends.
+    /// Sets the length that the client declared.
     pub(crate) fn expect_up(&self, total: Option<u64>) {
         let known = &self.0.counters.up_total;
         known.store(total.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// The origin said how many bytes the client is given.
+    /// Sets the length that the origin declared.
     pub(crate) fn expect_down(&self, total: Option<u64>) {
         let known = &self.0.counters.down_total;
         known.store(total.unwrap_or(0), Ordering::Relaxed);
@@ -304,7 +304,7 @@ impl TransferHandle {
 }
 
 impl State {
-    /// Adds the time since the last change to the stage it is in.
+    /// Adds the time since the last change to the current stage.
     fn leave(&mut self, now: Instant) {
         if let Some(spent) = self.spent.get_mut(self.stage as usize) {
             *spent += now.saturating_duration_since(self.since);
@@ -321,7 +321,7 @@ impl State {
 }
 
 impl TransferState {
-    /// What every event of it begins with.
+    /// The common fields of its events.
     fn subject(&self, state: &State) -> Subject {
         let about = &self.about;
         let circuit = state.circuit.as_ref();
@@ -341,7 +341,7 @@ impl TransferState {
     }
 }
 
-/// A method; those of most requests take no memory.
+/// A method; the usual ones need no allocation.
 fn method(method: &str) -> Text {
     const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "HEAD", "CONNECT", "PATCH"];
     let known = KNOWN.into_iter().find(|known| *known == method);

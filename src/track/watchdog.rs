@@ -1,8 +1,8 @@
-//! The one timer that looks at every running transfer: what it sees is judged by `model::stall`, told here, and acted on by `forward`.
+//! The timer that checks every running transfer: `model::stall` judges, this module reports, and `forward` acts.
 //!
-//! It runs while transfers come and ends a look after the last one, so an idle daemon sleeps, and a client that asks one thing after the
-//! other does not have it begin and end each time. A transfer that moves costs two counts a look, and a short one none;
-//! the kernel is asked for more only about one that did not move since the look before.
+//! It starts with the first transfer and stops some time after the last one, so an idle daemon sleeps, and a client with sequential
+//! requests does not restart it each time. A check of a moving transfer costs two counter reads, a short transfer is never checked, and
+//! the kernel is queried further only about a transfer that did not move since the last check.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{running::Running, transfer::TransferState};
 
-/// Looks until a look finds no transfer.
+/// Checks until no transfer is left.
 pub(super) async fn watch(running: Arc<Running<TransferState>>) {
     while let Some(next) = running.looks() {
         tokio::select! {

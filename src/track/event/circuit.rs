@@ -1,4 +1,4 @@
-//! What becomes of an upstream's circuit.
+//! Changes of an upstream's circuit.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::{
 };
 
 named! {
-/// Whose doing a change is.
+/// What caused a change.
 pub(crate) enum CircuitTurn {
-    /// A transfer succeeded or failed.
+    /// The success or failure of a transfer.
     Transfer = "transfer",
-    /// The daemon dialled by itself.
+    /// A dial by the daemon itself.
     Probe = "probe",
 }
 }
@@ -27,21 +27,21 @@ pub(crate) enum CircuitTurn {
 /// A circuit opened, is probed, stays open, is on trial, or closed.
 #[derive(Clone, Debug)]
 pub(crate) struct CircuitChanged {
-    /// The host asked for.
+    /// The requested host.
     pub host: String,
-    /// The port asked for.
+    /// The requested port.
     pub port: u16,
     /// The route's name.
     pub route: String,
     /// The upstream's label.
     pub upstream: String,
-    /// By a transfer or by a probe.
+    /// A transfer or a probe.
     pub turn: CircuitTurn,
-    /// What became of it.
+    /// The change.
     pub change: Change,
-    /// The circuit as it is now; none where it is closed.
+    /// The circuit after the change; `None` where it is closed.
     pub known: Option<AvoidedCircuit>,
-    /// The fault, where it was one.
+    /// The fault's code, where a fault caused it.
     pub code: Option<String>,
 }
 
@@ -88,15 +88,15 @@ impl LogEvent for CircuitChanged {
 /// The only upstream of a host works again: requests had waited for it, or were answered at once.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamReturned {
-    /// The host asked for.
+    /// The requested host.
     pub host: String,
-    /// The port asked for.
+    /// The requested port.
     pub port: u16,
     /// The route's name.
     pub route: String,
     /// The upstream's label.
     pub upstream: String,
-    /// For how long nothing got through.
+    /// How long nothing succeeded.
     pub away: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Lines about the daemon itself: its listeners, config, CA and end.
+//! Log lines about the daemon itself: its listeners, config, CA and end.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -10,7 +10,7 @@ pub(crate) fn listening(address: SocketAddr) {
     info!(%address, page, version = env!("CARGO_PKG_VERSION"), "listening");
 }
 
-/// This process may have too few descriptors for the clients that the config allows.
+/// The process's descriptor limit may be too low for the clients that the config allows.
 pub(crate) fn too_few_descriptors(limit: usize, clients: usize, asked: usize) {
     warn!(
         limit,
@@ -21,7 +21,7 @@ pub(crate) fn too_few_descriptors(limit: usize, clients: usize, asked: usize) {
     );
 }
 
-/// The congestion control that the config names cannot be had: the system's stays.
+/// The configured congestion control is unavailable; the system's default stays.
 pub(crate) fn congestion_not_set(name: &str, error: &std::io::Error) {
     warn!(
         name,
@@ -43,7 +43,7 @@ pub(crate) fn bbr_would_help(peer: Option<SocketAddr>, retransmitted: u32, segme
     );
 }
 
-/// Nobody can say which local user a client on loopback is: all are served.
+/// The kernel does not report which local user a client on loopback is: all are served.
 pub(crate) fn users_not_told_apart(error: &std::io::Error) {
     warn!(
         %error,
@@ -52,7 +52,7 @@ pub(crate) fn users_not_told_apart(error: &std::io::Error) {
     );
 }
 
-/// The config that is in force; `environment` is where the upstream of this name leads.
+/// The current config; `environment` is the hop of the upstream with this name.
 pub(crate) fn config_taken(file: Option<&Path>, routes: usize, environment: &str) {
     info!(config = source(file), routes, environment, "config loaded");
 }
@@ -64,7 +64,7 @@ fn source(file: Option<&Path>) -> String {
     )
 }
 
-/// A new config is in force; `restart` names what it changes only at the next start.
+/// A new config is active; `restart` names the changes that need a restart.
 pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[String]) {
     info!(config = source(file), routes, "config reloaded");
     for key in restart {
@@ -76,7 +76,7 @@ pub(crate) fn config_reloaded(file: Option<&Path>, routes: usize, restart: &[Str
     }
 }
 
-/// A new config was bad: the old one stays.
+/// A new config was invalid: the old one stays.
 pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<&str>) {
     let file = file.map(|file| format!(" {}", file.display()));
     let check = || format!("run `gitferry check{}`", file.unwrap_or_default());
@@ -87,7 +87,7 @@ pub(crate) fn config_refused(file: Option<&Path>, problem: &str, advice: Option<
     );
 }
 
-/// A mistake that does not stop anything.
+/// A mistake that does not prevent anything.
 pub(crate) fn config_warning(problem: &str, advice: Option<&str>) {
     warn!(problem, advice, "config warning");
 }
@@ -101,12 +101,12 @@ pub(crate) fn ca_made(certificate: &Path) {
     );
 }
 
-/// The CA works, but its user should know this.
+/// The CA works, but its user should know this problem.
 pub(crate) fn ca_warning(problem: &str) {
     warn!(problem, "local CA warning");
 }
 
-/// The CA may not sign for some hosts: they are tunnelled until it is renewed.
+/// The CA may not sign for some hosts: they are tunnelled until it is rotated.
 pub(crate) fn ca_must_be_renewed(hosts: &str) {
     warn!(
         hosts,
@@ -115,7 +115,7 @@ pub(crate) fn ca_must_be_renewed(hosts: &str) {
     );
 }
 
-/// Something about the roots could not be read.
+/// A source of roots could not be read.
 pub(crate) fn roots_incomplete(problem: &str) {
     warn!(
         problem,
@@ -124,12 +124,12 @@ pub(crate) fn roots_incomplete(problem: &str) {
     );
 }
 
-/// The daemon takes nothing new.
+/// The daemon accepts no new clients.
 pub(crate) fn draining(transfers: usize, grace: Duration) {
     info!(transfers, grace_s = grace.as_secs(), "draining");
 }
 
-/// The daemon is over.
+/// The daemon has stopped.
 pub(crate) fn stopped(ended: usize) {
     info!(ended, "stopped");
 }

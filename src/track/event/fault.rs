@@ -58,7 +58,7 @@ pub struct FaultOccurred {
 }
 
 impl FaultOccurred {
-    /// What is done about it, for people.
+    /// What gitferry does about it, for people.
     pub(crate) fn next_step(&self) -> String {
         match (&self.next_upstream, self.wait_ms) {
             (Some(upstream), _) => format!("next upstream: {upstream}"),

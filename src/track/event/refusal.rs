@@ -1,14 +1,14 @@
-//! What an origin refuses.
+//! Refusals by origins.
 
 use super::{LogEvent, Subject, line};
 use crate::{model::refusals::RefusalCount, track::metrics::Metrics};
 
-/// An origin refuses requests: what a user must know, and no fault.
+/// An origin refuses requests: no fault, but the user must know it.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestsRefused {
-    /// Whose request it was.
+    /// The transfer of the refused request.
     pub subject: Subject,
-    /// By host and status.
+    /// The count, by host and status.
     pub refused: RefusalCount,
 }
 

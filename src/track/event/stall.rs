@@ -1,4 +1,4 @@
-//! A stall: that it began, that it goes on, that it is over.
+//! A stall: its beginning, continuation and end.
 
 use std::{net::SocketAddr, time::SystemTime};
 
@@ -17,22 +17,22 @@ use crate::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// What is told of a stall.
+/// The phase of a stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Phase {
     /// Its limit has passed.
     Began,
-    /// Nothing has moved since it was told.
+    /// Nothing has moved since it was reported.
     GoesOn,
-    /// Something moves again, or another attempt began.
+    /// Bytes move again, or another attempt began.
     Over,
-    /// The transfer ended in it.
+    /// The transfer ended during the stall.
     Ended,
 }
 
 impl Phase {
-    /// For people.
+    /// The text for people.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Began => "began",
@@ -42,7 +42,7 @@ impl Phase {
         }
     }
 
-    /// True where nothing more is told of this stall.
+    /// True where nothing more is reported of this stall.
     pub(crate) const fn is_end(self) -> bool {
         match self {
             Self::Began | Self::GoesOn => false,
@@ -109,7 +109,7 @@ pub struct StallReported {
 }
 
 impl StallReported {
-    /// What the transfer's timeline keeps of it.
+    /// The entry for the transfer's timeline.
     pub(crate) fn note(&self) -> Stalled {
         Stalled {
             at: SystemTime::now(),
@@ -142,7 +142,7 @@ impl LogEvent for StallReported {
 }
 
 impl StallReported {
-    /// The line of a stall that begins or goes on.
+    /// The line of a stall that begins or continues.
     fn evidence_line(&self, message: &'static str) {
         let kernel = self.kernel;
         line!(
@@ -191,33 +191,33 @@ impl StallReported {
     }
 }
 
-/// A response that does not begin and may still come: no stall, so no warning and no advice.
+/// A response that has not begun but may still come: no stall, so no warning and no advice.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerAwaited {
-    /// Which transfer.
+    /// The transfer.
     pub subject: Subject,
-    /// For how long.
+    /// How long it has been awaited.
     pub idle_ms: u64,
-    /// When it will be a stall.
+    /// The limit at which it becomes a stall.
     pub limit_ms: u64,
-    /// What will be done then.
+    /// The action at that time.
     pub action: Action,
-    /// What is known of a response that was due by now.
+    /// Details of a response that was due by now.
     pub late: Option<LateAnswer>,
 }
 
 /// A response that was due by now.
 #[derive(Clone, Debug)]
 pub(crate) struct LateAnswer {
-    /// The stall that it may turn out to be.
+    /// The verdict if it becomes a stall.
     pub verdict: Verdict,
     /// The part of the path: client, hop or origin.
     pub leg: Leg,
     /// The stage in which it happened.
     pub stage: Stage,
-    /// Why it was due.
+    /// The role that makes it due.
     pub role: Role,
-    /// The facts, in words.
+    /// The facts, as text.
     pub evidence: String,
 }
 
@@ -253,7 +253,7 @@ impl LogEvent for AnswerAwaited {
 /// A transfer was answered only after its segments were made smaller: the path drops large ones.
 #[derive(Clone, Debug)]
 pub(crate) struct SmallSegmentsHelped {
-    /// Which transfer.
+    /// The transfer.
     pub subject: Subject,
     /// The size that got through, in bytes.
     pub max_segment: u32,

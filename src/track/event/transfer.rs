@@ -74,7 +74,7 @@ impl LogEvent for TransferEnded {
             attempts = self.attempts,
             reused = self.reused,
             status = self.status,
-            // Whether a 401 asks for a token or refuses one.
+            // Shows whether a 401 requests a token or refuses one.
             credentials = (self.status == Some(401)).then_some(self.credentials),
             result = &*self.result,
             up = self.up,

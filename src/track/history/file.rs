@@ -1,4 +1,4 @@
-//! The history's file in the state directory: written atomically, read at start. A damaged one is set aside.
+//! The history's file in the state directory: written atomically, read at start. A damaged file is renamed.
 
 use std::{
     fs, io,
@@ -12,9 +12,9 @@ use super::{Finished, History, KEPT, totals::DayTotal};
 
 /// Its name in the state directory.
 pub(crate) const FILE: &str = "history.json";
-/// The form that this version reads and writes.
+/// The format version that this build reads and writes.
 const FORMAT: u32 = 1;
-/// More than a full history has: a larger file is not ours.
+/// More than a full history has: a larger file was not written by gitferry.
 const LARGEST: u64 = 32 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -25,12 +25,12 @@ struct Content {
     transfers: Vec<Arc<Finished>>,
 }
 
-/// What became of reading the file.
+/// The result of reading the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HistoryLoad {
-    /// There is none yet.
+    /// There is no file yet.
     Nothing,
-    /// It was read; the largest number that a transfer in it has.
+    /// It was read; the largest transfer number in it.
     Read(u64),
     /// It could not be read, and was renamed to this.
     SetAside(PathBuf, String),
@@ -39,7 +39,7 @@ pub(crate) enum HistoryLoad {
 }
 
 impl History {
-    /// Reads the file of `directory`; what was added before stays the newest.
+    /// Reads the file of `directory`; transfers added before stay the newest.
     pub(crate) fn load(&self, directory: &Path) -> HistoryLoad {
         let file = directory.join(FILE);
         let problem = match read(&file) {
@@ -66,7 +66,7 @@ impl History {
         last.unwrap_or(0)
     }
 
-    /// Writes the file of `directory`, where something has changed since. Fails where the directory cannot be written.
+    /// Writes the file of `directory`, where something has changed. Fails where the directory cannot be written.
     pub(crate) fn save(&self, directory: &Path) -> io::Result<()> {
         let (content, revision) = {
             let kept = self.lock();

@@ -1,10 +1,10 @@
-//! The lines about the history's file.
+//! The log lines about the history's file.
 
 use tracing::warn;
 
 use super::file::HistoryLoad;
 
-/// What became of the history of earlier runs.
+/// The result of loading the history of earlier runs.
 pub(crate) fn loaded(loaded: &HistoryLoad) {
     match loaded {
         HistoryLoad::Nothing => {}

@@ -1,4 +1,4 @@
-//! What each route carried per day. Days are UTC.
+//! The totals of each route per day. Days are UTC.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -10,7 +10,7 @@ use crate::track::{moment, timeline::Rescue};
 
 /// How many days are kept.
 const DAYS: usize = 31;
-/// How many routes a day has at most; a config has fewer, but reloads may rename them.
+/// The most routes per day; a config has fewer, but reloads may rename them.
 const ROUTES: usize = 100;
 
 documented! {
@@ -73,11 +73,11 @@ impl DayTotal {
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     days: Days,
-    /// The day of the last transfer, by its number since 1970 and as text: most transfers end on the same day as the one before.
+    /// The day of the last transfer, as a number since 1970 and as text: most transfers end on the same day as the previous one.
     last: (u64, String),
 }
 
-/// By the day, and by the route.
+/// By day, then by route.
 type Days = BTreeMap<String, BTreeMap<String, DayTotal>>;
 
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
@@ -101,7 +101,7 @@ impl Totals {
         }
     }
 
-    /// Takes in what a file had.
+    /// Adds the totals of a file.
     pub(super) fn load(&mut self, totals: Vec<DayTotal>) {
         for total in totals {
             let (day, route) = (total.day.clone(), total.route.clone());
@@ -122,7 +122,7 @@ impl Totals {
     }
 }
 
-/// The entry of a day and a route, made where there is room for it.
+/// The entry of a day and a route, created where there is room for it.
 fn entry<'d>(days: &'d mut Days, day: &str, route: &str) -> Option<&'d mut DayTotal> {
     if !days.contains_key(day) {
         if days.len() >= DAYS {

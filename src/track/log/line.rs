@@ -1,6 +1,6 @@
-//! One event as the log holds it, and its two forms for programs; `gitferry report` reads both back.
+//! One event of the log, and its two formats for programs; `gitferry report` parses both.
 //!
-//! Every transfer makes one, so its texts lie in one buffer, and each form is written into one string.
+//! Every transfer creates one, so its texts share one buffer, and each format is written into one string.
 
 use std::{
     fmt::{self, Write as _},
@@ -20,7 +20,7 @@ use crate::track::{digits, moment, redact};
 pub(crate) struct Line {
     pub(super) time: SystemTime,
     pub(super) level: Level,
-    /// The message and the texts of the fields, one after the other.
+    /// The message and the texts of the fields, concatenated.
     text: String,
     message: Range<usize>,
     pub(super) values: Vec<(&'static str, Value)>,
@@ -29,7 +29,7 @@ pub(crate) struct Line {
 /// A field's value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// The place of its text.
+    /// The range of its text.
     Text(Range<usize>),
     Number(u64),
     Signed(i64),
@@ -37,12 +37,12 @@ pub(crate) enum Value {
     Truth(bool),
 }
 
-/// What a line of most transfers takes.
+/// The buffer size that suffices for most transfers.
 const TEXT: usize = 384;
 const FIELDS: usize = 24;
 
 impl Line {
-    /// One without fields.
+    /// A line without fields.
     pub(crate) fn new(level: Level, time: SystemTime, message: &str) -> Self {
         let mut text = String::with_capacity(TEXT);
         text.push_str(message);
@@ -62,7 +62,7 @@ impl Line {
         line
     }
 
-    /// With a field more.
+    /// Adds a field.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
         let value = match value.into() {
@@ -77,7 +77,7 @@ impl Line {
         self
     }
 
-    /// The same with what a terminal would obey as escapes.
+    /// The same with terminal control characters escaped.
     pub(super) fn escaped(&self) -> Self {
         let mut line = Self::new(self.level, self.time, &redact::escaped(self.message()));
         for (name, value) in &self.values {
@@ -93,12 +93,12 @@ impl Line {
         line
     }
 
-    /// What it says.
+    /// The message.
     pub(super) fn message(&self) -> &str {
         self.at(&self.message)
     }
 
-    /// The fields in their order: a name, and the value as text.
+    /// The fields in order: the name, and the value as text.
     pub(super) fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.values.iter().map(|(name, value)| {
             let mut shown = String::new();
@@ -154,7 +154,7 @@ impl Line {
         json
     }
 
-    /// Time, level, message, `name=value`; an advice on a line of its own.
+    /// Time, level, message, `name=value`; an advice gets its own line.
     pub(crate) fn logfmt(&self, colours: bool) -> String {
         let (begin, end) = match (colours, self.level) {
             (false, _) => ("", ""),
@@ -164,7 +164,7 @@ impl Line {
         };
         let mut line = String::with_capacity(2 * TEXT);
         moment::log(&mut line, self.time);
-        // Ours are constant; those of libraries may quote a peer.
+        // gitferry's messages are constant; those of libraries may quote a peer.
         let message = redact::escaped(self.message());
         let _ = write!(line, " {begin}{:>5}{end} {message}", self.level.as_str());
         let mut advice = None;
@@ -194,7 +194,7 @@ impl Line {
         line
     }
 
-    /// Adds a text to the buffer; its place there.
+    /// Appends a text to the buffer; returns its range.
     fn add(&mut self, text: fmt::Arguments<'_>) -> Range<usize> {
         let begin = self.text.len();
         let _ = self.text.write_fmt(text);
@@ -207,7 +207,7 @@ impl Line {
 }
 
 impl Value {
-    /// Writes what is no text.
+    /// Writes a value that is no text.
     fn write(&self, line: &mut String) {
         let _ = match self {
             Self::Text(_) => Ok(()),
@@ -237,7 +237,7 @@ fn level(level: Level) -> &'static str {
 
 /// Writes `text` as JSON does.
 fn quote(line: &mut String, text: &str) {
-    // Without an early end, which would keep the compiler from looking at many bytes at once.
+    // Without an early exit, so that the compiler can vectorise the loop.
     let odd = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     if !text.bytes().fold(false, |any, byte| any | odd(byte)) {
         line.push('"');

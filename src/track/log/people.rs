@@ -1,7 +1,7 @@
-//! The log on a terminal: one line a transfer in the order in which a person reads, and two for what went wrong, the sentence and
-//! the advice. `gitferry history ID` has the rest.
+//! The log on a terminal: one line per transfer, in reading order; a failure adds a sentence and its advice. `gitferry history ID` shows
+//! the rest.
 //!
-//! Never wider than [`WIDEST`], and no wider than the terminal. An advice is given once, not for every transfer that meets it.
+//! A line is at most [`WIDEST`] wide and fits the terminal. Each advice is shown once, not for every transfer with that problem.
 
 mod sentence;
 mod width;
@@ -28,9 +28,9 @@ use crate::{
 
 /// The widest line.
 const WIDEST: usize = 120;
-/// A narrower terminal wraps by itself.
+/// The smallest width; a narrower terminal wraps the lines.
 const NARROWEST: usize = 80;
-/// From here on there is room for a rate.
+/// From this width on a rate is shown.
 const WIDE: usize = 100;
 /// How many pieces of advice are remembered.
 const REMEMBERED: usize = 64;
@@ -41,10 +41,10 @@ const YELLOW: &str = "33";
 const BOLD: &str = "1";
 const DIM: &str = "2";
 
-/// Where a line's text begins: after the time and the mark.
+/// The column of a line's text: after the time and the mark.
 const INDENT: usize = 11;
 
-/// Lines for people, and which advice they gave.
+/// Formats lines for people, and remembers which advice was shown.
 pub(crate) struct People {
     colours: bool,
     /// The machine's time zone at the start.
@@ -52,14 +52,14 @@ pub(crate) struct People {
     advised: Mutex<VecDeque<String>>,
 }
 
-/// How wide stderr is.
+/// The width of stderr.
 pub(super) fn columns() -> usize {
     let size = rt::terminal_size(io::stderr());
     size.map_or(WIDEST, |(columns, _)| columns.clamp(NARROWEST, WIDEST))
 }
 
 impl People {
-    /// With colours or without. To be called before threads run: the time zone cannot be read later.
+    /// With or without colours. Call it before threads start: the time zone cannot be read later.
     pub(crate) fn new(colours: bool) -> Self {
         Self {
             colours,
@@ -77,7 +77,7 @@ impl People {
         }
     }
 
-    /// The lines of an event, no wider than `width`.
+    /// The lines of an event, at most `width` wide.
     pub(crate) fn render(&self, line: &Line, width: usize) -> String {
         let line = &line.escaped();
         let mut text = match line.message() {
@@ -113,7 +113,7 @@ impl People {
         let failed = !matches!(result, "answered" | "closed");
         let mark = match status {
             _ if failed => self.painted(RED, "!"),
-            // A 401 is how a client learns that it is to send its credentials.
+            // A 401 is how a server requests a client's credentials.
             None | Some(401) => self.painted(GREEN, "✓"),
             Some(_) => self.painted(YELLOW, "!"),
         };
@@ -137,9 +137,9 @@ impl People {
                 .sum::<usize>()
             + 2;
         let room = width.saturating_sub(used);
-        // The status of a failed transfer is gitferry's own.
+        // A failed transfer's status is gitferry's own.
         let what = what(line, status.filter(|_| !failed));
-        // A code is whole, so that it can be looked up: on a line of its own where this one is too narrow.
+        // A code is not truncated, so that it can be looked up: it gets its own line where this one is too narrow.
         let beside = room.saturating_sub(count(result) + 1);
         let fits = room > count(result) && beside >= count(&what).min(10);
         let mut below = String::new();
@@ -182,7 +182,7 @@ impl People {
         }
     }
 
-    /// True for an advice that was not given lately.
+    /// True for an advice that was not shown recently.
     fn is_new(&self, advice: &str) -> bool {
         let mut advised = self.advised.lock().unwrap_or_else(PoisonError::into_inner);
         if advised.iter().any(|known| known == advice) {

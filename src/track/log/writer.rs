@@ -1,10 +1,9 @@
-//! The thread that writes the log, so that nothing else waits for its reader.
+//! The thread that writes the log, so that no other task waits for the log's reader.
 //!
-//! A pipe that nobody reads, a terminal stopped by Ctrl-S or a stuck journal blocks `write(2)`. The daemon only puts lines into
-//! a queue of [`ROOM`] bytes; when the queue is full, new lines are dropped and counted, and a line says how many once the reader
-//! is back.
+//! A pipe without a reader, a terminal stopped by Ctrl-S or a stuck journal blocks `write(2)`. The daemon only puts lines into a queue of
+//! [`ROOM`] bytes. When the queue is full, new lines are dropped and counted; a line reports their number once the reader continues.
 //!
-//! A line that comes alone is written at once. Lines that come fast are written together every [`GATHER`]: to wake the thread and to call
+//! A single line is written at once. Lines in quick succession are written together every [`GATHER`]: waking the thread and calling
 //! `write(2)` for each of them took a tenth of a small request's CPU time.
 
 use std::{
@@ -19,13 +18,13 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How many bytes wait for the reader: some minutes of an ordinary log.
+/// How many bytes may wait for the reader: some minutes of an ordinary log.
 const ROOM: usize = 4 << 20;
-/// How many bytes are written at once.
+/// The size of one write.
 const CHUNK: usize = 64 << 10;
-/// The shortest time between two writes, unless there is a whole chunk to write.
+/// The shortest time between two writes, unless a whole chunk waits.
 const GATHER: Duration = Duration::from_millis(10);
-/// Between two tries where somebody else made the file non-blocking.
+/// The wait between two tries where another process made the file non-blocking.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Puts lines into the queue. Clones share it.
@@ -34,11 +33,11 @@ pub(super) struct Writer(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// The queue has something to write, and the thread waits for it.
+    /// Notified when the queue is not empty and the thread waits.
     filled: Condvar,
-    /// The queue is empty and the last line is written.
+    /// Notified when the queue is empty and the last line is written.
     drained: Condvar,
-    /// The line that says how many were dropped.
+    /// Formats the line with the number of dropped lines.
     notice: fn(u64) -> String,
 }
 
@@ -46,17 +45,17 @@ struct Shared {
 struct Queue {
     /// Whole lines, in chunks of about [`CHUNK`] bytes.
     chunks: VecDeque<Vec<u8>>,
-    /// What is queued or being written.
+    /// Bytes queued or being written.
     bytes: usize,
-    /// Dropped since the last notice.
+    /// Lines dropped since the last notice.
     dropped: u64,
-    /// Since the start.
+    /// Lines dropped since the start.
     lost: u64,
-    /// Queued since the start.
+    /// Lines queued since the start.
     queued: u64,
-    /// What the thread does.
+    /// The state of the thread.
     thread: Thread,
-    /// Somebody waits until everything is written.
+    /// True where a flush waits until everything is written.
     hurry: bool,
 }
 
@@ -70,9 +69,9 @@ enum Thread {
 }
 
 impl Writer {
-    /// Writes to stderr in a thread of its own.
+    /// Writes to stderr in a separate thread.
     pub(super) fn to_stderr(notice: fn(u64) -> String) -> io::Result<Self> {
-        // A descriptor of its own: whoever else writes to stderr does not wait for a lock that a blocked write holds.
+        // A separate descriptor: other writers to stderr then do not wait for a lock that a blocked write holds.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Self::new(stderr, notice)
     }
@@ -164,7 +163,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the next lines; `wrote` is when the ones before were written.
+    /// Waits for the next lines; `wrote` is the time of the last write.
     fn next(&self, wrote: Option<Instant>) -> Vec<u8> {
         let mut queue = self.lock();
         loop {
@@ -202,7 +201,7 @@ fn write_all(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A terminal is shared with programs that make it non-blocking.
+            // Other programs on the terminal may make it non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
             Err(error) => return Err(error),
         }
@@ -237,7 +236,7 @@ mod tests {
         let begun = Instant::now();
         log.flush(Duration::from_millis(50));
         assert!(begun.elapsed() < Duration::from_secs(5));
-        // The reader is back.
+        // The reader continues.
         let lines = BufReader::new(reader).lines().map(Result::unwrap);
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));

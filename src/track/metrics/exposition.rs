@@ -1,10 +1,10 @@
-//! The text of the metrics: Prometheus' own format and OpenMetrics.
+//! The text of the metrics, in Prometheus' own format or as OpenMetrics.
 
 use std::fmt::Write as _;
 
 use super::{BUCKETS, Metric, Value};
 
-/// How the metrics are written.
+/// The format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
     /// Prometheus' text format 0.0.4.
@@ -14,7 +14,7 @@ pub enum Exposition {
 }
 
 impl Exposition {
-    /// By `Accept`: OpenMetrics where it is named and not less wanted than plain text.
+    /// From `Accept`: OpenMetrics where it is named and not less preferred than plain text.
     pub(crate) fn negotiate(accept: &str) -> Self {
         let weight = |name: &str| {
             let mut ranges = accept.split(',').map(str::trim);

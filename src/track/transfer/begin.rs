@@ -1,4 +1,4 @@
-//! What a transfer begins and ends with, and what it counts.
+//! The parameters at the start of a transfer, its outcome, and its counters.
 
 use std::{
     net::SocketAddr,
@@ -7,14 +7,14 @@ use std::{
 
 use crate::{config::Route, model::Target, track::Front};
 
-/// What a transfer begins with.
+/// The parameters at the start of a transfer.
 #[derive(Debug)]
 pub(crate) struct TransferStart<'a> {
-    /// How it came in.
+    /// The front that received it.
     pub front: Front,
     /// The client's address.
     pub client: SocketAddr,
-    /// Where it wants to go.
+    /// The target.
     pub target: &'a Target,
     /// `CONNECT`, `GET`, …
     pub method: &'a str,
@@ -29,7 +29,7 @@ pub(crate) struct TransferStart<'a> {
 /// How a transfer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TransferOutcome {
-    /// The origin's answer was passed on whole.
+    /// The origin's answer was passed on completely.
     Answered(u16),
     /// gitferry answered itself, after a fault.
     Refused {
@@ -40,7 +40,7 @@ pub(crate) enum TransferOutcome {
     },
     /// A tunnel that both sides closed.
     Closed,
-    /// Broken off in the middle.
+    /// Aborted in the middle.
     Broken {
         /// The fault's code.
         code: Box<str>,
@@ -48,7 +48,7 @@ pub(crate) enum TransferOutcome {
 }
 
 impl TransferOutcome {
-    /// True where the client went away.
+    /// True where the client disconnected.
     pub(super) fn is_departure(&self) -> bool {
         match self {
             Self::Broken { code } => code.starts_with("client/") && code.ends_with("/gone"),
@@ -57,33 +57,33 @@ impl TransferOutcome {
     }
 }
 
-/// Bytes moved, shared with the bodies and the tunnel.
+/// Byte counters, shared with the bodies and the tunnel.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     /// Body bytes taken from the client.
     pub up: AtomicU64,
     /// Body bytes given to the client.
     pub down: AtomicU64,
-    /// How many bytes the client will send, as far as it said so; 0 where it did not.
+    /// The declared length of the request; 0 where unknown.
     pub up_total: AtomicU64,
-    /// How many bytes the client will be given, as far as the origin said so; 0 where it did not.
+    /// The declared length of the response; 0 where unknown.
     pub down_total: AtomicU64,
     /// True while the request's body waits for the client.
     pub asks_client: AtomicBool,
     /// True while the answer's body waits for the origin.
     pub asks_origin: AtomicBool,
-    /// Request bodies that are under way: none before the first attempt and once the origin has been given everything.
+    /// Request bodies being sent: 0 before the first attempt and after the origin has received everything.
     pub sending: AtomicU32,
-    /// The answer's head came before the request was sent whole.
+    /// True where the answer's head arrived before the request was completely sent.
     pub early: AtomicBool,
-    /// And it was a refusal: nobody need send the rest.
+    /// True where that answer is a refusal, so the rest need not be sent.
     pub refused: AtomicBool,
-    /// The request has credentials of its own.
+    /// True where the request carries credentials.
     pub credentials: AtomicBool,
 }
 
 impl Counters {
-    /// Notes that an answer with this status begins now.
+    /// Records that an answer with this status begins now.
     pub(crate) fn answer(&self, status: u16) {
         let early = self.sending.load(Ordering::Relaxed) > 0;
         self.early.store(early, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use crate::{
     track::event::{StallReported, Text, TransferEnded},
 };
 
-/// How much a transfer carries for its congestion control to matter.
+/// From this many bytes on, the congestion control of a transfer is recorded.
 const LARGE: u64 = 1 << 20;
 
 impl Drop for Transfer {
@@ -20,7 +20,7 @@ impl Drop for Transfer {
 }
 
 impl TransferState {
-    /// Keeps what the last connection used, where it carried much.
+    /// Records the congestion control of the last connection, where it carried much.
     fn note_congestion(&self, state: &mut State) {
         let counts = [&self.counters.up, &self.counters.down];
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
@@ -29,7 +29,7 @@ impl TransferState {
         }
     }
 
-    /// The ends of the stalls that are under way, or what a client that left had waited for.
+    /// The ends of the current stalls, or the stall during which the client disconnected.
     fn last_stalls(&self, state: &mut State, now: Instant) -> Vec<StallReported> {
         let ended: Vec<_> = self.stall_ends(state, now).into_iter().collect();
         let departs = |outcome: &TransferOutcome| outcome.is_departure();
@@ -46,7 +46,7 @@ impl TransferState {
         let stalls = self.last_stalls(&mut state, now);
         state.closed = true;
         self.note_congestion(&mut state);
-        // Handles may outlive it; the sockets should not.
+        // Handles may outlive the transfer; the sockets should not.
         (state.client, state.origin) = (None, None);
         state.segments.clear();
         let last = state.stage;

@@ -1,4 +1,4 @@
-//! What is told of a transfer while it runs: faults, with their advice, and what was done about them.
+//! The events of a running transfer: faults with their advice, and what was done about them.
 
 use std::sync::atomic::Ordering;
 
@@ -36,12 +36,12 @@ impl TransferHandle {
         })
     }
 
-    /// The fields that every event of it begins with.
+    /// The common fields of its events.
     pub(super) fn subject(&self) -> Subject {
         self.0.subject(&self.0.state())
     }
 
-    /// An upload goes on, but can no longer be sent again.
+    /// An upload continues, but can no longer be sent again.
     pub(crate) fn replay_given_up(&self, reason: &str) {
         self.0.ledger.emit(&ReplayGivenUp {
             subject: self.subject(),
@@ -49,12 +49,12 @@ impl TransferHandle {
         });
     }
 
-    /// A pooled connection ended before it answered; the request goes out again.
+    /// A pooled connection ended before it answered; the request is sent again.
     pub(crate) fn idle_connection_died(&self, fault: &Fault) {
         let (code, peer) = (fault.code(), fault.peer.as_deref().map(redact::text));
         let subject = &self.subject();
         if fault.is_stale() {
-            // The user waited for seconds, and finds out here why.
+            // The user waited for seconds; this line says why.
             line!(
                 info,
                 subject,
@@ -75,7 +75,7 @@ impl TransferHandle {
         }
     }
 
-    /// A download goes on over up to so many connections.
+    /// A download continues over up to this many connections.
     pub(crate) fn segments_begin(&self, connections: usize) {
         line!(
             debug,
@@ -85,7 +85,7 @@ impl TransferHandle {
         );
     }
 
-    /// A download in segments goes on over its first connection alone.
+    /// A download in segments continues over its first connection only.
     pub(crate) fn segments_end(&self, why: &str) {
         line!(
             debug,
@@ -95,7 +95,7 @@ impl TransferHandle {
         );
     }
 
-    /// A range of a download in segments did not come whole; what is missing is fetched again.
+    /// A range of a download in segments was incomplete; the missing part is fetched again.
     pub(crate) fn segment_failed(&self, why: &str) {
         line!(
             debug,
@@ -105,7 +105,7 @@ impl TransferHandle {
         );
     }
 
-    /// The connections, beside the first one, that fetch ranges of it.
+    /// Sets the connections, in addition to the first one, that fetch its ranges.
     pub(crate) fn segments(&self, sockets: Vec<TcpMonitor>) {
         let mut state = self.0.state();
         if !state.closed {
@@ -113,7 +113,7 @@ impl TransferHandle {
         }
     }
 
-    /// One of them has ended.
+    /// One of these connections has ended.
     pub(crate) fn segment_ended(&self, segment: Segment) {
         let mut state = self.0.state();
         if !state.closed {
@@ -121,7 +121,7 @@ impl TransferHandle {
         }
     }
 
-    /// A response whose URLs a client follows could not be rewritten; it is passed on unchanged.
+    /// A response with URLs that a client follows could not be rewritten; it is passed on unchanged.
     pub(crate) fn report_unrewritten(&self, rewrite: &'static str, why: &str) {
         self.0.ledger.emit(&ResponseNotRewritten {
             subject: self.subject(),
@@ -140,7 +140,7 @@ impl TransferHandle {
 
     /// Writes the fault's event and counts it.
     ///
-    /// The client's own end, Ctrl-C for one, is no failure: the closing line says it.
+    /// The client's own disconnect (Ctrl-C) is no failure: the closing line reports it.
     pub(crate) fn fault(&self, fault: &Fault, next: &Next) {
         if fault.kind == FaultKind::Gone {
             return;
@@ -214,13 +214,13 @@ impl TransferHandle {
         self.0.ledger.fault(event);
     }
 
-    /// Logs a fault after which nothing is tried any more.
+    /// Logs a fault after which no further attempt follows.
     pub(crate) fn give_up(&self, fault: Fault) -> FinalFault {
         self.fault(&fault, &Next::GiveUp);
         FinalFault(fault)
     }
 
-    /// How it goes on, where that takes more than another attempt: the request is sent again, or the rest of the answer asked for.
+    /// How it continues where that takes more than another attempt: the request is sent again, or the rest of the answer is requested.
     fn rescue(&self, fault: &Fault, next: &Next) -> Option<&'static str> {
         let sent = || self.counters().up.load(Ordering::Relaxed) > 0;
         match (next, fault.stage) {
@@ -242,7 +242,7 @@ impl TransferHandle {
     }
 }
 
-/// What is done about a fault, for a reader.
+/// The reaction to a fault, for people.
 fn described(next: &Next) -> String {
     match next {
         Next::Again { after } => format!("again in {} ms", after.as_millis()),

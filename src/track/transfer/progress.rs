@@ -1,4 +1,4 @@
-//! What the watchdog says of a transfer, and how the transfer learns that it is to end.
+//! What the watchdog reports of a transfer, and how the transfer learns that it must end.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -20,27 +20,27 @@ use crate::{
 };
 
 impl TransferHandle {
-    /// Has the watchdog look at the client's socket.
+    /// Lets the watchdog monitor the client's socket.
     pub(crate) fn watch_client(&self, socket: WatchedSocket) {
         self.0.state().client = Some(socket);
     }
 
-    /// Says whether this attempt goes through a hop.
+    /// Sets whether this attempt goes through a hop.
     pub(crate) fn set_through_hop(&self, hop: bool) {
         self.0.state().hop = hop;
     }
 
-    /// Has the watchdog look at the socket of this attempt, to the origin or to a hop.
+    /// Lets the watchdog monitor the socket of this attempt, to the origin or to a hop.
     pub(crate) fn watch_origin(&self, socket: WatchedSocket) {
         self.0.state().origin = Some(socket);
     }
 
-    /// From here on it carries opaque bytes both ways.
+    /// From here on it is an opaque tunnel.
     pub(crate) fn mark_as_tunnel(&self) {
         self.0.state().tunnel = true;
     }
 
-    /// Ends when the watchdog wants the transfer to end, with the stall; never where the route only reports.
+    /// Completes with the stall when the watchdog wants the transfer to end; never where the route only reports stalls.
     pub(crate) async fn stalled(&self) -> Stall {
         loop {
             let notified = self.0.stalled.notified();
@@ -51,7 +51,7 @@ impl TransferHandle {
         }
     }
 
-    /// It was answered after segments were made smaller.
+    /// Reports that it was answered after its segments were made smaller.
     pub(crate) fn small_segments_helped(&self, max_segment: u32) {
         self.0.ledger.emit(&SmallSegmentsHelped {
             subject: self.subject(),
@@ -59,22 +59,22 @@ impl TransferHandle {
         });
     }
 
-    /// True while a stall goes on that another party than the client is to end, and has had its time.
+    /// True while a stall lasts that must be acted upon, and that the client does not cause.
     pub(crate) fn is_stalled(&self) -> bool {
         self.0.state().watching.acts
     }
 
-    /// The number that its log lines bear.
+    /// The number in its log lines.
     pub(crate) fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// What is done about a stall of this transfer.
+    /// The configured action on a stall of this transfer.
     pub(crate) fn stall_action(&self) -> Action {
         self.0.about.stall.action
     }
 
-    /// The stall as a fault. Whether it may be tried again is the caller's to know.
+    /// The stall as a fault. The caller knows whether the request may be repeated.
     pub(crate) fn stall_fault(&self, stall: &Stall) -> Fault {
         let state = self.0.state();
         let mut fault = Fault::new(stall.leg, state.stage, FaultKind::Stalled(stall.verdict));
@@ -92,13 +92,13 @@ impl TransferHandle {
         ))
     }
 
-    /// What to do about a stall, with what is known of the sibling route.
+    /// The advice for a stall, with the state of the sibling route.
     pub(super) fn stall_advice(&self, verdict: Verdict) -> Advice {
         let upstream = self.upstream();
         self.0.stall_advice(verdict, upstream.as_deref())
     }
 
-    /// An answer came through the upstream in use.
+    /// An answer arrived through the upstream in use.
     pub(crate) fn worked(&self) {
         if let Some(upstream) = self.upstream() {
             let about = &self.0.about;
@@ -109,7 +109,7 @@ impl TransferHandle {
 }
 
 impl TransferState {
-    /// One look; what it came to is told. When the next one is worth its while.
+    /// Checks the transfer once and reports the result. Returns the time of the next check.
     pub(in crate::track) fn examine(&self, now: Instant) -> Instant {
         let limits = self.about.stall.limits;
         let tick = tick(&limits);
@@ -161,7 +161,7 @@ impl TransferState {
         next
     }
 
-    /// The notice about a response that does not begin and may still come.
+    /// The notice about a response that has not begun but may still come.
     fn awaited(&self, state: &State, observed: &Observed) -> Option<AnswerAwaited> {
         let (idle, late) = match observed {
             Observed::Waiting(idle) => (*idle, None),
@@ -190,7 +190,7 @@ impl TransferState {
         })
     }
 
-    /// The end of a stall that ends with its transfer.
+    /// The end of a stall that lasts until its transfer ends.
     pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallReported> {
         let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
         let sample = state.sample(self);
@@ -200,7 +200,7 @@ impl TransferState {
             idle: lasted,
             ..state.watching.reported?
         };
-        // It may have moved since the last look.
+        // Bytes may have moved since the last check.
         let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
             Observed::Over { .. } => Phase::Over,
             Observed::Quiet
@@ -212,13 +212,13 @@ impl TransferState {
         Some(self.event(state, phase, &stall))
     }
 
-    /// The stall that the client did not wait for: its beginning, and its end.
+    /// The beginning and end of a stall during which the client disconnected.
     pub(super) fn stall_at_departure(
         &self,
         state: &mut State,
         now: Instant,
     ) -> Option<[StallReported; 2]> {
-        // The client's side is gone by now, so what the last look saw counts, where the other side has not moved since.
+        // The client's socket is closed by now, so the last check counts where the other side has not moved since.
         let looked = state.watching.sample?;
         let side =
             |sample: &stall::Sample| sample.origin.map(|flow| (flow.read, flow.acknowledged()));
@@ -261,7 +261,7 @@ impl TransferState {
         Some(self.event(state, phase, &stall))
     }
 
-    /// Ends the transfer for its stall, where the route wants that and the other side has had its time.
+    /// Ends the transfer because of its stall, where the route wants that and the time for it has come.
     fn act(&self, state: &mut State, idle: Option<Duration>) {
         state.watching.acts = idle.is_some();
         if let (Some(idle), Some(reported)) = (idle, state.watching.reported)

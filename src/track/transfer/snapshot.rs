@@ -94,7 +94,7 @@ pub struct Snapshot {
 }
 }
 
-/// The state of a connection that still fetches; TLS counts among its bytes.
+/// The state of a connection that still fetches; its byte counts include TLS.
 fn segment(socket: &TcpMonitor) -> Segment {
     Segment {
         congestion: socket.congestion(),
@@ -175,7 +175,7 @@ impl TransferState {
     }
 }
 
-/// A total that a peer said; 0 stands for none.
+/// A total that a peer declared; 0 means none.
 fn known(total: &AtomicU64) -> Option<u64> {
     Some(total.load(Ordering::Relaxed)).filter(|total| *total > 0)
 }

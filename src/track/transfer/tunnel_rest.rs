@@ -1,4 +1,4 @@
-//! Tunnels that only wait: the watchdog asks the kernel about them less often, and they do not hold up a stop.
+//! Idle tunnels: the watchdog queries the kernel about them less often, and they do not delay shutdown.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -7,30 +7,30 @@ use tokio::time::Instant;
 use super::TransferHandle;
 use crate::rt::Shutdown;
 
-/// The watchdog looks at such a tunnel so many ticks apart, to see whether its peers still answer the kernel's probes.
+/// The number of ticks between two checks of an idle tunnel, which show whether its peers still answer the kernel's probes.
 const TICKS: u32 = 10;
-/// How long nothing moves in a tunnel that is ended when the daemon stops.
+/// How long a tunnel must be idle to be ended when the daemon stops.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// Whether a tunnel only waits, by the last look of the watchdog.
+/// Whether a tunnel is idle, as of the watchdog's last check.
 #[derive(Debug, Default)]
 pub(super) struct TunnelRest {
     /// Bytes from the client and to it.
     counts: [u64; 2],
     looked: Option<Instant>,
-    /// Nothing moved between the last two looks, and neither side owes the other one anything.
+    /// True where nothing moved between the last two checks and neither side owes the other one data.
     rests: bool,
 }
 
 impl TunnelRest {
-    /// A look at `now` found these counts.
+    /// Records the counts of a check at `now`.
     pub(super) fn record(&mut self, now: Instant, counts: [u64; 2], nobodys_turn: bool) {
         self.rests = nobodys_turn && self.counts == counts;
         self.counts = counts;
         self.looked = Some(now);
     }
 
-    /// True where a look would find what the one before found.
+    /// True where a check would give the same result as the last one.
     pub(super) fn goes_on(&self, counts: [u64; 2], tick: Duration, now: Instant) -> bool {
         let soon = self
             .looked
@@ -40,7 +40,7 @@ impl TunnelRest {
 }
 
 impl TransferHandle {
-    /// Ends when the daemon stops and this tunnel only waits. Who waits for a server's answer, as a push over ssh does, is not idle.
+    /// Completes when the daemon stops and this tunnel is idle. A client that waits for a server's answer, as in a push over ssh, is not idle.
     pub(crate) async fn idle_at_shutdown(&self, shutdown: &Shutdown) {
         shutdown.drained().await;
         loop {

@@ -1,4 +1,4 @@
-//! What the watchdog sees of a transfer, and what it remembers between two looks.
+//! The watchdog's view of a transfer, and its state between two checks.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct WatchedSocket {
     pub(super) socket: TcpMonitor,
-    /// Other transfers use the connection too (HTTP/2): its counts are not this one's.
+    /// True where other transfers use the connection too (HTTP/2): its counts are not this transfer's.
     pub(super) shared: bool,
 }
 
@@ -42,45 +42,45 @@ impl WatchedSocket {
         }
     }
 
-    /// The congestion control of its socket.
+    /// The congestion control of this socket.
     pub(super) fn congestion(&self) -> Option<String> {
         self.socket.congestion()
     }
 }
 
-/// The watchdog's memory.
+/// The watchdog's state.
 #[derive(Debug, Default)]
 pub(super) struct WatchdogState {
     pub(super) watch: Option<Watch>,
     pub(super) looked: Option<Instant>,
     pub(super) sample: Option<Sample>,
     pub(super) reported: Option<Stall>,
-    /// True while a stall goes on that is to be acted upon.
+    /// True while a stall lasts that must be acted upon.
     pub(super) acts: bool,
     pub(super) pace: RateSampler,
     pub(super) rest: TunnelRest,
 }
 
 impl WatchdogState {
-    /// What is to be shown of it: whose turn it is, for how long, and the verdict in force.
+    /// What the status shows: the due party, for how long, and the verdict.
     pub(super) fn shown(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
         let watch = self.watch.as_ref()?;
         let (due, idle) = watch.idle(now);
         Some((due, idle, watch.verdict()))
     }
 
-    /// The client's side and the origin's at the last look.
+    /// The client's and the origin's side at the last check.
     pub(super) fn sides(&self) -> Option<(Flow, Option<Flow>)> {
         self.sample.map(|sample| (sample.client, sample.origin))
     }
 
-    /// What the other side's kernel had at the last look.
+    /// The bytes that the other side's kernel had acknowledged at the last check.
     pub(super) fn acknowledged(&self) -> Option<u64> {
         let origin = self.sample?.origin?;
         origin.told.then(|| origin.acknowledged())
     }
 
-    /// True where nothing moved between the last two looks.
+    /// True where nothing moved between the last two checks.
     pub(super) fn is_standing_still(&self) -> bool {
         let idle = self
             .watch
@@ -92,7 +92,7 @@ impl WatchdogState {
 }
 
 impl State {
-    /// The transfer as it is now, without `TCP_INFO` of its sockets.
+    /// The transfer now, without `TCP_INFO` of its sockets.
     pub(super) fn sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::flow)
     }
@@ -108,8 +108,8 @@ impl State {
         let up = counters.up.load(Ordering::Relaxed);
         let down = counters.down.load(Ordering::Relaxed);
         let tunnel = self.tunnel || inner.about.front == Front::Tunnel;
-        // Of what comes in, payload counts: heads, interim answers and what frames a body come from a peer that drips, too, and a
-        // hop's answer is no word of the origin's.
+        // Of received bytes, only payload counts: a peer that trickles also sends heads, interim answers and framing, and a hop's answer does not
+        // come from the origin.
         let payload = tunnel || self.stage >= Stage::SendingHead;
         let flow = |side: &Option<WatchedSocket>, read, written| {
             side.as_ref().map(|side| {

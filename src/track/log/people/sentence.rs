@@ -7,7 +7,7 @@ use crate::{
     track::log::Line,
 };
 
-/// What a transfer was about, with its status where that says no, and the number of attempts.
+/// The resource of a transfer, with its status where that is an error, and the number of attempts.
 pub(super) fn what(line: &Line, status: Option<u64>) -> String {
     let method = line.text("method").unwrap_or_default();
     let path = line.text("path").unwrap_or_default();
@@ -21,7 +21,7 @@ pub(super) fn what(line: &Line, status: Option<u64>) -> String {
     what
 }
 
-/// Size and, where there is room, rate of the larger direction.
+/// The size and, where there is room, the rate of the larger direction.
 pub(super) fn numbers(line: &Line, rate: bool) -> String {
     let [up, down, ms] = ["up", "down", "total_ms"].map(|name| line.number(name).unwrap_or(0));
     let (arrow, bytes) = if up > down {
@@ -34,14 +34,14 @@ pub(super) fn numbers(line: &Line, rate: bool) -> String {
         bytes => format!("{:>9}", format!("{arrow}{}", size::bytes(bytes))),
     };
     if rate {
-        // That of a few bytes says nothing.
+        // A rate over a few bytes has no meaning.
         let shown = (bytes >= 64 << 10).then(|| size::rate(bytes, ms));
         let _ = write!(text, " {:>10}", shown.unwrap_or_default());
     }
     text
 }
 
-/// The host, with a port that is not the usual one.
+/// The host, with its port where that is not the default.
 pub(super) fn host(line: &Line) -> String {
     let host = line.text("host").unwrap_or("-");
     match line.number("port") {
@@ -126,7 +126,7 @@ pub(super) fn circuit_sentence(line: &Line) -> String {
     text
 }
 
-/// A response that does not begin and may still come.
+/// A response that has not begun but may still come.
 pub(super) fn awaited_sentence(line: &Line) -> String {
     let limit = size::duration(line.number("limit_ms").unwrap_or(0));
     let then = match line.text("action") {
@@ -145,7 +145,7 @@ pub(super) fn awaited_sentence(line: &Line) -> String {
     )
 }
 
-/// In which part of a transfer.
+/// The part of a transfer, as a phrase.
 pub(super) fn during(line: &Line) -> &'static str {
     let name = line.text("stage").unwrap_or_default();
     let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
@@ -163,7 +163,7 @@ pub(super) fn during(line: &Line) -> &'static str {
     }
 }
 
-/// Message and fields of any other event, the fields that say most first.
+/// Message and fields of any other event, the most important fields first.
 pub(super) fn sentence(line: &Line) -> String {
     let mut text = line.message().to_owned();
     for (name, shown) in line.shown() {

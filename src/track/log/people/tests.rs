@@ -1,4 +1,4 @@
-//! What a person sees, at 120 and at 80 columns.
+//! The output for people, at 120 and at 80 columns.
 
 use std::time::{Duration, SystemTime};
 

@@ -2,7 +2,7 @@
 
 use crate::model::columns::count;
 
-/// At most `room` characters, the middle left out.
+/// At most `room` characters; the middle is left out.
 pub(super) fn shortened(text: &str, room: usize) -> String {
     let length = count(text);
     if length <= room {
