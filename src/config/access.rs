@@ -1,11 +1,11 @@
-//! `users` and `groups` of `[listen]`: names, or numbers in quotes, to the accounts of this machine.
+//! `users` and `groups` of `[listen]`: resolves names, or ids in quotes, to accounts of this machine.
 
 use nix::unistd::{Group, User};
 
 use super::section::Section;
 use crate::model::access::{Access, Account};
 
-/// Whom a listener on loopback serves beside the daemon's own user and root.
+/// The users that a listener on loopback serves in addition to the daemon's own user and root.
 pub(super) fn access(section: &Section<'_, '_>) -> Access {
     Access {
         users: accounts(section, "users", "user", |name| {

@@ -1,4 +1,4 @@
-//! What concerns the daemon as a whole: its files, its log, its limits.
+//! The settings of the daemon as a whole: its files, its log, its limits.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{HostPattern, address::FakeNetwork, unit};
 
-/// `[state]`: where the file says, else where the environment does.
+/// `[state]`: the directory of the file, else of the environment.
 pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>) -> PathBuf {
     let written = section.path("directory");
     let absolute = |name| {
@@ -20,7 +20,7 @@ pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    // systemd gives a list where a unit has several.
+    // systemd sets a list where a unit has several directories.
     let systemd =
         variables("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let found = written
@@ -40,9 +40,9 @@ pub(super) fn state_directory(section: Section<'_, '_>, variables: Variables<'_>
 /// `[trust]`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Trust {
-    /// Whether the platform's roots count.
+    /// True where the platform's roots are trusted.
     pub platform_roots: bool,
-    /// PEM files beside the platform's roots.
+    /// PEM files with further roots.
     pub extra_roots: Vec<PathBuf>,
 }
 
@@ -60,14 +60,14 @@ impl Trust {
 /// `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Log {
-    /// For people or for programs.
+    /// The format, for people or for programs.
     pub format: LogFormat,
-    /// The lowest level that is written.
+    /// The lowest level that is logged.
     pub level: LogLevel,
 }
 
 impl Log {
-    /// What the command line says comes first.
+    /// Values of the command line take precedence.
     pub(super) fn read(section: Section<'_, '_>, arguments: &Arguments) -> Self {
         let level = section.choice("level", &LogLevel::NAMES);
         let format = section.choice("format", &FORMATS);
@@ -108,7 +108,7 @@ pub(crate) struct PoolConfig {
     /// How long an idle origin connection is kept.
     #[serde(serialize_with = "unit::as_duration")]
     pub idle_timeout: Duration,
-    /// How many idle connections are kept for one origin, however few it used lately; 0: none ever.
+    /// The least number of idle connections kept for one origin, even if it used fewer lately; 0 keeps none.
     pub idle_per_origin: usize,
 }
 
@@ -126,10 +126,10 @@ impl PoolConfig {
 /// `[replay]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Replay {
-    /// Bytes that all uploads together may keep in memory.
+    /// Bytes of uploads held in memory, over all uploads.
     #[serde(serialize_with = "unit::as_size")]
     pub memory: u64,
-    /// Bytes that they may keep in the state directory beyond that.
+    /// Further bytes in files of the state directory.
     #[serde(serialize_with = "unit::as_size")]
     pub spool: u64,
 }
@@ -148,12 +148,12 @@ impl Replay {
 /// `[downloads]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Downloads {
-    /// Connections for one download; 0 or 1 switches segments off.
+    /// Connections for one download; 0 or 1 disables segments.
     pub segments: usize,
-    /// Bytes that all downloads together may fetch ahead of their clients.
+    /// Bytes fetched ahead of clients, over all downloads.
     #[serde(serialize_with = "unit::as_size")]
     pub memory: u64,
-    /// A download is not segmented before it has run for this long.
+    /// A download runs this long before it is segmented.
     #[serde(serialize_with = "unit::as_duration")]
     pub begin_after: Duration,
 }
@@ -173,7 +173,7 @@ impl Downloads {
 /// `[reverse]`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Reverse {
-    /// Hosts that are served beside those of the routes, by the upstreams and ports of `[other_hosts]`.
+    /// Hosts served in addition to those of the routes, with the upstreams and ports of `[other_hosts]`.
     pub allow: Vec<HostPattern>,
     /// Fake addresses of a local VPN tool, which count as public for a name that only a pattern of `allow` covers.
     pub fake_ip: Vec<FakeNetwork>,
@@ -209,7 +209,7 @@ impl Reverse {
 /// `[rewrite]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct RewriteConfig {
-    /// The largest body whose URLs are mapped, in bytes; a larger one passes as it is.
+    /// The largest body whose URLs are mapped, in bytes; a larger one is passed on unchanged.
     #[serde(serialize_with = "unit::as_usize")]
     pub max_body: usize,
 }

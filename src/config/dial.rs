@@ -10,13 +10,13 @@ use crate::model::{congestion::Congestion, unit};
 /// How an upstream is dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Dial {
-    /// For the name and TCP together, per attempt.
+    /// The timeout of the look-up and TCP together, per attempt.
     #[serde(serialize_with = "unit::as_duration")]
     pub connect_timeout: Duration,
-    /// For the hop's answer.
+    /// The timeout of the hop's answer.
     #[serde(serialize_with = "unit::as_duration")]
     pub greet_timeout: Duration,
-    /// For TLS.
+    /// The timeout of the TLS handshake.
     #[serde(serialize_with = "unit::as_duration")]
     pub handshake_timeout: Duration,
     /// Tries per upstream before the next one, at least 1.
@@ -30,10 +30,10 @@ pub(crate) struct Dial {
     /// How long an upstream that failed is tried last.
     #[serde(serialize_with = "unit::as_duration")]
     pub cooldown: Duration,
-    /// How long the only upstream of a host is waited for when it fails after a success.
+    /// How long requests wait for the only upstream of a host when it fails after a success.
     #[serde(serialize_with = "unit::as_duration")]
     pub patience: Duration,
-    /// The largest TCP segment, in bytes; `None` for what the path is said to carry.
+    /// The largest TCP segment, in bytes; `None` for the kernel's choice.
     #[serde(serialize_with = "segment")]
     pub max_segment: Option<u32>,
     /// The congestion control of outgoing connections.
@@ -64,7 +64,7 @@ impl Dial {
 const CONGESTION: &str =
     "\"auto\", \"system\", or a name of net.ipv4.tcp_available_congestion_control";
 
-/// 0 is no limit; no path of the internet needs less than 536 (RFC 9293, section 3.7.1).
+/// 0 means no limit; no path of the Internet needs less than 536 (RFC 9293, section 3.7.1).
 fn max_segment(section: &Section<'_, '_>) -> Option<u32> {
     let size = section.size("max_segment");
     if size != 0 && !(536..=65_000).contains(&size) {

@@ -1,4 +1,4 @@
-//! The config as meant: what every other part of gitferry holds and asks.
+//! The resolved config, which all other parts of gitferry use.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,44 +14,44 @@ use super::{
 };
 use crate::model::{HostPattern, Target, TlsMode};
 
-/// Everything the daemon needs to know, resolved.
+/// All settings of the daemon, resolved.
 ///
-/// It is serialised in the form of a config file, with every key that is in force and without secrets: what `gitferry check` prints.
+/// It serialises in the form of a config file, with all effective keys and without secrets: `gitferry check` prints that.
 #[derive(Debug, Serialize)]
 pub struct Config {
     /// The file it came from; `None` for the embedded default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    /// What the `*_PROXY` variables say.
+    /// The values of the `*_PROXY` variables.
     pub environment: Arc<Environment>,
-    /// Where and for whom the daemon listens.
+    /// The listening addresses and the clients served.
     pub listen: Listen,
     /// The CA, and the spool of uploads.
     #[serde(rename = "state", serialize_with = "as_state")]
     pub state_directory: PathBuf,
-    /// Who is trusted upstream.
+    /// The roots for upstream connections.
     pub trust: Trust,
     /// The log.
     pub log: Log,
     /// How running transfers end.
     pub shutdown: Stopping,
-    /// Deadlines and patience where a route says nothing else.
+    /// Dial settings for routes without their own.
     pub dial: Dial,
-    /// Limits and action where a route says nothing else.
+    /// Stall limits and action for routes without their own.
     pub stall: StallDefaults,
-    /// Uploads at once where a route says nothing else.
+    /// Concurrent uploads for routes without their own limit.
     pub uploads: UploadsConfig,
     /// Interim answers.
     pub interim: Interim,
     /// Idle origin connections.
     pub pool: PoolConfig,
-    /// What uploads may keep so that they can be sent again.
+    /// The budget for recording uploads, so that they can be sent again.
     pub replay: Replay,
     /// Downloads over several connections.
     pub downloads: Downloads,
-    /// What the reverse front serves beside the routes.
+    /// Hosts of the reverse front in addition to the routes.
     pub reverse: Reverse,
-    /// How much is rewritten.
+    /// The limit of rewriting.
     pub rewrite: RewriteConfig,
     /// Every hop, used or not.
     #[serde(serialize_with = "hop::by_name")]
@@ -62,10 +62,10 @@ pub struct Config {
     /// Routes in the order of the file, then the built-in ones.
     #[serde(rename = "route")]
     pub routes: Vec<Arc<Route>>,
-    /// Every file that the config was made of: a change of one is a reason to load it again.
+    /// All files of the config: a change of one triggers a reload.
     #[serde(skip)]
     pub files: Files,
-    /// What is probably not meant, and stops nothing.
+    /// Probable mistakes that do not prevent use.
     pub warnings: Vec<Problem>,
 }
 
@@ -104,10 +104,10 @@ impl Config {
         !Arc::ptr_eq(self.route(target), &self.other_hosts)
     }
 
-    /// True where the reverse front serves the target: a route names it, or `[reverse] allow` does.
+    /// True where the reverse front serves the target: a route or `[reverse] allow` names it.
     ///
-    /// `localhost` and addresses are never covered by a pattern, only by being named: an answer must not be able to point
-    /// a client at what listens on this machine or in its network.
+    /// No pattern covers `localhost` and addresses; they must be named: an answer must not be able to direct a client to this machine or its
+    /// network.
     pub fn serves(&self, target: &Target) -> bool {
         let own = target.host.is_loopback() || target.host.ip().is_some();
         self.names(target)
@@ -118,13 +118,13 @@ impl Config {
                 .any(|host| (host.is_exact() || !own) && host.matches(&target.host))
     }
 
-    /// True where only a pattern of `[reverse] allow` lets the target in: its name must not lead into this network.
+    /// True where only a pattern of `[reverse] allow` permits the target: its name must not resolve to this network.
     pub fn distrusts(&self, target: &Target) -> bool {
         let exactly = |host: &HostPattern| host.is_exact() && host.matches(&target.host);
         !self.names(target) && !self.reverse.allow.iter().any(exactly)
     }
 
-    /// What a handshake may be made with: every route's hosts, its mirrors, and the hops.
+    /// The peers of all possible handshakes: every route's hosts, its mirrors, and the hops.
     pub(crate) fn tls_peers(&self) -> Vec<PeerTls> {
         let routes = self.routes.iter().map(|route| &route.peer);
         let of_routes = routes.flat_map(|peer| [peer.clone(), peer.without_client()]);
@@ -132,7 +132,7 @@ impl Config {
         of_routes.chain(of_hops).collect()
     }
 
-    /// The patterns whose TLS is terminated: what the local CA must be allowed to sign for.
+    /// The patterns whose TLS is terminated: the local CA must be able to sign for them.
     pub(crate) fn terminated_hosts(&self) -> impl Iterator<Item = &HostPattern> {
         self.routes
             .iter()

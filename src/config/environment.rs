@@ -45,7 +45,7 @@ impl Environment {
         };
         let https = first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         let http = first(&["http_proxy", "all_proxy", "ALL_PROXY"]);
-        // An empty variable counts as not set, also for the other spelling (curl's GetEnv).
+        // An empty variable counts as unset, also for the other spelling (curl's GetEnv).
         let list = ["no_proxy", "NO_PROXY"]
             .into_iter()
             .find_map(|name| variables(name).filter(|list| !list.is_empty()))
@@ -75,7 +75,7 @@ impl Environment {
     }
 }
 
-/// The entries of a list, which are separated by commas and blanks. `*` means every host only where it is the whole list.
+/// The entries of a list, separated by commas and blanks. `*` means every host only where it is the whole list.
 fn no_proxy(list: &str) -> Vec<Box<str>> {
     if list == "*" {
         return vec!["*".into()];
@@ -86,8 +86,8 @@ fn no_proxy(list: &str) -> Vec<Box<str>> {
         .collect()
 }
 
-/// One entry of `no_proxy` as curl reads it (lib/noproxy.c): an address, a network, or a name that covers itself and what is below it.
-/// `*.example.com` and `example.com:443` are names that no host has.
+/// One entry of `no_proxy` as curl reads it (lib/noproxy.c): an address, a network, or a name, which also covers the names below it.
+/// `*.example.com` and `example.com:443` are names that match no host.
 fn excepts(entry: &str, host: &Host) -> bool {
     if entry == "*" {
         return true;
@@ -111,9 +111,9 @@ fn excepts(entry: &str, host: &Host) -> bool {
     }
 }
 
-/// True where the first bits are alike; without bits, or with 0 of them, where all are.
+/// True where the first `bits` bits are equal; where `bits` is empty or 0, all bits must be.
 fn within(ip: IpAddr, network: IpAddr, bits: &str) -> bool {
-    // As C's atoi: what is not a number is 0.
+    // As C's atoi: a text that is no number is 0.
     let digits = bits
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(bits.len());
@@ -132,7 +132,7 @@ fn within(ip: IpAddr, network: IpAddr, bits: &str) -> bool {
     }
 }
 
-/// Unlike in the config file, credentials stand in the URL here: the environment has no other place for them.
+/// In contrast to the config file, the URL may contain credentials: the environment has no other place for them.
 fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
     let with_scheme = if text.contains("://") {
         text.to_owned()
@@ -140,7 +140,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
         format!("http://{text}")
     };
     let url = value::url(&with_scheme).ok_or("it is not a URL")?;
-    // Every other tool's "socks" looks names up on its side.
+    // In other tools, "socks" means that the hop resolves names.
     let scheme = if url.scheme == "socks" {
         "socks5"
     } else {
@@ -177,7 +177,7 @@ fn hop(name: &str, text: &str, own: &[SocketAddr]) -> Result<Hop, String> {
     })
 }
 
-/// The password from the file that `NAME_PASSWORD_FILE` names: a service's unit, which others can read, has no other place for it.
+/// The password from the file named by `NAME_PASSWORD_FILE`: a service's unit is readable by others and has no other place for it.
 fn with_password(mut hop: Hop, file: Option<String>) -> Result<Hop, String> {
     if let (Some(credentials), Some(file)) = (&mut hop.credentials, file) {
         let text = std::fs::read_to_string(&file)
@@ -187,7 +187,7 @@ fn with_password(mut hop: Hop, file: Option<String>) -> Result<Hop, String> {
     Ok(hop)
 }
 
-/// Percent-decoded; what is no escape stays.
+/// Percent-decoded; an invalid escape stays unchanged.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

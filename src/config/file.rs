@@ -1,8 +1,7 @@
-//! The TOML as typed, and every mistake found in it, with its place.
+//! The TOML text, and all mistakes found in it with their locations.
 //!
-//! serde stops at the first mistake and loses positions in nested tables, so the document is walked by hand, a
-//! [`Section`](super::section::Section) at a time: what a section is asked for is what is valid, and whatever else stands in it
-//! is an unknown key.
+//! serde stops at the first mistake and loses positions in nested tables. So this module walks the document, one
+//! [`Section`](super::section::Section) at a time: the keys that are read from a section are the valid ones, and any other key is unknown.
 
 use std::{
     cell::RefCell,
@@ -18,7 +17,7 @@ use super::{
     problem::{Problem, Problems},
 };
 
-/// A file while it is read.
+/// A file while it is being read.
 pub(super) struct SourceFile<'a> {
     text: &'a str,
     file: Option<&'a Path>,
@@ -28,7 +27,7 @@ pub(super) struct SourceFile<'a> {
     contents: RefCell<Files>,
 }
 
-/// A place in the file.
+/// A range in the file.
 pub(super) type Span = Range<usize>;
 
 impl<'a> SourceFile<'a> {
@@ -43,7 +42,7 @@ impl<'a> SourceFile<'a> {
         }
     }
 
-    /// The document; its syntax errors are noted, the first one of each line: the others follow from it.
+    /// The document. Of its syntax errors, the first one of each line is recorded: further ones usually follow from it.
     pub(super) fn parse(&self) -> DeTable<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         let mut lines = BTreeSet::new();
@@ -61,7 +60,7 @@ impl<'a> SourceFile<'a> {
         table.into_inner()
     }
 
-    /// True where a mistake was noted.
+    /// True where a mistake was recorded.
     pub(super) fn has_problems(&self) -> bool {
         !self.problems.borrow().is_empty()
     }
@@ -71,7 +70,7 @@ impl<'a> SourceFile<'a> {
         self.file.is_none()
     }
 
-    /// Notes a mistake. Several sections may read one value; it is noted once.
+    /// Records a mistake. Several sections may read one value; it is recorded once.
     pub(super) fn problem(
         &self,
         at: Span,
@@ -83,7 +82,7 @@ impl<'a> SourceFile<'a> {
         note(&self.problems, problem);
     }
 
-    /// Notes what is probably not meant and stops nothing.
+    /// Records a probable mistake that does not prevent use.
     pub(super) fn warning(
         &self,
         at: Span,
@@ -95,7 +94,7 @@ impl<'a> SourceFile<'a> {
         note(&self.warnings, warning);
     }
 
-    /// Notes a file whose content is part of the config, before it is read.
+    /// Records a file whose content belongs to the config, before it is read.
     pub(super) fn depends_on(&self, file: &Path) {
         self.contents
             .borrow_mut()
@@ -103,12 +102,12 @@ impl<'a> SourceFile<'a> {
             .or_insert_with_key(|file| stamp(file));
     }
 
-    /// The files whose content is part of the config.
+    /// The files whose content belongs to the config.
     pub(super) fn contents(&self) -> Files {
         self.contents.take()
     }
 
-    /// What was noted, in the order of the file: the mistakes, then the warnings.
+    /// The recorded mistakes, then the warnings, in the order of the file.
     pub(super) fn finish(&self) -> (Problems, Vec<Problem>) {
         let sorted = |list: &RefCell<Vec<(usize, Problem)>>| {
             let mut list = list.take();
@@ -120,13 +119,13 @@ impl<'a> SourceFile<'a> {
         (sorted(&self.problems).into(), sorted(&self.warnings))
     }
 
-    /// With the home directory that `~/` stands for.
+    /// Sets the home directory for `~/`.
     pub(super) fn with_home(mut self, home: Option<String>) -> Self {
         self.home = home.map(PathBuf::from);
         self
     }
 
-    /// A path as written is relative to the file, or to the home directory where it begins with `~/`.
+    /// Resolves a path relative to the file, or to the home directory where it begins with `~/`.
     pub(super) fn path(&self, written: &str) -> PathBuf {
         if let (Some(rest), Some(home)) = (written.strip_prefix("~/"), &self.home) {
             return home.join(rest);
@@ -170,7 +169,7 @@ fn note(list: &RefCell<Vec<(usize, Problem)>>, problem: (usize, Problem)) {
     }
 }
 
-/// True for a line that is not shown: whoever mistypes a key next to a password pastes the message into an issue.
+/// True for a line that must not be shown: a user with a typo next to a password will paste the message into an issue.
 fn may_hold_secret(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     ["password", "passwd", "secret", "token", "@"]

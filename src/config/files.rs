@@ -1,4 +1,4 @@
-//! The files that a config was made of, and how each was when it was read.
+//! The files of a config, and their state when they were read.
 
 use std::{
     collections::BTreeMap,
@@ -7,13 +7,13 @@ use std::{
     time::SystemTime,
 };
 
-/// Files, and how each was just before it was read; `None` where it was not there.
+/// Files, with their state just before they were read; `None` where the file was missing.
 pub(crate) type Files = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// When a file was written, and its size.
+/// A file's modification time and size.
 pub(crate) type Stamp = (SystemTime, u64);
 
-/// How a file is now.
+/// The current state of a file.
 pub(super) fn stamp(file: &Path) -> Option<Stamp> {
     let meta = fs::metadata(file).ok()?;
     Some((meta.modified().ok()?, meta.len()))

@@ -1,4 +1,4 @@
-//! `[hops]`: named ways out.
+//! `[hops]`: named upstream proxies.
 
 mod kinds;
 
@@ -17,33 +17,33 @@ use crate::model::{Target, secret::Credentials};
 /// An upstream proxy.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Hop {
-    /// The name in `[hops]`; for the environment the variable's name.
+    /// The name in `[hops]`; for a hop from the environment, the variable's name.
     pub name: Arc<str>,
-    /// How it is spoken to.
+    /// Its kind.
     pub kind: HopKind,
-    /// Where it is.
+    /// Its address.
     pub target: Target,
-    /// What it gets to know who asks.
+    /// The credentials for it.
     pub credentials: Option<Credentials>,
-    /// Whether requests to it say in `Via` that gitferry passes them on (RFC 9110, section 7.6.3).
+    /// True where requests to it carry gitferry's `Via` (RFC 9110, section 7.6.3).
     pub via: bool,
-    /// A SOCKS hop gets the choice of a method and the request at once, which saves a round trip.
+    /// True to send a SOCKS hop the method choice and the request together, which saves a round trip.
     pub pipeline: bool,
-    /// TLS to an https hop.
+    /// TLS settings for an https hop.
     pub peer: PeerTls,
-    /// What it has granted since the config was read.
+    /// The targets it has granted since the config was read.
     pub granted: GrantedTargets,
 }
 
-/// The targets that a hop has led to. Who did speaks the protocol of its URL, and what it does a moment later is no refusal.
+/// The targets that a hop has connected. A hop that did so speaks the protocol of its URL, and a later failure is no refusal.
 #[derive(Debug, Default)]
 pub(crate) struct GrantedTargets(Mutex<HashSet<Target>>);
 
 impl GrantedTargets {
-    /// How many are remembered.
+    /// The most targets remembered.
     const LIMIT: usize = 1000;
 
-    /// Notes that the hop led to `target`.
+    /// Records that the hop connected `target`.
     pub(crate) fn note(&self, target: &Target) {
         let mut targets = self.targets();
         if targets.len() < Self::LIMIT && !targets.contains(target) {
@@ -51,12 +51,12 @@ impl GrantedTargets {
         }
     }
 
-    /// True where the hop has led to `target`.
+    /// True where the hop has connected `target`.
     pub(crate) fn has(&self, target: &Target) -> bool {
         self.targets().contains(target)
     }
 
-    /// True where the hop has led anywhere.
+    /// True where the hop has connected any target.
     pub(crate) fn any(&self) -> bool {
         !self.targets().is_empty()
     }
@@ -66,7 +66,7 @@ impl GrantedTargets {
     }
 }
 
-/// What was seen of a hop is no part of its config.
+/// The observations about a hop do not belong to its config.
 impl PartialEq for GrantedTargets {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -118,7 +118,7 @@ impl Hop {
     }
 }
 
-/// As in `[hops]`; the name is the key there.
+/// The form in `[hops]`, where the name is the key.
 impl Serialize for Hop {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -151,7 +151,7 @@ pub(super) fn by_name<S: Serializer>(hops: &[Arc<Hop>], to: S) -> Result<S::Ok, 
     map.end()
 }
 
-/// Every hop that can be used.
+/// All valid hops.
 pub(super) fn hops(
     section: &Section<'_, '_>,
     variables: Variables<'_>,

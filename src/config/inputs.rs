@@ -1,19 +1,19 @@
-//! What a config is made of beside its file: the environment and the command line.
+//! The inputs of a config besides its file: the environment and the command line.
 
 use std::net::SocketAddr;
 
 use super::log_format::LogFormat;
 
-/// Names to the values of the process environment.
+/// Looks a variable of the process environment up by its name.
 pub(crate) type Variables<'v> = &'v dyn Fn(&str) -> Option<String>;
 
-/// What the command line says in place of the file, at every reload again.
+/// The command line's settings, which take precedence over the file at every reload.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arguments {
-    /// The addresses; none for those of the file.
+    /// The addresses; empty to use those of the file.
     pub listen: Vec<SocketAddr>,
-    /// Attempts are logged, whatever level the file has.
+    /// Logs attempts, whatever level the file has.
     pub verbose: bool,
-    /// How the log looks, whatever the file says.
+    /// The log format, whatever the file has.
     pub log_format: Option<LogFormat>,
 }

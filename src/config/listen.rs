@@ -1,4 +1,4 @@
-//! `[listen]`: where and for whom the daemon listens.
+//! `[listen]`: the addresses, and which clients are served.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,13 +13,13 @@ pub struct Listen {
     /// The addresses, at least one.
     #[serde(rename = "address")]
     pub addresses: Vec<SocketAddr>,
-    /// What clients must give (`Proxy-Authorization`); always there where an address is not loopback.
+    /// The credentials that clients must send (`Proxy-Authorization`); always set where an address is not loopback.
     #[serde(flatten)]
     pub credentials: Option<Credentials>,
-    /// Which local users are served on loopback.
+    /// The local users that are served on loopback.
     #[serde(flatten)]
     pub access: Access,
-    /// Client connections at once.
+    /// The most client connections.
     pub max_connections: usize,
     /// The largest request head, in bytes.
     #[serde(serialize_with = "unit::as_usize")]
@@ -33,7 +33,7 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// `given` are addresses in place of those of the section.
+    /// `given` replaces the addresses of the section.
     pub(super) fn read(
         section: Section<'_, '_>,
         variables: Variables<'_>,
@@ -66,7 +66,7 @@ impl Listen {
         listen
     }
 
-    /// True where clients on loopback are told apart by their user: the config asks for it, or no password protects the port.
+    /// True where clients on loopback are distinguished by user: the config requires it, or no password protects the port.
     pub(crate) fn asks_for_users(&self) -> bool {
         self.credentials.is_none() || self.access.is_explicit()
     }

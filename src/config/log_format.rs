@@ -1,4 +1,4 @@
-//! How the log looks, and how much is in it.
+//! The log's format and level.
 
 use serde::Serialize;
 
@@ -10,14 +10,14 @@ pub(super) const FORMATS: [(&str, LogFormat); 5] = [
     ("json", LogFormat::Json),
 ];
 
-/// How a log line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogFormat {
-    /// People on a terminal, logfmt in a file or journal.
+    /// `People` on a terminal, `Logfmt` in a file or journal.
     #[default]
     Auto,
-    /// One line a transfer, two for what went wrong.
+    /// One line per transfer, two for a failure.
     People,
     /// `name=value`; `text` is its old name.
     Logfmt,
@@ -28,7 +28,7 @@ pub(crate) enum LogFormat {
 use crate::model::named::named;
 
 named! {
-/// How much is logged.
+/// The log level.
 #[derive(Default)]
 pub(crate) enum LogLevel {
     /// gitferry cannot work.

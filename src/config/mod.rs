@@ -1,7 +1,7 @@
-//! What the user asked for: the TOML as typed becomes a [`Config`] as meant, or a list of problems.
+//! The configuration: the TOML text becomes a resolved [`Config`], or a list of problems.
 //!
-//! [`load`] is the one way in, at start and at every reload; it reports every mistake of a file at once. Code that
-//! runs later holds an `Arc<Config>` and never asks "and if it was not set?". Nothing here touches the network.
+//! [`load`] is the only entry point, at start and at every reload; it reports all mistakes of a file at once. Code that runs later holds an
+//! `Arc<Config>` without unset values. Nothing here touches the network.
 
 mod access;
 mod credentials;
@@ -47,14 +47,14 @@ pub(crate) use route::{HttpVersion, Override, Route};
 pub(crate) use stall::{Interim, StallConfig, StallDefaults, UploadsConfig};
 pub(crate) use upstream::{Mirror, ToMirror, Upstream, Via};
 
-/// Reads `file`, or the embedded default; keys that the file omits are the default's.
+/// Reads `file`, or the embedded default; omitted keys have the default's values.
 ///
 /// Fails with every mistake of the file at once.
 pub fn load(file: Option<&Path>, variables: Variables<'_>) -> Result<Config, Problems> {
     load_with(file, variables, &Arguments::default())
 }
 
-/// The same with what the command line says in place of the file.
+/// The same, with the command line's values taking precedence.
 pub(crate) fn load_with(
     file: Option<&Path>,
     variables: Variables<'_>,
@@ -79,7 +79,7 @@ pub(crate) fn load_with(
     }
 }
 
-/// The config that a text makes in place of `path`.
+/// The config for the text of a file at `path`.
 ///
 /// Fails with every mistake of the text at once.
 #[cfg(any(test, feature = "testing"))]
@@ -87,7 +87,7 @@ pub(crate) fn read(text: &str, path: &Path, variables: Variables<'_>) -> Result<
     resolve::read(Some((text, path)), variables, &Arguments::default())
 }
 
-/// The config that a text makes, for tests of other modules: they need not know every key.
+/// The config for a text, for tests of other modules: they need not set every key.
 #[cfg(test)]
 pub(crate) fn parsed(text: &str) -> Config {
     let home = |name: &str| (name == "HOME").then(|| "/home/user".to_owned());

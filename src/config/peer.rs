@@ -1,4 +1,4 @@
-//! `roots`, `client_certificate` and `client_key` of a route or hop: TLS to that peer alone.
+//! `roots`, `client_certificate` and `client_key` of a route or hop: TLS settings for that peer.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::section::{Location, Section};
 
-/// What is believed of a peer beside the roots of all, and what is shown to it.
+/// Certificates trusted for a peer in addition to the common roots, and gitferry's own certificate for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct PeerTls {
-    /// PEM files with the certificates of the servers themselves: each is believed as it is, and signs for nobody.
+    /// PEM files with certificates of the servers themselves: each is trusted directly, and not as a CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roots: Vec<PathBuf>,
-    /// Who gitferry is, for a peer that asks.
+    /// gitferry's client certificate, for a peer that requests one.
     #[serde(flatten)]
     pub client: Option<ClientCertificate>,
 }
@@ -26,10 +26,10 @@ pub(crate) struct PeerTls {
 /// A certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct ClientCertificate {
-    /// A PEM file with the certificate and those between it and its CA.
+    /// A PEM file with the certificate and its intermediates.
     #[serde(rename = "client_certificate")]
     pub certificate: PathBuf,
-    /// A PEM file with the key, which only its owner can read.
+    /// A PEM file with the key, readable only by its owner.
     #[serde(rename = "client_key")]
     pub key: PathBuf,
 }
@@ -42,7 +42,7 @@ impl PeerTls {
         }
     }
 
-    /// The same for somebody who must not see who gitferry is: a mirror that is not trusted.
+    /// The same without the client certificate, for a mirror that is not trusted.
     pub(crate) fn without_client(&self) -> Self {
         Self {
             roots: self.roots.clone(),
@@ -51,7 +51,7 @@ impl PeerTls {
     }
 }
 
-/// Files with certificates. Whether a root can be made of one is for `tls` to say; this is for the wrong file.
+/// Files with certificates. `tls` checks whether they can be roots; this check finds a wrong file.
 pub(super) fn certificates(section: &Section<'_, '_>, key: &'static str) -> Vec<PathBuf> {
     let files = section.paths(key).into_iter();
     files
@@ -62,7 +62,7 @@ pub(super) fn certificates(section: &Section<'_, '_>, key: &'static str) -> Vec<
         .collect()
 }
 
-/// `extra_roots`: as [`certificates`], with a warning where one is of a server itself.
+/// `extra_roots`: as [`certificates`], with a warning for a server's own certificate.
 pub(super) fn extra_roots(section: &Section<'_, '_>) -> Vec<PathBuf> {
     for (file, place) in section.paths("extra_roots") {
         let bytes = fs::read(&file).unwrap_or_default();
@@ -82,7 +82,7 @@ pub(super) fn extra_roots(section: &Section<'_, '_>) -> Vec<PathBuf> {
     certificates(section, "extra_roots")
 }
 
-/// True for a CA that signed itself and bears the name of a host: what `openssl req -x509` makes for a server.
+/// True for a self-signed CA with the name of a host: `openssl req -x509` makes such a certificate for a server.
 fn is_of_a_server(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return false;

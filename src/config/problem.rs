@@ -1,4 +1,4 @@
-//! A mistake in a config file: where, what, and what to do; all of them at once.
+//! Mistakes in a config file: location, problem and remedy, all of them at once.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,12 +6,12 @@ use serde::{Serialize, Serializer};
 
 use super::files::Files;
 
-/// One mistake, or one doubt.
+/// One mistake or warning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file; `None` for the embedded default and the environment.
     pub file: Option<PathBuf>,
-    /// The line, from 1; 0 where it is in no file.
+    /// The line, from 1; 0 where there is no file.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
@@ -21,11 +21,11 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
-    /// The line itself; left out where it may hold a secret.
+    /// The line itself; omitted where it may contain a secret.
     pub source: Option<String>,
 }
 
-/// Every mistake of a file, in its order.
+/// All mistakes of a file, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>, pub(super) Files);
 
@@ -42,7 +42,7 @@ impl Serialize for Problems {
 }
 
 impl Problem {
-    /// Where, and what, and the line itself: all but the hint.
+    /// The location, the message and the line itself: everything but the hint.
     pub(crate) fn cause(&self) -> String {
         let without = Self {
             hint: None,
@@ -51,7 +51,7 @@ impl Problem {
         without.to_string()
     }
 
-    /// Where, and what, on one line.
+    /// The location and the message on one line.
     pub(crate) fn in_short(&self) -> String {
         struct Headline<'a>(&'a Problem);
         impl fmt::Display for Headline<'_> {
@@ -109,12 +109,12 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl Problems {
-    /// The files that the config names: a change of one is a reason to load it again.
+    /// The files that the config names: a change of one triggers a reload.
     pub(crate) fn files(&self) -> &Files {
         &self.1
     }
 
-    /// The first one on one line, and how many more there are.
+    /// The first one on one line, and the number of further ones.
     pub(crate) fn in_short(&self) -> String {
         let first = self.0.first().map(Problem::in_short);
         let more = match self.0.len() {
@@ -125,7 +125,7 @@ impl Problems {
     }
 }
 
-/// The valid name nearest to a mistyped one, where one is near.
+/// The valid name closest to a mistyped one, if one is close.
 pub(super) fn nearest<'a>(typed: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     valid
         .map(|name| (distance(typed, name), name))
@@ -134,7 +134,7 @@ pub(super) fn nearest<'a>(typed: &str, valid: impl Iterator<Item = &'a str>) -> 
         .map(|(_, name)| name)
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

@@ -1,4 +1,4 @@
-//! Which files a config came from and when they change; what a new config changes only at the next start.
+//! Detects changes of a config's files; lists the changes of a new config that need a restart.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -7,23 +7,23 @@ use super::{
     files::{Files, stamp},
 };
 
-/// How often the files are looked at. Polling, because notifications do not reach through every file system a config may be
-/// mounted from, and a symbolic link that is switched (as Kubernetes does) is seen all the same.
+/// How often the files are checked. Polling, because notifications do not work on all file systems that a config may be mounted from, and
+/// because it also detects a switched symbolic link (Kubernetes).
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// How long a file that changed must stay as it is before it is read: an editor may still be writing it.
+/// How long a changed file must stay unchanged before it is read: an editor may still be writing it.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Watches the files that a config was made of.
+/// Watches the files of a config.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     seen: Files,
-    /// A change was seen, and nobody was told yet.
+    /// True where a change was seen and not yet reported.
     pending: bool,
 }
 
 impl FileWatch {
-    /// Watches from now on.
+    /// Starts watching.
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             seen: config.files.clone(),
@@ -31,14 +31,14 @@ impl FileWatch {
         }
     }
 
-    /// Watches `files` beside what was watched before: a reload may bring in files, and one that is refused may miss some.
+    /// Adds `files` to the watched ones: a reload may add files, and a refused config may lack some.
     pub(crate) fn follow(&mut self, files: Files) {
         for (file, seen) in files {
             self.seen.entry(file).or_insert(seen);
         }
     }
 
-    /// And this file, which is made from the config but may be made anew without it: the CA's key.
+    /// Adds a file that is made from the config but may be replaced without it: the CA's key.
     #[must_use]
     pub(crate) fn and(mut self, file: PathBuf) -> Self {
         let seen = stamp(&file);
@@ -46,7 +46,7 @@ impl FileWatch {
         self
     }
 
-    /// Waits until a file changed and is no longer being written; never ends where there is none. May be dropped at any time.
+    /// Waits until a file has changed and is no longer being written; never completes where there is no file. May be dropped at any time.
     pub(crate) async fn changed(&mut self) {
         if self.seen.is_empty() {
             return std::future::pending().await;
@@ -66,7 +66,7 @@ impl FileWatch {
         }
     }
 
-    /// Looks once; true where something changed since the last look.
+    /// Checks once; true where something changed since the last check.
     pub(crate) fn look(&mut self) -> bool {
         let mut changed = false;
         for (file, seen) in &mut self.seen {
@@ -78,9 +78,9 @@ impl FileWatch {
     }
 }
 
-/// True where `new` would answer clients without credentials that `old` asks for, or on `addresses` that other machines reach.
+/// True where `new` would serve clients without credentials that `old` requires, or on `addresses` that other machines can reach.
 ///
-/// What counts is what is in force after the reload: the sockets stay as they are, whatever address `new` names.
+/// The effective state after the reload counts: the sockets stay as they are, whatever address `new` names.
 pub(crate) fn weakens_access(old: &Config, new: &Config, addresses: &[SocketAddr]) -> bool {
     let open = addresses.iter().any(|address| !address.ip().is_loopback());
     new.listen.credentials.is_none() && (open || old.listen.credentials.is_some())
@@ -90,7 +90,7 @@ pub(crate) fn weakens_access(old: &Config, new: &Config, addresses: &[SocketAddr
 pub(crate) fn differences(old: &Config, new: &Config) -> Vec<String> {
     let mut keys = Vec::new();
     let addresses = |config: &Config| config.listen.addresses.clone();
-    // Port 0 was given a number when it was bound.
+    // Port 0 got a number when it was bound.
     let same_ports = new
         .listen
         .addresses

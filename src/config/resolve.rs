@@ -1,4 +1,4 @@
-//! From the text as typed to the config as meant: the file's text over the embedded default's.
+//! Resolves the config: the file's text takes precedence over the embedded default.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -15,10 +15,10 @@ use super::{
     upstream::UpstreamNames,
 };
 
-/// The text that the daemon runs on without a file; also the reference of every key.
+/// The config of a daemon without a file; also the reference of all keys.
 pub const DEFAULT: &str = include_str!("../../config/gitferry.toml");
 
-/// Reads `file`, whose text is the first of `text`; what it omits is as in the embedded default, and so is all of it without one.
+/// Reads `file` from the first of `text`; omitted keys, or all keys without a file, have the values of the embedded default.
 pub(super) fn read(
     file: Option<(&str, &Path)>,
     variables: Variables<'_>,
@@ -34,7 +34,7 @@ pub(super) fn read(
     let source = SourceFile::new(text, Some(path)).with_home(variables("HOME"));
     let table = source.parse();
     if source.has_problems() {
-        // The rest of it would be read as something that nobody wrote.
+        // After a syntax error the rest would be misread.
         return Err(source.finish().0);
     }
     let root = Section::root((&source, &table), Some((&built_in, &default)));
@@ -42,7 +42,7 @@ pub(super) fn read(
     finish(config, &[&source, &built_in])
 }
 
-/// The config, unless something is wrong with it.
+/// The config, unless there are problems.
 fn finish(mut config: Config, sources: &[&SourceFile<'_>]) -> Result<Config, Problems> {
     let mut problems = Problems::default();
     for source in sources {

@@ -1,4 +1,4 @@
-//! A route: hosts, their TLS, the upstreams in order, and the limits that are its own.
+//! A route: its hosts, their TLS mode, the upstreams in order, and its own limits.
 
 mod hosts;
 mod overrides;
@@ -25,37 +25,37 @@ const VERSIONS: [(&str, HttpVersion); 2] = [("1.1", HttpVersion::Http1), ("2", H
 pub struct Route {
     /// The name in the log.
     pub name: Arc<str>,
-    /// What its hosts serve.
+    /// The role of its hosts.
     pub role: Role,
-    /// Which hosts; empty for `[other_hosts]`.
+    /// The hosts; empty for `[other_hosts]`.
     pub hosts: Vec<HostPattern>,
-    /// Which ports; `None` for every port.
+    /// The ports; `None` for every port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<u16>>,
-    /// What to do with their TLS.
+    /// How their TLS is handled.
     pub tls: TlsMode,
     /// The highest HTTP version offered, on both sides.
     pub http: HttpVersion,
-    /// The ways to the origin, in order; at least one unless `tls` is deny.
+    /// The upstreams in order; at least one unless `tls` is deny.
     pub upstreams: Vec<Arc<Upstream>>,
     /// Address overrides, like curl's `--resolve`: tried in the order given.
     #[serde(serialize_with = "overrides::by_host")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resolve: BTreeMap<Host, Vec<Override>>,
-    /// TLS to its origins.
+    /// TLS settings for its origins.
     #[serde(flatten)]
     pub peer: PeerTls,
-    /// Whether uploads are kept while they pass, so that they can be sent again.
+    /// True where uploads are recorded while they pass, so that they can be sent again.
     pub replay: bool,
-    /// Deadlines and patience.
+    /// Dial settings.
     pub dial: Dial,
-    /// For how long nothing may move, and what is done then.
+    /// The stall limits and action.
     pub stall: StallConfig,
-    /// Uploads at once.
+    /// The limit on concurrent uploads.
     pub uploads: UploadsConfig,
 }
 
-/// HTTP/1.1, or HTTP/2 where both sides speak it.
+/// HTTP/1.1, or HTTP/2 where both sides support it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum HttpVersion {
     /// Only HTTP/1.1 is offered by ALPN.
@@ -66,15 +66,15 @@ pub(crate) enum HttpVersion {
     Http2,
 }
 
-/// What the routes of one text have said so far.
+/// The names and hosts of the routes read so far.
 #[derive(Default)]
 struct RouteNames {
     names: Vec<String>,
     hosts: hosts::RouteNames,
 }
 
-/// The routes of the file, then the built-in ones. A route of the file that has the name of a built-in one stands in its place, and
-/// what it does not say is as there.
+/// The routes of the file, then the built-in ones. A route of the file with the name of a built-in one replaces it and takes omitted keys
+/// from it.
 pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Vec<Arc<Route>> {
     let built_in = root.section("built_in");
     let kept = built_in.bool("routes");
@@ -117,7 +117,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> V
     routes.into_iter().map(Arc::new).collect()
 }
 
-/// The keys that a route must have where no built-in route has them.
+/// The keys that a route must set unless a built-in route has them.
 fn required(section: &Section<'_, '_>, built_in: &[&str]) {
     let meant = section.string("name").unwrap_or_default();
     let hosts = match nearest(meant, built_in.iter().copied()) {
@@ -174,7 +174,7 @@ impl Route {
         Some(route)
     }
 
-    /// TLS to the origin of an upstream. A mirror that is not trusted does not see the client certificate.
+    /// TLS settings for the origin of an upstream. A mirror that is not trusted does not get the client certificate.
     pub(crate) fn peer_of(&self, upstream: &Upstream) -> Cow<'_, PeerTls> {
         match &upstream.mirror {
             Some(mirror) if mirror.credentials == ToMirror::Withhold => {
@@ -231,7 +231,7 @@ pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::O
     .serialize(to)
 }
 
-/// The name, which must be one and the only one of its kind.
+/// The name, which must be valid and unique.
 fn name<'s>(section: &Section<'s, '_>, seen: &mut Vec<String>) -> Option<&'s str> {
     let name = section.string("name")?;
     let place = section.at("name");

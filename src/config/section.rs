@@ -1,11 +1,11 @@
 //! One table of the config, seen through its layers: the file's own table, then the built-in one.
 //!
-//! A key is looked for in each layer in turn, so that nothing that reads a section knows where a value comes from. A section
-//! below a route looks through four: the route in the file, the section in the file, the built-in route, the built-in section.
-//! What was never asked for is an unknown key.
+//! A key is searched in each layer in turn, so code that reads a section need not know where a value comes from. A section below a route
+//! has four layers: the route in the file, the section in the file, the built-in route, the built-in section. A key that no reader has
+//! requested is unknown.
 //!
-//! A reader notes a wrong or missing value as a problem and gives a placeholder, so that one line reads one key and every mistake
-//! of a file is found at once. A config with problems is never used.
+//! A reader records a wrong or missing value as a problem and returns a placeholder, so that one line reads one key and all mistakes of a
+//! file are found at once. A config with problems is never used.
 
 mod layer;
 mod lists;
@@ -34,7 +34,7 @@ use crate::model::unit;
 const DURATIONS: &str = "write a duration like \"250ms\", \"20s\", \"5m\" or \"1h\"";
 const SIZES: &str = "write a size like \"512 B\", \"64 KiB\", \"1 MiB\" or \"5 GiB\"";
 
-/// A table of the config; [`Section::finish`] refuses the keys that nobody asked for.
+/// A table of the config; [`Section::finish`] refuses the keys that no reader has requested.
 pub(super) struct Section<'s, 'a> {
     top: Layer<'s, 'a>,
     below: Vec<Layer<'s, 'a>>,
@@ -43,7 +43,7 @@ pub(super) struct Section<'s, 'a> {
 }
 
 impl<'s, 'a> Section<'s, 'a> {
-    /// The whole document: what `source` has, and what `below` has where it says nothing.
+    /// The whole document: the layer of `source`, then the layer of `below`.
     pub(super) fn root(
         source: (&'s SourceFile<'a>, &'s DeTable<'a>),
         below: Option<(&'s SourceFile<'a>, &'s DeTable<'a>)>,
@@ -82,18 +82,18 @@ impl<'s, 'a> Section<'s, 'a> {
         self.find(key).is_some()
     }
 
-    /// True where the file itself says something here, and not only the built-in text.
+    /// True where the file itself has this section, not only the built-in text.
     pub(super) fn is_of_the_file(&self) -> bool {
         !self.top.source.is_built_in()
     }
 
-    /// Where the section begins.
+    /// The location of the section.
     pub(super) fn place(&self) -> Location<'s, 'a> {
         let layer = &self.top;
         layer.place(layer.name.clone(), layer.span.clone())
     }
 
-    /// Where a key's value stands. Where it stands in the built-in text, or nowhere, the section of the file is to blame.
+    /// The location of a key's value; the file's section where the value is built in or missing.
     pub(super) fn at(&self, key: &'static str) -> Location<'s, 'a> {
         match self.find(key) {
             Some((layer, value)) if !layer.source.is_built_in() || !self.is_of_the_file() => {
@@ -103,7 +103,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// Where a key that is never valid stands; it is reported as its caller says, not as unknown.
+    /// The location of a key that is never valid; the caller reports it, so it does not count as unknown.
     pub(super) fn forbidden(&self, key: &str) -> Option<Location<'s, 'a>> {
         let found = self.layers().find_map(|layer| {
             let (name, _) = layer.table?.get_key_value(key)?;
@@ -113,7 +113,7 @@ impl<'s, 'a> Section<'s, 'a> {
         found
     }
 
-    /// A table below, with every layer that has it.
+    /// A table below, with all layers that have it.
     pub(super) fn section(&self, key: &'static str) -> Self {
         self.asked.borrow_mut().insert(key);
         let mut layers = self.layers().filter_map(|layer| {
@@ -139,7 +139,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// A table below that overrides the table of the same name of `root`, source by source.
+    /// A table below that takes precedence over the table of the same name of `root`, source by source.
     pub(super) fn section_over(&self, key: &'static str, root: &Self) -> Self {
         let (own, general) = (self.section(key), root.section(key));
         let mut layers: Vec<_> = iter::once(own.top)
@@ -156,13 +156,13 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// The same section with `below` where this one says nothing.
+    /// The same section with `below` as its lowest layers.
     pub(super) fn over(mut self, below: &Self) -> Self {
         self.below.extend(below.layers().cloned());
         self
     }
 
-    /// A value that `read` understands; `wanted` and `hint` say what is expected.
+    /// A value that `read` accepts; `wanted` and `hint` describe the expected value.
     fn read<T>(
         &self,
         key: &'static str,
@@ -177,7 +177,7 @@ impl<'s, 'a> Section<'s, 'a> {
         read
     }
 
-    /// The value, or a placeholder; a key that no layer has is a problem.
+    /// The value, or a placeholder; a key that is in no layer is a problem.
     fn required<T: Default>(&self, key: &'static str, value: Option<T>) -> T {
         if value.is_none() && !self.has(key) {
             let place = self.at(key);
@@ -186,24 +186,24 @@ impl<'s, 'a> Section<'s, 'a> {
         value.unwrap_or_default()
     }
 
-    /// A string that need not be set.
+    /// An optional string.
     pub(super) fn string(&self, key: &'static str) -> Option<&'s str> {
         self.read(key, ("a string", None), DeValue::as_str)
     }
 
-    /// A path that need not be set, relative to the file that names it.
+    /// An optional path, relative to the file that contains it.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
         let written = self.string(key)?;
         let (layer, _) = self.find(key)?;
         Some(layer.source.path(written))
     }
 
-    /// True or false, that need not be set.
+    /// An optional boolean.
     pub(super) fn optional_bool(&self, key: &'static str) -> Option<bool> {
         self.read(key, ("true or false", None), DeValue::as_bool)
     }
 
-    /// True or false.
+    /// A boolean.
     pub(super) fn bool(&self, key: &'static str) -> bool {
         self.required(key, self.optional_bool(key))
     }
@@ -220,7 +220,7 @@ impl<'s, 'a> Section<'s, 'a> {
         self.required(key, number)
     }
 
-    /// A duration that need not be set.
+    /// An optional duration.
     pub(super) fn optional_duration(&self, key: &'static str) -> Option<Duration> {
         self.parsed(key, value::duration, DURATIONS)
     }
@@ -230,7 +230,7 @@ impl<'s, 'a> Section<'s, 'a> {
         self.required(key, self.optional_duration(key))
     }
 
-    /// A duration greater than 0; `hint` says what to do where none is wanted.
+    /// A duration greater than 0; `hint` says how to disable the feature.
     pub(super) fn positive(&self, key: &'static str, hint: Option<&str>) -> Duration {
         let time = self.optional_duration(key);
         if time.is_some_and(|time| time.is_zero()) {
@@ -260,7 +260,7 @@ impl<'s, 'a> Section<'s, 'a> {
         self.required(key, size)
     }
 
-    /// A string that `read` understands, and that need not be set.
+    /// An optional string that `read` parses.
     pub(super) fn parsed<T>(
         &self,
         key: &'static str,
@@ -278,7 +278,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// One of `names`, that need not be set.
+    /// Optional, one of `names`.
     pub(super) fn optional_choice<T: Copy>(
         &self,
         key: &'static str,
@@ -306,7 +306,7 @@ impl<'s, 'a> Section<'s, 'a> {
         self.required(key, self.optional_choice(key, names))
     }
 
-    /// Refuses every key that nobody asked for.
+    /// Refuses every key that no reader has requested.
     pub(super) fn finish(self) {
         let asked = self.asked.borrow();
         let valid: Vec<String> = asked.iter().map(|name| format!("`{name}`")).collect();
@@ -328,7 +328,7 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 }
 
-/// Notes that a value is not what is `wanted`.
+/// Records that a value is not what is `wanted`.
 fn wrong(
     layer: &Layer<'_, '_>,
     key: &str,

@@ -1,4 +1,4 @@
-//! What watches a transfer and keeps it alive: `[stall]`, `[uploads]`, `[interim]`.
+//! Settings for monitoring transfers and keeping clients connected: `[stall]`, `[uploads]`, `[interim]`.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::model::{
 /// A route's `stall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StallConfig {
-    /// For how long nothing may move.
+    /// The limits on time without movement.
     #[serde(flatten)]
     pub limits: StallLimits,
-    /// What is done then.
+    /// The action on a stall.
     pub action: Action,
 }
 
-/// `[stall]`: where a route says nothing else.
+/// `[stall]`: for routes without their own values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct StallDefaults {
-    /// For how long nothing may move.
+    /// The limits on time without movement.
     #[serde(flatten)]
     pub limits: StallLimits,
-    /// What is done then; `None` where that follows the route's role.
+    /// The action on a stall; `None` where it depends on the route's role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
 }
@@ -42,7 +42,7 @@ impl StallDefaults {
         stall
     }
 
-    /// For a route: what sends to storage again on the next upstream is safe, and git-lfs waits for it.
+    /// The values for a route. Requests to storage may be sent again on the next upstream, and git-lfs waits for that.
     pub(super) fn for_role(self, role: Role) -> StallConfig {
         let by_role = match role {
             Role::LfsStorage => Action::Failover,
@@ -77,7 +77,7 @@ fn limits(section: &Section<'_, '_>) -> StallLimits {
 /// `[uploads]`, and a route's own `uploads`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct UploadsConfig {
-    /// How many request bodies of a route may be on their way at once; `None` for any number.
+    /// The most request bodies of a route being sent at once; `None` for no limit.
     #[serde(serialize_with = "or_zero")]
     pub at_once: Option<usize>,
 }
@@ -102,7 +102,7 @@ pub(crate) struct Interim {
     /// How long git-lfs waits for its answer before it gets an interim one.
     #[serde(serialize_with = "unit::as_duration")]
     pub every: Duration,
-    /// How many of them one request gets; 0 for none.
+    /// The most interim answers for one request; 0 for none.
     pub at_most: u32,
 }
 

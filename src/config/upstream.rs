@@ -1,4 +1,4 @@
-//! A route's upstreams: through what, to the site or to a mirror.
+//! A route's upstreams: the hop, if any, and the mirror, if any.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,54 +11,54 @@ use super::{Environment, Hop, section::Section, value};
 use crate::model::named::named;
 use crate::model::{Scheme, Target, TlsMode};
 
-/// How it is written.
+/// An example of the syntax.
 const SUCH_AS: &str = "such as `upstreams = [{ via = \"environment\" }]`";
 /// One configured way to an origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// Stable within a config: `direct`, `environment`, the hop's name; with ` to MIRROR` after it for a mirror.
+    /// Stable within a config: `direct`, `environment` or the hop's name; for a mirror followed by ` to MIRROR`.
     pub label: Arc<str>,
-    /// Through what.
+    /// How the origin is dialled.
     pub via: Via,
-    /// A mirror in place of the site itself.
+    /// A mirror that replaces the site itself.
     pub mirror: Option<Mirror>,
 }
 
-/// Through what an origin is dialled.
+/// How an origin is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
-    /// Straight to the origin.
+    /// Directly.
     Direct,
     /// Through a hop.
     Hop(Arc<Hop>),
-    /// Through whatever the `*_PROXY` variables say for the target; see [`Environment::hop_for`].
+    /// Through the hop that the `*_PROXY` variables give for the target; see [`Environment::hop_for`].
     Environment(Arc<Environment>),
 }
 
-/// An origin in place of another one.
+/// An origin that replaces another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mirror {
     /// http or https.
     pub scheme: Scheme,
     /// Host and port.
     pub target: Target,
-    /// Stands before every path; empty or `/base` without a final slash.
+    /// Prepended to every path; empty, or `/base` without a final slash.
     pub base_path: Box<str>,
-    /// What it gets to see of who asks.
+    /// Whether it gets the client's credentials.
     pub credentials: ToMirror,
 }
 
 named! {
-/// What becomes of a request's credentials on the way to a mirror, whose keeper is not the site's.
+/// What happens to a request's credentials on the way to a mirror, which another party operates.
 pub(crate) enum ToMirror {
-    /// They are left out, and so are the mirror's cookies.
+    /// They are removed, and so are the mirror's cookies.
     Withhold = "withhold",
     /// The mirror gets what the site would get.
     Pass = "pass",
 }
 }
 
-/// What upstreams are resolved with.
+/// The names that upstreams refer to.
 pub(super) struct UpstreamNames<'n> {
     pub(super) hops: &'n BTreeMap<String, Arc<Hop>>,
     pub(super) environment: &'n Arc<Environment>,
@@ -66,7 +66,7 @@ pub(super) struct UpstreamNames<'n> {
     pub(super) used: BTreeSet<String>,
 }
 
-/// A route's `upstreams`; none only where its TLS mode is deny.
+/// A route's `upstreams`; empty only where its TLS mode is deny.
 pub(super) fn upstreams(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
@@ -120,7 +120,7 @@ impl Upstream {
 }
 
 impl Via {
-    /// With the name that it has in the config.
+    /// Reads one entry, with its name in the config.
     fn read(entry: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> Option<(String, Self)> {
         let unset = (!entry.has("via")).then_some("environment");
         let name = entry.string("via").or(unset)?;
@@ -186,7 +186,7 @@ impl Mirror {
         })
     }
 
-    /// What tells it apart in an upstream's label: no more than it needs.
+    /// The part of an upstream's label that identifies it, as short as possible.
     fn label(&self) -> String {
         let authority = self.target.authority(self.scheme);
         match self.scheme {
@@ -196,7 +196,7 @@ impl Mirror {
     }
 }
 
-/// As in a route's `upstreams`.
+/// The form in a route's `upstreams`.
 impl Serialize for Upstream {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

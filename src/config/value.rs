@@ -1,4 +1,4 @@
-//! Values as users write them: durations, sizes, URLs.
+//! Parses values of the config: durations, sizes, URLs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use hyper::http::uri::PathAndQuery;
 
 use crate::model::{Scheme, Target};
 
-/// `"250ms"`, `"20s"`, `"5m"`, `"1h"`; fails on anything else, with what is wrong.
+/// `"250ms"`, `"20s"`, `"5m"`, `"1h"`; fails on any other text with the reason.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let number: u64 = number
@@ -20,14 +20,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "" => return Err(format!("{text:?} has no unit")),
         unit => return Err(format!("{unit:?} is not a unit of time")),
     };
-    // Timers overflow far beyond; nobody means more than a year.
+    // Timers overflow far beyond a year, and no useful setting is longer.
     millis
         .filter(|millis| *millis <= 366 * 24 * 3_600_000)
         .map(Duration::from_millis)
         .ok_or_else(|| format!("{text:?} is longer than a year"))
 }
 
-/// `"64 KiB"`, `"1 MiB"`, `"5 GiB"`, `"512 B"`; fails on anything else, with what is wrong.
+/// `"64 KiB"`, `"1 MiB"`, `"5 GiB"`, `"512 B"`; fails on any other text with the reason.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let number: u64 = number
@@ -54,12 +54,12 @@ fn split(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-/// The parts of a URL that matter here.
+/// The relevant parts of a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UrlParts<'a> {
     /// Lower case.
     pub scheme: String,
-    /// What stands before `@`: a secret.
+    /// The text before `@`: a secret.
     pub user_info: Option<&'a str>,
     /// Host and port, as written.
     pub authority: &'a str,
@@ -69,7 +69,7 @@ pub(super) struct UrlParts<'a> {
     pub more: bool,
 }
 
-/// Takes a URL apart; `None` where there is no scheme or no authority.
+/// Splits a URL; `None` where scheme or authority is missing.
 pub(super) fn url(text: &str) -> Option<UrlParts<'_>> {
     let (scheme, rest) = text.split_once("://")?;
     if scheme.is_empty()
@@ -113,7 +113,7 @@ pub(super) fn mirror(text: &str) -> Result<(Scheme, Target, Box<str>), String> {
     let target = Target::parse(url.authority, Some(scheme.default_port()))
         .map_err(|error| error.to_string())?;
     let path = url.path.trim_end_matches('/');
-    // As it is put before every request's own path.
+    // Checked as a prefix of a request's path.
     if format!("{path}/").parse::<PathAndQuery>().is_err() {
         return Err(format!("{path:?} is not a path of a URL"));
     }

@@ -50,7 +50,7 @@ fn the_variables_are_read_as_curl_reads_them() {
         ("notinternal.test:443", Some("HTTPS_PROXY")),
         ("10.1.2.3:443", None),
         ("11.1.2.3:443", Some("HTTPS_PROXY")),
-        // curl knows no ports here.
+        // curl supports no ports here.
         ("exact.test:8443", Some("HTTPS_PROXY")),
         ("exact.test:443", Some("HTTPS_PROXY")),
     ] {
@@ -76,7 +76,7 @@ fn what_cannot_be_used_is_ignored_with_a_warning() {
     assert_eq!(environment.http.as_ref().unwrap().kind, HopKind::Socks5h);
 }
 
-/// Answers every request with `word`; its port.
+/// A server that answers every request with `word`; returns its port.
 fn answers(address: &str, word: &'static str) -> u16 {
     let listener = TcpListener::bind(address).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,24 +1,24 @@
-//! The kinds of hop: a row says all that the parser, the dialler, the messages and the manual need to know of one. What is left is the
-//! codec, in `net::dial`, for a protocol that no other kind speaks.
+//! The kinds of hop. A row contains everything that the parser, the dialler, the messages and the manual need. A protocol that no other
+//! kind uses also needs a codec in `net::dial`.
 
 /// A kind of hop, as [`HopKind::row`] describes it.
 #[derive(Debug)]
 pub(crate) struct KindOfHop {
-    /// Of its URL.
+    /// The scheme of its URL.
     pub scheme: &'static str,
-    /// Which the scheme implies; clients disagree on that of plain `http`.
+    /// The port that the scheme implies; clients disagree on the one of plain `http`.
     pub default_port: Option<u16>,
-    /// How it is asked for a connection.
+    /// The protocol.
     pub protocol: HopProtocol,
-    /// True where that is inside TLS.
+    /// True where the protocol runs inside TLS.
     pub tls: bool,
-    /// True where the hop looks names up.
+    /// True where the hop resolves names.
     pub resolves: bool,
-    /// What it is, for the manual.
+    /// The description, for the manual.
     pub meaning: &'static str,
 }
 
-/// What is spoken with a hop.
+/// The protocol spoken with a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HopProtocol {
     /// CONNECT (RFC 9110, section 9.3.6).
@@ -64,13 +64,13 @@ upstream_kinds! {
 }
 
 impl HopKind {
-    /// By the scheme of its URL.
+    /// The kind for the scheme of a URL.
     pub(crate) fn of_scheme(scheme: &str) -> Option<Self> {
         let mut kinds = UPSTREAM_KINDS.iter().copied();
         kinds.find(|kind| kind.row().scheme == scheme)
     }
 
-    /// Every scheme, for messages.
+    /// All schemes, for messages.
     pub(crate) fn schemes() -> String {
         let schemes: Vec<&str> = UPSTREAM_KINDS
             .iter()

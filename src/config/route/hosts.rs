@@ -5,10 +5,10 @@ use crate::{
     model::{HostPattern, TlsMode},
 };
 
-/// The hosts of the routes before: pattern, ports, the route's name.
+/// The hosts of earlier routes: pattern, ports, the route's name.
 pub(super) type RouteNames = Vec<(HostPattern, Option<Vec<u16>>, String)>;
 
-/// The patterns that can be used.
+/// The valid patterns.
 pub(super) fn read(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
@@ -26,7 +26,7 @@ pub(super) fn read(
         let Some(pattern) = pattern(&item, tls) else {
             continue;
         };
-        // A route of the file may take over a host of a built-in one.
+        // A route of the file may replace a host of a built-in route.
         if !item.place.is_built_in() || !section.is_of_the_file() {
             let before = seen.iter().find(|(known, known_ports, _)| {
                 *known == pattern && covers(known_ports.as_ref(), ports)
@@ -71,7 +71,7 @@ fn pattern(item: &Item<'_, '_>, tls: Option<TlsMode>) -> Option<HostPattern> {
     Some(pattern)
 }
 
-/// True where every port of `ports` is one of `known`; `None` is every port.
+/// True where all ports of `ports` are in `known`; `None` means every port.
 fn covers(known: Option<&Vec<u16>>, ports: Option<&Vec<u16>>) -> bool {
     known.is_none_or(|known| ports.is_some_and(|ports| ports.iter().all(|p| known.contains(p))))
 }

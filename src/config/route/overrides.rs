@@ -1,4 +1,4 @@
-//! A route's `resolve`: addresses that stand for names.
+//! A route's `resolve`: addresses that override names.
 
 use std::{
     collections::BTreeMap,
@@ -14,16 +14,16 @@ use crate::{
     model::{Host, HostPattern},
 };
 
-/// An address that stands for a host of a route.
+/// An address that overrides a host of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Override {
     /// The address.
     pub ip: IpAddr,
-    /// A port in place of the target's.
+    /// A port that replaces the target's.
     pub port: Option<u16>,
 }
 
-/// As in the config.
+/// The form in the config.
 impl fmt::Display for Override {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
@@ -51,7 +51,7 @@ pub(super) fn by_host<S: Serializer>(
     map.end()
 }
 
-/// The overrides; each is for a host of the route or for one of its mirrors.
+/// The overrides; each belongs to a host of the route or to one of its mirrors.
 pub(super) fn read(
     section: Section<'_, '_>,
     hosts: &[HostPattern],

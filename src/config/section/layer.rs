@@ -1,4 +1,4 @@
-//! A table as one source has it.
+//! A table in one source.
 
 use toml::{
     Spanned,
@@ -8,11 +8,11 @@ use toml::{
 use super::Location;
 use crate::config::file::{SourceFile, Span};
 
-/// The table as one source has it.
+/// The table in one source.
 #[derive(Clone)]
 pub(super) struct Layer<'s, 'a> {
     pub(super) source: &'s SourceFile<'a>,
-    /// `None` where something else than a table stands there, or nothing.
+    /// `None` where the value is no table, or missing.
     pub(super) table: Option<&'s DeTable<'a>>,
     pub(super) name: String,
     pub(super) span: Span,

@@ -1,4 +1,4 @@
-//! Keys that hold several values: strings, paths, ports, tables, and tables whose names are the user's own.
+//! Keys with several values: strings, paths, ports, tables, and tables with user-chosen names.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{Layer, Location, Section, wrong};
 
-/// A string of a list, and where it stands.
+/// A string of a list, and its location.
 pub(in crate::config) struct Item<'s, 'a> {
     pub(in crate::config) text: &'s str,
     pub(in crate::config) place: Location<'s, 'a>,
@@ -57,7 +57,7 @@ impl<'s, 'a> Section<'s, 'a> {
         strings
     }
 
-    /// A list of files, each relative to the file that names it, and where each stands.
+    /// A list of files, each relative to the file that contains it, with their locations.
     pub(in crate::config) fn paths(&self, key: &'static str) -> Vec<(PathBuf, Location<'s, 'a>)> {
         let items = self.strings(key).into_iter();
         items
@@ -65,7 +65,7 @@ impl<'s, 'a> Section<'s, 'a> {
             .collect()
     }
 
-    /// A list of ports, that need not be set.
+    /// An optional list of ports.
     pub(in crate::config) fn ports(&self, key: &'static str) -> Option<Vec<u16>> {
         let (layer, value) = self.find(key)?;
         let Some(array) = value.get_ref().as_array() else {
@@ -92,7 +92,7 @@ impl<'s, 'a> Section<'s, 'a> {
         Some(ports)
     }
 
-    /// The tables of an array of tables, of the first layer that has it; `hint` says how it is written.
+    /// The tables of an array of tables, from the first layer that has it; `hint` shows the syntax.
     pub(in crate::config) fn sections(&self, key: &'static str, hint: &str) -> Vec<Self> {
         match self.find(key) {
             Some((layer, value)) => tables(layer, key, value, hint),
@@ -100,7 +100,7 @@ impl<'s, 'a> Section<'s, 'a> {
         }
     }
 
-    /// The tables of an array of tables, of every layer: those of the file, then the built-in ones.
+    /// The tables of an array of tables from all layers: those of the file, then the built-in ones.
     pub(in crate::config) fn sections_by_layer(
         &self,
         key: &'static str,
@@ -121,7 +121,7 @@ impl<'s, 'a> Section<'s, 'a> {
         all
     }
 
-    /// Every key of a table whose names are the user's own, each as a section.
+    /// Every key of a table with user-chosen names, each as a section.
     pub(in crate::config) fn named(&self) -> Vec<(&'s str, Location<'s, 'a>, Self)> {
         let mut sections = Vec::new();
         for layer in self.layers() {
@@ -138,7 +138,7 @@ impl<'s, 'a> Section<'s, 'a> {
         sections
     }
 
-    /// Every key of a table of strings or lists of strings, whose names are the user's own.
+    /// Every key of a table of strings or lists of strings with user-chosen names.
     pub(in crate::config) fn named_lists(
         &self,
     ) -> Vec<(&'s str, Location<'s, 'a>, Vec<Item<'s, 'a>>)> {
@@ -200,7 +200,7 @@ fn tables<'s, 'a>(
         .collect()
 }
 
-/// By what people know an entry of a list of tables: its name, or the first of its hosts.
+/// How a message names an entry of a list of tables: by its name, or by the first of its hosts.
 fn label(table: &DeValue<'_>) -> Option<String> {
     let name = table.get("name").and_then(|name| name.get_ref().as_str());
     let hosts = table.get("hosts")?.get_ref();

@@ -1,10 +1,10 @@
-//! Where a value stands, so that what is wrong with it can be said there.
+//! The location of a value, for messages about it.
 
 use std::path::Path;
 
 use super::{SourceFile, Span};
 
-/// A key, and where it stands.
+/// A key and its location.
 pub(in crate::config) struct Location<'s, 'a> {
     pub(super) source: &'s SourceFile<'a>,
     pub(super) span: Span,
@@ -13,24 +13,24 @@ pub(in crate::config) struct Location<'s, 'a> {
 }
 
 impl Location<'_, '_> {
-    /// Notes a mistake; the config is refused.
+    /// Records a mistake; the config is refused.
     pub(in crate::config) fn problem(&self, message: impl Into<String>, hint: Option<&str>) {
         self.source
             .problem(self.span.clone(), &self.key, message, hint);
     }
 
-    /// Notes what is probably not meant; it stops nothing.
+    /// Records a probable mistake that does not prevent use.
     pub(in crate::config) fn warning(&self, message: impl Into<String>, hint: Option<&str>) {
         self.source
             .warning(self.span.clone(), &self.key, message, hint);
     }
 
-    /// Notes a file whose content is part of the config: a change of it is a reason to load the config again.
+    /// Records a file whose content belongs to the config: a change of it triggers a reload.
     pub(in crate::config) fn depends_on(&self, file: &Path) {
         self.source.depends_on(file);
     }
 
-    /// True where the place is in the built-in text.
+    /// True where the location is in the built-in text.
     pub(in crate::config) fn is_built_in(&self) -> bool {
         self.source.is_built_in()
     }

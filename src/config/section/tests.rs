@@ -24,7 +24,7 @@ fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built
         .collect();
     assert_eq!(read, [4, 3, 2, 1]);
     dial.finish();
-    // The same table once more, as another route would: nothing is reported twice.
+    // The same table again, as for another route: no problem is reported twice.
     let again = route.section_over("dial", &root);
     for key in ["a", "b", "c", "d"] {
         again.duration(key);
