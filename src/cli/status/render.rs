@@ -65,8 +65,13 @@ pub(crate) fn today(status: &StatusOverview) -> String {
         0 => String::new(),
         rescued => format!(", {rescued} saved by a retry or another upstream"),
     };
+    let noun = if transfers == 1 {
+        "transfer"
+    } else {
+        "transfers"
+    };
     format!(
-        "; today {transfers} transfers{failed}, {} sent, {} received{saved}",
+        "; today {transfers} {noun}{failed}, {} sent, {} received{saved}",
         bytes(sum(|it| it.up)),
         bytes(sum(|it| it.down))
     )
