@@ -1,4 +1,4 @@
-//! Servers inside the test: a runtime of their own that ends when its owner is dropped.
+//! Servers inside the test, on a separate runtime that ends when its owner is dropped.
 
 use std::{
     future::Future,
@@ -34,7 +34,7 @@ impl Background {
         self.serve_on(StdListener::bind("127.0.0.1:0").unwrap(), serve)
     }
 
-    /// As [`Background::serve`], on a socket that listens already.
+    /// As [`Background::serve`], on an existing listener.
     pub(crate) fn serve_on<F>(
         &self,
         listener: StdListener,

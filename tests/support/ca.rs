@@ -1,4 +1,4 @@
-//! The test CA and certificates that are good, expired, self-signed or for other names.
+//! The test CA, and certificates that are valid, expired, self-signed or for other names.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -22,7 +22,7 @@ pub(crate) enum Flaw {
     WrongName,
 }
 
-/// A CA that nobody but the test trusts.
+/// A CA that only the test trusts.
 pub(crate) struct TestCa {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: PathBuf,
@@ -35,12 +35,12 @@ pub(crate) struct Leaf {
 }
 
 impl TestCa {
-    /// Makes one; its certificate is `ca.pem` in `dir`.
+    /// Creates one; its certificate is `ca.pem` in `dir`.
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self::named(dir, "gitferry test CA")
     }
 
-    /// One of this name.
+    /// Creates one with this name.
     pub(crate) fn named(dir: PathBuf, name: &str) -> Self {
         fs::create_dir_all(&dir).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -86,7 +86,7 @@ impl TestCa {
         }
     }
 
-    /// For servers inside the test that take only clients with a certificate of this CA.
+    /// For servers inside the test that require a client certificate of this CA.
     pub(crate) fn verifies_clients(&self, leaf: &Leaf) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_file(self.pem_file()).unwrap();
@@ -114,7 +114,7 @@ impl TestCa {
     }
 }
 
-/// Where a leaf was written.
+/// The files of a leaf.
 pub(crate) struct LeafFiles {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,

@@ -11,7 +11,7 @@ use std::{
 
 use super::process::{Finished, Running, clean_command};
 
-/// Longer than any client may take for one command here.
+/// Longer than any command here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Debian's git with a home of its own and settings for one test.
@@ -23,7 +23,7 @@ pub(crate) struct Git {
 }
 
 impl Git {
-    /// The git of Debian. Fails the test where it is not the GnuTLS build: half of what is promised is about that one.
+    /// Debian's git. Fails the test where it is not the GnuTLS build, which half of the promises are about.
     pub(crate) fn debian(home: &Path) -> Self {
         fs::create_dir_all(home).unwrap();
         fs::write(home.join(".gitconfig"), GITCONFIG).unwrap();
@@ -39,7 +39,7 @@ impl Git {
         git
     }
 
-    /// The same in a home that is there already.
+    /// The same in an existing home.
     pub(crate) fn debian_at(home: &Path) -> Self {
         Self {
             home: home.to_owned(),
@@ -48,7 +48,7 @@ impl Git {
         }
     }
 
-    /// With `key = value`, for git and for the git-lfs below it.
+    /// Sets `key = value`, for git and for the git-lfs that it runs.
     #[must_use]
     pub(crate) fn with(mut self, key: &str, value: impl AsRef<Path>) -> Self {
         self.settings
@@ -123,7 +123,7 @@ impl Git {
     }
 }
 
-/// What the user of these tests has in the home; no background work that outlives a command.
+/// The user's config in the home; no background work that outlives a command.
 const GITCONFIG: &str = r#"
 [user]
     name = A Tester
@@ -158,7 +158,7 @@ impl Work {
         self.git.start(&self.path, arguments)
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -172,20 +172,20 @@ impl Work {
             .to_owned()
     }
 
-    /// Commits one file of `size` bytes that no compression makes smaller; says the new hash.
+    /// Commits one incompressible file of `size` bytes; returns the new hash.
     pub(crate) fn commit(&self, name: &str, size: u64) -> String {
         write_noise(&self.path.join(name), size);
         self.commit_all()
     }
 
-    /// Commits what is here; says the new hash.
+    /// Commits all changes; returns the new hash.
     pub(crate) fn commit_all(&self) -> String {
         self.git(&["add", "-A"]).well();
         self.git(&["commit", "-q", "-m", "more"]).well();
         self.hash("HEAD")
     }
 
-    /// Tracks `*.bin` by git-lfs, with the hook that uploads before a push.
+    /// Tracks `*.bin` with git-lfs, and installs the hook that uploads before a push.
     pub(crate) fn track_lfs(&self) {
         self.git(&["lfs", "install", "--local"]).well();
         fs::write(
@@ -196,7 +196,7 @@ impl Work {
     }
 }
 
-/// Writes noise that is new each time, and cheap.
+/// Writes new random bytes each time, cheaply.
 pub(crate) fn write_noise(path: &Path, size: u64) {
     static SEED: AtomicUsize = AtomicUsize::new(1);
     let seed = SEED.fetch_add(1, Ordering::Relaxed) as u64 ^ u64::from(std::process::id()) << 32;

@@ -1,4 +1,4 @@
-//! What a daemon reports, as values: the same for a daemon in the test's process and for the binary.
+//! The events of a daemon as values, for a daemon in the test's process and for the binary.
 
 use std::{
     future::Future,
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::script::soon;
 
-/// The faults, stalls and ends of one daemon, and how much of them the test has taken.
+/// The faults, stalls and ends of one daemon, and how many of them the test has consumed.
 pub(crate) struct Observations {
     events: Events,
     faults: AtomicUsize,
@@ -57,17 +57,17 @@ impl Observations {
         self.events.so_far(stall)
     }
 
-    /// The next fault that was not taken yet.
+    /// The next fault that was not consumed yet.
     pub(crate) async fn next_fault(&self) -> FaultSeen {
         self.next(&self.faults, "a fault", fault).await
     }
 
-    /// The next line of a stall that was not taken yet.
+    /// The next line of a stall that was not consumed yet.
     pub(crate) async fn next_stall(&self) -> StallSeen {
         self.next(&self.stalls, "a stall", stall).await
     }
 
-    /// The next end of a transfer that was not taken yet.
+    /// The next end of a transfer that was not consumed yet.
     pub(crate) async fn next_end(&self) -> EndSeen {
         self.next(&self.ends, "the end of a transfer", end).await
     }

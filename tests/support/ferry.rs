@@ -1,4 +1,4 @@
-//! The daemon under test: a config, a port, its events; of the binary also a log, signals and an exit code.
+//! The daemon under test: a config, a port and its events; of the binary also a log, signals and an exit code.
 
 mod events;
 mod log;
@@ -28,18 +28,18 @@ use super::{
     settings::Settings,
 };
 
-/// How long an event may take that must come.
+/// How long to wait for an expected event.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// An address with a port that the kernel chooses.
 pub(crate) const FREE: &str = "127.0.0.1:0";
 
-/// Where a daemon runs.
+/// How a daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
-    /// Inside the test: starts in milliseconds, and what it has inside can be looked at.
+    /// Inside the test: starts in milliseconds, and its internals can be read.
     InProcess,
-    /// As a process of its own: signals, exit code, log, memory.
+    /// As a separate process: signals, exit code, log, memory.
     Binary,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Ferry {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     events: Observations,
-    // How many lines of the log the test has taken.
+    // How many lines of the log the test has consumed.
     lines: AtomicUsize,
     dir: PathBuf,
     running: Running,
@@ -61,10 +61,10 @@ enum Running {
 
 /// A daemon inside the test.
 struct Inside {
-    // Taken where the test stops it.
+    // `None` once the test has stopped it.
     daemon: Option<Daemon>,
     shared: Shared,
-    // Its own, where the test has none.
+    // Its own runtime, where the test has none.
     runtime: Option<Runtime>,
 }
 
@@ -74,12 +74,12 @@ impl Ferry {
         Self::start_with(settings, &[])
     }
 
-    /// The same with these variables in its environment.
+    /// The same with additional environment variables.
     pub(crate) fn start_with(settings: &Settings, variables: &[(&str, &str)]) -> Self {
         Self::binary(&settings.dir, &settings.text(FREE), variables)
     }
 
-    /// Starts the binary by another program, such as proxychains, which runs what follows its arguments.
+    /// Starts the binary through another program, such as proxychains, which runs the command after its arguments.
     pub(crate) fn start_under(program: &str, arguments: &[&str], settings: &Settings) -> Self {
         let config = settings.dir.join("gitferry.toml");
         fs::write(&config, settings.text(FREE)).unwrap();
@@ -92,7 +92,7 @@ impl Ferry {
         Self::of(&mut command, &settings.dir)
     }
 
-    /// Starts a daemon where `run` says, with the config `text`, in `dir`.
+    /// Starts a daemon as `run` says, with the config `text`, in `dir`.
     pub(crate) fn run(run: Run, dir: &Path, text: &str) -> Self {
         match run {
             Run::InProcess => Self::in_process(dir, text),
@@ -102,7 +102,7 @@ impl Ferry {
 
     fn in_process(dir: &Path, text: &str) -> Self {
         let config = load(dir, text);
-        // An async test has a runtime; its daemon and its origins share it.
+        // An async test has a runtime, which daemon and origins share.
         let runtime = Handle::try_current()
             .is_err()
             .then(|| Runtime::new().unwrap());
@@ -136,7 +136,7 @@ impl Ferry {
         Self::of(&mut command, dir)
     }
 
-    /// Starts the binary by a command of the test's, whose log must be JSON, and waits until it listens.
+    /// Starts the binary with the test's command, whose log must be JSON, and waits until it listens.
     #[track_caller]
     pub(crate) fn of(command: &mut Command, dir: &Path) -> Self {
         let mut child = command
@@ -157,12 +157,12 @@ impl Ferry {
         ferry
     }
 
-    /// Writes another config file, with the address that is in use, and asks for it to be read.
+    /// Writes another config file with the same address, and triggers a reload.
     pub(crate) fn reload(&self, settings: &Settings) {
         self.reload_text(&settings.text(&self.address.to_string()));
     }
 
-    /// The same with the text of the file. In the process it is done on return.
+    /// The same with the text of the file. In the process, the reload is complete on return.
     pub(crate) fn reload_text(&self, text: &str) {
         match &self.running {
             Running::InProcess(inside) => {
@@ -188,7 +188,7 @@ impl Ferry {
         }
     }
 
-    /// What a daemon in the process has inside.
+    /// The internals of a daemon in the process.
     pub(crate) fn shared(&self) -> &Shared {
         match &self.running {
             Running::InProcess(inside) => &inside.shared,
@@ -203,7 +203,7 @@ impl Ferry {
         }
     }
 
-    /// Asks the binary to read its config again.
+    /// Triggers a reload of the binary.
     pub(crate) fn hang_up(&self) {
         kill(pid(self.process().0).unwrap(), Signal::SIGHUP).unwrap();
     }
@@ -240,7 +240,7 @@ impl Ferry {
         format!("http://{}", self.address)
     }
 
-    /// What clients are told to trust: the roots and the local CA.
+    /// The bundle for clients: the roots and the local CA.
     pub(crate) fn bundle(&self) -> PathBuf {
         self.dir.join("state/bundle.pem")
     }
@@ -273,7 +273,7 @@ impl Ferry {
             .unwrap()
     }
 
-    /// From now on `VmHWM` counts anew (proc(5), clear_refs).
+    /// Resets `VmHWM` (proc(5), clear_refs).
     pub(crate) fn forget_peak(&self) {
         fs::write(self.proc("clear_refs"), "5").unwrap();
     }

@@ -12,7 +12,7 @@ use super::{
     process::{Door, Running, Server, clean_command},
 };
 
-/// How many requests git http-backend can work on at once: a process each; more of them wait.
+/// How many requests git http-backend handles at once: one process each; further ones wait.
 const BACKENDS: usize = 6;
 
 /// nginx, fcgiwrap and the repositories.
@@ -25,12 +25,12 @@ pub(crate) struct GitHost {
     _servers: [Server; 3],
 }
 
-/// What a host asks of its clients and passes on.
+/// What a host requires of its clients, and what it forwards.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Manners<'a> {
     /// Name and password that every request must carry.
     pub(crate) account: Option<(&'a str, &'a str)>,
-    /// The LFS server behind `/REPO.git/info/lfs`, and behind `/api/`, where a Hub has what is not git's.
+    /// The LFS server behind `/REPO.git/info/lfs`, and behind `/api/` where a Hub serves what is not git's.
     pub(crate) lfs: Option<SocketAddr>,
 }
 

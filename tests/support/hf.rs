@@ -13,7 +13,7 @@ use super::{
     venv,
 };
 
-/// What is installed, each at one version.
+/// The pinned packages.
 const REQUIREMENTS: &str = include_str!("hf-requirements.txt");
 
 /// The clients with a home of their own and an environment for one test.
@@ -25,7 +25,7 @@ pub(crate) struct Hf {
 }
 
 impl Hf {
-    /// The clients, with the token of the Hub's user, and nothing but what a test gives them beside.
+    /// The clients with the token of the Hub's user, and no other settings than the test's.
     pub(crate) fn new(home: &Path) -> Self {
         fs::create_dir_all(home).unwrap();
         let hf = Self {
@@ -48,7 +48,7 @@ impl Hf {
         self
     }
 
-    /// With what a shell knows that has read `file`.
+    /// Sets the variables of a shell that has sourced `file`.
     #[must_use]
     pub(crate) fn with_sourced(mut self, file: PathBuf) -> Self {
         self.sourced = Some(file);
@@ -72,7 +72,7 @@ impl Hf {
         self.run("python", dir, &arguments)
     }
 
-    /// What a program finds in its environment, started from the shell that has read the file; with the clients in its `PATH`.
+    /// The environment of a program started from a shell that has sourced the file, with the clients in its `PATH`.
     pub(crate) fn shell(&self) -> Vec<(String, String)> {
         let told = self
             .run_at(Path::new("/usr/bin/env"), &self.home, &["-0"])
@@ -121,7 +121,7 @@ impl Hf {
     }
 }
 
-/// Where the commands are.
+/// The directory of the commands.
 pub(crate) fn binaries() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| venv::binaries("hf", REQUIREMENTS))

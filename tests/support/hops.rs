@@ -1,4 +1,4 @@
-//! Ways out: tinyproxy, the same behind TLS, microsocks, and scripted hops named after their answer.
+//! Hops: tinyproxy, tinyproxy behind TLS, microsocks, and scripted hops named after their answer.
 
 use std::{
     fs,
@@ -18,14 +18,14 @@ use super::{
     process::{Server, clean_command},
 };
 
-/// Who may use the real hops.
+/// The user of the real hops.
 pub(crate) const USER: &str = "ferryman";
-/// With which password.
+/// The user's password.
 pub(crate) const PASSWORD: &str = "PLANTEDhopPassword7d1e";
 
-/// A real hop that asks for [`USER`] and [`PASSWORD`].
+/// A real hop that requires [`USER`] and [`PASSWORD`].
 pub(crate) struct Hop {
-    /// What stands in `[hops]`.
+    /// Its URL in `[hops]`.
     pub(crate) url: String,
     log: PathBuf,
     _servers: Vec<Server>,
@@ -37,7 +37,7 @@ impl Hop {
         Self::tinyproxy(dir, "")
     }
 
-    /// tinyproxy that lets CONNECT through to one port and answers 403 to every other.
+    /// tinyproxy that permits CONNECT to one port and answers 403 for every other.
     pub(crate) fn http_to_the_port_of(dir: PathBuf, origin: SocketAddr) -> Self {
         Self::tinyproxy(dir, &format!("ConnectPort {}\n", origin.port()))
     }
@@ -51,7 +51,7 @@ impl Hop {
         }
     }
 
-    /// tinyproxy behind HAProxy, which takes TLS off.
+    /// tinyproxy behind HAProxy, which terminates TLS.
     pub(crate) fn https(dir: PathBuf, leaf: &LeafFiles) -> Self {
         let (inner, to) = tinyproxy(&dir, "");
         let (outer, address) = Server::start_on_a_port("haproxy", &dir, |address| {
@@ -74,7 +74,7 @@ impl Hop {
         }
     }
 
-    /// microsocks, asked to look names up itself.
+    /// microsocks, which resolves names itself.
     pub(crate) fn socks5h(dir: PathBuf) -> Self {
         fs::create_dir_all(&dir).unwrap();
         let (server, address) = Server::start_on_a_port("microsocks", &dir, |address| {
@@ -91,7 +91,7 @@ impl Hop {
         }
     }
 
-    /// What the hop itself wrote down.
+    /// The hop's own log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -113,15 +113,15 @@ fn tinyproxy(dir: &PathBuf, rules: &str) -> (Server, SocketAddr) {
     })
 }
 
-/// A hop that plays one part.
+/// A scripted hop.
 pub(crate) struct ScriptedHop {
-    /// What stands in `[hops]`.
+    /// Its URL in `[hops]`.
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<String>>>,
     _background: Background,
 }
 
-/// What a scripted hop does when it was asked.
+/// The reaction of a scripted hop to a request.
 #[derive(Clone, Copy)]
 enum Part {
     Says(&'static str),
@@ -130,7 +130,7 @@ enum Part {
 }
 
 impl ScriptedHop {
-    /// Connects to `to` alone; for every other target it takes the request and says nothing.
+    /// Connects only to `to`; for every other target it reads the request and does not answer.
     pub(crate) fn reaches_only(name: &'static str, to: SocketAddr) -> Self {
         let background = Background::new();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -142,7 +142,7 @@ impl ScriptedHop {
                     .await
                     .unwrap_or(false)
                 {
-                    // Until the other side has had enough.
+                    // Until the other side closes.
                     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
                     return;
                 }
@@ -158,28 +158,28 @@ impl ScriptedHop {
         }
     }
 
-    /// Needs other credentials.
+    /// Refuses the credentials.
     pub(crate) fn answers_407() -> Self {
         Self::plays(Part::Says(
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"hop\"\r\nContent-Length: 0\r\n\r\n",
         ))
     }
 
-    /// Does not want to.
+    /// Refuses the target.
     pub(crate) fn answers_403() -> Self {
         Self::plays(Part::Says(
             "HTTP/1.1 403 Forbidden\r\nContent-Length: 15\r\n\r\nnot by this hop",
         ))
     }
 
-    /// Could not.
+    /// Cannot reach the target.
     pub(crate) fn answers_502() -> Self {
         Self::plays(Part::Says(
             "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
         ))
     }
 
-    /// Takes the request and says nothing.
+    /// Reads the request and does not answer.
     pub(crate) fn silent() -> Self {
         Self::plays(Part::Silent)
     }
@@ -194,7 +194,7 @@ impl ScriptedHop {
         Self::plays(Part::Says("\x16\x03garbage and more of it\n\n\r\n\r\n"))
     }
 
-    /// Says 200 and closes: what GnuTLS calls a handshake that was not properly terminated.
+    /// Answers 200 and closes: GnuTLS reports a handshake that was not properly terminated.
     pub(crate) fn says_200_and_closes() -> Self {
         Self::plays(Part::ClosesAfter(
             "HTTP/1.1 200 Connection established\r\n\r\n",
@@ -261,7 +261,7 @@ async fn play(
         Part::ClosesAfter(text) => return stream.write_all(text.as_bytes()).await,
         Part::Silent => {}
     }
-    // Until the other side has had enough.
+    // Until the other side closes.
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
     Ok(())
 }

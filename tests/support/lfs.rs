@@ -1,7 +1,7 @@
 //! A small faithful LFS server: the batch API behind the git host's name, the storage behind another name over TLS.
 //!
-//! The storage behaves like S3 with presigned URLs: the signature stands in the query, the host is signed, a body
-//! without `Content-Length` is answered with 501. Objects are streamed to disk and kept only when their hash is right.
+//! The storage behaves like S3 with presigned URLs: the signature is in the query, the host is signed, a body without `Content-Length` gets
+//! 501. Objects are streamed to disk and kept only when their hash is right.
 
 use std::{
     collections::BTreeMap,
@@ -36,23 +36,23 @@ use tokio_util::bytes::Bytes;
 
 use super::{background::Background, ca::Leaf, lfs_storage};
 
-/// What an answer's body is made of.
+/// The body of an answer.
 pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
-/// The signature in every storage URL: whoever has it may read and write.
+/// The signature in every storage URL, which permits reading and writing.
 pub(crate) const SIGNATURE: &str = "PLANTED-presigned-signature-5f2c";
 
 /// The API and the storage.
 pub(crate) struct LfsServer {
     /// The API, plain HTTP: nginx stands before it.
     pub(crate) api: SocketAddr,
-    /// The storage, TLS.
+    /// The storage, over TLS.
     pub(crate) storage: SocketAddr,
     shared: Arc<Shared>,
     _background: Background,
 }
 
-/// What API and storage both know.
+/// State shared by API and storage.
 pub(crate) struct Shared {
     pub(super) objects: PathBuf,
     api_name: &'static str,
@@ -66,23 +66,23 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Served {
     pub(super) places: Mutex<Option<Arc<Semaphore>>>,
-    /// Bytes a second, of each.
+    /// Bytes per second, for each.
     pub(super) rate: AtomicU64,
 }
 
-/// How this server answers.
+/// The behaviour of this server.
 #[derive(Clone)]
 struct Manners {
-    /// What its storage URLs begin with.
+    /// The prefix of its storage URLs.
     storage: String,
-    /// The locking API is there.
+    /// True where the locking API exists.
     locks: bool,
-    /// Answers are compressed, asked for or not.
+    /// True where answers are compressed, whatever the request accepts.
     gzip: bool,
 }
 
 impl LfsServer {
-    /// Starts both; the storage answers to `storage_name` with `leaf`, the API is told to clients as `https://API_NAME/`.
+    /// Starts both; the storage serves `storage_name` with `leaf`, and clients reach the API at `https://API_NAME/`.
     pub(crate) fn start(
         dir: PathBuf,
         api_name: &'static str,
@@ -126,24 +126,24 @@ impl LfsServer {
         }
     }
 
-    /// From now on storage URLs begin with this, in place of the storage's own name.
+    /// Sets another prefix for storage URLs.
     pub(crate) fn storage_is_at(&self, base: &str) {
         self.shared.manners.lock().unwrap().storage = base.to_owned();
     }
 
-    /// From now on only so many uploads are read at once, each at so many bytes a second; the others stand at a closed window.
+    /// Limits the uploads read at once, and the rate of each; others get a closed window.
     pub(crate) fn starves_beyond(&self, places: usize, rate: u64) {
         let served = &self.shared.served;
         *served.places.lock().unwrap() = Some(Arc::new(Semaphore::new(places)));
         served.rate.store(rate, Ordering::SeqCst);
     }
 
-    /// From now on there is a locking API.
+    /// Enables the locking API.
     pub(crate) fn keeps_locks(&self) {
         self.shared.manners.lock().unwrap().locks = true;
     }
 
-    /// From now on the API's answers are compressed, although nobody asks for it.
+    /// Compresses the API's answers, even unrequested.
     pub(crate) fn compresses(&self) {
         self.shared.manners.lock().unwrap().gzip = true;
     }
@@ -155,7 +155,7 @@ impl LfsServer {
         paths.map(str::to_owned).collect()
     }
 
-    /// How many requests of a kind came: `batch`, `verify`, `locks`, `PUT`, `GET`.
+    /// How many requests of a kind arrived: `batch`, `verify`, `locks`, `PUT`, `GET`.
     pub(crate) fn seen(&self, what: &str) -> usize {
         self.shared
             .seen
@@ -166,7 +166,7 @@ impl LfsServer {
             .unwrap_or(0)
     }
 
-    /// The objects that arrived whole, by their hash.
+    /// The objects that arrived complete, by their hash.
     pub(crate) fn objects(&self) -> Vec<String> {
         let names = fs::read_dir(&self.shared.objects).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -177,7 +177,7 @@ impl LfsServer {
 }
 
 impl Shared {
-    /// Scheme and authority of its storage URLs, and the path below which objects are.
+    /// Scheme and authority of its storage URLs, and the path prefix of objects.
     pub(super) fn storage_base(&self) -> String {
         self.manners.lock().unwrap().storage.clone()
     }
@@ -290,7 +290,7 @@ fn answer_locks(method: &Method, call: &str, asked: &Value, shared: &Shared) -> 
     }
 }
 
-/// `account` comes back in the verify action's headers, as hosted services do it.
+/// `account` is returned in the verify action's headers, as by hosted services.
 fn batch(asked: &Value, repository: &str, account: Option<&str>, shared: &Shared) -> Value {
     let upload = asked["operation"] == "upload";
     let empty = Vec::new();
@@ -345,7 +345,7 @@ fn answer_json(status: StatusCode, value: &Value) -> Response<Body> {
         .unwrap()
 }
 
-/// A body that is known whole.
+/// A body of known length.
 pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})

@@ -1,6 +1,6 @@
-//! A mirror of the main site, as today's accelerators are: a real nginx that passes everything on and rewrites `Location` only.
+//! A mirror of the main site as current accelerators work: a real nginx that forwards everything and rewrites only `Location`.
 //!
-//! hf-mirror.com is known to do no more than that (its LFS answers name the Hub's own hosts).
+//! hf-mirror.com is known to do only that (its LFS answers contain the Hub's own hosts).
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
@@ -12,7 +12,7 @@ use super::{
 /// The mirror's name.
 pub(crate) const MIRROR: &str = "mirror.test";
 
-/// nginx before the main site.
+/// nginx in front of the main site.
 pub(crate) struct Mirror {
     /// The port that speaks TLS.
     pub(crate) address: SocketAddr,
@@ -21,7 +21,7 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Stands below `base` before `site`, which is called `name`.
+    /// Serves `base` in front of `site`, whose name is `name`.
     pub(crate) fn start(
         dir: PathBuf,
         leaf: &LeafFiles,
@@ -68,7 +68,7 @@ impl Mirror {
         }
     }
 
-    /// Every request that reached it, with its `Authorization`, a line each.
+    /// Every request that reached it, with its `Authorization`, one line each.
     pub(crate) fn requests(&self) -> String {
         fs::read_to_string(self.dir.join("access")).unwrap_or_default()
     }

@@ -1,12 +1,11 @@
 //! The world of the tests: real clients, a real git host, real hops, and relays named after their fault.
 //!
-//! Every server listens on loopback on a port that was free, keeps its files in the test's own directory, and ends
-//! with the test. The daemon is a black box here: only its binary, config file, log and state directory are used.
-//! What the servers are is installed by `.ci/install-test-deps`.
+//! Every server listens on a free loopback port, keeps its files in the test's own directory, and ends with the test.
+//! `.ci/install-test-deps` installs the servers.
 //!
 //! # Which to take
 //!
-//! The world: [`world::World`], one type. What it holds is started when a test first asks for it.
+//! The world: [`world::World`], one type. Its servers start on first use.
 //! - What gitferry does on the wire, byte by byte: `World::with(routes)` or `World::in_front_of(name, origin)` (the `it` tests). The daemon
 //!   runs inside the test, origins are scripts, and an answer takes milliseconds. Take this one where you can.
 //! - The same with the binary: `World::run(Run::Binary, listen, routes)`. [`ferry::Run`] is the one difference.
@@ -15,7 +14,7 @@
 //! - What the Hugging Face clients see: [`hub::Hub`] and [`hf::Hf`].
 //! - What delay, loss and a narrow queue do: [`path::Path`]. It needs root.
 //!
-//! The daemon: [`ferry::Ferry`], one handle, in the process or as a binary. A world that has a daemon is used like it.
+//! The daemon: [`ferry::Ferry`], one handle, in the process or as a binary. A world with a daemon dereferences to it.
 //! - `next_fault`, `next_stall`, `next_end`, `faults` and `stalls` give its events as values, each wait with a deadline. A test that is
 //!   not async waits with [`events::wait`].
 //! - Only in the process: `shared`, `stop` with its grace, `reload` that is done on return.

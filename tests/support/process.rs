@@ -1,4 +1,4 @@
-//! Child processes that end: servers with the test that started them, clients at their deadline.
+//! Child processes with a bounded life: servers end with their test, clients at their deadline.
 
 use std::{
     fs::{self, File},
@@ -17,13 +17,13 @@ use nix::{
 };
 use tokio::time::Instant;
 
-/// How long a server may take until it listens.
+/// How long a server may take to listen.
 const READY: Duration = Duration::from_secs(20);
 
-/// Between two looks at something that is about to happen; every such wait has a deadline.
+/// The interval between two checks of an expected condition; every such wait has a deadline.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 
-/// Waits until `ready` says so; false when `within` is over first.
+/// Waits until `ready` returns true; false after `within`.
 pub(crate) fn wait_until(within: Duration, mut ready: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + within;
     loop {
@@ -37,7 +37,7 @@ pub(crate) fn wait_until(within: Duration, mut ready: impl FnMut() -> bool) -> b
     }
 }
 
-/// A command that knows nothing of this machine's settings: no proxy variables, no CA bundles, an English tongue.
+/// A command without this machine's settings: no proxy variables, no CA bundles, English messages.
 pub(crate) fn clean_command(program: impl AsRef<Path>, home: &Path) -> Command {
     let mut command = Command::new(program.as_ref());
     command
@@ -49,7 +49,7 @@ pub(crate) fn clean_command(program: impl AsRef<Path>, home: &Path) -> Command {
     command
 }
 
-/// Where a server can be reached.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
     Tcp(SocketAddr),
@@ -65,8 +65,8 @@ impl Door {
     }
 }
 
-/// A real server in the foreground. It and its children are killed on drop, and also when the test process dies:
-/// a shell holds a pipe from us and kills its own process group when that closes.
+/// A real server in the foreground. It and its children are killed on drop, and also when the test process dies: a shell holds a pipe from
+/// the test and kills its own process group when the pipe closes.
 pub(crate) struct Server {
     name: &'static str,
     log: PathBuf,
@@ -74,14 +74,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Runs `command` until it can be reached at `door`; its output goes to `NAME.log` in `dir`.
+    /// Runs `command` until `door` accepts connections; its output goes to `NAME.log` in `dir`.
     pub(crate) fn start(name: &'static str, dir: &Path, command: &Command, door: &Door) -> Self {
         Self::try_start(name, dir, command, door)
             .unwrap_or_else(|log| panic!("{name} did not come up:\n{log}"))
     }
 
-    /// Like [`Server::start`] for servers that cannot listen on port 0: `build` is given a port that was free a moment ago, and another
-    /// one where somebody else was faster.
+    /// Like [`Server::start`] for servers that cannot listen on port 0: `build` gets a recently free port, and another one where a different
+    /// program took it.
     pub(crate) fn start_on_a_port(
         name: &'static str,
         dir: &Path,
@@ -134,7 +134,7 @@ impl Server {
     }
 }
 
-/// The server runs beside a `read` that returns when our end of the pipe closes.
+/// The server runs next to a `read` that returns when the test's end of the pipe closes.
 const SUPERVISE: &str =
     r#"("$@" </dev/null; echo "ended with status $?"; kill -KILL 0) & read -r _; kill -KILL 0"#;
 
@@ -172,7 +172,7 @@ pub(crate) fn free_address() -> SocketAddr {
     probe.local_addr().unwrap()
 }
 
-/// A port of loopback at which nothing listens, and nobody else either as long as this lives.
+/// A loopback port without a listener, reserved as long as this lives.
 pub(crate) struct ClosedPort {
     pub(crate) address: SocketAddr,
     _bound: socket2::Socket,
@@ -257,12 +257,12 @@ impl Running {
         }
     }
 
-    /// Stops it and its children where they are.
+    /// Stops it and its children (SIGSTOP).
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets them go on.
+    /// Continues them (SIGCONT).
     pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
@@ -276,7 +276,7 @@ impl Running {
         self.signal(Signal::SIGINT);
     }
 
-    /// Kills it and its children, and keeps what it said.
+    /// Kills it and its children; returns its output.
     pub(crate) fn end(&self) {
         kill_group(&self.child);
     }
@@ -298,14 +298,14 @@ impl Drop for Running {
 }
 
 impl Finished {
-    /// Fails the test unless the client ended well.
+    /// Fails the test unless the client succeeded.
     #[track_caller]
     pub(crate) fn well(self) -> Self {
         assert!(self.status.success(), "{self}");
         self
     }
 
-    /// Fails the test unless the client ended with an error.
+    /// Fails the test unless the client failed.
     #[track_caller]
     pub(crate) fn badly(self) -> Self {
         assert!(!self.status.success(), "{self}");
@@ -328,7 +328,7 @@ impl std::fmt::Display for Finished {
     }
 }
 
-/// Reads a pipe to its end beside the test.
+/// Reads a pipe to its end in the background.
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();

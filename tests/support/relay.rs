@@ -1,6 +1,6 @@
-//! Relays in front of an origin, named after the fault that they put on the path.
+//! Relays in front of an origin, named after the fault that they cause on the path.
 //!
-//! They work on TCP alone, as a middlebox does, and keep what the client sent: a test can say what left gitferry.
+//! They work on TCP only, as a middlebox does, and record the client's bytes, so a test can assert what left gitferry.
 
 use std::{
     net::{SocketAddr, TcpListener as StdListener},
@@ -20,35 +20,35 @@ use tokio::{
 
 use super::background::Background;
 
-/// What a relay keeps of each connection's bytes.
+/// How many bytes of each connection a relay records.
 const KEPT: usize = 64 * 1024;
 
-/// What it does to a connection.
+/// The fault of a connection.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     /// Reads the ClientHello of the first n connections and resets them.
     ResetsHandshakes(usize),
     /// Reads the ClientHello of the first n connections and closes them.
     ClosesHandshakes(usize),
-    /// Reads the ClientHello of the first n connections and says nothing.
+    /// Reads the ClientHello of the first n connections and never answers.
     SilentHandshakes(usize),
-    /// Resets every connection when the client has sent so many bytes.
+    /// Resets every connection when the client has sent this many bytes.
     ResetsAfter(usize),
-    /// Resets the first so many connections on which the client has sent so many bytes.
+    /// Resets the first connections on which the client has sent this many bytes.
     ResetsUploads(usize, usize),
-    /// Passes on so many bytes of the client, then waits for [`Relay::release`].
+    /// Passes this many bytes of the client on, then waits for [`Relay::release`].
     HoldsAfter(usize),
     /// Passes the handshake on, then waits for [`Relay::release`] at the first record of application data.
     HoldsRequests,
-    /// Passes everything on; when the client has sent so many bytes, nothing comes back until [`Relay::release`].
+    /// Passes everything on; when the client has sent this many bytes, returns nothing until [`Relay::release`].
     HoldsAnswersAfter(usize),
-    /// Passes on so many bytes of the client a second.
+    /// Passes this many bytes of the client on per second.
     Trickles(usize),
-    /// Answers with what is no protocol at all.
+    /// Answers with bytes of no known protocol.
     Garbage,
     /// Passes everything on until [`Relay::changes_network`].
     Forgets,
-    /// Does nothing wrong.
+    /// No fault.
     None,
 }
 
@@ -91,7 +91,7 @@ impl Relay {
         Self::start(Fault::ResetsAfter(bytes), origin)
     }
 
-    /// As [`Relay::resets_after`], on a socket that listens already.
+    /// As [`Relay::resets_after`], on an existing listener.
     pub(crate) fn resets_after_on(listener: StdListener, bytes: usize, origin: SocketAddr) -> Self {
         Self::start_on(listener, Fault::ResetsAfter(bytes), origin)
     }
@@ -111,22 +111,22 @@ impl Relay {
         Self::start(Fault::HoldsRequests, origin)
     }
 
-    /// Every connection gets no answer any more when the client has sent `bytes`, until [`Relay::release`].
+    /// When the client has sent `bytes`, every connection returns nothing until [`Relay::release`].
     pub(crate) fn holds_answers_after(bytes: usize, origin: SocketAddr) -> Self {
         Self::start(Fault::HoldsAnswersAfter(bytes), origin)
     }
 
-    /// Every connection passes on `rate` bytes of its client a second.
+    /// Every connection passes `rate` bytes of its client on per second.
     pub(crate) fn trickles(rate: usize, origin: SocketAddr) -> Self {
         Self::start(Fault::Trickles(rate), origin)
     }
 
-    /// As [`Relay::holds_after`], on a socket that listens already: in another network, maybe.
+    /// As [`Relay::holds_after`], on an existing listener, perhaps in another network.
     pub(crate) fn holds_after_on(listener: StdListener, bytes: usize, origin: SocketAddr) -> Self {
         Self::start_on(listener, Fault::HoldsAfter(bytes), origin)
     }
 
-    /// As [`Relay::trickles`], on a socket that listens already.
+    /// As [`Relay::trickles`], on an existing listener.
     pub(crate) fn trickles_on(listener: StdListener, rate: usize, origin: SocketAddr) -> Self {
         Self::start_on(listener, Fault::Trickles(rate), origin)
     }
@@ -142,7 +142,7 @@ impl Relay {
         Self::start(Fault::Forgets, origin)
     }
 
-    /// A path without a fault, that counts and remembers.
+    /// A path without a fault, that counts and records.
     pub(crate) fn faultless(origin: SocketAddr) -> Self {
         Self::start(Fault::None, origin)
     }
@@ -166,7 +166,7 @@ impl Relay {
                 network: changes.subscribe(),
             };
             async move {
-                // A path that breaks is what these relays are for.
+                // Errors are expected: these relays break paths.
                 let _ = connection.run(client, number, fault, origin).await;
             }
         });
@@ -179,30 +179,30 @@ impl Relay {
         }
     }
 
-    /// Lets everything pass from now on.
+    /// Passes everything on from now on.
     pub(crate) fn release(&self) {
         let _ = self.gate.send(true);
     }
 
-    /// Every packet of the connections that stand is dropped from now on, and nobody is told; new connections work.
+    /// From now on drops every packet of the existing connections silently; new connections work.
     ///
-    /// It is counted in [`Relay::held`].
+    /// Counted in [`Relay::held`].
     #[allow(dead_code, reason = "one of the test binaries needs it")]
     pub(crate) fn changes_network(&self) {
         self.networks.send_modify(|number| *number += 1);
     }
 
-    /// How many connections came.
+    /// The number of connections.
     pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
-    /// How many connections reached the point where they are held.
+    /// The number of connections that are held.
     pub(crate) fn held(&self) -> usize {
         self.seen.held.load(Ordering::SeqCst)
     }
 
-    /// The first bytes that clients sent, a connection each.
+    /// The first bytes of clients, by connection.
     pub(crate) fn received(&self) -> Vec<Vec<u8>> {
         self.seen.bytes.lock().unwrap().clone()
     }
@@ -258,7 +258,7 @@ impl Connection {
         }
     }
 
-    /// The kernel drops what comes for the client's socket before TCP sees it, so that nothing is acknowledged.
+    /// The kernel drops packets for the client's socket before TCP sees them, so nothing is acknowledged.
     async fn relay_until_forgotten(
         &mut self,
         mut client: TcpStream,
@@ -269,13 +269,13 @@ impl Connection {
             copied = tokio::io::copy_bidirectional(&mut client, &mut server) => return copied.map(drop),
             changed = self.network.changed() => if changed.is_err() { return Ok(()) },
         }
-        // BPF_RET with a constant, 0: keep no byte of any packet.
+        // BPF_RET with the constant 0: keep no byte of any packet.
         SockRef::from(&client).attach_filter(&[socket2::SockFilter::new(6, 0, 0, 0)])?;
         self.seen.held.fetch_add(1, Ordering::SeqCst);
         std::future::pending().await
     }
 
-    /// Copies both ways; half-closes travel.
+    /// Copies in both directions, including half-closes.
     async fn relay(
         &mut self,
         mut client: TcpStream,

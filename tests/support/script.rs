@@ -1,4 +1,4 @@
-//! Clients and origins that say exactly what a test tells them to, byte by byte.
+//! Clients and origins that send exactly the bytes that a test gives them.
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -9,10 +9,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Nothing in these tests takes longer unless it hangs.
+/// A test step that takes longer hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Waits for `event`, and fails by name where it does not come.
+/// Waits for `event`; fails with its name where it does not come.
 pub(crate) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, event).await {
         Ok(value) => value,
@@ -26,7 +26,7 @@ pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// The shortest request to `origin.test`.
 pub(crate) const GET: &str = "GET http://origin.test/ HTTP/1.1\r\nHost: origin.test\r\n\r\n";
 
-/// A client that writes what it is told to and reads what comes.
+/// A client that sends exactly what the test writes and returns what it reads.
 pub(crate) struct Client(pub(crate) TcpStream);
 
 impl Client {
@@ -78,7 +78,7 @@ pub(crate) async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
     read
 }
 
-/// An origin on port 0 that does `script` with its first connection, and can be waited for.
+/// An origin on port 0 that plays `script` on its first connection, and can be awaited.
 pub(crate) async fn origin<F, T>(
     script: impl FnOnce(Connections) -> F + Send + 'static,
 ) -> (SocketAddr, JoinHandle<T>)
@@ -92,7 +92,7 @@ where
     (address, served)
 }
 
-/// Runs `test` on all cases at once: they wait more than they work.
+/// Runs `test` on all cases concurrently: they mostly wait.
 pub(crate) async fn all_at_once<T, F>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -106,7 +106,7 @@ where
     }
 }
 
-/// An origin that answers its first request with `answer`; waited for, it gives the head of that request.
+/// An origin that answers its first request with `answer`; awaited, it returns the head of that request.
 pub(crate) async fn answers_once(answer: impl Into<String>) -> (SocketAddr, JoinHandle<String>) {
     let answer = answer.into();
     origin(|connections| async move {

@@ -10,7 +10,7 @@ use std::{
 
 use super::hops;
 
-/// A config file in the making.
+/// A builder for a config file.
 #[derive(Clone)]
 pub(crate) struct Settings {
     level: &'static str,
@@ -27,7 +27,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Trusts `root` alone and keeps its state below `dir`.
+    /// Trusts only `root` and keeps its state below `dir`.
     pub(crate) fn new(dir: &Path, root: PathBuf) -> Self {
         fs::create_dir_all(dir).unwrap();
         Self {
@@ -45,7 +45,7 @@ impl Settings {
         }
     }
 
-    /// Asks every client for these credentials.
+    /// Requires these credentials of every client.
     #[must_use]
     pub(crate) fn account(mut self, username: &str, password: &str) -> Self {
         let file = self.private_file("own-password", &format!("{password}\n"));
@@ -78,14 +78,14 @@ impl Settings {
         self
     }
 
-    /// Writes everything there is to say.
+    /// Writes the finished file.
     #[must_use]
     pub(crate) fn trace(mut self) -> Self {
         self.level = "trace";
         self
     }
 
-    /// A hop that is told no credentials.
+    /// A hop without credentials.
     #[must_use]
     pub(crate) fn hop_without_credentials(mut self, name: &str, url: &str) -> Self {
         let _ = writeln!(self.hops, "{name} = {{ url = \"{url}\" }}");
@@ -99,7 +99,7 @@ impl Settings {
         self
     }
 
-    /// A file in the daemon's directory that its owner alone reads, such as a password.
+    /// A file in the daemon's directory that only its owner can read, such as a password.
     pub(crate) fn private_file(&self, name: &str, text: &str) -> PathBuf {
         let file = self.dir.join(name);
         fs::write(&file, text).unwrap();
@@ -121,7 +121,7 @@ impl Settings {
         self
     }
 
-    /// A hop that takes the credentials of the real hops.
+    /// A hop with the credentials of the real hops.
     #[must_use]
     pub(crate) fn hop(mut self, name: &str, url: &str) -> Self {
         let file = self.private_file("hop-password", &format!("{}\n", hops::PASSWORD));
@@ -134,13 +134,13 @@ impl Settings {
         self
     }
 
-    /// A route for `host`, which is at `to`, over `upstreams` in their order.
+    /// A route for `host` at address `to`, over `upstreams` in order.
     #[must_use]
     pub(crate) fn route(self, host: &str, tls: &str, upstreams: &[&str], to: SocketAddr) -> Self {
         self.route_to(host, tls, upstreams, Some(to))
     }
 
-    /// Like [`Settings::route`]; without an address the name is looked up.
+    /// Like [`Settings::route`]; without an address the name is resolved.
     #[must_use]
     pub(crate) fn route_to(
         mut self,
@@ -200,7 +200,7 @@ impl Settings {
         self
     }
 
-    /// Writes the file for what reads it without a daemon; says where it is.
+    /// Writes the file for programs that read it without a daemon; returns its path.
     pub(crate) fn write(&self, address: &str) -> PathBuf {
         let file = self.dir.join("gitferry.toml");
         fs::write(&file, self.text(address)).unwrap();

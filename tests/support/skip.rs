@@ -1,5 +1,5 @@
-//! What a machine cannot test. A skipped test says so past the harness, is listed at the end of `tests/all`, and fails where the
-//! machine has what it needs.
+//! Requirements that a machine may not meet. A skipped test prints the reason, is listed at the end of `tests/all`, and fails where the
+//! machine meets the requirement.
 
 use std::{
     fs::OpenOptions,
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-/// What a test needs of its machine.
+/// What a test requires of its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// A program from `.ci/install-test-deps`.
@@ -16,7 +16,7 @@ pub(crate) enum Need {
     Root,
     /// Namespaces of its own: network, mounts, users.
     Namespaces,
-    /// Something that this kernel may not have.
+    /// A feature that this kernel may lack.
     Kernel,
 }
 
@@ -31,7 +31,7 @@ impl Need {
     }
 }
 
-/// The test that calls this returns at once.
+/// Call it in a test that then returns at once.
 ///
 /// Panics where `GITFERRY_TESTS_HAVE` lists the need: `tests/all` puts there what the machine has.
 #[track_caller]
@@ -45,7 +45,7 @@ pub(crate) fn skipped(need: Need, reason: &str) {
         "{test} must not be skipped on a machine that has {name}: {reason}"
     );
     let line = format!("SKIPPED: {test} needs {name}: {reason}\n");
-    // Not by a macro, whose words the harness keeps to itself.
+    // Not with a macro, whose output the harness captures.
     let _ = write!(io::stderr(), "\n*** {line}\n");
     if let Some(list) = std::env::var_os("GITFERRY_TESTS_SKIPPED") {
         let mut list = OpenOptions::new()

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! A small disk that fills up quickly.
 
 use std::{
     fs,
@@ -9,11 +9,11 @@ use std::{
 
 use super::skip::{Need, skipped};
 
-/// A file system of a megabyte, for as long as it lives.
+/// A file system of a megabyte, unmounted when dropped.
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounted at `place`; `None`, and a word to the reader, where this machine does not let us.
+    /// Mounted at `place`; `None`, with a message, where this machine does not permit it.
     pub(crate) fn at(place: &Path) -> Option<Self> {
         fs::DirBuilder::new()
             .recursive(true)

@@ -13,7 +13,7 @@ use super::process::{Running, Server, clean_command};
 pub(crate) struct Sshd {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// Who may log in.
+    /// The user who may log in.
     pub(crate) user: String,
     key: PathBuf,
     host_key: PathBuf,
@@ -31,7 +31,7 @@ impl Sshd {
         fs::create_dir_all(dir).unwrap();
         let key = make_key(dir, "user_key");
         let host_key = make_key(dir, "host_key");
-        // Debian's init script makes it; as root sshd does not start without.
+        // Debian's init script creates it; started by root, sshd needs it.
         let _ = fs::create_dir_all("/run/sshd");
         let (server, address) = Server::start_on_a_port("sshd", dir, |address| {
             let config = dir.join("sshd_config");
@@ -59,7 +59,7 @@ impl Sshd {
         }
     }
 
-    /// The value of `GIT_SSH_COMMAND` for a client that trusts this server alone, as `host`; `options` say how it is reached.
+    /// The value of `GIT_SSH_COMMAND` for a client that trusts only this server, as `host`; `options` set the path to it.
     pub(crate) fn client(&self, host: &str, options: &str) -> String {
         let public = fs::read_to_string(self.host_key.with_extension("pub")).unwrap();
         let known = self.host_key.with_extension("known");

@@ -1,4 +1,4 @@
-//! A hop that lets nothing through and writes down who wanted to go: what goes past the daemon ends here.
+//! A hop that refuses everything and records the requests: it catches traffic that bypasses the daemon.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,6 +1,6 @@
 //! Programs from PyPI, pinned, in a virtual environment below `target/`.
 //!
-//! The first test that needs one makes it; the others wait for it at a lock, in this test binary and in any other.
+//! The first test that needs an environment creates it; others wait at a lock, across test binaries.
 
 use std::{
     fs::{self, File},
@@ -14,11 +14,11 @@ use super::process::Running;
 /// How long pip may take.
 const INSTALLED: Duration = Duration::from_secs(600);
 
-/// Where the commands of the environment `name` are, which has what `requirements` lists; made first where it is not there yet.
+/// The directory of the commands of environment `name`, with the packages of `requirements`; created on first use.
 pub(crate) fn binaries(name: &str, requirements: &str) -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&place).unwrap();
-    // The lock goes with the file, also where a test binary is killed.
+    // The lock ends with the open file, also where a test binary is killed.
     let lock = File::create(place.join("lock")).unwrap();
     lock.lock().unwrap();
     let made = place.join("made-from");
@@ -33,7 +33,7 @@ fn install(place: &Path, requirements: &str) {
     let venv = place.join("venv");
     let list = place.join("requirements.txt");
     fs::write(&list, requirements).unwrap();
-    // Debian's, with the machine's own settings for pip: an index, a way out.
+    // Debian's pip, with the machine's own settings: an index, a proxy.
     let mut make = Command::new("/usr/bin/python3");
     make.args(["-m", "venv", "--clear"]).arg(&venv);
     Running::start(&mut make).finish(INSTALLED).well();

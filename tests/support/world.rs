@@ -1,4 +1,4 @@
-//! Everything at once: a CA, a git host with LFS, a home for the clients, a daemon and a place for it.
+//! A whole test world: a CA, a git host with LFS, a home for the clients, and a daemon.
 
 use std::{
     net::SocketAddr,
@@ -28,21 +28,21 @@ pub(crate) const MAIN: &str = "main.test";
 /// The LFS storage.
 pub(crate) const STORAGE: &str = "storage.test";
 
-/// What is started when a test first asks for it.
+/// The servers that start on first use.
 type Lazy<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send>>;
 
-/// A world of its own for each test, so that tests run beside each other.
+/// A separate world for each test, so that tests run in parallel.
 ///
-/// [`World::with`] and its sisters start a daemon in it, and the world is used like that [`Ferry`].
+/// [`World::with`] and related functions start a daemon in it; the world then dereferences to that [`Ferry`].
 pub(crate) struct World {
-    /// The git host; it answers to any name that its certificate has.
+    /// The git host; it answers to every name of its certificate.
     pub(crate) host: Lazy<GitHost>,
     /// The LFS server.
     pub(crate) lfs: Arc<Lazy<LfsServer>>,
-    /// Who signs the certificates.
+    /// The CA that signs the certificates.
     pub(crate) ca: Arc<Lazy<TestCa>>,
     ferry: Option<Ferry>,
-    // Last: it is removed when the servers are gone.
+    // Last, so that it is removed after the servers end.
     dir: TempDir,
 }
 
@@ -61,7 +61,7 @@ impl World {
         Self::with_account(None)
     }
 
-    /// Builds one whose git host asks for a name and a password.
+    /// Builds one whose git host requires a name and a password.
     pub(crate) fn with_account(account: Option<(&'static str, &'static str)>) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("gitferry-git-")
@@ -72,7 +72,7 @@ impl World {
         let ca: Arc<Lazy<TestCa>> = Arc::new(LazyLock::new(Box::new(move || TestCa::new(place))));
         let (place, signer) = (at("lfs"), Arc::clone(&ca));
         let lfs: Arc<Lazy<LfsServer>> = Arc::new(LazyLock::new(Box::new(move || {
-            // Some hosts keep their objects on another port of their own.
+            // Some hosts keep objects on another port.
             let storage = signer.leaf(&[STORAGE, MAIN], Flaw::None);
             LfsServer::start(place, MAIN, STORAGE, &storage)
         })));
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    /// A daemon inside the test that runs on `routes` (the `[[route]]` part of a config) beside what every test needs.
+    /// A daemon inside the test with `routes` (the `[[route]]` part of a config) and the settings that every test needs.
     pub(crate) async fn with(routes: &str) -> Self {
         Self::run(Run::InProcess, "", routes).await
     }
@@ -104,8 +104,7 @@ impl World {
         Self::with(&route(name, origin, "tunnel", "")).await
     }
 
-    /// A daemon inside the test before an `origin.test` that gives this answer to the first request of each connection, and ends the
-    /// connection.
+    /// A daemon inside the test in front of an `origin.test` that answers the first request of each connection with this and closes.
     pub(crate) async fn answering(answer: impl Into<String>) -> Self {
         let answer = answer.into();
         let (address, _served) = origin(move |connections| async move {
@@ -123,7 +122,7 @@ impl World {
         Self::run(Run::InProcess, listen, routes).await
     }
 
-    /// A daemon where `run` says, with these lines of `[listen]` and these routes.
+    /// A daemon as `run` says, with these lines of `[listen]` and these routes.
     pub(crate) async fn run(run: Run, listen: &str, routes: &str) -> Self {
         let mut world = Self::new();
         let text = scripted(world.dir.path(), FREE, listen, routes);
@@ -131,7 +130,7 @@ impl World {
         world
     }
 
-    /// The daemon goes by other routes from now on; see [`Ferry::reload_text`].
+    /// Replaces the daemon's routes; see [`Ferry::reload_text`].
     pub(crate) fn reload(&self, routes: &str) {
         self.reload_listening("", routes);
     }
@@ -160,17 +159,17 @@ impl World {
         self.path("state")
     }
 
-    /// A path that nothing else uses.
+    /// An unused path.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Debian's git, which knows neither gitferry nor the test CA yet.
+    /// Debian's git, without gitferry and without the test CA.
     pub(crate) fn git(&self) -> Git {
         Git::debian(&self.path("home"))
     }
 
-    /// Debian's git on the way that a user of gitferry has set up.
+    /// Debian's git as set up by a user of gitferry.
     pub(crate) fn git_through(&self, ferry: &Ferry) -> Git {
         self.git()
             .with("http.proxy", ferry.proxy())
@@ -192,7 +191,7 @@ impl World {
         self.settings_to_storage(&["direct"], self.lfs.storage)
     }
 
-    /// A config with the main site alone, terminated and dialled directly at `main`.
+    /// A config with the main site only, terminated and dialled directly at `main`.
     pub(crate) fn settings_to_main(&self, main: SocketAddr) -> Settings {
         self.settings().route(MAIN, "terminate", &["direct"], main)
     }
@@ -211,7 +210,7 @@ impl World {
             .route(STORAGE, "tunnel", &["direct"], self.lfs.storage)
     }
 
-    /// Debian's git through `ferry` where its connections are tunnelled: it meets the servers' own certificates.
+    /// Debian's git through `ferry` with tunnelled connections: it sees the servers' own certificates.
     pub(crate) fn git_in_tunnels(&self, ferry: &Ferry) -> Git {
         self.git_through(ferry)
             .with("http.sslCAInfo", self.ca.pem_file())
@@ -239,13 +238,13 @@ impl World {
         }
     }
 
-    /// Where all of this lies.
+    /// The directory of all this.
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }
 }
 
-/// A `[[route]]` to `name` at `origin`, and these lines of it.
+/// A `[[route]]` to `name` at `origin`, with these lines.
 pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> String {
     format!(
         "[[route]]\nname = \"{name}\"\nrole = \"other\"\nhosts = [\"{name}\"]\ntls = \"{tls}\"\n\
@@ -253,7 +252,7 @@ pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> St
     )
 }
 
-/// The config of a daemon before scripted origins: short waits, and nothing built in.
+/// The config of a daemon in front of scripted origins: short waits, no built-in routes.
 fn scripted(dir: &Path, address: &str, listen: &str, routes: &str) -> String {
     let limit = if listen.contains("max_connections") {
         ""

@@ -1,4 +1,4 @@
-//! What a daemon has reported: events as values wherever it runs, and the lines of the binary's log.
+//! The reports of a daemon: events as values for both kinds of daemon, and the log lines of the binary.
 
 use std::sync::atomic::Ordering;
 
@@ -12,8 +12,8 @@ use crate::support::{
 };
 
 impl Ferry {
-    /// Waits until every line that the binary has logged so far is here: it writes them beside the transfers. A daemon that has ended
-    /// or shows its pages to nobody is not waited for.
+    /// Waits until the test has all lines that the binary has logged so far, because it writes them asynchronously. Does not wait for a daemon
+    /// that has ended or whose pages are unavailable.
     fn catch_up(&self) {
         let Running::Binary(_, log) = &self.running else {
             return;
@@ -36,7 +36,7 @@ impl Ferry {
         count.next()?.parse().ok()
     }
 
-    /// Everything on the binary's stderr so far.
+    /// The binary's stderr so far.
     pub(crate) fn log(&self) -> String {
         self.catch_up();
         self.process().1.text()
@@ -48,7 +48,7 @@ impl Ferry {
         self.process().1.events(message)
     }
 
-    /// The next line of the binary's log that was not taken yet.
+    /// The next line of the binary's log that was not consumed yet.
     pub(crate) async fn next_line(&self) -> Value {
         let n = self.lines.fetch_add(1, Ordering::Relaxed);
         soon("another line of the log", async {
@@ -62,7 +62,7 @@ impl Ferry {
         .await
     }
 
-    /// The next line of the binary's log with this message; those before it are passed over.
+    /// The next line of the binary's log with this message; skips earlier lines.
     pub(crate) async fn says(&self, message: &str) -> Value {
         loop {
             let line = self.next_line().await;
@@ -72,7 +72,7 @@ impl Ferry {
         }
     }
 
-    /// The first line of the binary's log with this message, which must come soon.
+    /// The first line of the binary's log with this message; waits for it with a deadline.
     #[track_caller]
     pub(crate) fn wait_for_event(&mut self, message: &str) -> Value {
         let mut first = None;
@@ -83,7 +83,7 @@ impl Ferry {
         first.unwrap_or_else(|| panic!("no event {message:?} in:\n{}", self.process().1.text()))
     }
 
-    /// The events so called, once there are `count` of them: the log is written beside the transfers.
+    /// The events with this name, once there are `count` of them, because the log is written asynchronously.
     pub(crate) fn wait_for_events(&self, message: &str, count: usize) -> Vec<Value> {
         let mut events = Vec::new();
         wait_until(SOON, || {
@@ -110,17 +110,17 @@ impl Ferry {
         self.events.stalls()
     }
 
-    /// The next fault that was not taken yet. Whoever is not async waits with [`wait`](super::events::wait).
+    /// The next fault that was not consumed yet. Tests that are not async wait with [`wait`](super::events::wait).
     pub(crate) async fn next_fault(&self) -> FaultSeen {
         self.events.next_fault().await
     }
 
-    /// The next line of a stall that was not taken yet.
+    /// The next line of a stall that was not consumed yet.
     pub(crate) async fn next_stall(&self) -> StallSeen {
         self.events.next_stall().await
     }
 
-    /// The next end of a transfer that was not taken yet.
+    /// The next end of a transfer that was not consumed yet.
     pub(crate) async fn next_end(&self) -> EndSeen {
         self.events.next_end().await
     }
@@ -137,7 +137,7 @@ impl Ferry {
         found.unwrap_or_else(|| panic!("no fault {code:?}, but {:?}", self.fault_codes()))
     }
 
-    /// The closing lines whose host and method are these; the line comes after the client has its answer, so it is waited for.
+    /// Waits for the closing lines with this host and method; a line is written after the client has its answer.
     #[track_caller]
     pub(crate) fn wait_for_transfer(&self, host: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let mut found = None;

@@ -1,4 +1,4 @@
-//! The log of a daemon that is a process of its own, as it comes.
+//! The log of a daemon in a separate process, as it is written.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -19,7 +19,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Reads `pipe` to its end; the events come as values too.
+    /// Reads `pipe` to its end, and converts events to values.
     pub(super) fn of(pipe: impl Read + Send + 'static) -> (Self, Events) {
         let (text, events) = (Arc::<Mutex<String>>::default(), Events::default());
         let (own, seen) = (Arc::clone(&text), events.clone());
@@ -40,7 +40,7 @@ impl Log {
         self.text.lock().unwrap().clone()
     }
 
-    /// Whether everything that the daemon ever wrote is here.
+    /// True where the daemon has ended and its whole log was read.
     pub(super) fn is_complete(&self) -> bool {
         self.reader.is_finished()
     }

@@ -1,4 +1,4 @@
-//! Requests to a daemon: its own pages, and what a client writes byte by byte.
+//! Requests to a daemon: its own pages, and clients that send exact bytes.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 impl Ferry {
-    /// A client that writes what it is told to.
+    /// A client that sends exactly what the test writes.
     pub(crate) async fn client(&self) -> Client {
         Client::to(self.address).await
     }
@@ -26,7 +26,7 @@ impl Ferry {
         client
     }
 
-    /// What it answers to a request that closes the connection.
+    /// The answer to a request that closes the connection.
     pub(crate) async fn answer(&self, request: &str) -> String {
         let mut client = self.sends(request).await;
         String::from_utf8_lossy(&client.rest().await).into_owned()
@@ -39,7 +39,7 @@ impl Ferry {
         self.answer(&head).await
     }
 
-    /// Waits until so many origin connections are kept for the next request.
+    /// Waits until this many origin connections are idle.
     pub(crate) async fn keeps_idle(&self, count: usize) {
         let kept = format!("\"idle_connections\": {count},");
         soon("an idle connection", async {
@@ -68,12 +68,12 @@ impl Ferry {
         ))
     }
 
-    /// What it answers to a request that closes the connection.
+    /// The answer to a request that closes the connection.
     pub(crate) fn say(&self, request: &str) -> String {
         self.try_say(request).unwrap()
     }
 
-    /// The same of a daemon that may have ended.
+    /// The same for a daemon that may have ended.
     pub(super) fn try_say(&self, request: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(SOON))?;
@@ -83,7 +83,7 @@ impl Ferry {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    /// The transfers that run, as the status has them.
+    /// The running transfers, from the status.
     pub(crate) fn transfers(&self) -> Vec<Value> {
         let answer = self.get("/-/status");
         let json = answer.split_once('{').map(|(_, rest)| format!("{{{rest}"));

@@ -1,4 +1,4 @@
-//! Between the two devices: each way has a line with a rate and a queue before it, a delay, and losses from a seed.
+//! The forwarder between the two devices: each direction has a queue, a line rate, a delay, and losses from a seed.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{Quality, tun::Tun};
 
-/// What one way has carried.
+/// The counts of one direction.
 #[derive(Clone, Default)]
 pub(crate) struct Carried(Arc<Counts>);
 
@@ -32,7 +32,7 @@ impl Carried {
         self.0.packets.load(Ordering::Relaxed)
     }
 
-    /// Bytes that arrived, headers and what was sent again included.
+    /// Bytes that arrived, including headers and retransmissions.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
     }
@@ -48,7 +48,7 @@ impl Carried {
     }
 }
 
-/// The state of one way: pure, `now` comes in.
+/// The state of one direction: pure, `now` is an argument.
 pub(super) struct Direction {
     quality: Quality,
     random: fastrand::Rng,
@@ -56,7 +56,7 @@ pub(super) struct Direction {
     free: Option<Instant>,
 }
 
-/// What becomes of a packet.
+/// The fate of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Arrives(Instant),
@@ -82,7 +82,7 @@ impl Direction {
         let takes = length as f64 * 8.0 / self.quality.rate as f64;
         let sent = free + Duration::from_secs_f64(takes);
         self.free = Some(sent);
-        // It takes the line's time all the same: it is lost behind it.
+        // A lost packet uses the line's time too: it is lost after the line.
         if self.random.u32(0..1000) < self.quality.loss_per_mille {
             return Fate::Lost;
         }
@@ -90,7 +90,7 @@ impl Direction {
     }
 }
 
-/// Carries packets between the devices until one of them is gone.
+/// Carries packets between the devices until one of them is closed.
 pub(super) fn carry(near: Tun, far: Tun, [up, down]: [Direction; 2]) -> [Carried; 2] {
     let (near_back, far_back) = (near.try_clone().unwrap(), far.try_clone().unwrap());
     [one_way(near, far, up), one_way(far_back, near_back, down)]

@@ -1,4 +1,4 @@
-//! A CONNECT hop on the far host, beside the servers: what it opens costs no time.
+//! A CONNECT hop on the far host, next to the servers, so that its own connections add no delay.
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 

@@ -27,18 +27,18 @@ pub(crate) use forwarder::Carried;
 use forwarder::{Direction, carry};
 use tun::Tun;
 
-/// What a path does to packets, each way.
+/// What a path does to packets, in each direction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quality {
-    /// There and back.
+    /// The round-trip time.
     pub(crate) round_trip: Duration,
-    /// Of a thousand packets, so many are lost.
+    /// How many of a thousand packets are lost.
     pub(crate) loss_per_mille: u32,
     /// Bits a second.
     pub(crate) rate: u64,
-    /// Bytes that may wait for their turn; what comes beyond is lost.
+    /// The size of the queue in bytes; packets beyond it are lost.
     pub(crate) queue: u64,
-    /// Where the losses begin.
+    /// The seed of the losses.
     pub(crate) seed: u64,
 }
 
@@ -55,21 +55,21 @@ impl Quality {
     }
 }
 
-/// The path, for as long as it lives.
+/// The path; ends when dropped.
 pub(crate) struct Path {
     namespace: String,
     near_link: String,
     number: u8,
-    /// What went from here, and what came back.
+    /// The counts of both directions.
     pub(crate) carried: [Carried; 2],
 }
 
 impl Path {
-    /// Builds one; `None`, and a word to the reader, where this machine does not let us.
+    /// Builds one; `None`, with a message, where this machine does not permit it.
     pub(crate) fn new(quality: Quality) -> Option<Self> {
         static NUMBER: AtomicU8 = AtomicU8::new(100);
         let mut reason = String::new();
-        // Another run, or what is left of one that was killed, may have the first ones.
+        // Another run, or a killed one, may use the first ones.
         for _ in 0..20 {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             match Self::build(number, quality) {
@@ -115,7 +115,7 @@ impl Path {
             format!("-n {namespace} addr add {there}/32 dev far"),
             format!("-n {namespace} link set far mtu 1500 up"),
             format!("-n {namespace} route add {here}/32 dev far src {there} congctl cubic"),
-            // What an earlier connection of the run learnt of the path must not help the next one.
+            // The path metrics of an earlier connection must not help the next one.
             format!("netns exec {namespace} sh -c echo\u{a0}1\u{a0}>/proc/sys/net/ipv4/tcp_no_metrics_save"),
         ]
         .iter()
@@ -146,7 +146,7 @@ impl Path {
         (listener, address)
     }
 
-    /// Runs `act` on the far host: a thread that is moved there, and ends.
+    /// Runs `act` on the far host, in a thread that is moved there.
     fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(format!("/run/netns/{}", self.namespace)).unwrap();
         thread::scope(|scope| {
@@ -168,7 +168,7 @@ impl Drop for Path {
     }
 }
 
-/// Runs `ip` with these words; a hard space stands inside a word.
+/// Runs `ip` with these arguments, separated by blanks; a non-breaking space is part of an argument.
 pub(crate) fn ip(line: &str) -> Result<(), String> {
     let words = line.split(' ').map(|word| word.replace('\u{a0}', " "));
     let output = Command::new("ip")
