@@ -1,7 +1,7 @@
 //! The runtime's two shared things: [`Tasks`], the only place that spawns, and [`Shutdown`], the two steps of stopping.
 //!
 //! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here. Beside them [`Workers`], the
-//! threads for calls that may hang, [`Lookups`], which share and keep their answers, [`memory`], which goes back to the system, and what
+//! threads for calls that may hang, [`Lookups`], which share and keep their results, [`memory`], which goes back to the system, and what
 //! the system says of this process.
 
 mod lookups;

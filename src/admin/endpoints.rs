@@ -9,7 +9,7 @@ pub(crate) struct Endpoint {
     pub path: &'static str,
     /// What it answers, in one sentence.
     pub summary: &'static str,
-    /// The media type of the answer.
+    /// The media type of the response.
     pub media: &'static str,
     /// What may follow the question mark.
     pub parameters: &'static [Parameter],

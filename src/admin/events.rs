@@ -19,7 +19,7 @@ use tokio_util::bytes::Bytes;
 
 use super::{response::respond, view::Overview};
 use crate::{
-    forward::{Answer, AnswerBody, Forwarder, Shared},
+    forward::{Forwarder, HttpResponse, ResponseBody, Shared},
     model::fault::BoxError,
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn stream(
     started: Instant,
     query: &str,
     place: impl Send + 'static,
-) -> Answer {
+) -> HttpResponse {
     let Shared {
         tasks, shutdown, ..
     } = current().shared.clone();
@@ -68,15 +68,15 @@ pub(crate) fn stream(
             }
         }
     });
-    let mut answer: Response<AnswerBody> = respond(
+    let mut response: Response<ResponseBody> = respond(
         StatusCode::OK,
         "text/event-stream",
         Events(receiver).boxed_unsync(),
     );
     // Its place among the clients is given back, so nothing else may follow on the connection.
     let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(CONNECTION, close);
-    answer
+    response.headers_mut().insert(CONNECTION, close);
+    response
 }
 
 /// The receiver as a body.

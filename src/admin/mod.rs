@@ -1,16 +1,15 @@
 //! The daemon's own addresses under `/-/`: the page, the API, metrics, the CA certificate (never its key). Nothing here changes anything but
-//! [`answer::NONCE_PATH`], which gives `gitferry doctor` what it checks clients with.
+//! [`page_response::NONCE_PATH`], which issues the nonces with which `gitferry doctor` checks clients.
 //!
-//! [`endpoints::ENDPOINTS`] is the table of addresses, [`answer`] what each of them answers, [`view`] the overview, [`api`] the JSON,
-//! [`events`] the stream of changes, and
-//! [`html`] the page, whose files stand in `page/`.
+//! [`endpoints::ENDPOINTS`] is the table of addresses, [`page_response`] makes the response of each, [`view`] the overview, [`api`] the
+//! JSON, [`events`] the stream of changes, and [`html`] the page, whose files are in `page/`.
 
-mod answer;
 mod api;
 pub(crate) mod daemon;
 pub(crate) mod endpoints;
 pub(crate) mod events;
 mod html;
+mod page_response;
 mod pages;
 mod response;
 pub(crate) mod upstreams;

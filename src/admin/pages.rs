@@ -6,12 +6,12 @@ use hyper::{HeaderMap, Method, StatusCode, header::ACCEPT};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    answer::{PageQuery, Sources, answer, is_stream},
     events,
+    page_response::{PageQuery, Sources, is_stream, page_response},
     response::refused,
 };
 use crate::{
-    forward::{Answer, Current, Forwarder, client::ClientSlot, request::body::full},
+    forward::{Current, Forwarder, HttpResponse, client::ClientSlot, request::body::full},
     tls::files::CERTIFICATE_FILE,
     track::{
         log,
@@ -53,8 +53,8 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// The answer to `request`, by the snapshot that is current; a stream follows it from one to the next.
-    pub(crate) fn page(&self, current: &Current, request: PageRequest<'_>) -> Answer {
+    /// The response to `request`, by the snapshot that is current; a stream follows it from one to the next.
+    pub(crate) fn page(&self, current: &Current, request: PageRequest<'_>) -> HttpResponse {
         let asked = PageQuery {
             method: request.method,
             path: request.path,
@@ -77,10 +77,10 @@ impl Pages {
             metrics: &|exposition| metrics(forwarder, exposition),
             certificate: &certificate,
         };
-        answer(&asked, forwarder, &sources).map(full)
+        page_response(&asked, forwarder, &sources).map(full)
     }
 
-    fn stream(&self, current: &Current, request: PageRequest<'_>) -> Answer {
+    fn stream(&self, current: &Current, request: PageRequest<'_>) -> HttpResponse {
         let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
             let why =
                 "too many event streams are open: close a status page, or use /-/api/overview";

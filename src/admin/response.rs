@@ -12,7 +12,7 @@ use tokio_util::bytes::Bytes;
 
 use super::view::API;
 
-/// What a browser may do with an answer: run the page's own files and read the API, and nothing else.
+/// What a browser may do with a response: run the page's own files and read the API, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -24,15 +24,15 @@ pub(super) fn refused(status: StatusCode, why: &str) -> Response<Bytes> {
     respond(status, "application/json", format!("{body}\n"))
 }
 
-/// An answer with the headers that all of them have.
+/// A response with the headers that all of them have.
 pub(super) fn respond<B>(
     status: StatusCode,
     media: &'static str,
     body: impl Into<B>,
 ) -> Response<B> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     let media = if media.is_empty() { TEXT } else { media };
     const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
     const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -47,5 +47,5 @@ pub(super) fn respond<B>(
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    answer
+    response
 }

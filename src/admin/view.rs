@@ -66,7 +66,7 @@ pub(crate) struct Overview {
     pub faults: Vec<FaultOccurred>,
     /// The last stalls, the newest first.
     pub stalls: Vec<StallReported>,
-    /// What origins refuse since their last success: 4xx and 5xx that are their own answers.
+    /// What origins refuse since their last success: 4xx and 5xx that are their own responses.
     pub refusals: Vec<RefusalCount>,
     /// What each route carried today (UTC).
     pub totals: Vec<DayTotal>,

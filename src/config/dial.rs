@@ -13,7 +13,7 @@ pub(crate) struct Dial {
     /// The timeout of the look-up and TCP together, per attempt.
     #[serde(serialize_with = "unit::as_duration")]
     pub connect_timeout: Duration,
-    /// The timeout of the hop's answer.
+    /// The timeout of the hop's response.
     #[serde(serialize_with = "unit::as_duration")]
     pub greet_timeout: Duration,
     /// The timeout of the TLS handshake.

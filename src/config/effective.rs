@@ -41,7 +41,7 @@ pub struct Config {
     pub stall: StallDefaults,
     /// Concurrent uploads for routes without their own limit.
     pub uploads: UploadsConfig,
-    /// Interim answers.
+    /// Interim responses.
     pub interim: Interim,
     /// Idle origin connections.
     pub pool: PoolConfig,
@@ -106,7 +106,7 @@ impl Config {
 
     /// True where the reverse front serves the target: a route or `[reverse] allow` names it.
     ///
-    /// No pattern covers `localhost` and addresses; they must be named: an answer must not be able to direct a client to this machine or its
+    /// No pattern covers `localhost` and addresses; they must be named: a response must not be able to direct a client to this machine or its
     /// network.
     pub fn serves(&self, target: &Target) -> bool {
         let own = target.host.is_loopback() || target.host.ip().is_some();

@@ -99,10 +99,10 @@ fn or_zero<S: Serializer>(number: &Option<usize>, to: S) -> Result<S::Ok, S::Err
 /// `[interim]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Interim {
-    /// How long git-lfs waits for its answer before it gets an interim one.
+    /// How long git-lfs waits for its response before it gets an interim one.
     #[serde(serialize_with = "unit::as_duration")]
     pub every: Duration,
-    /// The most interim answers for one request; 0 for none.
+    /// The most interim responses for one request; 0 for none.
     pub at_most: u32,
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct ClientConn {
     pub tcp: TcpMonitor,
     /// True where other requests share the connection (HTTP/2).
     pub shared: bool,
-    /// Sends interim answers, where the client accepts them.
+    /// Sends interim responses, where the client accepts them.
     pub interims: Option<InterimSender>,
     /// The request line as received, where it was captured.
     pub line: Option<RequestLine>,

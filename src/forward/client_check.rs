@@ -14,7 +14,7 @@ use rustls::crypto::aws_lc_rs;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Answer, ExchangeRequest, request::body::full};
+use super::{ExchangeRequest, HttpResponse, request::body::full};
 
 /// The prefix of the paths.
 const PREFIX: &str = "/.well-known/gitferry/";
@@ -53,13 +53,13 @@ impl Nonces {
     }
 }
 
-/// The answer to a request for a valid nonce; `None` for every other request.
-pub(super) fn answer<B>(
+/// The response to a request for a valid nonce; `None` for every other request.
+pub(super) fn response<B>(
     request: &Request<B>,
     asked: &ExchangeRequest,
     nonces: &Nonces,
     now: Instant,
-) -> Option<Answer> {
+) -> Option<HttpResponse> {
     let rest = request.uri().path().strip_prefix(PREFIX)?;
     let (nonce, below) = rest.split_once('/').unwrap_or((rest, ""));
     if !nonces.knows(nonce, now) {
@@ -88,10 +88,10 @@ pub(super) fn answer<B>(
                 .to_string(),
         ),
     };
-    let mut answer = Response::new(full(body));
-    let headers = answer.headers_mut();
+    let mut response = Response::new(full(body));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    Some(answer)
+    Some(response)
 }
 
 /// The ref's name contains the nonce, the agent the front.

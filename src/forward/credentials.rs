@@ -1,7 +1,7 @@
 //! Keeps credentials with their host on the reverse front, where a client sees one host for all.
 //!
 //! A client that follows a redirect from A to B sends A's credentials along, because both hosts are this daemon for it. The
-//! [`CredentialMemory`] records what was seen and decides; this module reports requests and answers to it, and removes what it rejects.
+//! [`CredentialMemory`] records what was seen and decides; this module reports requests and responses to it, and removes what it rejects.
 
 use std::{
     borrow::Cow,
@@ -72,7 +72,7 @@ fn may_be_credential(name: &HeaderName) -> bool {
     !harmless && HARMLESS.binary_search(&name).is_err()
 }
 
-/// The part that is equal in all requests with the same credential. Answers to a challenge differ every time, so only their scheme counts:
+/// The part that is equal in all requests with the same credential. Responses to a challenge differ every time, so only their scheme counts:
 /// that is enough, because a host that may have a credential requests it with 401.
 fn lasting<'v>(name: &HeaderName, value: &'v HeaderValue) -> &'v [u8] {
     let value = value.as_bytes();
@@ -152,7 +152,7 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         .map(<[u8]>::trim_ascii)
 }
 
-/// Records from an answer's head, before it is mapped, where it redirects to and whether it requests credentials. `sent` holds the
+/// Records from a response's head, before it is mapped, where it redirects to and whether it requests credentials. `sent` holds the
 /// request's fields.
 pub(crate) fn learn<B>(
     memory: &CredentialMemory,
@@ -192,10 +192,10 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = Credential<'_>> {
     })
 }
 
-/// A batch has up to 100 objects. An answer with more origins is meant to displace others from the memory.
+/// A batch has up to 100 objects. A response with more origins is meant to displace others from the memory.
 const MOST_ORIGINS: usize = 256;
 
-/// Records from a batch answer what the client must send where (git-lfs, docs/api/batch.md, "Successful Responses"). A link to another host
+/// Records from a batch response what the client must send where (git-lfs, docs/api/batch.md, "Successful Responses"). A link to another host
 /// works like a redirect: credentials that it does not name are not for that host.
 pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[u8]) {
     if !mapping.is_reverse() {

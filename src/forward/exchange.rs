@@ -1,9 +1,9 @@
-//! One exchange with an origin: a request and its answer's head, or the rest of an answer that broke off.
+//! One exchange with an origin: a request and its response's head, or the rest of a response that broke off.
 //!
 //! [`Exchange`] reports events to [`UpstreamPlan`] and carries out the steps that follow. It owns the transfer: the response body takes the
 //! exchange with it, and when the body ends, the transfer ends.
 
-mod hop_answer;
+mod hop_response;
 mod judge;
 pub(crate) mod ranges;
 mod write;
@@ -52,7 +52,7 @@ pub(crate) struct Exchange {
     pub(crate) transfer: Transfer,
     pub(crate) outgoing: OutgoingRequest,
     pub(crate) plan: UpstreamPlan,
-    /// What the answer promised, where its rest can be requested.
+    /// What the response promised, where its rest can be requested.
     part: Option<PartialResponse>,
     /// Bytes of it already passed on, while the rest is being requested.
     got: Option<u64>,
@@ -60,7 +60,7 @@ pub(crate) struct Exchange {
     ranged: bool,
 }
 
-/// An answer's head, and the connection that carries its body.
+/// A response's head, and the connection that carries its body.
 pub(crate) type LeasedResponse = (Response<Incoming>, Lease);
 
 impl Exchange {
@@ -96,24 +96,24 @@ impl Exchange {
         }
     }
 
-    /// Sends the request until there is an answer to pass on.
+    /// Sends the request until there is a response to pass on.
     pub(crate) async fn request(&mut self) -> Result<LeasedResponse, FinalFault> {
         let turn = self.plan.begin(self.outgoing.connection_kind());
         let came = self.run(turn).await?;
-        let (method, answer) = (&self.outgoing.head.method, &came.0);
+        let (method, response) = (&self.outgoing.head.method, &came.0);
         if self.outgoing.bodiless && self.outgoing.upgrade.is_none() {
-            self.part = PartialResponse::of(method, answer.status(), answer.headers());
-            self.ranged = answer.version() > Version::HTTP_10;
+            self.part = PartialResponse::of(method, response.status(), response.headers());
+            self.ranged = response.version() > Version::HTTP_10;
         }
         Ok(came)
     }
 
-    /// How many bytes the answer promised, where its rest can be requested.
+    /// How many bytes the response promised, where its rest can be requested.
     pub(crate) fn promised(&self) -> Option<u64> {
         self.part.as_ref().map(PartialResponse::length)
     }
 
-    /// Requests the rest of an answer that broke off with `fault` after `got` bytes.
+    /// Requests the rest of a response that broke off with `fault` after `got` bytes.
     pub(crate) async fn resume(
         &mut self,
         fault: Fault,
@@ -126,7 +126,7 @@ impl Exchange {
         Ok(came)
     }
 
-    /// The event for an answer that broke off.
+    /// The event for a response that broke off.
     pub(crate) fn broke_off(&self, fault: Fault, got: u64) -> Event {
         Event::BrokeOff {
             fault,
@@ -141,7 +141,7 @@ impl Exchange {
         Destination::of(self.asked.scheme, &self.asked.target, upstream)
     }
 
-    /// Carries out one step after the other until there is an answer to pass on.
+    /// Carries out one step after the other until there is a response to pass on.
     async fn run(&mut self, mut turn: PlanStep) -> Result<LeasedResponse, FinalFault> {
         let mut held = Held::Nothing;
         loop {
@@ -149,8 +149,8 @@ impl Exchange {
             (held, event) = match (turn, held) {
                 (PlanStep::Connect(connect), _) => self.connect(connect).await,
                 (PlanStep::Send, Held::Connection(lease)) => self.send(lease).await,
-                (PlanStep::Deliver, Held::Answer(came)) => return Ok(*came),
-                // The policy sends only on a connection, and delivers only an answer.
+                (PlanStep::Deliver, Held::Response(came)) => return Ok(*came),
+                // The policy sends only on a connection, and delivers only a response.
                 (PlanStep::Send | PlanStep::Deliver, _) => {
                     let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
                     (Held::Nothing, Event::DialFailed(fault))
@@ -230,7 +230,7 @@ impl Exchange {
         pool.join(key).await
     }
 
-    /// Returns the connection of a complete answer with `status` to the pool. `git push` may need another one for its commands, where they come
+    /// Returns the connection of a complete response with `status` to the pool. `git push` may need another one for its commands, where they come
     /// after this one is too old to trust.
     pub(crate) fn give_back(&self, lease: Lease, status: u16) {
         let about = Arc::clone(&lease.about);
@@ -261,7 +261,7 @@ impl Exchange {
                 }
             }
         };
-        // A head without a body leaves in one write, at an unknown moment: the exchange waits for the answer from here on.
+        // A head without a body leaves in one write, at an unknown moment: the exchange waits for the response from here on.
         self.transfer.enter(if self.outgoing.bodiless {
             Stage::AwaitingHead
         } else {
@@ -281,14 +281,14 @@ impl Exchange {
         };
         match sent {
             Ok(response) => {
-                waiting.into_iter().for_each(PendingRequest::answered);
+                waiting.into_iter().for_each(PendingRequest::note_response);
                 if authenticates_connection(&self.outgoing.head.headers, AUTHORIZATION)
                     || authenticates_connection(response.headers(), WWW_AUTHENTICATE)
                 {
                     lease.bind(self.asked.client.id);
                 }
                 let event = self.judge(&response, &lease, &to);
-                (Held::Answer(Box::new((response, lease))), event)
+                (Held::Response(Box::new((response, lease))), event)
             }
             Err(missed) => {
                 if matches!(missed, NoResponse::Stale) {
@@ -299,7 +299,7 @@ impl Exchange {
         }
     }
 
-    /// The event for a request without an answer.
+    /// The event for a request without a response.
     fn missed(&mut self, missed: NoResponse, about: &About) -> Event {
         match missed {
             NoResponse::Stale => Event::Failed {
@@ -331,5 +331,5 @@ impl Exchange {
 enum Held {
     Nothing,
     Connection(Lease),
-    Answer(Box<LeasedResponse>),
+    Response(Box<LeasedResponse>),
 }

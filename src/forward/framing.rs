@@ -1,6 +1,6 @@
 //! Where a message's body ends (RFC 9112, section 6). Framing that hyper reads in one way and another party may read in another is refused.
 //!
-//! [`exchange`](super::exchange) calls this with the head of a request, and with the head of an answer before it reaches the client.
+//! [`exchange`](super::exchange) calls this with the head of a request, and with the head of a response before it reaches the client.
 
 use hyper::{
     HeaderMap, Response, Version,
@@ -17,15 +17,15 @@ pub(crate) fn request_objection(headers: &HeaderMap) -> Option<&'static str> {
     length(headers).is_err().then_some(malformed)
 }
 
-/// Closes the connection after this answer, because the start of the next request is uncertain (RFC 9112, section 6.3).
+/// Closes the connection after this response, because the start of the next request is uncertain (RFC 9112, section 6.3).
 pub(crate) fn close(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// What is wrong with an answer's framing. If it were passed on, the client would take its codings for content.
+/// What is wrong with a response's framing. If it were passed on, the client would take its codings for content.
 ///
 /// A leading `identity` (RFC 2616, section 3.6) has no effect; clients ignore it.
-pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn framing_objection(headers: &HeaderMap) -> Option<&'static str> {
     if headers.contains_key(TRANSFER_ENCODING) {
         let codings = codings(headers);
         let known = codings.iter().position(|coding| *coding != b"identity");
@@ -40,7 +40,7 @@ pub(crate) fn answer_objection(headers: &HeaderMap) -> Option<&'static str> {
     length(headers).is_err().then_some(malformed)
 }
 
-/// True where only the end of the connection marks the end of the answer (RFC 9112, section 6.3).
+/// True where only the end of the connection marks the end of the response (RFC 9112, section 6.3).
 pub(crate) fn is_close_delimited(response: &Response<impl Body>) -> bool {
     let chunked = || {
         let codings = codings(response.headers());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_length_and_chunks_ends_with_its_connection() {
+    fn a_response_without_length_and_chunks_ends_with_its_connection() {
         for (values, ends) in [
             (&[][..], true),
             (&["identity"], true),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_chunked_last_and_nothing_else() {
+    fn a_response_is_chunked_last_and_nothing_else() {
         for values in [
             &[][..],
             &["chunked"],
@@ -168,7 +168,7 @@ mod tests {
             &["Identity", "CHUNKED"],
         ] {
             let headers = fields(TRANSFER_ENCODING, values);
-            assert_eq!(answer_objection(&headers), None, "{values:?}");
+            assert_eq!(framing_objection(&headers), None, "{values:?}");
         }
         for values in [
             &["gzip"][..],
@@ -180,7 +180,7 @@ mod tests {
             &[""],
         ] {
             let headers = fields(TRANSFER_ENCODING, values);
-            assert!(answer_objection(&headers).is_some(), "{values:?}");
+            assert!(framing_objection(&headers).is_some(), "{values:?}");
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
         ] {
             let mut headers = fields(CONTENT_LENGTH, values);
             assert_eq!(request_objection(&headers), None, "{values:?}");
-            assert_eq!(answer_objection(&headers), None, "{values:?}");
+            assert_eq!(framing_objection(&headers), None, "{values:?}");
             merge_lengths(&mut headers);
             let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
             assert_eq!(lengths, [one], "{values:?}");
@@ -212,7 +212,7 @@ mod tests {
         ] {
             let headers = fields(CONTENT_LENGTH, values);
             assert!(request_objection(&headers).is_some(), "{values:?}");
-            assert!(answer_objection(&headers).is_some(), "{values:?}");
+            assert!(framing_objection(&headers).is_some(), "{values:?}");
         }
     }
 }

@@ -95,14 +95,14 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_proxy_status(trailers);
 }
 
-/// Fields of an answer that do not reach the client unchanged, in addition to [`HOP_BY_HOP`].
+/// Fields of a response that do not reach the client unchanged, in addition to [`HOP_BY_HOP`].
 static NOT_PASSED_ON: [HeaderName; 4] =
     [TRANSFER_ENCODING, ALT_SVC, WWW_AUTHENTICATE, PROXY_STATUS];
 
-/// Removes fields of an answer that are not for the client; returns the protocol that it switches to.
+/// Removes fields of a response that are not for the client; returns the protocol that it switches to.
 ///
 /// `Alt-Svc` (RFC 7838) names another path to the origin. The client must use this daemon, and behind a mirror the origin is another one.
-pub(crate) fn clean_answer(headers: &mut HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn clean_response(headers: &mut HeaderMap) -> Option<HeaderValue> {
     if headers.keys().any(|name| NOT_PASSED_ON.contains(name)) {
         strip_transfer_encoding(headers);
         headers.remove(ALT_SVC);
@@ -120,7 +120,7 @@ pub(crate) fn strip_transfer_encoding(headers: &mut HeaderMap) {
     }
 }
 
-/// How long the origin asks the client to wait (RFC 9110, section 10.2.3): seconds, or a date relative to the answer's own `Date`.
+/// How long the origin asks the client to wait (RFC 9110, section 10.2.3): seconds, or a date relative to the response's own `Date`.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| {
         headers

@@ -26,7 +26,7 @@ const PARKED: u64 = 6 << 20;
 const SURELY_WROTE: u64 = 3 << 19;
 
 impl KeepAlive {
-    /// `None` where the client does not understand interim answers, or must not get any.
+    /// `None` where the client does not understand interim responses, or must not get any.
     pub(crate) fn of<B: Body>(
         request: &Request<B>,
         interims: Option<&InterimSender>,

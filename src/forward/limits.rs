@@ -1,4 +1,4 @@
-//! Limits on the answers that are buffered for rewriting at once.
+//! Limits on the responses that are buffered for rewriting at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ const LARGE_AT_ONCE: usize = 8;
 /// How long a body waits for its place.
 const PLACE: Duration = Duration::from_secs(10);
 
-/// The limits that all answers of one forwarder share.
+/// The limits that all responses of one forwarder share.
 #[derive(Clone, Debug)]
 pub(crate) struct RewriteLimits {
     pub(crate) max_body: usize,

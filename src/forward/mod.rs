@@ -1,4 +1,4 @@
-//! From a routed request or tunnel to its end: dial, send, answer.
+//! From a routed request or tunnel to its end: dial, send, response.
 //!
 //! A [`Forwarder`] is one snapshot of the config with everything built from it. The fronts call [`Forwarder::exchange`] for a request and
 //! [`tunnel`] for a tunnel. The fronts know the client's protocol; this module decides what goes to the origin.
@@ -26,6 +26,6 @@ pub(crate) mod upstream;
 pub use forwarder::Shared;
 pub(crate) use forwarder::{Current, Forwarder};
 pub(crate) use request::{
-    body::{Answer, AnswerBody},
+    body::{HttpResponse, ResponseBody},
     exchange_request::ExchangeRequest,
 };

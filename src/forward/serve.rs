@@ -1,4 +1,4 @@
-//! A request from its routing to the answer that the client gets: the entry point for the fronts.
+//! A request from its routing to the response that the client gets: the entry point for the fronts.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::forward::{
     forwarder::Forwarder,
     framing, headers,
     keep_alive::KeepAlive,
-    request::body::{Answer, RequestBody},
+    request::body::{HttpResponse, RequestBody},
     request::exchange_request::ExchangeRequest,
     request::outgoing::OutgoingRequest,
     response::batch::{Batch, is_batch},
@@ -35,17 +35,18 @@ use crate::{
 };
 
 impl Forwarder {
-    /// Forwards one request; the client gets the answer, or a fault in a form that it shows to its user.
+    /// Forwards one request; the client gets the response, or a fault in a form that it shows to its user.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
         request: Request<Incoming>,
         asked: ExchangeRequest,
-    ) -> Answer {
+    ) -> HttpResponse {
         if self.config.route(&asked.target).tls == TlsMode::Terminate {
-            // The daemon's own answer to a client that `gitferry doctor` started.
+            // The daemon's own response to a client that `gitferry doctor` started.
             let nonces = &self.shared.nonces;
-            if let Some(answer) = client_check::answer(&request, &asked, nonces, Instant::now()) {
-                return answer;
+            if let Some(response) = client_check::response(&request, &asked, nonces, Instant::now())
+            {
+                return response;
             }
         }
         let format = ErrorFormat::of(&request);
@@ -54,12 +55,12 @@ impl Forwarder {
             Ok(route) => route,
             Err(fault) => {
                 let given_up = transfer.give_up(fault);
-                let mut answer = format.refuse(&given_up, &transfer, None).await;
+                let mut response = format.refuse(&given_up, &transfer, None).await;
                 let objection = framing::request_objection(request.headers());
                 if objection.is_some() && request.version() != Version::HTTP_2 {
-                    framing::close(answer.headers_mut());
+                    framing::close(response.headers_mut());
                 }
-                return answer;
+                return response;
             }
         };
         let keep_alive = KeepAlive::of(
@@ -73,7 +74,7 @@ impl Forwarder {
         credentials::withhold(&self.shared.credentials, &asked, &mut outgoing.head.headers);
         let work = async {
             match self.serve(&route, asked, transfer, outgoing).await {
-                Ok(answer) => answer,
+                Ok(response) => response,
                 Err(refused) => {
                     let (given_up, transfer, body) = *refused;
                     format.refuse(&given_up, &transfer, body).await
@@ -131,7 +132,7 @@ impl Forwarder {
         asked: ExchangeRequest,
         transfer: Transfer,
         mut outgoing: OutgoingRequest,
-    ) -> Result<Answer, FailedRequest> {
+    ) -> Result<HttpResponse, FailedRequest> {
         let shared = &self.shared;
         let prepared = outgoing.prepare(route, &shared.uploads, &shared.shutdown);
         if let Err(fault) = prepared.await {
@@ -155,8 +156,11 @@ fn agent(headers: &hyper::HeaderMap) -> Option<&str> {
     headers.get(USER_AGENT)?.to_str().ok()
 }
 
-/// The origin's answer in the form for the client.
-async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedResponse) -> Answer {
+/// The origin's response in the form for the client.
+async fn deliver(
+    mut exchange: Box<Exchange>,
+    (mut response, lease): LeasedResponse,
+) -> HttpResponse {
     exchange.transfer.enter(Stage::ReceivingBody);
     let to = exchange.destination();
     let close_delimited = framing::is_close_delimited(&response);
@@ -188,7 +192,7 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedRespo
     }
     *response.version_mut() = Version::HTTP_11;
     if close_delimited && !exchange.asked.client.shared {
-        // hyper chunks a body without a length for HTTP/1.1, and the last chunk would mark a broken answer as complete.
+        // hyper chunks a body without a length for HTTP/1.1, and the last chunk would mark a broken response as complete.
         *response.version_mut() = Version::HTTP_10;
         framing::close(response.headers_mut());
     }
@@ -196,19 +200,20 @@ async fn deliver(mut exchange: Box<Exchange>, (mut response, lease): LeasedRespo
     let status = response.status().as_u16();
     let quotable = quoted::quotable(&lease.about);
     let about = (status, close_delimited);
-    let answer = response.map(|body| OriginBody::new(body, about, exchange, lease).boxed_unsync());
-    let answer = match batch {
-        Some(batch) => batch.watch(answer),
-        None => answer,
+    let response =
+        response.map(|body| OriginBody::new(body, about, exchange, lease).boxed_unsync());
+    let response = match batch {
+        Some(batch) => batch.watch(response),
+        None => response,
     };
-    let answer = quoted::hide(quotable, answer);
+    let response = quoted::hide(quotable, response);
     match rewriting {
-        Some(rewriting) => rewriting.body(answer, &forwarder.rewriting).await,
-        None => answer,
+        Some(rewriting) => rewriting.body(response, &forwarder.rewriting).await,
+        None => response,
     }
 }
 
-/// Sets an answer's fields for this connection; returns the protocol that it switches to, if any.
+/// Sets a response's fields for this connection; returns the protocol that it switches to, if any.
 fn set_connection_fields(
     response: &mut Response<Incoming>,
     exchange: &Exchange,
@@ -217,10 +222,10 @@ fn set_connection_fields(
     let limited = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let version = response.version();
     let fields = response.headers_mut();
-    let protocol = headers::clean_answer(fields);
+    let protocol = headers::clean_response(fields);
     headers::add_via(fields, version);
     framing::merge_lengths(fields);
-    to.strip_answer(fields);
+    to.strip_response(fields);
     let agent = agent(&exchange.outgoing.head.headers);
     if limited && agent.is_some_and(|agent| agent.starts_with("git-lfs/")) {
         headers::say_retry_after(fields);

@@ -6,7 +6,7 @@ use hyper::{Request, body::Incoming};
 
 use super::refuse::{bad_target, refuse};
 use crate::{
-    forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn},
+    forward::{ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target},
     track::Front,
 };
@@ -16,7 +16,7 @@ pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
     client: &ClientConn,
-) -> Answer {
+) -> HttpResponse {
     let scheme = match request.uri().scheme_str() {
         Some("http") => Scheme::Http,
         // A client may speak plain HTTP to gitferry for an https URL: the connection to the origin is encrypted all the same.

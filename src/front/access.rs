@@ -20,11 +20,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::own;
 use crate::{
-    forward::Answer,
+    forward::HttpResponse,
     model::{Fault, FaultKind, Leg, Stage, password_guesses::PasswordGuesses, secret::Credentials},
 };
 
-/// The secret first segment of a request's path, with its slash, as the client wrote it: URLs in the answer begin with it.
+/// The secret first segment of a request's path, with its slash, as the client wrote it: URLs in the response begin with it.
 #[derive(Clone)]
 pub(super) struct SecretSegment(pub(super) Box<str>);
 
@@ -89,13 +89,13 @@ fn strip_own_urls(headers: &mut HeaderMap, credentials: &str) {
     }
 }
 
-/// For the daemon's own pages the answer requests `Authorization`, as by any server.
-pub(super) fn ask_as_origin(answer: &mut Answer) {
-    if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        *answer.status_mut() = StatusCode::UNAUTHORIZED;
-        answer.headers_mut().remove(PROXY_AUTHENTICATE);
+/// For the daemon's own pages the response requests `Authorization`, as by any server.
+pub(super) fn ask_as_origin(response: &mut HttpResponse) {
+    if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        response.headers_mut().remove(PROXY_AUTHENTICATE);
         let challenge = HeaderValue::from_static("Basic realm=\"gitferry\", charset=\"UTF-8\"");
-        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
 }
 

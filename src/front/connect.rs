@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Route,
     forward::{
-        Answer, Current, Forwarder, client::ClientConn, request::body::full,
+        Current, Forwarder, HttpResponse, client::ClientConn, request::body::full,
         response::errors::ErrorFormat, tunnel::Tunnel,
     },
     io::{BoxIo, Prefixed, Tcp},
@@ -29,7 +29,7 @@ use crate::{
     track::Transfer,
 };
 
-/// ssh and git's own protocol: dialled before the answer, so that a failure gets a status, which `gitferry connect` shows.
+/// ssh and git's own protocol: dialled before the response, so that a failure gets a status, which `gitferry connect` shows.
 const SPEAKS_NO_TLS: [u16; 2] = [22, 9418];
 
 /// Answers 200 and serves the bytes that follow, or refuses with the reason.
@@ -38,7 +38,7 @@ pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     request: Request<Incoming>,
     client: &ClientConn,
-) -> Answer {
+) -> HttpResponse {
     let text = request
         .uri()
         .authority()
@@ -90,7 +90,7 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
-fn established() -> Answer {
+fn established() -> HttpResponse {
     Response::new(full(""))
 }
 
@@ -103,7 +103,7 @@ struct Connect<'a> {
 }
 
 impl Connect<'_> {
-    fn terminate(self, current: &Current, request: Request<Incoming>) -> Answer {
+    fn terminate(self, current: &Current, request: Request<Incoming>) -> HttpResponse {
         let transfer = begin(&self.forwarder, &request, self.client, &self.target);
         let agent = request.headers().get(USER_AGENT);
         let agent = agent.and_then(|agent| Some(agent.to_str().ok()?.to_owned()));
@@ -133,8 +133,8 @@ impl Connect<'_> {
         established()
     }
 
-    /// Dials before the answer, so that a failure gets a status.
-    async fn tunnel(self, request: Request<Incoming>) -> Answer {
+    /// Dials before the response, so that a failure gets a status.
+    async fn tunnel(self, request: Request<Incoming>) -> HttpResponse {
         let (forwarder, client) = (self.forwarder, self.client.clone());
         let transfer = begin(&forwarder, &request, &client, &self.target);
         let tunnel = match Tunnel::open(

@@ -16,7 +16,7 @@ use crate::{
 
 /// How long gitferry reads from a refused client.
 pub(super) const LINGER: Duration = Duration::from_millis(500);
-/// How many bytes it reads: a client on this machine writes fast until it has read the answer.
+/// How many bytes it reads: a client on this machine writes fast until it has read the response.
 const LINGER_BYTES: usize = 256 * 1024 * 1024;
 
 /// The common settings of the daemon's server connections.
@@ -30,8 +30,8 @@ pub(super) fn builder(listen: &Listen, line: &RequestLine) -> http1::Builder {
     builder
 }
 
-/// Reads what the client still sends after an answer that refused it: closing with unread bytes causes a reset, which can overtake the
-/// answer (RFC 9112, section 9.6).
+/// Reads what the client still sends after a response that refused it: closing with unread bytes causes a reset, which can overtake the
+/// response (RFC 9112, section 9.6).
 pub(super) async fn linger(mut socket: Tcp) {
     if socket.resets_at_end() {
         return;
@@ -57,7 +57,7 @@ pub(super) async fn run<I, S>(
     shutdown: &Shutdown,
 ) -> Result<(), hyper::Error>
 where
-    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
+    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
@@ -76,7 +76,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = shutdown.ended(), if draining => {
-                // Each transfer notices the shutdown itself; this lets it log and answer.
+                // Each transfer notices the shutdown itself; this lets it log and respond.
                 let _ = tokio::time::timeout(LINGER, connection).await;
                 return Ok(());
             }
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// A refusal by hyper itself, whose answer has no text. `line` is the request line, where it was captured.
+/// A refusal by hyper itself, whose response has no text. `line` is the request line, where it was captured.
 pub(super) fn malformed(error: &hyper::Error, line: &RequestLine) -> Option<Fault> {
     let kind = match () {
         () if error.is_parse_too_large() => FaultKind::TooLarge,

@@ -8,7 +8,7 @@ use hyper::{
 
 use super::refuse::refuse;
 use crate::{
-    forward::{Answer, Forwarder, client::ClientConn, request::body::full},
+    forward::{Forwarder, HttpResponse, client::ClientConn, request::body::full},
     model::{Fault, FaultKind, Leg, Stage, Target},
 };
 
@@ -16,17 +16,17 @@ use crate::{
 const PASSED_ON: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, CONNECT");
 
-/// The answer to a request that is not forwarded; `None` where it is.
+/// The response to a request that is not forwarded; `None` where it is.
 ///
 /// TRACE is never forwarded (RFC 9110, section 9.3.8): a hop or an origin would return the `Proxy-Authorization` that it received. OPTIONS
 /// is not where its `Max-Forwards` is 0 (section 7.6.2).
-pub(super) async fn answer(
+pub(super) async fn response(
     forwarder: &Forwarder,
     request: &mut Request<Incoming>,
     client: &ClientConn,
     target: Option<&Target>,
-) -> Option<Answer> {
-    let mut answer = match request.method().clone() {
+) -> Option<HttpResponse> {
+    let mut response = match request.method().clone() {
         Method::TRACE => {
             let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::MethodNotAllowed)
                 .detail("TRACE is not allowed: it would reveal the hop's credentials");
@@ -35,8 +35,8 @@ pub(super) async fn answer(
         Method::OPTIONS if ends_here(request.headers_mut()) => Response::new(full("")),
         _ => return None,
     };
-    answer.headers_mut().insert(ALLOW, PASSED_ON);
-    Some(answer)
+    response.headers_mut().insert(ALLOW, PASSED_ON);
+    Some(response)
 }
 
 /// True where the request ends here. Otherwise decrements `Max-Forwards`.

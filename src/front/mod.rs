@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use crate::{
     admin::Pages,
     forward::{
-        Answer, Current, Forwarder,
+        Current, Forwarder, HttpResponse,
         client::{ClientConn, ConnId},
     },
     io::Tcp,
@@ -79,7 +79,7 @@ impl FrontServer {
                 Ok(None) => front.serve_http(client, raw_socket, &forwarder).await,
                 Ok(Some(mistaken)) => {
                     turn_away_unnamed(&front.current(), address, mistaken.fault());
-                    mistaken.answer(&mut raw_socket).await;
+                    mistaken.response(&mut raw_socket).await;
                     linger(raw_socket).await;
                 }
                 // A silent client has used its time up; hyper would grant the same time again.
@@ -107,7 +107,7 @@ impl FrontServer {
         let serving = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (front, conn) = (serving.clone(), conn.clone());
-            async move { Ok::<_, Infallible>(front.answer(request, &conn).await) }
+            async move { Ok::<_, Infallible>(front.response(request, &conn).await) }
         });
         let connection = builder
             .serve_connection(TokioIo::new(io), service)
@@ -121,7 +121,7 @@ impl FrontServer {
         }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, client: &ClientConn) -> Answer {
+    async fn response(&self, mut request: Request<Incoming>, client: &ClientConn) -> HttpResponse {
         let forwarder = self.current();
         if let Some(fault) = admission::refusal(&forwarder, client).await {
             return refuse(&forwarder, &request, client, None, fault).await;
@@ -135,14 +135,14 @@ impl FrontServer {
             && let Err(fault) =
                 access::admit(&mut request, credentials, &self.guesses, client.address).await
         {
-            let mut answer = refuse(&forwarder, &request, client, None, fault).await;
+            let mut response = refuse(&forwarder, &request, client, None, fault).await;
             if !absolute && own::is_own(request.uri().path()) {
-                access::ask_as_origin(&mut answer);
+                access::ask_as_origin(&mut response);
             }
-            return answer;
+            return response;
         }
-        if let Some(answer) = methods::answer(&forwarder, &mut request, client, None).await {
-            return answer;
+        if let Some(response) = methods::response(&forwarder, &mut request, client, None).await {
+            return response;
         }
         let connect = request.method() == Method::CONNECT;
         if !absolute && !connect && own::is_own(request.uri().path()) {

@@ -8,7 +8,7 @@ use hyper::{
 
 use crate::{
     admin::{PageRequest, Pages},
-    forward::{Answer, Current, Forwarder, client::ClientConn, request::body::full},
+    forward::{Current, Forwarder, HttpResponse, client::ClientConn, request::body::full},
     model::Target,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn serve(
     pages: &Pages,
     request: &Request<Incoming>,
     client: &ClientConn,
-) -> Answer {
+) -> HttpResponse {
     let forwarder = &*current.get();
     // A foreign page can direct its user's browser here; only an address that the user types is answered.
     let headers = request.headers();
@@ -44,13 +44,13 @@ pub(super) fn serve(
         None
     };
     if let Some(why_not) = why_not {
-        let mut answer = Response::new(full(why_not));
-        *answer.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-        answer.headers_mut().insert(
+        let mut response = Response::new(full(why_not));
+        *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+        response.headers_mut().insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        return answer;
+        return response;
     }
     pages.page(
         current,

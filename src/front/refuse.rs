@@ -9,7 +9,7 @@ use hyper::{
 };
 
 use crate::{
-    forward::{Answer, Forwarder, client::ClientConn, response::errors::ErrorFormat},
+    forward::{Forwarder, HttpResponse, client::ClientConn, response::errors::ErrorFormat},
     mirror::reverse::parse_segment,
     model::{Fault, FaultKind, Host, Leg, Stage, Target, target::TargetError},
     track::{self, Transfer, TransferStart},
@@ -87,7 +87,7 @@ pub(super) async fn refuse<B>(
     client: &ClientConn,
     target: Option<&Target>,
     fault: Fault,
-) -> Answer {
+) -> HttpResponse {
     let nobody = no_target();
     let transfer = begin(forwarder, request, client, target.unwrap_or(&nobody));
     let given_up = transfer.give_up(fault);

@@ -18,7 +18,7 @@ use super::{
     refuse::{bad_target, refuse, without_user_info},
 };
 use crate::{
-    forward::{Answer, ExchangeRequest, Forwarder, client::ClientConn},
+    forward::{ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
     mirror::{ReverseBase, reverse::parse_segment},
     model::{Denial, Fault, FaultKind, Host, Leg, Scheme, Stage, Target, target::TargetError},
     track::Front,
@@ -29,7 +29,7 @@ pub(super) async fn serve(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
     client: &ClientConn,
-) -> Answer {
+) -> HttpResponse {
     let secret = request.extensions_mut().remove::<SecretSegment>();
     let secret = secret.map(|SecretSegment(secret)| secret);
     let (scheme, target, path) = match split(request.uri()) {
@@ -63,9 +63,9 @@ pub(super) async fn serve(
         target,
         base: Some(base),
     };
-    let mut answer = forwarder.exchange(request, asked).await;
-    harmless(answer.headers_mut());
-    answer
+    let mut response = forwarder.exchange(request, asked).await;
+    harmless(response.headers_mut());
+    response
 }
 
 /// Whether the reverse front serves this request: only named hosts, no browsers, and only under this machine's own names.
@@ -103,7 +103,7 @@ fn admit(forwarder: &Forwarder, request: &Request<Incoming>, target: &Target) ->
     Ok(())
 }
 
-/// All hosts share one web origin here, together with the daemon's pages: if a browser shows an answer after all, these fields keep it
+/// All hosts share one web origin here, together with the daemon's pages: if a browser shows a response after all, these fields keep it
 /// from running scripts and from guessing another content type. Other clients ignore them.
 fn harmless(headers: &mut HeaderMap) {
     headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));

@@ -52,8 +52,8 @@ impl WrongProtocol {
     }
 
     /// Refuses in the client's protocol where it has a refusal. A TLS client gets plain HTTP, which OpenSSL recognises and reports.
-    pub(super) async fn answer(self, socket: &mut Tcp) {
-        let answer: &[u8] = match self {
+    pub(super) async fn response(self, socket: &mut Tcp) {
+        let response: &[u8] = match self {
             Self::Tls => {
                 b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
                   gitferry: this port speaks plain HTTP: write http:// before its address\n"
@@ -62,7 +62,7 @@ impl WrongProtocol {
             Self::Socks4 => &[0, 91, 0, 0, 0, 0, 0, 0],
             Self::Socks5 => &[5, 255],
         };
-        // A client that has disconnected needs no answer.
-        let _ = socket.write_all(answer).await;
+        // A client that has disconnected needs no response.
+        let _ = socket.write_all(response).await;
     }
 }

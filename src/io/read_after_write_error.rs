@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A stream whose failed writes do not hide what can still be read.
 ///
 /// A server that refuses an upload (413, 403, 401) answers and closes while bytes of the upload are on their way; these cause a reset. The
-/// answer is in the receive buffer, which Linux keeps. But a writer gets the reset first, and hyper then drops the connection. Here such a
+/// response is in the receive buffer, which Linux keeps. But a writer gets the reset first, and hyper then drops the connection. Here such a
 /// write stays pending instead and the reader is woken; the reader gets the error after the received bytes.
 #[derive(Debug)]
 pub(crate) struct ReadAfterWriteError<S> {
@@ -150,8 +150,11 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// What is read of `answer` after a write failed because the peer closed; `orderly` where its FIN came first.
-    async fn read_after_failure(answer: &[u8], orderly: bool) -> (Vec<u8>, Option<io::ErrorKind>) {
+    /// What is read of `response` after a write failed because the peer closed; `orderly` where its FIN came first.
+    async fn read_after_failure(
+        response: &[u8],
+        orderly: bool,
+    ) -> (Vec<u8>, Option<io::ErrorKind>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -160,7 +163,7 @@ mod tests {
             far.unwrap().0,
         );
         near.write_all(b"PUT").await.unwrap();
-        far.write_all(answer).await.unwrap();
+        far.write_all(response).await.unwrap();
         if orderly {
             far.read_exact(&mut [0; 3]).await.unwrap();
         }
@@ -181,11 +184,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_before_a_reset_is_read_after_the_write_that_failed() {
-        let answer = vec![7; 100_000];
+    async fn a_response_before_a_reset_is_read_after_the_write_that_failed() {
+        let response = vec![7; 100_000];
         for (orderly, error) in [(false, Some(io::ErrorKind::ConnectionReset)), (true, None)] {
-            let (read, end) = read_after_failure(&answer, orderly).await;
-            assert!(read == answer, "{} bytes, orderly: {orderly}", read.len());
+            let (read, end) = read_after_failure(&response, orderly).await;
+            assert!(read == response, "{} bytes, orderly: {orderly}", read.len());
             assert_eq!(end, error, "orderly: {orderly}");
         }
     }

@@ -1,7 +1,7 @@
-//! Content codings of an answer that is to be rewritten (RFC 9110, section 8.4.1): gzip and deflate, up to a limit.
+//! Content codings of a response that is to be rewritten (RFC 9110, section 8.4.1): gzip and deflate, up to a limit.
 //!
 //! `identity` is asked for, and yet some origins and the boxes before them compress. Of `br` and `zstd`, which nobody sends unasked,
-//! nothing is decoded: such an answer goes on as it came.
+//! nothing is decoded: such a response goes on as it came.
 
 use std::{
     fmt,

@@ -2,12 +2,12 @@
 
 use super::MappedUrl;
 
-/// What was found in an answer.
+/// What was found in a response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     /// How many fields or URLs were changed.
     pub changed: usize,
-    /// Hosts that the answer leads away to.
+    /// Hosts that the response leads away to.
     pub away: Vec<Box<str>>,
 }
 

@@ -23,7 +23,7 @@ pub(crate) type Paths = &'static [&'static [PathStep]];
 
 /// What a mask has bits for.
 pub(crate) const MOST_PLACES: usize = 32;
-/// Answers that are rewritten nest six deep; a document that nests deeper than this is passed on as it is.
+/// Rewritten responses nest six deep; a document that nests deeper than this is passed on as it is.
 pub(crate) const DEEPEST: usize = 64;
 
 /// Why a document is passed on as it is.

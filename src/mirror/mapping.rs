@@ -17,7 +17,7 @@ use crate::{
 /// Which hosts the reverse front serves.
 pub(crate) type ServedHosts = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
 
-/// How one answer's URLs are mapped.
+/// How one response's URLs are mapped.
 #[derive(Clone)]
 pub(crate) struct Mapping {
     /// The scheme that was asked for.
@@ -108,7 +108,7 @@ impl Mapping {
 
     /// The URL that the original would have written, and what follows the mirror's base where it is the mirror's.
     fn original<'u>(&self, text: &'u str) -> Option<(Url<'u>, Option<&'u str>)> {
-        let reference = reference(text, self.answering().0);
+        let reference = reference(text, self.responder().0);
         let original = match &reference {
             Reference::Other | Reference::Unreadable(_) => return None,
             Reference::Path(path) => self.below_base(path),
@@ -131,7 +131,7 @@ impl Mapping {
     }
 
     fn map(&self, text: &str, usage: Use) -> MappedUrl {
-        if let Reference::Unreadable(authority) = reference(text, self.answering().0)
+        if let Reference::Unreadable(authority) = reference(text, self.responder().0)
             && let Some(base) = &self.base
         {
             let away = || self.away(text, authority.chars().take(253).collect());
@@ -147,7 +147,7 @@ impl Mapping {
                 Some(mapped) => MappedUrl::To(mapped),
                 None => self.away(text, url.target.to_string().into()),
             },
-            None if original.is_none() && self.answering().0 != self.scheme => self
+            None if original.is_none() && self.responder().0 != self.scheme => self
                 .with_scheme(text)
                 .map_or(MappedUrl::Same, MappedUrl::To),
             None if original.is_none_or(|rest| rest == text) => MappedUrl::Same,
@@ -162,7 +162,7 @@ impl Mapping {
 
     /// A URL that leaves its scheme to whoever reads it, with that of what answered.
     fn with_scheme(&self, text: &str) -> Option<String> {
-        let scheme = self.answering().0;
+        let scheme = self.responder().0;
         text.starts_with("//").then(|| format!("{scheme}:{text}"))
     }
 
@@ -193,7 +193,7 @@ impl Mapping {
     }
 
     /// Scheme and target of what answered.
-    fn answering(&self) -> (Scheme, &Target) {
+    fn responder(&self) -> (Scheme, &Target) {
         self.mirror
             .as_ref()
             .map_or((self.scheme, &self.target), |mirror| {
@@ -215,7 +215,7 @@ impl Mapping {
     /// True where a cookie for `domain` is one that the answering origin may set (RFC 6265, section 5.1.3).
     pub(super) fn is_of_origin(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
-        match &self.answering().1.host {
+        match &self.responder().1.host {
             Host::Name(name) => {
                 let domain = domain.to_ascii_lowercase();
                 let above = name

@@ -2,7 +2,7 @@
 //!
 //! A [`Mapping`] says where a URL comes from and where it has to lead: a mirror's back to the original, and on the reverse
 //! front any host's to a path of this daemon. [`table::REWRITES`] says where URLs stand, and who reads them there. `front` makes
-//! a [`ReverseBase`] per request, `forward` applies the table to answers; nothing here waits or logs.
+//! a [`ReverseBase`] per request, `forward` applies the table to responses; nothing here waits or logs.
 
 pub(crate) mod coding;
 pub(crate) mod fields;

@@ -1,6 +1,6 @@
 //! Every place where a client finds a URL that it will follow: one entry each.
 //!
-//! Read in git-lfs (2026-08), huggingface_hub 2.4.0 and xet-core (2026-08). Looked at and left out: answers about locks
+//! Read in git-lfs (2026-08), huggingface_hub 2.4.0 and xet-core (2026-08). Looked at and left out: responses about locks
 //! (`locking/api.go`: no URLs), `preupload` (`_commit_api.py`: modes and hashes only), `documentation_url` of LFS errors
 //! (shown, not followed), dumb-HTTP alternates and bundle URIs of git (not used by these hosts), OAuth's
 //! `verification_uri` (for a browser). No request of these clients carries a URL back in its body: verify sends oid and
@@ -40,10 +40,10 @@ pub(crate) struct Rewrite {
 pub(crate) enum UrlLocation {
     /// In a header field.
     Field(&'static str, HeaderSyntax),
-    /// In the JSON that answers certain requests.
+    /// In the JSON response to certain requests.
     Json {
         /// By method and path, the query left out.
-        answers: fn(&Method, &str) -> bool,
+        matches: fn(&Method, &str) -> bool,
         /// Where in the document.
         at: Paths,
     },
@@ -109,7 +109,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "lfs-batch",
         place: UrlLocation::Json {
-            answers: |method, path| *method == Method::POST && path.ends_with("/objects/batch"),
+            matches: |method, path| *method == Method::POST && path.ends_with("/objects/batch"),
             at: &[
                 &[
                     PathStep::Key("objects"),
@@ -151,7 +151,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "xet-token",
         place: UrlLocation::Json {
-            answers: |method, path| {
+            matches: |method, path| {
                 *method == Method::GET
                     && path
                         .split('/')
@@ -164,7 +164,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "xet-reconstruction",
         place: UrlLocation::Json {
-            answers: |method, path| *method == Method::GET && is_reconstruction(path),
+            matches: |method, path| *method == Method::GET && is_reconstruction(path),
             at: &[
                 &[
                     PathStep::Key("fetch_info"),
@@ -185,7 +185,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "xet-upload-grant",
         place: UrlLocation::Json {
-            answers: |method, path| *method == Method::POST && path.starts_with("/v1/xorb-grants/"),
+            matches: |method, path| *method == Method::POST && path.starts_with("/v1/xorb-grants/"),
             at: &[&[PathStep::Key("url")]],
         },
         reader: "hf_xet 1.8: xet_client/README.md, Xorb uploads; XorbUploadGrant",
@@ -193,7 +193,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
     Rewrite {
         code: "hub-repository",
         place: UrlLocation::Json {
-            answers: |method, path| *method == Method::POST && names_a_repository(path),
+            matches: |method, path| *method == Method::POST && names_a_repository(path),
             at: &[
                 &[PathStep::Key("url")],
                 &[PathStep::Key("commitUrl")],
@@ -228,7 +228,7 @@ fn names_a_repository(path: &str) -> bool {
     }
 }
 
-/// Maps the URLs of an answer's header fields.
+/// Maps the URLs of a response's header fields.
 pub(crate) fn rewrite_head(
     mapping: &Mapping,
     status: StatusCode,
@@ -297,15 +297,15 @@ fn rewrite_field(
     }
 }
 
-/// The entry for the JSON that answers a request, where there is one.
+/// The entry for the JSON response to a request, if there is one.
 pub(crate) fn for_body(method: &Method, path: &str) -> Option<&'static Rewrite> {
     REWRITES.iter().find(|rewrite| match &rewrite.place {
-        UrlLocation::Json { answers, .. } => answers(method, path),
+        UrlLocation::Json { matches, .. } => matches(method, path),
         UrlLocation::Field(..) => false,
     })
 }
 
-/// True where the answer says that it is JSON: `application/json`, or a type that is built on it (RFC 6839).
+/// True where the response says that it is JSON: `application/json`, or a type that is built on it (RFC 6839).
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let media = headers
         .get(CONTENT_TYPE)

@@ -8,13 +8,13 @@
 //!
 //! - A request that may have acted is never sent a second time.
 //! - Every wait ends within the policy's longest one, and every script ends after a number of attempts that the policy bounds.
-//! - A circuit never opens because of an answer, the client, or this machine.
+//! - A circuit never opens because of a response, the client, or this machine.
 //! - Only progress renews the attempts of a download, so its bytes bound their number.
 //! - After the last command no other command follows.
 
-mod answer;
 mod event;
 pub(crate) mod policy;
+mod response;
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Action};
 pub(crate) use event::{
-    Answered, BodyState, Cause, Command, Connect, ConnectionKind, Event, Lesson, Next, Note,
-    Reaction, RequestState,
+    BodyState, Cause, Command, Connect, ConnectionKind, Event, Lesson, Next, Note, Reaction,
+    RequestState, ResponseHead,
 };
 use policy::{AttemptCounts, Decision, RetryPolicy, suspects_large_segments};
 
@@ -60,7 +60,7 @@ enum State {
     Over,
 }
 
-/// State of a delivered answer.
+/// State of a delivered response.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     /// Bytes passed on when it last broke off.
@@ -111,7 +111,7 @@ impl Attempts {
                 self.failed(fault.sent(!request.may_repeat()), now, jitter)
             }
             Event::Refused(fault) => self.give_up(fault, None),
-            Event::Answered(answer) => self.answered(&answer, now, jitter),
+            Event::Response(response) => self.responded(&response, now, jitter),
             Event::Spoke => self.deliver(Some(Lesson::Works), now),
             Event::Unheld => self.deliver(None, now),
             Event::BrokeOff {
@@ -123,7 +123,7 @@ impl Attempts {
         }
     }
 
-    /// The answer, or the tunnel, is complete.
+    /// The response, or the tunnel, is complete.
     pub(crate) fn completed(&mut self) -> Option<(usize, Lesson)> {
         let delivering = matches!(self.state, State::Delivering { .. });
         self.state = State::Over;
@@ -309,7 +309,7 @@ impl Attempts {
         }
     }
 
-    /// Delivers the answer. Its remaining part has its own attempts; the attempt that brought the first part counts as the first.
+    /// Delivers the response. Its remaining part has its own attempts; the attempt that brought the first part counts as the first.
     fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Reaction {
         if self.progress.is_none() {
             self.progress = Some(Progress::default());

@@ -76,7 +76,7 @@ impl CredentialMemory {
         true
     }
 
-    /// The origin `from` redirects a client to `to`, in its answer to a request with `credentials`. An origin that redirected the client to
+    /// The origin `from` redirects a client to `to`, in its response to a request with `credentials`. An origin that redirected the client to
     /// `from` thereby redirected it to `to` as well.
     pub(crate) fn redirects<'c>(
         &self,
@@ -87,7 +87,7 @@ impl CredentialMemory {
     ) {
         let hashes: Vec<u64> = credentials.map(|one| self.hash(one)).collect();
         let mut seen = self.lock();
-        // An answer may take longer than entries are kept.
+        // A response may take longer than entries are kept.
         for hash in hashes {
             seen.used.insert((hash, from.clone()), now);
         }
@@ -109,7 +109,7 @@ impl CredentialMemory {
         seen.bound();
     }
 
-    /// An answer told the client to send each credential to its origin. A credential that was never used elsewhere needs no grant.
+    /// A response told the client to send each credential to its origin. A credential that was never used elsewhere needs no grant.
     pub(crate) fn grants<'c>(
         &self,
         granted: impl Iterator<Item = (Credential<'c>, CredentialOrigin)>,
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_takes_longer_than_the_memory_lasts_is_none_the_wiser() {
+    fn a_response_that_takes_longer_than_the_memory_lasts_is_none_the_wiser() {
         let now = Instant::now();
         let (memory, later) = (CredentialMemory::default(), now + 2 * KEPT);
         let (a, b) = (origin("a.test"), origin("b.test"));

@@ -1,6 +1,6 @@
 //! A failure with its leg, stage, kind and peer.
 //!
-//! The code of a fault (`origin/handshaking/reset`) is stable: the log, the API, the metrics and the error answers contain it. `Display`
+//! The code of a fault (`origin/handshaking/reset`) is stable: the log, the API, the metrics and the error responses contain it. `Display`
 //! prints its own level only; the renderer walks `source()`.
 
 mod advice;
@@ -33,7 +33,7 @@ pub(crate) struct Fault {
     pub peer: Option<Box<str>>,
     /// True as long as no byte of the request has been sent: another try cannot act twice.
     pub unsent: bool,
-    /// One more sentence of detail (the hop's answer, the certificate's names). Never a secret.
+    /// One more sentence of detail (the hop's response, the certificate's names). Never a secret.
     pub detail: Option<Box<str>>,
     /// The library's error.
     pub source: Option<BoxError>,

@@ -14,7 +14,7 @@
 //!
 //! A reset after the request was sent, where the request cannot be repeated, opens the circuit only if the next request fails the same way.
 //!
-//! A success must reach as far as the failure: after answers that broke off, only a complete answer closes the circuit.
+//! A success must reach as far as the failure: after responses that broke off, only a complete response closes the circuit.
 //!
 //! Circuits belong to a host, not to a route: a hop that blocks the storage may still carry the main site. The caller supplies the clock,
 //! makes the probes, and reports what changed.

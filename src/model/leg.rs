@@ -33,9 +33,9 @@ pub(crate) enum Stage {
     SendingHead = "sending-head",
     /// The request's body is being sent.
     SendingBody = "sending-body",
-    /// The whole request is sent; gitferry waits for the answer's head.
+    /// The whole request is sent; gitferry waits for the response's head.
     AwaitingHead = "awaiting-head",
-    /// The answer's body is being received; in a tunnel, bytes flow.
+    /// The response's body is being received; in a tunnel, bytes flow.
     ReceivingBody = "receiving-body",
 }
 }

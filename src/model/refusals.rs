@@ -1,4 +1,4 @@
-//! Refusals by origins: 4xx and other errors that are the origin's own answer, counted by host and status.
+//! Refusals by origins: 4xx and other errors that are the origin's own response, counted by host and status.
 //!
 //! A refusal is a result, not a fault: the network works, and the client shows the status. But a user who suspects the network must be
 //! able to read that the token is wrong. Not every 4xx is a refusal: git sends its first request without credentials and gets 401, git-lfs
@@ -18,9 +18,9 @@ const ASKED_FOR: u64 = 3;
 /// Refusals are reported at the first one, then each time their number has grown by this factor.
 const FACTOR: u64 = 5;
 
-/// An origin's answer.
+/// An origin's response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ObservedAnswer<'a> {
+pub(crate) struct ObservedResponse<'a> {
     /// The requested host.
     pub host: &'a str,
     /// The status.
@@ -65,8 +65,8 @@ pub(crate) fn meaning(status: u16) -> &'static str {
     }
 }
 
-impl ObservedAnswer<'_> {
-    /// True where the answer is a result that a user must know; see the module's description.
+impl ObservedResponse<'_> {
+    /// True where the response is a result that a user must know; see the module's description.
     pub(crate) fn is_refusal(&self) -> bool {
         let reads = matches!(self.method, "GET" | "HEAD");
         let git = self.path.contains("/info/refs") || self.path.contains("/info/lfs/");
@@ -91,7 +91,7 @@ struct Count {
     /// The last refusal.
     last: Instant,
     refused: u64,
-    /// 401 answers to requests without credentials.
+    /// 401 responses to requests without credentials.
     asked: u64,
     /// The number at which the next report is due.
     next: u64,
@@ -100,20 +100,20 @@ struct Count {
 }
 
 impl Refusals {
-    /// Counts an answer; returns the refusals where a report is due.
+    /// Counts a response; returns the refusals where a report is due.
     pub(crate) fn observe(
         &mut self,
-        answer: &ObservedAnswer<'_>,
+        response: &ObservedResponse<'_>,
         now: Instant,
     ) -> Option<RefusalCount> {
-        if answer.status < 400 {
-            self.succeeded(answer);
+        if response.status < 400 {
+            self.succeeded(response);
             return None;
         }
-        if !answer.is_refusal() {
+        if !response.is_refusal() {
             return None;
         }
-        let key = (Box::from(answer.host), answer.status);
+        let key = (Box::from(response.host), response.status);
         if self.0.len() >= AT_MOST && !self.0.contains_key(&key) {
             self.forget_oldest();
         }
@@ -122,7 +122,7 @@ impl Refusals {
             count.over();
         }
         count.last = now;
-        if answer.status == 401 && !answer.credentials {
+        if response.status == 401 && !response.credentials {
             count.asked += 1;
         } else {
             count.refused += 1;
@@ -133,8 +133,8 @@ impl Refusals {
         }
         count.next = all * FACTOR;
         Some(RefusalCount {
-            host: answer.host.into(),
-            status: answer.status,
+            host: response.host.into(),
+            status: response.status,
             count: all,
         })
     }
@@ -163,10 +163,10 @@ impl Refusals {
     }
 
     /// A request without credentials says nothing about the token.
-    fn succeeded(&mut self, answer: &ObservedAnswer<'_>) {
+    fn succeeded(&mut self, response: &ObservedResponse<'_>) {
         for ((host, status), count) in &mut self.0 {
             let token = matches!(status, 401 | 403);
-            if **host == *answer.host && (answer.credentials || !token) {
+            if **host == *response.host && (response.credentials || !token) {
                 count.over();
             }
         }
@@ -221,8 +221,8 @@ mod tests {
 
     const PUSH: &str = "/me/m.git/info/refs?service=git-receive-pack";
 
-    fn answer(status: u16, path: &str, credentials: bool) -> ObservedAnswer<'_> {
-        ObservedAnswer {
+    fn response(status: u16, path: &str, credentials: bool) -> ObservedResponse<'_> {
+        ObservedResponse {
             host: "huggingface.co",
             status,
             method: "GET",
@@ -235,29 +235,29 @@ mod tests {
     fn a_wrong_token_is_summed_up_at_once_and_then_each_time_there_are_five_times_as_many() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         let told: Vec<String> = (0..30)
-            .filter_map(|_| refusals.observe(&answer(401, PUSH, true), now))
+            .filter_map(|_| refusals.observe(&response(401, PUSH, true), now))
             .map(|refused| refused.to_string())
             .collect();
         let line =
             |count| format!("{count} × 401 from huggingface.co: the token is wrong or missing");
         assert_eq!(told, [line(1), line(5), line(25)]);
         assert_eq!(refusals.list(now)[0].count, 30);
-        refusals.observe(&answer(200, PUSH, true), now);
+        refusals.observe(&response(200, PUSH, true), now);
         assert_eq!(refusals.list(now), []);
         assert_eq!(refusals.totals()[0].count, 30);
     }
 
     #[test]
-    fn the_401_before_every_push_is_no_refusal_and_three_without_an_answer_are() {
+    fn the_401_before_every_push_is_no_refusal_and_three_without_a_response_are() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         for _ in 0..100 {
-            assert_eq!(refusals.observe(&answer(401, PUSH, false), now), None);
-            assert_eq!(refusals.observe(&answer(200, PUSH, true), now), None);
+            assert_eq!(refusals.observe(&response(401, PUSH, false), now), None);
+            assert_eq!(refusals.observe(&response(200, PUSH, true), now), None);
         }
-        let told = (0..3).filter_map(|_| refusals.observe(&answer(401, PUSH, false), now));
+        let told = (0..3).filter_map(|_| refusals.observe(&response(401, PUSH, false), now));
         assert_eq!(told.last().unwrap().count, 3);
         // A public page says nothing about the token.
-        refusals.observe(&answer(200, "/", false), now);
+        refusals.observe(&response(200, "/", false), now);
         assert_eq!(refusals.list(now).len(), 1);
     }
 
@@ -266,11 +266,13 @@ mod tests {
         let (mut refusals, begun) = (Refusals::default(), Instant::now());
         let at = |minutes: u64| begun + Duration::from_secs(60 * minutes);
         let refuse = |refusals: &mut Refusals, host: &str, now| {
-            let answer = ObservedAnswer {
+            let response = ObservedResponse {
                 host,
-                ..answer(401, PUSH, true)
+                ..response(401, PUSH, true)
             };
-            refusals.observe(&answer, now).map(|refused| refused.count)
+            refusals
+                .observe(&response, now)
+                .map(|refused| refused.count)
         };
         assert_eq!(refuse(&mut refusals, "old.test", at(0)), Some(1));
         assert_eq!(refusals.list(at(59)).len(), 1);
@@ -287,26 +289,26 @@ mod tests {
     }
 
     #[test]
-    fn what_healthy_clients_are_answered_is_no_refusal() {
-        let post = |status, path| ObservedAnswer {
+    fn what_healthy_clients_get_is_no_refusal() {
+        let post = |status, path| ObservedResponse {
             method: "POST",
-            ..answer(status, path, true)
+            ..response(status, path, true)
         };
         for healthy in [
-            answer(404, "/me/m/resolve/main/adapter_config.json", true),
+            response(404, "/me/m/resolve/main/adapter_config.json", true),
             post(404, "/me/m.git/info/lfs/locks/verify"),
             post(403, "/me/m.git/info/lfs/locks/verify"),
             post(409, "/api/repos/create"),
-            answer(416, "/me/m/resolve/main/model.bin", true),
-            answer(304, "/me/m/resolve/main/model.bin", true),
+            response(416, "/me/m/resolve/main/model.bin", true),
+            response(304, "/me/m/resolve/main/model.bin", true),
         ] {
             assert!(!healthy.is_refusal(), "{healthy:?}");
         }
         for refused in [
-            answer(404, PUSH, true),
+            response(404, PUSH, true),
             post(404, "/me/m.git/info/lfs/objects/batch"),
             post(413, "/lfs/1"),
-            answer(403, "/me/gated/resolve/main/model.bin", true),
+            response(403, "/me/gated/resolve/main/model.bin", true),
             post(429, "/api/repos/create"),
             post(500, "/api/repos/create"),
         ] {

@@ -113,13 +113,13 @@ impl Rounds {
         Round::Loops
     }
 
-    /// True where an arrival or an answer releases the held requests.
+    /// True where an arrival or a response releases the held requests.
     pub(crate) fn has_held(&self) -> bool {
         self.held > 0
     }
 
     /// A request was answered; in a loop none ever is.
-    pub(crate) fn note_answer(&mut self) {
+    pub(crate) fn note_response(&mut self) {
         self.suspicion = 0;
         self.silent = false;
     }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_answered_takes_the_suspicion_away() {
+    fn a_response_takes_the_suspicion_away() {
         let mut rounds = Rounds::default();
         let now = Instant::now();
         for _ in 1..FIRST {
@@ -247,7 +247,7 @@ mod tests {
             while !matches!(rounds.arrive(now), Round::Held(_)) {}
             assert!(rounds.has_held());
             assert_eq!(rounds.release(Release::Silence, now), Round::Goes);
-            rounds.note_answer();
+            rounds.note_response();
         }
     }
 }

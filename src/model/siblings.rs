@@ -43,7 +43,7 @@ pub(crate) struct Sibling {
 /// The last outcome of a route through an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SiblingOutcome {
-    /// An answer arrived.
+    /// A response arrived.
     Works,
     /// It failed with this code.
     Fails(Box<str>),
@@ -53,7 +53,7 @@ pub(crate) enum SiblingOutcome {
 const RECENT: Duration = Duration::from_secs(600);
 
 impl Siblings {
-    /// A transfer of `route` through `upstream` got an answer.
+    /// A transfer of `route` through `upstream` got a response.
     pub(crate) fn worked(&self, route: &str, role: Role, upstream: &str, now: Instant) {
         self.note(route, role, upstream, now, None);
     }

@@ -25,7 +25,7 @@ use crate::model::named::named;
 /// The limits of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StallLimits {
-    /// How long sent bytes may go unacknowledged, or an answer may stop in its middle.
+    /// How long sent bytes may go unacknowledged, or a response may stop in its middle.
     #[serde(serialize_with = "unit::as_duration")]
     pub after: Duration,
     /// How long reaching the origin may take: name, TCP, hop, TLS.
@@ -83,11 +83,11 @@ pub(crate) struct Kernel {
     pub unacked: u32,
     /// Sent segments that arrived out of order (SACK).
     pub sacked: u32,
-    /// Retransmission timeouts in a row without an answer.
+    /// Retransmission timeouts in a row without a response.
     pub retransmits: u32,
     /// Segments retransmitted since the connection began.
     pub retransmitted: u32,
-    /// Probes in a row without an answer: keepalive, or a closed window.
+    /// Probes in a row without a response: keepalive, or a closed window.
     pub probes: u32,
     /// Doublings of the current timeout.
     pub backoff: u32,
@@ -115,7 +115,7 @@ documented! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Flow {
-    /// Bytes received from the peer; while a request is under way, only those of its body and of the answer.
+    /// Bytes received from the peer; while a request is under way, only those of its body and of the response.
     pub read: u64,
     /// Bytes written to the socket.
     pub written: u64,
@@ -153,9 +153,9 @@ pub(crate) struct Sample {
     pub tunnel: bool,
     /// True where the client's whole request was sent.
     pub whole: bool,
-    /// True where the answer began before the whole request was sent (an unbuffered CGI, a refusal).
+    /// True where the response began before the whole request was sent (an unbuffered CGI, a refusal).
     pub early: bool,
-    /// True where the answer refuses or redirects.
+    /// True where the response refuses or redirects.
     pub refused: bool,
     /// True where the attempt goes through a hop.
     pub hop: bool,
@@ -163,7 +163,7 @@ pub(crate) struct Sample {
     pub prompt: bool,
     /// True while the request's body waits for the client's next bytes; false while the connection does not read it.
     pub asks_client: bool,
-    /// True while the answer's body waits for the origin's next bytes; false while the client's connection does not read it.
+    /// True while the response's body waits for the origin's next bytes; false while the client's connection does not read it.
     pub asks_origin: bool,
     /// The client's side.
     pub client: Flow,
@@ -184,7 +184,7 @@ pub(crate) enum Due {
     ClientReads = "client-reads",
     /// The hop or origin must read what was written to it.
     OriginReads = "origin-reads",
-    /// The hop or origin must answer, or continue its answer.
+    /// The hop or origin must answer, or continue its response.
     OriginAnswers = "origin-answers",
 }
 }

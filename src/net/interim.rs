@@ -1,9 +1,9 @@
-//! Interim answers below hyper, whose server can only send `100 Continue`.
+//! Interim responses below hyper, whose server can only send `100 Continue`.
 //!
-//! A client that gives up on a silent connection (git-lfs does after 30 s) gets `102 Processing` (RFC 2518, section 10.1) while its answer
+//! A client that gives up on a silent connection (git-lfs does after 30 s) gets `102 Processing` (RFC 2518, section 10.1) while its response
 //! is prepared. Three properties make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time; it polls
 //! the request's service and then flushes, in one task; and it flushes only when it has nothing of its own left to write. So what
-//! [`InterimSender::say`] queues within a service is written at the next flush, before the answer's first byte.
+//! [`InterimSender::say`] queues within a service is written at the next flush, before the response's first byte.
 
 use std::{
     io,
@@ -21,34 +21,34 @@ use super::RequestLine;
 
 const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
-/// A server's stream with interim answers that hyper does not know of.
+/// A server's stream with interim responses that hyper does not know of.
 #[derive(Debug)]
 pub(crate) struct Interims<S> {
     inner: S,
     wanted: InterimSender,
-    /// The rest of an interim answer that is being written.
+    /// The rest of an interim response that is being written.
     left: &'static [u8],
     line: RequestLine,
 }
 
-/// Queues interim answers. Use it only within the service of the request that is being served.
+/// Queues interim responses. Use it only within the service of the request that is being served.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InterimSender(Arc<AtomicBool>);
 
 impl InterimSender {
-    /// Queues one interim answer for the next flush.
+    /// Queues one interim response for the next flush.
     pub(crate) fn say(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Cancels it: the answer itself is ready.
+    /// Cancels it: the response itself is ready.
     pub(crate) fn cancel(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 }
 
 impl<S> Interims<S> {
-    /// Wraps `inner`; returns the stream and the sender of its interim answers.
+    /// Wraps `inner`; returns the stream and the sender of its interim responses.
     pub(crate) fn new(inner: S) -> (Self, InterimSender) {
         let wanted = InterimSender::default();
         let voice = wanted.clone();
@@ -76,7 +76,7 @@ impl<S> Interims<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Interims<S> {
-    /// Completes an interim answer that was begun: no other byte may come between.
+    /// Completes an interim response that was begun: no other byte may come between.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.left.is_empty() {
             let written = ready!(Pin::new(&mut self.inner).poll_write(cx, self.left))?;
@@ -110,7 +110,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
-        self.line.answered();
+        self.line.mark_responded();
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -120,7 +120,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
-        self.line.answered();
+        self.line.mark_responded();
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client reads that sends `requests` at once to a server with three interim answers for each request to `/slow`.
+    /// What a client reads that sends `requests` at once to a server with three interim responses for each request to `/slow`.
     async fn read(requests: &str, room: usize) -> String {
         let (mut client, server) = duplex(room);
         let (server, voice) = Interims::new(server);
@@ -193,7 +193,7 @@ mod tests {
     const LAST: &str = "GET /fast HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn interim_answers_stand_before_their_answer_and_never_within_another() {
+    async fn interim_responses_stand_before_their_response_and_never_within_another() {
         // Pipelined, and through a pipe that takes a few bytes at a time.
         let requests = format!("{SLOW}{}{SLOW}{LAST}", SLOW.replace("/slow", "/fast"));
         for room in [1, 7, 64, 1 << 16] {
@@ -203,7 +203,7 @@ mod tests {
             let without = text.replace("HTTP/1.1 102 Processing\r\n\r\n", "");
             let bodies: Vec<&str> = without
                 .split("HTTP/1.1 200 OK\r\n")
-                .filter_map(|answer| answer.split_once("\r\n\r\n"))
+                .filter_map(|response| response.split_once("\r\n\r\n"))
                 .map(|(_, body)| body)
                 .collect();
             let whole = |path: &str| path.repeat(40);
@@ -216,7 +216,7 @@ mod tests {
                     whole("/fast")
                 ]
             );
-            // Each directly before its own answer.
+            // Each directly before its own response.
             let first = text.find("HTTP/1.1 102").unwrap();
             assert_eq!(first, 0);
             assert!(text.contains("/fastHTTP/1.1 102 Processing"), "{text}");

@@ -10,7 +10,7 @@ use hyper::{Request, http::uri::PathAndQuery};
 /// The most bytes of a line that are kept.
 const MOST: usize = 8 * 1024;
 
-/// The first line received since the last answer. Clones share it.
+/// The first line received since the last response. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestLine(Arc<Mutex<Line>>);
 
@@ -18,7 +18,7 @@ pub(crate) struct RequestLine(Arc<Mutex<Line>>);
 struct Line {
     bytes: Vec<u8>,
     whole: bool,
-    answered: bool,
+    responded: bool,
     /// True where bytes arrived since the next request is expected.
     begun: bool,
 }
@@ -28,7 +28,7 @@ impl RequestLine {
     pub(crate) fn note(&self, read: &[u8]) {
         let mut line = self.lock();
         let begun = line.begun || !read.is_empty();
-        if line.answered && !read.is_empty() {
+        if line.responded && !read.is_empty() {
             *line = Line::default();
         }
         line.begun = begun;
@@ -52,9 +52,9 @@ impl RequestLine {
         }
     }
 
-    /// An answer is written: bytes after it belong to another request. hyper answers before it reports what it refused.
-    pub(super) fn answered(&self) {
-        self.lock().answered = true;
+    /// A response is written: bytes after it belong to another request. hyper answers before it reports what it refused.
+    pub(super) fn mark_responded(&self) {
+        self.lock().responded = true;
     }
 
     /// The next request is expected from here on.
@@ -185,10 +185,10 @@ mod tests {
         assert!(told.unwrap().contains("%3C"));
         let line = RequestLine::default();
         line.note(b"GET /< HTTP/1.1\r\n");
-        line.answered();
+        line.mark_responded();
         line.note(b"GET /> HTTP/1.1\r\n");
         assert!(line.objection().unwrap().contains("%3E"));
-        line.answered();
+        line.mark_responded();
         line.note(&vec![b'<'; 3 * MOST]);
         assert!(line.lock().bytes.len() <= MOST);
     }

@@ -96,7 +96,7 @@ fn found(
 
 /// The public addresses of a name, and those in the `fake` networks.
 ///
-/// Fails where there are none: a name from an answer must not resolve to this machine or its network.
+/// Fails where there are none: a name from a response must not resolve to this machine or its network.
 pub(crate) fn public(
     found: &[SocketAddr],
     target: &Target,

@@ -22,11 +22,11 @@ use crate::model::access::SocketOwner;
 
 /// For tests: state, user and inode of the kernel's answer, or the kind of its error.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn read_answer(
+pub(crate) fn read_reply(
     bytes: &[u8],
     (sequence, local, remote): (u32, SocketAddr, SocketAddr),
 ) -> Result<Option<(u8, u32, u32)>, io::ErrorKind> {
-    match sock_diag::answer(bytes, sequence, local, remote) {
+    match sock_diag::parse_reply(bytes, sequence, local, remote) {
         Ok(found) => Ok(found.map(|found| (found.state, found.uid, found.inode))),
         Err(error) => Err(error.kind()),
     }
@@ -107,7 +107,7 @@ impl SocketOwners {
             let mut buffer = [0; 1024];
             let length = (&*netlink).read(&mut buffer)?;
             let bytes = buffer.get(..length).unwrap_or_default();
-            if let Some(found) = sock_diag::answer(bytes, sequence, local, remote)? {
+            if let Some(found) = sock_diag::parse_reply(bytes, sequence, local, remote)? {
                 return Ok(found);
             }
         }

@@ -24,7 +24,7 @@ use crate::{
     config::{self, Mirror, Problems, ToMirror},
     doctor,
     forward::{
-        Answer, AnswerBody, framing, headers, request::partial_response::PartialResponse,
+        HttpResponse, ResponseBody, framing, headers, request::partial_response::PartialResponse,
         response::quoted, tunnel::first_flight::FlightKind,
     },
     io::BoxIo,
@@ -98,7 +98,7 @@ pub async fn first_flight(io: impl Played) -> (&'static str, Vec<u8>) {
     (name, read)
 }
 
-/// `body` with the strings at some places of an LFS batch answer put through `map`; `None` where nothing changed.
+/// `body` with the strings at some places of an LFS batch response put through `map`; `None` where nothing changed.
 ///
 /// Fails where it is passed on as it is.
 pub fn spliced(
@@ -133,7 +133,7 @@ impl Between {
     };
 }
 
-/// How an answer of `https://hf.co` to `path` is mapped; the reverse front serves `hf.co`, `b.test` and what ends in `.cdn.test`.
+/// How a response of `https://hf.co` to `path` is mapped; the reverse front serves `hf.co`, `b.test` and what ends in `.cdn.test`.
 fn mapping(path: &str, between: Between) -> Mapping {
     let target = |host: &str| Target::new(Host::Name(host.into()), 443);
     let mirror = between.mirror.then(|| Mirror {
@@ -157,7 +157,7 @@ fn mapping(path: &str, between: Between) -> Mapping {
     }
 }
 
-/// The fields of an answer as the client gets them.
+/// The fields of a response as the client gets them.
 pub fn rewritten_field(
     (path, between): (&str, Between),
     status: u16,
@@ -176,7 +176,7 @@ pub fn rewritten_field(
     values.map(|value| value.as_bytes().to_vec()).collect()
 }
 
-/// The body of an LFS batch answer as the client gets it; `None` where it is the same.
+/// The body of an LFS batch response as the client gets it; `None` where it is the same.
 pub fn rewritten_batch(between: Between, body: &[u8]) -> Option<Vec<u8>> {
     let path = "/user/repo.git/info/lfs/objects/batch";
     let entry = table::for_body(&Method::POST, path)?;
@@ -225,7 +225,7 @@ pub fn decoded(coding: &'static str, body: &[u8], limit: usize) -> Option<Vec<u8
     Coding::of(&fields).decode(body, limit).ok()
 }
 
-/// What frames a message with such fields: whether a request and an answer are refused, and the lengths that are passed on.
+/// What frames a message with such fields: whether a request and a response are refused, and the lengths that are passed on.
 pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>>) {
     let mut fields = HeaderMap::new();
     for (name, values) in [
@@ -239,14 +239,14 @@ pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>
         }
     }
     let refused = framing::request_objection(&fields).is_some();
-    let unusable = framing::answer_objection(&fields).is_some();
+    let unusable = framing::framing_objection(&fields).is_some();
     framing::merge_lengths(&mut fields);
     let lengths = fields.get_all(hyper::header::CONTENT_LENGTH).iter();
     let lengths = lengths.map(|value| value.as_bytes().to_vec()).collect();
     (refused, unusable, lengths)
 }
 
-/// Whether the answer to a request for the rest of 1000 bytes, of which `got` came, is passed on.
+/// Whether the response to a request for the rest of 1000 bytes, of which `got` came, is passed on.
 pub fn goes_on(got: u64, content_range: &[u8], length: &[u8]) -> bool {
     let field = |fields: &mut HeaderMap, name, value: &[u8]| {
         if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -304,29 +304,29 @@ pub fn remote(text: &str) -> Option<(String, String, String, Option<String>)> {
 }
 
 /// The status of what answers in the place of TLS, and where it leads.
-pub fn portal(answer: &[u8]) -> Option<(u16, Option<String>)> {
-    doctor::portal(answer)
+pub fn portal(response: &[u8]) -> Option<(u16, Option<String>)> {
+    doctor::portal(response)
 }
 
-/// What the kernel is asked about a socket, and what its answer says.
+/// What the kernel is asked about a socket, and what its response says.
 pub fn socket_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     socket_owner::question(sequence, local, remote)
 }
 
-/// State, user and inode; the error's kind where the answer has none.
+/// State, user and inode; the error's kind where the response has none.
 pub fn socket_answer(
     bytes: &[u8],
     about: (u32, SocketAddr, SocketAddr),
 ) -> Result<Option<(u8, u32, u32)>, std::io::ErrorKind> {
-    socket_owner::read_answer(bytes, about)
+    socket_owner::read_reply(bytes, about)
 }
 
 /// A page that comes in such pieces through a hop with these credentials, as the client gets it.
 pub async fn without_quotations(authorization: &[u8], pieces: Vec<Vec<u8>>) -> Vec<u8> {
     let body = Pieces(pieces.into_iter().map(Bytes::from).collect());
-    let mut answer = Answer::new(body.boxed_unsync());
-    *answer.status_mut() = StatusCode::BAD_GATEWAY;
-    let hidden = quoted::hide(Some(Quotable::of(authorization)), answer);
+    let mut response = HttpResponse::new(body.boxed_unsync());
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    let hidden = quoted::hide(Some(Quotable::of(authorization)), response);
     let collected = hidden.into_body().collect().await;
     collected.map_or_else(|_| Vec::new(), |body| body.to_bytes().to_vec())
 }
@@ -336,7 +336,7 @@ struct Pieces(VecDeque<Bytes>);
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = <AnswerBody as Body>::Error;
+    type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -15,7 +15,7 @@ use super::{
 use tokio::time::Instant;
 
 use crate::model::{
-    refusals::{ObservedAnswer, RefusalCount, Refusals},
+    refusals::{ObservedResponse, RefusalCount, Refusals},
     siblings::Siblings,
 };
 
@@ -103,28 +103,28 @@ impl Ledger {
         event.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
         self.observer.see(&event);
-        self.answered(&event);
+        self.count_refusal(&event);
         let times = (began, SystemTime::now());
         self.history.add(Finished::new(event, times, timeline));
     }
 
     /// Counts a refusal by the origin.
-    fn answered(&self, event: &TransferEnded) {
+    fn count_refusal(&self, event: &TransferEnded) {
         let Some(status) = event.status.filter(|_| event.result == "answered") else {
             return;
         };
-        let answer = ObservedAnswer {
+        let response = ObservedResponse {
             host: &event.subject.host,
             status,
             method: &event.method,
             path: &event.path,
             credentials: event.credentials,
         };
-        if answer.is_refusal() && (status != 401 || event.credentials) {
+        if response.is_refusal() && (status != 401 || event.credentials) {
             let labels = [&*event.subject.route, &status.to_string()];
             self.metrics.count(&metrics::REFUSALS, &labels);
         }
-        let refused = lock(&self.refusals).observe(&answer, Instant::now());
+        let refused = lock(&self.refusals).observe(&response, Instant::now());
         if let Some(refused) = refused {
             self.emit(&RequestsRefused {
                 subject: event.subject.clone(),

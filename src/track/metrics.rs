@@ -87,7 +87,7 @@ metrics! {
     Counter LOG_LINES_DROPPED = "gitferry_log_lines_dropped_total" [] "Log lines dropped because the log was not read.";
 }
 
-/// Upper bounds of the histograms' buckets, in seconds: from a local answer to git-lfs' timeout.
+/// Upper bounds of the histograms' buckets, in seconds: from a local response to git-lfs' timeout.
 const BUCKETS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0,
 ];

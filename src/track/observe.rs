@@ -53,7 +53,7 @@ pub struct EndSeen {
     pub host: String,
     /// `CONNECT`, `GET`, …
     pub method: String,
-    /// The status of the answer to the client.
+    /// The status of the response to the client.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
     pub result: String,

@@ -129,7 +129,7 @@ pub(crate) enum Rescue {
     Retry = "retry",
     /// The request's body was sent again.
     Replay = "replay",
-    /// The rest of the answer was requested.
+    /// The rest of the response was requested.
     Resume = "resume",
     /// Another upstream.
     Failover = "failover",

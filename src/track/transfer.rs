@@ -206,7 +206,7 @@ impl Transfer {
         self.0.0.state().handed_over = true;
     }
 
-    /// Ends with a logged fault, without an answer.
+    /// Ends with a logged fault, without a response.
     pub(crate) fn break_off(&self, given_up: &FinalFault) {
         self.finish(TransferOutcome::Broken {
             code: given_up.code().into(),

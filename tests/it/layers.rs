@@ -147,7 +147,7 @@ fn an_import_that_points_upwards_is_caught() {
     assert!(
         violations(
             "front",
-            "use crate::{forward::{Answer, Forwarder}, net::Tcp};\n// crate::cli"
+            "use crate::{forward::{HttpResponse, Forwarder}, net::Tcp};\n// crate::cli"
         )
         .is_empty()
     );

@@ -1,7 +1,7 @@
 //! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
 
 use super::{counts::TransferFields, record::Record, summary::LogSummary};
-use crate::model::refusals::ObservedAnswer;
+use crate::model::refusals::ObservedResponse;
 
 /// A message, and what it changes; `None` where a field that it needs is missing.
 type Entry = (&'static str, fn(&Record<'_>, &mut LogSummary) -> Option<()>);
@@ -63,7 +63,7 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
     if record.text("result") == Some("answered") {
-        let answer = ObservedAnswer {
+        let answer = ObservedResponse {
             host: failed.host,
             status: u16::try_from(record.number("status").unwrap_or(0)).unwrap_or(0),
             method: record.text("method").unwrap_or_default(),

@@ -88,10 +88,10 @@ fn answers(address: &str, word: &'static str) -> u16 {
                 line.clear();
             }
             let length = word.len();
-            let answer = format!(
+            let response = format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{word}"
             );
-            let _ = stream.get_mut().write_all(answer.as_bytes());
+            let _ = stream.get_mut().write_all(response.as_bytes());
         }
     });
     port

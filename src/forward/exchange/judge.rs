@@ -1,4 +1,4 @@
-//! The event for an answer: passed on, requested again, or not from the origin.
+//! The event for a response: passed on, requested again, or not from the origin.
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -6,7 +6,7 @@ use hyper::{
     header::{AUTHORIZATION, HeaderName},
 };
 
-use super::{Exchange, hop_answer};
+use super::{Exchange, hop_response};
 use crate::{
     forward::{
         framing, headers,
@@ -14,12 +14,12 @@ use crate::{
     },
     model::{
         Fault, FaultKind, Leg, Stage,
-        attempts::{Answered, Event},
+        attempts::{Event, ResponseHead},
     },
 };
 
 impl Exchange {
-    /// The event for an answer.
+    /// The event for a response.
     pub(super) fn judge(
         &self,
         response: &Response<Incoming>,
@@ -48,16 +48,16 @@ impl Exchange {
                 Event::Unusable { fault, request }
             };
         }
-        Event::Answered(Answered {
+        Event::Response(ResponseHead {
             status: status.as_u16(),
             retry_after: headers::retry_after(response.headers()),
             peer: lease.about.peer,
-            by_hop: hop_answer::made_by_hop(response, &lease.about),
+            by_hop: hop_response::made_by_hop(response, &lease.about),
             request,
         })
     }
 
-    /// Why an answer is not passed on: it is not the origin's, or it cannot be forwarded.
+    /// Why a response is not passed on: it is not the origin's, or it cannot be forwarded.
     pub(super) fn objection(
         &self,
         response: &Response<Incoming>,
@@ -65,7 +65,7 @@ impl Exchange {
         to: &Destination,
     ) -> Option<Fault> {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let framing = framing::answer_objection(response.headers());
+        let framing = framing::framing_objection(response.headers());
         let unusable = if framing.is_some() {
             framing
         } else if switches && self.outgoing.upgrade.is_none() {
@@ -77,7 +77,7 @@ impl Exchange {
             let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, FaultKind::BadAnswer);
             return Some(fault.peer(lease.about.peer).detail(detail));
         }
-        hop_answer::wants_credentials(response, &lease.about)
+        hop_response::wants_credentials(response, &lease.about)
             .or_else(|| to.asks_for_withheld_credentials(&self.outgoing.head.uri, response))
     }
 }

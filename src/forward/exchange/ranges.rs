@@ -1,4 +1,4 @@
-//! Range requests for parts of an answer that is being received, over further connections: the same request through the same upstream,
+//! Range requests for parts of a response that is being received, over further connections: the same request through the same upstream,
 //! with `Range` and `If-Range`.
 
 use std::{ops::Range, sync::Arc, time::Duration};
@@ -24,7 +24,7 @@ use crate::forward::{
 };
 use crate::{config::HttpVersion, model::Target, track::TransferHandle};
 
-/// How long the answer to a range request may take.
+/// How long the response to a range request may take.
 const ANSWER: Duration = Duration::from_secs(15);
 /// The same on a connection that was idle before and may be dead.
 const ANSWER_OF_IDLE: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ pub(crate) struct RangeRequests {
 }
 
 /// A range that is being received.
-pub(crate) struct RangeAnswer {
+pub(crate) struct RangeResponse {
     pub(crate) lease: Lease,
     pub(crate) body: Incoming,
 }
@@ -56,7 +56,7 @@ pub(crate) enum Refusal {
 }
 
 impl Exchange {
-    /// Range requests for the answer on `lease`; `None` where it cannot be segmented.
+    /// Range requests for the response on `lease`; `None` where it cannot be segmented.
     pub(crate) fn ranges(&self, lease: &Lease) -> Option<RangeRequests> {
         let head = &self.outgoing.head;
         let part = self.part.as_ref().filter(|part| part.is_plain_whole())?;
@@ -98,20 +98,20 @@ impl RangeRequests {
         self: Arc<Self>,
         kept: Option<Lease>,
         bytes: Range<u64>,
-    ) -> Result<RangeAnswer, Refusal> {
+    ) -> Result<RangeResponse, Refusal> {
         let idle = match kept {
             Some(mut lease) => lease.ready().await.then_some(lease),
             None => self.idle().await,
         };
         if let Some(lease) = idle
-            && let Ok(answer) = self.ask(lease, &bytes, ANSWER_OF_IDLE).await
+            && let Ok(response) = self.ask(lease, &bytes, ANSWER_OF_IDLE).await
         {
-            return self.judge(answer, &bytes);
+            return self.judge(response, &bytes);
         }
         // An idle connection may be dead; a new one shows whether the path works.
         let lease = self.connect().await?;
-        let answer = self.ask(lease, &bytes, ANSWER).await?;
-        self.judge(answer, &bytes)
+        let response = self.ask(lease, &bytes, ANSWER).await?;
+        self.judge(response, &bytes)
     }
 
     async fn idle(&self) -> Option<Lease> {
@@ -166,14 +166,14 @@ impl RangeRequests {
         &self,
         (response, lease): (Response<Incoming>, Lease),
         bytes: &Range<u64>,
-    ) -> Result<RangeAnswer, Refusal> {
+    ) -> Result<RangeResponse, Refusal> {
         let (status, fields): (StatusCode, &HeaderMap) = (response.status(), response.headers());
-        if let Some(objection) = framing::answer_objection(fields) {
+        if let Some(objection) = framing::framing_objection(fields) {
             return Err(Refusal::Refused(objection.into()));
         }
         if self.part.is_range(bytes, status, fields) {
             let body = response.into_body();
-            return Ok(RangeAnswer { lease, body });
+            return Ok(RangeResponse { lease, body });
         }
         if status != StatusCode::PARTIAL_CONTENT {
             return Err(Refusal::Refused(format!(

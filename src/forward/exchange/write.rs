@@ -15,7 +15,7 @@ use crate::forward::{
 use crate::model::Fault;
 
 impl Exchange {
-    /// The request, or the request for the rest of its answer.
+    /// The request, or the request for the rest of its response.
     ///
     /// Fails where its address cannot be written for this destination.
     pub(super) fn write(

@@ -27,12 +27,12 @@ use crate::{
 };
 
 /// The response to a client.
-pub(crate) type Answer = Response<AnswerBody>;
+pub(crate) type HttpResponse = Response<ResponseBody>;
 /// The body of a response, from the origin or from gitferry.
-pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body made by gitferry.
-pub(crate) fn full(bytes: impl Into<Bytes>) -> AnswerBody {
+pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()

@@ -18,6 +18,6 @@ pub(crate) struct ExchangeRequest {
     pub scheme: Scheme,
     /// The requested target.
     pub target: Target,
-    /// On the reverse front: the base for mapping the answer's URLs.
+    /// On the reverse front: the base for mapping the response's URLs.
     pub base: Option<ReverseBase>,
 }

@@ -87,7 +87,7 @@ impl GateKey {
     }
 }
 
-/// The origin gave its final answer before it asked for the body.
+/// The origin gave its final response before it asked for the body.
 #[derive(Debug)]
 pub(crate) struct BodyNotWanted;
 

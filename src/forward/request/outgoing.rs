@@ -148,7 +148,7 @@ impl OutgoingRequest {
         }
     }
 
-    /// True where the whole body is here and only the answer is of interest: nothing has to be read from the client while it is sent.
+    /// True where the whole body is here and only the response is of interest: nothing has to be read from the client while it is sent.
     pub(crate) fn is_at_hand(&self) -> bool {
         (self.bodiless || self.held.is_some()) && self.upgrade.is_none()
     }

@@ -1,6 +1,6 @@
 //! Which downloads can be resumed after a break, and how the rest is requested (RFC 9110, sections 13.1.5, 14.2 and 15.3.7).
 //!
-//! Pure. Only a GET whose answer has a strong validator and a known length: then the rest belongs to the same bytes, or the origin reports
+//! Pure. Only a GET whose response has a strong validator and a known length: then the rest belongs to the same bytes, or the origin reports
 //! that they changed and the download fails as without resumption.
 
 use std::ops::Range;
@@ -15,7 +15,7 @@ use hyper::{
 
 use crate::model::{Fault, FaultKind, Leg, Stage};
 
-/// The bytes that an answer promised; the validator identifies their representation.
+/// The bytes that a response promised; the validator identifies their representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartialResponse {
     first: u64,
@@ -28,14 +28,14 @@ pub(crate) struct PartialResponse {
 }
 
 impl PartialResponse {
-    /// The part that `answer` promises; `None` where its rest cannot be requested.
-    pub(crate) fn of(method: &Method, status: StatusCode, answer: &HeaderMap) -> Option<Self> {
+    /// The part that `response` promises; `None` where its rest cannot be requested.
+    pub(crate) fn of(method: &Method, status: StatusCode, response: &HeaderMap) -> Option<Self> {
         let text = |name| {
-            answer
+            response
                 .get(name)
                 .and_then(|value: &HeaderValue| value.to_str().ok())
         };
-        let etag = answer.get(ETAG)?.clone();
+        let etag = response.get(ETAG)?.clone();
         let strong = etag.as_bytes().starts_with(b"\"");
         let refuses = text(ACCEPT_RANGES).is_some_and(|units| units.eq_ignore_ascii_case("none"));
         if method != Method::GET || !strong || refuses {
@@ -52,7 +52,7 @@ impl PartialResponse {
             last,
             complete,
             etag,
-            encoding: answer.get(CONTENT_ENCODING).cloned(),
+            encoding: response.get(CONTENT_ENCODING).cloned(),
         })
     }
 
@@ -96,12 +96,17 @@ impl PartialResponse {
         (first <= last && last <= self.last).then_some((first, last))
     }
 
-    /// True where `answer` is exactly the requested rest after `got` bytes: the same range of the same representation.
-    pub(crate) fn is_continued_by(&self, got: u64, status: StatusCode, answer: &HeaderMap) -> bool {
-        self.is_range(&(got..self.length()), status, answer)
+    /// True where `response` is exactly the requested rest after `got` bytes: the same range of the same representation.
+    pub(crate) fn is_continued_by(
+        &self,
+        got: u64,
+        status: StatusCode,
+        response: &HeaderMap,
+    ) -> bool {
+        self.is_range(&(got..self.length()), status, response)
     }
 
-    /// True where `answer` has exactly this range.
+    /// True where `response` has exactly this range.
     ///
     /// A 206 carries its validator where the 200 did (RFC 9110, section 15.3.7). Some servers ignore `If-Range` and send part of another version
     /// without a validator; then the lengths differ.
@@ -109,10 +114,10 @@ impl PartialResponse {
         &self,
         bytes: &Range<u64>,
         status: StatusCode,
-        answer: &HeaderMap,
+        response: &HeaderMap,
     ) -> bool {
         let text = |name| {
-            answer
+            response
                 .get(name)
                 .and_then(|value: &HeaderValue| value.to_str().ok())
         };
@@ -128,14 +133,14 @@ impl PartialResponse {
             && Some((first, last)) == self.absolute(bytes)
             && same_whole
             && length.is_none_or(|length| length == Ok(wanted))
-            && answer.get(ETAG) == Some(&self.etag)
-            && answer.get(CONTENT_ENCODING) == self.encoding.as_ref()
+            && response.get(ETAG) == Some(&self.etag)
+            && response.get(CONTENT_ENCODING) == self.encoding.as_ref()
     }
 
-    /// True where `answer` says that the requested representation is gone: another version, or another length.
-    pub(crate) fn is_gone(&self, status: StatusCode, answer: &HeaderMap) -> bool {
+    /// True where `response` says that the requested representation is gone: another version, or another length.
+    pub(crate) fn is_gone(&self, status: StatusCode, response: &HeaderMap) -> bool {
         status == StatusCode::RANGE_NOT_SATISFIABLE
-            || status.is_success() && answer.get(ETAG).is_some_and(|etag| *etag != self.etag)
+            || status.is_success() && response.get(ETAG).is_some_and(|etag| *etag != self.etag)
     }
 }
 
@@ -181,7 +186,7 @@ mod tests {
     const WHOLE: [(&str, &str); 2] = [("etag", "\"v1\""), ("content-length", "1000")];
 
     #[test]
-    fn the_rest_of_a_whole_answer_is_asked_for_by_its_validator() {
+    fn the_rest_of_a_whole_response_is_asked_for_by_its_validator() {
         let part = part(200, &WHOLE).unwrap();
         let mut request = headers(&[("accept", "*/*")]);
         part.ask(600, &mut request).unwrap();
@@ -209,15 +214,18 @@ mod tests {
     #[test]
     fn only_exactly_the_rest_is_taken() {
         let part = part(200, &WHOLE).unwrap();
-        let answered = |status: u16, list: &[(&'static str, &str)]| {
+        let continued = |status: u16, list: &[(&'static str, &str)]| {
             part.is_continued_by(600, StatusCode::from_u16(status).unwrap(), &headers(list))
         };
         let (range, etag) = (("content-range", "bytes 600-999/1000"), ("etag", "\"v1\""));
-        assert!(answered(206, &[range, etag]));
-        assert!(answered(206, &[range, etag, ("content-length", "400")]));
-        assert!(answered(206, &[("content-range", "bytes 600-999/*"), etag]));
+        assert!(continued(206, &[range, etag]));
+        assert!(continued(206, &[range, etag, ("content-length", "400")]));
+        assert!(continued(
+            206,
+            &[("content-range", "bytes 600-999/*"), etag]
+        ));
         // If-Range did not match: the whole of another version.
-        assert!(!answered(200, &WHOLE));
+        assert!(!continued(200, &WHOLE));
         for other in [
             vec![range, ("etag", "\"v2\"")],
             // A server that ignores If-Range may omit the validator; the length shows the other version.
@@ -230,9 +238,9 @@ mod tests {
             vec![("content-range", "bytes 600-998/1000"), etag],
             vec![etag],
         ] {
-            assert!(!answered(206, &other), "{other:?}");
+            assert!(!continued(206, &other), "{other:?}");
         }
-        assert!(!answered(416, &[("content-range", "bytes */500")]));
+        assert!(!continued(416, &[("content-range", "bytes */500")]));
         let gone = |status: u16, list: &[(&'static str, &str)]| {
             part.is_gone(StatusCode::from_u16(status).unwrap(), &headers(list))
         };

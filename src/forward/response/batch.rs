@@ -1,4 +1,4 @@
-//! The answer to an LFS batch request names the storage host that the client uses next: gitferry dials it while the client reads.
+//! The response to an LFS batch request names the storage host that the client uses next: gitferry dials it while the client reads.
 
 use std::{
     pin::Pin,
@@ -15,7 +15,7 @@ use hyper::{
 use tokio_util::bytes::Bytes;
 
 use crate::forward::{
-    AnswerBody, forwarder::Forwarder, request::body::Answer, upstream::spare::SpareDial,
+    ResponseBody, forwarder::Forwarder, request::body::HttpResponse, upstream::spare::SpareDial,
 };
 use crate::model::Target;
 
@@ -34,19 +34,19 @@ pub(crate) fn is_batch(method: &Method, uri: &Uri) -> bool {
 }
 
 impl Batch {
-    /// Watches an answer as it passes, unchanged. Only for a host that a route names: other hosts must not choose what gitferry dials.
-    pub(crate) fn watch(self, answer: Answer) -> Answer {
-        let fields = answer.headers();
+    /// Watches a response as it passes, unchanged. Only for a host that a route names: other hosts must not choose what gitferry dials.
+    pub(crate) fn watch(self, response: HttpResponse) -> HttpResponse {
+        let fields = response.headers();
         let kind = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if answer.status() != StatusCode::OK
+        if response.status() != StatusCode::OK
             || fields.contains_key(CONTENT_ENCODING)
             || !kind.is_some_and(|kind| kind.starts_with(b"application/vnd.git-lfs+json"))
             || !self.forwarder.config.names(&self.api)
         {
-            return answer;
+            return response;
         }
         let ahead = Some((self, BodyStart::default()));
-        answer.map(|body| WatchedBody { body, ahead }.boxed_unsync())
+        response.map(|body| WatchedBody { body, ahead }.boxed_unsync())
     }
 
     /// Looks for a storage host; true when the search is over.
@@ -65,7 +65,7 @@ impl Batch {
 /// The first object, with its header fields and a long signature, fits in here.
 const LONGEST: usize = 16 * 1024;
 
-/// The beginning of an answer.
+/// The beginning of a response.
 #[derive(Default)]
 struct BodyStart {
     bytes: Vec<u8>,
@@ -99,7 +99,7 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
         let authority = rest.split(['/', '?', '#', '\\']).next()?;
         Target::parse(authority, Some(443)).ok()
     });
-    // An answer must not direct the daemon to this machine or a private address.
+    // A response must not direct the daemon to this machine or a private address.
     hosts.find(|target| {
         target.host != api.host && target.host.ip().is_none() && !target.host.is_loopback()
     })
@@ -107,7 +107,7 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
 
 /// A body that passes unchanged.
 struct WatchedBody {
-    body: AnswerBody,
+    body: ResponseBody,
     /// The bytes seen; `None` once the search is over.
     ahead: Option<(Batch, BodyStart)>,
 }
@@ -132,7 +132,7 @@ impl WatchedBody {
 
 impl Body for WatchedBody {
     type Data = Bytes;
-    type Error = <AnswerBody as Body>::Error;
+    type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_host_of_an_answer_that_is_not_the_api_is_the_storage() {
+    fn the_first_host_of_a_response_that_is_not_the_api_is_the_storage() {
         let api = Target::parse("hf.co", Some(443)).unwrap();
         let of = |text: &str| storage(text.as_bytes(), &api).map(|target| target.to_string());
         let verify = r#"{"objects":[{"actions":{"verify":{"href":"https://hf.co/v"},"upload":"#;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_comes_byte_by_byte_is_looked_at_a_few_times() {
+    fn a_response_that_comes_byte_by_byte_is_looked_at_a_few_times() {
         let mut seen = BodyStart::default();
         let looks = (0..2 * LONGEST).filter(|_| seen.add(b"\"")).count();
         assert!((5..30).contains(&looks), "{looks}");

@@ -1,4 +1,4 @@
-//! An origin's answer on its way to the client: counts it, resumes it where it breaks, and ends its transfer.
+//! An origin's response on its way to the client: counts it, resumes it where it breaks, and ends its transfer.
 
 mod ending;
 mod source;
@@ -27,7 +27,7 @@ use crate::{
     track::TransferOutcome,
 };
 
-/// An origin's answer on its way to the client; its end is the end of the transfer.
+/// An origin's response on its way to the client; its end is the end of the transfer.
 pub(crate) struct OriginBody {
     inner: Incoming,
     /// `None` once it is complete or failed.
@@ -38,16 +38,16 @@ pub(crate) struct OriginBody {
     rest: Option<ResumeFuture>,
     /// The failure, while the client receives what came before it.
     failing: Option<FailureFuture>,
-    /// A large answer that may be segmented.
+    /// A large response that may be segmented.
     candidate: Option<Box<Candidate>>,
     segmented: Option<Box<Segmented>>,
     status: u16,
-    /// True where the end of the connection ends the answer.
+    /// True where the end of the connection ends the response.
     close_delimited: bool,
-    /// How many bytes the answer's head promised. An HTTP/1.1 client stops reading after these, and an HTTP/2 origin may send the end of the
+    /// How many bytes the response's head promised. An HTTP/1.1 client stops reading after these, and an HTTP/2 origin may send the end of the
     /// stream separately.
     promised: Option<u64>,
-    /// The same, where the rest can be requested: the answer is complete with these bytes.
+    /// The same, where the rest can be requested: the response is complete with these bytes.
     resumable: Option<u64>,
     /// Bytes passed on.
     got: u64,
@@ -65,7 +65,7 @@ struct Open {
 }
 
 impl OriginBody {
-    /// The body `inner` of the answer that `exchange` received.
+    /// The body `inner` of the response that `exchange` received.
     pub(crate) fn new(
         inner: Incoming,
         (status, close_delimited): (u16, bool),
@@ -74,7 +74,7 @@ impl OriginBody {
     ) -> Self {
         spawn_if_large(&inner, &exchange, &mut lease);
         exchange.transfer.expect_down(inner.size_hint().exact());
-        exchange.transfer.counters().answer(status);
+        exchange.transfer.counters().response(status);
         let mut body = Self {
             promised: inner.size_hint().exact(),
             resumable: exchange.promised(),
@@ -147,7 +147,7 @@ impl OriginBody {
         }
     }
 
-    /// The answer broke off: requests the rest where possible.
+    /// The response broke off: requests the rest where possible.
     fn break_off(&mut self, broken: BodyError) -> Result<(), BoxError> {
         let mut fault = Fault::new(Leg::Origin, Stage::ReceivingBody, broken.kind);
         fault.source = broken.source.map(Into::into);
@@ -162,7 +162,7 @@ impl OriginBody {
             fault = fault.detail(NO_CLOSE_NOTIFY);
         }
         let fault = if open.exchange.outgoing.notes.client_failed() {
-            // The client aborted its request (Ctrl-C); the end of the origin's answer is a consequence.
+            // The client aborted its request (Ctrl-C); the end of the origin's response is a consequence.
             let kind = open.exchange.outgoing.notes.client_fault();
             Fault::new(Leg::Client, Stage::ReceivingBody, kind)
         } else {

@@ -1,4 +1,4 @@
-//! A broken answer ends after its last byte: the client first gets everything that came before the break.
+//! A broken response ends after its last byte: the client first gets everything that came before the break.
 //!
 //! hyper drops unwritten data when a body fails. So the failure is delayed until the client's TCP has acknowledged everything.
 
@@ -44,7 +44,7 @@ pub(super) fn is_worth_it(event: &Event) -> bool {
     matches!(event, Event::BrokeOff { fault, .. } if fault.leg != Leg::Client)
 }
 
-/// True where a close-delimited answer that broke off with `fault` ends with a reset, because a FIN would mark it as complete. The
+/// True where a close-delimited response that broke off with `fault` ends with a reset, because a FIN would mark it as complete. The
 /// exception: where TLS ended without close_notify and the client uses TLS too, the client gets the same ending.
 pub(super) fn ends_with_reset(fault: &Fault, front: Front) -> bool {
     front != Front::Intercept || fault.kind != FaultKind::ClosedEarly

@@ -13,7 +13,7 @@ use hyper::{
 use tokio_util::bytes::{BufMut, Bytes, BytesMut};
 
 use crate::forward::headers::PROXY_STATUS;
-use crate::forward::request::body::{Answer, RequestBody, full};
+use crate::forward::request::body::{HttpResponse, RequestBody, full};
 use crate::{
     model::{Fault, FaultKind, Leg},
     track::{FinalFault, Transfer, TransferOutcome, redact},
@@ -70,7 +70,7 @@ impl ErrorFormat {
         fault: &FinalFault,
         transfer: &Transfer,
         body: Option<RequestBody>,
-    ) -> Answer {
+    ) -> HttpResponse {
         let status = status(fault);
         transfer.finish(TransferOutcome::Refused {
             status: status.as_u16(),
@@ -93,22 +93,27 @@ impl ErrorFormat {
                 ("text/plain; charset=utf-8", lines.join("\n") + "\n")
             }
         };
-        let mut answer = answer(status, fault, content_type, text.into());
+        let mut response = response(status, fault, content_type, text.into());
         if fault.kind == FaultKind::Unauthorized {
             let challenge = HeaderValue::from_static("Basic realm=\"gitferry\"");
-            answer.headers_mut().insert(PROXY_AUTHENTICATE, challenge);
+            response.headers_mut().insert(PROXY_AUTHENTICATE, challenge);
         }
-        answer
+        response
     }
 }
 
-fn answer(status: StatusCode, fault: &Fault, content_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(full(body));
-    *answer.status_mut() = status;
-    answer
+fn response(
+    status: StatusCode,
+    fault: &Fault,
+    content_type: &'static str,
+    body: Bytes,
+) -> HttpResponse {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+    response
         .headers_mut()
         .insert("cache-control", HeaderValue::from_static("no-store"));
     let value = format!(
@@ -117,9 +122,9 @@ fn answer(status: StatusCode, fault: &Fault, content_type: &'static str, body: B
         fault.code()
     );
     if let Ok(value) = HeaderValue::try_from(value) {
-        answer.headers_mut().insert(PROXY_STATUS, value);
+        response.headers_mut().insert(PROXY_STATUS, value);
     }
-    answer
+    response
 }
 
 /// The text for the client's user: what went wrong, the code and cause, then the advice.
@@ -144,7 +149,7 @@ fn status(fault: &Fault) -> StatusCode {
     StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
-/// Reads the request and checks whether its first line permits side-band answers (gitprotocol-pack, "Reference Update Request"): only then
+/// Reads the request and checks whether its first line permits side-band responses (gitprotocol-pack, "Reference Update Request"): only then
 /// does git understand a 200 with packets.
 async fn wants_side_band(mut body: RequestBody) -> bool {
     let mut head = Vec::new();
@@ -186,14 +191,14 @@ fn first_capabilities(head: &[u8]) -> Option<&[u8]> {
 }
 
 /// Band 2 is printed as `remote: …`; band 3 ends the push (gitprotocol-pack, "side-band").
-fn side_band(fault: &Fault, lines: &[String]) -> Answer {
+fn side_band(fault: &Fault, lines: &[String]) -> HttpResponse {
     let mut packets = BytesMut::new();
     for line in lines {
         packet(&mut packets, 2, &format!("{line}\n"));
     }
     packet(&mut packets, 3, &format!("gitferry: {}\n", fault.code()));
     packets.put_slice(b"0000");
-    answer(
+    response(
         StatusCode::OK,
         fault,
         "application/x-git-receive-pack-result",

@@ -1,4 +1,4 @@
-//! What the client receives: the origin's answer, resumed or rewritten where needed, or an error in the client's format.
+//! What the client receives: the origin's response, resumed or rewritten where needed, or an error in the client's format.
 
 pub(crate) mod batch;
 pub(crate) mod body;

@@ -1,6 +1,6 @@
-//! Protects the credentials for a hop that carries plain HTTP: where its answer quotes them, the client gets stars.
+//! Protects the credentials for a hop that carries plain HTTP: where its response quotes them, the client gets stars.
 //!
-//! Error pages, and pages that show the request, quote header fields. An answer does not show whether hop or origin wrote it.
+//! Error pages, and pages that show the request, quote header fields. A response does not show whether hop or origin wrote it.
 
 use std::{
     pin::Pin,
@@ -18,33 +18,33 @@ use tokio_util::bytes::{Bytes, BytesMut};
 
 use crate::{
     forward::{
-        AnswerBody,
-        request::body::{Answer, full},
+        ResponseBody,
+        request::body::{HttpResponse, full},
         upstream::pool::About,
     },
     model::quoted::Quotable,
 };
 
-/// What the answers on this connection may quote; `None` where no credentials were sent.
+/// What the responses on this connection may quote; `None` where no credentials were sent.
 pub(crate) fn quotable(about: &About) -> Option<Quotable> {
     let form = about.absolute_form.as_ref()?;
     let authorization = form.authorization.as_ref()?;
     Some(Quotable::of(authorization.as_bytes()))
 }
 
-/// The answer with the credentials masked.
-pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
+/// The response with the credentials masked.
+pub(crate) fn hide(quotable: Option<Quotable>, response: HttpResponse) -> HttpResponse {
     let Some(quotable) = quotable else {
-        return answer;
+        return response;
     };
-    let (mut head, body) = answer.into_parts();
+    let (mut head, body) = response.into_parts();
     hide_in_fields(&quotable, &mut head.headers);
     let reason = head.extensions.get::<ReasonPhrase>();
     if let Some(hidden) = reason.and_then(|reason| hidden_reason(&quotable, reason)) {
         head.extensions.insert(hidden);
     }
     if !may_quote(head.status.as_u16(), &head.headers) {
-        return Answer::from_parts(head, body);
+        return HttpResponse::from_parts(head, body);
     }
     if is_coded(&head.headers) {
         // Encoded content cannot be masked while it passes.
@@ -53,7 +53,7 @@ pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
         }
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         head.headers.insert(CONTENT_TYPE, text);
-        return Answer::from_parts(head, full(WITHHELD));
+        return HttpResponse::from_parts(head, full(WITHHELD));
     }
     let body = QuoteFilter {
         body,
@@ -61,7 +61,7 @@ pub(crate) fn hide(quotable: Option<Quotable>, answer: Answer) -> Answer {
         held: BytesMut::new(),
         last: None,
     };
-    Answer::from_parts(head, body.boxed_unsync())
+    HttpResponse::from_parts(head, body.boxed_unsync())
 }
 
 const WITHHELD: &str = "gitferry: the error page is compressed and came through a hop with credentials: it is not passed on\n";
@@ -101,11 +101,11 @@ fn is_coded(headers: &HeaderMap) -> bool {
 
 /// A body with credentials masked; it holds back bytes that may begin a quotation.
 struct QuoteFilter {
-    body: AnswerBody,
+    body: ResponseBody,
     quotable: Quotable,
     held: BytesMut,
     /// The frame or error that ended the data.
-    last: Option<Result<Frame<Bytes>, <AnswerBody as Body>::Error>>,
+    last: Option<Result<Frame<Bytes>, <ResponseBody as Body>::Error>>,
 }
 
 impl QuoteFilter {
@@ -124,7 +124,7 @@ impl QuoteFilter {
 
 impl Body for QuoteFilter {
     type Data = Bytes;
-    type Error = <AnswerBody as Body>::Error;
+    type Error = <ResponseBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -1,4 +1,4 @@
-//! Applies the table of rewrites to one answer: to its head at once, to its body once it is complete.
+//! Applies the table of rewrites to one response: to its head at once, to its body once it is complete.
 //!
 //! A body is buffered only where the table rewrites its URLs, up to a limit. What cannot be rewritten (too large, truncated, no JSON, an
 //! unknown compression) is passed on unchanged, and the log says why. Called by `serve`.
@@ -21,7 +21,7 @@ use crate::forward::{
     credentials,
     forwarder::Forwarder,
     limits::{RewriteLimits, keep},
-    request::body::{Answer, full},
+    request::body::{HttpResponse, full},
     request::exchange_request::ExchangeRequest,
     upstream::destination::Destination,
 };
@@ -40,7 +40,7 @@ const OF_THE_BYTES: [HeaderName; 5] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// The rewrite of one answer.
+/// The rewrite of one response.
 pub(crate) struct ResponseRewrite {
     mapping: Mapping,
     body: Option<&'static Rewrite>,
@@ -86,26 +86,30 @@ impl ResponseRewrite {
     }
 
     /// Maps the URLs of the body, where the table knows the body and it can be parsed.
-    pub(crate) async fn body(&self, answer: Answer, limits: &RewriteLimits) -> Answer {
+    pub(crate) async fn body(
+        &self,
+        response: HttpResponse,
+        limits: &RewriteLimits,
+    ) -> HttpResponse {
         let Some(rewrite) = self.body else {
-            return answer;
+            return response;
         };
         let partial = [StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED];
-        if answer.body().is_end_stream() || partial.contains(&answer.status()) {
-            return answer;
+        if response.body().is_end_stream() || partial.contains(&response.status()) {
+            return response;
         }
-        if !table::is_json(answer.headers()) {
-            return answer;
+        if !table::is_json(response.headers()) {
+            return response;
         }
-        let coding = Coding::of(answer.headers());
+        let coding = Coding::of(response.headers());
         if coding == Coding::Unknown {
             self.leave(
                 rewrite,
                 "the body has a content coding that gitferry does not support, although none was requested",
             );
-            return answer;
+            return response;
         }
-        let (mut head, body) = answer.into_parts();
+        let (mut head, body) = response.into_parts();
         let (taken, place) = match take_in(body, coding, limits).await {
             Ok(taken) => taken,
             Err((why, body)) => {

@@ -290,7 +290,7 @@ impl Direction {
         reader: Leg,
     ) -> Option<Poll<Result<(), PumpError>>> {
         match polled {
-            // An origin that resets instead of answering has failed. A client that has received the origin's whole answer has not.
+            // An origin that resets instead of answering has failed. A client that has received the origin's whole response has not.
             Poll::Ready(Err(PumpError::Read(error)))
                 if is_reset(&error)
                     && (other.turn.is_goodbye() || (other.closed && reader == Leg::Client)) =>

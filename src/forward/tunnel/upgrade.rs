@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use crate::forward::{
     client::ClientConn,
     forwarder::Shared,
-    request::body::{Answer, full},
+    request::body::{HttpResponse, full},
     tunnel::pump::{PumpOutcome, pump},
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) fn switch(
     mut response: Response<Incoming>,
     (client, upgrade): (ClientConn, OnUpgrade),
     transfer: Transfer,
-) -> Answer {
+) -> HttpResponse {
     let origin = on(&mut response);
     transfer.mark_as_tunnel();
     let shutdown = shared.shutdown.clone();

@@ -58,7 +58,7 @@ impl OriginStream {
     /// The target itself has answered, so requests for it do not wait in a loop.
     pub(crate) fn target_reached(&mut self) {
         if let Some(waiting) = self.waiting.take() {
-            waiting.answered();
+            waiting.note_response();
         }
     }
 }

@@ -76,7 +76,7 @@ impl Destination {
         asked.base.is_some() || self.mirror.is_some()
     }
 
-    /// Requests an uncompressed answer where it will be rewritten. There are few such answers, and they are small.
+    /// Requests an uncompressed response where it will be rewritten. There are few such responses, and they are small.
     pub(crate) fn ask_for_plain(
         &self,
         headers: &mut HeaderMap,
@@ -96,7 +96,7 @@ impl Destination {
             .is_some_and(|mirror| mirror.credentials == ToMirror::Withhold)
     }
 
-    /// The fault of an answer to a request for `uri` with which the mirror would obtain withheld credentials.
+    /// The fault of a response to a request for `uri` with which the mirror would obtain withheld credentials.
     ///
     /// If a 401 were passed on, git would erase the user's credentials, which are valid (git-credential, "reject").
     pub(crate) fn asks_for_withheld_credentials<B>(
@@ -120,10 +120,10 @@ impl Destination {
         }
     }
 
-    /// Removes what would send the client's credentials to the mirror after all from its answer.
-    pub(crate) fn strip_answer(&self, headers: &mut HeaderMap) {
+    /// Removes what would send the client's credentials to the mirror after all from its response.
+    pub(crate) fn strip_response(&self, headers: &mut HeaderMap) {
         if self.withholds() {
-            withhold::strip_answer(headers, &self.own());
+            withhold::strip_response(headers, &self.own());
         }
     }
 

@@ -1,9 +1,9 @@
 //! An HTTP/1 connection to an origin that the request using it polls, without a task of its own.
 //!
 //! hyper splits a connection into a sender and a future that reads and writes. A separate task for the future costs a small request four
-//! wake-ups between tasks, some of them across cores. So the task that waits for an answer polls the future, and an idle connection is not
+//! wake-ups between tasks, some of them across cores. So the task that waits for a response polls the future, and an idle connection is not
 //! polled until the pool checks it. Long or bidirectional work still gets a task ([`Driver::spawn`]): a request whose body comes from the
-//! client, an upgrade, a large answer.
+//! client, an upgrade, a large response.
 
 use std::{
     future::Future,

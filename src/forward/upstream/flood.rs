@@ -1,4 +1,4 @@
-//! Limits what an origin sends that is no part of an answer: a connection with too much of it is closed.
+//! Limits what an origin sends that is no part of a response: a connection with too much of it is closed.
 //!
 //! hyper and h2 drop interim responses. A server that sends them without end would keep a request alive. Over HTTP/1 hyper's callback
 //! counts them; over HTTP/2 there is no callback, so this module counts frame headers as they are read. Interim responses are no progress
@@ -222,7 +222,7 @@ impl Frames {
         let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
         let ends = flags & END_STREAM != 0;
         if kind == HEADERS && !ends {
-            // The answer's head is itself a HEADERS frame.
+            // The response's head is itself a HEADERS frame.
             let streams = self.streams.entry(stream);
             let allowance = streams.or_insert_with(|| Allowance::new(MOST_INTERIMS + 1));
             if !allowance.take(now) {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_move_are_no_flood_however_they_are_cut() {
+    fn responses_that_move_are_no_flood_however_they_are_cut() {
         let mut frames = vec![frame(4, 0, 0, &[0; 36])];
         for stream in 0..120 {
             let stream = stream * 2 + 1;

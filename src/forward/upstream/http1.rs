@@ -64,7 +64,7 @@ impl Http1 {
         self.sender.is_closed() || self.driver.as_ref().is_some_and(Driver::is_over)
     }
 
-    /// Sends the request and waits for the answer's head.
+    /// Sends the request and waits for the response's head.
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
@@ -77,7 +77,7 @@ impl Http1 {
         poll_fn(|cx| drive(driver, cx, |cx| sending.as_mut().poll(cx))).await
     }
 
-    /// The next part of an answer's body.
+    /// The next part of a response's body.
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,

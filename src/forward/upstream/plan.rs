@@ -54,7 +54,7 @@ pub(crate) enum PlanStep {
     Connect(Connect),
     /// Send the request on it.
     Send,
-    /// Pass the answer on.
+    /// Pass the response on.
     Deliver,
 }
 
@@ -138,7 +138,7 @@ impl UpstreamPlan {
         self.transfer.give_up(fault)
     }
 
-    /// The answer or tunnel is complete.
+    /// The response or tunnel is complete.
     pub(crate) fn complete(&mut self) {
         let lesson = self.attempts.completed();
         self.apply_lesson(lesson);

@@ -84,11 +84,11 @@ pub(crate) struct About {
     pub tcp: TcpMonitor,
     /// True where the peer is a hop.
     pub hop: bool,
-    /// True where every answer is certainly the origin's.
+    /// True where every response is certainly the origin's.
     pub genuine: bool,
     /// Where set, requests are written in absolute form.
     pub absolute_form: Option<AbsoluteForm>,
-    /// Why it was ended, where the origin sent too much that is no answer.
+    /// Why it was ended, where the origin sent too much that is no response.
     pub flood: Flood,
 }
 
@@ -100,8 +100,8 @@ pub(crate) struct Pool(Arc<PoolState>);
 const SETTLE: Duration = Duration::from_millis(100);
 /// How long an unused connection is as good as a new one: servers wait longer than this for the first request.
 const SPARE_LIFE: Duration = Duration::from_secs(4);
-/// How long after an answer its connection may carry the commands of `git push`. No server closes a connection this soon without
-/// announcing it in the answer, and git alone would use the same connection.
+/// How long after a response its connection may carry the commands of `git push`. No server closes a connection this soon without
+/// announcing it in the response, and git alone would use the same connection.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection that is being opened for it before it dials itself.
 const JOIN: Duration = Duration::from_secs(2);
@@ -218,7 +218,7 @@ impl Pool {
         self.ready(idle, key).await
     }
 
-    /// A connection for `key` that delivered an answer a moment ago.
+    /// A connection for `key` that delivered a response a moment ago.
     pub(crate) async fn take_recent(&self, key: &Arc<Key>) -> Option<Lease> {
         let idle = self.0.pop_recent(key, Instant::now())?;
         self.ready(idle, key).await

@@ -104,7 +104,7 @@ fn http1_builder(max_head: usize) -> http1::Builder {
     builder
 }
 
-/// The most fields in an answer.
+/// The most fields in a response.
 const MOST_FIELDS: usize = 1000;
 
 /// `max_head` as HTTP/2 counts it: each field costs 32 bytes in addition to its name and value (RFC 9113, section 6.5.2).
@@ -212,7 +212,7 @@ fn unwritable(authority: &str, error: impl Into<BoxError>) -> Fault {
         .source(error)
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 pub(crate) enum NoResponse {
     /// The connection failed.
     Failed(Box<SendError>),
@@ -225,7 +225,7 @@ pub(crate) enum NoResponse {
 /// How long a connection that was shut down may take to release its request.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Sends the request and waits for the answer's head, until the watchdog ends it or the connection proves dead. After that nothing reads
+/// Sends the request and waits for the response's head, until the watchdog ends it or the connection proves dead. After that nothing reads
 /// the request's body any more, so a retry is its only reader.
 pub(crate) async fn send_watched(
     lease: &mut Lease,
@@ -254,14 +254,14 @@ pub(crate) async fn send_watched(
     Err(missed)
 }
 
-/// A request that got no answer.
+/// A request that got no response.
 pub(crate) struct SendError {
     pub(crate) error: hyper::Error,
     /// The request itself, where nothing of it was written.
     pub(crate) request: Option<Request<RequestBody>>,
 }
 
-/// Sends the request and waits for the answer's head.
+/// Sends the request and waits for the response's head.
 pub(crate) async fn send(
     lease: &mut Lease,
     request: Request<RequestBody>,

@@ -31,7 +31,7 @@ pub(crate) struct SpareDial {
 }
 
 impl SpareDial {
-    /// A spare to a host that an answer refers the client to, under the rules of CONNECT: `None` unless a route names the host and terminates
+    /// A spare to a host that a response refers the client to, under the rules of CONNECT: `None` unless a route names the host and terminates
     /// its TLS. `reverse` is true where the client came through the reverse front.
     pub(crate) fn to_named(forwarder: &Forwarder, target: &Target, reverse: bool) -> Option<Self> {
         let config = &forwarder.config;

@@ -198,9 +198,9 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
 /// (`utils/_pagination.py`) and refreshes a Xet token (`utils/_xet.py`) with the request's own `Authorization`.
 const FOLLOWED_WITH_TOKEN: [HeaderName; 2] = [LINK, HeaderName::from_static("x-xet-refresh-route")];
 
-/// Removes fields from such a mirror's answer that would give it withheld data: cookies, which would go to the site itself, and URLs of
+/// Removes fields from such a mirror's response that would give it withheld data: cookies, which would go to the site itself, and URLs of
 /// hosts other than `own` (the mirror and the site) that a client requests with its token.
-pub(crate) fn strip_answer(headers: &mut HeaderMap, own: &[(Scheme, &Target)]) {
+pub(crate) fn strip_response(headers: &mut HeaderMap, own: &[(Scheme, &Target)]) {
     headers.remove(SET_COOKIE);
     for name in FOLLOWED_WITH_TOKEN {
         let strays = headers.get_all(&name).iter().any(|value| {

@@ -45,7 +45,7 @@ pub(super) async fn run<I, S>(
     shutdown: &Shutdown,
     idle: impl Future<Output = ()>,
 ) where
-    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::AnswerBody>,
+    S: hyper::service::HttpService<Incoming, ResBody = crate::forward::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
     I: hyper::rt::Read + hyper::rt::Write + Unpin,

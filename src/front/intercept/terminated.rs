@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use super::{ConnectClient, http2, names, silent::SilentClient};
 use crate::{
     config::HttpVersion,
-    forward::{Answer, Current, ExchangeRequest, Forwarder, client::ClientConn},
+    forward::{Current, ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
     front::{
         admission,
         connection::{builder, linger, malformed, run},
@@ -97,7 +97,7 @@ impl TerminatedConnection {
     ) -> hyper::Result<()> {
         let listen = &forwarder.config.listen;
         let http1 = builder(listen, &io.inner().request_line());
-        let service = service_fn(|request| self.clone().answer(request));
+        let service = service_fn(|request| self.clone().response(request));
         let connection = http1.serve_connection(io, service).with_upgrades();
         let (client, shutdown) = (self.conn.address, &forwarder.shared.shutdown);
         let ran = run(std::pin::pin!(connection), client, shutdown).await;
@@ -112,13 +112,16 @@ impl TerminatedConnection {
         let (listen, shared) = (&forwarder.config.listen, &forwarder.shared);
         let http2 = http2::builder(shared.tasks.clone(), listen.max_head);
         let this = Arc::clone(self);
-        let service = service_fn(move |request| this.clone().answer(request));
+        let service = service_fn(move |request| this.clone().response(request));
         let connection = std::pin::pin!(http2.serve_connection(io, service));
         let idle = http2::idle(listen.head_timeout, &self.asked);
         http2::run(connection, self.conn.address, &shared.shutdown, idle).await;
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    async fn response(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<HttpResponse, Infallible> {
         self.asked.store(true, Ordering::Relaxed);
         let asked = ExchangeRequest {
             front: track::Front::Intercept,
@@ -128,10 +131,10 @@ impl TerminatedConnection {
             base: None,
         };
         // A reload also applies to clients that keep their connection.
-        let answer = ferry(self.current.get(), request, asked).await;
-        let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let response = ferry(self.current.get(), request, asked).await;
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         self.upgraded.fetch_or(switches, Ordering::Relaxed);
-        Ok(answer)
+        Ok(response)
     }
 }
 
@@ -140,7 +143,7 @@ async fn ferry(
     forwarder: Arc<Forwarder>,
     mut request: Request<Incoming>,
     asked: ExchangeRequest,
-) -> Answer {
+) -> HttpResponse {
     let slot = Arc::clone(&asked.client.slot);
     let _busy = slot.busy();
     let fault = if request.method() == Method::CONNECT {
@@ -156,20 +159,20 @@ async fn ferry(
     };
     let target = Some(&asked.target);
     let Some(fault) = fault else {
-        let here = methods::answer(&forwarder, &mut request, &asked.client, target).await;
+        let here = methods::response(&forwarder, &mut request, &asked.client, target).await;
         return match here {
-            Some(answer) => answer,
+            Some(response) => response,
             None => forwarder.exchange(request, asked).await,
         };
     };
     let http2 = request.version() == Version::HTTP_2;
-    let mut answer = refuse(&forwarder, &request, &asked.client, target, fault).await;
+    let mut response = refuse(&forwarder, &request, &asked.client, target, fault).await;
     // RFC 9110, section 15.5.20: the client may send the request again on another connection.
-    if answer.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
+    if response.status() == StatusCode::MISDIRECTED_REQUEST && !http2 {
         let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(CONNECTION, close);
+        response.headers_mut().insert(CONNECTION, close);
     }
-    answer
+    response
 }
 
 /// The fault where a reload made gitferry stop terminating the host's TLS.

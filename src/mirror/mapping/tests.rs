@@ -133,7 +133,7 @@ fn on_the_reverse_front_every_served_host_comes_back_to_the_daemon() {
 }
 
 #[test]
-fn a_url_without_scheme_has_that_of_what_answered_and_not_that_of_the_client() {
+fn a_url_without_scheme_has_that_of_the_responder_and_not_that_of_the_client() {
     for (scheme, mapped) in [
         (Scheme::Http, to("http://cdn.test/x")),
         (Scheme::Https, MappedUrl::Same),

@@ -1,4 +1,4 @@
-//! Answers as their servers give them, rewritten whole.
+//! Complete responses as real servers send them, rewritten.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn every_entry_has_a_code_of_its_own_and_fits_the_mask() {
 }
 
 #[test]
-fn a_batch_answer_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
+fn a_batch_response_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
     // As the Hub answers for a file above its limit: the completion URL is the href, the parts are numbered headers.
     let text = r#"{"transfer":"multipart","objects":[{"oid":"0a","size":6000000000000000001,"authenticated":true,
         "actions":{"upload":{"href":"https://huggingface.co/api/complete_multipart?uploadId=1&exp=1.50",
@@ -79,7 +79,7 @@ fn a_batch_answer_of_the_hub_stays_on_its_routes_and_keeps_everything_else() {
 }
 
 #[test]
-fn a_batch_answer_of_other_servers_is_understood_too() {
+fn a_batch_response_of_other_servers_is_understood_too() {
     // GitHub: another host for downloads, `_links` of old. GitLab: relative root, other ports. Gitea on plain HTTP.
     let text = r#"{"objects":[
         {"actions":{"download":{"href":"https://github-cloud.githubusercontent.com/a?X-Amz-Signature=s"}}},
@@ -157,7 +157,7 @@ fn a_redirect_in_raw_utf_8_or_with_user_info_stays_on_its_routes() {
 }
 
 #[test]
-fn xet_answers_stay_on_their_routes() {
+fn xet_responses_stay_on_their_routes() {
     let (token, _) = body(
         "xet-token",
         r#"{"casUrl":"https://cas-server.xethub.hf.co","exp":1756489133,"accessToken":"ey"}"#,
@@ -266,7 +266,7 @@ fn json_is_what_the_content_type_says() {
 }
 
 #[test]
-fn every_field_of_an_answer_is_mapped_and_others_stay() {
+fn every_field_of_a_response_is_mapped_and_others_stay() {
     let fields = [
         ("location", "https://cdn-lfs.hf.co/x?Signature=s"),
         ("content-location", "/x"),

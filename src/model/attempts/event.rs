@@ -34,21 +34,21 @@ pub(crate) enum Event {
     Dialled,
     /// No connection could be established.
     DialFailed(Fault),
-    /// The connection, or the client, failed before an answer.
+    /// The connection, or the client, failed before a response.
     Failed { fault: Fault, request: RequestState },
-    /// The watchdog ended the wait for an answer.
+    /// The watchdog ended the wait for a response.
     Stalled { fault: Fault, request: RequestState },
-    /// An answer that cannot be passed on; another attempt may bring a usable one.
+    /// A response that cannot be passed on; another attempt may bring a usable one.
     Unusable { fault: Fault, request: RequestState },
-    /// The request cannot be sent, or its answer cannot be passed on; another attempt would end the same way.
+    /// The request cannot be sent, or its response cannot be passed on; another attempt would end the same way.
     Refused(Fault),
-    /// An answer that can be passed on.
-    Answered(Answered),
+    /// A response that can be passed on.
+    Response(ResponseHead),
     /// The origin of a tunnel sent its first byte.
     Spoke,
     /// gitferry no longer holds what the tunnel's client sent.
     Unheld,
-    /// A delivered answer ended early, after `got` bytes; `resumable` where a range request can fetch the rest.
+    /// A delivered response ended early, after `got` bytes; `resumable` where a range request can fetch the rest.
     BrokeOff {
         fault: Fault,
         got: u64,
@@ -58,9 +58,9 @@ pub(crate) enum Event {
     Shutdown(Stage),
 }
 
-/// The head of an answer: the fields that the policy reads.
+/// The head of a response: the fields that the policy reads.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct ResponseHead {
     pub status: u16,
     pub retry_after: Option<Duration>,
     pub peer: SocketAddr,
@@ -96,8 +96,8 @@ pub(crate) enum BodyState {
     Gone,
 }
 
-impl Answered {
-    /// The fault of an answer that is a refusal.
+impl ResponseHead {
+    /// The fault of a response that is a refusal.
     pub(super) fn fault(&self) -> Fault {
         let fault = match &self.by_hop {
             Some(sign) => {
@@ -134,7 +134,7 @@ pub(crate) enum Command {
     Wait { until: Instant },
     /// Send the request on the established connection.
     Send,
-    /// Pass the answer on.
+    /// Pass the response on.
     Deliver,
     /// Stop and report the fault.
     GiveUp(Fault),
@@ -221,7 +221,7 @@ pub(crate) enum Note {
 pub(crate) enum Lesson {
     /// The upstream reached the origin.
     Works,
-    /// It delivered an answer, or a tunnel, completely.
+    /// It delivered a response, or a tunnel, completely.
     Whole,
     /// This exchange gives it up.
     Failed(Cause),
@@ -259,7 +259,7 @@ impl Event {
             Self::Waited
             | Self::Reused
             | Self::Dialled
-            | Self::Answered(_)
+            | Self::Response(_)
             | Self::Spoke
             | Self::Unheld => None,
         }

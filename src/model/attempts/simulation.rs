@@ -101,7 +101,7 @@ impl World {
                 fault: self.fault(Stage::SendingBody),
                 request,
             },
-            _ => Event::Answered(Answered {
+            _ => Event::Response(ResponseHead {
                 status: [200, 206, 429, 502, 503, 504][self.random.usize(..6)],
                 retry_after: self
                     .random
@@ -153,14 +153,17 @@ impl World {
                     return self.connects;
                 }
             };
-            let answer = matches!(event, Event::Answered(_));
+            let is_response = matches!(event, Event::Response(_));
             let ours = matches!(event, Event::Shutdown(_));
             step = attempts.on(event, self.now, self.random.f64());
             let blames = matches!(
                 step.lesson,
                 Some((_, Lesson::Failed(_) | Lesson::Doubtful(_)))
             );
-            assert!(!(blames && (answer || ours)), "a circuit opens on {step:?}");
+            assert!(
+                !(blames && (is_response || ours)),
+                "a circuit opens on {step:?}"
+            );
             if let Command::GiveUp(fault) = &step.command {
                 assert!(!(blames && fault.leg == Leg::Client));
             }
@@ -171,7 +174,7 @@ impl World {
 
     fn stays_bounded(&self) {
         let once = u64::from(self.policy.attempts) * self.upstreams as u64 + 1;
-        let renewals = self.got / answer::SLOW_PROGRESS.0 + 1;
+        let renewals = self.got / response::SLOW_PROGRESS.0 + 1;
         let most = once + u64::from(self.delivered) * once * renewals;
         assert!(self.connects <= most, "{} connections", self.connects);
     }

@@ -43,8 +43,8 @@ fn reset(request: RequestState) -> Event {
     }
 }
 
-fn answered(status: u16, retry_after: Option<u64>) -> Event {
-    Event::Answered(Answered {
+fn head(status: u16, retry_after: Option<u64>) -> Event {
+    Event::Response(ResponseHead {
         status,
         retry_after: retry_after.map(Duration::from_secs),
         peer: peer(),
@@ -141,14 +141,14 @@ fn a_post_that_was_sent_is_not_sent_again_and_its_reset_opens_no_circuit() {
 }
 
 #[test]
-fn a_busy_site_is_asked_again_and_its_last_answer_is_passed_on_and_teaches_nothing() {
+fn a_busy_site_is_asked_again_and_its_last_response_is_passed_on_and_teaches_nothing() {
     let mut play = Play::of(attempts(2));
     for upstream in 0..2 {
         for _ in 0..3 {
             play.sends(Event::Dialled);
-            play.waits(answered(503, None));
+            play.waits(head(503, None));
         }
-        let command = play.sends(Event::Dialled).on(answered(503, None));
+        let command = play.sends(Event::Dialled).on(head(503, None));
         match command {
             Command::Connect(connect) => assert_eq!((upstream, connect.upstream), (0, 1)),
             Command::Deliver => assert_eq!(upstream, 1),
@@ -159,37 +159,34 @@ fn a_busy_site_is_asked_again_and_its_last_answer_is_passed_on_and_teaches_nothi
 }
 
 #[test]
-fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_answer_goes_on_at_once() {
+fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_response_goes_on_at_once() {
     for status in [429, 503] {
         let mut play = Play::of(attempts(2));
         play.sends(Event::Dialled);
-        assert_eq!(
-            play.waits(answered(status, Some(3))),
-            Duration::from_secs(3)
-        );
-        let last = play.sends(Event::Dialled).on(answered(status, Some(6)));
+        assert_eq!(play.waits(head(status, Some(3))), Duration::from_secs(3));
+        let last = play.sends(Event::Dialled).on(head(status, Some(6)));
         assert!(matches!(last, Command::Deliver), "{last:?}");
     }
     // Without it, a limit is the client's to heed.
     let mut play = Play::of(attempts(2));
-    let last = play.sends(Event::Dialled).on(answered(429, None));
+    let last = play.sends(Event::Dialled).on(head(429, None));
     assert!(matches!(last, Command::Deliver), "{last:?}");
 }
 
 /// A push whose body is gone gets the 503 at once, and the log has the fault and its advice, where it had a closing line only.
 #[test]
-fn a_busy_answer_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
+fn a_busy_response_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
     for status in [502, 503, 504] {
         let mut play = Play::of(attempts(2));
         play.sends(Event::Dialled);
-        let answer = Answered {
+        let response = ResponseHead {
             status,
             retry_after: None,
             peer: peer(),
             by_hop: None,
             request: POST,
         };
-        let step = play.attempts.on(Event::Answered(answer), play.now, 1.0);
+        let step = play.attempts.on(Event::Response(response), play.now, 1.0);
         assert!(matches!(step.command, Command::Deliver), "{step:?}");
         assert!(matches!(step.note, Some(Note::Fault(_))), "{step:?}");
         assert_eq!(step.lesson, None);
@@ -201,16 +198,16 @@ fn a_limit_is_not_escaped_by_another_upstream() {
     let mut play = Play::of(attempts(2));
     for _ in 0..3 {
         play.sends(Event::Dialled);
-        play.waits(answered(429, Some(1)));
+        play.waits(head(429, Some(1)));
     }
-    let last = play.sends(Event::Dialled).on(answered(429, Some(1)));
+    let last = play.sends(Event::Dialled).on(head(429, Some(1)));
     assert!(matches!(last, Command::Deliver), "{last:?}");
 }
 
 #[test]
 fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
     let mut play = Play::of(attempts(2));
-    play.sends(Event::Dialled).on(answered(200, None));
+    play.sends(Event::Dialled).on(head(200, None));
     let mut connections = 1;
     for got in 1.. {
         play.now += Duration::from_millis(5);
@@ -224,7 +221,7 @@ fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
             other => panic!("{other:?}"),
         }
         connections += 1;
-        play.sends(Event::Dialled).on(answered(206, None));
+        play.sends(Event::Dialled).on(head(206, None));
     }
     assert_eq!(connections, 8);
 }
@@ -233,11 +230,11 @@ fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
 fn a_download_that_makes_progress_goes_on_over_any_number_of_breaks() {
     for (step, lasts) in [(64 << 10, 0), (1 << 10, 1000), (40 << 10, 0)] {
         let mut play = Play::of(attempts(1));
-        play.sends(Event::Dialled).on(answered(200, None));
+        play.sends(Event::Dialled).on(head(200, None));
         for nth in 1..100 {
             play.now += Duration::from_millis(lasts);
             play.waits(broke_off(nth * step));
-            play.sends(Event::Dialled).on(answered(206, None));
+            play.sends(Event::Dialled).on(head(206, None));
         }
     }
 }
@@ -273,8 +270,8 @@ fn shutdown_in_any_state_is_named_shutdown() {
                 FaultKind::Reset,
             ))))
         },
-        |play| drop(play.sends(Event::Dialled).on(answered(503, None))),
-        |play| drop(play.sends(Event::Dialled).on(answered(200, None))),
+        |play| drop(play.sends(Event::Dialled).on(head(503, None))),
+        |play| drop(play.sends(Event::Dialled).on(head(200, None))),
     ];
     for before in before {
         let mut play = Play::of(attempts(2));

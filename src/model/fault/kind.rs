@@ -26,7 +26,7 @@ pub(crate) enum Denial {
     Browser,
     /// The reverse front serves only its address and localhost as host names.
     ForeignName,
-    /// A name from an answer resolves to an address in a private network.
+    /// A name from a response resolves to an address in a private network.
     Private,
     /// The same, where the address is a fake address of a local VPN tool.
     FakeIp,

@@ -1,7 +1,7 @@
 //! Every kind of fault, one row each: its code, its outlook for the next attempt, the HTTP status, the error type of RFC 9209 and the
 //! advice.
 //!
-//! The retry policy, the error answers, the log and the manual use these rows. A new kind needs one row here, its line in the test of the
+//! The retry policy, the error responses, the log and the manual use these rows. A new kind needs one row here, its line in the test of the
 //! retry policy and, where no function of `model::advice` fits, a function there.
 
 mod outlook;
@@ -23,7 +23,7 @@ use proxy_error::{
 };
 use suffix::Suffix;
 
-/// The status of an error answer (RFC 9110, section 15; RFC 5842, section 7.2 for 508).
+/// The status of an error response (RFC 9110, section 15; RFC 5842, section 7.2 for 508).
 #[derive(Clone, Copy, Debug)]
 struct Status {
     /// For a fault on the client's leg.
@@ -233,7 +233,7 @@ impl fmt::Display for FaultKind {
 }
 
 impl Fault {
-    /// The status of the error answer.
+    /// The status of the error response.
     pub(crate) fn status(&self) -> u16 {
         let status = self.kind.row().status;
         match self.leg {

@@ -67,7 +67,7 @@ pub(crate) struct CircuitFailure<'a> {
     pub code: &'a str,
     /// True where a probe reaches as far: the fault came while dialling or in the handshake.
     pub shallow: bool,
-    /// True where it came after the answer's head: only a complete answer is proof of health.
+    /// True where it came after the response's head: only a complete response is proof of health.
     pub late: bool,
     /// `dial.cooldown` of the route.
     pub cooldown: Duration,

@@ -41,7 +41,7 @@ pub(super) struct Circuit {
     pub(super) code: Box<str>,
     /// True where a probe reaches as far as this failure.
     pub(super) shallow: bool,
-    /// True where an answer's head does not reach as far as this failure.
+    /// True where a response's head does not reach as far as this failure.
     pub(super) late: bool,
     pub(super) wait: Duration,
     pub(super) state: CircuitState,

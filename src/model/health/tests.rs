@@ -166,7 +166,7 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
 }
 
 #[test]
-fn an_answers_head_does_not_excuse_answers_that_broke_off() {
+fn the_head_of_a_response_does_not_excuse_responses_that_broke_off() {
     let (health, start) = (Health::default(), Instant::now());
     let late = CircuitFailure {
         late: true,

@@ -12,7 +12,7 @@ const FAST: f64 = (16 << 20) as f64;
 pub(crate) struct Pace {
     /// Bytes not yet delivered.
     pub rest: u64,
-    /// The time since the answer's head.
+    /// The time since the response's head.
     pub elapsed: Duration,
     /// The most recent part: a path may be fast until its first loss.
     pub recent: Stretch,

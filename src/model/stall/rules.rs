@@ -176,13 +176,13 @@ fn loses_large_segments(scene: &RuleInput<'_>) -> bool {
     }
 }
 
-/// True where the kernel probes a waiting connection and gets no answer.
+/// True where the kernel probes a waiting connection and gets no response.
 pub(super) fn is_dead(sample: &Sample) -> bool {
     let kernel = sample.origin.and_then(|origin| origin.kernel);
     kernel.is_some_and(|kernel| kernel.probes > 1)
 }
 
-/// The kernel retransmits or probes, and gets no answer.
+/// The kernel retransmits or probes, and gets no response.
 fn loses_segments(scene: &RuleInput<'_>) -> bool {
     let Some(kernel) = scene.kernel else {
         return false;

@@ -155,7 +155,7 @@ impl World {
             ("client" | "client-reads", _) => limits.client_after,
             ("reads", _) => limits.after,
             (_, Stage::ReceivingBody) if !self.sample.tunnel => limits.after,
-            // Whether an answer is due in a tunnel depends on who spoke last.
+            // Whether a response is due in a tunnel depends on who spoke last.
             (_, Stage::ReceivingBody) => return None,
             _ => limits.answer_after,
         };

@@ -156,8 +156,8 @@ fn a_gap_in_what_the_origin_sends_or_got_means_that_large_segments_are_lost() {
         out_of_order: Some(1),
         ..KERNEL
     };
-    let answer = sample(Stage::Handshaking, flow(517, 0, gap));
-    assert_eq!(told(&answer, &LIMITS).unwrap().0, Verdict::PathMtu);
+    let response = sample(Stage::Handshaking, flow(517, 0, gap));
+    assert_eq!(told(&response, &LIMITS).unwrap().0, Verdict::PathMtu);
     let gap = Kernel { sacked: 1, ..LOST };
     let body = sample(Stage::SendingBody, flow(9_000_000, 5000, gap));
     assert_eq!(told(&body, &LIMITS).unwrap().0, Verdict::PathMtu);
@@ -188,7 +188,7 @@ fn without_the_kernels_word_what_blocks_is_the_peer() {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_is_idle_and_the_origin_is_not_blamed() {
+fn a_client_that_does_not_read_its_response_is_idle_and_the_origin_is_not_blamed() {
     let mut slow = sample(Stage::ReceivingBody, flow(900, 0, KERNEL));
     slow.client = flow(4_000_000, 300_000, CLOSED);
     assert_eq!(
@@ -215,7 +215,7 @@ fn a_queued_transfer_and_a_tunnel_whose_origin_spoke_last_are_never_stalled() {
         let now = start + Duration::from_secs(second);
         assert_eq!(watch.observe(&tunnel, &LIMITS, now), Observed::Quiet);
     }
-    // It asks, and gets no answer.
+    // It asks, and gets no response.
     tunnel.client.read += 100;
     let asked = start + Duration::from_secs(1000);
     assert_eq!(watch.observe(&tunnel, &LIMITS, asked), Observed::Quiet);

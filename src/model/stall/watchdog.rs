@@ -26,12 +26,12 @@ pub(crate) struct Watch {
     meter: Meter,
     reported: Option<ReportedStall>,
     /// The notice reported so far about a response that does not begin and is not yet a stall.
-    awaited: AnswerNotice,
+    awaited: ResponseNotice,
 }
 
 /// The notices about a response that does not begin, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum AnswerNotice {
+enum ResponseNotice {
     Nothing,
     Waiting,
     Late,
@@ -57,7 +57,7 @@ impl Watch {
             seen: (0, 0),
             meter: Meter::new(limits.floor_over),
             reported: None,
-            awaited: AnswerNotice::Nothing,
+            awaited: ResponseNotice::Nothing,
         };
         watch.turn(sample);
         watch.due = watch.due_of(sample);
@@ -85,7 +85,7 @@ impl Watch {
         (self.due, self.attempt, self.stage, self.mark) = (due, sample.attempt, sample.stage, mark);
         let idle = now.saturating_duration_since(self.since);
         if !same {
-            self.awaited = AnswerNotice::Nothing;
+            self.awaited = ResponseNotice::Nothing;
         }
         let limit = limit(due, sample, limits);
         let stall = if limit.is_some_and(|limit| idle >= limit) {
@@ -115,11 +115,11 @@ impl Watch {
             return Observed::Quiet;
         }
         let late_after = late_after(limits);
-        if self.awaited < AnswerNotice::Waiting {
-            self.awaited = AnswerNotice::Waiting;
+        if self.awaited < ResponseNotice::Waiting {
+            self.awaited = ResponseNotice::Waiting;
             Observed::Waiting(idle)
-        } else if self.awaited < AnswerNotice::Late && sample.prompt && idle >= late_after {
-            self.awaited = AnswerNotice::Late;
+        } else if self.awaited < ResponseNotice::Late && sample.prompt && idle >= late_after {
+            self.awaited = ResponseNotice::Late;
             let stall = rules::judge(self.due, sample, idle, late_after, None);
             stall.map_or(Observed::Quiet, Observed::Late)
         } else {

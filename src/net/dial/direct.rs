@@ -202,7 +202,7 @@ async fn first_done<T>(
     .await
 }
 
-/// The rank of errors: an answer, even a refusal, says more about the target than silence, and silence more than a missing route.
+/// The rank of errors: a response, even a refusal, says more about the target than silence, and silence more than a missing route.
 fn rank(kind: &FaultKind) -> usize {
     [
         FaultKind::Refused,

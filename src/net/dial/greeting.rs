@@ -31,7 +31,7 @@ pub(super) fn is_about_the_address(kind: &FaultKind) -> bool {
 pub(super) struct Greeting {
     io: BoxIo,
     peer: SocketAddr,
-    /// The hop knows the target: if it closes without an answer, it refuses the target.
+    /// The hop knows the target: if it closes without a response, it refuses the target.
     asked: bool,
     /// Secrets that must not appear in a fault, even if the hop quotes them.
     secrets: Vec<String>,
@@ -50,7 +50,7 @@ impl Greeting {
         }
     }
 
-    /// The next message names the target: closing without an answer is a refusal, unless the hop granted the same target before.
+    /// The next message names the target: closing without a response is a refusal, unless the hop granted the same target before.
     pub(super) fn name_target(&mut self, granted: &GrantedTargets, target: &Target) {
         self.asked = !granted.has(target);
     }
@@ -114,13 +114,13 @@ impl Greeting {
         Fault::new(Leg::Hop, stage, kind).peer(self.peer)
     }
 
-    /// The bytes that came instead of an answer, in printable form.
+    /// The bytes that came instead of a response, in printable form.
     pub(super) fn bad_answer(&self) -> Fault {
         self.fault(FaultKind::BadAnswer)
             .detail(describe(&self.received, |text| self.hidden(text)))
     }
 
-    /// The tunnel; bytes after the hop's answer are read first.
+    /// The tunnel; bytes after the hop's response are read first.
     pub(super) fn into_tunnel(self) -> BoxIo {
         if self.received.is_empty() {
             return self.io;

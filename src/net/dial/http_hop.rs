@@ -3,7 +3,7 @@
 //! gitferry has its own codec: hyper-util's `Tunnel` loses bytes that arrive in one segment with the reply (an ssh banner), and hides the
 //! reply's status. A route's overrides apply here too: gitferry then requests the address instead of the name.
 
-mod answer;
+mod connect_response;
 mod page;
 
 use std::{net::SocketAddr, time::Duration};
@@ -12,7 +12,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::header::HeaderValue;
 use tokio::time::timeout;
 
-use self::answer::HopAnswer;
+use self::connect_response::ConnectResponse;
 use super::{
     AbsoluteForm, Connection, DialRequest, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
@@ -80,16 +80,16 @@ async fn tunnel(
     greeting.name_target(&hop.granted, attempt.target);
     let request = encode(authority, hop, attempt.trail);
     let limit = attempt.route.dial.greet_timeout;
-    let answer = match within(limit, peer, ask(&mut greeting, &request)).await {
-        Ok(answer) => answer,
+    let response = match within(limit, peer, ask(&mut greeting, &request)).await {
+        Ok(response) => response,
         Err(fault) if fault.kind == FaultKind::TargetRefused && !hop.granted.any() => {
             // A server of another protocol also closes the connection at the first line.
             return Err(protocol::instead_of(fault, hop, attempt).await);
         }
         Err(fault) => return Err(fault),
     };
-    if !answer.is_success() {
-        return Err(refusal(&mut greeting, &answer, credentials).await);
+    if !response.is_success() {
+        return Err(refusal(&mut greeting, &response, credentials).await);
     }
     hop.granted.note(attempt.target);
     Ok(Connection {
@@ -110,9 +110,9 @@ pub(crate) async fn greet(
 ) -> Result<BoxIo, Fault> {
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(Some(credentials)));
     greeting.asks();
-    let answer = ask(&mut greeting, b"CONNECT").await?;
-    if !answer.is_success() {
-        return Err(refusal(&mut greeting, &answer, Some(credentials)).await);
+    let response = ask(&mut greeting, b"CONNECT").await?;
+    if !response.is_success() {
+        return Err(refusal(&mut greeting, &response, Some(credentials)).await);
     }
     Ok(greeting.into_tunnel())
 }
@@ -181,21 +181,21 @@ fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Sends the request and reads the final answer's head; skips interim answers.
-async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<HopAnswer, Fault> {
+/// Sends the request and reads the final response's head; skips interim responses.
+async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<ConnectResponse, Fault> {
     greeting.say(request).await?;
     let mut skipped = 0;
     loop {
-        match answer::decode(&greeting.received) {
-            Ok(Some(answer)) => {
-                let _ = greeting.received.split_to(answer.length);
-                if !answer.is_interim() {
-                    return Ok(answer);
+        match connect_response::decode(&greeting.received) {
+            Ok(Some(response)) => {
+                let _ = greeting.received.split_to(response.length);
+                if !response.is_interim() {
+                    return Ok(response);
                 }
-                skipped += answer.length;
+                skipped += response.length;
             }
             Ok(None) => greeting.receive().await?,
-            Err(answer::MalformedHead) => return Err(greeting.bad_answer()),
+            Err(connect_response::MalformedHead) => return Err(greeting.bad_answer()),
         }
         if skipped + greeting.received.len() > MAX_HEAD {
             return Err(greeting
@@ -211,29 +211,29 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Why there is no tunnel, with the hop's own text where it arrives without delay.
 async fn refusal(
     greeting: &mut Greeting,
-    answer: &HopAnswer,
+    response: &ConnectResponse,
     credentials: Option<&Credentials>,
 ) -> Fault {
-    if answer.wants_credentials() {
-        let (login, said) = answer.authentication(credentials.is_some());
+    if response.wants_credentials() {
+        let (login, said) = response.authentication(credentials.is_some());
         return greeting
             .fault(FaultKind::HopAuthentication(login))
             .detail(greeting.hidden(&said));
     }
-    if answer.status == 508 {
+    if response.status == 508 {
         // The status of RFC 5842, section 7.2, from another gitferry or another proxy.
         let fault = greeting.fault(FaultKind::Loop);
         return fault.detail("the hop reports a loop");
     }
     let reading = async {
-        while answer.wants_more(&greeting.received) && greeting.receive().await.is_ok() {}
+        while response.wants_more(&greeting.received) && greeting.receive().await.is_ok() {}
     };
     // The part that has arrived is shown.
     let _ = timeout(BODY_PATIENCE, reading).await;
-    let said = answer.refusal(&greeting.received, |text| greeting.hidden(text));
-    let fault = greeting.fault(FaultKind::HopRefused(answer.status));
-    let said = match answer.status {
-        // The answers of web servers to an unknown method.
+    let said = response.refusal(&greeting.received, |text| greeting.hidden(text));
+    let fault = greeting.fault(FaultKind::HopRefused(response.status));
+    let said = match response.status {
+        // The responses of web servers to an unknown method.
         400 | 405 | 501 => format!("{said}; not a CONNECT proxy?"),
         _ => said,
     };

@@ -21,12 +21,12 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage},
 };
 
-/// How long to wait for the answer to a greeting: a server answers within a round trip.
+/// How long to wait for the response to a greeting: a server answers within a round trip.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When a SOCKS or https hop has been silent this long, its protocol is probed.
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 
-/// A greeting of one protocol, and the test of its answer.
+/// A greeting of one protocol, and the test of its response.
 struct Protocol {
     greeting: &'static [u8],
     is_answer: fn(&[u8]) -> bool,
@@ -147,14 +147,14 @@ async fn answers(
     if tcp.write_all(greeting).await.is_err() {
         return false;
     }
-    let mut answer = [0; 5];
+    let mut response = [0; 5];
     let mut length = 0;
-    while let Some(rest) = answer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = response.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match tcp.read(rest).await {
             Ok(read) if read > 0 => length += read,
             _ => break,
         }
-        if answer.get(..length).is_some_and(protocol.is_answer) {
+        if response.get(..length).is_some_and(protocol.is_answer) {
             return true;
         }
     }

@@ -64,9 +64,9 @@ impl PendingRequest {
     }
 
     /// The request was answered.
-    pub(crate) fn answered(self) {
+    pub(crate) fn note_response(self) {
         if let Some(entry) = lock().get_mut(&self.0) {
-            entry.rounds.note_answer();
+            entry.rounds.note_response();
             entry.moved.notify_waiters();
         }
     }

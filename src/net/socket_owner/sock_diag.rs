@@ -54,7 +54,7 @@ pub(super) fn request(sequence: u32, local: SocketAddr, remote: SocketAddr) -> V
 /// The answer to [`request`]; `None` for a message with another `sequence`.
 ///
 /// Fails with the kernel's error (`ENOENT`: there is no such socket), or where the message is no answer.
-pub(super) fn answer(
+pub(super) fn parse_reply(
     bytes: &[u8],
     sequence: u32,
     local: SocketAddr,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_where_it_is_about_the_very_connection() {
+    fn a_reply_is_read_where_it_is_about_the_very_connection() {
         for (local, remote) in [
             ("127.0.0.1:40000", "127.0.0.1:4483"),
             ("[::1]:40000", "[::1]:4483"),
@@ -145,11 +145,11 @@ mod tests {
                 uid: 1000,
                 inode: 99,
             };
-            assert_eq!(answer(&bytes, 7, local, remote).unwrap(), Some(found));
-            assert_eq!(answer(&bytes, 8, local, remote).unwrap(), None);
+            assert_eq!(parse_reply(&bytes, 7, local, remote).unwrap(), Some(found));
+            assert_eq!(parse_reply(&bytes, 8, local, remote).unwrap(), None);
             let listener = SocketAddr::new(remote.ip(), 0);
             let bytes = reply(&request(7, local, listener), 10, 1000, 99);
-            let error = answer(&bytes, 7, local, remote).unwrap_err();
+            let error = parse_reply(&bytes, 7, local, remote).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
     }
@@ -163,12 +163,12 @@ mod tests {
         bytes.extend(7_u32.to_ne_bytes());
         bytes.extend([0; 4]);
         bytes.extend((-2_i32).to_ne_bytes());
-        let error = answer(&bytes, 7, local, remote).unwrap_err();
+        let error = parse_reply(&bytes, 7, local, remote).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(2));
         let whole = reply(&request(7, local, remote), 1, 1000, 99);
         for length in 0..whole.len() {
             assert!(
-                answer(&whole[..length], 7, local, remote).is_err(),
+                parse_reply(&whole[..length], 7, local, remote).is_err(),
                 "{length}"
             );
         }

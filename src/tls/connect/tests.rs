@@ -219,13 +219,13 @@ async fn an_alert_of_the_peer_is_named() {
 
 #[tokio::test]
 async fn a_peer_of_another_protocol_is_a_bad_answer() {
-    for answer in [
+    for response in [
         &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"220 mail.example ESMTP\r\n",
     ] {
         let fault = with_peer(|mut far| async move {
-            far.write_all(answer).await.unwrap();
+            far.write_all(response).await.unwrap();
             far.read_to_end(&mut Vec::new()).await.unwrap();
         });
         assert_eq!(fault.await.code(), "origin/handshaking/bad-answer");
@@ -266,10 +266,10 @@ async fn an_end_of_stream_is_told_from_a_broken_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_ends_at_the_deadline() {
-    for answer in [&b""[..], b"\x16\x03\x03\x40\x00\x02"] {
+    for response in [&b""[..], b"\x16\x03\x03\x40\x00\x02"] {
         let begun = tokio::time::Instant::now();
         let fault = with_peer(|mut far| async move {
-            far.write_all(answer).await.unwrap();
+            far.write_all(response).await.unwrap();
             // Reads on until the client gives up.
             let _ = far.read_to_end(&mut Vec::new()).await;
         });

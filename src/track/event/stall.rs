@@ -193,7 +193,7 @@ impl StallReported {
 
 /// A response that has not begun but may still come: no stall, so no warning and no advice.
 #[derive(Clone, Debug)]
-pub(crate) struct AnswerAwaited {
+pub(crate) struct ResponseAwaited {
     /// The transfer.
     pub subject: Subject,
     /// How long it has been awaited.
@@ -203,12 +203,12 @@ pub(crate) struct AnswerAwaited {
     /// The action at that time.
     pub action: Action,
     /// Details of a response that was due by now.
-    pub late: Option<LateAnswer>,
+    pub late: Option<LateResponse>,
 }
 
 /// A response that was due by now.
 #[derive(Clone, Debug)]
-pub(crate) struct LateAnswer {
+pub(crate) struct LateResponse {
     /// The verdict if it becomes a stall.
     pub verdict: Verdict,
     /// The part of the path: client, hop or origin.
@@ -221,7 +221,7 @@ pub(crate) struct LateAnswer {
     pub evidence: String,
 }
 
-impl LogEvent for AnswerAwaited {
+impl LogEvent for ResponseAwaited {
     fn emit(&self, _: &Metrics) {
         let (idle_ms, limit_ms, action) = (self.idle_ms, self.limit_ms, self.action.as_str());
         match &self.late {

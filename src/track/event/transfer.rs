@@ -32,7 +32,7 @@ pub(crate) struct TransferEnded {
     pub attempts: u32,
     /// The connection had carried an earlier request.
     pub reused: bool,
-    /// The status of the answer to the client.
+    /// The status of the response to the client.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
     pub result: Text,

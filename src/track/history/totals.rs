@@ -38,7 +38,7 @@ pub(crate) struct DayTotal {
     pub by_retry: u64,
     /// Transfers saved by sending the request's body again.
     pub by_replay: u64,
-    /// Transfers saved by asking for the rest of the answer.
+    /// Transfers saved by asking for the rest of the response.
     pub by_resume: u64,
     /// Transfers saved by another upstream.
     pub by_failover: u64,

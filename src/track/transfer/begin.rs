@@ -29,7 +29,7 @@ pub(crate) struct TransferStart<'a> {
 /// How a transfer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TransferOutcome {
-    /// The origin's answer was passed on completely.
+    /// The origin's response was passed on completely.
     Answered(u16),
     /// gitferry answered itself, after a fault.
     Refused {
@@ -70,21 +70,21 @@ pub(crate) struct Counters {
     pub down_total: AtomicU64,
     /// True while the request's body waits for the client.
     pub asks_client: AtomicBool,
-    /// True while the answer's body waits for the origin.
+    /// True while the response's body waits for the origin.
     pub asks_origin: AtomicBool,
     /// Request bodies being sent: 0 before the first attempt and after the origin has received everything.
     pub sending: AtomicU32,
-    /// True where the answer's head arrived before the request was completely sent.
+    /// True where the response's head arrived before the request was completely sent.
     pub early: AtomicBool,
-    /// True where that answer is a refusal, so the rest need not be sent.
+    /// True where the response is a refusal, so the rest need not be sent.
     pub refused: AtomicBool,
     /// True where the request carries credentials.
     pub credentials: AtomicBool,
 }
 
 impl Counters {
-    /// Records that an answer with this status begins now.
-    pub(crate) fn answer(&self, status: u16) {
+    /// Records that a response with this status begins now.
+    pub(crate) fn response(&self, status: u16) {
         let early = self.sending.load(Ordering::Relaxed) > 0;
         self.early.store(early, Ordering::Relaxed);
         self.refused.store(status >= 300, Ordering::Relaxed);

@@ -220,7 +220,7 @@ impl TransferHandle {
         FinalFault(fault)
     }
 
-    /// How it continues where that takes more than another attempt: the request is sent again, or the rest of the answer is requested.
+    /// How it continues where that takes more than another attempt: the request is sent again, or the rest of the response is requested.
     fn rescue(&self, fault: &Fault, next: &Next) -> Option<&'static str> {
         let sent = || self.counters().up.load(Ordering::Relaxed) > 0;
         match (next, fault.stage) {

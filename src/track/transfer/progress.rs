@@ -13,7 +13,7 @@ use crate::{
         stall::{self, Action, Due, Observed, Stall, Verdict, Watch},
     },
     track::{
-        event::{AnswerAwaited, LateAnswer, Phase, SmallSegmentsHelped, StallReported},
+        event::{LateResponse, Phase, ResponseAwaited, SmallSegmentsHelped, StallReported},
         redact,
         running::tick,
     },
@@ -98,7 +98,7 @@ impl TransferHandle {
         self.0.stall_advice(verdict, upstream.as_deref())
     }
 
-    /// An answer arrived through the upstream in use.
+    /// A response arrived through the upstream in use.
     pub(crate) fn worked(&self) {
         if let Some(upstream) = self.upstream() {
             let about = &self.0.about;
@@ -162,7 +162,7 @@ impl TransferState {
     }
 
     /// The notice about a response that has not begun but may still come.
-    fn awaited(&self, state: &State, observed: &Observed) -> Option<AnswerAwaited> {
+    fn awaited(&self, state: &State, observed: &Observed) -> Option<ResponseAwaited> {
         let (idle, late) = match observed {
             Observed::Waiting(idle) => (*idle, None),
             Observed::Late(stall) => (stall.idle, Some(stall)),
@@ -174,14 +174,14 @@ impl TransferState {
         let about = &self.about;
         let late = late
             .zip(state.watching.sample)
-            .map(|(stall, sample)| LateAnswer {
+            .map(|(stall, sample)| LateResponse {
                 verdict: stall.verdict,
                 leg: stall.leg,
                 stage: state.stage,
                 role: about.role,
                 evidence: stall::evidence(stall, &sample),
             });
-        Some(AnswerAwaited {
+        Some(ResponseAwaited {
             subject: self.subject(state),
             idle_ms: millis(idle),
             limit_ms: millis(about.stall.limits.answer_after),

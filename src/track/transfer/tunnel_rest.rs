@@ -40,7 +40,7 @@ impl TunnelRest {
 }
 
 impl TransferHandle {
-    /// Completes when the daemon stops and this tunnel is idle. A client that waits for a server's answer, as in a push over ssh, is not idle.
+    /// Completes when the daemon stops and this tunnel is idle. A client that waits for a server's response, as in a push over ssh, is not idle.
     pub(crate) async fn idle_at_shutdown(&self, shutdown: &Shutdown) {
         shutdown.drained().await;
         loop {

@@ -108,7 +108,7 @@ impl State {
         let up = counters.up.load(Ordering::Relaxed);
         let down = counters.down.load(Ordering::Relaxed);
         let tunnel = self.tunnel || inner.about.front == Front::Tunnel;
-        // Of received bytes, only payload counts: a peer that trickles also sends heads, interim answers and framing, and a hop's answer does not
+        // Of received bytes, only payload counts: a peer that trickles also sends heads, interim responses and framing, and a hop's response does not
         // come from the origin.
         let payload = tunnel || self.stage >= Stage::SendingHead;
         let flow = |side: &Option<WatchedSocket>, read, written| {

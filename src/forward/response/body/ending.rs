@@ -1,4 +1,4 @@
-//! How an external event ends an answer's body, and what the client receives then.
+//! How an external event ends a response's body, and what the client receives then.
 
 use std::{future::Future, pin::Pin};
 
@@ -15,7 +15,7 @@ use crate::{
 pub(super) const NO_CLOSE_NOTIFY: &str =
     "TLS ended without close_notify and the response has no length: it may be incomplete";
 
-/// The rest of a broken answer, being requested.
+/// The rest of a broken response, being requested.
 pub(super) type ResumeFuture =
     Pin<Box<dyn Future<Output = (Box<Exchange>, Result<LeasedResponse, FinalFault>)> + Send>>;
 
@@ -23,7 +23,7 @@ pub(super) type FailureFuture = Pin<Box<dyn Future<Output = BoxError> + Send>>;
 
 pub(super) type CompletionFuture = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
-/// Waits for an external event that ends the answer.
+/// Waits for an external event that ends the response.
 pub(super) fn ended(exchange: &Exchange) -> CompletionFuture {
     let transfer = exchange.transfer.handle();
     let shutdown = exchange.forwarder.shared.shutdown.clone();
@@ -51,7 +51,7 @@ pub(super) async fn fail(
     broken(&exchange, given_up)
 }
 
-/// Ends the transfer of a broken answer; returns the error for the client's connection.
+/// Ends the transfer of a broken response; returns the error for the client's connection.
 pub(super) fn broken(exchange: &Exchange, given_up: FinalFault) -> BoxError {
     exchange.transfer.break_off(&given_up);
     given_up.into_fault().into()

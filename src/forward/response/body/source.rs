@@ -1,4 +1,4 @@
-//! The source of an answer's next frame: its connection, segments, or the requested rest.
+//! The source of a response's next frame: its connection, segments, or the requested rest.
 
 use std::{
     pin::Pin,
@@ -76,10 +76,10 @@ impl OriginBody {
     }
 }
 
-/// The largest answer whose connection is driven by its reader.
+/// The largest response whose connection is driven by its reader.
 const SMALL: u64 = 64 * 1024;
 
-/// Lets a task drive the connection of a large answer: reading and writing then use two cores, and reading continues while the client waits.
+/// Lets a task drive the connection of a large response: reading and writing then use two cores, and reading continues while the client waits.
 pub(super) fn spawn_if_large(inner: &Incoming, exchange: &Exchange, lease: &mut Lease) {
     let size = inner.size_hint().exact();
     if size.is_none_or(|size| size > SMALL) {

@@ -63,7 +63,7 @@ fn the_capabilities_of_a_push_stand_behind_the_first_nul() {
 }
 
 #[test]
-fn a_side_band_answer_is_made_of_packets() {
+fn a_side_band_response_is_made_of_packets() {
     let mut packets = BytesMut::new();
     packet(&mut packets, 2, "no way\n");
     assert_eq!(&packets[..], b"000c\x02no way\n");

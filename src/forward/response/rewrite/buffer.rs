@@ -9,7 +9,7 @@ use std::{
 
 use crate::forward::{
     limits::{LargePlace, RewriteLimits},
-    request::body::AnswerBody,
+    request::body::ResponseBody,
 };
 use crate::{mirror::Coding, model::fault::BoxError};
 use http_body_util::BodyExt;
@@ -26,10 +26,10 @@ const PIECE: Duration = Duration::from_secs(20);
 
 /// The whole body with its place; or the reason why not, and a body that still returns every byte and error.
 pub(crate) async fn take_in(
-    body: AnswerBody,
+    body: ResponseBody,
     coding: Coding,
     limits: &RewriteLimits,
-) -> Result<(Bytes, LargePlace), (String, AnswerBody)> {
+) -> Result<(Bytes, LargePlace), (String, ResponseBody)> {
     let hint = body.size_hint();
     let over = || {
         format!(
@@ -92,7 +92,7 @@ enum BodyEvent {
 }
 
 /// The next piece. A large body must not be silent too long, because others wait for its place.
-async fn next_of(body: &mut AnswerBody, large: bool) -> BodyEvent {
+async fn next_of(body: &mut ResponseBody, large: bool) -> BodyEvent {
     loop {
         let frame = match large {
             true => match tokio::time::timeout(PIECE, body.frame()).await {
@@ -119,7 +119,7 @@ async fn next_of(body: &mut AnswerBody, large: bool) -> BodyEvent {
 /// The buffered bytes, then the rest as it arrives.
 struct BufferedBody {
     frames: VecDeque<Result<Frame<Bytes>, BoxError>>,
-    rest: AnswerBody,
+    rest: ResponseBody,
     flushed: bool,
 }
 

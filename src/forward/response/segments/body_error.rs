@@ -1,8 +1,8 @@
-//! Why the bytes of a download end before its answer is complete.
+//! Why the bytes of a download end before its response is complete.
 
 use crate::model::{FaultKind, classify};
 
-/// Why the bytes end before the answer is complete.
+/// Why the bytes end before the response is complete.
 pub(crate) struct BodyError {
     pub(crate) kind: FaultKind,
     pub(crate) source: Option<hyper::Error>,

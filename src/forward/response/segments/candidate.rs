@@ -1,4 +1,4 @@
-//! A large answer, until the decision whether to segment it.
+//! A large response, until the decision whether to segment it.
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, Stretch, is_w
 /// The most memory that one download uses.
 const MEMORY_OF_ONE: u64 = 20 << 20;
 
-/// A large answer that may be segmented.
+/// A large response that may be segmented.
 pub(crate) struct Candidate {
     pub(super) requests: Arc<RangeRequests>,
     pub(super) limits: SegmentLimits,
@@ -48,7 +48,7 @@ struct Mark {
 }
 
 impl Candidate {
-    /// `None` where the answer cannot be segmented, or the config disables it.
+    /// `None` where the response cannot be segmented, or the config disables it.
     pub(crate) fn of(exchange: &Exchange, lease: &Lease) -> Option<Self> {
         let length = exchange.promised()?;
         let config = &exchange.forwarder.config.downloads;

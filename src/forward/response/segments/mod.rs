@@ -1,6 +1,6 @@
 //! A download over several connections: carries out the plan of [`model::segments`](crate::model::segments).
 //!
-//! [`Candidate`] watches a large answer until segments help; from then on [`Segmented`] is the answer's body. All state is in that body:
+//! [`Candidate`] watches a large response until segments help; from then on [`Segmented`] is the response's body. All state is in that body:
 //! when it is dropped, every connection ends; while it is not polled, nothing is read.
 
 mod body_error;
@@ -38,7 +38,7 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(4);
 /// How often that is checked.
 const TICK: Duration = Duration::from_secs(1);
 impl Candidate {
-    /// The rest of the answer, in segments.
+    /// The rest of the response, in segments.
     pub(crate) fn segmented(self, exchange: &Exchange, delivered: u64) -> Segmented {
         let shared = Arc::clone(&exchange.forwarder.shared.downloads);
         let limits = (self.limits, shared);
@@ -46,7 +46,7 @@ impl Candidate {
     }
 }
 
-/// The rest of an answer's body, over several connections.
+/// The rest of a response's body, over several connections.
 pub(crate) struct Segmented {
     plan: Segments,
     requests: Arc<RangeRequests>,
@@ -112,7 +112,7 @@ impl Segmented {
         }
     }
 
-    /// The next bytes of the answer; `first` is the body of the first connection.
+    /// The next bytes of the response; `first` is the body of the first connection.
     pub(crate) fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
@@ -181,7 +181,7 @@ impl Segmented {
         self.refused || self.plan.is_breaking()
     }
 
-    /// The answer is complete: returns its connections to the pool.
+    /// The response is complete: returns its connections to the pool.
     pub(crate) fn give_back(mut self) {
         for worker in self.workers.drain(..) {
             worker.give_back();

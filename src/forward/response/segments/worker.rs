@@ -15,7 +15,7 @@ use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     downloads::HostPlace,
-    exchange::ranges::{RangeAnswer, RangeRequests, Refusal},
+    exchange::ranges::{RangeRequests, RangeResponse, Refusal},
     upstream::pool::Lease,
 };
 use crate::{
@@ -41,11 +41,11 @@ enum State {
     Asking {
         id: u64,
         size: u64,
-        answer: Pin<Box<dyn Future<Output = Result<RangeAnswer, Refusal>> + Send>>,
+        response: Pin<Box<dyn Future<Output = Result<RangeResponse, Refusal>> + Send>>,
     },
     Reading {
         id: u64,
-        /// Bytes of the answer that have not arrived.
+        /// Bytes of the response that have not arrived.
         left: u64,
         lease: Box<Lease>,
         body: Incoming,
@@ -105,7 +105,7 @@ impl Worker {
         self.state = State::Asking {
             id,
             size: range.end - range.start,
-            answer: Box::pin(Arc::clone(requests).fetch(kept, range)),
+            response: Box::pin(Arc::clone(requests).fetch(kept, range)),
         };
     }
 
@@ -116,13 +116,13 @@ impl Worker {
                 State::Asking {
                     id,
                     size,
-                    mut answer,
-                } => match answer.as_mut().poll(cx) {
+                    mut response,
+                } => match response.as_mut().poll(cx) {
                     Poll::Pending => {
-                        self.state = State::Asking { id, size, answer };
+                        self.state = State::Asking { id, size, response };
                         return Progress::Waits;
                     }
-                    Poll::Ready(Ok(RangeAnswer { lease, body })) => {
+                    Poll::Ready(Ok(RangeResponse { lease, body })) => {
                         self.since = None;
                         self.changed = true;
                         let record = &mut self.record;
@@ -191,7 +191,7 @@ impl Worker {
         progress
     }
 
-    /// Ends a fetch that is no longer `wanted`. A connection whose answer is complete takes the next range.
+    /// Ends a fetch that is no longer `wanted`. A connection whose response is complete takes the next range.
     pub(super) fn let_go(&mut self, wanted: impl FnOnce(u64) -> bool) {
         let is_wanted = match &self.state {
             State::Asking { id, .. } | State::Reading { id, .. } => wanted(*id),

@@ -12,9 +12,9 @@ async fn bytes_arrive_as_sent_and_one_half_may_close_before_the_other() {
         async {
             here.write_all(&sent).await.unwrap();
             here.shutdown().await.unwrap();
-            let mut answer = Vec::new();
-            here.read_to_end(&mut answer).await.unwrap();
-            assert_eq!(answer, b"whole");
+            let mut response = Vec::new();
+            here.read_to_end(&mut response).await.unwrap();
+            assert_eq!(response, b"whole");
         },
         async {
             let mut got = Vec::new();
@@ -38,9 +38,9 @@ async fn a_peer_that_said_all_and_then_hangs_up_is_no_failure() {
         async {
             there.write_all(b"whole").await.unwrap();
             there.shutdown().await.unwrap();
-            let mut answer = Vec::new();
-            here.read_to_end(&mut answer).await.unwrap();
-            assert_eq!(answer, b"whole");
+            let mut response = Vec::new();
+            here.read_to_end(&mut response).await.unwrap();
+            assert_eq!(response, b"whole");
             drop(there);
             here.write_all(b"late").await.unwrap();
             here.shutdown().await.unwrap();

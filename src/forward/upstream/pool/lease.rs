@@ -55,7 +55,7 @@ impl Lease {
         self.key.bound_to.is_some()
     }
 
-    /// The next part of the body of the answer on it.
+    /// The next part of the body of the response on it.
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,

@@ -194,7 +194,7 @@ fn stripped(lines: &[(&str, &str)]) -> Vec<String> {
     let mut headers = fields(lines);
     let [mirror, site] =
         ["mirror.test:443", "site.test:443"].map(|host| Target::parse(host, None).unwrap());
-    strip_answer(
+    strip_response(
         &mut headers,
         &[(Scheme::Https, &mirror), (Scheme::Https, &site)],
     );

@@ -25,7 +25,7 @@ impl Watch {
         let origin_pends = sample.origin.is_some_and(|flow| flow.is_pending());
         match sample.stage {
             Stage::Queued => Due::Nobody,
-            // An opaque tunnel has no stage between its connection and the first answer.
+            // An opaque tunnel has no stage between its connection and the first response.
             Stage::Accepted | Stage::Resolving | Stage::Connecting | Stage::Greeting
                 if sample.tunnel && sample.origin.is_some() =>
             {
@@ -73,7 +73,7 @@ impl Watch {
         }
     }
 
-    /// The party due when the answer begins while the request is still being sent. Each direction moves independently. Where neither moves,
+    /// The party due when the response begins while the request is still being sent. Each direction moves independently. Where neither moves,
     /// the client is due only if the origin wants more of the request.
     pub(super) fn due_of_early(sample: &Sample, origin_pends: bool) -> Due {
         if origin_pends || !sample.asks_client {
@@ -99,7 +99,7 @@ pub(super) fn mark(due: Due, sample: &Sample) -> u64 {
         Due::Nobody | Due::Connection => 0,
         Due::ClientSends => sample.client.read,
         Due::ClientReads => sample.client.acknowledged(),
-        // An early answer counts as movement.
+        // An early response counts as movement.
         Due::OriginReads => origin.acknowledged() + origin.read,
         Due::OriginAnswers => origin.read,
     }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::model::fault::HopLogin;
 
-async fn refused(answer: &str) -> Fault {
-    let peer = answers(answer).await;
+async fn refused(response: &str) -> Fault {
+    let peer = answers(response).await;
     let fault = err(tunnel(
         &hop(HopKind::Http, peer.address, false),
         "hf.co:443",

@@ -1,4 +1,4 @@
-//! What each address answers: the table says which page, this says what it shows.
+//! The response of each address: `endpoints` maps the address to a page, this module produces the page.
 
 use hyper::{
     Method, Response, StatusCode,
@@ -36,7 +36,7 @@ pub(crate) struct PageQuery<'a> {
     pub accept: &'a str,
 }
 
-/// Where the answers that need more than the [`Forwarder`] come from.
+/// Where the responses that need more than the [`Forwarder`] come from.
 pub(crate) struct Sources<'a> {
     /// When the daemon began.
     pub started: Instant,
@@ -46,13 +46,13 @@ pub(crate) struct Sources<'a> {
     pub certificate: &'a dyn Fn() -> Option<String>,
 }
 
-/// True where the answer is a stream: [`super::events::stream`] serves it.
+/// True where the response is a stream: [`super::events::stream`] serves it.
 pub(crate) fn is_stream(asked: &PageQuery<'_>) -> bool {
     asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
 }
 
-/// The answer to everything but a stream.
-pub(crate) fn answer(
+/// The response to everything but a stream.
+pub(crate) fn page_response(
     asked: &PageQuery<'_>,
     forwarder: &Forwarder,
     sources: &Sources<'_>,
@@ -63,13 +63,13 @@ pub(crate) fn answer(
         return respond(StatusCode::OK, "application/json", format!("{body}\n"));
     }
     if ![Method::GET, Method::HEAD].contains(asked.method) {
-        let mut answer = refused(
+        let mut response = refused(
             StatusCode::METHOD_NOT_ALLOWED,
             "these pages are read-only: use GET or HEAD",
         );
         let methods = HeaderValue::from_static("GET, HEAD");
-        answer.headers_mut().insert(ALLOW, methods);
-        return answer;
+        response.headers_mut().insert(ALLOW, methods);
+        return response;
     }
     let (page, media) = Page::of(asked.path);
     let api = Api {

@@ -1,6 +1,6 @@
-//! Answers made by a hop itself: to plain requests in absolute form, and inside TLS where the hop intercepts.
+//! Responses made by a hop itself: to plain requests in absolute form, and inside TLS where the hop intercepts.
 //!
-//! The client must not take them for the site's answers: at a 401, git erases the password that it stored for the site.
+//! The client must not take them for the site's responses: at a 401, git erases the password that it stored for the site.
 
 use hyper::{
     HeaderMap, Response, StatusCode,
@@ -21,7 +21,7 @@ const X_SQUID_ERROR: HeaderName = HeaderName::from_static("x-squid-error");
 /// The challenge of tinyproxy 1.11.1, for a wrong password and for a missing one.
 const TINYPROXY_CHALLENGE: &str = "Basic realm=\"Tinyproxy\"";
 
-/// `Server` values of proxies in their own answers; forwarded answers keep the origin's value.
+/// `Server` values of proxies in their own responses; forwarded responses keep the origin's value.
 const PROXIES: [&str; 8] = [
     "squid",
     "tinyproxy",
@@ -76,7 +76,7 @@ pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Opt
     Some(fault.peer(about.peer).detail(said))
 }
 
-/// The evidence that a hop made this refusal, as a sentence; `None` where the answer seems to be the origin's.
+/// The evidence that a hop made this refusal, as a sentence; `None` where the response seems to be the origin's.
 ///
 /// An origin may be a squid itself. Inside TLS its certificate shows that: a hop that intercepts has its own CA, whose certificates are in
 /// no public log.

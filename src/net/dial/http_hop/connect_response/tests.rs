@@ -1,6 +1,6 @@
 use super::*;
 
-fn answer(head: &str) -> HopAnswer {
+fn response(head: &str) -> ConnectResponse {
     let head = head.replace('\n', "\r\n") + "\r\n\r\n";
     decode(head.as_bytes()).unwrap().unwrap()
 }
@@ -13,9 +13,9 @@ fn a_head_is_read_however_it_is_cut() {
         assert_eq!(decode(&reply[..cut]), Ok(None), "{cut}");
     }
     for cut in end..=reply.len() {
-        let answer = decode(&reply[..cut]).unwrap().unwrap();
-        assert_eq!((answer.status, answer.length), (200, end));
-        assert!(answer.is_success());
+        let response = decode(&reply[..cut]).unwrap().unwrap();
+        assert_eq!((response.status, response.length), (200, end));
+        assert!(response.is_success());
     }
 }
 
@@ -41,7 +41,7 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
         b"ffffffffffffffff\r\n<scr\xc3\r\n0\r\n\r\n<style <!-- &amp;",
         b"4\r\nabcd\r\n0\r\n\r\n",
     ];
-    let head = answer("HTTP/1.1 503 x\ncontent-type: text/html\ntransfer-encoding: chunked");
+    let head = response("HTTP/1.1 503 x\ncontent-type: text/html\ntransfer-encoding: chunked");
     for _ in 0..20_000 {
         let mut bytes = random.choice(seeds).unwrap().to_vec();
         for _ in 0..random.usize(0..6) {
@@ -49,9 +49,9 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
             bytes[at] = random.u8(..);
         }
         bytes.truncate(random.usize(0..=bytes.len()));
-        if let Ok(Some(answer)) = decode(&bytes) {
-            answer.refusal(&bytes[answer.length..], str::to_owned);
-            answer.authentication(true);
+        if let Ok(Some(response)) = decode(&bytes) {
+            response.refusal(&bytes[response.length..], str::to_owned);
+            response.authentication(true);
         }
         head.wants_more(&bytes);
         head.refusal(&bytes, str::to_owned);
@@ -60,7 +60,7 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
 
 #[test]
 fn a_squid_page_is_told_in_its_own_words() {
-    let squid = answer(
+    let squid = response(
         "HTTP/1.1 403 Forbidden\nContent-Type: text/html;charset=utf-8\nContent-Length: 999\nX-Squid-Error: ERR_ACCESS_DENIED 0",
     );
     let page = "<!DOCTYPE html><html><head><STYLE type=\"text/css\">body { a: b }</STYLE></head>\n<!-- <p>no</p> -->\
@@ -75,7 +75,7 @@ fn a_squid_page_is_told_in_its_own_words() {
 
 #[test]
 fn only_text_is_shown_and_not_too_much_of_it() {
-    let plain = answer(
+    let plain = response(
         "HTTP/1.1 502 Bad Gateway\nContent-Type: text/plain\nProxy-Status: office; error=dns_error",
     );
     assert_eq!(
@@ -87,7 +87,7 @@ fn only_text_is_shown_and_not_too_much_of_it() {
     );
     assert!(!plain.wants_more(&[b'x'; 32 * 1024]));
     for kind in ["application/json", "text/html\nContent-Encoding: gzip"] {
-        let other = answer(&format!("HTTP/1.1 503 Busy\nContent-Type: {kind}"));
+        let other = response(&format!("HTTP/1.1 503 Busy\nContent-Type: {kind}"));
         assert_eq!(other.refusal(b"{}", str::to_owned), "Busy");
         assert!(!other.wants_more(b""));
     }
@@ -95,7 +95,8 @@ fn only_text_is_shown_and_not_too_much_of_it() {
 
 #[test]
 fn a_secret_is_hidden_even_where_the_text_is_cut() {
-    let plain = answer("HTTP/1.1 400 hunter2\nContent-Type: text/plain\nProxy-Status: x; hunter2");
+    let plain =
+        response("HTTP/1.1 400 hunter2\nContent-Type: text/plain\nProxy-Status: x; hunter2");
     let body = format!("{}hunter2", "x".repeat(196));
     let said = plain.refusal(body.as_bytes(), |text| text.replace("hunter2", "***"));
     assert!(!said.contains("hunt"), "{said}");
@@ -104,7 +105,7 @@ fn a_secret_is_hidden_even_where_the_text_is_cut() {
 
 #[test]
 fn a_chunked_page_is_shown_without_its_sizes() {
-    let head = answer("HTTP/1.1 503 \nContent-Type: text/plain\nTransfer-Encoding: chunked");
+    let head = response("HTTP/1.1 503 \nContent-Type: text/plain\nTransfer-Encoding: chunked");
     let body = b"6\r\nno way\r\n5;x=y\r\n out.\r\n0\r\n\r\n";
     assert_eq!(head.refusal(body, str::to_owned), "no way out.");
     assert!(!head.wants_more(body));
@@ -114,19 +115,19 @@ fn a_chunked_page_is_shown_without_its_sizes() {
 
 #[test]
 fn a_407_names_the_schemes_and_what_gitferry_lacks() {
-    let basic = answer(
+    let basic = response(
         "HTTP/1.1 407 x\nProxy-Authenticate: Negotiate\nProxy-Authenticate: Basic realm=\"a, b\", charset=\"UTF-8\"",
     );
     assert_eq!(
         basic.authentication(false).1,
         "the hop requires credentials and none are configured; it offers Negotiate, Basic"
     );
-    let ntlm = answer("HTTP/1.1 407 x\nProxy-Authenticate: Negotiate, NTLM");
+    let ntlm = response("HTTP/1.1 407 x\nProxy-Authenticate: Negotiate, NTLM");
     assert_eq!(
         ntlm.authentication(true).1,
         "the hop refused the configured credentials; it offers only Negotiate, NTLM, and gitferry speaks only Basic"
     );
-    let silent = answer("HTTP/1.1 407 x");
+    let silent = response("HTTP/1.1 407 x");
     assert_eq!(
         silent.authentication(true).1,
         "the hop refused the configured credentials"
@@ -135,7 +136,7 @@ fn a_407_names_the_schemes_and_what_gitferry_lacks() {
 
 #[test]
 fn where_a_hop_redirects_to_is_kept() {
-    let portal = answer("HTTP/1.1 302 Found\nLocation: http://portal.example/why");
+    let portal = response("HTTP/1.1 302 Found\nLocation: http://portal.example/why");
     assert_eq!(
         portal.refusal(b"", str::to_owned),
         "Found; Location: http://portal.example/why"
@@ -144,7 +145,7 @@ fn where_a_hop_redirects_to_is_kept() {
 
 #[test]
 fn a_401_to_connect_is_the_hops() {
-    let tinyproxy = answer(
+    let tinyproxy = response(
         "HTTP/1.0 401 Unauthorized\nServer: tinyproxy/1.11.1\nWWW-Authenticate: Basic realm=\"Tinyproxy\"",
     );
     assert!(tinyproxy.wants_credentials());

@@ -1,10 +1,10 @@
-//! The reaction to an answer, and to an answer that broke off.
+//! The reaction to a response, and to a response that broke off.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Answered, Attempts, Cause, Lesson, Note, Reaction, State, policy::Decision};
+use super::{Attempts, Cause, Lesson, Note, Reaction, ResponseHead, State, policy::Decision};
 use crate::model::{Fault, FaultKind, Leg, stall::Action};
 
 /// This many bytes since the last renewal renew a download's attempts.
@@ -14,20 +14,25 @@ const PROGRESS: u64 = 64 * 1024;
 pub(super) const SLOW_PROGRESS: (u64, Duration) = (1024, Duration::from_secs(1));
 
 impl Attempts {
-    /// Delivers an answer, unless the site is busy or a hop refuses and a repetition costs the client nothing. git-lfs aborts a push at the
+    /// Delivers a response, unless the site is busy or a hop refuses and a repetition costs the client nothing. git-lfs aborts a push at the
     /// first 503 to its batch request, and so does git at `info/refs`.
-    pub(super) fn answered(&mut self, answer: &Answered, now: Instant, jitter: f64) -> Reaction {
-        let busy = matches!(answer.status, 502..=504);
-        let limited = answer.status == 429;
-        let by_hop = answer.by_hop.is_some();
+    pub(super) fn responded(
+        &mut self,
+        response: &ResponseHead,
+        now: Instant,
+        jitter: f64,
+    ) -> Reaction {
+        let busy = matches!(response.status, 502..=504);
+        let limited = response.status == 429;
+        let by_hop = response.by_hop.is_some();
         if !busy && !limited && !by_hop {
             return self.deliver(Some(Lesson::Works), now);
         }
-        let fault = answer.fault();
-        let asked = answer.retry_after.filter(|_| answer.status != 502);
+        let fault = response.fault();
+        let asked = response.retry_after.filter(|_| response.status != 502);
         let patient = asked.is_none_or(|wait| wait <= self.policy.backoff_limit);
         let worth_it = patient && (busy || by_hop || asked.is_some());
-        let (small, mut tried) = (answer.request.is_small(), self.tried());
+        let (small, mut tried) = (response.request.is_small(), self.tried());
         if limited {
             // The user is over a limit of the site; another upstream does not change that.
             tried.upstreams_left = 0;

@@ -1,11 +1,11 @@
-//! The hop's answer to CONNECT: its head, and its text for people. Pure.
+//! The hop's response to CONNECT: its head, and its text for people. Pure.
 
 use super::{super::greeting::printable, page};
 use crate::model::fault::HopLogin;
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HopAnswer {
+pub(super) struct ConnectResponse {
     pub(super) status: u16,
     reason: String,
     headers: Vec<(String, String)>,
@@ -18,7 +18,7 @@ pub(super) struct HopAnswer {
 pub(super) struct MalformedHead;
 
 /// Parses the head at the start of `bytes`; `None` while its end is missing.
-pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, MalformedHead> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<ConnectResponse>, MalformedHead> {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut response = httparse::Response::new(&mut headers);
     // Lenient, because hops may be old and this does not decide any framing: every reply that can be understood is accepted.
@@ -31,7 +31,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<HopAnswer>, MalformedHead> {
         return Ok(None);
     };
     let value = |value: &[u8]| printable(&String::from_utf8_lossy(value), usize::MAX);
-    Ok(Some(HopAnswer {
+    Ok(Some(ConnectResponse {
         status: response.code.ok_or(MalformedHead)?,
         reason: printable(response.reason.unwrap_or_default(), usize::MAX),
         headers: response
@@ -49,8 +49,8 @@ const SHOWN: usize = 200;
 /// The most bytes of a body that are read.
 const MAX_BODY: usize = 32 * 1024;
 
-impl HopAnswer {
-    /// An interim answer, which another one follows. 101 is final: no upgrade was requested.
+impl ConnectResponse {
+    /// An interim response, which another one follows. 101 is final: no upgrade was requested.
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
@@ -102,7 +102,7 @@ impl HopAnswer {
         parts.join("; ")
     }
 
-    /// True where the hop requests credentials. tinyproxy answers wrong ones with 401; in an answer to CONNECT it can only be the hop's.
+    /// True where the hop requests credentials. tinyproxy answers wrong ones with 401; in a response to CONNECT it can only be the hop's.
     pub(super) fn wants_credentials(&self) -> bool {
         matches!(self.status, 401 | 407)
     }
