@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     drain::{self, DrainOutcome},
-    history,
+    history::HistoryKeeper,
 };
 use crate::{
     config::{Config, Listen, reload},
@@ -39,6 +39,7 @@ pub struct Daemon {
     front: FrontServer,
     shared: Shared,
     addresses: Vec<SocketAddr>,
+    history: HistoryKeeper,
 }
 
 /// Why the daemon does not start, or a reload changes nothing.
@@ -138,7 +139,8 @@ impl Daemon {
             proxy.as_deref().unwrap_or("direct"),
         );
         let front = FrontServer::new(build(config, &shared)?);
-        history::begin(&shared, &front.current().config.state_directory);
+        let directory = front.current().config.state_directory.clone();
+        let history = HistoryKeeper::begin(&shared, directory);
         for acceptor in acceptors {
             event::listening(acceptor.address());
             shared
@@ -149,6 +151,7 @@ impl Daemon {
             front,
             shared,
             addresses,
+            history,
         })
     }
 
@@ -169,7 +172,7 @@ impl Daemon {
 
     /// Writes the history; for the end, after the last transfer.
     pub(crate) fn save_history(&self) {
-        history::save(&self.shared, &self.config().state_directory);
+        self.history.save();
     }
 
     /// New transfers go by `config`; what needs a restart is said. A failure changes nothing.
@@ -195,11 +198,15 @@ impl Daemon {
 
     /// Accepts nothing new, waits `grace` for what runs, ends the rest.
     pub async fn stop(self, grace: Duration) -> DrainOutcome {
-        let Self { front, shared, .. } = self;
-        let directory = front.current().config.state_directory.clone();
+        let Self {
+            front,
+            shared,
+            history,
+            ..
+        } = self;
         drop(front);
         let drained = drain::drain(&shared.tasks, &shared.shutdown, grace).await;
-        history::save(&shared, &directory);
+        history.save();
         drained
     }
 }

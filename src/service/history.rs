@@ -1,39 +1,111 @@
 //! The history of finished transfers over restarts: read at start, saved every minute and at the end.
+//!
+//! Only the owner of the state directory reads and saves it. A daemon that starts while another one owns the directory, such as the old one
+//! that still drains, keeps its history in memory and takes the file over when that daemon has ended.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use super::state_lock::{LockAttempt, StateLock};
 use crate::{
     forward::Shared,
-    track::history::{file::HistoryLoad, lines},
+    track::history::{History, file::HistoryLoad, lines},
 };
 
 /// How often it is saved while transfers end: what a crash can lose.
 const EVERY: Duration = Duration::from_secs(60);
+/// How often a daemon that does not own the directory tries to.
+const TAKE_OVER: Duration = Duration::from_secs(1);
 
-/// Reads the history of `directory`, and keeps it saved until the daemon drains.
-pub(super) fn begin(shared: &Shared, directory: &Path) {
-    let loaded = shared.tracker.history().load(directory);
-    lines::loaded(&loaded);
-    if let HistoryLoad::Read(last) = loaded {
-        shared.tracker.continue_after(last);
-    }
-    let (saved, directory) = (shared.clone(), directory.to_owned());
-    shared.tasks.spawn(async move {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = saved.shutdown.drained() => return,
-            }
-            let (shared, directory) = (saved.clone(), directory.clone());
-            // It waits for a disk.
-            let _ = tokio::task::spawn_blocking(move || save(&shared, &directory)).await;
-        }
-    });
+/// Keeps the history of a daemon in the file of its state directory.
+#[derive(Clone)]
+pub(super) struct HistoryKeeper {
+    shared: Shared,
+    directory: PathBuf,
+    /// `None` while another daemon owns the directory.
+    lock: Arc<Mutex<Option<StateLock>>>,
 }
 
-/// Saves what is new.
-pub(super) fn save(shared: &Shared, directory: &Path) {
-    if let Err(problem) = shared.tracker.history().save(directory) {
-        lines::not_saved(&problem);
+impl HistoryKeeper {
+    /// Reads the history of `directory`, and keeps it saved until the daemon drains.
+    pub(super) fn begin(shared: &Shared, directory: PathBuf) -> Self {
+        let keeper = Self {
+            shared: shared.clone(),
+            directory,
+            lock: Arc::default(),
+        };
+        if let Some(owner) = keeper.take() {
+            lines::owned_by_another(&keeper.directory, owner);
+            // Numbers that the other daemon has given are not given again.
+            let last = History::last_number(&keeper.directory);
+            shared.tracker.continue_after(last);
+        }
+        shared.tasks.spawn(keeper.clone().keep());
+        keeper
+    }
+
+    async fn keep(self) {
+        loop {
+            let owned = self.owns();
+            tokio::select! {
+                () = tokio::time::sleep(if owned { EVERY } else { TAKE_OVER }) => {}
+                () = self.shared.shutdown.drained() => return,
+            }
+            let keeper = self.clone();
+            // It waits for a disk.
+            let _ = tokio::task::spawn_blocking(move || match owned {
+                true => keeper.save(),
+                false => keeper.take_over(),
+            })
+            .await;
+        }
+    }
+
+    /// Saves what is new; where another daemon owns the directory, this run's history ends with the process.
+    pub(super) fn save(&self) {
+        if !self.owns() {
+            self.take_over();
+        }
+        if self.owns()
+            && let Err(problem) = self.shared.tracker.history().save(&self.directory)
+        {
+            lines::not_saved(&problem);
+        }
+    }
+
+    fn take_over(&self) {
+        if self.take().is_none() {
+            lines::taken_over(&self.directory);
+        }
+    }
+
+    /// Locks the directory and reads the history. Where another daemon owns it: that one's process id, if known.
+    fn take(&self) -> Option<Option<u32>> {
+        let lock = match StateLock::attempt(&self.directory) {
+            LockAttempt::Taken(lock) => lock,
+            LockAttempt::Busy(owner) => return Some(owner),
+            LockAttempt::Unsupported(lock, error) => {
+                lines::not_locked(&self.directory, &error);
+                lock
+            }
+        };
+        let loaded = self.shared.tracker.history().load(&self.directory);
+        lines::loaded(&loaded);
+        if let HistoryLoad::Read(last) = loaded {
+            self.shared.tracker.continue_after(last);
+        }
+        *self.held() = Some(lock);
+        None
+    }
+
+    fn owns(&self) -> bool {
+        self.held().is_some()
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<StateLock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod drain;
 mod history;
 pub(crate) mod notify;
 pub(crate) mod signals;
+mod state_lock;
 
 use std::time::Duration;
 

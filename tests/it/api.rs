@@ -3,12 +3,13 @@
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::world::{
-    Client, Connections, DEADLINE, OK, World, origin, read_until, reset, route, soon,
+use crate::{
+    support::ferry::Ferry,
+    world::{Client, Connections, DEADLINE, OK, World, origin, read_until, reset, route, soon},
 };
 
-async fn get(world: &World, path: &str) -> (String, Value) {
-    let mut client = world.client().await;
+async fn get(ferry: &Ferry, path: &str) -> (String, Value) {
+    let mut client = ferry.client().await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     client.send(request).await;
     let answer = String::from_utf8(client.rest().await).unwrap();
@@ -34,13 +35,23 @@ async fn answers(connections: Connections) {
     }
 }
 
-async fn fetch(world: &World, path: &str) {
-    let mut client = world.client().await;
+async fn fetch(ferry: &Ferry, path: &str) {
+    let mut client = ferry.client().await;
     let request =
         format!("GET http://origin.test{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     client.send(request).await;
     client.rest().await;
-    world.is_quiet().await;
+    ferry.is_quiet().await;
+}
+
+/// The paths of the finished transfers, the newest first.
+async fn finished(ferry: &Ferry) -> Vec<String> {
+    let (_, history) = get(ferry, "/-/api/history").await;
+    let list = history["transfers"].as_array().unwrap();
+    let paths = list
+        .iter()
+        .map(|it| it["path"].as_str().unwrap().to_owned());
+    paths.collect()
 }
 
 /// The `data` of the next event of a stream.
@@ -200,9 +211,48 @@ async fn the_history_is_there_after_a_restart_and_numbers_go_on() {
     fetch(&world, "/after").await;
     let (_, history) = get(&world, "/-/api/history").await;
     let list = history["transfers"].as_array().unwrap();
-    let paths: Vec<_> = list.iter().map(|it| it["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["/after", "/before"]);
+    assert_eq!(finished(&world).await, ["/after", "/before"]);
     assert!(list[0]["id"].as_u64() > list[1]["id"].as_u64());
+}
+
+#[tokio::test]
+async fn the_history_of_two_daemons_on_one_state_directory_is_kept_when_the_first_stops_first() {
+    let (address, _served) = origin(answers).await;
+    let routes = route("origin.test", address, "tunnel", "");
+    let mut first = World::with(&routes).await;
+    fetch(&first, "/earlier").await;
+    first.restart(&routes).await;
+    // As after a SIGTERM: the old daemon drains while the new one runs.
+    let mut second = first.beside(&routes);
+    fetch(&second, "/second").await;
+    assert_eq!(finished(&second).await, ["/second"]);
+    fetch(&first, "/first").await;
+    soon("the first's end", first.stop(DEADLINE)).await.unwrap();
+    fetch(&second, "/third").await;
+    soon("the second's end", second.stop(DEADLINE))
+        .await
+        .unwrap();
+    let after = first.beside(&routes);
+    assert_eq!(
+        finished(&after).await,
+        ["/third", "/first", "/second", "/earlier"]
+    );
+}
+
+#[tokio::test]
+async fn the_history_of_a_daemon_survives_a_second_one_that_stops_before_it() {
+    let (address, _served) = origin(answers).await;
+    let routes = route("origin.test", address, "tunnel", "");
+    let mut first = World::with(&routes).await;
+    let mut second = first.beside(&routes);
+    fetch(&first, "/first").await;
+    fetch(&second, "/second").await;
+    soon("the second's end", second.stop(DEADLINE))
+        .await
+        .unwrap();
+    soon("the first's end", first.stop(DEADLINE)).await.unwrap();
+    let after = first.beside(&routes);
+    assert_eq!(finished(&after).await, ["/first"]);
 }
 
 #[tokio::test]

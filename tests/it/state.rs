@@ -123,6 +123,23 @@ fn a_daemon_that_crashes_leaves_no_core_and_nobody_reads_its_memory() {
 }
 
 #[test]
+fn a_second_daemon_on_a_state_directory_says_whose_it_is_and_takes_it_over_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let first = Ferry::of(&mut daemon(&state, "022"), &state);
+    let second = Ferry::of(&mut daemon(&state, "022"), &state);
+    let message =
+        "another daemon uses the state directory, the history is not saved until it stops";
+    let said = second.wait_for_events(message, 1);
+    assert_eq!(said[0]["process"], first.id(), "{said:?}");
+    assert_eq!(said[0]["directory"], state.display().to_string());
+    // The kernel ends the lock of a process that was killed.
+    drop(first);
+    let message = "the other daemon has stopped, the history is saved";
+    assert_eq!(second.wait_for_events(message, 1).len(), 1);
+}
+
+#[test]
 fn a_start_with_too_few_descriptors_for_its_connections_says_so() {
     let world = World::new();
     // `max_connections` is 1024.

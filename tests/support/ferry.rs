@@ -250,9 +250,14 @@ impl Ferry {
         self.dir.join("gitferry.toml")
     }
 
+    /// The process id of the binary.
+    pub(crate) fn id(&self) -> u32 {
+        self.process().0.id()
+    }
+
     /// A file of the binary's in /proc.
     pub(crate) fn proc(&self, file: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{file}", self.process().0.id()))
+        PathBuf::from(format!("/proc/{}/{file}", self.id()))
     }
 
     /// How many descriptors it has open.

@@ -141,6 +141,12 @@ impl World {
         self.reload_text(&scripted(self.dir.path(), &address, listen, routes));
     }
 
+    /// A second daemon in the process, on the state directory of the first one.
+    pub(crate) fn beside(&self, routes: &str) -> Ferry {
+        let text = scripted(self.dir.path(), FREE, "", routes);
+        Ferry::run(Run::InProcess, self.dir.path(), &text)
+    }
+
     /// Stops the daemon and starts another one inside the test, on the same state directory.
     pub(crate) async fn restart(&mut self, routes: &str) {
         let stopping = self.stop(DEADLINE);

@@ -25,6 +25,12 @@ struct Content {
     transfers: Vec<Arc<Finished>>,
 }
 
+impl Content {
+    fn last_number(&self) -> u64 {
+        self.transfers.iter().map(|it| it.id).max().unwrap_or(0)
+    }
+}
+
 /// The result of reading the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum HistoryLoad {
@@ -39,7 +45,7 @@ pub(crate) enum HistoryLoad {
 }
 
 impl History {
-    /// Reads the file of `directory`; transfers added before stay the newest.
+    /// Reads the file of `directory`; what this run has added before stays.
     pub(crate) fn load(&self, directory: &Path) -> HistoryLoad {
         let file = directory.join(FILE);
         let problem = match read(&file) {
@@ -55,15 +61,23 @@ impl History {
         }
     }
 
+    /// The largest transfer number in the file of `directory`; 0 where there is none, or the file cannot be read.
+    pub(crate) fn last_number(directory: &Path) -> u64 {
+        let content = read(&directory.join(FILE)).ok().flatten();
+        content.map_or(0, |content| content.last_number())
+    }
+
     fn take(&self, content: Content) -> u64 {
         let mut kept = self.lock();
         let newer = std::mem::take(&mut kept.finished);
-        let last = content.transfers.iter().map(|it| it.id).max();
-        for finished in content.transfers.into_iter().chain(newer) {
+        let last = content.last_number();
+        let mut all: Vec<_> = content.transfers.into_iter().chain(newer).collect();
+        all.sort_by_key(|it| it.ended);
+        for finished in all {
             kept.push(finished);
         }
         kept.totals.load(content.totals);
-        last.unwrap_or(0)
+        last
     }
 
     /// Writes the file of `directory`, where something has changed. Fails where the directory cannot be written.

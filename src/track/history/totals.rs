@@ -67,6 +67,25 @@ impl DayTotal {
             *count += 1;
         }
     }
+
+    fn merge(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.transfers, other.transfers),
+            (&mut self.failed, other.failed),
+            (&mut self.up, other.up),
+            (&mut self.down, other.down),
+            (&mut self.rescued, other.rescued),
+            (&mut self.rescued_pushes, other.rescued_pushes),
+            (&mut self.by_retry, other.by_retry),
+            (&mut self.by_replay, other.by_replay),
+            (&mut self.by_resume, other.by_resume),
+            (&mut self.by_failover, other.by_failover),
+            (&mut self.stalls, other.stalls),
+        ];
+        for (own, theirs) in pairs {
+            *own = own.saturating_add(theirs);
+        }
+    }
 }
 
 /// All days and routes.
@@ -101,12 +120,12 @@ impl Totals {
         }
     }
 
-    /// Adds the totals of a file.
+    /// Adds the totals of a file to what this run has counted.
     pub(super) fn load(&mut self, totals: Vec<DayTotal>) {
         for total in totals {
             let (day, route) = (total.day.clone(), total.route.clone());
             if let Some(entry) = entry(&mut self.days, &day, &route) {
-                *entry = total;
+                entry.merge(&total);
             }
         }
     }
