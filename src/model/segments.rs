@@ -309,6 +309,14 @@ impl Segments {
         range.map_or(self.asked, |(start, _)| *start)
     }
 
+    /// Bytes of ranges that were received and not delivered.
+    pub(crate) fn ahead(&self) -> u64 {
+        let waiting = |(start, part): (&u64, &SegmentRange)| {
+            part.at.saturating_sub(self.delivered.max(*start))
+        };
+        self.ranges.iter().map(waiting).sum()
+    }
+
     /// Bytes of ranges that are being fetched or wait for the client.
     pub(crate) fn held(&self) -> u64 {
         self.asked - self.stop().max(self.delivered).min(self.asked)

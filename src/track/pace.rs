@@ -8,6 +8,8 @@ use tokio::time::Instant;
 const SAMPLES: usize = 60;
 /// The shortest time that a sample covers: a transfer can be checked more often.
 const GRAIN: Duration = Duration::from_millis(900);
+/// How many of the last samples the time left is estimated from.
+const RECENT: usize = 5;
 
 /// The rate of one transfer, sampled by the watchdog.
 #[derive(Debug, Default)]
@@ -51,6 +53,14 @@ impl RateSampler {
         (self.up, self.down)
     }
 
+    /// The time in which `bytes` more move at the pace of the last seconds, in milliseconds; `None` where nothing moves.
+    pub(super) fn time_for(&self, bytes: u64) -> Option<u64> {
+        let recent = self.samples.iter().rev().take(RECENT);
+        let count = recent.len() as u64;
+        let sum: u64 = recent.copied().map(u64::from).sum();
+        bytes.saturating_mul(1000 * count).checked_div(sum)
+    }
+
     /// Bytes per second in both directions over the last minute, the oldest first.
     pub(super) fn samples(&self) -> Vec<u32> {
         self.samples.iter().copied().collect()
@@ -72,9 +82,27 @@ mod tests {
         assert_eq!((pace.rates(), pace.samples()), ((2000, 1000), vec![3000]));
         pace.observe(begin + Duration::from_millis(3100), 9000, 9000);
         assert_eq!(pace.rates(), (2000, 1000));
+        assert_eq!(pace.time_for(6000), Some(2000));
         for second in 4..100 {
             pace.observe(begin + Duration::from_secs(second), 9000, 9000);
         }
         assert_eq!((pace.rates(), pace.samples()), ((0, 0), vec![]));
+        assert_eq!(pace.time_for(6000), None);
+    }
+
+    #[test]
+    fn the_time_left_follows_the_last_seconds() {
+        let begin = Instant::now();
+        let mut pace = RateSampler::default();
+        let at = |second: u64| begin + Duration::from_secs(second);
+        for second in 0..10 {
+            pace.observe(at(second), 0, second * 100);
+        }
+        assert_eq!(pace.time_for(1000), Some(10_000));
+        for second in 10..15 {
+            pace.observe(at(second), 0, second * 1000);
+        }
+        assert_eq!(pace.rates(), (0, 1000));
+        assert!(pace.time_for(1000).is_some_and(|left| left < 1000));
     }
 }

@@ -23,6 +23,7 @@ const SIZE: usize = 2 << 20;
 /// What the slow connections send at once, every `PAUSE`.
 const PIECE: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(20);
+const CRAWL: Duration = Duration::from_millis(150);
 const DOWNLOADS: &str = "[downloads]\nbegin_after = \"100ms\"\n";
 
 fn body() -> Vec<u8> {
@@ -62,6 +63,8 @@ enum Trouble {
     FirstResets,
     /// The same, without a reset.
     FirstFreezes,
+    /// The same, and ranges come slowly.
+    FirstFreezesOthersCrawl,
     /// The first connection; then another version is there.
     FirstResetsAndChanges,
 }
@@ -173,7 +176,11 @@ impl Origin {
                 );
                 return Some(false);
             }
-            if self.trouble == Trouble::FirstFreezes && at == 12 {
+            let freezes = matches!(
+                self.trouble,
+                Trouble::FirstFreezes | Trouble::FirstFreezesOthersCrawl
+            );
+            if freezes && at == 12 {
                 let _ = stream.read(&mut [0]).await;
                 return None;
             }
@@ -230,6 +237,9 @@ impl Origin {
                 stream.write_all(piece).await.ok()?;
                 if self.slow {
                     pause(stream).await?;
+                }
+                if self.trouble == Trouble::FirstFreezesOthersCrawl {
+                    tokio::time::sleep(CRAWL).await;
                 }
             }
             Some(true)
@@ -535,6 +545,37 @@ async fn the_history_shows_the_connections_of_a_download() {
         "{text}"
     );
     assert!(finished["timeline"]["congestion"].is_string(), "{text}");
+}
+
+/// The first connection delivers nothing for some seconds, while the others bring everything else.
+#[tokio::test]
+async fn the_time_left_counts_what_every_connection_has_received() {
+    let origin = Origin::start(Trouble::FirstFreezesOthersCrawl).await;
+    let world = world(&origin, DOWNLOADS).await;
+    let mut client = world.sends(format!("{GET}Connection: close\r\n\r\n")).await;
+    client.head().await;
+    let reading = tokio::spawn(async move { client.rest().await });
+    let number = |transfer: &serde_json::Value, field: &str| transfer[field].as_u64().unwrap_or(0);
+    soon("the time left", async {
+        loop {
+            let text = world.page("/-/api/overview").await;
+            let (_, json) = text.split_once("\r\n\r\n").unwrap();
+            let overview: serde_json::Value = serde_json::from_str(json).unwrap();
+            let it = &overview["transfers"][0];
+            let rates = it["rates"].as_array().map_or(&[][..], Vec::as_slice);
+            let recent = &rates[rates.len().saturating_sub(5)..];
+            let moved: u64 = recent.iter().filter_map(serde_json::Value::as_u64).sum();
+            let ahead = number(it, "ahead");
+            let missing = SIZE as u64 - number(it, "down") - ahead;
+            let left = (missing * 1000 * recent.len() as u64).checked_div(moved);
+            if ahead > SIZE as u64 / 4 && left.is_some() && it["left_ms"].as_u64() == left {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(reading.await.unwrap() == *origin.body, "other bytes came");
 }
 
 #[tokio::test]

@@ -200,7 +200,7 @@ function fillRunning(r, t) {
   r.meter.hidden = !all;
   if (all) r.done.style.width = `${Math.min(100, done / all * 100).toFixed(1)}%`;
   put(r.speed, speed ? rate(speed) : acts ? "0\u00a0B/s" : "");
-  put(r.right, speed && all > done && !acts ? `${acting} · ${span((all - done) / speed * 1000)} left` : acting);
+  put(r.right, t.left_ms && !acts ? `${acting} · ${span(t.left_ms)} left` : acting);
   spark(r, t.rates);
   const stall = acts && t.timeline.stalls[t.timeline.stalls.length - 1];
   if (stall && !stall.over) {

@@ -88,12 +88,25 @@ fn progress(transfer: &StatusTransfer) -> Vec<Fact> {
         ("state", state(transfer)),
         ("rate", rate(transfer.rate())),
         ("progress", amount(transfer)),
+        ("ahead", ahead(transfer.ahead)),
+        (
+            "time left",
+            transfer.left_ms.map(duration).unwrap_or_default(),
+        ),
         (
             "congestion",
             transfer.congestion.clone().unwrap_or_default(),
         ),
         ("segments", segments(&transfer.segments)),
     ]
+}
+
+/// What range connections have brought beyond the place of the client.
+fn ahead(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        count => format!("{} received that the client gets later", bytes(count)),
+    }
 }
 
 /// The connections of a download in segments, the first one left out.

@@ -91,6 +91,8 @@ pub(crate) struct StatusTransfer {
     pub down_total: Option<u64>,
     pub up_rate: u64,
     pub down_rate: u64,
+    pub left_ms: Option<u64>,
+    pub ahead: u64,
     pub total_ms: u64,
     pub began: String,
     pub ended: Option<String>,
@@ -182,13 +184,6 @@ impl StatusTransfer {
         let rescues = self.timeline.rescues.iter().filter(|_| !self.failed);
         let names: Vec<&str> = rescues.map(|rescue| rescue.as_str()).collect();
         names.join(", ")
-    }
-
-    /// What is left, in milliseconds, at this rate.
-    pub(crate) fn eta_ms(&self) -> Option<u64> {
-        let (_, done, all) = self.progress();
-        let left = all?.checked_sub(done).filter(|left| *left > 0)?;
-        left.saturating_mul(1000).checked_div(self.rate())
     }
 
     /// How many of a hundred.

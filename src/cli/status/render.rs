@@ -88,7 +88,7 @@ fn transfers(page: &mut String, status: &StatusOverview) {
             cut(&what, 31),
             amount(transfer),
             rate(transfer.rate()),
-            transfer.eta_ms().map(duration).unwrap_or_default(),
+            transfer.left_ms.map(duration).unwrap_or_default(),
         );
         let _ = writeln!(page, "{}", line.trim_end());
         let _ = writeln!(page, "{}", indented(&state(transfer), 9, WIDTH));
@@ -142,11 +142,32 @@ pub(crate) fn state(transfer: &StatusTransfer) -> String {
     if let Some(circuit) = &transfer.circuit {
         let _ = write!(state, ", rerouted: {circuit}");
     }
-    // The first connection and those beside it.
-    if !transfer.segments.is_empty() {
-        let _ = write!(state, ", over {} connections", transfer.segments.len() + 1);
+    state + &connections(transfer)
+}
+
+/// Over how many connections a download comes, and the congestion control of each: `, over 8 connections: 1 cubic, 7 bbr`.
+fn connections(transfer: &StatusTransfer) -> String {
+    let first = transfer.congestion.as_deref();
+    let others = transfer.segments.iter().map(|it| it.congestion.as_deref());
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for control in std::iter::once(first).chain(others).flatten() {
+        match counts.iter_mut().find(|(known, _)| *known == control) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((control, 1)),
+        }
     }
-    state
+    match (&*transfer.segments, &*counts) {
+        ([], []) => String::new(),
+        ([], [(control, _), ..]) => format!(", congestion control {control}"),
+        (beside, counts) => {
+            let all = counts
+                .iter()
+                .map(|(control, count)| format!("{count} {control}"));
+            let controls = all.collect::<Vec<_>>().join(", ");
+            let colon = if controls.is_empty() { "" } else { ": " };
+            format!(", over {} connections{colon}{controls}", beside.len() + 1)
+        }
+    }
 }
 
 fn upstreams(page: &mut String, status: &StatusOverview) {
@@ -261,6 +282,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::track::timeline::Segment;
 
     fn status() -> StatusOverview {
         serde_json::from_value(json!({
@@ -321,5 +343,39 @@ mod tests {
         assert!(!state(&transfer).contains("connections"));
         transfer.segments = vec![Default::default(); 5];
         assert!(state(&transfer).ends_with(", over 6 connections"));
+    }
+
+    #[test]
+    fn each_connection_shows_its_congestion_control() {
+        let mut transfer = StatusTransfer {
+            congestion: Some("cubic".into()),
+            ..StatusTransfer::default()
+        };
+        assert!(state(&transfer).ends_with(" via -, congestion control cubic"));
+        let bbr = Segment {
+            congestion: Some("bbr".into()),
+            received: 1,
+        };
+        transfer.segments = vec![bbr; 7];
+        assert!(state(&transfer).ends_with(", over 8 connections: 1 cubic, 7 bbr"));
+    }
+
+    #[test]
+    fn the_time_left_is_what_the_daemon_estimates() {
+        let status = |left: serde_json::Value| {
+            let transfer = json!({
+                "id": 1, "method": "GET", "what": "LFS 4d7a214614", "down": 1 << 20, "down_total": 64 << 20,
+                "ahead": 40 << 20, "down_rate": 1 << 20, "left_ms": left,
+            });
+            let status = json!({ "running": 1, "transfers": [transfer] });
+            render(&serde_json::from_value(status).unwrap())
+        };
+        let page = status(json!(20_000));
+        assert!(
+            page.contains("↓ 1.0 MiB   1%   1.0 MiB/s      20 s\n"),
+            "{page}"
+        );
+        let page = status(json!(null));
+        assert!(page.contains("↓ 1.0 MiB   1%   1.0 MiB/s\n"), "{page}");
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Counters {
     pub up: AtomicU64,
     /// Body bytes given to the client.
     pub down: AtomicU64,
+    /// Body bytes that range connections received and that wait until the client has all bytes before them.
+    pub ahead: AtomicU64,
     /// The declared length of the request; 0 where unknown.
     pub up_total: AtomicU64,
     /// The declared length of the response; 0 where unknown.

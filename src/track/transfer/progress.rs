@@ -129,7 +129,9 @@ impl TransferState {
                 state.sample(self)
             };
             state.watching.looked = Some(now);
-            state.watching.pace.observe(now, counts[0], counts[1]);
+            let ahead = self.counters.ahead.load(Ordering::Relaxed);
+            let received = counts[1].saturating_add(ahead);
+            state.watching.pace.observe(now, counts[0], received);
             state.watching.sample = Some(sample);
             let watch = state
                 .watching

@@ -22,6 +22,7 @@ use crate::{
     },
     track::{
         event::Text,
+        pace::RateSampler,
         timeline::{Segment, Timeline, instant_text},
     },
 };
@@ -80,10 +81,14 @@ pub struct Snapshot {
     pub up_total: Option<u64>,
     /// The size of the response body, where the origin declared it.
     pub down_total: Option<u64>,
+    /// Body bytes that range connections received and that wait until the client has all bytes before them.
+    pub ahead: u64,
     /// Bytes a second from the client, within the last second.
     pub up_rate: u64,
-    /// Bytes a second to the client, within the last second.
+    /// Bytes a second of the response, within the last second, over all connections.
     pub down_rate: u64,
+    /// The estimated time until all bytes have moved, in milliseconds; bytes of all connections count.
+    pub left_ms: Option<u64>,
     /// Since it began, in milliseconds.
     pub total_ms: u64,
     /// When it began.
@@ -152,11 +157,38 @@ impl TransferState {
             down: self.counters.down.load(Ordering::Relaxed),
             up_total: known(&self.counters.up_total),
             down_total: known(&self.counters.down_total),
+            ahead: self.counters.ahead.load(Ordering::Relaxed),
             up_rate,
             down_rate,
+            left_ms: self.left(&state.watching.pace, now),
             began: self.began,
             agent: about.agent.clone(),
             total_ms: millis(now.saturating_duration_since(self.begun)),
+        }
+    }
+
+    /// The estimated time until all bytes have moved.
+    fn left(&self, pace: &RateSampler, now: Instant) -> Option<u64> {
+        let counters = &self.counters;
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (up, down) = (get(&counters.up), get(&counters.down));
+        if up >= down {
+            return pace.time_for(
+                get(&counters.up_total)
+                    .checked_sub(up)
+                    .filter(|it| *it > 0)?,
+            );
+        }
+        let rest = get(&counters.down_total)
+            .checked_sub(down)
+            .filter(|it| *it > 0)?;
+        match rest.saturating_sub(get(&counters.ahead)) {
+            // Everything has arrived; the client takes it at its own pace.
+            0 => {
+                let elapsed = millis(now.saturating_duration_since(self.begun));
+                rest.saturating_mul(elapsed).checked_div(down)
+            }
+            missing => pace.time_for(missing),
         }
     }
 

@@ -166,11 +166,11 @@ fn running(transfer: &StatusTransfer, chosen: bool, width: usize) -> Vec<Line<'s
         (Some(_), Some(idle)) => format!("still {}", duration(idle)),
         _ => render::rate(transfer.rate()),
     };
-    let eta = transfer.eta_ms().map(duration).unwrap_or_default();
+    let left = transfer.left_ms.map(duration).unwrap_or_default();
     let upstream = transfer.upstream.as_deref().unwrap_or("-");
     let room = width.saturating_sub(80) + 24;
     let text = format!(
-        "{:<room$} {bar} {speed:>12} {eta:>7}  {}",
+        "{:<room$} {bar} {speed:>12} {left:>7}  {}",
         cut(&what, room),
         cut(&format!("{} {upstream}", short(&transfer.stage)), 17),
     );

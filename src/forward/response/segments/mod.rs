@@ -12,7 +12,7 @@ mod range_buffers;
 mod worker;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -194,6 +194,13 @@ impl Segmented {
         self.plan.took(count as u64);
         let held = self.plan.held();
         self.memory.plan(|_| ((), held));
+        self.count(self.plan.ahead());
+    }
+
+    /// Sets how many bytes wait for delivery.
+    fn count(&self, ahead: u64) {
+        let counters = self.requests.transfer().counters();
+        counters.ahead.store(ahead, Ordering::Relaxed);
     }
 
     /// Assigns ranges and collects bytes until every connection waits.
@@ -210,6 +217,7 @@ impl Segmented {
             }
             self.end_what_stands_still();
         }
+        self.count(self.plan.ahead());
         self.show();
     }
 
@@ -296,6 +304,7 @@ impl Segmented {
 
 impl Drop for Segmented {
     fn drop(&mut self) {
+        self.count(0);
         self.requests.transfer().segments(Vec::new());
     }
 }
