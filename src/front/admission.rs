@@ -30,6 +30,11 @@ pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Optio
     };
     let uid = match owner {
         SocketOwner::User(uid) => uid,
+        SocketOwner::Closed => {
+            let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Gone);
+            let why = "the client closed its connection before it was accepted";
+            return Some(fault.peer(client.address).detail(why));
+        }
         SocketOwner::Unknown(why) => return denied(Denial::UnknownUser, why.into()),
     };
     let why = match listen.access.admits(uid, *OWN_USER) {

@@ -145,10 +145,10 @@ impl FrontServer {
             return response;
         }
         let connect = request.method() == Method::CONNECT;
+        let _busy = client.slot.busy();
         if !absolute && !connect && own::is_own(request.uri().path()) {
             return own::serve(&self.current, &self.pages, &request, client);
         }
-        let _busy = client.slot.busy();
         if client.slot.take().await.is_err() {
             let fault = full(client.address);
             return refuse(&forwarder, &request, client, None, fault).await;

@@ -9,6 +9,8 @@ use serde::Serialize;
 pub(crate) enum SocketOwner {
     /// This user.
     User(u32),
+    /// Nobody's: the client closed it before the kernel was asked, by Ctrl-C for example.
+    Closed,
     /// An unknown user, and why.
     Unknown(&'static str),
 }

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 pub(crate) use slots::Slot;
-use slots::Slots;
+use slots::{SlotLimits, Slots};
 
 use super::socket_owner::SocketOwners;
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) fn open(
     listen: &Listen,
     receive_buffer: Option<usize>,
     owners: Option<&Arc<SocketOwners>>,
-    capacity: usize,
+    limits: SlotLimits,
 ) -> Result<Vec<Acceptor>, ListenError> {
     let mut sockets = inherited()?;
     for socket in &sockets {
@@ -58,7 +58,7 @@ pub(crate) fn open(
             .map(bind)
             .collect::<Result<_, _>>()?;
     }
-    let slots = Slots::new(capacity);
+    let slots = Slots::new(limits);
     sockets
         .into_iter()
         .map(|socket| {
@@ -129,10 +129,17 @@ impl Acceptor {
         let (socket, peer) = self.persistently(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
         let owners = self.owners.as_ref();
-        let owner = owners.map(|owners| match socket.local_addr() {
-            Ok(local) => owners.owner(local, peer),
-            Err(_) => SocketOwner::Unknown("the client's connection is already closed"),
-        });
+        let owner =
+            owners.map(
+                |owners| match socket.local_addr().map(|local| owners.owner(local, peer)) {
+                    // A connection that was reset has no peer any more (getpeername(2), ENOTCONN).
+                    Ok(SocketOwner::Unknown(_)) if socket.peer_addr().is_err() => {
+                        SocketOwner::Closed
+                    }
+                    Ok(owner) => owner,
+                    Err(_) => SocketOwner::Closed,
+                },
+            );
         let tcp = Tcp::new(socket);
         let slot = self.slots.enter(peer, owner, tcp.monitor());
         AcceptedClient {

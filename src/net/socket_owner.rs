@@ -71,6 +71,9 @@ impl SocketOwners {
             SocketOwner::User(uid) => Err(io::Error::other(format!(
                 "the kernel reports user {uid} as the owner of this process's own socket"
             ))),
+            SocketOwner::Closed => Err(io::Error::other(
+                "the kernel does not report the owner of this process's own socket",
+            )),
             SocketOwner::Unknown(why) => Err(io::Error::other(why)),
         }
     }
@@ -91,7 +94,7 @@ impl SocketOwners {
         // For a closed socket, or one whose process ended, the kernel reports user 0 and inode 0: without this check it would count as root.
         let held = matches!(found.state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2);
         if !held || found.inode == 0 {
-            SocketOwner::Unknown("the client closed its socket before its owner was determined")
+            SocketOwner::Closed
         } else if found.uid == self.overflow {
             SocketOwner::Unknown("the client's user has no ID in the daemon's user namespace")
         } else {

@@ -23,7 +23,7 @@ use crate::{
     front::FrontServer,
     model::{HostPattern, fault::BoxError},
     net::{
-        listen::{self, Acceptor, CLIENT_BUFFER, ListenError, slots},
+        listen::{self, Acceptor, CLIENT_BUFFER, ListenError, slots::SlotLimits},
         socket_owner::SocketOwners,
     },
     rt,
@@ -120,14 +120,9 @@ impl Daemon {
         let owners = owners(&config.listen)?;
         let told_apart = &shared.users_told_apart;
         told_apart.store(owners.is_some(), Ordering::Relaxed);
-        let capacity = capacity(config.listen.max_connections);
-        let acceptors = listen::open(
-            &config.listen,
-            Some(CLIENT_BUFFER),
-            owners.as_ref(),
-            capacity,
-        )
-        .map_err(StartError::Listen)?;
+        let limits = slot_limits(config.listen.max_connections);
+        let acceptors = listen::open(&config.listen, Some(CLIENT_BUFFER), owners.as_ref(), limits)
+            .map_err(StartError::Listen)?;
         // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
@@ -221,16 +216,15 @@ async fn accept(acceptor: Acceptor, front: FrontServer, shared: Shared) {
 }
 
 /// How many clients can be served at once: what the config asks for, as far as the descriptors of this process go.
-fn capacity(asked: usize) -> usize {
+fn slot_limits(asked: usize) -> SlotLimits {
     /// Listening sockets, the log, the CA, the runtime's own.
     const OWN: usize = 64;
     let limit = rt::descriptors();
-    // A client's connection and the one to its upstream; what waits and what asks for `/-/` has the first alone.
-    let possible = limit.saturating_sub(OWN + slots::UNREAD + slots::WAITING) / 2;
-    if possible < asked {
-        event::too_few_descriptors(limit, possible.max(1), asked);
+    let limits = SlotLimits::within(asked, limit.saturating_sub(OWN));
+    if limits.slots < asked {
+        event::too_few_descriptors(limit, limits.slots, asked);
     }
-    possible.clamp(1, asked.max(1))
+    limits
 }
 
 /// What tells local users apart; `None`, said in the log, where nothing can and the config does not insist.

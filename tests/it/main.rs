@@ -18,6 +18,7 @@ mod config;
 mod dead_resolver;
 mod errors;
 mod fake_ip;
+mod flood;
 mod forward;
 mod framing;
 mod guard;

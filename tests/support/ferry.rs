@@ -208,6 +208,16 @@ impl Ferry {
         kill(pid(self.process().0).unwrap(), Signal::SIGHUP).unwrap();
     }
 
+    /// Freezes the binary: the kernel queues what clients send.
+    pub(crate) fn pause(&self) {
+        kill(pid(self.process().0).unwrap(), Signal::SIGSTOP).unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        kill(pid(self.process().0).unwrap(), Signal::SIGCONT).unwrap();
+    }
+
     /// Asks the binary to stop.
     pub(crate) fn terminate(&self) {
         kill(pid(self.process().0).unwrap(), Signal::SIGTERM).unwrap();

@@ -1,9 +1,10 @@
 //! The slots of clients: how many connections may be open at once, and for which holder.
 //!
 //! One holder (a local user, else an address) never gets all slots: a reserve stays for the others. A connection whose request has not been
-//! read needs no slot, so `/-/` is answered when all slots are taken; a request that needs one waits for it. While a request waits, the
-//! connection that was idle longest is closed, the largest holder's first.
+//! read needs no slot, so `/-/` is answered when all slots are taken; a request that needs one waits for it. While a client waits, for a slot
+//! or to be accepted, the connections that were idle longest are closed, the largest holder's first.
 
+mod eviction;
 mod slot;
 
 use std::{
@@ -18,20 +19,56 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use eviction::EvictionReport;
 pub(crate) use slot::Slot;
 
 use crate::{io::TcpMonitor, model::access::SocketOwner};
 
-/// The most connections whose first request has not been read: enough for `gitferry status` and a status page beside other clients.
-pub(crate) const UNREAD: usize = 16;
+/// Connections whose first request has not been read that are accepted in any case: enough for `gitferry status` and a status page beside
+/// other clients.
+pub(crate) const FEWEST_UNREAD: usize = 16;
+/// The most of them, as many as the kernel queues: a flood of silent connections delays a client by [`HOLD_UNREAD`], not by the whole queue.
+pub(crate) const MOST_UNREAD: usize = 1024;
 /// Requests that may wait for a slot.
 pub(crate) const WAITING: usize = 64;
 /// How long a connection must be idle before it is closed for a waiting request.
 const HOLD: Duration = Duration::from_secs(10);
-/// The same for a connection that has not sent a request.
+/// The age at which a connection without a complete request is closed for one that waits to be accepted.
 const HOLD_UNREAD: Duration = Duration::from_secs(2);
-/// How often a waiting request looks for a connection to close.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often a waiting client looks for connections to close.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many clients are served at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotLimits {
+    /// Connections with a slot.
+    pub slots: usize,
+    /// Connections whose first request has not been read.
+    pub unread: usize,
+}
+
+impl SlotLimits {
+    /// Of `slots`, with the fewest connections beside them.
+    #[cfg(test)]
+    pub(crate) fn new(slots: usize) -> Self {
+        Self {
+            slots: slots.max(1),
+            unread: FEWEST_UNREAD,
+        }
+    }
+
+    /// What `asked` slots become with this many free descriptors: a slot takes two, one for the client and one for its upstream. Half of the
+    /// rest is for connections without a request; idle connections to origins need the other half.
+    pub(crate) fn within(asked: usize, descriptors: usize) -> Self {
+        let for_slots = descriptors.saturating_sub(FEWEST_UNREAD + WAITING) / 2;
+        let slots = for_slots.clamp(1, asked.max(1));
+        let rest = descriptors.saturating_sub(WAITING + 2 * slots);
+        Self {
+            slots,
+            unread: (rest / 2).clamp(FEWEST_UNREAD, MOST_UNREAD),
+        }
+    }
+}
 
 /// The holder whose slots are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,26 +79,27 @@ enum SlotHolder {
 
 /// Every slot. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Slots(Arc<SlotsState>);
+pub(crate) struct Slots(Arc<SharedSlots>);
 
 #[derive(Debug)]
-struct SlotsState {
-    capacity: usize,
+struct SharedSlots {
+    limits: SlotLimits,
     /// The slots that one holder must leave to others.
     reserve: usize,
-    state: Mutex<State>,
+    table: Mutex<SlotTable>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SlotTable {
     next: u64,
     connections: HashMap<u64, Connection>,
     held: HashMap<SlotHolder, usize>,
     waiting: HashMap<SlotHolder, usize>,
     unread: usize,
-    /// True where the log has reported it since there was last room.
-    told: bool,
+    /// True where the log has reported that the limit is reached, since there was last room.
+    full_reported: bool,
+    evictions: EvictionReport,
 }
 
 #[derive(Debug)]
@@ -69,23 +107,25 @@ struct Connection {
     client: SocketAddr,
     holder: SlotHolder,
     socket: TcpMonitor,
-    part: SlotUse,
-    /// True where its socket was shut down for a waiting request.
-    ended: bool,
+    phase: SlotPhase,
+    /// True where its socket was shut down for a waiting client.
+    closing: bool,
     /// Requests that are being answered.
-    busy: usize,
-    /// Bytes in both directions, and since when they have not changed.
-    moved: (u64, Instant),
+    requests: usize,
+    /// Bytes in both directions when they were last compared.
+    bytes: u64,
+    /// Since when it is idle.
+    idle_since: Instant,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SlotUse {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum SlotPhase {
     /// It has sent no request, or only asked for `/-/`.
     Unread,
     /// Its request waits for a slot.
-    Waits,
+    Waiting,
     /// It has a slot.
-    Holds,
+    Holding,
 }
 
 /// No slot can be obtained.
@@ -93,14 +133,13 @@ enum SlotUse {
 pub(crate) struct SlotsFull;
 
 impl Slots {
-    /// `capacity` slots.
-    pub(crate) fn new(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
-        let reserve = (capacity / 8).min(64);
-        Self(Arc::new(SlotsState {
-            capacity,
+    /// With these limits.
+    pub(crate) fn new(limits: SlotLimits) -> Self {
+        let reserve = (limits.slots / 8).min(64);
+        Self(Arc::new(SharedSlots {
+            limits,
             reserve,
-            state: Mutex::default(),
+            table: Mutex::default(),
             changed: Notify::new(),
         }))
     }
@@ -109,15 +148,15 @@ impl Slots {
     pub(crate) async fn room(&self) {
         loop {
             let changed = self.0.changed.notified();
-            let now = Instant::now();
             {
-                let mut state = self.0.lock();
-                if state.unread < UNREAD {
+                let mut table = self.0.lock();
+                if table.unread < self.0.limits.unread {
                     return;
                 }
-                state.end_one(now, SlotUse::Unread, HOLD_UNREAD);
+                // Half of them: the next ones in the queue are accepted without a wait.
+                table.evict(SlotPhase::Unread, HOLD_UNREAD, self.0.limits.unread / 2);
             }
-            let _ = timeout(LOOK, changed).await;
+            let _ = timeout(EVICTION_INTERVAL, changed).await;
         }
     }
 
@@ -130,22 +169,25 @@ impl Slots {
     ) -> Slot {
         let holder = match owner {
             Some(SocketOwner::User(uid)) => SlotHolder::User(uid),
-            Some(SocketOwner::Unknown(_)) | None => SlotHolder::Address(client.ip()),
+            Some(SocketOwner::Closed | SocketOwner::Unknown(_)) | None => {
+                SlotHolder::Address(client.ip())
+            }
         };
-        let mut state = self.0.lock();
-        state.next += 1;
-        let id = state.next;
+        let mut table = self.0.lock();
+        table.next += 1;
+        let id = table.next;
         let connection = Connection {
             client,
             holder,
             socket,
-            part: SlotUse::Unread,
-            ended: false,
-            busy: 0,
-            moved: (0, Instant::now()),
+            phase: SlotPhase::Unread,
+            closing: false,
+            requests: 0,
+            bytes: 0,
+            idle_since: Instant::now(),
         };
-        state.connections.insert(id, connection);
-        state.unread += 1;
+        table.connections.insert(id, connection);
+        table.unread += 1;
         Slot {
             slots: self.clone(),
             id,
@@ -153,64 +195,43 @@ impl Slots {
     }
 }
 
-impl SlotsState {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl SharedSlots {
+    fn lock(&self) -> MutexGuard<'_, SlotTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True where `holder` may have one more: a slot is free, the reserve stays, and no holder with fewer slots waits.
-    fn permits(&self, state: &State, holder: SlotHolder) -> bool {
-        let own = state.held(holder);
+    fn permits(&self, table: &SlotTable, holder: SlotHolder) -> bool {
+        let own = table.held(holder);
         let fewer = |(other, waiting): (&SlotHolder, &usize)| {
-            *other != holder && *waiting > 0 && state.held(*other) < own
+            *other != holder && *waiting > 0 && table.held(*other) < own
         };
-        state.held.values().sum::<usize>() < self.capacity
-            && own < self.capacity - self.reserve
-            && !state.waiting.iter().any(fewer)
+        table.held.values().sum::<usize>() < self.limits.slots
+            && own < self.limits.slots - self.reserve
+            && !table.waiting.iter().any(fewer)
     }
 }
 
-impl State {
+impl SlotTable {
     fn held(&self, holder: SlotHolder) -> usize {
         self.held.get(&holder).copied().unwrap_or(0)
     }
 
-    /// Closes the connection in `part` that was idle longest, and at least for `hold`.
-    fn end_one(&mut self, now: Instant, part: SlotUse, hold: Duration) {
-        for connection in self.connections.values_mut() {
-            connection.look(now);
-        }
-        let held = &self.held;
-        let still = |one: &Connection| now.saturating_duration_since(one.moved.1);
-        let worst = self
-            .connections
-            .values_mut()
-            .filter(|one| one.part == part && !one.ended && one.busy == 0 && still(one) >= hold)
-            .max_by_key(|one| (held.get(&one.holder).copied(), still(one)));
-        if let Some(worst) = worst {
-            worst.ended = true;
-            worst.socket.end();
-            tracing::warn!(
-                client = %worst.client,
-                still_s = still(worst).as_secs(),
-                "a client's idle connection was closed: others wait for a slot"
-            );
-        }
-    }
-
-    fn forget(&mut self, id: u64) {
+    fn remove(&mut self, id: u64) {
         match self.connections.remove(&id) {
-            Some(one) if one.part == SlotUse::Holds => {
-                take_one(&mut self.held, one.holder);
-                self.told = false;
+            Some(one) if one.phase == SlotPhase::Holding => {
+                decrement(&mut self.held, one.holder);
+                self.full_reported = false;
             }
-            Some(one) if one.part == SlotUse::Unread => self.unread = self.unread.saturating_sub(1),
+            Some(one) if one.phase == SlotPhase::Unread => {
+                self.unread = self.unread.saturating_sub(1);
+            }
             _ => {}
         }
     }
 
-    fn tell_full(&mut self) {
-        if !std::mem::replace(&mut self.told, true) {
+    fn report_full(&mut self) {
+        if !std::mem::replace(&mut self.full_reported, true) {
             tracing::warn!(
                 advice = "if all these clients are yours, raise `max_connections` of `[listen]`",
                 "connection limit reached, clients wait"
@@ -219,18 +240,7 @@ impl State {
     }
 }
 
-impl Connection {
-    fn look(&mut self, now: Instant) {
-        let bytes = self.socket.tcp().map_or(0, |tcp| {
-            tcp.bytes_read().saturating_add(tcp.bytes_written())
-        });
-        if bytes != self.moved.0 || self.busy > 0 {
-            self.moved = (bytes, now);
-        }
-    }
-}
-
-fn take_one(counts: &mut HashMap<SlotHolder, usize>, holder: SlotHolder) {
+fn decrement(counts: &mut HashMap<SlotHolder, usize>, holder: SlotHolder) {
     if let Some(count) = counts.get_mut(&holder) {
         *count = count.saturating_sub(1);
         if *count == 0 {

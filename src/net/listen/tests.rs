@@ -22,9 +22,14 @@ fn anywhere() -> SocketAddr {
 
 fn one(max_connections: usize, receive_buffer: Option<usize>) -> Acceptor {
     let listen = listen(&[anywhere()], max_connections);
-    open(&listen, receive_buffer, None, max_connections)
-        .unwrap()
-        .remove(0)
+    open(
+        &listen,
+        receive_buffer,
+        None,
+        SlotLimits::new(max_connections),
+    )
+    .unwrap()
+    .remove(0)
 }
 
 #[tokio::test]
@@ -50,7 +55,13 @@ async fn a_request_over_the_limit_waits_for_a_place_and_is_not_dropped() {
 
 #[tokio::test]
 async fn an_idle_listener_takes_no_place_from_a_busy_one() {
-    let acceptors = open(&listen(&[anywhere(), anywhere()], 1), None, None, 1).unwrap();
+    let acceptors = open(
+        &listen(&[anywhere(), anywhere()], 1),
+        None,
+        None,
+        SlotLimits::new(1),
+    )
+    .unwrap();
     let [idle, busy] = acceptors.as_slice() else {
         panic!("{acceptors:?}");
     };
@@ -80,7 +91,13 @@ async fn clients_get_the_clamped_buffer_and_no_delay() {
 #[tokio::test]
 async fn an_address_in_use_is_named_with_what_to_do() {
     let first = one(1, None);
-    let error = open(&listen(&[first.address()], 1), None, None, 1).unwrap_err();
+    let error = open(
+        &listen(&[first.address()], 1),
+        None,
+        None,
+        SlotLimits::new(1),
+    )
+    .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("cannot listen on {}", first.address())
@@ -97,7 +114,7 @@ async fn a_restart_does_not_wait_for_the_last_connections() {
     // This side closes first, and so keeps the port in TIME_WAIT.
     drop(timeout(PATIENCE, first.accept()).await.unwrap());
     drop((first, client));
-    open(&listen(&[address], 1), None, None, 1).unwrap();
+    open(&listen(&[address], 1), None, None, SlotLimits::new(1)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +159,7 @@ fn credentials_in_the_config_are_not_in_an_error() {
         username: "me".into(),
         password: Secret::new("hunter2"),
     });
-    let error = open(&listen, None, None, 1).unwrap_err();
+    let error = open(&listen, None, None, SlotLimits::new(1)).unwrap_err();
     assert!(!format!("{error} {error:?} {}", error.advice()).contains("hunter2"));
     assert!(error.advice().contains("no interface"));
 }

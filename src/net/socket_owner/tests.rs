@@ -83,10 +83,7 @@ fn a_user_who_connects_sends_and_closes_does_not_pass_as_root() {
         server.read_to_string(&mut sent).unwrap();
         assert_eq!(sent, "GET\n");
         let owner = owners().owner(server.local_addr().unwrap(), peer);
-        assert!(
-            matches!(owner, SocketOwner::Unknown(_)),
-            "{script}: {owner:?}"
-        );
+        assert_eq!(owner, SocketOwner::Closed, "{script}");
         drop(child.stdin.take());
         child.wait().unwrap();
     }

@@ -3,7 +3,8 @@
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Connection, HOLD, LOOK, SlotHolder, SlotUse, Slots, SlotsFull, State, WAITING, take_one,
+    Connection, EVICTION_INTERVAL, HOLD, SlotHolder, SlotPhase, SlotTable, Slots, SlotsFull,
+    WAITING, decrement,
 };
 
 /// A connection's slot, or its claim to one; released when dropped.
@@ -16,9 +17,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// Releases the slot while the connection stays open: event streams are counted elsewhere.
     pub(crate) fn release(&self) {
-        let mut state = self.slots.0.lock();
-        state.forget(self.id);
-        drop(state);
+        self.slots.0.lock().remove(self.id);
         self.slots.0.changed.notify_waiters();
     }
 
@@ -34,51 +33,57 @@ impl Slot {
             if waiting.done() {
                 return Ok(());
             }
-            let _ = timeout(LOOK, changed).await;
-            inner.lock().end_one(Instant::now(), SlotUse::Holds, HOLD);
+            let _ = timeout(EVICTION_INTERVAL, changed).await;
+            let mut table = inner.lock();
+            let wanted = table.waiting.values().sum();
+            table.evict(SlotPhase::Holding, HOLD, wanted);
         }
     }
 
     /// Marks a request as being answered as long as the guard lives: a client that waits for its answer is not idle.
     pub(crate) fn busy(&self) -> BusyGuard<'_> {
         if let Some(connection) = self.slots.0.lock().connections.get_mut(&self.id) {
-            connection.busy += 1;
+            connection.requests += 1;
         }
         BusyGuard(self)
     }
 
     /// True where the connection has its slot; false where it now waits.
     fn begin(&self) -> Result<bool, SlotsFull> {
-        let mut state = self.slots.0.lock();
-        let Some((part, holder)) = state.connections.get(&self.id).map(Connection::standing) else {
+        let mut table = self.slots.0.lock();
+        let Some((phase, holder)) = table
+            .connections
+            .get(&self.id)
+            .map(Connection::phase_and_holder)
+        else {
             return Ok(true);
         };
-        if part == SlotUse::Holds {
+        if phase == SlotPhase::Holding {
             return Ok(true);
         }
-        if self.slots.0.permits(&state, holder) {
-            self.hold(&mut state, holder);
+        if self.slots.0.permits(&table, holder) {
+            self.hold(&mut table, holder);
             return Ok(true);
         }
-        state.tell_full();
-        if state.waiting.values().sum::<usize>() >= WAITING {
+        table.report_full();
+        if table.waiting.values().sum::<usize>() >= WAITING {
             return Err(SlotsFull);
         }
-        *state.waiting.entry(holder).or_default() += 1;
-        self.set(&mut state, SlotUse::Waits);
+        *table.waiting.entry(holder).or_default() += 1;
+        self.set_phase(&mut table, SlotPhase::Waiting);
         Ok(false)
     }
 
-    fn hold(&self, state: &mut State, holder: SlotHolder) {
-        *state.held.entry(holder).or_default() += 1;
-        self.set(state, SlotUse::Holds);
+    fn hold(&self, table: &mut SlotTable, holder: SlotHolder) {
+        *table.held.entry(holder).or_default() += 1;
+        self.set_phase(table, SlotPhase::Holding);
     }
 
-    fn set(&self, state: &mut State, part: SlotUse) {
-        if let Some(connection) = state.connections.get_mut(&self.id) {
-            let before = std::mem::replace(&mut connection.part, part);
-            if before == SlotUse::Unread {
-                state.unread = state.unread.saturating_sub(1);
+    fn set_phase(&self, table: &mut SlotTable, phase: SlotPhase) {
+        if let Some(connection) = table.connections.get_mut(&self.id) {
+            let before = std::mem::replace(&mut connection.phase, phase);
+            if before == SlotPhase::Unread {
+                table.unread = table.unread.saturating_sub(1);
             }
         }
         // Where many connections had sent no request, one more may now be accepted.
@@ -87,8 +92,8 @@ impl Slot {
 }
 
 impl Connection {
-    fn standing(&self) -> (SlotUse, SlotHolder) {
-        (self.part, self.holder)
+    fn phase_and_holder(&self) -> (SlotPhase, SlotHolder) {
+        (self.phase, self.holder)
     }
 }
 
@@ -105,13 +110,17 @@ impl SlotWaiter<'_> {
     /// True where the slot is available now.
     fn done(&self) -> bool {
         let inner = &self.0.slots.0;
-        let mut state = inner.lock();
-        match state.connections.get(&self.0.id).map(Connection::standing) {
-            Some((SlotUse::Waits, holder)) if inner.permits(&state, holder) => {
-                self.0.hold(&mut state, holder);
+        let mut table = inner.lock();
+        match table
+            .connections
+            .get(&self.0.id)
+            .map(Connection::phase_and_holder)
+        {
+            Some((SlotPhase::Waiting, holder)) if inner.permits(&table, holder) => {
+                self.0.hold(&mut table, holder);
                 true
             }
-            Some((SlotUse::Waits, _)) => false,
+            Some((SlotPhase::Waiting, _)) => false,
             _ => true,
         }
     }
@@ -119,9 +128,9 @@ impl SlotWaiter<'_> {
 
 impl Drop for SlotWaiter<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.slots.0.lock();
-        if let Some(holder) = state.connections.get(&self.0.id).map(|one| one.holder) {
-            take_one(&mut state.waiting, holder);
+        let mut table = self.0.slots.0.lock();
+        if let Some(holder) = table.connections.get(&self.0.id).map(|one| one.holder) {
+            decrement(&mut table.waiting, holder);
         }
     }
 }
@@ -133,8 +142,8 @@ pub(crate) struct BusyGuard<'p>(&'p Slot);
 impl Drop for BusyGuard<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.0.slots.0.lock().connections.get_mut(&self.0.id) {
-            connection.busy = connection.busy.saturating_sub(1);
-            connection.moved.1 = Instant::now();
+            connection.requests = connection.requests.saturating_sub(1);
+            connection.idle_since = Instant::now();
         }
     }
 }

@@ -1,9 +1,14 @@
 use std::net::{TcpListener, TcpStream as StdStream};
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
 
 use super::*;
 use crate::io::Tcp;
+
+/// Of `slots`, where this is all that matters.
+fn slots_of(slots: usize) -> Slots {
+    Slots::new(SlotLimits::new(slots))
+}
 
 /// A client's connection: both ends.
 struct ClientSockets {
@@ -40,7 +45,7 @@ async fn comes(client: &ClientSockets, seconds: u64) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() {
-    let slots = Slots::new(16);
+    let slots = slots_of(16);
     let mut held = Vec::new();
     for _ in 0..14 {
         held.push(with_place(&slots, 1).await);
@@ -54,7 +59,7 @@ async fn one_user_with_every_place_they_may_have_leaves_the_reserve_to_others() 
 
 #[tokio::test(start_paused = true)]
 async fn whoever_has_fewest_gets_the_next_place() {
-    let slots = Slots::new(4);
+    let slots = slots_of(4);
     let mut held = vec![with_place(&slots, 2).await];
     for _ in 0..3 {
         held.push(with_place(&slots, 1).await);
@@ -70,7 +75,7 @@ async fn whoever_has_fewest_gets_the_next_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_not() {
-    let slots = Slots::new(2);
+    let slots = slots_of(2);
     let (answered, silent) = (with_place(&slots, 1).await, with_place(&slots, 1).await);
     let _busy = answered.slot.busy();
     let waits = client(&slots, 1);
@@ -88,26 +93,92 @@ async fn a_silent_connection_is_ended_for_somebody_who_waits_and_a_busy_one_is_n
     assert_eq!(still_open.kind(), std::io::ErrorKind::WouldBlock);
 }
 
+/// The daemon's end of a connection: its task ends when the socket is shut down, and its slot is free.
+async fn task_of(client: ClientSockets) {
+    client.tcp.socket().readable().await.unwrap();
+}
+
+/// Accepts `count` connections of one user that send nothing, each as soon as there is room.
+async fn flood(slots: &Slots, tasks: &mut JoinSet<()>, count: usize) {
+    for _ in 0..count {
+        slots.room().await;
+        tasks.spawn(task_of(client(slots, 1)));
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn connections_that_say_nothing_keep_the_next_one_out_for_a_moment_only() {
-    let slots = Slots::new(64);
-    let silent: Vec<ClientSockets> = (0..UNREAD).map(|_| client(&slots, 1)).collect();
-    let start = Instant::now();
-    assert!(timeout(HOLD_UNREAD / 2, slots.room()).await.is_err());
-    let mut silent = silent.into_iter();
-    let room = timeout(HOLD * 6, slots.room());
-    let ends = async {
-        tokio::time::sleep(HOLD_UNREAD * 2).await;
-        drop(silent.next());
+async fn a_flood_of_silent_connections_delays_the_next_client_by_seconds_and_not_by_its_length() {
+    let limits = SlotLimits {
+        slots: 64,
+        unread: 64,
     };
-    let (room, ()) = tokio::join!(room, ends);
-    room.unwrap();
-    assert!(start.elapsed() < HOLD, "{:?}", start.elapsed());
+    let (slots, mut tasks) = (Slots::new(limits), JoinSet::new());
+    let start = Instant::now();
+    flood(&slots, &mut tasks, 64).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "there is room for these");
+    assert!(timeout(HOLD_UNREAD / 2, slots.room()).await.is_err());
+    // Five times as many as are accepted: half of them are closed at a time.
+    flood(&slots, &mut tasks, 4 * 64).await;
+    slots.room().await;
+    assert!(start.elapsed() < HOLD_UNREAD * 10, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_with_most_silent_connections_loses_them_first() {
+    let slots = slots_of(64);
+    let mut others = vec![client(&slots, 2), client(&slots, 3)];
+    let many: Vec<_> = (2..FEWEST_UNREAD).map(|_| client(&slots, 1)).collect();
+    assert!(timeout(HOLD_UNREAD * 2, slots.room()).await.is_err());
+    let ended = |one: &ClientSockets| one.tcp.socket().try_read(&mut [0]).is_ok();
+    assert_eq!(
+        many.iter().filter(|one| ended(one)).count(),
+        FEWEST_UNREAD / 2
+    );
+    assert!(!others.iter().any(ended));
+    // A request for `/-/` that was answered begins the time anew.
+    drop(others[0].slot.busy());
+    let answered = others.remove(0);
+    drop(many);
+    let _more: Vec<_> = (2..FEWEST_UNREAD).map(|_| client(&slots, 4)).collect();
+    assert!(timeout(HOLD_UNREAD / 2, slots.room()).await.is_err());
+    assert!(!ended(&answered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_drips_is_no_request() {
+    use std::io::Write as _;
+    let slots = slots_of(64);
+    let mut clients: Vec<_> = (0..FEWEST_UNREAD).map(|_| client(&slots, 1)).collect();
+    let looks = 2 * (HOLD_UNREAD.as_millis() / EVICTION_INTERVAL.as_millis());
+    for _ in 0..looks {
+        for client in &mut clients {
+            let _ = client._far.write_all(b"G");
+            let _ = client.tcp.socket().readable().await;
+            let _ = tokio::io::AsyncReadExt::read(&mut client.tcp, &mut [0; 8]).await;
+        }
+        let _ = timeout(EVICTION_INTERVAL, slots.room()).await;
+    }
+    let table = slots.0.lock();
+    let closed = table.connections.values().filter(|one| one.closing);
+    assert_eq!(closed.count(), FEWEST_UNREAD / 2);
+}
+
+#[test]
+fn slots_take_the_descriptors_first_and_what_is_unread_half_of_the_rest() {
+    let limits = |asked, descriptors| {
+        let limits = SlotLimits::within(asked, descriptors);
+        (limits.slots, limits.unread)
+    };
+    assert_eq!(limits(1024, 0), (1, FEWEST_UNREAD));
+    assert_eq!(limits(1024, 200), (60, FEWEST_UNREAD));
+    assert_eq!(limits(1024, 4032), (1024, 960));
+    assert_eq!(limits(1024, 524_288), (1024, MOST_UNREAD));
+    assert_eq!(limits(0, 524_288), (1, MOST_UNREAD));
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_are_not_without_number_and_a_dropped_one_is_forgotten() {
-    let slots = Slots::new(1);
+    let slots = slots_of(1);
     let held = with_place(&slots, 1).await;
     let waiting: Vec<ClientSockets> = (0..WAITING).map(|_| client(&slots, 1)).collect();
     let mut takes: Vec<_> = waiting
