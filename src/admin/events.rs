@@ -71,7 +71,7 @@ pub(crate) fn stream(
     let mut response: Response<ResponseBody> = respond(
         StatusCode::OK,
         "text/event-stream",
-        Events(receiver).boxed_unsync(),
+        EventBody(receiver).boxed_unsync(),
     );
     // Its place among the clients is given back, so nothing else may follow on the connection.
     let close = HeaderValue::from_static("close");
@@ -80,9 +80,9 @@ pub(crate) fn stream(
 }
 
 /// The receiver as a body.
-struct Events(mpsc::Receiver<Bytes>);
+struct EventBody(mpsc::Receiver<Bytes>);
 
-impl Body for Events {
+impl Body for EventBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -122,7 +122,7 @@ impl Hop {
 impl Serialize for Hop {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Shown<'h> {
+        struct HopForm<'h> {
             url: String,
             #[serde(flatten)]
             credentials: Option<&'h Credentials>,
@@ -131,7 +131,7 @@ impl Serialize for Hop {
             #[serde(flatten)]
             peer: &'h PeerTls,
         }
-        Shown {
+        HopForm {
             url: self.url(),
             credentials: self.credentials.as_ref(),
             via: self.via,

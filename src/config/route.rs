@@ -212,7 +212,7 @@ impl Route {
 /// `[other_hosts]` has only some of a route's keys, for `serialize_with`.
 pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
-    struct Shown<'r> {
+    struct OtherHostsForm<'r> {
         tls: TlsMode,
         ports: &'r Option<Vec<u16>>,
         upstreams: &'r [Arc<Upstream>],
@@ -220,7 +220,7 @@ pub(super) fn as_other_hosts<S: Serializer>(route: &Route, to: S) -> Result<S::O
         stall: StallConfig,
         uploads: UploadsConfig,
     }
-    Shown {
+    OtherHostsForm {
         tls: route.tls,
         ports: &route.ports,
         upstreams: &route.upstreams,

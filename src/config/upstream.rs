@@ -200,7 +200,7 @@ impl Mirror {
 impl Serialize for Upstream {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Shown<'u> {
+        struct UpstreamForm<'u> {
             via: &'u str,
             #[serde(skip_serializing_if = "Option::is_none")]
             mirror: Option<String>,
@@ -212,7 +212,7 @@ impl Serialize for Upstream {
             let authority = mirror.target.authority(mirror.scheme);
             format!("{}://{authority}{}", mirror.scheme, mirror.base_path)
         };
-        Shown {
+        UpstreamForm {
             via: self.via.name(),
             mirror: mirror.map(url),
             credentials: mirror.map(|mirror| mirror.credentials),

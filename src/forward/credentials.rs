@@ -201,7 +201,7 @@ pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[
     if !mapping.is_reverse() {
         return;
     }
-    let Ok(batch) = serde_json::from_slice::<Batch<'_>>(body) else {
+    let Ok(batch) = serde_json::from_slice::<LfsBatch<'_>>(body) else {
         return;
     };
     let actions = batch.objects.iter().flat_map(|object| {
@@ -238,21 +238,21 @@ pub(crate) fn learn_batch(memory: &CredentialMemory, mapping: &Mapping, body: &[
 }
 
 #[derive(Deserialize)]
-struct Batch<'b> {
+struct LfsBatch<'b> {
     #[serde(borrow, default)]
-    objects: Vec<Object<'b>>,
+    objects: Vec<LfsObject<'b>>,
 }
 
 #[derive(Deserialize)]
-struct Object<'b> {
+struct LfsObject<'b> {
     #[serde(borrow, default)]
-    actions: Option<HashMap<Cow<'b, str>, Action<'b>>>,
+    actions: Option<HashMap<Cow<'b, str>, LfsAction<'b>>>,
     #[serde(borrow, default, rename = "_links")]
-    links: Option<HashMap<Cow<'b, str>, Action<'b>>>,
+    links: Option<HashMap<Cow<'b, str>, LfsAction<'b>>>,
 }
 
 #[derive(Deserialize)]
-struct Action<'b> {
+struct LfsAction<'b> {
     #[serde(borrow, default)]
     href: Cow<'b, str>,
     #[serde(borrow, default)]

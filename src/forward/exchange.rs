@@ -39,7 +39,7 @@ use crate::{
     config::Route,
     model::{
         Fault, FaultKind, Leg, Stage,
-        attempts::{Connect, ConnectionKind, Event, RequestState},
+        attempts::{ConnectCommand, ConnectionKind, Event, RequestState},
     },
     net::dial::request_loop::PendingRequest,
     track::{FinalFault, Transfer},
@@ -143,17 +143,17 @@ impl Exchange {
 
     /// Carries out one step after the other until there is a response to pass on.
     async fn run(&mut self, mut turn: PlanStep) -> Result<LeasedResponse, FinalFault> {
-        let mut held = Held::Nothing;
+        let mut held = StepResult::Nothing;
         loop {
             let event;
             (held, event) = match (turn, held) {
                 (PlanStep::Connect(connect), _) => self.connect(connect).await,
-                (PlanStep::Send, Held::Connection(lease)) => self.send(lease).await,
-                (PlanStep::Deliver, Held::Response(came)) => return Ok(*came),
+                (PlanStep::Send, StepResult::Connection(lease)) => self.send(lease).await,
+                (PlanStep::Deliver, StepResult::Response(came)) => return Ok(*came),
                 // The policy sends only on a connection, and delivers only a response.
                 (PlanStep::Send | PlanStep::Deliver, _) => {
                     let fault = Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
-                    (Held::Nothing, Event::DialFailed(fault))
+                    (StepResult::Nothing, Event::DialFailed(fault))
                 }
             };
             turn = self.plan.tell(event).await?;
@@ -161,20 +161,20 @@ impl Exchange {
     }
 
     /// Takes an idle connection where one is acceptable, else a new one.
-    async fn connect(&self, connect: Connect) -> (Held, Event) {
+    async fn connect(&self, connect: ConnectCommand) -> (StepResult, Event) {
         let key = self.key();
         if let Some(lease) = self.idle(connect, &key).await {
             self.transfer.connected(lease.about.peer);
             lease.watch(&self.transfer);
             if !lease.reused {
-                return (Held::Connection(lease), Event::Dialled);
+                return (StepResult::Connection(lease), Event::Dialled);
             }
             self.transfer.mark_reused();
-            return (Held::Connection(lease), Event::Reused);
+            return (StepResult::Connection(lease), Event::Reused);
         }
         let reached = match self.plan.dial(connect).await {
             Ok(reached) => reached,
-            Err(event) => return (Held::Nothing, event),
+            Err(event) => return (StepResult::Nothing, event),
         };
         let shared = &self.forwarder.shared;
         let max_head = self.forwarder.config.listen.max_head;
@@ -182,9 +182,9 @@ impl Exchange {
             Ok((sender, about)) => {
                 let lease = self.forwarder.pool.lease(key, sender, about);
                 lease.watch(&self.transfer);
-                (Held::Connection(lease), Event::Dialled)
+                (StepResult::Connection(lease), Event::Dialled)
             }
-            Err(fault) => (Held::Nothing, Event::DialFailed(fault)),
+            Err(fault) => (StepResult::Nothing, Event::DialFailed(fault)),
         }
     }
 
@@ -202,7 +202,7 @@ impl Exchange {
     }
 
     /// An idle connection: one bound to this client's identity, else an unbound one where an idle connection is acceptable.
-    async fn idle(&self, connect: Connect, key: &Arc<Key>) -> Option<Lease> {
+    async fn idle(&self, connect: ConnectCommand, key: &Arc<Key>) -> Option<Lease> {
         let pool = &self.forwarder.pool;
         // Even a request that may act uses the bound connection: a new one lacks the identity.
         match pool.take_bound(key, self.asked.client.id).await {
@@ -245,11 +245,11 @@ impl Exchange {
     }
 
     /// Sends once and returns the result.
-    async fn send(&mut self, mut lease: Lease) -> (Held, Event) {
+    async fn send(&mut self, mut lease: Lease) -> (StepResult, Event) {
         let to = self.destination();
         let request = match self.write(&lease, &to) {
             Ok(request) => request,
-            Err(fault) => return (Held::Nothing, Event::Refused(fault)),
+            Err(fault) => return (StepResult::Nothing, Event::Refused(fault)),
         };
         let waiting = match &lease.about.absolute_form {
             None => None,
@@ -257,7 +257,7 @@ impl Exchange {
                 let hop = lease.about.peer.to_string();
                 match PendingRequest::begin(&hop, &to.target.to_string()).await {
                     Ok(waiting) => Some(waiting),
-                    Err(fault) => return (Held::Nothing, Event::Refused(fault)),
+                    Err(fault) => return (StepResult::Nothing, Event::Refused(fault)),
                 }
             }
         };
@@ -276,7 +276,7 @@ impl Exchange {
         let sent = tokio::select! {
             // Check this first: the end of the connections' tasks is a consequence.
             biased;
-            () = self.forwarder.shared.shutdown.ended() => return (Held::Nothing, self.plan.shutdown()),
+            () = self.forwarder.shared.shutdown.ended() => return (StepResult::Nothing, self.plan.shutdown()),
             sent = send::send_watched(&mut lease, request, &self.transfer, repeatable) => sent,
         };
         match sent {
@@ -288,13 +288,13 @@ impl Exchange {
                     lease.bind(self.asked.client.id);
                 }
                 let event = self.judge(&response, &lease, &to);
-                (Held::Response(Box::new((response, lease))), event)
+                (StepResult::Response(Box::new((response, lease))), event)
             }
             Err(missed) => {
                 if matches!(missed, NoResponse::Stale) {
                     self.forwarder.pool.forget_unused_since(began);
                 }
-                (Held::Nothing, self.missed(missed, &lease.about))
+                (StepResult::Nothing, self.missed(missed, &lease.about))
             }
         }
     }
@@ -328,7 +328,7 @@ impl Exchange {
 }
 
 /// What an exchange holds between two steps.
-enum Held {
+enum StepResult {
     Nothing,
     Connection(Lease),
     Response(Box<LeasedResponse>),

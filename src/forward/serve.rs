@@ -19,7 +19,7 @@ use crate::forward::{
     request::body::{HttpResponse, RequestBody},
     request::exchange_request::ExchangeRequest,
     request::outgoing::OutgoingRequest,
-    response::batch::{Batch, is_batch},
+    response::batch::{BatchSource, is_batch},
     response::body::OriginBody,
     response::errors::ErrorFormat,
     response::quoted,
@@ -168,7 +168,7 @@ async fn deliver(
     let protocol = set_connection_fields(&mut response, &exchange, &to);
     let handle = exchange.transfer.handle();
     let head = &exchange.outgoing.head;
-    let batch = is_batch(&head.method, &head.uri).then(|| Batch {
+    let batch = is_batch(&head.method, &head.uri).then(|| BatchSource {
         forwarder: Arc::clone(&exchange.forwarder),
         api: exchange.asked.target.clone(),
         reverse: exchange.asked.base.is_some(),

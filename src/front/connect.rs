@@ -67,7 +67,7 @@ pub(super) async fn serve(
         Err(fault) => return refuse(&forwarder, &request, client, Some(&target), fault).await,
     };
     let terminated = route.tls == TlsMode::Terminate && !SPEAKS_NO_TLS.contains(&target.port);
-    let connect = Connect {
+    let connect = ConnectRequest {
         forwarder,
         client,
         route,
@@ -95,14 +95,14 @@ fn established() -> HttpResponse {
 }
 
 /// The parameters of a CONNECT, and its client.
-struct Connect<'a> {
+struct ConnectRequest<'a> {
     forwarder: Arc<Forwarder>,
     client: &'a ClientConn,
     route: Arc<Route>,
     target: Target,
 }
 
-impl Connect<'_> {
+impl ConnectRequest<'_> {
     fn terminate(self, current: &Current, request: Request<Incoming>) -> HttpResponse {
         let transfer = begin(&self.forwarder, &request, self.client, &self.target);
         let agent = request.headers().get(USER_AGENT);

@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::bytes::{Buf, Bytes};
 
 /// Any bidirectional byte stream.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Stream for T {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> ByteStream for T {}
 
 /// A stream of a type known only at run time.
-pub(crate) type BoxIo = Box<dyn Stream>;
+pub(crate) type BoxIo = Box<dyn ByteStream>;
 
 /// A stream that first returns bytes that were read too early.
 #[derive(Debug)]

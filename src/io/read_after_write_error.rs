@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(crate) struct ReadAfterWriteError<S> {
     inner: S,
-    state: State,
+    state: WriteState,
 }
 
 #[derive(Debug)]
-enum State {
+enum WriteState {
     Open,
     /// A write failed; the reader has not reached the end yet.
     Failed(io::Error),
@@ -33,7 +33,7 @@ impl<S> ReadAfterWriteError<S> {
     pub(crate) fn new(inner: S) -> Self {
         Self {
             inner,
-            state: State::Open,
+            state: WriteState::Open,
         }
     }
 
@@ -41,7 +41,7 @@ impl<S> ReadAfterWriteError<S> {
     fn written<T>(&mut self, cx: &Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(Err(error)) if is_hang_up(&error) => {
-                self.state = State::Failed(error);
+                self.state = WriteState::Failed(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -50,16 +50,16 @@ impl<S> ReadAfterWriteError<S> {
     }
 
     fn has_failed(&self) -> bool {
-        !matches!(self.state, State::Open)
+        !matches!(self.state, WriteState::Open)
     }
 
     /// The result for a reader at the end of the received bytes, after a write failed.
     fn end(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.state, State::Over) {
+        match std::mem::replace(&mut self.state, WriteState::Over) {
             // Linux reports this where a FIN came before the reset: the peer had sent everything.
-            State::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            State::Failed(error) => Err(error),
-            State::Open | State::Over => Ok(()),
+            WriteState::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            WriteState::Failed(error) => Err(error),
+            WriteState::Open | WriteState::Over => Ok(()),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAfterWriteError<S> {
         let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
         let over = read.is_err() || buf.filled().len() == before && buf.remaining() > 0;
         match (&self.state, read) {
-            (State::Failed(_), _) if over => Poll::Ready(self.end()),
+            (WriteState::Failed(_), _) if over => Poll::Ready(self.end()),
             (_, read) => Poll::Ready(read),
         }
     }

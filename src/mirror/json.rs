@@ -92,14 +92,14 @@ struct Walk<'t> {
     text: &'t str,
     at: usize,
     places: Paths,
-    inside: Vec<Container>,
+    inside: Vec<JsonContainer>,
     /// The places that the value which comes next may be on the way to.
     next: u32,
     key_comes: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Container {
+struct JsonContainer {
     object: bool,
     places: u32,
 }
@@ -144,7 +144,7 @@ impl<'t> Walk<'t> {
         if self.inside.len() == DEEPEST {
             return Err(NotJson::Depth);
         }
-        self.inside.push(Container {
+        self.inside.push(JsonContainer {
             object,
             places: self.next,
         });

@@ -22,10 +22,10 @@ use tokio::time::Instant;
 
 use super::{Fault, FaultKind, Leg, Stage, fault::Outlook, stall::Action};
 pub(crate) use event::{
-    BodyState, Cause, Command, Connect, ConnectionKind, Event, Lesson, Next, Note, Reaction,
+    BodyState, Cause, Command, ConnectCommand, ConnectionKind, Event, Lesson, Next, Note, Reaction,
     RequestState, ResponseHead,
 };
-use policy::{AttemptCounts, Decision, RetryPolicy, suspects_large_segments};
+use policy::{AttemptCounts, RetryDecision, RetryPolicy, suspects_large_segments};
 
 /// How many bytes of an upload a dead idle connection may have accepted before its death counts as a fault: a client can write this much
 /// before the reset of a peer that closed long ago arrives.
@@ -48,12 +48,12 @@ pub(crate) struct Attempts {
     /// The upstream and the peer whose failure caused the smaller segments.
     suspect: Option<(usize, Option<Box<str>>)>,
     http1: bool,
-    state: State,
-    progress: Option<Progress>,
+    state: AttemptsState,
+    progress: Option<DownloadProgress>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum AttemptsState {
     Connecting,
     Sending(ConnectionKind),
     Delivering { since: Instant },
@@ -62,7 +62,7 @@ enum State {
 
 /// State of a delivered response.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+struct DownloadProgress {
     /// Bytes passed on when it last broke off.
     at_break: u64,
     /// Bytes passed on when its attempts were last renewed.
@@ -82,19 +82,19 @@ impl Attempts {
             small_segments: false,
             suspect: None,
             http1: false,
-            state: State::Connecting,
+            state: AttemptsState::Connecting,
             progress: None,
         }
     }
 
     /// The first command.
-    pub(crate) fn begin(&mut self, connection: ConnectionKind) -> Connect {
+    pub(crate) fn begin(&mut self, connection: ConnectionKind) -> ConnectCommand {
         self.attempt(connection)
     }
 
     /// The reaction to `event`; `jitter` is a random number from 0 to 1.
     pub(crate) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Reaction {
-        if self.state == State::Over {
+        if self.state == AttemptsState::Over {
             return self.nothing_more(event);
         }
         match event {
@@ -125,8 +125,8 @@ impl Attempts {
 
     /// The response, or the tunnel, is complete.
     pub(crate) fn completed(&mut self) -> Option<(usize, Lesson)> {
-        let delivering = matches!(self.state, State::Delivering { .. });
-        self.state = State::Over;
+        let delivering = matches!(self.state, AttemptsState::Delivering { .. });
+        self.state = AttemptsState::Over;
         delivering.then_some((self.at, Lesson::Whole))
     }
 
@@ -198,11 +198,11 @@ impl Attempts {
         Reaction::of(Command::Connect(self.attempt(ConnectionKind::New)))
     }
 
-    fn attempt(&mut self, connection: ConnectionKind) -> Connect {
-        self.state = State::Connecting;
+    fn attempt(&mut self, connection: ConnectionKind) -> ConnectCommand {
+        self.state = AttemptsState::Connecting;
         self.on_this += 1;
         self.total += 1;
-        Connect {
+        ConnectCommand {
             upstream: self.at,
             attempt: self.total,
             connection,
@@ -214,7 +214,7 @@ impl Attempts {
     }
 
     fn send(&mut self, connection: ConnectionKind) -> Reaction {
-        self.state = State::Sending(connection);
+        self.state = AttemptsState::Sending(connection);
         Reaction::of(Command::Send)
     }
 
@@ -225,7 +225,7 @@ impl Attempts {
         now: Instant,
         jitter: f64,
     ) -> Reaction {
-        let idle = self.state == State::Sending(ConnectionKind::Idle);
+        let idle = self.state == AttemptsState::Sending(ConnectionKind::Idle);
         let hung_up = fault.is_hang_up() && request.passed <= PASSED_TO_THE_DEAD;
         let died = idle && (hung_up || fault.is_stale());
         if died && request.may_repeat() && fault.leg != Leg::Client {
@@ -247,9 +247,9 @@ impl Attempts {
         let decision = self.policy.decide(&fault, tried, jitter);
         let lesson = self.lesson(&fault, decision);
         match decision {
-            Decision::GiveUp => self.give_up(fault, lesson),
-            Decision::Again { after } => self.wait(now + after, fault),
-            Decision::OtherUpstream => self.next_upstream(fault, lesson),
+            RetryDecision::GiveUp => self.give_up(fault, lesson),
+            RetryDecision::Again { after } => self.wait(now + after, fault),
+            RetryDecision::OtherUpstream => self.next_upstream(fault, lesson),
         }
     }
 
@@ -261,7 +261,7 @@ impl Attempts {
     }
 
     /// What the circuit of the upstream in use learns of a fault.
-    fn lesson(&self, fault: &Fault, decision: Decision) -> Option<(usize, Lesson)> {
+    fn lesson(&self, fault: &Fault, decision: RetryDecision) -> Option<(usize, Lesson)> {
         // A mirror that asks for withheld credentials is healthy, and a shortage on this machine says nothing about a path.
         let blameless = matches!(
             fault.kind,
@@ -271,7 +271,7 @@ impl Attempts {
                 // A connection over the old network says nothing about the path over the new one.
                 | FaultKind::StaleConnection
         );
-        let goes_on = matches!(decision, Decision::Again { .. });
+        let goes_on = matches!(decision, RetryDecision::Again { .. });
         if fault.leg == Leg::Client || blameless || goes_on {
             return None;
         }
@@ -288,7 +288,7 @@ impl Attempts {
     }
 
     fn wait(&mut self, until: Instant, fault: Fault) -> Reaction {
-        self.state = State::Connecting;
+        self.state = AttemptsState::Connecting;
         Reaction::of(Command::Wait { until }).noting(Note::Fault(fault))
     }
 
@@ -302,7 +302,7 @@ impl Attempts {
     }
 
     fn give_up(&mut self, fault: Fault, lesson: Option<(usize, Lesson)>) -> Reaction {
-        self.state = State::Over;
+        self.state = AttemptsState::Over;
         Reaction {
             lesson,
             ..Reaction::of(Command::GiveUp(fault))
@@ -312,10 +312,10 @@ impl Attempts {
     /// Delivers the response. Its remaining part has its own attempts; the attempt that brought the first part counts as the first.
     fn deliver(&mut self, lesson: Option<Lesson>, now: Instant) -> Reaction {
         if self.progress.is_none() {
-            self.progress = Some(Progress::default());
+            self.progress = Some(DownloadProgress::default());
             self.on_this = 1;
         }
-        self.state = State::Delivering { since: now };
+        self.state = AttemptsState::Delivering { since: now };
         Reaction {
             lesson: lesson.map(|lesson| (self.at, lesson)),
             ..Reaction::of(Command::Deliver)

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 pub use change::CircuitStatus;
 pub(crate) use change::{AvoidedCircuit, Change, CircuitFailure, CircuitQuery, Order};
-use table::{Circuit, CircuitState, CircuitUse, LIMIT, ProbeDue, Table, key};
+use table::{Circuit, CircuitState, CircuitTable, CircuitUse, LIMIT, ProbeDue, key};
 
 /// The longest wait, in cooldowns.
 pub(crate) const LONGEST: u32 = 10;
@@ -37,7 +37,7 @@ pub(crate) const LONGEST: u32 = 10;
 const PROBES: usize = 8;
 /// All circuits that are not closed. All transfers share it; they hold its lock only for a moment.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Table>);
+pub struct Health(Mutex<CircuitTable>);
 
 /// How far a success reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,12 +252,12 @@ impl Health {
         conditions
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, CircuitTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl CircuitTable {
     /// Chooses the open upstream that this transfer tries, itself or with a probe in the background.
     fn try_one(
         &mut self,

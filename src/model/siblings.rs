@@ -15,13 +15,13 @@ use super::Role;
 
 /// The last outcomes. All transfers share it; they hold its lock only for a moment.
 #[derive(Debug, Default)]
-pub(crate) struct Siblings(Mutex<Table>);
+pub(crate) struct Siblings(Mutex<SiblingTable>);
 
 /// By route and upstream; as few entries as the config has pairs.
-type Table = Vec<((Box<str>, Box<str>), Record)>;
+type SiblingTable = Vec<((Box<str>, Box<str>), SiblingRecord)>;
 
 #[derive(Debug)]
-struct Record {
+struct SiblingRecord {
     role: Role,
     at: Instant,
     failed: Option<Box<str>>,
@@ -105,7 +105,7 @@ impl Siblings {
         now: Instant,
         failed: Option<Box<str>>,
     ) {
-        let record = Record {
+        let record = SiblingRecord {
             role,
             at: now,
             failed,
@@ -120,7 +120,7 @@ impl Siblings {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SiblingTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,10 +12,10 @@ const MOST: usize = 8 * 1024;
 
 /// The first line received since the last response. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RequestLine(Arc<Mutex<Line>>);
+pub(crate) struct RequestLine(Arc<Mutex<CapturedLine>>);
 
 #[derive(Debug, Default)]
-struct Line {
+struct CapturedLine {
     bytes: Vec<u8>,
     whole: bool,
     responded: bool,
@@ -29,7 +29,7 @@ impl RequestLine {
         let mut line = self.lock();
         let begun = line.begun || !read.is_empty();
         if line.responded && !read.is_empty() {
-            *line = Line::default();
+            *line = CapturedLine::default();
         }
         line.begun = begun;
         if line.whole || read.is_empty() {
@@ -99,7 +99,7 @@ impl RequestLine {
         is_cut.then(|| self.objection()).flatten()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Line> {
+    fn lock(&self) -> MutexGuard<'_, CapturedLine> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,10 +17,10 @@ use super::workers::Workers;
 pub(crate) struct Lookups<K, V> {
     workers: Workers,
     keep: Duration,
-    entries: Arc<Mutex<HashMap<K, Entry<V>>>>,
+    entries: Arc<Mutex<HashMap<K, LookupEntry<V>>>>,
 }
 
-struct Entry<V> {
+struct LookupEntry<V> {
     answer: watch::Receiver<Option<LookupResult<V>>>,
     /// When it was answered; `None` while it is asked.
     answered: Option<Instant>,
@@ -105,7 +105,7 @@ where
         // Before the job can end: it marks the entry.
         entries.insert(
             key.clone(),
-            Entry {
+            LookupEntry {
                 answer: answer.clone(),
                 answered: None,
             },
@@ -119,7 +119,7 @@ where
     }
 }
 
-impl<V> Entry<V> {
+impl<V> LookupEntry<V> {
     fn is_usable(&self, now: Instant, keep: Duration) -> bool {
         match self.answered {
             Some(at) => now.saturating_duration_since(at) < keep,

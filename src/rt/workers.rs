@@ -19,12 +19,12 @@ struct WorkersState {
     name: &'static str,
     threads: usize,
     queue: usize,
-    state: Mutex<State>,
+    state: Mutex<JobQueue>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct JobQueue {
     jobs: VecDeque<Job>,
     running: usize,
     idle: usize,
@@ -73,7 +73,7 @@ impl Workers {
 }
 
 impl WorkersState {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, JobQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,13 +9,13 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-struct Manager {
+struct NotifySocket {
     socket: UnixDatagram,
     path: PathBuf,
     _directory: TempDir,
 }
 
-impl Manager {
+impl NotifySocket {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
@@ -53,7 +53,7 @@ async fn without_a_manager_nothing_is_said_and_nothing_fails() {
 
 #[tokio::test]
 async fn a_status_of_two_lines_does_not_become_a_word_of_the_protocol() {
-    let manager = Manager::new();
+    let manager = NotifySocket::new();
     manager.notifier(None).ready("a\nSTOPPING=1");
     assert_eq!(manager.hears().await, "READY=1\nSTATUS=a STOPPING=1\n");
 }
@@ -82,7 +82,7 @@ async fn a_named_socket_that_is_not_there_is_an_error() {
 
 #[tokio::test]
 async fn signs_of_life_come_until_draining_begins() {
-    let manager = Manager::new();
+    let manager = NotifySocket::new();
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let notifier = manager.notifier(Some(Duration::from_millis(20)));
     notifier.watchdog(&tasks, &shutdown);
@@ -97,7 +97,7 @@ async fn signs_of_life_come_until_draining_begins() {
 
 #[tokio::test]
 async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
-    let manager = Manager::new();
+    let manager = NotifySocket::new();
     let notifier = manager.notifier(None);
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let transfer = shutdown.clone();

@@ -29,9 +29,9 @@ pub(super) fn leaves(hosts: &[&str]) -> Leaves {
 }
 
 /// An external CA.
-pub(crate) struct World(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct ExternalCa(CertifiedIssuer<'static, KeyPair>);
 
-impl World {
+impl ExternalCa {
     pub(crate) fn new() -> Self {
         // Two roots of one name would cause a bad signature instead of an unknown issuer.
         let mut parameters = named(&format!("Test Root {:08x}", fastrand::u32(..)));
@@ -62,7 +62,7 @@ impl World {
         self.server_of(names, change, rustls::ALL_VERSIONS)
     }
 
-    /// Like [`World::server`], limited to `versions`.
+    /// Like [`ExternalCa::server`], limited to `versions`.
     pub(super) fn server_of(
         &self,
         names: &[&str],

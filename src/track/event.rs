@@ -38,7 +38,7 @@ pub(crate) trait LogEvent {
 }
 
 /// A text that is usually a constant.
-pub(crate) type Text = Cow<'static, str>;
+pub(crate) type EventText = Cow<'static, str>;
 
 documented! {
 /// Whose event it is: the fields that every line of a transfer begins with.

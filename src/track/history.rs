@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::{Text, TransferEnded},
+    event::{EventText, TransferEnded},
     timeline::{Rescue, Timeline, instant_text},
 };
 use crate::model::fields::documented;
@@ -40,13 +40,13 @@ pub(crate) struct Finished {
     #[serde(with = "instant_text")]
     pub ended: SystemTime,
     /// How it came in: `intercept`, `tunnel`, `absolute` or `reverse`.
-    pub front: Text,
+    pub front: EventText,
     /// The client's address.
     pub client: SocketAddr,
     /// The client's product, as in `git/2.39.5`.
     pub agent: Option<Arc<str>>,
     /// `CONNECT`, `GET`, …
-    pub method: Text,
+    pub method: EventText,
     /// The host asked for.
     pub host: Arc<str>,
     /// The port asked for.
@@ -69,7 +69,7 @@ pub(crate) struct Finished {
     /// The status that the client was answered with.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
-    pub result: Text,
+    pub result: EventText,
     /// True where `result` is a fault's code.
     pub failed: bool,
     /// Body bytes from the client.

@@ -23,7 +23,7 @@ use tracing::{
 };
 
 use crate::config::{Log, LogFormat, LogLevel};
-pub(crate) use line::Line;
+pub(crate) use line::LogLine;
 pub(crate) use people::People;
 use writer::Writer;
 
@@ -59,7 +59,7 @@ pub(crate) fn init(log: Log) -> io::Result<()> {
     let writer = Writer::to_stderr(dropped_line)?;
     let writer = WRITER.get_or_init(|| writer);
     // A test's own subscriber stays in place.
-    let _ = set_global_default(Lines { writer, renderer });
+    let _ = set_global_default(LineLayer { writer, renderer });
     Ok(())
 }
 
@@ -95,7 +95,7 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
 }
 
 /// Writes one line per event.
-struct Lines {
+struct LineLayer {
     writer: &'static Writer,
     renderer: &'static Renderer,
 }
@@ -106,7 +106,7 @@ struct Renderer {
 }
 
 impl Renderer {
-    fn render(&self, line: &Line) -> String {
+    fn render(&self, line: &LogLine) -> String {
         match FORMAT.load(Ordering::Relaxed) {
             0 => line.logfmt(self.colours),
             1 => self.people.render(line, people::columns()),
@@ -115,7 +115,7 @@ impl Renderer {
     }
 }
 
-impl Subscriber for Lines {
+impl Subscriber for LineLayer {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if is_wanted(metadata) {
             Interest::always()
@@ -129,7 +129,7 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let line = Line::of(event, SystemTime::now());
+        let line = LogLine::of(event, SystemTime::now());
         self.writer.write(self.renderer.render(&line));
     }
 
@@ -149,7 +149,7 @@ impl Subscriber for Lines {
 
 /// The line that reports dropped lines.
 fn dropped_line(count: u64) -> String {
-    let line = Line::new(Level::WARN, SystemTime::now(), "log lines dropped")
+    let line = LogLine::new(Level::WARN, SystemTime::now(), "log lines dropped")
         .with("count", count)
         .with(
             "advice",

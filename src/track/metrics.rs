@@ -24,7 +24,7 @@ use crate::model::named::named;
 
 named! {
 /// The type of a metric.
-pub(crate) enum Kind {
+pub(crate) enum MetricKind {
     /// It only increases.
     Counter = "counter",
     /// It increases and decreases.
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Metric {
     /// The type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The name; a counter's ends in `_total`.
     pub name: &'static str,
     /// The names of its labels.
@@ -52,7 +52,7 @@ macro_rules! metrics {
         $(
             #[doc = $help]
             pub(crate) static $metric: Metric = Metric {
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 name: $name,
                 labels: &[$($label),*],
                 help: $help,
@@ -101,27 +101,27 @@ type Families = Vec<Series>;
 
 /// The label sets of one metric, in order; a look-up allocates no label set.
 #[derive(Debug, Default)]
-struct Series(Vec<(Box<[Box<str>]>, Value)>);
+struct Series(Vec<(Box<[Box<str>]>, SeriesValue)>);
 
 impl Series {
     /// The index of these labels, or the index at which to insert them.
     fn find(&self, labels: &[&str]) -> Result<usize, usize> {
         let sought = labels.iter().copied();
-        let compare = |(key, _): &(Box<[Box<str>]>, Value)| {
+        let compare = |(key, _): &(Box<[Box<str>]>, SeriesValue)| {
             key.iter().map(|label| &**label).cmp(sought.clone())
         };
         self.0.binary_search_by(compare)
     }
 
     /// The value of these labels, created where there is none.
-    fn value(&mut self, labels: &[&str], kind: Kind) -> Option<&mut Value> {
+    fn value(&mut self, labels: &[&str], kind: MetricKind) -> Option<&mut SeriesValue> {
         let is_full = self.0.len() >= SERIES && labels.iter().any(|label| *label != OTHERS);
         if is_full && self.find(labels).is_err() {
             return self.value(&vec![OTHERS; labels.len()], kind);
         }
         let at = self.find(labels).unwrap_or_else(|at| {
             let key = labels.iter().map(|label| (*label).into()).collect();
-            self.0.insert(at, (key, Value::new(kind)));
+            self.0.insert(at, (key, SeriesValue::new(kind)));
             at
         });
         self.0.get_mut(at).map(|(_, value)| value)
@@ -129,16 +129,16 @@ impl Series {
 }
 
 #[derive(Debug)]
-enum Value {
+enum SeriesValue {
     Count(u64),
     Histogram(Histogram),
 }
 
-impl Value {
-    fn new(kind: Kind) -> Self {
+impl SeriesValue {
+    fn new(kind: MetricKind) -> Self {
         match kind {
-            Kind::Counter | Kind::Gauge => Self::Count(0),
-            Kind::Histogram => Self::Histogram(Histogram::default()),
+            MetricKind::Counter | MetricKind::Gauge => Self::Count(0),
+            MetricKind::Histogram => Self::Histogram(Histogram::default()),
         }
     }
 }
@@ -177,8 +177,8 @@ impl Metrics {
     /// Counts `more`.
     pub(crate) fn add(&self, metric: &'static Metric, labels: &[&str], more: u64) {
         self.with(metric, labels, |value| match value {
-            Value::Count(count) => *count = count.saturating_add(more),
-            Value::Histogram(_) => {}
+            SeriesValue::Count(count) => *count = count.saturating_add(more),
+            SeriesValue::Histogram(_) => {}
         });
     }
 
@@ -186,8 +186,8 @@ impl Metrics {
     pub(crate) fn observe_ms(&self, metric: &'static Metric, labels: &[&str], ms: u64) {
         let seconds = ms as f64 / 1000.0;
         self.with(metric, labels, |value| match value {
-            Value::Count(_) => {}
-            Value::Histogram(histogram) => {
+            SeriesValue::Count(_) => {}
+            SeriesValue::Histogram(histogram) => {
                 let at = BUCKETS.iter().position(|bound| seconds <= *bound);
                 if let Some(bucket) = histogram.buckets.get_mut(at.unwrap_or(BUCKETS.len())) {
                     *bucket += 1;
@@ -197,7 +197,12 @@ impl Metrics {
         });
     }
 
-    fn with(&self, metric: &'static Metric, labels: &[&str], change: impl FnOnce(&mut Value)) {
+    fn with(
+        &self,
+        metric: &'static Metric,
+        labels: &[&str],
+        change: impl FnOnce(&mut SeriesValue),
+    ) {
         let Some(at) = METRICS
             .iter()
             .position(|known| std::ptr::eq(*known, metric))

@@ -22,7 +22,7 @@ const REST: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
 
 /// The running transfers by number.
 #[derive(Debug)]
-pub(super) struct Running<T> {
+pub(super) struct RunningTransfers<T> {
     list: Mutex<List<T>>,
     shutdown: Shutdown,
     /// Notifies the watchdog that the time of the next check may have changed.
@@ -46,7 +46,7 @@ pub(super) enum Watchdog {
     MustStart,
 }
 
-impl<T> Running<T> {
+impl<T> RunningTransfers<T> {
     pub(super) fn new(shutdown: Shutdown) -> Self {
         Self {
             list: Mutex::new(List {
@@ -138,7 +138,7 @@ impl<T> Running<T> {
         list.looks = list.looks.map(|sooner| sooner.min(next));
     }
 
-    /// Waits until [`Running::looks`] may have changed.
+    /// Waits until [`RunningTransfers::looks`] may have changed.
     pub(super) async fn changed(&self) {
         tokio::select! {
             () = self.nudged.notified() => {}

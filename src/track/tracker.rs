@@ -9,7 +9,7 @@ use super::{
     history::History,
     ledger::Ledger,
     metrics::Metrics,
-    running::{Running, Watchdog},
+    running::{RunningTransfers, Watchdog},
     transfer::{Detail, Snapshot, Transfer, TransferStart, TransferState},
     watchdog::watch,
 };
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Tracker {
     ledger: Arc<Ledger>,
-    running: Arc<Running<TransferState>>,
+    running: Arc<RunningTransfers<TransferState>>,
     /// The tasks in which the watchdog runs.
     tasks: Tasks,
 }
@@ -32,7 +32,7 @@ impl Tracker {
     pub(crate) fn new(tasks: Tasks, shutdown: Shutdown) -> Self {
         Self {
             ledger: Arc::default(),
-            running: Arc::new(Running::new(shutdown)),
+            running: Arc::new(RunningTransfers::new(shutdown)),
             tasks,
         }
     }

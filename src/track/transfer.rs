@@ -25,10 +25,10 @@ pub(crate) use watching::WatchedSocket;
 
 use super::{
     Front,
-    event::{Subject, Text},
+    event::{EventText, Subject},
     ledger::Ledger,
     redact,
-    running::Running,
+    running::RunningTransfers,
     timeline::Timeline,
 };
 use crate::{
@@ -82,10 +82,10 @@ pub(super) struct TransferState {
     /// The start by the wall clock.
     began: SystemTime,
     counters: Counters,
-    state: Mutex<State>,
+    state: Mutex<TransferData>,
     ledger: Arc<Ledger>,
-    running: Arc<Running<TransferState>>,
-    /// Notified when `State::act` is set.
+    running: Arc<RunningTransfers<TransferState>>,
+    /// Notified when `TransferData::act` is set.
     stalled: Notify,
 }
 
@@ -94,7 +94,7 @@ struct TransferInfo {
     front: Front,
     client: SocketAddr,
     target: Target,
-    method: Text,
+    method: EventText,
     path: Arc<str>,
     route: Arc<str>,
     role: Role,
@@ -105,7 +105,7 @@ struct TransferInfo {
 }
 
 #[derive(Debug)]
-struct State {
+struct TransferData {
     stage: Stage,
     since: Instant,
     spent: [Duration; Stage::ALL.len()],
@@ -138,7 +138,7 @@ impl Transfer {
         id: u64,
         begin: &TransferStart<'_>,
         ledger: Arc<Ledger>,
-        running: Arc<Running<TransferState>>,
+        running: Arc<RunningTransfers<TransferState>>,
     ) -> (Self, std::sync::Weak<TransferState>) {
         let now = Instant::now();
         let inner = Arc::new(TransferState {
@@ -161,7 +161,7 @@ impl Transfer {
             begun: now,
             began: SystemTime::now(),
             counters: Counters::default(),
-            state: Mutex::new(State {
+            state: Mutex::new(TransferData {
                 stage: Stage::Accepted,
                 since: now,
                 spent: [Duration::ZERO; Stage::ALL.len()],
@@ -303,7 +303,7 @@ impl TransferHandle {
     }
 }
 
-impl State {
+impl TransferData {
     /// Adds the time since the last change to the current stage.
     fn leave(&mut self, now: Instant) {
         if let Some(spent) = self.spent.get_mut(self.stage as usize) {
@@ -322,7 +322,7 @@ impl State {
 
 impl TransferState {
     /// The common fields of its events.
-    fn subject(&self, state: &State) -> Subject {
+    fn subject(&self, state: &TransferData) -> Subject {
         let about = &self.about;
         let circuit = state.circuit.as_ref();
         Subject {
@@ -336,14 +336,14 @@ impl TransferState {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TransferData> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A method; the usual ones need no allocation.
-fn method(method: &str) -> Text {
+fn method(method: &str) -> EventText {
     const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "HEAD", "CONNECT", "PATCH"];
     let known = KNOWN.into_iter().find(|known| *known == method);
-    known.map_or_else(|| redact::text(method).into(), Text::Borrowed)
+    known.map_or_else(|| redact::text(method).into(), EventText::Borrowed)
 }

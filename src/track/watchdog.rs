@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{running::Running, transfer::TransferState};
+use super::{running::RunningTransfers, transfer::TransferState};
 
 /// Checks until no transfer is left.
-pub(super) async fn watch(running: Arc<Running<TransferState>>) {
+pub(super) async fn watch(running: Arc<RunningTransfers<TransferState>>) {
     while let Some(next) = running.looks() {
         tokio::select! {
             () = sleep_until(next) => {

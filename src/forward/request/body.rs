@@ -18,8 +18,8 @@ use tokio_util::bytes::Bytes;
 
 use crate::forward::{
     headers,
-    request::gate::{BodyNotWanted, Decision, Gate},
-    request::replay::{FrameOrigin, Reader, ReplayError},
+    request::gate::{BodyDecision, BodyNotWanted, Gate},
+    request::replay::{FrameOrigin, ReplayError, ReplayReader},
 };
 use crate::{
     model::{FaultKind, Stage, classify, fault::BoxError},
@@ -50,7 +50,7 @@ pub(crate) struct RequestBody {
 enum BodySource {
     Client(Incoming),
     /// Read through a replay buffer.
-    Taped(Reader),
+    Taped(ReplayReader),
     Held(Bytes),
 }
 
@@ -105,7 +105,7 @@ impl RequestBody {
 
     /// A body that is recorded while it is sent.
     pub(crate) fn taped(
-        reader: Reader,
+        reader: ReplayReader,
         transfer: TransferHandle,
         gate: Option<Gate>,
     ) -> (Self, Arc<RequestNotes>) {
@@ -219,10 +219,10 @@ impl Body for RequestBody {
         if let Some(gate) = &mut this.gate {
             match gate.poll_decision(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Decision::Drop) => {
+                Poll::Ready(BodyDecision::Drop) => {
                     return Poll::Ready(Some(Err(Box::new(BodyNotWanted))));
                 }
-                Poll::Ready(Decision::Send) => this.gate = None,
+                Poll::Ready(BodyDecision::Send) => this.gate = None,
             }
         }
         let polled = match &mut this.source {

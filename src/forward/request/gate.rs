@@ -27,13 +27,13 @@ pub(crate) struct GateKey(Arc<Mutex<GateState>>);
 
 #[derive(Debug, Default)]
 struct GateState {
-    decision: Option<Decision>,
+    decision: Option<BodyDecision>,
     waker: Option<Waker>,
 }
 
 /// The decision about the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum BodyDecision {
     /// Send it.
     Send,
     /// Drop it: the origin does not want it.
@@ -55,7 +55,7 @@ impl Gate {
     }
 
     /// Ready when the origin has decided, or was silent for too long.
-    pub(crate) fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
+    pub(crate) fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<BodyDecision> {
         {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(decision) = state.decision {
@@ -63,22 +63,22 @@ impl Gate {
             }
             state.waker = Some(cx.waker().clone());
         }
-        self.patience.as_mut().poll(cx).map(|()| Decision::Send)
+        self.patience.as_mut().poll(cx).map(|()| BodyDecision::Send)
     }
 }
 
 impl GateKey {
     /// Lets the body pass.
     pub(crate) fn open(&self) {
-        self.decide(Decision::Send);
+        self.decide(BodyDecision::Send);
     }
 
     /// The origin answered without the body: it is not wanted.
     pub(crate) fn refuse(&self) {
-        self.decide(Decision::Drop);
+        self.decide(BodyDecision::Drop);
     }
 
-    fn decide(&self, decision: Decision) {
+    fn decide(&self, decision: BodyDecision) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.decision.get_or_insert(decision);
         if let Some(waker) = state.waker.take() {

@@ -28,9 +28,9 @@ pub(crate) fn may_replay(head: &Parts, route: &Route) -> bool {
 }
 
 /// A client's body and the record of what was received.
-pub(crate) struct Upload<B = Incoming>(Arc<Mutex<Shared<B>>>);
+pub(crate) struct Upload<B = Incoming>(Arc<Mutex<UploadState<B>>>);
 
-struct Shared<B> {
+struct UploadState<B> {
     client: B,
     total: SizeHint,
     /// Bytes received from the client.
@@ -41,7 +41,7 @@ struct Shared<B> {
 }
 
 /// The reader of one attempt.
-pub(crate) struct Reader<B = Incoming> {
+pub(crate) struct ReplayReader<B = Incoming> {
     upload: Upload<B>,
     at: u64,
 }
@@ -60,7 +60,7 @@ where
 {
     /// An upload of which nothing is received yet.
     pub(crate) fn new(client: B, budget: Arc<Budget>, transfer: TransferHandle) -> Self {
-        Self(Arc::new(Mutex::new(Shared {
+        Self(Arc::new(Mutex::new(UploadState {
             total: client.size_hint(),
             client,
             taken: 0,
@@ -76,11 +76,11 @@ where
     }
 
     /// A reader from the first byte; the earlier reader must not be used any more.
-    pub(crate) fn reader(&self) -> Reader<B> {
+    pub(crate) fn reader(&self) -> ReplayReader<B> {
         if let Some(tape) = &mut self.shared().tape {
             tape.rewind();
         }
-        Reader {
+        ReplayReader {
             upload: Self(Arc::clone(&self.0)),
             at: 0,
         }
@@ -88,12 +88,12 @@ where
 }
 
 impl<B> Upload<B> {
-    fn shared(&self) -> MutexGuard<'_, Shared<B>> {
+    fn shared(&self) -> MutexGuard<'_, UploadState<B>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Reader<B>
+impl<B: Body<Data = Bytes> + Unpin> ReplayReader<B>
 where
     B::Error: Into<BoxError>,
 {
@@ -149,7 +149,7 @@ where
     }
 }
 
-impl<B> Shared<B> {
+impl<B> UploadState<B> {
     /// Records a frame from the client and passes it on.
     fn take(&mut self, frame: Frame<Bytes>, at: &mut u64) -> FrameOrigin {
         match frame.data_ref() {

@@ -24,8 +24,8 @@ pub(crate) use buffer::ReplayBuffer;
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     directory: Mutex<PathBuf>,
-    memory: Account,
-    spool: Account,
+    memory: ByteQuota,
+    spool: ByteQuota,
     /// The number of uploads with a file.
     files: AtomicUsize,
 }
@@ -38,12 +38,12 @@ const LARGEST_BATCH: usize = 256 << 10;
 
 /// Bytes in use, and their limit.
 #[derive(Debug, Default)]
-struct Account {
+struct ByteQuota {
     used: AtomicU64,
     limit: AtomicU64,
 }
 
-impl Account {
+impl ByteQuota {
     /// Reserves `size` bytes where that many are free.
     fn take(&self, size: u64) -> bool {
         let limit = self.limit.load(Ordering::Acquire);

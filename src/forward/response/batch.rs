@@ -20,7 +20,7 @@ use crate::forward::{
 use crate::model::Target;
 
 /// The source of a batch request.
-pub(crate) struct Batch {
+pub(crate) struct BatchSource {
     pub(crate) forwarder: Arc<Forwarder>,
     /// The host of the LFS API.
     pub(crate) api: Target,
@@ -33,7 +33,7 @@ pub(crate) fn is_batch(method: &Method, uri: &Uri) -> bool {
     method == Method::POST && uri.path().ends_with("/objects/batch")
 }
 
-impl Batch {
+impl BatchSource {
     /// Watches a response as it passes, unchanged. Only for a host that a route names: other hosts must not choose what gitferry dials.
     pub(crate) fn watch(self, response: HttpResponse) -> HttpResponse {
         let fields = response.headers();
@@ -109,7 +109,7 @@ fn storage(seen: &[u8], api: &Target) -> Option<Target> {
 struct WatchedBody {
     body: ResponseBody,
     /// The bytes seen; `None` once the search is over.
-    ahead: Option<(Batch, BodyStart)>,
+    ahead: Option<(BatchSource, BodyStart)>,
 }
 
 impl WatchedBody {

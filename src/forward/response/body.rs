@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct OriginBody {
     inner: Incoming,
     /// `None` once it is complete or failed.
-    open: Option<Open>,
+    open: Option<OpenBody>,
     /// Completes when something external ends it: a stall, or shutdown.
     ended: Option<CompletionFuture>,
     /// The rest, while it is being requested.
@@ -58,7 +58,7 @@ pub(crate) struct OriginBody {
 }
 
 /// What is released when the body ends or is dropped.
-struct Open {
+struct OpenBody {
     exchange: Box<Exchange>,
     /// The connection, which returns to the pool.
     lease: Lease,
@@ -81,7 +81,7 @@ impl OriginBody {
             candidate: Candidate::of(&exchange, &lease).map(Box::new),
             segmented: None,
             ended: Some(ended(&exchange)),
-            open: Some(Open { exchange, lease }),
+            open: Some(OpenBody { exchange, lease }),
             inner,
             rest: None,
             failing: None,
@@ -124,7 +124,7 @@ impl OriginBody {
 
     fn complete(&mut self) {
         self.ended = None;
-        let Some(Open {
+        let Some(OpenBody {
             mut exchange,
             lease,
         }) = self.open.take()
@@ -187,7 +187,7 @@ impl OriginBody {
         let refused = self.segmented.take().is_some_and(|one| one.is_refused());
         self.refused |= refused;
         // The broken connection is not reused: it is dropped here.
-        let Some(Open { mut exchange, .. }) = self.open.take() else {
+        let Some(OpenBody { mut exchange, .. }) = self.open.take() else {
             return Ok(());
         };
         let got = self.got;

@@ -106,7 +106,7 @@ pub(super) struct LimitedStream<S> {
     inner: S,
     flood: Flood,
     /// Set only over HTTP/2.
-    frames: Option<Frames>,
+    frames: Option<FrameScanner>,
 }
 
 impl<S> LimitedStream<S> {
@@ -114,7 +114,7 @@ impl<S> LimitedStream<S> {
         Self {
             inner,
             flood,
-            frames: http2.then(Frames::default),
+            frames: http2.then(FrameScanner::default),
         }
     }
 }
@@ -172,7 +172,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
 
 /// Reads the headers of HTTP/2 frames (RFC 9113, section 4.1) as bytes arrive, and skips payloads.
 #[derive(Debug, Default)]
-struct Frames {
+struct FrameScanner {
     head: [u8; HEAD],
     have: usize,
     /// Bytes of the payload still to skip.
@@ -187,7 +187,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 1;
 
-impl Frames {
+impl FrameScanner {
     /// Reads received bytes; returns what exceeded its limit.
     fn read(&mut self, mut bytes: &[u8], now: Instant) -> Option<&'static str> {
         while !bytes.is_empty() {
@@ -250,7 +250,7 @@ mod tests {
 
     /// The result for `frames` read in pieces of `step` bytes.
     fn read(frames: &[Vec<u8>], step: usize) -> Option<&'static str> {
-        let (mut reader, now) = (Frames::default(), Instant::now());
+        let (mut reader, now) = (FrameScanner::default(), Instant::now());
         frames
             .concat()
             .chunks(step)

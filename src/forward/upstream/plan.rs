@@ -21,7 +21,7 @@ use crate::{
     model::{
         Fault, FaultKind, Leg, Stage, Target,
         attempts::{
-            Attempts, Command, Connect, ConnectionKind, Event, Next, Note, Reaction,
+            Attempts, Command, ConnectCommand, ConnectionKind, Event, Next, Note, Reaction,
             policy::{RetryPolicy, SMALL_SEGMENT},
         },
     },
@@ -51,7 +51,7 @@ pub(crate) struct UpstreamPlan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PlanStep {
     /// Take a connection.
-    Connect(Connect),
+    Connect(ConnectCommand),
     /// Send the request on it.
     Send,
     /// Pass the response on.
@@ -165,7 +165,7 @@ impl UpstreamPlan {
     }
 
     /// Dials once; fails with the event to report.
-    pub(crate) async fn dial(&self, connect: Connect) -> Result<OriginStream, Event> {
+    pub(crate) async fn dial(&self, connect: ConnectCommand) -> Result<OriginStream, Event> {
         let reach = async {
             match self.known_dead() {
                 None => self.reach(connect).await,
@@ -190,7 +190,7 @@ impl UpstreamPlan {
         })
     }
 
-    async fn reach(&self, connect: Connect) -> Result<OriginStream, Fault> {
+    async fn reach(&self, connect: ConnectCommand) -> Result<OriginStream, Fault> {
         let Some(upstream) = self.at(connect.upstream) else {
             return Err(self.needs.unmet(&self.target, &self.route.name));
         };
@@ -216,7 +216,7 @@ impl UpstreamPlan {
         once(&dial, Some(&self.transfer)).await
     }
 
-    fn http(&self, connect: Connect) -> HttpVersion {
+    fn http(&self, connect: ConnectCommand) -> HttpVersion {
         match connect.http1 {
             true => HttpVersion::Http1,
             false => self.route.http,
@@ -306,7 +306,7 @@ impl UpstreamPlan {
         }
     }
 
-    fn connects(&mut self, connect: Connect) -> PlanStep {
+    fn connects(&mut self, connect: ConnectCommand) -> PlanStep {
         if connect.upstream > 0 {
             self.trial = None;
         }

@@ -149,10 +149,10 @@ const NO_DOWNLOAD: &str = "the request is an LFS batch for an upload, or cannot 
 /// the other value.
 fn is_download_batch(body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Batch<'b> {
+    struct BatchRequest<'b> {
         operation: &'b str,
     }
-    serde_json::from_slice(body).is_ok_and(|batch: Batch<'_>| batch.operation == "download")
+    serde_json::from_slice(body).is_ok_and(|batch: BatchRequest<'_>| batch.operation == "download")
 }
 
 /// A query is never edited: it may be part of a signature, and only its site knows what a parameter means.

@@ -129,7 +129,7 @@ impl RequestState {
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Take a connection.
-    Connect(Connect),
+    Connect(ConnectCommand),
     /// Wait until then and report [`Event::Waited`]; report [`Event::Shutdown`] if the daemon stops first.
     Wait { until: Instant },
     /// Send the request on the established connection.
@@ -151,7 +151,7 @@ pub(crate) enum ConnectionKind {
 
 /// How to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Connect {
+pub(crate) struct ConnectCommand {
     /// The index of the upstream in the order of this exchange.
     pub upstream: usize,
     /// Counts from 1 over all upstreams.

@@ -42,7 +42,7 @@ pub(crate) struct AttemptCounts {
 
 /// What to do after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum RetryDecision {
     /// The same upstream again, after a wait.
     Again {
         /// The wait.
@@ -65,9 +65,9 @@ impl RetryPolicy {
     }
 
     /// The decision after `fault`; `jitter` is a random number from 0 to 1.
-    pub(crate) fn decide(&self, fault: &Fault, tried: AttemptCounts, jitter: f64) -> Decision {
+    pub(crate) fn decide(&self, fault: &Fault, tried: AttemptCounts, jitter: f64) -> RetryDecision {
         if !fault.unsent || fault.leg == Leg::Client {
-            return Decision::GiveUp;
+            return RetryDecision::GiveUp;
         }
         let tries = match fault.kind.outlook() {
             Outlook::Passing => self.attempts,
@@ -84,16 +84,16 @@ impl RetryPolicy {
             Outlook::Stuck if tried.upstreams_left > 0 => 1,
             Outlook::Stuck => self.attempts.min(2),
             Outlook::Lasting => 1,
-            Outlook::Ours => return Decision::GiveUp,
+            Outlook::Ours => return RetryDecision::GiveUp,
         };
         if tried.on_this_upstream < tries {
-            Decision::Again {
+            RetryDecision::Again {
                 after: self.wait(tried.on_this_upstream, jitter),
             }
         } else if tried.upstreams_left > 0 {
-            Decision::OtherUpstream
+            RetryDecision::OtherUpstream
         } else {
-            Decision::GiveUp
+            RetryDecision::GiveUp
         }
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Attempts, Cause, Lesson, Note, Reaction, ResponseHead, State, policy::Decision};
+use super::{
+    Attempts, AttemptsState, Cause, Lesson, Note, Reaction, ResponseHead, policy::RetryDecision,
+};
 use crate::model::{Fault, FaultKind, Leg, stall::Action};
 
 /// This many bytes since the last renewal renew a download's attempts.
@@ -39,19 +41,19 @@ impl Attempts {
         }
         let decision = match worth_it && small {
             true => self.policy.decide(&fault, tried, jitter),
-            false => Decision::GiveUp,
+            false => RetryDecision::GiveUp,
         };
         match decision {
-            Decision::Again { after } => {
+            RetryDecision::Again { after } => {
                 self.wait(now + after.max(asked.unwrap_or_default()), fault)
             }
-            Decision::OtherUpstream => self.next_upstream(fault, None),
-            Decision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
+            RetryDecision::OtherUpstream => self.next_upstream(fault, None),
+            RetryDecision::GiveUp if self.progress.is_some() => self.give_up(fault, None),
             // Logged even where no retry is possible: the client may not show the reason.
-            Decision::GiveUp if busy || by_hop || worth_it && small => {
+            RetryDecision::GiveUp if busy || by_hop || worth_it && small => {
                 self.deliver(None, now).noting(Note::Fault(fault))
             }
-            Decision::GiveUp => self.deliver(None, now),
+            RetryDecision::GiveUp => self.deliver(None, now),
         }
     }
 
@@ -78,8 +80,10 @@ impl Attempts {
     pub(super) fn renew(&mut self, got: u64, now: Instant) {
         let progress = self.progress.get_or_insert_default();
         let lasted = match self.state {
-            State::Delivering { since } => now.saturating_duration_since(since),
-            State::Connecting | State::Sending(_) | State::Over => Duration::ZERO,
+            AttemptsState::Delivering { since } => now.saturating_duration_since(since),
+            AttemptsState::Connecting | AttemptsState::Sending(_) | AttemptsState::Over => {
+                Duration::ZERO
+            }
         };
         let (bytes, time) = SLOW_PROGRESS;
         let slowly = lasted >= time && got.saturating_sub(progress.at_break) >= bytes;

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// A world that answers each command by chance, and holds the machine to its invariants.
-struct World {
+struct ExchangeSimulation {
     random: fastrand::Rng,
     kinds: Vec<FaultKind>,
     policy: RetryPolicy,
@@ -21,7 +21,7 @@ struct World {
     got: u64,
 }
 
-impl World {
+impl ExchangeSimulation {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let bodies = [
@@ -192,7 +192,7 @@ impl World {
 fn over_thousands_of_scripts_the_invariants_hold() {
     let (mut connections, mut resumed) = (0, 0);
     for seed in 0..20_000 {
-        let mut world = World::new(seed);
+        let mut world = ExchangeSimulation::new(seed);
         connections += world.play();
         resumed += u64::from(world.delivered && world.connects > 2);
     }

@@ -62,13 +62,13 @@ pub(super) fn broke_off(got: u64) -> Event {
 }
 
 /// Plays events one after the other, all at one moment.
-struct Play {
+struct Script {
     attempts: Attempts,
     now: Instant,
     lessons: Vec<(usize, Lesson)>,
 }
 
-impl Play {
+impl Script {
     fn of(mut attempts: Attempts) -> Self {
         attempts.begin(ConnectionKind::Idle);
         Self {
@@ -103,7 +103,7 @@ impl Play {
 
 #[test]
 fn an_idle_connection_that_died_costs_no_attempt_and_a_new_one_follows_at_once() {
-    let mut play = Play::of(attempts(1));
+    let mut play = Script::of(attempts(1));
     let command = play.sends(Event::Reused).on(reset(GET));
     let Command::Connect(connect) = command else {
         panic!("{command:?}")
@@ -121,7 +121,7 @@ fn an_idle_connection_that_died_costs_no_attempt_and_a_new_one_follows_at_once()
 #[test]
 fn a_post_that_was_sent_is_not_sent_again_and_its_reset_opens_no_circuit() {
     for reused in [true, false] {
-        let mut play = Play::of(attempts(2));
+        let mut play = Script::of(attempts(2));
         let connected = if reused {
             Event::Reused
         } else {
@@ -142,7 +142,7 @@ fn a_post_that_was_sent_is_not_sent_again_and_its_reset_opens_no_circuit() {
 
 #[test]
 fn a_busy_site_is_asked_again_and_its_last_response_is_passed_on_and_teaches_nothing() {
-    let mut play = Play::of(attempts(2));
+    let mut play = Script::of(attempts(2));
     for upstream in 0..2 {
         for _ in 0..3 {
             play.sends(Event::Dialled);
@@ -161,14 +161,14 @@ fn a_busy_site_is_asked_again_and_its_last_response_is_passed_on_and_teaches_not
 #[test]
 fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_response_goes_on_at_once() {
     for status in [429, 503] {
-        let mut play = Play::of(attempts(2));
+        let mut play = Script::of(attempts(2));
         play.sends(Event::Dialled);
         assert_eq!(play.waits(head(status, Some(3))), Duration::from_secs(3));
         let last = play.sends(Event::Dialled).on(head(status, Some(6)));
         assert!(matches!(last, Command::Deliver), "{last:?}");
     }
     // Without it, a limit is the client's to heed.
-    let mut play = Play::of(attempts(2));
+    let mut play = Script::of(attempts(2));
     let last = play.sends(Event::Dialled).on(head(429, None));
     assert!(matches!(last, Command::Deliver), "{last:?}");
 }
@@ -177,7 +177,7 @@ fn retry_after_is_honoured_within_our_patience_and_beyond_it_the_response_goes_o
 #[test]
 fn a_busy_response_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
     for status in [502, 503, 504] {
-        let mut play = Play::of(attempts(2));
+        let mut play = Script::of(attempts(2));
         play.sends(Event::Dialled);
         let response = ResponseHead {
             status,
@@ -195,7 +195,7 @@ fn a_busy_response_that_cannot_be_asked_again_is_a_fault_in_the_log_too() {
 
 #[test]
 fn a_limit_is_not_escaped_by_another_upstream() {
-    let mut play = Play::of(attempts(2));
+    let mut play = Script::of(attempts(2));
     for _ in 0..3 {
         play.sends(Event::Dialled);
         play.waits(head(429, Some(1)));
@@ -206,7 +206,7 @@ fn a_limit_is_not_escaped_by_another_upstream() {
 
 #[test]
 fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
-    let mut play = Play::of(attempts(2));
+    let mut play = Script::of(attempts(2));
     play.sends(Event::Dialled).on(head(200, None));
     let mut connections = 1;
     for got in 1.. {
@@ -229,7 +229,7 @@ fn a_download_that_brings_a_byte_with_each_connection_ends_soon() {
 #[test]
 fn a_download_that_makes_progress_goes_on_over_any_number_of_breaks() {
     for (step, lasts) in [(64 << 10, 0), (1 << 10, 1000), (40 << 10, 0)] {
-        let mut play = Play::of(attempts(1));
+        let mut play = Script::of(attempts(1));
         play.sends(Event::Dialled).on(head(200, None));
         for nth in 1..100 {
             play.now += Duration::from_millis(lasts);
@@ -246,7 +246,7 @@ fn a_stall_goes_to_the_next_upstream_only_where_the_route_says_so() {
         request: GET,
     };
     for (action, goes_on) in [(Action::Fail, false), (Action::Failover, true)] {
-        let mut play = Play::of(Attempts::new(policy(4), action, 2));
+        let mut play = Script::of(Attempts::new(policy(4), action, 2));
         let command = play.sends(Event::Dialled).on(stalled());
         assert_eq!(
             matches!(command, Command::Connect(_)),
@@ -259,7 +259,7 @@ fn a_stall_goes_to_the_next_upstream_only_where_the_route_says_so() {
 
 #[test]
 fn shutdown_in_any_state_is_named_shutdown() {
-    let before: [fn(&mut Play); 5] = [
+    let before: [fn(&mut Script); 5] = [
         |_| {},
         |play| {
             play.sends(Event::Dialled);
@@ -274,7 +274,7 @@ fn shutdown_in_any_state_is_named_shutdown() {
         |play| drop(play.sends(Event::Dialled).on(head(200, None))),
     ];
     for before in before {
-        let mut play = Play::of(attempts(2));
+        let mut play = Script::of(attempts(2));
         before(&mut play);
         let learned = play.lessons.len();
         let last = play.on(Event::Shutdown(Stage::AwaitingHead));

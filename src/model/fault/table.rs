@@ -25,19 +25,19 @@ use suffix::Suffix;
 
 /// The status of an error response (RFC 9110, section 15; RFC 5842, section 7.2 for 508).
 #[derive(Clone, Copy, Debug)]
-struct Status {
+struct StatusPair {
     /// For a fault on the client's leg.
     client: u16,
     /// For a fault on the hop's or the origin's.
     upstream: u16,
 }
 
-const GATEWAY: Status = Status::of(400, 502);
-const TIMEOUT: Status = Status::of(400, 504);
-const FORBIDDEN: Status = Status::of(403, 403);
-const UNAVAILABLE: Status = Status::of(503, 503);
+const GATEWAY: StatusPair = StatusPair::of(400, 502);
+const TIMEOUT: StatusPair = StatusPair::of(400, 504);
+const FORBIDDEN: StatusPair = StatusPair::of(403, 403);
+const UNAVAILABLE: StatusPair = StatusPair::of(503, 503);
 
-impl Status {
+impl StatusPair {
     const fn of(client: u16, upstream: u16) -> Self {
         Self { client, upstream }
     }
@@ -51,7 +51,7 @@ pub(crate) struct Row {
     /// What went wrong, in a sentence: for the manual.
     pub meaning: &'static str,
     outlook: fn(&FaultKind) -> Outlook,
-    status: Status,
+    status: StatusPair,
     /// The error type of RFC 9209, section 2.3.
     error: fn(Stage) -> &'static str,
     advice: fn(&Fault, AdviceContext<'_>) -> Option<Advice>,
@@ -171,19 +171,19 @@ fault_kinds! {
     /// The client's request is malformed.
     BadRequest { code: "bad-request", outlook: ours, status: GATEWAY, error: request, advice: advice::none }
     /// The request or its ClientHello names another host than its CONNECT did.
-    Misdirected { code: "misdirected", outlook: ours, status: Status::of(421, 502), error: request, advice: advice::none }
+    Misdirected { code: "misdirected", outlook: ours, status: StatusPair::of(421, 502), error: request, advice: advice::none }
     /// gitferry does not forward this method.
-    MethodNotAllowed { code: "method-not-allowed", outlook: ours, status: Status::of(405, 502), error: request, advice: advice::none }
+    MethodNotAllowed { code: "method-not-allowed", outlook: ours, status: StatusPair::of(405, 502), error: request, advice: advice::none }
     /// The client began with TLS or SOCKS: its proxy setting has the wrong scheme.
     NotHttp { code: "not-http", outlook: ours, status: GATEWAY, error: request, advice: advice::not_http }
     /// The client gave no credentials, or wrong ones.
-    Unauthorized { code: "unauthorized", outlook: ours, status: Status::of(407, 407), error: denied, advice: advice::unauthorized }
+    Unauthorized { code: "unauthorized", outlook: ours, status: StatusPair::of(407, 407), error: denied, advice: advice::unauthorized }
     /// The config denies it.
     Denied(denial: Denial) { code: "denied", outlook: ours, status: FORBIDDEN, error: denied, advice: advice::denied }
     /// The request would loop back to gitferry.
-    Loop { code: "loop", outlook: ours, status: Status::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::comes_back }
+    Loop { code: "loop", outlook: ours, status: StatusPair::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::comes_back }
     /// A head or body is over its limit.
-    TooLarge { code: "too-large", outlook: ours, status: Status::of(431, 502), error: request, advice: advice::too_large }
+    TooLarge { code: "too-large", outlook: ours, status: StatusPair::of(431, 502), error: request, advice: advice::too_large }
     /// All client connections that `max_connections` allows are taken, and too many requests wait for one.
     Full { code: "too-many-clients", outlook: ours, status: UNAVAILABLE, error: |_| "connection_limit_reached", advice: advice::full }
     /// The client disconnected.

@@ -18,16 +18,16 @@ enum Truth {
 }
 
 #[derive(Debug)]
-struct Transfer {
+struct SimulatedTransfer {
     order: Vec<usize>,
     trial: bool,
 }
 
 #[derive(Default)]
-struct Life {
+struct CircuitSimulation {
     health: Health,
     truth: [Option<Truth>; 3],
-    transfers: Vec<Transfer>,
+    transfers: Vec<SimulatedTransfer>,
     probes: Vec<(usize, Instant)>,
     seen: Seen,
 }
@@ -43,7 +43,7 @@ struct Seen {
     all_open: u64,
 }
 
-impl Life {
+impl CircuitSimulation {
     fn truth(&self, at: usize) -> Truth {
         self.truth[at].unwrap_or(Truth::Works)
     }
@@ -102,14 +102,14 @@ impl Life {
                 "its wait is over, a transfer wanted it, and nobody probes"
             ),
         }
-        self.transfers.push(Transfer {
+        self.transfers.push(SimulatedTransfer {
             order: told.upstreams,
             trial: told.trial,
         });
     }
 
     fn end(&mut self, which: usize, gone: bool, now: Instant) {
-        let Transfer { order, trial } = self.transfers.swap_remove(which);
+        let SimulatedTransfer { order, trial } = self.transfers.swap_remove(which);
         if gone {
             self.seen.given_back += u64::from(trial);
         } else {
@@ -177,7 +177,7 @@ fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upst
     let mut all = Seen::default();
     for seed in 0..3000 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (mut life, mut now) = (Life::default(), Instant::now());
+        let (mut life, mut now) = (CircuitSimulation::default(), Instant::now());
         for _ in 0..200 {
             now += Duration::from_millis(random.u64(0..4000));
             // A dial has deadlines of its own, which may be longer than the cooldown.

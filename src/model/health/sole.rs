@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Health,
-    table::{LIMIT, Table, key},
+    table::{CircuitTable, LIMIT, key},
 };
 use crate::model::{Fault, FaultKind, Leg, Stage, Target};
 
@@ -153,7 +153,7 @@ impl Health {
     }
 }
 
-impl Table {
+impl CircuitTable {
     fn sole(&self, host: &Target, upstream: &str) -> Option<&Sole> {
         let mut known = self.soles.get(host)?.iter();
         known

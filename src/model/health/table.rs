@@ -17,7 +17,7 @@ use crate::model::Target;
 pub(super) const LIMIT: usize = 4096;
 
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct CircuitTable {
     pub(super) circuits: HashMap<CircuitKey, Circuit>,
     /// Closed circuits whose last request failed in a way that may have been chance.
     pub(super) suspects: HashSet<CircuitKey>,
@@ -101,7 +101,7 @@ impl Circuit {
     }
 }
 
-impl Table {
+impl CircuitTable {
     /// Removes half of the table at once, so that a full table is not searched at every failure.
     pub(super) fn forget_oldest(&mut self) {
         let mut times: Vec<Instant> = self.circuits.values().map(|circuit| circuit.last).collect();

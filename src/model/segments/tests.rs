@@ -199,7 +199,7 @@ fn without_memory_the_client_never_waits_for_bytes_that_it_has() {
 }
 
 /// A download of random connections and breaks, and what it has come to.
-struct Play {
+struct SegmentsRun {
     random: fastrand::Rng,
     plan: Segments,
     delivered: u64,
@@ -209,7 +209,7 @@ struct Play {
     came: Vec<Range<u64>>,
 }
 
-impl Play {
+impl SegmentsRun {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let length = random.u64(600 << 10..40 * MIB);
@@ -281,7 +281,7 @@ impl Play {
 #[test]
 fn every_byte_is_delivered_once_and_in_order_whatever_breaks() {
     for seed in 0..300 {
-        let mut play = Play::new(seed);
+        let mut play = SegmentsRun::new(seed);
         let breaks = play.random.u32(0..60);
         let first_breaks = play.random.u32(0..3) == 0;
         let done = (0..200_000).any(|round| {

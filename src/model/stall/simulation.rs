@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::{tests::LIMITS, *};
 
 /// A transfer with a random temper, on a clock of milliseconds.
-struct World {
+struct StallSimulation {
     random: fastrand::Rng,
     sample: Sample,
     now: u64,
@@ -13,7 +13,7 @@ struct World {
     moved: u64,
 }
 
-impl World {
+impl StallSimulation {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let tunnel = random.u8(..8) == 0;
@@ -166,7 +166,7 @@ impl World {
 /// One transfer with its watchdog; how many stalls it came to.
 fn run(seed: u64) -> usize {
     let tick = 200 + seed % 1300;
-    let mut world = World::new(seed);
+    let mut world = StallSimulation::new(seed);
     let start = Instant::now();
     let at = |millis: u64| start + Duration::from_millis(millis);
     let mut watch = Watch::new(&world.sample, &LIMITS, start);
@@ -237,7 +237,7 @@ fn over_thousands_of_transfers_every_stall_is_told_within_its_limit_plus_one_tic
 }
 
 /// How long a healthy party takes at most: just less than it may, and where nobody is due for as long as it likes.
-fn healthy_pause(world: &mut World) -> u64 {
+fn healthy_pause(world: &mut StallSimulation) -> u64 {
     let most = world.limit().map_or(3 * 3_600_000, |limit| limit - 1500);
     match world.random.u8(..8) {
         0 => most,
@@ -248,7 +248,7 @@ fn healthy_pause(world: &mut World) -> u64 {
 
 /// One healthy transfer, on any route; how long it took.
 fn run_healthy(seed: u64) -> u64 {
-    let mut world = World::new(seed);
+    let mut world = StallSimulation::new(seed);
     world.sample.prompt = world.random.bool();
     let start = Instant::now();
     let at = |millis: u64| start + Duration::from_millis(millis);

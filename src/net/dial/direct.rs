@@ -99,23 +99,23 @@ fn keep_unsent_small(socket: &socket2::SockRef<'_>) {
 
 /// Concurrent attempts; the first that connects wins, and dropping the race ends the others.
 struct Race<'a, T> {
-    connect: &'a Connect<'a, T>,
+    connect: &'a ConnectFn<'a, T>,
     waiting: std::vec::IntoIter<SocketAddr>,
     running: Vec<(SocketAddr, BoxFuture<'a, io::Result<T>>)>,
-    failed: Vec<Failure>,
+    failed: Vec<FailedAddress>,
 }
 
 /// How to connect to one address; tests supply their own.
-type Connect<'a, T> = dyn Fn(SocketAddr) -> BoxFuture<'a, io::Result<T>> + Send + Sync + 'a;
+type ConnectFn<'a, T> = dyn Fn(SocketAddr) -> BoxFuture<'a, io::Result<T>> + Send + Sync + 'a;
 
-struct Failure {
+struct FailedAddress {
     address: SocketAddr,
     kind: FaultKind,
     error: Option<io::Error>,
 }
 
 impl<'a, T> Race<'a, T> {
-    fn new(connect: &'a Connect<'a, T>) -> Self {
+    fn new(connect: &'a ConnectFn<'a, T>) -> Self {
         Self {
             connect,
             waiting: Vec::new().into_iter(),
@@ -138,7 +138,7 @@ impl<'a, T> Race<'a, T> {
                 biased;
                 (address, result) = first_done(&mut self.running) => match result {
                     Ok(won) => return Some((won, address)),
-                    Err(error) => self.failed.push(Failure {
+                    Err(error) => self.failed.push(FailedAddress {
                         address,
                         kind: classify::connect(&error),
                         error: Some(error),
@@ -152,7 +152,7 @@ impl<'a, T> Race<'a, T> {
     /// The fault of a race without a winner; attempts still running have timed out after `limit`.
     fn fault(self, leg: Leg, target: &Target, limit: Duration) -> Fault {
         let mut failed = self.failed;
-        failed.extend(self.running.iter().map(|(address, _)| Failure {
+        failed.extend(self.running.iter().map(|(address, _)| FailedAddress {
             address: *address,
             kind: FaultKind::TimedOut,
             error: None,

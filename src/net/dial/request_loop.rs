@@ -19,19 +19,19 @@ use crate::model::{
 const MANY: usize = 64;
 
 /// The hop and the target.
-type Key = (String, String);
+type HopAndTarget = (String, String);
 
-static WAITING: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
+static WAITING: LazyLock<Mutex<HashMap<HopAndTarget, TargetEntry>>> = LazyLock::new(Mutex::default);
 
 #[derive(Default)]
-struct Entry {
+struct TargetEntry {
     rounds: Rounds,
     moved: Arc<Notify>,
 }
 
 /// A request that waits for a hop; ends when dropped.
 #[derive(Debug)]
-pub(crate) struct PendingRequest(Key);
+pub(crate) struct PendingRequest(HopAndTarget);
 
 impl PendingRequest {
     /// Adds a request for `target` through `hop`; may hold it for a while.
@@ -42,7 +42,7 @@ impl PendingRequest {
         let (round, moved) = waiting.arrive();
         let round = match round {
             Round::Held(wait) => {
-                let mut held = Held(Some(&waiting));
+                let mut held = HeldRequest(Some(&waiting));
                 let how = match timeout(wait, moved).await {
                     Ok(()) => Release::Moved,
                     Err(_) => Release::Silence,
@@ -109,9 +109,9 @@ impl Drop for PendingRequest {
 }
 
 /// A held request; its client may disconnect before it continues.
-struct Held<'a>(Option<&'a PendingRequest>);
+struct HeldRequest<'a>(Option<&'a PendingRequest>);
 
-impl Drop for Held<'_> {
+impl Drop for HeldRequest<'_> {
     fn drop(&mut self) {
         if let Some(waiting) = self.0 {
             waiting.release(Release::Moved);
@@ -119,6 +119,6 @@ impl Drop for Held<'_> {
     }
 }
 
-fn lock() -> MutexGuard<'static, HashMap<Key, Entry>> {
+fn lock() -> MutexGuard<'static, HashMap<HopAndTarget, TargetEntry>> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)
 }

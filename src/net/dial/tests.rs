@@ -20,7 +20,7 @@ use super::{trail::NOWHERE, *};
 use crate::{
     config::{Environment, GrantedTargets, Hop, HopKind, Override, PeerTls, Route},
     model::{FaultKind, Host, Leg, Secret, Stage, secret::Credentials},
-    tls::{Connector, testing::World},
+    tls::{Connector, testing::ExternalCa},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,12 +85,12 @@ async fn dial_to(
     scheme: Scheme,
     route: &Route,
 ) -> (Result<Connection, Fault>, Vec<Stage>) {
-    dial_by(&World::new(), via, (target, scheme), route).await
+    dial_by(&ExternalCa::new(), via, (target, scheme), route).await
 }
 
 /// The same, trusting the CA of `world`.
 async fn dial_by(
-    world: &World,
+    world: &ExternalCa,
     via: &Via,
     (target, scheme): (&Target, Scheme),
     route: &Route,
@@ -139,21 +139,21 @@ enum HopBehaviour {
     Stay,
 }
 
-struct Peer {
+struct TestHop {
     address: SocketAddr,
     /// What it received.
     heard: Arc<Mutex<String>>,
     _runtime: tokio::task::JoinSet<()>,
 }
 
-impl Peer {
+impl TestHop {
     fn heard(&self) -> String {
         self.heard.lock().unwrap().clone()
     }
 }
 
 /// A server that plays the script for each client, then closes.
-async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> Peer {
+async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> TestHop {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let heard = Arc::new(Mutex::new(String::new()));
@@ -167,7 +167,7 @@ async fn plays(scripts: Vec<Vec<HopBehaviour>>) -> Peer {
             }
         }
     });
-    Peer {
+    TestHop {
         address,
         heard,
         _runtime: runtime,
@@ -200,7 +200,7 @@ async fn perform(act: HopBehaviour, socket: &mut TcpStream, heard: &Mutex<String
     }
 }
 
-async fn answers(text: &str) -> Peer {
+async fn answers(text: &str) -> TestHop {
     let said = HopBehaviour::Say(text.as_bytes().to_vec());
     plays(vec![vec![HopBehaviour::HearHead, said, HopBehaviour::Stay]]).await
 }

@@ -182,7 +182,7 @@ async fn alpn_offers_no_more_than_the_route_says() {
 #[tokio::test]
 async fn a_client_that_does_not_trust_the_ca_is_named_by_its_alert() {
     let leaves = Arc::new(testing::leaves(&["hf.co"]));
-    let client = Client::with(testing::World::new().store());
+    let client = Client::with(testing::ExternalCa::new().store());
     let (accepted, _) = client
         .meets(&leaves, "hf.co", "hf.co", HttpVersion::Http1)
         .await;

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::ClientCertificate;
-use crate::tls::testing::{self, DAY, World};
+use crate::tls::testing::{self, DAY, ExternalCa};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -46,7 +46,7 @@ async fn dial_with(
 }
 
 /// The fault of a handshake for `name` with a server that presents its certificate.
-async fn refusal(world: &World, server: Arc<ServerConfig>, name: &str) -> Fault {
+async fn refusal(world: &ExternalCa, server: Arc<ServerConfig>, name: &str) -> Fault {
     let connector = Connector::new(&world.roots(), []).unwrap();
     refusal_by(&connector, server, name).await
 }
@@ -60,7 +60,7 @@ async fn refusal_by(connector: &Connector, server: Arc<ServerConfig>, name: &str
 
 /// The fault of a handshake with a peer that behaves as in `play`.
 async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F) -> Fault {
-    let connector = Connector::new(&World::new().roots(), []).unwrap();
+    let connector = Connector::new(&ExternalCa::new().roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let (secured, ()) = tokio::join!(
         dial(&connector, near, "hf.co", HttpVersion::Http1),
@@ -71,7 +71,7 @@ async fn with_peer<F: Future<Output = ()>>(play: impl FnOnce(DuplexStream) -> F)
 
 #[tokio::test]
 async fn a_verified_peer_is_spoken_to_with_the_http_that_both_offer() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let connector = Connector::new(&world.roots(), []).unwrap();
     for (offers, http, chosen) in [
         (
@@ -108,7 +108,7 @@ async fn a_verified_peer_is_spoken_to_with_the_http_that_both_offer() {
 
 #[tokio::test]
 async fn a_bad_certificate_is_refused_by_its_kind() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let now = SystemTime::now();
     let over = |p: &mut CertificateParams| testing::validity(p, now - 9 * DAY, now - 2 * DAY);
     let future = |p: &mut CertificateParams| testing::validity(p, now + 2 * DAY, now + 9 * DAY);
@@ -124,9 +124,12 @@ async fn a_bad_certificate_is_refused_by_its_kind() {
             "name-mismatch",
         ),
         (world.server(&["192.0.2.9"], |_| {}), "name-mismatch"),
-        (World::new().server(&["hf.co"], |_| {}), "unknown-issuer"),
         (
-            World::new().server_behind("hf.co", |_| {}),
+            ExternalCa::new().server(&["hf.co"], |_| {}),
+            "unknown-issuer",
+        ),
+        (
+            ExternalCa::new().server_behind("hf.co", |_| {}),
             "unknown-issuer",
         ),
         (testing::self_signed("hf.co").0, "unknown-issuer"),
@@ -151,7 +154,7 @@ async fn a_bad_certificate_is_refused_by_its_kind() {
 
 #[tokio::test]
 async fn an_address_needs_its_own_address_in_the_certificate() {
-    let world = World::new();
+    let world = ExternalCa::new();
     for names in [&["192.0.2.9"][..], &["hf.co"], &["::1"]] {
         let fault = refusal(&world, world.server(names, |_| {}), "192.0.2.1").await;
         assert_eq!(
@@ -164,7 +167,7 @@ async fn an_address_needs_its_own_address_in_the_certificate() {
 
 #[tokio::test]
 async fn a_peer_of_tls_1_2_alone_is_spoken_to() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let server = world.server_of(&["hf.co"], |_| {}, &[&rustls::version::TLS12]);
     let connector = Connector::new(&world.roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
@@ -196,7 +199,7 @@ async fn a_self_signed_server_is_believed_once_its_certificate_is_a_root() {
 #[tokio::test]
 async fn without_roots_nobody_is_believed() {
     let connector = Connector::new(&Roots::of(Vec::new(), Vec::new()), []).unwrap();
-    let server = World::new().server(&["hf.co"], |_| {});
+    let server = ExternalCa::new().server(&["hf.co"], |_| {});
     let fault = refusal_by(&connector, server, "hf.co").await;
     assert_eq!(fault.code(), "origin/handshaking/unknown-issuer");
 }
@@ -291,7 +294,7 @@ async fn a_reset_is_a_reset() {
             .set_linger(Some(Duration::ZERO))
             .unwrap();
     };
-    let connector = Connector::new(&World::new().roots(), []).unwrap();
+    let connector = Connector::new(&ExternalCa::new().roots(), []).unwrap();
     let dialling = async {
         let socket = tokio::net::TcpStream::connect(address).await.unwrap();
         dial(&connector, socket, "hf.co", HttpVersion::Http1).await
@@ -302,7 +305,7 @@ async fn a_reset_is_a_reset() {
 
 #[tokio::test]
 async fn a_hop_is_secured_on_its_own_leg() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let connector = Connector::new(&world.roots(), []).unwrap();
     let (near, far) = duplex(16 * 1024);
     let server = world.server(&["other.example"], |_| {});
@@ -327,7 +330,7 @@ async fn a_hop_is_secured_on_its_own_leg() {
 
 #[tokio::test]
 async fn the_client_hello_fits_into_one_packet() {
-    let connector = Connector::new(&World::new().roots(), []).unwrap();
+    let connector = Connector::new(&ExternalCa::new().roots(), []).unwrap();
     let (near, mut far) = duplex(16 * 1024);
     let reading = async {
         let mut hello = vec![0; 16 * 1024];
@@ -342,7 +345,7 @@ async fn the_client_hello_fits_into_one_packet() {
 
 #[tokio::test]
 async fn a_second_connection_to_an_origin_resumes_and_one_with_other_tls_settings_does_not() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let directory = tempfile::tempdir().unwrap();
     let [certificate, key] = ["me.pem", "me.key"].map(|name| directory.path().join(name));
     let me = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
@@ -377,7 +380,7 @@ async fn a_second_connection_to_an_origin_resumes_and_one_with_other_tls_setting
 
 #[tokio::test]
 async fn what_stands_in_public_logs_or_is_listed_was_made_by_no_hop() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let usual = Connector::new(&world.roots(), []).unwrap();
     let genuine = async |connector: &Connector, server, tls: &PeerTls| {
         let (near, far) = duplex(16 * 1024);

@@ -1,7 +1,7 @@
 use std::{fs, os::unix::fs::MetadataExt};
 
 use super::*;
-use crate::tls::testing::{World, patterns};
+use crate::tls::testing::{ExternalCa, patterns};
 
 fn load(files: &[&Path]) -> Roots {
     Roots::load(&Trust {
@@ -13,7 +13,7 @@ fn load(files: &[&Path]) -> Roots {
 #[test]
 fn extra_roots_count_once_and_problems_name_their_file() {
     let directory = tempfile::tempdir().unwrap();
-    let (one, two) = (World::new().root(), World::new().root());
+    let (one, two) = (ExternalCa::new().root(), ExternalCa::new().root());
     let both = directory.path().join("both.pem");
     fs::write(&both, pem(&one) + &pem(&two)).unwrap();
     let again = directory.path().join("again.pem");
@@ -52,7 +52,7 @@ fn the_bundle_holds_the_ca_and_every_root_and_is_written_only_when_it_changes() 
     let directory = tempfile::tempdir().unwrap();
     let (authority, _) = Authority::open(directory.path(), &patterns(&["hf.co"])).unwrap();
     let file = directory.path().join("root.pem");
-    let root = World::new().root();
+    let root = ExternalCa::new().root();
     fs::write(&file, pem(&root) + authority.certificate().pem()).unwrap();
     let roots = load(&[&file]);
     roots.write_bundle(directory.path(), &authority).unwrap();

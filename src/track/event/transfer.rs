@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{LogEvent, Subject, Text, line};
+use super::{EventText, LogEvent, Subject, line};
 use crate::model::fields::documented;
 use crate::{
     model::Stage,
@@ -23,7 +23,7 @@ pub(crate) struct TransferEnded {
     /// The client's address.
     pub client: SocketAddr,
     /// `CONNECT`, `GET`, …
-    pub method: Text,
+    pub method: EventText,
     /// Path and query, without secrets.
     pub path: Arc<str>,
     /// The TCP peer.
@@ -35,7 +35,7 @@ pub(crate) struct TransferEnded {
     /// The status of the response to the client.
     pub status: Option<u16>,
     /// `answered`, `closed`, or a fault's code.
-    pub result: Text,
+    pub result: EventText,
     /// Body bytes from the client.
     pub up: u64,
     /// Body bytes to the client.

@@ -17,18 +17,18 @@ use crate::track::{digits, moment, redact};
 
 /// An event with its fields.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct LogLine {
     pub(super) time: SystemTime,
     pub(super) level: Level,
     /// The message and the texts of the fields, concatenated.
     text: String,
     message: Range<usize>,
-    pub(super) values: Vec<(&'static str, Value)>,
+    pub(super) values: Vec<(&'static str, FieldValue)>,
 }
 
 /// A field's value.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum FieldValue {
     /// The range of its text.
     Text(Range<usize>),
     Number(u64),
@@ -41,7 +41,7 @@ pub(crate) enum Value {
 const TEXT: usize = 384;
 const FIELDS: usize = 24;
 
-impl Line {
+impl LogLine {
     /// A line without fields.
     pub(crate) fn new(level: Level, time: SystemTime, message: &str) -> Self {
         let mut text = String::with_capacity(TEXT);
@@ -66,12 +66,12 @@ impl Line {
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
         let value = match value.into() {
-            serde_json::Value::Bool(truth) => Value::Truth(truth),
+            serde_json::Value::Bool(truth) => FieldValue::Truth(truth),
             serde_json::Value::Number(number) if number.is_u64() => {
-                Value::Number(number.as_u64().unwrap_or_default())
+                FieldValue::Number(number.as_u64().unwrap_or_default())
             }
-            serde_json::Value::String(text) => Value::Text(self.add(format_args!("{text}"))),
-            other => Value::Text(self.add(format_args!("{other}"))),
+            serde_json::Value::String(text) => FieldValue::Text(self.add(format_args!("{text}"))),
+            other => FieldValue::Text(self.add(format_args!("{other}"))),
         };
         self.values.push((name, value));
         self
@@ -82,9 +82,9 @@ impl Line {
         let mut line = Self::new(self.level, self.time, &redact::escaped(self.message()));
         for (name, value) in &self.values {
             let value = match value {
-                Value::Text(place) => {
+                FieldValue::Text(place) => {
                     let text = redact::escaped(self.at(place));
-                    Value::Text(line.add(format_args!("{text}")))
+                    FieldValue::Text(line.add(format_args!("{text}")))
                 }
                 other => other.clone(),
             };
@@ -103,7 +103,7 @@ impl Line {
         self.values.iter().map(|(name, value)| {
             let mut shown = String::new();
             match value {
-                Value::Text(place) => shown.push_str(self.at(place)),
+                FieldValue::Text(place) => shown.push_str(self.at(place)),
                 other => other.write(&mut shown),
             }
             (*name, shown)
@@ -113,21 +113,24 @@ impl Line {
     /// A field's text; `None` where it is missing, empty or no text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
-            Value::Text(place) => Some(self.at(place)).filter(|text| !text.is_empty()),
-            Value::Number(_) | Value::Signed(_) | Value::Float(_) | Value::Truth(_) => None,
+            FieldValue::Text(place) => Some(self.at(place)).filter(|text| !text.is_empty()),
+            FieldValue::Number(_)
+            | FieldValue::Signed(_)
+            | FieldValue::Float(_)
+            | FieldValue::Truth(_) => None,
         }
     }
 
     /// A field's number.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         match self.value(name)? {
-            Value::Number(number) => Some(*number),
-            Value::Signed(number) => u64::try_from(*number).ok(),
-            Value::Text(_) | Value::Float(_) | Value::Truth(_) => None,
+            FieldValue::Number(number) => Some(*number),
+            FieldValue::Signed(number) => u64::try_from(*number).ok(),
+            FieldValue::Text(_) | FieldValue::Float(_) | FieldValue::Truth(_) => None,
         }
     }
 
-    fn value(&self, name: &str) -> Option<&Value> {
+    fn value(&self, name: &str) -> Option<&FieldValue> {
         let mut values = self.values.iter();
         values.find(|(key, _)| *key == name).map(|(_, value)| value)
     }
@@ -146,7 +149,7 @@ impl Line {
             json.push_str(name);
             json.push_str("\":");
             match value {
-                Value::Text(place) => quote(&mut json, self.at(place)),
+                FieldValue::Text(place) => quote(&mut json, self.at(place)),
                 other => other.write(&mut json),
             }
         }
@@ -170,7 +173,7 @@ impl Line {
         let mut advice = None;
         for (name, value) in &self.values {
             let text = match value {
-                Value::Text(place) => self.at(place),
+                FieldValue::Text(place) => self.at(place),
                 other => {
                     let _ = write!(line, " {name}=");
                     other.write(&mut line);
@@ -206,7 +209,7 @@ impl Line {
     }
 }
 
-impl Value {
+impl FieldValue {
     /// Writes a value that is no text.
     fn write(&self, line: &mut String) {
         let _ = match self {
@@ -248,23 +251,23 @@ fn quote(line: &mut String, text: &str) {
     }
 }
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.values.push((field.name(), Value::Float(value)));
+        self.values.push((field.name(), FieldValue::Float(value)));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.values.push((field.name(), Value::Signed(value)));
+        self.values.push((field.name(), FieldValue::Signed(value)));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.values.push((field.name(), Value::Number(value)));
+        self.values.push((field.name(), FieldValue::Number(value)));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.values.push((field.name(), Value::Truth(value)));
+        self.values.push((field.name(), FieldValue::Truth(value)));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
         let begin = self.text.len();
         self.text.push_str(value);
-        let place = Value::Text(begin..self.text.len());
+        let place = FieldValue::Text(begin..self.text.len());
         self.values.push((field.name(), place));
     }
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -272,7 +275,7 @@ impl Visit for Line {
         if field.name() == "message" {
             self.message = place;
         } else {
-            self.values.push((field.name(), Value::Text(place)));
+            self.values.push((field.name(), FieldValue::Text(place)));
         }
     }
 }
@@ -281,11 +284,11 @@ impl Visit for Line {
 mod tests {
     use serde_json::Value;
 
-    use super::{Level, Line, SystemTime};
+    use super::{Level, LogLine, SystemTime};
 
     #[test]
     fn a_line_of_logfmt_and_one_of_json_have_the_same_fields() {
-        let line = Line::new(Level::WARN, SystemTime::UNIX_EPOCH, "fault")
+        let line = LogLine::new(Level::WARN, SystemTime::UNIX_EPOCH, "fault")
             .with("code", "a/b/c")
             .with("cause", "it broke")
             .with("attempt", 2)

@@ -17,7 +17,7 @@ use time::{OffsetDateTime, UtcOffset};
 use tracing::Level;
 
 use self::{sentence::*, width::*};
-use super::Line;
+use super::LogLine;
 use crate::{
     model::{
         columns::{count, indented},
@@ -78,7 +78,7 @@ impl People {
     }
 
     /// The lines of an event, at most `width` wide.
-    pub(crate) fn render(&self, line: &Line, width: usize) -> String {
+    pub(crate) fn render(&self, line: &LogLine, width: usize) -> String {
         let line = &line.escaped();
         let mut text = match line.message() {
             "transfer ended" => return self.transfer(line, width),
@@ -107,7 +107,7 @@ impl People {
         lines
     }
 
-    fn transfer(&self, line: &Line, width: usize) -> String {
+    fn transfer(&self, line: &LogLine, width: usize) -> String {
         let result = line.text("result").unwrap_or("-");
         let status = line.number("status").filter(|status| *status >= 400);
         let failed = !matches!(result, "answered" | "closed");
@@ -160,7 +160,7 @@ impl People {
         format!("{time} {mark} {begin} {middle} {end}{id}\n{below}")
     }
 
-    fn time(&self, line: &Line) -> String {
+    fn time(&self, line: &LogLine) -> String {
         let at = OffsetDateTime::from(line.time).to_offset(self.offset);
         let text = format!("{:02}:{:02}:{:02}", at.hour(), at.minute(), at.second());
         self.painted(DIM, &text)

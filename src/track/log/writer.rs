@@ -29,9 +29,9 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// Puts lines into the queue. Clones share it.
 #[derive(Clone)]
-pub(super) struct Writer(Arc<Shared>);
+pub(super) struct Writer(Arc<WriterQueue>);
 
-struct Shared {
+struct WriterQueue {
     queue: Mutex<Queue>,
     /// Notified when the queue is not empty and the thread waits.
     filled: Condvar,
@@ -77,7 +77,7 @@ impl Writer {
     }
 
     fn new(output: impl Write + Send + 'static, notice: fn(u64) -> String) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WriterQueue {
             queue: Mutex::default(),
             filled: Condvar::new(),
             drained: Condvar::new(),
@@ -151,7 +151,7 @@ impl Queue {
     }
 }
 
-impl Shared {
+impl WriterQueue {
     fn write_to(&self, mut output: impl Write) {
         let mut wrote = None;
         loop {

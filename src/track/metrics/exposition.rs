@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{BUCKETS, Metric, Value};
+use super::{BUCKETS, Metric, SeriesValue};
 
 /// The format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +64,13 @@ impl Metric {
         pairs.collect::<Vec<_>>().join(",")
     }
 
-    pub(super) fn series(&self, text: &mut String, labels: &str, value: &Value) {
+    pub(super) fn series(&self, text: &mut String, labels: &str, value: &SeriesValue) {
         let name = self.name;
         match value {
-            Value::Count(count) => {
+            SeriesValue::Count(count) => {
                 let _ = writeln!(text, "{name}{} {count}", braces(labels));
             }
-            Value::Histogram(histogram) => {
+            SeriesValue::Histogram(histogram) => {
                 let comma = if labels.is_empty() { "" } else { "," };
                 let mut count = 0;
                 let bounds = BUCKETS.iter().map(|bound| format!("{bound:?}"));

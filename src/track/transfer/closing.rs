@@ -4,10 +4,10 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{State, Transfer, TransferOutcome, TransferState, WatchedSocket, millis};
+use super::{Transfer, TransferData, TransferOutcome, TransferState, WatchedSocket, millis};
 use crate::{
     model::{Leg, Stage},
-    track::event::{StallReported, Text, TransferEnded},
+    track::event::{EventText, StallReported, TransferEnded},
 };
 
 /// From this many bytes on, the congestion control of a transfer is recorded.
@@ -21,7 +21,7 @@ impl Drop for Transfer {
 
 impl TransferState {
     /// Records the congestion control of the last connection, where it carried much.
-    fn note_congestion(&self, state: &mut State) {
+    fn note_congestion(&self, state: &mut TransferData) {
         let counts = [&self.counters.up, &self.counters.down];
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
         if counts.iter().sum::<u64>() >= LARGE {
@@ -30,7 +30,7 @@ impl TransferState {
     }
 
     /// The ends of the current stalls, or the stall during which the client disconnected.
-    fn last_stalls(&self, state: &mut State, now: Instant) -> Vec<StallReported> {
+    fn last_stalls(&self, state: &mut TransferData, now: Instant) -> Vec<StallReported> {
         let ended: Vec<_> = self.stall_ends(state, now).into_iter().collect();
         let departs = |outcome: &TransferOutcome| outcome.is_departure();
         if !ended.is_empty() || !state.outcome.as_ref().is_none_or(departs) {
@@ -58,9 +58,9 @@ impl TransferState {
                 code: format!("{}/{}/gone", Leg::Client.as_str(), last.as_str()).into(),
             });
         let (status, result) = match &outcome {
-            TransferOutcome::Answered(status) => (Some(*status), Text::Borrowed("answered")),
+            TransferOutcome::Answered(status) => (Some(*status), EventText::Borrowed("answered")),
             TransferOutcome::Refused { status, code } => (Some(*status), code.to_string().into()),
-            TransferOutcome::Closed => (None, Text::Borrowed("closed")),
+            TransferOutcome::Closed => (None, EventText::Borrowed("closed")),
             TransferOutcome::Broken { code } => (None, code.to_string().into()),
         };
         let stages = Stage::ALL

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{State, TransferHandle, TransferState, WatchedSocket, millis};
+use super::{TransferData, TransferHandle, TransferState, WatchedSocket, millis};
 use crate::{
     model::{
         Fault, FaultKind, Leg,
@@ -164,7 +164,7 @@ impl TransferState {
     }
 
     /// The notice about a response that has not begun but may still come.
-    fn awaited(&self, state: &State, observed: &Observed) -> Option<ResponseAwaited> {
+    fn awaited(&self, state: &TransferData, observed: &Observed) -> Option<ResponseAwaited> {
         let (idle, late) = match observed {
             Observed::Waiting(idle) => (*idle, None),
             Observed::Late(stall) => (stall.idle, Some(stall)),
@@ -193,7 +193,11 @@ impl TransferState {
     }
 
     /// The end of a stall that lasts until its transfer ends.
-    pub(super) fn stall_ends(&self, state: &mut State, now: Instant) -> Option<StallReported> {
+    pub(super) fn stall_ends(
+        &self,
+        state: &mut TransferData,
+        now: Instant,
+    ) -> Option<StallReported> {
         let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
         let sample = state.sample(self);
         let watch = state.watching.watch.as_mut()?;
@@ -217,7 +221,7 @@ impl TransferState {
     /// The beginning and end of a stall during which the client disconnected.
     pub(super) fn stall_at_departure(
         &self,
-        state: &mut State,
+        state: &mut TransferData,
         now: Instant,
     ) -> Option<[StallReported; 2]> {
         // The client's socket is closed by now, so the last check counts where the other side has not moved since.
@@ -237,7 +241,7 @@ impl TransferState {
         Some([began, self.event(state, Phase::Ended, &stall)])
     }
 
-    fn tell(&self, state: &mut State, observed: &Observed) -> Option<StallReported> {
+    fn tell(&self, state: &mut TransferData, observed: &Observed) -> Option<StallReported> {
         let (phase, stall) = match observed {
             Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => return None,
             Observed::Stalled(stall) => (Phase::Began, *stall),
@@ -264,7 +268,7 @@ impl TransferState {
     }
 
     /// Ends the transfer because of its stall, where the route wants that and the time for it has come.
-    fn act(&self, state: &mut State, idle: Option<Duration>) {
+    fn act(&self, state: &mut TransferData, idle: Option<Duration>) {
         state.watching.acts = idle.is_some();
         if let (Some(idle), Some(reported)) = (idle, state.watching.reported)
             && self.about.stall.action != Action::Report
@@ -275,7 +279,7 @@ impl TransferState {
         }
     }
 
-    fn event(&self, state: &State, phase: Phase, stall: &Stall) -> StallReported {
+    fn event(&self, state: &TransferData, phase: Phase, stall: &Stall) -> StallReported {
         let about = &self.about;
         let sample = state.watching.sample.unwrap_or_else(|| state.sample(self));
         let origin = sample.origin.unwrap_or_default();

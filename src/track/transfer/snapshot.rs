@@ -21,7 +21,7 @@ use crate::{
         stall::{Due, Flow, Verdict},
     },
     track::{
-        event::Text,
+        event::EventText,
         pace::RateSampler,
         timeline::{Segment, Timeline, instant_text},
     },
@@ -42,7 +42,7 @@ pub struct Snapshot {
     /// The port asked for.
     pub port: u16,
     /// `CONNECT`, `GET`, …
-    pub(crate) method: Text,
+    pub(crate) method: EventText,
     /// Path and query, without secrets.
     pub path: Arc<str>,
     /// What it is about, in the words of git and git-lfs: `me/model push`, `LFS 4d7a214614`.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Front, State, TransferState, tunnel_rest::TunnelRest};
+use super::{Front, TransferData, TransferState, tunnel_rest::TunnelRest};
 use crate::{
     io::TcpMonitor,
     model::{
@@ -91,7 +91,7 @@ impl WatchdogState {
     }
 }
 
-impl State {
+impl TransferData {
     /// The transfer now, without `TCP_INFO` of its sockets.
     pub(super) fn sample(&self, inner: &TransferState) -> Sample {
         self.sample_with(inner, TcpMonitor::flow)

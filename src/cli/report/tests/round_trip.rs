@@ -21,7 +21,7 @@ use crate::{
     track::{
         Front,
         event::{FaultOccurred, LogEvent as _, Subject, TransferEnded},
-        log::Line,
+        log::LogLine,
         metrics::Metrics,
         moment,
     },
@@ -50,7 +50,7 @@ impl Subscriber for Written {
     fn exit(&self, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let line = Line::of(event, moment::parse(NOW).unwrap());
+        let line = LogLine::of(event, moment::parse(NOW).unwrap());
         let forms = [line.logfmt(false), line.logfmt(true), line.json()];
         self.0.lock().unwrap().push(forms);
     }

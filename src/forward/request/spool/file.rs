@@ -23,15 +23,15 @@ pub(super) struct SpoolFile {
     /// Bytes in the file.
     written: u64,
     /// The frames that are being written after them.
-    writing: Option<(JoinHandle<io::Result<()>>, Frames)>,
+    writing: Option<(JoinHandle<io::Result<()>>, FrameBatch)>,
     /// The frames to write after that.
-    queued: Frames,
+    queued: FrameBatch,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 /// Frames as received.
 #[derive(Clone, Debug, Default)]
-struct Frames {
+struct FrameBatch {
     list: Vec<Bytes>,
     size: usize,
 }
@@ -47,7 +47,7 @@ impl SpoolFile {
             file: Arc::new(file),
             written: 0,
             writing: None,
-            queued: Frames::default(),
+            queued: FrameBatch::default(),
             reading: None,
         }
     }

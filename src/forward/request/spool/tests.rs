@@ -34,7 +34,7 @@ async fn read_all(tape: &mut ReplayBuffer, mut at: u64) -> Vec<u8> {
 }
 
 fn left(budget: &Budget) -> (u64, u64) {
-    let left = |account: &Account| {
+    let left = |account: &ByteQuota| {
         account.limit.load(Ordering::Acquire) - account.used.load(Ordering::Acquire)
     };
     (left(&budget.memory), left(&budget.spool))

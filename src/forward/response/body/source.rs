@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Frame, Incoming};
 use tokio_util::bytes::Bytes;
 
 use super::{
-    Open, OriginBody,
+    OpenBody, OriginBody,
     ending::{broken, ended},
 };
 use crate::{
@@ -37,7 +37,7 @@ impl OriginBody {
                 if !self.refused {
                     self.candidate = Candidate::of(&exchange, &lease).map(Box::new);
                 }
-                self.open = Some(Open { exchange, lease });
+                self.open = Some(OpenBody { exchange, lease });
                 Poll::Ready(Ok(()))
             }
             Err(given_up) => Poll::Ready(Err(broken(&exchange, given_up))),

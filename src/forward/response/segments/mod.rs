@@ -25,7 +25,7 @@ pub(crate) use body_error::BodyError;
 pub(crate) use candidate::Candidate;
 use hold_buffer::HoldBuffer;
 use range_buffers::RangeBuffers;
-use worker::{Progress, Worker};
+use worker::{Worker, WorkerStep};
 
 use crate::forward::{
     downloads::{DownloadLimits, HostPlace, Reservation},
@@ -266,9 +266,9 @@ impl Segmented {
         };
         loop {
             match worker.poll(cx) {
-                Progress::Waits => return false,
-                Progress::Free => return true,
-                Progress::Bytes { id, bytes } => {
+                WorkerStep::Waits => return false,
+                WorkerStep::Free => return true,
+                WorkerStep::Bytes { id, bytes } => {
                     let Some(wanted) = self.plan.received(id, bytes.len()) else {
                         worker.end();
                         return true;
@@ -278,11 +278,11 @@ impl Segmented {
                     self.kept.keep(wanted.start, keep.unwrap_or_default());
                     worker.let_go(|id| self.plan.left(id).is_some());
                 }
-                Progress::Failed { id, why } => {
+                WorkerStep::Failed { id, why } => {
                     self.fetch_failed(id, &why);
                     return true;
                 }
-                Progress::Refused { why } => {
+                WorkerStep::Refused { why } => {
                     self.refused = true;
                     self.give_up(&why);
                     return false;

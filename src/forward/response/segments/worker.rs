@@ -25,7 +25,7 @@ use crate::{
 
 /// A connection that fetches ranges.
 pub(super) struct Worker {
-    state: State,
+    state: WorkerState,
     /// The time since when it waits for bytes.
     since: Option<Instant>,
     /// True where it was connected since the last query.
@@ -36,7 +36,7 @@ pub(super) struct Worker {
     _place: HostPlace,
 }
 
-enum State {
+enum WorkerState {
     Free(Box<Lease>),
     Asking {
         id: u64,
@@ -54,7 +54,7 @@ enum State {
 }
 
 /// The result of polling a connection.
-pub(super) enum Progress {
+pub(super) enum WorkerStep {
     /// It waits, or has no range.
     Waits,
     /// It can take another range, or is closed.
@@ -81,7 +81,7 @@ impl Worker {
         range: Range<u64>,
     ) -> Self {
         let mut worker = Self {
-            state: State::Gone,
+            state: WorkerState::Gone,
             since: None,
             changed: false,
             record: Segment {
@@ -97,12 +97,12 @@ impl Worker {
 
     /// Fetches `range` next.
     pub(super) fn fetch(&mut self, requests: &Arc<RangeRequests>, id: u64, range: Range<u64>) {
-        let kept = match mem::replace(&mut self.state, State::Gone) {
-            State::Free(lease) => Some(*lease),
-            State::Asking { .. } | State::Reading { .. } | State::Gone => None,
+        let kept = match mem::replace(&mut self.state, WorkerState::Gone) {
+            WorkerState::Free(lease) => Some(*lease),
+            WorkerState::Asking { .. } | WorkerState::Reading { .. } | WorkerState::Gone => None,
         };
         self.since = Some(Instant::now());
-        self.state = State::Asking {
+        self.state = WorkerState::Asking {
             id,
             size: range.end - range.start,
             response: Box::pin(Arc::clone(requests).fetch(kept, range)),
@@ -110,17 +110,17 @@ impl Worker {
     }
 
     /// Polls it for its next result.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Progress {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> WorkerStep {
         loop {
-            match mem::replace(&mut self.state, State::Gone) {
-                State::Asking {
+            match mem::replace(&mut self.state, WorkerState::Gone) {
+                WorkerState::Asking {
                     id,
                     size,
                     mut response,
                 } => match response.as_mut().poll(cx) {
                     Poll::Pending => {
-                        self.state = State::Asking { id, size, response };
-                        return Progress::Waits;
+                        self.state = WorkerState::Asking { id, size, response };
+                        return WorkerStep::Waits;
                     }
                     Poll::Ready(Ok(RangeResponse { lease, body })) => {
                         self.since = None;
@@ -129,25 +129,27 @@ impl Worker {
                         if record.congestion.is_none() {
                             record.congestion = lease.about.tcp.congestion();
                         }
-                        self.state = State::Reading {
+                        self.state = WorkerState::Reading {
                             id,
                             left: size,
                             lease: Box::new(lease),
                             body,
                         };
                     }
-                    Poll::Ready(Err(Refusal::Failed(why))) => return Progress::Failed { id, why },
-                    Poll::Ready(Err(Refusal::Refused(why))) => return Progress::Refused { why },
+                    Poll::Ready(Err(Refusal::Failed(why))) => {
+                        return WorkerStep::Failed { id, why };
+                    }
+                    Poll::Ready(Err(Refusal::Refused(why))) => return WorkerStep::Refused { why },
                 },
-                State::Reading {
+                WorkerState::Reading {
                     id,
                     left,
                     lease,
                     body,
                 } => return self.read(cx, id, left, (lease, body)),
-                state @ (State::Free(_) | State::Gone) => {
+                state @ (WorkerState::Free(_) | WorkerState::Gone) => {
                     self.state = state;
-                    return Progress::Waits;
+                    return WorkerStep::Waits;
                 }
             }
         }
@@ -159,11 +161,11 @@ impl Worker {
         id: u64,
         left: u64,
         (lease, mut body): (Box<Lease>, Incoming),
-    ) -> Progress {
+    ) -> WorkerStep {
         let (left, progress) = match Pin::new(&mut body).poll_frame(cx) {
             Poll::Pending => {
                 self.since.get_or_insert_with(Instant::now);
-                (left, Progress::Waits)
+                (left, WorkerStep::Waits)
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.since = None;
@@ -173,16 +175,16 @@ impl Worker {
                     None => return failed(id, "the response has more bytes than requested"),
                 };
                 self.record.received += bytes.len() as u64;
-                (left, Progress::Bytes { id, bytes })
+                (left, WorkerStep::Bytes { id, bytes })
             }
             Poll::Ready(Some(Err(error))) => return failed(id, &error.to_string()),
             Poll::Ready(None) if left > 0 => return failed(id, "the range ended early"),
             Poll::Ready(None) => {
-                self.state = State::Free(lease);
-                return Progress::Free;
+                self.state = WorkerState::Free(lease);
+                return WorkerStep::Free;
             }
         };
-        self.state = State::Reading {
+        self.state = WorkerState::Reading {
             id,
             left,
             lease,
@@ -194,55 +196,58 @@ impl Worker {
     /// Ends a fetch that is no longer `wanted`. A connection whose response is complete takes the next range.
     pub(super) fn let_go(&mut self, wanted: impl FnOnce(u64) -> bool) {
         let is_wanted = match &self.state {
-            State::Asking { id, .. } | State::Reading { id, .. } => wanted(*id),
-            State::Free(_) | State::Gone => true,
+            WorkerState::Asking { id, .. } | WorkerState::Reading { id, .. } => wanted(*id),
+            WorkerState::Free(_) | WorkerState::Gone => true,
         };
         if is_wanted {
             return;
         }
         self.since = None;
-        self.state = match mem::replace(&mut self.state, State::Gone) {
-            State::Reading {
+        self.state = match mem::replace(&mut self.state, WorkerState::Gone) {
+            WorkerState::Reading {
                 left: 0,
                 lease,
                 body,
                 ..
-            } if body.is_end_stream() => State::Free(lease),
+            } if body.is_end_stream() => WorkerState::Free(lease),
             // Chunked: the last chunk has not arrived.
-            state @ State::Reading { left: 0, .. } => state,
-            State::Asking { .. } | State::Reading { .. } | State::Free(_) | State::Gone => {
-                State::Gone
-            }
+            state @ WorkerState::Reading { left: 0, .. } => state,
+            WorkerState::Asking { .. }
+            | WorkerState::Reading { .. }
+            | WorkerState::Free(_)
+            | WorkerState::Gone => WorkerState::Gone,
         };
     }
 
     /// Closes the connection.
     pub(super) fn end(&mut self) {
-        self.state = State::Gone;
+        self.state = WorkerState::Gone;
     }
 
     /// Returns the connection to the pool where it is free.
     pub(super) fn give_back(mut self) {
-        if let State::Free(lease) = mem::replace(&mut self.state, State::Gone) {
+        if let WorkerState::Free(lease) = mem::replace(&mut self.state, WorkerState::Gone) {
             lease.give_back();
         }
     }
 
     /// True where it can take a range at once.
     pub(super) fn is_free(&self) -> bool {
-        matches!(self.state, State::Free(_))
+        matches!(self.state, WorkerState::Free(_))
     }
 
     /// True where it is closed.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self.state, State::Gone)
+        matches!(self.state, WorkerState::Gone)
     }
 
     /// The fetch that waits for bytes, and since when.
     pub(super) fn waits(&self) -> Option<(u64, Instant)> {
         match &self.state {
-            State::Asking { id, .. } | State::Reading { id, .. } => Some((*id, self.since?)),
-            State::Free(_) | State::Gone => None,
+            WorkerState::Asking { id, .. } | WorkerState::Reading { id, .. } => {
+                Some((*id, self.since?))
+            }
+            WorkerState::Free(_) | WorkerState::Gone => None,
         }
     }
 
@@ -254,8 +259,10 @@ impl Worker {
     /// Its socket, once it is connected.
     pub(super) fn socket(&self) -> Option<TcpMonitor> {
         match &self.state {
-            State::Free(lease) | State::Reading { lease, .. } => Some(lease.about.tcp.clone()),
-            State::Asking { .. } | State::Gone => None,
+            WorkerState::Free(lease) | WorkerState::Reading { lease, .. } => {
+                Some(lease.about.tcp.clone())
+            }
+            WorkerState::Asking { .. } | WorkerState::Gone => None,
         }
     }
 }
@@ -268,8 +275,8 @@ impl Drop for Worker {
     }
 }
 
-fn failed(id: u64, why: &str) -> Progress {
-    Progress::Failed {
+fn failed(id: u64, why: &str) -> WorkerStep {
+    WorkerStep::Failed {
         id,
         why: why.to_owned(),
     }

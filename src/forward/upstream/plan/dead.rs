@@ -9,7 +9,7 @@ use crate::{
     forward::upstream::attempt::OriginStream,
     model::{
         Fault, Stage,
-        attempts::Connect,
+        attempts::ConnectCommand,
         health::sole::{DeadUpstream, SHORT_ATTEMPT, SoleAttempt},
     },
     track::WatchedSocket,
@@ -26,7 +26,7 @@ impl UpstreamPlan {
     pub(super) async fn reach_dead(
         &self,
         known: &DeadUpstream,
-        connect: Connect,
+        connect: ConnectCommand,
     ) -> Result<OriginStream, Fault> {
         let dead = || known.fault(Instant::now());
         let beside = self.beside().ok_or_else(dead)?;

@@ -14,14 +14,14 @@ fn fault(kind: FaultKind) -> Fault {
 }
 
 /// How often one upstream is tried for `kind` before something else follows, and what that is.
-fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, Decision) {
+fn tries(kind: &FaultKind, upstreams_left: usize) -> (u32, RetryDecision) {
     for on_this_upstream in 1..100 {
         let tried = AttemptCounts {
             on_this_upstream,
             upstreams_left,
         };
         match POLICY.decide(&fault(kind.clone()), tried, 0.5) {
-            Decision::Again { .. } => {}
+            RetryDecision::Again { .. } => {}
             last => return (on_this_upstream, last),
         }
     }
@@ -86,14 +86,14 @@ fn a_timeout_before_the_handshake_goes_to_the_upstream_that_waits() {
         let fault = Fault::new(Leg::Hop, stage, FaultKind::TimedOut);
         assert_eq!(
             POLICY.decide(&fault, tried(1), 0.5),
-            Decision::OtherUpstream
+            RetryDecision::OtherUpstream
         );
         let alone = POLICY.decide(&fault, tried(0), 0.5);
-        assert!(matches!(alone, Decision::Again { .. }), "{alone:?}");
+        assert!(matches!(alone, RetryDecision::Again { .. }), "{alone:?}");
     }
     let fault = fault(FaultKind::TimedOut);
     let again = POLICY.decide(&fault, tried(1), 0.5);
-    assert!(matches!(again, Decision::Again { .. }), "{again:?}");
+    assert!(matches!(again, RetryDecision::Again { .. }), "{again:?}");
 }
 
 pub(in crate::model::attempts) fn every_kind() -> Vec<FaultKind> {
@@ -150,12 +150,16 @@ fn every_kind_of_fault_has_its_number_of_tries() {
     for kind in &kinds {
         let (with_others, alone) = expected(kind);
         let then = if with_others == 0 {
-            Decision::GiveUp
+            RetryDecision::GiveUp
         } else {
-            Decision::OtherUpstream
+            RetryDecision::OtherUpstream
         };
         assert_eq!(tries(kind, 1), (with_others.max(1), then), "{kind}");
-        assert_eq!(tries(kind, 0), (alone.max(1), Decision::GiveUp), "{kind}");
+        assert_eq!(
+            tries(kind, 0),
+            (alone.max(1), RetryDecision::GiveUp),
+            "{kind}"
+        );
     }
 }
 
@@ -168,7 +172,7 @@ fn nothing_is_tried_again_once_a_byte_of_the_request_has_left() {
     for kind in every_kind() {
         let sent = fault(kind).sent(true);
         let decision = POLICY.decide(&sent, tried, 0.5);
-        assert_eq!(decision, Decision::GiveUp, "{sent}");
+        assert_eq!(decision, RetryDecision::GiveUp, "{sent}");
     }
 }
 
@@ -181,7 +185,7 @@ fn what_happens_to_the_client_is_no_reason_to_try_an_upstream() {
     for kind in every_kind() {
         let mut fault = fault(kind);
         fault.leg = Leg::Client;
-        assert_eq!(POLICY.decide(&fault, tried, 0.5), Decision::GiveUp);
+        assert_eq!(POLICY.decide(&fault, tried, 0.5), RetryDecision::GiveUp);
     }
 }
 
@@ -194,7 +198,7 @@ fn three_reset_handshakes_are_survived_with_growing_waits() {
                 upstreams_left: 0,
             };
             match POLICY.decide(&fault(FaultKind::Reset), tried, 1.0) {
-                Decision::Again { after } => after.as_millis(),
+                RetryDecision::Again { after } => after.as_millis(),
                 other => panic!("{other:?}"),
             }
         })
@@ -232,7 +236,7 @@ fn one_attempt_means_one() {
         upstreams_left: 0,
     };
     let decision = policy.decide(&fault(FaultKind::Reset), tried, 0.5);
-    assert_eq!(decision, Decision::GiveUp);
+    assert_eq!(decision, RetryDecision::GiveUp);
 }
 
 /// "Never two attempts alive for one non-idempotent request": over random faults, whatever was sent is the last attempt.
@@ -263,11 +267,11 @@ fn over_thousands_of_requests_nothing_is_attempted_again_after_a_byte_of_it_was_
                 upstreams_left,
             };
             match policy.decide(&fault, tried, random.f64()) {
-                Decision::GiveUp => break,
-                Decision::Again { after } => {
+                RetryDecision::GiveUp => break,
+                RetryDecision::Again { after } => {
                     assert!(!sent && after <= policy.backoff_limit);
                 }
-                Decision::OtherUpstream => {
+                RetryDecision::OtherUpstream => {
                     assert!(!sent);
                     (on_this_upstream, upstreams_left) = (0, upstreams_left - 1);
                 }

@@ -38,7 +38,7 @@ async fn a_banner_that_comes_with_the_reply_is_kept() {
 
 #[tokio::test]
 async fn an_https_hop_is_greeted_inside_tls() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let via = hop(HopKind::Https, listener.local_addr().unwrap(), false);
     let acceptor = tokio_rustls::TlsAcceptor::from(world.server(&["127.0.0.1"], |_| {}));
@@ -64,7 +64,7 @@ async fn an_https_hop_is_greeted_inside_tls() {
 
 #[tokio::test]
 async fn a_second_connection_to_an_https_hop_resumes_the_tls_session_of_the_first() {
-    let world = World::new();
+    let world = ExternalCa::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let via = hop(HopKind::Https, listener.local_addr().unwrap(), false);
     let acceptor = tokio_rustls::TlsAcceptor::from(world.server(&["127.0.0.1"], |_| {}));

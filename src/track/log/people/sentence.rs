@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use crate::{
     model::{Stage, fault, resource, size},
-    track::log::Line,
+    track::log::LogLine,
 };
 
 /// The resource of a transfer, with its status where that is an error, and the number of attempts.
-pub(super) fn what(line: &Line, status: Option<u64>) -> String {
+pub(super) fn what(line: &LogLine, status: Option<u64>) -> String {
     let method = line.text("method").unwrap_or_default();
     let path = line.text("path").unwrap_or_default();
     let mut what = resource::describe(method, path).into_owned();
@@ -22,7 +22,7 @@ pub(super) fn what(line: &Line, status: Option<u64>) -> String {
 }
 
 /// The size and, where there is room, the rate of the larger direction.
-pub(super) fn numbers(line: &Line, rate: bool) -> String {
+pub(super) fn numbers(line: &LogLine, rate: bool) -> String {
     let [up, down, ms] = ["up", "down", "total_ms"].map(|name| line.number(name).unwrap_or(0));
     let (arrow, bytes) = if up > down {
         ('↑', up)
@@ -42,7 +42,7 @@ pub(super) fn numbers(line: &Line, rate: bool) -> String {
 }
 
 /// The host, with its port where that is not the default.
-pub(super) fn host(line: &Line) -> String {
+pub(super) fn host(line: &LogLine) -> String {
     let host = line.text("host").unwrap_or("-");
     match line.number("port") {
         None | Some(0 | 80 | 443) => host.to_owned(),
@@ -51,19 +51,19 @@ pub(super) fn host(line: &Line) -> String {
 }
 
 /// The host and the upstream.
-pub(super) fn place(line: &Line) -> String {
+pub(super) fn place(line: &LogLine) -> String {
     match line.text("upstream") {
         Some(upstream) => format!("{} via {upstream}", host(line)),
         None => host(line),
     }
 }
 
-pub(super) fn idle(line: &Line) -> String {
+pub(super) fn idle(line: &LogLine) -> String {
     size::duration(line.number("idle_ms").unwrap_or(0))
 }
 
 /// `hf.co via office, hop leg, while asking the hop to connect: the hop refused (403), with 192.0.2.7:3128; next upstream: tunnel`.
-pub(super) fn fault_sentence(line: &Line) -> String {
+pub(super) fn fault_sentence(line: &LogLine) -> String {
     let kind = line.text("kind").unwrap_or("-");
     let (meaning, value) = fault::meaning(kind).unwrap_or((kind, None));
     let leg = match line.text("leg") {
@@ -96,7 +96,7 @@ pub(super) fn without_numbers(cause: &str) -> &str {
     cause.split(" (os error ").next().unwrap_or(cause)
 }
 
-pub(super) fn stall_sentence(line: &Line) -> String {
+pub(super) fn stall_sentence(line: &LogLine) -> String {
     let action = match line.text("action") {
         Some("fail") => "gitferry ends the transfer",
         Some("failover") => "gitferry tries another upstream where that is safe",
@@ -112,7 +112,7 @@ pub(super) fn stall_sentence(line: &Line) -> String {
 }
 
 /// `hf.co via office: circuit opened (hop/connecting/refused), probe in 30 s`.
-pub(super) fn circuit_sentence(line: &Line) -> String {
+pub(super) fn circuit_sentence(line: &LogLine) -> String {
     let mut text = format!("{}: {}", place(line), line.message());
     if let Some(code) = line.text("code") {
         let _ = write!(text, " ({code})");
@@ -127,7 +127,7 @@ pub(super) fn circuit_sentence(line: &Line) -> String {
 }
 
 /// A response that has not begun but may still come.
-pub(super) fn awaited_sentence(line: &Line) -> String {
+pub(super) fn awaited_sentence(line: &LogLine) -> String {
     let limit = size::duration(line.number("limit_ms").unwrap_or(0));
     let then = match line.text("action") {
         Some("fail") => format!("gitferry ends the transfer after {limit}"),
@@ -146,7 +146,7 @@ pub(super) fn awaited_sentence(line: &Line) -> String {
 }
 
 /// The part of a transfer, as a phrase.
-pub(super) fn during(line: &Line) -> &'static str {
+pub(super) fn during(line: &LogLine) -> &'static str {
     let name = line.text("stage").unwrap_or_default();
     let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);
     match stage {
@@ -164,7 +164,7 @@ pub(super) fn during(line: &Line) -> &'static str {
 }
 
 /// Message and fields of any other event, the most important fields first.
-pub(super) fn sentence(line: &Line) -> String {
+pub(super) fn sentence(line: &LogLine) -> String {
     let mut text = line.message().to_owned();
     for (name, shown) in line.shown() {
         if matches!(name, "advice" | "id" | "remedy") {

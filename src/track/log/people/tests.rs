@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
-fn line(message: &str, level: Level) -> Line {
+fn line(message: &str, level: Level) -> LogLine {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(21 * 3600 + 2 * 60 + 7);
-    Line::new(level, time, message)
+    LogLine::new(level, time, message)
 }
 
-fn upload() -> Line {
+fn upload() -> LogLine {
     line("transfer ended", Level::INFO)
         .with("id", 1207)
         .with("host", "cdn-lfs.huggingface.co")
@@ -28,7 +28,7 @@ fn upload() -> Line {
         .with("total_ms", 91_240)
 }
 
-fn fault() -> Line {
+fn fault() -> LogLine {
     line("fault", Level::WARN)
         .with("id", 7)
         .with("host", "cdn-lfs.hf.co")
