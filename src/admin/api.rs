@@ -107,7 +107,7 @@ impl Api<'_> {
         let host = self.parameter("host");
         let wanted = |it: &Finished| {
             it.id < before
-                && (!failed || it.failed)
+                && (!failed || it.failed || it.refused)
                 && since.is_none_or(|since| it.ended >= since)
                 && host.is_none_or(|host| it.host.contains(host))
         };

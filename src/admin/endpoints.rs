@@ -111,7 +111,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             Parameter { name: "before", summary: "start before the transfer with this number" },
             Parameter { name: "host", summary: "only hosts that contain this text" },
             Parameter { name: "since", summary: "only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as the log writes it" },
-            Parameter { name: "failed", summary: "1: only failed transfers" },
+            Parameter { name: "failed", summary: "1: only transfers that failed or that the site refused" },
         ]),
     get("/-/api/history/{id}", "One finished transfer.", JSON, Page::Past(0)),
     get("/-/api/upstreams", "Every upstream of every route, with its health and open circuits.", JSON, Page::Upstreams),

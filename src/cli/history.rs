@@ -35,7 +35,7 @@ pub(crate) struct HistoryArgs {
     /// Only transfers that ended since then: 90s, 15m, 2h, 3d, or a time as in the log.
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<String>,
-    /// Only transfers that failed.
+    /// Only transfers that failed or that the site refused.
     #[arg(long)]
     pub failed: bool,
     /// How many transfers, the newest first; the daemon keeps 1000.

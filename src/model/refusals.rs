@@ -80,6 +80,16 @@ impl ObservedResponse<'_> {
             _ => true,
         }
     }
+
+    /// True where the site did not do what the client requested: log, `status`, page and `report` mark such a transfer like a failed one.
+    pub(crate) fn is_unsuccessful(&self) -> bool {
+        match self.status {
+            // How a server requests a client's credentials.
+            401 => self.credentials,
+            502..=504 => true,
+            _ => self.is_refusal(),
+        }
+    }
 }
 
 /// The refusals of each host since its last success.
@@ -303,6 +313,7 @@ mod tests {
             response(304, "/me/m/resolve/main/model.bin", true),
         ] {
             assert!(!healthy.is_refusal(), "{healthy:?}");
+            assert!(!healthy.is_unsuccessful(), "{healthy:?}");
         }
         for refused in [
             response(404, PUSH, true),
@@ -313,6 +324,7 @@ mod tests {
             post(500, "/api/repos/create"),
         ] {
             assert!(refused.is_refusal(), "{refused:?}");
+            assert!(refused.is_unsuccessful(), "{refused:?}");
         }
     }
 }

@@ -72,6 +72,9 @@ pub(crate) struct Finished {
     pub result: EventText,
     /// True where `result` is a fault's code.
     pub failed: bool,
+    /// True where the site itself refused the request, such as with a 500.
+    #[serde(default)]
+    pub refused: bool,
     /// Body bytes from the client.
     pub up: u64,
     /// Body bytes to the client.
@@ -92,7 +95,9 @@ impl Finished {
         times: (SystemTime, SystemTime),
         timeline: Timeline,
     ) -> Self {
+        let response = event.response();
         Self {
+            refused: response.is_some_and(|response| response.is_unsuccessful()),
             what: match resource::describe(&event.method, &event.path) {
                 Cow::Borrowed(path) if *path == *event.path => Arc::clone(&event.path),
                 what => what.into(),
@@ -130,7 +135,7 @@ impl Finished {
 
     /// What rescued it: it met faults, and still ended as its client wanted.
     pub(crate) fn rescues(&self) -> &[Rescue] {
-        if self.failed {
+        if self.failed || self.refused {
             return &[];
         }
         &self.timeline.rescues
@@ -234,6 +239,7 @@ pub(crate) mod tests {
             status: Some(200),
             result: "answered".into(),
             failed: false,
+            refused: false,
             up: 0,
             down: 10,
             total_ms: 1000,

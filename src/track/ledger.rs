@@ -15,7 +15,7 @@ use super::{
 use tokio::time::Instant;
 
 use crate::model::{
-    refusals::{ObservedResponse, RefusalCount, Refusals},
+    refusals::{RefusalCount, Refusals},
     siblings::Siblings,
 };
 
@@ -110,18 +110,11 @@ impl Ledger {
 
     /// Counts a refusal by the origin.
     fn count_refusal(&self, event: &TransferEnded) {
-        let Some(status) = event.status.filter(|_| event.result == "answered") else {
+        let Some(response) = event.response() else {
             return;
         };
-        let response = ObservedResponse {
-            host: &event.subject.host,
-            status,
-            method: &event.method,
-            path: &event.path,
-            credentials: event.credentials,
-        };
-        if response.is_refusal() && (status != 401 || event.credentials) {
-            let labels = [&*event.subject.route, &status.to_string()];
+        if response.is_refusal() && response.is_unsuccessful() {
+            let labels = [&*event.subject.route, &response.status.to_string()];
             self.metrics.count(&metrics::REFUSALS, &labels);
         }
         let refused = lock(&self.refusals).observe(&response, Instant::now());

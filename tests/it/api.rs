@@ -1,5 +1,7 @@
 //! `/-/api/`: what programs read of a running daemon, by pages and as a stream.
 
+use std::process::Command;
+
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
@@ -213,6 +215,47 @@ async fn the_history_is_there_after_a_restart_and_numbers_go_on() {
     let list = history["transfers"].as_array().unwrap();
     assert_eq!(finished(&world).await, ["/after", "/before"]);
     assert!(list[0]["id"].as_u64() > list[1]["id"].as_u64());
+}
+
+/// What a command prints about the daemon.
+fn said_by(ferry: &Ferry, arguments: &[&str]) -> String {
+    let address = ferry.address.to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_gitferry"))
+        .args(arguments)
+        .args(["--address", &address])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_500_of_the_site_is_marked_alike_in_status_and_history_and_an_expected_404_is_not() {
+    let (address, _served) = origin(|connections| async move {
+        let status = ["500 Internal Server Error", "404 Not Found"];
+        for status in status {
+            let mut stream = connections.asked().await;
+            let answer =
+                format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let routes = route("origin.test", address, "tunnel", "");
+    let world = World::with(&routes).await;
+    fetch(&world, "/broken").await;
+    fetch(&world, "/optional.json").await;
+    let status = said_by(&world, &["status"]);
+    let marks = |text: &str| -> Vec<char> {
+        let lines = text.lines().filter(|line| line.contains(" #"));
+        lines.filter_map(|line| line.chars().next()).collect()
+    };
+    assert_eq!(marks(&status), ['✓', '!'], "{status}");
+    assert!(
+        status.contains("           500: an error of the site itself\n"),
+        "{status}"
+    );
+    let failed = said_by(&world, &["history", "--failed"]);
+    assert_eq!(marks(&failed), ['!'], "{failed}");
 }
 
 #[tokio::test]

@@ -38,8 +38,21 @@ fn a_log_is_read_from_files_and_from_stdin() {
 #[test]
 fn the_exit_code_tells_faults_from_none() {
     let well = "2026-11-23T16:00:00.000Z  INFO transfer ended id=1 host=a port=443 result=closed up=1 down=2 total_ms=3\n";
+    let answered = |path: &str, status: u16| {
+        let status = format!("result=answered method=GET path={path} status={status}");
+        well.replace("result=closed", &status)
+    };
+    let (refused, optional) = (answered("/x", 500), answered("/x.json", 404));
+    let (refused, optional) = (refused.as_str(), optional.as_str());
     for (arguments, stdin, code, said) in [
         (&[][..], well, 0, "no faults and no stalls"),
+        (
+            &[],
+            refused,
+            0,
+            "1, 0 failed, 0 rescued, 1 refused by the site itself",
+        ),
+        (&[], optional, 0, "1, 0 failed, 0 rescued\n"),
         (&[], "", 0, "no log lines"),
         (&[], "something else\n", 1, "no line of gitferry's log"),
         (&["missing.log"], "", 1, "cannot read missing.log"),

@@ -212,10 +212,10 @@ function fillFinished(r, t) {
   put(r.right, `${ago(now() - Date.parse(t.ended))}`);
   if (r.item) return;
   r.item = t;
-  name(r.it, t.failed ? "row failed" : "row");
+  name(r.it, t.failed || t.refused ? "row failed" : "row");
   put(r.verb, t.method); put(r.thing, what(t)); put(r.path, way(t));
   r.path.title = `${t.method} ${t.path}`;
-  for (const rescue of t.failed ? [] : t.timeline.rescues) r.tags.append(make("span", "tag", rescue === "failover" ? "saved by failover" : `saved by ${rescue}`));
+  for (const rescue of t.failed || t.refused ? [] : t.timeline.rescues) r.tags.append(make("span", "tag", rescue === "failover" ? "saved by failover" : `saved by ${rescue}`));
   fall(r.bar, t, t.total_ms);
   put(r.left, t.failed ? t.result : t.status ? `${t.status}${t.attempts > 1 ? ` · ${many(t.attempts, "attempt")}` : ""}` : t.result);
   const up = t.up >= t.down, done = up ? t.up : t.down;
@@ -325,7 +325,7 @@ function transfers() {
   for (const r of running.values()) if (r.shown) open(r);
 }
 function recent() {
-  const shown = $("only-failed").checked ? state.recent.filter(it => it.failed) : state.recent;
+  const shown = $("only-failed").checked ? state.recent.filter(it => it.failed || it.refused) : state.recent;
   list($("finished"), shown, finished, () => row(true), fillFinished);
   $("finished-none").hidden = shown.length > 0;
   put($("recent-count"), shown.length ? `the last ${shown.length}` : "");

@@ -40,8 +40,8 @@ pub(super) struct Transfers {
     pub(super) rescued: u64,
     /// By [`MEANS`].
     pub(super) means: [u64; MEANS.len()],
-    /// The origin answered, and with a server's error: its business, not the path's.
-    pub(super) origin_errors: u64,
+    /// The site itself refused the request, such as with a 500.
+    pub(super) refused: u64,
     pub(super) up: u64,
     pub(super) down: u64,
 }

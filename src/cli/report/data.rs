@@ -33,7 +33,7 @@ pub(super) fn data(sum: &LogSummary, roles: &Roles) -> Value {
             "rescued": transfers.rescued,
             "rescued_by": rescued_by,
             "open_ended": sum.open_ended(),
-            "origin_errors": transfers.origin_errors,
+            "refused": transfers.refused,
             "up": transfers.up,
             "down": transfers.down,
         },

@@ -62,6 +62,7 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let mut failed = failed(record, record.text("result")?, record.number("total_ms")?)?;
     let (up, down) = (record.number("up")?, record.number("down")?);
     sum.circuits.avoided(record);
+    let mut refused = false;
     if record.text("result") == Some("answered") {
         let answer = ObservedResponse {
             host: failed.host,
@@ -72,10 +73,11 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
             credentials: record.is("credentials") != Some(false),
         };
         // A log is summed up as a whole.
+        refused = answer.is_unsuccessful();
         sum.refusals.observe(&answer, tokio::time::Instant::now());
     }
     failed.flowed = record.text("front") == Some("tunnel") && up + down > 0;
-    sum.note_end(&failed, (up, down), record.number("status"));
+    sum.note_end(&failed, (up, down), refused);
     Some(())
 }
 

@@ -116,7 +116,7 @@ fn transfer_counts(sum: &LogSummary) -> String {
     }
     for (count, what) in [
         (sum.open_ended(), "with a fault and no end in this log"),
-        (transfers.origin_errors, "answered with a 5xx by the origin"),
+        (transfers.refused, "refused by the site itself"),
     ] {
         if count > 0 {
             let _ = write!(text, ", {count} {what}");

@@ -157,13 +157,13 @@ impl LogSummary {
         &mut self,
         failed: &TransferFields<'_>,
         bytes: (u64, u64),
-        status: Option<u64>,
+        refused: bool,
     ) {
         self.advised = None;
         let well = matches!(failed.code, "answered" | "closed");
         let open = self.open.remove(&failed.transfer);
         let key = self.host(failed);
-        let rescued = well && open.as_ref().is_some_and(|open| open.last.is_some());
+        let rescued = well && !refused && open.as_ref().is_some_and(|open| open.last.is_some());
         let means = open.as_ref().and_then(|open| open.means);
         let outcome = match (well, rescued) {
             (false, _) => Outcome::Failed,
@@ -171,8 +171,7 @@ impl LogSummary {
             (true, true) => Outcome::Rescued(means),
         };
         self.transfers.note_end(outcome, bytes);
-        let server_error = well && status.is_some_and(|status| status >= 500);
-        self.transfers.origin_errors += u64::from(server_error);
+        self.transfers.refused += u64::from(refused);
         if let Some(host) = self.hosts.get_mut(&key) {
             host.ended += 1;
             host.failed += u64::from(!well);

@@ -99,6 +99,7 @@ pub(crate) struct StatusTransfer {
     pub status: Option<u16>,
     pub result: String,
     pub failed: bool,
+    pub refused: bool,
     #[serde(deserialize_with = "or_default")]
     pub timeline: Timeline,
     pub client_socket: Option<Flow>,
@@ -181,7 +182,11 @@ impl StatusTransfer {
 
     /// How it was rescued; a retry after which it failed rescued nothing.
     pub(crate) fn rescues(&self) -> String {
-        let rescues = self.timeline.rescues.iter().filter(|_| !self.failed);
+        let rescues = self
+            .timeline
+            .rescues
+            .iter()
+            .filter(|_| !self.failed && !self.refused);
         let names: Vec<&str> = rescues.map(|rescue| rescue.as_str()).collect();
         names.join(", ")
     }

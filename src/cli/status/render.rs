@@ -6,6 +6,7 @@ use super::model::{StatusOverview, StatusTransfer};
 use crate::{
     model::{
         columns::{cut, indented},
+        refusals,
         size::{self, bytes, duration},
     },
     track::history::totals::DayTotal,
@@ -206,7 +207,11 @@ fn recent(page: &mut String, status: &StatusOverview) {
 
 /// One line for a finished transfer.
 pub(crate) fn finished(transfer: &StatusTransfer) -> String {
-    let mark = if transfer.failed { '!' } else { '✓' };
+    let mark = if transfer.failed || transfer.refused {
+        '!'
+    } else {
+        '✓'
+    };
     let time = transfer.ended.as_deref().and_then(|at| at.get(11..19));
     let (arrow, done, _) = transfer.progress();
     let amount = match done {
@@ -229,6 +234,8 @@ pub(crate) fn finished(transfer: &StatusTransfer) -> String {
     );
     if transfer.failed {
         let _ = write!(line, "\n           {}", cut(&transfer.result, WIDTH - 11));
+    } else if let Some(status) = transfer.status.filter(|_| transfer.refused) {
+        let _ = write!(line, "\n           {status}: {}", refusals::meaning(status));
     }
     line
 }

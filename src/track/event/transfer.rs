@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{EventText, LogEvent, Subject, line};
 use crate::model::fields::documented;
 use crate::{
-    model::Stage,
+    model::{Stage, refusals::ObservedResponse},
     track::{
         Front, digits,
         metrics::{self, Metrics},
@@ -87,6 +87,18 @@ impl LogEvent for TransferEnded {
 }
 
 impl TransferEnded {
+    /// The site's own response; `None` where the transfer ended in another way.
+    pub(crate) fn response(&self) -> Option<ObservedResponse<'_>> {
+        let status = self.status.filter(|_| self.result == "answered")?;
+        Some(ObservedResponse {
+            host: &self.subject.host,
+            status,
+            method: &self.method,
+            path: &self.path,
+            credentials: self.credentials,
+        })
+    }
+
     fn measure(&self, metrics: &Metrics, route: &str) {
         metrics.count(
             &metrics::TRANSFERS,

@@ -130,6 +130,14 @@ impl LogLine {
         }
     }
 
+    /// A field that is true or false.
+    pub(super) fn truth(&self, name: &str) -> Option<bool> {
+        match self.value(name)? {
+            FieldValue::Truth(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
     fn value(&self, name: &str) -> Option<&FieldValue> {
         let mut values = self.values.iter();
         values.find(|(key, _)| *key == name).map(|(_, value)| value)

@@ -113,9 +113,8 @@ impl People {
         let failed = !matches!(result, "answered" | "closed");
         let mark = match status {
             _ if failed => self.painted(RED, "!"),
-            // A 401 is how a server requests a client's credentials.
-            None | Some(401) => self.painted(GREEN, "✓"),
-            Some(_) => self.painted(YELLOW, "!"),
+            Some(status) if is_unsuccessful(line, status) => self.painted(YELLOW, "!"),
+            _ => self.painted(GREEN, "✓"),
         };
         let wide = width >= WIDE;
         let method = line.text("method").unwrap_or("-");

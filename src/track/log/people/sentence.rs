@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    model::{Stage, fault, resource, size},
+    model::{Stage, fault, refusals::ObservedResponse, resource, size},
     track::log::LogLine,
 };
 
@@ -19,6 +19,19 @@ pub(super) fn what(line: &LogLine, status: Option<u64>) -> String {
         let _ = write!(what, " ×{attempts}");
     }
     what
+}
+
+/// As `status` and the page mark it.
+pub(super) fn is_unsuccessful(line: &LogLine, status: u64) -> bool {
+    let response = ObservedResponse {
+        host: line.text("host").unwrap_or_default(),
+        status: u16::try_from(status).unwrap_or_default(),
+        method: line.text("method").unwrap_or_default(),
+        path: line.text("path").unwrap_or_default(),
+        // Only a 401 has the field.
+        credentials: line.truth("credentials") != Some(false),
+    };
+    response.is_unsuccessful()
 }
 
 /// The size and, where there is room, the rate of the larger direction.

@@ -56,6 +56,27 @@ fn a_transfer_is_one_line_in_the_order_in_which_a_person_reads() {
 }
 
 #[test]
+fn a_site_that_refuses_is_marked_and_a_request_for_credentials_or_an_optional_file_is_not() {
+    let answered = |method: &str, path: &str, status: u16, credentials: bool| {
+        let line = line("transfer ended", Level::INFO)
+            .with("host", "hf.co")
+            .with("method", method)
+            .with("path", path)
+            .with("status", status)
+            .with("credentials", credentials)
+            .with("result", "answered");
+        People::in_utc(false).render(&line, 80).chars().nth(9)
+    };
+    assert_eq!(answered("PUT", "/lfs/1", 500, true), Some('!'));
+    assert_eq!(answered("GET", "/m/info/refs", 401, true), Some('!'));
+    assert_eq!(answered("GET", "/m/info/refs", 401, false), Some('✓'));
+    assert_eq!(
+        answered("GET", "/m/resolve/main/x.json", 404, true),
+        Some('✓')
+    );
+}
+
+#[test]
 fn a_transfer_that_failed_says_where() {
     let mut failed = upload();
     failed
