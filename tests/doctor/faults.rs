@@ -11,7 +11,7 @@ use crate::{
     support::{
         background::Background,
         ca::Flaw,
-        hops::ScriptedHop,
+        hop::Hop,
         world::{MAIN, STORAGE, World},
     },
 };
@@ -44,7 +44,7 @@ fn a_healthy_network_is_healthy_and_every_body_arrives() {
 #[test]
 fn a_hop_that_refuses_the_storage_is_named_and_the_way_that_works_comes_first() {
     let world = World::new();
-    let hop = ScriptedHop::answers_403();
+    let hop = Hop::answers_403();
     let settings = storage_by(&world, &hop, &["office", "direct"]);
     let said = doctor(&settings.write("127.0.0.1:0"), &[]);
     let broken = said.broken();

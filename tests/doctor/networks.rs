@@ -12,7 +12,7 @@ use crate::{
         background::Background,
         ca::{Flaw, TestCa},
         git_host::{GitHost, Manners},
-        hops::{Hop, ScriptedHop},
+        hop::Hop,
         process::ClosedPort,
         relay::Relay,
         skip::is_root,
@@ -86,13 +86,13 @@ fn a_hop_that_wants_a_password_is_told_where_to_write_it() {
 #[test]
 fn a_hop_that_cannot_reach_the_site_does_not_forbid_it() {
     let world = World::new();
-    let said = through(&world, &ScriptedHop::answers_502().url);
+    let said = through(&world, &Hop::answers_502().url);
     assert_verdict(
         &said,
         "office cannot reach this host",
         "add another upstream",
     );
-    let said = through(&world, &ScriptedHop::hangs_up().url);
+    let said = through(&world, &Hop::hangs_up().url);
     assert_verdict(
         &said,
         "office does not allow this host or cannot reach it",

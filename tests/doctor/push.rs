@@ -6,7 +6,7 @@ use crate::{
     run::{Said, command, doctor_by, page, storage_by},
     support::{
         client::Work,
-        hops::ScriptedHop,
+        hop::Hop,
         settings::Settings,
         sshd::Sshd,
         world::{MAIN, STORAGE, World},
@@ -70,7 +70,7 @@ fn a_push_is_rehearsed_and_the_storage_is_learned_from_the_lfs_api() {
 #[test]
 fn a_storage_that_the_hop_refuses_is_found_before_the_push_hangs() {
     let world = World::new();
-    let hop = ScriptedHop::answers_403();
+    let hop = Hop::answers_403();
     let settings = storage_by(&world, &hop, &["office"]);
     let work = work(&world, &settings, None);
     let said = rehearse(&settings, work.path());
@@ -203,7 +203,7 @@ fn a_mirror_that_gets_no_credentials_gets_no_body_either() {
 #[test]
 fn the_page_fits_a_terminal_and_apply_makes_the_change_with_a_backup() {
     let world = World::new();
-    let hop = ScriptedHop::answers_403();
+    let hop = Hop::answers_403();
     let settings = storage_by(&world, &hop, &["office", "direct"]);
     let work = work(&world, &settings, None);
     let config = settings.write("127.0.0.1:0");

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 use serde_json::Value;
 
 use crate::support::{
-    hops::ScriptedHop,
+    hop::Hop,
     process::{Finished, Running, clean_command},
     settings::Settings,
     world::{MAIN, STORAGE, World},
@@ -38,7 +38,7 @@ pub(crate) fn page(config: &Path, arguments: &[&str], directory: &Path) -> Finis
 }
 
 /// A config in which the LFS storage is reached by `upstreams`, and `office` is this hop.
-pub(crate) fn storage_by(world: &World, office: &ScriptedHop, upstreams: &[&str]) -> Settings {
+pub(crate) fn storage_by(world: &World, office: &Hop, upstreams: &[&str]) -> Settings {
     world
         .settings()
         .hop("office", &office.url)

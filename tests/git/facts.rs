@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use crate::support::{
-    hops::{PASSWORD, USER},
+    hop::{PASSWORD, USER},
     lfs::SIGNATURE,
     relay::Relay,
     sshd::Sshd,

@@ -5,7 +5,7 @@ use std::{fs, net::SocketAddr};
 use crate::support::{
     client::Git,
     ferry::Ferry,
-    hops::Hop,
+    hop::Hop,
     settings::Settings,
     world::{MAIN, World},
 };

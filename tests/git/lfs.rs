@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use crate::support::{
     client::{Git, Work, write_noise},
     ferry::Ferry,
-    hops::ScriptedHop,
+    hop::Hop,
     lfs_storage::hex,
     process::ClosedPort,
     relay::Relay,
@@ -119,7 +119,7 @@ fn reaches_the_storage_by_the_second_upstream(tls: &str, first: &str, code: &str
 
 #[test]
 fn a_storage_that_the_first_hop_refuses_is_reached_by_the_second_upstream() {
-    let hop = ScriptedHop::answers_502();
+    let hop = Hop::answers_502();
     reaches_the_storage_by_the_second_upstream(
         "terminate",
         &hop.url,
@@ -130,7 +130,7 @@ fn a_storage_that_the_first_hop_refuses_is_reached_by_the_second_upstream() {
 
 #[test]
 fn a_tunnelled_storage_that_the_first_hop_refuses_is_reached_by_the_second_upstream() {
-    let hop = ScriptedHop::answers_403();
+    let hop = Hop::answers_403();
     reaches_the_storage_by_the_second_upstream("tunnel", &hop.url, "hop/greeting/hop-refused-403");
 }
 
@@ -144,7 +144,7 @@ fn a_storage_whose_first_hop_is_down_is_reached_by_the_second_upstream() {
 #[test]
 fn a_storage_that_no_upstream_reaches_is_named_in_the_terminal_of_git_lfs() {
     let world = World::new();
-    let hop = ScriptedHop::answers_403();
+    let hop = Hop::answers_403();
     let settings = world
         .settings()
         .hop("broken", &hop.url)

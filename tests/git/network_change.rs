@@ -63,8 +63,7 @@ fn ls_remote_and_push_take_seconds_after_the_network_before_a_hop_changed() {
     let world = World::new();
     world.host.repository("change");
     let hop = world.hop("http");
-    let address = hop.url.strip_prefix("http://").unwrap().parse().unwrap();
-    let path = Relay::forgets(address);
+    let path = Relay::forgets(hop.address());
     let settings = world
         .settings()
         .hop("office", &format!("http://{}", path.address))

@@ -14,7 +14,7 @@ use crate::support::{
     background::Background,
     ca::Flaw,
     ferry::Ferry,
-    hops::ScriptedHop,
+    hop::Hop,
     relay::Relay,
     world::{MAIN, World},
 };
@@ -105,7 +105,7 @@ fn a_certificate_for_other_names_is_refused_and_nothing_is_sent() {
 }
 
 /// The only upstream is `hop`; the fault has `code`, and git says why in both ways.
-fn names_the_hop(hop: &ScriptedHop, code: &str) {
+fn names_the_hop(hop: &Hop, code: &str) {
     let world = World::new();
     let settings = world
         .settings()
@@ -148,10 +148,7 @@ fn names_the_hop(hop: &ScriptedHop, code: &str) {
 
 #[test]
 fn a_hop_that_wants_other_credentials_is_named() {
-    names_the_hop(
-        &ScriptedHop::answers_407(),
-        "hop/greeting/hop-authentication",
-    );
+    names_the_hop(&Hop::answers_407(), "hop/greeting/hop-authentication");
 }
 
 #[test]
@@ -180,28 +177,28 @@ fn real_hops_that_are_told_no_credentials_are_named() {
 
 #[test]
 fn a_hop_that_forbids_is_named() {
-    names_the_hop(&ScriptedHop::answers_403(), "hop/greeting/hop-refused-403");
+    names_the_hop(&Hop::answers_403(), "hop/greeting/hop-refused-403");
 }
 
 #[test]
 fn a_hop_that_cannot_reach_the_origin_is_named() {
-    names_the_hop(&ScriptedHop::answers_502(), "hop/greeting/hop-refused-502");
+    names_the_hop(&Hop::answers_502(), "hop/greeting/hop-refused-502");
 }
 
 #[test]
 fn a_hop_that_says_nothing_is_named() {
-    names_the_hop(&ScriptedHop::silent(), "hop/greeting/timed-out");
+    names_the_hop(&Hop::silent(), "hop/greeting/timed-out");
 }
 
 #[test]
 fn a_hop_that_speaks_garbage_is_named() {
-    names_the_hop(&ScriptedHop::garbage(), "hop/greeting/bad-answer");
+    names_the_hop(&Hop::garbage(), "hop/greeting/bad-answer");
 }
 
 #[test]
 fn a_hop_that_says_200_and_closes_is_no_success() {
     let world = World::new();
-    let hop = ScriptedHop::says_200_and_closes();
+    let hop = Hop::says_200_and_closes();
     let settings = world
         .settings()
         .hop("office", &hop.url)

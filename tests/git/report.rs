@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{
     client::write_noise,
     ferry::Ferry,
-    hops::Hop,
+    hop::Hop,
     process::{Finished, Running, clean_command},
     relay::Relay,
     world::{MAIN, STORAGE, World},

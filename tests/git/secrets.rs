@@ -3,7 +3,7 @@
 use crate::support::{
     client::{PATIENCE, write_noise},
     ferry::{Ferry, SOON},
-    hops::{PASSWORD, ScriptedHop, USER},
+    hop::{Hop, PASSWORD, USER},
     lfs::SIGNATURE,
     process::wait_until,
     relay::Relay,
@@ -83,7 +83,7 @@ fn no_planted_secret_is_written_while_all_goes_well() {
 #[expect(clippy::too_many_lines, reason = "one scene after the other")]
 fn no_planted_secret_is_written_when_everything_fails() {
     let world = World::new();
-    let hop = ScriptedHop::answers_407();
+    let hop = Hop::answers_407();
     let settings = world
         .settings()
         .trace()

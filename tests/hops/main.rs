@@ -28,13 +28,13 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use programs::{Bench, Started, python};
+use programs::{Bench, python};
 use rows::{Login, Row, Target, rows};
 use support::{
     client::Git,
     events::wait,
     ferry::Ferry,
-    hops::{PASSWORD, USER},
+    hop::{Hop, PASSWORD, USER},
     process::ClosedPort,
     settings::Settings,
     world::{MAIN, World},
@@ -195,7 +195,7 @@ fn warning(line: &str) -> Option<String> {
 }
 
 /// What git asks for, and the daemon's settings.
-fn asked(bench: &Bench<'_>, row: &Row, hop: &Started, dead: SocketAddr) -> (String, Settings) {
+fn asked(bench: &Bench<'_>, row: &Row, hop: &Hop, dead: SocketAddr) -> (String, Settings) {
     let ca = bench.world.ca.pem_file();
     let mut settings = Settings::new(&bench.dir.join("ferry"), ca);
     let mut keys = vec![format!("url = \"{}\"", hop.url)];

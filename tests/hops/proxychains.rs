@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use crate::support::{
     ferry::Ferry,
-    hops::{Hop, PASSWORD, USER},
+    hop::{Hop, PASSWORD, USER},
     process::{Running, clean_command},
     world::World,
 };
@@ -13,7 +13,7 @@ const PROXYCHAINS: &str = "/usr/bin/proxychains4";
 
 /// The config of proxychains whose only proxy is `hop`.
 fn config(world: &World, hop: &Hop) -> PathBuf {
-    let authority = hop.url.strip_prefix("http://").unwrap().replace(':', " ");
+    let authority = hop.authority().replace(':', " ");
     let file = world.path("proxychains.conf");
     let text = format!("strict_chain\n[ProxyList]\nhttp {authority} {USER} {PASSWORD}\n");
     fs::write(&file, text).unwrap();

@@ -1,24 +1,15 @@
 //! The only hop restarts while git waits for it.
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::{
     ferry::{Ferry, SOON},
-    process::{Door, Server, clean_command, free_address, wait_until},
+    hop::Hop,
+    process::{free_address, wait_until},
     world::{MAIN, World},
 };
-
-fn tinyproxy(dir: &Path, address: SocketAddr) -> Server {
-    fs::create_dir_all(dir).unwrap();
-    let config = dir.join("tinyproxy.conf");
-    let text = format!("Port {}\nListen {}\n", address.port(), address.ip());
-    fs::write(&config, text).unwrap();
-    let mut command = clean_command("/usr/bin/tinyproxy", dir);
-    command.arg("-d").arg("-c").arg(config);
-    Server::start("tinyproxy", dir, &command, &Door::Tcp(address))
-}
 
 /// The faults of this level.
 fn faults(ferry: &Ferry, level: &str) -> Vec<Value> {
@@ -35,7 +26,7 @@ fn a_hop_that_restarts_is_waited_for_with_few_warnings_and_one_line_when_it_is_b
         .settings()
         .hop_without_credentials("far", &format!("http://{address}"))
         .route(MAIN, "terminate", &["far"], world.host.https);
-    let hop = tinyproxy(&dir, address);
+    let hop = Hop::open(&dir, address);
     let mut ferry = Ferry::start(&settings);
     let git = world.git_through(&ferry);
     let asked = ["ls-remote", "https://main.test/hops.git"];
@@ -45,7 +36,7 @@ fn a_hop_that_restarts_is_waited_for_with_few_warnings_and_one_line_when_it_is_b
     let waiting = git.start(world.root(), &asked);
     let repeated = || faults(&ferry, "debug").len();
     assert!(wait_until(SOON, || repeated() >= 3), "{}", ferry.log());
-    let back = tinyproxy(&dir, address);
+    let back = Hop::open(&dir, address);
     waiting.finish(Duration::from_secs(60)).well();
     let event = ferry.wait_for_event("upstream reachable again");
     assert_eq!(event["level"], "info", "{event}");
@@ -74,7 +65,7 @@ fn a_hop_that_does_not_come_back_is_given_up_with_the_reason() {
         .dial("patience = \"3s\"")
         .hop_without_credentials("far", &format!("http://{address}"))
         .route(MAIN, "terminate", &["far"], world.host.https);
-    let hop = tinyproxy(&dir, address);
+    let hop = Hop::open(&dir, address);
     let ferry = Ferry::start(&settings);
     let git = world.git_through(&ferry);
     let asked = ["ls-remote", "https://main.test/hops.git"];

@@ -4,9 +4,9 @@
 #![allow(clippy::too_many_lines)]
 
 use crate::{
-    programs::{Bench, Started, http, of, python, socks},
+    programs::{Bench, http, python, socks},
     support::{
-        hops::Hop,
+        hop::Hop,
         process::{ClosedPort, free_address},
     },
 };
@@ -28,7 +28,7 @@ pub(crate) enum Target {
     PlainDead,
 }
 
-/// Whether `[hops]` has a user name and a password; the hop's are those of `support::hops`.
+/// Whether `[hops]` has a user name and a password; the hop's are those of `support::hop`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Login {
     None,
@@ -50,7 +50,7 @@ pub(crate) struct Says {
 pub(crate) struct Row {
     pub(crate) program: &'static str,
     pub(crate) situation: &'static str,
-    pub(crate) start: fn(&Bench<'_>) -> Started,
+    pub(crate) start: fn(&Bench<'_>) -> Hop,
     pub(crate) login: Login,
     pub(crate) target: Target,
     /// Nothing where the request must succeed without a warning.
@@ -77,7 +77,7 @@ impl Row {
     }
 }
 
-fn row(program: &'static str, situation: &'static str, start: fn(&Bench<'_>) -> Started) -> Row {
+fn row(program: &'static str, situation: &'static str, start: fn(&Bench<'_>) -> Hop) -> Row {
     Row {
         program,
         situation,
@@ -107,31 +107,31 @@ const NO_RESPONSE: &str = "the hop closed the connection without a response";
 const RUNS: &str = "check `url` of `far` in `[hops]`, and that the proxy runs";
 
 /// A hop that does not run.
-fn dead() -> Started {
+fn dead() -> Hop {
     let port = ClosedPort::new();
-    Started::new(format!("http://{}", port.address), port)
+    Hop::program(format!("http://{}", port.address), port)
 }
 
-fn tinyproxy(bench: &Bench<'_>) -> Started {
-    of(Hop::http(bench.at("tinyproxy")))
+fn tinyproxy(bench: &Bench<'_>) -> Hop {
+    Hop::http(bench.at("tinyproxy"))
 }
 
-fn microsocks(bench: &Bench<'_>) -> Started {
-    of(Hop::socks5h(bench.at("microsocks")))
+fn microsocks(bench: &Bench<'_>) -> Hop {
+    Hop::socks5h(bench.at("microsocks"))
 }
 
-fn open_squid(bench: &Bench<'_>) -> Started {
+fn open_squid(bench: &Bench<'_>) -> Hop {
     http::squid(bench, ALL)
 }
 
-fn only_443(bench: &Bench<'_>) -> Started {
+fn only_443(bench: &Bench<'_>) -> Hop {
     http::squid(
         bench,
         "acl tls port 443\nhttp_access deny !tls\nhttp_access allow all",
     )
 }
 
-fn no_via(bench: &Bench<'_>) -> Started {
+fn no_via(bench: &Bench<'_>) -> Hop {
     http::squid(
         bench,
         "acl via req_header Via .\nhttp_access deny via\nhttp_access allow all",
@@ -266,7 +266,7 @@ fn small() -> Vec<Row> {
             .login(Login::Wrong)
             .says(LOGIN, "refused the configured credentials", CHECK),
         row("tinyproxy", "the port is denied", |b| {
-            of(Hop::http_to_the_port_of(b.at("tinyproxy"), free_address()))
+            Hop::http_to_the_port_of(b.at("tinyproxy"), free_address())
         })
         .login(Login::Right)
         .asks(Target::Named)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     scenes::{self, Store},
     support::{
-        hops::Hop,
+        hop::Hop,
         hub::{CAS, GRANTS},
         relay::Relay,
     },
@@ -31,8 +31,7 @@ impl Frozen {
         };
         let dir = tempfile::tempdir().unwrap();
         let hop = Hop::http(dir.path().join("hop"));
-        let address = hop.url.trim_start_matches("http://").parse().unwrap();
-        let path = Relay::holds_after(200_000, address);
+        let path = Relay::holds_after(200_000, hop.address());
         let world = Through::set(way, Store::Xet, |settings| {
             settings
                 .hop("office", &format!("http://{}", path.address))

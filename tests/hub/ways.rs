@@ -16,13 +16,13 @@ use crate::{
         ferry::{Ferry, SOON},
         git_host::{GitHost, Manners},
         hf::Hf,
+        hop::Hop,
         hub::{
             BRIDGE, CAS, DOWNLOADS, GRANTS, Hub, SIGNATURE, SITE, TOKEN, UPLOADS, XET_TOKEN, XORBS,
         },
         mirror::{MIRROR, Mirror},
         process::{Running, clean_command, wait_until},
         settings::Settings,
-        trap::Trap,
     },
 };
 
@@ -80,7 +80,7 @@ pub(crate) struct Through {
     pub(crate) mirror: Option<Mirror>,
     /// What is git's on the main site, where a test has it.
     pub(crate) git: Option<GitHost>,
-    trap: Trap,
+    trap: Hop,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -131,7 +131,7 @@ impl Through {
         let settings = more(settings);
         let ferry = Ferry::start(&settings);
         ferry.reload(&settings);
-        let trap = Trap::new();
+        let trap = Hop::trap();
         let home = dir.path().join("home");
         if with_git {
             // It brings a ~/.gitconfig, which the set-up adds to.
@@ -179,7 +179,7 @@ impl Through {
 
     /// Every request took the daemon, in the way that was chosen, and nothing else was asked for.
     pub(crate) fn assert_nothing_went_past(&self) {
-        assert_eq!(self.trap.caught(), Vec::<String>::new());
+        self.trap.assert_unused();
         for host in self.hosts() {
             let front = match (self.way.reverse, &*host) {
                 (true, _) => "reverse",

@@ -1,7 +1,9 @@
 //! Circuits, seen from outside: two hops, the first of them dead, a daemon that goes around it, and what its log says.
 
 use std::{
+    io,
     net::SocketAddr,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicUsize, Ordering},
@@ -9,51 +11,56 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::world::{Client, Run, World, read_until, reset, soon};
+use crate::world::{Client, Hop, Run, World, read_until, reset, route_by, soon};
 
 /// A TLS record with the beginning of a ClientHello: what a tunnel may send again elsewhere.
 const HELLO: &[u8] = &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
 
-/// What a hop does with those who come.
+/// What a hop does with a request.
 #[derive(Clone, Copy)]
 enum Mood {
-    /// Carries, and answers for the origin.
-    Well,
-    /// Resets where it is asked for anything.
+    /// Connects, and answers for the origin.
+    Healthy,
+    /// Resets the connection.
     Dead,
-    /// Takes CONNECT, and resets when the first bytes come.
-    Treacherous,
+    /// Accepts CONNECT, and resets the connection at the first bytes.
+    ResetsLater,
     /// Answers the first bytes, and reads no more.
     Stuck,
 }
 
-struct Hop {
-    address: SocketAddr,
+/// A hop whose mood the test changes.
+struct MoodyHop {
+    hop: Hop,
     mood: Arc<AtomicU8>,
-    carried: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
 }
 
-impl Hop {
-    async fn new(mood: Mood) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let hop = Self {
-            address: listener.local_addr().unwrap(),
-            mood: Arc::new(AtomicU8::new(mood as u8)),
-            carried: Arc::default(),
-        };
-        let (mood, carried) = (Arc::clone(&hop.mood), Arc::clone(&hop.carried));
-        tokio::task::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let now = mood.load(Ordering::SeqCst);
-                tokio::task::spawn(carry(stream, now, Arc::clone(&carried)));
-            }
+impl Deref for MoodyHop {
+    type Target = Hop;
+
+    fn deref(&self) -> &Hop {
+        &self.hop
+    }
+}
+
+impl MoodyHop {
+    fn new(mood: Mood) -> Self {
+        let (mood, answered) = (
+            Arc::new(AtomicU8::new(mood as u8)),
+            Arc::<AtomicUsize>::default(),
+        );
+        let (now, count) = (Arc::clone(&mood), Arc::clone(&answered));
+        let hop = Hop::playing(move |stream, _| {
+            play(stream, now.load(Ordering::SeqCst), Arc::clone(&count))
         });
-        hop
+        Self {
+            hop,
+            mood,
+            answered,
+        }
     }
 
     fn becomes(&self, mood: Mood) {
@@ -61,29 +68,31 @@ impl Hop {
     }
 
     /// How many transfers it has answered.
-    fn carried(&self) -> usize {
-        self.carried.load(Ordering::SeqCst)
+    fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
     }
 }
 
-async fn carry(mut stream: TcpStream, mood: u8, carried: Arc<AtomicUsize>) {
-    read_until(&mut stream, b"\r\n\r\n").await;
+async fn play(mut stream: TcpStream, mood: u8, answered: Arc<AtomicUsize>) -> io::Result<()> {
     if mood == Mood::Dead as u8 {
-        return reset(stream);
+        reset(stream);
+        return Ok(());
     }
-    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-    // A probe hangs up here.
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    // A probe ends here.
     if read_until(&mut stream, HELLO).await != HELLO {
-        return;
+        return Ok(());
     }
-    if mood == Mood::Treacherous as u8 {
-        return reset(stream);
+    if mood == Mood::ResetsLater as u8 {
+        reset(stream);
+        return Ok(());
     }
-    carried.fetch_add(1, Ordering::SeqCst);
-    let _ = stream.write_all(b"hello.").await;
+    answered.fetch_add(1, Ordering::SeqCst);
+    stream.write_all(b"hello.").await?;
     if mood == Mood::Stuck as u8 {
         std::future::pending::<()>().await;
     }
+    Ok(())
 }
 
 /// A client whose tunnel stands, and whose origin has answered.
@@ -100,16 +109,12 @@ async fn greet(daemon: SocketAddr) -> Client {
 
 /// Two hops, and a route that tries the first one first.
 fn routes(first: &Hop, second: &Hop) -> String {
-    format!(
-        "[hops]\nfirst = {{ url = \"http://{}\" }}\nsecond = {{ url = \"http://{}\" }}\n\
-         [[route]]\nname = \"r\"\nrole = \"other\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
-         upstreams = [{{ via = \"first\" }}, {{ via = \"second\" }}]\n",
-        first.address, second.address
-    )
+    let hops = [("first", &*first.url), ("second", &*second.url)];
+    route_by(&hops, "origin.test", "")
 }
 
 /// The binary, whose log says what its circuits do.
-async fn before(first: &Hop, second: &Hop, cooldown: &str) -> World {
+async fn daemon(first: &Hop, second: &Hop, cooldown: &str) -> World {
     let more = format!(
         "dial = {{ attempts = 2, backoff_limit = \"5ms\", cooldown = \"{cooldown}\" }}\n\
          stall = {{ after = \"300ms\", action = \"fail\" }}\n"
@@ -117,8 +122,8 @@ async fn before(first: &Hop, second: &Hop, cooldown: &str) -> World {
     World::run(Run::Binary, "", &(routes(first, second) + &more)).await
 }
 
-/// Goes through a tunnel and back; its closing line, and the circuits' lines before it.
-async fn carries_one(world: &World) -> (Value, Vec<Value>) {
+/// Transfers bytes both ways in a tunnel. Returns its closing line, and the circuits' lines before it.
+async fn transfers_one(world: &World) -> (Value, Vec<Value>) {
     drop(greet(world.address).await);
     let mut circuits = Vec::new();
     loop {
@@ -135,9 +140,9 @@ async fn carries_one(world: &World) -> (Value, Vec<Value>) {
 
 #[tokio::test]
 async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_it() {
-    let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
-    let world = before(&first, &second, "1h").await;
-    let (ended, circuits) = carries_one(&world).await;
+    let (first, second) = (MoodyHop::new(Mood::Dead), MoodyHop::new(Mood::Healthy));
+    let world = daemon(&first, &second, "1h").await;
+    let (ended, circuits) = transfers_one(&world).await;
     assert_eq!(
         (&ended["upstream"], &ended["attempts"]),
         (&"second".into(), &3.into())
@@ -161,7 +166,7 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
         "{opened}"
     );
     for _ in 0..3 {
-        let (ended, circuits) = carries_one(&world).await;
+        let (ended, circuits) = transfers_one(&world).await;
         assert_eq!(
             (&ended["upstream"], &ended["attempts"]),
             (&"second".into(), &1.into())
@@ -178,25 +183,25 @@ async fn a_dead_hop_costs_one_transfer_and_the_others_say_why_they_went_around_i
     assert!(status.contains("\"state\": \"open\""), "{status}");
     let metrics = world.page("/-/metrics").await;
     for line in [
-        "gitferry_circuits_open{route=\"r\",upstream=\"first\"} 1\n",
-        "gitferry_circuits_opened_total{route=\"r\",upstream=\"first\"} 1\n",
-        "gitferry_transfers_rerouted_total{route=\"r\"} 3\n",
+        "gitferry_circuits_open{route=\"origin.test\",upstream=\"first\"} 1\n",
+        "gitferry_circuits_opened_total{route=\"origin.test\",upstream=\"first\"} 1\n",
+        "gitferry_transfers_rerouted_total{route=\"origin.test\"} 3\n",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
-    assert_eq!((first.carried(), second.carried()), (0, 4));
+    assert_eq!((first.answered(), second.answered()), (0, 4));
 }
 
 #[tokio::test]
 async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer() {
-    let (first, second) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
-    let world = before(&first, &second, "20ms").await;
-    carries_one(&world).await;
-    first.becomes(Mood::Well);
+    let (first, second) = (MoodyHop::new(Mood::Dead), MoodyHop::new(Mood::Healthy));
+    let world = daemon(&first, &second, "20ms").await;
+    transfers_one(&world).await;
+    first.becomes(Mood::Healthy);
     let closed = soon("a probe", async {
         loop {
             // A transfer that wants the hop after its wait has it probed, and goes around it itself.
-            let (ended, circuits) = carries_one(&world).await;
+            let (ended, circuits) = transfers_one(&world).await;
             let said = |message: &str| {
                 let mut circuits = circuits.iter();
                 circuits.find(|event| event["message"] == message).cloned()
@@ -212,33 +217,33 @@ async fn a_hop_that_came_back_is_found_by_a_probe_and_used_by_the_next_transfer(
     })
     .await;
     assert_eq!(closed["by"], "probe");
-    assert_eq!(first.carried(), 0, "no transfer found out");
-    let (ended, _) = carries_one(&world).await;
+    assert_eq!(first.answered(), 0, "no transfer found out");
+    let (ended, _) = transfers_one(&world).await;
     assert_eq!(
         (&ended["upstream"], &ended["circuit"]),
         (&"first".into(), &Value::Null)
     );
-    assert_eq!(first.carried(), 1);
+    assert_eq!(first.answered(), 1);
 }
 
 #[tokio::test]
 async fn where_a_probe_proves_little_one_transfer_tries() {
     let (first, second) = (
-        Hop::new(Mood::Treacherous).await,
-        Hop::new(Mood::Well).await,
+        MoodyHop::new(Mood::ResetsLater),
+        MoodyHop::new(Mood::Healthy),
     );
-    let world = before(&first, &second, "20ms").await;
-    let (ended, circuits) = carries_one(&world).await;
+    let world = daemon(&first, &second, "20ms").await;
+    let (ended, circuits) = transfers_one(&world).await;
     assert_eq!(ended["upstream"], "second");
     assert_eq!(circuits[0]["code"], "hop/handshaking/reset");
     for (mood, upstream, after) in [
-        (Mood::Treacherous, "second", "circuit stays open"),
-        (Mood::Well, "first", "circuit closed"),
+        (Mood::ResetsLater, "second", "circuit stays open"),
+        (Mood::Healthy, "first", "circuit closed"),
     ] {
         first.becomes(mood);
         soon("a trial", async {
             loop {
-                let (_, circuits) = carries_one(&world).await;
+                let (_, circuits) = transfers_one(&world).await;
                 let said = |message: &str| circuits.iter().any(|event| event["message"] == message);
                 if said("circuit probing") {
                     if !said("circuit on trial") {
@@ -249,18 +254,18 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
             }
         })
         .await;
-        let (ended, circuits) = carries_one(&world).await;
+        let (ended, circuits) = transfers_one(&world).await;
         assert_eq!(ended["upstream"], upstream, "{ended}");
         let outcome = circuits.iter().find(|event| event["message"] == after);
         assert_eq!(outcome.unwrap()["by"], "transfer");
     }
-    assert_eq!(first.carried(), 1);
+    assert_eq!(first.answered(), 1);
 }
 
 #[tokio::test]
 async fn a_tunnel_that_stalls_is_held_against_its_hop() {
-    let (first, second) = (Hop::new(Mood::Stuck).await, Hop::new(Mood::Well).await);
-    let world = before(&first, &second, "1h").await;
+    let (first, second) = (MoodyHop::new(Mood::Stuck), MoodyHop::new(Mood::Healthy));
+    let world = daemon(&first, &second, "1h").await;
     let mut client = greet(world.address).await;
     let uploading = tokio::task::spawn(async move {
         let chunk = vec![0; 1 << 20];
@@ -270,24 +275,24 @@ async fn a_tunnel_that_stalls_is_held_against_its_hop() {
     let code = opened["code"].as_str().unwrap();
     assert!(code.contains("/receiving-body/stalled"), "{opened}");
     soon("the end of the upload", uploading).await.unwrap();
-    let (ended, _) = carries_one(&world).await;
+    let (ended, _) = transfers_one(&world).await;
     assert!(
         ended["result"].as_str().unwrap().contains("stalled"),
         "the upload's own end"
     );
-    let (ended, _) = carries_one(&world).await;
+    let (ended, _) = transfers_one(&world).await;
     assert_eq!(ended["upstream"], "second", "{ended}");
 }
 
 #[tokio::test]
 async fn a_hop_that_a_reload_mended_is_used_at_once() {
-    let (dead, well) = (Hop::new(Mood::Dead).await, Hop::new(Mood::Well).await);
-    let mended = Hop::new(Mood::Well).await;
+    let (dead, well) = (MoodyHop::new(Mood::Dead), MoodyHop::new(Mood::Healthy));
+    let mended = MoodyHop::new(Mood::Healthy);
     let world = World::with(&routes(&dead, &well)).await;
     drop(greet(world.address).await);
     let open = world.shared().health.snapshot();
     assert_eq!(open.len(), 1, "{open:?}");
     world.reload(&routes(&mended, &well));
     drop(greet(world.address).await);
-    assert_eq!((mended.carried(), well.carried()), (1, 1));
+    assert_eq!((mended.answered(), well.answered()), (1, 1));
 }

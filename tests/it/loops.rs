@@ -3,22 +3,21 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::io::AsyncWriteExt as _;
-
-use crate::{
-    support::ferry::Ferry,
-    world::{OK, Run, World, origin, read_until, route, soon},
+use tokio::{
+    io::AsyncWriteExt as _,
+    sync::{Barrier, watch},
 };
 
-fn free() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap()
-}
+use crate::{
+    support::{ferry::Ferry, process::free_address},
+    world::{Hop, OK, Run, World, origin, read_until, route, soon},
+};
 
 /// A daemon at `address` whose one way out is the hop at `other`.
 fn daemon(directory: &Path, address: SocketAddr, other: SocketAddr, via: bool) -> Ferry {
@@ -51,7 +50,7 @@ fn ask(address: SocketAddr, request: &str) -> (String, Duration) {
 fn two_daemons_that_are_each_others_hop_end_soon_and_say_loop_with_via_and_without() {
     for (first_via, second_via) in [(true, true), (true, false), (false, true), (false, false)] {
         let directory = tempfile::tempdir().unwrap();
-        let (first, second) = (free(), free());
+        let (first, second) = (free_address(), free_address());
         let _a = daemon(directory.path(), first, second, first_via);
         let _b = daemon(directory.path(), second, first, second_via);
         for request in [
@@ -71,7 +70,7 @@ fn two_daemons_that_are_each_others_hop_end_soon_and_say_loop_with_via_and_witho
 fn a_loop_of_what_is_not_tls_on_a_terminated_host_ends_after_one_round_with_via_and_without() {
     for (first_via, second_via) in [(true, true), (true, false), (false, true), (false, false)] {
         let directory = tempfile::tempdir().unwrap();
-        let (first, second) = (free(), free());
+        let (first, second) = (free_address(), free_address());
         let _a = daemon(directory.path(), first, second, first_via);
         let _b = daemon(directory.path(), second, first, second_via);
         let (answer, took) = ask(
@@ -91,33 +90,29 @@ fn a_loop_of_what_is_not_tls_on_a_terminated_host_ends_after_one_round_with_via_
     }
 }
 
-/// A proxy that leaves out what it does not know, as most do of a CONNECT, and leads back to the daemon whose address comes to it.
-async fn forgetful(grants_first: bool) -> (SocketAddr, tokio::sync::watch::Sender<SocketAddr>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (tell, daemon) = tokio::sync::watch::channel(address);
-    tokio::task::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let daemon = *daemon.borrow();
-            tokio::task::spawn(async move {
-                read_until(&mut client, b"\r\n\r\n").await;
-                if grants_first {
-                    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
-                }
-                let mut next = tokio::net::TcpStream::connect(daemon).await?;
-                next.write_all(b"CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\n\r\n")
-                    .await?;
-                if grants_first {
-                    read_until(&mut next, b"\r\n\r\n").await;
-                }
-                tokio::io::copy_bidirectional(&mut client, &mut next).await
-            });
+/// A proxy that leaves out what it does not know, as most do of a CONNECT, and connects to the daemon whose address the test sends.
+fn forgetful(grants_first: bool) -> (Hop, watch::Sender<SocketAddr>) {
+    let (tell, daemon) = watch::channel(SocketAddr::from(([127, 0, 0, 1], 1)));
+    let hop = Hop::playing(move |mut client, _| {
+        let daemon = *daemon.borrow();
+        async move {
+            if grants_first {
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            }
+            let mut next = tokio::net::TcpStream::connect(daemon).await?;
+            next.write_all(b"CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\n\r\n")
+                .await?;
+            if grants_first {
+                read_until(&mut next, b"\r\n\r\n").await;
+            }
+            tokio::io::copy_bidirectional(&mut client, &mut next).await?;
+            Ok(())
         }
     });
-    (address, tell)
+    (hop, tell)
 }
 
-fn through(hop: SocketAddr, via: bool) -> String {
+fn through(hop: impl std::fmt::Display, via: bool) -> String {
     format!(
         "[hops]\nhop = {{ url = \"http://{hop}\", via = {via} }}\n[[route]]\nname = \"far\"\nrole = \"other\"\n\
          hosts = [\"far.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"hop\" }}]\n"
@@ -127,8 +122,8 @@ fn through(hop: SocketAddr, via: bool) -> String {
 #[tokio::test]
 async fn a_loop_through_a_proxy_that_forgets_where_a_request_has_been_ends_soon() {
     for (grants_first, via) in [(false, true), (false, false), (true, true)] {
-        let (hop, tell) = forgetful(grants_first).await;
-        let world = World::listening("max_connections = 512", &through(hop, via)).await;
+        let (hop, tell) = forgetful(grants_first);
+        let world = World::listening("max_connections = 512", &through(hop.address(), via)).await;
         tell.send(world.address).unwrap();
         let begun = Instant::now();
         let mut client = world.client().await;
@@ -160,22 +155,17 @@ async fn a_hundred_slow_requests_through_one_hop_are_no_loop() {
         "GET http://far.test/x HTTP/1.1\r\nHost: far.test\r\nConnection: close\r\n\r\n",
         "CONNECT far.test:443 HTTP/1.1\r\nHost: far.test:443\r\n\r\n",
     ] {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let hop = listener.local_addr().unwrap();
         // It answers nobody before all are there.
-        let serving = tokio::task::spawn(async move {
-            let mut all = Vec::new();
-            while all.len() < CROWD {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                read_until(&mut stream, b"\r\n\r\n").await;
-                all.push(stream);
-            }
-            for stream in &mut all {
-                let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
-                stream.write_all(answer.as_bytes()).await.unwrap();
+        let all_there = Arc::new(Barrier::new(CROWD));
+        let hop = Hop::playing(move |mut stream, _| {
+            let all_there = Arc::clone(&all_there);
+            async move {
+                all_there.wait().await;
+                let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
+                stream.write_all(answer).await
             }
         });
-        let world = World::listening("max_connections = 300", &through(hop, false)).await;
+        let world = World::listening("max_connections = 300", &through(hop.address(), false)).await;
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..CROWD {
             let mut client = world.client().await;
@@ -187,7 +177,6 @@ async fn a_hundred_slow_requests_through_one_hop_are_no_loop() {
             assert!(answer.contains(" 200 OK\r\n"), "{answer}");
             assert!(answer.ends_with("hello"), "{answer}");
         }
-        soon("the hop", serving).await.unwrap();
     }
 }
 

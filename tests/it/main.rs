@@ -58,10 +58,11 @@ mod support;
 mod world {
     pub(crate) use crate::support::{
         ferry::Run,
+        hop::Hop,
         script::{
             Client, Connections, DEADLINE, GET, OK, all_at_once, answers_once, origin, read_until,
             reset, soon,
         },
-        world::{World, route},
+        world::{World, route, route_by},
     };
 }

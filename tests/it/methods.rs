@@ -1,32 +1,25 @@
 //! What a front answers itself, and what no answer of a hop shows.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use tokio::io::AsyncWriteExt;
 
-use crate::world::{Client, OK, World, answers_once, origin, read_until, soon};
+use crate::world::{Client, Hop, OK, World, answers_once, soon};
 
 const PASSWORD: &str = "PLANTED-hop-password";
 
 /// A daemon whose plain route goes through a hop that wants credentials and answers with `answer`.
-async fn behind_a_hop(answer: String) -> (World, tokio::task::JoinHandle<String>) {
-    let (hop, served) = origin(move |connections| async move {
-        let mut stream = connections.next().await;
-        let head = read_until(&mut stream, b"\r\n\r\n").await;
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        let _ = stream.shutdown().await;
-        String::from_utf8(head).unwrap()
-    })
-    .await;
+async fn behind_a_hop(answer: String) -> (World, Hop) {
+    let hop = Hop::answers_and_closes(answer);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("password");
     std::fs::write(&file, PASSWORD).unwrap();
     let routes = format!(
-        "[hops]\noffice = {{ url = \"http://{hop}\", username = \"me\", password_file = \"{}\" }}\n\
+        "[hops]\noffice = {{ url = \"{}\", username = \"me\", password_file = \"{}\" }}\n\
          [[route]]\nname = \"main.test\"\nrole = \"other\"\nhosts = [\"main.test\"]\ntls = \"tunnel\"\n\
          upstreams = [{{ via = \"office\" }}]\n",
+        hop.url,
         file.display()
     );
-    (World::with(&routes).await, served)
+    (World::with(&routes).await, hop)
 }
 
 async fn answer(client: &mut Client, request: &str) -> String {
@@ -97,7 +90,7 @@ async fn a_hops_answer_that_quotes_its_password_reaches_the_client_with_stars() 
             ),
             false => format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\n\r\n{page}"),
         };
-        let (world, served) = behind_a_hop(answer_of_hop).await;
+        let (world, hop) = behind_a_hop(answer_of_hop).await;
         let mut client = world.client().await;
         let request = "POST http://main.test/x HTTP/1.1\r\nHost: main.test\r\nContent-Length: 0\r\nTE: trailers\r\nConnection: close, TE\r\n\r\n";
         let said = answer(&mut client, request).await;
@@ -110,7 +103,7 @@ async fn a_hops_answer_that_quotes_its_password_reaches_the_client_with_stars() 
             !said.contains(PASSWORD) && !said.contains(&pair[..20]),
             "{said}"
         );
-        let asked = soon("the hop", served).await.unwrap();
+        let asked = hop.asked().concat();
         assert!(asked.contains(&pair), "{asked}");
     }
 }

@@ -12,11 +12,13 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
+    time::sleep,
 };
 
-use crate::world::{OK, World, origin, read_until, reset, route, soon};
+use crate::world::{Hop, OK, World, origin, read_until, reset, route, route_by, soon};
 
-/// An origin, or a hop, that does `script` with every connection once a head has come, and counts them.
+/// An origin that does `script` with every connection once a head has come, and counts them.
 async fn each<F>(
     script: impl Fn(usize, TcpStream) -> F + Send + 'static,
 ) -> (SocketAddr, Arc<AtomicUsize>)
@@ -119,24 +121,18 @@ async fn git_lfs_is_always_told_when_to_come_back_after_a_429() {
     }
 }
 
-/// Two hops that a route tries in turn.
-fn two_hops(first: SocketAddr, second: SocketAddr) -> String {
-    format!(
-        "[hops]\nfirst = {{ url = \"http://{first}\" }}\nsecond = {{ url = \"http://{second}\" }}\n\
-         [[route]]\nname = \"r\"\nrole = \"other\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
-         upstreams = [{{ via = \"first\" }}, {{ via = \"second\" }}]\n"
-    )
+/// A daemon with two hops that its route tries in turn.
+async fn behind(first: &Hop, second: &Hop) -> World {
+    let hops = [("first", &*first.url), ("second", &*second.url)];
+    World::with(&route_by(&hops, "origin.test", "")).await
 }
 
 #[tokio::test]
 async fn a_busy_site_opens_no_circuit_of_its_upstreams() {
-    let busy = |_, mut stream: TcpStream| async move {
-        let busy = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        let _ = stream.write_all(busy.as_bytes()).await;
-    };
-    let (first, _) = each(busy).await;
-    let (second, _) = each(busy).await;
-    let world = World::with(&two_hops(first, second)).await;
+    let busy =
+        || Hop::answers("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let (first, second) = (busy(), busy());
+    let world = behind(&first, &second).await;
     for _ in 0..2 {
         let answer = get(&world, "git/2.39").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
@@ -147,13 +143,15 @@ async fn a_busy_site_opens_no_circuit_of_its_upstreams() {
 
 #[tokio::test]
 async fn one_reset_of_a_sent_post_opens_no_circuit_and_the_second_in_a_row_does() {
-    let dead = |_, mut stream: TcpStream| async move {
-        read_until(&mut stream, b"hello").await;
-        reset(stream);
+    let dead = || {
+        Hop::playing(|mut stream, _| async move {
+            read_until(&mut stream, b"hello").await;
+            reset(stream);
+            Ok(())
+        })
     };
-    let (first, posts) = each(dead).await;
-    let (second, others) = each(dead).await;
-    let world = World::with(&two_hops(first, second)).await;
+    let (first, second) = (dead(), dead());
+    let world = behind(&first, &second).await;
     for open in [0, 1] {
         let mut client = world
             .sends("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
@@ -163,8 +161,8 @@ async fn one_reset_of_a_sent_post_opens_no_circuit_and_the_second_in_a_row_does(
         let circuits = world.shared().health.snapshot();
         assert_eq!(circuits.len(), open, "{circuits:?}");
     }
-    assert_eq!(posts.load(Ordering::SeqCst), 2);
-    assert_eq!(others.load(Ordering::SeqCst), 0);
+    assert_eq!(first.asked().len(), 2);
+    second.assert_unused();
 }
 
 #[tokio::test]
@@ -259,19 +257,33 @@ async fn refused(world: &World) -> (String, Duration) {
     (client.head().await, begun.elapsed())
 }
 
-/// A route with one hop, which is slow to greet.
-fn dead_route(hop: SocketAddr, greet_timeout: &str) -> String {
-    format!(
-        "greet_timeout = \"{greet_timeout}\"\n[hops]\nsilent = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"dead\"\nrole = \"other\"\n\
-         hosts = [\"dead.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"silent\" }}]\n"
-    )
+/// A daemon with one hop, which is slow to greet.
+async fn behind_a_slow_hop(hop: &Hop, greet_timeout: &str) -> World {
+    let route = route_by(&[("silent", &hop.url)], "dead.test", "");
+    World::with(&format!("greet_timeout = \"{greet_timeout}\"\n{route}")).await
+}
+
+/// A hop that answers nobody until the test says so, and then after `delay`.
+fn silent_at_first(delay: Duration) -> (Hop, watch::Sender<bool>) {
+    let (answers, watched) = watch::channel(false);
+    let hop = Hop::playing(move |mut stream, _| {
+        let answers = *watched.borrow();
+        async move {
+            if answers {
+                sleep(delay).await;
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            }
+            stream.read_to_end(&mut Vec::new()).await?;
+            Ok(())
+        }
+    });
+    (hop, answers)
 }
 
 #[tokio::test]
 async fn an_only_hop_that_is_known_to_be_dead_costs_each_request_one_short_attempt() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hop = listener.local_addr().unwrap();
-    let world = World::with(&dead_route(hop, "4s")).await;
+    let (hop, answers) = silent_at_first(Duration::ZERO);
+    let world = behind_a_slow_hop(&hop, "4s").await;
     let (said, first) = refused(&world).await;
     assert!(said.starts_with("HTTP/1.1 504"), "{said}");
     assert!(first >= Duration::from_secs(8), "two attempts: {first:?}");
@@ -284,42 +296,19 @@ async fn an_only_hop_that_is_known_to_be_dead_costs_each_request_one_short_attem
     assert!(one.max(other) < Duration::from_secs(4), "{one:?} {other:?}");
     assert!(one.min(other) < Duration::from_secs(1), "{one:?} {other:?}");
     // Whoever mends it is served by the next request.
-    let mended = tokio::task::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let answer = async {
-                read_until(&mut stream, b"\r\n\r\n").await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-                std::future::pending::<()>().await;
-            };
-            // Those of before are closed.
-            let _ = tokio::time::timeout(Duration::from_millis(200), answer).await;
-        }
-    });
+    answers.send(true).unwrap();
     let (said, _) = refused(&world).await;
     assert!(said.starts_with("HTTP/1.1 200"), "{said}");
-    mended.abort();
 }
 
 /// Reported: over a slow path, or through a slow hop, the attempt of 2 s never came to its end, and the hop stayed dead.
 #[tokio::test]
 async fn a_slow_hop_that_comes_back_is_found_although_no_request_waits_that_long() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hop = listener.local_addr().unwrap();
-    let world = World::with(&dead_route(hop, "3500ms")).await;
+    let (hop, answers) = silent_at_first(Duration::from_millis(2700));
+    let world = behind_a_slow_hop(&hop, "3500ms").await;
     let (said, _) = refused(&world).await;
     assert!(said.starts_with("HTTP/1.1 504"), "{said}");
-    let slow = tokio::task::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            tokio::task::spawn(async move {
-                read_until(&mut stream, b"\r\n\r\n").await;
-                tokio::time::sleep(Duration::from_millis(2700)).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-                let _ = stream.read(&mut [0]).await;
-            });
-        }
-    });
+    answers.send(true).unwrap();
     let begun = Instant::now();
     loop {
         let (said, took) = refused(&world).await;
@@ -329,5 +318,4 @@ async fn a_slow_hop_that_comes_back_is_found_although_no_request_waits_that_long
         assert!(took < Duration::from_secs(3), "{took:?}: {said}");
         assert!(begun.elapsed() < Duration::from_secs(15), "{said}");
     }
-    slow.abort();
 }

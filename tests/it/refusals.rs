@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{Client, GET, OK, World, answers_once, origin, route, soon};
+use crate::world::{Client, GET, Hop, OK, World, answers_once, origin, route, route_by, soon};
 
 /// The status and the fault's code, as `Proxy-Status` tells it.
 async fn refusal(client: &mut Client, request: &str) -> (u16, String) {
@@ -230,17 +230,8 @@ async fn a_url_of_the_daemon_in_absolute_form_is_served_as_its_own() {
 
 #[tokio::test]
 async fn a_hop_that_asks_for_credentials_in_plain_http_asks_gitferry() {
-    let (hop, _served) = origin(|connections| async move {
-        let mut stream = connections.asked().await;
-        let answer = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"hop\"\r\ncontent-length: 0\r\n\r\n";
-        stream.write_all(answer.as_bytes()).await.unwrap();
-    })
-    .await;
-    let routes = format!(
-        "[hops]\noffice = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"plain\"\nrole = \"other\"\nhosts = [\"plain.test\"]\n\
-         tls = \"tunnel\"\nupstreams = [{{ via = \"office\" }}]\n"
-    );
-    let world = World::with(&routes).await;
+    let hop = Hop::answers_407();
+    let world = World::with(&route_by(&[("office", &hop.url)], "plain.test", "")).await;
     let mut client = world.client().await;
     let request = "GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n";
     let told = refusal(&mut client, request).await;
@@ -272,10 +263,8 @@ async fn refused_early(status: &'static str, hop: bool) {
     .await;
     let mut routes = route("storage.test", address, "tunnel", "replay = true");
     if hop {
-        routes = format!(
-            "[hops]\noffice = {{ url = \"http://{address}\" }}\n[[route]]\nname = \"storage\"\nrole = \"other\"\n\
-             hosts = [\"storage.test\"]\ntls = \"tunnel\"\nupstreams = [{{ via = \"office\" }}]\nreplay = true\n"
-        );
+        let office = format!("http://{address}");
+        routes = route_by(&[("office", &office)], "storage.test", "replay = true");
     }
     let world = World::with(&routes).await;
     for round in 0..ROUNDS {

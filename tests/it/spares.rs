@@ -16,7 +16,9 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use crate::world::{Client, Connections, DEADLINE, OK, World, origin, read_until, route, soon};
+use crate::world::{
+    Client, Connections, DEADLINE, OK, World, origin, read_until, route, route_by, soon,
+};
 
 /// An LFS API whose answer sends uploads to `url`, so often.
 async fn api(url: &str, answers: usize) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -285,11 +287,11 @@ async fn a_push_that_comes_while_its_connection_is_being_opened_waits_for_it() {
     })
     .await;
     // A hop is asked for a tunnel where the route says which address the name has.
-    let routes = format!(
-        "[hops]\nh = {{ url = \"http://{hop}\" }}\n[[route]]\nname = \"r\"\nhosts = [\"origin.test\"]\ntls = \"tunnel\"\n\
-         upstreams = [{{ via = \"h\" }}]\nresolve = {{ \"origin.test\" = \"127.0.0.1:9\" }}\n"
+    let (hop, address) = (
+        format!("http://{hop}"),
+        "resolve = { \"origin.test\" = \"127.0.0.1:9\" }",
     );
-    let world = World::with(&routes).await;
+    let world = World::with(&route_by(&[("hop", &hop)], "origin.test", address)).await;
     let mut client = world.client().await;
     let answered = asks_for_refs(&mut client).await;
     soon("the spare", asks).await.unwrap();

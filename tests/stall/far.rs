@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use crate::support::{
     client::write_noise,
     ferry::Ferry,
-    path::{Path, Quality, hop::FarHop},
+    hop::Hop,
+    path::{Path, Quality},
     process::wait_until,
     skip::{Need, skipped},
     world::{MAIN, STORAGE, World},
@@ -33,7 +34,7 @@ fn an_upload_over_a_long_and_lossy_path_goes_by_bbr_and_does_not_crawl() {
         (&*format!("{MAIN}:443"), world.host.https),
         (&*format!("{STORAGE}:443"), world.lfs.storage),
     ];
-    let hop = FarHop::start(&path, &names);
+    let hop = Hop::beyond(&path, &names);
     let settings = world
         .settings()
         .hop_without_credentials("far", &hop.url)

@@ -1,15 +1,13 @@
 //! The situations that brought the first users here, each by its name, scaled so that a test can wait for it: small limits in place of
 //! git-lfs's 30 s. What git-lfs alone makes of them is measured in `table`.
 
-use std::net::SocketAddr;
-
 use crate::{
     acting::{QUICK, ends_stalls, settings, work},
     support::{
         ca::Flaw,
         client::Git,
         ferry::Ferry,
-        hops::{Hop, ScriptedHop},
+        hop::Hop,
         mirror::{MIRROR, Mirror},
         relay::Relay,
         world::{MAIN, STORAGE, World},
@@ -25,8 +23,7 @@ const FAILOVER: &str = "stall = { action = \"failover\" }";
 /// The hop's path stands still after so many bytes; another way stands behind it.
 fn frozen_hop(world: &World, after: usize) -> (Ferry, Relay, Hop) {
     let office = world.hop("http");
-    let hop: SocketAddr = office.url.trim_start_matches("http://").parse().unwrap();
-    let path = Relay::holds_after(after, hop);
+    let path = Relay::holds_after(after, office.address());
     let settings = settings(world, &["office", "direct"], world.lfs.storage)
         .section(QUICK)
         .hop("office", &format!("http://{}", path.address))
@@ -150,7 +147,7 @@ fn many_objects_starve_without_gitferrys_limit() {
 #[test]
 fn a_hop_that_reaches_the_main_site_only() {
     let world = World::new();
-    let hop = ScriptedHop::reaches_only(MAIN, world.host.https);
+    let hop = Hop::reaches_only(MAIN, world.host.https);
     let settings = world
         .settings()
         .section("[stall]\nconnect_after = \"1s\"")

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::support::{
     client::{Git, write_noise},
     ferry::Ferry,
-    hops::ScriptedHop,
+    hop::Hop,
     relay::Relay,
     world::{MAIN, STORAGE, World},
 };
@@ -24,8 +24,7 @@ const AT_ZERO: usize = 1_500;
 fn push(name: &str, size: u64, holds_after: usize, alone: bool) {
     let world = World::new();
     let office = world.hop("http");
-    let hop = office.url.trim_start_matches("http://").parse().unwrap();
-    let path = Relay::holds_after(holds_after, hop);
+    let path = Relay::holds_after(holds_after, office.address());
     let broken = format!("http://{}", path.address);
     let settings = world.settings().hop("office", &broken).route(
         MAIN,
@@ -91,7 +90,7 @@ fn measured(name: &str, world: &World, git: &Git, sizes: &[u64], alone: bool) {
 /// The main site is reached through the hop, the storage is not: the hop takes the request and never connects.
 fn main_site_only(alone: bool) {
     let world = World::new();
-    let hop = ScriptedHop::reaches_only(MAIN, world.host.https);
+    let hop = Hop::reaches_only(MAIN, world.host.https);
     let name = "a hop that reaches the main site only";
     if alone {
         let git = world.git().with("http.proxy", &hop.url);

@@ -9,7 +9,7 @@ use crate::{
     support::{
         client::{Git, PATIENCE, Work, write_noise},
         ferry::Ferry,
-        hops::ScriptedHop,
+        hop::Hop,
         process::{Running, wait_until},
         relay::Relay,
         settings::Settings,
@@ -192,7 +192,7 @@ fn a_client_that_stops_sending_is_client_idle() {
 #[test]
 fn a_hop_that_takes_the_request_and_never_connects_is_never_connected() {
     let world = World::new();
-    let hop = ScriptedHop::silent();
+    let hop = Hop::silent();
     let settings = world
         .settings()
         .section(QUICK)

@@ -21,11 +21,7 @@
 //! - Only the binary: signals, exit code, `log`, lines of the log (`next_line`, `wait_for_event`), memory, descriptors.
 //! - Assert `leg`, `stage`, `kind` and `code` of events; text of the log or of metrics only where that text is what is tested.
 //!
-//! The hop: [`hops::Hop`].
-//! - A real one that asks for a password, by HTTP, HTTPS or SOCKS: `World::hop` with a scheme.
-//! - One that answers what the test says: [`hops::ScriptedHop`].
-//! - One that nothing may reach: [`trap::Trap`].
-//! - One beyond a [`path::Path`]: [`path::hop::FarHop`].
+//! The hop: [`hop::Hop`], one type; the page of [`hop`] lists its kinds. A real one by scheme: `World::hop`.
 //!
 //! The origin:
 //! - A script for each connection: [`script::origin`].
@@ -44,7 +40,7 @@ pub(crate) mod events;
 pub(crate) mod ferry;
 pub(crate) mod git_host;
 pub(crate) mod hf;
-pub(crate) mod hops;
+pub(crate) mod hop;
 pub(crate) mod hub;
 pub(crate) mod lfs;
 pub(crate) mod lfs_storage;
@@ -57,6 +53,5 @@ pub(crate) mod settings;
 pub(crate) mod skip;
 pub(crate) mod small_disk;
 pub(crate) mod sshd;
-pub(crate) mod trap;
 pub(crate) mod venv;
 pub(crate) mod world;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::hops;
+use super::hop;
 
 /// A builder for a config file.
 #[derive(Clone)]
@@ -124,11 +124,11 @@ impl Settings {
     /// A hop with the credentials of the real hops.
     #[must_use]
     pub(crate) fn hop(mut self, name: &str, url: &str) -> Self {
-        let file = self.private_file("hop-password", &format!("{}\n", hops::PASSWORD));
+        let file = self.private_file("hop-password", &format!("{}\n", hop::PASSWORD));
         let _ = writeln!(
             self.hops,
             "{name} = {{ url = \"{url}\", username = \"{}\", password_file = \"{}\" }}",
-            hops::USER,
+            hop::USER,
             file.display()
         );
         self

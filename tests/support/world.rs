@@ -17,7 +17,7 @@ use super::{
     client::Git,
     ferry::{FREE, Ferry, Run},
     git_host::{GitHost, Manners},
-    hops::Hop,
+    hop::Hop,
     lfs::LfsServer,
     script::{DEADLINE, origin, soon},
     settings::Settings,
@@ -255,6 +255,24 @@ pub(crate) fn route(name: &str, origin: SocketAddr, tls: &str, more: &str) -> St
     format!(
         "[[route]]\nname = \"{name}\"\nrole = \"other\"\nhosts = [\"{name}\"]\ntls = \"{tls}\"\n\
          upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{name}\" = \"{origin}\" }}\n{more}\n"
+    )
+}
+
+/// `[hops]` with these names and URLs, and a `[[route]]` to `host` through them in turn, in a tunnel, with these lines.
+pub(crate) fn route_by(hops: &[(&str, &str)], host: &str, more: &str) -> String {
+    let tables: Vec<_> = hops
+        .iter()
+        .map(|(name, url)| format!("{name} = {{ url = \"{url}\" }}\n"))
+        .collect();
+    let upstreams: Vec<_> = hops
+        .iter()
+        .map(|(name, _)| format!("{{ via = \"{name}\" }}"))
+        .collect();
+    format!(
+        "[hops]\n{}[[route]]\nname = \"{host}\"\nrole = \"other\"\nhosts = [\"{host}\"]\ntls = \"tunnel\"\n\
+         upstreams = [{}]\n{more}\n",
+        tables.concat(),
+        upstreams.join(", ")
     )
 }
 

@@ -170,8 +170,7 @@ fn an_upload_that_freezes_over_http2_goes_on_over_the_next_upstream() {
     let up = dir.join("up");
     write_noise(&up, SIZE);
     let office = world.hop("http");
-    let hop = office.url.trim_start_matches("http://").parse().unwrap();
-    let path = Relay::holds_after(1 << 20, hop);
+    let path = Relay::holds_after(1 << 20, office.address());
     let settings = world
         .settings()
         .section("[stall]\nafter = \"2s\"\nfloor = \"0 B\"")

@@ -7,7 +7,7 @@ use crate::{
     servers::{self, Part},
     support::{
         ca::{Flaw, TestCa},
-        hops::ScriptedHop,
+        hop::Hop,
         process::ClosedPort,
         relay::Relay,
         small_disk::SmallDisk,
@@ -150,24 +150,24 @@ pub(crate) fn hop_unknown(_: &Scene, _: &str, victim: Victim) -> Broken {
     Broken::by_hop(victim, "http://proxy.nowhere.invalid:3128".into(), ())
 }
 
-fn scripted(victim: Victim, hop: ScriptedHop) -> Broken {
+fn scripted(victim: Victim, hop: Hop) -> Broken {
     Broken::by_hop(victim, hop.url.clone(), hop)
 }
 
 pub(crate) fn hop_silent(_: &Scene, _: &str, victim: Victim) -> Broken {
-    scripted(victim, ScriptedHop::silent())
+    scripted(victim, Hop::silent())
 }
 
 pub(crate) fn hop_407(_: &Scene, _: &str, victim: Victim) -> Broken {
-    scripted(victim, ScriptedHop::answers_407())
+    scripted(victim, Hop::answers_407())
 }
 
 pub(crate) fn hop_403(_: &Scene, _: &str, victim: Victim) -> Broken {
-    scripted(victim, ScriptedHop::answers_403())
+    scripted(victim, Hop::answers_403())
 }
 
 pub(crate) fn hop_502(_: &Scene, _: &str, victim: Victim) -> Broken {
-    scripted(victim, ScriptedHop::answers_502())
+    scripted(victim, Hop::answers_502())
 }
 
 /// The relay takes the handshake and nothing of the request, and its window closes.

@@ -290,25 +290,6 @@ pub(crate) fn front(
     (address, background)
 }
 
-/// A hop that brings every CONNECT to `origin`, whatever is asked for.
-pub(crate) fn other_way(origin: SocketAddr) -> (String, Background) {
-    let background = Background::new();
-    let address = background.serve(move |mut client, _| async move {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            match client.read_u8().await {
-                Ok(byte) => head.push(byte),
-                Err(_) => return,
-            }
-        }
-        let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        if let Ok(mut server) = TcpStream::connect(origin).await {
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-        }
-    });
-    (format!("http://{address}"), background)
-}
-
 /// OpenSSL's own server with one CBC suite of TLS 1.2, which rustls does not have.
 pub(crate) fn cbc_only(dir: &std::path::Path, both: &std::path::Path) -> (SocketAddr, Server) {
     s_server(dir, both, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"])

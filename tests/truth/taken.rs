@@ -24,7 +24,7 @@ use crate::{
     support::{
         ca::Flaw,
         ferry::Ferry,
-        hops::{Hop, ScriptedHop},
+        hop::Hop,
         process::{ClosedPort, Finished},
         relay::Relay,
         settings::Settings,
@@ -56,11 +56,11 @@ pub(crate) const TAKEN: &[Taken] = taken! {
     "closed-early", "TLS": |s, c| another(s, c, faults::handshake_closed), git => OTHER;
     "bad-answer", "no TLS": |s, c| another(s, c, faults::garbage), git => OTHER;
     "bad-answer", "a captive portal": logged_in, git => "a captive portal does that: log in to it";
-    "hop-refused", "403": |s, c| another_hop(s, c, &ScriptedHop::answers_403), git => OTHER;
-    "hop-refused", "502": |s, c| another_hop(s, c, &ScriptedHop::answers_502), git => OTHER;
-    "target-refused", "it hangs up": |s, c| another_hop(s, c, &ScriptedHop::hangs_up), git => OTHER;
+    "hop-refused", "403": |s, c| another_hop(s, c, &Hop::answers_403), git => OTHER;
+    "hop-refused", "502": |s, c| another_hop(s, c, &Hop::answers_502), git => OTHER;
+    "target-refused", "it hangs up": |s, c| another_hop(s, c, &Hop::hangs_up), git => OTHER;
     "socks-refused", "dante": dante, git => OTHER;
-    "timed-out", "the hop": |s, c| another_hop(s, c, &ScriptedHop::silent), git => OTHER;
+    "timed-out", "the hop": |s, c| another_hop(s, c, &Hop::silent), git => OTHER;
     "name-unknown", "by `resolve`": resolved, git => "or set `resolve` of route `main`";
     "name-unknown", "by a hop": looked_up_by_a_hop, git => "use a hop that resolves names itself (`http://` or `socks5h://`)";
     "name-unknown", "of a hop": |s, c| hop_url(s, c, "http://proxy.nowhere.invalid:3128"), git => "check the host name in `url` of `office` in `[hops]`";
@@ -118,20 +118,20 @@ fn victim(scene: &Scene) -> Victim {
 /// A hop, and it behind the way that is broken.
 fn another(scene: &Scene, cell: &str, inject: Inject) -> Change {
     let broken = inject(scene, cell, victim(scene));
-    let (url, hop) = servers::other_way(scene.world.host.https);
+    let hop = Hop::leads_to(scene.world.host.https);
     let before = direct(base(scene, cell), broken.at);
     let after = base(scene, cell)
-        .hop_without_credentials("tunnel", &url)
+        .hop_without_credentials("tunnel", &hop.url)
         .route_to(MAIN, "terminate", &["direct", "tunnel"], broken.at);
     change(before, after, (broken, hop))
 }
 
-fn another_hop(scene: &Scene, cell: &str, hop: &dyn Fn() -> ScriptedHop) -> Change {
+fn another_hop(scene: &Scene, cell: &str, hop: &dyn Fn() -> Hop) -> Change {
     let (office, origin) = (hop(), scene.world.host.https);
-    let (url, tunnel) = servers::other_way(origin);
+    let tunnel = Hop::leads_to(origin);
     let with = || base(scene, cell).hop_without_credentials("office", &office.url);
     let before = with().route(MAIN, "terminate", &["office"], origin);
-    let after = with().hop_without_credentials("tunnel", &url).route(
+    let after = with().hop_without_credentials("tunnel", &tunnel.url).route(
         MAIN,
         "terminate",
         &["office", "tunnel"],
@@ -154,19 +154,19 @@ fn resolved(scene: &Scene, cell: &str) -> Change {
 }
 
 fn looked_up_by_a_hop(scene: &Scene, cell: &str) -> Change {
-    let (url, hop) = servers::other_way(scene.world.host.https);
-    let after = base(scene, cell).hop_without_credentials("tunnel", &url);
+    let hop = Hop::leads_to(scene.world.host.https);
+    let after = base(scene, cell).hop_without_credentials("tunnel", &hop.url);
     let after = after.route_to(MAIN, "terminate", &["tunnel"], None);
     change(direct(base(scene, cell), None), after, hop)
 }
 
 fn hop_url(scene: &Scene, cell: &str, wrong: &str) -> Change {
-    let (url, hop) = servers::other_way(scene.world.host.https);
+    let hop = Hop::leads_to(scene.world.host.https);
     let by = |url: &str| {
         let settings = base(scene, cell).hop_without_credentials("office", url);
         settings.route(MAIN, "terminate", &["office"], scene.world.host.https)
     };
-    change(by(wrong), by(&url), hop)
+    change(by(wrong), by(&hop.url), hop)
 }
 
 fn dead_hop(scene: &Scene, cell: &str) -> Change {
@@ -271,11 +271,11 @@ fn dante(scene: &Scene, cell: &str) -> Change {
         socks::dante(&bench(scene, cell), "block"),
         scene.world.host.https,
     );
-    let (url, tunnel) = servers::other_way(origin);
+    let tunnel = Hop::leads_to(origin);
     let by = |upstreams: &[&str]| {
         let settings = base(scene, cell)
             .hop_without_credentials("office", &office.url)
-            .hop_without_credentials("tunnel", &url);
+            .hop_without_credentials("tunnel", &tunnel.url);
         settings.route(MAIN, "terminate", upstreams, origin)
     };
     let (before, after) = (by(&["office"]), by(&["office", "tunnel"]));
@@ -300,10 +300,10 @@ fn cntlm_password(scene: &Scene, cell: &str) -> Change {
 fn bad_signature(scene: &Scene, cell: &str) -> Change {
     let leaf = scene.world.ca.leaf(&[MAIN], Flaw::None);
     let (at, kept) = servers::origin(leaf.with_bad_signature(), servers::Part::Silent);
-    let (url, hop) = servers::other_way(scene.world.host.https);
+    let hop = Hop::leads_to(scene.world.host.https);
     let before = direct(base(scene, cell), Some(at));
     let after = base(scene, cell)
-        .hop_without_credentials("tunnel", &url)
+        .hop_without_credentials("tunnel", &hop.url)
         .route_to(MAIN, "terminate", &["tunnel", "direct"], Some(at));
     change(before, after, (kept, hop))
 }
@@ -324,10 +324,10 @@ fn storage(scene: &Scene, cell: &str, upstreams: &[&str], storage: SocketAddr) -
 fn frozen_storage(scene: &Scene, cell: &str) -> Change {
     let origin = scene.world.lfs.storage;
     let relay = Relay::holds_after_on(servers::narrow(), 300_000, origin);
-    let (url, hop) = servers::other_way(origin);
+    let hop = Hop::leads_to(origin);
     let before = storage(scene, cell, &["direct"], relay.address);
     let after = storage(scene, cell, &["direct", "tunnel"], relay.address)
-        .hop_without_credentials("tunnel", &url);
+        .hop_without_credentials("tunnel", &hop.url);
     change(before, after, (relay, hop))
 }
 

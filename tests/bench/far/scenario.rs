@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use crate::support::{
     client::{Git, Work, write_noise},
     ferry::Ferry,
+    hop::Hop,
     lfs::SIGNATURE,
-    path::{Path, hop::FarHop},
+    path::Path,
     process::{Running, clean_command},
     world::{MAIN, STORAGE, World},
 };
@@ -99,7 +100,7 @@ impl Scenario {
     pub(crate) fn run(&self, way: Way, path: &Path) -> Duration {
         let world = World::new();
         world.host.repository("far");
-        let hop = FarHop::start(
+        let hop = Hop::beyond(
             path,
             &[
                 (&format!("{MAIN}:443"), world.host.https),

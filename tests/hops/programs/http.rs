@@ -2,20 +2,20 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use super::{Bench, Started, start};
+use super::{Bench, start};
 use crate::support::{
     ca::{Flaw, LeafFiles},
-    hops::{PASSWORD, USER},
+    hop::{Hop, PASSWORD, USER},
     process::{Running, Server, clean_command},
 };
 
 /// squid with `rules`.
-pub(crate) fn squid(bench: &Bench<'_>, rules: &str) -> Started {
+pub(crate) fn squid(bench: &Bench<'_>, rules: &str) -> Hop {
     squid_on(bench, "http_port ADDRESS", rules)
 }
 
 /// squid that asks for [`USER`] and [`PASSWORD`].
-pub(crate) fn squid_with_password(bench: &Bench<'_>) -> Started {
+pub(crate) fn squid_with_password(bench: &Bench<'_>) -> Hop {
     let accounts = bench.at("squid").join("accounts");
     // crypt(3) of the password.
     let mut passwd = clean_command("/usr/bin/openssl", &bench.dir);
@@ -33,39 +33,38 @@ pub(crate) fn squid_with_password(bench: &Bench<'_>) -> Started {
 }
 
 /// squid that accepts NTLM only. Its helper believes everybody.
-pub(crate) fn squid_with_ntlm(bench: &Bench<'_>) -> Started {
+pub(crate) fn squid_with_ntlm(bench: &Bench<'_>) -> Hop {
     let rules = "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth\nacl known proxy_auth REQUIRED\n\
                  http_access allow known";
     squid(bench, rules)
 }
 
 /// squid inside TLS, with a certificate of a CA that `[trust]` names.
-pub(crate) fn squid_in_tls(bench: &Bench<'_>) -> Started {
+pub(crate) fn squid_in_tls(bench: &Bench<'_>) -> Hop {
     let (ca, leaf) = bench.leaf(Flaw::None);
     squid_with_leaf(bench, &leaf).trusting(ca.pem_file())
 }
 
 /// squid inside TLS, with a self-signed certificate that stands in `roots` of the hop.
-pub(crate) fn self_signed_squid_in_tls(bench: &Bench<'_>) -> Started {
+pub(crate) fn self_signed_squid_in_tls(bench: &Bench<'_>) -> Hop {
     let (_, leaf) = bench.leaf(Flaw::SelfSigned);
     let roots = format!("roots = [\"{}\"]", leaf.certificate.display());
     squid_with_leaf(bench, &leaf).key(roots)
 }
 
-fn squid_with_leaf(bench: &Bench<'_>, leaf: &LeafFiles) -> Started {
+fn squid_with_leaf(bench: &Bench<'_>, leaf: &LeafFiles) -> Hop {
     let port = format!(
         "https_port ADDRESS tls-cert={} tls-key={}",
         leaf.certificate.display(),
         leaf.key.display()
     );
-    let hop = squid_on(bench, &port, "http_access allow all").with_scheme("https");
-    let (_, port) = hop.authority().split_once(':').unwrap();
-    let url = format!("https://localhost:{port}");
-    Started { url, ..hop }
+    let mut hop = squid_on(bench, &port, "http_access allow all");
+    hop.url = format!("https://localhost:{}", hop.address().port());
+    hop
 }
 
 /// squid that reads the TLS of everybody, with certificates of its own CA.
-pub(crate) fn squid_that_intercepts(bench: &Bench<'_>) -> Started {
+pub(crate) fn squid_that_intercepts(bench: &Bench<'_>) -> Hop {
     let dir = bench.at("squid");
     let file = |name: &str| dir.join(name).display().to_string();
     let run = |program: &str, arguments: &[&str]| {
@@ -112,12 +111,12 @@ pub(crate) fn squid_that_intercepts(bench: &Bench<'_>) -> Started {
 }
 
 /// The CA of [`squid_that_intercepts`] in `[trust]`.
-pub(crate) fn trusted_squid_that_intercepts(bench: &Bench<'_>) -> Started {
+pub(crate) fn trusted_squid_that_intercepts(bench: &Bench<'_>) -> Hop {
     let hop = squid_that_intercepts(bench);
     hop.trusting(bench.at("squid").join("bump.crt"))
 }
 
-fn squid_on(bench: &Bench<'_>, port: &str, rules: &str) -> Started {
+fn squid_on(bench: &Bench<'_>, port: &str, rules: &str) -> Hop {
     let dir = bench.at("squid");
     // Its shared memory has the name of the service, and stays where it is killed.
     let service = format!("gitferry{}", fastrand::u64(..));
@@ -134,7 +133,7 @@ fn squid_on(bench: &Bench<'_>, port: &str, rules: &str) -> Started {
         command
     });
     let memory = SharedMemory(service);
-    Started::new(format!("http://{address}"), (server, memory))
+    Hop::program(format!("http://{address}"), (server, memory))
 }
 
 /// What a squid leaves in `/dev/shm`.
@@ -151,7 +150,7 @@ impl Drop for SharedMemory {
 }
 
 /// privoxy that lets CONNECT through to `ports`.
-pub(crate) fn privoxy(bench: &Bench<'_>, ports: &str) -> Started {
+pub(crate) fn privoxy(bench: &Bench<'_>, ports: &str) -> Hop {
     let dir = bench.at("privoxy");
     let actions = dir.join("limit.action");
     fs::write(&actions, format!("{{+limit-connect{{{ports}}}}}\n/\n")).unwrap();
@@ -168,11 +167,11 @@ pub(crate) fn privoxy(bench: &Bench<'_>, ports: &str) -> Started {
             )
         },
     );
-    Started::new(format!("http://{address}"), server)
+    Hop::program(format!("http://{address}"), server)
 }
 
 /// Apache with mod_proxy_connect, `access` for all, and CONNECT to `ports`.
-pub(crate) fn apache(bench: &Bench<'_>, access: &str, ports: &str) -> Started {
+pub(crate) fn apache(bench: &Bench<'_>, access: &str, ports: &str) -> Hop {
     let dir = bench.at("apache");
     let modules: String = [
         "mpm_event",
@@ -197,11 +196,11 @@ pub(crate) fn apache(bench: &Bench<'_>, access: &str, ports: &str) -> Started {
             )
         },
     );
-    Started::new(format!("http://{address}"), server)
+    Hop::program(format!("http://{address}"), server)
 }
 
 /// HAProxy in `mode http` before another proxy.
-pub(crate) fn haproxy_before(bench: &Bench<'_>, next: Started) -> Started {
+pub(crate) fn haproxy_before(bench: &Bench<'_>, next: Hop) -> Hop {
     let dir = bench.at("haproxy");
     let to = next.authority().to_owned();
     let (server, address) = haproxy(&dir, |address| {
@@ -210,7 +209,7 @@ pub(crate) fn haproxy_before(bench: &Bench<'_>, next: Started) -> Started {
              frontend in\n bind {address}\n default_backend next\nbackend next\n server next {to}\n"
         )
     });
-    Started::new(format!("http://{address}"), server).with(next)
+    Hop::program(format!("http://{address}"), server).with(next)
 }
 
 fn haproxy(dir: &Path, config: impl Fn(SocketAddr) -> String) -> (Server, SocketAddr) {
@@ -223,7 +222,7 @@ fn haproxy(dir: &Path, config: impl Fn(SocketAddr) -> String) -> (Server, Socket
 }
 
 /// stunnel, which takes TLS off before another proxy.
-pub(crate) fn stunnel_before(bench: &Bench<'_>, next: Started) -> Started {
+pub(crate) fn stunnel_before(bench: &Bench<'_>, next: Hop) -> Hop {
     let dir = bench.at("stunnel");
     let (ca, leaf) = bench.leaf(Flaw::None);
     let to = next.authority().to_owned();
@@ -235,11 +234,11 @@ pub(crate) fn stunnel_before(bench: &Bench<'_>, next: Started) -> Started {
         )
     });
     let url = format!("https://localhost:{}", address.port());
-    Started::new(url, server).with(next).trusting(ca.pem_file())
+    Hop::program(url, server).with(next).trusting(ca.pem_file())
 }
 
 /// cntlm, which logs in to a proxy that accepts NTLM only, in a dialect of NTLM.
-pub(crate) fn cntlm_before(bench: &Bench<'_>, dialect: &str, next: Started) -> Started {
+pub(crate) fn cntlm_before(bench: &Bench<'_>, dialect: &str, next: Hop) -> Hop {
     let dir = bench.at("cntlm");
     let to = next.authority().to_owned();
     let (server, address) = start(
@@ -252,11 +251,11 @@ pub(crate) fn cntlm_before(bench: &Bench<'_>, dialect: &str, next: Started) -> S
             )
         },
     );
-    Started::new(format!("http://{address}"), server).with(next)
+    Hop::program(format!("http://{address}"), server).with(next)
 }
 
 /// A web server that is no proxy.
-pub(crate) fn nginx(bench: &Bench<'_>) -> Started {
+pub(crate) fn nginx(bench: &Bench<'_>) -> Hop {
     let dir = bench.at("nginx");
     let (server, address) = start(
         ("nginx", "/usr/sbin/nginx"),
@@ -271,5 +270,5 @@ pub(crate) fn nginx(bench: &Bench<'_>) -> Started {
             )
         },
     );
-    Started::new(format!("http://{address}"), server)
+    Hop::program(format!("http://{address}"), server)
 }

@@ -5,7 +5,6 @@ pub(crate) mod python;
 pub(crate) mod socks;
 
 use std::{
-    any::Any,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,7 +12,6 @@ use std::{
 
 use crate::support::{
     ca::{Flaw, LeafFiles, TestCa},
-    hops::Hop,
     process::{Server, clean_command},
     world::World,
 };
@@ -44,63 +42,6 @@ impl Bench<'_> {
         let files = ca.files("hop", &ca.leaf(&["localhost"], flaw));
         (ca, files)
     }
-}
-
-/// A hop that runs until it is dropped.
-pub(crate) struct Started {
-    /// What stands in `[hops]`.
-    pub(crate) url: String,
-    /// Further keys of the hop.
-    pub(crate) keys: Vec<String>,
-    /// What the daemon must trust besides.
-    pub(crate) root: Option<PathBuf>,
-    kept: Vec<Box<dyn Any>>,
-}
-
-impl Started {
-    pub(crate) fn new(url: String, kept: impl Any) -> Self {
-        Self {
-            url,
-            keys: Vec::new(),
-            root: None,
-            kept: vec![Box::new(kept)],
-        }
-    }
-
-    /// The same server under another scheme.
-    pub(crate) fn with_scheme(mut self, scheme: &str) -> Self {
-        let (_, rest) = self.url.split_once("://").unwrap();
-        self.url = format!("{scheme}://{rest}");
-        self
-    }
-
-    /// With another key of the hop.
-    pub(crate) fn key(mut self, key: String) -> Self {
-        self.keys.push(key);
-        self
-    }
-
-    /// With another root of `[trust]`.
-    pub(crate) fn trusting(mut self, root: PathBuf) -> Self {
-        self.root = Some(root);
-        self
-    }
-
-    /// With what must live as long.
-    pub(crate) fn with(mut self, kept: impl Any) -> Self {
-        self.kept.push(Box::new(kept));
-        self
-    }
-
-    /// Its host and port.
-    pub(crate) fn authority(&self) -> &str {
-        self.url.split_once("://").unwrap().1
-    }
-}
-
-pub(crate) fn of(hop: Hop) -> Started {
-    let url = hop.url.clone();
-    Started::new(url, hop)
 }
 
 /// Starts `program` with `arguments` on the file that `config` writes, and what follows it.

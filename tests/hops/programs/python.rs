@@ -7,9 +7,9 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{Bench, Started};
+use super::Bench;
 use crate::support::{
-    hops::{PASSWORD, USER},
+    hop::{Hop, PASSWORD, USER},
     process::{Server, clean_command},
     venv,
 };
@@ -30,14 +30,14 @@ fn command(bench: &Bench<'_>, name: &str) -> Command {
 }
 
 /// pproxy, which takes HTTP and SOCKS5 on one port; `account` follows its address.
-pub(crate) fn pproxy(bench: &Bench<'_>, account: &str) -> Started {
+pub(crate) fn pproxy(bench: &Bench<'_>, account: &str) -> Hop {
     let dir = bench.at("pproxy");
     let (server, address) = Server::start_on_a_port("pproxy", &dir, |address| {
         let mut pproxy = command(bench, "pproxy");
         pproxy.args(["-l", &format!("http+socks5://{address}/{account}")]);
         pproxy
     });
-    Started::new(format!("http://{address}"), server)
+    Hop::program(format!("http://{address}"), server)
 }
 
 /// The account of [`pproxy`] that the right login has.
@@ -46,7 +46,7 @@ pub(crate) fn pproxy_account() -> String {
 }
 
 /// proxy.py.
-pub(crate) fn proxy_py(bench: &Bench<'_>, arguments: &[&str]) -> Started {
+pub(crate) fn proxy_py(bench: &Bench<'_>, arguments: &[&str]) -> Hop {
     let dir = bench.at("proxy.py");
     let (server, address) = Server::start_on_a_port("proxy.py", &dir, |address| {
         let mut proxy = command(bench, "proxy");
@@ -61,16 +61,16 @@ pub(crate) fn proxy_py(bench: &Bench<'_>, arguments: &[&str]) -> Started {
             .args(arguments);
         proxy
     });
-    Started::new(format!("http://{address}"), server)
+    Hop::program(format!("http://{address}"), server)
 }
 
 /// proxy.py that asks for the right login.
-pub(crate) fn proxy_py_with_password(bench: &Bench<'_>) -> Started {
+pub(crate) fn proxy_py_with_password(bench: &Bench<'_>) -> Hop {
     proxy_py(bench, &["--basic-auth", &format!("{USER}:{PASSWORD}")])
 }
 
 /// mitmproxy, which reads the TLS of everybody with certificates of its own CA.
-pub(crate) fn mitmproxy(bench: &Bench<'_>, arguments: &[&str]) -> Started {
+pub(crate) fn mitmproxy(bench: &Bench<'_>, arguments: &[&str]) -> Hop {
     let dir = bench.at("mitmproxy");
     let trusted = format!(
         "ssl_verify_upstream_trusted_ca={}",
@@ -90,17 +90,17 @@ pub(crate) fn mitmproxy(bench: &Bench<'_>, arguments: &[&str]) -> Started {
         .args(arguments);
         mitm
     });
-    Started::new(format!("http://{address}"), server)
+    Hop::program(format!("http://{address}"), server)
 }
 
 /// The CA of [`mitmproxy`] in `[trust]`.
-pub(crate) fn trusted_mitmproxy(bench: &Bench<'_>, arguments: &[&str]) -> Started {
+pub(crate) fn trusted_mitmproxy(bench: &Bench<'_>, arguments: &[&str]) -> Hop {
     let hop = mitmproxy(bench, arguments);
     hop.trusting(bench.at("mitmproxy").join("mitmproxy-ca-cert.pem"))
 }
 
 /// px, which logs in to a proxy that accepts NTLM only.
-pub(crate) fn px_before(bench: &Bench<'_>, next: Started) -> Started {
+pub(crate) fn px_before(bench: &Bench<'_>, next: Hop) -> Hop {
     let dir = bench.at("px");
     let to = next.authority().to_owned();
     let (server, address) = Server::start_on_a_port("px", &dir, |address| {
@@ -117,5 +117,5 @@ pub(crate) fn px_before(bench: &Bench<'_>, next: Started) -> Started {
             .arg(format!("--username=OFFICE\\{USER}"));
         px
     });
-    Started::new(format!("http://{address}"), server).with(next)
+    Hop::program(format!("http://{address}"), server).with(next)
 }

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use super::{Bench, Started, start};
+use super::{Bench, start};
 use crate::support::{
+    hop::Hop,
     process::{ClosedPort, Server, clean_command},
     sshd::Sshd,
 };
 
 /// dante, whose rule for CONNECT is `pass` or `block`.
-pub(crate) fn dante(bench: &Bench<'_>, rule: &str) -> Started {
+pub(crate) fn dante(bench: &Bench<'_>, rule: &str) -> Hop {
     let (server, address) = start(
         ("danted", "/usr/sbin/danted"),
         &bench.at("dante"),
@@ -24,11 +25,11 @@ pub(crate) fn dante(bench: &Bench<'_>, rule: &str) -> Started {
             )
         },
     );
-    Started::new(format!("socks5h://{address}"), server)
+    Hop::program(format!("socks5h://{address}"), server)
 }
 
 /// `ssh -D` to an sshd with `rules`.
-pub(crate) fn ssh(bench: &Bench<'_>, rules: &str) -> Started {
+pub(crate) fn ssh(bench: &Bench<'_>, rules: &str) -> Hop {
     let dir = bench.at("ssh");
     let sshd = Sshd::start_with(&dir, rules);
     let (server, address) = Server::start_on_a_port("ssh", &dir, |address| {
@@ -44,11 +45,11 @@ pub(crate) fn ssh(bench: &Bench<'_>, rules: &str) -> Started {
             .arg(format!("{}@{}", sshd.user, sshd.address.ip()));
         command
     });
-    Started::new(format!("socks5h://{address}"), (server, sshd))
+    Hop::program(format!("socks5h://{address}"), (server, sshd))
 }
 
 /// ss-local before an ss-server; it grants each request before it connects.
-pub(crate) fn shadowsocks(bench: &Bench<'_>) -> Started {
+pub(crate) fn shadowsocks(bench: &Bench<'_>) -> Hop {
     let dir = bench.at("shadowsocks");
     let (server, to) = Server::start_on_a_port("ss-server", &dir, |address| {
         let mut command = clean_command("/usr/bin/ss-server", &dir);
@@ -61,14 +62,14 @@ pub(crate) fn shadowsocks(bench: &Bench<'_>) -> Started {
 }
 
 /// ss-local whose server does not run.
-pub(crate) fn shadowsocks_without_server(bench: &Bench<'_>) -> Started {
+pub(crate) fn shadowsocks_without_server(bench: &Bench<'_>) -> Hop {
     let port = ClosedPort::new();
     ss_local(bench, port.address).with(port)
 }
 
 const KEY: [&str; 4] = ["-k", "planted-key", "-m", "aes-256-gcm"];
 
-fn ss_local(bench: &Bench<'_>, to: SocketAddr) -> Started {
+fn ss_local(bench: &Bench<'_>, to: SocketAddr) -> Hop {
     let dir = bench.at("shadowsocks");
     let (server, address) = Server::start_on_a_port("ss-local", &dir, |address| {
         let mut command = clean_command("/usr/bin/ss-local", &dir);
@@ -78,11 +79,11 @@ fn ss_local(bench: &Bench<'_>, to: SocketAddr) -> Started {
             .args(KEY);
         command
     });
-    Started::new(format!("socks5h://{address}"), server)
+    Hop::program(format!("socks5h://{address}"), server)
 }
 
 /// v2ray with a SOCKS listener that goes out directly; it grants each request before it connects.
-pub(crate) fn v2ray(bench: &Bench<'_>) -> Started {
+pub(crate) fn v2ray(bench: &Bench<'_>) -> Hop {
     let (server, address) = start(
         ("v2ray", "/usr/bin/v2ray"),
         &bench.at("v2ray"),
@@ -96,11 +97,11 @@ pub(crate) fn v2ray(bench: &Bench<'_>) -> Started {
             )
         },
     );
-    Started::new(format!("socks5h://{address}"), server)
+    Hop::program(format!("socks5h://{address}"), server)
 }
 
 /// tor without a network: the only authority it knows is a port of loopback at which nothing listens.
-pub(crate) fn tor(bench: &Bench<'_>) -> Started {
+pub(crate) fn tor(bench: &Bench<'_>) -> Hop {
     let dir = bench.at("tor");
     let port = ClosedPort::new();
     let dead = port.address;
@@ -113,5 +114,5 @@ pub(crate) fn tor(bench: &Bench<'_>) -> Started {
             dead.port()
         )
     });
-    Started::new(format!("socks5h://{address}"), server).with(port)
+    Hop::program(format!("socks5h://{address}"), server).with(port)
 }

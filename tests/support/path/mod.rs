@@ -8,7 +8,6 @@
 //! from a seed. Needs root and iproute2.
 
 mod forwarder;
-pub(crate) mod hop;
 mod tun;
 
 use std::{
