@@ -12,7 +12,7 @@ use crate::{
     config::{Upstream, Via},
     forward::Forwarder,
     model::fields::documented,
-    track::{history::Finished, transfer::Detail},
+    track::{history::Finished, transfer::TransferDetail},
 };
 
 /// How many hosts of a route are named.
@@ -63,7 +63,7 @@ pub(crate) struct CircuitView {
 /// Every upstream with its health, as far as `running` and `recent` transfers and its circuits show it.
 pub(super) fn upstreams(
     forwarder: &Forwarder,
-    running: &[Detail],
+    running: &[TransferDetail],
     recent: &[Arc<Finished>],
 ) -> Vec<UpstreamView> {
     let config = &forwarder.config;
@@ -120,7 +120,7 @@ fn hop(upstream: &Upstream) -> Option<String> {
 /// How long a finished transfer speaks for its upstream.
 const SPEAKS_FOR: Duration = Duration::from_secs(15 * 60);
 
-fn judge(view: &mut UpstreamView, running: &[Detail], recent: &[Arc<Finished>]) {
+fn judge(view: &mut UpstreamView, running: &[TransferDetail], recent: &[Arc<Finished>]) {
     let uses = |route: &str, upstream: Option<&str>| {
         route == &*view.route && upstream == Some(&*view.upstream)
     };

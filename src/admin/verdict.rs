@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::upstreams::UpstreamView;
 use crate::model::fields::documented;
 use crate::model::named::named;
-use crate::track::{history::Finished, moment, transfer::Detail};
+use crate::track::{history::Finished, moment, transfer::TransferDetail};
 
 /// How long a failure counts for which no success came since.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
@@ -46,7 +46,7 @@ pub(crate) struct HealthVerdict {
 
 /// The verdict; `recent` has the newest first.
 pub(super) fn verdict(
-    running: &[Detail],
+    running: &[TransferDetail],
     recent: &[Arc<Finished>],
     upstreams: &[UpstreamView],
     now: SystemTime,
@@ -63,7 +63,7 @@ pub(super) fn verdict(
         })
 }
 
-fn stalled(running: &[Detail], now: SystemTime) -> Option<HealthVerdict> {
+fn stalled(running: &[TransferDetail], now: SystemTime) -> Option<HealthVerdict> {
     let stalls = running
         .iter()
         .filter(|it| it.snapshot.stall.is_some_and(|verdict| verdict.acts()));

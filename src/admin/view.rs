@@ -21,7 +21,7 @@ use crate::{
         event::{FaultOccurred, StallReported},
         history::{Finished, totals::DayTotal},
         moment,
-        transfer::Detail,
+        transfer::TransferDetail,
     },
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Overview {
     /// How many transfers run.
     pub running: usize,
     /// Running transfers: stalled ones first, then those that move, then the newest.
-    pub transfers: Vec<Detail>,
+    pub transfers: Vec<TransferDetail>,
     /// Finished transfers, the newest first.
     pub recent: Vec<Arc<Finished>>,
     /// Every upstream of every route, in the order of the config.
@@ -113,7 +113,7 @@ pub(super) fn now() -> String {
 }
 
 /// How many run, and the first `limit` of them in the order of an overview.
-pub(super) fn transfers(forwarder: &Forwarder, limit: usize) -> (usize, Vec<Detail>) {
+pub(super) fn transfers(forwarder: &Forwarder, limit: usize) -> (usize, Vec<TransferDetail>) {
     let tracker = &forwarder.shared.tracker;
     let mut list = tracker.list();
     let running = list.len();

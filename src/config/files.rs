@@ -8,13 +8,13 @@ use std::{
 };
 
 /// Files, with their state just before they were read; `None` where the file was missing.
-pub(crate) type Files = BTreeMap<PathBuf, Option<Stamp>>;
+pub(crate) type Files = BTreeMap<PathBuf, Option<FileStamp>>;
 
 /// A file's modification time and size.
-pub(crate) type Stamp = (SystemTime, u64);
+pub(crate) type FileStamp = (SystemTime, u64);
 
 /// The current state of a file.
-pub(super) fn stamp(file: &Path) -> Option<Stamp> {
+pub(super) fn stamp(file: &Path) -> Option<FileStamp> {
     let meta = fs::metadata(file).ok()?;
     Some((meta.modified().ok()?, meta.len()))
 }

@@ -70,7 +70,7 @@ pub(crate) enum HttpVersion {
 #[derive(Default)]
 struct RouteNames {
     names: Vec<String>,
-    hosts: hosts::RouteNames,
+    hosts: hosts::HostOwners,
 }
 
 /// The routes of the file, then the built-in ones. A route of the file with the name of a built-in one replaces it and takes omitted keys

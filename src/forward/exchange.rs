@@ -25,11 +25,11 @@ use crate::forward::{
         partial_response::PartialResponse,
     },
     upstream::{
-        attempt::Purpose,
+        attempt::StreamUse,
         circuit,
         destination::{Destination, UpstreamNeeds},
         plan::{PlanStep, UpstreamPlan},
-        pool::{About, Key, Lease},
+        pool::{ConnectionInfo, Key, Lease},
         send::{self, NoResponse},
         spare::SpareDial,
         stale,
@@ -79,7 +79,7 @@ impl Exchange {
             target: &asked.target,
         };
         let probing = circuit::Probing {
-            purpose: Purpose::Requests(asked.scheme),
+            purpose: StreamUse::Requests(asked.scheme),
             public_only: distrusted,
         };
         let needs = UpstreamNeeds::of(&outgoing, route);
@@ -300,7 +300,7 @@ impl Exchange {
     }
 
     /// The event for a request without a response.
-    fn missed(&mut self, missed: NoResponse, about: &About) -> Event {
+    fn missed(&mut self, missed: NoResponse, about: &ConnectionInfo) -> Event {
         match missed {
             NoResponse::Stale => Event::Failed {
                 fault: stale::fault(about, self.transfer.stage()),

@@ -92,7 +92,7 @@ impl Tcp {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn kernel(tcp: &Tcp) -> Option<crate::model::stall::Kernel> {
-    linux::Info::of(tcp.socket()).map(|info| info.kernel())
+    linux::TcpInfo::of(tcp.socket()).map(|info| info.kernel())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -103,7 +103,7 @@ fn kernel(_: &Tcp) -> Option<crate::model::stall::Kernel> {
 /// The number of segments retransmitted, and of all segments sent with data.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn retransmitted(socket: &tokio::net::TcpStream) -> Option<(u32, u32)> {
-    let info = linux::Info::of(socket)?;
+    let info = linux::TcpInfo::of(socket)?;
     Some((info.word(100)?, info.word(156)?))
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn retransmitted(_: &tokio::net::TcpStream) -> Option<(u32, u32)> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn path(tcp: &Tcp) -> Option<PathInfo> {
-    let info = linux::Info::of(tcp.socket())?;
+    let info = linux::TcpInfo::of(tcp.socket())?;
     let name = socket2::SockRef::from(tcp.socket()).tcp_congestion().ok();
     let name = name.map(|name| {
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -157,12 +157,12 @@ mod linux {
     use crate::model::stall::Kernel;
 
     /// `struct tcp_info`, as far as this kernel fills it in.
-    pub(super) struct Info {
+    pub(super) struct TcpInfo {
         bytes: [u8; 256],
         length: usize,
     }
 
-    impl Info {
+    impl TcpInfo {
         #[expect(
             unsafe_code,
             reason = "no safe wrapper of TCP_INFO knows the fields since Linux 4.2"

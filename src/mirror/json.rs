@@ -59,7 +59,7 @@ pub(crate) fn splice(
     serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| NotJson::Syntax)?;
     let mut out = Vec::new();
     let mut copied = 0;
-    let mut walk = Walk::new(text, places);
+    let mut walk = JsonWalker::new(text, places);
     while let Some((start, token)) = walk.next_string()? {
         let Some(changed) = unquote(token).and_then(|value| map(&value)) else {
             continue;
@@ -88,7 +88,7 @@ fn unquote(token: &str) -> Option<Cow<'_, str>> {
 }
 
 /// A walk over a document that is known to be valid.
-struct Walk<'t> {
+struct JsonWalker<'t> {
     text: &'t str,
     at: usize,
     places: Paths,
@@ -104,7 +104,7 @@ struct JsonContainer {
     places: u32,
 }
 
-impl<'t> Walk<'t> {
+impl<'t> JsonWalker<'t> {
     fn new(text: &'t str, places: Paths) -> Self {
         Self {
             text,

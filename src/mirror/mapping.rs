@@ -52,7 +52,7 @@ pub(crate) enum MappedUrl {
 
 /// What a client does with a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
+enum UrlUse {
     /// It sends a new request, with credentials of its own for the URL.
     Link,
     /// It repeats the request that was redirected.
@@ -67,17 +67,17 @@ impl Mapping {
 
     /// Maps a URL that a client follows with what it was given for it.
     pub(crate) fn url(&self, text: &str) -> MappedUrl {
-        self.map(text, Use::Link)
+        self.map(text, UrlUse::Link)
     }
 
     /// Maps a URI reference of a header field (RFC 3986, section 4.1), which may be relative.
     pub(crate) fn reference(&self, text: &str) -> MappedUrl {
-        self.map(&self.resolved(text), Use::Link)
+        self.map(&self.resolved(text), UrlUse::Link)
     }
 
     /// Maps the `Location` of a redirect: see [`ReverseBase::map_elsewhere`].
     pub(crate) fn redirect(&self, text: &str) -> MappedUrl {
-        self.map(&self.resolved(text), Use::Redirect)
+        self.map(&self.resolved(text), UrlUse::Redirect)
     }
 
     /// A reference in a form that clients do not read in two ways, and a relative one as a path. On the reverse front a client resolves it
@@ -130,7 +130,7 @@ impl Mapping {
         Some((url, original))
     }
 
-    fn map(&self, text: &str, usage: Use) -> MappedUrl {
+    fn map(&self, text: &str, usage: UrlUse) -> MappedUrl {
         if let Reference::Unreadable(authority) = reference(text, self.responder().0)
             && let Some(base) = &self.base
         {
@@ -142,7 +142,7 @@ impl Mapping {
         };
         let short = text.starts_with('/') && !text.starts_with("//");
         match &self.base {
-            Some(base) if usage == Use::Redirect && short => MappedUrl::To(base.map_path(&url)),
+            Some(base) if usage == UrlUse::Redirect && short => MappedUrl::To(base.map_path(&url)),
             Some(base) => match self.to_daemon(base, &url, usage) {
                 Some(mapped) => MappedUrl::To(mapped),
                 None => self.away(text, url.target.to_string().into()),
@@ -167,7 +167,7 @@ impl Mapping {
     }
 
     /// As a URL of this daemon; `None` where it leads past it.
-    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, usage: Use) -> Option<String> {
+    fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, usage: UrlUse) -> Option<String> {
         let own = url.scheme == self.scheme && url.target == self.target;
         // By whatever name: on a port of the daemon the path would name a segment of the origin's choice.
         let may_be_daemon = base.has_port(url.target.port);
@@ -175,8 +175,8 @@ impl Mapping {
             return None;
         }
         Some(match usage {
-            Use::Redirect if !own => base.map_elsewhere(url),
-            Use::Redirect | Use::Link => base.map(url),
+            UrlUse::Redirect if !own => base.map_elsewhere(url),
+            UrlUse::Redirect | UrlUse::Link => base.map(url),
         })
     }
 

@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 pub use change::CircuitStatus;
-pub(crate) use change::{AvoidedCircuit, Change, CircuitFailure, CircuitQuery, Order};
+pub(crate) use change::{AvoidedCircuit, CircuitChange, CircuitFailure, CircuitQuery, Order};
 use table::{Circuit, CircuitState, CircuitTable, CircuitUse, LIMIT, ProbeDue, key};
 
 /// The longest wait, in cooldowns.
@@ -56,7 +56,7 @@ impl Health {
     }
 
     /// A transfer gave the upstream up, or its probe or trial failed.
-    pub(crate) fn failed(&self, failure: CircuitFailure<'_>, now: Instant) -> Change {
+    pub(crate) fn failed(&self, failure: CircuitFailure<'_>, now: Instant) -> CircuitChange {
         let mut table = self.table();
         if table.circuits.len() >= LIMIT {
             table.forget_oldest();
@@ -76,7 +76,7 @@ impl Health {
                 circuit.wait = circuit.wait.saturating_mul(2).min(longest);
             }
             circuit.state = CircuitState::Open(circuit.last + circuit.wait);
-            return Change::StaysOpen(circuit.wait);
+            return CircuitChange::StaysOpen(circuit.wait);
         }
         let circuit = Circuit {
             route: failure.route.into(),
@@ -90,11 +90,15 @@ impl Health {
             state: CircuitState::Open(now + failure.cooldown),
         };
         table.circuits.insert(key, circuit);
-        Change::Opened(failure.cooldown)
+        CircuitChange::Opened(failure.cooldown)
     }
 
     /// A request that cannot be repeated failed once. A second such failure in a row, without a success in between, opens the circuit.
-    pub(crate) fn suspected(&self, failure: CircuitFailure<'_>, now: Instant) -> Option<Change> {
+    pub(crate) fn suspected(
+        &self,
+        failure: CircuitFailure<'_>,
+        now: Instant,
+    ) -> Option<CircuitChange> {
         let key = key(failure.host, failure.upstream);
         {
             let mut table = self.table();
@@ -116,7 +120,7 @@ impl Health {
         upstream: &str,
         success: Success,
         now: Instant,
-    ) -> Option<Change> {
+    ) -> Option<CircuitChange> {
         let mut table = self.table();
         let key = key(host, upstream);
         table.suspects.remove(&key);
@@ -126,11 +130,11 @@ impl Health {
             .filter(|circuit| success == Success::Whole || !circuit.late)?;
         let circuit = table.circuits.remove(&key)?;
         let lasted = now.saturating_duration_since(circuit.opened);
-        Some(Change::Closed(lasted))
+        Some(CircuitChange::Closed(lasted))
     }
 
     /// The probe of [`Order::probe`] connected.
-    pub(crate) fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<Change> {
+    pub(crate) fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<CircuitChange> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
         if circuit.state != CircuitState::Probing {
@@ -141,7 +145,7 @@ impl Health {
             return self.succeeded(host, upstream, Success::Head, now);
         }
         circuit.state = CircuitState::TrialDue;
-        Some(Change::OnTrial)
+        Some(CircuitChange::OnTrial)
     }
 
     /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where it had no result (the trial's client left), the next

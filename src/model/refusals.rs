@@ -94,10 +94,10 @@ impl ObservedResponse<'_> {
 
 /// The refusals of each host since its last success.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(BTreeMap<(Box<str>, u16), Count>);
+pub(crate) struct Refusals(BTreeMap<(Box<str>, u16), HostRefusals>);
 
 #[derive(Clone, Copy, Debug)]
-struct Count {
+struct HostRefusals {
     /// The last refusal.
     last: Instant,
     refused: u64,
@@ -127,7 +127,7 @@ impl Refusals {
         if self.0.len() >= AT_MOST && !self.0.contains_key(&key) {
             self.forget_oldest();
         }
-        let count = self.0.entry(key).or_insert_with(|| Count::new(now));
+        let count = self.0.entry(key).or_insert_with(|| HostRefusals::new(now));
         if !count.is_fresh(now) {
             count.over();
         }
@@ -151,9 +151,9 @@ impl Refusals {
 
     /// The current refusals.
     pub(crate) fn list(&self, now: Instant) -> Vec<RefusalCount> {
-        let is_now = |count: &Count| count.all() > 0 && count.is_fresh(now);
+        let is_now = |count: &HostRefusals| count.all() > 0 && count.is_fresh(now);
         let counts = self.0.iter().filter(|(_, count)| is_now(count));
-        let refused = |((host, status), count): (&(Box<str>, u16), &Count)| RefusalCount {
+        let refused = |((host, status), count): (&(Box<str>, u16), &HostRefusals)| RefusalCount {
             host: host.to_string(),
             status: *status,
             count: count.all(),
@@ -163,7 +163,7 @@ impl Refusals {
 
     /// All refusals, including those before a success.
     pub(crate) fn totals(&self) -> Vec<RefusalCount> {
-        let total = |((host, status), count): (&(Box<str>, u16), &Count)| RefusalCount {
+        let total = |((host, status), count): (&(Box<str>, u16), &HostRefusals)| RefusalCount {
             host: host.to_string(),
             status: *status,
             count: count.before + count.all(),
@@ -193,7 +193,7 @@ impl Refusals {
     }
 }
 
-impl Count {
+impl HostRefusals {
     fn new(now: Instant) -> Self {
         Self {
             last: now,

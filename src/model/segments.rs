@@ -12,7 +12,7 @@ mod pace;
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
-pub(crate) use pace::{EARLY, Pace, Stretch, is_worth_it};
+pub(crate) use pace::{EARLY, Pace, PaceSample, is_worth_it};
 
 /// The limits of one download.
 #[derive(Clone, Copy, Debug)]

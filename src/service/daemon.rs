@@ -115,7 +115,7 @@ impl Daemon {
     ///
     /// Fails where an address cannot be bound, or the local CA can neither be read nor made. Must run inside the runtime.
     pub fn start(mut config: Config) -> Result<Self, StartError> {
-        state::check(&config.state_directory, state::Users::Owner).map_err(StartError::Ca)?;
+        state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
         let shared = Shared::default();
         let owners = owners(&config.listen)?;
         let told_apart = &shared.users_told_apart;
@@ -245,7 +245,7 @@ fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
 
 /// Everything that follows from a config.
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
-    state::check(&config.state_directory, state::Users::Owner).map_err(StartError::Ca)?;
+    state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
     for doubt in &config.warnings {
         event::config_warning(&doubt.in_short(), doubt.hint.as_deref());
     }

@@ -50,17 +50,17 @@ fn hop_credentials() -> Credentials {
 }
 
 /// A stream that a test plays.
-pub trait Played: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Played for T {}
+pub trait TestStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> TestStream for T {}
 
 /// What can be read of the tunnel that an HTTP hop gives on `io`, or the fault as the log shows it.
-pub async fn greet_http(io: impl Played) -> Result<Vec<u8>, String> {
+pub async fn greet_http(io: impl TestStream) -> Result<Vec<u8>, String> {
     let greeted = dial::http_hop::greet(Box::new(io), hop_address(), &hop_credentials()).await;
     tunnel(greeted).await
 }
 
 /// The same for a SOCKS5 hop.
-pub async fn greet_socks(io: impl Played) -> Result<Vec<u8>, String> {
+pub async fn greet_socks(io: impl TestStream) -> Result<Vec<u8>, String> {
     let target = Target::new(Host::Name("hf.co".into()), 443);
     let (io, credentials) = (Box::new(io), hop_credentials());
     let greeted = dial::socks_hop::greet_on(io, hop_address(), &target, &credentials).await;
@@ -84,7 +84,7 @@ pub fn may_replay(flight: &[u8]) -> bool {
 }
 
 /// What a client's first bytes are taken for, and what can be read of the stream then: nothing may be lost.
-pub async fn first_flight(io: impl Played) -> (&'static str, Vec<u8>) {
+pub async fn first_flight(io: impl TestStream) -> (&'static str, Vec<u8>) {
     let mut io: BoxIo = Box::new(io);
     let found = first_bytes(&mut io, Duration::from_secs(1)).await;
     let (name, mut read) = match found {
@@ -121,12 +121,12 @@ pub fn spliced(
 
 /// What stands between the client and the origin.
 #[derive(Clone, Copy, Debug)]
-pub struct Between {
+pub struct ResponsePath {
     pub reverse_front: bool,
     pub mirror: bool,
 }
 
-impl Between {
+impl ResponsePath {
     pub const REVERSE_FRONT: Self = Self {
         reverse_front: true,
         mirror: false,
@@ -134,7 +134,7 @@ impl Between {
 }
 
 /// How a response of `https://hf.co` to `path` is mapped; the reverse front serves `hf.co`, `b.test` and what ends in `.cdn.test`.
-fn mapping(path: &str, between: Between) -> Mapping {
+fn mapping(path: &str, between: ResponsePath) -> Mapping {
     let target = |host: &str| Target::new(Host::Name(host.into()), 443);
     let mirror = between.mirror.then(|| Mirror {
         scheme: Scheme::Https,
@@ -159,7 +159,7 @@ fn mapping(path: &str, between: Between) -> Mapping {
 
 /// The fields of a response as the client gets them.
 pub fn rewritten_field(
-    (path, between): (&str, Between),
+    (path, between): (&str, ResponsePath),
     status: u16,
     name: &'static str,
     value: &[u8],
@@ -177,7 +177,7 @@ pub fn rewritten_field(
 }
 
 /// The body of an LFS batch response as the client gets it; `None` where it is the same.
-pub fn rewritten_batch(between: Between, body: &[u8]) -> Option<Vec<u8>> {
+pub fn rewritten_batch(between: ResponsePath, body: &[u8]) -> Option<Vec<u8>> {
     let path = "/user/repo.git/info/lfs/objects/batch";
     let entry = table::for_body(&Method::POST, path)?;
     let mapping = mapping(path, between);
@@ -192,7 +192,7 @@ pub fn segment(text: &str) -> Option<(&'static str, String)> {
 
 /// Scheme, host and port that an absolute URL names, as the mapping reads it.
 pub fn origin(url: &str) -> (&'static str, String) {
-    let (scheme, target) = mapping("/", Between::REVERSE_FRONT).origin(url);
+    let (scheme, target) = mapping("/", ResponsePath::REVERSE_FRONT).origin(url);
     (scheme.as_str(), target.to_string())
 }
 
@@ -323,7 +323,7 @@ pub fn socket_answer(
 
 /// A page that comes in such pieces through a hop with these credentials, as the client gets it.
 pub async fn without_quotations(authorization: &[u8], pieces: Vec<Vec<u8>>) -> Vec<u8> {
-    let body = Pieces(pieces.into_iter().map(Bytes::from).collect());
+    let body = ChunkedBody(pieces.into_iter().map(Bytes::from).collect());
     let mut response = HttpResponse::new(body.boxed_unsync());
     *response.status_mut() = StatusCode::BAD_GATEWAY;
     let hidden = quoted::hide(Some(Quotable::of(authorization)), response);
@@ -332,9 +332,9 @@ pub async fn without_quotations(authorization: &[u8], pieces: Vec<Vec<u8>>) -> V
 }
 
 /// A body in pieces.
-struct Pieces(VecDeque<Bytes>);
+struct ChunkedBody(VecDeque<Bytes>);
 
-impl Body for Pieces {
+impl Body for ChunkedBody {
     type Data = Bytes;
     type Error = <ResponseBody as Body>::Error;
 

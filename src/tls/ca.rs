@@ -57,7 +57,7 @@ impl Authority {
         directory: &Path,
         hosts: &[HostPattern],
     ) -> Result<(Self, CaOrigin), CaError> {
-        state::check(directory, state::Users::OwnerOrRoot)?;
+        state::check(directory, state::StateUsers::OwnerOrRoot)?;
         if let Some(found) = Self::load(directory)? {
             return Ok((found, CaOrigin::Found));
         }
@@ -82,7 +82,7 @@ impl Authority {
     pub(crate) fn rotate(directory: &Path, hosts: &[HostPattern]) -> Result<Self, CaError> {
         let path = directory.join(KEY_FILE);
         let failed = |error: BoxError| CaError::new(&path, error);
-        state::check(directory, state::Users::OwnerOrRoot)?;
+        state::check(directory, state::StateUsers::OwnerOrRoot)?;
         let made = make(&params(&CaConstraints::of(hosts))).map_err(failed)?;
         if let Ok(Some(old)) = files::read_regular(&directory.join(CERTIFICATE_FILE)) {
             let kept = directory.join(OLD_FILE);

@@ -23,13 +23,13 @@ use crate::{
 /// Makes TLS handshakes with origins and hops.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    usual: Pair,
+    usual: Connectors,
     /// For peers with their own roots or client certificate. Each has its own session cache, so no session resumes another identity.
-    special: Arc<HashMap<PeerTls, Pair>>,
+    special: Arc<HashMap<PeerTls, Connectors>>,
 }
 
 #[derive(Clone)]
-struct Pair {
+struct Connectors {
     http1: TlsConnector,
     http2: TlsConnector,
     /// The certificates that are trusted directly.
@@ -74,12 +74,12 @@ impl Connector {
         let mut special = HashMap::new();
         for peer in peers {
             if peer != PeerTls::default() && !special.contains_key(&peer) {
-                let pair = Pair::new(roots, &peer)?;
+                let pair = Connectors::new(roots, &peer)?;
                 special.insert(peer, pair);
             }
         }
         Ok(Self {
-            usual: Pair::new(roots, &PeerTls::default())?,
+            usual: Connectors::new(roots, &PeerTls::default())?,
             special: Arc::new(special),
         })
     }
@@ -140,7 +140,7 @@ impl Connector {
     }
 }
 
-impl Pair {
+impl Connectors {
     fn new(roots: &Roots, peer: &PeerTls) -> Result<Self, BoxError> {
         let mut own = Vec::new();
         for file in &peer.roots {

@@ -18,14 +18,14 @@ const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// Who may use a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Users {
+pub(crate) enum StateUsers {
     Owner,
     /// `sudo gitferry ca rotate` works on the owner's directory.
     OwnerOrRoot,
 }
 
 /// Creates the directory where it is missing. Fails where another user owns it or can write to it.
-pub(crate) fn check(directory: &Path, users: Users) -> Result<(), CaError> {
+pub(crate) fn check(directory: &Path, users: StateUsers) -> Result<(), CaError> {
     let failed = |error: io::Error| CaError::new(directory, error);
     files::make_directory(directory).map_err(failed)?;
     own(directory, users)?;
@@ -43,13 +43,13 @@ pub(crate) fn check(directory: &Path, users: Users) -> Result<(), CaError> {
     Ok(())
 }
 
-fn own(directory: &Path, users: Users) -> Result<(), CaError> {
+fn own(directory: &Path, users: StateUsers) -> Result<(), CaError> {
     let found = fs::metadata(directory).map_err(|error| CaError::new(directory, error))?;
     let (path, user) = (directory.display(), geteuid().as_raw());
     if !found.is_dir() {
         return Err(CaError::new(directory, "it is not a directory"));
     }
-    if found.uid() != user && !(users == Users::OwnerOrRoot && user == 0) {
+    if found.uid() != user && !(users == StateUsers::OwnerOrRoot && user == 0) {
         let reason = format!(
             "it belongs to user {}, and gitferry runs as user {user}: `chown -R {user} {path}` if nobody else wrote to it, \
              or another `directory` in `[state]`",

@@ -28,7 +28,7 @@ pub(crate) use daemon::*;
 pub(crate) use fault::FaultOccurred;
 pub(crate) use refusal::RequestsRefused;
 pub use stall::StallReported;
-pub(crate) use stall::{LateResponse, Phase, ResponseAwaited, SmallSegmentsHelped};
+pub(crate) use stall::{LateResponse, ResponseAwaited, SmallSegmentsHelped, StallPhase};
 pub(crate) use transfer::TransferEnded;
 
 /// An event: written to the log and counted in one place.

@@ -149,10 +149,10 @@ impl Finished {
 
 /// Finished transfers and totals. The lock is held only for a moment.
 #[derive(Debug, Default)]
-pub(crate) struct History(Mutex<Kept>);
+pub(crate) struct History(Mutex<HistoryData>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct HistoryData {
     finished: VecDeque<Arc<Finished>>,
     totals: Totals,
     /// Increases with every transfer that ends.
@@ -196,12 +196,12 @@ impl History {
         self.lock().totals.on(&totals::day(now))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, HistoryData> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl HistoryData {
     fn push(&mut self, finished: Arc<Finished>) {
         if self.finished.len() >= KEPT {
             self.finished.pop_front();

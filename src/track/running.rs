@@ -23,14 +23,14 @@ const REST: [Duration; 2] = [Duration::ZERO, Duration::from_secs(12)];
 /// The running transfers by number.
 #[derive(Debug)]
 pub(super) struct RunningTransfers<T> {
-    list: Mutex<List<T>>,
+    list: Mutex<TransferList<T>>,
     shutdown: Shutdown,
     /// Notifies the watchdog that the time of the next check may have changed.
     nudged: Notify,
 }
 
 #[derive(Debug)]
-struct List<T> {
+struct TransferList<T> {
     last_id: u64,
     transfers: BTreeMap<u64, Weak<T>>,
     /// The time of the next check, while the watchdog runs.
@@ -49,7 +49,7 @@ pub(super) enum Watchdog {
 impl<T> RunningTransfers<T> {
     pub(super) fn new(shutdown: Shutdown) -> Self {
         Self {
-            list: Mutex::new(List {
+            list: Mutex::new(TransferList {
                 last_id: 0,
                 transfers: BTreeMap::new(),
                 looks: None,
@@ -159,7 +159,7 @@ impl<T> RunningTransfers<T> {
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, List<T>> {
+    fn list(&self) -> MutexGuard<'_, TransferList<T>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     ledger::Ledger,
     metrics::Metrics,
     running::{RunningTransfers, Watchdog},
-    transfer::{Detail, Snapshot, Transfer, TransferStart, TransferState},
+    transfer::{Snapshot, Transfer, TransferDetail, TransferStart, TransferState},
     watchdog::watch,
 };
 use crate::{
@@ -82,7 +82,7 @@ impl Tracker {
     }
 
     /// A running transfer with all its details.
-    pub(crate) fn detail(&self, id: u64) -> Option<Detail> {
+    pub(crate) fn detail(&self, id: u64) -> Option<TransferDetail> {
         Some(self.running.find(id)?.detail(Instant::now()))
     }
 

@@ -18,8 +18,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 pub(crate) use begin::{Counters, TransferOutcome, TransferStart};
-pub(crate) use snapshot::Detail;
 pub use snapshot::Snapshot;
+pub(crate) use snapshot::TransferDetail;
 use watching::WatchdogState;
 pub(crate) use watching::WatchedSocket;
 

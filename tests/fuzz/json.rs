@@ -1,6 +1,6 @@
 //! LFS batch answers and their like, whose URLs are changed where they stand.
 
-use gitferry::testing::parsers::{self, Between};
+use gitferry::testing::parsers::{self, ResponsePath};
 use serde_json::Value;
 
 use crate::fuzz;
@@ -102,7 +102,7 @@ fn a_batch_is_changed_at_its_urls_and_nowhere_else() {
 #[test]
 fn a_batch_that_is_rewritten_is_json_still() {
     fuzz(BATCHES, WORDS, |body, u| {
-        let between = Between {
+        let between = ResponsePath {
             reverse_front: u.arbitrary()?,
             mirror: u.arbitrary()?,
         };

@@ -1,6 +1,6 @@
 //! URLs that origins write, as the clients of the reverse front and of mirrors get them.
 
-use gitferry::testing::parsers::{self, Between};
+use gitferry::testing::parsers::{self, ResponsePath};
 
 use crate::{Choices, fuzz, resolve::on_the_daemon};
 
@@ -78,10 +78,10 @@ fn lands_where_it_may(asked: &str, written: &str, given: &str) {
 }
 
 /// The reverse front, with a mirror or without.
-fn reverse(u: Choices<'_, '_>) -> arbtest::arbitrary::Result<Between> {
-    Ok(Between {
+fn reverse(u: Choices<'_, '_>) -> arbtest::arbitrary::Result<ResponsePath> {
+    Ok(ResponsePath {
         mirror: u.arbitrary()?,
-        ..Between::REVERSE_FRONT
+        ..ResponsePath::REVERSE_FRONT
     })
 }
 
@@ -113,7 +113,8 @@ fn a_link_never_leaves_its_hosts_segment() {
             b">; rel=\"next\"",
         ]
         .concat();
-        for given in parsers::rewritten_field((asked, Between::REVERSE_FRONT), 200, "link", &field)
+        for given in
+            parsers::rewritten_field((asked, ResponsePath::REVERSE_FRONT), 200, "link", &field)
         {
             let given = String::from_utf8_lossy(&given);
             let target = given
@@ -156,7 +157,7 @@ fn a_url_that_is_mapped_maps_back() {
                 return Ok(());
             }
             let given = parsers::rewritten_field(
-                ("/", Between::REVERSE_FRONT),
+                ("/", ResponsePath::REVERSE_FRONT),
                 200,
                 "content-location",
                 written.as_bytes(),

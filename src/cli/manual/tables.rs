@@ -23,7 +23,7 @@ use crate::{
         history::{Finished, totals::DayTotal},
         metrics::METRICS,
         timeline::{Attempt, FaultNote, Segment, Stalled, Step, Timeline},
-        transfer::{Detail, Snapshot},
+        transfer::{Snapshot, TransferDetail},
     },
 };
 
@@ -162,7 +162,10 @@ pub(super) fn metrics() -> String {
 const OBJECTS: &[(&str, &[&[Field]])] = &[
     ("An overview", &[Overview::FIELDS]),
     ("The verdict of an overview", &[HealthVerdict::FIELDS]),
-    ("A running transfer", &[Snapshot::FIELDS, Detail::FIELDS]),
+    (
+        "A running transfer",
+        &[Snapshot::FIELDS, TransferDetail::FIELDS],
+    ),
     ("A finished transfer", &[Finished::FIELDS]),
     ("A timeline", &[Timeline::FIELDS]),
     ("A stage of a timeline", &[Step::FIELDS]),

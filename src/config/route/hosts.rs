@@ -6,14 +6,14 @@ use crate::{
 };
 
 /// The hosts of earlier routes: pattern, ports, the route's name.
-pub(super) type RouteNames = Vec<(HostPattern, Option<Vec<u16>>, String)>;
+pub(super) type HostOwners = Vec<(HostPattern, Option<Vec<u16>>, String)>;
 
 /// The valid patterns.
 pub(super) fn read(
     section: &Section<'_, '_>,
     tls: Option<TlsMode>,
     ports: Option<&Vec<u16>>,
-    seen: &mut RouteNames,
+    seen: &mut HostOwners,
 ) -> Vec<HostPattern> {
     let items = section.strings("hosts");
     if section.has("hosts") && items.is_empty() {

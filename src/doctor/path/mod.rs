@@ -28,7 +28,7 @@ use crate::{
     model::{Fault, Host, Leg, Scheme, Target, advice::AdviceContext},
     net::{
         self,
-        dial::{AbsoluteForm, Connection, DialRequest, trail::NOWHERE},
+        dial::{AbsoluteForm, DialRequest, DialledConnection, trail::NOWHERE},
     },
     tls::{Connector, Peer, trust::Roots},
 };
@@ -193,7 +193,7 @@ impl Probe {
         via: &Via,
         scheme: Scheme,
         target: &Target,
-    ) -> Result<Connection, Fault> {
+    ) -> Result<DialledConnection, Fault> {
         let attempt = DialRequest {
             target,
             scheme,
@@ -208,7 +208,7 @@ impl Probe {
     }
 
     /// The way to the origin, hop included, before TLS.
-    async fn dial(&self) -> Result<Connection, Fault> {
+    async fn dial(&self) -> Result<DialledConnection, Fault> {
         let (scheme, target) = self.origin();
         self.dial_to(&self.upstream.via, scheme, target).await
     }

@@ -11,7 +11,7 @@ use hyper::{
 };
 
 use crate::{
-    forward::upstream::pool::About,
+    forward::upstream::pool::ConnectionInfo,
     model::{Fault, FaultKind, Leg, Stage, fault::HopLogin},
 };
 
@@ -36,7 +36,10 @@ const PROXIES: [&str; 8] = [
 /// A hop that carries plain HTTP requests credentials from gitferry, not from the client, whose password it must not see.
 ///
 /// tinyproxy answers a wrong password with 401.
-pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Option<Fault> {
+pub(super) fn wants_credentials<B>(
+    response: &Response<B>,
+    about: &ConnectionInfo,
+) -> Option<Fault> {
     let form = about.absolute_form.as_ref()?;
     let headers = response.headers();
     let asks = match response.status() {
@@ -80,7 +83,7 @@ pub(super) fn wants_credentials<B>(response: &Response<B>, about: &About) -> Opt
 ///
 /// An origin may be a squid itself. Inside TLS its certificate shows that: a hop that intercepts has its own CA, whose certificates are in
 /// no public log.
-pub(super) fn made_by_hop<B>(response: &Response<B>, about: &About) -> Option<Box<str>> {
+pub(super) fn made_by_hop<B>(response: &Response<B>, about: &ConnectionInfo) -> Option<Box<str>> {
     let (status, headers) = (response.status(), response.headers());
     // Only an origin sends these: a hop requests credentials with 407. An origin may be a squid itself.
     let of_origin = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
@@ -149,7 +152,7 @@ mod tests {
             let response = response.body(()).unwrap();
             let hops = made_by_hop(&response, &intercepted).is_some();
             assert_eq!(hops, by_hop, "{status}");
-            let genuine = About {
+            let genuine = ConnectionInfo {
                 genuine: true,
                 ..about(true).await
             };

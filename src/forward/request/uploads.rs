@@ -23,11 +23,11 @@ pub struct UploadPlaces(Mutex<HashMap<Arc<str>, Arc<Permits>>>);
 struct Permits {
     /// Closed when a reload removes the route's limit.
     free: Arc<Semaphore>,
-    size: Mutex<Size>,
+    size: Mutex<PlaceCount>,
 }
 
 #[derive(Debug)]
-struct Size {
+struct PlaceCount {
     limit: usize,
     /// Permits in use when a reload lowered the limit: they are not returned.
     surplus: usize,
@@ -100,7 +100,7 @@ impl UploadPlaces {
 
 impl Permits {
     fn new(limit: usize) -> Self {
-        let size = Size { limit, surplus: 0 };
+        let size = PlaceCount { limit, surplus: 0 };
         Self {
             free: Arc::new(Semaphore::new(limit)),
             size: Mutex::new(size),
@@ -118,7 +118,7 @@ impl Permits {
         size.limit = limit;
     }
 
-    fn size(&self) -> MutexGuard<'_, Size> {
+    fn size(&self) -> MutexGuard<'_, PlaceCount> {
         self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,13 +20,13 @@ use crate::{
     forward::{
         ResponseBody,
         request::body::{HttpResponse, full},
-        upstream::pool::About,
+        upstream::pool::ConnectionInfo,
     },
     model::quoted::Quotable,
 };
 
 /// What the responses on this connection may quote; `None` where no credentials were sent.
-pub(crate) fn quotable(about: &About) -> Option<Quotable> {
+pub(crate) fn quotable(about: &ConnectionInfo) -> Option<Quotable> {
     let form = about.absolute_form.as_ref()?;
     let authorization = form.authorization.as_ref()?;
     Some(Quotable::of(authorization.as_bytes()))

@@ -19,7 +19,7 @@ use crate::forward::{
     forwarder::Forwarder,
     tunnel::first_flight::{FlightKind, LIMIT},
     tunnel::pump::pump,
-    upstream::attempt::{OriginStream, Purpose, after_grant},
+    upstream::attempt::{OriginStream, StreamUse, after_grant},
     upstream::circuit,
     upstream::destination::UpstreamNeeds,
     upstream::plan::{PlanStep, UpstreamPlan},
@@ -69,7 +69,7 @@ impl Tunnel {
         trail: Trail,
     ) -> Result<Self, FinalFault> {
         let probing = circuit::Probing {
-            purpose: Purpose::Tunnel,
+            purpose: StreamUse::Tunnel,
             public_only: false,
         };
         let about = circuit::CircuitScope { route, target };

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    forward::tunnel::pump::turn::Utterance,
+    forward::tunnel::pump::turn::Turn,
     model::{Fault, FaultKind, Leg, Stage, classify},
 };
 
@@ -153,7 +153,7 @@ struct Direction {
     ended: bool,
     closed: bool,
     /// What was read since the other side last sent.
-    turn: Utterance,
+    turn: Turn,
     /// The writer closed its socket with this error: nothing more is written, and only the end of TLS may still arrive.
     lost: Option<io::Error>,
 }
@@ -180,7 +180,7 @@ impl Direction {
             }
         };
         if self.progress() != before {
-            other.turn = Utterance::default();
+            other.turn = Turn::default();
         }
         polled
     }

@@ -16,7 +16,7 @@ use crate::{
 
 /// The purpose of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum StreamUse {
     /// It carries gitferry's requests, inside gitferry's own TLS for https.
     Requests(Scheme),
     /// It carries the client's own bytes.
@@ -47,9 +47,9 @@ impl UpstreamDial<'_> {
     /// The dialled scheme and target: the mirror's, where there is one.
     fn leads_to(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
-            (Purpose::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
-            (Purpose::Requests(scheme), None) => (scheme, self.target),
-            (Purpose::Tunnel, _) => (Scheme::Https, self.target),
+            (StreamUse::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
+            (StreamUse::Requests(scheme), None) => (scheme, self.target),
+            (StreamUse::Tunnel, _) => (Scheme::Https, self.target),
         }
     }
 }
@@ -69,7 +69,7 @@ pub(crate) struct UpstreamDial<'a> {
     pub(crate) upstream: &'a Upstream,
     /// The requested host; where a mirror replaces it, the mirror is dialled.
     pub(crate) target: &'a Target,
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: StreamUse,
     pub(crate) max_segment: Option<u32>,
     /// See [`DialRequest::public_only`].
     pub(crate) public_only: Option<&'a [FakeNetwork]>,
@@ -128,7 +128,7 @@ pub(crate) async fn once(
         genuine: false,
         waiting: connection.waiting,
     };
-    if purpose != Purpose::Tunnel && scheme == Scheme::Https {
+    if purpose != StreamUse::Tunnel && scheme == Scheme::Https {
         progress(Stage::Handshaking);
         let secured = secure(dial, target, reached.io, connection.peer).await;
         let silent = hop && tcp.bytes_read() == greeted;

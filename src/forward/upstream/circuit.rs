@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::forward::{
     forwarder::{Forwarder, Shared},
-    upstream::attempt::{Purpose, UpstreamDial, once},
+    upstream::attempt::{StreamUse, UpstreamDial, once},
     upstream::destination::UpstreamNeeds,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         address::FakeNetwork,
         attempts::Cause,
         health::{
-            Change, CircuitFailure, CircuitQuery, Health, Success,
+            CircuitChange, CircuitFailure, CircuitQuery, Health, Success,
             sole::{DeadUpstream, SoleAttempt},
         },
     },
@@ -71,7 +71,7 @@ impl Drop for DeadTried {
 /// How a probe dials.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probing {
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: StreamUse,
     pub(crate) public_only: bool,
 }
 
@@ -272,7 +272,7 @@ impl CircuitScope<'_> {
         shared: &Shared,
         upstream: &Upstream,
         turn: CircuitTurn,
-        change: Change,
+        change: CircuitChange,
         code: Option<&str>,
     ) {
         if self.route.upstreams.len() < 2 || self.route.dial.cooldown.is_zero() {
@@ -304,7 +304,7 @@ impl CircuitScope<'_> {
             &shared,
             &upstream,
             CircuitTurn::Probe,
-            Change::Probing,
+            CircuitChange::Probing,
             None,
         );
         shared.tasks.clone().spawn(async move {

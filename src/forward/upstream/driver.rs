@@ -160,9 +160,9 @@ mod tests {
 
     use super::*;
 
-    struct Counts(AtomicUsize);
+    struct WakeCounter(AtomicUsize);
 
-    impl Wake for Counts {
+    impl Wake for WakeCounter {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_wake_up_during_a_poll_makes_another_round_and_one_after_it_wakes_the_task() {
-        let counts = Arc::new(Counts(AtomicUsize::new(0)));
+        let counts = Arc::new(WakeCounter(AtomicUsize::new(0)));
         let task = Waker::from(Arc::clone(&counts));
         let (rounds, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
         let (seen, keep) = (Arc::clone(&rounds), Arc::clone(&kept));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_never_done_lets_others_run() {
-        let counts = Arc::new(Counts(AtomicUsize::new(0)));
+        let counts = Arc::new(WakeCounter(AtomicUsize::new(0)));
         let task = Waker::from(Arc::clone(&counts));
         let mut driver = Driver::new(poll_fn(|cx| {
             cx.waker().wake_by_ref();

@@ -48,7 +48,10 @@ impl Flood {
 
     /// Counts the interim responses to an HTTP/1 request; the first `100 Continue` opens the gate of its body.
     pub(crate) fn watch(&self, request: &mut Request<RequestBody>, gate: Option<GateKey>) {
-        let (flood, allowance) = (self.clone(), Mutex::new(Allowance::new(MOST_INTERIMS)));
+        let (flood, allowance) = (
+            self.clone(),
+            Mutex::new(InterimAllowance::new(MOST_INTERIMS)),
+        );
         hyper::ext::on_informational(request, move |interim| {
             if let (Some(gate), StatusCode::CONTINUE) = (&gate, interim.status()) {
                 gate.open();
@@ -70,14 +73,14 @@ impl Flood {
 
 /// How many more interim responses are allowed.
 #[derive(Debug)]
-struct Allowance {
+struct InterimAllowance {
     most: u32,
     left: u32,
     /// When the allowance was last refilled.
     since: Option<Instant>,
 }
 
-impl Allowance {
+impl InterimAllowance {
     fn new(most: u32) -> Self {
         Self {
             most,
@@ -178,7 +181,7 @@ struct FrameScanner {
     /// Bytes of the payload still to skip.
     skip: usize,
     /// How many more HEADERS frames each open stream may receive.
-    streams: BTreeMap<u32, Allowance>,
+    streams: BTreeMap<u32, InterimAllowance>,
 }
 
 const HEAD: usize = 9;
@@ -224,7 +227,7 @@ impl FrameScanner {
         if kind == HEADERS && !ends {
             // The response's head is itself a HEADERS frame.
             let streams = self.streams.entry(stream);
-            let allowance = streams.or_insert_with(|| Allowance::new(MOST_INTERIMS + 1));
+            let allowance = streams.or_insert_with(|| InterimAllowance::new(MOST_INTERIMS + 1));
             if !allowance.take(now) {
                 return Some(INTERIMS);
             }
@@ -275,7 +278,7 @@ mod tests {
     #[test]
     fn a_slow_server_may_send_an_interim_response_every_few_seconds_for_an_hour() {
         for (pace, most) in [(20, None), (1, None), (0, Some(50))] {
-            let mut allowance = Allowance::new(MOST_INTERIMS);
+            let mut allowance = InterimAllowance::new(MOST_INTERIMS);
             let begun = Instant::now();
             let refused =
                 (0..3600).find(|n| !allowance.take(begun + Duration::from_secs(n * pace)));

@@ -77,7 +77,7 @@ struct InUseGuard {
 
 /// The properties of a connection.
 #[derive(Debug)]
-pub(crate) struct About {
+pub(crate) struct ConnectionInfo {
     /// The TCP peer.
     pub peer: SocketAddr,
     /// The socket below.
@@ -184,7 +184,7 @@ impl Pool {
     }
 
     /// A lease on a new connection.
-    pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, about: About) -> Lease {
+    pub(crate) fn lease(&self, key: Arc<Key>, sender: Sender, about: ConnectionInfo) -> Lease {
         let about = Arc::new(about);
         let in_use = self.use_of(&key);
         if let Sender::Http2(shared) = &sender {
@@ -225,7 +225,12 @@ impl Pool {
     }
 
     /// True where the connection that `about` describes is idle and carried nothing since `at`.
-    pub(crate) fn is_idle_since(&self, key: &Key, about: &Arc<About>, at: Instant) -> bool {
+    pub(crate) fn is_idle_since(
+        &self,
+        key: &Key,
+        about: &Arc<ConnectionInfo>,
+        at: Instant,
+    ) -> bool {
         self.0.is_idle_since(key, about, at)
     }
 
@@ -289,7 +294,7 @@ impl fmt::Debug for Pool {
 
 impl SpareOpening {
     /// Adds the connection to the pool.
-    pub(crate) fn keep(self, sender: Sender, about: About) {
+    pub(crate) fn keep(self, sender: Sender, about: ConnectionInfo) {
         let unused = matches!(sender, Sender::Http1(_));
         let idle = Idle {
             sender,

@@ -18,7 +18,7 @@ use crate::forward::{
     upstream::destination::Destination,
     upstream::flood::{Flood, LimitedStream},
     upstream::http1::Http1,
-    upstream::pool::{About, Lease, Sender},
+    upstream::pool::{ConnectionInfo, Lease, Sender},
     upstream::stale,
 };
 use crate::{
@@ -38,9 +38,9 @@ pub(crate) async fn open(
     (tasks, shutdown): (&Tasks, &Shutdown),
     reached: OriginStream,
     max_head: usize,
-) -> Result<(Sender, About), Fault> {
+) -> Result<(Sender, ConnectionInfo), Fault> {
     let peer = reached.peer;
-    let about = About {
+    let about = ConnectionInfo {
         peer,
         tcp: reached.tcp.monitor(),
         hop: reached.hop,
@@ -287,7 +287,7 @@ impl SendError {
         &self,
         transfer: &TransferHandle,
         notes: &Arc<RequestNotes>,
-        about: &About,
+        about: &ConnectionInfo,
     ) -> Fault {
         let stage = transfer.stage().max(Stage::SendingHead);
         if notes.client_failed() {

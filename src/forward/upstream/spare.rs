@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::forward::{
     forwarder::Forwarder,
     upstream::{
-        attempt::Purpose,
+        attempt::StreamUse,
         circuit::Probing,
         destination::Destination,
         plan::BackgroundDial,
-        pool::{AT_ONCE, About, Key},
+        pool::{AT_ONCE, ConnectionInfo, Key},
         send,
     },
 };
@@ -48,7 +48,7 @@ impl SpareDial {
             return None;
         }
         let probing = Probing {
-            purpose: Purpose::Requests(Scheme::Https),
+            purpose: StreamUse::Requests(Scheme::Https),
             public_only: reverse && config.distrusts(target),
         };
         let to = Destination::of(Scheme::Https, target, Some(upstream));
@@ -69,7 +69,7 @@ impl SpareDial {
 
     /// Opens one in the background once the connection described by `about` is nearly too old for its next request, unless that request has
     /// arrived.
-    pub(crate) fn open_in_place_of(self, about: Arc<About>, forwarder: Arc<Forwarder>) {
+    pub(crate) fn open_in_place_of(self, about: Arc<ConnectionInfo>, forwarder: Arc<Forwarder>) {
         let (shared, now) = (forwarder.shared.clone(), Instant::now());
         shared.tasks.clone().spawn(async move {
             tokio::select! {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::forward::upstream::pool::{About, Lease};
+use crate::forward::upstream::pool::{ConnectionInfo, Lease};
 use crate::{
     io::TcpMonitor,
     model::{
@@ -50,7 +50,7 @@ pub(crate) async fn died(watch: Option<StaleWatch>) {
 }
 
 /// The fault of a connection that died while it was idle.
-pub(crate) fn fault(about: &About, stage: Stage) -> Fault {
+pub(crate) fn fault(about: &ConnectionInfo, stage: Stage) -> Fault {
     let leg = if about.hop { Leg::Hop } else { Leg::Origin };
     Fault::new(
         leg,

@@ -45,7 +45,7 @@ impl StatusPair {
 
 /// One kind of fault.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct FaultRow {
     /// The last part of a fault's code; kinds with a value append it: `hop-refused-403`.
     pub code: &'static str,
     /// What went wrong, in a sentence: for the manual.
@@ -69,14 +69,14 @@ macro_rules! fault_kinds {
         }
 
         /// Every kind, in the order of the manual.
-        pub(crate) const FAULT_KINDS: &[Row] = &[
-            $( Row { meaning: $meaning, $($field: $set),+ }, )+
+        pub(crate) const FAULT_KINDS: &[FaultRow] = &[
+            $( FaultRow { meaning: $meaning, $($field: $set),+ }, )+
         ];
 
         impl FaultKind {
-            fn row(&self) -> &'static Row {
+            fn row(&self) -> &'static FaultRow {
                 match self {
-                    $( Self::$kind { .. } => const { &Row { meaning: $meaning, $($field: $set),+ } }, )+
+                    $( Self::$kind { .. } => const { &FaultRow { meaning: $meaning, $($field: $set),+ } }, )+
                 }
             }
 
@@ -264,7 +264,7 @@ pub(crate) fn code_of(kind: &str) -> Option<&'static str> {
     row_of(kind).map(|(row, _)| row.code)
 }
 
-fn row_of(kind: &str) -> Option<(&'static Row, Option<&str>)> {
+fn row_of(kind: &str) -> Option<(&'static FaultRow, Option<&str>)> {
     let rows = FAULT_KINDS.iter().filter_map(|row| {
         let value = kind.strip_prefix(row.code)?;
         match value.strip_prefix('-') {

@@ -75,7 +75,7 @@ pub(crate) struct CircuitFailure<'a> {
 
 /// What changed about a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum CircuitChange {
     /// It was closed and is now open; the next probe comes after this time.
     Opened(Duration),
     /// It stays open; the next probe comes after this time.

@@ -10,7 +10,7 @@ const LABELS: [&str; 3] = ["environment", "office", "tunnel"];
 const COOLDOWN: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Truth {
+enum UpstreamBehaviour {
     Works,
     NoDial,
     NoUpload,
@@ -26,15 +26,15 @@ struct SimulatedTransfer {
 #[derive(Default)]
 struct CircuitSimulation {
     health: Health,
-    truth: [Option<Truth>; 3],
+    truth: [Option<UpstreamBehaviour>; 3],
     transfers: Vec<SimulatedTransfer>,
     probes: Vec<(usize, Instant)>,
-    seen: Seen,
+    seen: Tally,
 }
 
 /// Counts that show that something happened in the simulation.
 #[derive(Debug, Default)]
-struct Seen {
+struct Tally {
     probes: u64,
     closed_by_probe: u64,
     trials: u64,
@@ -44,8 +44,8 @@ struct Seen {
 }
 
 impl CircuitSimulation {
-    fn truth(&self, at: usize) -> Truth {
-        self.truth[at].unwrap_or(Truth::Works)
+    fn truth(&self, at: usize) -> UpstreamBehaviour {
+        self.truth[at].unwrap_or(UpstreamBehaviour::Works)
     }
 
     fn open(&self, at: usize) -> bool {
@@ -126,7 +126,7 @@ impl CircuitSimulation {
 
     fn carries(&mut self, at: usize, trial: bool, now: Instant) -> bool {
         match self.truth(at) {
-            Truth::Works => {
+            UpstreamBehaviour::Works => {
                 let open = self.open(at);
                 let closed = self.health.succeeded(HOST, LABELS[at], Success::Whole, now);
                 assert_eq!(closed.is_some(), open);
@@ -134,9 +134,9 @@ impl CircuitSimulation {
                 self.seen.closed_by_trial += u64::from(trial && open);
                 return true;
             }
-            Truth::NoDial => self.fails(at, true, false, now),
-            Truth::NoUpload => self.fails(at, false, false, now),
-            Truth::NoDownload => {
+            UpstreamBehaviour::NoDial => self.fails(at, true, false, now),
+            UpstreamBehaviour::NoUpload => self.fails(at, false, false, now),
+            UpstreamBehaviour::NoDownload => {
                 // The head arrives, the body does not.
                 let before = self.health.circuit(HOST, LABELS[at], now);
                 self.health.succeeded(HOST, LABELS[at], Success::Head, now);
@@ -163,9 +163,9 @@ impl CircuitSimulation {
 
     fn probed(&mut self, now: Instant) {
         let (at, _) = self.probes.remove(0);
-        if self.truth(at) == Truth::NoDial {
+        if self.truth(at) == UpstreamBehaviour::NoDial {
             self.fails(at, true, false, now);
-        } else if let Some(Change::Closed(_)) = self.health.stood(HOST, LABELS[at], now) {
+        } else if let Some(CircuitChange::Closed(_)) = self.health.stood(HOST, LABELS[at], now) {
             self.seen.closed_by_probe += 1;
         }
         self.health.ended(HOST, LABELS[at], now);
@@ -174,7 +174,7 @@ impl CircuitSimulation {
 
 #[test]
 fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upstream_is_refused() {
-    let mut all = Seen::default();
+    let mut all = Tally::default();
     for seed in 0..3000 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut life, mut now) = (CircuitSimulation::default(), Instant::now());
@@ -191,11 +191,11 @@ fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upst
             match random.u32(0..12) {
                 0 => {
                     let truths = [
-                        Truth::Works,
-                        Truth::Works,
-                        Truth::NoDial,
-                        Truth::NoUpload,
-                        Truth::NoDownload,
+                        UpstreamBehaviour::Works,
+                        UpstreamBehaviour::Works,
+                        UpstreamBehaviour::NoDial,
+                        UpstreamBehaviour::NoUpload,
+                        UpstreamBehaviour::NoDownload,
                     ];
                     life.truth[random.usize(..3)] = random.choice(truths);
                 }
@@ -208,7 +208,7 @@ fn in_thousands_of_lives_no_circuit_has_two_trials_or_waits_too_long_and_no_upst
                 _ => {}
             }
         }
-        let Seen {
+        let Tally {
             probes,
             closed_by_probe,
             trials,

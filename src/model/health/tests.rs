@@ -47,7 +47,7 @@ fn what_failed_last_is_tried_last() {
 fn an_open_circuit_is_named_with_its_last_fault() {
     let (health, start) = (Health::default(), Instant::now());
     let opened = health.failed(failure("environment", true), start);
-    assert_eq!(opened, Change::Opened(COOLDOWN));
+    assert_eq!(opened, CircuitChange::Opened(COOLDOWN));
     let avoided = order(&health, after(start, 12)).avoided.unwrap();
     assert_eq!(
         avoided.to_string(),
@@ -72,7 +72,7 @@ fn a_probe_closes_a_circuit_and_nobody_tries_before() {
         "one at a time"
     );
     let change = health.stood(HOST, "environment", after(start, 32));
-    assert_eq!(change, Some(Change::Closed(Duration::from_secs(32))));
+    assert_eq!(change, Some(CircuitChange::Closed(Duration::from_secs(32))));
     assert_eq!(order(&health, after(start, 32)).upstreams, [0, 1, 2]);
     assert_eq!(health.snapshot(), []);
 }
@@ -88,7 +88,7 @@ fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
         let change = health.failed(failure("environment", true), at);
         health.ended(HOST, "environment", at);
         let wait = Duration::from_secs(seconds);
-        assert_eq!(change, Change::StaysOpen(wait));
+        assert_eq!(change, CircuitChange::StaysOpen(wait));
         assert_eq!(
             order(&health, at + wait - Duration::from_secs(1)).probe,
             None
@@ -114,12 +114,12 @@ fn after_a_stall_one_transfer_tries_first() {
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
     let stood = health.stood(HOST, "environment", after(start, 31));
     health.ended(HOST, "environment", after(start, 31));
-    assert_eq!(stood, Some(Change::OnTrial));
+    assert_eq!(stood, Some(CircuitChange::OnTrial));
     assert_eq!(order(&health, after(start, 31)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 31)).upstreams, [1, 2, 0]);
     let failed = health.failed(failure("environment", false), after(start, 40));
     health.ended(HOST, "environment", after(start, 40));
-    assert_eq!(failed, Change::StaysOpen(2 * COOLDOWN));
+    assert_eq!(failed, CircuitChange::StaysOpen(2 * COOLDOWN));
     assert_eq!(order(&health, after(start, 41)).upstreams, [1, 2, 0]);
     assert_eq!(order(&health, after(start, 100)).probe, Some(0));
     health.stood(HOST, "environment", after(start, 101));
@@ -136,7 +136,7 @@ fn on_trial(health: &Health, start: Instant) {
     assert_eq!(order(health, after(start, 30)).probe, Some(0));
     let stood = health.stood(HOST, "environment", after(start, 31));
     health.ended(HOST, "environment", after(start, 31));
-    assert_eq!(stood, Some(Change::OnTrial));
+    assert_eq!(stood, Some(CircuitChange::OnTrial));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn the_head_of_a_response_does_not_excuse_responses_that_broke_off() {
     let head = health.succeeded(HOST, "environment", Success::Head, start);
     assert_eq!(head, None);
     let whole = health.succeeded(HOST, "environment", Success::Whole, start);
-    assert_eq!(whole, Some(Change::Closed(Duration::ZERO)));
+    assert_eq!(whole, Some(CircuitChange::Closed(Duration::ZERO)));
 }
 
 #[test]
@@ -339,5 +339,5 @@ fn one_failure_by_chance_opens_nothing_and_the_second_in_a_row_does() {
     assert!(health.all_closed());
     assert_eq!(health.suspected(failure("office", false), start), None);
     let opened = health.suspected(failure("office", false), start);
-    assert_eq!(opened, Some(Change::Opened(COOLDOWN)));
+    assert_eq!(opened, Some(CircuitChange::Opened(COOLDOWN)));
 }

@@ -15,14 +15,14 @@ pub(crate) struct Pace {
     /// The time since the response's head.
     pub elapsed: Duration,
     /// The most recent part: a path may be fast until its first loss.
-    pub recent: Stretch,
+    pub recent: PaceSample,
     /// The kernel saw gaps in the received data: the path loses packets.
     pub has_gaps: bool,
 }
 
 /// A part of a download.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct PaceSample {
     /// Bytes delivered.
     pub delivered: u64,
     /// Bytes delivered in its second half.
@@ -40,7 +40,7 @@ const VERY_LONG: f64 = 5.0;
 
 /// True where segments help: the rest would take longer than `begin_after`, and the origin is slow.
 pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
-    let Stretch {
+    let PaceSample {
         delivered,
         later,
         took,

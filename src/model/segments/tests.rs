@@ -22,7 +22,7 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
     let pace = |length: u64, delivered, seconds| Pace {
         rest: length - delivered,
         elapsed: Duration::from_secs(seconds),
-        recent: Stretch {
+        recent: PaceSample {
             delivered,
             later: delivered / 2,
             took: Duration::from_secs(seconds),

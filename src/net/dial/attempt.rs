@@ -44,7 +44,7 @@ impl<'a> DialRequest<'a> {
 }
 
 /// A stream to the origin, or to the hop that forwards plain requests.
-pub(crate) struct Connection {
+pub(crate) struct DialledConnection {
     /// Bytes in both directions; what the hop sent after its response is read first.
     pub io: BoxIo,
     /// The socket, for monitoring.

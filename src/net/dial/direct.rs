@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{BoxFuture, Connection, DialRequest, congestion};
+use super::{BoxFuture, DialRequest, DialledConnection, congestion};
 use crate::{
     config::Override,
     io::{Tcp, tune},
@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// Resolves the name and connects to the first address that answers (RFC 8305).
-pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let overrides = attempt.overrides(&attempt.target.host);
     let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
-    Ok(Connection {
+    Ok(DialledConnection {
         io: Box::new(tcp.clone()),
         tcp,
         peer,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use self::connect_response::ConnectResponse;
 use super::{
-    AbsoluteForm, Connection, DialRequest, direct,
+    AbsoluteForm, DialRequest, DialledConnection, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
     protocol,
     trail::Trail,
@@ -31,7 +31,7 @@ use crate::{
 /// absolute form. Only an override needs a tunnel even then, because a hop forwards by the name.
 ///
 /// Of several overrides, the next one is requested where the hop cannot reach one.
-pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let target = attempt.target;
     let overrides = attempt.overrides(&target.host);
     let authorities = match (overrides, attempt.scheme) {
@@ -53,10 +53,10 @@ pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connect
     Err(last.unwrap_or_else(|| Fault::new(Leg::Hop, Stage::Greeting, FaultKind::Local)))
 }
 
-async fn absolute_form(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
+async fn absolute_form(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let (io, tcp, peer) = reach(hop, attempt).await?;
     let authorization = hop.credentials.as_ref().and_then(authorization);
-    Ok(Connection {
+    Ok(DialledConnection {
         io,
         tcp,
         peer,
@@ -72,7 +72,7 @@ async fn tunnel(
     hop: &Hop,
     attempt: &DialRequest<'_>,
     authority: &str,
-) -> Result<Connection, Fault> {
+) -> Result<DialledConnection, Fault> {
     let (io, tcp, peer) = reach(hop, attempt).await?;
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
@@ -92,7 +92,7 @@ async fn tunnel(
         return Err(refusal(&mut greeting, &response, credentials).await);
     }
     hop.granted.note(attempt.target);
-    Ok(Connection {
+    Ok(DialledConnection {
         io: greeting.into_tunnel(),
         tcp,
         peer,

@@ -22,7 +22,7 @@ use crate::{
     model::{Fault, Scheme, Target},
 };
 
-pub(crate) use attempt::{AbsoluteForm, BoxFuture, Connection, DialRequest};
+pub(crate) use attempt::{AbsoluteForm, BoxFuture, DialRequest, DialledConnection};
 
 /// The hop that `via` uses for a target, if any.
 pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&'v Arc<Hop>> {
@@ -34,7 +34,7 @@ pub(crate) fn hop<'v>(via: &'v Via, scheme: Scheme, target: &Target) -> Option<&
 }
 
 /// Dials `attempt` through `via`; every fault has its leg, stage and peer.
-pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     match hop(via, attempt.scheme, attempt.target) {
         None => direct::dial(attempt).await,
         Some(hop) => {
@@ -44,7 +44,7 @@ pub(crate) async fn dial(via: &Via, attempt: &DialRequest<'_>) -> Result<Connect
                 HopProtocol::Http => http_hop::dial(hop, attempt).await,
                 HopProtocol::Socks5 => socks_hop::dial(hop, attempt).await,
             };
-            Ok(Connection {
+            Ok(DialledConnection {
                 waiting: Some(waiting),
                 ..connection?
             })

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use self::codec::{Method, SocksReply};
 use super::{
-    Connection, DialRequest, direct,
+    DialRequest, DialledConnection, direct,
     greeting::{Greeting, MAX_ADDRESSES, is_about_the_address, within},
     protocol,
 };
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Connects to the hop and requests a connection to the attempt's target.
-pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Connection, Fault> {
+pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let mut last = None;
     for target in targets(hop, attempt).await? {
         match ask_for(hop, attempt, &target).await {
@@ -66,7 +66,7 @@ async fn ask_for(
     hop: &Hop,
     attempt: &DialRequest<'_>,
     target: &Target,
-) -> Result<Connection, Fault> {
+) -> Result<DialledConnection, Fault> {
     let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
     (attempt.progress)(Stage::Greeting);
     let greeting =
@@ -95,7 +95,7 @@ async fn ask_for(
         fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
     };
     hop.granted.note(target);
-    Ok(Connection {
+    Ok(DialledConnection {
         io: greeting.into_tunnel(),
         tcp,
         peer,

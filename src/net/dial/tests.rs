@@ -75,7 +75,7 @@ async fn dial_as(
     target: &str,
     scheme: Scheme,
     route: &Route,
-) -> (Result<Connection, Fault>, Vec<Stage>) {
+) -> (Result<DialledConnection, Fault>, Vec<Stage>) {
     dial_to(via, &Target::parse(target, None).unwrap(), scheme, route).await
 }
 
@@ -84,7 +84,7 @@ async fn dial_to(
     target: &Target,
     scheme: Scheme,
     route: &Route,
-) -> (Result<Connection, Fault>, Vec<Stage>) {
+) -> (Result<DialledConnection, Fault>, Vec<Stage>) {
     dial_by(&ExternalCa::new(), via, (target, scheme), route).await
 }
 
@@ -94,7 +94,7 @@ async fn dial_by(
     via: &Via,
     (target, scheme): (&Target, Scheme),
     route: &Route,
-) -> (Result<Connection, Fault>, Vec<Stage>) {
+) -> (Result<DialledConnection, Fault>, Vec<Stage>) {
     let connector = Connector::new(&world.roots(), []).unwrap();
     dial_with(&connector, via, (target, scheme), route).await
 }
@@ -104,7 +104,7 @@ async fn dial_with(
     via: &Via,
     (target, scheme): (&Target, Scheme),
     route: &Route,
-) -> (Result<Connection, Fault>, Vec<Stage>) {
+) -> (Result<DialledConnection, Fault>, Vec<Stage>) {
     let stages = Mutex::new(Vec::new());
     let attempt = DialRequest {
         target,
@@ -120,7 +120,7 @@ async fn dial_with(
     (result, stages.into_inner().unwrap())
 }
 
-async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<Connection, Fault> {
+async fn tunnel(via: &Via, target: &str, route: &Route) -> Result<DialledConnection, Fault> {
     dial_as(via, target, Scheme::Https, route).await.0
 }
 
@@ -205,7 +205,7 @@ async fn answers(text: &str) -> TestHop {
     plays(vec![vec![HopBehaviour::HearHead, said, HopBehaviour::Stay]]).await
 }
 
-async fn read(connection: &mut Connection, count: usize) -> String {
+async fn read(connection: &mut DialledConnection, count: usize) -> String {
     let mut bytes = vec![0; count];
     let read = connection.io.read_exact(&mut bytes);
     timeout(PATIENCE, read).await.unwrap().unwrap();
@@ -223,7 +223,7 @@ fn unaskable() -> Target {
     Target::new(Host::Name("git\0ferry.invalid".into()), 443)
 }
 
-fn err(result: Result<Connection, Fault>) -> Fault {
+fn err(result: Result<DialledConnection, Fault>) -> Fault {
     match result {
         Ok(connection) => panic!("connected to {}", connection.peer),
         Err(fault) => fault,

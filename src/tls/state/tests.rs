@@ -47,7 +47,7 @@ fn a_directory_of_somebody_else_is_refused() {
     }
     let state = with_ca();
     std::os::unix::fs::chown(state.path(), Some(65_534), None).unwrap();
-    let error = check(state.path(), Users::Owner).unwrap_err();
+    let error = check(state.path(), StateUsers::Owner).unwrap_err();
     let told = error.source.to_string();
     assert!(told.contains("belongs to user 65534"), "{told}");
     assert!(told.contains("`chown -R 0 "), "{told}");

@@ -8,7 +8,7 @@ use super::LogEvent;
 use crate::model::named::named;
 use crate::{
     model::{
-        health::{AvoidedCircuit, Change},
+        health::{AvoidedCircuit, CircuitChange},
         unit::millis,
     },
     track::metrics::{self, Metrics},
@@ -38,7 +38,7 @@ pub(crate) struct CircuitChanged {
     /// A transfer or a probe.
     pub turn: CircuitTurn,
     /// The change.
-    pub change: Change,
+    pub change: CircuitChange,
     /// The circuit after the change; `None` where it is closed.
     pub known: Option<AvoidedCircuit>,
     /// The fault's code, where a fault caused it.
@@ -48,9 +48,9 @@ pub(crate) struct CircuitChanged {
 impl LogEvent for CircuitChanged {
     fn emit(&self, metrics: &Metrics) {
         let (wait, closed) = match self.change {
-            Change::Opened(wait) | Change::StaysOpen(wait) => (Some(wait), None),
-            Change::Probing | Change::OnTrial => (None, None),
-            Change::Closed(open) => (None, Some(open)),
+            CircuitChange::Opened(wait) | CircuitChange::StaysOpen(wait) => (Some(wait), None),
+            CircuitChange::Probing | CircuitChange::OnTrial => (None, None),
+            CircuitChange::Closed(open) => (None, Some(open)),
         };
         let known = self.known.as_ref();
         let open = closed.or(known.map(|known| known.since)).map(millis);
@@ -73,14 +73,14 @@ impl LogEvent for CircuitChanged {
             };
         }
         match self.change {
-            Change::Opened(_) => {
+            CircuitChange::Opened(_) => {
                 metrics.count(&metrics::CIRCUITS_OPENED, &[&self.route, &self.upstream]);
                 told!(warn, "circuit opened");
             }
-            Change::Probing => told!(info, "circuit probing"),
-            Change::StaysOpen(_) => told!(info, "circuit stays open"),
-            Change::OnTrial => told!(info, "circuit on trial"),
-            Change::Closed(_) => told!(info, "circuit closed"),
+            CircuitChange::Probing => told!(info, "circuit probing"),
+            CircuitChange::StaysOpen(_) => told!(info, "circuit stays open"),
+            CircuitChange::OnTrial => told!(info, "circuit on trial"),
+            CircuitChange::Closed(_) => told!(info, "circuit closed"),
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// The phase of a stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Phase {
+pub(crate) enum StallPhase {
     /// Its limit has passed.
     Began,
     /// Nothing has moved since it was reported.
@@ -31,7 +31,7 @@ pub(crate) enum Phase {
     Ended,
 }
 
-impl Phase {
+impl StallPhase {
     /// The text for people.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ documented! {
 #[derive(Clone, Debug, Serialize)]
 pub struct StallReported {
     /// Whether the stall began, goes on or is over.
-    pub phase: Phase,
+    pub phase: StallPhase,
     /// Which transfer.
     #[serde(flatten)]
     pub subject: Subject,
@@ -128,15 +128,17 @@ impl LogEvent for StallReported {
     fn emit(&self, metrics: &Metrics) {
         let route = &self.subject.route;
         match self.phase {
-            Phase::Began => metrics.count(&metrics::STALLS, &[route, self.verdict.as_str()]),
-            Phase::GoesOn => {}
-            Phase::Over | Phase::Ended => metrics.add(&metrics::STALLED_MS, &[route], self.idle_ms),
+            StallPhase::Began => metrics.count(&metrics::STALLS, &[route, self.verdict.as_str()]),
+            StallPhase::GoesOn => {}
+            StallPhase::Over | StallPhase::Ended => {
+                metrics.add(&metrics::STALLED_MS, &[route], self.idle_ms)
+            }
         }
         match self.phase {
-            Phase::Began => self.evidence_line("stall"),
-            Phase::GoesOn => self.evidence_line("stall goes on"),
-            Phase::Over => self.end_line("stall over"),
-            Phase::Ended => self.end_line("stall ended with its transfer"),
+            StallPhase::Began => self.evidence_line("stall"),
+            StallPhase::GoesOn => self.evidence_line("stall goes on"),
+            StallPhase::Over => self.end_line("stall over"),
+            StallPhase::Ended => self.end_line("stall ended with its transfer"),
         }
     }
 }

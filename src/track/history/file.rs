@@ -18,14 +18,14 @@ const FORMAT: u32 = 1;
 const LARGEST: u64 = 32 << 20;
 
 #[derive(Serialize, Deserialize)]
-struct Content {
+struct HistoryFile {
     format: u32,
     totals: Vec<DayTotal>,
     /// The oldest first.
     transfers: Vec<Arc<Finished>>,
 }
 
-impl Content {
+impl HistoryFile {
     fn last_number(&self) -> u64 {
         self.transfers.iter().map(|it| it.id).max().unwrap_or(0)
     }
@@ -67,7 +67,7 @@ impl History {
         content.map_or(0, |content| content.last_number())
     }
 
-    fn take(&self, content: Content) -> u64 {
+    fn take(&self, content: HistoryFile) -> u64 {
         let mut kept = self.lock();
         let newer = std::mem::take(&mut kept.finished);
         let last = content.last_number();
@@ -87,7 +87,7 @@ impl History {
             if kept.revision == kept.saved {
                 return Ok(());
             }
-            let content = Content {
+            let content = HistoryFile {
                 format: FORMAT,
                 totals: kept.totals.list(),
                 transfers: kept.finished.iter().cloned().collect(),
@@ -107,7 +107,7 @@ impl History {
     }
 }
 
-fn read(file: &Path) -> io::Result<Option<Content>> {
+fn read(file: &Path) -> io::Result<Option<HistoryFile>> {
     let damaged = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
     let opened = match fs::File::open(file) {
         Ok(opened) => opened,
@@ -117,7 +117,7 @@ fn read(file: &Path) -> io::Result<Option<Content>> {
     if opened.metadata()?.len() > LARGEST {
         return Err(damaged("it is too large".into()));
     }
-    let content: Content = serde_json::from_reader(io::BufReader::new(opened))
+    let content: HistoryFile = serde_json::from_reader(io::BufReader::new(opened))
         .map_err(|error| damaged(error.to_string()))?;
     if content.format != FORMAT {
         return Err(damaged(format!("its format is {}", content.format)));

@@ -54,13 +54,13 @@ struct Queue {
     /// Lines queued since the start.
     queued: u64,
     /// The state of the thread.
-    thread: Thread,
+    thread: ThreadState,
     /// True where a flush waits until everything is written.
     hurry: bool,
 }
 
 #[derive(Default, PartialEq, Eq)]
-enum Thread {
+enum ThreadState {
     /// Waits for a line.
     #[default]
     Idle,
@@ -103,7 +103,7 @@ impl Writer {
             queue.push(&notice);
         }
         queue.push(&line);
-        let wakes = queue.thread == Thread::Idle || queue.chunks.len() > 1;
+        let wakes = queue.thread == ThreadState::Idle || queue.chunks.len() > 1;
         drop(queue);
         if wakes {
             self.0.filled.notify_one();
@@ -174,16 +174,16 @@ impl WriterQueue {
             let left = wrote.map_or(Duration::ZERO, |at| GATHER.saturating_sub(at.elapsed()));
             let due = left.is_zero() || queue.hurry || queue.chunks.len() > 1;
             if due && let Some(chunk) = queue.chunks.pop_front() {
-                queue.thread = Thread::Busy;
+                queue.thread = ThreadState::Busy;
                 return chunk;
             }
             queue = if queue.chunks.is_empty() {
-                queue.thread = Thread::Idle;
+                queue.thread = ThreadState::Idle;
                 self.drained.notify_all();
                 let waited = self.filled.wait(queue);
                 waited.unwrap_or_else(PoisonError::into_inner)
             } else {
-                queue.thread = Thread::Busy;
+                queue.thread = ThreadState::Busy;
                 let waited = self.filled.wait_timeout(queue, left);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             };

@@ -13,7 +13,7 @@ use crate::{
         stall::{self, Action, Due, Observed, Stall, Verdict, Watch},
     },
     track::{
-        event::{LateResponse, Phase, ResponseAwaited, SmallSegmentsHelped, StallReported},
+        event::{LateResponse, ResponseAwaited, SmallSegmentsHelped, StallPhase, StallReported},
         redact,
         running::tick,
     },
@@ -208,12 +208,12 @@ impl TransferState {
         };
         // Bytes may have moved since the last check.
         let phase = match watch.observe(&sample, &self.about.stall.limits, now) {
-            Observed::Over { .. } => Phase::Over,
+            Observed::Over { .. } => StallPhase::Over,
             Observed::Quiet
             | Observed::Waiting(_)
             | Observed::Late(_)
             | Observed::Stalled(_)
-            | Observed::GoesOn(_) => Phase::Ended,
+            | Observed::GoesOn(_) => StallPhase::Ended,
         };
         Some(self.event(state, phase, &stall))
     }
@@ -238,14 +238,14 @@ impl TransferState {
             return None;
         };
         let began = self.tell(state, &observed)?;
-        Some([began, self.event(state, Phase::Ended, &stall)])
+        Some([began, self.event(state, StallPhase::Ended, &stall)])
     }
 
     fn tell(&self, state: &mut TransferData, observed: &Observed) -> Option<StallReported> {
         let (phase, stall) = match observed {
             Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => return None,
-            Observed::Stalled(stall) => (Phase::Began, *stall),
-            Observed::GoesOn(stall) => (Phase::GoesOn, *stall),
+            Observed::Stalled(stall) => (StallPhase::Began, *stall),
+            Observed::GoesOn(stall) => (StallPhase::GoesOn, *stall),
             Observed::Over { verdict, lasted } => {
                 state.act = None;
                 let stall = Stall {
@@ -253,7 +253,7 @@ impl TransferState {
                     idle: *lasted,
                     ..state.watching.reported.take()?
                 };
-                return Some(self.event(state, Phase::Over, &stall));
+                return Some(self.event(state, StallPhase::Over, &stall));
             }
         };
         state.watching.reported = Some(stall);
@@ -279,7 +279,7 @@ impl TransferState {
         }
     }
 
-    fn event(&self, state: &TransferData, phase: Phase, stall: &Stall) -> StallReported {
+    fn event(&self, state: &TransferData, phase: StallPhase, stall: &Stall) -> StallReported {
         let about = &self.about;
         let sample = state.watching.sample.unwrap_or_else(|| state.sample(self));
         let origin = sample.origin.unwrap_or_default();

@@ -110,7 +110,7 @@ fn segment(socket: &TcpMonitor) -> Segment {
 documented! {
 /// A running transfer with everything that is known about it.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Detail {
+pub(crate) struct TransferDetail {
     /// What the list shows.
     #[serde(flatten)]
     pub snapshot: Snapshot,
@@ -193,11 +193,11 @@ impl TransferState {
     }
 
     /// The same with its timeline and sockets.
-    pub(in crate::track) fn detail(&self, now: Instant) -> Detail {
+    pub(in crate::track) fn detail(&self, now: Instant) -> TransferDetail {
         let snapshot = self.snapshot(now);
         let state = self.state();
         let sides = state.watching.sides();
-        Detail {
+        TransferDetail {
             snapshot,
             rates: state.watching.pace.samples(),
             timeline: state.timeline.clone(),

@@ -7,12 +7,12 @@ use crate::{
         stall::{Action, Due, Verdict},
     },
     track::{
-        event::{LogEvent, Phase, StallReported, Subject},
+        event::{LogEvent, StallPhase, StallReported, Subject},
         metrics::Metrics,
     },
 };
 
-fn told(phase: Phase) -> [String; 3] {
+fn told(phase: StallPhase) -> [String; 3] {
     let event = StallReported {
         phase,
         subject: Subject {
@@ -52,8 +52,8 @@ fn told(phase: Phase) -> [String; 3] {
 
 #[test]
 fn the_lines_of_a_stall_are_read_as_its_event_writes_them() {
-    for end in [Phase::Over, Phase::Ended] {
-        let lines = [Phase::Began, Phase::GoesOn, end].map(told);
+    for end in [StallPhase::Over, StallPhase::Ended] {
+        let lines = [StallPhase::Began, StallPhase::GoesOn, end].map(told);
         for form in 0..3 {
             let log: String = lines.iter().map(|forms| &*forms[form]).collect();
             let sum = summed(&[log.as_bytes()]);

@@ -16,7 +16,7 @@ use crate::forward::{
     upstream::pool::Lease,
 };
 use crate::io::TcpMonitor;
-use crate::model::segments::{EARLY, Pace, SMALLEST, SegmentLimits, Stretch, is_worth_it};
+use crate::model::segments::{EARLY, Pace, PaceSample, SMALLEST, SegmentLimits, is_worth_it};
 
 /// The most memory that one download uses.
 const MEMORY_OF_ONE: u64 = 20 << 20;
@@ -32,7 +32,7 @@ pub(crate) struct Candidate {
     waited: Duration,
     waits_since: Option<Instant>,
     /// The start of the stretch whose pace is measured, and of the next one.
-    marks: [Mark; 2],
+    marks: [Checkpoint; 2],
     look: Pin<Box<Sleep>>,
     /// The first connection, and the number of segments that had arrived out of order on it before.
     tcp: TcpMonitor,
@@ -41,7 +41,7 @@ pub(crate) struct Candidate {
 
 /// A moment of a download.
 #[derive(Clone, Copy)]
-struct Mark {
+struct Checkpoint {
     at: Instant,
     delivered: u64,
     waited: Duration,
@@ -73,7 +73,7 @@ impl Candidate {
             begun,
             waited: Duration::ZERO,
             waits_since: None,
-            marks: [Mark {
+            marks: [Checkpoint {
                 at: begun,
                 delivered: 0,
                 waited: Duration::ZERO,
@@ -103,7 +103,7 @@ impl Candidate {
         // Registers for the next check.
         let _ = self.look.as_mut().poll(cx);
         let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
-        let mark = Mark {
+        let mark = Checkpoint {
             at: now,
             delivered,
             waited: self.waited + waits,
@@ -115,7 +115,7 @@ impl Candidate {
         let pace = Pace {
             rest: self.length.saturating_sub(delivered),
             elapsed: now - self.begun,
-            recent: Stretch {
+            recent: PaceSample {
                 delivered: delivered.saturating_sub(begin.delivered),
                 later: delivered.saturating_sub(middle.delivered),
                 took: now - begin.at,

@@ -5,12 +5,12 @@ const GOODBYE: usize = 128;
 
 /// What a side sent since the other side last sent.
 #[derive(Default)]
-pub(super) struct Utterance {
+pub(super) struct Turn {
     pub(super) bytes: usize,
     tls: bool,
 }
 
-impl Utterance {
+impl Turn {
     pub(super) fn add(&mut self, bytes: &[u8]) {
         if self.bytes == 0 {
             // A record of alerts or of encrypted data.
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn a_goodbye_is_a_few_bytes_of_tls() {
         let said = |parts: &[&[u8]]| {
-            let mut turn = Utterance::default();
+            let mut turn = Turn::default();
             parts.iter().for_each(|part| turn.add(part));
             turn.is_goodbye()
         };

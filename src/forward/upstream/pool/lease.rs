@@ -10,7 +10,7 @@ use std::{
 use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use tokio::time::Instant;
 
-use super::{About, InUseGuard, Key, Sender, store::Idle};
+use super::{ConnectionInfo, InUseGuard, Key, Sender, store::Idle};
 use crate::forward::client::ConnId;
 use crate::{
     rt::{Shutdown, Tasks},
@@ -22,7 +22,7 @@ pub(crate) struct Lease {
     /// The connection.
     pub sender: Sender,
     /// Its properties.
-    pub about: Arc<About>,
+    pub about: Arc<ConnectionInfo>,
     /// True where an earlier request used it, or where it was idle so long that it may be dead.
     pub reused: bool,
     pub(super) key: Arc<Key>,

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{AT_ONCE, About, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
+use super::{AT_ONCE, ConnectionInfo, Key, MOST_SPARES, SETTLE, SPARE_LIFE, Sender};
 use crate::{config, model::recent_peak::RecentPeak};
 
 pub(super) struct PoolState {
@@ -47,7 +47,7 @@ pub(super) struct PoolEntry {
 
 pub(super) struct Idle {
     pub(super) sender: Sender,
-    pub(super) about: Arc<About>,
+    pub(super) about: Arc<ConnectionInfo>,
     pub(super) since: Instant,
     /// True where no request was sent on it.
     pub(super) unused: bool,
@@ -114,7 +114,12 @@ impl PoolState {
         Some(list.remove(at))
     }
 
-    pub(super) fn is_idle_since(&self, key: &Key, about: &Arc<About>, at: Instant) -> bool {
+    pub(super) fn is_idle_since(
+        &self,
+        key: &Key,
+        about: &Arc<ConnectionInfo>,
+        at: Instant,
+    ) -> bool {
         let origins = self.lock();
         let mut idle = origins.get(key).into_iter().flat_map(|origin| &origin.idle);
         idle.any(|idle| Arc::ptr_eq(&idle.about, about) && idle.since <= at)
@@ -174,7 +179,7 @@ impl PoolState {
     }
 
     /// Removes a connection that is unusable although it is not closed yet.
-    pub(super) fn forget(&self, key: &Key, about: &Arc<About>) {
+    pub(super) fn forget(&self, key: &Key, about: &Arc<ConnectionInfo>) {
         if let Some(origin) = self.lock().get_mut(key) {
             origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
         }

@@ -5,11 +5,11 @@ use super::*;
 use crate::io::Tcp;
 
 /// What is known of a connection that is over.
-pub(crate) async fn about(hop: bool) -> About {
+pub(crate) async fn about(hop: bool) -> ConnectionInfo {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = listener.local_addr().unwrap();
     let socket = TcpStream::connect(peer).await.unwrap();
-    About {
+    ConnectionInfo {
         peer,
         tcp: Tcp::new(socket).monitor(),
         hop,
