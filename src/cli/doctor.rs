@@ -94,10 +94,9 @@ pub(super) fn run(
     }
     let config = &prepared.session.config;
     if let Some(file) = &args.bundle {
-        let about = prepared.session.local.as_ref();
         let contents = bundle::BundleContents {
             config,
-            about: about.and_then(|local| local.about.as_ref().ok()),
+            about: prepared.session.local.about.as_ref().ok(),
             faults: &faults,
             findings: &findings,
             verdict: &verdict,
@@ -152,13 +151,13 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
     let session = Session {
         hosts: planned.hosts,
         means: Arc::new(means),
-        local: Some(LocalFacts {
+        local: LocalFacts {
             daemon,
             about,
             state_directory,
             directory: planned.directory,
             ssh: planned.ssh,
-        }),
+        },
         config: Arc::new(config),
         board: Arc::new(CheckResults::default()),
     };

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Outcome, State};
+use super::Outcome;
 
 /// What a check was run on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ impl CheckResults {
         self.lock().push(Finding {
             subject: subject.clone(),
             check,
-            outcome: pending(),
+            outcome: Outcome::pending(),
             took: Duration::ZERO,
         });
     }
@@ -120,17 +120,5 @@ impl CheckResults {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Finding>> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What stands on the board until a check has ended.
-pub(super) fn pending() -> Outcome {
-    Outcome {
-        state: State::Pending,
-        shown: "not finished".into(),
-        detail: None,
-        code: None,
-        advice: None,
-        facts: Vec::new(),
     }
 }

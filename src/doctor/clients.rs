@@ -5,14 +5,15 @@ mod judge;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::process::Command;
 
-use super::{Outcome, RemoteUrl, daemon::DaemonAddress, program};
+use super::{LocalFacts, Outcome, program};
 
-pub(super) use find::{ClientDefaults, installed};
+pub(super) use find::installed;
 
 /// Longer than a client takes whose path is on this machine, also where that is busy: Python imports for seconds. One that goes around the daemon
 /// may wait for the network.
@@ -27,16 +28,30 @@ pub(crate) struct InstalledClient {
     pub(super) kind: ClientKind,
     /// The program.
     pub(super) program: PathBuf,
-    /// The host whose route it is run for.
-    pub(super) host: String,
-    /// The ssh remote, for ssh alone.
-    pub(super) ssh: Option<RemoteUrl>,
+    /// What every client is given.
+    pub(super) context: Arc<ClientContext>,
+}
+
+/// What every client is given.
+#[derive(Debug)]
+pub(crate) struct ClientContext {
+    /// Hosts whose TLS the daemon terminates: the main site, and its storage.
+    pub(super) hosts: (String, String),
     /// The nonce that the daemon gave.
     pub(super) nonce: String,
-    /// Where it is run: the repository, so that its settings count.
-    pub(super) directory: PathBuf,
-    /// The daemon, whose log is a witness.
-    pub(super) daemon: DaemonAddress,
+    /// The daemon, whose log is a witness; the directory to run in, so that its settings count; the remote, for ssh.
+    pub(super) local: LocalFacts,
+}
+
+impl InstalledClient {
+    /// The host whose route it is run for.
+    fn host(&self) -> &str {
+        let (main, storage) = &self.context.hosts;
+        match self.kind {
+            ClientKind::GitLfs => storage,
+            _ => main,
+        }
+    }
 }
 
 /// What runs differently.
@@ -82,9 +97,10 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
         ClientKind::GitLfs => scratch_repository().await,
         _ => None,
     };
-    let directory = scratch
-        .as_ref()
-        .map_or(client.directory.as_path(), tempfile::TempDir::path);
+    let directory = scratch.as_ref().map_or(
+        client.context.local.directory.as_path(),
+        tempfile::TempDir::path,
+    );
     let mut command = command(client);
     command.current_dir(directory);
     let before = last_broken_handshake(client).await;
@@ -101,11 +117,10 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
 
 /// The last transfer for this host whose client broke the handshake off, as the daemon saw it.
 async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
-    let status = client.daemon.status().await;
-    let broken = status
-        .faults
-        .iter()
-        .filter(|fault| fault.host == client.host && fault.code.starts_with("client/handshaking/"));
+    let status = client.context.local.daemon.status().await;
+    let broken = status.faults.iter().filter(|fault| {
+        fault.host == client.host() && fault.code.starts_with("client/handshaking/")
+    });
     broken.map(|fault| fault.id).max()
 }
 
@@ -132,8 +147,8 @@ async fn scratch_repository() -> Option<tempfile::TempDir> {
 }
 
 fn command(client: &InstalledClient) -> Command {
-    let path = format!("/.well-known/gitferry/{}", client.nonce);
-    let url = format!("https://{}{path}", client.host);
+    let path = format!("/.well-known/gitferry/{}", client.context.nonce);
+    let url = format!("https://{}{path}", client.host());
     let lfs_url = format!("lfs.url={url}");
     let program = match client.kind {
         ClientKind::GitLfs => Path::new("git"),
@@ -158,7 +173,7 @@ fn command(client: &InstalledClient) -> Command {
             .args(["-o", "PreferredAuthentications=none"])
             .args(["-o", "StrictHostKeyChecking=yes"]),
     };
-    if let (ClientKind::Ssh, Some(remote)) = (client.kind, &client.ssh) {
+    if let (ClientKind::Ssh, Some(remote)) = (client.kind, &client.context.local.ssh) {
         let user = remote.username.as_deref().unwrap_or("git");
         command.arg("-p").arg(remote.target.port.to_string());
         command

@@ -65,7 +65,7 @@ pub(crate) struct Status {
 }
 
 /// A fault of a transfer.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct RecentFault {
     /// The transfer's number.
     #[serde(default)]
@@ -83,6 +83,13 @@ pub(crate) struct RecentFault {
     /// How long ago it was, in seconds.
     #[serde(default)]
     pub s_ago: u64,
+}
+
+impl RecentFault {
+    /// True for the same fault with the same host over the same upstream.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.code, &self.host, &self.upstream) == (&other.code, &other.host, &other.upstream)
+    }
 }
 
 #[derive(Deserialize)]

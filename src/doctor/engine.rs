@@ -4,66 +4,38 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{
-    CHECKS, Check, CheckResults, CheckSubject, Outcome, Probe, Run, State,
-    clients::InstalledClient, machine::Machine,
-};
+use super::{CheckResults, CheckSubject, Outcome, State};
+use crate::net::dial::BoxFuture;
 
-/// What checks are run on.
-pub(crate) enum CheckTarget {
-    /// A host over one upstream.
-    Path(Box<Probe>),
-    /// This machine.
-    Machine(Box<Machine>),
-    /// One installed client.
-    Client(Box<InstalledClient>),
+/// A row of the tables of checks: what is tried on a `T`, when, and what its failure means.
+pub(crate) struct Check<T: 'static> {
+    /// The stable name.
+    pub name: &'static str,
+    /// The checks that must have passed before. Where one has not, this one is skipped.
+    pub needs: &'static [&'static str],
+    /// The checks that must have ended before, whatever they found.
+    pub after: &'static [&'static str],
+    /// Runs it.
+    pub run: for<'a> fn(&'a T) -> BoxFuture<'a, Outcome>,
+    /// What its failure means, in a sentence without a full stop.
+    pub means: &'static str,
 }
 
-impl CheckTarget {
-    /// Its name on the board.
-    pub(crate) fn subject(&self) -> CheckSubject {
-        match self {
-            Self::Path(probe) => CheckSubject::Path(probe.name()),
-            Self::Machine(_) => CheckSubject::Machine,
-            Self::Client(client) => CheckSubject::Client(client.name.as_str().into()),
-        }
-    }
-
-    fn checks(&self) -> Vec<&'static Check> {
-        let fits = |check: &&Check| match (&check.run, self) {
-            (Run::Path(_), Self::Path(_))
-            | (Run::Machine(_), Self::Machine(_))
-            | (Run::Client(_), Self::Client(_)) => true,
-            (Run::Path(_) | Run::Machine(_) | Run::Client(_), _) => false,
-        };
-        CHECKS.iter().filter(fits).collect()
-    }
-
-    async fn run(&self, check: &Check) -> Outcome {
-        match (&check.run, self) {
-            (Run::Path(run), Self::Path(probe)) => run(probe).await,
-            (Run::Machine(run), Self::Machine(machine)) => run(machine).await,
-            (Run::Client(run), Self::Client(client)) => run(client).await,
-            // `checks` has none of another kind.
-            (Run::Path(_) | Run::Machine(_) | Run::Client(_), _) => Outcome::skipped(""),
-        }
-    }
-}
-
-/// Puts every check of `target` on the board, and gives what runs them; nothing runs until that is polled.
+/// Plans every check of `subject` on the board, and returns the future that runs them on `target`; nothing runs until it is polled.
 ///
-/// Dropping it ends what runs: what has not ended stays pending on the board.
-pub(crate) fn examine(
-    target: CheckTarget,
+/// Dropping the future ends the running checks: their findings stay pending.
+pub(crate) fn examine<T: Send + Sync + 'static>(
+    subject: CheckSubject,
+    target: T,
+    checks: &'static [Check<T>],
     board: &Arc<CheckResults>,
-) -> impl Future<Output = ()> + Send + use<> {
-    let subject = target.subject();
-    for check in target.checks() {
+) -> impl Future<Output = ()> + Send + use<T> {
+    for check in checks {
         board.plan(&subject, check.name);
     }
     let (target, board) = (Arc::new(target), Arc::clone(board));
     async move {
-        let mut waiting = target.checks();
+        let mut waiting: Vec<&Check<T>> = checks.iter().collect();
         let mut ended: BTreeMap<&'static str, State> = BTreeMap::new();
         let mut running = JoinSet::new();
         loop {
@@ -71,8 +43,8 @@ pub(crate) fn examine(
             for check in waiting {
                 match readiness(check, &ended) {
                     Readiness::Wait => still.push(check),
-                    Readiness::Silent => {
-                        // Whatever needs it is silent too.
+                    Readiness::Skip => {
+                        // The checks that need this one are skipped too.
                         ended.insert(check.name, State::Failed);
                         let outcome = Outcome::skipped("not tried");
                         board.put(&subject, check.name, outcome, Default::default());
@@ -81,7 +53,7 @@ pub(crate) fn examine(
                         let target = Arc::clone(&target);
                         running.spawn(async move {
                             let begun = Instant::now();
-                            let outcome = target.run(check).await;
+                            let outcome = (check.run)(&target).await;
                             (check.name, outcome, begun.elapsed())
                         });
                     }
@@ -104,19 +76,19 @@ pub(crate) fn examine(
 enum Readiness {
     Wait,
     Run,
-    Silent,
+    Skip,
 }
 
-/// A check that needs one that failed is silent; one that comes after another waits for its end only.
-fn readiness(check: &Check, ended: &BTreeMap<&'static str, State>) -> Readiness {
+/// A check that needs a failed one is skipped; `after` waits for the end only.
+fn readiness<T>(check: &Check<T>, ended: &BTreeMap<&'static str, State>) -> Readiness {
     let broken = |state: &State| match state {
         State::Failed | State::Pending => true,
         State::Passed | State::Warned | State::Unmeasured | State::Skipped => false,
     };
-    let silenced = |name: &&str| ended.get(name).is_some_and(broken);
+    let skipped = |name: &&str| ended.get(name).is_some_and(broken);
     let known = |name: &&str| ended.contains_key(name);
-    if check.needs.iter().any(silenced) {
-        Readiness::Silent
+    if check.needs.iter().any(skipped) {
+        Readiness::Skip
     } else if check.needs.iter().chain(check.after).all(known) {
         Readiness::Run
     } else {
@@ -127,17 +99,18 @@ fn readiness(check: &Check, ended: &BTreeMap<&'static str, State>) -> Readiness 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::PATH_CHECKS;
 
     #[test]
-    fn a_failed_check_silences_those_that_depend_on_it() {
-        let find = |name| CHECKS.iter().find(|check| check.name == name).unwrap();
+    fn a_failed_check_skips_those_that_need_it() {
+        let find = |name| PATH_CHECKS.iter().find(|check| check.name == name).unwrap();
         let mut ended = BTreeMap::new();
         assert_eq!(readiness(find("name"), &ended), Readiness::Run);
         assert_eq!(readiness(find("tcp"), &ended), Readiness::Wait);
         ended.insert("name", State::Warned);
         assert_eq!(readiness(find("tcp"), &ended), Readiness::Run);
         ended.insert("name", State::Failed);
-        assert_eq!(readiness(find("tcp"), &ended), Readiness::Silent);
+        assert_eq!(readiness(find("tcp"), &ended), Readiness::Skip);
         ended.insert("http", State::Passed);
         assert_eq!(readiness(find("path"), &ended), Readiness::Wait);
         for name in ["post-1k", "post-mtu", "post-256k"] {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{process::Command, sync::watch};
 
 use super::{
-    Fact, Outcome, RecentFaults,
+    Outcome, RemoteUrl,
     daemon::{DENIED, DaemonAddress, DaemonInfo, RecentFault},
     program,
 };
@@ -15,22 +15,31 @@ use crate::{config::Config, model::HostPattern, tls::CaCertificate};
 
 pub(super) use settings::{environment, git_settings, preload};
 
-/// What is looked at.
+/// What the checks of this machine look at.
 pub(crate) struct Machine {
     /// The config in force.
     pub config: Arc<Config>,
-    /// How the daemon is reached.
-    pub daemon: DaemonAddress,
-    /// What it says of itself; why not, where it does not.
-    pub about: Result<DaemonInfo, String>,
-    /// The state directory that this command's own config has.
-    pub state_directory: PathBuf,
-    /// Where the user is.
-    pub directory: PathBuf,
+    /// The daemon, and the directories of this user.
+    pub local: LocalFacts,
     /// The environment of this process.
     pub variables: BTreeMap<String, String>,
     /// What the sites' clocks say, as soon as one has said it.
     pub skew: watch::Receiver<Skew>,
+}
+
+/// What is known of this machine before the first check.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalFacts {
+    /// How the daemon is reached.
+    pub daemon: DaemonAddress,
+    /// What it says of itself; why not, where it does not.
+    pub about: Result<DaemonInfo, String>,
+    /// Of the config that this command would run a daemon with: its CA may be another one than the daemon's.
+    pub state_directory: PathBuf,
+    /// The repository, or where the user is.
+    pub directory: PathBuf,
+    /// The remote of a push, where it is one of ssh.
+    pub ssh: Option<RemoteUrl>,
 }
 
 /// What the clocks of the sites say.
@@ -63,8 +72,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const SKEW: i64 = 300;
 
 pub(super) async fn daemon(machine: &Machine) -> Outcome {
-    let address = machine.daemon.address;
-    let about = match &machine.about {
+    let address = machine.local.daemon.address;
+    let about = match &machine.local.about {
         Ok(about) => about,
         Err(why) => {
             let used = settings::uses(machine, &address.to_string()).await;
@@ -101,16 +110,16 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
                 about.version
             ))
             .advise("restart the daemon: `gitferry service restart`")
-            .fact(Fact::OtherVersion);
+            .fact(|facts| facts.other_version = true);
     }
     Outcome::passed(format!("{own} at {address}, {file}"))
 }
 
 pub(super) async fn authority(machine: &Machine) -> Outcome {
-    let Ok(about) = &machine.about else {
+    let Ok(about) = &machine.local.about else {
         return Outcome::skipped("");
     };
-    let own = &machine.state_directory;
+    let own = &machine.local.state_directory;
     let same = fs::canonicalize(own).ok() == fs::canonicalize(&about.state_directory).ok();
     let print = |certificate: CaCertificate| certificate.fingerprint();
     let here = CaCertificate::read(own).ok().flatten().map(print);
@@ -144,14 +153,14 @@ pub(super) async fn clock(machine: &Machine) -> Outcome {
                 if skew > 0 { "behind" } else { "ahead of" }
             ))
             .advise("let the network set it: `sudo timedatectl set-ntp true`")
-            .fact(Fact::ClockSkew(skew)),
+            .fact(|facts| facts.clock_skew = Some(skew)),
         Some(skew) => Outcome::passed(format!("correct within {} s", skew.abs().max(1))),
     }
 }
 
 pub(super) async fn disk(machine: &Machine) -> Outcome {
     let spool = machine.config.replay.spool;
-    let directory = match &machine.about {
+    let directory = match &machine.local.about {
         Ok(about) => about.state_directory.clone(),
         Err(_) => machine.config.state_directory.clone(),
     };
@@ -211,7 +220,7 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
         {
             let words = format!("{name} service {word}");
             return match word.as_str() {
-                "failed" => match machine.about.is_ok() {
+                "failed" => match machine.local.about.is_ok() {
                     // Another one serves the clients.
                     true => Outcome::warned(words),
                     false => Outcome::failed(words),
@@ -222,7 +231,7 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
             };
         }
     }
-    match &machine.about {
+    match &machine.local.about {
         Ok(_) => Outcome::passed("not a service")
             .detail("`gitferry service install` makes the daemon start at login"),
         Err(_) => Outcome::skipped(""),
@@ -231,10 +240,10 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
 
 /// Recent faults of the daemon: what happened counts as much as what is tried now.
 pub(super) async fn history(machine: &Machine) -> Outcome {
-    if machine.about.is_err() {
+    if machine.local.about.is_err() {
         return Outcome::skipped("");
     }
-    let status = machine.daemon.status().await;
+    let status = machine.local.daemon.status().await;
     let Some(last) = status.faults.first() else {
         return Outcome::passed("no recent fault");
     };
@@ -252,31 +261,23 @@ pub(super) async fn history(machine: &Machine) -> Outcome {
         }
         _ => detail,
     };
-    let facts = recent(&status.faults).into_iter().map(Fact::Recent);
-    facts.fold(Outcome::passed(words).detail(detail), Outcome::fact)
+    Outcome::passed(words)
+        .detail(detail)
+        .fact(|facts| facts.recent = recent(&status.faults))
 }
 
 /// Older faults say little about the network of now.
 const RECENT: u64 = 15 * 60;
 
 /// The faults of the last minutes that are not the client's own, equal ones together.
-fn recent(faults: &[RecentFault]) -> Vec<RecentFaults> {
-    let mut recent: Vec<RecentFaults> = Vec::new();
+fn recent(faults: &[RecentFault]) -> Vec<(RecentFault, usize)> {
+    let mut recent: Vec<(RecentFault, usize)> = Vec::new();
     let of_the_path =
         |fault: &&RecentFault| fault.s_ago <= RECENT && !fault.code.starts_with("client/");
     for fault in faults.iter().filter(of_the_path) {
-        let same = recent.iter_mut().find(|known| {
-            known.host == fault.host && known.code == fault.code && known.upstream == fault.upstream
-        });
-        match same {
-            Some(known) => known.count += 1,
-            None => recent.push(RecentFaults {
-                host: fault.host.clone(),
-                code: fault.code.clone(),
-                upstream: fault.upstream.clone(),
-                advice: fault.advice.clone(),
-                count: 1,
-            }),
+        match recent.iter_mut().find(|(known, _)| known.is_like(fault)) {
+            Some((_, count)) => *count += 1,
+            None => recent.push((fault.clone(), 1)),
         }
     }
     recent

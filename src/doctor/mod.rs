@@ -1,11 +1,10 @@
 //! `gitferry doctor`: tries every leg of every upstream before a push does, and says in two sentences what works and what does not.
 //!
-//! [`CHECKS`] is the one table: what a check is called, what it needs, how it is run, what its failure means. [`engine`] runs the checks
+//! [`table`] has a row for each check: its name, what it needs, what runs it, what its failure means. [`engine`] runs the checks
 //! of each subject as soon as what they need is known, [`check_results`] holds what they found, [`verdict`] (pure) reads it. The
 //! sockets are those of `net` and `tls`; nothing here listens, and nothing is sent that could act. Called by `cli::doctor`.
 
 mod certificate;
-mod check;
 pub(crate) mod check_results;
 mod clients;
 mod credentials;
@@ -23,16 +22,16 @@ mod table;
 mod url;
 pub(crate) mod verdict;
 
-pub(crate) use check::{Check, Run};
 pub(crate) use check_results::{CheckResults, CheckSubject, Finding};
 pub(crate) use credentials::CredentialSource;
 pub(crate) use hosts::{PlannedHost, of_config, of_repository};
-pub(crate) use outcome::{Fact, Outcome, RecentFaults, State};
+pub(crate) use machine::LocalFacts;
+pub(crate) use outcome::{Outcome, State};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use path::portal::seen as portal;
 pub(crate) use path::{Probe, ProbeSetup};
 pub(crate) use rehearsal::Rehearsal;
 pub(crate) use repository::Repository;
-pub(crate) use session::{LocalFacts, Session};
-pub(crate) use table::CHECKS;
+pub(crate) use session::Session;
+pub(crate) use table::PATH_CHECKS;
 pub(crate) use url::{RemoteProtocol, RemoteUrl};

@@ -1,6 +1,6 @@
 //! What a check finds: how it ended, a few words for a column, and what the verdict must know.
 
-use super::url::RemoteProtocol;
+use super::{daemon::RecentFault, url::RemoteProtocol};
 use crate::model::Target;
 use crate::model::named::named;
 
@@ -22,51 +22,29 @@ pub(crate) enum State {
 }
 }
 
-/// What the verdict must know beyond how a check ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
-    /// Who signed the certificate in the place of the site.
-    Issuer(String),
-    /// A log-in page of the network answers; where it leads, if it says so.
-    Portal(Option<String>),
+/// What the verdict must know of a check beyond how it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CheckFacts {
+    /// Who signed the certificate that was shown.
+    pub issuer: Option<String>,
+    /// When that certificate is valid, in seconds since 1970.
+    pub validity: Option<(i64, i64)>,
+    /// The log-in page of a network answers; its address, if it sends one.
+    pub portal: Option<Option<String>>,
     /// The server's clock minus this machine's, in seconds.
-    ClockSkew(i64),
-    /// When the certificate is valid, in seconds since 1970.
-    Validity(i64, i64),
-    /// The addresses that a name led to are none that such a site can have.
-    ImplausibleAddress {
-        /// `fake`, `blocked` or `private`.
-        word: &'static str,
-        /// Which name leads where.
-        sentence: String,
-    },
-    /// The status of an answer.
-    Status(u16),
-    /// A host that an upload would go to.
-    Leads(Target, RemoteProtocol),
-    /// A set-up of this client, which mends it.
-    Client(&'static str),
+    pub clock_skew: Option<i64>,
+    /// The name resolves to an address that such a site cannot have: `fake`, `blocked` or `private`, and a sentence.
+    pub implausible: Option<(&'static str, String)>,
+    /// The hosts that an upload would go to.
+    pub leads: Vec<(Target, RemoteProtocol)>,
+    /// The `gitferry setup` that mends this client.
+    pub setup: Option<&'static str>,
     /// A variable of this shell that hides the daemon's CA from git, whatever the set-up wrote.
-    HidesCa(&'static str),
+    pub hides_ca: Option<&'static str>,
     /// The daemon is of another version than this command.
-    OtherVersion,
-    /// The daemon had this fault with a site a short time ago.
-    Recent(RecentFaults),
-}
-
-/// Equal faults of the running daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecentFaults {
-    /// The host asked for.
-    pub host: String,
-    /// `leg/stage/kind`.
-    pub code: String,
-    /// Over which upstream.
-    pub upstream: Option<String>,
-    /// The advice of the log.
-    pub advice: Option<String>,
-    /// How many.
-    pub count: usize,
+    pub other_version: bool,
+    /// Recent faults of the daemon, equal ones once with their number.
+    pub recent: Vec<(RecentFault, usize)>,
 }
 
 /// What a check found.
@@ -83,7 +61,7 @@ pub(crate) struct Outcome {
     /// What to do about it.
     pub advice: Option<String>,
     /// What the verdict must know.
-    pub facts: Vec<Fact>,
+    pub facts: CheckFacts,
 }
 
 impl Outcome {
@@ -94,8 +72,13 @@ impl Outcome {
             detail: None,
             code: None,
             advice: None,
-            facts: Vec::new(),
+            facts: CheckFacts::default(),
         }
+    }
+
+    /// The check has not ended.
+    pub(crate) fn pending() -> Self {
+        Self::new(State::Pending, "not finished")
     }
 
     /// All is well.
@@ -137,10 +120,10 @@ impl Outcome {
         self
     }
 
-    /// With a fact for the verdict.
+    /// With facts for the verdict.
     #[must_use]
-    pub(crate) fn fact(mut self, fact: Fact) -> Self {
-        self.facts.push(fact);
+    pub(crate) fn fact(mut self, set: impl FnOnce(&mut CheckFacts)) -> Self {
+        set(&mut self.facts);
         self
     }
 }

@@ -1,15 +1,16 @@
 //! One run of doctor: everything that was planned, side by side.
 
-use std::{collections::BTreeMap, env, path::PathBuf, sync::Arc};
+use std::{env, ffi::OsString, sync::Arc};
 
 use tokio::task::JoinSet;
 
 use super::{
-    CheckResults, CheckSubject, Fact, PlannedHost, ProbeSetup, RemoteUrl,
-    clients::{self, ClientDefaults},
-    daemon::{DaemonAddress, DaemonInfo, RecentFault},
-    engine::{CheckTarget, examine},
-    machine::{Machine, Skew},
+    CheckResults, CheckSubject, PlannedHost, ProbeSetup,
+    clients::{self, ClientContext},
+    daemon::RecentFault,
+    engine::examine,
+    machine::{LocalFacts, Machine, Skew},
+    table::{CLIENT_CHECKS, MACHINE_CHECKS, PATH_CHECKS},
 };
 use crate::{
     config::Config,
@@ -24,25 +25,10 @@ pub(crate) struct Session {
     pub hosts: Vec<PlannedHost>,
     /// Roots and TLS.
     pub means: Arc<ProbeSetup>,
-    /// This machine, where it is looked at.
-    pub local: Option<LocalFacts>,
+    /// This machine.
+    pub local: LocalFacts,
     /// Where findings go.
     pub board: Arc<CheckResults>,
-}
-
-/// What of this machine is looked at.
-#[derive(Clone)]
-pub(crate) struct LocalFacts {
-    /// How the daemon is reached.
-    pub daemon: DaemonAddress,
-    /// What it says of itself; why not, where it does not.
-    pub about: Result<DaemonInfo, String>,
-    /// Of the config that this command would run a daemon with: its CA may be another one than the daemon's.
-    pub state_directory: PathBuf,
-    /// The repository, or where the user is.
-    pub directory: PathBuf,
-    /// The remote of a push, where it is one of ssh.
-    pub ssh: Option<RemoteUrl>,
 }
 
 impl Session {
@@ -52,14 +38,16 @@ impl Session {
         for host in &self.hosts {
             self.begin(host, &mut paths);
         }
-        if let Some(local) = &self.local {
-            let machine = Box::new(self.machine(local));
-            others.spawn(examine(CheckTarget::Machine(machine), &self.board));
-            if local.about.is_ok()
-                && let Some(hosts) = self.terminated()
-            {
-                others.spawn(clients(local.clone(), hosts, Arc::clone(&self.board)));
-            }
+        others.spawn(examine(
+            CheckSubject::Machine,
+            self.machine(),
+            MACHINE_CHECKS,
+            &self.board,
+        ));
+        if self.local.about.is_ok()
+            && let Some(hosts) = self.terminated()
+        {
+            others.spawn(clients(self.local.clone(), hosts, Arc::clone(&self.board)));
         }
         while paths.join_next().await.is_some() {
             // The LFS API may have named hosts that nobody knew before.
@@ -73,9 +61,9 @@ impl Session {
 
     /// The last faults of the running daemon; none where there is none.
     pub(crate) async fn faults(&self) -> Vec<RecentFault> {
-        match &self.local {
-            Some(local) if local.about.is_ok() => local.daemon.status().await.faults,
-            Some(_) | None => Vec::new(),
+        match &self.local.about {
+            Ok(_) => self.local.daemon.status().await.faults,
+            Err(_) => Vec::new(),
         }
     }
 
@@ -83,8 +71,7 @@ impl Session {
         for probe in host.probes(&self.config, &self.means) {
             let subject = CheckSubject::Path(probe.name());
             if !self.board.knows(&subject) {
-                let examined = CheckTarget::Path(Box::new(probe));
-                running.spawn(examine(examined, &self.board));
+                running.spawn(examine(subject, probe, PATH_CHECKS, &self.board));
             }
         }
     }
@@ -92,26 +79,22 @@ impl Session {
     /// The hosts that findings lead to.
     fn found_hosts(&self) -> Vec<PlannedHost> {
         let findings = self.board.findings();
-        let facts = findings.iter().flat_map(|found| &found.outcome.facts);
-        let leads = facts.filter_map(|fact| match fact {
-            Fact::Leads(target, purpose) => Some(PlannedHost::new(target.clone(), *purpose)),
-            _ => None,
-        });
-        leads.collect()
+        let leads = findings
+            .into_iter()
+            .flat_map(|found| found.outcome.facts.leads);
+        leads
+            .map(|(target, purpose)| PlannedHost::new(target, purpose))
+            .collect()
     }
 
-    fn machine(&self, local: &LocalFacts) -> Machine {
+    fn machine(&self) -> Machine {
+        let text = |text: OsString| text.into_string().ok();
         Machine {
             config: Arc::clone(&self.config),
-            daemon: local.daemon.clone(),
-            about: local.about.clone(),
-            state_directory: local.state_directory.clone(),
-            directory: local.directory.clone(),
+            local: self.local.clone(),
             variables: env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect::<BTreeMap<_, _>>(),
+                .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+                .collect(),
             skew: self.means.skew.subscribe(),
         }
     }
@@ -143,16 +126,15 @@ async fn clients(local: LocalFacts, hosts: (String, String), board: Arc<CheckRes
         // A daemon of an older version: the check `daemon` says so.
         return;
     };
-    let common = ClientDefaults {
+    let context = Arc::new(ClientContext {
         hosts,
         nonce,
-        ssh: local.ssh,
-        directory: local.directory,
-        daemon: local.daemon,
-    };
+        local,
+    });
     let mut running = JoinSet::new();
-    for client in clients::installed(&common).await {
-        running.spawn(examine(CheckTarget::Client(Box::new(client)), &board));
+    for client in clients::installed(&context).await {
+        let subject = CheckSubject::Client(client.name.as_str().into());
+        running.spawn(examine(subject, client, CLIENT_CHECKS, &board));
     }
     while running.join_next().await.is_some() {}
 }

@@ -1,206 +1,103 @@
-//! The table of checks: one entry each.
+//! The tables of checks, in the order in which they are shown: one row each.
 
-use super::{Check, Run, clients, machine, path};
+use super::{
+    Probe,
+    clients::{self, InstalledClient},
+    engine::Check,
+    machine::{self, Machine},
+    path,
+};
 
-/// Every check, in the order in which it is shown.
-pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        name: "name",
-        needs: &[],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::name::run(probe))),
-        means: "the name cannot be resolved, or resolves to an address that such a site cannot have",
-    },
-    Check {
-        name: "tcp",
-        needs: &["name"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tcp::run(probe))),
-        means: "no TCP connection: the port is filtered, or nothing listens",
-    },
-    Check {
-        name: "hop",
-        needs: &["tcp"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::hop::run(probe))),
-        means: "the hop does not connect to this host",
-    },
-    Check {
-        name: "tls",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::usual(probe))),
-        means: "something on the path breaks or drops the TLS handshake",
-    },
-    Check {
-        name: "tls-small",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::small(probe))),
-        means: "the handshake fails even with the smallest ClientHello",
-    },
-    Check {
-        name: "tls-large",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::large(probe))),
-        means: "a ClientHello of two packets, as new OpenSSL and Go send it, does not get through",
-    },
-    Check {
-        name: "tls-no-sni",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::nameless(probe))),
-        means: "the handshake fails even without the host's name in it",
-    },
-    Check {
-        name: "certificate",
-        needs: &["tls"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::tls::certificate(probe))),
-        means: "the server's certificate does not prove that it is this host",
-    },
-    Check {
-        name: "portal",
-        needs: &["name"],
-        after: &["tcp", "hop", "tls", "certificate"],
-        run: Run::Path(|probe| Box::pin(path::portal::run(probe))),
-        means: "the network's log-in page answers instead of the site",
-    },
-    Check {
-        name: "ssh",
-        needs: &["hop"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::ssh::run(probe))),
-        means: "no ssh server answers",
-    },
-    Check {
-        name: "http",
-        needs: &["certificate"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::http::run(probe))),
-        means: "the site does not answer a request",
-    },
-    Check {
-        name: "post-1k",
-        needs: &["http"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::post::kibibyte(probe))),
-        means: "a small request body does not arrive, or gets no answer",
-    },
-    Check {
-        name: "post-mtu",
-        needs: &["post-1k"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::post::beyond_mtu(probe))),
-        means: "the path loses large packets (path MTU)",
-    },
-    Check {
-        name: "post-256k",
-        needs: &["post-mtu"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::post::quarter_mebibyte(probe))),
-        means: "an upload stops midway",
-    },
-    Check {
-        name: "refs",
-        needs: &["http"],
-        after: &[],
-        run: Run::Path(|probe| Box::pin(path::push::refs(probe))),
-        means: "the site does not take a push to this repository from this user",
-    },
-    Check {
-        name: "lfs-batch",
-        needs: &["http"],
-        after: &["refs"],
-        run: Run::Path(|probe| Box::pin(path::push::batch(probe))),
-        means: "the LFS API does not take an upload from this user",
-    },
-    Check {
-        name: "path",
-        needs: &["http"],
-        after: &["post-1k", "post-mtu", "post-256k"],
-        run: Run::Path(|probe| Box::pin(path::post::measured(probe))),
-        means: "the kernel provides no measurements",
-    },
-    Check {
-        name: "daemon",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::daemon(machine))),
-        means: "no daemon answers, or one of another version",
-    },
-    Check {
-        name: "ca",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::authority(machine))),
-        means: "clients may trust a CA that is not the daemon's",
-    },
-    Check {
-        name: "git-settings",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::git_settings(machine))),
-        means: "settings of git contradict each other or weaken TLS",
-    },
-    Check {
-        name: "environment",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::environment(machine))),
-        means: "a variable makes clients bypass the daemon, or differs from the daemon's own",
-    },
-    Check {
-        name: "proxychains",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::preload(machine))),
-        means: "proxychains does not work for static programs such as git-lfs",
-    },
-    Check {
-        name: "clock",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::clock(machine))),
-        means: "certificates fail because of a wrong clock",
-    },
-    Check {
-        name: "disk",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::disk(machine))),
-        means: "the spool of uploads has too little room",
-    },
-    Check {
-        name: "tcp-bbr",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::congestion(machine))),
-        means: "the kernel's congestion control is slow on lossy paths",
-    },
-    Check {
-        name: "service",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::service(machine))),
-        means: "the daemon's service is not running",
-    },
-    Check {
-        name: "history",
-        needs: &[],
-        after: &[],
-        run: Run::Machine(|machine| Box::pin(machine::history(machine))),
-        means: "the daemon had recent faults",
-    },
-    Check {
-        name: "client",
-        needs: &[],
-        after: &[],
-        run: Run::Client(|client| Box::pin(clients::run(client))),
-        means: "the client bypasses the daemon, or does not trust its CA",
-    },
-];
+/// Each row: the name; what runs it; the checks that must have passed before (`needs`) and those that must have ended (`after`); and what
+/// its failure means, a sentence without a full stop.
+macro_rules! checks {
+    ($(
+        $(#[$doc:meta])*
+        $table:ident: $subject:ty {
+            $($name:literal $run:path
+                $(, needs [$($needs:literal),+])? $(, after [$($after:literal),+])?: $means:literal;)+
+        }
+    )+) => {$(
+        $(#[$doc])*
+        pub(crate) const $table: &[Check<$subject>] = &[$(Check {
+            name: $name,
+            needs: &[$($($needs),+)?],
+            after: &[$($($after),+)?],
+            run: |subject| Box::pin($run(subject)),
+            means: $means,
+        }),+];
+    )+};
+}
+
+checks! {
+    /// The checks of a host over one upstream.
+    PATH_CHECKS: Probe {
+        "name" path::name::run:
+            "the name cannot be resolved, or resolves to an address that such a site cannot have";
+        "tcp" path::tcp::run, needs ["name"]:
+            "no TCP connection: the port is filtered, or nothing listens";
+        "hop" path::hop::run, needs ["tcp"]:
+            "the hop does not connect to this host";
+        "tls" path::tls::usual, needs ["hop"]:
+            "something on the path breaks or drops the TLS handshake";
+        "tls-small" path::tls::small, needs ["hop"]:
+            "the handshake fails even with the smallest ClientHello";
+        "tls-large" path::tls::large, needs ["hop"]:
+            "a ClientHello of two packets, as new OpenSSL and Go send it, does not get through";
+        "tls-no-sni" path::tls::nameless, needs ["hop"]:
+            "the handshake fails even without the host's name in it";
+        "certificate" path::tls::certificate, needs ["tls"]:
+            "the server's certificate does not prove that it is this host";
+        "portal" path::portal::run, needs ["name"], after ["tcp", "hop", "tls", "certificate"]:
+            "the network's log-in page answers instead of the site";
+        "ssh" path::ssh::run, needs ["hop"]:
+            "no ssh server answers";
+        "http" path::http::run, needs ["certificate"]:
+            "the site does not answer a request";
+        "post-1k" path::post::kibibyte, needs ["http"]:
+            "a small request body does not arrive, or gets no answer";
+        "post-mtu" path::post::beyond_mtu, needs ["post-1k"]:
+            "the path loses large packets (path MTU)";
+        "post-256k" path::post::quarter_mebibyte, needs ["post-mtu"]:
+            "an upload stops midway";
+        "refs" path::push::refs, needs ["http"]:
+            "the site does not take a push to this repository from this user";
+        "lfs-batch" path::push::batch, needs ["http"], after ["refs"]:
+            "the LFS API does not take an upload from this user";
+        "path" path::post::measured, needs ["http"], after ["post-1k", "post-mtu", "post-256k"]:
+            "the kernel provides no measurements";
+    }
+
+    /// The checks of this machine.
+    MACHINE_CHECKS: Machine {
+        "daemon" machine::daemon:
+            "no daemon answers, or one of another version";
+        "ca" machine::authority:
+            "clients may trust a CA that is not the daemon's";
+        "git-settings" machine::git_settings:
+            "settings of git contradict each other or weaken TLS";
+        "environment" machine::environment:
+            "a variable makes clients bypass the daemon, or differs from the daemon's own";
+        "proxychains" machine::preload:
+            "proxychains does not work for static programs such as git-lfs";
+        "clock" machine::clock:
+            "certificates fail because of a wrong clock";
+        "disk" machine::disk:
+            "the spool of uploads has too little room";
+        "tcp-bbr" machine::congestion:
+            "the kernel's congestion control is slow on lossy paths";
+        "service" machine::service:
+            "the daemon's service is not running";
+        "history" machine::history:
+            "the daemon had recent faults";
+    }
+
+    /// The checks of an installed client.
+    CLIENT_CHECKS: InstalledClient {
+        "client" clients::run:
+            "the client bypasses the daemon, or does not trust its CA";
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -208,15 +105,21 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_check_needs_only_checks_that_stand_before_it() {
+    fn is_sound<T>(checks: &[Check<T>]) {
         let mut before = BTreeSet::new();
-        for check in CHECKS {
+        for check in checks {
             for needed in check.needs.iter().chain(check.after) {
                 assert!(before.contains(needed), "{} needs {needed}", check.name);
             }
             assert!(before.insert(check.name), "{} stands twice", check.name);
             assert!(!check.means.ends_with('.'), "{}", check.name);
         }
+    }
+
+    #[test]
+    fn every_check_needs_only_checks_that_stand_before_it() {
+        is_sound(PATH_CHECKS);
+        is_sound(MACHINE_CHECKS);
+        is_sound(CLIENT_CHECKS);
     }
 }

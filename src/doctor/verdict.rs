@@ -7,7 +7,8 @@ mod sentences;
 use std::collections::BTreeMap;
 
 use super::{
-    CheckResults, CheckSubject, Fact, Finding, RecentFaults, State, check_results::PathName,
+    CheckResults, CheckSubject, Finding, State, check_results::PathName, daemon::RecentFault,
+    outcome::CheckFacts,
 };
 
 pub(crate) use proposal::{ConfigEdit, EditPlace, ProposedChange};
@@ -63,8 +64,8 @@ impl PathSummary {
         found.next().map(|found| found.outcome.shown.as_str())
     }
 
-    fn facts(&self) -> impl Iterator<Item = &Fact> {
-        self.findings.iter().flat_map(|found| &found.outcome.facts)
+    fn facts(&self) -> impl Iterator<Item = &CheckFacts> {
+        self.findings.iter().map(|found| &found.outcome.facts)
     }
 }
 
@@ -147,14 +148,11 @@ impl Facts<'_> {
     /// The recent faults of the daemon with the hosts that were tried.
     fn recent(&self) -> Vec<RecentHostFaults<'_>> {
         let history = self.machine("history");
-        let facts = history.map_or(&[][..], |found| &found.outcome.facts);
-        let faults = facts.iter().filter_map(|fact| match fact {
-            Fact::Recent(fault) => Some(fault),
-            _ => None,
-        });
-        let with_host = faults.filter_map(|fault| {
+        let faults = history.map_or(&[][..], |found| &found.outcome.facts.recent);
+        let with_host = faults.iter().filter_map(|(fault, count)| {
             let host = self.hosts.iter().find(|host| host.is_called(&fault.host))?;
-            Some(RecentHostFaults { fault, host })
+            let count = *count;
+            Some(RecentHostFaults { fault, count, host })
         });
         with_host.collect()
     }
@@ -171,7 +169,8 @@ impl Facts<'_> {
 
 /// Recent faults of the daemon, and the host as doctor found it.
 pub(super) struct RecentHostFaults<'a> {
-    fault: &'a RecentFaults,
+    fault: &'a RecentFault,
+    count: usize,
     host: &'a HostSummary<'a>,
 }
 

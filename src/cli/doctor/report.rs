@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use crate::{
     doctor::{
-        CHECKS, CheckSubject, Finding, State,
+        CheckSubject, Finding, PATH_CHECKS, State,
         check_results::PathName,
         verdict::{self, Diagnosis, PathSummary},
     },
@@ -197,7 +197,7 @@ fn table(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
         let _ = write!(head, "{:width$} ", cut(&title, width));
     }
     let _ = writeln!(text, "{}", head.trim_end());
-    for check in CHECKS {
+    for check in PATH_CHECKS {
         let cells: Vec<Option<&Finding>> = ways.iter().map(|way| cell(way, check.name)).collect();
         let silent = |cell: &Option<&Finding>| {
             cell.is_none_or(|found| found.outcome.state == State::Skipped)

@@ -5,30 +5,15 @@ use std::{
     env, fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::process::Command;
 
-use super::{ClientKind, InstalledClient, PATIENCE, program};
-use crate::doctor::{RemoteUrl, daemon::DaemonAddress};
-
-/// What every client is given.
-#[derive(Clone)]
-pub(crate) struct ClientDefaults {
-    /// A host whose TLS the daemon terminates: the main site's, and that of its storage.
-    pub(crate) hosts: (String, String),
-    /// The remote, where it is one of ssh.
-    pub(crate) ssh: Option<RemoteUrl>,
-    /// The nonce.
-    pub(crate) nonce: String,
-    /// The repository, or where the user is.
-    pub(crate) directory: PathBuf,
-    /// The daemon.
-    pub(crate) daemon: DaemonAddress,
-}
+use super::{ClientContext, ClientKind, InstalledClient, PATIENCE, program};
 
 /// The installed clients; those whose version cannot be read are left out. All are asked beside each other: each takes its time.
-pub(crate) async fn installed(common: &ClientDefaults) -> Vec<InstalledClient> {
+pub(crate) async fn installed(context: &Arc<ClientContext>) -> Vec<InstalledClient> {
     let gits = all_on_path("git");
     let (git, lfs, curl, requests, httpx, hub) = tokio::join!(
         git(&gits),
@@ -38,39 +23,24 @@ pub(crate) async fn installed(common: &ClientDefaults) -> Vec<InstalledClient> {
         python("httpx", ClientKind::Httpx),
         hub(),
     );
-    let ssh = first_on_path("ssh").filter(|_| common.ssh.is_some());
+    let ssh = first_on_path("ssh").filter(|_| context.local.ssh.is_some());
     let ssh = ssh.map(|ssh| ("ssh".to_owned(), ClientKind::Ssh, ssh));
     // git-lfs is run by git.
     let lfs = lfs.filter(|_| !gits.is_empty());
     let others = [lfs, curl, requests, httpx, ssh, hub].into_iter().flatten();
     git.into_iter()
         .chain(others)
-        .map(|found| common.client(found))
+        .map(|(name, kind, program)| InstalledClient {
+            name,
+            kind,
+            program,
+            context: Arc::clone(context),
+        })
         .collect()
 }
 
 /// A client's name with its version, and its program.
 type FoundClient = (String, ClientKind, PathBuf);
-
-impl ClientDefaults {
-    fn client(&self, (name, kind, program): FoundClient) -> InstalledClient {
-        let (main, storage) = &self.hosts;
-        let host = match kind {
-            ClientKind::GitLfs => storage,
-            _ => main,
-        };
-        InstalledClient {
-            name,
-            kind,
-            program,
-            host: host.clone(),
-            ssh: self.ssh.clone(),
-            nonce: self.nonce.clone(),
-            directory: self.directory.clone(),
-            daemon: self.daemon.clone(),
-        }
-    }
-}
 
 /// Each git with its TLS library, and its path where there are several.
 async fn git(gits: &[PathBuf]) -> Vec<FoundClient> {

@@ -1,7 +1,7 @@
 //! What a client's words mean.
 
 use super::{super::Outcome, ClientKind, InstalledClient, program::ProgramEnd};
-use crate::doctor::{Fact, State};
+use crate::doctor::State;
 
 /// `told`: the daemon saw this client break a handshake off.
 pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) -> Outcome {
@@ -14,10 +14,10 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
         complaint => complaint,
     };
     let setup = client.kind.setup();
-    if said.contains(&client.nonce) && said.contains("intercept") {
+    if said.contains(&client.context.nonce) && said.contains("intercept") {
         return Outcome::passed("uses gitferry, trusts its CA");
     }
-    if ended.stdout.contains(&client.nonce) && said.contains("reverse") {
+    if ended.stdout.contains(&client.context.nonce) && said.contains("reverse") {
         return Outcome::passed("uses gitferry, without a CA");
     }
     let lower = said.to_ascii_lowercase();
@@ -33,7 +33,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
             .advise(format!(
                 "run `{setup}`, which gives this client the daemon's CA bundle"
             ))
-            .fact(Fact::Client(setup));
+            .fact(|facts| facts.setup = Some(setup));
     }
     if ended.stderr.contains("response 407") || ended.stderr.contains("407 Proxy") {
         return Outcome::failed("gitferry requires its password")
@@ -55,7 +55,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
     match client.kind.is_essential() {
         true => around
             .advise(format!("run `{setup}`"))
-            .fact(Fact::Client(setup)),
+            .fact(|facts| facts.setup = Some(setup)),
         false => Outcome {
             state: State::Unmeasured,
             ..around
@@ -91,7 +91,7 @@ fn ssh(ended: &ProgramEnd) -> Outcome {
         (false, false) => Outcome::failed("does not reach the server")
             .detail(format!("ssh bypasses gitferry and reports: {complaint}"))
             .advise(format!("run `{setup}`"))
-            .fact(Fact::Client(setup)),
+            .fact(|facts| facts.setup = Some(setup)),
     }
 }
 
@@ -126,21 +126,29 @@ const MISSING: &[&str] = &["ModuleNotFoundError", "ImportError", "is not a git c
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::daemon::DaemonAddress;
+    use crate::doctor::{LocalFacts, clients::ClientContext, daemon::DaemonAddress};
 
     fn client(kind: ClientKind) -> InstalledClient {
-        InstalledClient {
-            name: "git 2.39.5".into(),
-            kind,
-            program: "git".into(),
-            host: "hf.co".into(),
-            ssh: None,
-            nonce: "0123abcd".into(),
-            directory: "/".into(),
+        let local = LocalFacts {
             daemon: DaemonAddress {
                 address: "127.0.0.1:4483".parse().unwrap(),
                 credentials: None,
             },
+            about: Err("not asked".into()),
+            state_directory: "/".into(),
+            directory: "/".into(),
+            ssh: None,
+        };
+        let context = ClientContext {
+            hosts: ("hf.co".into(), "cdn-lfs.hf.co".into()),
+            nonce: "0123abcd".into(),
+            local,
+        };
+        InstalledClient {
+            name: "git 2.39.5".into(),
+            kind,
+            program: "git".into(),
+            context: context.into(),
         }
     }
 

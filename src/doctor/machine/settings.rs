@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::process::Command;
 
-use super::{super::Fact, super::Outcome, Machine, PATIENCE, program, proxied_hosts};
+use super::{super::Outcome, Machine, PATIENCE, program, proxied_hosts};
 
 /// One value of git's settings, and the file it stands in.
 struct Setting {
@@ -15,10 +15,12 @@ struct Setting {
 
 async fn read(machine: &Machine) -> Vec<Setting> {
     let mut command = Command::new("git");
-    command
-        .arg("-C")
-        .arg(&machine.directory)
-        .args(["config", "--null", "--show-origin", "--list"]);
+    command.arg("-C").arg(&machine.local.directory).args([
+        "config",
+        "--null",
+        "--show-origin",
+        "--list",
+    ]);
     match program::run(command, "", PATIENCE).await {
         Ok(ended) => parse(&ended.stdout),
         Err(_) => Vec::new(),
@@ -54,7 +56,7 @@ pub(super) async fn uses(machine: &Machine, address: &str) -> bool {
 
 pub(in crate::doctor) async fn git_settings(machine: &Machine) -> Outcome {
     let settings = read(machine).await;
-    let odd = oddities(&settings, machine.daemon.address);
+    let odd = oddities(&settings, machine.local.daemon.address);
     match odd.split_first() {
         None => Outcome::passed("no contradiction"),
         Some((first, [])) => Outcome::warned("one contradiction").detail(first.clone()),
@@ -122,6 +124,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
     }
     if let Some(file) = variable("GIT_SSL_CAINFO") {
         let bundle = machine
+            .local
             .about
             .as_ref()
             .ok()
@@ -131,7 +134,7 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
                 "GIT_SSL_CAINFO is set and overrides `gitferry setup`: git does not trust the daemon's CA"
                     .into(),
             );
-            hides = Some(Fact::HidesCa("GIT_SSL_CAINFO"));
+            hides = Some("GIT_SSL_CAINFO");
         }
     }
     for name in ["no_proxy", "NO_PROXY"] {
@@ -148,17 +151,15 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
     odd.extend(differs(machine));
     match odd.first() {
         None => Outcome::passed("no contradiction"),
-        Some(_) => {
-            let outcome = Outcome::warned(format!("{} to check", odd.len()));
-            let outcome = outcome.detail(odd.join("; "));
-            hides.into_iter().fold(outcome, Outcome::fact)
-        }
+        Some(_) => Outcome::warned(format!("{} to check", odd.len()))
+            .detail(odd.join("; "))
+            .fact(|facts| facts.hides_ca = hides),
     }
 }
 
 /// The daemon keeps the environment that it was started with.
 fn differs(machine: &Machine) -> Option<String> {
-    let about = machine.about.as_ref().ok()?;
+    let about = machine.local.about.as_ref().ok()?;
     let here = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
         .iter()
         .find_map(|name| {
@@ -167,7 +168,7 @@ fn differs(machine: &Machine) -> Option<String> {
                 .get(*name)
                 .filter(|value| !value.is_empty())
         })?;
-    let own = machine.daemon.address.to_string();
+    let own = machine.local.daemon.address.to_string();
     if here.contains(&own) {
         return None;
     }

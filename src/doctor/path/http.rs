@@ -17,7 +17,7 @@ use tokio_util::bytes::Bytes;
 
 use super::{Probe, Stream, shown};
 use crate::{
-    doctor::{Fact, Outcome, machine::Skew},
+    doctor::{Outcome, machine::Skew},
     model::{Fault, FaultKind, Leg, Scheme, Secret, Stage, Target, classify},
 };
 
@@ -41,6 +41,21 @@ pub(in crate::doctor) struct ProbeRequest<'a> {
     pub(in crate::doctor) whole: bool,
 }
 
+impl<'a> ProbeRequest<'a> {
+    /// A GET without credentials; the body of the answer is not read.
+    pub(in crate::doctor) fn get(path: &'a str) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            content_type: None,
+            accept: "*/*",
+            authorization: None,
+            body: Bytes::new(),
+            whole: false,
+        }
+    }
+}
+
 /// More of a body than this is not looked at.
 const LIMIT: usize = 1 << 20;
 
@@ -52,16 +67,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         return Outcome::skipped("");
     }
     let begun = Instant::now();
-    let ask = ProbeRequest {
-        method: Method::GET,
-        path: "/",
-        content_type: None,
-        accept: "*/*",
-        authorization: None,
-        body: Bytes::new(),
-        whole: false,
-    };
-    let answer = match send(probe, &ask).await {
+    let answer = match send(probe, &ProbeRequest::get("/")).await {
         Ok(answer) => answer,
         Err(fault) => return probe.failed(&fault),
     };
@@ -70,7 +76,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     let outcome = match status {
         511 => Outcome::failed(words)
             .detail("511 Network Authentication Required: the network requires a log-in")
-            .fact(Fact::Portal(None)),
+            .fact(|facts| facts.portal = Some(None)),
         502..=504 => Outcome::warned(words).detail(format!(
             "the site, or a proxy in front of it, answers {status}"
         )),
@@ -79,18 +85,15 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
                 .detail(
                     "the response redirects to another host, as the log-in page of a network does",
                 )
-                .fact(Fact::Portal(location(&answer.headers)))
+                .fact(|facts| facts.portal = Some(location(&answer.headers)))
         }
         _ => Outcome::passed(words),
     };
-    let outcome = outcome.fact(Fact::Status(status));
-    match skew(&answer.headers) {
-        Some(skew) => {
-            probe.means.skew.send_replace(Skew::Known(skew));
-            outcome.fact(Fact::ClockSkew(skew))
-        }
-        None => outcome,
+    let skew = skew(&answer.headers);
+    if let Some(skew) = skew {
+        probe.means.skew.send_replace(Skew::Known(skew));
     }
+    outcome.fact(|facts| facts.clock_skew = skew)
 }
 
 /// Where the answer sends the client.

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Probe, STEP, shown};
 use crate::{
-    doctor::{Fact, Outcome},
+    doctor::Outcome,
     model::{
         Fault, FaultKind, Host, Leg, Stage, Target,
         address::{is_fake, is_public},
@@ -74,7 +74,7 @@ fn judged(odd: Option<(&'static str, String)>, listed: &str, took: &str) -> Outc
         None => Outcome::passed(format!("{listed} {took}")),
         Some((word, sentence)) => Outcome::warned(format!("{listed} {word}"))
             .detail(sentence.clone())
-            .fact(Fact::ImplausibleAddress { word, sentence }),
+            .fact(|facts| facts.implausible = Some((word, sentence))),
     }
 }
 

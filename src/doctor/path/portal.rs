@@ -8,7 +8,7 @@ use tokio::{
 use super::{Probe, http};
 use crate::{
     config::Via,
-    doctor::{Fact, Outcome},
+    doctor::Outcome,
     model::{Scheme, Target},
 };
 
@@ -106,6 +106,6 @@ fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
                 "plain HTTP answers for {} with {status}: the log-in page of a network",
                 probe.origin().1.host
             ))
-            .fact(Fact::Portal(location))
+            .fact(|facts| facts.portal = Some(location))
     })
 }

@@ -5,14 +5,13 @@ use hyper::{
     header::{CONTENT_TYPE, LOCATION},
 };
 use serde_json::{Value, json};
-use tokio_util::bytes::Bytes;
 
 use super::{
     Probe,
     http::{HttpAnswer, ProbeRequest, send},
 };
 use crate::{
-    doctor::{Fact, Outcome, Rehearsal, RemoteProtocol, hosts::PlannedHost, url::RemoteUrl},
+    doctor::{Outcome, Rehearsal, RemoteProtocol, url::RemoteUrl},
     model::{Fault, Scheme},
 };
 
@@ -23,13 +22,8 @@ pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
     };
     let path = format!("{}/info/refs?service=git-receive-pack", url.path);
     let ask = ProbeRequest {
-        method: Method::GET,
-        path: &path,
-        content_type: None,
-        accept: "*/*",
-        authorization: None,
-        body: Bytes::new(),
         whole: true,
+        ..ProbeRequest::get(&path)
     };
     match authorized(probe, rehearsal, url, ask).await {
         Err(fault) => probe.failed(&fault),
@@ -63,12 +57,11 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
     });
     let ask = ProbeRequest {
         method: Method::POST,
-        path: &path,
         content_type: Some("application/vnd.git-lfs+json"),
         accept: "application/vnd.git-lfs+json",
-        authorization: None,
         body: question.to_string().into(),
         whole: true,
+        ..ProbeRequest::get(&path)
     };
     let PushReply { answer, given } = match authorized(probe, rehearsal, url, ask).await {
         Ok(replied) => replied,
@@ -124,12 +117,8 @@ fn storage(answer: &HttpAnswer) -> Outcome {
         return Outcome::warned("no upload URL").detail("the LFS API returns no upload URL");
     };
     let words = format!("uploads go to {}", first.target.host);
-    let planned = hosts
-        .iter()
-        .map(|url| PlannedHost::new(url.target.clone(), url.purpose));
-    planned.fold(Outcome::passed(words), |outcome, host| {
-        outcome.fact(Fact::Leads(host.target, host.purpose))
-    })
+    let leads = hosts.into_iter().map(|url| (url.target, url.purpose));
+    Outcome::passed(words).fact(|facts| facts.leads = leads.collect())
 }
 
 /// An answer, and whether credentials were given for it.
@@ -213,12 +202,10 @@ fn refusal(probe: &Probe, answer: &HttpAnswer, given: bool, whose: &str) -> Outc
             None,
         ),
     };
-    let mut outcome = Outcome::failed(format!("{words} ({status})"))
-        .detail(match said {
-            Some(said) => format!("{sentence}: \"{said}\""),
-            None => sentence,
-        })
-        .fact(Fact::Status(status));
+    let mut outcome = Outcome::failed(format!("{words} ({status})")).detail(match said {
+        Some(said) => format!("{sentence}: \"{said}\""),
+        None => sentence,
+    });
     outcome.advice = advice;
     outcome
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Probe, shown};
 use crate::{
-    doctor::{Fact, Outcome, certificate as parsed},
+    doctor::{Outcome, State, certificate as parsed},
     model::{Fault, Leg, Stage, classify},
     tls::inspect::{Hello, Inspection, inspect},
 };
@@ -37,8 +37,8 @@ pub(in crate::doctor) async fn small(probe: &Probe) -> Outcome {
 pub(in crate::doctor) async fn large(probe: &Probe) -> Outcome {
     match variant(probe, Hello::Large).await {
         // gitferry itself sends no such hello: tunnelled clients do.
-        outcome if outcome.state == crate::doctor::State::Failed => Outcome {
-            state: crate::doctor::State::Warned,
+        outcome if outcome.state == State::Failed => Outcome {
+            state: State::Warned,
             ..outcome
         },
         outcome => outcome,
@@ -51,8 +51,8 @@ pub(in crate::doctor) async fn nameless(probe: &Probe) -> Outcome {
     }
     match variant(probe, Hello::Nameless).await {
         // Many servers refuse politely; only the path's own silence or reset would be news.
-        outcome if outcome.state == crate::doctor::State::Failed => Outcome {
-            state: crate::doctor::State::Unmeasured,
+        outcome if outcome.state == State::Failed => Outcome {
+            state: State::Unmeasured,
             advice: None,
             ..outcome
         },
@@ -90,13 +90,10 @@ pub(in crate::doctor) async fn certificate(probe: &Probe) -> Outcome {
             bad(probe, &error, shown.as_ref(), &chain)
         }
     };
-    match shown {
-        Some(shown) => {
-            let validity = Fact::Validity(shown.not_before, shown.not_after);
-            outcome.fact(Fact::Issuer(shown.issuer)).fact(validity)
-        }
-        None => outcome,
-    }
+    outcome.fact(|facts| {
+        facts.validity = shown.as_ref().map(|it| (it.not_before, it.not_after));
+        facts.issuer = shown.map(|shown| shown.issuer);
+    })
 }
 
 fn good(shown: Option<&parsed::Shown>, now: i64) -> Outcome {

@@ -6,7 +6,7 @@ use super::{
     ConfigEdit, EditPlace, Facts, HostSummary, PathSummary, ProposedChange, RecentHostFaults,
     sentences,
 };
-use crate::doctor::{Fact, Finding, State, certificate::middlebox};
+use crate::doctor::{Finding, State, certificate::middlebox};
 
 /// A rule sees everything; the first that knows a change wins. What explains many faults stands first.
 type Rule = fn(&Facts<'_>) -> Option<ProposedChange>;
@@ -62,10 +62,7 @@ fn clock(facts: &Facts<'_>) -> Option<ProposedChange> {
         .iter()
         .flat_map(|host| host.ways.iter().chain(&host.others))
         .flat_map(|way| way.facts())
-        .filter_map(|fact| match fact {
-            Fact::ClockSkew(skew) => Some(*skew),
-            _ => None,
-        })
+        .filter_map(|facts| facts.clock_skew)
         .collect();
     let right = skews.iter().any(|skew| skew.abs() < SKEW);
     let host = &way.path.host;
@@ -85,14 +82,7 @@ fn set_clock(sentence: &str) -> ProposedChange {
 }
 
 fn portal(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let (.., root) = broken(facts).find(|(.., root)| {
-        let facts = &root.outcome.facts;
-        facts.iter().any(|fact| matches!(fact, Fact::Portal(_)))
-    })?;
-    let page = root.outcome.facts.iter().find_map(|fact| match fact {
-        Fact::Portal(page) => page.clone(),
-        _ => None,
-    });
+    let page = broken(facts).find_map(|(.., root)| root.outcome.facts.portal.as_ref())?;
     Some(ProposedChange::advice(match page {
         Some(page) => format!("log in to this network: open {page} in a browser, then try again"),
         None => "log in to this network in a browser, then try again".into(),
@@ -161,11 +151,8 @@ fn service_failed(facts: &Facts<'_>) -> Option<ProposedChange> {
 /// The daemon runs, and is another program than this command.
 fn other_version(facts: &Facts<'_>) -> Option<ProposedChange> {
     let found = facts.machine("daemon")?;
-    found
-        .outcome
-        .facts
-        .contains(&Fact::OtherVersion)
-        .then(|| ProposedChange::command("restart the daemon", "gitferry service restart"))
+    let other = found.outcome.facts.other_version;
+    other.then(|| ProposedChange::command("restart the daemon", "gitferry service restart"))
 }
 
 /// Every client that was set up fails without the daemon.
@@ -206,13 +193,8 @@ fn odd_address(facts: &Facts<'_>) -> Option<ProposedChange> {
 
 /// A middlebox that is known by name signs in the place of the site.
 fn inspected(facts: &Facts<'_>) -> Option<ProposedChange> {
-    let name = broken(facts).find_map(|(.., root)| {
-        let issuer = root.outcome.facts.iter().find_map(|fact| match fact {
-            Fact::Issuer(issuer) => Some(issuer),
-            _ => None,
-        });
-        (sentences::kind(root) == "unknown-issuer").then(|| middlebox(issuer?))?
-    })?;
+    let signed = broken(facts).filter(|(.., root)| sentences::kind(root) == "unknown-issuer");
+    let name = { signed }.find_map(|(.., root)| middlebox(root.outcome.facts.issuer.as_ref()?))?;
     Some(ProposedChange {
         toml: Some("[trust]\nextra_roots = [\"/path/to/its-ca.pem\"]".into()),
         ..ProposedChange::advice(format!(
@@ -236,12 +218,8 @@ fn set_up(facts: &Facts<'_>, state: State) -> Option<(String, &'static str)> {
         .clients
         .iter()
         .filter(|found| found.outcome.state == state);
-    let mut known = ended.filter_map(|found| {
-        found.outcome.facts.iter().find_map(|fact| match fact {
-            Fact::Client(command) => Some((found.subject.to_string(), *command)),
-            _ => None,
-        })
-    });
+    let mut known =
+        ended.filter_map(|found| Some((found.subject.to_string(), found.outcome.facts.setup?)));
     known.next()
 }
 
@@ -249,7 +227,8 @@ fn distrust(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (name, command) = set_up(facts, State::Failed)?;
     // Another set-up would not help: the variable beats whatever it writes.
     if name.starts_with("git")
-        && let Some(variable) = hidden_by(facts)
+        && let Some(found) = facts.machine("environment")
+        && let Some(variable) = found.outcome.facts.hides_ca
     {
         let sentence =
             format!("remove {variable} from this shell, so that {name} sees the daemon's CA");
@@ -260,15 +239,6 @@ fn distrust(facts: &Facts<'_>) -> Option<ProposedChange> {
     }
     let sentence = format!("give {name} the daemon's CA");
     Some(ProposedChange::command(sentence, command))
-}
-
-/// The variable that hides the daemon's CA from git.
-fn hidden_by(facts: &Facts<'_>) -> Option<&'static str> {
-    let found = facts.machine("environment")?;
-    found.outcome.facts.iter().find_map(|fact| match fact {
-        Fact::HidesCa(variable) => Some(*variable),
-        _ => None,
-    })
 }
 
 fn by_advice(facts: &Facts<'_>) -> Option<ProposedChange> {
@@ -291,8 +261,9 @@ fn point_clients_at_daemon(facts: &Facts<'_>) -> Option<ProposedChange> {
 fn recent(facts: &Facts<'_>) -> Option<ProposedChange> {
     let works = |recent: &RecentHostFaults<'_>| recent.host.working().is_some();
     let advised = facts.recent().into_iter().filter(works);
-    let advised = advised.filter_map(|recent| Some((recent.fault, recent.fault.advice.as_ref()?)));
-    let (fault, advice) = advised.max_by_key(|(fault, _)| fault.count)?;
+    let advised = advised
+        .filter_map(|recent| Some((recent.count, recent.fault, recent.fault.advice.as_ref()?)));
+    let (_, fault, advice) = advised.max_by_key(|(count, ..)| *count)?;
     Some(ProposedChange::advice(format!(
         "if a transfer with {} fails again: {advice}",
         fault.host

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Facts, HostSummary, PathSummary, RecentHostFaults};
 use crate::doctor::{
-    CHECKS, Fact, Finding, State,
+    Finding, PATH_CHECKS, State,
     certificate::{day, middlebox},
     check_results::PathName,
 };
@@ -90,7 +90,7 @@ pub(super) fn recent(facts: &Facts<'_>) -> Option<String> {
 
 fn of_the_daemon(recent: &RecentHostFaults<'_>) -> String {
     let fault = recent.fault;
-    let count = match fault.count {
+    let count = match recent.count {
         1 => "a fault".into(),
         count => format!("{count} faults"),
     };
@@ -139,10 +139,8 @@ pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
 
 /// What is odd about the addresses of the name: a word and a sentence.
 pub(super) fn odd_address(way: &PathSummary) -> Option<(&'static str, &str)> {
-    way.facts().find_map(|fact| match fact {
-        Fact::ImplausibleAddress { word, sentence } => Some((*word, sentence.as_str())),
-        _ => None,
-    })
+    let (word, sentence) = way.facts().find_map(|facts| facts.implausible.as_ref())?;
+    Some((word, sentence))
 }
 
 /// The kind of a fault: the last part of its code.
@@ -188,7 +186,7 @@ fn why(way: &PathSummary, root: &Finding) -> String {
             root.outcome.detail.clone().unwrap_or_default()
         }
         (check, _) => {
-            let row = CHECKS.iter().find(|row| row.name == check);
+            let row = PATH_CHECKS.iter().find(|row| row.name == check);
             row.map_or("", |row| row.means).to_owned()
         }
     }
@@ -244,15 +242,8 @@ fn handshake(way: &PathSummary, kind: &str) -> String {
 
 fn certificate(root: &Finding, kind: &str) -> String {
     let facts = &root.outcome.facts;
-    let issuer = facts.iter().find_map(|fact| match fact {
-        Fact::Issuer(issuer) => Some(issuer.as_str()),
-        _ => None,
-    });
-    let issuer = issuer.unwrap_or("unknown");
-    let validity = facts.iter().find_map(|fact| match fact {
-        Fact::Validity(from, to) => Some((day(*from), day(*to))),
-        _ => None,
-    });
+    let issuer = facts.issuer.as_deref().unwrap_or("unknown");
+    let validity = facts.validity.map(|(from, to)| (day(from), day(to)));
     match (kind, validity) {
         ("expired", Some((_, to))) => {
             format!("its certificate expired on {to}, by this machine's clock")

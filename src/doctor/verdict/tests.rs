@@ -38,7 +38,7 @@ fn failed(code: &str) -> Outcome {
 fn ways(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut broken = false;
-    for check in super::super::CHECKS {
+    for check in super::super::PATH_CHECKS {
         let given = not.iter().find(|(name, _)| *name == check.name);
         let outcome = match given {
             Some((_, outcome)) => outcome.clone(),
@@ -196,11 +196,8 @@ fn an_address_that_such_a_site_cannot_have_is_told_with_what_to_do() {
         ("fake", "check that the local VPN tool runs"),
         ("blocked", "remove hf.co from the hosts file"),
     ] {
-        let odd = Fact::ImplausibleAddress {
-            word,
-            sentence: "hf.co resolves to 10.0.0.1".into(),
-        };
-        let name = Outcome::warned("10.0.0.1").fact(odd);
+        let odd = (word, "hf.co resolves to 10.0.0.1".into());
+        let name = Outcome::warned("10.0.0.1").fact(|facts| facts.implausible = Some(odd));
         let cut = failed("origin/connecting/unreachable");
         let not = vec![("name", name), ("tcp", cut)];
         let verdict = of(&ways(&path("hf.co", "direct", Some(0)), not));
@@ -213,8 +210,8 @@ fn an_address_that_such_a_site_cannot_have_is_told_with_what_to_do() {
 
 #[test]
 fn the_ca_of_a_known_middlebox_is_asked_for_and_never_applied() {
-    let issuer = Fact::Issuer("FortiGate CA".into());
-    let signed = failed("origin/handshaking/unknown-issuer").fact(issuer);
+    let signed = failed("origin/handshaking/unknown-issuer")
+        .fact(|facts| facts.issuer = Some("FortiGate CA".into()));
     let (broken, change) = broken_by("certificate", signed);
     assert!(
         broken.contains("a Fortinet firewall inspects TLS"),
@@ -271,7 +268,7 @@ fn a_portal_is_more_than_the_handshake_that_it_breaks() {
         ("tls", failed("origin/handshaking/bad-answer")),
         (
             "portal",
-            Outcome::failed("plain HTTP").fact(Fact::Portal(Some(page.clone()))),
+            Outcome::failed("plain HTTP").fact(|facts| facts.portal = Some(Some(page.clone()))),
         ),
     ];
     let verdict = of(&ways(&path("hf.co", "direct", Some(0)), portal));
@@ -285,7 +282,7 @@ fn an_expired_certificate_is_the_clocks_unless_another_site_confirms_it() {
     let findings = ways(&path("hf.co", "direct", Some(0)), expired());
     let change = of(&findings).change.unwrap();
     assert!(change.command.unwrap().contains("timedatectl"));
-    let confirmed = Outcome::passed("200").fact(Fact::ClockSkew(2));
+    let confirmed = Outcome::passed("200").fact(|facts| facts.clock_skew = Some(2));
     let mut both = findings;
     both.extend(ways(
         &path("github.com", "direct", Some(0)),
@@ -305,7 +302,7 @@ fn what_has_not_ended_is_not_called_healthy() {
     let findings = vec![finding(
         &path("hf.co", "direct", Some(0)),
         "tls",
-        super::super::check_results::pending(),
+        Outcome::pending(),
     )];
     let verdict = of(&findings);
     assert!(!verdict.is_healthy());
@@ -332,7 +329,8 @@ fn machine(check: &'static str, outcome: Outcome) -> Finding {
 
 #[test]
 fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
-    let around = Outcome::warned("bypasses gitferry").fact(Fact::Client("gitferry setup git"));
+    let around =
+        Outcome::warned("bypasses gitferry").fact(|facts| facts.setup = Some("gitferry setup git"));
     let findings = vec![client("git 2.39.5", around)];
     let verdict = of(&findings);
     assert!(verdict.is_healthy());
@@ -340,8 +338,8 @@ fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
         verdict.change.unwrap().command.unwrap(),
         "gitferry setup git"
     );
-    let distrusts =
-        Outcome::failed("does not trust gitferry's CA").fact(Fact::Client("gitferry setup lfs"));
+    let distrusts = Outcome::failed("does not trust gitferry's CA")
+        .fact(|facts| facts.setup = Some("gitferry setup lfs"));
     let verdict = of(&[findings, vec![client("git-lfs/3.3.0", distrusts)]].concat());
     assert_eq!(
         verdict.broken.unwrap(),
@@ -356,9 +354,10 @@ fn a_client_without_the_ca_is_broken_and_one_that_goes_around_is_not() {
 /// Set-up was run, and `GIT_SSL_CAINFO` beats it: to run it again changes nothing.
 #[test]
 fn where_a_variable_hides_the_ca_the_change_is_to_remove_it() {
-    let distrusts =
-        Outcome::failed("does not trust gitferry's CA").fact(Fact::Client("gitferry setup git"));
-    let hides = Outcome::warned("1 to look at").fact(Fact::HidesCa("GIT_SSL_CAINFO"));
+    let distrusts = Outcome::failed("does not trust gitferry's CA")
+        .fact(|facts| facts.setup = Some("gitferry setup git"));
+    let hides =
+        Outcome::warned("1 to look at").fact(|facts| facts.hides_ca = Some("GIT_SSL_CAINFO"));
     let findings = [
         client("git 2.39.5", distrusts),
         machine("environment", hides),
@@ -414,7 +413,10 @@ fn distrustful_git() -> Finding {
     let outcome = Outcome::failed("does not trust the daemon's CA");
     Finding {
         subject: CheckSubject::Client("git 2.39.5".into()),
-        ..machine("client", outcome.fact(Fact::Client("gitferry setup git")))
+        ..machine(
+            "client",
+            outcome.fact(|facts| facts.setup = Some("gitferry setup git")),
+        )
     }
 }
 
@@ -442,17 +444,19 @@ fn a_host_that_no_way_leads_to_comes_before_the_settings_of_git() {
 #[test]
 fn recent_faults_of_the_daemon_are_told_and_their_advice_is_the_change_where_all_checks_pass() {
     let fault = |host: &str, count| {
-        Fact::Recent(RecentFaults {
+        let fault = RecentFault {
             host: host.into(),
             code: "origin/awaiting-head/timed-out".into(),
             upstream: Some("office".into()),
             advice: Some("use another hop of `[hops]`".into()),
-            count,
-        })
+            ..RecentFault::default()
+        };
+        (fault, count)
     };
-    let faults = Outcome::passed("5 faults").fact(fault("hf.co", 4));
     // A host that nobody asks about is not in it.
-    let history = machine("history", faults.fact(fault("other.test", 1)));
+    let recent = vec![fault("hf.co", 4), fault("other.test", 1)];
+    let faults = Outcome::passed("5 faults").fact(|facts| facts.recent = recent);
+    let history = machine("history", faults);
     let mut findings = ways(&path("hf.co", "office", Some(0)), vec![]);
     findings.push(history.clone());
     let verdict = of(&findings);
