@@ -59,6 +59,13 @@ impl ClientConn {
         self.line.as_ref()?.cut(request)
     }
 
+    /// The server has passed a request on: its response comes from a service.
+    pub(crate) fn mark_received(&self) {
+        if let Some(line) = &self.line {
+            line.mark_received();
+        }
+    }
+
     /// Lets the watchdog of `transfer` read the connection.
     pub(crate) fn watch(&self, transfer: &TransferHandle) {
         let socket = self.tcp.clone();

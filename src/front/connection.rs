@@ -2,12 +2,16 @@
 
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{StatusCode, body::Incoming, server::conn::http1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::head_timer::{Clock, HeadTimer};
+use super::{
+    head_timer::{Clock, HeadTimer},
+    refuse::unfit,
+};
 use crate::{
     config::Listen,
+    forward::response::errors::{plain_text, proxy_status},
     io::Tcp,
     model::{Fault, FaultKind, Leg, Stage},
     net::RequestLine,
@@ -84,14 +88,44 @@ where
     }
 }
 
-/// A refusal by hyper itself, whose response has no text. `line` is the request line, where it was captured.
-pub(super) fn malformed(error: &hyper::Error, line: &RequestLine) -> Option<Fault> {
-    let kind = match () {
-        () if error.is_parse_too_large() => FaultKind::TooLarge,
-        () if error.is_parse() => FaultKind::BadRequest,
-        () => return None,
-    };
-    let detail = line.objection().filter(|_| kind == FaultKind::BadRequest);
-    let detail = detail.unwrap_or_else(|| error.to_string());
-    Some(Fault::new(Leg::Client, Stage::Accepted, kind).detail(detail))
+/// The fault of a request that hyper refused: no service saw it.
+pub(super) fn malformed(
+    error: &hyper::Error,
+    line: &RequestLine,
+    client: SocketAddr,
+) -> Option<Fault> {
+    let status = line.refused().or_else(|| error.is_parse().then_some(400))?;
+    let detail = error.to_string();
+    Some(refused(status, line, &detail).peer(client))
+}
+
+/// The response with which hyper's own is replaced.
+pub(super) fn refusal(status: u16, line: &RequestLine) -> Vec<u8> {
+    let fault = refused(
+        status,
+        line,
+        "the request line or a header field is not HTTP/1.1",
+    );
+    let reason = StatusCode::from_u16(status).ok();
+    let reason = reason.and_then(|status| status.canonical_reason());
+    let text = plain_text(&fault);
+    format!(
+        "HTTP/1.1 {status} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+         Proxy-Status: {}\r\nConnection: close\r\n\r\n{text}",
+        reason.unwrap_or_default(),
+        text.len(),
+        proxy_status(&fault),
+    )
+    .into_bytes()
+}
+
+/// hyper has a status for each limit, and its error is not known yet when it responds.
+fn refused(status: u16, line: &RequestLine, detail: &str) -> Fault {
+    match status {
+        431 => Fault::new(Leg::Client, Stage::Accepted, FaultKind::TooLarge).detail(
+            "the head is larger than `max_head` of `[listen]`, or has more than 100 fields",
+        ),
+        414 => unfit("the URL is longer than 65534 bytes"),
+        _ => unfit(line.objection().unwrap_or_else(|| detail.to_owned())),
+    }
 }

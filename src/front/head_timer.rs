@@ -110,7 +110,7 @@ mod tests {
     /// How long a connection stays open that sends `sent` and then nothing.
     async fn lasts(sent: &str, first_answers: usize) -> Duration {
         let (mut client, server) = duplex(4096);
-        let (io, _) = Interims::new(server);
+        let (io, _) = Interims::new(server, |_, _| Vec::new());
         let (timer, _) = timer();
         let timer = HeadTimer {
             line: io.request_line(),

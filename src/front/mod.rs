@@ -32,7 +32,7 @@ use crate::{
     net::{Interims, listen::AcceptedClient},
 };
 
-use connection::{builder, linger, malformed, run};
+use connection::{builder, linger, malformed, refusal, run};
 use refuse::{refuse, turn_away_unnamed, unfit_hosts};
 use wrong_protocol::WrongProtocol;
 
@@ -78,7 +78,8 @@ impl FrontServer {
             match mistaken {
                 Ok(None) => front.serve_http(client, raw_socket, &forwarder).await,
                 Ok(Some(mistaken)) => {
-                    turn_away_unnamed(&front.current(), address, mistaken.fault());
+                    let fault = mistaken.fault().peer(address);
+                    turn_away_unnamed(&front.current(), address, fault);
                     mistaken.response(&mut raw_socket).await;
                     linger(raw_socket).await;
                 }
@@ -91,7 +92,7 @@ impl FrontServer {
     async fn serve_http(&self, client: AcceptedClient, raw_socket: Tcp, forwarder: &Forwarder) {
         let listen = &forwarder.config.listen;
         let monitor = client.tcp.monitor();
-        let (io, interims) = Interims::new(client.tcp);
+        let (io, interims) = Interims::new(client.tcp, refusal);
         let line = io.request_line();
         let builder = builder(listen, &line);
         let conn = ClientConn {
@@ -114,7 +115,7 @@ impl FrontServer {
             .with_upgrades();
         let shutdown = &forwarder.shared.shutdown;
         if let Err(error) = run(std::pin::pin!(connection), client.peer, shutdown).await {
-            if let Some(fault) = malformed(&error, &line) {
+            if let Some(fault) = malformed(&error, &line, client.peer) {
                 turn_away_unnamed(&self.current(), client.peer, fault);
             }
             linger(raw_socket).await;
@@ -122,6 +123,7 @@ impl FrontServer {
     }
 
     async fn response(&self, mut request: Request<Incoming>, client: &ClientConn) -> HttpResponse {
+        client.mark_received();
         let forwarder = self.current();
         if let Some(fault) = admission::refusal(&forwarder, client).await {
             return refuse(&forwarder, &request, client, None, fault).await;

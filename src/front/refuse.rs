@@ -11,7 +11,7 @@ use hyper::{
 use crate::{
     forward::{Forwarder, HttpResponse, client::ClientConn, response::errors::ErrorFormat},
     mirror::reverse::parse_segment,
-    model::{Fault, FaultKind, Host, Leg, Stage, Target, target::TargetError},
+    model::{Fault, FaultKind, Host, Leg, Stage, Target, resource, target::TargetError},
     track::{self, Transfer, TransferStart},
 };
 
@@ -42,17 +42,17 @@ pub(super) fn turn_away(forwarder: &Forwarder, from: &UnreadableClient<'_>, faul
 /// The same for a connection that named no target.
 pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault: Fault) {
     let unasked = UnreadableClient {
-        front: track::Front::Absolute,
+        front: track::Front::Unknown,
         client,
         target: &no_target(),
-        method: "-",
+        method: resource::NO_METHOD,
         agent: None,
     };
     turn_away(forwarder, &unasked, fault);
 }
 
 /// A malformed request.
-pub(super) fn unfit(why: &'static str) -> Fault {
+pub(super) fn unfit(why: impl Into<Box<str>>) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
 }
 
@@ -112,7 +112,9 @@ pub(super) fn begin<B>(
     let path = match front {
         track::Front::Tunnel => String::new(),
         track::Front::Reverse => shown(request.uri().path()),
-        track::Front::Absolute | track::Front::Intercept => request.uri().path().to_owned(),
+        track::Front::Absolute | track::Front::Intercept | track::Front::Unknown => {
+            request.uri().path().to_owned()
+        }
     };
     let transfer = forwarder.shared.tracker.begin(TransferStart {
         front,

@@ -45,7 +45,7 @@ impl<T: Into<String>> From<T> for Advice {
 }
 
 /// The circumstances of a fault.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AdviceContext<'a> {
     /// The requested host.
     pub host: &'a str,

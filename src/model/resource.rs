@@ -2,8 +2,14 @@
 
 use std::borrow::Cow;
 
+/// In place of the method of a request that could not be read.
+pub(crate) const NO_METHOD: &str = "-";
+
 /// From the method and the path; an unknown path is shown without its query.
 pub(crate) fn describe<'p>(method: &str, path: &'p str) -> Cow<'p, str> {
+    if method == NO_METHOD {
+        return "unreadable request".into();
+    }
     if method == "CONNECT" || path.is_empty() {
         return "tunnel".into();
     }

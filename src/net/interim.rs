@@ -1,9 +1,13 @@
-//! Interim responses below hyper, whose server can only send `100 Continue`.
+//! What gitferry writes below hyper's server: interim responses, of which hyper can only send `100 Continue`, and text for the errors that
+//! hyper answers by itself.
 //!
 //! A client that gives up on a silent connection (git-lfs does after 30 s) gets `102 Processing` (RFC 2518, section 10.1) while its response
 //! is prepared. Three properties make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time; it polls
 //! the request's service and then flushes, in one task; and it flushes only when it has nothing of its own left to write. So what
 //! [`InterimSender::say`] queues within a service is written at the next flush, before the response's first byte.
+//!
+//! hyper answers a request that it cannot parse with a status and no body, before any service sees the request. Such a response is replaced
+//! by one that says what is wrong.
 
 use std::{
     io,
@@ -17,7 +21,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use tokio_util::bytes::{Buf as _, Bytes};
+
 use super::RequestLine;
+
+/// The whole response to a request that hyper refused with this status.
+pub(crate) type Refusal = fn(u16, &RequestLine) -> Vec<u8>;
 
 const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 
@@ -26,9 +35,10 @@ const PROCESSING: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
 pub(crate) struct Interims<S> {
     inner: S,
     wanted: InterimSender,
-    /// The rest of an interim response that is being written.
-    left: &'static [u8],
+    /// The rest of a response of gitferry's own that is being written.
+    left: Bytes,
     line: RequestLine,
+    refusal: Refusal,
 }
 
 /// Queues interim responses. Use it only within the service of the request that is being served.
@@ -49,19 +59,16 @@ impl InterimSender {
 
 impl<S> Interims<S> {
     /// Wraps `inner`; returns the stream and the sender of its interim responses.
-    pub(crate) fn new(inner: S) -> (Self, InterimSender) {
-        let wanted = InterimSender::default();
-        let voice = wanted.clone();
-        let left = &[][..];
-        (
-            Self {
-                inner,
-                wanted,
-                left,
-                line: RequestLine::default(),
-            },
-            voice,
-        )
+    pub(crate) fn new(inner: S, refusal: Refusal) -> (Self, InterimSender) {
+        let stream = Self {
+            inner,
+            wanted: InterimSender::default(),
+            left: Bytes::new(),
+            line: RequestLine::default(),
+            refusal,
+        };
+        let sender = stream.wanted.clone();
+        (stream, sender)
     }
 
     /// The last request line read, as received.
@@ -76,14 +83,14 @@ impl<S> Interims<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Interims<S> {
-    /// Completes an interim response that was begun: no other byte may come between.
+    /// Completes a response of gitferry's own that was begun: no other byte may come between.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.left.is_empty() {
-            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, self.left))?;
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.left))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.left = self.left.get(written..).unwrap_or_default();
+            self.left.advance(written);
         }
         Poll::Ready(Ok(()))
     }
@@ -110,7 +117,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
-        self.line.mark_responded();
+        if let Some(status) = self.line.mark_responded(buf) {
+            self.left = (self.refusal)(status, &self.line).into();
+            return Poll::Ready(Ok(buf.len()));
+        }
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -120,7 +130,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(cx))?;
-        self.line.mark_responded();
+        if let [head] = bufs {
+            return self.poll_write(cx, head);
+        }
+        self.line.mark_responded(b"");
         Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 
@@ -130,7 +143,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.left.is_empty() && self.wanted.0.swap(false, Ordering::Relaxed) {
-            self.left = PROCESSING;
+            self.left = Bytes::from_static(PROCESSING);
         }
         ready!(self.poll_rest(cx))?;
         Pin::new(&mut self.inner).poll_flush(cx)
@@ -146,19 +159,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interims<S> {
 mod tests {
     use std::{convert::Infallible, time::Duration};
 
+    use super::*;
     use http_body_util::Full;
     use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio_util::bytes::Bytes;
-
-    use super::*;
 
     /// What a client reads that sends `requests` at once to a server with three interim responses for each request to `/slow`.
     async fn read(requests: &str, room: usize) -> String {
         let (mut client, server) = duplex(room);
-        let (server, voice) = Interims::new(server);
+        let (server, voice) = Interims::new(server, |_, _| Vec::new());
+        let line = server.request_line();
         let service = service_fn(move |request: Request<Incoming>| {
+            line.mark_received();
             let voice = voice.clone();
             async move {
                 if request.uri().path() == "/slow" {
@@ -226,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_wanted_and_taken_back_is_not_said() {
         let (mut client, server) = duplex(64);
-        let (mut server, voice) = Interims::new(server);
+        let (mut server, voice) = Interims::new(server, |_, _| Vec::new());
         voice.say();
         voice.cancel();
         server.flush().await.unwrap();

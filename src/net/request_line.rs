@@ -21,6 +21,10 @@ struct CapturedLine {
     responded: bool,
     /// True where bytes arrived since the next request is expected.
     begun: bool,
+    /// True where hyper understood the request and passed it on.
+    received: bool,
+    /// The status with which hyper refused the request itself.
+    refused: Option<u16>,
 }
 
 impl RequestLine {
@@ -53,13 +57,35 @@ impl RequestLine {
     }
 
     /// A response is written: bytes after it belong to another request. hyper answers before it reports what it refused.
-    pub(super) fn mark_responded(&self) {
-        self.lock().responded = true;
+    ///
+    /// Returns the status where `written` is hyper's own response to a request that it did not understand: a whole head without a body.
+    pub(super) fn mark_responded(&self, written: &[u8]) -> Option<u16> {
+        let mut line = self.lock();
+        line.responded = true;
+        if line.received {
+            return None;
+        }
+        let status = written.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+        let end = written.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let is_refusal = status.starts_with(b"4") && end + 4 == written.len();
+        line.refused = is_refusal.then(|| std::str::from_utf8(status).ok()?.parse().ok())?;
+        line.refused
     }
 
     /// The next request is expected from here on.
     pub(crate) fn expect_next(&self) {
-        self.lock().begun = false;
+        let mut line = self.lock();
+        (line.begun, line.received) = (false, false);
+    }
+
+    /// hyper has passed the request on: the next response is not its own.
+    pub(crate) fn mark_received(&self) {
+        self.lock().received = true;
+    }
+
+    /// The status with which hyper refused the last request.
+    pub(crate) fn refused(&self) -> Option<u16> {
+        self.lock().refused
     }
 
     /// True where bytes arrived since then.
@@ -185,10 +211,10 @@ mod tests {
         assert!(told.unwrap().contains("%3C"));
         let line = RequestLine::default();
         line.note(b"GET /< HTTP/1.1\r\n");
-        line.mark_responded();
+        line.mark_responded(b"");
         line.note(b"GET /> HTTP/1.1\r\n");
         assert!(line.objection().unwrap().contains("%3E"));
-        line.mark_responded();
+        line.mark_responded(b"");
         line.note(&vec![b'<'; 3 * MOST]);
         assert!(line.lock().bytes.len() <= MOST);
     }

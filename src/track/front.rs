@@ -13,5 +13,7 @@ pub(crate) enum Front {
     Absolute = "absolute",
     /// `GET /host/…`.
     Reverse = "reverse",
+    /// No request could be read.
+    Unknown = "unknown",
 }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Finished {
     /// When it ended.
     #[serde(with = "instant_text")]
     pub ended: SystemTime,
-    /// How it came in: `intercept`, `tunnel`, `absolute` or `reverse`.
+    /// How it came in: `intercept`, `tunnel`, `absolute`, `reverse`, or `unknown` where no request could be read.
     pub front: EventText,
     /// The client's address.
     pub client: SocketAddr,

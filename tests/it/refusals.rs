@@ -112,9 +112,13 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
         (
             format!("GET http://origin.test/ HTTP/1.1\r\nHost: x\r\nX-Big: {huge}\r\n\r\n"),
             431,
-            "",
+            "client/accepted/too-large",
         ),
-        ("nonsense\r\n\r\n".to_owned(), 400, ""),
+        (
+            "nonsense\r\n\r\n".to_owned(),
+            400,
+            "client/accepted/bad-request",
+        ),
         (
             "GET /me/model.git/info/refs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(),
             400,
@@ -193,6 +197,78 @@ async fn what_is_no_http_is_told_for_what_it_is() {
             let advice = fault.advice.as_deref().unwrap();
             assert!(advice.contains("`http://`"), "{advice}");
         }
+    }
+}
+
+/// hyper answers these before any service sees them, with an empty body.
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_answered_with_the_reason_and_the_key_of_the_limit() {
+    let world = World::listening("max_head = \"256 KiB\"", "").await;
+    let get =
+        |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n");
+    let many: String = (0..101).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let pages = get("/-/healthz", "");
+    for (request, status, said) in [
+        (
+            "nonsense\r\n\r\n".to_owned(),
+            "400 Bad Request",
+            "the request line or a header field is not HTTP/1.1",
+        ),
+        (get("/a<b", ""), "400 Bad Request", "%3C"),
+        (
+            get("/", "broken field\r\n"),
+            "400 Bad Request",
+            "not HTTP/1.1",
+        ),
+        (
+            get(&format!("/{}", "x".repeat(70_000)), ""),
+            "414 URI Too Long",
+            "65534 bytes",
+        ),
+        (
+            get("/", &format!("X: {}\r\n", "x".repeat(800_000))),
+            "431 Request Header Fields Too Large",
+            "raise `max_head` of `[listen]`",
+        ),
+        (
+            get("/", &many),
+            "431 Request Header Fields Too Large",
+            "more than 100 fields",
+        ),
+        // After a good request on the same connection, and sent together with it.
+        (
+            format!("{pages}nonsense\r\n\r\n"),
+            "400 Bad Request",
+            "not HTTP/1.1",
+        ),
+    ] {
+        let mut client = world.sends(&request).await;
+        let text = String::from_utf8(client.rest().await).unwrap();
+        let first = request
+            .starts_with(&pages)
+            .then(|| text.find("HTTP/1.1 400").unwrap());
+        let (before, text) = text.split_at(first.unwrap_or(0));
+        assert!(
+            first.is_none() || before.starts_with("HTTP/1.1 200"),
+            "{before}"
+        );
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{said}: {head}"
+        );
+        assert!(
+            head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
+            "{head}"
+        );
+        assert!(
+            body.starts_with("gitferry: ") && body.contains(said),
+            "{said}: {body}"
+        );
+        let fault = world.next_fault().await;
+        assert_eq!(fault.leg, "client", "{fault:?}");
+        assert!(fault.cause.contains(" with 127.0.0.1:"), "{fault:?}");
+        world.next_end().await;
     }
 }
 

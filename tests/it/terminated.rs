@@ -39,6 +39,26 @@ async fn a_client_hello_that_comes_late_is_terminated_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_request_that_cannot_be_read_is_answered_with_its_reason_inside_tls() {
+    let (address, _served) = origin(|connections| async move { connections.next().await }).await;
+    let world = World::with(&route("main.test", address, "terminate", "")).await;
+    let mut stream = inside(&world, MAIN, Some("main.test")).await.unwrap();
+    let request = b"GET /a<b HTTP/1.1\r\nHost: main.test\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = soon("the answer", stream.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 400 Bad Request\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("\r\n\r\ngitferry: ") && answer.contains("%3C"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_speaks_first_is_tunnelled_on_a_terminating_route() {
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.next().await;

@@ -278,13 +278,14 @@ pub(crate) fn route_by(hops: &[(&str, &str)], host: &str, more: &str) -> String 
 
 /// The config of a daemon in front of scripted origins: short waits, no built-in routes.
 fn scripted(dir: &Path, address: &str, listen: &str, routes: &str) -> String {
-    let limit = if listen.contains("max_connections") {
-        ""
-    } else {
-        "max_connections = 64"
+    let unless_set = |line: &'static str| match line.split_once(" = ") {
+        Some((key, _)) if listen.contains(key) => "",
+        _ => line,
     };
+    let limit = unless_set("max_connections = 64");
+    let max_head = unless_set("max_head = \"16 KiB\"");
     format!(
-        "[listen]\naddress = \"{address}\"\nhead_timeout = \"5s\"\nidle_timeout = \"5s\"\nmax_head = \"16 KiB\"\n{limit}\n{listen}\n\
+        "[listen]\naddress = \"{address}\"\nhead_timeout = \"5s\"\nidle_timeout = \"5s\"\n{max_head}\n{limit}\n{listen}\n\
          [built_in]\nroutes = false\n[state]\ndirectory = \"{}\"\n[trust]\nplatform_roots = false\n\
          [log]\nformat = \"json\"\nlevel = \"debug\"\n\
          [dial]\nbackoff = \"5ms\"\nbackoff_limit = \"20ms\"\nattempts = 4\nhandshake_timeout = \"5s\"\n{routes}",

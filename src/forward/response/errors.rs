@@ -15,7 +15,10 @@ use tokio_util::bytes::{BufMut, Bytes, BytesMut};
 use crate::forward::headers::PROXY_STATUS;
 use crate::forward::request::body::{HttpResponse, RequestBody, full};
 use crate::{
-    model::{Fault, FaultKind, Leg},
+    model::{
+        Fault, FaultKind, Leg,
+        advice::{Advice, AdviceContext},
+    },
     track::{FinalFault, Transfer, TransferOutcome, redact},
 };
 
@@ -116,33 +119,40 @@ fn response(
     response
         .headers_mut()
         .insert("cache-control", HeaderValue::from_static("no-store"));
-    let value = format!(
-        "gitferry; error={}; details=\"{}\"",
-        fault.proxy_error(),
-        fault.code()
-    );
-    if let Ok(value) = HeaderValue::try_from(value) {
+    if let Ok(value) = HeaderValue::try_from(proxy_status(fault)) {
         response.headers_mut().insert(PROXY_STATUS, value);
     }
     response
 }
 
+/// The value of `Proxy-Status`.
+pub(crate) fn proxy_status(fault: &Fault) -> String {
+    let (error, code) = (fault.proxy_error(), fault.code());
+    format!("gitferry; error={error}; details=\"{code}\"")
+}
+
+/// The text for a client whose request was not understood.
+pub(crate) fn plain_text(fault: &Fault) -> String {
+    let lines = lines(fault, fault.advice(AdviceContext::default()));
+    lines.join("\n") + "\n"
+}
+
 /// The text for the client's user: what went wrong, the code and cause, then the advice.
 fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
-    let cause = format!("gitferry: {}: {}", fault.kind.in_words(), fault.chain());
-    let mut lines = vec![redact::text(&cause)];
+    let mut lines = lines(fault, transfer.advice(fault));
     if let Some(upstream) = transfer.upstream()
         && fault.leg != Leg::Client
         && let Some(line) = lines.first_mut()
     {
         line.push_str(&format!(", upstream {upstream}"));
     }
-    lines.extend(
-        transfer
-            .advice(fault)
-            .map(|advice| format!("gitferry: {}", advice.text)),
-    );
     lines
+}
+
+fn lines(fault: &Fault, advice: Option<Advice>) -> Vec<String> {
+    let cause = format!("gitferry: {}: {}", fault.kind.in_words(), fault.chain());
+    let advice = advice.map(|advice| format!("gitferry: {}", advice.text));
+    [redact::text(&cause)].into_iter().chain(advice).collect()
 }
 
 fn status(fault: &Fault) -> StatusCode {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::{
     forward::Current,
     front::refuse::{UnreadableClient, turn_away},
-    model::{Fault, FaultKind, Leg, Stage, Target, agent},
+    model::{Fault, FaultKind, Leg, Stage, Target, agent, resource},
     rt::Shutdown,
     track,
 };
@@ -22,7 +22,7 @@ impl SilentClient {
     /// The connection has ended, with an unreadable request or without one.
     pub(super) fn ended(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
         if let Some(fault) = unread {
-            self.tell("-", fault);
+            self.tell(resource::NO_METHOD, fault);
         } else if !asked && !shutdown.is_draining() {
             self.distrusts();
         }

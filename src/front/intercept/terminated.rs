@@ -22,7 +22,7 @@ use crate::{
     forward::{Current, ExchangeRequest, Forwarder, HttpResponse, client::ClientConn},
     front::{
         admission,
-        connection::{builder, linger, malformed, run},
+        connection::{builder, linger, malformed, refusal, run},
         methods,
         refuse::{refuse, unfit, unfit_hosts},
     },
@@ -53,7 +53,7 @@ impl TerminatedConnection {
         target: Target,
         tls: ClientTls,
     ) {
-        let (io, interims) = Interims::new(tls.io);
+        let (io, interims) = Interims::new(tls.io, refusal);
         let line = io.request_line();
         let shared = tls.http == HttpVersion::Http2;
         let silent = SilentClient {
@@ -84,7 +84,7 @@ impl TerminatedConnection {
                 None
             }
         };
-        let unread = error.and_then(|error| malformed(&error, &line));
+        let unread = error.and_then(|error| malformed(&error, &line, terminated.conn.address));
         let asked = terminated.asked.load(Ordering::Relaxed);
         silent.ended(unread, asked, &forwarder.shared.shutdown);
     }
@@ -123,6 +123,7 @@ impl TerminatedConnection {
         request: Request<Incoming>,
     ) -> Result<HttpResponse, Infallible> {
         self.asked.store(true, Ordering::Relaxed);
+        self.conn.mark_received();
         let asked = ExchangeRequest {
             front: track::Front::Intercept,
             client: self.conn.clone(),

@@ -18,7 +18,7 @@ documented! {
 pub(crate) struct TransferEnded {
     /// Which transfer; its upstream is that of the last attempt.
     pub subject: Subject,
-    /// The front: intercept, tunnel, absolute or reverse.
+    /// The front: intercept, tunnel, absolute, reverse, or unknown where no request could be read.
     pub front: Front,
     /// The client's address.
     pub client: SocketAddr,

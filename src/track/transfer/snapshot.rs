@@ -33,7 +33,7 @@ documented! {
 pub struct Snapshot {
     /// The number of the transfer, as in the log.
     pub id: u64,
-    /// The front: intercept, tunnel, absolute or reverse.
+    /// The front: intercept, tunnel, absolute, reverse, or unknown where no request could be read.
     pub front: &'static str,
     /// The client's address.
     pub client: SocketAddr,

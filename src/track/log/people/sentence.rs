@@ -54,9 +54,12 @@ pub(super) fn numbers(line: &LogLine, rate: bool) -> String {
     text
 }
 
-/// The host, with its port where that is not the default.
+/// The host, with its port where that is not the default; the client's address where no request named a host.
 pub(super) fn host(line: &LogLine) -> String {
-    let host = line.text("host").unwrap_or("-");
+    let host = match line.text("host") {
+        None | Some("-") => line.text("client").unwrap_or("client"),
+        Some(host) => host,
+    };
     match line.number("port") {
         None | Some(0 | 80 | 443) => host.to_owned(),
         Some(port) => format!("{host}:{port}"),
@@ -81,7 +84,7 @@ pub(super) fn fault_sentence(line: &LogLine) -> String {
     let (meaning, value) = fault::meaning(kind).unwrap_or((kind, None));
     let leg = match line.text("leg") {
         Some("hop") => ", hop leg",
-        Some("client") => ", client leg",
+        Some("client") if line.text("host") != Some("-") => ", client leg",
         _ => "",
     };
     let meaning = fault::lower(meaning.trim_end_matches('.'));
@@ -93,9 +96,12 @@ pub(super) fn fault_sentence(line: &LogLine) -> String {
     let cause = line.text("cause").unwrap_or_default();
     let rest = cause.strip_prefix(code).unwrap_or(cause);
     let rest = rest.trim_start_matches([' ', ':']);
-    if !rest.is_empty() {
-        let _ = write!(text, ", {}", without_numbers(rest));
-    }
+    let separator = match rest.chars().next() {
+        None => "",
+        Some('(') => " ",
+        Some(_) => ", ",
+    };
+    let _ = write!(text, "{separator}{}", without_numbers(rest));
     let next = match (line.text("next_upstream"), line.number("wait_ms")) {
         (Some(upstream), _) => format!("next upstream: {upstream}"),
         (None, Some(ms)) => format!("trying again in {}", size::duration(ms)),

@@ -77,6 +77,49 @@ fn a_site_that_refuses_is_marked_and_a_request_for_credentials_or_an_optional_fi
 }
 
 #[test]
+fn a_connection_without_a_readable_request_is_shown_by_its_client() {
+    let unread = |message| {
+        line(message, Level::WARN)
+            .with("host", "-")
+            .with("port", 0)
+            .with("route", "other_hosts")
+    };
+    let ended = unread("transfer ended")
+        .with("id", 7)
+        .with("client", "127.0.0.1:52074")
+        .with("method", "-")
+        .with("path", "")
+        .with("front", "unknown")
+        .with("result", "client/accepted/bad-request");
+    let people = People::in_utc(false);
+    let shown = people.render(&ended, 120);
+    let whole = "! -    127.0.0.1:52074        unreadable request";
+    assert!(shown.contains(whole), "{shown}");
+    assert!(!shown.contains("tunnel"), "{shown}");
+    let fault = unread("fault")
+        .with("leg", "client")
+        .with("stage", "accepted")
+        .with("kind", "bad-request")
+        .with("code", "client/accepted/bad-request")
+        .with(
+            "cause",
+            "client/accepted/bad-request with 127.0.0.1:52074 (invalid HTTP method parsed)",
+        );
+    let shown = people.render(&fault, 200);
+    let whole = "! client, while reading the client's request: the client's request is malformed, with 127.0.0.1:52074 (invalid HTTP method parsed); giving up\n";
+    assert!(shown.contains(whole), "{shown}");
+    let bare = unread("fault")
+        .with("kind", "bad-request")
+        .with("code", "client/accepted/bad-request")
+        .with(
+            "cause",
+            "client/accepted/bad-request (the host is not a name or an address: \"a b\")",
+        );
+    let shown = people.render(&bare, 200);
+    assert!(shown.contains("is malformed (the host is"), "{shown}");
+}
+
+#[test]
 fn a_transfer_that_failed_says_where() {
     let mut failed = upload();
     failed
