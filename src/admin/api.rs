@@ -10,7 +10,7 @@ use super::{
     daemon::DaemonView,
     endpoints::ENDPOINTS,
     upstreams::upstreams,
-    view::{API, Overview, now, transfers},
+    view::{API, Overview, now},
 };
 use crate::{
     forward::Forwarder,
@@ -60,11 +60,13 @@ impl Api<'_> {
     /// Running transfers, the oldest first.
     pub(super) fn transfers(&self) -> Result<Value, ApiError> {
         let (limit, after) = (self.limit()?, self.number("after")?.unwrap_or(0));
-        let list = self.forwarder.shared.tracker.list();
-        let total = list.len();
-        let mut rest = list.into_iter().filter(|it| it.id > after);
-        let page: Vec<_> = rest.by_ref().take(limit).collect();
-        let next = rest.next().and(page.last().map(|it| it.id));
+        let tracker = &self.forwarder.shared.tracker;
+        let total = tracker.count();
+        // One more than the page has says whether there is a next one.
+        let mut page = tracker.page(after, limit + 1);
+        let is_more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| is_more).map(|it| it.id);
         Ok(json!({
             "api": API, "now": now(), "total": total, "next": next, "transfers": value(&page),
         }))
@@ -120,9 +122,9 @@ impl Api<'_> {
 
     /// Every upstream with its health.
     pub(super) fn upstreams(&self) -> Value {
-        let (_, running) = transfers(self.forwarder, LARGEST);
-        let recent = self.forwarder.shared.tracker.history().newest();
-        let upstreams = upstreams(self.forwarder, &running, &recent);
+        let tracker = &self.forwarder.shared.tracker;
+        let loads = tracker.survey(0).loads;
+        let upstreams = upstreams(self.forwarder, &loads, &tracker.history().newest());
         json!({ "api": API, "now": now(), "upstreams": value(&upstreams) })
     }
 

@@ -231,7 +231,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::verdict::verdict;
+    use crate::{admin::verdict::verdict, track::Survey};
 
     #[test]
     fn what_came_from_outside_is_escaped() {
@@ -245,7 +245,7 @@ mod tests {
             config: Some("<script>x".into()),
             tasks: 0,
             idle_connections: 0,
-            verdict: verdict(&[], &[], &[], std::time::SystemTime::now()),
+            verdict: verdict(&Survey::default(), &[], &[], std::time::SystemTime::now()),
             running: 0,
             transfers: vec![],
             recent: vec![],

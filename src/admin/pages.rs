@@ -101,7 +101,7 @@ fn metrics(forwarder: &Forwarder, exposition: Exposition) -> String {
     }
     let [memory, spool] = shared.replay.used();
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    let running = number(shared.tracker.list().len());
+    let running = number(shared.tracker.count());
     let mut readings = vec![
         Gauge::new(&metrics::TRANSFERS_RUNNING, &[], running),
         Gauge::new(

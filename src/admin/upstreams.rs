@@ -12,7 +12,7 @@ use crate::{
     config::{Upstream, Via},
     forward::Forwarder,
     model::fields::documented,
-    track::{history::Finished, transfer::TransferDetail},
+    track::{history::Finished, survey::UpstreamLoads},
 };
 
 /// How many hosts of a route are named.
@@ -60,10 +60,10 @@ pub(crate) struct CircuitView {
 }
 }
 
-/// Every upstream with its health, as far as `running` and `recent` transfers and its circuits show it.
+/// Every upstream with its health, as far as its load, `recent` transfers and its circuits show it.
 pub(super) fn upstreams(
     forwarder: &Forwarder,
-    running: &[TransferDetail],
+    loads: &UpstreamLoads,
     recent: &[Arc<Finished>],
 ) -> Vec<UpstreamView> {
     let config = &forwarder.config;
@@ -102,7 +102,7 @@ pub(super) fn upstreams(
                 running: 0,
                 circuits,
             };
-            judge(&mut view, running, recent);
+            judge(&mut view, loads, recent);
             views.push(view);
         }
     }
@@ -120,17 +120,10 @@ fn hop(upstream: &Upstream) -> Option<String> {
 /// How long a finished transfer speaks for its upstream.
 const SPEAKS_FOR: Duration = Duration::from_secs(15 * 60);
 
-fn judge(view: &mut UpstreamView, running: &[TransferDetail], recent: &[Arc<Finished>]) {
-    let uses = |route: &str, upstream: Option<&str>| {
-        route == &*view.route && upstream == Some(&*view.upstream)
-    };
-    let over: Vec<_> = running
-        .iter()
-        .filter(|it| uses(&it.snapshot.route, it.snapshot.upstream.as_deref()))
-        .collect();
-    let stalls = over
-        .iter()
-        .any(|it| it.snapshot.stall.is_some_and(|verdict| verdict.acts()));
+fn judge(view: &mut UpstreamView, loads: &UpstreamLoads, recent: &[Arc<Finished>]) {
+    let (running, stalled) = loads.of(&view.route, &view.upstream);
+    let uses =
+        |it: &Finished| it.route == view.route && it.upstream.as_ref() == Some(&view.upstream);
     let now = SystemTime::now();
     let last = recent
         .iter()
@@ -138,13 +131,13 @@ fn judge(view: &mut UpstreamView, running: &[TransferDetail], recent: &[Arc<Fini
             now.duration_since(it.ended)
                 .is_ok_and(|ago| ago < SPEAKS_FOR)
         })
-        .find(|it| uses(&it.route, it.upstream.as_deref()));
+        .find(|it| uses(it));
     let failed = last.is_some_and(|it| it.failed_upstream());
-    view.running = over.len();
+    view.running = running;
     view.health = match () {
-        () if stalls || failed => "failing",
+        () if stalled > 0 || failed => "failing",
         () if !view.circuits.is_empty() => "degraded",
-        () if last.is_some() || !over.is_empty() => "healthy",
+        () if last.is_some() || running > 0 => "healthy",
         () => "unused",
     };
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::upstreams::UpstreamView;
 use crate::model::fields::documented;
 use crate::model::named::named;
-use crate::track::{history::Finished, moment, transfer::TransferDetail};
+use crate::track::{Survey, history::Finished, moment};
 
 /// How long a failure counts for which no success came since.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
@@ -46,7 +46,7 @@ pub(crate) struct HealthVerdict {
 
 /// The verdict; `recent` has the newest first.
 pub(super) fn verdict(
-    running: &[TransferDetail],
+    running: &Survey,
     recent: &[Arc<Finished>],
     upstreams: &[UpstreamView],
     now: SystemTime,
@@ -63,11 +63,13 @@ pub(super) fn verdict(
         })
 }
 
-fn stalled(running: &[TransferDetail], now: SystemTime) -> Option<HealthVerdict> {
+fn stalled(running: &Survey, now: SystemTime) -> Option<HealthVerdict> {
     let stalls = running
+        .transfers
         .iter()
         .filter(|it| it.snapshot.stall.is_some_and(|verdict| verdict.acts()));
-    let count = stalls.clone().count();
+    // One may have ended since.
+    let count = running.loads.stalled().max(1);
     let worst = stalls.max_by_key(|it| it.snapshot.idle_ms)?;
     let it = &worst.snapshot;
     let code = it.stall.map(|verdict| verdict.as_str()).unwrap_or_default();
@@ -175,7 +177,7 @@ mod tests {
 
     fn of(recent: &[Arc<Finished>]) -> HealthVerdict {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_100);
-        verdict(&[], recent, &[], now)
+        verdict(&Survey::default(), recent, &[], now)
     }
 
     #[test]

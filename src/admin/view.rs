@@ -77,10 +77,10 @@ impl Overview {
     /// The daemon that `forwarder` serves for, which began at `started`, with at most `limit` running transfers.
     pub(crate) fn of(forwarder: &Forwarder, started: Instant, limit: usize) -> Self {
         let tracker = &forwarder.shared.tracker;
-        let (running, transfers) = transfers(forwarder, limit);
+        let survey = tracker.survey(limit);
         let recent = tracker.history().newest();
-        let upstreams = upstreams(forwarder, &transfers, &recent);
-        let verdict = verdict::verdict(&transfers, &recent, &upstreams, SystemTime::now());
+        let upstreams = upstreams(forwarder, &survey.loads, &recent);
+        let verdict = verdict::verdict(&survey, &recent, &upstreams, SystemTime::now());
         let mut recent = recent;
         recent.truncate(RECENT);
         let config = &forwarder.config;
@@ -95,8 +95,8 @@ impl Overview {
             tasks: forwarder.shared.tasks.running(),
             idle_connections: forwarder.idle_connections(),
             verdict,
-            running,
-            transfers,
+            running: survey.running,
+            transfers: survey.transfers,
             recent,
             upstreams,
             faults: tracker.faults(),
@@ -110,18 +110,4 @@ impl Overview {
 /// The time, as the log writes it.
 pub(super) fn now() -> String {
     moment::logged(SystemTime::now())
-}
-
-/// How many run, and the first `limit` of them in the order of an overview.
-pub(super) fn transfers(forwarder: &Forwarder, limit: usize) -> (usize, Vec<TransferDetail>) {
-    let tracker = &forwarder.shared.tracker;
-    let mut list = tracker.list();
-    let running = list.len();
-    list.sort_by_key(|it| {
-        let moves = it.up_rate > 0 || it.down_rate > 0;
-        (it.stall.is_none(), !moves, std::cmp::Reverse(it.id))
-    });
-    list.truncate(limit);
-    let details = list.iter().filter_map(|it| tracker.detail(it.id));
-    (running, details.collect())
 }

@@ -172,7 +172,7 @@ async fn serve_until_stopped(
         notifier: &notifier,
         tasks: &shared.tasks,
         shutdown: &shared.shutdown,
-        transfers: &|| shared.tracker.list().len(),
+        transfers: &|| shared.tracker.count(),
     };
     let missing = RefCell::new(Files::new());
     let reload = async || {

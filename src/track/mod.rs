@@ -16,12 +16,14 @@ pub(crate) mod observe;
 mod pace;
 pub(crate) mod redact;
 mod running;
+pub(crate) mod survey;
 pub(crate) mod timeline;
 mod tracker;
 pub(crate) mod transfer;
 mod watchdog;
 
 pub(crate) use front::Front;
+pub(crate) use tracker::Survey;
 pub use tracker::Tracker;
 pub(crate) use transfer::{
     FinalFault, Transfer, TransferHandle, TransferOutcome, TransferStart, WatchedSocket,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -98,6 +99,21 @@ impl<T> RunningTransfers<T> {
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         let list = self.list();
         list.transfers.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// How many run.
+    pub(super) fn count(&self) -> usize {
+        self.list().transfers.len()
+    }
+
+    /// The first `count` of those whose number is larger than `id`, the oldest first.
+    pub(super) fn after(&self, id: u64, count: usize) -> Vec<Arc<T>> {
+        let list = self.list();
+        let later = list
+            .transfers
+            .range((Bound::Excluded(id), Bound::Unbounded));
+        let later = later.filter_map(|(_, transfer)| transfer.upgrade());
+        later.take(count).collect()
     }
 
     pub(super) fn find(&self, id: u64) -> Option<Arc<T>> {

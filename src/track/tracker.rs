@@ -10,6 +10,7 @@ use super::{
     ledger::Ledger,
     metrics::Metrics,
     running::{RunningTransfers, Watchdog},
+    survey::{self, UpstreamLoads},
     transfer::{Snapshot, Transfer, TransferDetail, TransferStart, TransferState},
     watchdog::watch,
 };
@@ -17,6 +18,17 @@ use crate::{
     model::refusals::RefusalCount,
     rt::{Shutdown, Tasks},
 };
+
+/// What an overview shows of the running transfers.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// How many run.
+    pub running: usize,
+    /// The first of them: stalled ones, then those that move, then the newest.
+    pub transfers: Vec<TransferDetail>,
+    /// Every upstream that they use.
+    pub loads: UpstreamLoads,
+}
 
 /// Begins transfers and lists them. Clones share the same list.
 #[derive(Clone, Debug)]
@@ -56,8 +68,31 @@ impl Tracker {
 
     /// Every running transfer, the oldest first.
     pub fn list(&self) -> Vec<Snapshot> {
-        let (running, now) = (self.running.all(), Instant::now());
+        self.page(0, usize::MAX)
+    }
+
+    /// The first `count` running transfers whose number is larger than `after`, the oldest first.
+    pub(crate) fn page(&self, after: u64, count: usize) -> Vec<Snapshot> {
+        let (running, now) = (self.running.after(after, count), Instant::now());
         running.iter().map(|it| it.snapshot(now)).collect()
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.running.count()
+    }
+
+    /// The running transfers at a glance, with at most `count` of them in full.
+    pub(crate) fn survey(&self, count: usize) -> Survey {
+        let all = self.running.all();
+        let mut loads = UpstreamLoads::default();
+        let ranked = all.iter().map(|it| it.rank(&mut loads)).collect();
+        let shown = survey::first(ranked, count).into_iter();
+        Survey {
+            running: all.len(),
+            transfers: shown.filter_map(|id| self.detail(id)).collect(),
+            loads,
+        }
     }
 
     /// The last faults, the newest first.

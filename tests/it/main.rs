@@ -29,6 +29,7 @@ mod liberal;
 mod lifecycle;
 mod log;
 mod loops;
+mod many;
 mod messages;
 mod methods;
 mod mirrors;

@@ -1,6 +1,7 @@
 //! A running transfer as the API and the status page show it.
 
 use std::{
+    cmp::Reverse,
     net::SocketAddr,
     sync::{
         Arc,
@@ -18,11 +19,12 @@ use crate::{
     io::TcpMonitor,
     model::{
         resource,
-        stall::{Due, Flow, Verdict},
+        stall::{Due, Flow, Verdict, Watch},
     },
     track::{
         event::EventText,
         pace::RateSampler,
+        survey::{Activity, UpstreamLoads},
         timeline::{Segment, Timeline, instant_text},
     },
 };
@@ -190,6 +192,22 @@ impl TransferState {
             }
             missing => pace.time_for(missing),
         }
+    }
+
+    /// Its place in the order of an overview; counts it for its upstream.
+    pub(in crate::track) fn rank(&self, loads: &mut UpstreamLoads) -> (Activity, Reverse<u64>) {
+        let state = self.state();
+        let stall = state.watching.watch.as_ref().and_then(Watch::verdict);
+        if let Some(upstream) = &state.upstream {
+            let is_stalled = stall.is_some_and(Verdict::acts);
+            loads.add(&self.about.route, upstream, is_stalled);
+        }
+        let activity = match (stall, state.watching.pace.rates()) {
+            (Some(_), _) => Activity::Stalled,
+            (None, (0, 0)) => Activity::Still,
+            (None, _) => Activity::Moving,
+        };
+        (activity, Reverse(self.id))
     }
 
     /// The same with its timeline and sockets.
