@@ -440,6 +440,11 @@ fn servers() -> Vec<Row> {
     ]
 }
 
+/// A hop that is sent its request with the greeting.
+fn at_once(hop: Hop) -> Hop {
+    hop.key("pipeline = true".into())
+}
+
 fn socks() -> Vec<Row> {
     vec![
         row("microsocks", "it works", microsocks).login(Login::Right),
@@ -467,7 +472,18 @@ fn socks() -> Vec<Row> {
             "speaks SOCKS5: the URL of this hop may need socks5h://",
             SCHEME,
         ),
+        row("microsocks", "greeting and request at once", |b| {
+            at_once(socks::microsocks(b))
+        })
+        .says(
+            "hop/greeting/timed-out",
+            "a request that came with the greeting: remove `pipeline`",
+            "far",
+        ),
         row("dante", "it works", |b| socks::dante(b, "pass")),
+        row("dante", "greeting and request at once", |b| {
+            at_once(socks::dante(b, "pass"))
+        }),
         row("dante", "the target is denied", |b| {
             socks::dante(b, "block")
         })
@@ -482,6 +498,9 @@ fn socks() -> Vec<Row> {
             NOT_REACHED,
         ),
         row("ssh -D", "it works", |b| socks::ssh(b, "")),
+        row("ssh -D", "greeting and request at once", |b| {
+            at_once(socks::ssh(b, ""))
+        }),
         row("ssh -D", "the target is denied", |b| {
             socks::ssh(b, "PermitOpen none\n")
         })

@@ -15,6 +15,7 @@ mod back_pressure;
 mod check;
 mod circuits;
 mod config;
+mod connect_order;
 mod dead_resolver;
 mod errors;
 mod fake_ip;

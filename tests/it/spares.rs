@@ -1,5 +1,7 @@
 //! Connections that are opened before their request comes, and the one that carries the commands of a push at once.
 
+mod limit;
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -89,6 +89,11 @@ async fn ask_for(
             Err(fault) if fault.is_hang_up() && !hop.granted.any() => {
                 return Err(protocol::instead_of(fault, hop, attempt).await);
             }
+            Err(fault) if hop.pipeline && fault.kind == FaultKind::TimedOut => {
+                return Err(fault.detail(format!(
+                    "the hop did not respond within {limit:?} to a request that came with the greeting: remove `pipeline`"
+                )));
+            }
             Err(fault) => return Err(fault),
         },
         // An HTTP hop waits for the end of a line.

@@ -28,6 +28,18 @@ pub(crate) fn dante(bench: &Bench<'_>, rule: &str) -> Hop {
     Hop::program(format!("socks5h://{address}"), server)
 }
 
+/// microsocks without a password.
+pub(crate) fn microsocks(bench: &Bench<'_>) -> Hop {
+    let dir = bench.at("microsocks");
+    let (server, address) = Server::start_on_a_port("microsocks", &dir, |address| {
+        let mut command = clean_command("/usr/bin/microsocks", &dir);
+        let port = address.port().to_string();
+        command.args(["-i", &address.ip().to_string(), "-p", &port]);
+        command
+    });
+    Hop::program(format!("socks5h://{address}"), server)
+}
+
 /// `ssh -D` to an sshd with `rules`.
 pub(crate) fn ssh(bench: &Bench<'_>, rules: &str) -> Hop {
     let dir = bench.at("ssh");
