@@ -20,8 +20,8 @@
 //! `front::intercept` detects the protocol from the first bytes ([`tls::accept`]) and accepts TLS with a leaf certificate → each inner
 //! request goes to [`forward::exchange`]: it begins a [`track::Transfer`], asks [`model::attempts`] for the next command, carries it out
 //! (take a pooled connection or dial with [`net::dial`] and [`tls::connect`], send, wait for the response) and reports the outcome, until
-//! the response is delivered or given up → the response body owns the exchange, and the exchange owns the `Transfer`: when the body ends,
-//! the transfer ends and its log line is written.
+//! the response is delivered or given up → the response body owns the exchange, and the exchange owns the `Transfer`: when the client has
+//! the body's last byte, the transfer ends and its log line is written.
 //!
 //! # Walk B: the reverse front
 //!

@@ -1,7 +1,7 @@
 //! One exchange with an origin: a request and its response's head, or the rest of a response that broke off.
 //!
 //! [`Exchange`] reports events to [`UpstreamPlan`] and carries out the steps that follow. It owns the transfer: the response body takes the
-//! exchange with it, and when the body ends, the transfer ends.
+//! exchange with it, and when the client has its last byte, the transfer ends.
 
 mod hop_response;
 mod judge;

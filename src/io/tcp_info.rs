@@ -55,6 +55,11 @@ impl Tcp {
         path(self)
     }
 
+    /// True where the kernel has ended the connection, because the peer reset it or did not answer; false where it does not report that.
+    pub(crate) fn is_closed(&self) -> bool {
+        is_closed(self)
+    }
+
     fn flow(&self) -> Flow {
         let (queued, written) = self.queued_and_written();
         Flow {
@@ -67,7 +72,8 @@ impl Tcp {
         }
     }
 
-    fn detailed_flow(&self) -> Flow {
+    /// [`Self::flow`] with the kernel's `TCP_INFO`.
+    pub(crate) fn detailed_flow(&self) -> Flow {
         Flow {
             kernel: kernel(self),
             ..self.flow()
@@ -98,6 +104,16 @@ fn kernel(tcp: &Tcp) -> Option<crate::model::stall::Kernel> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn kernel(_: &Tcp) -> Option<crate::model::stall::Kernel> {
     None
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_closed(tcp: &Tcp) -> bool {
+    linux::TcpInfo::of(tcp.socket()).is_none_or(|info| info.is_closed())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_closed(_: &Tcp) -> bool {
+    false
 }
 
 /// The number of segments retransmitted, and of all segments sent with data.
@@ -213,6 +229,11 @@ mod linux {
                 pmtu: self.word(60).unwrap_or(0),
                 congestion: None,
             }
+        }
+
+        /// `TCP_CLOSE` of include/net/tcp_states.h.
+        pub(super) fn is_closed(&self) -> bool {
+            self.byte(0) == 7
         }
 
         fn byte(&self, at: usize) -> u32 {

@@ -14,6 +14,7 @@ mod api;
 mod back_pressure;
 mod check;
 mod circuits;
+mod closing_line;
 mod config;
 mod connect_order;
 mod dead_resolver;

@@ -57,6 +57,11 @@ impl Observations {
         self.events.so_far(stall)
     }
 
+    /// Every end of a transfer so far.
+    pub(crate) fn ends(&self) -> Vec<EndSeen> {
+        self.events.so_far(end)
+    }
+
     /// The next fault that was not consumed yet.
     pub(crate) async fn next_fault(&self) -> FaultSeen {
         self.next(&self.faults, "a fault", fault).await

@@ -18,16 +18,13 @@ use source::spawn_if_large;
 use crate::forward::{
     exchange::Exchange,
     headers,
-    response::drain,
     response::segments::{BodyError, Candidate, Segmented},
+    response::{delivery::Delivery, drain},
     upstream::pool::Lease,
 };
-use crate::{
-    model::{Fault, FaultKind, Leg, Stage, attempts::Event, fault::BoxError},
-    track::TransferOutcome,
-};
+use crate::model::{Fault, FaultKind, Leg, Stage, attempts::Event, fault::BoxError};
 
-/// An origin's response on its way to the client; its end is the end of the transfer.
+/// An origin's response on its way to the client. Its end passes the transfer to its [`Delivery`].
 pub(crate) struct OriginBody {
     inner: Incoming,
     /// `None` once it is complete or failed.
@@ -131,13 +128,11 @@ impl OriginBody {
         else {
             return;
         };
-        exchange
-            .transfer
-            .finish(TransferOutcome::Answered(self.status));
         exchange.plan.complete();
         if let Some(gate) = &exchange.outgoing.gate {
             gate.refuse();
         }
+        exchange.transfer.release_origin();
         self.candidate = None;
         self.is_finished = self.segmented.is_some();
         match self.segmented.take() {
@@ -145,6 +140,13 @@ impl OriginBody {
             Some(segmented) => segmented.give_back(),
             None => exchange.give_back(lease, self.status),
         }
+        let Exchange {
+            transfer,
+            asked,
+            forwarder,
+            ..
+        } = *exchange;
+        Delivery::spawn(transfer, self.status, &asked.client, &forwarder);
     }
 
     /// The response broke off: requests the rest where possible.

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod body;
+mod delivery;
 mod drain;
 pub(crate) mod errors;
 pub(crate) mod quoted;

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{Transfer, TransferData, TransferOutcome, TransferState, WatchedSocket, millis};
+use super::{Transfer, TransferData, TransferHandle, TransferOutcome, TransferState, millis};
 use crate::{
     model::{Leg, Stage},
     track::event::{EventText, StallReported, TransferEnded},
@@ -19,13 +19,24 @@ impl Drop for Transfer {
     }
 }
 
+impl TransferHandle {
+    /// The response is complete, and its connection belongs to other requests from now on.
+    pub(crate) fn release_origin(&self) {
+        let mut state = self.0.state();
+        self.0.note_congestion(&mut state);
+        state.origin = None;
+        state.segments.clear();
+    }
+}
+
 impl TransferState {
     /// Records the congestion control of the last connection, where it carried much.
     fn note_congestion(&self, state: &mut TransferData) {
         let counts = [&self.counters.up, &self.counters.down];
         let counts = counts.map(|count| count.load(Ordering::Relaxed));
-        if counts.iter().sum::<u64>() >= LARGE {
-            state.timeline.congestion = state.origin.as_ref().and_then(WatchedSocket::congestion);
+        let origin = state.origin.as_ref();
+        if let Some(origin) = origin.filter(|_| counts.iter().sum::<u64>() >= LARGE) {
+            state.timeline.congestion = origin.congestion();
         }
     }
 

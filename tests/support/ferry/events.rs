@@ -48,6 +48,13 @@ impl Ferry {
         self.process().1.events(message)
     }
 
+    /// The warnings and errors in the binary's log.
+    pub(crate) fn warnings(&self) -> Vec<Value> {
+        self.catch_up();
+        let is_one = |event: &Value| matches!(event["level"].as_str(), Some("warn" | "error"));
+        self.process().1.lines(is_one)
+    }
+
     /// The next line of the binary's log that was not consumed yet.
     pub(crate) async fn next_line(&self) -> Value {
         let n = self.lines.fetch_add(1, Ordering::Relaxed);
@@ -108,6 +115,12 @@ impl Ferry {
     pub(crate) fn stalls(&self) -> Vec<StallSeen> {
         self.catch_up();
         self.events.stalls()
+    }
+
+    /// Every end of a transfer so far.
+    pub(crate) fn ends(&self) -> Vec<EndSeen> {
+        self.catch_up();
+        self.events.ends()
     }
 
     /// The next fault that was not consumed yet. Tests that are not async wait with [`wait`](super::events::wait).

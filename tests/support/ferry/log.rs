@@ -62,9 +62,14 @@ impl Log {
 
     /// The lines with this message.
     pub(super) fn events(&self, message: &str) -> Vec<Value> {
+        self.lines(|event| event["message"] == message)
+    }
+
+    /// The lines of JSON that are `wanted`.
+    pub(super) fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines();
-        let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.filter(|event| event["message"] == message).collect()
+        let events = lines.filter_map(|line| serde_json::from_str(line).ok());
+        events.filter(wanted).collect()
     }
 }
