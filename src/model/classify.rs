@@ -1,10 +1,10 @@
 //! Converts foreign errors into [`FaultKind`]s: the only place that matches on another crate's enums.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, io};
 
 use nix::libc;
 
-use super::FaultKind;
+use super::{FaultKind, untrusted::Untrusted};
 
 /// The kind of an I/O error, at any depth in the chain of sources, including inside hyper's and rustls' errors.
 ///
@@ -21,32 +21,6 @@ pub(crate) fn client(error: &(dyn Error + 'static)) -> FaultKind {
     }
 }
 
-/// Why a certificate is not trusted, with its issuer's name: rustls reports only that the issuer is unknown.
-#[derive(Clone, Debug)]
-pub(crate) struct UntrustedIssuer(pub String);
-
-impl fmt::Display for UntrustedIssuer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(issuer) = self;
-        write!(
-            f,
-            "the certificate is signed by \"{issuer}\", which is not trusted"
-        )
-    }
-}
-
-impl Error for UntrustedIssuer {}
-
-/// The [`UntrustedIssuer`] in a handshake error.
-pub(crate) fn untrusted_issuer(error: &io::Error) -> Option<&UntrustedIssuer> {
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
-            other.0.downcast_ref()
-        }
-        _ => None,
-    }
-}
-
 /// The kind of a TLS error.
 pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
     use rustls::{CertificateError as Certificate, Error as Tls};
@@ -57,9 +31,7 @@ pub(crate) fn tls(error: &rustls::Error) -> FaultKind {
                 FaultKind::NotYetValid
             }
             Certificate::UnknownIssuer => FaultKind::UnknownIssuer,
-            Certificate::Other(other) if other.0.is::<UntrustedIssuer>() => {
-                FaultKind::UnknownIssuer
-            }
+            Certificate::Other(other) if other.0.is::<Untrusted>() => FaultKind::UnknownIssuer,
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 FaultKind::NameMismatch
             }

@@ -33,6 +33,7 @@ pub(crate) mod stale;
 pub(crate) mod stall;
 pub(crate) mod target;
 pub(crate) mod unit;
+pub(crate) mod untrusted;
 
 use std::sync::LazyLock;
 

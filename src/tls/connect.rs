@@ -17,7 +17,7 @@ use super::{trust::Roots, verify::Verifier};
 use crate::{
     config::{Hop, HttpVersion, PeerTls},
     io::BoxIo,
-    model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError},
+    model::{Fault, FaultKind, Host, Leg, Stage, classify, fault::BoxError, untrusted},
 };
 
 /// Makes TLS handshakes with origins and hops.
@@ -101,8 +101,8 @@ impl Connector {
             Err(_) => Err(fault(FaultKind::TimedOut)),
             Ok(Err(error)) => {
                 let fault = fault(classify::io(&error));
-                Err(match classify::untrusted_issuer(&error) {
-                    Some(issuer) => fault.detail(issuer.to_string()),
+                Err(match untrusted::handshake_reason(&error) {
+                    Some(reason) => fault.detail(reason.to_string()).source(reason.clone()),
                     None => fault.source(error),
                 })
             }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -20,7 +20,7 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::trust::Roots;
+use super::{trust::Roots, verify::explained};
 use crate::{
     config::HttpVersion,
     io::BoxIo,
@@ -129,6 +129,7 @@ fn config(hello: Hello, recorder: &Arc<Recorder>) -> Result<ClientConfig, Error>
 struct Recorder {
     /// `None` where there are no roots.
     inner: Option<Arc<WebPkiServerVerifier>>,
+    roots: Arc<RootCertStore>,
     schemes: Vec<SignatureScheme>,
     provider: Arc<CryptoProvider>,
     seen: Mutex<Option<PeerChain>>,
@@ -151,6 +152,7 @@ impl Recorder {
         };
         Ok(Self {
             inner,
+            roots: Arc::clone(&roots.store),
             schemes: provider
                 .signature_verification_algorithms
                 .supported_schemes(),
@@ -184,7 +186,7 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = match &self.inner {
+        let verified: Result<(), Error> = match &self.inner {
             Some(inner) => inner
                 .verify_server_cert(end_entity, intermediates, name, ocsp, now)
                 .map(drop),
@@ -192,6 +194,8 @@ impl ServerCertVerifier for Recorder {
                 rustls::CertificateError::UnknownIssuer,
             )),
         };
+        let verified =
+            verified.map_err(|error| explained(error, &self.roots, end_entity, intermediates));
         let chain = [end_entity]
             .into_iter()
             .chain(intermediates)

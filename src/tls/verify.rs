@@ -20,11 +20,7 @@ use rustls::{
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::certificate;
-use crate::model::{
-    FaultKind,
-    classify::{self, UntrustedIssuer},
-    fault::BoxError,
-};
+use crate::model::{FaultKind, classify, fault::BoxError, untrusted::Untrusted};
 
 /// Trusts the `own` certificates and those that the common roots vouch for.
 #[derive(Debug)]
@@ -32,6 +28,7 @@ pub(super) struct Verifier {
     own: Vec<CertificateDer<'static>>,
     /// `None` where there are no roots.
     web: Option<Arc<WebPkiServerVerifier>>,
+    roots: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -50,6 +47,7 @@ impl Verifier {
         Ok(Self {
             own,
             web,
+            roots: Arc::clone(roots),
             algorithms: provider.signature_verification_algorithms,
         })
     }
@@ -75,7 +73,7 @@ impl ServerCertVerifier for Verifier {
             }
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        verified.map_err(|error| with_issuer(error, intermediates.last().unwrap_or(end_entity)))
+        verified.map_err(|error| explained(error, &self.roots, end_entity, intermediates))
     }
 
     fn verify_tls12_signature(
@@ -101,15 +99,32 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// `error`, with the issuer of `last`, the last certificate from the peer, where the issuer is unknown.
-fn with_issuer(error: Error, last: &CertificateDer<'_>) -> Error {
-    let issuer = match classify::tls(&error) {
-        FaultKind::UnknownIssuer => certificate::issuer(last),
-        _ => None,
+/// `error`, with the reason where the certificate is not trusted.
+pub(super) fn explained(
+    error: Error,
+    roots: &RootCertStore,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Error {
+    if classify::tls(&error) != FaultKind::UnknownIssuer {
+        return error;
+    }
+    let reason = if is_root(roots, end_entity) {
+        Some(Untrusted::OwnRoot)
+    } else {
+        let last = intermediates.last().unwrap_or(end_entity);
+        certificate::issuer(last).map(Untrusted::Issuer)
     };
-    issuer.map_or(error, |issuer| {
-        CertificateError::Other(OtherError(Arc::new(UntrustedIssuer(issuer)))).into()
+    reason.map_or(error, |reason| {
+        CertificateError::Other(OtherError(Arc::new(reason))).into()
     })
+}
+
+fn is_root(roots: &RootCertStore, certificate: &CertificateDer<'_>) -> bool {
+    let mut alone = RootCertStore::empty();
+    let added = alone.add(certificate.clone().into_owned());
+    let anchor = alone.roots.first();
+    added.is_ok() && anchor.is_some_and(|anchor| roots.roots.contains(anchor))
 }
 
 /// The checks of a listed certificate: its dates, purpose and name. webpki refuses a CA certificate as a server's, and `openssl req -x509`

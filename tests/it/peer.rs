@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    support::skip::has_programs,
+    support::{ferry::Ferry, skip::has_programs},
     world::{World, route, soon},
 };
 
@@ -101,8 +101,8 @@ async fn world(server: &Server, more: &str) -> World {
 }
 
 /// What `GET https://HOST/` comes to by the reverse front.
-pub(crate) async fn get(world: &World, host: &str) -> String {
-    let mut client = world
+pub(crate) async fn get(ferry: &Ferry, host: &str) -> String {
+    let mut client = ferry
         .sends(format!(
             "GET /{host}/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         ))
@@ -111,8 +111,8 @@ pub(crate) async fn get(world: &World, host: &str) -> String {
 }
 
 /// The code and the advice of the last fault.
-pub(crate) fn fault(world: &World) -> (String, String) {
-    let last = world.faults().pop().unwrap();
+pub(crate) fn fault(ferry: &Ferry) -> (String, String) {
+    let last = ferry.faults().pop().unwrap();
     (last.code, last.advice.unwrap_or_default())
 }
 
@@ -133,6 +133,20 @@ async fn a_self_signed_certificate_is_taken_where_a_route_lists_it_and_only_by_i
     let taken = world(&server, &own.roots()).await;
     let answer = get(&taken, "git.test").await;
     assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+    // In `extra_roots` it is a CA, and a CA's certificate is no server's.
+    let world_of_files = World::new();
+    let settings = world_of_files.settings().extra_root(&own.certificate);
+    let settings = settings.route("git.test", "terminate", &["direct"], server.address);
+    let listed = Ferry::start(&settings);
+    assert!(get(&listed, "git.test").await.starts_with("HTTP/1.1 502"));
+    let (code, advice) = fault(&listed);
+    assert_eq!(code, "origin/handshaking/unknown-issuer");
+    let cause = listed.faults().pop().unwrap().cause;
+    assert!(cause.contains("certificate is in `extra_roots`"), "{cause}");
+    assert!(
+        advice.starts_with("move the certificate from `extra_roots` of `[trust]` to `roots` of "),
+        "{advice}"
+    );
     let other = Identity::new(directory.path(), "other.test");
     let server = Server::start(&other, &[]);
     let wrong = world(&server, &other.roots()).await;
@@ -182,7 +196,8 @@ async fn a_site_that_wants_a_client_certificate_gets_it_and_nobody_else_does() {
             own.roots(),
             client.client()
         );
-        let answer = get(&World::with(&text).await, "site.test").await;
+        let world = World::with(&text).await;
+        let answer = get(&world, "site.test").await;
         assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
         assert_eq!(
             answer.replace(' ', "").contains("CN=client.test"),

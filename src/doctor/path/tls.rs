@@ -8,7 +8,10 @@ use tokio::time::Instant;
 use super::{Probe, shown};
 use crate::{
     doctor::{Outcome, State, certificate as parsed},
-    model::{Fault, Leg, Stage, classify},
+    model::{
+        Fault, Leg, Stage, classify,
+        untrusted::{self, Untrusted},
+    },
     tls::inspect::{Hello, Inspection, inspect},
 };
 
@@ -119,6 +122,10 @@ fn bad(
 ) -> Outcome {
     let kind = classify::tls(error);
     let fault = Fault::new(Leg::Origin, Stage::Handshaking, kind).peer(probe.origin().1);
+    let untrusted = untrusted::reason(error);
+    if let Some(reason @ Untrusted::OwnRoot) = untrusted {
+        return probe.failed(&fault.source(reason.clone()));
+    }
     let mut outcome = probe.failed(&fault);
     let Some(shown) = shown else {
         return outcome.detail(format!("{error}; {} certificates were sent", chain.len()));

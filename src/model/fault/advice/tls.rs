@@ -1,7 +1,7 @@
 //! Advice on certificates and TLS.
 
 use super::{Advice, AdviceContext, distrusted, hop::hop_fails};
-use crate::model::{Fault, FaultKind, Leg, Stage};
+use crate::model::{Fault, FaultKind, Leg, Stage, untrusted::Untrusted};
 
 /// An alert, a bad certificate, or no version in common.
 pub(in crate::model) fn no_tls(fault: &Fault, context: AdviceContext<'_>) -> Option<Advice> {
@@ -60,8 +60,18 @@ pub(in crate::model) fn unknown_issuer(
     fault: &Fault,
     context: AdviceContext<'_>,
 ) -> Option<Advice> {
+    let reason = fault.source.as_ref().and_then(|it| it.downcast_ref());
+    let own_root = matches!(reason, Some(Untrusted::OwnRoot));
     let text = match fault.leg {
         Leg::Client => return None,
+        Leg::Hop if own_root => format!(
+            "the proxy in {}: move its certificate from `extra_roots` of `[trust]` to `roots` beside its `url` in `[hops]`",
+            context.hop_url()
+        ),
+        Leg::Origin if own_root => format!(
+            "move the certificate from `extra_roots` of `[trust]` to `roots` of {}",
+            context.place()
+        ),
         Leg::Hop => format!(
             "add the CA of the proxy in {} to `extra_roots` of `[trust]`, or its own certificate to `roots` beside its `url`",
             context.hop_url()
