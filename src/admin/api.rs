@@ -83,7 +83,7 @@ impl Api<'_> {
     }
 
     /// A finished transfer.
-    pub(super) fn past(&self, id: u64) -> Result<Value, ApiError> {
+    pub(super) fn finished_transfer(&self, id: u64) -> Result<Value, ApiError> {
         let transfer = self.finished(id)?;
         Ok(json!({ "api": API, "now": now(), "running": false, "transfer": transfer }))
     }
@@ -100,7 +100,7 @@ impl Api<'_> {
         let before = self.number("before")?.unwrap_or(u64::MAX);
         let since = match self.parameter("since") {
             Some(text) => Some(
-                since(text, SystemTime::now())
+                parse_since(text, SystemTime::now())
                     .map_err(|valid| ApiError::BadParameter(format!("`since` must be {valid}")))?,
             ),
             None => None,
@@ -169,7 +169,7 @@ impl Api<'_> {
 }
 
 /// `90s`, `15m`, `2h`, `3d` before now, or a time as the log writes it.
-pub(crate) fn since(text: &str, now: SystemTime) -> Result<SystemTime, &'static str> {
+pub(crate) fn parse_since(text: &str, now: SystemTime) -> Result<SystemTime, &'static str> {
     let bad = || "a time span such as 90s, 15m, 2h or 3d, or a time as the log writes it";
     if let Some(at) = moment::parse(text) {
         return Ok(at);
@@ -210,10 +210,10 @@ mod tests {
             ("1970-01-01T00:00:07.000Z", 7),
         ] {
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(since(text, now), Ok(at), "{text}");
+            assert_eq!(parse_since(text, now), Ok(at), "{text}");
         }
         for text in ["", "h", "2", "2w", "-1h", "ä"] {
-            assert!(since(text, now).is_err(), "{text}");
+            assert!(parse_since(text, now).is_err(), "{text}");
         }
     }
 }

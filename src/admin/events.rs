@@ -121,7 +121,7 @@ impl LastSent {
                 || self
                     .fields
                     .get(&name)
-                    .is_none_or(|last| !same(last, &value))
+                    .is_none_or(|last| !differs_only_in_age(last, &value))
             {
                 if !is_clock {
                     self.fields.insert(name.clone(), value.clone());
@@ -141,12 +141,15 @@ impl LastSent {
 }
 
 /// True where nothing but an age differs.
-fn same(last: &Value, value: &Value) -> bool {
+fn differs_only_in_age(last: &Value, value: &Value) -> bool {
     match (last, value) {
         (Value::Object(last), Value::Object(value)) => {
             last.len() == value.len()
                 && value.iter().all(|(name, value)| {
-                    AGES.contains(&&**name) || last.get(name).is_some_and(|last| same(last, value))
+                    AGES.contains(&&**name)
+                        || last
+                            .get(name)
+                            .is_some_and(|last| differs_only_in_age(last, value))
                 })
         }
         (Value::Array(last), Value::Array(value)) => {
@@ -154,7 +157,7 @@ fn same(last: &Value, value: &Value) -> bool {
                 && last
                     .iter()
                     .zip(value)
-                    .all(|(last, value)| same(last, value))
+                    .all(|(last, value)| differs_only_in_age(last, value))
         }
         (last, value) => last == value,
     }

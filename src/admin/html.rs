@@ -104,7 +104,7 @@ fn rows(upstream: &UpstreamView) -> Vec<Vec<String>> {
             circuit.state.into(),
             circuit.host.to_string(),
             circuit.failures.to_string(),
-            since(circuit.failed_s_ago),
+            ago_text(circuit.failed_s_ago),
             circuit.code.to_string(),
         ]);
         row
@@ -171,10 +171,10 @@ fn faults(page: &mut String, view: &Overview) {
 }
 
 fn ago(at: Instant) -> String {
-    since(at.elapsed().as_secs())
+    ago_text(at.elapsed().as_secs())
 }
 
-fn since(seconds: u64) -> String {
+fn ago_text(seconds: u64) -> String {
     format!("{} ago", size::duration(seconds.saturating_mul(1000)))
 }
 

@@ -16,5 +16,5 @@ pub(crate) mod upstreams;
 pub(crate) mod verdict;
 pub(crate) mod view;
 
-pub(crate) use api::since;
+pub(crate) use api::parse_since;
 pub(crate) use pages::{PageRequest, Pages};

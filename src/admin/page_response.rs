@@ -103,7 +103,7 @@ fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, ApiError>> {
         Page::Transfers => api.transfers(),
         Page::Transfer(id) => api.transfer(id),
         Page::History => api.history(),
-        Page::Past(id) => api.past(id),
+        Page::Past(id) => api.finished_transfer(id),
         Page::Upstreams => Ok(api.upstreams()),
         Page::Faults => Ok(api.faults()),
         Page::Stalls => Ok(api.stalls()),

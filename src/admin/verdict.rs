@@ -64,10 +64,11 @@ pub(super) fn verdict(
 }
 
 fn stalled(running: &Survey, now: SystemTime) -> Option<HealthVerdict> {
-    let stalls = running
-        .transfers
-        .iter()
-        .filter(|it| it.snapshot.stall.is_some_and(|verdict| verdict.acts()));
+    let stalls = running.transfers.iter().filter(|it| {
+        it.snapshot
+            .stall
+            .is_some_and(|verdict| verdict.ending_helps())
+    });
     // One may have ended since.
     let count = running.loads.stalled().max(1);
     let worst = stalls.max_by_key(|it| it.snapshot.idle_ms)?;

@@ -68,7 +68,7 @@ fn host(text: &str) -> Result<String, String> {
 
 /// A time that the daemon understands, checked before it is asked.
 fn since(text: &str) -> Result<String, String> {
-    match admin::since(text, SystemTime::now()) {
+    match admin::parse_since(text, SystemTime::now()) {
         Ok(_) => host(text),
         Err(valid) => Err(format!("expected {valid}")),
     }

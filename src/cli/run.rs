@@ -212,7 +212,7 @@ struct ReloadError {
 /// The next config from `file`.
 fn reload(daemon: &Daemon, source: &ConfigSource, file: Option<&Path>) -> Result<(), ReloadError> {
     let config = load(source, file).map_err(|problems| ReloadError {
-        problem: problems.in_short(),
+        problem: problems.one_line(),
         advice: None,
         files: problems.files().clone(),
     })?;

@@ -65,7 +65,7 @@ impl Environment {
     /// The hop for a target, unless `no_proxy` names it.
     pub(crate) fn hop_for(&self, scheme: Scheme, target: &Target) -> Option<&Arc<Hop>> {
         let mut entries = self.no_proxy.iter();
-        if entries.any(|entry| excepts(entry, &target.host)) {
+        if entries.any(|entry| entry_matches(entry, &target.host)) {
             return None;
         }
         match scheme {
@@ -88,7 +88,7 @@ fn no_proxy(list: &str) -> Vec<Box<str>> {
 
 /// One entry of `no_proxy` as curl reads it (lib/noproxy.c): an address, a network, or a name, which also covers the names below it.
 /// `*.example.com` and `example.com:443` are names that match no host.
-fn excepts(entry: &str, host: &Host) -> bool {
+fn entry_matches(entry: &str, host: &Host) -> bool {
     if entry == "*" {
         return true;
     }

@@ -79,7 +79,7 @@ impl<'a> SourceFile<'a> {
         hint: Option<&str>,
     ) {
         let problem = (at.start, self.make(at.start, key, message.into(), hint));
-        note(&self.problems, problem);
+        add_problem(&self.problems, problem);
     }
 
     /// Records a probable mistake that does not prevent use.
@@ -91,7 +91,7 @@ impl<'a> SourceFile<'a> {
         hint: Option<&str>,
     ) {
         let warning = (at.start, self.make(at.start, key, message.into(), hint));
-        note(&self.warnings, warning);
+        add_problem(&self.warnings, warning);
     }
 
     /// Records a file whose content belongs to the config, before it is read.
@@ -162,7 +162,7 @@ impl<'a> SourceFile<'a> {
     }
 }
 
-fn note(list: &RefCell<Vec<(usize, Problem)>>, problem: (usize, Problem)) {
+fn add_problem(list: &RefCell<Vec<(usize, Problem)>>, problem: (usize, Problem)) {
     let mut list = list.borrow_mut();
     if !list.contains(&problem) {
         list.push(problem);

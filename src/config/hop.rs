@@ -44,7 +44,7 @@ impl GrantedTargets {
     const LIMIT: usize = 1000;
 
     /// Records that the hop connected `target`.
-    pub(crate) fn note(&self, target: &Target) {
+    pub(crate) fn record_target(&self, target: &Target) {
         let mut targets = self.targets();
         if targets.len() < Self::LIMIT && !targets.contains(target) {
             targets.insert(target.clone());

@@ -52,7 +52,7 @@ impl Problem {
     }
 
     /// The location and the message on one line.
-    pub(crate) fn in_short(&self) -> String {
+    pub(crate) fn one_line(&self) -> String {
         struct Headline<'a>(&'a Problem);
         impl fmt::Display for Headline<'_> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,8 +115,8 @@ impl Problems {
     }
 
     /// The first one on one line, and the number of further ones.
-    pub(crate) fn in_short(&self) -> String {
-        let first = self.0.first().map(Problem::in_short);
+    pub(crate) fn one_line(&self) -> String {
+        let first = self.0.first().map(Problem::one_line);
         let more = match self.0.len() {
             0 | 1 => String::new(),
             all => format!(" (and {} more)", all - 1),
@@ -197,7 +197,7 @@ mod tests {
             ..problem.clone()
         };
         assert_eq!(
-            Problems::from(vec![other, problem]).in_short(),
+            Problems::from(vec![other, problem]).one_line(),
             "a.toml:3:7: unknown key `x` (and 1 more)"
         );
     }

@@ -53,12 +53,12 @@ impl FileWatch {
         }
         loop {
             tokio::time::sleep(PERIOD).await;
-            if self.look() {
+            if self.has_changed() {
                 self.pending = true;
             }
             while self.pending {
                 tokio::time::sleep(QUIET).await;
-                if !self.look() {
+                if !self.has_changed() {
                     self.pending = false;
                     return;
                 }
@@ -67,7 +67,7 @@ impl FileWatch {
     }
 
     /// Checks once; true where something changed since the last check.
-    pub(crate) fn look(&mut self) -> bool {
+    pub(crate) fn has_changed(&mut self) -> bool {
         let mut changed = false;
         for (file, seen) in &mut self.seen {
             let now = stamp(file);
@@ -118,12 +118,12 @@ mod tests {
         fs::write(&file, "[log]\nlevel = \"info\"\n").unwrap();
         let config = super::super::load(Some(&file), &|_| Some("/nowhere".into())).unwrap();
         let mut watch = FileWatch::new(&config);
-        assert!(!watch.look());
+        assert!(!watch.has_changed());
         fs::write(&file, "[log]\nlevel = \"debug\"\n").unwrap();
-        assert!(watch.look());
-        assert!(!watch.look());
+        assert!(watch.has_changed());
+        assert!(!watch.has_changed());
         fs::remove_file(&file).unwrap();
-        assert!(watch.look());
+        assert!(watch.has_changed());
     }
 
     #[test]
@@ -142,10 +142,10 @@ mod tests {
             "[listen]\nusername = \"me\"\npassword_file = \"password\"\n",
         )
         .unwrap();
-        assert!(watch.look());
+        assert!(watch.has_changed());
         watch.follow(load().files);
-        assert!(!watch.look());
+        assert!(!watch.has_changed());
         fs::write(&secret, "hunter2, longer").unwrap();
-        assert!(watch.look());
+        assert!(watch.has_changed());
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn routes(root: &Section<'_, '_>, names: &mut UpstreamNames<'_>) -> V
         let name = section.string("name").unwrap_or_default();
         let like = known.iter().position(|known| *known == name);
         let section = match like.and_then(|at| built_in.get(at)) {
-            Some(like) => section.over(like),
+            Some(like) => section.on_top_of(like),
             None => {
                 required(&section, &known);
                 section

@@ -119,7 +119,7 @@ impl<'s, 'a> Section<'s, 'a> {
         let mut layers = self.layers().filter_map(|layer| {
             let value = layer.get(key)?;
             if !value.get_ref().is_table() {
-                wrong(layer, key, value, "a table", None);
+                report_wrong_value(layer, key, value, "a table", None);
             }
             Some(layer.below(layer.key(key), value))
         });
@@ -157,7 +157,7 @@ impl<'s, 'a> Section<'s, 'a> {
     }
 
     /// The same section with `below` as its lowest layers.
-    pub(super) fn over(mut self, below: &Self) -> Self {
+    pub(super) fn on_top_of(mut self, below: &Self) -> Self {
         self.below.extend(below.layers().cloned());
         self
     }
@@ -172,7 +172,7 @@ impl<'s, 'a> Section<'s, 'a> {
         let (layer, value) = self.find(key)?;
         let read = read(value.get_ref());
         if read.is_none() {
-            wrong(layer, key, value, wanted, hint);
+            report_wrong_value(layer, key, value, wanted, hint);
         }
         read
     }
@@ -329,7 +329,7 @@ impl<'s, 'a> Section<'s, 'a> {
 }
 
 /// Records that a value is not what is `wanted`.
-fn wrong(
+fn report_wrong_value(
     layer: &Layer<'_, '_>,
     key: &str,
     value: &Spanned<DeValue<'_>>,

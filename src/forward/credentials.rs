@@ -165,7 +165,7 @@ pub(crate) fn learn<B>(
     }
     let from = (mapping.scheme, mapping.target.clone());
     if response.status() == StatusCode::UNAUTHORIZED {
-        memory.asks(&from, Instant::now());
+        memory.note_challenge(&from, Instant::now());
     }
     if !response.status().is_redirection() {
         return;

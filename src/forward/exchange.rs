@@ -120,7 +120,7 @@ impl Exchange {
         got: u64,
     ) -> Result<LeasedResponse, FinalFault> {
         self.got = Some(got);
-        let turn = self.plan.tell(self.broke_off(fault, got)).await?;
+        let turn = self.plan.on_event(self.broke_off(fault, got)).await?;
         let came = self.run(turn).await?;
         self.transfer.enter(Stage::ReceivingBody);
         Ok(came)
@@ -156,15 +156,15 @@ impl Exchange {
                     (StepResult::Nothing, Event::DialFailed(fault))
                 }
             };
-            turn = self.plan.tell(event).await?;
+            turn = self.plan.on_event(event).await?;
         }
     }
 
     /// Takes an idle connection where one is acceptable, else a new one.
     async fn connect(&self, connect: ConnectCommand) -> (StepResult, Event) {
         let key = self.key();
-        if let Some(lease) = self.idle(connect, &key).await {
-            self.transfer.connected(lease.about.peer);
+        if let Some(lease) = self.take_idle(connect, &key).await {
+            self.transfer.set_peer(lease.about.peer);
             lease.watch(&self.transfer);
             if !lease.reused {
                 return (StepResult::Connection(lease), Event::Dialled);
@@ -202,7 +202,7 @@ impl Exchange {
     }
 
     /// An idle connection: one bound to this client's identity, else an unbound one where an idle connection is acceptable.
-    async fn idle(&self, connect: ConnectCommand, key: &Arc<Key>) -> Option<Lease> {
+    async fn take_idle(&self, connect: ConnectCommand, key: &Arc<Key>) -> Option<Lease> {
         let pool = &self.forwarder.pool;
         // Even a request that may act uses the bound connection: a new one lacks the identity.
         match pool.take_bound(key, self.asked.client.id).await {
@@ -232,12 +232,12 @@ impl Exchange {
 
     /// Returns the connection of a complete response with `status` to the pool. `git push` may need another one for its commands, where they come
     /// after this one is too old to trust.
-    pub(crate) fn give_back(&self, lease: Lease, status: u16) {
+    pub(crate) fn return_to_pool(&self, lease: Lease, status: u16) {
         let about = Arc::clone(&lease.about);
-        lease.give_back();
+        lease.return_to_pool();
         if status == StatusCode::OK
             && self.outgoing.precedes_push()
-            && let Some(dial) = self.plan.beside()
+            && let Some(dial) = self.plan.background_dial()
         {
             let (key, http) = (self.key(), self.plan.route().http);
             SpareDial { key, dial, http }.open_in_place_of(about, Arc::clone(&self.forwarder));
@@ -294,13 +294,13 @@ impl Exchange {
                 if matches!(missed, NoResponse::Stale) {
                     self.forwarder.pool.forget_unused_since(began);
                 }
-                (StepResult::Nothing, self.missed(missed, &lease.about))
+                (StepResult::Nothing, self.failed_event(missed, &lease.about))
             }
         }
     }
 
     /// The event for a request without a response.
-    fn missed(&mut self, missed: NoResponse, about: &ConnectionInfo) -> Event {
+    fn failed_event(&mut self, missed: NoResponse, about: &ConnectionInfo) -> Event {
         match missed {
             NoResponse::Stale => Event::Failed {
                 fault: stale::fault(about, self.transfer.stage()),

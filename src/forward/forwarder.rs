@@ -171,7 +171,7 @@ impl Forwarder {
 
     /// How many idle origin connections there are.
     pub(crate) fn idle_connections(&self) -> usize {
-        self.pool.idle()
+        self.pool.idle_count()
     }
 
     /// True where a connection to `target` would reach this daemon.

@@ -71,7 +71,7 @@ impl KeepAlive {
             }
             // A stalled transfer gets no sign of life.
             if since.elapsed() >= self.limits.every && !transfer.is_stalled() {
-                self.interims.say();
+                self.interims.queue();
                 (said, since) = (said + 1, Instant::now());
                 tracing::debug!(
                     id = transfer.id(),

@@ -44,7 +44,7 @@ pub(crate) type LargePlace = Option<OwnedSemaphorePermit>;
 
 /// `bytes` that hold the place until the last of them is written to the client or dropped: a client that reads slowly keeps the memory,
 /// and so the place, in use.
-pub(crate) fn keep(bytes: Bytes, place: LargePlace) -> Bytes {
+pub(crate) fn hold_place(bytes: Bytes, place: LargePlace) -> Bytes {
     match place {
         Some(place) => Bytes::from_owner(LimitedBytes {
             bytes,
@@ -77,7 +77,7 @@ mod tests {
     fn a_place_is_free_again_when_the_client_has_the_last_byte_and_not_before() {
         let places = Arc::new(Semaphore::new(1));
         let place = Arc::clone(&places).try_acquire_owned().ok();
-        let mut kept = keep(Bytes::from_static(b"a rewritten batch"), place);
+        let mut kept = hold_place(Bytes::from_static(b"a rewritten batch"), place);
         let first = kept.split_to(4);
         assert_eq!((&*first, &*kept), (&b"a re"[..], &b"written batch"[..]));
         drop(kept);

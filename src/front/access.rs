@@ -36,11 +36,11 @@ pub(super) async fn admit(
     client: SocketAddr,
 ) -> Result<(), Fault> {
     let fault = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Unauthorized).peer(client);
-    let given = given(request);
+    let given = presented_credentials(request);
     if given.is_empty() {
         return Err(fault());
     }
-    let Some(turn) = guesses.turn(client.ip(), Instant::now()) else {
+    let Some(turn) = guesses.next_check(client.ip(), Instant::now()) else {
         return Err(
             fault().detail("too many wrong credentials came from this address: wait a minute")
         );
@@ -54,10 +54,10 @@ pub(super) async fn admit(
         .iter()
         .find(|given| given.pair.ct_eq(wanted.as_bytes()).into());
     let Some(right) = right else {
-        guesses.wrong(client.ip(), Instant::now());
+        guesses.note_wrong(client.ip(), Instant::now());
         return Err(fault());
     };
-    guesses.right(client.ip(), Instant::now());
+    guesses.note_right(client.ip(), Instant::now());
     strip_own_urls(request.headers_mut(), &wanted);
     if let Some(rest) = &right.rest {
         let whole = request
@@ -107,7 +107,7 @@ struct PresentedCredentials {
     rest: Option<String>,
 }
 
-fn given(request: &Request<Incoming>) -> Vec<PresentedCredentials> {
+fn presented_credentials(request: &Request<Incoming>) -> Vec<PresentedCredentials> {
     let in_field = |name| {
         basic(request.headers(), &name).map(|pair| PresentedCredentials { pair, rest: None })
     };

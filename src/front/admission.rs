@@ -46,6 +46,6 @@ pub(super) async fn refusal(forwarder: &Forwarder, client: &ClientConn) -> Optio
             Err(error) => format!("has groups that cannot be looked up: {error}"),
         },
     };
-    let user = forwarder.shared.groups.shown(uid).await;
+    let user = forwarder.shared.groups.display_name(uid).await;
     denied(Denial::LocalUser, format!("the local user {user} {why}"))
 }

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{
     intercept,
-    refuse::{bad_target, begin, refuse, unfit},
+    refuse::{bad_request, bad_target, begin, refuse},
 };
 use crate::{
     config::Route,
@@ -50,11 +50,12 @@ pub(super) async fn serve(
         }
     };
     if request.uri().scheme().is_some() {
-        let fault = unfit("the target of a CONNECT is host and port (RFC 9112, section 3.2.3)");
+        let fault =
+            bad_request("the target of a CONNECT is host and port (RFC 9112, section 3.2.3)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     if has_body(request.headers()) {
-        let fault = unfit("a CONNECT cannot have a body (RFC 9110, section 9.3.6)");
+        let fault = bad_request("a CONNECT cannot have a body (RFC 9110, section 9.3.6)");
         return refuse(&forwarder, &request, client, Some(&target), fault).await;
     }
     if trail::is_loop(request.headers()) {

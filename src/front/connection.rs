@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     head_timer::{Clock, HeadTimer},
-    refuse::unfit,
+    refuse::bad_request,
 };
 use crate::{
     config::Listen,
@@ -125,7 +125,7 @@ fn refused(status: u16, line: &RequestLine, detail: &str) -> Fault {
         431 => Fault::new(Leg::Client, Stage::Accepted, FaultKind::TooLarge).detail(
             "the head is larger than `max_head` of `[listen]`, or has more than 100 fields",
         ),
-        414 => unfit("the URL is longer than 65534 bytes"),
-        _ => unfit(line.objection().unwrap_or_else(|| detail.to_owned())),
+        414 => bad_request("the URL is longer than 65534 bytes"),
+        _ => bad_request(line.objection().unwrap_or_else(|| detail.to_owned())),
     }
 }

@@ -161,7 +161,7 @@ mod tests {
                 .await
                 .is_err()
         );
-        line.note(b"GET / HT");
+        line.record(b"GET / HT");
         sleep.await;
         assert_eq!(begun.elapsed().as_secs(), 230);
     }

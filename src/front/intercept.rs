@@ -105,7 +105,7 @@ impl InterceptedConnect {
         let opening = async {
             let mut tunnel = self.open().await?;
             // Both sides may be silent for long; the tunnel handles that.
-            let _ = tokio::time::timeout(head_timeout, tunnel.hear_origin()).await;
+            let _ = tokio::time::timeout(head_timeout, tunnel.receive_first_bytes()).await;
             Ok(tunnel)
         };
         let mut given_up = None;

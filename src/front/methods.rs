@@ -32,7 +32,7 @@ pub(super) async fn response(
                 .detail("TRACE is not allowed: it would reveal the hop's credentials");
             refuse(forwarder, request, client, target, fault).await
         }
-        Method::OPTIONS if ends_here(request.headers_mut()) => Response::new(full("")),
+        Method::OPTIONS if is_final_recipient(request.headers_mut()) => Response::new(full("")),
         _ => return None,
     };
     response.headers_mut().insert(ALLOW, PASSED_ON);
@@ -40,7 +40,7 @@ pub(super) async fn response(
 }
 
 /// True where the request ends here. Otherwise decrements `Max-Forwards`.
-fn ends_here(headers: &mut HeaderMap) -> bool {
+fn is_final_recipient(headers: &mut HeaderMap) -> bool {
     let left = headers
         .get(MAX_FORWARDS)
         .and_then(|left| left.to_str().ok())
@@ -68,7 +68,7 @@ mod tests {
             if let Some(before) = before {
                 headers.insert(MAX_FORWARDS, HeaderValue::from_static(before));
             }
-            assert_eq!(ends_here(&mut headers), ends, "{before:?}");
+            assert_eq!(is_final_recipient(&mut headers), ends, "{before:?}");
             let left = headers.get(MAX_FORWARDS).map(|left| left.to_str().unwrap());
             assert_eq!(left, after);
         }

@@ -33,7 +33,7 @@ use crate::{
 };
 
 use connection::{builder, linger, malformed, refusal, run};
-use refuse::{refuse, turn_away_unnamed, unfit_hosts};
+use refuse::{bad_hosts, refuse, turn_away_unnamed};
 use wrong_protocol::WrongProtocol;
 
 /// Serves clients with the current snapshot.
@@ -128,7 +128,7 @@ impl FrontServer {
         if let Some(fault) = admission::refusal(&forwarder, client).await {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
-        if let Some(fault) = unfit_hosts(&request) {
+        if let Some(fault) = bad_hosts(&request) {
             return refuse(&forwarder, &request, client, None, fault).await;
         }
         let absolute =

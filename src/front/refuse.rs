@@ -52,7 +52,7 @@ pub(super) fn turn_away_unnamed(forwarder: &Forwarder, client: SocketAddr, fault
 }
 
 /// A malformed request.
-pub(super) fn unfit(why: impl Into<Box<str>>) -> Fault {
+pub(super) fn bad_request(why: impl Into<Box<str>>) -> Fault {
     Fault::new(Leg::Client, Stage::Accepted, FaultKind::BadRequest).detail(why)
 }
 
@@ -62,9 +62,9 @@ fn no_target() -> Target {
 }
 
 /// Two `Host` fields: another recipient may read the other one (RFC 9112, section 3.2).
-pub(super) fn unfit_hosts(request: &Request<Incoming>) -> Option<Fault> {
+pub(super) fn bad_hosts(request: &Request<Incoming>) -> Option<Fault> {
     let several = request.headers().get_all(HOST).iter().count() > 1;
-    several.then(|| unfit("more than one Host field"))
+    several.then(|| bad_request("more than one Host field"))
 }
 
 /// What is wrong with a `Host`, an authority or a first path segment.
@@ -111,7 +111,7 @@ pub(super) fn begin<B>(
     };
     let path = match front {
         track::Front::Tunnel => String::new(),
-        track::Front::Reverse => shown(request.uri().path()),
+        track::Front::Reverse => redacted_path(request.uri().path()),
         track::Front::Absolute | track::Front::Intercept | track::Front::Unknown => {
             request.uri().path().to_owned()
         }
@@ -133,7 +133,7 @@ pub(super) fn begin<B>(
 }
 
 /// A path for the log of a refused request: clients write `user:password@host` where only a host is valid.
-pub(super) fn shown(path: &str) -> String {
+pub(super) fn redacted_path(path: &str) -> String {
     let parts: Vec<_> = path.split('/').map(without_user_info).collect();
     parts.join("/")
 }
@@ -175,7 +175,7 @@ mod tests {
             ("/hf.co:8443/x", "/hf.co:8443/x"),
             ("/http:hf.co:80/@scope/x", "/http:hf.co:80/@scope/x"),
         ] {
-            assert_eq!(shown(path), expected, "{path}");
+            assert_eq!(redacted_path(path), expected, "{path}");
         }
     }
 }

@@ -38,7 +38,11 @@ impl<S> ReadAfterWriteError<S> {
     }
 
     /// The result for a writer.
-    fn written<T>(&mut self, cx: &Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn on_write<T>(
+        &mut self,
+        cx: &Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(Err(error)) if is_hang_up(&error) => {
                 self.state = WriteState::Failed(error);
@@ -99,7 +103,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAfterWriteError<S> {
             return Poll::Pending;
         }
         let written = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.written(cx, written)
+        self.on_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -111,7 +115,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAfterWriteError<S> {
             return Poll::Pending;
         }
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.written(cx, written)
+        self.on_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -123,7 +127,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAfterWriteError<S> {
             return Poll::Pending;
         }
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
-        self.written(cx, flushed)
+        self.on_write(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -94,7 +94,7 @@ impl Tcp {
     }
 
     /// Counts the bytes of a write.
-    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+    fn count_written(&self, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(count)) = result {
             self.0.written.fetch_add(*count as u64, Ordering::Relaxed);
         }
@@ -211,7 +211,7 @@ impl AsyncWrite for Tcp {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = self.poll_writing(cx, buf.len(), || self.0.socket.try_write(buf));
-        self.wrote(&result);
+        self.count_written(&result);
         result
     }
 
@@ -222,7 +222,7 @@ impl AsyncWrite for Tcp {
     ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
         let result = self.poll_writing(cx, length, || self.0.socket.try_write_vectored(bufs));
-        self.wrote(&result);
+        self.count_written(&result);
         result
     }
 

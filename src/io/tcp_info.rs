@@ -120,7 +120,7 @@ fn is_closed(_: &Tcp) -> bool {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn retransmitted(socket: &tokio::net::TcpStream) -> Option<(u32, u32)> {
     let info = linux::TcpInfo::of(socket)?;
-    Some((info.word(100)?, info.word(156)?))
+    Some((info.u32_at(100)?, info.u32_at(156)?))
 }
 
 /// The number of segments retransmitted, and of all segments sent with data.
@@ -206,27 +206,27 @@ mod linux {
                 retransmits: self.byte(2),
                 probes: self.byte(3),
                 backoff: self.byte(4),
-                rto_ms: self.word(8).unwrap_or(0) / 1000,
-                mss: self.word(16).unwrap_or(0),
-                unacked: self.word(24).unwrap_or(0),
-                sacked: self.word(28).unwrap_or(0),
-                last_data_ms: self.word(52).unwrap_or(0),
-                last_ack_ms: self.word(56).unwrap_or(0),
-                pmtu: self.word(60).unwrap_or(0),
-                retransmitted: self.word(100).unwrap_or(0),
-                unsent: self.word(144),
-                out_of_order: self.word(224),
-                window: self.word(228),
+                rto_ms: self.u32_at(8).unwrap_or(0) / 1000,
+                mss: self.u32_at(16).unwrap_or(0),
+                unacked: self.u32_at(24).unwrap_or(0),
+                sacked: self.u32_at(28).unwrap_or(0),
+                last_data_ms: self.u32_at(52).unwrap_or(0),
+                last_ack_ms: self.u32_at(56).unwrap_or(0),
+                pmtu: self.u32_at(60).unwrap_or(0),
+                retransmitted: self.u32_at(100).unwrap_or(0),
+                unsent: self.u32_at(144),
+                out_of_order: self.u32_at(224),
+                window: self.u32_at(228),
             }
         }
 
         /// All but the congestion control, which has its own socket option.
         pub(super) fn path(&self) -> PathInfo {
             PathInfo {
-                rtt_us: self.word(68).unwrap_or(0),
-                segments: self.word(156).unwrap_or(0),
-                retransmitted: self.word(100).unwrap_or(0),
-                pmtu: self.word(60).unwrap_or(0),
+                rtt_us: self.u32_at(68).unwrap_or(0),
+                segments: self.u32_at(156).unwrap_or(0),
+                retransmitted: self.u32_at(100).unwrap_or(0),
+                pmtu: self.u32_at(60).unwrap_or(0),
                 congestion: None,
             }
         }
@@ -241,7 +241,7 @@ mod linux {
         }
 
         /// `None` where this kernel is older than the field.
-        pub(super) fn word(&self, at: usize) -> Option<u32> {
+        pub(super) fn u32_at(&self, at: usize) -> Option<u32> {
             let bytes = self.bytes.get(..self.length)?.get(at..at + 4)?;
             bytes.try_into().ok().map(u32::from_ne_bytes)
         }

@@ -121,14 +121,14 @@ impl<'t> JsonWalker<'t> {
         while let Some(byte) = self.text.as_bytes().get(self.at) {
             match byte {
                 b'{' | b'[' => self.enter(*byte == b'{')?,
-                b'}' | b']' => self.leave(),
+                b'}' | b']' => self.leave_container(),
                 b',' => self.begin_member(),
                 b'"' => {
                     let (start, token) = (self.at, self.string());
                     self.at += token.len();
                     if self.key_comes {
                         self.key(token);
-                    } else if self.arrived() {
+                    } else if self.is_at_place() {
                         return Ok(Some((start, token)));
                     }
                     continue;
@@ -152,7 +152,7 @@ impl<'t> JsonWalker<'t> {
         Ok(())
     }
 
-    fn leave(&mut self) {
+    fn leave_container(&mut self) {
         self.inside.pop();
         self.key_comes = false;
     }
@@ -162,14 +162,14 @@ impl<'t> JsonWalker<'t> {
         let object = self.inside.last().is_some_and(|inside| inside.object);
         self.key_comes = object;
         if !object {
-            self.next = self.fitting(|step| step == PathStep::Item);
+            self.next = self.matching_places(|step| step == PathStep::Item);
         }
     }
 
     fn key(&mut self, token: &str) {
         self.key_comes = false;
         let name = unquote(token).unwrap_or_default();
-        self.next = self.fitting(|step| match step {
+        self.next = self.matching_places(|step| match step {
             PathStep::Key(key) => *name == *key,
             PathStep::AnyKey => true,
             PathStep::NumericKey => !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()),
@@ -178,7 +178,7 @@ impl<'t> JsonWalker<'t> {
     }
 
     /// Of the places that lead into the innermost container, those whose next step is taken.
-    fn fitting(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
+    fn matching_places(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
         let Some(inside) = self.inside.last() else {
             return 0;
         };
@@ -194,7 +194,7 @@ impl<'t> JsonWalker<'t> {
     }
 
     /// True where the value at hand is at the end of a place.
-    fn arrived(&self) -> bool {
+    fn is_at_place(&self) -> bool {
         self.places
             .iter()
             .take(MOST_PLACES)

@@ -135,7 +135,7 @@ impl Mapping {
             && let Some(base) = &self.base
         {
             let away = || self.away(text, authority.chars().take(253).collect());
-            return base.confined(authority).map_or_else(away, MappedUrl::To);
+            return base.refused_url(authority).map_or_else(away, MappedUrl::To);
         }
         let Some((url, original)) = self.original(text) else {
             return MappedUrl::Same;
@@ -209,7 +209,7 @@ impl Mapping {
 
     /// What follows the mirror's base path.
     fn below_base<'p>(&self, path: &'p str) -> Option<&'p str> {
-        below(path, &self.mirror.as_ref()?.base_path)
+        strip_base(path, &self.mirror.as_ref()?.base_path)
     }
 
     /// True where a cookie for `domain` is one that the answering origin may set (RFC 6265, section 5.1.3).
@@ -243,11 +243,11 @@ impl Mapping {
     pub(super) fn cookie_path(&self, path: &str) -> Option<String> {
         let original = match &self.mirror {
             None => path,
-            Some(mirror) => match below(path, &mirror.base_path) {
+            Some(mirror) => match strip_base(path, &mirror.base_path) {
                 Some("") => "/",
                 Some(rest) => rest,
                 // A cookie for a path above the base is for all of it.
-                None if below(&mirror.base_path, path.trim_end_matches('/')).is_some() => "/",
+                None if strip_base(&mirror.base_path, path.trim_end_matches('/')).is_some() => "/",
                 None => return None,
             },
         };
@@ -274,7 +274,7 @@ pub(crate) fn mirror_path(mirror: &Mirror, path: &str) -> String {
 }
 
 /// What follows `base` in `path`, where `path` is it or lies below it.
-fn below<'p>(path: &'p str, base: &str) -> Option<&'p str> {
+fn strip_base<'p>(path: &'p str, base: &str) -> Option<&'p str> {
     path.strip_prefix(base)
         .filter(|rest| base.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }

@@ -3,7 +3,7 @@
 //! The first segment stands for scheme, host and port: `HOST` and `HOST:PORT` are https, `HOST:80` is plain http, and a
 //! scheme in front says the rest: `http:HOST:8080`, `https:HOST:80`. [`segment`] writes it, [`parse_segment`] reads it.
 
-use super::url::{Url, contained};
+use super::url::{Url, resolve_dots};
 use crate::model::{Host, Scheme, Secret, Target, target::TargetError};
 
 /// How the client wrote the daemon's own address: what mapped URLs begin with.
@@ -25,7 +25,7 @@ impl ReverseBase {
         let origin = format!("http://{host}");
         let other = Target::parse(host, Some(Scheme::Http.default_port()))
             .ok()
-            .and_then(|target| other_name(&target.host).map(|name| (name, target.port)))
+            .and_then(|target| other_loopback_name(&target.host).map(|name| (name, target.port)))
             .map_or_else(
                 || origin.clone(),
                 |(name, port)| {
@@ -55,7 +55,7 @@ impl ReverseBase {
         format!(
             "{}{}",
             self.path_of(url.scheme, &url.target),
-            contained(url.rest)
+            resolve_dots(url.rest)
         )
     }
 
@@ -73,7 +73,7 @@ impl ReverseBase {
 
     /// A URL that this daemon refuses, for one whose `authority` is no host here and may be this daemon to a client: `127.1` and
     /// `2130706433` are addresses to curl and to WHATWG's URL. `None` where the port is another one.
-    pub(crate) fn confined(&self, authority: &str) -> Option<String> {
+    pub(crate) fn refused_url(&self, authority: &str) -> Option<String> {
         let (_, port) = authority.rsplit_once(':')?;
         if !port.parse().is_ok_and(|port| self.has_port(port)) {
             return None;
@@ -113,7 +113,7 @@ impl ReverseBase {
     }
 }
 
-fn other_name(host: &Host) -> Option<&'static str> {
+fn other_loopback_name(host: &Host) -> Option<&'static str> {
     match host {
         Host::Name(name) => (&**name == "localhost").then_some("127.0.0.1"),
         Host::Ip(ip) => ip.is_loopback().then_some("localhost"),

@@ -125,7 +125,7 @@ pub(crate) fn resolve_relative(path: &str, relative: &str) -> String {
 
 /// The rest of a URL as clients resolve it (RFC 3986, section 5.2.4), so that below a segment of this daemon it stays there. Dots may be
 /// escaped, and WHATWG's URL takes a backslash for a slash. A rest without either stays the same to the byte.
-pub(crate) fn contained(rest: &str) -> Cow<'_, str> {
+pub(crate) fn resolve_dots(rest: &str) -> Cow<'_, str> {
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
     let (path, after) = rest.split_at(end);
     if !path.contains('\\') && !path.split('/').any(|part| dots(part).is_some()) {
@@ -266,7 +266,7 @@ mod tests {
             ("/..", "/"),
             ("/..\\..\\b.test", "/..%5C..%5Cb.test"),
         ] {
-            assert_eq!(contained(rest), expected, "{rest}");
+            assert_eq!(resolve_dots(rest), expected, "{rest}");
         }
     }
 

@@ -35,10 +35,10 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     let embedded = match segments {
         // IPv4-mapped, and the prefix of NAT64 (RFC 6052).
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Some(v4(high, low))
+            Some(embedded_v4(high, low))
         }
         // 6to4 (RFC 3056).
-        [0x2002, high, low, ..] => Some(v4(high, low)),
+        [0x2002, high, low, ..] => Some(embedded_v4(high, low)),
         _ => None,
     };
     match embedded {
@@ -48,7 +48,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     }
 }
 
-fn v4(high: u16, low: u16) -> Ipv4Addr {
+fn embedded_v4(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 

@@ -95,7 +95,7 @@ impl Attempts {
     /// The reaction to `event`; `jitter` is a random number from 0 to 1.
     pub(crate) fn on(&mut self, event: Event, now: Instant, jitter: f64) -> Reaction {
         if self.state == AttemptsState::Over {
-            return self.nothing_more(event);
+            return self.after_the_end(event);
         }
         match event {
             Event::Waited => self.connect(),
@@ -322,7 +322,7 @@ impl Attempts {
         }
     }
 
-    fn nothing_more(&self, event: Event) -> Reaction {
+    fn after_the_end(&self, event: Event) -> Reaction {
         let over = || Fault::new(Leg::Client, Stage::Accepted, FaultKind::Local);
         let fault = event.into_fault().unwrap_or_else(over);
         Reaction::of(Command::GiveUp(fault))

@@ -54,7 +54,7 @@ impl FromStr for Algorithm {
 impl Congestion {
     /// The algorithm to set on a connection to `peer`; `None` for the system's default. On loopback another algorithm gains nothing: a hop on
     /// this machine opens its own connections.
-    pub(crate) fn wanted(&self, peer: IpAddr) -> Option<&str> {
+    pub(crate) fn algorithm_for(&self, peer: IpAddr) -> Option<&str> {
         match self {
             _ if peer.is_loopback() => None,
             Self::System => None,
@@ -114,8 +114,8 @@ mod tests {
             ("system", None),
             ("cubic", Some("cubic")),
         ] {
-            assert_eq!(parsed(text).wanted(far), wanted, "{text}");
-            assert_eq!(parsed(text).wanted(near), None, "{text}");
+            assert_eq!(parsed(text).algorithm_for(far), wanted, "{text}");
+            assert_eq!(parsed(text).algorithm_for(near), None, "{text}");
             assert_eq!(String::from(parsed(text)), text);
         }
     }

@@ -63,7 +63,7 @@ impl CredentialMemory {
     ) -> bool {
         let hash = self.hash(credential);
         let mut seen = self.lock();
-        seen.forget(now);
+        seen.remove_old(now);
         let own = seen.used.contains_key(&(hash, origin.clone()));
         if !own
             && !seen.asked.contains_key(origin)
@@ -103,7 +103,7 @@ impl CredentialMemory {
     }
 
     /// The origin answered 401: what the client sends there from now on is meant for it.
-    pub(crate) fn asks(&self, origin: &CredentialOrigin, now: Instant) {
+    pub(crate) fn note_challenge(&self, origin: &CredentialOrigin, now: Instant) {
         let mut seen = self.lock();
         seen.asked.insert(origin.clone(), now);
         seen.bound();
@@ -156,7 +156,7 @@ impl CredentialUses {
     }
 
     /// It scans all entries, so it runs once a minute, not for each request.
-    fn forget(&mut self, now: Instant) {
+    fn remove_old(&mut self, now: Instant) {
         let since = now.saturating_duration_since(*self.cleaned.get_or_insert(now));
         if since < CLEANED_EVERY {
             return;
@@ -239,7 +239,7 @@ mod tests {
     fn a_host_that_has_asked_or_was_given_the_credential_before_gets_it() {
         let now = Instant::now();
         let memory = after_a_redirect(now);
-        memory.asks(&origin("b.test"), now);
+        memory.note_challenge(&origin("b.test"), now);
         assert!(memory.admits(token("token"), &origin("b.test"), now));
         let memory = after_a_redirect(now);
         memory.grants([(token("token"), origin("b.test"))].into_iter(), now);
@@ -284,7 +284,7 @@ mod tests {
         let now = Instant::now();
         let memory = CredentialMemory::default();
         for number in 0..3 * LIMIT as u64 {
-            memory.asks(
+            memory.note_challenge(
                 &origin(&format!("a{number}.test")),
                 now + Duration::from_millis(number),
             );

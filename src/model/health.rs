@@ -114,7 +114,7 @@ impl Health {
     }
 
     /// The upstream worked for `host`: closes the circuit. Where a failure after the head opened it, only a complete response closes it.
-    pub(crate) fn succeeded(
+    pub(crate) fn record_success(
         &self,
         host: &str,
         upstream: &str,
@@ -134,7 +134,12 @@ impl Health {
     }
 
     /// The probe of [`Order::probe`] connected.
-    pub(crate) fn stood(&self, host: &str, upstream: &str, now: Instant) -> Option<CircuitChange> {
+    pub(crate) fn record_connected_probe(
+        &self,
+        host: &str,
+        upstream: &str,
+        now: Instant,
+    ) -> Option<CircuitChange> {
         let mut table = self.table();
         let circuit = table.circuits.get_mut(&key(host, upstream))?;
         if circuit.state != CircuitState::Probing {
@@ -142,7 +147,7 @@ impl Health {
         }
         if circuit.shallow {
             drop(table);
-            return self.succeeded(host, upstream, Success::Head, now);
+            return self.record_success(host, upstream, Success::Head, now);
         }
         circuit.state = CircuitState::TrialDue;
         Some(CircuitChange::OnTrial)
@@ -150,7 +155,7 @@ impl Health {
 
     /// The trial of [`Order::trial`], or the probe of [`Order::probe`], is over. Where it had no result (the trial's client left), the next
     /// transfer tries, or another probe follows after the same wait.
-    pub(crate) fn ended(&self, host: &str, upstream: &str, now: Instant) {
+    pub(crate) fn end_attempt(&self, host: &str, upstream: &str, now: Instant) {
         let mut table = self.table();
         let key = key(host, upstream);
         let tried = table.running.remove(&key);
@@ -213,7 +218,7 @@ impl Health {
 
     /// Applies a new config: it may have other upstreams of the same name, and a user who repaired one wants to use it. Running probes and
     /// trials still end normally.
-    pub(crate) fn forget(&self) {
+    pub(crate) fn clear(&self) {
         let mut table = self.table();
         table.circuits.clear();
         table.suspects.clear();

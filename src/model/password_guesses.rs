@@ -35,7 +35,7 @@ struct FailedLogins {
 
 impl PasswordGuesses {
     /// When credentials from `address` are checked. After wrong ones they are checked one after the other. `None` where too many wait already.
-    pub(crate) fn turn(&self, address: IpAddr, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_check(&self, address: IpAddr, now: Instant) -> Option<Instant> {
         let mut all = self.lock();
         let Some(wrong) = all.get_mut(&address).filter(|wrong| wrong.count > FREE) else {
             return Some(now);
@@ -49,14 +49,14 @@ impl PasswordGuesses {
     }
 
     /// The credentials were right: requests no longer wait because of them.
-    pub(crate) fn right(&self, address: IpAddr, now: Instant) {
+    pub(crate) fn note_right(&self, address: IpAddr, now: Instant) {
         if let Some(wrong) = self.lock().get_mut(&address) {
             wrong.next = wrong.next.min(now);
         }
     }
 
     /// The credentials were wrong.
-    pub(crate) fn wrong(&self, address: IpAddr, now: Instant) {
+    pub(crate) fn note_wrong(&self, address: IpAddr, now: Instant) {
         let mut all = self.lock();
         all.retain(|_, wrong| now.saturating_duration_since(wrong.last) < FORGOTTEN);
         if all.len() >= LIMIT
@@ -96,8 +96,8 @@ mod tests {
         let begin = Instant::now();
         let (guesses, mut now, mut made) = (PasswordGuesses::default(), begin, 0);
         while now - begin < Duration::from_secs(3600) {
-            now = guesses.turn(HERE, now).unwrap();
-            guesses.wrong(HERE, now);
+            now = guesses.next_check(HERE, now).unwrap();
+            guesses.note_wrong(HERE, now);
             made += 1;
         }
         assert!(made < 800, "{made}");
@@ -108,15 +108,15 @@ mod tests {
         let now = Instant::now();
         let guesses = PasswordGuesses::default();
         for _ in 0..=FREE {
-            assert_eq!(guesses.turn(HERE, now), Some(now));
-            guesses.wrong(HERE, now);
+            assert_eq!(guesses.next_check(HERE, now), Some(now));
+            guesses.note_wrong(HERE, now);
         }
-        let turns: Vec<_> = (0..1000).map(|_| guesses.turn(HERE, now)).collect();
+        let turns: Vec<_> = (0..1000).map(|_| guesses.next_check(HERE, now)).collect();
         let looked_at = turns.iter().flatten().count();
         assert!((2..=102).contains(&looked_at), "{looked_at}");
         assert_eq!(turns.last(), Some(&None));
         // Another address is not affected.
-        assert_eq!(guesses.turn("::1".parse().unwrap(), now), Some(now));
+        assert_eq!(guesses.next_check("::1".parse().unwrap(), now), Some(now));
     }
 
     #[test]
@@ -124,11 +124,11 @@ mod tests {
         let now = Instant::now();
         let guesses = PasswordGuesses::default();
         for _ in 0..20 {
-            guesses.wrong(HERE, now);
+            guesses.note_wrong(HERE, now);
         }
         for _ in 0..100 {
-            assert_eq!(guesses.turn(HERE, now), Some(now));
-            guesses.right(HERE, now);
+            assert_eq!(guesses.next_check(HERE, now), Some(now));
+            guesses.note_right(HERE, now);
         }
     }
 }

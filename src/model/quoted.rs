@@ -21,7 +21,7 @@ impl Quotable {
             let password = pair.splitn(2, |byte| *byte == b':').nth(1);
             let password = password.filter(|password| password.len() >= SHORTEST);
             for plain in password.into_iter().chain([&*pair]) {
-                forms.extend(written(plain));
+                forms.extend(escaped_forms(plain));
             }
         }
         forms.retain(|form| !form.is_empty());
@@ -51,7 +51,7 @@ impl Quotable {
 }
 
 /// `plain`, and its escaped forms in HTML, JSON and URLs.
-fn written(plain: &[u8]) -> impl Iterator<Item = Box<[u8]>> {
+fn escaped_forms(plain: &[u8]) -> impl Iterator<Item = Box<[u8]>> {
     let html = |byte| match byte {
         b'&' => b"&amp;".to_vec(),
         b'<' => b"&lt;".to_vec(),

@@ -117,7 +117,7 @@ impl Refusals {
         now: Instant,
     ) -> Option<RefusalCount> {
         if response.status < 400 {
-            self.succeeded(response);
+            self.record_success(response);
             return None;
         }
         if !response.is_refusal() {
@@ -129,7 +129,7 @@ impl Refusals {
         }
         let count = self.0.entry(key).or_insert_with(|| HostRefusals::new(now));
         if !count.is_fresh(now) {
-            count.over();
+            count.move_to_old();
         }
         count.last = now;
         if response.status == 401 && !response.credentials {
@@ -173,11 +173,11 @@ impl Refusals {
     }
 
     /// A request without credentials says nothing about the token.
-    fn succeeded(&mut self, response: &ObservedResponse<'_>) {
+    fn record_success(&mut self, response: &ObservedResponse<'_>) {
         for ((host, status), count) in &mut self.0 {
             let token = matches!(status, 401 | 403);
             if **host == *response.host && (response.credentials || !token) {
-                count.over();
+                count.move_to_old();
             }
         }
     }
@@ -209,7 +209,7 @@ impl HostRefusals {
     }
 
     /// A success, or a long time, separates old refusals from new ones.
-    fn over(&mut self) {
+    fn move_to_old(&mut self) {
         *self = Self {
             before: self.before + self.all(),
             ..Self::new(self.last)

@@ -70,7 +70,7 @@ impl Rounds {
             return Round::Loops;
         }
         let gap = self.sent.map(|sent| now.saturating_duration_since(sent));
-        let prompt = gap.zip(self.usual());
+        let prompt = gap.zip(self.longest_gap());
         let prompt = prompt.is_some_and(|(gap, usual)| gap <= usual * 2 + LEAST / 4);
         if self.held > 0 || std::mem::take(&mut self.silent) && !prompt {
             self.suspicion = 0;
@@ -80,7 +80,7 @@ impl Rounds {
         }
         self.at = (self.at + 1) % GAPS;
         let due = self.waiting >= FIRST && self.waiting.is_multiple_of(EVERY);
-        match self.usual().filter(|usual| due && *usual <= SLOW) {
+        match self.longest_gap().filter(|usual| due && *usual <= SLOW) {
             Some(usual) => {
                 self.held += 1;
                 Round::Held(usual * 3 + LEAST)
@@ -139,7 +139,7 @@ impl Rounds {
     }
 
     /// The longest of the last gaps; `None` while there are too few.
-    fn usual(&self) -> Option<Duration> {
+    fn longest_gap(&self) -> Option<Duration> {
         let gaps: Option<Vec<Duration>> = self.gaps.iter().copied().collect();
         gaps?.into_iter().max()
     }

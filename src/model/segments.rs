@@ -269,7 +269,7 @@ impl Segments {
     }
 
     /// The client received `count` more bytes.
-    pub(crate) fn took(&mut self, count: u64) {
+    pub(crate) fn note_delivered(&mut self, count: u64) {
         self.delivered = (self.delivered + count).min(self.length);
         let delivered = self.delivered;
         self.ranges.retain(|_, part| part.end > delivered);
@@ -298,7 +298,7 @@ impl Segments {
     }
 
     /// The number of connections that fetch.
-    fn busy(&self) -> usize {
+    fn fetching(&self) -> usize {
         let first = self.first.is_some() && self.delivered < self.stop();
         self.fetches.len() + usize::from(first)
     }
@@ -318,7 +318,7 @@ impl Segments {
     }
 
     /// Bytes of ranges that are being fetched or wait for the client.
-    pub(crate) fn held(&self) -> u64 {
+    pub(crate) fn held_bytes(&self) -> u64 {
         self.asked - self.stop().max(self.delivered).min(self.asked)
     }
 }

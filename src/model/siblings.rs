@@ -54,13 +54,13 @@ const RECENT: Duration = Duration::from_secs(600);
 
 impl Siblings {
     /// A transfer of `route` through `upstream` got a response.
-    pub(crate) fn worked(&self, route: &str, role: Role, upstream: &str, now: Instant) {
-        self.note(route, role, upstream, now, None);
+    pub(crate) fn record_success(&self, route: &str, role: Role, upstream: &str, now: Instant) {
+        self.record(route, role, upstream, now, None);
     }
 
     /// A transfer of `route` failed or stalled through `upstream`, with this code.
     pub(crate) fn failed(&self, route: &str, role: Role, upstream: &str, code: &str, now: Instant) {
-        self.note(route, role, upstream, now, Some(code.into()));
+        self.record(route, role, upstream, now, Some(code.into()));
     }
 
     /// The last outcome of the sibling of `route` through `upstream`.
@@ -97,7 +97,7 @@ impl Siblings {
         })
     }
 
-    fn note(
+    fn record(
         &self,
         route: &str,
         role: Role,
@@ -135,7 +135,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let of = |route, upstream, now| siblings.of(route, Role::LfsStorage, upstream, now);
         assert_eq!(of("hf-lfs", "office", start), None);
-        siblings.worked("hf-main", Role::MainSite, "office", start);
+        siblings.record_success("hf-main", Role::MainSite, "office", start);
         siblings.failed("github-main", Role::MainSite, "office", "a/b/c", at(5));
         siblings.failed("hf-main", Role::MainSite, "direct", "a/b/c", at(5));
         let found = of("hf-lfs", "office", at(9)).unwrap();

@@ -37,7 +37,7 @@ impl Groups {
     }
 
     /// The user for a log: `alice (uid 1001)`, or the id alone where the database has no name or is slow.
-    pub(crate) async fn shown(&self, uid: u32) -> String {
+    pub(crate) async fn display_name(&self, uid: u32) -> String {
         match timeout(NAME, self.names.get(uid, |uid| name(*uid))).await {
             Ok(Ok(name)) => format!("{name} (uid {uid})"),
             Ok(Err(_)) | Err(_) => format!("with uid {uid}"),
@@ -82,7 +82,7 @@ mod tests {
         let known = Groups::default();
         assert!(known.of(0).await.unwrap().contains(&0));
         assert!(known.of(12_345).await.is_err());
-        assert_eq!(known.shown(0).await, "root (uid 0)");
-        assert_eq!(known.shown(12_345).await, "with uid 12345");
+        assert_eq!(known.display_name(0).await, "root (uid 0)");
+        assert_eq!(known.display_name(12_345).await, "with uid 12345");
     }
 }

@@ -4,7 +4,7 @@
 //! A client that gives up on a silent connection (git-lfs does after 30 s) gets `102 Processing` (RFC 2518, section 10.1) while its response
 //! is prepared. Three properties make it safe to write into a stream that hyper owns: hyper serves one HTTP/1.1 request at a time; it polls
 //! the request's service and then flushes, in one task; and it flushes only when it has nothing of its own left to write. So what
-//! [`InterimSender::say`] queues within a service is written at the next flush, before the response's first byte.
+//! [`InterimSender::queue`] queues within a service is written at the next flush, before the response's first byte.
 //!
 //! hyper answers a request that it cannot parse with a status and no body, before any service sees the request. Such a response is replaced
 //! by one that says what is wrong.
@@ -47,7 +47,7 @@ pub(crate) struct InterimSender(Arc<AtomicBool>);
 
 impl InterimSender {
     /// Queues one interim response for the next flush.
-    pub(crate) fn say(&self) {
+    pub(crate) fn queue(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -105,7 +105,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Interims<S> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
         self.line
-            .note(buf.filled().get(before..).unwrap_or_default());
+            .record(buf.filled().get(before..).unwrap_or_default());
         polled
     }
 }
@@ -177,7 +177,7 @@ mod tests {
                 if request.uri().path() == "/slow" {
                     for _ in 0..3 {
                         tokio::time::sleep(Duration::from_secs(25)).await;
-                        voice.say();
+                        voice.queue();
                     }
                     tokio::time::sleep(Duration::from_secs(25)).await;
                 }
@@ -240,7 +240,7 @@ mod tests {
     async fn what_was_wanted_and_taken_back_is_not_said() {
         let (mut client, server) = duplex(64);
         let (mut server, voice) = Interims::new(server, |_, _| Vec::new());
-        voice.say();
+        voice.queue();
         voice.cancel();
         server.flush().await.unwrap();
         server.write_all(b"x").await.unwrap();

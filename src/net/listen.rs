@@ -126,7 +126,7 @@ impl Acceptor {
     /// May be dropped at any time without losing a client.
     pub(crate) async fn accept(&self) -> AcceptedClient {
         self.slots.room().await;
-        let (socket, peer) = self.persistently(|| self.listener.accept()).await;
+        let (socket, peer) = self.accept_with_retry(|| self.listener.accept()).await;
         tune(&SockRef::from(&socket));
         let owners = self.owners.as_ref();
         let owner =
@@ -155,7 +155,7 @@ impl Acceptor {
         self.address
     }
 
-    async fn persistently<F>(&self, accept: impl Fn() -> F) -> (TcpStream, SocketAddr)
+    async fn accept_with_retry<F>(&self, accept: impl Fn() -> F) -> (TcpStream, SocketAddr)
     where
         F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
     {

@@ -29,7 +29,7 @@ struct CapturedLine {
 
 impl RequestLine {
     /// Records bytes that were read.
-    pub(crate) fn note(&self, read: &[u8]) {
+    pub(crate) fn record(&self, read: &[u8]) {
         let mut line = self.lock();
         let begun = line.begun || !read.is_empty();
         if line.responded && !read.is_empty() {
@@ -165,7 +165,7 @@ mod tests {
     fn objection(pieces: &[&[u8]]) -> Option<String> {
         let line = RequestLine::default();
         for piece in pieces {
-            line.note(piece);
+            line.record(piece);
         }
         line.objection()
     }
@@ -210,19 +210,19 @@ mod tests {
         ]);
         assert!(told.unwrap().contains("%3C"));
         let line = RequestLine::default();
-        line.note(b"GET /< HTTP/1.1\r\n");
+        line.record(b"GET /< HTTP/1.1\r\n");
         line.mark_responded(b"");
-        line.note(b"GET /> HTTP/1.1\r\n");
+        line.record(b"GET /> HTTP/1.1\r\n");
         assert!(line.objection().unwrap().contains("%3E"));
         line.mark_responded(b"");
-        line.note(&vec![b'<'; 3 * MOST]);
+        line.record(&vec![b'<'; 3 * MOST]);
         assert!(line.lock().bytes.len() <= MOST);
     }
 
     #[test]
     fn a_fragment_that_was_cut_off_is_noticed() {
         let line = RequestLine::default();
-        line.note(b"GET /a?b#c HTTP/1.1\r\n");
+        line.record(b"GET /a?b#c HTTP/1.1\r\n");
         let request = |uri: &str| Request::get(uri).body(()).unwrap();
         assert!(line.cut(&request("/a?b")).unwrap().contains("%23"));
         assert_eq!(line.cut(&request("/other")), None);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// `Name or service not known`, without the prefix of the standard library.
-fn in_short(error: io::Error) -> io::Error {
+fn one_line(error: io::Error) -> io::Error {
     let text = error.to_string();
     match text.strip_prefix("failed to lookup address information: ") {
         Some(short) => io::Error::new(error.kind(), short.to_owned()),
@@ -71,7 +71,7 @@ fn known<'a>(target: &'a Target, overrides: &[Override]) -> Result<Vec<SocketAdd
 /// The resolver's result, the preferred address first.
 async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let looking = NAMES.get(name.to_owned(), |name| {
-        let found = (name.as_str(), 0).to_socket_addrs().map_err(in_short)?;
+        let found = (name.as_str(), 0).to_socket_addrs().map_err(one_line)?;
         Ok(found.map(|address| address.ip()).collect())
     });
     looking.await
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn what_the_resolver_said_has_no_prefix_of_the_library() {
         let error = ("nowhere.invalid", 0).to_socket_addrs().unwrap_err();
-        let text = in_short(error).to_string();
+        let text = one_line(error).to_string();
         assert!(!text.contains("lookup") && !text.is_empty(), "{text}");
     }
 

@@ -13,11 +13,11 @@ static KEPT: AtomicU64 = AtomicU64::new(0);
 const WORTH_IT: u64 = 1024;
 
 /// Gives free memory back, where there is much of it. To be called when nothing runs.
-pub(crate) fn give_back() {
+pub(crate) fn trim() {
     let Some(resident) = resident() else { return };
     let kept = KEPT.load(Ordering::Relaxed);
     if resident > kept + WORTH_IT {
-        trim();
+        malloc_trim();
     }
     KEPT.store(self::resident().unwrap_or(resident), Ordering::Relaxed);
 }
@@ -33,10 +33,10 @@ fn resident() -> Option<u64> {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "no safe wrapper of malloc_trim(3)")]
-fn trim() {
+fn malloc_trim() {
     // SAFETY: it takes no pointer, and may be called at any time.
     unsafe { nix::libc::malloc_trim(0) };
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn trim() {}
+fn malloc_trim() {}

@@ -61,7 +61,7 @@ impl Workers {
         } else if state.running < self.0.threads {
             let inner = Arc::clone(&self.0);
             let thread = thread::Builder::new().name(self.0.name.into());
-            match thread.spawn(move || inner.work()) {
+            match thread.spawn(move || inner.run()) {
                 Ok(_) => state.running += 1,
                 // Another thread takes the job where there is one.
                 Err(_) if state.running > 0 => {}
@@ -77,7 +77,7 @@ impl WorkersState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    fn run(&self) {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {

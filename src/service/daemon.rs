@@ -185,7 +185,7 @@ impl Daemon {
         let restart = reload::differences(&self.config(), &config);
         config.listen.addresses.clone_from(&self.addresses);
         self.front.replace(build(config, &self.shared)?);
-        self.shared.health.forget();
+        self.shared.health.clear();
         let config = self.config();
         event::config_reloaded(config.file.as_deref(), config.routes.len(), &restart);
         Ok(())
@@ -247,7 +247,7 @@ fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
     state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
     for doubt in &config.warnings {
-        event::config_warning(&doubt.in_short(), doubt.hint.as_deref());
+        event::config_warning(&doubt.one_line(), doubt.hint.as_deref());
     }
     let terminated: Vec<HostPattern> = config.terminated_hosts().cloned().collect();
     let (roots, authority) = thread::scope(|scope| {

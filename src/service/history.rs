@@ -43,11 +43,11 @@ impl HistoryKeeper {
             let last = History::last_number(&keeper.directory);
             shared.tracker.continue_after(last);
         }
-        shared.tasks.spawn(keeper.clone().keep());
+        shared.tasks.spawn(keeper.clone().save_regularly());
         keeper
     }
 
-    async fn keep(self) {
+    async fn save_regularly(self) {
         loop {
             let owned = self.owns();
             tokio::select! {
@@ -97,15 +97,15 @@ impl HistoryKeeper {
         if let HistoryLoad::Read(last) = loaded {
             self.shared.tracker.continue_after(last);
         }
-        *self.held() = Some(lock);
+        *self.lock() = Some(lock);
         None
     }
 
     fn owns(&self) -> bool {
-        self.held().is_some()
+        self.lock().is_some()
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<StateLock>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<StateLock>> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -50,7 +50,7 @@ impl Signals {
 
     /// A test's own signals: those of the process belong to every test at once.
     #[cfg(test)]
-    pub(crate) fn told() -> (tokio::sync::mpsc::UnboundedSender<SignalRequest>, Self) {
+    pub(crate) fn channel() -> (tokio::sync::mpsc::UnboundedSender<SignalRequest>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
         (sender, Self(SignalSource::Told(receiver)))
     }

@@ -102,7 +102,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
     let transfer = shutdown.clone();
     tasks.spawn(async move { transfer.ended().await });
-    let (signal, mut signals) = Signals::told();
+    let (signal, mut signals) = Signals::channel();
     let mut reloads = 0;
     let service = Service {
         signals: &mut signals,
@@ -165,7 +165,7 @@ async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
 #[tokio::test]
 async fn a_shutdown_begun_elsewhere_is_obeyed() {
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());
-    let (_signal, mut signals) = Signals::told();
+    let (_signal, mut signals) = Signals::channel();
     shutdown.drain();
     let service = Service {
         signals: &mut signals,

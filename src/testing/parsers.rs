@@ -208,7 +208,7 @@ pub fn printed_config(text: &str, variables: config::Variables<'_>) -> Result<St
 pub fn request_line(pieces: &[&[u8]]) -> Option<String> {
     let line = RequestLine::default();
     for piece in pieces {
-        line.note(piece);
+        line.record(piece);
     }
     line.objection()
 }

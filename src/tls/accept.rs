@@ -76,7 +76,7 @@ pub(crate) async fn accept(
         let start = LazyConfigAcceptor::new(Acceptor::default(), io)
             .await
             .map_err(io_fault)?;
-        if let Some(other) = other_name(&start.client_hello(), host) {
+        if let Some(other) = mismatched_name(&start.client_hello(), host) {
             let mut io = start.io;
             // A client that has disconnected needs no alert.
             let _ = io.write_all(&UNRECOGNIZED_NAME).await;
@@ -103,7 +103,7 @@ pub(crate) async fn accept(
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// The SNI name, where it differs from `host`. rustls drops a name that is an address.
-fn other_name(hello: &ClientHello<'_>, host: &Host) -> Option<String> {
+fn mismatched_name(hello: &ClientHello<'_>, host: &Host) -> Option<String> {
     let name = hello.server_name()?;
     (name.parse().as_ref() != Ok(host)).then(|| name.to_owned())
 }

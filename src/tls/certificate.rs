@@ -235,7 +235,7 @@ pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
 
 /// A point in time for people: `2026-08-01 12:00:00 UTC`.
 pub(crate) fn date(time: SystemTime) -> String {
-    format!("{} UTC", moment::shown(time))
+    format!("{} UTC", moment::display(time))
 }
 
 /// The name of the issuer of `der`; `None` where it is no certificate.

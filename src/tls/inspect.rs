@@ -77,7 +77,7 @@ pub(crate) async fn inspect(
         Ok(Err(error)) => Err(fault(classify::io(&error)).source(error)),
         Ok(Ok(stream)) => {
             let version = stream.get_ref().1.protocol_version();
-            let mut seen = recorder.seen();
+            let mut seen = recorder.inspection();
             seen.version = version.and_then(|version| version.as_str());
             Ok(seen)
         }
@@ -161,7 +161,7 @@ impl Recorder {
         })
     }
 
-    fn seen(&self) -> Inspection {
+    fn inspection(&self) -> Inspection {
         let seen = self
             .seen
             .lock()

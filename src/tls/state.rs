@@ -28,10 +28,10 @@ pub(crate) enum StateUsers {
 pub(crate) fn check(directory: &Path, users: StateUsers) -> Result<(), CaError> {
     let failed = |error: io::Error| CaError::new(directory, error);
     files::make_directory(directory).map_err(failed)?;
-    own(directory, users)?;
+    check_owner(directory, users)?;
     let spool = directory.join("spool");
     match fs::symlink_metadata(&spool) {
-        Ok(found) if found.is_dir() => own(&spool, users)?,
+        Ok(found) if found.is_dir() => check_owner(&spool, users)?,
         Ok(_) => {
             let reason = format!("it is not a directory: `rm {}`", spool.display());
             return Err(CaError::new(&spool, reason));
@@ -43,7 +43,7 @@ pub(crate) fn check(directory: &Path, users: StateUsers) -> Result<(), CaError> 
     Ok(())
 }
 
-fn own(directory: &Path, users: StateUsers) -> Result<(), CaError> {
+fn check_owner(directory: &Path, users: StateUsers) -> Result<(), CaError> {
     let found = fs::metadata(directory).map_err(|error| CaError::new(directory, error))?;
     let (path, user) = (directory.display(), geteuid().as_raw());
     if !found.is_dir() {

@@ -69,7 +69,7 @@ impl Ledger {
     pub(super) fn fault(&self, fault: FaultOccurred) {
         fault.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
-        self.observer.see(&fault);
+        self.observer.record(&fault);
         let mut faults = lock(&self.faults);
         if faults.len() >= FAULTS {
             faults.pop_front();
@@ -90,7 +90,7 @@ impl Ledger {
     pub(super) fn stall(&self, stall: StallReported) {
         stall.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
-        self.observer.see(&stall);
+        self.observer.record(&stall);
         let mut stalls = lock(&self.stalls);
         stalls.retain(|earlier| earlier.subject.id != stall.subject.id || earlier.phase.is_end());
         if stalls.len() >= FAULTS {
@@ -102,7 +102,7 @@ impl Ledger {
     pub(super) fn ended(&self, event: TransferEnded, began: SystemTime, timeline: Timeline) {
         event.emit(&self.metrics);
         #[cfg(any(test, feature = "testing"))]
-        self.observer.see(&event);
+        self.observer.record(&event);
         self.count_refusal(&event);
         let times = (began, SystemTime::now());
         self.history.add(Finished::new(event, times, timeline));

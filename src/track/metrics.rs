@@ -176,7 +176,7 @@ impl Metrics {
 
     /// Counts `more`.
     pub(crate) fn add(&self, metric: &'static Metric, labels: &[&str], more: u64) {
-        self.with(metric, labels, |value| match value {
+        self.update(metric, labels, |value| match value {
             SeriesValue::Count(count) => *count = count.saturating_add(more),
             SeriesValue::Histogram(_) => {}
         });
@@ -185,7 +185,7 @@ impl Metrics {
     /// Adds an observation to a histogram.
     pub(crate) fn observe_ms(&self, metric: &'static Metric, labels: &[&str], ms: u64) {
         let seconds = ms as f64 / 1000.0;
-        self.with(metric, labels, |value| match value {
+        self.update(metric, labels, |value| match value {
             SeriesValue::Count(_) => {}
             SeriesValue::Histogram(histogram) => {
                 let at = BUCKETS.iter().position(|bound| seconds <= *bound);
@@ -197,7 +197,7 @@ impl Metrics {
         });
     }
 
-    fn with(
+    fn update(
         &self,
         metric: &'static Metric,
         labels: &[&str],

@@ -48,7 +48,7 @@ pub(crate) fn log(line: &mut String, at: SystemTime) {
 }
 
 /// `2026-11-23 16:00:00`.
-pub(crate) fn shown(at: SystemTime) -> String {
+pub(crate) fn display(at: SystemTime) -> String {
     // Every time of a current clock can be formatted.
     OffsetDateTime::from(at).format(&SHOWN).unwrap_or_default()
 }
@@ -78,6 +78,6 @@ mod tests {
             assert_eq!(parse(text), Some(at));
         }
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(951_827_696_900);
-        assert_eq!(shown(at), "2000-02-29 12:34:56");
+        assert_eq!(display(at), "2000-02-29 12:34:56");
     }
 }

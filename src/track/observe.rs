@@ -126,7 +126,7 @@ impl Observer {
         self.0.get_or_init(Events::default).clone()
     }
 
-    pub(super) fn see<'a, E>(&self, event: &'a E)
+    pub(super) fn record<'a, E>(&self, event: &'a E)
     where
         Observation: From<&'a E>,
     {

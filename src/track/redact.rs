@@ -87,7 +87,7 @@ pub(crate) fn text(text: &str) -> String {
         if at > 0 {
             safe.push(' ');
         }
-        safe.push_str(&self::word(word));
+        safe.push_str(&self::redact_word(word));
     }
     safe
 }
@@ -126,7 +126,7 @@ fn token_run(text: &str) -> &str {
 /// Shorter matches are words: `hf_hub`.
 const SHORTEST: usize = 12;
 
-fn word(word: &str) -> String {
+fn redact_word(word: &str) -> String {
     let mut word = word.to_owned();
     if let Some(scheme) = word.find("://") {
         let rest = word.get(scheme + 3..).unwrap_or_default();

@@ -170,7 +170,7 @@ impl<T> RunningTransfers<T> {
                 () = self.shutdown.drained() => return,
             }
             if self.list().looks.is_none() {
-                memory::give_back();
+                memory::trim();
             }
         }
     }

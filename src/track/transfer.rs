@@ -267,7 +267,7 @@ impl TransferHandle {
     }
 
     /// The address of the TCP peer.
-    pub(crate) fn connected(&self, peer: SocketAddr) {
+    pub(crate) fn set_peer(&self, peer: SocketAddr) {
         let mut state = self.0.state();
         state.peer = Some(peer);
         if let Some(attempt) = state.timeline.current() {
@@ -305,14 +305,14 @@ impl TransferHandle {
 
 impl TransferData {
     /// Adds the time since the last change to the current stage.
-    fn leave(&mut self, now: Instant) {
+    fn add_stage_time(&mut self, now: Instant) {
         if let Some(spent) = self.spent.get_mut(self.stage as usize) {
             *spent += now.saturating_duration_since(self.since);
         }
     }
 
     fn enter(&mut self, stage: Stage, begun: Instant, now: Instant) {
-        self.leave(now);
+        self.add_stage_time(now);
         let at = millis(now.saturating_duration_since(begun));
         self.timeline.enter(stage, at, self.attempts);
         self.stage = stage;

@@ -88,7 +88,7 @@ impl Time {
 
     /// `2026-11-23 16:00:00`, UTC.
     pub(super) fn shown(self) -> String {
-        moment::shown(self.at())
+        moment::display(self.at())
     }
 
     /// As the log has it.

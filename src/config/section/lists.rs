@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use toml::{Spanned, de::DeValue};
 
-use super::{Layer, Location, Section, wrong};
+use super::{Layer, Location, Section, report_wrong_value};
 
 /// A string of a list, and its location.
 pub(in crate::config) struct Item<'s, 'a> {
@@ -44,14 +44,14 @@ impl<'s, 'a> Section<'s, 'a> {
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
-            wrong(layer, key, value, expected, None);
+            report_wrong_value(layer, key, value, expected, None);
             return Vec::new();
         };
         let mut strings = Vec::new();
         for value in array.iter() {
             match item(layer, key, value) {
                 Some(item) => strings.push(item),
-                None => wrong(layer, key, value, "a list of strings", None),
+                None => report_wrong_value(layer, key, value, "a list of strings", None),
             }
         }
         strings
@@ -69,7 +69,7 @@ impl<'s, 'a> Section<'s, 'a> {
     pub(in crate::config) fn ports(&self, key: &'static str) -> Option<Vec<u16>> {
         let (layer, value) = self.find(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            wrong(layer, key, value, "a list of ports", None);
+            report_wrong_value(layer, key, value, "a list of ports", None);
             return None;
         };
         let mut ports = Vec::new();
@@ -80,7 +80,7 @@ impl<'s, 'a> Section<'s, 'a> {
                 .and_then(|n| u16::from_str_radix(n.as_str(), n.radix()).ok());
             match port.filter(|port| *port > 0) {
                 Some(port) => ports.push(port),
-                None => wrong(
+                None => report_wrong_value(
                     layer,
                     key,
                     item,
@@ -128,7 +128,7 @@ impl<'s, 'a> Section<'s, 'a> {
             for (name, value) in layer.table.into_iter().flatten() {
                 let text: &'s str = name.get_ref();
                 if !value.get_ref().is_table() {
-                    wrong(layer, text, value, "a table", None);
+                    report_wrong_value(layer, text, value, "a table", None);
                 }
                 let place = layer.place(layer.key(text), name.span());
                 let below = layer.below(layer.key(text), value);
@@ -170,7 +170,7 @@ fn list<'s, 'a>(
     };
     let items: Vec<_> = values.iter().filter_map(read).collect();
     if items.is_empty() || items.len() < values.len() {
-        wrong(layer, key, value, "a string or a list of strings", None);
+        report_wrong_value(layer, key, value, "a string or a list of strings", None);
     }
     items
 }
@@ -181,7 +181,7 @@ fn tables<'s, 'a>(
     value: &'s Spanned<DeValue<'a>>,
     hint: &str,
 ) -> Vec<Section<'s, 'a>> {
-    let wrong = |value| wrong(layer, key, value, "a list of tables", Some(hint));
+    let wrong = |value| report_wrong_value(layer, key, value, "a list of tables", Some(hint));
     let Some(array) = value.get_ref().as_array() else {
         wrong(value);
         return Vec::new();

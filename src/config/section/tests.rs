@@ -16,7 +16,7 @@ fn a_key_is_looked_for_in_the_route_the_section_the_built_in_route_and_the_built
     let (table, default) = (file.parse(), built_in.parse());
     let root = Section::root((&file, &table), Some((&built_in, &default)));
     let (mut own, built_in_routes) = root.sections_by_layer("route", "");
-    let route = own.remove(0).over(&built_in_routes[0]);
+    let route = own.remove(0).on_top_of(&built_in_routes[0]);
     let dial = route.section_over("dial", &root);
     let read: Vec<u64> = ["a", "b", "c", "d"]
         .into_iter()

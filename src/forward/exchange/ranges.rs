@@ -72,7 +72,7 @@ impl Exchange {
         to.ask_for_plain(&mut head.headers, &self.outgoing.head, &self.asked);
         Some(RangeRequests {
             forwarder: Arc::clone(&self.forwarder),
-            way: self.plan.beside()?,
+            way: self.plan.background_dial()?,
             key: self.key(),
             to,
             head,
@@ -101,7 +101,7 @@ impl RangeRequests {
     ) -> Result<RangeResponse, Refusal> {
         let idle = match kept {
             Some(mut lease) => lease.ready().await.then_some(lease),
-            None => self.idle().await,
+            None => self.take_idle().await,
         };
         if let Some(lease) = idle
             && let Ok(response) = self.ask(lease, &bytes, ANSWER_OF_IDLE).await
@@ -114,7 +114,7 @@ impl RangeRequests {
         self.judge(response, &bytes)
     }
 
-    async fn idle(&self) -> Option<Lease> {
+    async fn take_idle(&self) -> Option<Lease> {
         let lease = self.forwarder.pool.take(&self.key).await?;
         matches!(lease.sender, Sender::Http1(_)).then_some(lease)
     }
@@ -143,7 +143,7 @@ impl RangeRequests {
         patience: Duration,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         let failed = |fault: crate::model::Fault| Refusal::Failed(fault.code());
-        let mut request = Request::new(RequestBody::held(None, self.transfer.clone()));
+        let mut request = Request::new(RequestBody::in_memory(None, self.transfer.clone()));
         *request.method_mut() = self.head.method.clone();
         *request.headers_mut() = self.head.headers.clone();
         *request.extensions_mut() = self.head.extensions.clone();

@@ -64,7 +64,7 @@ pub(crate) struct RequestNotes {
 
 impl RequestNotes {
     /// How many bytes of the body the connection has taken.
-    pub(crate) fn passed(&self) -> u64 {
+    pub(crate) fn bytes_taken(&self) -> u64 {
         self.passed.load(Ordering::Acquire)
     }
 
@@ -100,11 +100,11 @@ impl RequestBody {
             gate,
             begun: false,
         };
-        (body.begins(), notes)
+        (body.count_sending(), notes)
     }
 
     /// A body that is recorded while it is sent.
-    pub(crate) fn taped(
+    pub(crate) fn recorded(
         reader: ReplayReader,
         transfer: TransferHandle,
         gate: Option<Gate>,
@@ -118,11 +118,11 @@ impl RequestBody {
             gate,
             begun: false,
         };
-        (body.begins(), notes)
+        (body.count_sending(), notes)
     }
 
     /// A body in memory, or none, for sending a request again. Its bytes were counted when they were received.
-    pub(crate) fn held(bytes: Option<Bytes>, transfer: TransferHandle) -> Self {
+    pub(crate) fn in_memory(bytes: Option<Bytes>, transfer: TransferHandle) -> Self {
         let source = bytes
             .filter(|bytes| !bytes.is_empty())
             .map(BodySource::Held);
@@ -133,7 +133,7 @@ impl RequestBody {
             gate: None,
             begun: false,
         }
-        .begins()
+        .count_sending()
     }
 
     /// Counts a frame that is passed to the origin.
@@ -164,13 +164,13 @@ impl RequestBody {
             Some(BodySource::Held(_)) => false,
         };
         if over {
-            self.ended();
+            self.end();
         }
         frame
     }
 
-    fn ended(&mut self) {
-        self.let_go();
+    fn end(&mut self) {
+        self.release_source();
         if self.transfer.stage() < Stage::AwaitingHead {
             self.transfer.enter(Stage::AwaitingHead);
         }
@@ -178,20 +178,20 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    fn begins(self) -> Self {
+    fn count_sending(self) -> Self {
         if self.source.is_some() {
-            self.sending(1);
+            self.change_sending(1);
         }
         self
     }
 
-    fn let_go(&mut self) {
+    fn release_source(&mut self) {
         if self.source.take().is_some() {
-            self.sending(-1);
+            self.change_sending(-1);
         }
     }
 
-    fn sending(&self, change: i32) {
+    fn change_sending(&self, change: i32) {
         let sending = &self.transfer.counters().sending;
         if change > 0 {
             sending.fetch_add(1, Ordering::Relaxed);
@@ -203,7 +203,7 @@ impl RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.let_go();
+        self.release_source();
     }
 }
 
@@ -240,7 +240,7 @@ impl Body for RequestBody {
             Some(BodySource::Held(bytes)) => {
                 // It was counted when the client sent it.
                 let frame = Frame::data(std::mem::take(bytes));
-                this.ended();
+                this.end();
                 return Poll::Ready(Some(Ok(frame)));
             }
         };
@@ -253,7 +253,7 @@ impl Body for RequestBody {
                 this.notes.malformed.store(malformed, Ordering::Release);
                 this.notes.client_failed.store(true, Ordering::Release);
             }
-            Poll::Ready(None) => this.ended(),
+            Poll::Ready(None) => this.end(),
         }
         polled.map(|read| read.map(|read| Ok(this.count(read?))))
     }

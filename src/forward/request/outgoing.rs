@@ -72,7 +72,7 @@ impl OutgoingRequest {
         let (gate, key) = gate_for(&head.headers, bodiless);
         let (upload, (body, notes)) = if !bodiless && replay::may_replay(&head, route) {
             let upload = Upload::new(body, Arc::clone(budget), transfer.clone());
-            let body = RequestBody::taped(upload.reader(), transfer.clone(), gate);
+            let body = RequestBody::recorded(upload.reader(), transfer.clone(), gate);
             (Some(upload), body)
         } else {
             (None, RequestBody::new(body, transfer.clone(), gate))
@@ -122,7 +122,7 @@ impl OutgoingRequest {
             .size_hint()
             .upper()
             .is_some_and(|size| size <= HELD_LIMIT);
-        if self.bodiless || !small || self.gate.is_some() || !self.may_only_ask() {
+        if self.bodiless || !small || self.gate.is_some() || !self.is_read_only() {
             self.body = Some(body);
             return Ok(());
         }
@@ -140,10 +140,10 @@ impl OutgoingRequest {
     /// Its state, for the decision to repeat it.
     pub(crate) fn state(&self) -> RequestState {
         RequestState {
-            harmless: self.head.method.is_idempotent() || self.only_asks(),
+            harmless: self.head.method.is_idempotent() || self.is_read_only(),
             upgrade: self.upgrade.is_some(),
             body: self.body_state(),
-            passed: self.notes.passed(),
+            passed: self.notes.bytes_taken(),
             returned: self.body.is_some(),
         }
     }
@@ -154,13 +154,13 @@ impl OutgoingRequest {
     }
 
     /// Decided before the body is read.
-    fn may_only_ask(&self) -> bool {
-        only_asks(&self.head) || may_be_push_probe(&self.head)
+    fn may_be_read_only(&self) -> bool {
+        is_read_only(&self.head) || may_be_push_probe(&self.head)
     }
 
-    fn only_asks(&self) -> bool {
+    fn is_read_only(&self) -> bool {
         let flush = || self.held.as_deref() == Some(b"0000");
-        only_asks(&self.head) || may_be_push_probe(&self.head) && flush()
+        is_read_only(&self.head) || may_be_push_probe(&self.head) && flush()
     }
 
     fn body_state(&self) -> BodyState {
@@ -190,7 +190,7 @@ impl OutgoingRequest {
         let refs = self.head.method == Method::GET
             && self.head.uri.path().ends_with("/info/refs")
             && self.head.uri.query() == Some("service=git-receive-pack");
-        refs || self.is_push() && self.only_asks()
+        refs || self.is_push() && self.may_be_read_only()
     }
 
     /// True for the commands of `git push`.
@@ -205,10 +205,10 @@ impl OutgoingRequest {
         }
         let Some(upload) = &self.upload else {
             self.notes = Arc::default();
-            return RequestBody::held(self.held.clone(), self.transfer.clone());
+            return RequestBody::in_memory(self.held.clone(), self.transfer.clone());
         };
         self.head.headers.remove(EXPECT);
-        let (body, notes) = RequestBody::taped(upload.reader(), self.transfer.clone(), None);
+        let (body, notes) = RequestBody::recorded(upload.reader(), self.transfer.clone(), None);
         self.notes = notes;
         body
     }
@@ -219,7 +219,7 @@ const HELD_LIMIT: u64 = 64 * 1024;
 
 /// True for POSTs that only read: git's fetch (gitprotocol-http, "Smart Service git-upload-pack"), the LFS batch, whose response is a list
 /// of addresses, LFS verify, and the Hub's `paths-info`. Their clients write them at once, so holding them causes no delay.
-pub(crate) fn only_asks(head: &Parts) -> bool {
+pub(crate) fn is_read_only(head: &Parts) -> bool {
     let path = head.uri.path();
     head.method == Method::POST
         && (path.ends_with("/git-upload-pack")

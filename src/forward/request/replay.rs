@@ -107,7 +107,7 @@ where
         loop {
             if let Some(tape) = &mut shared.tape {
                 if let Err(lost) = ready!(tape.poll_settled(cx)) {
-                    shared.forget(&lost);
+                    shared.drop_buffer(&lost);
                     continue;
                 }
                 if self.at < tape.length() {
@@ -159,7 +159,7 @@ impl<B> UploadState<B> {
                 self.taken += size;
                 *at += size;
                 if let Some(Err(lost)) = kept {
-                    self.forget(&lost);
+                    self.drop_buffer(&lost);
                 }
             }
             // Trailers are not recorded; known clients upload without them.
@@ -168,7 +168,7 @@ impl<B> UploadState<B> {
         FrameOrigin::Taken(frame)
     }
 
-    fn forget(&mut self, lost: &ReplayLoss) {
+    fn drop_buffer(&mut self, lost: &ReplayLoss) {
         self.tape = None;
         self.transfer.replay_given_up(&lost.to_string());
     }

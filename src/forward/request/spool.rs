@@ -52,7 +52,7 @@ impl ByteQuota {
         self.used.fetch_update(set, fetch, more).is_ok()
     }
 
-    fn give_back(&self, size: u64) {
+    fn release(&self, size: u64) {
         self.used.fetch_sub(size, Ordering::AcqRel);
     }
 }

@@ -50,7 +50,7 @@ impl BatchSource {
     }
 
     /// Looks for a storage host; true when the search is over.
-    fn look(&self, seen: &[u8]) -> bool {
+    fn find_storage(&self, seen: &[u8]) -> bool {
         let Some(storage) = storage(seen, &self.api) else {
             return seen.len() >= LONGEST;
         };
@@ -113,19 +113,19 @@ struct WatchedBody {
 }
 
 impl WatchedBody {
-    fn see(&mut self, data: &Bytes) {
+    fn scan(&mut self, data: &Bytes) {
         let Some((batch, seen)) = &mut self.ahead else {
             return;
         };
-        if (seen.add(data) || self.body.is_end_stream()) && batch.look(&seen.bytes) {
+        if (seen.add(data) || self.body.is_end_stream()) && batch.find_storage(&seen.bytes) {
             self.ahead = None;
         }
     }
 
     /// The bytes since the last search may name it.
-    fn see_end(&mut self) {
+    fn scan_end(&mut self) {
         if let Some((batch, seen)) = self.ahead.take() {
-            batch.look(&seen.bytes);
+            batch.find_storage(&seen.bytes);
         }
     }
 }
@@ -142,10 +142,10 @@ impl Body for WatchedBody {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            self.see(data);
+            self.scan(data);
         }
         if frame.is_none() {
-            self.see_end();
+            self.scan_end();
         }
         Poll::Ready(frame)
     }

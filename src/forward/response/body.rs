@@ -12,7 +12,10 @@ use std::{
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio_util::bytes::Bytes;
 
-use ending::{CompletionFuture, FailureFuture, NO_CLOSE_NOTIFY, ResumeFuture, broken, ended, fail};
+use ending::{
+    CompletionFuture, FailureFuture, NO_CLOSE_NOTIFY, ResumeFuture, break_connection, external_end,
+    fail,
+};
 use source::spawn_if_large;
 
 use crate::forward::{
@@ -77,7 +80,7 @@ impl OriginBody {
             resumable: exchange.promised(),
             candidate: Candidate::of(&exchange, &lease).map(Box::new),
             segmented: None,
-            ended: Some(ended(&exchange)),
+            ended: Some(external_end(&exchange)),
             open: Some(OpenBody { exchange, lease }),
             inner,
             rest: None,
@@ -137,8 +140,8 @@ impl OriginBody {
         self.is_finished = self.segmented.is_some();
         match self.segmented.take() {
             // The first connection has bytes left that are not needed.
-            Some(segmented) => segmented.give_back(),
-            None => exchange.give_back(lease, self.status),
+            Some(segmented) => segmented.return_to_pool(),
+            None => exchange.return_to_pool(lease, self.status),
         }
         let Exchange {
             transfer,
@@ -156,7 +159,7 @@ impl OriginBody {
         let Some(open) = &self.open else {
             return Err(fault.into());
         };
-        if let Some(flood) = open.lease.about.flood.seen() {
+        if let Some(flood) = open.lease.about.flood.exceeded() {
             fault = Fault::new(Leg::Origin, Stage::ReceivingBody, FaultKind::BadAnswer);
             fault = fault.detail(flood);
         }
@@ -211,13 +214,13 @@ impl OriginBody {
             }
             event => {
                 let given_up = exchange.plan.give_up(event);
-                Err(broken(&exchange, given_up))
+                Err(break_connection(&exchange, given_up))
             }
         }
     }
 
     /// Counts a frame that passes.
-    fn pass(&mut self, frame: &mut Frame<Bytes>) {
+    fn count_frame(&mut self, frame: &mut Frame<Bytes>) {
         if let Some(trailers) = frame.trailers_mut() {
             headers::strip_trailers(trailers);
         }
@@ -263,7 +266,7 @@ impl Body for OriginBody {
             }
             let ended = match polled {
                 Poll::Ready(Some(Ok(mut frame))) => {
-                    self.pass(&mut frame);
+                    self.count_frame(&mut frame);
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(_))) if self.is_over() => return Poll::Ready(None),

@@ -150,7 +150,7 @@ fn reason(fault: &Fault, transfer: &Transfer) -> Vec<String> {
 }
 
 fn lines(fault: &Fault, advice: Option<Advice>) -> Vec<String> {
-    let cause = format!("gitferry: {}: {}", fault.kind.in_words(), fault.chain());
+    let cause = format!("gitferry: {}: {}", fault.kind.as_clause(), fault.chain());
     let advice = advice.map(|advice| format!("gitferry: {}", advice.text));
     [redact::text(&cause)].into_iter().chain(advice).collect()
 }

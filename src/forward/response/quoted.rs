@@ -110,7 +110,7 @@ struct QuoteFilter {
 
 impl QuoteFilter {
     /// The bytes that cannot begin a quotation.
-    fn ready(&mut self) -> Option<Bytes> {
+    fn take_safe(&mut self) -> Option<Bytes> {
         self.quotable.hide(&mut self.held);
         let keep = self.quotable.longest().saturating_sub(1);
         let ready = self.held.len().saturating_sub(keep);
@@ -151,7 +151,7 @@ impl Body for QuoteFilter {
             match data {
                 Ok(data) => {
                     self.held.extend_from_slice(&data);
-                    if let Some(ready) = self.ready() {
+                    if let Some(ready) = self.take_safe() {
                         return Poll::Ready(Some(Ok(Frame::data(ready))));
                     }
                 }

@@ -20,7 +20,7 @@ use buffer::take_in;
 use crate::forward::{
     credentials,
     forwarder::Forwarder,
-    limits::{RewriteLimits, keep},
+    limits::{RewriteLimits, hold_place},
     request::body::{HttpResponse, full},
     request::exchange_request::ExchangeRequest,
     upstream::destination::Destination,
@@ -82,7 +82,7 @@ impl ResponseRewrite {
         credentials::learn(&self.memory, &self.mapping, sent, response);
         let status = response.status();
         let findings = table::rewrite_head(&self.mapping, status, response.headers_mut());
-        self.tell(&findings);
+        self.report_findings(&findings);
     }
 
     /// Maps the URLs of the body, where the table knows the body and it can be parsed.
@@ -103,7 +103,7 @@ impl ResponseRewrite {
         }
         let coding = Coding::of(response.headers());
         if coding == Coding::Unknown {
-            self.leave(
+            self.report_skipped(
                 rewrite,
                 "the body has a content coding that gitferry does not support, although none was requested",
             );
@@ -113,7 +113,7 @@ impl ResponseRewrite {
         let (taken, place) = match take_in(body, coding, limits).await {
             Ok(taken) => taken,
             Err((why, body)) => {
-                self.leave(rewrite, &why);
+                self.report_skipped(rewrite, &why);
                 return Response::from_parts(head, body);
             }
         };
@@ -128,25 +128,25 @@ impl ResponseRewrite {
         };
         match rewritten {
             Ok((changed, findings)) => {
-                self.tell(&findings);
+                self.report_findings(&findings);
                 let Some(changed) = changed else {
-                    return Response::from_parts(head, full(keep(taken, place)));
+                    return Response::from_parts(head, full(hold_place(taken, place)));
                 };
                 describe(&mut head.headers, changed.len());
-                Response::from_parts(head, full(keep(Bytes::from(changed), place)))
+                Response::from_parts(head, full(hold_place(Bytes::from(changed), place)))
             }
             Err(why) => {
-                self.leave(rewrite, &why);
-                Response::from_parts(head, full(keep(taken, place)))
+                self.report_skipped(rewrite, &why);
+                Response::from_parts(head, full(hold_place(taken, place)))
             }
         }
     }
 
-    fn leave(&self, rewrite: &Rewrite, why: &str) {
+    fn report_skipped(&self, rewrite: &Rewrite, why: &str) {
         self.transfer.report_unrewritten(rewrite.code, why);
     }
 
-    fn tell(&self, findings: &Findings) {
+    fn report_findings(&self, findings: &Findings) {
         if !findings.away.is_empty() {
             self.transfer.report_unserved_links(&findings.away);
         }

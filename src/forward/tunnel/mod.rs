@@ -90,7 +90,7 @@ impl Tunnel {
     }
 
     /// Waits for the origin's first bytes or its end, and keeps them for [`Tunnel::run`]. May be dropped without losing a byte.
-    pub(crate) async fn hear_origin(&mut self) {
+    pub(crate) async fn receive_first_bytes(&mut self) {
         let mut bytes = BytesMut::with_capacity(4096);
         // The next read finds the failure again.
         if self.reached.io.read_buf(&mut bytes).await.is_ok() && !bytes.is_empty() {
@@ -154,14 +154,14 @@ impl Tunnel {
         client: &mut BoxIo,
     ) -> Result<Vec<u8>, FinalFault> {
         loop {
-            let fault = match self.opening(transfer, client).await {
+            let fault = match self.await_first_byte(transfer, client).await {
                 FirstFlightEnd::Spoke(bytes) => {
                     self.reached.target_reached();
-                    self.plan.tell(Event::Spoke).await?;
+                    self.plan.on_event(Event::Spoke).await?;
                     return Ok(bytes);
                 }
                 FirstFlightEnd::Unheld => {
-                    self.plan.tell(Event::Unheld).await?;
+                    self.plan.on_event(Event::Unheld).await?;
                     return Ok(Vec::new());
                 }
                 FirstFlightEnd::ClientFailed(error) => {
@@ -172,7 +172,7 @@ impl Tunnel {
                     self.origin_fault(transfer.stage(), kind, source)
                 }
             };
-            self.again(transfer, fault).await?;
+            self.reconnect(transfer, fault).await?;
         }
     }
 
@@ -208,7 +208,11 @@ impl Tunnel {
     }
 
     /// Waits for the origin's first byte while the client's flight is passed on and recorded.
-    async fn opening(&mut self, transfer: &Transfer, client: &mut BoxIo) -> FirstFlightEnd {
+    async fn await_first_byte(
+        &mut self,
+        transfer: &Transfer,
+        client: &mut BoxIo,
+    ) -> FirstFlightEnd {
         let limit = self.plan.route().dial.handshake_timeout;
         let mut from_client = vec![0; 4096];
         let mut from_origin = vec![0; 4096];
@@ -253,8 +257,8 @@ impl Tunnel {
     }
 
     /// The next connection, with the flight sent on it.
-    async fn again(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), FinalFault> {
-        let mut turn = self.plan.tell(self.failed(fault)).await?;
+    async fn reconnect(&mut self, transfer: &Transfer, fault: Fault) -> Result<(), FinalFault> {
+        let mut turn = self.plan.on_event(self.failed(fault)).await?;
         loop {
             self.reached = connect(&mut self.plan, turn).await?;
             self.reached_in = transfer.stage();
@@ -267,7 +271,7 @@ impl Tunnel {
                 return Ok(());
             };
             let fault = self.origin_fault(transfer.stage(), kind, source);
-            turn = self.plan.tell(self.failed(fault)).await?;
+            turn = self.plan.on_event(self.failed(fault)).await?;
         }
     }
 }
@@ -285,10 +289,10 @@ async fn connect(plan: &mut UpstreamPlan, mut turn: PlanStep) -> Result<OriginSt
         turn = match turn {
             PlanStep::Connect(connect) => match plan.dial(connect).await {
                 Ok(reached) => {
-                    plan.tell(Event::Dialled).await?;
+                    plan.on_event(Event::Dialled).await?;
                     return Ok(reached);
                 }
-                Err(event) => plan.tell(event).await?,
+                Err(event) => plan.on_event(event).await?,
             },
             // The policy sends only on a connection.
             PlanStep::Send | PlanStep::Deliver => return Err(plan.give_up(plan.shutdown())),

@@ -75,11 +75,11 @@ where
         let before = (upward.progress(), downward.progress());
         let first = upward.advance(cx, client, origin, up, (&mut downward, Leg::Client));
         if let Poll::Ready(Err(error)) = first {
-            return Poll::Ready(error.told(Leg::Client, Leg::Origin));
+            return Poll::Ready(error.into_outcome(Leg::Client, Leg::Origin));
         }
         let second = downward.advance(cx, origin, client, down, (&mut upward, Leg::Origin));
         if let Poll::Ready(Err(error)) = second {
-            return Poll::Ready(error.told(Leg::Origin, Leg::Client));
+            return Poll::Ready(error.into_outcome(Leg::Origin, Leg::Client));
         }
         if first.is_ready() && second.is_ready() {
             return Poll::Ready(PumpOutcome(Ok(())));
@@ -90,8 +90,8 @@ where
         let moved = before != (upward.progress(), downward.progress());
         ready!(half_closed(cx, &mut limit, moved, [&upward, &downward]));
         Poll::Ready(match (downward.lost.take(), upward.lost.take()) {
-            (Some(error), _) => PumpError::HungUp(error).told(Leg::Origin, Leg::Client),
-            (_, Some(error)) => PumpError::HungUp(error).told(Leg::Client, Leg::Origin),
+            (Some(error), _) => PumpError::HungUp(error).into_outcome(Leg::Origin, Leg::Client),
+            (_, Some(error)) => PumpError::HungUp(error).into_outcome(Leg::Client, Leg::Origin),
             _ if first.is_ready() => PumpOutcome::failed(Leg::Origin, FaultKind::TimedOut),
             _ => PumpOutcome::failed(Leg::Client, FaultKind::TimedOut),
         })
@@ -128,7 +128,7 @@ enum PumpError {
 }
 
 impl PumpError {
-    fn told(self, reader: Leg, writer: Leg) -> PumpOutcome {
+    fn into_outcome(self, reader: Leg, writer: Leg) -> PumpOutcome {
         let (leg, error) = match self {
             Self::Read(error) => (reader, error),
             Self::Write(error) | Self::HungUp(error) => (writer, error),
@@ -211,7 +211,7 @@ impl Direction {
                     return Poll::Ready(Err(PumpError::Write(io::ErrorKind::WriteZero.into())));
                 }
                 self.written += taken;
-                self.took(taken, count);
+                self.count_written(taken, count);
             }
             self.kept = Vec::new();
             self.written = 0;
@@ -222,7 +222,9 @@ impl Direction {
                 self.closed = true;
                 continue;
             }
-            match BUFFER.with_borrow_mut(|scratch| self.pass(cx, reader, writer, scratch, count)) {
+            match BUFFER
+                .with_borrow_mut(|scratch| self.copy_once(cx, reader, writer, scratch, count))
+            {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
                     if self.unflushed {
@@ -236,7 +238,7 @@ impl Direction {
     }
 
     /// One read, and one write of as much as the other side accepts.
-    fn pass<R, W>(
+    fn copy_once<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
@@ -268,7 +270,7 @@ impl Direction {
             Poll::Ready(taken) => taken.map_err(PumpError::Write)?,
             Poll::Pending => 0,
         };
-        self.took(taken, count);
+        self.count_written(taken, count);
         if let Some(rest) = filled.get(taken..).filter(|rest| !rest.is_empty()) {
             self.kept = rest.to_vec();
             self.room = SLOW;
@@ -295,7 +297,7 @@ impl Direction {
                 if is_reset(&error)
                     && (other.turn.is_goodbye() || (other.closed && reader == Leg::Client)) =>
             {
-                other.lose(error);
+                other.mark_lost(error);
                 self.ended = true;
                 None
             }
@@ -307,14 +309,14 @@ impl Direction {
             Poll::Ready(Err(PumpError::Write(error)))
                 if is_reset(&error) && self.turn.is_goodbye() =>
             {
-                self.lose(error);
+                self.mark_lost(error);
                 None
             }
             polled => Some(polled),
         }
     }
 
-    fn lose(&mut self, error: io::Error) {
+    fn mark_lost(&mut self, error: io::Error) {
         self.lost = Some(error);
         self.kept = Vec::new();
         self.unflushed = false;
@@ -325,7 +327,7 @@ impl Direction {
         (self.moved, self.turn.bytes, self.lost.is_some())
     }
 
-    fn took(&mut self, bytes: usize, count: &AtomicU64) {
+    fn count_written(&mut self, bytes: usize, count: &AtomicU64) {
         self.unflushed |= bytes > 0;
         self.moved += bytes as u64;
         count.fetch_add(bytes as u64, Ordering::Relaxed);

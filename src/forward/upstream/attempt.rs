@@ -113,7 +113,7 @@ pub(crate) async fn once(
     };
     let connection = net::dial::dial(&upstream.via, &attempt).await?;
     if let Some(transfer) = transfer {
-        transfer.connected(connection.peer);
+        transfer.set_peer(connection.peer);
         transfer.watch_origin(WatchedSocket::own(connection.tcp.monitor()));
     }
     let greeted = connection.tcp.bytes_read();

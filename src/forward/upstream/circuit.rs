@@ -48,7 +48,7 @@ pub(crate) struct Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         self.health
-            .ended(&self.host, &self.upstream, Instant::now());
+            .end_attempt(&self.host, &self.upstream, Instant::now());
     }
 }
 
@@ -101,7 +101,7 @@ impl CircuitScope<'_> {
             .upstreams
             .iter()
             .enumerate()
-            .filter(|(_, upstream)| wants.fits(upstream))
+            .filter(|(_, upstream)| wants.is_met_by(upstream))
             .collect();
         if fitting.len() < 2 {
             return (fitting.into_iter().map(|(at, _)| at).collect(), None);
@@ -147,9 +147,9 @@ impl CircuitScope<'_> {
         let (host, now) = (self.host(), Instant::now());
         if let Some(change) = shared
             .health
-            .succeeded(&host, &upstream.label, success, now)
+            .record_success(&host, &upstream.label, success, now)
         {
-            self.tell(shared, upstream, CircuitTurn::Transfer, change, None);
+            self.report_change(shared, upstream, CircuitTurn::Transfer, change, None);
         }
     }
 
@@ -227,7 +227,7 @@ impl CircuitScope<'_> {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         if let Some(change) = shared.health.suspected(failure, Instant::now()) {
-            self.tell(
+            self.report_change(
                 shared,
                 upstream,
                 CircuitTurn::Transfer,
@@ -241,7 +241,7 @@ impl CircuitScope<'_> {
         let host = self.host();
         let failure = self.failure(&host, upstream, cause);
         let change = shared.health.failed(failure, Instant::now());
-        self.tell(shared, upstream, turn, change, Some(&cause.code));
+        self.report_change(shared, upstream, turn, change, Some(&cause.code));
     }
 
     fn failure<'f>(
@@ -267,7 +267,7 @@ impl CircuitScope<'_> {
     }
 
     /// Reports a change where it matters: a single upstream is tried whatever its circuit is.
-    fn tell(
+    fn report_change(
         self,
         shared: &Shared,
         upstream: &Upstream,
@@ -300,7 +300,7 @@ impl CircuitScope<'_> {
         let config = Arc::clone(&forwarder.config);
         let shared = forwarder.shared.clone();
         let leave = self.trial(&shared, &upstream.label);
-        self.tell(
+        self.report_change(
             &shared,
             &upstream,
             CircuitTurn::Probe,
@@ -330,8 +330,12 @@ impl CircuitScope<'_> {
             match dialled {
                 Ok(_) => {
                     let (host, now) = (about.host(), Instant::now());
-                    if let Some(change) = shared.health.stood(&host, &upstream.label, now) {
-                        about.tell(&shared, &upstream, CircuitTurn::Probe, change, None);
+                    if let Some(change) =
+                        shared
+                            .health
+                            .record_connected_probe(&host, &upstream.label, now)
+                    {
+                        about.report_change(&shared, &upstream, CircuitTurn::Probe, change, None);
                     }
                 }
                 Err(fault) if shared.health.is_probing(&about.host(), &upstream.label) => {

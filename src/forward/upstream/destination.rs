@@ -111,7 +111,7 @@ impl Destination {
         let fault = Fault::new(Leg::Origin, Stage::AwaitingHead, kind).peer(&self.target);
         if response.status() == StatusCode::UNAUTHORIZED {
             Some(fault)
-        } else if withhold::redirects_git_elsewhere(uri, response.headers(), &self.own()) {
+        } else if withhold::redirects_git_elsewhere(uri, response.headers(), &self.own_hosts()) {
             Some(fault.detail(
                 "the mirror redirects git to another host, and git would send its credentials there",
             ))
@@ -123,12 +123,12 @@ impl Destination {
     /// Removes what would send the client's credentials to the mirror after all from its response.
     pub(crate) fn strip_response(&self, headers: &mut HeaderMap) {
         if self.withholds() {
-            withhold::strip_response(headers, &self.own());
+            withhold::strip_response(headers, &self.own_hosts());
         }
     }
 
     /// The mirror and the site.
-    fn own(&self) -> [(Scheme, &Target); 2] {
+    fn own_hosts(&self) -> [(Scheme, &Target); 2] {
         [(self.scheme, &self.target), (self.site.0, &self.site.1)]
     }
 }
@@ -163,7 +163,7 @@ impl UpstreamNeeds {
     }
 
     /// True where `upstream` meets it.
-    pub(crate) fn fits(self, upstream: &Upstream) -> bool {
+    pub(crate) fn is_met_by(self, upstream: &Upstream) -> bool {
         match (self, &upstream.mirror) {
             (_, None) | (Self::Any, Some(_)) => true,
             (Self::Credentials(_), Some(_)) => !withholds(upstream),
@@ -172,7 +172,7 @@ impl UpstreamNeeds {
     }
 
     /// The fault where no upstream meets it.
-    pub(crate) fn unmet(self, target: &Target, route: &str) -> Fault {
+    pub(crate) fn unmet_fault(self, target: &Target, route: &str) -> Fault {
         let (kind, detail) = match self {
             Self::Any => (
                 FaultKind::Denied(Denial::Upstream),
@@ -271,7 +271,7 @@ mod tests {
             (UpstreamNeeds::Credentials("it acts"), [true, false, true]),
             (UpstreamNeeds::Site, [true, false, false]),
         ] {
-            let of = [site, withholds, passes].map(|kind| wants.fits(&upstream(kind)));
+            let of = [site, withholds, passes].map(|kind| wants.is_met_by(&upstream(kind)));
             assert_eq!(of, fits, "{wants:?}");
         }
     }

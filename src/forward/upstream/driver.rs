@@ -106,7 +106,7 @@ impl Driver {
     }
 
     /// Polls an idle connection so that it notices a close by its peer.
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn poll_idle(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
         let _ = self.poll::<()>(&mut context, |_| Poll::Pending);
     }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn what_ends_is_over_and_what_waits_for_it_still_gets_its_value() {
         let mut driver = Driver::new(std::future::ready(()));
-        driver.look();
+        driver.poll_idle();
         assert!(driver.is_over());
         let cx = &mut Context::from_waker(Waker::noop());
         assert_eq!(driver.poll(cx, |_| Poll::Ready(7)), Poll::Ready(7));

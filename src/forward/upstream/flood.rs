@@ -38,11 +38,11 @@ pub(crate) struct Flood(Arc<OnceLock<&'static str>>);
 
 impl Flood {
     /// What exceeded its limit.
-    pub(crate) fn seen(&self) -> Option<&'static str> {
+    pub(crate) fn exceeded(&self) -> Option<&'static str> {
         self.0.get().copied()
     }
 
-    fn note(&self, what: &'static str) {
+    fn mark_exceeded(&self, what: &'static str) {
         let _ = self.0.set(what);
     }
 
@@ -58,13 +58,13 @@ impl Flood {
             }
             let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
             if !allowance.take(Instant::now()) {
-                flood.note(INTERIMS);
+                flood.mark_exceeded(INTERIMS);
             }
         });
     }
 
     fn check(&self) -> io::Result<()> {
-        match self.seen() {
+        match self.exceeded() {
             None => Ok(()),
             Some(what) => Err(io::Error::new(io::ErrorKind::InvalidData, what)),
         }
@@ -137,7 +137,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
                 Instant::now(),
             )
         {
-            self.flood.note(what);
+            self.flood.mark_exceeded(what);
         }
         Poll::Ready(self.flood.check())
     }

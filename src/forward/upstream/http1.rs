@@ -43,7 +43,7 @@ impl Http1 {
 
     /// True once it can carry the next request; false where it is closed.
     pub(crate) async fn ready(&mut self) -> bool {
-        self.look();
+        self.poll_idle();
         poll_fn(|cx| {
             let sender = &mut self.sender;
             drive(&mut self.driver, cx, |cx| sender.poll_ready(cx))
@@ -53,9 +53,9 @@ impl Http1 {
     }
 
     /// Lets it notice that its peer closed it while it was idle.
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn poll_idle(&mut self) {
         if let Some(driver) = &mut self.driver {
-            driver.look();
+            driver.poll_idle();
         }
     }
 

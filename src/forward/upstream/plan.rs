@@ -109,7 +109,7 @@ impl UpstreamPlan {
     /// Reports `event` and returns the next step, at once or after a wait.
     ///
     /// Fails where no further attempt follows.
-    pub(crate) async fn tell(&mut self, event: Event) -> Result<PlanStep, FinalFault> {
+    pub(crate) async fn on_event(&mut self, event: Event) -> Result<PlanStep, FinalFault> {
         let mut step = self.step(event);
         loop {
             let wait = match step.command {
@@ -151,7 +151,7 @@ impl UpstreamPlan {
 
     /// The upstream in use; `None` where the route has none that fits.
     pub(crate) fn upstream(&self) -> Option<&Arc<Upstream>> {
-        self.at(self.attempts.upstream())
+        self.upstream_at(self.attempts.upstream())
     }
 
     /// The route.
@@ -168,7 +168,7 @@ impl UpstreamPlan {
     pub(crate) async fn dial(&self, connect: ConnectCommand) -> Result<OriginStream, Event> {
         let reach = async {
             match self.known_dead() {
-                None => self.reach(connect).await,
+                None => self.dial_upstream(connect).await,
                 Some(known) => self.reach_dead(&known, connect).await,
             }
         };
@@ -179,7 +179,7 @@ impl UpstreamPlan {
     }
 
     /// What is needed to dial the upstream in use again, in the background.
-    pub(crate) fn beside(&self) -> Option<BackgroundDial> {
+    pub(crate) fn background_dial(&self) -> Option<BackgroundDial> {
         Some(BackgroundDial {
             route: Arc::clone(&self.route),
             upstream: Arc::clone(self.upstream()?),
@@ -190,9 +190,9 @@ impl UpstreamPlan {
         })
     }
 
-    async fn reach(&self, connect: ConnectCommand) -> Result<OriginStream, Fault> {
-        let Some(upstream) = self.at(connect.upstream) else {
-            return Err(self.needs.unmet(&self.target, &self.route.name));
+    async fn dial_upstream(&self, connect: ConnectCommand) -> Result<OriginStream, Fault> {
+        let Some(upstream) = self.upstream_at(connect.upstream) else {
+            return Err(self.needs.unmet_fault(&self.target, &self.route.name));
         };
         if let Some(mirror) = &upstream.mirror
             && self.forwarder.is_own(&mirror.target)
@@ -232,14 +232,14 @@ impl UpstreamPlan {
         }
     }
 
-    fn at(&self, place: usize) -> Option<&Arc<Upstream>> {
+    fn upstream_at(&self, place: usize) -> Option<&Arc<Upstream>> {
         let index = self.order.get(place)?;
         self.route.upstreams.get(*index)
     }
 
     fn label(&self, place: usize) -> Arc<str> {
         let label = |upstream: &Arc<Upstream>| upstream.label.clone();
-        self.at(place).map(label).unwrap_or_default()
+        self.upstream_at(place).map(label).unwrap_or_default()
     }
 
     fn step(&mut self, event: Event) -> Reaction {
@@ -267,8 +267,8 @@ impl UpstreamPlan {
 
     /// Ends with `fault`, or tries again where the exchange waits for the only upstream.
     fn end(&mut self, fault: Fault, now: Instant) -> Reaction {
-        let about = self.about();
-        let sole = self.at(0).filter(|_| self.order.len() == 1);
+        let about = self.scope();
+        let sole = self.upstream_at(0).filter(|_| self.order.len() == 1);
         let Some(upstream) = sole.cloned() else {
             return Reaction::given_up(fault);
         };
@@ -279,7 +279,7 @@ impl UpstreamPlan {
             let jitter = fastrand::f64();
             let step = self.attempts.be_patient(fault, until, now, jitter);
             // Only the first request logs that the upstream is waited for; all of them log the result.
-            return if first { step } else { step.quietly() };
+            return if first { step } else { step.as_repeated() };
         }
         if self.attempts.is_death(&fault) {
             about.sole_died(&shared, &upstream, &fault, now);
@@ -287,7 +287,7 @@ impl UpstreamPlan {
         Reaction::given_up(fault)
     }
 
-    fn about(&self) -> circuit::CircuitScope<'_> {
+    fn scope(&self) -> circuit::CircuitScope<'_> {
         circuit::CircuitScope {
             route: &self.route,
             target: &self.target,
@@ -310,7 +310,7 @@ impl UpstreamPlan {
         if connect.upstream > 0 {
             self.trial = None;
         }
-        if let Some(upstream) = self.at(connect.upstream) {
+        if let Some(upstream) = self.upstream_at(connect.upstream) {
             self.transfer
                 .begin_attempt(&upstream.label, connect.attempt);
         }

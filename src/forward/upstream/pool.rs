@@ -167,7 +167,7 @@ impl Pool {
             if lease.sender.ready().await {
                 return Some(lease);
             }
-            self.0.forget(key, &lease.about);
+            self.0.remove(key, &lease.about);
         }
     }
 
@@ -265,7 +265,7 @@ impl Pool {
     }
 
     /// How many connections are idle.
-    pub(crate) fn idle(&self) -> usize {
+    pub(crate) fn idle_count(&self) -> usize {
         count(&self.0.lock())
     }
 
@@ -288,13 +288,15 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("idle", &self.idle()).finish()
+        f.debug_struct("Pool")
+            .field("idle", &self.idle_count())
+            .finish()
     }
 }
 
 impl SpareOpening {
     /// Adds the connection to the pool.
-    pub(crate) fn keep(self, sender: Sender, about: ConnectionInfo) {
+    pub(crate) fn insert(self, sender: Sender, about: ConnectionInfo) {
         let unused = matches!(sender, Sender::Http1(_));
         let idle = Idle {
             sender,

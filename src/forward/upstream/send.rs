@@ -244,7 +244,7 @@ pub(crate) async fn send_watched(
     let missed = tokio::select! {
         sent = &mut sending => return sent.map_err(|failed| NoResponse::Failed(Box::new(failed))),
         stall = transfer.stalled() => NoResponse::Stalled(stall),
-        () = stale::died(stale) => NoResponse::Stale,
+        () = stale::wait_until_dead(stale) => NoResponse::Stale,
     };
     // A dead connection is dead for all its requests.
     if !shared || matches!(missed, NoResponse::Stale) {
@@ -293,7 +293,7 @@ impl SendError {
         if notes.client_failed() {
             return Fault::new(Leg::Client, stage, notes.client_fault());
         }
-        if let Some(flood) = about.flood.seen() {
+        if let Some(flood) = about.flood.exceeded() {
             let fault = Fault::new(Leg::Origin, stage, FaultKind::BadAnswer);
             return fault.peer(about.peer).detail(flood);
         }

@@ -100,7 +100,7 @@ impl SpareDial {
                 () = shared.shutdown.drained() => return,
             };
             match opened {
-                Ok((sender, about)) => opening.keep(sender, about),
+                Ok((sender, about)) => opening.insert(sender, about),
                 Err(fault) => tracing::debug!(%fault, "spare connection failed"),
             }
         });

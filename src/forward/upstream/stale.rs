@@ -34,7 +34,7 @@ pub(crate) struct StaleWatch {
 }
 
 /// Completes when the connection proves dead; never where it proves alive, or is new.
-pub(crate) async fn died(watch: Option<StaleWatch>) {
+pub(crate) async fn wait_until_dead(watch: Option<StaleWatch>) {
     let Some(mut watch) = watch else {
         return std::future::pending().await;
     };

@@ -206,7 +206,7 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, own: &[(Scheme, &Target)])
         let strays = headers.get_all(&name).iter().any(|value| {
             value.to_str().map_or(true, |value| match name == LINK {
                 true => link_leaves_origin(value, own),
-                false => strays(value.trim(), own),
+                false => leaves_origin(value.trim(), own),
             })
         });
         if strays {
@@ -218,14 +218,14 @@ pub(crate) fn strip_response(headers: &mut HeaderMap, own: &[(Scheme, &Target)])
 fn link_leaves_origin(value: &str, own: &[(Scheme, &Target)]) -> bool {
     let mut found = false;
     fields::link(value, &mut |url| {
-        found |= strays(url, own);
+        found |= leaves_origin(url, own);
         None
     });
     found
 }
 
 /// True for a URL of another host, and for one that cannot be parsed.
-fn strays(url: &str, own: &[(Scheme, &Target)]) -> bool {
+fn leaves_origin(url: &str, own: &[(Scheme, &Target)]) -> bool {
     let asked = own.first().map_or(Scheme::Https, |(scheme, _)| *scheme);
     match reference(url, asked) {
         Reference::Path(_) => false,
@@ -249,7 +249,11 @@ pub(crate) fn redirects_git_elsewhere(
     own: &[(Scheme, &Target)],
 ) -> bool {
     let discovery = uri.path().ends_with("/info/refs");
-    let strays = |value: &HeaderValue| value.to_str().map_or(true, |url| strays(url.trim(), own));
+    let strays = |value: &HeaderValue| {
+        value
+            .to_str()
+            .map_or(true, |url| leaves_origin(url.trim(), own))
+    };
     discovery && headers.get(LOCATION).is_some_and(strays)
 }
 

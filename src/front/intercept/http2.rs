@@ -31,7 +31,7 @@ pub(super) fn builder(tasks: Tasks, max_head: usize) -> http2::Builder<Tasks> {
 }
 
 /// Completes where no request `asked` within `head_timeout`.
-pub(super) async fn idle(head_timeout: Duration, asked: &AtomicBool) {
+pub(super) async fn first_request_overdue(head_timeout: Duration, asked: &AtomicBool) {
     tokio::time::sleep(head_timeout).await;
     if asked.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;

@@ -18,7 +18,7 @@ pub(super) fn mismatch<B>(request: &Request<B>, target: &Target) -> Option<Fault
                 .peer(target)
                 .detail(format!(
                     "the request is for {:?}, but the connection is for {target}",
-                    shown(name)
+                    printable_name(name)
                 ))
         })
 }
@@ -48,7 +48,7 @@ fn is_same(name: &[u8], target: &Target) -> bool {
 }
 
 /// The part that a log line may contain: no user info, and at most the length of a name.
-fn shown(name: &[u8]) -> String {
+fn printable_name(name: &[u8]) -> String {
     let name = name.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let graphic = |byte: &u8| {
         if byte.is_ascii_graphic() {
@@ -64,7 +64,7 @@ fn shown(name: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn fits(target: &str, uri: &str, host: Option<&str>) -> bool {
+    fn names_agree(target: &str, uri: &str, host: Option<&str>) -> bool {
         let mut request = Request::builder().uri(uri);
         if let Some(host) = host {
             request = request.header(HOST, host);
@@ -86,7 +86,7 @@ mod tests {
             ("[::1]:443", "/x", Some("[::1]")),
             ("hf.co:443", "/x", None),
         ] {
-            assert!(fits(target, uri, host), "{target} {uri} {host:?}");
+            assert!(names_agree(target, uri, host), "{target} {uri} {host:?}");
         }
         for (target, uri, host) in [
             ("hf.co:443", "/x", Some("cdn.hf.co")),
@@ -96,12 +96,12 @@ mod tests {
             ("hf.co:443", "https://evil.test/x", Some("hf.co")),
             ("hf.co:443", "https://hf.co/x", Some("evil.test")),
         ] {
-            assert!(!fits(target, uri, host), "{target} {uri} {host:?}");
+            assert!(!names_agree(target, uri, host), "{target} {uri} {host:?}");
         }
     }
 
     #[test]
     fn what_is_shown_of_a_wrong_name_has_no_user_info() {
-        assert_eq!(shown(b"me:secret@hf.co\n"), "hf.co?");
+        assert_eq!(printable_name(b"me:secret@hf.co\n"), "hf.co?");
     }
 }

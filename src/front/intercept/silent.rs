@@ -20,9 +20,9 @@ pub(super) struct SilentClient {
 
 impl SilentClient {
     /// The connection has ended, with an unreadable request or without one.
-    pub(super) fn ended(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
+    pub(super) fn report_end(&self, unread: Option<Fault>, asked: bool, shutdown: &Shutdown) {
         if let Some(fault) = unread {
-            self.tell(resource::NO_METHOD, fault);
+            self.report(resource::NO_METHOD, fault);
         } else if !asked && !shutdown.is_draining() {
             self.distrusts();
         }
@@ -38,10 +38,10 @@ impl SilentClient {
         let fault = Fault::new(Leg::Client, Stage::Handshaking, FaultKind::ClosedEarly)
             .peer(self.client)
             .detail("the client closed the connection after the handshake without a request");
-        self.tell("CONNECT", fault);
+        self.report("CONNECT", fault);
     }
 
-    fn tell(&self, method: &str, fault: Fault) {
+    fn report(&self, method: &str, fault: Fault) {
         let unasked = UnreadableClient {
             front: track::Front::Intercept,
             client: self.client,

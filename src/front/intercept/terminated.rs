@@ -24,7 +24,7 @@ use crate::{
         admission,
         connection::{builder, linger, malformed, refusal, run},
         methods,
-        refuse::{refuse, unfit, unfit_hosts},
+        refuse::{bad_hosts, bad_request, refuse},
     },
     io::{BoxIo, Tcp},
     model::{Fault, FaultKind, Leg, Scheme, Stage, Target, TlsMode},
@@ -86,7 +86,7 @@ impl TerminatedConnection {
         };
         let unread = error.and_then(|error| malformed(&error, &line, terminated.conn.address));
         let asked = terminated.asked.load(Ordering::Relaxed);
-        silent.ended(unread, asked, &forwarder.shared.shutdown);
+        silent.report_end(unread, asked, &forwarder.shared.shutdown);
     }
 
     async fn http1(
@@ -114,7 +114,7 @@ impl TerminatedConnection {
         let this = Arc::clone(self);
         let service = service_fn(move |request| this.clone().response(request));
         let connection = std::pin::pin!(http2.serve_connection(io, service));
-        let idle = http2::idle(listen.head_timeout, &self.asked);
+        let idle = http2::first_request_overdue(listen.head_timeout, &self.asked);
         http2::run(connection, self.conn.address, &shared.shutdown, idle).await;
     }
 
@@ -148,9 +148,9 @@ async fn ferry(
     let slot = Arc::clone(&asked.client.slot);
     let _busy = slot.busy();
     let fault = if request.method() == Method::CONNECT {
-        Some(unfit("CONNECT inside a CONNECT tunnel"))
+        Some(bad_request("CONNECT inside a CONNECT tunnel"))
     } else {
-        unfit_hosts(&request)
+        bad_hosts(&request)
             .or_else(|| names::mismatch(&request, &asked.target))
             .or_else(|| reloaded(&forwarder, &asked.target))
     };

@@ -405,7 +405,7 @@ fn to_the_daemon_and_back_is_the_same_url_to_the_byte() {
                 panic!("{text} is {mapped:?}")
             };
             let authority = target.authority(scheme);
-            let expected = format!("{scheme}://{authority}{}", url::contained(&rest));
+            let expected = format!("{scheme}://{authority}{}", url::resolve_dots(&rest));
             assert_eq!(back(&mapped), expected, "{mapped}");
         }
     }

@@ -153,7 +153,7 @@ pub(super) fn unauthorized(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("give the client the `username` and password of `[listen]`".into())
 }
 
-pub(super) fn comes_back(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
+pub(super) fn request_loop(_: &Fault, _: AdviceContext<'_>) -> Option<Advice> {
     Some("a proxy setting in gitferry's environment or config points back at gitferry: `gitferry check` shows it".into())
 }
 

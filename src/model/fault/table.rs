@@ -86,7 +86,7 @@ macro_rules! fault_kinds {
             }
 
             /// Its sentence as part of another sentence: `the name cannot be resolved`.
-            pub(crate) fn in_words(&self) -> String {
+            pub(crate) fn as_clause(&self) -> String {
                 crate::model::fault::lower(self.row().meaning.trim().trim_end_matches('.'))
             }
 
@@ -181,7 +181,7 @@ fault_kinds! {
     /// The config denies it.
     Denied(denial: Denial) { code: "denied", outlook: ours, status: FORBIDDEN, error: denied, advice: advice::denied }
     /// The request would loop back to gitferry.
-    Loop { code: "loop", outlook: ours, status: StatusPair::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::comes_back }
+    Loop { code: "loop", outlook: ours, status: StatusPair::of(508, 508), error: |_| "proxy_loop_detected", advice: advice::request_loop }
     /// A head or body is over its limit.
     TooLarge { code: "too-large", outlook: ours, status: StatusPair::of(431, 502), error: request, advice: advice::too_large }
     /// All client connections that `max_connections` allows are taken, and too many requests wait for one.

@@ -22,9 +22,9 @@ pub(crate) struct Order {
     pub upstreams: Vec<usize>,
     /// The open circuit because of which the first upstream of the config is not tried first.
     pub avoided: Option<AvoidedCircuit>,
-    /// The upstream to probe now. The caller reports the result to [`super::Health::stood`] or [`super::Health::failed`], then calls [`super::Health::ended`].
+    /// The upstream to probe now. The caller reports the result to [`super::Health::record_connected_probe`] or [`super::Health::failed`], then calls [`super::Health::end_attempt`].
     pub probe: Option<usize>,
-    /// True where the first upstream is on trial; the caller calls [`super::Health::ended`] when the transfer no longer uses it.
+    /// True where the first upstream is on trial; the caller calls [`super::Health::end_attempt`] when the transfer no longer uses it.
     pub trial: bool,
 }
 

@@ -120,7 +120,7 @@ impl CircuitSimulation {
             }
         }
         if trial {
-            self.health.ended(HOST, LABELS[order[0]], now);
+            self.health.end_attempt(HOST, LABELS[order[0]], now);
         }
     }
 
@@ -128,7 +128,9 @@ impl CircuitSimulation {
         match self.truth(at) {
             UpstreamBehaviour::Works => {
                 let open = self.open(at);
-                let closed = self.health.succeeded(HOST, LABELS[at], Success::Whole, now);
+                let closed = self
+                    .health
+                    .record_success(HOST, LABELS[at], Success::Whole, now);
                 assert_eq!(closed.is_some(), open);
                 assert!(!self.open(at), "a success closes");
                 self.seen.closed_by_trial += u64::from(trial && open);
@@ -139,7 +141,8 @@ impl CircuitSimulation {
             UpstreamBehaviour::NoDownload => {
                 // The head arrives, the body does not.
                 let before = self.health.circuit(HOST, LABELS[at], now);
-                self.health.succeeded(HOST, LABELS[at], Success::Head, now);
+                self.health
+                    .record_success(HOST, LABELS[at], Success::Head, now);
                 self.fails(at, false, true, now);
                 assert!(self.open(at), "{before:?}");
             }
@@ -165,10 +168,12 @@ impl CircuitSimulation {
         let (at, _) = self.probes.remove(0);
         if self.truth(at) == UpstreamBehaviour::NoDial {
             self.fails(at, true, false, now);
-        } else if let Some(CircuitChange::Closed(_)) = self.health.stood(HOST, LABELS[at], now) {
+        } else if let Some(CircuitChange::Closed(_)) =
+            self.health.record_connected_probe(HOST, LABELS[at], now)
+        {
             self.seen.closed_by_probe += 1;
         }
-        self.health.ended(HOST, LABELS[at], now);
+        self.health.end_attempt(HOST, LABELS[at], now);
     }
 }
 

@@ -74,7 +74,7 @@ impl Health {
             Some(Sole::Dead { known, .. }) => Some(known.since),
             None => None,
         };
-        table.keep(host, upstream, Sole::Working);
+        table.insert(host, upstream, Sole::Working);
         away.map(|since| now.saturating_duration_since(since))
     }
 
@@ -93,7 +93,7 @@ impl Health {
             Sole::WaitedFor { since, until } => (*since, *until, false),
             Sole::Dead { .. } => return None,
         };
-        table.keep(host, upstream, Sole::WaitedFor { since, until });
+        table.insert(host, upstream, Sole::WaitedFor { since, until });
         (now < until).then_some((until, first))
     }
 
@@ -123,7 +123,7 @@ impl Health {
             return;
         }
         let until = now + cooldown;
-        table.keep(host, upstream, Sole::Dead { until, known });
+        table.insert(host, upstream, Sole::Dead { until, known });
     }
 
     /// True for the one request that may try the dead upstream of `host` now; the caller then calls [`Health::tried_sole`].
@@ -161,7 +161,7 @@ impl CircuitTable {
             .map(|(_, sole)| sole)
     }
 
-    fn keep(&mut self, host: &Target, upstream: &str, sole: Sole) {
+    fn insert(&mut self, host: &Target, upstream: &str, sole: Sole) {
         if self.soles.len() >= LIMIT && !self.soles.contains_key(host) {
             self.soles.clear();
         }

@@ -54,7 +54,7 @@ fn an_open_circuit_is_named_with_its_last_fault() {
         "environment open for 12 s, failures 1, last origin/handshaking/reset"
     );
     // Upstreams configured after the one in use would not have been tried.
-    health.succeeded(HOST, "environment", Success::Whole, after(start, 12));
+    health.record_success(HOST, "environment", Success::Whole, after(start, 12));
     health.failed(failure("tunnel", true), start);
     assert_eq!(order(&health, start).avoided, None);
 }
@@ -71,7 +71,7 @@ fn a_probe_closes_a_circuit_and_nobody_tries_before() {
         None,
         "one at a time"
     );
-    let change = health.stood(HOST, "environment", after(start, 32));
+    let change = health.record_connected_probe(HOST, "environment", after(start, 32));
     assert_eq!(change, Some(CircuitChange::Closed(Duration::from_secs(32))));
     assert_eq!(order(&health, after(start, 32)).upstreams, [0, 1, 2]);
     assert_eq!(health.snapshot(), []);
@@ -86,7 +86,7 @@ fn a_probe_that_fails_doubles_the_wait_up_to_ten_cooldowns() {
         at += Duration::from_secs(300);
         assert_eq!(order(&health, at).probe, Some(0));
         let change = health.failed(failure("environment", true), at);
-        health.ended(HOST, "environment", at);
+        health.end_attempt(HOST, "environment", at);
         let wait = Duration::from_secs(seconds);
         assert_eq!(change, CircuitChange::StaysOpen(wait));
         assert_eq!(
@@ -112,20 +112,20 @@ fn after_a_stall_one_transfer_tries_first() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", false), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
-    let stood = health.stood(HOST, "environment", after(start, 31));
-    health.ended(HOST, "environment", after(start, 31));
+    let stood = health.record_connected_probe(HOST, "environment", after(start, 31));
+    health.end_attempt(HOST, "environment", after(start, 31));
     assert_eq!(stood, Some(CircuitChange::OnTrial));
     assert_eq!(order(&health, after(start, 31)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 31)).upstreams, [1, 2, 0]);
     let failed = health.failed(failure("environment", false), after(start, 40));
-    health.ended(HOST, "environment", after(start, 40));
+    health.end_attempt(HOST, "environment", after(start, 40));
     assert_eq!(failed, CircuitChange::StaysOpen(2 * COOLDOWN));
     assert_eq!(order(&health, after(start, 41)).upstreams, [1, 2, 0]);
     assert_eq!(order(&health, after(start, 100)).probe, Some(0));
-    health.stood(HOST, "environment", after(start, 101));
-    health.ended(HOST, "environment", after(start, 101));
+    health.record_connected_probe(HOST, "environment", after(start, 101));
+    health.end_attempt(HOST, "environment", after(start, 101));
     assert_eq!(order(&health, after(start, 101)).upstreams, [0, 1, 2]);
-    health.succeeded(HOST, "environment", Success::Whole, after(start, 102));
+    health.record_success(HOST, "environment", Success::Whole, after(start, 102));
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
     assert_eq!(order(&health, after(start, 102)).upstreams, [0, 1, 2]);
 }
@@ -134,8 +134,8 @@ fn after_a_stall_one_transfer_tries_first() {
 fn on_trial(health: &Health, start: Instant) {
     health.failed(failure("environment", false), start);
     assert_eq!(order(health, after(start, 30)).probe, Some(0));
-    let stood = health.stood(HOST, "environment", after(start, 31));
-    health.ended(HOST, "environment", after(start, 31));
+    let stood = health.record_connected_probe(HOST, "environment", after(start, 31));
+    health.end_attempt(HOST, "environment", after(start, 31));
     assert_eq!(stood, Some(CircuitChange::OnTrial));
 }
 
@@ -146,7 +146,7 @@ fn a_trial_whose_client_goes_away_leaves_it_to_the_next_transfer_and_a_long_one_
     let tries = |seconds| order(&health, after(start, seconds)).trial;
     assert!(tries(31));
     assert!(!tries(32) && !tries(100_000), "an upload may take hours");
-    health.ended(HOST, "environment", after(start, 33));
+    health.end_attempt(HOST, "environment", after(start, 33));
     assert!(tries(33));
     assert!(!tries(34));
 }
@@ -157,11 +157,11 @@ fn a_circuit_that_opened_again_during_a_trial_gets_no_second_one_beside_it() {
     on_trial(&health, start);
     assert!(order(&health, after(start, 31)).trial);
     // A transfer without another upstream found that it works, then that it does not.
-    health.succeeded(HOST, "environment", Success::Whole, after(start, 40));
+    health.record_success(HOST, "environment", Success::Whole, after(start, 40));
     health.failed(failure("environment", false), after(start, 40));
     let beside = order(&health, after(start, 72));
     assert_eq!((beside.probe, beside.trial), (None, false));
-    health.ended(HOST, "environment", after(start, 73));
+    health.end_attempt(HOST, "environment", after(start, 73));
     assert_eq!(order(&health, after(start, 73)).probe, Some(0));
 }
 
@@ -173,9 +173,9 @@ fn the_head_of_a_response_does_not_excuse_responses_that_broke_off() {
         ..failure("environment", false)
     };
     health.failed(late, start);
-    let head = health.succeeded(HOST, "environment", Success::Head, start);
+    let head = health.record_success(HOST, "environment", Success::Head, start);
     assert_eq!(head, None);
-    let whole = health.succeeded(HOST, "environment", Success::Whole, start);
+    let whole = health.record_success(HOST, "environment", Success::Whole, start);
     assert_eq!(whole, Some(CircuitChange::Closed(Duration::ZERO)));
 }
 
@@ -225,7 +225,7 @@ fn a_probe_that_was_broken_off_is_made_again_after_as_long_a_wait() {
     let (health, start) = (Health::default(), Instant::now());
     health.failed(failure("environment", true), start);
     assert_eq!(order(&health, after(start, 30)).probe, Some(0));
-    health.ended(HOST, "environment", after(start, 35));
+    health.end_attempt(HOST, "environment", after(start, 35));
     assert_eq!(order(&health, after(start, 64)).probe, None);
     assert_eq!(order(&health, after(start, 65)).probe, Some(0));
 }
@@ -273,11 +273,11 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
                 return true;
             }
             if well[*which] {
-                health.stood(HOST, LABELS[*which], now);
+                health.record_connected_probe(HOST, LABELS[*which], now);
             } else {
                 health.failed(failure(LABELS[*which], true), now);
             }
-            health.ended(HOST, LABELS[*which], now);
+            health.end_attempt(HOST, LABELS[*which], now);
             false
         });
         let told = order(&health, now);
@@ -298,12 +298,12 @@ fn history(random: &mut fastrand::Rng, seed: u64) {
             assert!(told.avoided.is_some(), "seed {seed}: and without a message");
         }
         if told.trial {
-            health.ended(HOST, LABELS[first], now);
+            health.end_attempt(HOST, LABELS[first], now);
         }
         // As in a transfer: the first healthy upstream carries it.
         for which in &told.upstreams {
             if well[*which] {
-                health.succeeded(HOST, LABELS[*which], Success::Whole, now);
+                health.record_success(HOST, LABELS[*which], Success::Whole, now);
                 break;
             }
             health.failed(failure(LABELS[*which], random.bool()), now);
@@ -335,7 +335,7 @@ fn one_failure_by_chance_opens_nothing_and_the_second_in_a_row_does() {
     let (health, start) = (Health::default(), Instant::now());
     assert_eq!(health.suspected(failure("office", false), start), None);
     assert!(!health.all_closed());
-    health.succeeded(HOST, "office", Success::Head, start);
+    health.record_success(HOST, "office", Success::Head, start);
     assert!(health.all_closed());
     assert_eq!(health.suspected(failure("office", false), start), None);
     let opened = health.suspected(failure("office", false), start);

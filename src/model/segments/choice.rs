@@ -15,14 +15,14 @@ impl Segments {
     ///
     /// `None` where every connection is busy, or no bytes are left to fetch.
     pub(crate) fn next(&mut self, free: u64) -> Option<(u64, Range<u64>)> {
-        if self.given_up || self.busy() >= self.limits.connections {
+        if self.given_up || self.fetching() >= self.limits.connections {
             return None;
         }
         let start = self
-            .hole()
-            .or_else(|| self.beyond(free))
+            .failed_range()
+            .or_else(|| self.next_unrequested(free))
             .or_else(|| self.halve())
-            .or_else(|| self.again())?;
+            .or_else(|| self.second_fetch())?;
         let part = self.ranges.get_mut(&start)?;
         part.tries += 1;
         let (cursor, end) = (part.at, part.end);
@@ -39,7 +39,7 @@ impl Segments {
     }
 
     /// A range whose fetch failed.
-    fn hole(&self) -> Option<u64> {
+    fn failed_range(&self) -> Option<u64> {
         let unfetched = |(start, part): &(&u64, &SegmentRange)| {
             part.at < part.end && !self.fetches.iter().any(|fetch| fetch.start == **start)
         };
@@ -47,10 +47,18 @@ impl Segments {
     }
 
     /// The next range not yet requested, as far as the memory permits.
-    fn beyond(&mut self, free: u64) -> Option<u64> {
+    fn next_unrequested(&mut self, free: u64) -> Option<u64> {
         let rest = self.length - self.asked;
-        let idle = self.limits.connections.saturating_sub(self.busy()).max(1) as u64;
-        let room = self.limits.memory.saturating_sub(self.held()).min(free);
+        let idle = self
+            .limits
+            .connections
+            .saturating_sub(self.fetching())
+            .max(1) as u64;
+        let room = self
+            .limits
+            .memory
+            .saturating_sub(self.held_bytes())
+            .min(free);
         let size = (rest / idle)
             .clamp(SMALLEST, largest(&self.limits))
             .min(rest);
@@ -89,7 +97,7 @@ impl Segments {
     }
 
     /// A second fetch of the range that the client waits for.
-    fn again(&self) -> Option<u64> {
+    fn second_fetch(&self) -> Option<u64> {
         let (start, part) = self.ranges.first_key_value()?;
         let fetches = self.fetches.iter().filter(|fetch| fetch.start == *start);
         let waited_for = self.delivered >= *start;

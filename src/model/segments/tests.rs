@@ -77,10 +77,10 @@ fn the_rest_is_shared_out_and_the_first_connection_keeps_its_share() {
 fn the_memory_bounds_what_is_asked_for_and_a_slow_client_holds_it_back() {
     let mut plan = Segments::new(limits(6, 2 * MIB), 600 * MIB, 0);
     all(&mut plan);
-    assert!(plan.held() <= 2 * MIB, "{}", plan.held());
+    assert!(plan.held_bytes() <= 2 * MIB, "{}", plan.held_bytes());
     let mut plan = Segments::new(limits(6, 20 * MIB), 600 * MIB, 0);
     plan.first_received(plan.stop());
-    plan.took(plan.stop());
+    plan.note_delivered(plan.stop());
     assert_eq!(plan.next(0), None);
     plan.extend();
     assert_eq!(plan.source(), NextBytes::First { most: SMALLEST });
@@ -105,7 +105,7 @@ fn what_is_asked_for_last_is_halved_for_a_free_connection() {
 fn the_range_at_the_head_of_the_line_is_fetched_twice_and_each_byte_is_kept_once() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 512 << 10, 0);
     plan.first_received(256 << 10);
-    plan.took(256 << 10);
+    plan.note_delivered(256 << 10);
     let (one, _) = plan.next(u64::MAX).unwrap();
     plan.received(one, 200 << 10);
     // Too little is left to split it.
@@ -139,17 +139,17 @@ fn where_ranges_are_refused_the_first_connection_reads_on_over_what_was_delivere
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     let (one, _) = plan.next(u64::MAX).unwrap();
     plan.first_received(MIB);
-    plan.took(MIB);
+    plan.note_delivered(MIB);
     plan.received(one, MIB as usize / 2);
     plan.give_up();
     assert_eq!(plan.next(u64::MAX), None);
     assert!(matches!(plan.source(), NextBytes::Range { ready, .. } if ready == MIB / 2));
-    plan.took(MIB / 2);
+    plan.note_delivered(MIB / 2);
     assert_eq!(plan.first_skips(), MIB / 2);
     let most = 3 * MIB / 2;
     assert_eq!(plan.source(), NextBytes::First { most });
     plan.first_received(2 * MIB);
-    plan.took(most);
+    plan.note_delivered(most);
     assert_eq!(plan.source(), NextBytes::Done);
 }
 
@@ -158,7 +158,7 @@ fn a_first_connection_that_breaks_is_replaced_by_ranges() {
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     all(&mut plan);
     plan.first_received(MIB / 2);
-    plan.took(MIB / 2);
+    plan.note_delivered(MIB / 2);
     plan.first_failed();
     let (_, range) = plan.next(u64::MAX).unwrap();
     assert_eq!(range, MIB / 2..MIB);
@@ -171,7 +171,7 @@ fn a_first_connection_that_brings_nothing_keeps_its_place_while_ranges_take_its_
     let mut plan = Segments::new(limits(3, 64 * MIB), 3 * MIB, 0);
     all(&mut plan);
     plan.first_received(MIB / 2);
-    plan.took(MIB / 2);
+    plan.note_delivered(MIB / 2);
     plan.skip_first();
     assert!(plan.waits_for_fetch());
     let (_, range) = plan.next(u64::MAX).unwrap();
@@ -187,10 +187,10 @@ fn without_memory_the_client_never_waits_for_bytes_that_it_has() {
     let mut plan = Segments::new(limits(2, 64 * MIB), 100 * MIB, 0);
     let (id, range) = plan.next(u64::MAX).unwrap();
     plan.first_received(range.start);
-    plan.took(range.start);
+    plan.note_delivered(range.start);
     let count = range.end - range.start;
     plan.received(id, count as usize);
-    plan.took(count);
+    plan.note_delivered(count);
     assert_eq!(plan.next(0), None);
     plan.extend();
     assert!(plan.waits_for_fetch(), "{:?}", plan.source());
@@ -247,7 +247,7 @@ impl SegmentsRun {
         }
         self.fetches.retain(|id, _| plan.left(*id).is_some());
         assert!(self.fetches.len() <= plan.limits.connections);
-        assert!(plan.held() <= plan.limits.memory + LARGEST);
+        assert!(plan.held_bytes() <= plan.limits.memory + LARGEST);
     }
 
     fn deliver(&mut self) -> NextBytes {
@@ -257,14 +257,14 @@ impl SegmentsRun {
                 let skips = self.plan.first_skips();
                 let count = self.random.u64(0..100_000).min(skips + most);
                 self.plan.first_received(count);
-                self.took(count.saturating_sub(skips));
+                self.note_delivered(count.saturating_sub(skips));
             }
             NextBytes::Range { ready, .. } => {
                 let count = ready.min(self.random.u64(1..400_000));
                 let covered = |byte: u64| self.came.iter().any(|range| range.contains(&byte));
                 let (from, last) = (self.delivered, (self.delivered + count).saturating_sub(1));
                 assert!(count == 0 || covered(from) && covered(last));
-                self.took(count);
+                self.note_delivered(count);
             }
             NextBytes::Nowhere => self.plan.extend(),
             NextBytes::Done => assert_eq!(self.delivered, self.plan.length),
@@ -272,8 +272,8 @@ impl SegmentsRun {
         source
     }
 
-    fn took(&mut self, count: u64) {
-        self.plan.took(count);
+    fn note_delivered(&mut self, count: u64) {
+        self.plan.note_delivered(count);
         self.delivered += count;
     }
 }

@@ -113,7 +113,7 @@ impl Verdict {
     }
 
     /// True where ending the transfer can help.
-    pub(crate) fn acts(self) -> bool {
+    pub(crate) fn ending_helps(self) -> bool {
         self.rule().is_some_and(|rule| rule.acts)
     }
 

@@ -278,7 +278,7 @@ fn what_goes_on_is_told_at_doubling_times_and_its_end_once() {
         lasted: Duration::from_secs(201),
     };
     assert_eq!(watch.observe(&stands, &LIMITS, now), over);
-    assert_eq!(watch.ends(now), None);
+    assert_eq!(watch.ended_stall(now), None);
     assert_eq!(
         watch.observe(&stands, &LIMITS, now + Duration::from_secs(1)),
         Observed::Quiet
@@ -394,7 +394,7 @@ fn a_storage_that_does_not_answer_has_its_verdict_within_half_a_minute_and_is_a_
                 Observed::GoesOn(_) | Observed::Quiet => {}
                 Observed::Over { .. } => panic!("over at {second}"),
             }
-            if watch.acts(&waiting, &LIMITS, now).is_some() {
+            if watch.overdue(&waiting, &LIMITS, now).is_some() {
                 acts = acts.or(Some(second));
             }
         }

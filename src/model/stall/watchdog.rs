@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Due, Observed, Sample, Stall, StallLimits, Verdict, rules};
 use crate::model::{Stage, rate::Meter};
 use limit::{awaits_head, late_after, limit};
-use turn::mark;
+use turn::progress_count;
 
 /// The state of one transfer's watchdog.
 #[derive(Debug)]
@@ -59,9 +59,9 @@ impl Watch {
             reported: None,
             awaited: ResponseNotice::Nothing,
         };
-        watch.turn(sample);
+        watch.record_speaker(sample);
         watch.due = watch.due_of(sample);
-        watch.mark = mark(watch.due, sample);
+        watch.mark = progress_count(watch.due, sample);
         watch.meter.restart(now, watch.mark);
         watch
     }
@@ -73,9 +73,9 @@ impl Watch {
         limits: &StallLimits,
         now: Instant,
     ) -> Observed {
-        self.turn(sample);
+        self.record_speaker(sample);
         let due = self.due_of(sample);
-        let mark = mark(due, sample);
+        let mark = progress_count(due, sample);
         let same = due == self.due && sample.attempt == self.attempt && sample.stage == self.stage;
         let moved = !same || mark > self.mark;
         if moved {
@@ -101,7 +101,7 @@ impl Watch {
         } else {
             None
         };
-        match self.tell(stall, moved, now) {
+        match self.report(stall, moved, now) {
             Observed::Quiet => self.notice(sample, limits, idle),
             observed => observed,
         }
@@ -129,13 +129,15 @@ impl Watch {
 
     /// How long nothing moved, where gitferry must act on the reported stall. A connection that died before its response began is reported
     /// early, and gitferry acts on it at `answer_after`.
-    pub(crate) fn acts(
+    pub(crate) fn overdue(
         &self,
         sample: &Sample,
         limits: &StallLimits,
         now: Instant,
     ) -> Option<Duration> {
-        let reported = self.reported.filter(|reported| reported.verdict.acts())?;
+        let reported = self
+            .reported
+            .filter(|reported| reported.verdict.ending_helps())?;
         let patience = if awaits_head(self.due, sample) {
             limits.answer_after
         } else {
@@ -171,7 +173,7 @@ impl Watch {
     }
 
     /// How long nothing has moved, and which party is due.
-    pub(crate) fn idle(&self, now: Instant) -> (Due, Duration) {
+    pub(crate) fn idle_time(&self, now: Instant) -> (Due, Duration) {
         (self.due, now.saturating_duration_since(self.since))
     }
 
@@ -181,7 +183,7 @@ impl Watch {
     }
 
     /// The stall that was reported and is still in force when the transfer ends.
-    pub(crate) fn ends(&self, now: Instant) -> Option<(Verdict, Duration)> {
+    pub(crate) fn ended_stall(&self, now: Instant) -> Option<(Verdict, Duration)> {
         let reported = self.reported?;
         Some((
             reported.verdict,
@@ -210,7 +212,7 @@ impl Watch {
         (limits.floor > 0 && rate > 0 && rate < limits.floor).then_some(rate)
     }
 
-    fn tell(&mut self, stall: Option<Stall>, moved: bool, now: Instant) -> Observed {
+    fn report(&mut self, stall: Option<Stall>, moved: bool, now: Instant) -> Observed {
         let slow = |verdict| verdict == Verdict::Throttled;
         match (stall, self.reported) {
             // A slow transfer that now stands still is a separate stall.

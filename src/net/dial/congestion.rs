@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Where the algorithm is unavailable, the system's default stays. This is logged once; for `auto` only where packets are lost.
 pub(super) fn applied(socket: TcpStream, congestion: Congestion, peer: SocketAddr) -> Tcp {
-    let Some(name) = congestion.wanted(peer.ip()) else {
+    let Some(name) = congestion.algorithm_for(peer.ip()) else {
         return Tcp::new(socket);
     };
     match set(&SockRef::from(&socket), name) {

@@ -21,7 +21,7 @@ use crate::{
 /// Resolves the name and connects to the first address that answers (RFC 8305).
 pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
     let overrides = attempt.overrides(&attempt.target.host);
-    let (tcp, peer) = reach(attempt, attempt.target, overrides, Leg::Origin).await?;
+    let (tcp, peer) = connect(attempt, attempt.target, overrides, Leg::Origin).await?;
     Ok(DialledConnection {
         io: Box::new(tcp.clone()),
         tcp,
@@ -34,7 +34,7 @@ pub(crate) async fn dial(attempt: &DialRequest<'_>) -> Result<DialledConnection,
 /// A TCP connection to `target`, on `leg`, within the attempt's connect timeout.
 ///
 /// A fault keeps the most informative of several errors, and lists all addresses where there were several.
-pub(super) async fn reach(
+pub(super) async fn connect(
     attempt: &DialRequest<'_>,
     target: &Target,
     overrides: &[Override],
@@ -43,7 +43,7 @@ pub(super) async fn reach(
     let limit = attempt.route.dial.connect_timeout;
     let max_segment = attempt.max_segment;
     let connecting = |address| -> BoxFuture<'_, io::Result<TcpStream>> {
-        Box::pin(connect(address, max_segment))
+        Box::pin(connect_socket(address, max_segment))
     };
     let mut race = Race::new(&connecting);
     let outcome = timeout(limit, async {
@@ -67,7 +67,7 @@ pub(super) async fn reach(
     }
 }
 
-async fn connect(address: SocketAddr, max_segment: Option<u32>) -> io::Result<TcpStream> {
+async fn connect_socket(address: SocketAddr, max_segment: Option<u32>) -> io::Result<TcpStream> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),

@@ -57,7 +57,7 @@ impl Greeting {
 
     /// The same for a hop without any history.
     #[cfg(any(test, feature = "testing"))]
-    pub(super) fn asks(&mut self) {
+    pub(super) fn name_any_target(&mut self) {
         self.asked = true;
     }
 
@@ -75,7 +75,7 @@ impl Greeting {
     }
 
     /// Sends all of `bytes`.
-    pub(super) async fn say(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn send_all(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let sent = match self.io.write_all(bytes).await {
             Ok(()) => self.io.flush().await,
             failed => failed,

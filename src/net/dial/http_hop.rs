@@ -54,7 +54,7 @@ pub(crate) async fn dial(hop: &Hop, attempt: &DialRequest<'_>) -> Result<Dialled
 }
 
 async fn absolute_form(hop: &Hop, attempt: &DialRequest<'_>) -> Result<DialledConnection, Fault> {
-    let (io, tcp, peer) = reach(hop, attempt).await?;
+    let (io, tcp, peer) = connect(hop, attempt).await?;
     let authorization = hop.credentials.as_ref().and_then(authorization);
     Ok(DialledConnection {
         io,
@@ -73,7 +73,7 @@ async fn tunnel(
     attempt: &DialRequest<'_>,
     authority: &str,
 ) -> Result<DialledConnection, Fault> {
-    let (io, tcp, peer) = reach(hop, attempt).await?;
+    let (io, tcp, peer) = connect(hop, attempt).await?;
     let credentials = hop.credentials.as_ref();
     (attempt.progress)(Stage::Greeting);
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(credentials));
@@ -84,14 +84,14 @@ async fn tunnel(
         Ok(response) => response,
         Err(fault) if fault.kind == FaultKind::TargetRefused && !hop.granted.any() => {
             // A server of another protocol also closes the connection at the first line.
-            return Err(protocol::instead_of(fault, hop, attempt).await);
+            return Err(protocol::explain(fault, hop, attempt).await);
         }
         Err(fault) => return Err(fault),
     };
     if !response.is_success() {
         return Err(refusal(&mut greeting, &response, credentials).await);
     }
-    hop.granted.note(attempt.target);
+    hop.granted.record_target(attempt.target);
     Ok(DialledConnection {
         io: greeting.into_tunnel(),
         tcp,
@@ -109,7 +109,7 @@ pub(crate) async fn greet(
     credentials: &Credentials,
 ) -> Result<BoxIo, Fault> {
     let mut greeting = Greeting::new(io, peer).with_secrets(secrets(Some(credentials)));
-    greeting.asks();
+    greeting.name_any_target();
     let response = ask(&mut greeting, b"CONNECT").await?;
     if !response.is_success() {
         return Err(refusal(&mut greeting, &response, Some(credentials)).await);
@@ -118,8 +118,8 @@ pub(crate) async fn greet(
 }
 
 /// A stream to the hop, inside TLS where it is an https hop.
-async fn reach(hop: &Hop, attempt: &DialRequest<'_>) -> Result<(BoxIo, Tcp, SocketAddr), Fault> {
-    let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
+async fn connect(hop: &Hop, attempt: &DialRequest<'_>) -> Result<(BoxIo, Tcp, SocketAddr), Fault> {
+    let (tcp, peer) = direct::connect(attempt, &hop.target, &[], Leg::Hop).await?;
     let io: BoxIo = Box::new(tcp.clone());
     if !hop.kind.row().tls {
         return Ok((io, tcp, peer));
@@ -135,7 +135,7 @@ async fn reach(hop: &Hop, attempt: &DialRequest<'_>) -> Result<(BoxIo, Tcp, Sock
     match secured {
         Ok(io) => Ok((io, tcp, peer)),
         Err(fault) if fault.is_hang_up() || fault.kind == FaultKind::BadAnswer => {
-            Err(protocol::instead_of(fault, hop, attempt).await)
+            Err(protocol::explain(fault, hop, attempt).await)
         }
         Err(fault) => Err(fault),
     }
@@ -183,7 +183,7 @@ fn authorization(credentials: &Credentials) -> Option<HeaderValue> {
 
 /// Sends the request and reads the final response's head; skips interim responses.
 async fn ask(greeting: &mut Greeting, request: &[u8]) -> Result<ConnectResponse, Fault> {
-    greeting.say(request).await?;
+    greeting.send_all(request).await?;
     let mut skipped = 0;
     loop {
         match connect_response::decode(&greeting.received) {

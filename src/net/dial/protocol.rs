@@ -62,7 +62,7 @@ static HTTP: Protocol = Protocol {
 };
 
 /// `fault`, or a better explanation: the hop speaks another protocol than its `url` says.
-pub(super) async fn instead_of(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
+pub(super) async fn explain(fault: Fault, hop: &Hop, attempt: &DialRequest<'_>) -> Fault {
     match recognise(hop, attempt, OwnProtocol::Asked).await {
         Some(found) => Fault {
             peer: fault.peer,
@@ -141,7 +141,7 @@ async fn answers(
         progress: &|_| {},
         ..*attempt
     };
-    let Ok((mut tcp, _)) = direct::reach(&silent, &hop.target, &[], Leg::Hop).await else {
+    let Ok((mut tcp, _)) = direct::connect(&silent, &hop.target, &[], Leg::Hop).await else {
         return false;
     };
     if tcp.write_all(greeting).await.is_err() {

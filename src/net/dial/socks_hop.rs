@@ -67,7 +67,7 @@ async fn ask_for(
     attempt: &DialRequest<'_>,
     target: &Target,
 ) -> Result<DialledConnection, Fault> {
-    let (tcp, peer) = direct::reach(attempt, &hop.target, &[], Leg::Hop).await?;
+    let (tcp, peer) = direct::connect(attempt, &hop.target, &[], Leg::Hop).await?;
     (attempt.progress)(Stage::Greeting);
     let greeting =
         Greeting::new(Box::new(tcp.clone()), peer).with_secrets(password(hop.credentials.as_ref()));
@@ -87,7 +87,7 @@ async fn ask_for(
         greeted = greeted => match greeted {
             Ok(greeting) => greeting,
             Err(fault) if fault.is_hang_up() && !hop.granted.any() => {
-                return Err(protocol::instead_of(fault, hop, attempt).await);
+                return Err(protocol::explain(fault, hop, attempt).await);
             }
             Err(fault) if hop.pipeline && fault.kind == FaultKind::TimedOut => {
                 return Err(fault.detail(format!(
@@ -99,7 +99,7 @@ async fn ask_for(
         // An HTTP hop waits for the end of a line.
         fault = protocol::after_a_while(hop, attempt, &tcp) => return Err(fault),
     };
-    hop.granted.note(target);
+    hop.granted.record_target(target);
     Ok(DialledConnection {
         io: greeting.into_tunnel(),
         tcp,
@@ -141,9 +141,9 @@ async fn greet(
     };
     let hello = codec::hello(credentials.is_some());
     if pipeline {
-        greeting.say(&[hello, &request].concat()).await?;
+        greeting.send_all(&[hello, &request].concat()).await?;
     } else {
-        greeting.say(hello).await?;
+        greeting.send_all(hello).await?;
     }
     match receive(&mut greeting, codec::method).await? {
         Method::Open => {}
@@ -167,7 +167,7 @@ async fn greet(
     }
     greeting.name_target(granted, target);
     if !pipeline {
-        greeting.say(&request).await?;
+        greeting.send_all(&request).await?;
     }
     match receive(&mut greeting, codec::reply).await? {
         SocksReply::Granted => Ok(greeting),
@@ -204,7 +204,7 @@ async fn authenticate(
             "the user name or password is too long for SOCKS5",
         );
     };
-    greeting.say(&message).await?;
+    greeting.send_all(&message).await?;
     if receive(greeting, codec::accepted).await? {
         Ok(())
     } else {

@@ -67,7 +67,7 @@ impl Trail {
             false => {
                 let names = before.map(|via| names(&via));
                 let names = names.filter(|names| !names.is_empty());
-                let last = names.into_iter().chain([mark()]);
+                let last = names.into_iter().chain([new_mark()]);
                 let last: Vec<String> = last.collect();
                 line("Gitferry-Trail", marks, Some(last.join(", ")))
             }
@@ -92,7 +92,7 @@ pub(crate) fn mark_in_place_of_via(headers: &mut HeaderMap) {
     let via = joined(headers, &VIA);
     headers.remove(VIA);
     let names = via.and_then(|via| via.to_str().map(names).ok());
-    for mark in [names.unwrap_or_default(), mark()] {
+    for mark in [names.unwrap_or_default(), new_mark()] {
         if let Ok(mark) = HeaderValue::try_from(mark)
             && !mark.is_empty()
         {
@@ -111,7 +111,7 @@ fn names(via: &str) -> String {
 }
 
 /// A new mark.
-fn mark() -> String {
+fn new_mark() -> String {
     let nonce = fastrand::u64(..);
     format!("{nonce:016x}{:016x}", KEY.hash_one(nonce))
 }
@@ -172,7 +172,7 @@ mod tests {
         ] {
             assert!(!is_loop(&headers(line)), "{line}");
         }
-        assert_ne!(mark(), mark());
+        assert_ne!(new_mark(), new_mark());
         // A name that a hop must not see in `Via` is recognised by its own daemon; this daemon's own is not sent.
         let via = format!("via: 1.1 before, 1.1 gitferry-other, 1.1 {}", pseudonym());
         let mut request = headers(&via);

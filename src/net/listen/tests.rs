@@ -134,7 +134,7 @@ async fn a_machine_out_of_descriptors_is_waited_for_without_spinning() {
     let script = Mutex::new(script);
     let start = Instant::now();
     let next = || std::future::ready(script.lock().unwrap().pop_front().unwrap());
-    acceptor.persistently(next).await;
+    acceptor.accept_with_retry(next).await;
     // Ten pauses: 5 + 10 + … + 640, then two of a second.
     assert_eq!(start.elapsed().as_millis(), 5 * 255 + 2000);
 }

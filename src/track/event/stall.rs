@@ -110,7 +110,7 @@ pub struct StallReported {
 
 impl StallReported {
     /// The entry for the transfer's timeline.
-    pub(crate) fn note(&self) -> Stalled {
+    pub(crate) fn timeline_entry(&self) -> Stalled {
         Stalled {
             at: SystemTime::now(),
             verdict: self.verdict.as_str().into(),

@@ -83,7 +83,7 @@ impl LogLine {
         for (name, value) in &self.values {
             let value = match value {
                 FieldValue::Text(place) => {
-                    let text = redact::escaped(self.at(place));
+                    let text = redact::escaped(self.text_at(place));
                     FieldValue::Text(line.add(format_args!("{text}")))
                 }
                 other => other.clone(),
@@ -95,15 +95,15 @@ impl LogLine {
 
     /// The message.
     pub(super) fn message(&self) -> &str {
-        self.at(&self.message)
+        self.text_at(&self.message)
     }
 
     /// The fields in order: the name, and the value as text.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.values.iter().map(|(name, value)| {
             let mut shown = String::new();
             match value {
-                FieldValue::Text(place) => shown.push_str(self.at(place)),
+                FieldValue::Text(place) => shown.push_str(self.text_at(place)),
                 other => other.write(&mut shown),
             }
             (*name, shown)
@@ -113,7 +113,7 @@ impl LogLine {
     /// A field's text; `None` where it is missing, empty or no text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
-            FieldValue::Text(place) => Some(self.at(place)).filter(|text| !text.is_empty()),
+            FieldValue::Text(place) => Some(self.text_at(place)).filter(|text| !text.is_empty()),
             FieldValue::Number(_)
             | FieldValue::Signed(_)
             | FieldValue::Float(_)
@@ -131,7 +131,7 @@ impl LogLine {
     }
 
     /// A field that is true or false.
-    pub(super) fn truth(&self, name: &str) -> Option<bool> {
+    pub(super) fn bool_field(&self, name: &str) -> Option<bool> {
         match self.value(name)? {
             FieldValue::Truth(truth) => Some(*truth),
             _ => None,
@@ -157,7 +157,7 @@ impl LogLine {
             json.push_str(name);
             json.push_str("\":");
             match value {
-                FieldValue::Text(place) => quote(&mut json, self.at(place)),
+                FieldValue::Text(place) => quote(&mut json, self.text_at(place)),
                 other => other.write(&mut json),
             }
         }
@@ -181,7 +181,7 @@ impl LogLine {
         let mut advice = None;
         for (name, value) in &self.values {
             let text = match value {
-                FieldValue::Text(place) => self.at(place),
+                FieldValue::Text(place) => self.text_at(place),
                 other => {
                     let _ = write!(line, " {name}=");
                     other.write(&mut line);
@@ -212,7 +212,7 @@ impl LogLine {
         begin..self.text.len()
     }
 
-    fn at(&self, place: &Range<usize>) -> &str {
+    fn text_at(&self, place: &Range<usize>) -> &str {
         self.text.get(place.clone()).unwrap_or_default()
     }
 }

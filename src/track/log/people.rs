@@ -97,7 +97,7 @@ impl People {
             let _ = write!(text, "  #{id}");
         }
         let text = indented(&text, INDENT, width);
-        let (time, mark) = (self.time(line), self.mark(line.level));
+        let (time, mark) = (self.time(line), self.level_mark(line.level));
         let mut lines = format!("{time} {mark} {}\n", text.trim_start());
         if let Some(advice) = line.text("advice").filter(|advice| self.is_new(advice)) {
             let text = indented(&format!("advice: {advice}"), INDENT + 2, width);
@@ -137,7 +137,7 @@ impl People {
             + 2;
         let room = width.saturating_sub(used);
         // A failed transfer's status is gitferry's own.
-        let what = what(line, status.filter(|_| !failed));
+        let what = resource(line, status.filter(|_| !failed));
         // A code is not truncated, so that it can be looked up: it gets its own line where this one is too narrow.
         let beside = room.saturating_sub(count(result) + 1);
         let fits = room > count(result) && beside >= count(&what).min(10);
@@ -165,7 +165,7 @@ impl People {
         self.painted(DIM, &text)
     }
 
-    fn mark(&self, level: Level) -> String {
+    fn level_mark(&self, level: Level) -> String {
         match level {
             Level::ERROR => self.painted(RED, "!"),
             Level::WARN => self.painted(YELLOW, "!"),

@@ -61,7 +61,7 @@ impl TransferState {
         (state.client, state.origin) = (None, None);
         state.segments.clear();
         let last = state.stage;
-        state.leave(now);
+        state.add_stage_time(now);
         let outcome = state
             .outcome
             .take()
@@ -99,7 +99,7 @@ impl TransferState {
             credentials: self.counters.credentials.load(Ordering::Relaxed),
         });
         for stall in &stalls {
-            state.timeline.stall(stall.note());
+            state.timeline.stall(stall.timeline_entry());
         }
         let timeline = std::mem::take(&mut state.timeline);
         drop(state);

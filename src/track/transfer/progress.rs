@@ -99,11 +99,11 @@ impl TransferHandle {
     }
 
     /// A response arrived through the upstream in use.
-    pub(crate) fn worked(&self) {
+    pub(crate) fn record_success(&self) {
         if let Some(upstream) = self.upstream() {
             let about = &self.0.about;
             let siblings = self.0.ledger.siblings();
-            siblings.worked(&about.route, about.role, &upstream, Instant::now());
+            siblings.record_success(&about.route, about.role, &upstream, Instant::now());
         }
     }
 }
@@ -120,7 +120,7 @@ impl TransferState {
             }
             let counts = [&self.counters.up, &self.counters.down];
             let counts = counts.map(|count| count.load(Ordering::Relaxed));
-            if state.watching.rest.goes_on(counts, tick, now) {
+            if state.watching.rest.is_unchanged(counts, tick, now) {
                 return now + tick;
             }
             let sample = if state.watching.is_standing_still() {
@@ -139,17 +139,17 @@ impl TransferState {
                 .get_or_insert_with(|| Watch::new(&sample, &limits, now));
             let observed = watch.observe(&sample, &limits, now);
             let deadline = watch.deadline(&sample, &limits, now);
-            let acts = watch.acts(&sample, &limits, now);
-            let due = watch.idle(now).0;
+            let acts = watch.overdue(&sample, &limits, now);
+            let due = watch.idle_time(now).0;
             state
                 .watching
                 .rest
                 .record(now, counts, sample.tunnel && due == Due::Nobody);
-            let event = self.tell(&mut state, &observed);
+            let event = self.report_stall(&mut state, &observed);
             self.act(&mut state, acts);
             let awaited = self.awaited(&state, &observed);
             if let Some(event) = &event {
-                state.timeline.stall(event.note());
+                state.timeline.stall(event.timeline_entry());
             }
             let next = deadline.map_or(now + tick, |at| at.min(now + tick));
             (event, awaited, next.max(now + Duration::from_millis(1)))
@@ -198,7 +198,7 @@ impl TransferState {
         state: &mut TransferData,
         now: Instant,
     ) -> Option<StallReported> {
-        let (verdict, lasted) = state.watching.watch.as_mut()?.ends(now)?;
+        let (verdict, lasted) = state.watching.watch.as_mut()?.ended_stall(now)?;
         let sample = state.sample(self);
         let watch = state.watching.watch.as_mut()?;
         let stall = Stall {
@@ -237,11 +237,11 @@ impl TransferState {
         let Observed::Stalled(stall) = observed else {
             return None;
         };
-        let began = self.tell(state, &observed)?;
+        let began = self.report_stall(state, &observed)?;
         Some([began, self.event(state, StallPhase::Ended, &stall)])
     }
 
-    fn tell(&self, state: &mut TransferData, observed: &Observed) -> Option<StallReported> {
+    fn report_stall(&self, state: &mut TransferData, observed: &Observed) -> Option<StallReported> {
         let (phase, stall) = match observed {
             Observed::Quiet | Observed::Waiting(_) | Observed::Late(_) => return None,
             Observed::Stalled(stall) => (StallPhase::Began, *stall),
@@ -258,7 +258,7 @@ impl TransferState {
         };
         state.watching.reported = Some(stall);
         if let Some(upstream) = &state.upstream
-            && stall.verdict.acts()
+            && stall.verdict.ending_helps()
         {
             let code = format!("stall/{}", stall.verdict.as_str());
             let (about, siblings) = (&self.about, self.ledger.siblings());

@@ -131,7 +131,7 @@ impl TransferState {
     pub(in crate::track) fn snapshot(&self, now: Instant) -> Snapshot {
         let state = self.state();
         let about = &self.about;
-        let shown = state.watching.shown(now);
+        let shown = state.watching.status(now);
         let (up_rate, down_rate) = state.watching.pace.rates();
         Snapshot {
             id: self.id,
@@ -199,7 +199,7 @@ impl TransferState {
         let state = self.state();
         let stall = state.watching.watch.as_ref().and_then(Watch::verdict);
         if let Some(upstream) = &state.upstream {
-            let is_stalled = stall.is_some_and(Verdict::acts);
+            let is_stalled = stall.is_some_and(Verdict::ending_helps);
             loads.add(&self.about.route, upstream, is_stalled);
         }
         let activity = match (stall, state.watching.pace.rates()) {

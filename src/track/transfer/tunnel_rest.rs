@@ -31,7 +31,7 @@ impl TunnelRest {
     }
 
     /// True where a check would give the same result as the last one.
-    pub(super) fn goes_on(&self, counts: [u64; 2], tick: Duration, now: Instant) -> bool {
+    pub(super) fn is_unchanged(&self, counts: [u64; 2], tick: Duration, now: Instant) -> bool {
         let soon = self
             .looked
             .is_some_and(|looked| now < looked + tick * TICKS);
@@ -44,15 +44,15 @@ impl TransferHandle {
     pub(crate) async fn idle_at_shutdown(&self, shutdown: &Shutdown) {
         shutdown.drained().await;
         loop {
-            let before = self.moved();
+            let before = self.total();
             tokio::time::sleep(LAST_WORD).await;
-            if self.moved() == before && self.0.state().watching.rest.rests {
+            if self.total() == before && self.0.state().watching.rest.rests {
                 return;
             }
         }
     }
 
-    fn moved(&self) -> u64 {
+    fn total(&self) -> u64 {
         let counters = &self.0.counters;
         let [up, down] = [&counters.up, &counters.down];
         up.load(Ordering::Relaxed) + down.load(Ordering::Relaxed)
@@ -68,13 +68,13 @@ mod tests {
         let (now, tick) = (Instant::now(), Duration::from_secs(1));
         let mut rest = TunnelRest::default();
         rest.record(now, [5, 7], true);
-        assert!(!rest.goes_on([5, 7], tick, now + tick), "it moved");
+        assert!(!rest.is_unchanged([5, 7], tick, now + tick), "it moved");
         rest.record(now, [5, 7], true);
-        assert!(rest.goes_on([5, 7], tick, now + tick));
-        assert!(rest.goes_on([5, 7], tick, now + tick * 9));
-        assert!(!rest.goes_on([5, 7], tick, now + tick * 10));
-        assert!(!rest.goes_on([6, 7], tick, now + tick));
+        assert!(rest.is_unchanged([5, 7], tick, now + tick));
+        assert!(rest.is_unchanged([5, 7], tick, now + tick * 9));
+        assert!(!rest.is_unchanged([5, 7], tick, now + tick * 10));
+        assert!(!rest.is_unchanged([6, 7], tick, now + tick));
         rest.record(now, [5, 7], false);
-        assert!(!rest.goes_on([5, 7], tick, now + tick));
+        assert!(!rest.is_unchanged([5, 7], tick, now + tick));
     }
 }

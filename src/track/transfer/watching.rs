@@ -63,9 +63,9 @@ pub(super) struct WatchdogState {
 
 impl WatchdogState {
     /// What the status shows: the due party, for how long, and the verdict.
-    pub(super) fn shown(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
+    pub(super) fn status(&self, now: Instant) -> Option<(stall::Due, Duration, Option<Verdict>)> {
         let watch = self.watch.as_ref()?;
-        let (due, idle) = watch.idle(now);
+        let (due, idle) = watch.idle_time(now);
         Some((due, idle, watch.verdict()))
     }
 
@@ -86,7 +86,7 @@ impl WatchdogState {
             .watch
             .as_ref()
             .zip(self.looked)
-            .map(|(watch, looked)| watch.idle(looked).1);
+            .map(|(watch, looked)| watch.idle_time(looked).1);
         idle.is_some_and(|idle| !idle.is_zero())
     }
 }

@@ -78,7 +78,7 @@ impl ReplayBuffer {
                     self.file = Some(SpoolFile::new(file));
                 }
                 Err(error) => {
-                    self.budget.spool.give_back(size);
+                    self.budget.spool.release(size);
                     return Err(ReplayLoss::Spool(error));
                 }
             }
@@ -149,13 +149,13 @@ impl ReplayBuffer {
         if self.file.take().is_some() {
             self.budget.files.fetch_sub(1, Ordering::Relaxed);
         }
-        self.budget.spool.give_back(size);
+        self.budget.spool.release(size);
     }
 }
 
 impl Drop for ReplayBuffer {
     fn drop(&mut self) {
-        self.budget.memory.give_back(self.in_memory + self.buffers);
+        self.budget.memory.release(self.in_memory + self.buffers);
         self.drop_file();
     }
 }

@@ -77,7 +77,7 @@ impl SpoolFile {
         let waits = full || batch <= SMALLEST_BATCH;
         if let Some((write, frames)) = &mut self.writing {
             let done = match Pin::new(write).poll(cx) {
-                Poll::Ready(done) => flat(done),
+                Poll::Ready(done) => flatten_join(done),
                 Poll::Pending if waits => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(Ok(())),
             };
@@ -99,7 +99,7 @@ impl SpoolFile {
     /// Fails where the file cannot be read.
     pub(super) fn poll_read(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         if let Some(unwritten) = at.checked_sub(self.written) {
-            let found = self.held(usize::try_from(unwritten).unwrap_or(usize::MAX));
+            let found = self.frame_from(usize::try_from(unwritten).unwrap_or(usize::MAX));
             return Poll::Ready(found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
         }
         let size = usize::try_from(CHUNK.min(self.written - at)).unwrap_or_default();
@@ -114,7 +114,7 @@ impl SpoolFile {
         });
         let read = ready!(Pin::new(reading).poll(cx));
         self.reading = None;
-        Poll::Ready(flat(read))
+        Poll::Ready(flatten_join(read))
     }
 
     /// Cancels the read under way.
@@ -123,7 +123,7 @@ impl SpoolFile {
     }
 
     /// The rest of the frame in memory at this offset from the end of the file.
-    fn held(&self, mut skip: usize) -> Option<Bytes> {
+    fn frame_from(&self, mut skip: usize) -> Option<Bytes> {
         let writing = self.writing.iter().flat_map(|(_, frames)| &frames.list);
         for frame in writing.chain(&self.queued.list) {
             match skip.checked_sub(frame.len()) {
@@ -167,6 +167,6 @@ fn write_some(file: &File, slices: &[io::IoSlice<'_>], at: u64) -> io::Result<us
     Ok(first.len())
 }
 
-fn flat<T>(joined: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {
+fn flatten_join<T>(joined: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {
     joined.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

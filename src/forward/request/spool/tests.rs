@@ -106,7 +106,7 @@ async fn a_full_disk_is_told_and_costs_no_budget() {
     // Every write to this device ends with ENOSPC (full(4)).
     let full = File::options().write(true).open("/dev/full").unwrap();
     tape.file = Some(SpoolFile::new(full));
-    budget.spool.give_back(3);
+    budget.spool.release(3);
     let lost = loop {
         if let Err(lost) = append(&mut tape, &[1; LARGEST_BATCH]).await {
             break lost;

@@ -24,7 +24,7 @@ pub(super) type FailureFuture = Pin<Box<dyn Future<Output = BoxError> + Send>>;
 pub(super) type CompletionFuture = Pin<Box<dyn Future<Output = Option<Stall>> + Send>>;
 
 /// Waits for an external event that ends the response.
-pub(super) fn ended(exchange: &Exchange) -> CompletionFuture {
+pub(super) fn external_end(exchange: &Exchange) -> CompletionFuture {
     let transfer = exchange.transfer.handle();
     let shutdown = exchange.forwarder.shared.shutdown.clone();
     Box::pin(async move {
@@ -48,11 +48,11 @@ pub(super) async fn fail(
     {
         client.tcp.reset_at_end();
     }
-    broken(&exchange, given_up)
+    break_connection(&exchange, given_up)
 }
 
 /// Ends the transfer of a broken response; returns the error for the client's connection.
-pub(super) fn broken(exchange: &Exchange, given_up: FinalFault) -> BoxError {
+pub(super) fn break_connection(exchange: &Exchange, given_up: FinalFault) -> BoxError {
     exchange.transfer.break_off(&given_up);
     given_up.into_fault().into()
 }

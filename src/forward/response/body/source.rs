@@ -10,7 +10,7 @@ use tokio_util::bytes::Bytes;
 
 use super::{
     OpenBody, OriginBody,
-    ending::{broken, ended},
+    ending::{break_connection, external_end},
 };
 use crate::{
     forward::{
@@ -33,14 +33,14 @@ impl OriginBody {
             Ok((response, mut lease)) => {
                 self.inner = response.into_body();
                 spawn_if_large(&self.inner, &exchange, &mut lease);
-                self.ended = Some(ended(&exchange));
+                self.ended = Some(external_end(&exchange));
                 if !self.refused {
                     self.candidate = Candidate::of(&exchange, &lease).map(Box::new);
                 }
                 self.open = Some(OpenBody { exchange, lease });
                 Poll::Ready(Ok(()))
             }
-            Err(given_up) => Poll::Ready(Err(broken(&exchange, given_up))),
+            Err(given_up) => Poll::Ready(Err(break_connection(&exchange, given_up))),
         }
     }
 
@@ -59,7 +59,7 @@ impl OriginBody {
             None => Pin::new(&mut self.inner).poll_frame(cx),
         };
         if let Some(candidate) = &mut self.candidate {
-            candidate.note(polled.is_pending());
+            candidate.record_wait(polled.is_pending());
         }
         polled.map(|frame| frame.map(|frame| frame.map_err(BodyError::by)))
     }

@@ -83,7 +83,7 @@ impl Candidate {
     }
 
     /// Records whether the client waits for the origin.
-    pub(crate) fn note(&mut self, waits: bool) {
+    pub(crate) fn record_wait(&mut self, waits: bool) {
         if waits {
             self.waits_since.get_or_insert_with(Instant::now);
         } else if let Some(since) = self.waits_since.take() {

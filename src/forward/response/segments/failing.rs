@@ -14,7 +14,7 @@ const VAIN: u32 = 2;
 
 impl Segmented {
     /// Ends the connections that are silent, first that of the range the client waits for.
-    pub(super) fn end_what_stands_still(&mut self) {
+    pub(super) fn end_silent_fetches(&mut self) {
         let now = Instant::now();
         let head = match self.plan.source() {
             NextBytes::Range { start, ready: 0 } => Some(start),
@@ -28,7 +28,7 @@ impl Segmented {
         let mut vain = false;
         let mut failed = Vec::new();
         for worker in &mut self.workers {
-            let Some((id, since)) = worker.waits() else {
+            let Some((id, since)) = worker.waiting_fetch() else {
                 continue;
             };
             let of_head = head.is_some() && self.plan.start_of(id) == head;

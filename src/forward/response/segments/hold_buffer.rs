@@ -35,7 +35,7 @@ impl HoldBuffer {
     }
 
     /// The bytes to pass on when `bytes` are next: all of them where they are the last.
-    pub(super) fn pass(&mut self, bytes: Bytes, is_last: bool) -> Bytes {
+    pub(super) fn hold_last(&mut self, bytes: Bytes, is_last: bool) -> Bytes {
         self.passed = Instant::now();
         self.progress = false;
         let mut all = if self.bytes.is_empty() {
@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_gets_a_byte_now_and_then_while_the_origin_sends() {
         let mut held = HoldBuffer::new();
-        let first = held.pass(Bytes::from_static(&[b'a'; 1000]), false);
+        let first = held.hold_last(Bytes::from_static(&[b'a'; 1000]), false);
         assert_eq!(first.len(), 1000 - MOST);
         held.note_progress();
         assert_eq!(held.release_one_byte(), None, "too early");
@@ -84,10 +84,10 @@ mod tests {
         assert_eq!(held.release_one_byte(), None, "the origin sends nothing");
         held.note_progress();
         assert!(held.release_one_byte().is_some());
-        let rest = held.pass(Bytes::from_static(b"bc"), true);
+        let rest = held.hold_last(Bytes::from_static(b"bc"), true);
         assert_eq!(rest.len(), MOST - 2 + 2);
         assert!(rest.ends_with(b"abc"));
-        let one = held.pass(Bytes::from_static(b"d"), false);
+        let one = held.hold_last(Bytes::from_static(b"d"), false);
         assert_eq!(one, "d", "a single byte passes");
     }
 }

@@ -121,7 +121,7 @@ impl Segmented {
         match self.poll_next(cx, first) {
             Poll::Ready(Some(Ok(bytes))) => {
                 let is_last = self.plan.source() == NextBytes::Done;
-                Poll::Ready(Some(Ok(self.held_back.pass(bytes, is_last))))
+                Poll::Ready(Some(Ok(self.held_back.hold_last(bytes, is_last))))
             }
             Poll::Pending => match self.held_back.release_one_byte() {
                 Some(bytes) => Poll::Ready(Some(Ok(bytes))),
@@ -137,13 +137,13 @@ impl Segmented {
         first: &mut Incoming,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
-            self.work(cx);
+            self.poll_workers(cx);
             self.keep_first_alive(cx, first);
             match self.plan.source() {
                 NextBytes::Done => return Poll::Ready(None),
                 NextBytes::Range { start, ready } if ready > 0 => {
                     if let Some(bytes) = self.kept.take(start, ready) {
-                        self.took(bytes.len());
+                        self.note_delivered(bytes.len());
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                     // The plan and the buffers disagree: fail, because continuing would deliver wrong bytes.
@@ -159,7 +159,7 @@ impl Segmented {
                     match ready!(self.poll_first(cx, first, most)) {
                         Ok(bytes) if bytes.is_empty() => {}
                         Ok(bytes) => {
-                            self.took(bytes.len());
+                            self.note_delivered(bytes.len());
                             return Poll::Ready(Some(Ok(bytes)));
                         }
                         Err(broken) => self.first_failed(broken),
@@ -182,17 +182,17 @@ impl Segmented {
     }
 
     /// The response is complete: returns its connections to the pool.
-    pub(crate) fn give_back(mut self) {
+    pub(crate) fn return_to_pool(mut self) {
         for worker in self.workers.drain(..) {
-            worker.give_back();
+            worker.return_to_pool();
         }
     }
 
-    fn took(&mut self, count: usize) {
+    fn note_delivered(&mut self, count: usize) {
         self.first_waits = None;
         self.since_vain += count as u64;
-        self.plan.took(count as u64);
-        let held = self.plan.held();
+        self.plan.note_delivered(count as u64);
+        let held = self.plan.held_bytes();
         self.memory.plan(|_| ((), held));
         self.count(self.plan.ahead());
     }
@@ -204,9 +204,9 @@ impl Segmented {
     }
 
     /// Assigns ranges and collects bytes until every connection waits.
-    fn work(&mut self, cx: &mut Context<'_>) {
+    fn poll_workers(&mut self, cx: &mut Context<'_>) {
         loop {
-            self.hand_out();
+            self.assign_ranges();
             let mut moved = false;
             for at in 0..self.workers.len() {
                 moved |= self.poll_worker(cx, at);
@@ -215,17 +215,17 @@ impl Segmented {
             if !moved && self.tick.poll_tick(cx).is_pending() {
                 break;
             }
-            self.end_what_stands_still();
+            self.end_silent_fetches();
         }
         self.count(self.plan.ahead());
-        self.show();
+        self.update_status();
     }
 
     /// Assigns ranges to free connections, and to new ones.
-    fn hand_out(&mut self) {
+    fn assign_ranges(&mut self) {
         let plan = &mut self.plan;
         for worker in &mut self.workers {
-            worker.let_go(|id| plan.left(id).is_some());
+            worker.end_unwanted(|id| plan.left(id).is_some());
         }
         self.workers.retain(|worker| !worker.is_gone());
         loop {
@@ -239,7 +239,9 @@ impl Segmented {
                 },
             };
             let plan = &mut self.plan;
-            let next = self.memory.plan(|free| (plan.next(free), plan.held()));
+            let next = self
+                .memory
+                .plan(|free| (plan.next(free), plan.held_bytes()));
             let Some((id, range)) = next else { return };
             match (free.and_then(|at| self.workers.get_mut(at)), place) {
                 (Some(worker), _) => worker.fetch(&self.requests, id, range),
@@ -275,8 +277,8 @@ impl Segmented {
                     };
                     self.held_back.note_progress();
                     let keep = bytes.get(wanted.skip..wanted.skip + wanted.keep);
-                    self.kept.keep(wanted.start, keep.unwrap_or_default());
-                    worker.let_go(|id| self.plan.left(id).is_some());
+                    self.kept.append(wanted.start, keep.unwrap_or_default());
+                    worker.end_unwanted(|id| self.plan.left(id).is_some());
                 }
                 WorkerStep::Failed { id, why } => {
                     self.fetch_failed(id, &why);
@@ -292,7 +294,7 @@ impl Segmented {
     }
 
     /// Updates the connections in the status, where they changed.
-    fn show(&mut self) {
+    fn update_status(&mut self) {
         let changed = self.workers.iter_mut().any(Worker::is_changed);
         if changed || self.workers.len() != self.shown {
             self.shown = self.workers.len();

@@ -13,7 +13,7 @@ pub(super) struct RangeBuffers(BTreeMap<u64, VecDeque<BytesMut>>);
 
 impl RangeBuffers {
     /// Appends to the bytes of the range at `start`.
-    pub(super) fn keep(&mut self, start: u64, mut bytes: &[u8]) {
+    pub(super) fn append(&mut self, start: u64, mut bytes: &[u8]) {
         let chunks = self.0.entry(start).or_default();
         while !bytes.is_empty() {
             let room = chunks.back().map_or(0, |last| last.capacity() - last.len());
@@ -55,11 +55,11 @@ mod tests {
     fn what_is_kept_comes_back_in_order_and_ranges_before_it_are_forgotten() {
         let mut kept = RangeBuffers::default();
         let long: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();
-        kept.keep(0, b"before");
-        kept.keep(7, &long[..100_000]);
+        kept.append(0, b"before");
+        kept.append(7, &long[..100_000]);
         let mut back = kept.take(7, 10).unwrap().to_vec();
         assert_eq!(back, long[..10]);
-        kept.keep(7, &long[100_000..]);
+        kept.append(7, &long[100_000..]);
         while let Some(bytes) = kept.take(7, u64::MAX) {
             back.extend_from_slice(&bytes);
         }

@@ -194,7 +194,7 @@ impl Worker {
     }
 
     /// Ends a fetch that is no longer `wanted`. A connection whose response is complete takes the next range.
-    pub(super) fn let_go(&mut self, wanted: impl FnOnce(u64) -> bool) {
+    pub(super) fn end_unwanted(&mut self, wanted: impl FnOnce(u64) -> bool) {
         let is_wanted = match &self.state {
             WorkerState::Asking { id, .. } | WorkerState::Reading { id, .. } => wanted(*id),
             WorkerState::Free(_) | WorkerState::Gone => true,
@@ -225,9 +225,9 @@ impl Worker {
     }
 
     /// Returns the connection to the pool where it is free.
-    pub(super) fn give_back(mut self) {
+    pub(super) fn return_to_pool(mut self) {
         if let WorkerState::Free(lease) = mem::replace(&mut self.state, WorkerState::Gone) {
-            lease.give_back();
+            lease.return_to_pool();
         }
     }
 
@@ -242,7 +242,7 @@ impl Worker {
     }
 
     /// The fetch that waits for bytes, and since when.
-    pub(super) fn waits(&self) -> Option<(u64, Instant)> {
+    pub(super) fn waiting_fetch(&self) -> Option<(u64, Instant)> {
         match &self.state {
             WorkerState::Asking { id, .. } | WorkerState::Reading { id, .. } => {
                 Some((*id, self.since?))

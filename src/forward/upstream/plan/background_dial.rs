@@ -26,7 +26,7 @@ pub(crate) struct BackgroundDial {
 }
 
 impl BackgroundDial {
-    pub(super) fn about(&self) -> circuit::CircuitScope<'_> {
+    pub(super) fn scope(&self) -> circuit::CircuitScope<'_> {
         circuit::CircuitScope {
             route: &self.route,
             target: &self.target,

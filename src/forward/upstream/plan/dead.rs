@@ -19,7 +19,7 @@ impl UpstreamPlan {
     /// Why the only upstream is known to be dead; `None` where it no longer is.
     pub(super) fn known_dead(&self) -> Option<DeadUpstream> {
         let upstream = self.upstream().filter(|_| self.dead)?;
-        self.about().known_dead(&self.forwarder.shared, upstream)
+        self.scope().known_dead(&self.forwarder.shared, upstream)
     }
 
     /// Tries the dead upstream: this request waits for a moment, then the attempt continues in the background, unless one already does.
@@ -29,8 +29,8 @@ impl UpstreamPlan {
         connect: ConnectCommand,
     ) -> Result<OriginStream, Fault> {
         let dead = || known.fault(Instant::now());
-        let beside = self.beside().ok_or_else(dead)?;
-        let about = beside.about();
+        let beside = self.background_dial().ok_or_else(dead)?;
+        let about = beside.scope();
         let shared = &self.forwarder.shared;
         let short = about.tries_dead(shared, &beside.upstream, SoleAttempt::Short);
         let short = short.ok_or_else(dead)?;
@@ -39,7 +39,7 @@ impl UpstreamPlan {
         let http = self.http(connect);
         self.transfer.enter(Stage::Connecting);
         shared.tasks.spawn(async move {
-            let (shared, about) = (&forwarder.shared, beside.about());
+            let (shared, about) = (&forwarder.shared, beside.scope());
             let mut dialling = std::pin::pin!(beside.once(&forwarder, http));
             let mut long = None;
             let dialled = loop {
@@ -65,7 +65,7 @@ impl UpstreamPlan {
             return Err(dead());
         };
         let reached = found?;
-        self.transfer.connected(reached.peer);
+        self.transfer.set_peer(reached.peer);
         self.transfer.set_through_hop(reached.hop);
         let socket = WatchedSocket::own(reached.tcp.monitor());
         self.transfer.watch_origin(socket);

@@ -13,8 +13,8 @@ impl UpstreamPlan {
             return;
         };
         let shared = &self.forwarder.shared;
-        let about = self.about();
-        let Some(upstream) = self.at(place) else {
+        let about = self.scope();
+        let Some(upstream) = self.upstream_at(place) else {
             return;
         };
         match &lesson {
@@ -23,7 +23,7 @@ impl UpstreamPlan {
                 if self.order.len() == 1 {
                     about.note_sole_success(shared, upstream);
                 }
-                self.worked();
+                self.note_success();
             }
             Lesson::Whole => about.note_success(shared, upstream, Success::Whole),
             Lesson::Failed(cause) => about.note_failure(shared, upstream, cause),
@@ -34,8 +34,8 @@ impl UpstreamPlan {
         }
     }
 
-    fn worked(&self) {
-        self.transfer.worked();
+    fn note_success(&self) {
+        self.transfer.record_success();
         if !self.attempts.suspects_large_segments() {
             return;
         }

@@ -17,7 +17,7 @@ use crate::{
     track::{TransferHandle, WatchedSocket},
 };
 
-/// A connection in use. [`Lease::give_back`] returns it to the pool; dropping it closes it.
+/// A connection in use. [`Lease::return_to_pool`] returns it to the pool; dropping it closes it.
 pub(crate) struct Lease {
     /// The connection.
     pub sender: Sender,
@@ -82,7 +82,7 @@ impl Lease {
     }
 
     /// Returns the connection to the pool.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn return_to_pool(self) {
         let Self {
             sender,
             about,

@@ -127,7 +127,7 @@ impl PoolState {
 
     /// Records that a spare is being opened for `key`; false where it must not be opened.
     pub(super) fn begin_spare(&self, key: &Arc<Key>, now: Instant) -> bool {
-        let mut opening = self.opening();
+        let mut opening = self.lock_pending();
         let origins = self.lock();
         let kept = origins
             .values()
@@ -149,7 +149,7 @@ impl PoolState {
     }
 
     pub(super) fn end_spare(&self, key: &Arc<Key>) {
-        let mut opening = self.opening();
+        let mut opening = self.lock_pending();
         let Some(at) = opening.iter().position(|begun| begun.key == *key) else {
             return;
         };
@@ -160,7 +160,7 @@ impl PoolState {
 
     /// Notifies of the end of the spare being opened for `key`, where no other request waits for it.
     pub(super) fn join_spare(&self, key: &Arc<Key>) -> Option<Arc<Notify>> {
-        let mut opening = self.opening();
+        let mut opening = self.lock_pending();
         let begun = opening.iter_mut().find(|begun| begun.key == *key)?;
         if begun.joined.is_some() {
             return None;
@@ -170,7 +170,7 @@ impl PoolState {
         Some(end)
     }
 
-    fn opening(&self) -> std::sync::MutexGuard<'_, Vec<PendingSpare>> {
+    fn lock_pending(&self) -> std::sync::MutexGuard<'_, Vec<PendingSpare>> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -179,7 +179,7 @@ impl PoolState {
     }
 
     /// Removes a connection that is unusable although it is not closed yet.
-    pub(super) fn forget(&self, key: &Key, about: &Arc<ConnectionInfo>) {
+    pub(super) fn remove(&self, key: &Key, about: &Arc<ConnectionInfo>) {
         if let Some(origin) = self.lock().get_mut(key) {
             origin.idle.retain(|idle| !Arc::ptr_eq(&idle.about, about));
         }
@@ -187,7 +187,10 @@ impl PoolState {
 
     pub(super) fn sweep(&self, now: Instant) {
         self.lock().retain(|_, origin| {
-            origin.idle.iter_mut().for_each(|idle| idle.sender.look());
+            origin
+                .idle
+                .iter_mut()
+                .for_each(|idle| idle.sender.poll_idle());
             origin.idle.retain(|idle| self.is_fresh(idle, now));
             origin.trim(self.limits.idle_per_origin, now);
             !origin.idle.is_empty() || origin.load.recent(now) > 0
@@ -225,9 +228,9 @@ impl Sender {
     }
 
     /// Lets an idle connection without a task notice that its peer closed it.
-    fn look(&mut self) {
+    fn poll_idle(&mut self) {
         match self {
-            Self::Http1(http1) => http1.look(),
+            Self::Http1(http1) => http1.poll_idle(),
             Self::Http2(_) => {}
         }
     }

@@ -63,7 +63,7 @@ async fn a_spare_that_nobody_used_for_long_is_watched_like_a_reused_connection()
     let sender = Http1::new(sender, async move { drop(connection.await) });
     let opening = pool.open_spare(&key).unwrap();
     assert!(pool.open_spare(&key).is_none(), "one is being opened");
-    opening.keep(Sender::Http1(sender), about);
+    opening.insert(Sender::Http1(sender), about);
     assert!(pool.open_spare(&key).is_none(), "one waits");
     tokio::time::advance(SPARE_LIFE + Duration::from_secs(1)).await;
     assert!(pool.open_spare(&key).is_some());

@@ -8,7 +8,7 @@ use crate::model::{
 
 impl Watch {
     /// Records which side spoke last.
-    pub(super) fn turn(&mut self, sample: &Sample) {
+    pub(super) fn record_speaker(&mut self, sample: &Sample) {
         let seen = (
             sample.client.read,
             sample.origin.map_or(0, |flow| flow.read),
@@ -89,7 +89,7 @@ impl Watch {
 }
 
 /// The count that only the due party can move; any movement counts while both directions are active.
-pub(super) fn mark(due: Due, sample: &Sample) -> u64 {
+pub(super) fn progress_count(due: Due, sample: &Sample) -> u64 {
     let origin = sample.origin.unwrap_or_default();
     if sample.stage == Stage::ReceivingBody && !sample.tunnel && !sample.whole {
         let up = sample.client.read + origin.acknowledged();

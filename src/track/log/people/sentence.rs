@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The resource of a transfer, with its status where that is an error, and the number of attempts.
-pub(super) fn what(line: &LogLine, status: Option<u64>) -> String {
+pub(super) fn resource(line: &LogLine, status: Option<u64>) -> String {
     let method = line.text("method").unwrap_or_default();
     let path = line.text("path").unwrap_or_default();
     let mut what = resource::describe(method, path).into_owned();
@@ -29,7 +29,7 @@ pub(super) fn is_unsuccessful(line: &LogLine, status: u64) -> bool {
         method: line.text("method").unwrap_or_default(),
         path: line.text("path").unwrap_or_default(),
         // Only a 401 has the field.
-        credentials: line.truth("credentials") != Some(false),
+        credentials: line.bool_field("credentials") != Some(false),
     };
     response.is_unsuccessful()
 }
@@ -185,7 +185,7 @@ pub(super) fn during(line: &LogLine) -> &'static str {
 /// Message and fields of any other event, the most important fields first.
 pub(super) fn sentence(line: &LogLine) -> String {
     let mut text = line.message().to_owned();
-    for (name, shown) in line.shown() {
+    for (name, shown) in line.fields() {
         if matches!(name, "advice" | "id" | "remedy") {
             continue;
         }
