@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once_and_the_hint_apart() {
+    fn each_cause_is_printed_once_and_the_hint_apart() {
         let io = io::Error::other("no space left");
         let quoting = Failure::during("cannot write x: no space left", io);
         assert_eq!(quoting.to_string(), "cannot write x: no space left");

@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_without_bbr_is_told_how_to_load_it_and_is_not_broken() {
+    fn a_kernel_without_bbr_is_reported_with_the_command_and_is_not_broken() {
         let without = congestion_control("cubic", "reno cubic");
         assert_eq!(without.shown, "cubic, no bbr");
         assert!(without.detail.unwrap().contains("modprobe tcp_bbr"));

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_only_a_pattern_allows_never_leads_into_a_private_network() {
+    fn a_name_that_only_a_pattern_allows_is_refused_at_a_private_address() {
         let target = Target::parse("x.cdn.test:443", None).unwrap();
         let at = |ips: &[&str]| -> Vec<SocketAddr> {
             let ips = ips.iter().map(|ip| ip.parse().unwrap());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_nobody_knows_is_told_with_the_resolvers_words() {
+    fn an_unknown_name_is_reported_with_the_resolvers_message() {
         let fault = lookup("nowhere.example:443", &[], &[]).unwrap_err();
         assert_eq!(
             fault.chain(),

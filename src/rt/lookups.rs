@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_told_in_its_own_words_and_asked_again() {
+    async fn a_failed_lookup_keeps_its_message_and_is_repeated() {
         let names = lookups(Duration::from_secs(60));
         let fail = |_: &&str| Err(io::Error::new(io::ErrorKind::NotFound, "no such host"));
         let error = names.get("hf.co", fail).await.unwrap_err();

@@ -96,7 +96,7 @@ async fn signs_of_life_come_until_draining_begins() {
 }
 
 #[tokio::test]
-async fn a_life_of_reloads_and_a_stop_is_told_word_by_word() {
+async fn reloads_and_a_stop_are_notified_to_systemd_word_by_word() {
     let manager = NotifySocket::new();
     let notifier = manager.notifier(None);
     let (tasks, shutdown) = (Tasks::default(), Shutdown::default());

@@ -52,7 +52,7 @@ fn ways(path: &PathName, not: Vec<(&'static str, Outcome)>) -> Vec<Finding> {
 }
 
 #[test]
-fn all_well_is_said_in_one_sentence_and_nothing_is_to_be_changed() {
+fn a_healthy_result_is_one_sentence_without_a_change() {
     let findings = ways(&path("hf.co", "direct", Some(0)), vec![]);
     let verdict = of(&findings);
     assert_eq!(verdict.works, "hf.co can be reached directly");
@@ -109,7 +109,7 @@ fn broken_by(check: &'static str, outcome: Outcome) -> (String, ProposedChange) 
 }
 
 #[test]
-fn a_proxy_that_does_not_run_forbids_fails_or_wants_a_password_is_told_as_that() {
+fn a_proxy_that_is_down_forbids_fails_or_requires_a_password_is_reported_as_that() {
     for (check, code, detail, says) in [
         (
             "tcp",
@@ -190,7 +190,7 @@ fn a_proxy_that_does_not_run_forbids_fails_or_wants_a_password_is_told_as_that()
 }
 
 #[test]
-fn an_address_that_such_a_site_cannot_have_is_told_with_what_to_do() {
+fn an_impossible_address_is_reported_with_what_to_do() {
     for (word, does) in [
         ("private", "set `resolve` of route `main`"),
         ("fake", "check that the local VPN tool runs"),
@@ -421,7 +421,7 @@ fn distrustful_git() -> Finding {
 }
 
 #[test]
-fn a_host_that_no_way_leads_to_comes_before_the_settings_of_git() {
+fn a_host_without_an_upstream_is_reported_before_the_settings_of_git() {
     for (check, code) in [
         ("name", "origin/resolving/name-unknown"),
         ("tcp", "origin/connecting/timed-out"),
@@ -442,7 +442,7 @@ fn a_host_that_no_way_leads_to_comes_before_the_settings_of_git() {
 }
 
 #[test]
-fn recent_faults_of_the_daemon_are_told_and_their_advice_is_the_change_where_all_checks_pass() {
+fn recent_faults_of_the_daemon_are_reported_and_their_advice_is_the_change_where_all_checks_pass() {
     let fault = |host: &str, count| {
         let fault = RecentFault {
             host: host.into(),

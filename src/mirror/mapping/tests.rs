@@ -257,7 +257,7 @@ fn behind_the_reverse_front_a_mirror_is_mapped_twice() {
 
 /// Found by the fuzz target `a_location_never_leaves_its_hosts_segment`: each of these led some client to `/b.test/x` of the daemon.
 #[test]
-fn no_other_way_to_write_a_url_leads_to_another_hosts_segment() {
+fn no_spelling_of_a_url_reaches_another_hosts_segment() {
     let mut reverse = mapping(None, true);
     reverse.base = reverse.base.map(|base| base.with_ports([4484]));
     let own = "/huggingface.co/b.test/x";

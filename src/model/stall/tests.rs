@@ -244,7 +244,7 @@ fn bytes_from_the_client_are_no_progress_while_the_origin_acknowledges_none() {
 }
 
 #[test]
-fn what_goes_on_is_told_at_doubling_times_and_its_end_once() {
+fn a_long_stall_is_reported_at_doubling_times_and_its_end_once() {
     let start = Instant::now();
     let mut stands = sample(Stage::SendingBody, flow(1_000_000, 50_000, LOST));
     let mut watch = Watch::new(&stands, &LIMITS, start);
@@ -414,7 +414,7 @@ fn a_storage_that_does_not_answer_has_its_verdict_within_half_a_minute_and_is_a_
 }
 
 #[test]
-fn a_dead_connection_is_told_within_half_a_minute_whatever_the_route_is_for() {
+fn a_dead_connection_is_reported_within_half_a_minute_on_every_route() {
     let probed = Kernel {
         probes: 3,
         ..KERNEL

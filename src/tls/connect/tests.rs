@@ -249,7 +249,7 @@ async fn a_server_of_old_tls_alone_shares_none_with_us() {
 }
 
 #[tokio::test]
-async fn an_end_of_stream_is_told_from_a_broken_answer() {
+async fn an_end_of_stream_is_no_broken_response() {
     let fault = with_peer(|far| async move { drop(far) }).await;
     assert!(
         [

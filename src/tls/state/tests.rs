@@ -159,7 +159,7 @@ fn what_a_killed_start_left_is_removed_and_what_is_being_written_is_not() {
 }
 
 #[test]
-fn a_spool_that_leads_elsewhere_is_refused() {
+fn a_spool_that_is_a_symbolic_link_is_refused() {
     let state = with_ca();
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), state.path().join("spool")).unwrap();

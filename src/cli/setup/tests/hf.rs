@@ -77,7 +77,7 @@ fn without_the_ca_the_file_names_the_reverse_front_alone() {
 }
 
 #[test]
-fn the_file_goes_as_it_came() {
+fn undo_removes_the_file_and_the_directories_that_setup_made() {
     for there in ["", ".config", ".config/gitferry"] {
         let world = World::new(&gits()[0]);
         fs::create_dir_all(world.home(there)).unwrap();

@@ -71,7 +71,7 @@ async fn bytes_come_back_from_memory_and_file_from_every_place() {
 }
 
 #[tokio::test]
-async fn a_tape_over_the_budget_says_so_and_gives_back_what_it_had() {
+async fn a_replay_buffer_over_the_budget_says_so_and_returns_its_share() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 10, 10);
     let mut tape = ReplayBuffer::new(Arc::clone(&budget));
@@ -87,7 +87,7 @@ async fn a_tape_over_the_budget_says_so_and_gives_back_what_it_had() {
 }
 
 #[tokio::test]
-async fn a_spool_that_cannot_be_made_is_told_and_costs_no_budget() {
+async fn a_spool_that_cannot_be_created_is_reported_and_costs_no_budget() {
     let budget = budget(Path::new("/proc/spool"), 0, 10);
     let mut tape = ReplayBuffer::new(Arc::clone(&budget));
     assert!(matches!(
@@ -98,7 +98,7 @@ async fn a_spool_that_cannot_be_made_is_told_and_costs_no_budget() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_costs_no_budget() {
+async fn a_full_disk_is_reported_and_costs_no_budget() {
     let directory = tempfile::tempdir().unwrap();
     let budget = budget(directory.path(), 0, 1 << 20);
     let mut tape = ReplayBuffer::new(Arc::clone(&budget));

@@ -198,7 +198,7 @@ async fn a_head_without_an_end_is_a_bad_answer() {
 }
 
 #[tokio::test]
-async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
+async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
     let mut impatient = route();
     impatient.dial.greet_timeout = Duration::from_millis(50);
     for (end, kind) in [

@@ -81,7 +81,7 @@ async fn credentials_are_given_and_may_be_refused() {
 }
 
 #[tokio::test]
-async fn a_hop_that_insists_on_credentials_is_told_as_such() {
+async fn a_hop_that_requires_credentials_is_hop_authentication() {
     for choice in [2, 0xff] {
         let peer = plays(vec![vec![
             HopBehaviour::Hear(3),
@@ -178,7 +178,7 @@ async fn what_speaks_http_is_named() {
 }
 
 #[tokio::test]
-async fn a_hop_that_closes_resets_or_keeps_silent_is_told_apart() {
+async fn hops_that_close_reset_or_stay_silent_have_different_faults() {
     let mut impatient = route();
     impatient.dial.greet_timeout = Duration::from_millis(50);
     for (end, kind) in [

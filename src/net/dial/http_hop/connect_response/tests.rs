@@ -59,7 +59,7 @@ fn nothing_a_hop_sends_makes_the_codec_panic() {
 }
 
 #[test]
-fn a_squid_page_is_told_in_its_own_words() {
+fn the_cause_quotes_a_page_of_squid() {
     let squid = response(
         "HTTP/1.1 403 Forbidden\nContent-Type: text/html;charset=utf-8\nContent-Length: 999\nX-Squid-Error: ERR_ACCESS_DENIED 0",
     );
