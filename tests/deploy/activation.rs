@@ -89,7 +89,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn a_socket_of_the_managers_is_taken_and_readiness_and_end_are_told() {
+fn a_socket_of_the_service_manager_is_used_and_readiness_and_stop_are_notified() {
     let directory = tempfile::tempdir().unwrap();
     let manager = UnixDatagram::bind(directory.path().join("notify")).unwrap();
     manager.set_read_timeout(Some(SOON)).unwrap();

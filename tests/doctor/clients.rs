@@ -111,16 +111,9 @@ fn many_clients(world: &World, ferry: &Ferry, config: &Path) -> std::process::Co
 /// A daemon, and a repository whose push goes over ssh; git and ssh are set up for the daemon.
 fn workplace(world: &World, sshd: &Sshd) -> (Ferry, PathBuf, Work) {
     world.host.repository("model");
-    let ssh = format!(
-        "[[route]]\nname = \"ssh\"\nrole = \"main-site\"\nhosts = [\"{MAIN}\"]\nports = [22]\ntls = \"tunnel\"\n\
-         upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{MAIN}\" = \"{}\" }}",
-        sshd.address
-    );
     let settings = world
         .settings()
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route_line("ports = [443]")
-        .section(&ssh);
+        .route_with_ssh(MAIN, world.host.https, sshd.address);
     let ferry = Ferry::start(&settings);
     let config = settings.write(&ferry.address.to_string());
     let home = config.parent().unwrap();
@@ -151,7 +144,7 @@ fn workplace(world: &World, sshd: &Sshd) -> (Ferry, PathBuf, Work) {
 }
 
 #[test]
-fn every_installed_client_is_really_run_and_its_way_is_told() {
+fn every_installed_client_is_run_with_the_bundle_and_without() {
     let world = World::new();
     let sshd = Sshd::start(&world.path("sshd"));
     let (ferry, config, work) = workplace(&world, &sshd);
@@ -211,7 +204,7 @@ fn a_client_that_does_not_trust_the_ca_is_named_with_its_set_up() {
 }
 
 #[test]
-fn a_ca_file_that_is_not_there_is_not_taken_for_a_way_around_the_daemon() {
+fn a_missing_ca_file_is_not_reported_as_bypassing_the_daemon() {
     let (_world, ferry, config) = world();
     let gitconfig = "[http]\n\tproxy = PROXY\n\tsslCAInfo = /nowhere.pem\n";
     let said = said_of(&ferry, &config, gitconfig);
@@ -222,7 +215,7 @@ fn a_ca_file_that_is_not_there_is_not_taken_for_a_way_around_the_daemon() {
 }
 
 #[test]
-fn a_client_that_goes_around_the_daemon_is_told_its_set_up() {
+fn a_client_that_bypasses_the_daemon_is_named_with_the_setup_command() {
     let (_world, ferry, config) = world();
     let said = said_of(&ferry, &config, "");
     assert_eq!(
@@ -297,12 +290,8 @@ fn every_git_on_path_is_run_and_named_with_its_tls_library_and_its_path() {
 #[test]
 fn a_path_with_a_nonce_that_nobody_gave_goes_to_the_origin() {
     let (world, ferry, _) = world();
-    let bundle = ferry.bundle().display().to_string();
     let url = format!("https://{MAIN}/.well-known/gitferry/0123456789abcdef0123456789abcdef");
-    let proxy = ferry.proxy();
-    world
-        .git()
-        .curl(&["--proxy", &proxy, "--cacert", &bundle, &url]);
+    world.git().curl_by(&ferry, &[&url]);
     ferry.wait_for_transfer(MAIN, |_| true);
     assert!(
         world
@@ -313,7 +302,7 @@ fn a_path_with_a_nonce_that_nobody_gave_goes_to_the_origin() {
 }
 
 #[test]
-fn contradictions_of_this_machine_are_told() {
+fn contradictory_settings_of_this_machine_are_reported() {
     let (_world, ferry, config) = world();
     let gitconfig = "[http]\n\tproxy = http://other.test:1\n\tproxy = PROXY\n\tsslVerify = false\n";
     let home = config.parent().unwrap();
@@ -346,7 +335,7 @@ fn contradictions_of_this_machine_are_told() {
 }
 
 #[test]
-fn a_fault_that_the_daemon_had_is_told_although_every_check_passes_now() {
+fn a_recent_fault_of_the_daemon_is_reported_although_every_check_passes() {
     let world = World::new();
     world.host.repository("once");
     let path = Relay::resets_handshakes(1, world.host.https);

@@ -4,7 +4,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     run::{doctor, storage_by},
@@ -127,7 +126,7 @@ fn a_captive_portal_is_recognised_and_its_page_is_named() {
 fn with_certificate(flaw: Flaw) -> crate::run::Said {
     let world = World::new();
     let background = Background::new();
-    let acceptor = TlsAcceptor::from(world.ca.leaf(&[MAIN], flaw).server_config());
+    let acceptor = world.ca.leaf(&[MAIN], flaw).acceptor(&[]);
     let origin = background.serve(move |stream, _| {
         let acceptor = acceptor.clone();
         async move {
@@ -169,10 +168,10 @@ fn somebody_elses_certificate_is_shown_with_its_signer() {
 }
 
 #[test]
-fn a_server_that_takes_a_request_and_never_answers_is_told_within_the_time() {
+fn a_server_that_accepts_a_request_and_never_responds_is_reported_in_time() {
     let world = World::new();
     let background = Background::new();
-    let acceptor = TlsAcceptor::from(world.ca.leaf(&[MAIN], Flaw::None).server_config());
+    let acceptor = world.ca.leaf(&[MAIN], Flaw::None).acceptor(&[]);
     let origin = background.serve(move |stream, _| {
         let acceptor = acceptor.clone();
         async move {

@@ -98,7 +98,7 @@ fn a_second_state_directory_whose_ca_is_not_the_daemons_is_named() {
 }
 
 #[test]
-fn a_shell_with_another_proxy_than_the_daemons_is_told() {
+fn a_shell_with_another_proxy_than_the_daemons_is_reported() {
     let world = World::new();
     let settings = world.plain_settings();
     let ferry = Ferry::start(&settings);
@@ -197,7 +197,7 @@ fn systemctl(world: &World, state: &str) -> String {
 }
 
 #[test]
-fn the_state_of_the_service_is_told() {
+fn the_state_of_the_service_is_shown() {
     let world = World::new();
     let port = ClosedPort::new();
     let settings = world.plain_settings();
@@ -264,7 +264,7 @@ fn a_disk_with_less_room_than_the_spool_may_take_is_a_warning() {
 }
 
 #[test]
-fn a_shell_under_proxychains_is_told_that_git_lfs_does_not_see_it() {
+fn a_shell_under_proxychains_is_warned_that_git_lfs_bypasses_it() {
     let world = World::new();
     let hop = world.hop("socks5h");
     let config = world.plain_settings().write("127.0.0.1:0");

@@ -75,7 +75,7 @@ fn a_site_that_no_route_dials_directly_is_not_dialled_directly_for_a_check() {
 }
 
 #[test]
-fn a_hop_that_wants_a_password_is_told_where_to_write_it() {
+fn a_hop_that_requires_a_password_is_reported_with_the_keys_to_set() {
     let world = World::new();
     let hop = Hop::http(world.path("tinyproxy"));
     let broken = "office requires a user name and a password, and none are configured";
@@ -144,7 +144,7 @@ fn a_portal_that_closes_the_tls_port_is_recognised_by_port_80() {
 }
 
 #[test]
-fn a_storage_that_alone_is_blocked_is_told_beside_the_site_that_works() {
+fn a_blocked_storage_is_reported_beside_the_site_that_works() {
     let (world, port) = (World::new(), ClosedPort::new());
     let settings = world
         .settings()
@@ -159,12 +159,9 @@ fn a_storage_that_alone_is_blocked_is_told_beside_the_site_that_works() {
 #[test]
 fn a_path_that_loses_large_packets_works_once_the_change_is_applied() {
     let world = World::new();
-    let Some(network) = Network::new() else {
+    let Some((_network, _relay, far)) = Network::losing_large_packets(world.host.https) else {
         return;
     };
-    let (listener, far) = network.listen();
-    let _relay = Relay::holds_after_on(listener, usize::MAX, world.host.https);
-    network.far_mtu(1300);
     let settings = world.settings().route(MAIN, "terminate", &["direct"], far);
     let config = settings.write("127.0.0.1:0");
     let said = doctor(&config, &[]);
@@ -196,20 +193,20 @@ fn assert_odd(address: &str, broken: &str, change: &str) {
 }
 
 #[test]
-fn a_name_that_leads_to_a_private_address_is_told_with_it() {
+fn a_name_that_resolves_to_a_private_address_is_reported_with_it() {
     let change =
         "the name server of this network gives a wrong address: set `resolve` of route `main`";
     assert_odd("10.1.2.3", "a private address", change);
 }
 
 #[test]
-fn a_fake_address_whose_vpn_tool_does_not_run_is_told() {
+fn a_fake_address_whose_vpn_tool_does_not_run_is_reported() {
     let change = "check that the local VPN tool runs";
     assert_odd("198.18.0.7", "a fake address of a local VPN tool", change);
 }
 
 #[test]
-fn a_name_that_a_dns_filter_blocks_is_told() {
+fn a_name_that_a_dns_filter_blocks_is_reported() {
     let change = "remove main.test from the hosts file or the DNS filter of this network";
     assert_odd("0.0.0.0", "this machine itself", change);
 }

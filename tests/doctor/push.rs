@@ -139,16 +139,9 @@ fn a_site_that_wants_credentials_that_nobody_stored_is_named_without_a_prompt() 
 fn lfs_over_ssh_is_not_broken_because_doctor_does_not_log_in() {
     let world = World::with_account(Some((USER, PASSWORD)));
     let sshd = Sshd::start(&world.path("sshd"));
-    let ssh = format!(
-        "[[route]]\nname = \"ssh\"\nhosts = [\"{MAIN}\"]\nports = [22]\ntls = \"tunnel\"\n\
-         upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{MAIN}\" = \"{}\" }}",
-        sshd.address
-    );
     let settings = world
         .settings()
-        .route(MAIN, "terminate", &["direct"], world.host.https)
-        .route_line("ports = [443]")
-        .section(&ssh);
+        .route_with_ssh(MAIN, world.host.https, sshd.address);
     let work = work(&world, &settings, None);
     let remote = format!("ssh://{USER}@{MAIN}/model.git");
     work.git(&["remote", "set-url", "origin", &remote]).well();

@@ -64,7 +64,7 @@ const BROTLI: &str = "content-type: application/json\r\ncontent-encoding: br\r\n
 const LATIN: &str = "content-type: application/json; charset=iso-8859-1\r\n";
 
 #[test]
-fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
+fn what_cannot_be_rewritten_reaches_the_client_unchanged() {
     let whole = br#"{"objects":[{"actions":{"upload":{"href":"https://plain.test/x"}}}]}"#;
     let utf16 = String::from_utf8_lossy(whole)
         .encode_utf16()
@@ -110,7 +110,7 @@ fn what_cannot_be_rewritten_reaches_the_client_as_it_came() {
 }
 
 #[test]
-fn an_answer_that_leads_elsewhere_says_where_in_the_log() {
+fn a_response_that_links_to_a_host_without_a_route_is_logged_with_the_host() {
     let body = br#"{"objects":[{"actions":{"upload":{"href":"https://evil.test/x"}}}]}"#;
     let world = World::new();
     let (_background, origin) = origin(vec![(JSON, body.to_vec())]);

@@ -182,24 +182,12 @@ fn curl_with_openssl_accepts_the_local_ca_by_the_bundle() {
         version.contains("OpenSSL"),
         "this test needs a curl with OpenSSL: {version}"
     );
-    let bundle = ferry.bundle();
     let url = format!("https://{MAIN}/fronts.git/info/refs?service=git-upload-pack");
-    let proxy = ferry.proxy();
-    let ask = [
-        "--proxy",
-        &proxy,
-        "--cacert",
-        bundle.to_str().unwrap(),
-        &url,
-    ];
-    assert!(
-        git.curl(&ask)
-            .well()
-            .stdout
-            .contains("# service=git-upload-pack")
-    );
+    let got = git.curl_by(&ferry, &[&url]).well();
+    assert!(got.stdout.contains("# service=git-upload-pack"), "{got}");
     // Without the bundle the same client refuses: what it saw was really the local CA.
     let ca = world.ca.pem_file();
+    let proxy = ferry.proxy();
     let ask = ["--proxy", &proxy, "--cacert", ca.to_str().unwrap(), &url];
     assert!(git.curl(&ask).badly().stderr.contains("certificate"));
 }

@@ -208,7 +208,7 @@ fn an_upload_that_breaks_twice_in_the_middle_arrives_and_git_lfs_sees_one() {
 
 /// In a tunnel what git-lfs meets is the path itself.
 #[test]
-fn without_a_tape_git_lfs_begins_three_times_on_the_same_path() {
+fn without_a_replay_buffer_git_lfs_begins_three_times_on_the_same_path() {
     let world = World::new();
     let path = Relay::resets_uploads(2, MIDDLE, world.lfs.storage);
     let ferry = Ferry::start(

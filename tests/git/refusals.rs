@@ -8,13 +8,13 @@ use std::{
     },
 };
 
-use tokio_rustls::TlsAcceptor;
-
 use crate::support::{
     background::Background,
     ca::Flaw,
+    client::Git,
     ferry::Ferry,
     hop::Hop,
+    process::Finished,
     relay::Relay,
     world::{MAIN, World},
 };
@@ -31,7 +31,7 @@ struct Impostor {
 
 impl Impostor {
     fn start(world: &World, flaw: Flaw) -> Self {
-        let acceptor = TlsAcceptor::from(world.ca.leaf(&[MAIN], flaw).server_config());
+        let acceptor = world.ca.leaf(&[MAIN], flaw).acceptor(&[]);
         let background = Background::new();
         let fooled = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&fooled);
@@ -51,18 +51,19 @@ impl Impostor {
     }
 }
 
+/// `git ls-remote` of a repository on `host`, which must fail.
+fn fails(world: &World, git: &Git, host: &str) -> Finished {
+    let url = format!("https://{host}/x.git");
+    git.run(world.root(), &["ls-remote", &url]).badly()
+}
+
 fn refuses_the_certificate(flaw: Flaw, code: &str) {
     let world = World::new();
     let impostor = Impostor::start(&world, flaw);
     let path = Relay::faultless(impostor.address);
     let ferry = Ferry::start(&world.settings_to_main(path.address));
     let git = world.git_through(&ferry).with("http.extraHeader", BEARER);
-    let failed = git
-        .run(
-            world.root(),
-            &["ls-remote", &format!("https://{MAIN}/x.git")],
-        )
-        .badly();
+    let failed = fails(&world, &git, MAIN);
     assert!(failed.stderr.contains(code), "git was not told: {failed}");
     let fault = ferry.wait_for_fault(code);
     assert_eq!(fault["leg"], "origin", "{fault}");
@@ -115,21 +116,14 @@ fn names_the_hop(hop: &Hop, code: &str) {
         .route("tunnelled.test", "tunnel", &["office"], world.host.https);
     let ferry = Ferry::start(&settings);
     let git = world.git_through(&ferry).with("http.extraHeader", BEARER);
-    let failed = git
-        .run(
-            world.root(),
-            &["ls-remote", &format!("https://{MAIN}/x.git")],
-        )
-        .badly();
+    let failed = fails(&world, &git, MAIN);
     assert!(failed.stderr.contains(code), "git was not told: {failed}");
     let fault = ferry.wait_for_fault(code);
     assert_eq!(fault["leg"], "hop", "{fault}");
     assert_eq!(fault["upstream"], "office", "{fault}");
 
     // A tunnel is dialled before CONNECT is answered: the client gets a status, not a broken handshake.
-    let failed = git
-        .run(world.root(), &["ls-remote", "https://tunnelled.test/x.git"])
-        .badly();
+    let failed = fails(&world, &git, "tunnelled.test");
     assert!(
         failed.stderr.contains("CONNECT tunnel failed, response 50"),
         "{failed}"
@@ -152,7 +146,7 @@ fn a_hop_that_wants_other_credentials_is_named() {
 }
 
 #[test]
-fn real_hops_that_are_told_no_credentials_are_named() {
+fn real_hops_that_get_no_credentials_are_named() {
     let world = World::new();
     for scheme in ["http", "https", "socks5h"] {
         let hop = world.hop(scheme);
@@ -162,12 +156,7 @@ fn real_hops_that_are_told_no_credentials_are_named() {
             .route(MAIN, "terminate", &["office"], world.host.https);
         let ferry = Ferry::start(&settings);
         let git = world.git_through(&ferry);
-        let failed = git
-            .run(
-                world.root(),
-                &["ls-remote", &format!("https://{MAIN}/x.git")],
-            )
-            .badly();
+        let failed = fails(&world, &git, MAIN);
         let code = "hop/greeting/hop-authentication";
         assert!(failed.stderr.contains(code), "{scheme}: {failed}");
         assert_eq!(ferry.wait_for_fault(code)["upstream"], "office");
@@ -206,12 +195,7 @@ fn a_hop_that_says_200_and_closes_is_no_success() {
         .route(MAIN, "terminate", &["office"], world.host.https);
     let ferry = Ferry::start(&settings);
     let git = world.git_through(&ferry);
-    let failed = git
-        .run(
-            world.root(),
-            &["ls-remote", &format!("https://{MAIN}/x.git")],
-        )
-        .badly();
+    let failed = fails(&world, &git, MAIN);
     assert!(failed.stderr.contains("hop/handshaking/"), "{failed}");
     assert_eq!(hop.asked().len(), 2, "as many attempts as configured");
 }
@@ -252,7 +236,7 @@ fn a_daemon_with_an_account_serves_its_users_alone_and_never_shows_the_password(
 }
 
 #[test]
-fn a_client_that_speaks_tls_or_socks_to_the_port_is_told_in_the_log() {
+fn a_client_that_speaks_tls_or_socks_to_the_port_is_a_fault_with_that_cause() {
     let world = World::new();
     for (proxy, url, said) in [
         ("https://OWN", "https://main.test/x.git", "a TLS hello"),

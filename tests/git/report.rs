@@ -83,7 +83,7 @@ fn a_push_that_one_hop_stops_is_explained_by_the_report() {
 }
 
 #[test]
-fn a_push_that_the_next_upstream_rescued_is_told_as_such() {
+fn a_push_that_the_next_upstream_rescued_is_reported_as_rescued() {
     let (world, _hop, ferry, pushed) = pushed(&["office", "direct"]);
     pushed.well();
     ferry.wait_for_transfer(STORAGE, |event| event["upstream"] == "direct");
@@ -101,7 +101,7 @@ fn a_push_that_the_next_upstream_rescued_is_told_as_such() {
 
 /// An upload that breaks in the middle is sent again, and the report says by what it was rescued.
 #[test]
-fn an_upload_that_was_replayed_is_told_as_such() {
+fn an_upload_that_was_replayed_is_reported_as_rescued_by_replay() {
     let world = World::new();
     let path = Relay::resets_uploads(1, 500_000, world.lfs.storage);
     let settings = world.settings_to_storage(&["direct"], path.address);

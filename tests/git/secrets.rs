@@ -40,7 +40,7 @@ fn is_clean(place: &str, text: &str) {
 }
 
 #[test]
-fn no_planted_secret_is_written_while_all_goes_well() {
+fn no_planted_secret_is_written_when_everything_succeeds() {
     let world = World::with_account(Some((NAME, URL_PASSWORD)));
     let hop = world.hop("http");
     let storage = Relay::holds_after(200_000, world.lfs.storage);

@@ -171,7 +171,8 @@ fn run(world: &World, number: usize, row: &Row) -> Outcome {
         .with("http.sslCAInfo", ferry.bundle());
     let ended = git.run(world.root(), &["ls-remote", &url]);
     if ended.status.success() {
-        let warnings = ferry.log().lines().filter_map(warning).collect();
+        let warnings = ferry.warnings();
+        let warnings = warnings.iter().map(Value::to_string).collect();
         return Outcome {
             code: String::new(),
             cause: String::new(),
@@ -187,11 +188,6 @@ fn run(world: &World, number: usize, row: &Row) -> Outcome {
         advice: fault.advice.unwrap_or_default(),
         warnings: Vec::new(),
     }
-}
-
-fn warning(line: &str) -> Option<String> {
-    let event: Value = serde_json::from_str(line).ok()?;
-    matches!(event["level"].as_str(), Some("warn" | "error")).then(|| line.to_owned())
 }
 
 /// What git asks for, and the daemon's settings.

@@ -120,20 +120,28 @@ async fn a_post_that_only_asks_is_sent_again_when_its_connection_dies() {
 #[tokio::test]
 async fn a_post_that_may_act_takes_a_connection_of_its_own() {
     let (address, served) = origin(|connections| async move {
+        // The first one stays open, and idle.
+        let mut open = Vec::new();
         for _ in 0..2 {
             let mut stream = connections.next().await;
             read_until(&mut stream, b"act").await;
             stream.write_all(OK.as_bytes()).await.unwrap();
+            open.push(stream);
         }
+        open
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
     let mut client = world.client().await;
-    for _ in 0..2 {
+    for first in [true, false] {
         client
             .send("POST http://origin.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nact")
             .await;
         client.read_until("\r\n\r\nok").await;
+        if first {
+            // The second one could use this connection.
+            world.keeps_idle(1).await;
+        }
     }
     soon("the origin", served).await.unwrap();
 }

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
@@ -12,7 +11,7 @@ use std::{
 use gitferry::testing::DEFAULT;
 use serde_json::Value;
 
-use crate::support::ferry::Ferry;
+use crate::support::{ferry::Ferry, process::free_address};
 
 fn gitferry(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gitferry"));
@@ -32,15 +31,10 @@ fn text(output: &Output) -> (String, String) {
 
 #[test]
 fn check_shows_what_the_daemon_uses_and_not_what_the_shell_has() {
-    let home = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let (home, address) = (tempfile::tempdir().unwrap(), free_address());
     let file = home.path().join("gitferry.toml");
     let config = format!(
-        "[listen]\naddress = \"127.0.0.1:{port}\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n"
+        "[listen]\naddress = \"{address}\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n"
     );
     fs::write(&file, &config).unwrap();
     let check = |arguments: &[&str]| {
@@ -84,14 +78,9 @@ fn check_shows_what_the_daemon_uses_and_not_what_the_shell_has() {
 /// The warning without a hint was a null in the daemon's answer, and `check` said that no daemon answers.
 #[test]
 fn check_finds_the_daemon_whose_config_has_a_warning() {
-    let home = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let (home, address) = (tempfile::tempdir().unwrap(), free_address());
     let config = format!(
-        "[listen]\naddress = \"127.0.0.1:{port}\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n\
+        "[listen]\naddress = \"{address}\"\n[log]\nformat = \"json\"\n[trust]\nplatform_roots = false\n\
          [hops]\nunused = {{ url = \"http://127.0.0.1:9\" }}\n"
     );
     fs::write(home.path().join("gitferry.toml"), config).unwrap();

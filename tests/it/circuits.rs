@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     ops::Deref,
     sync::{
         Arc,
@@ -95,13 +94,9 @@ async fn play(mut stream: TcpStream, mood: u8, answered: Arc<AtomicUsize>) -> io
     Ok(())
 }
 
-/// A client whose tunnel stands, and whose origin has answered.
-async fn greet(daemon: SocketAddr) -> Client {
-    let mut client = Client::to(daemon).await;
-    client
-        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
-        .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+/// A client with a tunnel whose origin has answered.
+async fn greet(world: &World) -> Client {
+    let mut client = world.tunnel("origin.test:443").await;
     client.send(HELLO).await;
     client.read_until("hello.").await;
     client
@@ -124,7 +119,7 @@ async fn daemon(first: &Hop, second: &Hop, cooldown: &str) -> World {
 
 /// Transfers bytes both ways in a tunnel. Returns its closing line, and the circuits' lines before it.
 async fn transfers_one(world: &World) -> (Value, Vec<Value>) {
-    drop(greet(world.address).await);
+    drop(greet(world).await);
     let mut circuits = Vec::new();
     loop {
         let line = world.next_line().await;
@@ -266,7 +261,7 @@ async fn where_a_probe_proves_little_one_transfer_tries() {
 async fn a_tunnel_that_stalls_is_held_against_its_hop() {
     let (first, second) = (MoodyHop::new(Mood::Stuck), MoodyHop::new(Mood::Healthy));
     let world = daemon(&first, &second, "1h").await;
-    let mut client = greet(world.address).await;
+    let mut client = greet(&world).await;
     let uploading = tokio::task::spawn(async move {
         let chunk = vec![0; 1 << 20];
         while client.0.write_all(&chunk).await.is_ok() {}
@@ -289,10 +284,10 @@ async fn a_hop_that_a_reload_mended_is_used_at_once() {
     let (dead, well) = (MoodyHop::new(Mood::Dead), MoodyHop::new(Mood::Healthy));
     let mended = MoodyHop::new(Mood::Healthy);
     let world = World::with(&routes(&dead, &well)).await;
-    drop(greet(world.address).await);
+    drop(greet(&world).await);
     let open = world.shared().health.snapshot();
     assert_eq!(open.len(), 1, "{open:?}");
     world.reload(&routes(&mended, &well));
-    drop(greet(world.address).await);
+    drop(greet(&world).await);
     assert_eq!((mended.answered(), well.answered()), (1, 1));
 }

@@ -34,7 +34,7 @@ async fn requests_of_one_connection_are_answered_in_order_also_when_sent_togethe
 }
 
 #[tokio::test]
-async fn framing_stays_as_it_came_and_what_is_for_one_connection_goes_no_further() {
+async fn framing_is_kept_and_hop_by_hop_fields_are_removed() {
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.next().await;
         let head = String::from_utf8(read_until(&mut stream, b"\r\n\r\nhello").await).unwrap();
@@ -182,6 +182,8 @@ async fn an_answer_that_breaks_off_is_broken_for_the_client_too() {
     let mut client = world.sends(GET).await;
     client.head().await;
     assert_eq!(client.rest().await, b"half");
+    let end = world.next_end().await;
+    assert_eq!(end.result, "origin/receiving-body/closed-early");
     world.is_quiet().await;
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 use crate::world::{GET, OK, World, origin, read_until, route, soon};
 
 #[tokio::test]
-async fn a_client_that_vanishes_is_told_to_the_origin() {
+async fn the_origin_learns_that_a_client_disconnected() {
     let (has_half, half) = tokio::sync::oneshot::channel();
     let (address, served) = origin(|connections| async move {
         let mut stream = connections.next().await;
@@ -263,6 +263,12 @@ async fn the_status_answers_while_every_place_is_taken_and_while_clients_say_not
     for _ in 0..20 {
         waiting.push(world.client().await);
     }
+    soon("both places to be taken", async {
+        while world.shared().tracker.list().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     let mut status = world
         .sends("GET /-/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         .await;

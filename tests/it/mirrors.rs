@@ -127,7 +127,7 @@ fn batch(body: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_batch_answer_of_a_mirror_leads_back_to_the_site() {
+async fn the_batch_response_of_a_mirror_is_mapped_to_the_site() {
     let (mirror, _served) = origin(|connections| async move {
         let mut stream = connections.next().await;
         let head = String::from_utf8(read_until(&mut stream, DOWNLOAD.as_bytes()).await).unwrap();
@@ -200,7 +200,7 @@ async fn a_mirror_that_wants_what_it_must_not_have_is_passed_over() {
 }
 
 #[tokio::test]
-async fn where_there_is_only_such_a_mirror_the_client_is_told_and_keeps_its_credentials() {
+async fn with_only_such_a_mirror_the_client_gets_403_and_keeps_its_credentials() {
     let (mirror, _asked) = answers(&[UNAUTHORIZED]).await;
     let routes = site(
         &format!("{{ via = \"direct\", mirror = \"http://{mirror}\" }}"),
@@ -217,7 +217,7 @@ async fn where_there_is_only_such_a_mirror_the_client_is_told_and_keeps_its_cred
 }
 
 #[tokio::test]
-async fn a_push_goes_past_a_mirror_that_gets_no_credentials() {
+async fn a_push_skips_a_mirror_that_gets_no_credentials() {
     let (mirror, _never) = silent().await;
     let (own, served) = answers(&[CLOSING, CLOSING]).await;
     let routes = site(
@@ -237,7 +237,7 @@ async fn a_push_goes_past_a_mirror_that_gets_no_credentials() {
 
 /// Whoever answers an upload batch names the host that git-lfs uploads to; whoever gets a query knows what it grants.
 #[tokio::test]
-async fn what_matters_goes_past_a_mirror_that_gets_no_credentials() {
+async fn requests_that_act_skip_a_mirror_that_gets_no_credentials() {
     let (mirror, _never) = silent().await;
     let requests = [
         batch("{\"operation\":\"upload\"}"),
@@ -268,7 +268,7 @@ async fn what_matters_goes_past_a_mirror_that_gets_no_credentials() {
 }
 
 #[tokio::test]
-async fn where_there_is_only_such_a_mirror_the_client_learns_why_it_was_not_asked() {
+async fn with_only_such_a_mirror_the_client_learns_why_it_was_skipped() {
     let (mirror, _never) = silent().await;
     let routes = site(
         &format!("{{ via = \"direct\", mirror = \"http://{mirror}\" }}"),
@@ -312,10 +312,7 @@ async fn a_tunnel_never_ends_at_a_mirror() {
         &format!("\"site.test\" = \"{own}\""),
     );
     let world = World::with(&routes).await;
-    let mut client = world
-        .sends("CONNECT site.test:22 HTTP/1.1\r\nhost: site.test:22\r\n\r\n")
-        .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut client = world.tunnel("site.test:22").await;
     client.send("not tls").await;
     assert_eq!(soon("the site", served).await.unwrap(), b"not tls");
 }

@@ -30,18 +30,8 @@ pub(crate) async fn inside(
     connect: &str,
     sni: Option<&str>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let client = connected(world, connect).await;
+    let client = world.tunnel(connect).await;
     handshake(world, client, connect, sni).await
-}
-
-/// A client whose CONNECT was answered.
-pub(crate) async fn connected(world: &World, connect: &str) -> Client {
-    let mut client = world
-        .sends(format!("CONNECT {connect} HTTP/1.1\r\n\r\n"))
-        .await;
-    let head = client.head().await;
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    client
 }
 
 pub(crate) async fn handshake(
@@ -93,7 +83,7 @@ async fn a_connect_to_an_address_is_tunnelled_whatever_its_client_hello_names() 
     let routes = crate::world::route("main.test", address, "terminate", "");
     let world = World::with(&format!("{routes}[other_hosts]\nports = [{port}]\n")).await;
     let connect = format!("127.0.0.1:{port}");
-    let client = connected(&world, &connect).await;
+    let client = world.tunnel(&connect).await;
     handshake(&world, client, &connect, Some("main.test"))
         .await
         .unwrap_err();

@@ -107,7 +107,7 @@ async fn a_site_that_asks_for_more_than_our_patience_is_quoted_at_once() {
 }
 
 #[tokio::test]
-async fn git_lfs_is_always_told_when_to_come_back_after_a_429() {
+async fn git_lfs_always_gets_retry_after_with_a_429() {
     let (address, _) = each(|_, mut stream| async move {
         let limited = "HTTP/1.1 429 Slow\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         let _ = stream.write_all(limited.as_bytes()).await;

@@ -148,7 +148,7 @@ async fn a_server_that_sends_interim_responses_for_ever_is_cut_off_whatever_the_
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_its_client_waiting_with_fifty_interim_responses_is_heard_out() {
+async fn a_response_after_fifty_interim_responses_is_passed_on() {
     let (address, _served) = origin(|connections| async move {
         let mut stream = connections.next().await;
         for _ in 0..2 {

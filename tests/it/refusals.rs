@@ -151,7 +151,7 @@ async fn bad_requests_get_a_clear_answer_and_the_daemon_goes_on() {
 
 /// What a client says whose proxy setting has another scheme; hyper's own refusals are told as well.
 #[tokio::test]
-async fn what_is_no_http_is_told_for_what_it_is() {
+async fn what_is_no_http_is_named() {
     let world = World::with("").await;
     let cases: [(&[u8], &[u8], &str, &str); 5] = [
         (

@@ -96,7 +96,7 @@ async fn three_failures_in_a_row_are_hidden_too() {
 }
 
 #[tokio::test]
-async fn an_upload_over_the_budget_goes_on_without_its_tape() {
+async fn an_upload_over_the_budget_continues_without_its_replay_buffer() {
     let small = "[replay]\nmemory = \"64 KiB\"\nspool = \"256 KiB\"";
     let (answer, body, _world) = put(small, &[]).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -104,7 +104,7 @@ async fn an_upload_over_the_budget_goes_on_without_its_tape() {
 }
 
 #[tokio::test]
-async fn a_break_that_the_tape_does_not_cover_is_told_to_the_client() {
+async fn a_break_beyond_the_replay_buffer_is_reported_to_the_client() {
     let (address, _served) = origin(|connections| async move {
         let mut stream = connections.next().await;
         take(&mut stream, SIZE / 2).await;

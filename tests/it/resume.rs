@@ -44,15 +44,19 @@ async fn rest(stream: &mut TcpStream, first: usize) {
     stream.write_all(head.as_bytes()).await.unwrap();
 }
 
+/// The next connection gets the head and so many bytes of the body, and breaks off.
+async fn begins(connections: &Connections, count: usize) {
+    let mut stream = connections.next().await;
+    asked(&mut stream).await;
+    whole(&mut stream, ETAG).await;
+    stream.write_all(&body()[..count]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_download_that_breaks_twice_arrives_whole() {
     let (address, served) = origin(|connections| async move {
         let body = body();
-        let mut stream = connections.next().await;
-        asked(&mut stream).await;
-        whole(&mut stream, ETAG).await;
-        stream.write_all(&body[..100_000]).await.unwrap();
-        drop(stream);
+        begins(&connections, 100_000).await;
         let mut stream = connections.next().await;
         rest(&mut stream, 100_000).await;
         stream.write_all(&body[100_000..399_999]).await.unwrap();
@@ -70,14 +74,6 @@ async fn a_download_that_breaks_twice_arrives_whole() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(client.rest().await == body(), "the body arrived changed");
     soon("the origin", served).await.unwrap();
-}
-
-/// The next connection gets the head and so many bytes of the body, and breaks off.
-async fn begins(connections: &Connections, count: usize) {
-    let mut stream = connections.next().await;
-    asked(&mut stream).await;
-    whole(&mut stream, ETAG).await;
-    stream.write_all(&body()[..count]).await.unwrap();
 }
 
 /// Downloads what breaks off after 100,000 bytes: the client gets those, and the transfer ends with its last fault.
@@ -135,11 +131,7 @@ async fn a_download_whose_origin_never_comes_back_breaks_off() {
 async fn a_rest_of_other_bytes_is_not_taken_and_another_try_is() {
     let (address, served) = origin(|connections| async move {
         let body = body();
-        let mut stream = connections.next().await;
-        asked(&mut stream).await;
-        whole(&mut stream, ETAG).await;
-        stream.write_all(&body[..100_000]).await.unwrap();
-        drop(stream);
+        begins(&connections, 100_000).await;
         let range = format!("Content-Range: bytes 100000-{}", SIZE - 1);
         for head in [
             "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned(),

@@ -460,7 +460,7 @@ async fn a_request_for_a_range_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_late_gets_every_byte_within_the_memory() {
+async fn a_client_that_reads_late_gets_every_byte() {
     let origin = Origin::start(Trouble::Nothing).await;
     let world = world(&origin, &format!("{DOWNLOADS}memory = \"512 KiB\"\n")).await;
     let mut client = world.sends(format!("{GET}Connection: close\r\n\r\n")).await;
@@ -503,7 +503,7 @@ async fn every_connection_of_a_download_ends_with_its_client() {
 }
 
 #[tokio::test]
-async fn downloads_at_once_share_the_memory_and_the_connections_to_a_host() {
+async fn downloads_at_once_share_the_connections_to_a_host() {
     let origin = Origin::of(Trouble::Nothing, true).await;
     let world = world(&origin, &format!("{DOWNLOADS}memory = \"1 MiB\"\n")).await;
     let (one, two, three) = tokio::join!(download(&world), download(&world), download(&world));

@@ -18,6 +18,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use crate::support::process::ClosedPort;
 use crate::world::{
     Client, Connections, DEADLINE, OK, World, origin, read_until, route, route_by, soon,
 };
@@ -43,15 +44,21 @@ async fn api(url: &str, answers: usize) -> (SocketAddr, tokio::task::JoinHandle<
 }
 
 /// What git-lfs asks before an upload.
-async fn asks_for_a_batch(world: &World) {
-    let mut client = world
-        .sends(
-            "POST http://site.test/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\n\
-             Content-Length: 2\r\nConnection: close\r\n\r\n{}",
-        )
-        .await;
-    let answer = String::from_utf8_lossy(&client.rest().await).into_owned();
+async fn asks_for_a_batch(world: &World, site: &str) {
+    let batch = format!(
+        "POST http://{site}/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\n\
+         Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+    );
+    let answer = world.answer(&batch).await;
     assert!(answer.contains("\"upload\""), "{answer}");
+}
+
+/// The daemon ends, and with it every task that could dial; nothing waits in the queue of `storage`.
+async fn ends_without_a_dial(world: &mut World, storage: &TcpListener) {
+    world.is_quiet().await;
+    soon("the end", world.stop(DEADLINE)).await.unwrap();
+    let queued = timeout(Duration::from_millis(50), storage.accept());
+    assert!(queued.await.is_err(), "somebody dialled");
 }
 
 /// A terminated route to a storage that speaks plain HTTP at `address`.
@@ -74,7 +81,7 @@ async fn an_upload_uses_the_connection_that_was_opened_when_the_batch_answer_nam
     let (site, asked) = api("https://storage.test/1?sig=x", 1).await;
     let routes = route("site.test", site, "tunnel", "") + &storage_route("terminate", storage);
     let world = World::with(&routes).await;
-    asks_for_a_batch(&world).await;
+    asks_for_a_batch(&world, "site.test").await;
     soon("the API", asked).await.unwrap();
     // The script of the API has ended, and its connection with it.
     world.keeps_idle(1).await;
@@ -107,15 +114,10 @@ async fn a_storage_host_is_dialled_early_only_where_a_route_names_and_terminates
             _ => storage_route(tls, storage),
         };
         let mut world = World::with(&(route("site.test", site, "tunnel", "") + &routes)).await;
-        asks_for_a_batch(&world).await;
+        asks_for_a_batch(&world, "site.test").await;
         soon("the API", asked).await.unwrap();
-        world.is_quiet().await;
-        // Every task that could dial ends before the daemon does.
-        soon("the end", world.stop(DEADLINE)).await.unwrap();
+        ends_without_a_dial(&mut world, &listener).await;
     }
-    // Whatever was dialled waits in the queue.
-    let queued = timeout(Duration::from_millis(50), listener.accept());
-    assert!(queued.await.is_err(), "somebody dialled");
 }
 
 #[tokio::test]
@@ -125,31 +127,19 @@ async fn an_api_that_no_route_names_has_nothing_dialled() {
     let (site, asked) = api("https://storage.test/1", 1).await;
     let others = format!("[other_hosts]\nports = [{}]\n", site.port());
     let mut world = World::with(&(storage_route("terminate", storage) + &others)).await;
-    let mut client = world.client().await;
-    client
-        .send(format!(
-            "POST http://{site}/r.git/info/lfs/objects/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
-        ))
-        .await;
-    let answer = String::from_utf8_lossy(&client.rest().await).into_owned();
-    assert!(answer.contains("\"upload\""), "{answer}");
+    asks_for_a_batch(&world, &site.to_string()).await;
     soon("the API", asked).await.unwrap();
-    world.is_quiet().await;
-    soon("the end", world.stop(DEADLINE)).await.unwrap();
-    let queued = timeout(Duration::from_millis(50), listener.accept());
-    assert!(queued.await.is_err(), "somebody dialled");
+    ends_without_a_dial(&mut world, &listener).await;
 }
 
 #[tokio::test]
-async fn a_storage_that_cannot_be_dialled_early_is_nobodys_fault() {
+async fn a_storage_that_cannot_be_dialled_early_is_no_fault() {
     let (site, asked) = api("https://storage.test/1", 1).await;
-    let refused: SocketAddr = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
-    let routes = route("site.test", site, "tunnel", "") + &storage_route("terminate", refused);
+    let refused = ClosedPort::new();
+    let storage = storage_route("terminate", refused.address);
+    let routes = route("site.test", site, "tunnel", "") + &storage;
     let mut world = World::with(&routes).await;
-    asks_for_a_batch(&world).await;
+    asks_for_a_batch(&world, "site.test").await;
     soon("the API", asked).await.unwrap();
     world.is_quiet().await;
     let tracker = world.shared().tracker.clone();

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    one_host::{connected, handshake, inside},
+    one_host::{handshake, inside},
     world::{World, origin, read_until, route, soon},
 };
 
@@ -25,7 +25,7 @@ async fn a_client_hello_that_comes_late_is_terminated_all_the_same() {
     })
     .await;
     let world = World::with(&route("main.test", address, "terminate", "")).await;
-    let client = connected(&world, MAIN).await;
+    let client = world.tunnel(MAIN).await;
     soon("the daemon's patience", silent).await.unwrap();
     let mut stream = handshake(&world, client, MAIN, Some("main.test"))
         .await
@@ -67,7 +67,7 @@ async fn a_server_that_speaks_first_is_tunnelled_on_a_terminating_route() {
     })
     .await;
     let world = World::with(&route("main.test", address, "terminate", "")).await;
-    let mut client = connected(&world, MAIN).await;
+    let mut client = world.tunnel(MAIN).await;
     assert_eq!(client.read_until("\r\n").await, "220 ready\r\n");
     client.send("QUIT").await;
     assert_eq!(soon("the origin", served).await.unwrap(), b"QUIT");

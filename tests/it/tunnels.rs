@@ -102,11 +102,7 @@ async fn hangs_up(early: &[Vec<u8>], late: &[Vec<u8>], closes: bool) -> String {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
-        .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut client = world.tunnel("origin.test:443").await;
     client.send(record(100)).await;
     client
         .0
@@ -134,7 +130,7 @@ async fn a_client_that_closes_before_it_reads_the_last_close_notify_is_no_fault(
 
 /// As GnuTLS clients do that were told to close: the answer is read, the origin's close_notify and FIN are not.
 #[tokio::test]
-async fn a_client_that_has_its_answer_and_closes_without_a_word_is_no_fault() {
+async fn a_client_that_closes_without_close_notify_after_its_response_is_no_fault() {
     let (address, served) = origin(async move |connections| {
         let mut stream = connections.next().await;
         stream.read_exact(&mut [0; 100]).await.unwrap();
@@ -145,11 +141,7 @@ async fn a_client_that_has_its_answer_and_closes_without_a_word_is_no_fault() {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
-        .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut client = world.tunnel("origin.test:443").await;
     client.send(record(100)).await;
     let mut answer = [0; ANSWER as usize];
     client.0.read_exact(&mut answer).await.unwrap();
@@ -195,11 +187,7 @@ async fn leaves(tls: &str, bytes: &[u8], answer: &[u8]) -> (String, Vec<String>)
     })
     .await;
     let world = World::with(&route("origin.test", address, tls, "")).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
-        .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut client = world.tunnel("origin.test:443").await;
     client.send(bytes).await;
     if !bytes.is_empty() {
         soon("the origin", has_them).await.unwrap();
@@ -260,11 +248,7 @@ async fn origin_hangs_up(last: &[u8]) -> String {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.client().await;
-    client
-        .send("CONNECT origin.test:443 HTTP/1.1\r\nHost: origin.test:443\r\n\r\n")
-        .await;
-    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    let mut client = world.tunnel("origin.test:443").await;
     client.send(record(100)).await;
     client
         .0

@@ -153,7 +153,7 @@ fn in_a_user_namespace(listen: &str) -> Option<String> {
 }
 
 #[test]
-fn where_users_cannot_be_told_apart_named_ones_refuse_to_start_and_else_one_line_says_so() {
+fn where_users_cannot_be_identified_named_users_refuse_to_start_and_otherwise_one_line_says_so() {
     let Some(said) = in_a_user_namespace("users = [\"root\"]") else {
         return;
     };

@@ -205,12 +205,9 @@ fn uploads_at_once_are_limited_and_those_that_wait_are_queued() {
 #[test]
 fn a_path_that_drops_large_packets_is_cured_by_small_segments_and_the_log_says_how_to_keep_it() {
     let world = World::new();
-    let Some(network) = Network::new() else {
+    let Some((_network, _relay, far)) = Network::losing_large_packets(world.lfs.storage) else {
         return;
     };
-    let (listener, far) = network.listen();
-    let _relay = Relay::holds_after_on(listener, usize::MAX, world.lfs.storage);
-    network.far_mtu(1300);
     let settings = settings(&world, &["direct"], far)
         .section(QUICK)
         .route_line("stall = { action = \"failover\" }");

@@ -13,6 +13,7 @@ use std::{
 
 use crate::support::{
     path::ip,
+    relay::Relay,
     skip::{Need, skipped},
 };
 
@@ -91,6 +92,16 @@ impl Network {
             format!("netns exec {router} sh -c echo\u{a0}1\u{a0}>/proc/sys/net/ipv4/ip_forward"),
         ];
         lines.iter().try_for_each(|line| ip(line))
+    }
+
+    /// A path to `origin` over a far host that loses packets of more than 1300 bytes without a message; `None`, with a message, where this
+    /// machine does not permit it.
+    pub(crate) fn losing_large_packets(origin: SocketAddr) -> Option<(Self, Relay, SocketAddr)> {
+        let network = Self::new()?;
+        let (listener, far) = network.listen();
+        let relay = Relay::holds_after_on(listener, usize::MAX, origin);
+        network.far_mtu(1300);
+        Some((network, relay, far))
     }
 
     /// A listening socket of the far host.

@@ -113,12 +113,9 @@ fn packets_that_get_lost_are_path_drops_and_the_main_site_is_said_to_work() {
 #[test]
 fn a_path_that_drops_large_packets_is_path_mtu() {
     let world = World::new();
-    let Some(network) = Network::new() else {
+    let Some((_network, _relay, far)) = Network::losing_large_packets(world.lfs.storage) else {
         return;
     };
-    let (listener, far) = network.listen();
-    let _relay = Relay::holds_after_on(listener, usize::MAX, world.lfs.storage);
-    network.far_mtu(1300);
     let settings = settings(&world, far).dial("attempts = 1\nhandshake_timeout = \"4s\"");
     let mut push = push(&world, &settings, 1_000_000);
     let stall = told(&mut push.ferry, "path-mtu");
@@ -241,7 +238,7 @@ fn what_moves_below_the_floor_is_throttled_and_a_lower_floor_ends_the_warning() 
 
 /// The same through an opaque tunnel, where nothing but the two sockets is known.
 #[test]
-fn an_opaque_tunnel_that_stands_still_is_told_too() {
+fn an_opaque_tunnel_that_stands_still_is_reported_too() {
     let world = World::new();
     let relay = Relay::holds_after(1 << 20, world.lfs.storage);
     let settings = world

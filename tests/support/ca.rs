@@ -11,6 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +130,14 @@ impl Leaf {
             .with_single_cert(self.chain(), self.private_key())
             .unwrap();
         Arc::new(config)
+    }
+
+    /// TLS with these protocols in ALPN, in the order of preference.
+    pub(crate) fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
+        let mut config = self.server_config();
+        let names = protocols.iter().map(|name| name.as_bytes().to_vec());
+        Arc::make_mut(&mut config).alpn_protocols = names.collect();
+        TlsAcceptor::from(config)
     }
 
     /// The same with a certificate whose signature is wrong.

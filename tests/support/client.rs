@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::process::{Finished, Running, clean_command};
+use super::{
+    ferry::Ferry,
+    process::{Finished, Running, clean_command},
+};
 
 /// Longer than any command here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
@@ -120,6 +123,13 @@ impl Git {
         let mut command = clean_command("/usr/bin/curl", &self.home);
         command.args(["-sS", "--max-time", "60"]).args(arguments);
         Running::start(&mut command).finish(PATIENCE)
+    }
+
+    /// The same through a daemon, whose CA it trusts.
+    pub(crate) fn curl_by(&self, ferry: &Ferry, arguments: &[&str]) -> Finished {
+        let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
+        let by = ["--proxy", &proxy, "--cacert", bundle.to_str().unwrap()];
+        self.curl(&[&by, arguments].concat())
     }
 }
 

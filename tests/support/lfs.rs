@@ -31,7 +31,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Semaphore,
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::bytes::Bytes;
 
 use super::{background::Background, ca::Leaf, lfs_storage};
@@ -109,7 +108,7 @@ impl LfsServer {
             async move { speak_http(stream, shared, false).await }
         });
         let with = Arc::clone(&shared);
-        let acceptor = TlsAcceptor::from(leaf.server_config());
+        let acceptor = leaf.acceptor(&[]);
         let storage = background.serve(move |stream, _| {
             let (shared, acceptor) = (Arc::clone(&with), acceptor.clone());
             async move {

@@ -166,6 +166,18 @@ impl Settings {
         self
     }
 
+    /// A main site whose route for HTTPS is at `https`, and for ssh at `ssh`.
+    #[must_use]
+    pub(crate) fn route_with_ssh(self, host: &str, https: SocketAddr, ssh: SocketAddr) -> Self {
+        let ssh = format!(
+            "[[route]]\nname = \"ssh\"\nrole = \"main-site\"\nhosts = [\"{host}\"]\nports = [22]\ntls = \"tunnel\"\n\
+             upstreams = [{{ via = \"direct\" }}]\nresolve = {{ \"{host}\" = \"{ssh}\" }}"
+        );
+        self.route(host, "terminate", &["direct"], https)
+            .route_line("ports = [443]")
+            .section(&ssh)
+    }
+
     /// A terminated route for `host` with `upstreams` as written in TOML, and where its names are.
     #[allow(dead_code, reason = "one of the test binaries needs it")]
     #[must_use]

@@ -17,7 +17,7 @@ use crate::support::{
 /// Where a client is sent, and whom it may believe.
 pub(crate) struct Visit<'a> {
     pub(crate) ferry: &'a Ferry,
-    /// ExchangeRequest for by CONNECT, port 443.
+    /// The target of CONNECT, port 443.
     pub(crate) host: &'a str,
     pub(crate) roots: &'a Path,
     pub(crate) home: &'a Path,

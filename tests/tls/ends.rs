@@ -3,7 +3,6 @@
 use std::{fs, net::SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
     background::Background,
@@ -18,7 +17,7 @@ const SIZE: usize = 3_000_000;
 /// An origin that ends its answer by the end of the connection: with close_notify at `/whole`, without at any other path; at `/known`
 /// the answer ends before its length.
 fn origin(world: &World, background: &Background) -> SocketAddr {
-    let acceptor = TlsAcceptor::from(world.ca.leaf(&[MAIN], Flaw::None).server_config());
+    let acceptor = world.ca.leaf(&[MAIN], Flaw::None).acceptor(&[]);
     background.serve(move |stream, _| {
         let acceptor = acceptor.clone();
         async move {

@@ -7,7 +7,6 @@ use std::{
     net::SocketAddr,
     path::Path,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,7 +18,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::bytes::Bytes;
 
 use crate::support::{
@@ -66,12 +64,9 @@ fn nginx(world: &World, dir: &Path) -> (Server, SocketAddr) {
 
 /// curl with HTTP/2; says which version it got, and the status.
 fn curl(world: &World, ferry: &Ferry, arguments: &[&str]) -> String {
-    let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
-    let bundle = bundle.to_str().unwrap();
-    let own = ["--http2", "--proxy", &proxy, "--cacert", bundle];
-    let told = ["-w", "%{http_version} %{http_code}"];
-    let all = [&own[..], &told, arguments].concat();
-    world.git().curl(&all).well().stdout
+    let shown = ["--http2", "-w", "%{http_version} %{http_code}"];
+    let all = [&shown[..], arguments].concat();
+    world.git().curl_by(ferry, &all).well().stdout
 }
 
 #[test]
@@ -139,14 +134,12 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
         .route(MAIN, "terminate", &["direct"], address)
         .route_line("http = \"2\"");
     let ferry = Ferry::start(&settings);
-    let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
     let url = format!("https://{MAIN}/x");
     let begun = tokio::time::Instant::now();
     let mut asked = 0;
     while begun.elapsed() < Duration::from_secs(5) {
-        let bundle = bundle.to_str().unwrap();
-        let ask = ["--proxy", &proxy, "--cacert", bundle, &url];
-        assert_eq!(world.git().curl(&ask).well().stdout, "x");
+        let got = world.git().curl_by(&ferry, &[&url]).well();
+        assert_eq!(got.stdout, "x");
         asked += 1;
     }
     let seen = fs::read_to_string(dir.join("access")).unwrap();
@@ -219,9 +212,7 @@ fn in_two_frames(
     background: &Background,
     (fields, bytes): (usize, usize),
 ) -> SocketAddr {
-    let mut tls = world.ca.leaf(&[MAIN], Flaw::None).server_config();
-    Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = world.ca.leaf(&[MAIN], Flaw::None).acceptor(&["h2"]);
     background.serve(move |stream, _| {
         let acceptor = acceptor.clone();
         async move {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
     background::Background,
@@ -24,9 +23,8 @@ fn reset(reason: u8) -> Vec<u8> {
 
 /// The first `n` connections are answered with `frames`; later ones with 200, in HPACK one byte (RFC 7541, appendix A), or over HTTP/1.1.
 fn says(world: &World, background: &Background, n: usize, frames: Vec<u8>) -> SocketAddr {
-    let mut tls = world.ca.leaf(&[MAIN], Flaw::None).server_config();
-    std::sync::Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(tls);
+    let leaf = world.ca.leaf(&[MAIN], Flaw::None);
+    let acceptor = leaf.acceptor(&["h2", "http/1.1"]);
     background.serve(move |stream, number| {
         let (acceptor, frames) = (acceptor.clone(), frames.clone());
         async move {
@@ -77,11 +75,9 @@ fn asks(n: usize, frames: Vec<u8>, arguments: &[&str]) -> (String, Vec<String>) 
         .route(MAIN, "terminate", &["direct"], address)
         .route_line("http = \"2\"");
     let ferry = Ferry::start(&settings);
-    let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
-    let own = ["--proxy", &proxy, "--cacert", bundle.to_str().unwrap()];
     let url = format!("https://{MAIN}/x");
     let told = ["-o", "/dev/null", "-w", "%{http_code}", &url];
-    let got = world.git().curl(&[&own, arguments, &told].concat());
+    let got = world.git().curl_by(&ferry, &[arguments, &told].concat());
     (got.stdout, ferry.fault_codes())
 }
 

@@ -1,9 +1,8 @@
 //! Over HTTP/2 too progress is payload: interim responses and empty frames keep nothing alive, and without end they are cut off.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
     background::Background,
@@ -40,9 +39,7 @@ fn origin(
     drip: Vec<u8>,
     pace: u64,
 ) -> SocketAddr {
-    let mut tls = world.ca.leaf(&[MAIN], Flaw::None).server_config();
-    Arc::make_mut(&mut tls).alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = world.ca.leaf(&[MAIN], Flaw::None).acceptor(&["h2"]);
     background.serve(move |stream, _| {
         let (acceptor, begin, drip) = (acceptor.clone(), begin.clone(), drip.clone());
         async move {
@@ -87,18 +84,8 @@ fn ends_with(begin: Vec<u8>, drip: Vec<u8>, pace: u64, stall: &str) -> String {
         .route_line("http = \"2\"")
         .route_line(stall);
     let ferry = Ferry::start(&settings);
-    let (proxy, bundle) = (ferry.proxy(), ferry.bundle());
     let url = format!("https://{MAIN}/x");
-    let ask = [
-        "-m",
-        "20",
-        "--proxy",
-        &proxy,
-        "--cacert",
-        bundle.to_str().unwrap(),
-        &url,
-    ];
-    let curl = world.git().curl(&ask);
+    let curl = world.git().curl_by(&ferry, &["-m", "20", &url]);
     let ended = ferry.wait_for_transfer(MAIN, |event| event["method"] == "GET");
     format!(
         "{} {}",

@@ -9,7 +9,6 @@ use std::{
 };
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::{
     background::Background,
@@ -25,7 +24,7 @@ const ROUNDS: usize = 10;
 fn an_upload_that_is_refused_over_tls_goes_out_once_and_its_client_gets_the_refusal() {
     let world = World::new();
     let background = Background::new();
-    let acceptor = TlsAcceptor::from(world.ca.leaf(&[MAIN], Flaw::None).server_config());
+    let acceptor = world.ca.leaf(&[MAIN], Flaw::None).acceptor(&[]);
     let uploads = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&uploads);
     let address = background.serve(move |stream, _| {

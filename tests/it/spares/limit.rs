@@ -47,7 +47,7 @@ async fn dialled(storages: usize, batches: Vec<Vec<String>>) -> Option<Vec<usize
     }
     let mut world = World::with(&routes).await;
     for _ in 0..asks {
-        asks_for_a_batch(&world).await;
+        asks_for_a_batch(&world, "site.test").await;
     }
     soon("the API", asked).await.unwrap();
     world.is_quiet().await;

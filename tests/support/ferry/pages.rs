@@ -68,6 +68,15 @@ impl Ferry {
         ))
     }
 
+    /// A client with a tunnel to `target`.
+    pub(crate) async fn tunnel(&self, target: &str) -> Client {
+        let connect = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+        let mut client = self.sends(connect).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        client
+    }
+
     /// The answer to a request that closes the connection.
     pub(crate) fn say(&self, request: &str) -> String {
         self.try_say(request).unwrap()

@@ -50,7 +50,6 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
 
 use self::state::State;
 use super::{
@@ -184,7 +183,7 @@ impl Hub {
             grants: AtomicBool::new(true),
         });
         let background = Background::new();
-        let acceptor = TlsAcceptor::from(ca.leaf(&NAMES, Flaw::None).server_config());
+        let acceptor = ca.leaf(&NAMES, Flaw::None).acceptor(&[]);
         let with = Arc::clone(&shared);
         let address = background.serve(move |stream, _| {
             let (shared, acceptor) = (Arc::clone(&with), acceptor.clone());

@@ -227,11 +227,7 @@ fn commit(asked: &ExchangeRequest, shared: &Shared, id: &str) -> Response<Body> 
 /// Where a file is: the metadata stand in the redirect.
 fn resolve(shared: &Shared, id: &str, revision: &str, path: &str) -> Response<Body> {
     let state = shared.state.lock().unwrap();
-    let Some(repository) = state
-        .repositories
-        .get(id)
-        .filter(|known| known.is_at(revision))
-    else {
+    let Some(repository) = state.repository(id, revision) else {
         return no_revision();
     };
     let commit = repository.commit();

@@ -83,6 +83,12 @@ impl Repository {
 }
 
 impl State {
+    /// The repository, where it has this revision.
+    pub(super) fn repository(&self, id: &str, revision: &str) -> Option<&Repository> {
+        let found = self.repositories.get(id);
+        found.filter(|known| known.is_at(revision))
+    }
+
     /// True where the bytes of a large file are here.
     pub(super) fn has(&self, oid: &str) -> bool {
         self.objects.contains_key(oid) || self.xet_hash(oid).is_some()

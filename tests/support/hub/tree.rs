@@ -24,11 +24,7 @@ pub(super) fn tree(
         .and_then(|cursor| cursor.parse().ok())
         .unwrap_or(0);
     let state = shared.state.lock().unwrap();
-    let Some(repository) = state
-        .repositories
-        .get(id)
-        .filter(|known| known.is_at(revision))
-    else {
+    let Some(repository) = state.repository(id, revision) else {
         return no_revision();
     };
     let deep = asked
