@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::record::Time;
 use crate::{model::Role, track::redact};
 
@@ -23,7 +25,7 @@ pub(super) fn means(next: &str, rescue: Option<&str>) -> Option<usize> {
 pub(crate) type Roles = BTreeMap<Box<str>, Role>;
 
 /// Lines by what they were.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Lines {
     pub(super) events: u64,
     pub(super) advice: u64,

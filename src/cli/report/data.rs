@@ -6,12 +6,12 @@ use super::{
     counts::{FaultCounts, HostCounts, MEANS, Roles, safe},
     record::Time,
     summary::LogSummary,
-    verdict::{HostVerdict, verdicts},
+    verdict::verdicts,
 };
 
 /// One object.
 pub(super) fn data(sum: &LogSummary, roles: &Roles) -> Value {
-    let (lines, transfers) = (&sum.lines, &sum.transfers);
+    let transfers = &sum.transfers;
     let means = MEANS.iter().zip(transfers.means);
     let rescued_by: serde_json::Map<String, Value> = means
         .map(|(name, count)| ((*name).to_owned(), count.into()))
@@ -19,13 +19,7 @@ pub(super) fn data(sum: &LogSummary, roles: &Roles) -> Value {
     json!({
         "from": sum.period.map(|(first, _)| first.rfc3339()),
         "to": sum.period.map(|(_, last)| last.rfc3339()),
-        "lines": {
-            "events": lines.events,
-            "advice": lines.advice,
-            "foreign": lines.foreign,
-            "unreadable": lines.unreadable,
-            "cut": lines.cut,
-        },
+        "lines": sum.lines,
         "starts": sum.starts,
         "transfers": {
             "ended": transfers.ended,
@@ -41,7 +35,7 @@ pub(super) fn data(sum: &LogSummary, roles: &Roles) -> Value {
         "hosts": sum.hosts.iter().map(|(name, it)| host(name, it, roles)).collect::<Vec<_>>(),
         "circuits": sum.circuits.data(),
         "refusals": sum.refusals.totals(),
-        "verdicts": verdicts(sum, roles).iter().map(verdict).collect::<Vec<_>>(),
+        "verdicts": verdicts(sum, roles),
     })
 }
 
@@ -55,8 +49,8 @@ fn host(name: &str, host: &HostCounts, roles: &Roles) -> Value {
         "rescued": host.rescued,
         "upstreams": host.ways.iter().map(|(name, way)| json!({
             "upstream": safe(name),
-            "well": way.succeeded,
-            "ill": way.failed,
+            "succeeded": way.succeeded,
+            "failed": way.failed,
         })).collect::<Vec<_>>(),
         "codes": host.rows.iter().map(|(code, it)| row(code, it)).collect::<Vec<_>>(),
     })
@@ -80,19 +74,5 @@ fn row(code: &str, row: &FaultCounts) -> Value {
             "count": count,
         })).collect::<Vec<_>>(),
         "advice": row.advice.as_deref().map(safe),
-    })
-}
-
-fn verdict(verdict: &HostVerdict) -> Value {
-    json!({
-        "host": verdict.host,
-        "role": verdict.role.as_str(),
-        "leg": verdict.leg,
-        "upstream": verdict.upstream,
-        "code": verdict.code,
-        "times": verdict.times,
-        "attempts": verdict.attempts,
-        "sentence": verdict.sentence,
-        "advice": verdict.advice,
     })
 }

@@ -1,11 +1,11 @@
-//! One event of a log, whichever format it was written in. Values are as the line has them: nothing is judged here.
+//! One event of a log, in either format. Values are as in the line.
 
 use std::{
     borrow::Cow,
     time::{Duration, SystemTime},
 };
 
-use serde_json::Number;
+use serde_json::Value;
 
 use crate::track::moment;
 
@@ -14,57 +14,37 @@ use crate::track::moment;
 pub(super) struct Record<'a> {
     /// When it was written.
     pub(super) time: Option<Time>,
-    /// Of which process, where the log says so; 0 elsewhere.
+    /// The process, where the log names it; 0 elsewhere.
     pub(super) pid: u32,
     /// The constant message.
     pub(super) message: Cow<'a, str>,
-    /// Everything else.
-    pub(super) fields: Vec<(Cow<'a, str>, Value<'a>)>,
-}
-
-/// A field's value; the text format makes everything a text.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
-    /// A string.
-    Text(Cow<'a, str>),
-    /// A number.
-    Number(Number),
-    /// A truth value.
-    Bool(bool),
-    /// What journald could not show as a string.
-    Bytes(Vec<u8>),
-    /// Null, lists and objects, which gitferry writes none of.
-    Other,
+    /// Everything else; the text format makes each value a string.
+    pub(super) fields: Vec<(Cow<'a, str>, Value)>,
 }
 
 impl Record<'_> {
     /// A field's text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        match self.value(name)? {
-            Value::Text(text) => Some(text),
-            Value::Number(_) | Value::Bool(_) | Value::Bytes(_) | Value::Other => None,
-        }
+        self.value(name)?.as_str()
     }
 
     /// A field's number.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         match self.value(name)? {
-            Value::Text(text) => text.parse().ok(),
-            Value::Number(number) => number.as_u64(),
-            Value::Bool(_) | Value::Bytes(_) | Value::Other => None,
+            Value::String(text) => text.parse().ok(),
+            value => value.as_u64(),
         }
     }
 
-    /// A field's truth.
+    /// A field's truth value.
     pub(super) fn is(&self, name: &str) -> Option<bool> {
         match self.value(name)? {
-            Value::Text(text) => text.parse().ok(),
-            Value::Bool(is) => Some(*is),
-            Value::Number(_) | Value::Bytes(_) | Value::Other => None,
+            Value::String(text) => text.parse().ok(),
+            value => value.as_bool(),
         }
     }
 
-    fn value(&self, name: &str) -> Option<&Value<'_>> {
+    fn value(&self, name: &str) -> Option<&Value> {
         let mut fields = self.fields.iter();
         fields.find(|(key, _)| key == name).map(|(_, value)| value)
     }

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::{
     reader::End,
-    record::{Record, TIME_LENGTH, Time, Value},
+    record::{Record, TIME_LENGTH, Time},
 };
 
 /// What a line of text is.
@@ -72,12 +74,12 @@ fn event(line: &str, pid: u32, line_end: End) -> Text<'_> {
     while !rest.is_empty() {
         match field(rest) {
             Some((name, value, after)) => {
-                fields.push((Cow::Borrowed(name), Value::Text(value)));
+                fields.push((Cow::Borrowed(name), value));
                 rest = after;
             }
             None if !whole => {
                 // What is cut in the middle of its quotes is left out already.
-                fields.push((Cow::Borrowed(""), Value::Other));
+                fields.push((Cow::Borrowed(""), Value::Null));
                 rest = "";
             }
             None => return Text::Broken,
@@ -133,11 +135,11 @@ fn name(text: &str) -> Option<(&str, &str)> {
 }
 
 /// A field with the space before it: name, value, what follows.
-fn field(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
+fn field(text: &str) -> Option<(&str, Value, &str)> {
     let (name, rest) = name(text.strip_prefix(' ')?)?;
     if !rest.starts_with('"') {
         let (value, after) = rest.split_at_checked(rest.find(' ').unwrap_or(rest.len()))?;
-        return Some((name, Cow::Borrowed(value), after));
+        return Some((name, value.into(), after));
     }
     let mut escaped = false;
     let end = rest.bytes().enumerate().skip(1).find_map(|(at, b)| {
@@ -148,9 +150,9 @@ fn field(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     let (quoted, after) = rest.split_at_checked(end + 1)?;
     let inner = quoted.get(1..end)?;
     let value = if inner.contains('\\') {
-        Cow::Owned(serde_json::from_str(quoted).ok()?)
+        serde_json::from_str(quoted).ok()?
     } else {
-        Cow::Borrowed(inner)
+        inner.into()
     };
     Some((name, value, after))
 }

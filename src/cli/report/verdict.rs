@@ -1,5 +1,7 @@
 //! What the numbers mean: for each host, leg and upstream one sentence, and one advice.
 
+use serde::Serialize;
+
 use super::{
     counts::{FaultCounts, HostCounts, OTHERS, Roles, UpstreamCounts, safe},
     summary::LogSummary,
@@ -7,7 +9,7 @@ use super::{
 use crate::model::Role;
 
 /// One sentence and one advice.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct HostVerdict {
     pub(super) host: String,
     pub(super) role: Role,
@@ -21,6 +23,7 @@ pub(super) struct HostVerdict {
     pub(super) sentence: String,
     pub(super) advice: String,
     /// Those that no second try rescued, then the time.
+    #[serde(skip)]
     cost: (u64, u64),
 }
 
