@@ -14,10 +14,11 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, daemon};
+use super::Failure;
 use crate::{
     config::Config,
     model::{Target, secret::Credentials},
+    net::api,
 };
 
 /// The daemon is on this machine, as a rule.
@@ -137,7 +138,7 @@ fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
 }
 
 fn request(target: &Target, credentials: Option<&Credentials>) -> String {
-    let authorization = daemon::authorization("Proxy-Authorization", credentials);
+    let authorization = api::authorization("Proxy-Authorization", credentials);
     format!(
         "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: gitferry-connect/{}\r\n{authorization}\r\n",
         env!("CARGO_PKG_VERSION")

@@ -1,26 +1,20 @@
 //! Asking the running daemon: one GET of its own pages, by every command that needs an answer from it.
 
 use std::{
-    error::Error,
-    fmt,
-    io::{self, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::OnceLock,
-    time::Duration,
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
 use super::Failure;
-use crate::{config::Config, model::secret::Credentials};
-
-/// Longer than a daemon of this machine ever takes.
-const DEADLINE: Duration = Duration::from_secs(5);
-
-/// The largest answer that is read.
-const LIMIT: u64 = 64 << 20;
+use crate::{
+    config::Config,
+    model::secret::Credentials,
+    net::api::{self, Denied},
+};
 
 /// What `/-/api/daemon` says, as far as commands need it.
 #[derive(Clone, Debug, Deserialize)]
@@ -61,78 +55,19 @@ pub(crate) fn about(address: SocketAddr) -> io::Result<RunningDaemon> {
     serde_json::from_str(&get(address, "/-/api/daemon")?).map_err(io::Error::other)
 }
 
-/// The body of one page. One HTTP/1.0 request: the answer ends with the connection.
+/// The body of one page of the daemon.
 pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    stream.set_write_timeout(Some(DEADLINE))?;
-    let authorization = authorization("Authorization", CREDENTIALS.get());
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{authorization}\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(LIMIT).read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| io::Error::other("the response is not HTTP"))?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        Some("401" | "403" | "407") => {
-            let denied = Denied::read(head, body);
-            Err(io::Error::new(io::ErrorKind::PermissionDenied, denied))
-        }
-        _ => Err(io::Error::other(
-            head.lines().next().unwrap_or_default().to_owned(),
-        )),
-    }
+    api::ask(address, CREDENTIALS.get(), &format!("GET {path}"))
 }
 
-/// Nobody answers at `address`, or the daemon there denies access; `start` says how to get one running.
+/// The failure where no daemon answers at `address`, or it denies access; `start` says how to start one.
 pub(super) fn unreachable(address: SocketAddr, error: io::Error, start: &str) -> Failure {
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
+    match Denied::of(&error) {
         Some(Denied { cause, advice }) => {
+            let usual = "`gitferry help access` explains who is served";
             Failure::new(format!("the daemon at {address} denies access: {cause}"))
-                .hint(advice.clone())
+                .hint(advice.as_deref().unwrap_or(usual))
         }
         None => Failure::during(format!("no daemon answers at {address}"), error).hint(start),
     }
-}
-
-/// The daemon is there, and serves somebody else.
-#[derive(Debug)]
-struct Denied {
-    cause: String,
-    advice: String,
-}
-
-impl Denied {
-    /// The daemon's own words; of another server its status line.
-    fn read(head: &str, body: &str) -> Self {
-        let mut lines = body
-            .lines()
-            .map_while(|line| line.strip_prefix("gitferry: "));
-        let cause = lines.next().or(head.lines().next()).unwrap_or_default();
-        let advice = lines.next();
-        Self {
-            cause: cause.to_owned(),
-            advice: advice
-                .unwrap_or("`gitferry help access` explains who is served")
-                .to_owned(),
-        }
-    }
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "access denied: {}", self.cause)
-    }
-}
-
-impl Error for Denied {}
-
-/// The line by which a command gives the credentials of `[listen]` in the field `name`; nothing where there are none.
-pub(super) fn authorization(name: &str, credentials: Option<&Credentials>) -> String {
-    credentials.map_or_else(String::new, |credentials| {
-        let pair = format!("{}:{}", credentials.username, credentials.password.expose());
-        format!("{name}: Basic {}\r\n", BASE64_STANDARD.encode(pair))
-    })
 }

@@ -75,6 +75,11 @@ impl Environment {
     }
 }
 
+/// True where a `no_proxy` list names the host, as curl reads it.
+pub(crate) fn is_excepted(list: &str, host: &Host) -> bool {
+    no_proxy(list).iter().any(|entry| entry_matches(entry, host))
+}
+
 /// The entries of a list, separated by commas and blanks. `*` means every host only where it is the whole list.
 fn no_proxy(list: &str) -> Vec<Box<str>> {
     if list == "*" {

@@ -32,7 +32,7 @@ pub(crate) use daemon::{
 };
 pub(crate) use dial::Dial;
 pub use effective::Config;
-pub(crate) use environment::Environment;
+pub(crate) use environment::{Environment, is_excepted};
 pub(crate) use hop::{GrantedTargets, Hop, HopKind, HopProtocol, KindOfHop, UPSTREAM_KINDS};
 pub(crate) use inputs::{Arguments, Variables};
 pub(crate) use listen::Listen;

@@ -1,22 +1,10 @@
 //! The running daemon, as it describes itself.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
 
-use crate::model::secret::Credentials;
-
-/// Longer than a daemon of this machine ever takes.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The largest page that is read.
-const LIMIT: u64 = 16 << 20;
+use crate::{model::secret::Credentials, net::api};
 
 /// How the daemon is reached.
 #[derive(Clone, Debug)]
@@ -26,9 +14,6 @@ pub(crate) struct DaemonAddress {
     /// What it asks its clients for.
     pub credentials: Option<Credentials>,
 }
-
-/// How the error begins where the daemon answers, and serves other users.
-pub(super) const DENIED: &str = "access denied: ";
 
 /// `/-/api/daemon`.
 #[derive(Clone, Debug, Deserialize)]
@@ -100,59 +85,30 @@ struct Nonce {
 impl DaemonAddress {
     /// What the daemon says of itself. Fails where nobody answers, or somebody else.
     pub(crate) async fn about(&self) -> io::Result<DaemonInfo> {
-        let page = self.ask("GET", "/-/api/daemon").await?;
+        let page = self.ask("GET /-/api/daemon").await?;
         serde_json::from_str(&page).map_err(io::Error::other)
     }
 
     /// Its last faults; none where it does not say.
     pub(super) async fn status(&self) -> Status {
-        let page = self.ask("GET", "/-/api/faults").await.unwrap_or_default();
+        let page = self.ask("GET /-/api/faults").await.unwrap_or_default();
         serde_json::from_str(&page).unwrap_or_default()
     }
 
     /// A nonce that it answers for a minute.
     pub(super) async fn nonce(&self) -> io::Result<String> {
-        let page = self.ask("POST", "/-/api/nonce").await?;
+        let page = self.ask("POST /-/api/nonce").await?;
         let nonce: Nonce = serde_json::from_str(&page).map_err(io::Error::other)?;
         Ok(nonce.nonce)
     }
 
-    async fn ask(&self, method: &str, path: &str) -> io::Result<String> {
-        timeout(PATIENCE, self.exchange(method, path))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-    }
-
-    /// One HTTP/1.0 request: the answer ends with the connection.
-    async fn exchange(&self, method: &str, path: &str) -> io::Result<String> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        let authorization = self.credentials.as_ref().map_or_else(String::new, |who| {
-            let pair = format!("{}:{}", who.username, who.password.expose());
-            format!(
-                "Proxy-Authorization: Basic {}\r\n",
-                BASE64_STANDARD.encode(pair)
-            )
-        });
-        let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n{authorization}\r\n",
-            self.address
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.take(LIMIT).read_to_string(&mut answer).await?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .ok_or_else(|| io::Error::other("the server does not speak HTTP"))?;
-        match head.split(' ').nth(1) {
-            Some("200") => Ok(body.to_owned()),
-            Some("401" | "403" | "407") => {
-                let cause = body.lines().next().unwrap_or_default();
-                let cause = cause.strip_prefix("gitferry: ").unwrap_or(cause);
-                Err(io::Error::other(format!("{DENIED}{cause}")))
-            }
-            _ => Err(io::Error::other(
-                head.lines().next().unwrap_or_default().to_owned(),
-            )),
-        }
+    async fn ask(&self, request: &'static str) -> io::Result<String> {
+        let Self {
+            address,
+            credentials,
+        } = self.clone();
+        let asking = move || api::ask(address, credentials.as_ref(), request);
+        let asked = tokio::task::spawn_blocking(asking);
+        asked.await.map_err(io::Error::other)?
     }
 }

@@ -2,17 +2,18 @@
 
 mod settings;
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{process::Command, sync::watch};
 
 use super::{
     Outcome, RemoteUrl,
-    daemon::{DENIED, DaemonAddress, DaemonInfo, RecentFault},
+    daemon::{DaemonAddress, DaemonInfo, RecentFault},
     program,
 };
-use crate::{config::Config, model::HostPattern, tls::CaCertificate};
+use crate::{config::Config, net::api::Denied, tls::CaCertificate};
 
+pub(crate) use settings::same_place;
 pub(super) use settings::{environment, git_settings, preload};
 
 /// What the checks of this machine look at.
@@ -33,7 +34,7 @@ pub(crate) struct LocalFacts {
     /// How the daemon is reached.
     pub daemon: DaemonAddress,
     /// What it says of itself; why not, where it does not.
-    pub about: Result<DaemonInfo, String>,
+    pub about: Result<DaemonInfo, Arc<io::Error>>,
     /// Of the config that this command would run a daemon with: its CA may be another one than the daemon's.
     pub state_directory: PathBuf,
     /// The repository, or where the user is.
@@ -77,13 +78,13 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
         Ok(about) => about,
         Err(why) => {
             let used = settings::uses(machine, &address.to_string()).await;
-            let denied = why.strip_prefix(DENIED);
+            let denied = Denied::of(why);
             let words = match denied {
                 Some(_) => "denies access",
                 None => "not running",
             };
             let detail = match denied {
-                Some(why) => format!("the daemon at {address} denies access: {why}"),
+                Some(denied) => format!("the daemon at {address} denies access: {}", denied.cause),
                 None => format!("no daemon answers at {address}: {why}"),
             };
             let outcome = match used {
@@ -281,11 +282,6 @@ fn recent(faults: &[RecentFault]) -> Vec<(RecentFault, usize)> {
         }
     }
     recent
-}
-
-/// The hosts that clients are sent to the daemon for.
-fn proxied_hosts(config: &Config) -> impl Iterator<Item = &HostPattern> {
-    config.routes.iter().flat_map(|route| &route.hosts)
 }
 
 #[cfg(test)]

@@ -92,8 +92,8 @@ impl Repository {
     }
 }
 
-/// git in `directory`.
-async fn git(directory: &Path, arguments: &[&str]) -> Result<ProgramEnd, String> {
+/// Runs git in `directory`.
+pub(super) async fn git(directory: &Path, arguments: &[&str]) -> Result<ProgramEnd, String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(directory).args(arguments);
     program::run(command, "", PATIENCE)

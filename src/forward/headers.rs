@@ -132,14 +132,16 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         // A value that overflows is longer than any wait.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
-    let date = |text: &str| {
-        let format = format_description!(
-            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-        );
-        PrimitiveDateTime::parse(text, format).ok()
-    };
     let wait = date(value)? - date(text(DATE)?)?;
     Some(wait.max(time::Duration::ZERO).unsigned_abs())
+}
+
+/// A date as HTTP sends it (RFC 9110, section 5.6.7): UTC.
+pub(crate) fn date(text: &str) -> Option<PrimitiveDateTime> {
+    let format = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    PrimitiveDateTime::parse(text, format).ok()
 }
 
 /// Adds `Retry-After` where it is missing: git-lfs 3.3.0 panics at a 429 without it.

@@ -1,5 +1,6 @@
 //! Sockets: listening, finding a client's user, resolving, dialling directly and through hops.
 
+pub(crate) mod api;
 pub(crate) mod dial;
 pub(crate) mod groups;
 mod interim;

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::net::api;
+
 /// No daemon of ours writes a longer head.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -106,11 +108,8 @@ fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> Reply {
         text.trim().to_owned()
     };
     let said = String::from_utf8_lossy(&body);
-    let mut ours = said
-        .lines()
-        .map_while(|line| line.strip_prefix("gitferry: "));
-    if let Some(cause) = ours.next() {
-        return Reply::Refused(shown(cause), ours.next().map(shown));
+    if let Some((cause, advice)) = api::refusal(&said) {
+        return Reply::Refused(shown(cause), advice.map(shown));
     }
     let mut text = format!("{} {}", head.status, head.phrase);
     if let Some(status) = &head.proxy_status {

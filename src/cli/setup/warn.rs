@@ -1,4 +1,4 @@
-//! What would overrule the settings, and what is unsafe beside them: said aloud, never changed.
+//! Warns of settings and variables that override ours, and of unsafe ones. It changes none of them.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     cli::{Failure, daemon},
-    config::Config,
-    model::HostPattern,
+    config::{Config, is_excepted},
+    model::{Host, HostPattern},
 };
 
 /// Variables that beat the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
@@ -39,7 +39,7 @@ pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &m
     }
 }
 
-/// Says that no daemon answers: until one does, what is set up now fails.
+/// Warns that no daemon answers: until one does, the set-up clients fail.
 pub(super) fn absence(config: &Config, host: &HostEnv, output: &mut Output<'_>) {
     if let Some(address) = daemon::address(config)
         && let Err(why) = (host.daemon)(host, address)
@@ -48,7 +48,7 @@ pub(super) fn absence(config: &Config, host: &HostEnv, output: &mut Output<'_>) 
     }
 }
 
-/// The variable that keeps clients away from every proxy for some of `hosts`, and these.
+/// The variable that makes clients bypass every proxy for some of `hosts`, and the names of these.
 pub(super) fn no_proxy_variable<'a>(
     hosts: impl IntoIterator<Item = &'a HostPattern>,
     host: &HostEnv,
@@ -63,7 +63,7 @@ pub(super) fn no_proxy_variable<'a>(
     (!kept.is_empty()).then(|| (name, kept.join(", ")))
 }
 
-/// Settings of any scope that beat ours: asked of git once ours are in place.
+/// Settings of any scope that override ours, as git itself reads them once ours are in place.
 pub(super) fn overriding(
     plan: &Plan,
     host: &HostEnv,
@@ -74,7 +74,7 @@ pub(super) fn overriding(
         .try_for_each(|probe| overridden(plan, probe, host, output))
 }
 
-/// `http.sslVerify` and `http.<url>.sslVerify`, wherever they stand.
+/// `http.sslVerify` and `http.<url>.sslVerify`, in any file.
 pub(super) fn unverified(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
     let arguments = [
         "config",
@@ -133,21 +133,7 @@ fn overridden(
     Ok(())
 }
 
-/// As curl reads `NO_PROXY`: `*`, or names that also cover what is below them.
 fn is_named(no_proxy: &str, host: &HostPattern) -> bool {
-    let Some(name) = exact_name(host).or_else(|| host.subtree()) else {
-        return false;
-    };
-    no_proxy
-        .split([',', ' '])
-        .map(|entry| entry.trim().trim_start_matches('.'))
-        .filter(|entry| !entry.is_empty())
-        .any(|entry| {
-            let entry = entry.to_ascii_lowercase();
-            entry == "*"
-                || entry == name
-                || name
-                    .strip_suffix(&entry)
-                    .is_some_and(|rest| rest.ends_with('.'))
-        })
+    let name = exact_name(host).or_else(|| host.subtree());
+    name.is_some_and(|name| is_excepted(no_proxy, &Host::Name(name.into())))
 }

@@ -134,7 +134,7 @@ mod tests {
                 address: "127.0.0.1:4483".parse().unwrap(),
                 credentials: None,
             },
-            about: Err("not asked".into()),
+            about: Err(std::io::Error::other("not asked").into()),
             state_directory: "/".into(),
             directory: "/".into(),
             ssh: None,

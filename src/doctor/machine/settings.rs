@@ -1,10 +1,13 @@
-//! Settings that contradict each other, or keep a client away from the daemon.
+//! Settings that contradict each other, or make a client bypass the daemon.
 
 use std::net::SocketAddr;
 
-use tokio::process::Command;
-
-use super::{super::Outcome, Machine, PATIENCE, program, proxied_hosts};
+use super::Machine;
+use crate::{
+    config::is_excepted,
+    doctor::{Outcome, repository::git},
+    model::HostPattern,
+};
 
 /// One value of git's settings, and the file it stands in.
 struct Setting {
@@ -14,20 +17,12 @@ struct Setting {
 }
 
 async fn read(machine: &Machine) -> Vec<Setting> {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(&machine.local.directory).args([
-        "config",
-        "--null",
-        "--show-origin",
-        "--list",
-    ]);
-    match program::run(command, "", PATIENCE).await {
-        Ok(ended) => parse(&ended.stdout),
-        Err(_) => Vec::new(),
-    }
+    let arguments = ["config", "--null", "--show-origin", "--list"];
+    let listed = git(&machine.local.directory, &arguments).await;
+    listed.map_or_else(|_| Vec::new(), |ended| parse(&ended.stdout))
 }
 
-/// Origin and entry take turns.
+/// The output is origin, entry, origin, entry, and so on.
 fn parse(listed: &str) -> Vec<Setting> {
     let mut parts = listed.split('\0');
     let mut settings = Vec::new();
@@ -42,7 +37,7 @@ fn parse(listed: &str) -> Vec<Setting> {
     settings
 }
 
-/// True where git, or this environment, is pointed at `address`.
+/// True where git or this environment uses the proxy at `address`.
 pub(super) async fn uses(machine: &Machine, address: &str) -> bool {
     let by_variable = machine.variables.iter().any(|(name, value)| {
         name.to_ascii_lowercase().ends_with("_proxy") && value.contains(address)
@@ -139,12 +134,12 @@ pub(in crate::doctor) async fn environment(machine: &Machine) -> Outcome {
     }
     for name in ["no_proxy", "NO_PROXY"] {
         let list = variable(name).map_or("", String::as_str);
-        let kept: Vec<String> = proxied_hosts(&machine.config)
-            .filter(|host| host.is_exact())
-            .map(ToString::to_string)
-            .filter(|host| is_named(list, host))
-            .collect();
-        if let Some(first) = kept.first() {
+        let mut hosts = machine.config.routes.iter().flat_map(|route| &route.hosts);
+        let excepted = |host: &&HostPattern| match host {
+            HostPattern::Exact(host) => is_excepted(list, host),
+            HostPattern::Wildcard(_) => false,
+        };
+        if let Some(first) = hosts.find(excepted) {
             odd.push(format!("{name} makes clients bypass gitferry for {first}"));
         }
     }
@@ -184,26 +179,14 @@ fn differs(machine: &Machine) -> Option<String> {
     }
 }
 
-/// Scheme and user info apart.
-fn same_place(one: &str, other: &str) -> bool {
+/// True where two proxy URLs differ in scheme and user info at most.
+pub(crate) fn same_place(one: &str, other: &str) -> bool {
     let place = |url: &str| {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
         rest.trim_end_matches('/').to_ascii_lowercase()
     };
     place(one) == place(other)
-}
-
-/// True where a `no_proxy` list names the host or a domain above it.
-fn is_named(list: &str, host: &str) -> bool {
-    list.split([',', ' ']).any(|entry| {
-        let name = entry.trim().trim_start_matches('*').trim_start_matches('.');
-        entry.trim() == "*"
-            || !name.is_empty()
-                && host
-                    .strip_suffix(&name.to_ascii_lowercase())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    })
 }
 
 /// proxychains works by LD_PRELOAD, and a Go program such as git-lfs connects without the C library that it replaces.
@@ -233,20 +216,6 @@ mod tests {
         assert!(odd[1].contains("has 2 values"), "{odd:?}");
         let healthy = "file:x\0http.https://hf.co.proxy\nhttp://127.0.0.1:4483\0file:x\0http.sslverify\ntrue\0";
         assert!(oddities(&parse(healthy), "127.0.0.1:4483".parse().unwrap()).is_empty());
-    }
-
-    #[test]
-    fn a_no_proxy_list_names_hosts_as_curl_reads_it() {
-        for (list, named) in [
-            ("localhost,.hf.co", true),
-            ("hf.co", true),
-            ("*", true),
-            ("f.co", false),
-            ("", false),
-            ("10.0.0.0/8, localhost", false),
-        ] {
-            assert_eq!(is_named(list, "hf.co"), named, "{list}");
-        }
     }
 
     #[test]

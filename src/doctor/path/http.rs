@@ -11,13 +11,13 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
 use tokio::time::{Instant, timeout};
 use tokio_util::bytes::Bytes;
 
 use super::{Probe, Stream, shown};
 use crate::{
     doctor::{Outcome, machine::Skew},
+    forward::headers::date,
     model::{Fault, FaultKind, Leg, Scheme, Secret, Stage, Target, classify},
 };
 
@@ -73,6 +73,8 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     };
     let status = answer.status.as_u16();
     let words = format!("{status}, {}", shown(begun.elapsed()));
+    let location = answer.headers.get(LOCATION);
+    let location = location.and_then(|value| shown_location(value.as_bytes()));
     let outcome = match status {
         511 => Outcome::failed(words)
             .detail("511 Network Authentication Required: the network requires a log-in")
@@ -80,12 +82,12 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         502..=504 => Outcome::warned(words).detail(format!(
             "the site, or a proxy in front of it, answers {status}"
         )),
-        _ if probe.origin().0 == Scheme::Http && leads_elsewhere(probe, &answer.headers) => {
+        _ if probe.origin().0 == Scheme::Http && leads_elsewhere(probe, location.as_deref()) => {
             Outcome::warned(words)
                 .detail(
                     "the response redirects to another host, as the log-in page of a network does",
                 )
-                .fact(|facts| facts.portal = Some(location(&answer.headers)))
+                .fact(|facts| facts.portal = Some(location))
         }
         _ => Outcome::passed(words),
     };
@@ -96,24 +98,21 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     outcome.fact(|facts| facts.clock_skew = skew)
 }
 
-/// Where the answer sends the client.
-pub(super) fn location(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(LOCATION)?.to_str().ok()?;
+/// Where a `Location` sends the client.
+pub(super) fn shown_location(value: &[u8]) -> Option<String> {
+    let value = std::str::from_utf8(value).ok()?;
     // A query may hold a session.
     let shown = value.split(['?', '#']).next().unwrap_or_default();
     Some(crate::track::redact::escaped(shown).into_owned())
 }
 
 /// True for a redirect to a host that is neither this one nor one below or above it.
-pub(super) fn leads_elsewhere(probe: &Probe, headers: &HeaderMap) -> bool {
-    let Some(location) = location(headers) else {
-        return false;
-    };
-    let Some((_, rest)) = location.split_once("://") else {
-        return false;
-    };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let Ok(target) = Target::parse(authority, Some(443)) else {
+pub(super) fn leads_elsewhere(probe: &Probe, location: Option<&str>) -> bool {
+    let authority = location.and_then(|location| {
+        let (_, rest) = location.split_once("://")?;
+        rest.split('/').next()
+    });
+    let Some(Ok(target)) = authority.map(|name| Target::parse(name, Some(443))) else {
         return false;
     };
     let (there, here) = (target.host.to_string(), probe.origin().1.host.to_string());
@@ -123,12 +122,7 @@ pub(super) fn leads_elsewhere(probe: &Probe, headers: &HeaderMap) -> bool {
 
 /// The server's clock minus ours.
 fn skew(headers: &HeaderMap) -> Option<i64> {
-    // RFC 9110, section 5.6.7: the only form that is sent.
-    let form = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let text = headers.get(DATE)?.to_str().ok()?;
-    let there: OffsetDateTime = PrimitiveDateTime::parse(text, form).ok()?.assume_utc();
+    let there = date(headers.get(DATE)?.to_str().ok()?)?.assume_utc();
     let here = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Some(there.unix_timestamp() - i64::try_from(here.as_secs()).ok()?)
 }

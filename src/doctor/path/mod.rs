@@ -20,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use super::{
-    Outcome, Rehearsal, RemoteProtocol, RemoteUrl, check_results::PathName, machine::Skew,
+    CredentialSource, Outcome, RemoteProtocol, RemoteUrl, check_results::PathName, machine::Skew,
 };
 use crate::{
     config::{Dial, Hop, HttpVersion, Route, ToMirror, Upstream, Via},
@@ -63,6 +63,21 @@ pub(crate) struct Probe {
     /// Roots and TLS.
     pub means: Arc<ProbeSetup>,
     evidence: Mutex<Evidence>,
+}
+
+/// What is rehearsed on a host.
+#[derive(Clone)]
+pub(crate) struct Rehearsal {
+    /// The repository that a push would go to.
+    pub repository: Option<RemoteUrl>,
+    /// The LFS API that it would ask.
+    pub lfs: Option<RemoteUrl>,
+    /// True where git-lfs gets the API's URL and a token from the ssh server.
+    pub lfs_over_ssh: bool,
+    /// True where the repository has files of git-lfs.
+    pub uses_lfs: bool,
+    /// Who acts.
+    pub credentials: Arc<CredentialSource>,
 }
 
 /// What one check leaves for another.

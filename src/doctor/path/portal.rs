@@ -72,34 +72,27 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
 /// For tests: the status of what answers in the place of TLS, and where it leads as doctor shows it.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn seen(answer: &[u8]) -> Option<(u16, Option<String>)> {
-    let (status, headers) = read(answer)?;
-    Some((status, http::location(&headers)))
+    read(answer)
 }
 
-/// The status of an answer, and where it leads; `None` for what is no HTTP.
-fn read(answer: &[u8]) -> Option<(u16, hyper::HeaderMap)> {
+/// The status of an answer, and where it redirects to; `None` for what is not HTTP.
+fn read(answer: &[u8]) -> Option<(u16, Option<String>)> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut fields);
     response.parse(answer).ok()?;
-    let status = response.code?;
-    let mut headers = hyper::HeaderMap::new();
-    for field in response.headers.iter() {
-        if field.name.eq_ignore_ascii_case("location") {
-            let value = hyper::header::HeaderValue::from_bytes(field.value).ok()?;
-            headers.insert(hyper::header::LOCATION, value);
-        }
-    }
-    Some((status, headers))
+    let mut fields = response.headers.iter();
+    let location = fields.find(|field| field.name.eq_ignore_ascii_case("location"));
+    let location = location.and_then(|field| http::shown_location(field.value));
+    Some((response.code?, location))
 }
 
 /// Any HTTP in the place of TLS is not the site's; on port 80 only what leads to another host is.
 fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
-    let (status, headers) = read(answer)?;
-    let elsewhere = http::leads_elsewhere(probe, &headers);
+    let (status, location) = read(answer)?;
+    let elsewhere = http::leads_elsewhere(probe, location.as_deref());
     // A TLS port says 400 to plain HTTP (nginx, Go): that is the site itself, or what stands in for it.
     let portal = status == 511 || elsewhere || !usual && status != 400;
     portal.then(|| {
-        let location = http::location(&headers);
         let words = location.as_deref().unwrap_or("plain HTTP").to_owned();
         Outcome::failed(words.clone())
             .detail(format!(
