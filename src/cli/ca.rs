@@ -84,8 +84,9 @@ pub(super) fn run(command: &CaCommand, config: &Config) -> Result<(), Failure> {
         CaCommand::Export { output: None } => {
             printed(io::stdout().write_all(certificate(directory)?.pem().as_bytes()))
         }
-        CaCommand::Export { output: Some(file) } => fs::write(file, certificate(directory)?.pem())
-            .map_err(|error| Failure::during(format!("cannot write {}", file.display()), error)),
+        CaCommand::Export { output: Some(file) } => {
+            fs::write(file, certificate(directory)?.pem()).map_err(Failure::cannot("write", file))
+        }
         CaCommand::Rotate => rotate(config, &hosts),
     }
 }

@@ -5,6 +5,7 @@ use std::{
     error::Error,
     fmt,
     io::{self, IsTerminal as _, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
@@ -85,6 +86,15 @@ impl Failure {
             what: what.into(),
             source: source.into(),
         })
+    }
+
+    /// For `map_err`: `what`, such as `read`, failed with the file at `path`.
+    pub(crate) fn cannot<E: Into<Box<dyn Error + Send + Sync>>>(
+        what: &str,
+        path: &Path,
+    ) -> impl Fn(E) -> Self + use<E> {
+        let what = format!("cannot {what} {}", path.display());
+        move |error| Self::during(what.clone(), error)
     }
 
     /// With a sentence that names a command or a key.

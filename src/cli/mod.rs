@@ -10,6 +10,7 @@ pub(crate) mod connect;
 mod daemon;
 pub(crate) mod doctor;
 mod failure;
+mod files;
 pub(crate) mod help;
 pub(crate) mod history;
 pub(crate) mod man;

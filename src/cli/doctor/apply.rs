@@ -1,16 +1,19 @@
-//! `--apply`: the change of the verdict, made in the config file: shown first, checked, with a backup, all at once or not at all.
+//! `--apply`: makes the change of the verdict in the config file. It shows and checks the change first, and keeps a backup.
 
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 use crate::{
-    cli::{Failure, printed},
+    cli::{
+        Failure,
+        files::{self, StagedFile},
+        printed,
+    },
     config,
     doctor::verdict::{ConfigEdit, EditPlace},
 };
@@ -19,16 +22,8 @@ use crate::{
 ///
 /// Fails where the file cannot be read or written, or would not be a good config any more; then nothing has changed.
 pub(super) fn run(edit: &ConfigEdit, file: &Path) -> Result<(), Failure> {
-    let before = match fs::read_to_string(file) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(Failure::during(
-                format!("cannot read {}", file.display()),
-                error,
-            ));
-        }
-    };
+    let before = files::read(file)?.map(String::from_utf8).transpose();
+    let before = before.map_err(Failure::cannot("read", file))?;
     let text = before.as_deref().unwrap_or_default();
     let after = edited(text, edit).map_err(|why| {
         Failure::new(format!("cannot change {}: {why}", file.display()))
@@ -138,34 +133,20 @@ fn difference(before: &str, after: &str) -> String {
     format!("{}{}", changed(&old, '-'), changed(&new, '+'))
 }
 
-/// Writes beside the file, checks that, keeps the file as it was, and puts the new one in its place.
+/// Writes the new file beside the old one, checks it, makes a backup, and then replaces the old one.
 fn replace(file: &Path, before: Option<&str>, after: &str) -> Result<Option<PathBuf>, Failure> {
-    let failed = |error| Failure::during(format!("cannot write {}", file.display()), error);
-    // A link to a file under version control stays one.
-    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let directory = file.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory).map_err(failed)?;
-    let mode = fs::metadata(&file).map_or(0o600, |meta| meta.permissions().mode() & 0o7777);
-    let mut new = tempfile::Builder::new()
-        .prefix(".gitferry-")
-        .suffix(".toml")
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(directory)
-        .map_err(failed)?;
-    new.write_all(after.as_bytes()).map_err(failed)?;
-    new.as_file().sync_all().map_err(failed)?;
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).map_err(Failure::cannot("create", directory))?;
+    }
+    let new = StagedFile::new(file, after.as_bytes(), 0o600)?;
     let variable = |name: &str| std::env::var(name).ok();
     config::load(Some(new.path()), &variable)
         .map_err(|problems| Failure::during("the change would break the config", problems))?;
-    let backup = match before {
-        None => None,
-        Some(_) => {
-            let backup = free_name(&file);
-            fs::copy(&file, &backup).map_err(failed)?;
-            Some(backup)
-        }
-    };
-    new.persist(&file).map_err(|error| failed(error.error))?;
+    let backup = before.map(|_| free_name(&new.target));
+    if let Some(backup) = &backup {
+        fs::copy(&new.target, backup).map_err(Failure::cannot("write", backup))?;
+    }
+    new.persist()?;
     Ok(backup)
 }
 

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     env, fs,
     io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     time::Duration,
 };
@@ -12,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Failure, printed},
+    cli::{Failure, files, printed},
     config::{self, Config, Route, Upstream},
     doctor::{
         CheckSubject, Finding,
@@ -38,24 +37,12 @@ pub(super) struct BundleContents<'a> {
 pub(super) fn write(file: &Path, contents: &BundleContents<'_>) -> Result<(), Failure> {
     let text = format!("{:#}\n", document(contents));
     printed(writeln!(io::stdout(), "\n{}:\n{text}", file.display()))?;
-    put(file, &text)
-        .map_err(|error| Failure::during(format!("cannot write {}", file.display()), error))?;
+    files::write(file, text.as_bytes(), 0o600)?;
     printed(writeln!(
         io::stdout(),
         "written to {}: read it before you send it to anyone",
         file.display()
     ))
-}
-
-fn put(file: &Path, text: &str) -> io::Result<()> {
-    let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
-    let mut new = tempfile::Builder::new()
-        .prefix(".gitferry-")
-        .permissions(fs::Permissions::from_mode(0o600))
-        .tempfile_in(directory.unwrap_or(Path::new(".")))?;
-    new.write_all(text.as_bytes())?;
-    new.persist(file).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn document(contents: &BundleContents<'_>) -> Value {

@@ -1,21 +1,43 @@
 //! What a unit needs to know, and what the two service managers do alike: write and remove files, run their own command.
 
 use std::{
-    fs,
     io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use super::proxies;
 use crate::{
-    cli::{Failure, printed, setup::HostEnv},
+    cli::{Failure, files, printed, setup::HostEnv},
     config::Config,
 };
 
 /// What to do where there is no service manager.
 pub(super) const IN_A_TERMINAL: &str = "run the daemon in a terminal instead: `gitferry run`";
+
+/// The service manager of this machine.
+pub(super) trait Manager {
+    /// Fails where no service manager runs: in most containers, and in a shell that `su` began.
+    fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What the service needs before the config can be read.
+    fn prepare(&self, _binary: &Path) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn install(&self, installation: &Installation) -> Result<(), Failure>;
+
+    fn uninstall(&self) -> Result<(), Failure>;
+
+    /// Runs `start`, `stop` or `restart`.
+    fn control(&self, verb: &str) -> Result<(), Failure>;
+
+    fn status(&self) -> Result<(), Failure>;
+
+    fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure>;
+}
 
 /// What a unit needs to know.
 #[derive(Debug)]
@@ -109,36 +131,19 @@ pub(super) fn say(line: &str) -> Result<(), Failure> {
     printed(writeln!(io::stdout(), "{line}"))
 }
 
-/// Writes a file of the service and says so.
+/// Writes a file of the service, and prints its name.
 pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-    let shown = path.display();
-    let during = |error| Failure::during(format!("cannot write {shown}"), error);
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(during)?;
-    }
-    // Another mode must never hold a password, not for a moment.
-    let mut file = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(path.parent().unwrap_or(Path::new(".")))
-        .map_err(during)?;
-    file.write_all(text.as_bytes()).map_err(during)?;
-    file.as_file()
-        .set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(during)?;
-    file.persist(path).map_err(|error| during(error.error))?;
-    say(&format!("written: {shown}"))
+    files::write(path, text.as_bytes(), mode)?;
+    say(&format!("written: {}", path.display()))
 }
 
-/// Removes a file of the service; one that is missing is as good.
+/// Removes a file of the service, where it exists, and prints its name.
 pub(super) fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Ok(()) => say(&format!("removed: {}", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::during(
-            format!("cannot remove {}", path.display()),
-            error,
-        )),
+    if !path.exists() {
+        return Ok(());
     }
+    files::remove(path)?;
+    say(&format!("removed: {}", path.display()))
 }
 
 /// Runs a command of the service manager in this terminal.

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use super::installation::{
-    Installation, ask, remove, remove_passwords, tell, write, write_passwords,
+    Installation, Manager, ask, remove, remove_passwords, tell, write, write_passwords,
 };
 use crate::cli::{Failure, setup::HostEnv};
 
@@ -28,46 +28,6 @@ impl Launchd {
             secrets: host.user_config()?,
             domain: format!("gui/{}", nix::unistd::getuid().as_raw()),
         })
-    }
-
-    pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
-        write_passwords(installation, &self.secrets)?;
-        let text = self.text(installation);
-        write(&self.plist, &text, 0o644)?;
-        // One that is loaded already would keep the old plist; where none is, this fails and that is as good.
-        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]));
-        let plist = self.plist.to_string_lossy().into_owned();
-        tell(Command::new("launchctl").args(["bootstrap", &self.domain, &plist]))
-    }
-
-    pub(super) fn uninstall(&self) -> Result<(), Failure> {
-        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]))?;
-        remove(&self.plist)?;
-        remove_passwords(&self.secrets)?;
-        Ok(())
-    }
-
-    pub(super) fn control(&self, verb: &str) -> Result<(), Failure> {
-        let mut command = Command::new("launchctl");
-        match verb {
-            "stop" => command.args(["kill", "TERM", &self.target()]),
-            "restart" => command.args(["kickstart", "-k", &self.target()]),
-            _ => command.args(["kickstart", &self.target()]),
-        };
-        tell(&mut command)
-    }
-
-    pub(super) fn status(&self) -> Result<(), Failure> {
-        tell(Command::new("launchctl").args(["print", &self.target()]))
-    }
-
-    pub(super) fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
-        let mut command = Command::new("tail");
-        command.args(["-n", &lines.to_string()]);
-        if follow {
-            command.arg("-F");
-        }
-        tell(command.arg(&self.log))
     }
 
     fn target(&self) -> String {
@@ -98,6 +58,48 @@ impl Launchd {
                 "\t<key>RunAtLoad</key>",
                 &format!("\t<key>EnvironmentVariables</key>\n\t<dict>\n{variables}\t</dict>\n\t<key>RunAtLoad</key>"),
             )
+    }
+}
+
+impl Manager for Launchd {
+    fn install(&self, installation: &Installation) -> Result<(), Failure> {
+        write_passwords(installation, &self.secrets)?;
+        let text = self.text(installation);
+        write(&self.plist, &text, 0o644)?;
+        // One that is loaded already would keep the old plist; where none is, this fails and that is as good.
+        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]));
+        let plist = self.plist.to_string_lossy().into_owned();
+        tell(Command::new("launchctl").args(["bootstrap", &self.domain, &plist]))
+    }
+
+    fn uninstall(&self) -> Result<(), Failure> {
+        let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]))?;
+        remove(&self.plist)?;
+        remove_passwords(&self.secrets)?;
+        Ok(())
+    }
+
+    fn control(&self, verb: &str) -> Result<(), Failure> {
+        let mut command = Command::new("launchctl");
+        match verb {
+            "stop" => command.args(["kill", "TERM", &self.target()]),
+            "restart" => command.args(["kickstart", "-k", &self.target()]),
+            _ => command.args(["kickstart", &self.target()]),
+        };
+        tell(&mut command)
+    }
+
+    fn status(&self) -> Result<(), Failure> {
+        tell(Command::new("launchctl").args(["print", &self.target()]))
+    }
+
+    fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
+        let mut command = Command::new("tail");
+        command.args(["-n", &lines.to_string()]);
+        if follow {
+            command.arg("-F");
+        }
+        tell(command.arg(&self.log))
     }
 }
 

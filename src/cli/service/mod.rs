@@ -8,16 +8,13 @@ mod launchd;
 mod proxies;
 mod systemd;
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
 use super::{Failure, daemon};
 use crate::config::Config;
-use installation::{Installation, installed_binary, say};
+use installation::{Installation, Manager, installed_binary, say};
 
 /// `gitferry service`.
 #[derive(Args, Debug)]
@@ -78,15 +75,15 @@ pub(super) fn run(
     args: &ServiceArgs,
     load: impl Fn() -> Result<Config, Failure>,
 ) -> Result<(), Failure> {
-    let manager = Manager::of_this_machine(args.user)?;
-    manager.answers()?;
+    let manager = manager(args.user)?;
+    manager.check()?;
     match args.command {
         ServiceCommand::Install => {
             let binary = installed_binary()?;
             manager.prepare(&binary)?;
             let config = load()?;
             manager.install(&Installation::new(binary, &config)?)?;
-            wait_until_it_answers(&config, &manager)
+            wait_until_it_answers(&config, &*manager)
         }
         ServiceCommand::Uninstall => manager.uninstall(),
         ServiceCommand::Start => manager.control("start"),
@@ -97,73 +94,14 @@ pub(super) fn run(
     }
 }
 
-/// Who runs services here.
-enum Manager {
-    Systemd(systemd::Systemd),
-    Launchd(launchd::Launchd),
+fn manager(user: bool) -> Result<Box<dyn Manager>, Failure> {
+    Ok(match cfg!(target_os = "macos") {
+        true => Box::new(launchd::Launchd::new()?),
+        false => Box::new(systemd::Systemd::new(user)?),
+    })
 }
 
-impl Manager {
-    fn of_this_machine(user: bool) -> Result<Self, Failure> {
-        if cfg!(target_os = "macos") {
-            launchd::Launchd::new().map(Self::Launchd)
-        } else {
-            systemd::Systemd::new(user).map(Self::Systemd)
-        }
-    }
-
-    /// Fails where no service manager runs: in most containers, and in a shell that `su` began.
-    fn answers(&self) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.answers(),
-            Self::Launchd(_) => Ok(()),
-        }
-    }
-
-    fn prepare(&self, binary: &Path) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.prepare(binary),
-            Self::Launchd(_) => Ok(()),
-        }
-    }
-
-    fn install(&self, installation: &Installation) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.install(installation),
-            Self::Launchd(launchd) => launchd.install(installation),
-        }
-    }
-
-    fn uninstall(&self) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.uninstall(),
-            Self::Launchd(launchd) => launchd.uninstall(),
-        }
-    }
-
-    fn control(&self, verb: &str) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.control(verb),
-            Self::Launchd(launchd) => launchd.control(verb),
-        }
-    }
-
-    fn status(&self) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.status(),
-            Self::Launchd(launchd) => launchd.status(),
-        }
-    }
-
-    fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
-        match self {
-            Self::Systemd(systemd) => systemd.logs(follow, lines),
-            Self::Launchd(launchd) => launchd.logs(follow, lines),
-        }
-    }
-}
-
-fn wait_until_it_answers(config: &Config, manager: &Manager) -> Result<(), Failure> {
+fn wait_until_it_answers(config: &Config, manager: &dyn Manager) -> Result<(), Failure> {
     let Some(address) = daemon::address(config) else {
         return Ok(());
     };

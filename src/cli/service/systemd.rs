@@ -9,7 +9,8 @@ use std::{
 use nix::unistd::{User, geteuid};
 
 use super::installation::{
-    IN_A_TERMINAL, Installation, ask, remove, remove_passwords, say, tell, write, write_passwords,
+    IN_A_TERMINAL, Installation, Manager, ask, remove, remove_passwords, say, tell, write,
+    write_passwords,
 };
 use crate::cli::{Failure, setup::HostEnv};
 
@@ -51,8 +52,22 @@ impl Systemd {
         })
     }
 
+    fn systemctl(&self, arguments: &[&str]) -> Result<(), Failure> {
+        tell(self.command("systemctl").args(arguments))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        if !self.system {
+            command.arg("--user");
+        }
+        command
+    }
+}
+
+impl Manager for Systemd {
     /// Fails where systemd does not run, or has no bus for this user.
-    pub(super) fn answers(&self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), Failure> {
         let mut command = self.command("systemctl");
         let shown = command.args(["show", "--property=Version"]).output();
         let shown = shown
@@ -74,7 +89,7 @@ impl Systemd {
     }
 
     /// Creates the user and group of the system's service, which the config may name in `[listen]`: before it is read.
-    pub(super) fn prepare(&self, binary: &Path) -> Result<(), Failure> {
+    fn prepare(&self, binary: &Path) -> Result<(), Failure> {
         if !self.system {
             return Ok(());
         }
@@ -83,7 +98,7 @@ impl Systemd {
         tell(&mut Command::new("systemd-sysusers"))
     }
 
-    pub(super) fn install(&self, installation: &Installation) -> Result<(), Failure> {
+    fn install(&self, installation: &Installation) -> Result<(), Failure> {
         for file in write_passwords(installation, &self.secrets)? {
             if self.system {
                 give_to_service(&file)?;
@@ -108,7 +123,7 @@ impl Systemd {
         Ok(())
     }
 
-    pub(super) fn uninstall(&self) -> Result<(), Failure> {
+    fn uninstall(&self) -> Result<(), Failure> {
         if !self.units.join("gitferry.service").exists() {
             return say("the service is not installed");
         }
@@ -123,7 +138,7 @@ impl Systemd {
         self.systemctl(&["daemon-reload"])
     }
 
-    pub(super) fn control(&self, verb: &str) -> Result<(), Failure> {
+    fn control(&self, verb: &str) -> Result<(), Failure> {
         match verb {
             // Without the socket systemd would start the service again at the next connection.
             "stop" => self.systemctl(&["stop", "gitferry.socket", "gitferry.service"]),
@@ -132,7 +147,7 @@ impl Systemd {
         }
     }
 
-    pub(super) fn status(&self) -> Result<(), Failure> {
+    fn status(&self) -> Result<(), Failure> {
         let mut command = self.command("systemctl");
         let running = ask(command.args(["status", "--no-pager", "--lines=5", "gitferry.service"]))?;
         if running {
@@ -141,7 +156,7 @@ impl Systemd {
         Err(Failure::new("the service is not running").hint("run `gitferry service start`"))
     }
 
-    pub(super) fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
+    fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure> {
         let mut command = self.command("journalctl");
         command.args(["--no-pager", "--output=cat", "--unit=gitferry.service"]);
         command.arg(format!("--lines={lines}"));
@@ -149,18 +164,6 @@ impl Systemd {
             command.arg("--follow");
         }
         tell(&mut command)
-    }
-
-    fn systemctl(&self, arguments: &[&str]) -> Result<(), Failure> {
-        tell(self.command("systemctl").args(arguments))
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        if !self.system {
-            command.arg("--user");
-        }
-        command
     }
 }
 

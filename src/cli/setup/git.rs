@@ -1,46 +1,25 @@
 //! One of git's config files, read and changed by git itself.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use super::host_env::HostEnv;
-use crate::cli::Failure;
+use crate::{cli::Failure, model::named::named};
 
-/// Which of git's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+named! {
+/// One of git's config files.
 pub(super) enum Scope {
     /// This user's.
-    Global,
+    Global = "global",
     /// The current repository's.
-    Local,
+    Local = "local",
 }
-
-impl Scope {
-    /// The option of `git config`.
-    pub(super) const fn option(self) -> &'static str {
-        match self {
-            Self::Global => "--global",
-            Self::Local => "--local",
-        }
-    }
-
-    /// The name in a record's file name.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Global => "global",
-            Self::Local => "local",
-        }
-    }
 }
 
 /// A config file that `git config` changes for us.
 pub(super) struct GitFile<'a> {
     /// Which one.
-    pub(super) scope: Scope,
-    /// Where git keeps it; only its bytes are remembered from here, git finds it by itself.
+    scope: Scope,
+    /// Where git keeps it, for reading and restoring its bytes; git itself finds it by the scope.
     pub(super) path: PathBuf,
     host: &'a HostEnv,
 }
@@ -54,54 +33,39 @@ impl<'a> GitFile<'a> {
                 global_path(host)?
             }
             Scope::Local => {
-                let asked = run_git(host, &["rev-parse", "--git-path", "config"]);
-                let told = asked.map_err(|failure| {
+                let answer = run_git(host, &["rev-parse", "--git-path", "config"]);
+                let path = answer.map_err(|failure| {
                     failure.hint(
                         "`--local` applies to the current repository, and there is none: change into one, or omit `--local`",
                     )
                 })?;
-                let told = String::from_utf8_lossy(&told);
-                host.directory.join(told.trim_end_matches('\n'))
+                let path = String::from_utf8_lossy(&path);
+                host.directory.join(path.trim_end_matches('\n'))
             }
         };
         Ok(Self { scope, path, host })
     }
 
-    /// Every key of the file (section and name in lower case) and its values, in order; files that it includes are left out.
-    pub(super) fn values(&self) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-        let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        // git calls a file that is not there an error.
-        if !self.path.exists() {
-            return Ok(values);
-        }
-        let listed = run_git(
-            self.host,
-            &["config", self.scope.option(), "--null", "--list"],
-        )?;
-        for entry in listed
-            .split(|byte| *byte == 0)
-            .filter(|entry| !entry.is_empty())
-        {
-            let entry = String::from_utf8_lossy(entry);
-            let (key, value) = entry.split_once('\n').unwrap_or((&entry, ""));
-            values
-                .entry(key.to_owned())
-                .or_default()
-                .push(value.to_owned());
-        }
-        Ok(values)
-    }
-
-    /// The file as it is; `None` where there is none.
-    pub(super) fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
-        bytes(&self.path)
+    /// The values of `key` in the file itself, in order; files that it includes are left out.
+    pub(super) fn values(&self, key: &str) -> Result<Vec<String>, Failure> {
+        let option = self.option();
+        let listed = found(self.host, &["config", &option, "--null", "--get-all", key])?;
+        let listed = String::from_utf8_lossy(&listed.unwrap_or_default()).into_owned();
+        let values = listed.split_terminator('\0').map(ToOwned::to_owned);
+        Ok(values.collect())
     }
 
     /// Runs `git config` on the file.
-    pub(super) fn change(&self, arguments: &[String]) -> Result<(), Failure> {
-        let mut all = vec!["config", self.scope.option()];
-        all.extend(arguments.iter().map(String::as_str));
+    pub(super) fn change(&self, arguments: &[&str]) -> Result<(), Failure> {
+        let option = self.option();
+        let mut all = vec!["config", &option];
+        all.extend(arguments);
         run_git(self.host, &all).map(drop)
+    }
+
+    /// The option of `git config` that names the file.
+    fn option(&self) -> String {
+        format!("--{}", self.scope.as_str())
     }
 }
 
@@ -126,18 +90,6 @@ pub(super) fn found(host: &HostEnv, arguments: &[&str]) -> Result<Option<Vec<u8>
         format!("`git {}` failed", arguments.join(" ")),
         String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     ))
-}
-
-/// A file's bytes; `None` where there is none.
-pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::during(
-            format!("cannot read {}", path.display()),
-            error,
-        )),
-    }
 }
 
 /// git-config(1), FILES: the second place is used only where it is there and the first is not.

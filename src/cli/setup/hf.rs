@@ -4,7 +4,6 @@
 //! hf_xet 1.8.0 (reqwest with rustls' platform verifier: the same). requests and curl have names of their own for the bundle.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,15 +11,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    files, git,
     host_env::HostEnv,
     output::{Output, shell_quoted},
     plan::Plan,
-    record::{self, SavedFile},
+    record::{Record, SavedFile},
     warn,
 };
 use crate::{
-    cli::{Failure, daemon},
+    cli::{Failure, daemon, files},
     config::Config,
     model::{Host, Target, TlsMode},
 };
@@ -31,7 +29,7 @@ const HUB: &str = "huggingface.co";
 /// The first line of a file of ours.
 const MARK: &str = "# Written by `gitferry setup hf`";
 
-/// The file as we left it, and what an undo has to take away beside it.
+/// The file as we left it, and what else an undo removes.
 #[derive(Debug, Serialize, Deserialize)]
 struct ExportsFile {
     file: SavedFile,
@@ -41,150 +39,143 @@ struct ExportsFile {
     off: bool,
 }
 
-/// Writes the file, or updates the one that is there; without a `bundle` for the reverse front.
-///
-/// Fails where somebody else's file is in its place.
-pub(super) fn apply(
-    config: &Config,
-    bundle: Option<&Path>,
-    host: &HostEnv,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let path = path(host)?;
-    let shown = path.display().to_string();
-    let no_ca = bundle.is_none();
-    let plan = Plan::new(config, &[], no_ca, bundle.unwrap_or(Path::new("")))?;
-    let text = match bundle {
-        None => reversed(config, &plan),
-        Some(bundle) => {
-            let terminates = config.terminated_hosts().next().is_some();
-            proxied(config, &plan, terminates.then_some(bundle))
-        }
-    };
-    let old = git::bytes(&path)?;
-    if old.is_some() && !is_ours(old.as_deref(), &path, host)? {
-        return Err(
-            Failure::new(format!("{shown} was changed by another program"))
-                .hint("move the file, then run this again"),
-        );
-    }
-    if old.as_deref() == Some(text.as_bytes()) {
-        output.note(&format!("{shown}: no change"));
-    } else if output.dry() {
-        output.note(&format!("{shown}: would be written:"));
-        output.text(plan.masked(&text).trim_end());
-    } else {
-        output.note(&format!("{shown}: written"));
-        write(&path, &text, no_ca, host)?;
-    }
-    output.note("for hf, Python and curl: run this in their shell or add it to your profile");
-    output.note("(not in the shell of the daemon)");
-    output.text(&format!(". {}", shell_quoted(&shown)));
-    warn(config, no_ca, host, output);
-    Ok(())
+/// The file of exports and its record.
+pub(super) struct Exports<'a> {
+    path: PathBuf,
+    record: Record<ExportsFile>,
+    host: &'a HostEnv,
 }
 
-/// Takes the file away; one that somebody changed stays.
-pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
-    let path = path(host)?;
-    let shown = path.display().to_string();
-    let record_path = record::path(host, "hf", &path)?;
-    let written = record::load::<ExportsFile>(&record_path)?;
-    let now = git::bytes(&path)?;
-    match (&written, &now) {
-        (None, _) => {
+impl<'a> Exports<'a> {
+    /// Those of the user of `host`.
+    pub(super) fn new(host: &'a HostEnv) -> Result<Self, Failure> {
+        let path = host.user_config()?.join("hf.sh");
+        let record = Record::of("hf", &path, host)?;
+        Ok(Self { path, record, host })
+    }
+
+    /// Writes the file, or updates the existing one; without a `bundle`, for the reverse front.
+    ///
+    /// Fails where another program's file is in its place.
+    pub(super) fn apply(
+        &self,
+        config: &Config,
+        bundle: Option<&Path>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Failure> {
+        let shown = self.path.display().to_string();
+        let no_ca = bundle.is_none();
+        let plan = Plan::new(config, &[], no_ca, bundle.unwrap_or(Path::new("")))?;
+        let text = match bundle {
+            None => reversed(config, &plan),
+            Some(bundle) => {
+                let terminates = config.terminated_hosts().next().is_some();
+                proxied(config, &plan, terminates.then_some(bundle))
+            }
+        };
+        let old = files::read(&self.path)?;
+        let known = self.record.load()?;
+        // Without a record, the first line shows that the file is ours.
+        let is_ours = |old: &[u8]| {
+            let unchanged = known
+                .as_ref()
+                .map(|known| known.file.is_unchanged(Some(old)));
+            old.starts_with(MARK.as_bytes()) && unchanged.unwrap_or(true)
+        };
+        if old.as_deref().is_some_and(|old| !is_ours(old)) {
+            return Err(
+                Failure::new(format!("{shown} was changed by another program"))
+                    .hint("move the file, then run this again"),
+            );
+        }
+        if old.as_deref() == Some(text.as_bytes()) {
+            output.note(&format!("{shown}: no change"));
+        } else if output.dry() {
+            output.note(&format!("{shown}: would be written:"));
+            output.text(plan.masked(&text).trim_end());
+        } else {
+            output.note(&format!("{shown}: written"));
+            self.write(&text, no_ca, known.is_some_and(|known| known.directory))?;
+        }
+        output.note("for hf, Python and curl: run this in their shell or add it to your profile");
+        output.note("(not in the shell of the daemon)");
+        output.text(&format!(". {}", shell_quoted(&shown)));
+        warn(config, no_ca, self.host, output);
+        Ok(())
+    }
+
+    /// Removes the file; a changed one is kept.
+    pub(super) fn undo(&self, output: &mut Output<'_>) -> Result<(), Failure> {
+        let shown = self.path.display().to_string();
+        let Some(written) = self.record.load()? else {
             output.note(&format!("{shown}: nothing to undo for hf"));
             return Ok(());
-        }
-        (Some(_), None) => output.note(&format!("{shown}: already removed")),
-        (Some(written), Some(_)) if !written.file.is_as_left(now.as_deref()) => {
-            output.note(&format!(
-                "{shown} was changed by another program: it is kept"
-            ));
-        }
-        (Some(written), Some(_)) => {
-            output.note(&format!("{shown}: removed"));
-            output.note("shells that have read it keep its variables until they exit");
-            if !output.dry() {
-                files::remove(&path)?;
-                if let Some(directory) = path.parent().filter(|_| written.directory) {
-                    // A config written since keeps it.
-                    let _ = fs::remove_dir(directory);
-                }
+        };
+        match files::read(&self.path)? {
+            None => output.note(&format!("{shown}: already removed")),
+            now if !written.file.is_unchanged(now.as_deref()) => {
+                output.note(&format!(
+                    "{shown} was changed by another program: it is kept"
+                ));
+            }
+            Some(_) => {
+                output.note(&format!("{shown}: removed"));
+                output.note("shells that have read it keep its variables until they exit");
+                output.make(|| files::remove(&self.path))?;
             }
         }
+        output.make(|| {
+            if written.directory {
+                files::remove_empty_directory_of(&self.path);
+            }
+            self.record.forget()
+        })
     }
-    if output.dry() {
-        return Ok(());
-    }
-    record::forget(&record_path)
-}
 
-fn path(host: &HostEnv) -> Result<PathBuf, Failure> {
-    Ok(host.user_config()?.join("hf.sh"))
-}
-
-/// A file with our mark that nobody changed since; where there is no record any more, the mark is enough.
-fn is_ours(bytes: Option<&[u8]>, path: &Path, host: &HostEnv) -> Result<bool, Failure> {
-    let written: Option<ExportsFile> = record::load(&record::path(host, "hf", path)?)?;
-    let marked = bytes.is_some_and(|bytes| bytes.starts_with(MARK.as_bytes()));
-    Ok(marked && written.is_none_or(|written| written.file.is_as_left(bytes)))
-}
-
-/// `setup off`: the file stays, and exports nothing. False where nothing was on.
-pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool, Failure> {
-    let path = path(host)?;
-    let record_path = record::path(host, "hf", &path)?;
-    let now = git::bytes(&path)?;
-    let Some(mut written) = record::load::<ExportsFile>(&record_path)?
-        .filter(|written| !written.off && now.is_some() && written.file.is_as_left(now.as_deref()))
-    else {
-        return Ok(false);
-    };
-    let shown = path.display();
-    output.note(&format!("{shown}: no longer exports anything"));
-    output.note("shells that have read it keep its variables until they exit");
-    if !output.dry() {
+    /// `setup off`: keeps the file, without exports. False where nothing was on.
+    pub(super) fn switch_off(&self, output: &mut Output<'_>) -> Result<bool, Failure> {
+        let now = files::read(&self.path)?;
+        let Some(mut written) = self.record.load()?.filter(|written| {
+            !written.off && now.is_some() && written.file.is_unchanged(now.as_deref())
+        }) else {
+            return Ok(false);
+        };
+        let shown = self.path.display();
+        output.note(&format!("{shown}: no longer exports anything"));
+        output.note("shells that have read it keep its variables until they exit");
         let text = format!(
             "{MARK}; switched off by `gitferry setup off`; `gitferry setup on` switches it on.\n"
         );
         written.file = SavedFile::new(Some(text.as_bytes()));
         written.off = true;
-        record::save(&record_path, &written)?;
-        files::replace(&path, text.as_bytes(), 0o600)?;
-    }
-    Ok(true)
-}
-
-/// Whether the exports were without the CA, where they are switched off.
-pub(super) fn switched_off(host: &HostEnv) -> Result<Option<bool>, Failure> {
-    let written: Option<ExportsFile> = record::load(&record::path(host, "hf", &path(host)?)?)?;
-    Ok(written
-        .filter(|written| written.off)
-        .map(|written| written.no_ca))
-}
-
-/// The record is written first, so that a set-up that is cut off can still be undone.
-fn write(path: &Path, text: &str, no_ca: bool, host: &HostEnv) -> Result<(), Failure> {
-    let record_path = record::path(host, "hf", path)?;
-    let known: Option<ExportsFile> = record::load(&record_path)?;
-    let parent = path.parent();
-    let made = parent.is_some_and(|directory| !directory.exists());
-    let written = ExportsFile {
-        file: SavedFile::new(Some(text.as_bytes())),
-        directory: known.is_some_and(|known| known.directory) || made,
-        no_ca,
-        off: false,
-    };
-    record::save(&record_path, &written)?;
-    if let Some(directory) = parent {
-        fs::create_dir_all(directory).map_err(|error| {
-            Failure::during(format!("cannot create {}", directory.display()), error)
+        output.make(|| {
+            self.record.save(&written)?;
+            files::write(&self.path, text.as_bytes(), 0o600)
         })?;
+        Ok(true)
     }
-    // It may hold the daemon's password; one that an earlier version left with another mode must not keep it.
-    files::remove(path)?;
-    files::replace(path, text.as_bytes(), 0o600)
+
+    /// Whether the exports were without the CA, where they are switched off.
+    pub(super) fn switched_off(&self) -> Result<Option<bool>, Failure> {
+        let off = self.record.load()?.filter(|written| written.off);
+        Ok(off.map(|written| written.no_ca))
+    }
+
+    /// Writes the record first, so that an interrupted set-up can still be undone.
+    fn write(&self, text: &str, no_ca: bool, made_before: bool) -> Result<(), Failure> {
+        let missing = self
+            .path
+            .parent()
+            .is_some_and(|directory| !directory.exists());
+        self.record.save(&ExportsFile {
+            file: SavedFile::new(Some(text.as_bytes())),
+            directory: made_before || missing,
+            no_ca,
+            off: false,
+        })?;
+        // It may contain the daemon's password.
+        files::write(&self.path, text.as_bytes(), 0o600)
+    }
 }
 
 /// Through the CONNECT front: the proxy for every https host, and the bundle where TLS is terminated.
@@ -203,7 +194,7 @@ fn proxied(config: &Config, plan: &Plan, bundle: Option<&Path>) -> String {
     text
 }
 
-/// Why the reverse front is no way for these clients, if it is none.
+/// Why these clients cannot use the reverse front, if they cannot.
 pub(super) fn unfit_without_ca(config: &Config) -> Option<String> {
     let hub = Target::new(Host::Name(HUB.into()), 443);
     let route = config.route(&hub);
@@ -217,7 +208,7 @@ fn reversed(config: &Config, plan: &Plan) -> String {
     format!("{}export HF_ENDPOINT={endpoint}\n", head(config))
 }
 
-/// What stays on this machine takes no other hop: the daemon itself is there, by both of its names.
+/// Requests to this machine bypass every other proxy: the daemon is here, by both of its names.
 fn head(config: &Config) -> String {
     let daemon = daemon::address(config).map(|address| address.ip().to_string());
     let mut near = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
@@ -234,7 +225,7 @@ fn head(config: &Config) -> String {
     )
 }
 
-/// What would send the clients elsewhere.
+/// Warns of variables by which the clients bypass gitferry.
 fn warn(config: &Config, no_ca: bool, host: &HostEnv, output: &mut Output<'_>) {
     if no_ca {
         return;

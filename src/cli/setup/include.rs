@@ -7,21 +7,20 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    files,
     git::{GitFile, Scope},
     git_includes::{ClientNeeds, GitIncludes, MARK, quoted},
     host_env::HostEnv,
     output::Output,
     plan::{ClientSelection, GitClient, Setting},
-    record::{self, SavedFile},
+    record::{Record, SavedFile},
 };
-use crate::cli::Failure;
+use crate::cli::{Failure, files};
 
 /// The user's git config and our file beside it.
 pub(super) struct Include<'a> {
     file: GitFile<'a>,
     settings: PathBuf,
-    record: PathBuf,
+    record: Record<GitIncludes>,
 }
 
 impl<'a> Include<'a> {
@@ -33,7 +32,7 @@ impl<'a> Include<'a> {
             Scope::Local => file.path.with_file_name("gitferry.config"),
         };
         let settings = std::path::absolute(settings).map_err(Failure::new)?;
-        let record = record::path(host, &format!("git-{}", scope.as_str()), &file.path)?;
+        let record = Record::of(&format!("git-{}", scope.as_str()), &file.path, host)?;
         Ok(Self {
             file,
             settings,
@@ -48,10 +47,9 @@ impl<'a> Include<'a> {
         settings: &[Setting],
         output: &mut Output<'_>,
     ) -> Result<(), Failure> {
-        let known = record::load::<GitIncludes>(&self.record)?;
-        let mut included = match known {
+        let mut included = match self.record.load()? {
             Some(known) => known,
-            None => self.nothing_yet()?,
+            None => self.first_record()?,
         };
         for client in clients.names {
             let own = settings.iter().filter(|s| s.clients.contains(client));
@@ -66,15 +64,14 @@ impl<'a> Include<'a> {
         self.include(&mut included, output)
     }
 
-    /// Takes the settings of `clients` back; with the last ones the file and the line go too.
+    /// Removes the settings of `clients`; with the last ones also the file and the line.
     pub(super) fn undo(
         &self,
         clients: &[GitClient],
         output: &mut Output<'_>,
     ) -> Result<(), Failure> {
-        let known = record::load::<GitIncludes>(&self.record)?;
         let ours = |known: &GitIncludes| clients.iter().any(|c| known.clients.contains_key(c));
-        let Some(mut included) = known.filter(ours) else {
+        let Some(mut included) = self.record.load()?.filter(ours) else {
             let names: Vec<&str> = clients.iter().map(|client| client.as_str()).collect();
             output.note(&format!(
                 "{}: nothing to undo for {}",
@@ -83,55 +80,43 @@ impl<'a> Include<'a> {
             ));
             return Ok(());
         };
-        let before = included.clone();
+        let before = included.text();
         included
             .clients
             .retain(|client, _| !clients.contains(client));
         if !included.clients.is_empty() {
-            return self.write_settings(&included, output).and_then(|()| {
-                if output.dry() {
-                    return Ok(());
-                }
-                record::save(&self.record, &included)
-            });
+            self.write_settings(&included, output)?;
+            return output.make(|| self.record.save(&included));
         }
         self.exclude(&mut included, output)?;
         self.remove_settings(&before, output)?;
-        if output.dry() {
-            return Ok(());
-        }
-        record::forget(&self.record)
+        output.make(|| self.record.forget())
     }
 
-    /// `setup off`: the line goes, the file and the record stay. False where nothing was on.
+    /// `setup off`: removes the line, and keeps the file and the record. False where nothing was on.
     pub(super) fn switch_off(&self, output: &mut Output<'_>) -> Result<bool, Failure> {
-        let known = record::load::<GitIncludes>(&self.record)?;
+        let known = self.record.load()?;
         let Some(mut included) = known.filter(|included| included.on) else {
             return Ok(false);
         };
         self.exclude(&mut included, output)?;
-        if !output.dry() {
-            included.on = false;
-            record::save(&self.record, &included)?;
-        }
+        included.on = false;
+        output.make(|| self.record.save(&included))?;
         Ok(true)
     }
 
     /// The clients that are set up and switched off, each with whether it was without the CA.
     pub(super) fn switched_off(&self) -> Result<Vec<(GitClient, bool)>, Failure> {
-        let included = record::load::<GitIncludes>(&self.record)?;
-        Ok(included
-            .filter(|included| !included.on)
-            .map(|included| included.clients)
-            .into_iter()
-            .flatten()
+        let off = self.record.load()?.filter(|included| !included.on);
+        let clients = off.into_iter().flat_map(|included| included.clients);
+        Ok(clients
             .map(|(client, needs)| (client, needs.no_ca))
             .collect())
     }
 
-    fn nothing_yet(&self) -> Result<GitIncludes, Failure> {
-        let bytes = self.file.bytes()?;
-        if let Some(bytes) = super::git::bytes(&self.settings)?
+    fn first_record(&self) -> Result<GitIncludes, Failure> {
+        let bytes = files::read(&self.file.path)?;
+        if let Some(bytes) = files::read(&self.settings)?
             && !bytes.starts_with(MARK.as_bytes())
         {
             let shown = self.settings.display();
@@ -156,7 +141,7 @@ impl<'a> Include<'a> {
     ) -> Result<(), Failure> {
         let text = included.text();
         let shown = self.settings.display();
-        if super::git::bytes(&self.settings)?.as_deref() == Some(text.as_bytes()) {
+        if files::read(&self.settings)?.as_deref() == Some(text.as_bytes()) {
             output.note(&format!("{shown}: no change"));
             return Ok(());
         }
@@ -167,81 +152,60 @@ impl<'a> Include<'a> {
             return Ok(());
         }
         output.note(&format!("{shown}: {count} settings written"));
-        if let Some(directory) = self.settings.parent() {
-            std::fs::create_dir_all(directory).map_err(|error| {
-                Failure::during(format!("cannot create {}", directory.display()), error)
-            })?;
-        }
-        // A file that an earlier version left with another mode must not keep it.
-        files::remove(&self.settings)?;
-        files::replace(&self.settings, text.as_bytes(), 0o600)
+        files::write(&self.settings, text.as_bytes(), 0o600)
     }
 
-    fn remove_settings(
-        &self,
-        before: &GitIncludes,
-        output: &mut Output<'_>,
-    ) -> Result<(), Failure> {
+    fn remove_settings(&self, before: &str, output: &mut Output<'_>) -> Result<(), Failure> {
         let shown = self.settings.display();
-        match super::git::bytes(&self.settings)? {
-            None => Ok(()),
-            Some(bytes) if bytes != before.text().as_bytes() => {
-                output.note(&format!(
-                    "{shown} was changed by another program: it is kept"
-                ));
-                Ok(())
-            }
-            Some(_) => {
-                output.note(&format!("{shown}: removed"));
-                if output.dry() {
-                    return Ok(());
-                }
-                files::remove(&self.settings)?;
-                if let Some(directory) = self.settings.parent() {
-                    // Fails where the user keeps something there.
-                    let _ = std::fs::remove_dir(directory);
-                }
-                Ok(())
-            }
+        let Some(bytes) = files::read(&self.settings)? else {
+            return Ok(());
+        };
+        if bytes != before.as_bytes() {
+            output.note(&format!(
+                "{shown} was changed by another program: it is kept"
+            ));
+            return Ok(());
         }
+        output.note(&format!("{shown}: removed"));
+        output.make(|| {
+            files::remove(&self.settings)?;
+            files::remove_empty_directory_of(&self.settings);
+            Ok(())
+        })
     }
 
-    /// Puts the line in where it is missing. The record is saved first, so that a set-up that is cut off can still be undone.
+    /// Adds the line where it is missing. The record is saved first, so that an interrupted set-up can still be undone.
     fn include(&self, included: &mut GitIncludes, output: &mut Output<'_>) -> Result<(), Failure> {
         let path = self.file.path.display();
-        let bytes = self.file.bytes()?;
         if self.is_included()? {
             output.note(&format!("{path}: the include.path line exists"));
-            if output.dry() {
-                return Ok(());
-            }
-            return record::save(&self.record, included);
+            return output.make(|| self.record.save(included));
         }
         let section = format!("[include]\n\tpath = {}\n", quoted(&self.settings_text()?));
         output.note(&format!("{path}: these lines are added at the end:"));
         output.text(section.trim_end());
-        if output.dry() {
-            return Ok(());
-        }
-        let untouched = included
-            .snapshot
-            .take()
-            .filter(|snapshot| snapshot.is_as_left(bytes.as_deref()));
-        record::save(&self.record, included)?;
+        output.make(|| self.append(&section, included))
+    }
+
+    fn append(&self, section: &str, included: &mut GitIncludes) -> Result<(), Failure> {
+        let bytes = files::read(&self.file.path)?;
+        let snapshot = included.snapshot.take();
+        let unchanged = snapshot.filter(|snapshot| snapshot.is_unchanged(bytes.as_deref()));
+        self.record.save(included)?;
         let mut new = bytes.unwrap_or_default();
         if !new.is_empty() && !new.ends_with(b"\n") {
             new.push(b'\n');
         }
         new.extend(section.bytes());
         files::replace(&self.file.path, &new, 0o644)?;
-        if let Some(mut snapshot) = untouched {
-            snapshot.changed(Some(&new));
+        if let Some(mut snapshot) = unchanged {
+            snapshot.set_after(&new);
             included.snapshot = Some(snapshot);
         }
-        record::save(&self.record, included)
+        self.record.save(included)
     }
 
-    /// Takes the line out: the bytes of before where nobody else changed the file, else by git itself.
+    /// Removes the line: restores the earlier bytes where nobody else changed the file, else by `git config`.
     fn exclude(&self, included: &mut GitIncludes, output: &mut Output<'_>) -> Result<(), Failure> {
         let path = self.file.path.display();
         if !self.is_included()? {
@@ -249,15 +213,14 @@ impl<'a> Include<'a> {
             return Ok(());
         }
         output.note(&format!("{path}: the include.path line is removed"));
-        if output.dry() {
-            return Ok(());
-        }
-        let now = self.file.bytes()?;
-        let before = included
-            .snapshot
-            .as_ref()
-            .filter(|snapshot| snapshot.is_as_left(now.as_deref()))
-            .and_then(SavedFile::before);
+        output.make(|| self.restore(included))
+    }
+
+    fn restore(&self, included: &mut GitIncludes) -> Result<(), Failure> {
+        let now = files::read(&self.file.path)?;
+        let snapshot = included.snapshot.take();
+        let unchanged = snapshot.filter(|snapshot| snapshot.is_unchanged(now.as_deref()));
+        let before = unchanged.and_then(|snapshot| snapshot.before());
         match &before {
             Some(Some(bytes)) => files::replace(&self.file.path, bytes, 0o644)?,
             Some(None) => files::remove(&self.file.path)?,
@@ -269,16 +232,12 @@ impl<'a> Include<'a> {
 
     fn unset(&self) -> Result<(), Failure> {
         let exactly = exactly(&self.settings_text()?);
-        self.file
-            .change(&["--unset-all".into(), "include.path".into(), exactly])
+        self.file.change(&["--unset-all", "include.path", &exactly])
     }
 
     fn is_included(&self) -> Result<bool, Failure> {
         let path = self.settings_text()?;
-        let values = self.file.values()?;
-        Ok(values
-            .get("include.path")
-            .is_some_and(|values| values.contains(&path)))
+        Ok(self.file.values("include.path")?.contains(&path))
     }
 
     fn settings_text(&self) -> Result<String, Failure> {

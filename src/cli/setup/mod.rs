@@ -5,7 +5,6 @@
 //! [`warn`] names what would still overrule us. `sslVerify` is never touched.
 
 mod daemon;
-mod files;
 mod git;
 mod git_includes;
 mod hf;
@@ -26,10 +25,12 @@ use clap::{Args, ValueEnum, builder::PossibleValue};
 use self::{
     daemon::TrustedDaemon,
     git::Scope,
+    hf::Exports,
     include::Include,
     output::Output,
     plan::{ClientSelection, GitClient},
     running::{readable, running, set_up_git},
+    ssh::SshBlock,
 };
 pub(crate) use self::{host_env::HostEnv, running::ConfigLoader};
 use super::Failure;
@@ -56,6 +57,15 @@ pub(crate) struct SetupArgs {
     /// Only for the repository in this directory, not for all of this user.
     #[arg(long)]
     local: bool,
+}
+
+impl SetupArgs {
+    fn scope(&self) -> Scope {
+        match self.local {
+            true => Scope::Local,
+            false => Scope::Global,
+        }
+    }
 }
 
 /// What can be set up.
@@ -149,7 +159,7 @@ fn set_up(
 ) -> Result<(), Failure> {
     if args.what == SetupTarget::Ssh {
         let config = (source.load)()?;
-        ssh::apply(&config, host, output)?;
+        SshBlock::new(host)?.apply(&config, output)?;
         warn::absence(&config, host, output);
         return Ok(());
     }
@@ -161,22 +171,12 @@ fn set_up(
         .hint("omit `--no-ca`, or remove `username` from [listen]"));
     }
     if !args.what.clients().is_empty() {
-        let scope = if args.local {
-            Scope::Local
-        } else {
-            Scope::Global
-        };
         let clients = ClientSelection {
             names: args.what.clients(),
             no_ca: args.no_ca,
         };
-        set_up_git(
-            &Include::new(scope, host)?,
-            clients,
-            (&config, &daemon),
-            host,
-            output,
-        )?;
+        let include = Include::new(args.scope(), host)?;
+        set_up_git(&include, clients, (&config, &daemon), host, output)?;
     }
     if args.what.hf() && !args.local {
         set_up_hf(args, (&config, &daemon), host, output)?;
@@ -200,30 +200,21 @@ fn set_up_hf(
             if !args.no_ca && config.terminated_hosts().next().is_some() {
                 readable(&daemon.bundle)?;
             }
-            hf::apply(
-                config,
-                (!args.no_ca).then_some(&*daemon.bundle),
-                host,
-                output,
-            )
+            let bundle = (!args.no_ca).then_some(&*daemon.bundle);
+            Exports::new(host)?.apply(config, bundle, output)
         }
     }
 }
 
 fn undo(args: &SetupArgs, host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
     if !args.what.clients().is_empty() {
-        let scope = if args.local {
-            Scope::Local
-        } else {
-            Scope::Global
-        };
-        Include::new(scope, host)?.undo(args.what.clients(), output)?;
+        Include::new(args.scope(), host)?.undo(args.what.clients(), output)?;
     }
     if args.what.hf() && !args.local {
-        hf::undo(host, output)?;
+        Exports::new(host)?.undo(output)?;
     }
     if matches!(args.what, SetupTarget::Ssh | SetupTarget::All) && !args.local {
-        ssh::undo(host, output)?;
+        SshBlock::new(host)?.undo(output)?;
     }
     Ok(())
 }

@@ -1,25 +1,25 @@
-//! What `setup` says: changes as they could be typed, notes behind `#`, warnings on stderr.
+//! What `setup` prints, and whether it makes the changes: lines that could be typed, notes behind `#`, warnings on stderr.
 
 use std::io::{self, Write};
 
 use crate::cli::Failure;
 
-/// The two ways out, and whether changes are only said.
+/// Stdout and stderr, and whether changes are only printed.
 pub(super) struct Output<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
     dry: bool,
-    trouble: Option<io::Error>,
+    error: Option<io::Error>,
 }
 
 impl<'a> Output<'a> {
-    /// `dry` where changes are said and not made.
+    /// `dry` where changes are printed and not made.
     pub(super) fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, dry: bool) -> Self {
         Self {
             out,
             err,
             dry,
-            trouble: None,
+            error: None,
         }
     }
 
@@ -28,11 +28,18 @@ impl<'a> Output<'a> {
         self.dry
     }
 
+    /// Makes a change, unless changes are only printed.
+    pub(super) fn make(&self, change: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        match self.dry {
+            true => Ok(()),
+            false => change(),
+        }
+    }
+
     /// A line that can be typed, or that stands in a file.
     pub(super) fn text(&mut self, line: &str) {
-        let result = writeln!(self.out, "{line}");
-        if let Err(error) = result {
-            self.trouble.get_or_insert(error);
+        if let Err(error) = writeln!(self.out, "{line}") {
+            self.error.get_or_insert(error);
         }
     }
 
@@ -41,17 +48,17 @@ impl<'a> Output<'a> {
         self.text(&format!("# {line}"));
     }
 
-    /// What needs the reader's hand.
+    /// What the reader has to change.
     pub(super) fn warn(&mut self, line: &str) {
         if let Err(error) = writeln!(self.err, "warning: {line}") {
-            self.trouble.get_or_insert(error);
+            self.error.get_or_insert(error);
         }
     }
 
-    /// Flushes; fails where something could not be said. A set-up that began is finished, whoever listens.
+    /// Flushes. Fails where a line could not be written: a set-up is finished first, even if nobody reads what it prints.
     pub(super) fn close(&mut self) -> Result<(), Failure> {
         let result = self.out.flush();
-        crate::cli::printed(match self.trouble.take() {
+        crate::cli::printed(match self.error.take() {
             Some(error) => Err(error),
             None => result,
         })

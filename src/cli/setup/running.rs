@@ -1,4 +1,4 @@
-//! What `setup` and `setup on` do alike: find the running daemon and its config, and have git use it.
+//! What `setup` and `setup on` share: they find the running daemon and its config, and set up git.
 
 use std::path::Path;
 
@@ -73,8 +73,10 @@ pub(super) fn set_up_git(
 
 /// Fails where the bundle is not there: git refuses every host whose `sslCAInfo` names a file that it cannot read.
 pub(super) fn readable(bundle: &Path) -> Result<(), Failure> {
-    std::fs::File::open(bundle).map(drop).map_err(|error| {
-        Failure::during(format!("cannot read {}", bundle.display()), error)
-            .hint("the daemon writes it when it starts: restart it and read its log")
-    })
+    let opened = std::fs::File::open(bundle).map(drop);
+    opened
+        .map_err(Failure::cannot("read", bundle))
+        .map_err(|failure| {
+            failure.hint("the daemon writes it when it starts: restart it and read its log")
+        })
 }

@@ -12,13 +12,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    files, git,
     host_env::HostEnv,
     output::{Output, shell_quoted},
-    record,
+    record::Record,
 };
 use crate::{
-    cli::Failure,
+    cli::{Failure, files},
     config::{Config, Route},
     model::{Role, TlsMode},
 };
@@ -26,7 +25,7 @@ use crate::{
 const BEGIN: &str = "# >>> gitferry";
 const END: &str = "# <<< gitferry";
 
-/// What an undo has to take away beside the block.
+/// What an undo removes beside the block.
 #[derive(Debug, Serialize, Deserialize)]
 struct Created {
     file: bool,
@@ -36,144 +35,134 @@ struct Created {
     off: bool,
 }
 
-/// Puts the block at the top (ssh takes the first value it finds), or brings the one that is there up to date.
-pub(super) fn apply(
-    config: &Config,
-    host: &HostEnv,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let path = path(host)?;
-    let Some(block) = block(config, host, output)? else {
-        output.note("no route covers port 22 of a main site: nothing to set up for ssh");
-        return Ok(());
-    };
-    let old = git::bytes(&path)?;
-    let mut new = old.clone().unwrap_or_default();
-    let place = find(&new, &path)?.unwrap_or(0..0);
-    let mut theirs = new.clone();
-    theirs.drain(place.clone());
-    warn_of_other_ways(&theirs, config, host, output);
-    new.splice(place, block.bytes());
-    if old.as_ref() == Some(&new) {
-        output.note(&format!("{}: the block is up to date", path.display()));
-        return Ok(());
+/// The block in the user's config, and its record.
+pub(super) struct SshBlock<'a> {
+    path: PathBuf,
+    record: Record<Created>,
+    host: &'a HostEnv,
+}
+
+impl<'a> SshBlock<'a> {
+    /// That of the user of `host`.
+    pub(super) fn new(host: &'a HostEnv) -> Result<Self, Failure> {
+        let path = host.home()?.join(".ssh/config");
+        let record = Record::of("ssh", &path, host)?;
+        Ok(Self { path, record, host })
     }
-    output.note(&format!(
-        "{}: this block is added at the top:",
-        path.display()
-    ));
-    output.text(block.trim_end());
-    if output.dry() {
-        return Ok(());
+
+    /// Adds the block at the top (ssh takes the first value it finds), or updates the existing one.
+    pub(super) fn apply(&self, config: &Config, output: &mut Output<'_>) -> Result<(), Failure> {
+        let path = self.path.display();
+        let Some(block) = block(config, self.host, output)? else {
+            output.note("no route covers port 22 of a main site: nothing to set up for ssh");
+            return Ok(());
+        };
+        let old = files::read(&self.path)?;
+        let mut new = old.clone().unwrap_or_default();
+        let place = find(&new, &self.path)?.unwrap_or(0..0);
+        let mut theirs = new.clone();
+        theirs.drain(place.clone());
+        warn_of_other_proxies(&theirs, config, self.host, output);
+        new.splice(place, block.bytes());
+        if old.as_ref() == Some(&new) {
+            output.note(&format!("{path}: the block is up to date"));
+            return Ok(());
+        }
+        output.note(&format!("{path}: this block is added at the top:"));
+        output.text(block.trim_end());
+        output.make(|| self.write(&new, old.is_none()))
     }
-    let record_path = record::path(host, "ssh", &path)?;
-    let directory = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty());
-    let known = record::load::<Created>(&record_path)?;
-    let mut created = known.unwrap_or_else(|| Created {
-        file: old.is_none(),
-        directory: directory.is_some_and(|directory| !directory.exists()),
-        off: false,
-    });
-    created.off = false;
-    record::save(&record_path, &created)?;
-    if let Some(directory) = directory {
+
+    fn write(&self, bytes: &[u8], is_new: bool) -> Result<(), Failure> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let mut created = self.record.load()?.unwrap_or_else(|| Created {
+            file: is_new,
+            directory: !directory.exists(),
+            off: false,
+        });
+        created.off = false;
+        self.record.save(&created)?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)
-            .map_err(|error| {
-                Failure::during(format!("cannot create {}", directory.display()), error)
-            })?;
+            .map_err(Failure::cannot("create", directory))?;
+        files::replace(&self.path, bytes, 0o600)
     }
-    files::replace(&path, &new, 0o600)
-}
 
-/// Takes the block out, and the file and directory away that were made for it, where nothing else is in them.
-pub(super) fn undo(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
-    let path = path(host)?;
-    if !remove_block(&path, host, output)? {
-        output.note(&format!("{}: nothing to undo for ssh", path.display()));
-    }
-    if output.dry() {
-        return Ok(());
-    }
-    record::forget(&record::path(host, "ssh", &path)?)
-}
-
-/// `setup off`: the block goes, what is known of it stays. False where none was there.
-pub(super) fn switch_off(host: &HostEnv, output: &mut Output<'_>) -> Result<bool, Failure> {
-    let path = path(host)?;
-    let record_path = record::path(host, "ssh", &path)?;
-    let known = record::load::<Created>(&record_path)?;
-    let Some(mut created) = known.filter(|created| !created.off) else {
-        return Ok(false);
-    };
-    let removed = remove_block(&path, host, output)?;
-    if removed && !output.dry() {
-        created.off = true;
-        record::save(&record_path, &created)?;
-    }
-    Ok(removed)
-}
-
-/// True where the block is switched off.
-pub(super) fn is_off(host: &HostEnv) -> Result<bool, Failure> {
-    let record_path = record::path(host, "ssh", &path(host)?)?;
-    Ok(record::load::<Created>(&record_path)?.is_some_and(|created| created.off))
-}
-
-/// False where there is no block.
-fn remove_block(path: &Path, host: &HostEnv, output: &mut Output<'_>) -> Result<bool, Failure> {
-    let mut bytes = git::bytes(path)?.unwrap_or_default();
-    let Some(place) = find(&bytes, path)? else {
-        return Ok(false);
-    };
-    output.note(&format!("{}: this block is removed:", path.display()));
-    let block: Vec<u8> = bytes.drain(place).collect();
-    output.text(String::from_utf8_lossy(&block).trim_end());
-    if output.dry() {
-        return Ok(true);
-    }
-    let created = record::load::<Created>(&record::path(host, "ssh", path)?)?;
-    match created {
-        Some(created) if created.file && bytes.is_empty() => {
-            files::remove(path)?;
-            if let Some(directory) = path.parent().filter(|_| created.directory) {
-                // Keys made since keep it.
-                let _ = fs::remove_dir(directory);
-            }
+    /// Removes the block, and the file and directory that were created for it, where nothing else is in them.
+    pub(super) fn undo(&self, output: &mut Output<'_>) -> Result<(), Failure> {
+        if !self.remove_block(output)? {
+            let path = self.path.display();
+            output.note(&format!("{path}: nothing to undo for ssh"));
         }
-        _ => files::replace(path, &bytes, 0o600)?,
+        output.make(|| self.record.forget())
     }
-    Ok(true)
+
+    /// `setup off`: removes the block and keeps the record. False where there was none.
+    pub(super) fn switch_off(&self, output: &mut Output<'_>) -> Result<bool, Failure> {
+        let known = self.record.load()?;
+        let Some(mut created) = known.filter(|created| !created.off) else {
+            return Ok(false);
+        };
+        let removed = self.remove_block(output)?;
+        if removed {
+            created.off = true;
+            output.make(|| self.record.save(&created))?;
+        }
+        Ok(removed)
+    }
+
+    /// True where the block is switched off.
+    pub(super) fn is_off(&self) -> Result<bool, Failure> {
+        Ok(self.record.load()?.is_some_and(|created| created.off))
+    }
+
+    /// False where there is no block.
+    fn remove_block(&self, output: &mut Output<'_>) -> Result<bool, Failure> {
+        let mut bytes = files::read(&self.path)?.unwrap_or_default();
+        let Some(place) = find(&bytes, &self.path)? else {
+            return Ok(false);
+        };
+        let path = self.path.display();
+        output.note(&format!("{path}: this block is removed:"));
+        let block: Vec<u8> = bytes.drain(place).collect();
+        output.text(String::from_utf8_lossy(&block).trim_end());
+        output.make(|| match self.record.load()? {
+            Some(created) if created.file && bytes.is_empty() => {
+                files::remove(&self.path)?;
+                if created.directory {
+                    // It stays where keys were added since.
+                    files::remove_empty_directory_of(&self.path);
+                }
+                Ok(())
+            }
+            _ => files::replace(&self.path, &bytes, 0o600),
+        })?;
+        Ok(true)
+    }
 }
 
-fn path(host: &HostEnv) -> Result<PathBuf, Failure> {
-    Ok(host.home()?.join(".ssh/config"))
-}
-
-/// Says which proxies of the user's own `config` the block stands before: ssh takes the first it finds.
-fn warn_of_other_ways(theirs: &[u8], config: &Config, host: &HostEnv, output: &mut Output<'_>) {
+/// Warns of the proxies in the user's own config that the block overrides: ssh takes the first it finds.
+fn warn_of_other_proxies(theirs: &[u8], config: &Config, host: &HostEnv, output: &mut Output<'_>) {
     for site in hosts(config) {
-        let Some(way) = way_of(theirs, &site, host) else {
+        let Some(proxy) = proxy_of(theirs, &site, host) else {
             continue;
         };
         output.warn(&format!(
-            "ssh to {site} used `{way}` before and now uses gitferry: if that proxy is needed, add it to `[hops]`"
+            "ssh to {site} used `{proxy}` before and now uses gitferry: if that proxy is needed, add it to `[hops]`"
         ));
     }
 }
 
-/// How ssh itself reads a config: the proxy for `host`, if there is one. Where ssh cannot be asked there is nothing to say.
-fn way_of(config: &[u8], site: &str, host: &HostEnv) -> Option<String> {
+/// The proxy of `site`, as ssh itself reads `config`; `None` where ssh cannot be run.
+fn proxy_of(config: &[u8], site: &str, host: &HostEnv) -> Option<String> {
     if config.trim_ascii().is_empty() {
         return None;
     }
     let file = tempfile::NamedTempFile::new().ok()?;
     fs::write(file.path(), config).ok()?;
-    let asked = Command::new("ssh")
+    let output = Command::new("ssh")
         .envs(&host.variables)
         .args(["-G", "-F"])
         .arg(file.path())
@@ -181,8 +170,8 @@ fn way_of(config: &[u8], site: &str, host: &HostEnv) -> Option<String> {
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    let told = String::from_utf8_lossy(&asked.stdout).into_owned();
-    let set = told.lines().find(|line| {
+    let options = String::from_utf8_lossy(&output.stdout).into_owned();
+    let set = options.lines().find(|line| {
         let value = ["proxycommand ", "proxyjump "]
             .iter()
             .find_map(|key| line.strip_prefix(key));
@@ -250,7 +239,7 @@ fn word(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Where the block stands, its last line break included. Fails where it has no end: what to take out would be a guess.
+/// Where the block is, its last line break included. Fails where it has no end: what to remove would be a guess.
 fn find(bytes: &[u8], path: &Path) -> Result<Option<Range<usize>>, Failure> {
     let mut begin = None;
     let mut at = 0;

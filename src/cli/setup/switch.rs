@@ -2,24 +2,24 @@
 
 use super::{
     git::Scope,
-    hf,
+    hf::Exports,
     host_env::HostEnv,
     include::Include,
     output::Output,
     plan::ClientSelection,
     running::{ConfigLoader, running, set_up_git},
-    ssh,
+    ssh::SshBlock,
 };
 use crate::cli::Failure;
 
-/// Takes away what makes clients come here; the records stay.
+/// Removes what makes clients use gitferry; the records stay.
 pub(super) fn off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure> {
     let mut found = false;
     for include in includes(host)? {
         found |= include.switch_off(output)?;
     }
-    found |= hf::switch_off(host, output)?;
-    found |= ssh::switch_off(host, output)?;
+    found |= Exports::new(host)?.switch_off(output)?;
+    found |= SshBlock::new(host)?.switch_off(output)?;
     output.note(if found {
         "off: clients no longer use gitferry; `gitferry setup on` switches it on"
     } else {
@@ -46,13 +46,15 @@ pub(super) fn on(
             set_up_git(&include, clients, (&config, &daemon), host, output)?;
         }
     }
-    if let Some(no_ca) = hf::switched_off(host)? {
+    let exports = Exports::new(host)?;
+    if let Some(no_ca) = exports.switched_off()? {
         found = true;
-        hf::apply(&config, (!no_ca).then_some(&*daemon.bundle), host, output)?;
+        exports.apply(&config, (!no_ca).then_some(&*daemon.bundle), output)?;
     }
-    if ssh::is_off(host)? {
+    let block = SshBlock::new(host)?;
+    if block.is_off()? {
         found = true;
-        ssh::apply(&config, host, output)?;
+        block.apply(&config, output)?;
     }
     output.note(if found {
         "on: clients use gitferry"
