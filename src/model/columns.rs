@@ -49,6 +49,53 @@ pub(crate) fn wrapped(first: &str, indent: usize, text: &str, width: usize) -> S
     lines + line.trim_end()
 }
 
+/// A text for people, in lines of at most `width` columns.
+pub(crate) struct Page {
+    text: String,
+    width: usize,
+    heading: Option<&'static str>,
+}
+
+impl Page {
+    /// An empty page.
+    pub(crate) const fn new(width: usize) -> Self {
+        Self {
+            text: String::new(),
+            width,
+            heading: None,
+        }
+    }
+
+    /// A heading for the lines that follow, after an empty line. It is left out where no line follows.
+    pub(crate) const fn heading(&mut self, heading: &'static str) {
+        self.heading = Some(heading);
+    }
+
+    /// A line as it is, without the blanks at its end.
+    pub(crate) fn line(&mut self, line: &str) {
+        if let Some(heading) = self.heading.take() {
+            self.text += &format!("\n{heading}\n");
+        }
+        self.text += line.trim_end();
+        self.text.push('\n');
+    }
+
+    /// Words in lines that fit, each after `indent` blanks.
+    pub(crate) fn words(&mut self, indent: usize, words: &str) {
+        self.line(&indented(words, indent, self.width));
+    }
+
+    /// The same; the first line begins with `label`.
+    pub(crate) fn labelled(&mut self, label: &str, indent: usize, words: &str) {
+        self.line(&wrapped(label, indent, words, self.width));
+    }
+
+    /// The whole text.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+}
+
 /// How many columns `text` has.
 pub(crate) fn count(text: &str) -> usize {
     text.chars().count()
@@ -57,6 +104,17 @@ pub(crate) fn count(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heading_without_lines_is_left_out() {
+        let mut page = Page::new(7);
+        page.words(2, "aa bb cc");
+        page.heading("none");
+        page.heading("some");
+        page.labelled("- ", 2, "dd ee ff");
+        page.heading("last");
+        assert_eq!(page.into_text(), "  aa bb\n  cc\n\nsome\n- dd ee\n  ff\n");
+    }
 
     #[test]
     fn lines_fit() {

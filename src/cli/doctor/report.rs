@@ -8,7 +8,7 @@ use crate::{
         check_results::PathName,
         verdict::{self, Diagnosis, PathSummary},
     },
-    model::columns::{cut, indented},
+    model::columns::{Page, cut, indented},
 };
 
 /// What is rendered.
@@ -27,7 +27,7 @@ const WIDTH: usize = 80;
 
 /// The whole text.
 pub(super) fn render(page: &ReportPage<'_>) -> String {
-    let mut text = String::new();
+    let mut text = Page::new(WIDTH);
     let paths = verdict::summaries(page.findings);
     let mut hosts: Vec<&str> = paths.iter().map(|path| &*path.path.host).collect();
     hosts.dedup();
@@ -38,7 +38,7 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
         summary(&mut text, path, page);
     }
     for note in page.notes {
-        sentence(&mut text, &format!("note: {note}"), 0);
+        text.words(0, &format!("note: {note}"));
     }
     let mut shown = BTreeSet::new();
     let mut alike = 0;
@@ -65,11 +65,11 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
         let line = format!(
             "{alike} more {hosts} {fail} in the same way: `gitferry doctor --verbose` shows each"
         );
-        text.push('\n');
-        sentence(&mut text, &line, 0);
+        text.line("");
+        text.words(0, &line);
     }
     closing(&mut text, page);
-    text
+    text.into_text()
 }
 
 /// How a host fares over one upstream: hosts that fare alike have one table.
@@ -96,7 +96,7 @@ fn symptom(way: &PathSummary) -> String {
 }
 
 /// One line for a client, or for what is odd about this machine.
-fn local(text: &mut String, found: &Finding, page: &ReportPage<'_>) {
+fn local(text: &mut Page, found: &Finding, page: &ReportPage<'_>) {
     let outcome = &found.outcome;
     let (subject, telling) = match &found.subject {
         CheckSubject::Path(_) => return,
@@ -116,16 +116,16 @@ fn local(text: &mut String, found: &Finding, page: &ReportPage<'_>) {
     };
     let line = format!("{:30} {}", cut(&subject, 30), outcome.shown);
     let word = painted(&format!("{word:4}"), paint, page);
-    let _ = writeln!(text, "{word} {}", cut(line.trim_end(), WIDTH - 5));
+    text.line(&format!("{word} {}", cut(line.trim_end(), WIDTH - 5)));
     if let Some(detail) = &outcome.detail
         && (page.verbose || matches!(outcome.state, State::Failed | State::Warned))
     {
-        sentence(text, detail, 7);
+        text.words(7, detail);
     }
 }
 
 /// One line for a host over one upstream.
-fn summary(text: &mut String, way: &PathSummary, page: &ReportPage<'_>) {
+fn summary(text: &mut Page, way: &PathSummary, page: &ReportPage<'_>) {
     let other = way.path.place.is_none();
     let (word, paint, words) = match &way.root {
         Some(root) => (
@@ -154,12 +154,11 @@ fn summary(text: &mut String, way: &PathSummary, page: &ReportPage<'_>) {
         false => way.path.upstream.to_string(),
     };
     let line = format!("{:30} {upstream:13} {words}", cut(&way.path.host, 30));
-    let _ = writeln!(
-        text,
+    text.line(&format!(
         "{} {}",
         painted(&format!("{word:4}"), paint, page),
         cut(line.trim_end(), WIDTH - 5)
-    );
+    ));
 }
 
 /// What is worth knowing of a way that works.
@@ -175,18 +174,17 @@ fn healthy(way: &PathSummary) -> String {
 }
 
 /// Every check of a host, its ways side by side.
-fn table(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
+fn table(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
     let Some(first) = ways.first() else {
         return;
     };
     let path = &first.path;
-    let _ = writeln!(
-        text,
+    text.line(&format!(
         "\n{} ({}, route {})",
         painted(&path.host, BOLD, page),
         path.role,
         path.route
-    );
+    ));
     let width = (WIDTH - 14) / ways.len() - 1;
     let mut head = format!("{:14}", "");
     for way in ways {
@@ -196,7 +194,7 @@ fn table(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
         };
         let _ = write!(head, "{:width$} ", cut(&title, width));
     }
-    let _ = writeln!(text, "{}", head.trim_end());
+    text.line(&head);
     for check in PATH_CHECKS {
         let cells: Vec<Option<&Finding>> = ways.iter().map(|way| cell(way, check.name)).collect();
         let silent = |cell: &Option<&Finding>| {
@@ -210,7 +208,7 @@ fn table(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
             line.push_str(&painted_cell(found, width, page));
             line.push(' ');
         }
-        let _ = writeln!(text, "{}", line.trim_end());
+        text.line(&line);
     }
     details(text, ways, page);
 }
@@ -239,7 +237,7 @@ fn painted_cell(found: Option<&Finding>, width: usize, page: &ReportPage<'_>) ->
 }
 
 /// The sentences below a table.
-fn details(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
+fn details(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
     for way in ways {
         for found in &way.findings {
             let state = found.outcome.state;
@@ -253,13 +251,13 @@ fn details(text: &mut String, ways: &[&PathSummary], page: &ReportPage<'_>) {
                 continue;
             }
             let line = format!("{}, {}: {detail}", way.path.upstream, found.check);
-            sentence(text, &line, 2);
+            text.words(2, &line);
         }
     }
 }
 
 /// The verdict: what a hurried reader looks at.
-fn closing(text: &mut String, page: &ReportPage<'_>) {
+fn closing(text: &mut Page, page: &ReportPage<'_>) {
     let Diagnosis {
         works,
         broken,
@@ -267,7 +265,7 @@ fn closing(text: &mut String, page: &ReportPage<'_>) {
         change,
     } = page.verdict;
     let label = |word: &str, paint| painted(&format!("{word:8}"), paint, page);
-    text.push('\n');
+    text.line("");
     section(text, &label("works", GREEN), works);
     match broken {
         Some(broken) => section(text, &label("broken", RED), broken),
@@ -280,14 +278,16 @@ fn closing(text: &mut String, page: &ReportPage<'_>) {
         section(text, &label("do this", BOLD), &change.sentence);
         let lines = change.command.iter().chain(&change.toml);
         for line in lines.flat_map(|text| text.lines()) {
-            let _ = writeln!(text, "{:12}{line}", "");
+            text.line(&format!("{:12}{line}", ""));
         }
         if change.edit.is_some() {
-            let _ = writeln!(text, "{:8}`gitferry doctor --apply` makes this change", "");
+            text.line(&format!(
+                "{:8}`gitferry doctor --apply` makes this change",
+                ""
+            ));
         }
     }
-    let _ = writeln!(
-        text,
+    text.line(&format!(
         "\n{} checks in {}.{} s{}",
         page.findings.len(),
         page.took.as_secs(),
@@ -296,18 +296,13 @@ fn closing(text: &mut String, page: &ReportPage<'_>) {
             true => ", interrupted",
             false => "",
         }
-    );
+    ));
 }
 
 /// A label of eight columns, and a sentence beside it.
-fn section(text: &mut String, label: &str, sentence: &str) {
+fn section(text: &mut Page, label: &str, sentence: &str) {
     let body = indented(sentence, 8, WIDTH);
-    let _ = writeln!(text, "{label}{}", body.trim_start());
-}
-
-/// Lines of the terminal's width, each after `indent` blanks.
-fn sentence(text: &mut String, words: &str, indent: usize) {
-    let _ = writeln!(text, "{}", indented(words, indent, WIDTH));
+    text.line(&format!("{label}{}", body.trim_start()));
 }
 
 /// SGR parameters (ECMA-48).

@@ -9,7 +9,7 @@ use super::{
     verdict::{HostVerdict, verdicts},
 };
 use crate::model::{
-    columns::{count, wrapped},
+    columns::{Page, count},
     size::{bytes, duration},
 };
 
@@ -21,7 +21,9 @@ const VERDICTS: usize = 20;
 
 /// The whole page.
 pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
-    let mut page = head(sum);
+    let mut whole = Page::new(WIDTH);
+    let page = &mut whole;
+    head(page, sum);
     let faulty = || sum.hosts.iter().filter(|(_, host)| !host.rows.is_empty());
     let codes = faulty().flat_map(|(_, host)| host.rows.keys());
     let code = codes
@@ -30,51 +32,43 @@ pub(super) fn page(sum: &LogSummary, roles: &Roles) -> String {
         .unwrap_or(0)
         .clamp(4, CODE);
     for (name, host) in faulty() {
-        table(&mut page, name, host, roles, code);
+        table(page, name, host, roles, code);
     }
-    for (number, line) in sum.circuits.lines().enumerate() {
-        if number == 0 {
-            page.push_str("\ncircuits\n");
-        }
-        wrap(&mut page, "  ", 4, &line);
+    page.heading("circuits");
+    for line in sum.circuits.lines() {
+        page.labelled("  ", 4, &line);
     }
-    for (number, refused) in sum.refusals.totals().iter().enumerate() {
-        if number == 0 {
-            page.push_str("\nrefused by the site itself\n");
-        }
-        wrap(&mut page, "  ", 4, &safe(&refused.to_string()));
+    page.heading("refused by the site itself");
+    for refused in &sum.refusals.totals() {
+        page.labelled("  ", 4, &safe(&refused.to_string()));
     }
     let verdicts = verdicts(sum, roles);
-    if !verdicts.is_empty() {
-        page.push_str("\nverdicts\n");
-    }
+    page.heading("verdicts");
     for HostVerdict {
         sentence, advice, ..
     } in verdicts.iter().take(VERDICTS)
     {
-        wrap(&mut page, "  - ", 4, sentence);
-        wrap(&mut page, "    advice: ", 12, advice);
+        page.labelled("  - ", 4, sentence);
+        page.labelled("    advice: ", 12, advice);
     }
     if verdicts.len() > VERDICTS {
-        let _ = writeln!(
-            page,
+        page.line(&format!(
             "  and {} more: `--json` lists all",
             verdicts.len() - VERDICTS
-        );
+        ));
     }
-    page
+    whole.into_text()
 }
 
-fn head(sum: &LogSummary) -> String {
-    let mut head = String::new();
+fn head(page: &mut Page, sum: &LogSummary) {
     let (lines, transfers) = (&sum.lines, &sum.transfers);
     match sum.period {
         Some((first, last)) => {
             let (from, to) = (first.shown(), last.shown());
             let span = duration(last.0 - first.0);
-            let _ = writeln!(head, "period     {from} to {to} UTC, {span}");
+            page.line(&format!("period     {from} to {to} UTC, {span}"));
         }
-        None => head.push_str("period     no log lines\n"),
+        None => page.line("period     no log lines"),
     }
     let mut text = format!("{} of gitferry", lines.events + lines.advice);
     for (number, what) in [
@@ -86,16 +80,15 @@ fn head(sum: &LogSummary) -> String {
             let _ = write!(text, ", {number} {what}");
         }
     }
-    wrap(&mut head, "lines      ", 11, &text);
-    wrap(&mut head, "transfers  ", 11, &transfer_counts(sum));
+    page.labelled("lines      ", 11, &text);
+    page.labelled("transfers  ", 11, &transfer_counts(sum));
     let (up, down) = (bytes(transfers.up), bytes(transfers.down));
-    let _ = writeln!(head, "bytes      {up} up, {down} down");
+    page.line(&format!("bytes      {up} up, {down} down"));
     if sum.has_faults() {
-        let _ = writeln!(head, "time lost  {}", duration(sum.lost_ms()));
+        page.line(&format!("time lost  {}", duration(sum.lost_ms())));
     } else {
-        head.push_str("no faults and no stalls\n");
+        page.line("no faults and no stalls");
     }
-    head
 }
 
 fn transfer_counts(sum: &LogSummary) -> String {
@@ -125,7 +118,7 @@ fn transfer_counts(sum: &LogSummary) -> String {
     text
 }
 
-fn table(page: &mut String, name: &str, host: &HostCounts, roles: &Roles, code: usize) {
+fn table(page: &mut Page, name: &str, host: &HostCounts, roles: &Roles, code: usize) {
     let role = host.role(roles).as_str();
     let title = format!(
         "{} ({role}, route {}): transfers {}, failed {}, rescued {}",
@@ -135,13 +128,12 @@ fn table(page: &mut String, name: &str, host: &HostCounts, roles: &Roles, code: 
         host.failed,
         host.rescued
     );
-    page.push('\n');
-    wrap(page, "", 2, &title);
-    let _ = writeln!(
-        page,
+    page.line("");
+    page.labelled("", 2, &title);
+    page.line(&format!(
         "  {:code$} {:>6} {:>7} {:>11} {:14} upstreams",
         "code", "times", "rescued", "lost", "last seen"
-    );
+    ));
     let mut rows: Vec<(&str, &FaultCounts)> =
         host.rows.iter().map(|(code, row)| (&**code, row)).collect();
     rows.sort_by_key(|(code, row)| {
@@ -156,7 +148,7 @@ fn table(page: &mut String, name: &str, host: &HostCounts, roles: &Roles, code: 
     }
 }
 
-fn row(page: &mut String, name: &str, row: &FaultCounts, code: usize) {
+fn row(page: &mut Page, name: &str, row: &FaultCounts, code: usize) {
     let last = row.last.map(Time::shown).unwrap_or_default();
     let line = format!(
         "  {:code$} {:>6} {:>7} {:>11} {:14} ",
@@ -174,38 +166,9 @@ fn row(page: &mut String, name: &str, row: &FaultCounts, code: usize) {
         ways.join(", ")
     };
     if count(&line) + count(&ways) <= WIDTH {
-        let _ = writeln!(page, "{line}{ways}");
+        page.line(&format!("{line}{ways}"));
     } else {
-        wrap(page, "", 4, line.trim_end());
-        wrap(page, "    upstreams: ", 6, &ways);
-    }
-}
-
-/// Words in lines of [`WIDTH`] columns.
-fn wrap(page: &mut String, first: &str, indent: usize, text: &str) {
-    page.push_str(&wrapped(first, indent, text, WIDTH));
-    page.push('\n');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_line_is_wider_than_the_page_and_no_character_is_lost() {
-        let long = "é".repeat(230);
-        let mut page = String::new();
-        wrap(
-            &mut page,
-            "  - ",
-            4,
-            &format!("a {long} b {}", "word ".repeat(60)),
-        );
-        assert!(
-            page.lines().all(|line| line.chars().count() <= WIDTH),
-            "{page}"
-        );
-        assert_eq!(page.matches('é').count(), 230);
-        assert_eq!(page.matches("word").count(), 60);
+        page.labelled("", 4, line.trim_end());
+        page.labelled("    upstreams: ", 6, &ways);
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{
-        columns::{indented, wrapped},
+        columns::Page,
         size::{bytes, duration},
         stall::Flow,
     },
@@ -20,7 +20,7 @@ const WIDTH: usize = 80;
 
 /// The whole text; lines of at most 80 columns.
 pub(crate) fn detail(transfer: &StatusTransfer, running: bool) -> String {
-    let mut page = String::new();
+    let mut page = Page::new(WIDTH);
     let facts = [
         request(transfer),
         path(transfer),
@@ -33,15 +33,14 @@ pub(crate) fn detail(transfer: &StatusTransfer, running: bool) -> String {
     ];
     for (name, text) in facts.into_iter().flatten() {
         if !text.is_empty() {
-            let name = format!("{name:<11} ");
-            let _ = writeln!(page, "{}", wrapped(&name, 12, &text, WIDTH));
+            page.labelled(&format!("{name:<11} "), 12, &text);
         }
     }
     stages(&mut page, transfer);
     attempts(&mut page, transfer);
     stalls(&mut page, transfer);
     sockets(&mut page, transfer);
-    page
+    page.into_text()
 }
 
 /// A name, and a text that may be empty.
@@ -143,12 +142,10 @@ fn amounts(transfer: &StatusTransfer) -> Vec<Fact> {
 }
 
 /// The stages with a bar each, on one scale.
-fn stages(page: &mut String, transfer: &StatusTransfer) {
+fn stages(page: &mut Page, transfer: &StatusTransfer) {
     const BAR: u64 = 40;
     let steps = &transfer.timeline.stages;
-    if !steps.is_empty() {
-        page.push_str("\nstages\n");
-    }
+    page.heading("stages");
     let total = transfer.total_ms.max(1);
     let mut last_attempt = 1;
     for (at, step) in steps.iter().enumerate() {
@@ -177,17 +174,16 @@ fn stages(page: &mut String, transfer: &StatusTransfer) {
             step.stage.as_str(),
             duration(ms)
         );
-        let _ = writeln!(page, "{}", line.trim_end());
+        page.line(&line);
     }
 }
 
-fn attempts(page: &mut String, transfer: &StatusTransfer) {
+fn attempts(page: &mut Page, transfer: &StatusTransfer) {
     let attempts = &transfer.timeline.attempts;
-    if attempts.iter().any(|it| it.fault.is_some()) || attempts.len() > 1 {
-        page.push_str("\nattempts\n");
-    } else {
+    if attempts.len() < 2 && attempts.iter().all(|it| it.fault.is_none()) {
         return;
     }
+    page.heading("attempts");
     for attempt in attempts {
         let reused = kept(attempt.reused);
         let line = format!(
@@ -199,24 +195,18 @@ fn attempts(page: &mut String, transfer: &StatusTransfer) {
                 .map(|peer| peer.to_string())
                 .unwrap_or_default(),
         );
-        let _ = writeln!(page, "{}", line.trim_end());
+        page.line(&line);
         if let Some(fault) = &attempt.fault {
-            let _ = writeln!(
-                page,
-                "{}",
-                indented(&format!("{}; {}", fault.cause, fault.next), 4, WIDTH)
-            );
+            page.words(4, &format!("{}; {}", fault.cause, fault.next));
             if let Some(advice) = &fault.advice {
-                let _ = writeln!(page, "{}", indented(&format!("advice: {advice}"), 4, WIDTH));
+                page.words(4, &format!("advice: {advice}"));
             }
         }
     }
 }
 
-fn stalls(page: &mut String, transfer: &StatusTransfer) {
-    if !transfer.timeline.stalls.is_empty() {
-        page.push_str("\nstalls\n");
-    }
+fn stalls(page: &mut Page, transfer: &StatusTransfer) {
+    page.heading("stalls");
     for stall in &transfer.timeline.stalls {
         let text = format!(
             "{}/{} {} for {}{}: {}",
@@ -227,29 +217,21 @@ fn stalls(page: &mut String, transfer: &StatusTransfer) {
             if stall.over { ", over" } else { "" },
             stall.evidence
         );
-        let _ = writeln!(page, "{}", indented(&text, 2, WIDTH));
-        let _ = writeln!(
-            page,
-            "{}",
-            indented(&format!("advice: {}", stall.advice), 4, WIDTH)
-        );
+        page.words(2, &text);
+        page.words(4, &format!("advice: {}", stall.advice));
     }
 }
 
-fn sockets(page: &mut String, transfer: &StatusTransfer) {
+fn sockets(page: &mut Page, transfer: &StatusTransfer) {
     let sides = [
         ("client", &transfer.client_socket),
         ("upstream", &transfer.origin_socket),
     ];
-    let known = sides
-        .into_iter()
-        .filter_map(|(side, it)| it.as_ref().map(|it| (side, it)));
-    let mut first = true;
-    for (side, socket) in known {
-        if std::mem::take(&mut first) {
-            page.push_str("\nsockets, from the kernel\n");
+    page.heading("sockets, from the kernel");
+    for (side, socket) in sides {
+        if let Some(socket) = socket {
+            page.words(2, &evidence(side, socket));
         }
-        let _ = writeln!(page, "{}", indented(&evidence(side, socket), 2, WIDTH));
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::model::{StatusOverview, StatusTransfer};
 use crate::{
     model::{
-        columns::{cut, indented},
+        columns::{Page, cut},
         refusals,
         size::{self, bytes, duration},
     },
@@ -21,22 +21,23 @@ const FAULTS: usize = 5;
 
 /// The whole page.
 pub(super) fn render(status: &StatusOverview) -> String {
-    let mut page = indented(&headline(status), 0, WIDTH) + "\n";
+    let mut page = Page::new(WIDTH);
+    page.words(0, &headline(status));
     if let Some(advice) = &status.verdict.advice {
-        let _ = writeln!(page, "{}", indented(&format!("advice: {advice}"), 2, WIDTH));
+        page.words(2, &format!("advice: {advice}"));
     }
     let up = duration(status.uptime_s.saturating_mul(1000));
     let line = format!("gitferry {}, up {up}{}", status.version, today(status));
-    let _ = writeln!(page, "{}", indented(&line, 0, WIDTH));
+    page.words(0, &line);
     if status.users_told_apart == Some(false) {
-        page.push_str("local users cannot be identified: see `[listen]`\n");
+        page.line("local users cannot be identified: see `[listen]`");
     }
     transfers(&mut page, status);
     upstreams(&mut page, status);
     recent(&mut page, status);
     refusals(&mut page, status);
     faults(&mut page, status);
-    page
+    page.into_text()
 }
 
 /// The verdict and since when.
@@ -78,8 +79,8 @@ pub(crate) fn today(status: &StatusOverview) -> String {
     )
 }
 
-fn transfers(page: &mut String, status: &StatusOverview) {
-    let _ = writeln!(page, "\nrunning: {}", status.running);
+fn transfers(page: &mut Page, status: &StatusOverview) {
+    page.line(&format!("\nrunning: {}", status.running));
     for transfer in status.transfers.iter().take(RUNNING) {
         let mark = if transfer.stall.is_some() { '!' } else { ' ' };
         let what = format!("{} {}", transfer.method, transfer.subject());
@@ -91,8 +92,8 @@ fn transfers(page: &mut String, status: &StatusOverview) {
             rate(transfer.rate()),
             transfer.left_ms.map(duration).unwrap_or_default(),
         );
-        let _ = writeln!(page, "{}", line.trim_end());
-        let _ = writeln!(page, "{}", indented(&state(transfer), 9, WIDTH));
+        page.line(&line);
+        page.words(9, &state(transfer));
         let stalled = transfer.stall.is_some();
         for stall in transfer
             .timeline
@@ -101,14 +102,14 @@ fn transfers(page: &mut String, status: &StatusOverview) {
             .iter()
             .filter(|it| stalled && !it.over)
         {
-            let _ = writeln!(page, "{}", indented(&stall.evidence, 9, WIDTH));
+            page.words(9, &stall.evidence);
             let advice = format!("advice: {}", stall.advice);
-            let _ = writeln!(page, "{}", indented(&advice, 9, WIDTH));
+            page.words(9, &advice);
         }
     }
     if status.running > RUNNING.min(status.transfers.len()) {
         let more = status.running - RUNNING.min(status.transfers.len());
-        let _ = writeln!(page, "  and {more} more: see /-/api/transfers");
+        page.line(&format!("  and {more} more: see /-/api/transfers"));
     }
 }
 
@@ -171,37 +172,31 @@ fn connections(transfer: &StatusTransfer) -> String {
     }
 }
 
-fn upstreams(page: &mut String, status: &StatusOverview) {
-    let mut matter = status.upstreams_that_matter().peekable();
-    if matter.peek().is_some() {
-        page.push_str("\nupstreams in use or unhealthy\n");
-    }
-    for upstream in matter {
+fn upstreams(page: &mut Page, status: &StatusOverview) {
+    page.heading("upstreams in use or unhealthy");
+    for upstream in status.upstreams_that_matter() {
         let name = format!("{} via {}", upstream.route, upstream.upstream);
-        let _ = writeln!(
-            page,
+        page.line(&format!(
             "  {:<44} {:<9} {:>4} running",
             cut(&name, 44),
             upstream.health,
             upstream.running
-        );
+        ));
         for circuit in &upstream.circuits {
             let ago = duration(circuit.failed_s_ago.saturating_mul(1000));
             let text = format!(
                 "{} for {}: {}, failures: {}, the last {ago} ago",
                 circuit.state, circuit.host, circuit.code, circuit.failures
             );
-            let _ = writeln!(page, "{}", indented(&text, 4, WIDTH));
+            page.words(4, &text);
         }
     }
 }
 
-fn recent(page: &mut String, status: &StatusOverview) {
-    if !status.recent.is_empty() {
-        page.push_str("\nrecently finished (`gitferry history` lists more)\n");
-    }
+fn recent(page: &mut Page, status: &StatusOverview) {
+    page.heading("recently finished (`gitferry history` lists more)");
     for transfer in status.recent.iter().take(RECENT) {
-        let _ = writeln!(page, "{}", finished(transfer));
+        page.line(&finished(transfer));
     }
 }
 
@@ -241,21 +236,16 @@ pub(crate) fn finished(transfer: &StatusTransfer) -> String {
 }
 
 /// What the sites themselves refuse: results, and no faults.
-fn refusals(page: &mut String, status: &StatusOverview) {
-    if !status.refusals.is_empty() {
-        page.push_str("\nrefused by the site itself\n");
-    }
+fn refusals(page: &mut Page, status: &StatusOverview) {
+    page.heading("refused by the site itself");
     for refused in status.refusals.iter().take(FAULTS) {
-        let _ = writeln!(page, "{}", indented(&refused.to_string(), 2, WIDTH));
+        page.words(2, &refused.to_string());
     }
 }
 
-fn faults(page: &mut String, status: &StatusOverview) {
-    let groups = status.fault_groups();
-    if !groups.is_empty() {
-        page.push_str("\nrecent faults\n");
-    }
-    for (fault, count) in groups.into_iter().take(FAULTS) {
+fn faults(page: &mut Page, status: &StatusOverview) {
+    page.heading("recent faults");
+    for (fault, count) in status.fault_groups().into_iter().take(FAULTS) {
         let ago = duration(fault.s_ago.saturating_mul(1000));
         let times = match count {
             1 => format!("{ago} ago"),
@@ -268,7 +258,7 @@ fn faults(page: &mut String, status: &StatusOverview) {
         if let Some(upstream) = &fault.upstream {
             let _ = write!(text, " via {upstream}");
         }
-        let _ = writeln!(page, "{}", indented(&text, 2, WIDTH));
+        page.words(2, &text);
         // The cause begins with the code, which stands above.
         let more = fault
             .cause
@@ -276,10 +266,10 @@ fn faults(page: &mut String, status: &StatusOverview) {
             .unwrap_or(&fault.cause);
         let more = more.trim_start_matches([':', ' ']);
         if !more.is_empty() {
-            let _ = writeln!(page, "{}", indented(more, 4, WIDTH));
+            page.words(4, more);
         }
         if let Some(advice) = &fault.advice {
-            let _ = writeln!(page, "{}", indented(&format!("advice: {advice}"), 4, WIDTH));
+            page.words(4, &format!("advice: {advice}"));
         }
     }
 }
