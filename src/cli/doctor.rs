@@ -69,9 +69,9 @@ pub(super) fn run(
     let begun = runtime.block_on(async { Instant::now() });
     let prepared = runtime.block_on(prepare(args, load()?))?;
     let interrupted = runtime.block_on(watch(&prepared.session, args))?;
-    let board = &prepared.session.board;
-    let verdict = verdict::of_board(board);
-    let findings = board.findings();
+    let results = &prepared.session.results;
+    let verdict = verdict::of_results(results);
+    let findings = results.findings();
     let took = begun.elapsed();
     let faults = runtime.block_on(prepared.session.faults());
     // A look-up that hangs in the system's resolver must not hold the process.
@@ -143,14 +143,14 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
     let planned = plan::planned(&args.what, &config).await?;
     let roots = Roots::load(&config.trust);
     let connector = Connector::new(&roots, config.tls_peers()).map_err(Failure::new)?;
-    let means = ProbeSetup {
+    let setup = ProbeSetup {
         connector,
         roots,
         skew: tokio::sync::watch::Sender::default(),
     };
     let session = Session {
         hosts: planned.hosts,
-        means: Arc::new(means),
+        setup: Arc::new(setup),
         local: LocalFacts {
             daemon,
             about,
@@ -159,7 +159,7 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
             ssh: planned.ssh,
         },
         config: Arc::new(config),
-        board: Arc::new(CheckResults::default()),
+        results: Arc::new(CheckResults::default()),
     };
     Ok(PreparedRun {
         session,
@@ -173,15 +173,15 @@ async fn watch(session: &Session, args: &DoctorArgs) -> Result<bool, Failure> {
     let mut running = std::pin::pin!(tokio::time::timeout(DEADLINE, session.run()));
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let interrupted = loop {
-        let changed = session.board.changed();
+        let changed = session.results.changed();
         tokio::select! {
             _ = &mut running => break false,
             _ = &mut interrupt => break true,
             () = changed => {}
             () = tokio::time::sleep(live::RENEWAL) => {}
         }
-        display.show(&session.board.findings());
+        display.show(&session.results.findings());
     };
-    display.end(&session.board.findings());
+    display.end(&session.results.findings());
     Ok(interrupted)
 }

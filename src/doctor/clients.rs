@@ -17,7 +17,7 @@ pub(super) use find::installed;
 
 /// Longer than a client takes whose path is on this machine, also where that is busy: Python imports for seconds. One that goes around the daemon
 /// may wait for the network.
-const PATIENCE: Duration = Duration::from_secs(12);
+const TIMEOUT: Duration = Duration::from_secs(12);
 
 /// One installed client.
 #[derive(Clone, Debug)]
@@ -104,15 +104,15 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
     let mut command = command(client);
     command.current_dir(directory);
     let before = last_broken_handshake(client).await;
-    let ended = match program::run(command, "", PATIENCE).await {
+    let ended = match program::run(command, "", TIMEOUT).await {
         Ok(ended) => ended,
         Err(error) => {
             return Outcome::unmeasured("no answer")
                 .detail(format!("{} does not exit: {error}", client.name));
         }
     };
-    let told = judge::distrusts(&ended) && is_reported(client, before).await;
-    judge::judge(client, &ended, told)
+    let reported = judge::distrusts(&ended) && is_reported(client, before).await;
+    judge::judge(client, &ended, reported)
 }
 
 /// The last transfer for this host whose client broke the handshake off, as the daemon saw it.
@@ -142,7 +142,7 @@ async fn scratch_repository() -> Option<tempfile::TempDir> {
         .ok()?;
     let mut command = Command::new("git");
     command.args(["init", "-q"]).arg(directory.path());
-    let ended = program::run(command, "", PATIENCE).await.ok()?;
+    let ended = program::run(command, "", TIMEOUT).await.ok()?;
     ended.is_success().then_some(directory)
 }
 

@@ -9,7 +9,7 @@ use super::{program, url::RemoteUrl};
 use crate::model::{Scheme, Secret};
 
 /// A helper that asks a server may take a while; one that asks the user is ended.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Asks once for each URL.
 pub(crate) struct CredentialSource {
@@ -53,7 +53,7 @@ impl CredentialSource {
             .arg("-C")
             .arg(&self.directory)
             .args(["credential", "fill"]);
-        let answer = program::run(command, &question, PATIENCE).await.ok()?;
+        let answer = program::run(command, &question, TIMEOUT).await.ok()?;
         if !answer.is_success() {
             return None;
         }

@@ -21,19 +21,19 @@ pub(crate) struct Check<T: 'static> {
     pub means: &'static str,
 }
 
-/// Plans every check of `subject` on the board, and returns the future that runs them on `target`; nothing runs until it is polled.
+/// Plans every check of `subject` in the results, and returns the future that runs them on `target`; nothing runs until it is polled.
 ///
 /// Dropping the future ends the running checks: their findings stay pending.
 pub(crate) fn examine<T: Send + Sync + 'static>(
     subject: CheckSubject,
     target: T,
     checks: &'static [Check<T>],
-    board: &Arc<CheckResults>,
+    results: &Arc<CheckResults>,
 ) -> impl Future<Output = ()> + Send + use<T> {
     for check in checks {
-        board.plan(&subject, check.name);
+        results.plan(&subject, check.name);
     }
-    let (target, board) = (Arc::new(target), Arc::clone(board));
+    let (target, results) = (Arc::new(target), Arc::clone(results));
     async move {
         let mut waiting: Vec<&Check<T>> = checks.iter().collect();
         let mut ended: BTreeMap<&'static str, State> = BTreeMap::new();
@@ -47,7 +47,7 @@ pub(crate) fn examine<T: Send + Sync + 'static>(
                         // The checks that need this one are skipped too.
                         ended.insert(check.name, State::Failed);
                         let outcome = Outcome::skipped("not tried");
-                        board.put(&subject, check.name, outcome, Default::default());
+                        results.put(&subject, check.name, outcome, Default::default());
                     }
                     Readiness::Run => {
                         let target = Arc::clone(&target);
@@ -65,7 +65,7 @@ pub(crate) fn examine<T: Send + Sync + 'static>(
             };
             if let Ok((name, outcome, took)) = done {
                 ended.insert(name, outcome.state);
-                board.put(&subject, name, outcome, took);
+                results.put(&subject, name, outcome, took);
             }
         }
     }

@@ -120,7 +120,7 @@ impl PlannedHost {
     }
 
     /// A probe for each upstream of its route, and for each other way that the config knows.
-    pub(crate) fn probes(&self, config: &Config, means: &Arc<ProbeSetup>) -> Vec<Probe> {
+    pub(crate) fn probes(&self, config: &Config, setup: &Arc<ProbeSetup>) -> Vec<Probe> {
         let route = config.route(&self.target);
         let mut probes: Vec<Probe> = Vec::new();
         let probe = |upstream: &Arc<Upstream>, place| {
@@ -130,7 +130,7 @@ impl PlannedHost {
                 self.purpose,
                 route,
                 over,
-                Arc::clone(means),
+                Arc::clone(setup),
             )
             .with(self.rehearsal.as_ref())
         };

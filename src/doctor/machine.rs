@@ -67,7 +67,7 @@ impl Skew {
 }
 
 /// git and systemctl answer at once.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Further off than this, certificates begin to fail.
 const SKEW: i64 = 300;
@@ -211,7 +211,7 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
     let state = async |scope: &[&str]| {
         let mut command = Command::new("systemctl");
         command.args(scope).args(["is-active", "gitferry.service"]);
-        let ended = program::run(command, "", PATIENCE).await.ok()?;
+        let ended = program::run(command, "", TIMEOUT).await.ok()?;
         let word = ended.stdout.lines().next()?.to_owned();
         (!word.is_empty()).then_some(word)
     };

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// git answers at once; only a broken file system keeps it longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a push of a repository would need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Repository {
 pub(super) async fn git(directory: &Path, arguments: &[&str]) -> Result<ProgramEnd, String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(directory).args(arguments);
-    program::run(command, "", PATIENCE)
+    program::run(command, "", TIMEOUT)
         .await
         .map_err(|error| format!("cannot run git: {error}"))
 }

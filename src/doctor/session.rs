@@ -24,15 +24,15 @@ pub(crate) struct Session {
     /// The hosts to try.
     pub hosts: Vec<PlannedHost>,
     /// Roots and TLS.
-    pub means: Arc<ProbeSetup>,
+    pub setup: Arc<ProbeSetup>,
     /// This machine.
     pub local: LocalFacts,
     /// Where findings go.
-    pub board: Arc<CheckResults>,
+    pub results: Arc<CheckResults>,
 }
 
 impl Session {
-    /// Runs every check; dropping it ends what runs, and what was found stays on the board.
+    /// Runs every check; dropping it ends what runs, and what was found stays in the results.
     pub(crate) async fn run(&self) {
         let (mut paths, mut others) = (JoinSet::new(), JoinSet::new());
         for host in &self.hosts {
@@ -42,12 +42,16 @@ impl Session {
             CheckSubject::Machine,
             self.machine(),
             MACHINE_CHECKS,
-            &self.board,
+            &self.results,
         ));
         if self.local.about.is_ok()
             && let Some(hosts) = self.terminated()
         {
-            others.spawn(clients(self.local.clone(), hosts, Arc::clone(&self.board)));
+            others.spawn(clients(
+                self.local.clone(),
+                hosts,
+                Arc::clone(&self.results),
+            ));
         }
         while paths.join_next().await.is_some() {
             // The LFS API may have named hosts that nobody knew before.
@@ -55,7 +59,7 @@ impl Session {
                 self.begin(&host, &mut paths);
             }
         }
-        self.means.skew.send_if_modified(Skew::give_up);
+        self.setup.skew.send_if_modified(Skew::give_up);
         while others.join_next().await.is_some() {}
     }
 
@@ -68,17 +72,17 @@ impl Session {
     }
 
     fn begin(&self, host: &PlannedHost, running: &mut JoinSet<()>) {
-        for probe in host.probes(&self.config, &self.means) {
+        for probe in host.probes(&self.config, &self.setup) {
             let subject = CheckSubject::Path(probe.name());
-            if !self.board.knows(&subject) {
-                running.spawn(examine(subject, probe, PATH_CHECKS, &self.board));
+            if !self.results.knows(&subject) {
+                running.spawn(examine(subject, probe, PATH_CHECKS, &self.results));
             }
         }
     }
 
     /// The hosts that findings lead to.
     fn found_hosts(&self) -> Vec<PlannedHost> {
-        let findings = self.board.findings();
+        let findings = self.results.findings();
         let leads = findings
             .into_iter()
             .flat_map(|found| found.outcome.facts.leads);
@@ -95,7 +99,7 @@ impl Session {
             variables: env::vars_os()
                 .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
                 .collect(),
-            skew: self.means.skew.subscribe(),
+            skew: self.setup.skew.subscribe(),
         }
     }
 
@@ -121,7 +125,7 @@ impl Session {
 }
 
 /// Finds the installed clients, and runs each against a nonce of the daemon.
-async fn clients(local: LocalFacts, hosts: (String, String), board: Arc<CheckResults>) {
+async fn clients(local: LocalFacts, hosts: (String, String), results: Arc<CheckResults>) {
     let Ok(nonce) = local.daemon.nonce().await else {
         // A daemon of an older version: the check `daemon` says so.
         return;
@@ -134,7 +138,7 @@ async fn clients(local: LocalFacts, hosts: (String, String), board: Arc<CheckRes
     let mut running = JoinSet::new();
     for client in clients::installed(&context).await {
         let subject = CheckSubject::Client(client.name.as_str().into());
-        running.spawn(examine(subject, client, CLIENT_CHECKS, &board));
+        running.spawn(examine(subject, client, CLIENT_CHECKS, &results));
     }
     while running.join_next().await.is_some() {}
 }

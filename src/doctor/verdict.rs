@@ -102,9 +102,9 @@ pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
     summaries
 }
 
-/// Reads the board.
-pub(crate) fn of_board(board: &CheckResults) -> Diagnosis {
-    of(&board.findings())
+/// Reads the results.
+pub(crate) fn of_results(results: &CheckResults) -> Diagnosis {
+    of(&results.findings())
 }
 
 /// Reads findings.

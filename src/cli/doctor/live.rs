@@ -16,7 +16,7 @@ use crate::{
 /// How often the lines are renewed where nothing happens.
 pub(super) const RENEWAL: Duration = Duration::from_millis(200);
 
-/// What is taken for a terminal's height where it is not told.
+/// What is taken for a terminal's height where it is not printed.
 const ROWS: usize = 24;
 
 /// Wider terminals are not better read.
@@ -24,8 +24,8 @@ const WIDTH: usize = 79;
 
 /// Writes to stderr: stdout is for the result.
 pub(super) struct Display {
-    how: DisplayMode,
-    told: BTreeSet<(String, &'static str)>,
+    mode: DisplayMode,
+    printed: BTreeSet<(String, &'static str)>,
 }
 
 enum DisplayMode {
@@ -38,20 +38,20 @@ enum DisplayMode {
 impl Display {
     /// On a terminal lines that are renewed; nothing where a program reads the result.
     pub(super) fn new(silent: bool) -> Self {
-        let how = match silent {
+        let mode = match silent {
             true => DisplayMode::Silent,
             false if io::stderr().is_terminal() => DisplayMode::Terminal(0),
             false => DisplayMode::Lines,
         };
         Self {
-            how,
-            told: BTreeSet::new(),
+            mode,
+            printed: BTreeSet::new(),
         }
     }
 
     /// Shows what is known now.
     pub(super) fn show(&mut self, findings: &[Finding]) {
-        match &mut self.how {
+        match &mut self.mode {
             DisplayMode::Silent => {}
             DisplayMode::Terminal(drawn) => {
                 let size = rt::terminal_size(io::stderr());
@@ -64,29 +64,29 @@ impl Display {
                 *drawn = lines.len();
                 let _ = io::stderr().write_all(text.as_bytes());
             }
-            DisplayMode::Lines => self.tell(findings),
+            DisplayMode::Lines => self.print(findings),
         }
     }
 
     /// Leaves the terminal as it was.
     pub(super) fn end(&mut self, findings: &[Finding]) {
-        match &self.how {
+        match &self.mode {
             DisplayMode::Silent => {}
             DisplayMode::Terminal(drawn) => {
                 let _ = io::stderr().write_all(erased(*drawn).as_bytes());
             }
-            DisplayMode::Lines => self.tell(findings),
+            DisplayMode::Lines => self.print(findings),
         }
     }
 
-    fn tell(&mut self, findings: &[Finding]) {
+    fn print(&mut self, findings: &[Finding]) {
         for finding in findings {
             let state = finding.outcome.state;
             if matches!(state, State::Pending | State::Skipped) {
                 continue;
             }
             let subject = finding.subject.to_string();
-            if self.told.insert((subject.clone(), finding.check)) {
+            if self.printed.insert((subject.clone(), finding.check)) {
                 let _ = writeln!(
                     io::stderr(),
                     "{subject}: {} {}: {}",

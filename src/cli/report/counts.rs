@@ -82,7 +82,7 @@ pub(super) struct HostCounts {
     pub(super) ended: u64,
     pub(super) failed: u64,
     pub(super) rescued: u64,
-    pub(super) ways: BTreeMap<Box<str>, UpstreamCounts>,
+    pub(super) upstreams: BTreeMap<Box<str>, UpstreamCounts>,
     pub(super) rows: BTreeMap<Box<str>, FaultCounts>,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct FaultCounts {
     pub(super) rescued: u64,
     pub(super) lost_ms: u64,
     pub(super) last: Option<Time>,
-    pub(super) ways: BTreeMap<Box<str>, u64>,
+    pub(super) upstreams: BTreeMap<Box<str>, u64>,
     pub(super) advice: Option<Box<str>>,
     /// The same for each upstream, as it names what is set there.
     pub(super) advices: BTreeMap<Box<str>, Box<str>>,
@@ -145,28 +145,29 @@ pub(super) struct TransferFields<'a> {
 
 impl<'a> TransferFields<'a> {
     /// The upstream that a fault is about: none where it is the client's.
-    pub(super) fn way(&self) -> Option<&'a str> {
+    pub(super) fn blamed_upstream(&self) -> Option<&'a str> {
         self.upstream.filter(|_| !self.code.starts_with("client/"))
     }
 }
 
 /// Distinct upstreams of a host, or of a code.
-pub(super) const WAYS: usize = 32;
+pub(super) const UPSTREAMS: usize = 32;
 /// Characters of a name.
 pub(super) const NAME: usize = 255;
 /// The key of what is beyond a limit.
 pub(super) const OTHERS: &str = "(others)";
 
 /// The entry of an upstream.
-pub(super) fn way<'a, T: Default>(
-    ways: &'a mut BTreeMap<Box<str>, T>,
+pub(super) fn upstream_entry<'a, T: Default>(
+    upstreams: &'a mut BTreeMap<Box<str>, T>,
     upstream: Option<&str>,
 ) -> &'a mut T {
     let name = upstream
         .map(|upstream| clip(upstream, NAME))
         .unwrap_or_default();
-    let known = ways.contains_key(&name) || ways.len() < WAYS;
-    ways.entry(if known { name } else { OTHERS.into() })
+    let known = upstreams.contains_key(&name) || upstreams.len() < UPSTREAMS;
+    upstreams
+        .entry(if known { name } else { OTHERS.into() })
         .or_default()
 }
 

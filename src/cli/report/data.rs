@@ -47,10 +47,10 @@ fn host(name: &str, host: &HostCounts, roles: &Roles) -> Value {
         "ended": host.ended,
         "failed": host.failed,
         "rescued": host.rescued,
-        "upstreams": host.ways.iter().map(|(name, way)| json!({
+        "upstreams": host.upstreams.iter().map(|(name, counts)| json!({
             "upstream": safe(name),
-            "succeeded": way.succeeded,
-            "failed": way.failed,
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
         })).collect::<Vec<_>>(),
         "codes": host.rows.iter().map(|(code, it)| row(code, it)).collect::<Vec<_>>(),
     })
@@ -69,7 +69,7 @@ fn row(code: &str, row: &FaultCounts) -> Value {
         "rescued": row.rescued,
         "lost_ms": row.lost_ms,
         "last": row.last.map(Time::rfc3339),
-        "upstreams": row.ways.iter().map(|(name, count)| json!({
+        "upstreams": row.upstreams.iter().map(|(name, count)| json!({
             "upstream": safe(name),
             "count": count,
         })).collect::<Vec<_>>(),

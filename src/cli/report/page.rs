@@ -158,17 +158,17 @@ fn row(page: &mut Page, name: &str, row: &FaultCounts, code: usize) {
         duration(row.lost_ms),
         last.get(5..).unwrap_or_default()
     );
-    let ways = row.ways.keys().filter(|way| !way.is_empty());
-    let ways: Vec<String> = ways.map(|way| safe(way)).collect();
-    let ways = if ways.is_empty() {
+    let upstreams = row.upstreams.keys().filter(|name| !name.is_empty());
+    let upstreams: Vec<String> = upstreams.map(|name| safe(name)).collect();
+    let upstreams = if upstreams.is_empty() {
         "-".to_owned()
     } else {
-        ways.join(", ")
+        upstreams.join(", ")
     };
-    if count(&line) + count(&ways) <= WIDTH {
-        page.line(&format!("{line}{ways}"));
+    if count(&line) + count(&upstreams) <= WIDTH {
+        page.line(&format!("{line}{upstreams}"));
     } else {
         page.labelled("", 4, line.trim_end());
-        page.labelled("    upstreams: ", 6, &ways);
+        page.labelled("    upstreams: ", 6, &upstreams);
     }
 }

@@ -1,4 +1,4 @@
-//! What a log comes to. Bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`super::counts::WAYS`] upstreams of one host, and [`OPEN`]
+//! What a log comes to. Bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`super::counts::UPSTREAMS`] upstreams of one host, and [`OPEN`]
 //! transfers whose end is not read yet, what comes is summed up as one more, "(others)".
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use super::{
     circuits::Circuits,
     counts::{
         FaultCounts, HostCounts, Lines, NAME, OTHERS, Outcome, TransferFields, Transfers, clip,
-        means, way,
+        means, upstream_entry,
     },
     record::Time,
 };
@@ -113,7 +113,7 @@ impl LogSummary {
         self.advised = Some(AdviceSubject {
             host,
             code,
-            upstream: failed.way().map(|way| clip(way, NAME)),
+            upstream: failed.blamed_upstream().map(|name| clip(name, NAME)),
         });
     }
 
@@ -132,7 +132,7 @@ impl LogSummary {
         self.advised = Some(AdviceSubject {
             host,
             code,
-            upstream: failed.way().map(|way| clip(way, NAME)),
+            upstream: failed.blamed_upstream().map(|name| clip(name, NAME)),
         });
     }
 
@@ -177,7 +177,7 @@ impl LogSummary {
             host.failed += u64::from(!well);
             host.rescued += u64::from(rescued);
             if well {
-                way(&mut host.ways, failed.upstream).succeeded += 1;
+                upstream_entry(&mut host.upstreams, failed.upstream).succeeded += 1;
             }
         }
         if !well {
@@ -228,7 +228,7 @@ impl LogSummary {
         let Some(row) = host.and_then(|host| host.rows.get_mut(&code)) else {
             return;
         };
-        let of_this = way(&mut row.advices, upstream.as_deref());
+        let of_this = upstream_entry(&mut row.advices, upstream.as_deref());
         if **of_this != *advice {
             *of_this = clip(advice, ADVICE);
             row.advice = Some(of_this.clone());
@@ -309,8 +309,8 @@ impl LogSummary {
     /// An attempt came to nothing on its way; what the client's side did says nothing about the upstream.
     fn count_failed_attempt(&mut self, host: &str, failed: &TransferFields<'_>) {
         let host = self.hosts.get_mut(host);
-        if let Some((host, upstream)) = host.zip(failed.way()) {
-            way(&mut host.ways, Some(upstream)).failed += 1;
+        if let Some((host, upstream)) = host.zip(failed.blamed_upstream()) {
+            upstream_entry(&mut host.upstreams, Some(upstream)).failed += 1;
         }
     }
 
@@ -331,7 +331,7 @@ impl LogSummary {
         row.last = row.last.max(failed.time);
         row.times += times;
         row.other_upstream |= failed.other_upstream;
-        *way(&mut row.ways, failed.way()) += times;
+        *upstream_entry(&mut row.upstreams, failed.blamed_upstream()) += times;
         row
     }
 }

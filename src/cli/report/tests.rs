@@ -178,7 +178,7 @@ fn a_closing_line_whose_fault_is_missing_counts_once_and_with_its_fault_once_too
     ] {
         let sum = summed(&[log.as_bytes()]);
         assert_eq!(sum.hosts["a"].rows[code].times, 1, "{log}");
-        assert_eq!(sum.hosts["a"].ways["u"].failed, 1);
+        assert_eq!(sum.hosts["a"].upstreams["u"].failed, 1);
         assert_eq!(sum.transfers.failed, 1);
     }
 }
@@ -307,7 +307,12 @@ fn a_client_that_goes_away_says_nothing_about_the_upstream() {
         ended(3, "a", "u", "closed"),
     ];
     let sum = summed(&[log.concat().as_bytes()]);
-    assert!(sum.hosts["a"].ways.values().all(|way| way.failed == 0));
+    assert!(
+        sum.hosts["a"]
+            .upstreams
+            .values()
+            .all(|counts| counts.failed == 0)
+    );
     let verdicts = verdicts(&sum, &roles());
     let sentences: Vec<&str> = verdicts.iter().map(|verdict| &*verdict.sentence).collect();
     assert_eq!(

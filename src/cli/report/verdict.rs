@@ -33,7 +33,7 @@ pub(super) fn verdicts(sum: &LogSummary, roles: &Roles) -> Vec<HostVerdict> {
     for (name, host) in sum.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
         let mut cases: Vec<VerdictInput<'_>> = Vec::new();
         for (code, row) in host.rows.iter().filter(|(code, _)| ***code != *OTHERS) {
-            for (upstream, times) in &row.ways {
+            for (upstream, times) in &row.upstreams {
                 let leg = code.split('/').next().unwrap_or_default();
                 let case = VerdictInput {
                     sum,
@@ -94,12 +94,15 @@ impl VerdictInput<'_> {
             (rescued, all) => sentence.push_str(&format!(", {rescued} of {all} rescued")),
         }
         if self.leg != "client" && !self.upstream.is_empty() {
-            for more in [self.comparison(), self.other_ways()].into_iter().flatten() {
+            for more in [self.comparison(), self.alternatives()]
+                .into_iter()
+                .flatten()
+            {
                 sentence.push_str("; ");
                 sentence.push_str(&more);
             }
         }
-        let all = self.row.ways.values().sum::<u64>().max(1);
+        let all = self.row.upstreams.values().sum::<u64>().max(1);
         let share = |of: u64| of.saturating_mul(self.times) / all;
         HostVerdict {
             host: safe(self.name),
@@ -159,7 +162,9 @@ impl VerdictInput<'_> {
         });
         let through = |fits: fn(UpstreamCounts) -> bool| {
             let mut found = others.iter().filter(move |(_, host)| {
-                host.ways.get(self.upstream).is_some_and(|way| fits(*way))
+                host.upstreams
+                    .get(self.upstream)
+                    .is_some_and(|counts| fits(*counts))
             });
             let (name, host) = found.next()?;
             let more = match found.count() {
@@ -173,23 +178,28 @@ impl VerdictInput<'_> {
             let verb = if more.is_empty() { "works" } else { "work" };
             return Some(format!("{who}{more} {verb} through the same upstream"));
         }
-        let (who, more) = through(|way| way.succeeded == 0)?;
+        let (who, more) = through(|counts| counts.succeeded == 0)?;
         let verb = if more.is_empty() { "fails" } else { "fail" };
         Some(format!("{who}{more} {verb} through it too"))
     }
 
     /// The upstreams that carry this host.
-    fn other_ways(&self) -> Option<String> {
-        let ways: Vec<String> = self.working_ways().map(safe).collect();
-        (!ways.is_empty()).then(|| format!("the same host works through {}", ways.join(", ")))
+    fn alternatives(&self) -> Option<String> {
+        let upstreams: Vec<String> = self.working_upstreams().map(safe).collect();
+        (!upstreams.is_empty())
+            .then(|| format!("the same host works through {}", upstreams.join(", ")))
     }
 
-    fn working_ways(&self) -> impl Iterator<Item = &str> {
-        let ways = self.host.ways.iter();
-        ways.filter(|(name, way)| {
-            works(**way) && ***name != *self.upstream && !name.is_empty() && ***name != *OTHERS
-        })
-        .map(|(name, _)| &**name)
+    fn working_upstreams(&self) -> impl Iterator<Item = &str> {
+        let upstreams = self.host.upstreams.iter();
+        upstreams
+            .filter(|(name, counts)| {
+                works(**counts)
+                    && ***name != *self.upstream
+                    && !name.is_empty()
+                    && ***name != *OTHERS
+            })
+            .map(|(name, _)| &**name)
     }
 
     /// The log's advice; where that is another upstream, and the numbers name a working one, this one.
@@ -203,13 +213,13 @@ impl VerdictInput<'_> {
         let said = own.or(self.row.advice.as_ref()).map(|said| &**said);
         let never = self
             .host
-            .ways
+            .upstreams
             .get(self.upstream)
-            .is_some_and(|way| way.succeeded == 0);
+            .is_some_and(|counts| counts.succeeded == 0);
         if self.leg != "client"
             && never
             && (said.is_none() || self.row.other_upstream)
-            && let Some(better) = self.working_ways().next()
+            && let Some(better) = self.working_upstreams().next()
         {
             let (better, upstream) = (safe(better), safe(self.upstream));
             return format!("put `{better}` before `{upstream}` in `upstreams` of route `{route}`");
@@ -227,13 +237,13 @@ impl VerdictInput<'_> {
     }
 
     fn attempts(&self) -> u64 {
-        let way = self
+        let counts = self
             .host
-            .ways
+            .upstreams
             .get(self.upstream)
             .copied()
             .unwrap_or_default();
-        (way.succeeded + way.failed).max(self.times)
+        (counts.succeeded + counts.failed).max(self.times)
     }
 
     fn role(&self, host: &HostCounts) -> Role {
@@ -251,8 +261,8 @@ impl VerdictInput<'_> {
 }
 
 /// More often than not.
-fn works(way: UpstreamCounts) -> bool {
-    way.succeeded > way.failed
+fn works(counts: UpstreamCounts) -> bool {
+    counts.succeeded > counts.failed
 }
 
 fn times(times: u64) -> String {

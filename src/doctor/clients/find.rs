@@ -10,7 +10,7 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{ClientContext, ClientKind, InstalledClient, PATIENCE, program};
+use super::{ClientContext, ClientKind, InstalledClient, TIMEOUT, program};
 
 /// The installed clients; those whose version cannot be read are left out. All are asked beside each other: each takes its time.
 pub(crate) async fn installed(context: &Arc<ClientContext>) -> Vec<InstalledClient> {
@@ -117,7 +117,7 @@ fn is_executable(file: &Path) -> bool {
 async fn version(file: &Path, arguments: &[&str], place: usize) -> Option<String> {
     let mut command = Command::new(file);
     command.args(arguments);
-    let ended = program::run(command, "", PATIENCE).await.ok()?;
+    let ended = program::run(command, "", TIMEOUT).await.ok()?;
     if !ended.is_success() {
         return None;
     }
@@ -129,13 +129,13 @@ async fn version(file: &Path, arguments: &[&str], place: usize) -> Option<String
 async fn library(git: &Path) -> String {
     let mut ask = Command::new(git);
     ask.arg("--exec-path");
-    let Ok(path) = program::run(ask, "", PATIENCE).await else {
+    let Ok(path) = program::run(ask, "", TIMEOUT).await else {
         return String::new();
     };
     let helper = Path::new(path.stdout.trim()).join("git-remote-https");
     let mut ldd = Command::new("ldd");
     ldd.arg(helper);
-    let Ok(libraries) = program::run(ldd, "", PATIENCE).await else {
+    let Ok(libraries) = program::run(ldd, "", TIMEOUT).await else {
         return String::new();
     };
     let linked = |name: &str| libraries.stdout.contains(name);

@@ -3,8 +3,8 @@
 use super::{super::Outcome, ClientKind, InstalledClient, program::ProgramEnd};
 use crate::doctor::State;
 
-/// `told`: the daemon saw this client break a handshake off.
-pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) -> Outcome {
+/// `reported`: the daemon saw this client break a handshake off.
+pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool) -> Outcome {
     if client.kind == ClientKind::Ssh {
         return ssh(ended);
     }
@@ -23,7 +23,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, told: bool) ->
     let lower = said.to_ascii_lowercase();
     let unreadable = UNREADABLE.iter().any(|words| lower.contains(words));
     let distrusts = distrusts(ended);
-    if unreadable || distrusts && told {
+    if unreadable || distrusts && reported {
         let outcome = match unreadable {
             true => Outcome::failed("cannot read its CA file"),
             false => Outcome::failed("does not trust gitferry's CA"),
@@ -152,13 +152,13 @@ mod tests {
         }
     }
 
-    fn judged(stdout: &str, stderr: &str, told: bool) -> (State, String) {
+    fn judged(stdout: &str, stderr: &str, reported: bool) -> (State, String) {
         let ended = ProgramEnd {
             code: Some(i32::from(stdout.is_empty())),
             stdout: stdout.into(),
             stderr: stderr.into(),
         };
-        let outcome = judge(&client(ClientKind::Git), &ended, told);
+        let outcome = judge(&client(ClientKind::Git), &ended, reported);
         (outcome.state, outcome.shown)
     }
 

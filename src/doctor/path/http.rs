@@ -60,7 +60,7 @@ impl<'a> ProbeRequest<'a> {
 const LIMIT: usize = 1 << 20;
 
 /// How long an answer may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     if probe.purpose == super::RemoteProtocol::Ssh {
@@ -93,7 +93,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     };
     let skew = skew(&answer.headers);
     if let Some(skew) = skew {
-        probe.means.skew.send_replace(Skew::Known(skew));
+        probe.setup.skew.send_replace(Skew::Known(skew));
     }
     outcome.fact(|facts| facts.clock_skew = skew)
 }
@@ -144,13 +144,13 @@ pub(in crate::doctor) async fn send(
     let request = request(probe, &stream, ask)
         .ok_or_else(|| fault(Stage::SendingHead, FaultKind::BadRequest))?;
     let tcp = stream.tcp.clone();
-    let answered = timeout(PATIENCE, answer(stream, request, ask.whole)).await;
+    let answered = timeout(TIMEOUT, answer(stream, request, ask.whole)).await;
     if let Some(path) = tcp.path() {
         probe.evidence().path = Some(path);
     }
     match answered {
         Err(_) => Err(fault(Stage::AwaitingHead, FaultKind::TimedOut)
-            .detail(format!("no answer within {PATIENCE:?}"))),
+            .detail(format!("no answer within {TIMEOUT:?}"))),
         Ok(Err(error)) => Err(fault(Stage::AwaitingHead, classify::io(&*error)).source(error)),
         Ok(Ok(answer)) => Ok(answer),
     }

@@ -61,7 +61,7 @@ pub(crate) struct Probe {
     /// What of a push is rehearsed here.
     pub rehearsal: Option<Rehearsal>,
     /// Roots and TLS.
-    pub means: Arc<ProbeSetup>,
+    pub setup: Arc<ProbeSetup>,
     evidence: Mutex<Evidence>,
 }
 
@@ -109,7 +109,7 @@ impl Probe {
         purpose: RemoteProtocol,
         route: &Route,
         (upstream, place): (Arc<Upstream>, Option<usize>),
-        means: Arc<ProbeSetup>,
+        setup: Arc<ProbeSetup>,
     ) -> Self {
         let dial = Dial {
             connect_timeout: route.dial.connect_timeout.min(STEP),
@@ -128,12 +128,12 @@ impl Probe {
             upstream,
             place,
             rehearsal: None,
-            means,
+            setup,
             evidence: Mutex::default(),
         }
     }
 
-    /// Its names on the board.
+    /// Its names in the results.
     pub(super) fn name(&self) -> PathName {
         let scheme = match self.purpose {
             RemoteProtocol::Requests(scheme) => scheme,
@@ -215,7 +215,7 @@ impl Probe {
             route: &self.route,
             max_segment: self.route.dial.max_segment,
             progress: &|_| {},
-            connector: &self.means.connector,
+            connector: &self.setup.connector,
             public_only: None,
             trail: &NOWHERE,
         };
@@ -246,7 +246,7 @@ impl Probe {
                 address: connection.peer,
                 deadline: self.route.dial.handshake_timeout,
             };
-            stream.io = self.means.connector.connect(stream.io, &peer).await?.io;
+            stream.io = self.setup.connector.connect(stream.io, &peer).await?.io;
         }
         Ok(stream)
     }

@@ -16,7 +16,7 @@ use crate::{
 const LIMIT: u64 = 16 * 1024;
 
 /// A portal is near.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     let (suspicious, connected) = {
@@ -66,7 +66,7 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
             .await;
         Some(answer)
     };
-    timeout(PATIENCE, asking).await.ok().flatten()
+    timeout(TIMEOUT, asking).await.ok().flatten()
 }
 
 /// For tests: the status of what answers in the place of TLS, and where it leads as doctor shows it.

@@ -78,7 +78,7 @@ async fn hello(probe: &Probe, hello: Hello) -> Result<Inspection, Fault> {
     let connection = probe.dial().await?;
     let host = &probe.origin().1.host;
     let within = (connection.peer, probe.route.dial.handshake_timeout);
-    inspect(connection.io, host, hello, &probe.means.roots, within).await
+    inspect(connection.io, host, hello, &probe.setup.roots, within).await
 }
 
 pub(in crate::doctor) async fn certificate(probe: &Probe) -> Outcome {
