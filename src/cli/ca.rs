@@ -56,9 +56,9 @@ pub(crate) enum CaCommand {
     Rotate,
 }
 
-/// Does what `command` says with the CA of `config`'s state directory.
+/// Runs `command` on the CA of `config`'s state directory.
 ///
-/// All but `rotate` read only what everybody may read, and make nothing: a CA made by the wrong user is one that the
+/// All but `rotate` read only public files and create nothing: a CA that the wrong user created is one that the
 /// daemon cannot use.
 pub(super) fn run(command: &CaCommand, config: &Config) -> Result<(), Failure> {
     let hosts: Vec<HostPattern> = config.terminated_hosts().cloned().collect();

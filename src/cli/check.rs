@@ -1,7 +1,7 @@
-//! `gitferry check`: every mistake of the config at once, else the config as it is in force.
+//! `gitferry check`: all mistakes of the config at once, else the config in force.
 //!
-//! What is shown is the serialised [`Config`] and nothing else: as TOML that `gitferry run` would take, or as JSON. Where a daemon runs
-//! on the file that was checked, it is asked: its environment and state directory are not those of this shell.
+//! It prints the serialised [`Config`] and nothing else: as TOML that `gitferry run` accepts, or as JSON. Where a daemon uses
+//! the checked file, it prints the daemon's: its environment and state directory may differ from those of this shell.
 
 use std::{
     fmt::Write as _,
@@ -35,7 +35,7 @@ pub(crate) struct CheckArgs {
     pub json: bool,
 }
 
-/// Prints what `loaded` came to; 1 where it has mistakes.
+/// Prints the mistakes or the config; 1 where there are mistakes.
 pub(super) fn run(args: &CheckArgs, loaded: Result<Config, Problems>) -> Result<ExitCode, Failure> {
     match loaded {
         Err(problems) if args.json => {
@@ -85,13 +85,13 @@ fn show(args: &CheckArgs, config: &Config) -> Result<(), Failure> {
     printed(io::stdout().write_all(text.as_bytes()))
 }
 
-/// Who runs on the config that was checked.
+/// The daemon that uses the checked config.
 enum Running {
-    /// This daemon; the config as it has it.
+    /// A daemon with this file, and its config.
     Daemon(SocketAddr, Table),
     /// A daemon with another file.
     Other(SocketAddr, Option<PathBuf>),
-    /// Nobody who answers us.
+    /// No daemon answers.
     Nobody(SocketAddr),
 }
 
@@ -113,7 +113,7 @@ fn running(config: &Config) -> Running {
     })
 }
 
-/// The table of the daemon's answer. TOML has no null, which is the hint of a warning without one.
+/// The table of the daemon's response, without the warnings: their missing hints are null, which TOML does not have.
 fn from_json(mut answer: Json) -> Option<Table> {
     answer.as_object_mut()?.retain(|key, _| key != "warnings");
     serde_json::from_value(answer).ok()
@@ -131,7 +131,7 @@ pub(crate) fn shown(config: &Config) -> String {
         .unwrap_or_default()
 }
 
-/// A config file that says all of it; what a route has in common with the general sections is left out of the route.
+/// A complete config file. A route leaves out what the general sections set equally.
 fn as_toml(config: &Table) -> String {
     let file = config.get("file").and_then(Value::as_str);
     let mut text = format!("# config: {}\n", file.unwrap_or("embedded default"));
@@ -154,14 +154,14 @@ fn as_toml(config: &Table) -> String {
                     keys(&mut text, &own_keys(&route, config));
                 }
             }
-            // The file is named above, and warnings are not part of a config.
+            // The file is in the first line, and warnings are not part of a config.
             _ => {}
         }
     }
     text
 }
 
-/// The routes without the hosts that one before has taken over, as a route of a file does with a built-in one's: within one file that would be a
+/// The routes without the hosts of earlier routes. A route of a file may repeat the hosts of a built-in one, but within one file that is a
 /// mistake.
 fn reached<'t>(routes: impl Iterator<Item = &'t Table>) -> Vec<Table> {
     let mut taken: Vec<(Value, Option<Value>)> = Vec::new();
@@ -188,7 +188,7 @@ fn reached<'t>(routes: impl Iterator<Item = &'t Table>) -> Vec<Table> {
     reached
 }
 
-/// A route's tables without what the section of the same name says already.
+/// A route's tables without the values that the section of the same name sets equally.
 fn own_keys(route: &Table, config: &Table) -> Table {
     let mut own = Table::new();
     for (name, value) in route {

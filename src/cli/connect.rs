@@ -1,7 +1,7 @@
-//! `gitferry connect`: stdin and stdout joined to a target through the running daemon, for ssh's `ProxyCommand`.
+//! `gitferry connect`: connects stdin and stdout to a target through the running daemon, for ssh's `ProxyCommand`.
 //!
-//! Asks the daemon for a tunnel as any client would, so that ssh travels by the same routes and stands in the same log. Threads and
-//! blocking sockets, because tokio's stdin would hold the process after the tunnel's end.
+//! It requests a tunnel as any client does, so that ssh uses the same routes and is in the same log. It uses threads and
+//! blocking sockets, because tokio's stdin would keep the process alive after the tunnel's end.
 
 mod reply;
 
@@ -21,10 +21,10 @@ use crate::{
     net::api,
 };
 
-/// The daemon is on this machine, as a rule.
+/// The daemon is usually on this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The daemon answers when it has dialled, and it tries every upstream several times; this only ends what it forgot.
+/// The daemon replies after dialling, and it tries every upstream several times: this limit is only for a broken daemon.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `gitferry connect HOST:PORT`.
@@ -41,7 +41,7 @@ pub(crate) struct ConnectArgs {
     address: Option<Target>,
 }
 
-/// As clap reads it: a URL is no target.
+/// Parses the argument; a URL is refused.
 fn target(text: &str) -> Result<Target, String> {
     if text.contains('/') {
         return Err(
@@ -51,14 +51,14 @@ fn target(text: &str) -> Result<Target, String> {
     Target::parse(text, None).map_err(|error| error.to_string())
 }
 
-/// Joins stdin and stdout to the target until its end; fails where there is no daemon or it says no.
+/// Connects stdin and stdout to the target until it closes. Fails where no daemon answers, or it refuses.
 pub(crate) fn run(args: &ConnectArgs, config: &Config) -> Result<(), Failure> {
     let (stream, first) = tunnel(args, config)?;
     bridge(&stream, &first, io::stdin(), io::stdout())
         .map_err(|error| Failure::during(format!("the tunnel to {} broke", args.target), error))
 }
 
-/// For tests: what came with the reply where it is a tunnel, or the reason for the terminal.
+/// For tests: the first bytes of the tunnel, or the reason of the refusal.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn reply(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
     match reply::read(stream) {
@@ -68,7 +68,7 @@ pub(crate) fn reply(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The tunnel, and what came with the reply: an ssh server speaks first, often in the same segment.
+/// The tunnel and its first bytes: an ssh server speaks first, often in the same segment as the reply.
 fn tunnel(args: &ConnectArgs, config: &Config) -> Result<(TcpStream, Vec<u8>), Failure> {
     let mut stream = reach(&daemon_addresses(args, config)?)?;
     let asked = stream
@@ -145,8 +145,8 @@ fn request(target: &Target, credentials: Option<&Credentials>) -> String {
     )
 }
 
-/// Copies both ways. The end of `input` half-closes the tunnel; the target's end is the end, because a `ProxyCommand` is told
-/// it by the closing of stdout, and that happens when the process ends. A thread that still waits for input ends with it.
+/// Copies both ways. The end of `input` half-closes the tunnel. The target's end ends the command, because ssh notices the end of
+/// a `ProxyCommand` by its closed stdout. A thread that still waits for input ends with the process.
 fn bridge(
     stream: &TcpStream,
     first: &[u8],
@@ -157,7 +157,7 @@ fn bridge(
     thread::Builder::new()
         .name("input".to_owned())
         .spawn(move || {
-            // What goes wrong with the socket is seen by the reading side too; bad input is as good as its end.
+            // The reading side reports errors of the socket; an error of the input counts as its end.
             let _ = copy(&mut input, &mut up);
             let _ = up.shutdown(Shutdown::Write);
         })?;
@@ -167,7 +167,7 @@ fn bridge(
     copy(&mut down, &mut output)
 }
 
-/// As `io::copy`, but each piece is flushed: stdout keeps what follows the last line break otherwise.
+/// Like `io::copy`, but with a flush after each read: stdout buffers the bytes after the last line break.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {

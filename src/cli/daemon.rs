@@ -1,4 +1,4 @@
-//! Asking the running daemon: one GET of its own pages, by every command that needs an answer from it.
+//! The running daemon as the commands use it: its address, its credentials, and a GET of its API.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use crate::{
     net::api::{self, Denied},
 };
 
-/// What `/-/api/daemon` says, as far as commands need it.
+/// What commands read of `/-/api/daemon`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct RunningDaemon {
     /// The config's file; none for the embedded default.
@@ -25,22 +25,22 @@ pub(crate) struct RunningDaemon {
     pub state_directory: PathBuf,
 }
 
-/// The credentials of `[listen]`, for a command that asks by its config. A command is one process.
+/// The credentials of `[listen]`: a command is one process with one config.
 static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
 
-/// Every later request of this command gives these credentials.
+/// Adds these credentials to all later requests of this command.
 pub(super) fn authenticate(credentials: Option<&Credentials>) {
     if let Some(credentials) = credentials {
         let _ = CREDENTIALS.set(credentials.clone());
     }
 }
 
-/// Where clients on this machine reach the daemon of `config`: at its first address.
+/// The address at which clients on this machine reach the daemon: the first of `config`.
 pub(crate) fn address(config: &Config) -> Option<SocketAddr> {
     config.listen.addresses.first().copied().map(reachable)
 }
 
-/// Where a client of this machine reaches a listening address: loopback where it is "every address".
+/// The address at which a client on this machine reaches a listener: loopback for the unspecified address.
 pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -50,7 +50,7 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The daemon at `address`. Fails where nobody answers, or somebody else.
+/// The daemon at `address`. Fails where no daemon answers.
 pub(crate) fn about(address: SocketAddr) -> io::Result<RunningDaemon> {
     serde_json::from_str(&get(address, "/-/api/daemon")?).map_err(io::Error::other)
 }

@@ -53,10 +53,10 @@ pub(crate) struct DoctorArgs {
     verbose: bool,
 }
 
-/// All of it is over by then, whatever is found.
+/// The limit of the whole run.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Tries everything; 1 where something is broken.
+/// Runs all checks and prints the results; 1 where something is broken.
 pub(super) fn run(
     args: &DoctorArgs,
     load: impl Fn() -> Result<Config, Failure>,
@@ -74,7 +74,7 @@ pub(super) fn run(
     let findings = results.findings();
     let took = begun.elapsed();
     let faults = runtime.block_on(prepared.session.faults());
-    // A look-up that hangs in the system's resolver must not hold the process.
+    // A look-up that hangs in the system's resolver must not delay the exit.
     runtime.shutdown_background();
     if args.json {
         let value = json::document(&findings, &verdict, took);
@@ -114,7 +114,7 @@ pub(super) fn run(
     })
 }
 
-/// Makes the change, where it is one that a command may make.
+/// Makes the change, if a command may make it.
 fn change(verdict: &verdict::Diagnosis, file: Option<&Path>) -> Result<(), Failure> {
     let Some(change) = &verdict.change else {
         return printed(writeln!(io::stdout(), "there is nothing to change"));
@@ -131,7 +131,7 @@ fn change(verdict: &verdict::Diagnosis, file: Option<&Path>) -> Result<(), Failu
     apply::run(edit, file)
 }
 
-/// What was planned, and what is said of it before.
+/// The session, and the notes to print before the results.
 struct PreparedRun {
     session: Session,
     notes: Vec<String>,
@@ -167,7 +167,7 @@ async fn prepare(args: &DoctorArgs, config: Config) -> Result<PreparedRun, Failu
     })
 }
 
-/// Runs the session until its end, the deadline or Ctrl-C; true where the user ended it.
+/// Runs the session until it ends, the deadline passes or the user presses Ctrl-C; true for Ctrl-C.
 async fn watch(session: &Session, args: &DoctorArgs) -> Result<bool, Failure> {
     let mut display = live::Display::new(args.json);
     let mut running = std::pin::pin!(tokio::time::timeout(DEADLINE, session.run()));

@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// It worked and found a fault, or could not do its work: exit code 1.
+    /// The command found a fault, or failed: exit code 1.
     pub(crate) fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             code: 1,
@@ -32,7 +32,7 @@ impl Failure {
         }
     }
 
-    /// The config has mistakes: each is an error with its own hint.
+    /// The mistakes of a config: each is an error with its own hint.
     pub(crate) fn config(problems: &Problems) -> Self {
         let one = |problem: &Problem| Self {
             hint: problem.hint.as_deref().map(Into::into),
@@ -48,7 +48,7 @@ impl Failure {
         }
     }
 
-    /// What clap refused, with the tip or the usage as hint. `command` is what the user called.
+    /// An error of clap, with the tip or the usage as hint. `command` is the subcommand.
     pub(crate) fn arguments(error: &clap::Error, command: Option<&str>) -> Self {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -69,7 +69,7 @@ impl Failure {
         }
     }
 
-    /// The user asked for what cannot be: exit code 2.
+    /// Wrong usage: exit code 2.
     pub(crate) fn usage(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             code: 2,
@@ -77,7 +77,7 @@ impl Failure {
         }
     }
 
-    /// `what` was being done when `source` happened.
+    /// `what` failed because of `source`.
     pub(crate) fn during(
         what: impl Into<Box<str>>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
@@ -97,14 +97,14 @@ impl Failure {
         move |error| Self::during(what.clone(), error)
     }
 
-    /// With a sentence that names a command or a key.
+    /// Adds a hint, which names a command or a key.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<Box<str>>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Writes the failure to stderr; the exit code is the command's.
+    /// Writes the failure to stderr, and returns the exit code of the command.
     pub(crate) fn report(&self) -> ExitCode {
         for failure in std::iter::once(self).chain(&self.others) {
             say("error", "31", failure);
@@ -121,7 +121,7 @@ pub(crate) fn warn(text: impl fmt::Display) {
 fn say(label: &str, colour: &str, text: impl fmt::Display) {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut stderr = io::stderr();
-    // Where stderr is gone nobody reads it.
+    // A closed stderr has no reader.
     let _ = if stderr.is_terminal() && !plain {
         writeln!(stderr, "\x1b[1;{colour}m{label}:\x1b[0m {text}")
     } else {
@@ -129,7 +129,7 @@ fn say(label: &str, colour: &str, text: impl fmt::Display) {
     };
 }
 
-/// What to do about an error of the system that has no hint of its own.
+/// The hint for an error of the system that has none of its own.
 fn usual_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(level) = next {
@@ -149,7 +149,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The causes, outermost first, then the hint on a line of its own. Of several failures, the first.
+/// The causes, outermost first, then the hint on its own line; of several failures the first.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(&*self.cause))?;
@@ -178,7 +178,7 @@ impl Error for FailureStep {
     }
 }
 
-/// An error and its sources on one line. A level that the one above has already quoted is left out.
+/// An error and its sources on one line. A source that the text already contains is left out.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -193,7 +193,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Writing to stdout failed or did not; a reader that went away (`| head`) has what it wanted.
+/// The result of writing to stdout. A closed pipe (`| head`) is not a failure.
 pub(crate) fn printed(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

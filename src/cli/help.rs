@@ -1,4 +1,4 @@
-//! `gitferry help`: the manual on the terminal, a command, a topic or a single entry at a time.
+//! `gitferry help`: a command, a topic or an entry of the manual on the terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,9 +7,9 @@ use clap::{Args, Command};
 use super::{Failure, manual};
 use crate::rt;
 
-/// The widest text: longer lines are hard to read.
+/// The largest width: longer lines are hard to read.
 const WIDEST: usize = 100;
-/// The width where the terminal does not say.
+/// The width where the terminal does not report one.
 const USUAL: usize = 80;
 
 /// `gitferry help [TOPIC]`.

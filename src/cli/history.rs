@@ -57,7 +57,7 @@ fn number(text: &str) -> Result<u64, String> {
     })
 }
 
-/// Text that stands in a query as it is.
+/// Text that needs no encoding in a query.
 fn host(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-.:_[]".contains(c);
     match text.chars().all(fits) {
@@ -66,7 +66,7 @@ fn host(text: &str) -> Result<String, String> {
     }
 }
 
-/// A time that the daemon understands, checked before it is asked.
+/// A time that the daemon understands, checked before the request.
 fn since(text: &str) -> Result<String, String> {
     match admin::parse_since(text, SystemTime::now()) {
         Ok(_) => host(text),

@@ -96,7 +96,7 @@ pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|failure| failure.report()),
         Err(error) if is_help(&error) => {
-            // A closed pipe is no reason for another exit code.
+            // A closed pipe does not change the exit code.
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
@@ -108,14 +108,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The definition of all commands, with the global options handed down to each.
+/// The definition of all commands, each with the global options.
 pub(crate) fn root() -> clap::Command {
     let mut root = Cli::command();
     root.build();
     root
 }
 
-/// True for the help and the version, which clap writes as they are.
+/// True for the help and the version, which clap prints itself.
 fn is_help(error: &clap::Error) -> bool {
     matches!(
         error.kind(),
@@ -155,7 +155,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             history::run(args, daemon_address(args.address, load)?).map(done)
         }
         CliCommand::Report(args) => {
-            // A log is read on other machines too: a config that is broken here is no reason not to.
+            // The log may come from another machine: a broken config here does not matter.
             let config = load().or_else(|_| load_default());
             report::run(
                 args,
@@ -186,13 +186,13 @@ fn load(given: Option<&Path>) -> Result<Config, Failure> {
     config::load(file.as_deref(), &variable).map_err(|problems| Failure::config(&problems))
 }
 
-/// Where the daemon is: as `given`, else as the config says.
+/// The daemon's address: `given`, else that of the config.
 fn daemon_address(
     given: Option<SocketAddr>,
     load: impl FnOnce() -> Result<Config, Failure>,
 ) -> Result<SocketAddr, Failure> {
     let config = match given {
-        // A config that is broken here is no reason not to ask elsewhere.
+        // With an address, a broken config does not matter.
         Some(address) => {
             if let Ok(config) = load() {
                 daemon::authenticate(config.listen.credentials.as_ref());
@@ -207,7 +207,7 @@ fn daemon_address(
     })
 }
 
-/// For what only asks the daemon: it lives on the config that it began with, whatever mistake was made in the file since.
+/// The config for commands that only ask the daemon, which may still run on an earlier version of a file with mistakes.
 fn load_for_asking(load: impl FnOnce() -> Result<Config, Failure>) -> Result<Config, Failure> {
     load().or_else(|_| {
         let default = load_default()?;
@@ -233,7 +233,7 @@ fn find(given: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-/// Where a config is looked for that no argument names: systemd's directory, the user's, the machine's.
+/// Where a config is searched without `--config`: systemd's directory, the user's, the machine's.
 fn places(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let variable = |name| {
         variable(name)

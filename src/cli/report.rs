@@ -1,7 +1,7 @@
-//! `gitferry report`: sums a log up, gitferry's own or journald's, as text or as JSON.
+//! `gitferry report`: summarises a log of gitferry or journald, as text or JSON.
 //!
-//! Reading ([`reader`], [`text`], [`object`]) is apart from summing ([`events`], [`summary`]), and both from telling ([`verdict`],
-//! [`page`], [`data`]): a new event is an entry in [`events`], a new format a file beside [`text`].
+//! [`reader`], [`text`] and [`object`] parse the log, [`events`] and [`summary`] count, and [`verdict`],
+//! [`page`] and [`data`] print. A new event is an entry in [`events`], a new format a file beside [`text`].
 
 mod circuits;
 mod counts;

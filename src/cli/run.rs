@@ -49,7 +49,7 @@ enum Format {
 }
 
 impl RunArgs {
-    /// In place of what the file says.
+    /// The arguments that override the file.
     pub(super) fn arguments(&self) -> Arguments {
         Arguments {
             listen: self.listen.clone(),
@@ -63,13 +63,13 @@ impl RunArgs {
     }
 }
 
-/// Where the config is read from, again at each reload.
+/// Where the config is read from, at the start and at each reload.
 pub(super) struct ConfigSource {
-    /// What counts more than the file.
+    /// The arguments that override the file.
     pub(super) arguments: Arguments,
-    /// The file that was named.
+    /// The file of `--config`.
     pub(super) given: Option<PathBuf>,
-    /// Where one is looked for that was not.
+    /// Where a file is searched without `--config`.
     pub(super) places: Vec<PathBuf>,
 }
 
@@ -80,19 +80,19 @@ impl ConfigSource {
         file.map(PathBuf::as_path)
     }
 
-    /// The files whose change, or coming to be, is a reason to read the config anew.
+    /// The files whose change or creation causes a reload.
     fn watched(&self) -> impl Iterator<Item = PathBuf> {
         let places = self.places.iter().filter(|_| self.given.is_none());
         places.cloned()
     }
 }
 
-/// Runs until a signal asks to stop; fails where the daemon cannot start.
+/// Runs until a signal stops it. Fails where the daemon cannot start.
 pub(super) fn run(source: &ConfigSource) -> Result<(), Failure> {
     let file = source.find();
     let config = load(source, file).map_err(|problems| Failure::config(&problems))?;
     start_log(config.log)?;
-    // The log reads the time zone, which only works before there is another thread.
+    // The log reads the time zone, which only works before another thread exists.
     seed_generator();
     warn_of_proxychains();
     raise_descriptors();
@@ -104,7 +104,7 @@ pub(super) fn run(source: &ConfigSource) -> Result<(), Failure> {
     let drained = runtime.block_on(serve_until_stopped(source, config))?;
     event::stopped(drained.ended);
     log::finish();
-    // A look-up that hangs in the system's resolver must not hold the process.
+    // A look-up that hangs in the system's resolver must not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())
 }
@@ -113,7 +113,7 @@ fn start_log(settings: Log) -> Result<(), Failure> {
     log::init(settings).map_err(|error| Failure::during("cannot start the log", error))
 }
 
-/// No secret ends in a core dump, and no other process of the same user reads this one's memory. Called before a password is read.
+/// Keeps secrets out of core dumps, and other processes of the same user out of this one's memory. Called before a password is read.
 pub(super) fn forbid_core_dumps() {
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         tracing::warn!(%error, "cannot disable core dumps");
@@ -124,7 +124,7 @@ pub(super) fn forbid_core_dumps() {
     }
 }
 
-/// proxychains leads every connection of the daemon through its own proxy, direct ones and those to hops too.
+/// proxychains sends every connection of the daemon through its own proxy, also direct ones and those to hops.
 fn warn_of_proxychains() {
     let preload = std::env::var("LD_PRELOAD").unwrap_or_default();
     if preload.contains("proxychains") || std::env::var_os("PROXYCHAINS_CONF_FILE").is_some() {
@@ -135,7 +135,7 @@ fn warn_of_proxychains() {
     }
 }
 
-/// A shell's soft limit is often 1024 descriptors, and `max_connections` of as many clients takes two each: the hard limit is ours to use.
+/// Raises the soft limit to the hard one: a shell's soft limit is often 1,024 descriptors, and each connection takes two.
 fn raise_descriptors() {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
     let raised = limit.and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
@@ -162,7 +162,7 @@ async fn serve_until_stopped(
             None => failure,
         }
     })?;
-    // It is there now, at the latest; `gitferry ca rotate` replaces it. And a file may come to be where none was.
+    // The key exists by now, and `gitferry ca rotate` replaces it. A config may be created where none was.
     let watch = watch.and(key);
     let mut watch = source.watched().fold(watch, FileWatch::and);
     let status = |daemon: &Daemon| format!("{} routes", daemon.config().routes.len());
@@ -200,16 +200,16 @@ async fn serve_until_stopped(
     Ok(drained)
 }
 
-/// Why a reload changes nothing.
+/// Why a reload failed.
 struct ReloadError {
     problem: String,
-    /// What to do where `gitferry check` does not say it.
+    /// The advice, where `gitferry check` does not give it.
     advice: Option<&'static str>,
-    /// What the config names: one of them may be missing.
+    /// The files that the config names: one of them may be missing.
     files: Files,
 }
 
-/// The next config from `file`.
+/// Loads the config from `file`, and applies it.
 fn reload(daemon: &Daemon, source: &ConfigSource, file: Option<&Path>) -> Result<(), ReloadError> {
     let config = load(source, file).map_err(|problems| ReloadError {
         problem: problems.one_line(),
@@ -222,7 +222,7 @@ fn reload(daemon: &Daemon, source: &ConfigSource, file: Option<&Path>) -> Result
         problem: Failure::new(error).to_string(),
         files,
     })?;
-    // Its writer runs since the start: only the settings change.
+    // The log's writer keeps running: only its settings change.
     if let Err(error) = log::init(log_settings) {
         tracing::warn!(%error, "cannot change the log settings");
     }

@@ -31,7 +31,7 @@ pub(crate) struct StatusArgs {
     pub address: Option<SocketAddr>,
 }
 
-/// The first address of a name, too.
+/// An address, or the first address of a name.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let mut found = text
         .to_socket_addrs()
@@ -39,7 +39,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".into())
 }
 
-/// Nobody answers at `address`.
+/// The failure where no daemon answers at `address`.
 pub(super) fn unreachable(address: SocketAddr, error: io::Error) -> Failure {
     let start = "start it with `gitferry run`, or name its address with `--address`";
     daemon::unreachable(address, error, start)

@@ -1,4 +1,4 @@
-//! What a certificate says of itself, and whose signature in the place of the site's gives a middlebox away.
+//! The names, issuer and dates of a certificate, and the middleboxes that are known by their issuer.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +10,10 @@ use crate::{
     track::redact,
 };
 
-/// A certificate for people.
+/// What is shown of a certificate.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
-    /// Whom it is for, at most three names.
+    /// The subject names, at most three.
     pub names: String,
     /// Who signed it.
     pub issuer: String,
@@ -23,7 +23,7 @@ pub(super) struct Shown {
     pub not_after: i64,
 }
 
-/// Reads what `der` says; `None` where it is no certificate.
+/// Reads a certificate; `None` where `der` is not one.
 pub(super) fn read(der: &CertificateDer<'_>) -> Option<Shown> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let extension = certificate.subject_alternative_name().ok().flatten();
@@ -48,7 +48,7 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Option<Shown> {
     })
 }
 
-/// Words of an issuer, in lower case, and what such a one is.
+/// Words in the issuer of a certificate, in lower case, and the product that signs so.
 const MIDDLEBOXES: &[(&str, &str)] = &[
     (
         "gitferry local ca",
@@ -91,7 +91,7 @@ const MIDDLEBOXES: &[(&str, &str)] = &[
     ("fastgithub", "FastGithub"),
 ];
 
-/// What signs in the place of sites, where the issuer is known for it.
+/// The product that inspects TLS, where its issuer is known.
 pub(super) fn middlebox(issuer: &str) -> Option<&'static str> {
     let issuer = issuer.to_ascii_lowercase();
     MIDDLEBOXES

@@ -1,4 +1,4 @@
-//! What was found so far: written by the checks as they end, read by the display and the verdict.
+//! The findings so far. The checks write them, the display and the verdict read them.
 
 use std::{
     fmt,
@@ -21,10 +21,10 @@ pub(crate) enum CheckSubject {
     Client(Box<str>),
 }
 
-/// A host over one upstream, by its names.
+/// The names of a host and an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PathName {
-    /// The host asked for; the port stands behind it where it is none that the scheme implies.
+    /// The host asked for, with its port unless the scheme implies it.
     pub host: Box<str>,
     /// Its route.
     pub route: Arc<str>,
@@ -32,11 +32,11 @@ pub(crate) struct PathName {
     pub role: &'static str,
     /// The upstream's label.
     pub upstream: Arc<str>,
-    /// Its place among the route's upstreams; none for one that the route does not have, which is tried as a way out.
+    /// The upstream's position in the route; `None` for an upstream of another route, which is tried as an alternative.
     pub place: Option<usize>,
-    /// True where no hop is between; the environment may name one or none.
+    /// True for a connection without a hop; `environment` may be one or the other.
     pub direct: bool,
-    /// The upstream as a config writes it.
+    /// The upstream in the syntax of the config.
     pub written: Box<str>,
 }
 
@@ -53,11 +53,11 @@ impl fmt::Display for CheckSubject {
 /// One check of one subject.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// Of what.
+    /// What was checked.
     pub subject: CheckSubject,
     /// The check's name.
     pub check: &'static str,
-    /// What was found; pending until then.
+    /// The result; pending until the check ends.
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
@@ -71,7 +71,7 @@ pub(crate) struct CheckResults {
 }
 
 impl CheckResults {
-    /// Makes room for a check that will be run.
+    /// Adds a pending finding for a check that will run.
     pub(super) fn plan(&self, subject: &CheckSubject, check: &'static str) {
         self.lock().push(Finding {
             subject: subject.clone(),
@@ -81,7 +81,7 @@ impl CheckResults {
         });
     }
 
-    /// Writes down what a planned check found.
+    /// Saves the result of a planned check.
     pub(super) fn put(
         &self,
         subject: &CheckSubject,
@@ -101,7 +101,7 @@ impl CheckResults {
         self.changed.notify_waiters();
     }
 
-    /// True where the subject was planned before.
+    /// True where checks of the subject are planned.
     pub(super) fn knows(&self, subject: &CheckSubject) -> bool {
         self.lock()
             .iter()
@@ -113,7 +113,7 @@ impl CheckResults {
         self.lock().clone()
     }
 
-    /// Ends with the next change.
+    /// Waits for the next change.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -1,4 +1,4 @@
-//! The clients of this machine: does each really go through the daemon, and trust its CA?
+//! The clients on this machine: whether each one uses the daemon and trusts its CA.
 
 mod find;
 mod judge;
@@ -15,7 +15,7 @@ use super::{LocalFacts, Outcome, program};
 
 pub(super) use find::installed;
 
-/// Longer than a client takes whose path is on this machine, also where that is busy: Python imports for seconds. One that goes around the daemon
+/// A client that uses the daemon needs less, even on a busy machine where Python imports for seconds. One that bypasses the daemon
 /// may wait for the network.
 const TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -54,14 +54,14 @@ impl InstalledClient {
     }
 }
 
-/// What runs differently.
+/// The kinds of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientKind {
     /// git itself.
     Git,
     /// git-lfs, which has TLS of its own.
     GitLfs,
-    /// The command.
+    /// The curl command.
     Curl,
     /// Python's requests.
     Requests,
@@ -74,7 +74,7 @@ pub(crate) enum ClientKind {
 }
 
 impl ClientKind {
-    /// The set-up that is for it.
+    /// The command that sets it up.
     pub(super) const fn setup(self) -> &'static str {
         match self {
             Self::Git => "gitferry setup git",
@@ -84,16 +84,16 @@ impl ClientKind {
         }
     }
 
-    /// True for what the built-in set-up is mainly for; the others may go around the daemon for good reasons.
+    /// True for the clients that the set-up is mainly for. The others may bypass the daemon on purpose.
     pub(super) const fn is_essential(self) -> bool {
         matches!(self, Self::Git | Self::GitLfs | Self::Ssh)
     }
 }
 
-/// Runs it against the nonce.
+/// Runs the client with a URL that contains the nonce.
 pub(super) async fn run(client: &InstalledClient) -> Outcome {
     let scratch = match client.kind {
-        // `git lfs` needs a repository, and must leave the user's alone.
+        // `git lfs` needs a repository, and must not use the user's.
         ClientKind::GitLfs => scratch_repository().await,
         _ => None,
     };
@@ -115,7 +115,7 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
     judge::judge(client, &ended, reported)
 }
 
-/// The last transfer for this host whose client broke the handshake off, as the daemon saw it.
+/// The number of the daemon's last transfer with this host in which the client aborted the handshake.
 async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
     let status = client.context.local.daemon.status().await;
     let broken = status.faults.iter().filter(|fault| {
@@ -124,7 +124,7 @@ async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
     broken.map(|fault| fault.id).max()
 }
 
-/// True as soon as the daemon has seen another one than `before`; it hears of a client's end a moment after that.
+/// True once the daemon reports a later one than `before`; it notices a closed connection a moment after the client exits.
 async fn is_reported(client: &InstalledClient, before: Option<u64>) -> bool {
     for _ in 0..30 {
         if last_broken_handshake(client).await > before {
@@ -167,7 +167,7 @@ fn command(client: &InstalledClient) -> Command {
         ClientKind::Requests => command.args(["-c", REQUESTS, &url]),
         ClientKind::Httpx => command.args(["-c", HTTPX, &url]),
         ClientKind::Hub => command.args(["-c", HUB, &path]),
-        // No key is offered and no host key is taken: reaching the server is enough.
+        // It offers no key and accepts no host key: reaching the server is enough.
         ClientKind::Ssh => command
             .args(["-v", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=6"])
             .args(["-o", "PreferredAuthentications=none"])
@@ -188,7 +188,7 @@ const REQUESTS: &str =
 
 const HTTPX: &str = "import httpx, sys\nprint(httpx.get(sys.argv[1], timeout=7).text[:500])";
 
-/// By the session that the library uses for everything.
+/// Uses the session that the library uses for all requests.
 const HUB: &str = "import sys
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session

@@ -1,4 +1,4 @@
-//! The user's credentials, from git's own helpers: never by a prompt, never shown, never approved or rejected.
+//! The user's credentials, from git's helpers. Nothing prompts for them, shows them, or approves or rejects them.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -8,17 +8,17 @@ use tokio::{process::Command, sync::Mutex};
 use super::{program, url::RemoteUrl};
 use crate::model::{Scheme, Secret};
 
-/// A helper that asks a server may take a while; one that asks the user is ended.
+/// A helper that contacts a server may need seconds. One that waits for the user is killed.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Asks once for each URL.
+/// Runs `git credential fill` once for each URL.
 pub(crate) struct CredentialSource {
     directory: PathBuf,
     known: Mutex<BTreeMap<String, Option<Secret>>>,
 }
 
 impl CredentialSource {
-    /// Asks git in `directory`, whose settings count.
+    /// Runs git in `directory`, with its settings.
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self {
             directory,
@@ -26,7 +26,7 @@ impl CredentialSource {
         }
     }
 
-    /// The value of `Authorization` for `url`; `None` where no helper has anything.
+    /// The value of `Authorization` for `url`; `None` where no helper has credentials.
     pub(super) async fn authorization(&self, url: &RemoteUrl) -> Option<Secret> {
         let mut known = self.known.lock().await;
         let key = format!("{}{}", url.target, url.path);

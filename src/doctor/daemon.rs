@@ -1,4 +1,4 @@
-//! The running daemon, as it describes itself.
+//! What the running daemon reports about itself.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -11,22 +11,22 @@ use crate::{model::secret::Credentials, net::api};
 pub(crate) struct DaemonAddress {
     /// Where it listens.
     pub address: SocketAddr,
-    /// What it asks its clients for.
+    /// The credentials that it requires from clients.
     pub credentials: Option<Credentials>,
 }
 
 /// `/-/api/daemon`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct DaemonInfo {
-    /// Of gitferry.
+    /// The version of gitferry.
     pub version: String,
     /// The config's file.
     pub config: Option<PathBuf>,
-    /// Where its CA is.
+    /// The directory of its CA.
     pub state_directory: PathBuf,
     /// The fingerprint of its CA's certificate.
     pub ca_sha256: Option<String>,
-    /// What its own environment says.
+    /// The proxies in its environment.
     pub environment: DaemonEnvironment,
 }
 
@@ -37,11 +37,11 @@ pub(crate) struct DaemonEnvironment {
     pub https_proxy: Option<String>,
     /// For `http://` targets.
     pub http_proxy: Option<String>,
-    /// What is reached without either.
+    /// The hosts that it reaches without a proxy.
     pub no_proxy: Vec<String>,
 }
 
-/// `/-/api/faults`, as far as it is evidence.
+/// What is read of `/-/api/faults`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Status {
     /// The last faults, the newest first.
@@ -59,10 +59,10 @@ pub(crate) struct RecentFault {
     pub code: String,
     /// The host asked for.
     pub host: String,
-    /// Over which upstream.
+    /// The upstream.
     #[serde(default)]
     pub upstream: Option<String>,
-    /// The advice of the log.
+    /// The advice in the log.
     #[serde(default)]
     pub advice: Option<String>,
     /// How long ago it was, in seconds.
@@ -83,19 +83,19 @@ struct Nonce {
 }
 
 impl DaemonAddress {
-    /// What the daemon says of itself. Fails where nobody answers, or somebody else.
+    /// What the daemon reports about itself. Fails where no daemon answers.
     pub(crate) async fn about(&self) -> io::Result<DaemonInfo> {
         let page = self.ask("GET /-/api/daemon").await?;
         serde_json::from_str(&page).map_err(io::Error::other)
     }
 
-    /// Its last faults; none where it does not say.
+    /// Its last faults; none where it does not answer.
     pub(super) async fn status(&self) -> Status {
         let page = self.ask("GET /-/api/faults").await.unwrap_or_default();
         serde_json::from_str(&page).unwrap_or_default()
     }
 
-    /// A nonce that it answers for a minute.
+    /// A nonce, which the daemon echoes for a minute.
     pub(super) async fn nonce(&self) -> io::Result<String> {
         let page = self.ask("POST /-/api/nonce").await?;
         let nonce: Nonce = serde_json::from_str(&page).map_err(io::Error::other)?;

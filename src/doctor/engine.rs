@@ -1,4 +1,4 @@
-//! Runs the checks of a subject, each as soon as what it needs is known.
+//! Runs the checks of a subject, each as soon as the checks that it needs have ended.
 
 use std::{collections::BTreeMap, sync::Arc};
 

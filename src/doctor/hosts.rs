@@ -1,4 +1,4 @@
-//! Which hosts are tried, and over which upstreams.
+//! Which hosts are checked, and over which upstreams.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use crate::{
     model::{Scheme, Target, TlsMode},
 };
 
-/// A host that will be tried.
+/// A host to check.
 #[derive(Clone)]
 pub(crate) struct PlannedHost {
-    /// Where.
+    /// Host and port.
     pub target: Target,
-    /// What is spoken there.
+    /// The protocol.
     pub purpose: RemoteProtocol,
-    /// What of a push is rehearsed there.
+    /// The parts of a push to rehearse there.
     pub rehearsal: Option<Rehearsal>,
 }
 
-/// Hosts that stand for the wildcards of the built-in routes: those that uploads and downloads of today go to.
+/// Examples for the wildcards of the built-in routes: the hosts that uploads and downloads currently use.
 const EXAMPLES: &[&str] = &[
     "cdn-lfs-us-1.hf.co",
     "hf-hub-lfs-us-east-1.s3-accelerate.amazonaws.com",
@@ -27,7 +27,7 @@ const EXAMPLES: &[&str] = &[
     "transfer.xethub.hf.co",
 ];
 
-/// One host of every pattern of every route: the exact names, and an example of the wildcards where one is known.
+/// A host for each pattern of each route: the exact names, and known examples of the wildcards.
 pub(crate) fn of_config(config: &Config) -> Vec<PlannedHost> {
     let mut planned: Vec<PlannedHost> = Vec::new();
     let routes = config
@@ -58,7 +58,7 @@ pub(crate) fn of_config(config: &Config) -> Vec<PlannedHost> {
     planned
 }
 
-/// The hosts that a push of `repository` would begin with; its storage is learned from the LFS API's answer.
+/// The first hosts that a push of `repository` contacts; the LFS API then names the storage hosts.
 pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<PlannedHost> {
     let credentials = Arc::new(CredentialSource::new(repository.directory.clone()));
     let rehearsal = || Rehearsal {
@@ -110,7 +110,7 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
 }
 
 impl PlannedHost {
-    /// A host of which only the way there is tried.
+    /// A host without a rehearsal.
     pub(crate) fn new(target: Target, purpose: RemoteProtocol) -> Self {
         Self {
             target,
@@ -119,7 +119,7 @@ impl PlannedHost {
         }
     }
 
-    /// A probe for each upstream of its route, and for each other way that the config knows.
+    /// A probe for each upstream of its route, and for each other upstream of the config.
     pub(crate) fn probes(&self, config: &Config, setup: &Arc<ProbeSetup>) -> Vec<Probe> {
         let route = config.route(&self.target);
         let mut probes: Vec<Probe> = Vec::new();
@@ -153,7 +153,7 @@ impl PlannedHost {
     }
 }
 
-/// Ways to a site itself that the config names somewhere: nobody is dialled directly whom no route dials directly.
+/// The upstreams of all routes and hops, mirrors apart. Doctor dials directly only if some route does.
 fn other_ways(config: &Config) -> Vec<Arc<Upstream>> {
     let mut ways: Vec<Arc<Upstream>> = Vec::new();
     let routes = config.routes.iter().chain([&config.other_hosts]);
@@ -177,7 +177,7 @@ fn other_ways(config: &Config) -> Vec<Arc<Upstream>> {
     ways
 }
 
-/// `environment` without a variable is `direct`.
+/// True for the same connection; `environment` without a variable is `direct`.
 fn same_way(one: &Upstream, other: &Upstream) -> bool {
     let direct = |via: &Via| match via {
         Via::Direct => true,

@@ -1,4 +1,4 @@
-//! This machine: the daemon, its CA, the settings that contradict each other, clock, disk and kernel.
+//! The checks of this machine: the daemon, its CA, contradictory settings, clock, disk and kernel.
 
 mod settings;
 
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     pub local: LocalFacts,
     /// The environment of this process.
     pub variables: BTreeMap<String, String>,
-    /// What the sites' clocks say, as soon as one has said it.
+    /// The difference of the sites' clocks, once a site has answered.
     pub skew: watch::Receiver<Skew>,
 }
 
@@ -33,17 +33,17 @@ pub(crate) struct Machine {
 pub(crate) struct LocalFacts {
     /// How the daemon is reached.
     pub daemon: DaemonAddress,
-    /// What it says of itself; why not, where it does not.
+    /// What it reports about itself, or why it does not answer.
     pub about: Result<DaemonInfo, Arc<io::Error>>,
-    /// Of the config that this command would run a daemon with: its CA may be another one than the daemon's.
+    /// The state directory of this command's own config: its CA may differ from the daemon's.
     pub state_directory: PathBuf,
-    /// The repository, or where the user is.
+    /// The repository, or the current directory.
     pub directory: PathBuf,
-    /// The remote of a push, where it is one of ssh.
+    /// The remote, where it uses ssh.
     pub ssh: Option<RemoteUrl>,
 }
 
-/// What the clocks of the sites say.
+/// The difference of the sites' clocks from this machine's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Skew {
     /// No site has answered yet.
@@ -56,7 +56,7 @@ pub(crate) enum Skew {
 }
 
 impl Skew {
-    /// Nobody will answer any more; true where that is news.
+    /// No site will answer any more; true where this changes the value.
     pub(super) fn give_up(&mut self) -> bool {
         let news = *self == Self::Unknown;
         if news {
@@ -69,7 +69,7 @@ impl Skew {
 /// git and systemctl answer at once.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Further off than this, certificates begin to fail.
+/// With a larger difference, in seconds, certificates begin to fail.
 const SKEW: i64 = 300;
 
 pub(super) async fn daemon(machine: &Machine) -> Outcome {
@@ -88,7 +88,7 @@ pub(super) async fn daemon(machine: &Machine) -> Outcome {
                 None => format!("no daemon answers at {address}: {why}"),
             };
             let outcome = match used {
-                // Every client that was set up fails.
+                // Every set-up client fails.
                 true => Outcome::failed(words),
                 false => Outcome::warned(words),
             };
@@ -165,7 +165,7 @@ pub(super) async fn disk(machine: &Machine) -> Outcome {
         Ok(about) => about.state_directory.clone(),
         Err(_) => machine.config.state_directory.clone(),
     };
-    // It is made at the daemon's first start.
+    // The daemon creates it at its first start.
     let there = directory.ancestors().find(|directory| directory.exists());
     let Some(Ok(disk)) = there.map(nix::sys::statvfs::statvfs) else {
         return Outcome::skipped("");
@@ -222,7 +222,7 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
             let words = format!("{name} service {word}");
             return match word.as_str() {
                 "failed" => match machine.local.about.is_ok() {
-                    // Another one serves the clients.
+                    // Another daemon serves the clients.
                     true => Outcome::warned(words),
                     false => Outcome::failed(words),
                 }
@@ -239,7 +239,7 @@ pub(super) async fn service(machine: &Machine) -> Outcome {
     }
 }
 
-/// Recent faults of the daemon: what happened counts as much as what is tried now.
+/// The recent faults of the daemon.
 pub(super) async fn history(machine: &Machine) -> Outcome {
     if machine.local.about.is_err() {
         return Outcome::skipped("");
@@ -267,10 +267,10 @@ pub(super) async fn history(machine: &Machine) -> Outcome {
         .fact(|facts| facts.recent = recent(&status.faults))
 }
 
-/// Older faults say little about the network of now.
+/// The age in seconds up to which a fault counts as recent.
 const RECENT: u64 = 15 * 60;
 
-/// The faults of the last minutes that are not the client's own, equal ones together.
+/// The recent faults apart from those of clients, equal ones once with their number.
 fn recent(faults: &[RecentFault]) -> Vec<(RecentFault, usize)> {
     let mut recent: Vec<(RecentFault, usize)> = Vec::new();
     let of_the_path =

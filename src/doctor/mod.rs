@@ -1,8 +1,8 @@
-//! `gitferry doctor`: tries every leg of every upstream before a push does, and says in two sentences what works and what does not.
+//! `gitferry doctor`: checks every leg of every upstream before a push, and says in two sentences what works and what does not.
 //!
 //! [`table`] has a row for each check: its name, what it needs, what runs it, what its failure means. [`engine`] runs the checks
-//! of each subject as soon as what they need is known, [`check_results`] holds what they found, [`verdict`] (pure) reads it. The
-//! sockets are those of `net` and `tls`; nothing here listens, and nothing is sent that could act. Called by `cli::doctor`.
+//! of each subject, [`check_results`] contains their findings, and [`verdict`] (pure) reads them. The
+//! sockets are those of `net` and `tls`. Nothing here listens, and no request changes anything on a server. Called by `cli::doctor`.
 
 mod certificate;
 pub(crate) mod check_results;

@@ -1,28 +1,28 @@
-//! What a check finds: how it ended, a few words for a column, and what the verdict must know.
+//! The result of a check: its state, a few words for a column, and facts for the verdict.
 
 use super::{daemon::RecentFault, url::RemoteProtocol};
 use crate::model::Target;
 use crate::model::named::named;
 
 named! {
-/// How a check ended.
+/// The state of a check.
 pub(crate) enum State {
-    /// It is still running, or has not begun.
+    /// It has not ended.
     Pending = "unfinished",
-    /// All is well.
+    /// It passed.
     Passed = "ok",
-    /// Something is odd; nothing is broken by it.
+    /// It found something unusual that breaks nothing.
     Warned = "warning",
-    /// Something is broken.
+    /// It failed.
     Failed = "failed",
-    /// Nothing could be said either way.
+    /// It could not be measured.
     Unmeasured = "not-measured",
-    /// Something that it needs failed, or it does not apply.
+    /// A check that it needs failed, or it does not apply.
     Skipped = "skipped",
 }
 }
 
-/// What the verdict must know of a check beyond how it ended.
+/// What the verdict reads of a check beside its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckFacts {
     /// Who signed the certificate that was shown.
@@ -47,20 +47,20 @@ pub(crate) struct CheckFacts {
     pub recent: Vec<(RecentFault, usize)>,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// How it ended.
     pub state: State,
     /// A few words for a column.
     pub shown: String,
-    /// A sentence more.
+    /// A sentence with details.
     pub detail: Option<String>,
     /// The code of the fault.
     pub code: Option<String>,
     /// What to do about it.
     pub advice: Option<String>,
-    /// What the verdict must know.
+    /// Facts for the verdict.
     pub facts: CheckFacts,
 }
 
@@ -81,32 +81,32 @@ impl Outcome {
         Self::new(State::Pending, "not finished")
     }
 
-    /// All is well.
+    /// It passed.
     pub(crate) fn passed(shown: impl Into<String>) -> Self {
         Self::new(State::Passed, shown)
     }
 
-    /// Something is odd.
+    /// It found something unusual.
     pub(crate) fn warned(shown: impl Into<String>) -> Self {
         Self::new(State::Warned, shown)
     }
 
-    /// Something is broken.
+    /// It failed.
     pub(crate) fn failed(shown: impl Into<String>) -> Self {
         Self::new(State::Failed, shown)
     }
 
-    /// Nothing could be said.
+    /// It could not be measured.
     pub(crate) fn unmeasured(shown: impl Into<String>) -> Self {
         Self::new(State::Unmeasured, shown)
     }
 
-    /// It does not apply here, or is silent.
+    /// It does not apply, or was not run.
     pub(crate) fn skipped(shown: impl Into<String>) -> Self {
         Self::new(State::Skipped, shown)
     }
 
-    /// With a sentence more.
+    /// With details.
     #[must_use]
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());

@@ -1,4 +1,4 @@
-//! Running other programs: never longer than a limit, never with a prompt, ended with all their children.
+//! Runs other programs, with a time limit and without prompts; all their children end with them.
 
 use std::{io, process::Stdio, time::Duration};
 
@@ -8,24 +8,24 @@ use nix::{
 };
 use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
 
-/// What a program came to.
+/// How a program ended.
 #[derive(Debug)]
 pub(super) struct ProgramEnd {
     /// Its exit code; none where a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote.
+    /// Its standard output.
     pub stdout: String,
-    /// What it complained of.
+    /// Its standard error.
     pub stderr: String,
 }
 
 impl ProgramEnd {
-    /// True where it says that it went well.
+    /// True for exit code 0.
     pub(super) fn is_success(&self) -> bool {
         self.code == Some(0)
     }
 
-    /// The last line of its complaint, where most programs say what counts; curl explains itself below its own.
+    /// The line of its standard error that counts: the last one, but for curl, which adds explanations below its message.
     pub(super) fn complaint(&self) -> String {
         let mut lines = self.stderr.lines();
         let of_curl = lines.clone().find(|line| line.starts_with("curl: ("));
@@ -35,7 +35,7 @@ impl ProgramEnd {
     }
 }
 
-/// Variables that keep git, its helpers and ssh from asking anybody anything.
+/// Variables that keep git, its helpers and ssh from prompting.
 pub(super) const SILENT: &[(&str, &str)] = &[
     ("GIT_TERMINAL_PROMPT", "0"),
     ("GCM_INTERACTIVE", "never"),
@@ -47,7 +47,7 @@ pub(super) const SILENT: &[(&str, &str)] = &[
 
 /// Runs `command` in a process group of its own, gives it `input`, and waits no longer than `limit`.
 ///
-/// Fails where it cannot be run, and with `TimedOut` where it does not end.
+/// Fails where it cannot be run, and with `TimedOut` at the limit.
 pub(super) async fn run(
     mut command: Command,
     input: &str,
@@ -63,7 +63,7 @@ pub(super) async fn run(
         .spawn()?;
     let group = Group(child.id());
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read its input has its reasons.
+        // A program may ignore its input.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
     let output = timeout(limit, child.wait_with_output()).await;
@@ -76,14 +76,14 @@ pub(super) async fn run(
     })
 }
 
-/// A process group that ends with its owner: git's helpers outlive git otherwise.
+/// A process group that is killed when dropped: git's helpers may outlive git.
 struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         let id = self.0.and_then(|id| i32::try_from(id).ok());
         if let Some(id) = id {
-            // Where it has ended there is nothing to kill.
+            // It may have ended already.
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
     }

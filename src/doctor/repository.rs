@@ -1,4 +1,4 @@
-//! The repository at hand: where a push of it would go, by git's own words.
+//! The current repository: where a push goes, as git itself reports it.
 
 use std::{
     collections::BTreeMap,
@@ -14,35 +14,35 @@ use super::{
     url::RemoteUrl,
 };
 
-/// git answers at once; only a broken file system keeps it longer.
+/// git ends at once; only a broken file system delays it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a push of a repository would need.
+/// What a push of a repository uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Repository {
     /// Its work tree, or the directory itself.
     pub directory: PathBuf,
     /// The remote that a push goes to.
     pub remote: String,
-    /// Where that is; several where it has several push URLs.
+    /// Its push URLs.
     pub urls: Vec<RemoteUrl>,
-    /// Where the LFS API is.
+    /// The LFS API.
     pub lfs: Option<RemoteUrl>,
-    /// The ssh server that git-lfs asks, by `git-lfs-authenticate`, where the LFS API is and for a token.
+    /// The ssh server on which git-lfs runs `git-lfs-authenticate` to get the URL of the LFS API and a token.
     pub lfs_ssh: Option<RemoteUrl>,
-    /// True where files of it are kept by git-lfs.
+    /// True where it uses git-lfs.
     pub uses_lfs: bool,
-    /// What is odd in its settings, a sentence each.
+    /// Unusual settings, a sentence each.
     pub oddities: Vec<String>,
 }
 
-/// Every value of every key, the last one last; keys as git lists them.
+/// All values of each key, in git's order.
 pub(super) type Settings = BTreeMap<String, Vec<String>>;
 
 impl Repository {
     /// Reads the repository of `directory`; `None` where there is none, or no remote.
     ///
-    /// Fails with what git says where it cannot be run.
+    /// Fails where git cannot be run.
     pub(crate) async fn read(directory: &Path) -> Result<Option<Self>, String> {
         let git = async |arguments: &[&str]| git(directory, arguments).await;
         let top = git(&["rev-parse", "--show-toplevel"]).await?;
@@ -68,7 +68,7 @@ impl Repository {
         let named = lfs_url(&settings, &shared, &remote);
         let lfs = match &named {
             Some(text) => {
-                // `insteadOf` holds for it too (git-lfs: lfsapi/endpoint_finder.go).
+                // `insteadOf` applies to it too (git-lfs: lfsapi/endpoint_finder.go).
                 let aliased = git(&["ls-remote", "--get-url", text]).await?;
                 RemoteUrl::parse(first_line(&aliased).as_deref().unwrap_or(text))
             }
@@ -121,7 +121,7 @@ pub(super) fn last<'s>(settings: &'s Settings, key: &str) -> Option<&'s str> {
     settings.get(key)?.last().map(String::as_str)
 }
 
-/// Where `git push` goes without a message (git-config(1), "remote.pushDefault").
+/// The remote of `git push` without arguments (git-config(1), "remote.pushDefault").
 fn push_remote(settings: &Settings, branch: Option<&str>, names: &[&str]) -> Option<String> {
     let of_branch = |key: &str| last(settings, &format!("branch.{}.{key}", branch?));
     let chosen = of_branch("pushremote")
@@ -137,7 +137,7 @@ fn push_remote(settings: &Settings, branch: Option<&str>, names: &[&str]) -> Opt
     }
 }
 
-/// The keys of `.lfsconfig` that git-lfs itself takes from there (git-lfs-config(5)): the file comes with the repository.
+/// The keys of `.lfsconfig` that git-lfs itself reads (git-lfs-config(5)); the file is part of the repository.
 async fn safe_settings(root: &Path) -> Result<Settings, String> {
     let file = root.join(".lfsconfig");
     if !file.is_file() {
@@ -157,7 +157,7 @@ fn is_safe(key: &str) -> bool {
             .is_some_and(|rest| rest.ends_with(".lfsurl") || rest.ends_with(".lfspushurl"))
 }
 
-/// The LFS endpoint that is named for an upload, the repository's own settings before the shared file.
+/// The configured LFS endpoint for uploads; git's settings override `.lfsconfig`.
 fn lfs_url(own: &Settings, shared: &Settings, remote: &str) -> Option<String> {
     let keys = [
         "lfs.pushurl".to_owned(),
@@ -170,7 +170,7 @@ fn lfs_url(own: &Settings, shared: &Settings, remote: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// True where the top-level attributes name the filter.
+/// True where `.gitattributes` at the top names the LFS filter.
 async fn tracks_lfs(root: &Path) -> bool {
     let Ok(text) = tokio::fs::read_to_string(root.join(".gitattributes")).await else {
         return false;

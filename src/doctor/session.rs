@@ -1,4 +1,4 @@
-//! One run of doctor: everything that was planned, side by side.
+//! One run of doctor: it runs all planned checks concurrently.
 
 use std::{env, ffi::OsString, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     model::{Role, TlsMode},
 };
 
-/// What a run looks at.
+/// What a run checks.
 pub(crate) struct Session {
     /// The config in force.
     pub config: Arc<Config>,
@@ -27,12 +27,12 @@ pub(crate) struct Session {
     pub setup: Arc<ProbeSetup>,
     /// This machine.
     pub local: LocalFacts,
-    /// Where findings go.
+    /// The findings.
     pub results: Arc<CheckResults>,
 }
 
 impl Session {
-    /// Runs every check; dropping it ends what runs, and what was found stays in the results.
+    /// Runs every check. Dropping the future ends the running ones, and keeps the findings so far.
     pub(crate) async fn run(&self) {
         let (mut paths, mut others) = (JoinSet::new(), JoinSet::new());
         for host in &self.hosts {
@@ -54,7 +54,7 @@ impl Session {
             ));
         }
         while paths.join_next().await.is_some() {
-            // The LFS API may have named hosts that nobody knew before.
+            // The LFS API may have named more hosts.
             for host in self.found_hosts() {
                 self.begin(&host, &mut paths);
             }
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// The hosts that findings lead to.
+    /// The hosts that the findings name.
     fn found_hosts(&self) -> Vec<PlannedHost> {
         let findings = self.results.findings();
         let leads = findings
@@ -103,7 +103,7 @@ impl Session {
         }
     }
 
-    /// A main site and a storage host whose TLS the daemon terminates; those that are tried first.
+    /// A main site and a storage host whose TLS the daemon terminates; the checked ones first.
     fn terminated(&self) -> Option<(String, String)> {
         let tried = self.hosts.iter().map(|host| host.target.clone());
         let named = super::of_config(&self.config).into_iter();
@@ -124,10 +124,10 @@ impl Session {
     }
 }
 
-/// Finds the installed clients, and runs each against a nonce of the daemon.
+/// Finds the installed clients, and runs each with a nonce of the daemon.
 async fn clients(local: LocalFacts, hosts: (String, String), results: Arc<CheckResults>) {
     let Ok(nonce) = local.daemon.nonce().await else {
-        // A daemon of an older version: the check `daemon` says so.
+        // The daemon is older: the check `daemon` reports that.
         return;
     };
     let context = Arc::new(ClientContext {

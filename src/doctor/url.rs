@@ -1,4 +1,4 @@
-//! Remotes as git writes them, and what is spoken there.
+//! Remotes as git writes them, and their protocol.
 
 use crate::{
     config::Config,
@@ -6,30 +6,30 @@ use crate::{
     model::{Scheme, Target},
 };
 
-/// What is spoken to the host.
+/// The protocol of a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RemoteProtocol {
-    /// Requests.
+    /// HTTP or HTTPS.
     Requests(Scheme),
-    /// ssh, of which only the banner is read.
+    /// ssh; only its banner is read.
     Ssh,
 }
 
-/// Where a remote is.
+/// The URL of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteUrl {
-    /// What is spoken there.
+    /// The protocol.
     pub purpose: RemoteProtocol,
     /// Host and port.
     pub target: Target,
-    /// The path, with its first slash and without a last one.
+    /// The path, with a slash at its start and none at its end.
     pub path: String,
-    /// The user name in it; a password is dropped.
+    /// The user name; a password is dropped.
     pub username: Option<String>,
 }
 
 impl RemoteUrl {
-    /// Reads a URL, or `git@host:path`; `None` for what is on this machine, or no URL.
+    /// Parses a URL or `git@host:path`; `None` for a local path.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = match text.split_once("://") {
             Some(found) => found,
@@ -56,7 +56,7 @@ impl RemoteUrl {
         })
     }
 
-    /// `user@host:path` (git-fetch(1), "GIT URLS"): not where a slash stands before the colon.
+    /// `user@host:path` (git-fetch(1), "GIT URLS"); with a slash before the colon it is a local path.
     fn parse_scp(text: &str) -> Option<Self> {
         let (host, path) = text.split_once(':')?;
         if host.contains('/') || host.len() < 2 {
@@ -103,7 +103,7 @@ impl RemoteUrl {
             false => format!("{}.git/info/lfs", self.path),
         };
         let (purpose, target) = match self.purpose {
-            // Over ssh the server may name another place; without a message it is this one.
+            // An ssh server may name another URL; the default is this one.
             RemoteProtocol::Ssh => (
                 RemoteProtocol::Requests(Scheme::Https),
                 Target::new(self.target.host.clone(), 443),

@@ -1,4 +1,4 @@
-//! What the findings come to: what works, what does not, and the one change that most likely mends it. Pure.
+//! The diagnosis: what works, what does not, and the one change that most likely fixes it. Pure.
 
 mod change;
 mod proposal;
@@ -13,14 +13,14 @@ use super::{
 
 pub(crate) use proposal::{ConfigEdit, EditPlace, ProposedChange};
 
-/// The whole of it.
+/// The diagnosis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Diagnosis {
     /// One sentence on what works.
     pub works: String,
     /// One sentence on what does not.
     pub broken: Option<String>,
-    /// One sentence on what the running daemon saw fail a short time ago.
+    /// One sentence on recent faults of the daemon.
     pub recent: Option<String>,
     /// The one change to make.
     pub change: Option<ProposedChange>,
@@ -33,26 +33,26 @@ impl Diagnosis {
     }
 }
 
-/// How a host over one upstream fares.
+/// The results of a host over one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct PathSummary {
-    /// Which.
+    /// The host and the upstream.
     pub(crate) path: PathName,
-    /// The check that failed first, or what was found instead of a site.
+    /// The first failed check; a portal takes precedence.
     pub(crate) root: Option<Finding>,
-    /// True where a check has not ended.
+    /// True where a check is pending.
     pub(crate) unfinished: bool,
-    /// Everything that was found on it.
+    /// All its findings.
     pub(crate) findings: Vec<Finding>,
 }
 
 impl PathSummary {
-    /// True where every check that counts went well.
+    /// True where no check that counts failed or is pending.
     pub(crate) fn works(&self) -> bool {
         self.root.is_none() && !self.unfinished
     }
 
-    /// How a check ended.
+    /// The state of a check.
     fn state(&self, check: &str) -> Option<State> {
         let mut found = self.findings.iter().filter(|found| found.check == check);
         found.next().map(|found| found.outcome.state)
@@ -69,10 +69,10 @@ impl PathSummary {
     }
 }
 
-/// Hellos that are compared with the usual one; they are evidence, and no fault by themselves.
+/// Checks with other ClientHellos: they are evidence and no faults.
 const COMPARED: [&str; 3] = ["tls-small", "tls-large", "tls-no-sni"];
 
-/// Every host over every upstream, in the order in which they were planned.
+/// The results of each host over each upstream, in the planned order.
 pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
     let mut summaries: Vec<PathSummary> = Vec::new();
     for finding in findings {
@@ -93,7 +93,7 @@ pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
         let counts = |found: &&Finding| !COMPARED.contains(&found.check);
         let failed = |found: &&Finding| found.outcome.state == State::Failed;
         let failures = || summary.findings.iter().filter(counts).filter(failed);
-        // What a portal breaks looks like many things; what it is says more.
+        // A portal breaks other checks too: it explains them.
         let portal = failures().find(|found| found.check == "portal");
         summary.root = portal.or_else(|| failures().next()).cloned();
         let pending = |found: &Finding| found.outcome.state == State::Pending;
@@ -102,12 +102,12 @@ pub(crate) fn summaries(findings: &[Finding]) -> Vec<PathSummary> {
     summaries
 }
 
-/// Reads the results.
+/// The diagnosis of the findings so far.
 pub(crate) fn of_results(results: &CheckResults) -> Diagnosis {
     of(&results.findings())
 }
 
-/// Reads findings.
+/// The diagnosis of findings.
 pub(crate) fn of(findings: &[Finding]) -> Diagnosis {
     let paths = summaries(findings);
     let of = |wanted: fn(&CheckSubject) -> bool| -> Vec<&Finding> {
@@ -129,7 +129,7 @@ pub(crate) fn of(findings: &[Finding]) -> Diagnosis {
     }
 }
 
-/// Everything that the verdict is made of.
+/// What the diagnosis is made of.
 pub(super) struct Facts<'a> {
     hosts: Vec<HostSummary<'a>>,
     machine: Vec<&'a Finding>,
@@ -145,7 +145,7 @@ impl Facts<'_> {
             .find(|found| found.check == check)
     }
 
-    /// The recent faults of the daemon with the hosts that were tried.
+    /// The recent faults of the daemon with the checked hosts.
     fn recent(&self) -> Vec<RecentHostFaults<'_>> {
         let history = self.machine("history");
         let faults = history.map_or(&[][..], |found| &found.outcome.facts.recent);
@@ -157,7 +157,7 @@ impl Facts<'_> {
         with_host.collect()
     }
 
-    /// The clients that ended so, by name.
+    /// The names of the clients in this state.
     fn clients(&self, state: State) -> Vec<String> {
         let ended = self
             .clients
@@ -167,20 +167,20 @@ impl Facts<'_> {
     }
 }
 
-/// Recent faults of the daemon, and the host as doctor found it.
+/// Recent faults of the daemon with a checked host.
 pub(super) struct RecentHostFaults<'a> {
     fault: &'a RecentFault,
     count: usize,
     host: &'a HostSummary<'a>,
 }
 
-/// A host and its ways, those of its route first and in order.
+/// The results of a host over all upstreams.
 pub(super) struct HostSummary<'a> {
     /// Its name and route.
     path: &'a PathName,
-    /// The ways of its route.
+    /// Over the upstreams of its route, in order.
     ways: Vec<&'a PathSummary>,
-    /// Ways that the config knows and the route has not.
+    /// Over other upstreams of the config.
     others: Vec<&'a PathSummary>,
 }
 
@@ -191,18 +191,18 @@ impl<'a> HostSummary<'a> {
         rest.is_some_and(|port| port.is_empty() || port.starts_with(':'))
     }
 
-    /// The first way of the route that works.
+    /// The first upstream of the route that works.
     fn working(&self) -> Option<&'a PathSummary> {
         self.ways.iter().copied().find(|way| way.works())
     }
 
-    /// The ways of the route that are broken, each with its fault.
+    /// The broken upstreams of the route, each with its failure.
     fn broken(&self) -> impl Iterator<Item = (&'a PathSummary, &'a Finding)> {
         let ways = self.ways.iter().copied();
         ways.filter_map(|way| Some((way, way.root.as_ref()?)))
     }
 
-    /// A way that the route has not and that works.
+    /// A working upstream that is not in the route.
     fn way_out(&self) -> Option<&'a PathSummary> {
         self.others.iter().copied().find(|way| way.works())
     }

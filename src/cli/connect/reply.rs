@@ -1,4 +1,4 @@
-//! The daemon's answer to CONNECT: a tunnel and what came with it, or a reason.
+//! The daemon's reply to CONNECT: a tunnel with its first bytes, or a refusal.
 
 use std::{
     io::{self, Read},
@@ -8,24 +8,24 @@ use std::{
 
 use crate::net::api;
 
-/// No daemon of ours writes a longer head.
+/// The largest head; a gitferry daemon writes shorter ones.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// A daemon of ours sends none.
+/// The most interim responses; a gitferry daemon sends none.
 const MOST_INTERIMS: usize = 50;
 
-/// What of a refusal's body is shown.
+/// The part of a refusal's body that is shown.
 const MAX_BODY: usize = 4 * 1024;
 
-/// A refusal is written in one go; its head alone is reason enough.
+/// How long to wait for a refusal's body, which comes with the head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the daemon said.
+/// The daemon's reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// Yes, and these bytes already came from the target.
+    /// A tunnel, and the bytes of the target that came with the reply.
     Tunnel(Vec<u8>),
-    /// No, in words for the terminal, and what to do about it where the daemon says so.
+    /// The reason, and the advice if the daemon gives one.
     Refused(String, Option<String>),
 }
 
@@ -37,7 +37,7 @@ struct Head {
     plain: bool,
 }
 
-/// Reads the answer, interim ones skipped; fails where none comes, or something that is no answer.
+/// Reads the reply and skips interim responses. Fails where no HTTP reply comes.
 pub(super) fn read(stream: &mut TcpStream) -> io::Result<Reply> {
     let mut bytes = Vec::new();
     let mut interims = 0;
@@ -92,7 +92,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
     Ok(Some((head, length)))
 }
 
-/// The cause and the advice of our daemon; of another proxy `502 Bad Gateway (Proxy-Status's value): the body`.
+/// The cause and the advice of a gitferry daemon; of another proxy `502 Bad Gateway (Proxy-Status's value): the body`.
 fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> Reply {
     let due = match head.body_length {
         Some(length) if head.plain => length.min(MAX_BODY),
@@ -102,7 +102,7 @@ fn refusal(head: &Head, mut body: Vec<u8>, stream: &mut TcpStream) -> Reply {
         while body.len() < due && matches!(read_more(stream, &mut body), Ok(1..)) {}
     }
     body.truncate(due);
-    // It goes to a terminal, and what answered may be anything.
+    // It is printed on a terminal, and any server may have sent it.
     let shown = |text: &str| {
         let text = text.replace(|c: char| c.is_control() && c != '\n', " ");
         text.trim().to_owned()

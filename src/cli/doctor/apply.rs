@@ -18,9 +18,9 @@ use crate::{
     doctor::verdict::{ConfigEdit, EditPlace},
 };
 
-/// Changes `file`, which is made where it is not there.
+/// Changes `file`, or creates it.
 ///
-/// Fails where the file cannot be read or written, or would not be a good config any more; then nothing has changed.
+/// Fails where the file cannot be read or written, or the config would become invalid; then nothing has changed.
 pub(super) fn run(edit: &ConfigEdit, file: &Path) -> Result<(), Failure> {
     let before = files::read(file)?.map(String::from_utf8).transpose();
     let before = before.map_err(Failure::cannot("read", file))?;
@@ -53,7 +53,7 @@ pub(super) fn run(edit: &ConfigEdit, file: &Path) -> Result<(), Failure> {
     ))
 }
 
-/// The text with the change in it; everything else stays as it is written.
+/// The text with the edit; everything else stays as written.
 fn edited(text: &str, edit: &ConfigEdit) -> Result<String, String> {
     let ConfigEdit { place, key, value } = edit;
     let mut document: DocumentMut = text
@@ -79,7 +79,7 @@ fn edited(text: &str, edit: &ConfigEdit) -> Result<String, String> {
     Ok(document.to_string())
 }
 
-/// The section, or the route's table; a new one, which changes the built-in route of its name, where the file has none.
+/// The section or the route's table. A new table for a route changes the built-in route of that name.
 fn table_of<'d>(document: &'d mut DocumentMut, place: &EditPlace) -> Result<&'d mut Table, String> {
     let route = match place {
         EditPlace::Route(route) => route,
@@ -114,7 +114,7 @@ fn table_of<'d>(document: &'d mut DocumentMut, place: &EditPlace) -> Result<&'d 
         .ok_or_else(|| "the route no longer exists".to_owned())
 }
 
-/// The lines that differ, between those that both begin and end with.
+/// The lines that differ: all but the common lines at the start and the end.
 fn difference(before: &str, after: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same = |pair: &(&&str, &&str)| pair.0 == pair.1;
@@ -150,7 +150,7 @@ fn replace(file: &Path, before: Option<&str>, after: &str) -> Result<Option<Path
     Ok(backup)
 }
 
-/// `gitferry.toml.bak`, or the first with a number that is free.
+/// `gitferry.toml.bak`, or the first free name with a number.
 fn free_name(file: &Path) -> PathBuf {
     let name = |number: u32| {
         let mut name = file.as_os_str().to_owned();

@@ -1,4 +1,4 @@
-//! `--bundle FILE`: what a helper needs to know, made from a list of fields; names of the user's own are pseudonyms.
+//! `--bundle FILE`: facts for somebody who helps the user. It contains listed fields only, and pseudonyms for the user's own names.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use crate::{
     model::{Target, unit::millis},
 };
 
-/// What the file is made of.
+/// What the bundle is made of.
 pub(super) struct BundleContents<'a> {
     pub(super) config: &'a Config,
     pub(super) about: Option<&'a DaemonInfo>,
@@ -29,11 +29,11 @@ pub(super) struct BundleContents<'a> {
     pub(super) findings: &'a [Finding],
     pub(super) verdict: &'a Diagnosis,
     pub(super) took: Duration,
-    /// Real names, and the sentences that have them.
+    /// Writes real names, and the sentences that contain them.
     pub(super) with_names: bool,
 }
 
-/// Prints the file, then writes it for its owner alone.
+/// Prints the bundle, then writes it, readable by its owner only.
 pub(super) fn write(file: &Path, contents: &BundleContents<'_>) -> Result<(), Failure> {
     let text = format!("{:#}\n", document(contents));
     printed(writeln!(io::stdout(), "\n{}:\n{text}", file.display()))?;
@@ -127,7 +127,7 @@ fn route(route: &Route, names: &mut Pseudonyms) -> Value {
     })
 }
 
-/// Words of these checks have numbers in them, and no names.
+/// The checks whose results contain no names.
 const PLAIN: &[&str] = &[
     "tcp",
     "tls",
@@ -169,7 +169,7 @@ fn check(finding: &Finding, names: &mut Pseudonyms) -> Value {
         }
         CheckSubject::Machine => {}
         CheckSubject::Client(name) => {
-            // Behind the version stands a path, where there are several.
+            // A path follows the version where several are installed.
             let shown = name.split(" /").next().unwrap_or_default();
             object.insert("client".into(), shown.into());
         }
@@ -177,7 +177,7 @@ fn check(finding: &Finding, names: &mut Pseudonyms) -> Value {
     value
 }
 
-/// Real names of what everybody has, the same pseudonym for the same name of what is the user's own.
+/// Keeps the names of the built-in config, and replaces each name of the user's own by one pseudonym.
 struct Pseudonyms {
     real: bool,
     built_in: Option<Config>,
@@ -186,7 +186,7 @@ struct Pseudonyms {
 
 impl Pseudonyms {
     fn new(real: bool) -> Self {
-        // A state directory is asked for where there is no home; none is used.
+        // Without a home the config has no state directory; this one is not used.
         let variables = |name: &str| (name == "HOME").then(|| "/nonexistent".to_owned());
         Self {
             real,
@@ -213,7 +213,7 @@ impl Pseudonyms {
         given.clone()
     }
 
-    /// A host of the built-in routes, or a pattern of theirs, is no secret.
+    /// Hosts and patterns of the built-in routes are not secret.
     fn host(&mut self, name: &str) -> String {
         let known = self.built_in.as_ref().is_some_and(|config| {
             let pattern = config

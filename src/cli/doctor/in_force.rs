@@ -1,4 +1,4 @@
-//! The config that is in force: the running daemon's, in the environment that it was started with.
+//! The config in force: the running daemon's, with the environment that it was started with.
 
 use std::{env, io, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// The daemon's config where one runs and its file can be read; else the one that was loaded.
+/// The running daemon's config where its file can be read; else the loaded one.
 pub(super) async fn of(
     loaded: Config,
 ) -> (Config, DaemonAddress, Result<DaemonInfo, Arc<io::Error>>) {
@@ -34,7 +34,7 @@ fn reloaded(about: &DaemonInfo) -> Option<Config> {
     config::load(about.config.as_deref(), &variables).ok()
 }
 
-/// The daemon's proxy variables, this process' other ones.
+/// The proxy variables of the daemon; all others of this process.
 fn variable(environment: &DaemonEnvironment, name: &str) -> Option<String> {
     match name {
         "https_proxy" => with_user_info(environment.https_proxy.clone()?),

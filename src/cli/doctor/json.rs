@@ -1,4 +1,4 @@
-//! Everything that was found, for programs.
+//! The results as JSON.
 
 use std::time::Duration;
 

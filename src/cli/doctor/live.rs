@@ -1,4 +1,4 @@
-//! What is seen while the checks run: a line for each way and client that fills up on a terminal, a line per check elsewhere.
+//! The progress of the checks: on a terminal a line for each subject that is updated in place, elsewhere a line for each check.
 
 use std::{
     collections::BTreeSet,
@@ -13,13 +13,13 @@ use crate::{
     rt,
 };
 
-/// How often the lines are renewed where nothing happens.
+/// How often the lines are redrawn where no check ends.
 pub(super) const RENEWAL: Duration = Duration::from_millis(200);
 
-/// What is taken for a terminal's height where it is not printed.
+/// The height of a terminal that does not report one.
 const ROWS: usize = 24;
 
-/// Wider terminals are not better read.
+/// The width of a line.
 const WIDTH: usize = 79;
 
 /// Writes to stderr: stdout is for the result.
@@ -30,13 +30,13 @@ pub(super) struct Display {
 
 enum DisplayMode {
     Silent,
-    /// So many lines stand there.
+    /// The number of lines drawn.
     Terminal(usize),
     Lines,
 }
 
 impl Display {
-    /// On a terminal lines that are renewed; nothing where a program reads the result.
+    /// Lines that are updated on a terminal; nothing for `--json`.
     pub(super) fn new(silent: bool) -> Self {
         let mode = match silent {
             true => DisplayMode::Silent,
@@ -49,7 +49,7 @@ impl Display {
         }
     }
 
-    /// Shows what is known now.
+    /// Shows the findings so far.
     pub(super) fn show(&mut self, findings: &[Finding]) {
         match &mut self.mode {
             DisplayMode::Silent => {}
@@ -68,7 +68,7 @@ impl Display {
         }
     }
 
-    /// Leaves the terminal as it was.
+    /// Removes the lines from the terminal.
     pub(super) fn end(&mut self, findings: &[Finding]) {
         match &self.mode {
             DisplayMode::Silent => {}
@@ -99,7 +99,7 @@ impl Display {
     }
 }
 
-/// Back to the first of the lines that stand there, and clear all below (ECMA-48: CPL, ED).
+/// Moves to the first drawn line and clears everything below (ECMA-48: CPL, ED).
 fn erased(drawn: usize) -> String {
     match drawn {
         0 => String::new(),
@@ -107,7 +107,7 @@ fn erased(drawn: usize) -> String {
     }
 }
 
-/// A line for each subject, with a mark for each check; the last line counts. At most `rows` lines.
+/// A line for each subject with a mark for each check, then a line with the counts; at most `rows` lines.
 fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&Finding>)> = Vec::new();
     for finding in findings {
@@ -121,7 +121,7 @@ fn frame(findings: &[Finding], rows: usize) -> Vec<String> {
             None => groups.push((name, vec![finding])),
         }
     }
-    // What still runs is what the user waits for.
+    // Subjects with running checks take precedence.
     let pending = |found: &&Finding| found.outcome.state == State::Pending;
     if groups.len() >= rows {
         groups.retain(|(_, found)| found.iter().any(pending));

@@ -1,4 +1,4 @@
-//! What the user wants tried.
+//! What to check: the hosts of the arguments.
 
 use std::{
     env,
@@ -12,18 +12,18 @@ use crate::{
     model::{Scheme, Target},
 };
 
-/// What will be tried.
+/// What to check.
 pub(super) struct DoctorPlan {
     pub(super) hosts: Vec<PlannedHost>,
-    /// Where git is asked.
+    /// The directory for git.
     pub(super) directory: PathBuf,
-    /// The remote, where it is one of ssh.
+    /// The remote, where it uses ssh.
     pub(super) ssh: Option<RemoteUrl>,
-    /// What the user should know before, a sentence each.
+    /// Notes to print before the results, a sentence each.
     pub(super) notes: Vec<String>,
 }
 
-/// The hosts that `words` name; without one those of the repository here, else those of all routes.
+/// The hosts that `words` name; without words those of the current repository, else those of all routes.
 pub(super) async fn planned(words: &[String], config: &Config) -> Result<DoctorPlan, Failure> {
     let here = env::current_dir().unwrap_or_else(|_| ".".into());
     let mut planned = DoctorPlan {
@@ -33,7 +33,7 @@ pub(super) async fn planned(words: &[String], config: &Config) -> Result<DoctorP
         notes: Vec::new(),
     };
     if words.is_empty() {
-        // Without git there is no repository to look at, and hosts can be tried all the same.
+        // Without git, the hosts of the routes can still be checked.
         if let Ok(Some(repository)) = Repository::read(&here).await {
             planned.add(repository, config);
         } else {
@@ -74,7 +74,7 @@ impl DoctorPlan {
     }
 }
 
-/// What a rehearsal leaves out where git-lfs logs in over ssh.
+/// What is not checked where git-lfs logs in over ssh.
 const LFS_OVER_SSH: &str = "git-lfs runs `git-lfs-authenticate` on the ssh server to get the LFS URL and a token; doctor does not log in \
                             over ssh, and checks only that the ssh server and the LFS API on https answer";
 

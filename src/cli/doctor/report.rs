@@ -1,4 +1,4 @@
-//! The findings for people: a line for each healthy way, a table for each host with a fault, the verdict at the end.
+//! The results as text: a line for each host and upstream, a table for each host with a fault, the verdict at the end.
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
@@ -22,7 +22,7 @@ pub(super) struct ReportPage<'a> {
     pub(super) colour: bool,
 }
 
-/// A terminal's width; wider ones are not better read.
+/// The width of a line.
 const WIDTH: usize = 80;
 
 /// The whole text.
@@ -72,7 +72,7 @@ pub(super) fn render(page: &ReportPage<'_>) -> String {
     text.into_text()
 }
 
-/// How a host fares over one upstream: hosts that fare alike have one table.
+/// The failure of a host over one upstream: hosts with equal failures share one table.
 fn symptom(way: &PathSummary) -> String {
     let PathName {
         upstream, place, ..
@@ -95,7 +95,7 @@ fn symptom(way: &PathSummary) -> String {
     format!("{upstream} {place:?} {root:?} {warned:?}")
 }
 
-/// One line for a client, or for what is odd about this machine.
+/// One line for a client or a check of this machine.
 fn local(text: &mut Page, found: &Finding, page: &ReportPage<'_>) {
     let outcome = &found.outcome;
     let (subject, telling) = match &found.subject {
@@ -161,7 +161,7 @@ fn summary(text: &mut Page, way: &PathSummary, page: &ReportPage<'_>) {
     ));
 }
 
-/// What is worth knowing of a way that works.
+/// The measurements of a working upstream.
 fn healthy(way: &PathSummary) -> String {
     let shown = |check: &str| {
         way.findings
@@ -173,7 +173,7 @@ fn healthy(way: &PathSummary) -> String {
     parts.join(", ")
 }
 
-/// Every check of a host, its ways side by side.
+/// All checks of a host, a column for each upstream.
 fn table(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
     let Some(first) = ways.first() else {
         return;
@@ -256,7 +256,7 @@ fn details(text: &mut Page, ways: &[&PathSummary], page: &ReportPage<'_>) {
     }
 }
 
-/// The verdict: what a hurried reader looks at.
+/// The verdict.
 fn closing(text: &mut Page, page: &ReportPage<'_>) {
     let Diagnosis {
         works,

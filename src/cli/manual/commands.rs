@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-/// What introduces the examples in a command's help.
+/// The heading of the examples in a command's help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:\n";
 
 /// `gitferry(1)`'s SYNOPSIS, COMMANDS and OPTIONS.
@@ -41,7 +41,7 @@ pub(super) fn visible(command: &Command) -> impl Iterator<Item = &Command> {
         .filter(|command| !command.is_hide_set())
 }
 
-/// `above` is the command that has this one: what it has too is explained there.
+/// `above` is the parent command: it explains the arguments that both have.
 fn section(command: &Command, above: &Command, text: &mut String) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();

@@ -1,4 +1,4 @@
-//! A page of the manual as blocks, read from Markdown. Both renderers walk these blocks.
+//! A page of the manual as blocks, parsed from Markdown for both renderers.
 //!
 //! A table becomes a list of definitions, with its first column as the term: neither a man page nor a narrow terminal has room for
 //! columns.
@@ -12,15 +12,15 @@ pub(super) enum Block {
     Heading(u8, Vec<Inline>),
     /// Running text.
     Paragraph(Vec<Inline>),
-    /// Lines that keep their breaks.
+    /// Preformatted lines.
     Code(String),
     /// A list with bullets or numbers.
     List(Vec<Vec<Self>>),
-    /// Terms, each with what it means.
+    /// A list of definitions.
     Definitions(Vec<Definition>),
 }
 
-/// A term and what it means.
+/// A term and its meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) term: Vec<Inline>,
@@ -34,7 +34,7 @@ pub(super) struct Inline {
     pub(super) style: Style,
 }
 
-/// How text looks.
+/// The style of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Plain,
@@ -54,10 +54,10 @@ pub(super) fn plain(spans: &[Inline]) -> String {
     spans.iter().map(|span| span.text.as_str()).collect()
 }
 
-/// Everything up to the end of the element that is open.
+/// The blocks up to the end of the open element.
 fn blocks(events: &mut Parser<'_>) -> Vec<Block> {
     let mut found = Vec::new();
-    // The text of a list item without blank lines stands in no paragraph.
+    // The text of a list item without blank lines is in no paragraph.
     let mut loose = Vec::new();
     while let Some(event) = events.next() {
         let block = match event {

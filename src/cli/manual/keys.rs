@@ -1,8 +1,8 @@
 //! The keys of the config as Markdown, from the comments of `config/gitferry.toml`.
 //!
-//! The text has sections (`[name]`, `[[name]]`), keys (`key = value  # what it does`) and prose. Sections and keys may stand in a
-//! comment, after one space: that is how keys without a default are shown. The comment of a key goes on in the lines below it. Prose
-//! that ends right above a section introduces it. Entries of lists that are no comment, `[[route]]`, are data.
+//! The text has sections (`[name]`, `[[name]]`), keys (`key = value  # what it does`) and prose. Sections and keys may be in a
+//! comment, after one space: these keys have no default. The comment of a key continues on the lines below it. Prose
+//! directly above a section introduces it. List entries outside comments, `[[route]]`, are data.
 
 use std::fmt::Write as _;
 
@@ -28,7 +28,7 @@ pub(super) struct ConfigKey {
     pub(super) meaning: String,
 }
 
-/// Every section that has keys or says something.
+/// The sections with keys or prose.
 pub(super) fn sections(toml: &str) -> Vec<KeySection> {
     let mut found = vec![KeySection::default()];
     // Paragraphs that may belong to the next section.
@@ -60,7 +60,7 @@ pub(super) fn sections(toml: &str) -> Vec<KeySection> {
         } else if is_comment {
             let _ = writeln!(prose, "{text}");
         } else if line.is_empty() && !prose.is_empty() {
-            // Followed by nothing, the prose belongs to the section above.
+            // Prose that an empty line follows belongs to the section above.
             let prose = std::mem::take(&mut prose);
             if let Some(section) = found.last_mut() {
                 let _ = write!(section.intro, "\n{prose}");
@@ -121,7 +121,7 @@ fn continued(line: &str) -> Option<&str> {
     inner.strip_prefix("   ")?.trim_start().strip_prefix('#')
 }
 
-/// The last key's value, where it is a list over several lines whose end is missing.
+/// The value of the last key, where it is a list whose end is on a later line.
 fn open_list(section: Option<&mut KeySection>) -> Option<&mut String> {
     let value = &mut section?.keys.last_mut()?.value;
     (value.starts_with('[') && !value.ends_with(']')).then_some(value)

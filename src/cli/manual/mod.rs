@@ -1,7 +1,7 @@
 //! The manual: `gitferry(1)`, `gitferry.toml(5)` and `gitferry help TOPIC`, from one source.
 //!
-//! A topic is a Markdown file of this directory. Where it says `{{faults}}`, a table of the code takes its place, so
-//! that nothing that exists in the code is missing in the manual. The pages are the topics one after the other.
+//! A topic is a Markdown file of this directory. `{{faults}}` stands for a table that is made from the code, so
+//! that the manual is complete. A man page is all its topics in order.
 
 mod commands;
 mod document;
@@ -23,9 +23,9 @@ const DATE: &str = "2026-11-26";
 /// A part of the manual.
 #[derive(Debug)]
 struct Topic {
-    /// What `gitferry help` takes.
+    /// The argument of `gitferry help`.
     name: &'static str,
-    /// What it tells, for the list of topics.
+    /// A summary for the list of topics.
     summary: &'static str,
     page: ManPage,
     text: &'static str,
@@ -86,7 +86,7 @@ pub(super) fn index(root: &Command, screen: Screen) -> String {
     terminal::render(&document::parse(&text), screen)
 }
 
-/// A topic as text; `None` where there is none of this name.
+/// A topic as text; `None` for an unknown name.
 pub(super) fn topic(name: &str, screen: Screen) -> Option<String> {
     let topic = TOPICS.iter().find(|topic| topic.name == name)?;
     Some(terminal::render(
@@ -95,9 +95,9 @@ pub(super) fn topic(name: &str, screen: Screen) -> Option<String> {
     ))
 }
 
-/// What the manual says about one code, key, metric or address; `None` where it says nothing.
+/// The manual's definition of a code, key, metric or address; `None` for an unknown name.
 ///
-/// A user may have copied more than the name that the manual has: `hop/greeting/hop-refused-403`, `dial.patience`, `[dial]`.
+/// The user may have copied more than the name: `hop/greeting/hop-refused-403`, `dial.patience`, `[dial]`.
 pub(super) fn entry(given: &str, screen: Screen) -> Option<String> {
     let given = given.trim_matches(['[', ']', '`']);
     let kind = given.rsplit('/').next().unwrap_or(given);

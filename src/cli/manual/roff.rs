@@ -31,7 +31,7 @@ pub(super) fn page(head: &Head<'_>, blocks: &[Block]) -> String {
 }
 
 fn render(blocks: &[Block], text: &mut String) {
-    // A heading begins a paragraph by itself.
+    // A heading starts a paragraph by itself.
     let mut after_heading = false;
     for block in blocks {
         match block {
@@ -62,7 +62,7 @@ fn render(blocks: &[Block], text: &mut String) {
     }
 }
 
-/// What stands to the right of a bullet or below a term.
+/// The text of a bullet or a term.
 fn inner(blocks: &[Block], text: &mut String) {
     let mut blocks = blocks.iter();
     match blocks.next() {
@@ -141,7 +141,7 @@ fn wrapped(text: &str) -> String {
     lines + &guarded(&line) + "\n"
 }
 
-/// The text with what roff would obey as escapes. A hyphen stays a hyphen that can be copied.
+/// The text with roff's special characters escaped; hyphens can be copied as such.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\e")
         .replace('-', "\\-")
@@ -153,7 +153,7 @@ fn escaped(text: &str) -> String {
         .replace('→', "\\(->")
 }
 
-/// A line that begins with a full stop is a request.
+/// A line with a full stop at its start would be a request.
 fn guarded(line: &str) -> String {
     if line.starts_with(['.', '\'']) {
         format!("\\&{line}")

@@ -1,4 +1,4 @@
-//! The tables of the code as Markdown: faults, stalls, metrics, the API. A new row there is a new entry here.
+//! The tables of the code as Markdown: faults, stalls, metrics, the API.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What stands for the names of a user's own config.
+/// Placeholders for names of the user's config.
 const EXAMPLE: AdviceContext<'_> = AdviceContext {
     host: "HOST",
     port: 443,
@@ -36,7 +36,7 @@ const EXAMPLE: AdviceContext<'_> = AdviceContext {
     max_segment: None,
 };
 
-/// Where a fault of each leg is typical.
+/// Typical stages for a fault of each leg.
 const PLACES: [(Leg, Stage); 7] = [
     (Leg::Client, Stage::Accepted),
     (Leg::Client, Stage::Handshaking),
@@ -87,7 +87,7 @@ pub(super) fn faults() -> String {
     text
 }
 
-/// What gitferry advises, once for each different text.
+/// The advice on a kind of fault, each different text once.
 fn advices(kind: &FaultKind) -> Vec<String> {
     let mut found: Vec<(Vec<&str>, String)> = Vec::new();
     for (leg, stage) in PLACES {

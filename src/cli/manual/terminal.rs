@@ -1,12 +1,12 @@
-//! The manual on a terminal: wrapped to its width, with headings and names in bold; plain text in a file or pipe.
+//! The manual on a terminal: wrapped to its width, with bold headings and names; plain text in a file or pipe.
 
 use super::document::{Block, Definition, Inline, Style, plain};
 
-/// How far text stands to the right of its heading, and a definition to the right of its term.
+/// The indent of text below a heading, and of a definition below its term.
 const STEP: usize = 2;
-/// A term up to this length stands beside what it means.
+/// The longest term that has its meaning beside it.
 const SHORT: usize = 12;
-/// A narrower terminal wraps by itself.
+/// The smallest width; a narrower terminal wraps by itself.
 const NARROWEST: usize = 40;
 const BOLD: &str = "\x1b[1m";
 const UNDERLINED: &str = "\x1b[4m";
@@ -72,7 +72,7 @@ impl Text {
         }
     }
 
-    /// Terms that are all short stand beside what they mean, in a column of their own; others above it.
+    /// Short terms are in a column beside their meanings, longer ones above.
     fn definitions(&mut self, list: &[Definition], indent: usize) {
         let length = |definition: &Definition| plain(&definition.term).chars().count();
         let longest = list.iter().map(length).max().unwrap_or(0);
@@ -119,7 +119,7 @@ impl Text {
         self.out.push_str(&item.replacen(&spaces, &bullet, 1));
     }
 
-    /// Takes back the blank line at `begin`.
+    /// Removes the blank line at `begin`.
     fn close_up(&mut self, begin: usize) {
         if self
             .out

@@ -1,4 +1,4 @@
-//! What circuits did: how often one opened, for how long, and how many transfers used another upstream because of it.
+//! Circuits: how often each opened, for how long, and how many transfers used another upstream because of it.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::size::duration;
 
-/// Distinct circuits; further ones are summed up as one more.
+/// The most circuits; all further ones are counted as one more.
 const CIRCUITS: usize = 1000;
 
 /// All circuits, by host and upstream.
@@ -55,7 +55,7 @@ impl Circuits {
         Some(())
     }
 
-    /// A transfer ended that did not use an upstream because of its circuit.
+    /// A transfer ended that used another upstream because of a circuit.
     pub(super) fn avoided(&mut self, record: &Record<'_>) {
         if let Some(upstream) = record.text("avoided")
             && let Some(circuit) = self.of(record, upstream)

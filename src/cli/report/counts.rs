@@ -1,4 +1,4 @@
-//! The numbers of a report, and how their names may be shown.
+//! The counts of a report.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{model::Role, track::redact};
 /// How a transfer was rescued.
 pub(super) const MEANS: &[&str] = &["retry", "next-upstream", "replay", "resume"];
 
-/// Which of [`MEANS`] follows a fault, by its `next` and its `rescue`.
+/// The index in [`MEANS`] of what follows a fault, by its `next` and its `rescue`.
 pub(super) fn means(next: &str, rescue: Option<&str>) -> Option<usize> {
     let by_next = match next {
         "again" => Some("retry"),
@@ -21,10 +21,10 @@ pub(super) fn means(next: &str, rescue: Option<&str>) -> Option<usize> {
     MEANS.iter().position(|known| *known == means)
 }
 
-/// Which routes are whose: the log has the names alone.
+/// The role of each route: the log may have its name only.
 pub(crate) type Roles = BTreeMap<Box<str>, Role>;
 
-/// Lines by what they were.
+/// Lines by kind.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Lines {
     pub(super) events: u64,
@@ -77,7 +77,7 @@ impl Transfers {
 #[derive(Debug, Default)]
 pub(super) struct HostCounts {
     pub(super) route: Box<str>,
-    /// What its route is for, where the log says so.
+    /// The role of its route, where the log has it.
     pub(super) role: Option<Role>,
     pub(super) ended: u64,
     pub(super) failed: u64,
@@ -87,14 +87,14 @@ pub(super) struct HostCounts {
 }
 
 impl HostCounts {
-    /// What its route is for, by the log, else by the config.
+    /// The role of its route, from the log, else from the config.
     pub(super) fn role(&self, roles: &Roles) -> Role {
         let configured = || roles.get(&self.route).copied();
         self.role.or_else(configured).unwrap_or(Role::Other)
     }
 }
 
-/// How a host fared through one upstream.
+/// The results of a host through one upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct UpstreamCounts {
     /// Transfers that succeeded through it.
@@ -103,26 +103,26 @@ pub(super) struct UpstreamCounts {
     pub(super) failed: u64,
 }
 
-/// A code of a host.
+/// The faults of a host with one code.
 #[derive(Debug, Default)]
 pub(super) struct FaultCounts {
     /// Faults, and stalls that no fault followed.
     pub(super) times: u64,
     pub(super) faults: u64,
     pub(super) stalls: u64,
-    /// Faults and stalls of transfers that ended well.
+    /// Faults and stalls of transfers that succeeded in the end.
     pub(super) rescued: u64,
     pub(super) lost_ms: u64,
     pub(super) last: Option<Time>,
     pub(super) upstreams: BTreeMap<Box<str>, u64>,
     pub(super) advice: Option<Box<str>>,
-    /// The same for each upstream, as it names what is set there.
+    /// The advice for each upstream, which may name its keys.
     pub(super) advices: BTreeMap<Box<str>, Box<str>>,
-    /// True where an advice was another upstream.
+    /// True where the advice was to use another upstream.
     pub(super) other_upstream: bool,
 }
 
-/// What faults, stalls and closing lines have in common.
+/// The fields that faults, stalls and closing lines share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TransferFields<'a> {
     pub(super) time: Option<Time>,
@@ -133,28 +133,28 @@ pub(super) struct TransferFields<'a> {
     pub(super) route: &'a str,
     pub(super) role: Option<&'a str>,
     pub(super) upstream: Option<&'a str>,
-    /// A closing line's result, otherwise.
+    /// The code of the fault, or the result of a closing line.
     pub(super) code: &'a str,
     /// Since the transfer began, in milliseconds.
     pub(super) elapsed: u64,
-    /// True where the advice of its line is another upstream.
+    /// True where the advice of the line is to use another upstream.
     pub(super) other_upstream: bool,
-    /// True where bytes went through a tunnel: its time was not lost.
+    /// True for a tunnel that carried bytes: its time was not lost.
     pub(super) flowed: bool,
 }
 
 impl<'a> TransferFields<'a> {
-    /// The upstream that a fault is about: none where it is the client's.
+    /// The upstream that the fault is about; `None` for a fault of the client.
     pub(super) fn blamed_upstream(&self) -> Option<&'a str> {
         self.upstream.filter(|_| !self.code.starts_with("client/"))
     }
 }
 
-/// Distinct upstreams of a host, or of a code.
+/// The most upstreams of a host or a code.
 pub(super) const UPSTREAMS: usize = 32;
-/// Characters of a name.
+/// The most characters of a name.
 pub(super) const NAME: usize = 255;
-/// The key of what is beyond a limit.
+/// The key for everything beyond a limit.
 pub(super) const OTHERS: &str = "(others)";
 
 /// The entry of an upstream.
@@ -171,7 +171,7 @@ pub(super) fn upstream_entry<'a, T: Default>(
         .or_default()
 }
 
-/// At most so many characters.
+/// The first `characters` characters.
 pub(super) fn clip(text: &str, characters: usize) -> Box<str> {
     match text.char_indices().nth(characters) {
         Some((end, _)) => text.get(..end).unwrap_or_default().into(),
@@ -179,7 +179,7 @@ pub(super) fn clip(text: &str, characters: usize) -> Box<str> {
     }
 }
 
-/// What may be shown: a log may come from anywhere.
+/// Text of a log without control characters and secrets: the log may come from anywhere.
 pub(super) fn safe(text: &str) -> String {
     redact::text(text)
 }

@@ -1,4 +1,4 @@
-//! A report for programs: the same as the page, and all of it.
+//! A report as JSON: what the page has, without limits.
 
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
-//! The events that a report counts, a table: one entry and its function for each message. All others are counted and left.
+//! The table of the events that a report evaluates: a function for each message. Other events are only counted as lines.
 
 use super::{counts::TransferFields, record::Record, summary::LogSummary};
 use crate::model::refusals::ObservedResponse;
 
-/// A message, and what it changes; `None` where a field that it needs is missing.
+/// A message and its function, which returns `None` where a required field is missing.
 type Entry = (&'static str, fn(&Record<'_>, &mut LogSummary) -> Option<()>);
 
 const EVENTS: &[Entry] = &[
@@ -18,7 +18,7 @@ const EVENTS: &[Entry] = &[
     ("config loaded", note_start),
 ];
 
-/// Takes an event into the sum; false where it lacks what it must have.
+/// Adds an event to the summary; false where a required field is missing.
 pub(super) fn take(record: &Record<'_>, sum: &mut LogSummary) -> bool {
     let entry = EVENTS
         .iter()
@@ -69,10 +69,10 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
             status: u16::try_from(record.number("status").unwrap_or(0)).unwrap_or(0),
             method: record.text("method").unwrap_or_default(),
             path: record.text("path").unwrap_or_default(),
-            // Only a 401 says so: any other answer may have had them.
+            // Only a 401 has this field: other requests may have had credentials.
             credentials: record.is("credentials") != Some(false),
         };
-        // A log is summed up as a whole.
+        // The summary covers the whole log: times do not matter.
         refused = answer.is_unsuccessful();
         sum.refusals.observe(&answer, tokio::time::Instant::now());
     }
@@ -81,7 +81,7 @@ fn ended(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     Some(())
 }
 
-/// What stands still, told while it does. Where it is acted upon, a fault with the same code follows.
+/// A stall. If gitferry acts on it, a fault with the same code follows.
 fn stall(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let code = match (record.text("code"), record.text("verdict")) {
         (Some(code), _) => code.to_owned(),
@@ -97,20 +97,20 @@ fn stall(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     Some(())
 }
 
-/// It moved again, another attempt began, or the transfer ended in it; it counts where no fault has counted it.
+/// The end of a stall: bytes moved again, another attempt began, or the transfer ended. It counts unless a fault counted it.
 fn note_stall_end(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     let lasted = record.number("idle_ms")?;
     sum.note_stall_end((record.pid, record.number("id")?), lasted);
     Some(())
 }
 
-/// The daemon began: what an earlier one had open will not be told to its end.
+/// A daemon started: the log will not have the ends of the earlier one's transfers.
 fn note_start(record: &Record<'_>, sum: &mut LogSummary) -> Option<()> {
     sum.note_start(record.pid);
     Some(())
 }
 
-/// JSON has the advice in the event, text on the next line.
+/// The JSON format has the advice in the event, the text format on the next line.
 fn advice(record: &Record<'_>, sum: &mut LogSummary) {
     if let Some(advice) = record.text("advice") {
         sum.note_advice(advice);

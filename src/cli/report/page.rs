@@ -1,4 +1,4 @@
-//! A report for people: at most [`WIDTH`] columns, the same for the same log.
+//! A report as text of at most [`WIDTH`] columns.
 
 use std::fmt::Write as _;
 
@@ -14,9 +14,9 @@ use crate::model::{
 };
 
 const WIDTH: usize = 80;
-/// The longest code that gets a column; longer ones push theirs.
+/// The width of the column of codes; longer codes overflow it.
 const CODE: usize = 34;
-/// More verdicts are not read by people; `--json` has all.
+/// The most verdicts; `--json` has all.
 const VERDICTS: usize = 20;
 
 /// The whole page.

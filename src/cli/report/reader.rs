@@ -1,6 +1,6 @@
-//! A log from its first byte to its last: which format each line has, and what becomes of what is cut, long or foreign.
+//! Reads a log: recognises the format of each line, and counts incomplete, overlong and foreign lines.
 //!
-//! Memory is bounded: one line at most, and of that no more than [`LONGEST`].
+//! It keeps one line in memory, of at most [`LONGEST`] bytes.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -11,7 +11,7 @@ use super::{
     text::{self, Text},
 };
 
-/// journald cuts lines at 48 KiB; gitferry's own stay far below. What is longer is somebody else's.
+/// The longest line. journald cuts lines at 48 KiB, and gitferry's are shorter: a longer one is another program's.
 const LONGEST: u64 = 1 << 20;
 
 /// Reads `input` to its end into `sum`. Fails where reading fails, or where the input is compressed.
@@ -50,9 +50,9 @@ struct Entry {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Newline,
-    /// The input is over: the line may be cut.
+    /// The input ended: the line may be incomplete.
     Input,
-    /// It was longer than [`LONGEST`], and the rest was thrown away.
+    /// It was longer than [`LONGEST`], and the rest was skipped.
     TooLong,
 }
 
@@ -165,12 +165,12 @@ fn pid(digits: &[u8]) -> u32 {
     digits.parse().unwrap_or_default()
 }
 
-/// Where a line stood.
+/// What contains a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Container {
-    /// In a file.
+    /// A log.
     Log,
-    /// In an entry of the journal, which is no place for another.
+    /// An entry of the journal, which cannot contain another entry.
     Journal,
 }
 
@@ -179,7 +179,7 @@ fn line(bytes: &[u8], pid: u32, end: End, place: Container, sum: &mut LogSummary
     if text.starts_with('{') {
         return object(&text, pid, end, place, sum);
     }
-    // A short line of the journal that holds JSON.
+    // A line of the journal's short format that contains JSON.
     if place == Container::Log
         && let Some((prefix, rest)) = text.split_once("]: {")
         && let Some((_, digits)) = prefix.rsplit_once('[')

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::track::moment;
 
-/// An event as read back.
+/// An event of the log.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     /// When it was written.
@@ -58,9 +58,9 @@ pub(super) struct Time(pub(super) u64);
 pub(super) const TIME_LENGTH: usize = 24;
 
 impl Time {
-    /// Reads what the log layer writes, and nothing else.
+    /// Parses a time in the format of the log only.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        // No shorter form of a part is one of ours.
+        // The log writes every part with its full length.
         let at = moment::parse(text).filter(|_| text.len() == TIME_LENGTH)?;
         let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         u64::try_from(since.as_millis()).ok().map(Self)

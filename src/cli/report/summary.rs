@@ -1,5 +1,5 @@
-//! What a log comes to. Bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`super::counts::UPSTREAMS`] upstreams of one host, and [`OPEN`]
-//! transfers whose end is not read yet, what comes is summed up as one more, "(others)".
+//! The summary of a log. It is bounded: beyond [`HOSTS`] hosts, [`CODES`] codes and [`super::counts::UPSTREAMS`] upstreams of one host, and
+//! [`OPEN`] transfers without an end, everything further is counted as one more, "(others)".
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,23 @@ use super::{
 };
 use crate::model::{Role, refusals::Refusals};
 
-/// Distinct hosts.
+/// The most hosts.
 const HOSTS: usize = 1000;
-/// Distinct codes of a host.
+/// The most codes of a host.
 const CODES: usize = 64;
-/// Transfers with a fault and no closing line yet.
+/// The most transfers with a fault and no closing line yet.
 const OPEN: usize = 10_000;
-/// Faults of one transfer whose rows learn how it ended.
+/// The most faults of one transfer that its end may mark as rescued.
 const FAULTS: usize = 32;
-/// Characters of an advice.
+/// The most characters of an advice.
 const ADVICE: usize = 400;
 
-/// A whole log.
+/// The summary of a log.
 #[derive(Debug, Default)]
 pub(super) struct LogSummary {
     pub(super) lines: Lines,
     pub(super) period: Option<(Time, Time)>,
-    /// How often the daemon began.
+    /// How often a daemon started.
     pub(super) starts: u64,
     pub(super) transfers: Transfers,
     pub(super) hosts: BTreeMap<Box<str>, HostCounts>,
@@ -38,9 +38,9 @@ pub(super) struct LogSummary {
     open: BTreeMap<(u32, u64), OpenTransfer>,
     /// Transfers with a fault whose closing line the log does not have.
     unfinished: u64,
-    /// Which row, and which of its upstreams, the next line's advice belongs to.
+    /// What an advice on the next line belongs to.
     advised: Option<AdviceSubject>,
-    /// The name's buffer, so that a line without faults allocates nothing.
+    /// A buffer for names, so that a line without faults allocates none.
     name: String,
 }
 
@@ -57,10 +57,10 @@ struct AdviceSubject {
 struct OpenTransfer {
     host: Box<str>,
     elapsed: u64,
-    /// Of the time since then, what stalls have counted.
+    /// The time since then that stalls have counted.
     stood: u64,
     codes: Vec<Box<str>>,
-    /// A stall that was told and neither acted upon nor over.
+    /// The code of a stall that goes on, and that no fault followed.
     stalled: Option<Box<str>>,
     /// The last fault's code.
     last: Option<Box<str>>,
@@ -68,7 +68,7 @@ struct OpenTransfer {
 }
 
 impl LogSummary {
-    /// An event of any kind was written at this time.
+    /// Extends the period of the log.
     pub(super) fn note_time(&mut self, time: Option<Time>) {
         if let Some(time) = time {
             let (first, last) = self.period.unwrap_or((time, time));
@@ -85,7 +85,7 @@ impl LogSummary {
         self.unfinished += (before - self.open.len()) as u64;
     }
 
-    /// A fault, and what came next after how many milliseconds, which are lost too.
+    /// A fault, and what came next after `wait` milliseconds, which are lost too.
     pub(super) fn note_fault(
         &mut self,
         failed: &TransferFields<'_>,
@@ -117,7 +117,7 @@ impl LogSummary {
         });
     }
 
-    /// A transfer stands still.
+    /// A transfer stalls.
     pub(super) fn note_stall(&mut self, failed: &TransferFields<'_>) {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
@@ -136,7 +136,7 @@ impl LogSummary {
         });
     }
 
-    /// A transfer moves again.
+    /// A stall ends.
     pub(super) fn note_stall_end(&mut self, transfer: (u32, u64), lasted: u64) {
         self.advised = None;
         let Some(open) = self.open.get_mut(&transfer) else {
@@ -191,7 +191,7 @@ impl LogSummary {
         }
     }
 
-    /// An end that no fault told of, as when the client goes away, or the fault is in a log that was not given.
+    /// A failed end without a fault, as when the client disconnects, or the fault is in an earlier log.
     fn count_unreported_end(
         &mut self,
         failed: &TransferFields<'_>,
@@ -214,7 +214,7 @@ impl LogSummary {
         self.count_failed_attempt(host, failed);
     }
 
-    /// The advice of the event before.
+    /// The advice for the previous event.
     pub(super) fn note_advice(&mut self, advice: &str) {
         let Some(AdviceSubject {
             host,
@@ -235,7 +235,7 @@ impl LogSummary {
         }
     }
 
-    /// What was written last has no row that an advice could belong to.
+    /// The previous event has no advice.
     pub(super) fn forget_advice(&mut self) {
         self.advised = None;
     }
@@ -245,18 +245,18 @@ impl LogSummary {
         self.unfinished + self.open.len() as u64
     }
 
-    /// Milliseconds, all in all.
+    /// The lost time in milliseconds.
     pub(super) fn lost_ms(&self) -> u64 {
         let rows = self.hosts.values().flat_map(|host| host.rows.values());
         rows.fold(0, |sum, row| sum.saturating_add(row.lost_ms))
     }
 
-    /// True where anything went wrong, rescued or not.
+    /// True where there was any fault or stall, rescued or not.
     pub(super) fn has_faults(&self) -> bool {
         self.hosts.values().any(|host| !host.rows.is_empty())
     }
 
-    /// The key of the host, which is there from now on.
+    /// The key of the host, which it adds where it is missing.
     fn host(&mut self, failed: &TransferFields<'_>) -> Box<str> {
         use std::fmt::Write as _;
         self.name.clear();
@@ -284,7 +284,7 @@ impl LogSummary {
 
     fn open(&mut self, failed: &TransferFields<'_>, host: &str) -> &mut OpenTransfer {
         if self.open.len() >= OPEN && !self.open.contains_key(&failed.transfer) {
-            // The lowest number is the oldest, and its end is likeliest to be missing.
+            // The lowest number is the oldest transfer, whose end is most likely missing.
             self.open.pop_first();
             self.unfinished += 1;
         }
@@ -298,7 +298,7 @@ impl LogSummary {
             means: None,
         };
         let open = self.open.entry(failed.transfer).or_insert_with(fresh);
-        // Numbers begin anew with each daemon: time that runs backwards is another transfer.
+        // Numbers restart with each daemon: an earlier time is that of another transfer.
         if *open.host != *host || (1..open.elapsed).contains(&failed.elapsed) {
             *open = fresh();
             self.unfinished += 1;
@@ -306,7 +306,7 @@ impl LogSummary {
         open
     }
 
-    /// An attempt came to nothing on its way; what the client's side did says nothing about the upstream.
+    /// Counts a failed attempt of the upstream; a fault of the client is not the upstream's.
     fn count_failed_attempt(&mut self, host: &str, failed: &TransferFields<'_>) {
         let host = self.hosts.get_mut(host);
         if let Some((host, upstream)) = host.zip(failed.blamed_upstream()) {
@@ -314,7 +314,7 @@ impl LogSummary {
         }
     }
 
-    /// The row of a code, which counts so many more `times`.
+    /// The row of a code, with its count increased by `times`.
     fn row(
         &mut self,
         host: &str,

@@ -1,4 +1,4 @@
-//! The text format of the log, read back exactly as `track::log` writes it; and what syslog and journald put before it.
+//! Parses the text format of the log exactly as `track::log` writes it, also with the prefixes of syslog and journald.
 
 use std::borrow::Cow;
 
@@ -14,15 +14,15 @@ use super::{
 pub(super) enum Text<'a> {
     /// An event.
     Event(Record<'a>),
-    /// The advice of the event before it.
+    /// The advice for the event before it.
     Advice(&'a str),
-    /// It begins like an event and goes on otherwise.
+    /// It starts like an event, but is invalid.
     Broken,
-    /// Some other program's.
+    /// Another program's.
     Foreign,
 }
 
-/// Reads one line. The last field of a line without a newline is left out, because it may be cut.
+/// Parses one line. The last field of a line without a newline is left out, because it may be incomplete.
 pub(super) fn parse(line: &str, end: End) -> Text<'_> {
     if let Some(text) = advice(line).filter(|_| line.starts_with(' ')) {
         return Text::Advice(text);
@@ -33,7 +33,7 @@ pub(super) fn parse(line: &str, end: End) -> Text<'_> {
     }
 }
 
-/// The same, after a prefix that says which process wrote it.
+/// The same, for a line after a prefix with the process.
 pub(super) fn payload(line: &str, pid: u32, end: End) -> Text<'_> {
     match advice(line) {
         Some(text) => Text::Advice(text),
@@ -41,12 +41,12 @@ pub(super) fn payload(line: &str, pid: u32, end: End) -> Text<'_> {
     }
 }
 
-/// journald strips what a line begins with, so the indent is not asked for.
+/// journald strips blanks from the start of a line, so the indent is optional.
 fn advice(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("advice: ")
 }
 
-/// `Nov 23 16:00:00 host gitferry[123]: …`, and with times of another form.
+/// `Nov 23 16:00:00 host gitferry[123]: …`, also with other forms of the time.
 fn prefixed(line: &str, end: End) -> Text<'_> {
     let Some((prefix, rest)) = line.split_once("]: ") else {
         return Text::Foreign;
@@ -78,7 +78,7 @@ fn event(line: &str, pid: u32, line_end: End) -> Text<'_> {
                 rest = after;
             }
             None if !whole => {
-                // What is cut in the middle of its quotes is left out already.
+                // A field that is cut inside its quotes is left out already.
                 fields.push((Cow::Borrowed(""), Value::Null));
                 rest = "";
             }
@@ -101,7 +101,7 @@ fn begin(line: &str) -> Option<(Time, &str)> {
     Some((Time::parse(time)?, rest.strip_prefix(' ')?))
 }
 
-/// What follows the level, which is padded to five, and coloured on a terminal.
+/// The rest after the level, which is padded to five characters, and coloured on a terminal.
 fn level(rest: &str) -> Option<&str> {
     let rest = uncoloured(rest).trim_start_matches(' ');
     let levels = ["INFO", "WARN", "ERROR", "DEBUG", "TRACE"];
@@ -124,7 +124,7 @@ fn first_field(rest: &str) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// A field's name, and what follows its equals sign.
+/// A field's name, and the text after its equals sign.
 fn name(text: &str) -> Option<(&str, &str)> {
     let end = text
         .bytes()
@@ -134,7 +134,7 @@ fn name(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty()).then_some((name, rest))
 }
 
-/// A field with the space before it: name, value, what follows.
+/// Parses a field with the space before it: name, value, rest.
 fn field(text: &str) -> Option<(&str, Value, &str)> {
     let (name, rest) = name(text.strip_prefix(' ')?)?;
     if !rest.starts_with('"') {

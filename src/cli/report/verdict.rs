@@ -1,4 +1,4 @@
-//! What the numbers mean: for each host, leg and upstream one sentence, and one advice.
+//! The verdicts: for each host, leg and upstream one sentence and one advice.
 
 use serde::Serialize;
 
@@ -8,26 +8,26 @@ use super::{
 };
 use crate::model::Role;
 
-/// One sentence and one advice.
+/// A verdict.
 #[derive(Debug, Serialize)]
 pub(super) struct HostVerdict {
     pub(super) host: String,
     pub(super) role: Role,
     pub(super) leg: String,
     pub(super) upstream: Option<String>,
-    /// The one seen most.
+    /// The most frequent code.
     pub(super) code: String,
     pub(super) times: u64,
-    /// Through the upstream, the good ones included.
+    /// All attempts through the upstream, also successful ones.
     pub(super) attempts: u64,
     pub(super) sentence: String,
     pub(super) advice: String,
-    /// Those that no second try rescued, then the time.
+    /// The faults that were not rescued, then the lost time.
     #[serde(skip)]
     cost: (u64, u64),
 }
 
-/// Every verdict, what cost most first.
+/// All verdicts, those with the highest cost first.
 pub(super) fn verdicts(sum: &LogSummary, roles: &Roles) -> Vec<HostVerdict> {
     let mut verdicts = Vec::new();
     for (name, host) in sum.hosts.iter().filter(|(name, _)| ***name != *OTHERS) {
@@ -46,7 +46,7 @@ pub(super) fn verdicts(sum: &LogSummary, roles: &Roles) -> Vec<HostVerdict> {
                     row,
                     times: *times,
                 };
-                // One for a leg and upstream: the code seen most, of equals the first in the alphabet.
+                // One for each leg and upstream: that of the most frequent code.
                 match cases
                     .iter_mut()
                     .find(|other| other.leg == leg && other.upstream == &**upstream)
@@ -147,7 +147,7 @@ impl VerdictInput<'_> {
         )
     }
 
-    /// How others fare through the same upstream: the other half of a site first.
+    /// The results of other hosts through the same upstream: for a main site its storage first, and the reverse.
     fn comparison(&self) -> Option<String> {
         let own = self.role(self.host);
         let mut others: Vec<_> = self
@@ -183,7 +183,7 @@ impl VerdictInput<'_> {
         Some(format!("{who}{more} {verb} through it too"))
     }
 
-    /// The upstreams that carry this host.
+    /// The upstreams that work for this host.
     fn alternatives(&self) -> Option<String> {
         let upstreams: Vec<String> = self.working_upstreams().map(safe).collect();
         (!upstreams.is_empty())
@@ -202,7 +202,7 @@ impl VerdictInput<'_> {
             .map(|(name, _)| &**name)
     }
 
-    /// The log's advice; where that is another upstream, and the numbers name a working one, this one.
+    /// The advice in the log. Where that is to use another upstream, it names one that works.
     fn advice(&self) -> String {
         let route = safe(&self.host.route);
         let own = self
@@ -260,7 +260,7 @@ impl VerdictInput<'_> {
     }
 }
 
-/// More often than not.
+/// True where more attempts succeeded than failed.
 fn works(counts: UpstreamCounts) -> bool {
     counts.succeeded > counts.failed
 }

@@ -1,4 +1,4 @@
-//! What a unit needs to know, and what the two service managers do alike: write and remove files, run their own command.
+//! What both service managers share: the facts for a unit, writing and removing files, and running their commands.
 
 use std::{
     io::{self, Write as _},
@@ -12,7 +12,7 @@ use crate::{
     config::Config,
 };
 
-/// What to do where there is no service manager.
+/// The hint where there is no service manager.
 pub(super) const IN_A_TERMINAL: &str = "run the daemon in a terminal instead: `gitferry run`";
 
 /// The service manager of this machine.
@@ -22,7 +22,7 @@ pub(super) trait Manager {
         Ok(())
     }
 
-    /// What the service needs before the config can be read.
+    /// Creates what the service needs before the config is read.
     fn prepare(&self, _binary: &Path) -> Result<(), Failure> {
         Ok(())
     }
@@ -39,7 +39,7 @@ pub(super) trait Manager {
     fn logs(&self, follow: bool, lines: u32) -> Result<(), Failure>;
 }
 
-/// What a unit needs to know.
+/// The facts for a unit.
 #[derive(Debug)]
 pub(super) struct Installation {
     pub(super) binary: PathBuf,
@@ -49,7 +49,7 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Of `binary` as `config` says.
+    /// The facts for `binary` with `config`.
     pub(super) fn new(binary: PathBuf, config: &Config) -> Result<Self, Failure> {
         let config_file = config.file.as_deref().map(std::path::absolute);
         Ok(Self {
@@ -84,7 +84,7 @@ impl Installation {
     }
 }
 
-/// The variables that may have had a password.
+/// The variables that may contain a password.
 const PROXIES: [&str; 5] = [
     "https_proxy",
     "HTTPS_PROXY",
@@ -97,7 +97,7 @@ fn password_file(secrets: &Path, variable: &str) -> PathBuf {
     secrets.join(format!("{variable}.password"))
 }
 
-/// Writes the passwords of proxies into files below `secrets`, and names these.
+/// Writes the passwords of proxies to files below `secrets`, and returns the files.
 pub(super) fn write_passwords(
     installation: &Installation,
     secrets: &Path,
@@ -117,7 +117,7 @@ pub(super) fn remove_passwords(secrets: &Path) -> Result<(), Failure> {
     files.try_for_each(|file| remove(&file))
 }
 
-/// Fails where the binary lies in a build directory and none is installed.
+/// The installed binary. Fails where this one is in a build directory and no other is installed.
 pub(super) fn installed_binary() -> Result<PathBuf, Failure> {
     let host = HostEnv::of_this_process()?;
     host.lasting_binary().ok_or_else(|| {
@@ -126,7 +126,7 @@ pub(super) fn installed_binary() -> Result<PathBuf, Failure> {
     })
 }
 
-/// A line for the reader.
+/// Prints a line for the reader.
 pub(super) fn say(line: &str) -> Result<(), Failure> {
     printed(writeln!(io::stdout(), "{line}"))
 }
@@ -146,7 +146,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Failure> {
     say(&format!("removed: {}", path.display()))
 }
 
-/// Runs a command of the service manager in this terminal.
+/// Runs a command of the service manager in this terminal; true where it succeeds.
 pub(super) fn ask(command: &mut Command) -> Result<bool, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| {
@@ -155,7 +155,7 @@ pub(super) fn ask(command: &mut Command) -> Result<bool, Failure> {
     Ok(status.success())
 }
 
-/// The same, and it must succeed.
+/// The same. Fails where the command fails.
 pub(super) fn tell(command: &mut Command) -> Result<(), Failure> {
     if ask(command)? {
         return Ok(());

@@ -1,4 +1,4 @@
-//! launchd: a LaunchAgent of the user of a Mac. No Mac has tried it yet; the plist is checked by the tests.
+//! launchd: a LaunchAgent of the user of a Mac. It was never tried on a Mac; the tests check the plist.
 
 use std::{path::PathBuf, process::Command};
 
@@ -66,7 +66,7 @@ impl Manager for Launchd {
         write_passwords(installation, &self.secrets)?;
         let text = self.text(installation);
         write(&self.plist, &text, 0o644)?;
-        // One that is loaded already would keep the old plist; where none is, this fails and that is as good.
+        // A loaded agent would keep the old plist. This fails where none is loaded, which does not matter.
         let _ = ask(Command::new("launchctl").args(["bootout", &self.target()]));
         let plist = self.plist.to_string_lossy().into_owned();
         tell(Command::new("launchctl").args(["bootstrap", &self.domain, &plist]))

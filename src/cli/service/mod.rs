@@ -1,7 +1,7 @@
 //! `gitferry service`: the daemon as a service of the user, or as root of the system, under systemd or launchd.
 //!
-//! The units are those of `deploy/`, with the installed path and the proxy environment of whoever installs them ([`proxies`]). What the
-//! service manager does is left to its own command, whose words reach the terminal.
+//! The units are those of `deploy/`, with the installed path and the proxy environment of the installing user ([`proxies`]). The
+//! command of the service manager does the work, and its output reaches the terminal.
 
 mod installation;
 mod launchd;
@@ -30,7 +30,7 @@ pub(crate) struct ServiceArgs {
     command: ServiceCommand,
 }
 
-/// What is done with the service.
+/// The subcommands.
 #[derive(Clone, Debug, Subcommand)]
 enum ServiceCommand {
     /// Write the unit, start the daemon now and at each login (as root: at each boot), and wait until it answers.
@@ -68,9 +68,9 @@ enum ServiceCommand {
 /// How long the daemon may take to answer after its start.
 const STARTED_WITHIN: Duration = Duration::from_secs(15);
 
-/// Does what was asked. `load` is called only where the config matters.
+/// Runs the subcommand. `load` is called only where the config is needed.
 ///
-/// Fails where there is no service manager, or it refuses.
+/// Fails where there is no service manager, or its command fails.
 pub(super) fn run(
     args: &ServiceArgs,
     load: impl Fn() -> Result<Config, Failure>,
@@ -115,7 +115,7 @@ fn wait_until_it_answers(config: &Config, manager: &dyn Manager) -> Result<(), F
             }
             Err(_) if started() < deadline => std::thread::sleep(Duration::from_millis(50)),
             Err(error) => {
-                // Where this fails too, the reason below stands.
+                // If this fails too, the error below says enough.
                 let _ = manager.status();
                 return Err(Failure::during(
                     format!("the service does not answer at {address}"),

@@ -1,6 +1,6 @@
-//! The `*_PROXY` environment of whoever installs the service: a service starts without it, and its way out would be gone.
+//! The `*_PROXY` environment of the installing user: a service starts without it, and would have no proxy.
 //!
-//! A password never stands in a unit or plist, which other users can read: it goes to a file with mode 0600, named by
+//! A password is never in a unit or plist, which other users can read: it is in a file with mode 0600, named by
 //! `NAME_PASSWORD_FILE`, which the daemon reads beside `NAME`.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,7 +10,7 @@ use crate::{
     model::Secret,
 };
 
-/// What goes into the service.
+/// The variables for the service.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Proxies {
     /// Names and values without passwords.
@@ -20,7 +20,7 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// Those that the config took from the environment: what it refused (its own address among them) is left out.
+    /// The hops that the config took from the environment; refused ones, such as its own address, are left out.
     pub(super) fn of(config: &Config, variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut proxies = Self::default();
         let environment = &config.environment;

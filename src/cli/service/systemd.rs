@@ -20,21 +20,21 @@ const SYSTEM_SERVICE: &str = include_str!("../../../deploy/systemd/gitferry.serv
 const SYSTEM_SOCKET: &str = include_str!("../../../deploy/systemd/gitferry.socket");
 const SYSUSERS: &str = include_str!("../../../deploy/systemd/gitferry.sysusers");
 
-/// Where the unit of `deploy/` has the binary of the system's service.
+/// The binary in the system unit of `deploy/`.
 const SYSTEM_BINARY: &str = "/usr/local/bin/gitferry";
 const SYSUSERS_FILE: &str = "/etc/sysusers.d/gitferry.conf";
 const UNITS: [&str; 2] = ["gitferry.socket", "gitferry.service"];
 
-/// systemd of the user, or of the system where root asks.
+/// systemd of the user, or for root of the system.
 pub(super) struct Systemd {
     system: bool,
     units: PathBuf,
-    /// Where the passwords of proxies are kept.
+    /// The directory of the files with the passwords of proxies.
     secrets: PathBuf,
 }
 
 impl Systemd {
-    /// The system's where root asks, unless it asks for its `user` service.
+    /// The system's for root without `user`, else the user's.
     pub(super) fn new(user: bool) -> Result<Self, Failure> {
         let host = HostEnv::of_this_process()?;
         if geteuid().is_root() && !user {
@@ -140,7 +140,7 @@ impl Manager for Systemd {
 
     fn control(&self, verb: &str) -> Result<(), Failure> {
         match verb {
-            // Without the socket systemd would start the service again at the next connection.
+            // With the socket, systemd would start the service again at the next connection.
             "stop" => self.systemctl(&["stop", "gitferry.socket", "gitferry.service"]),
             "start" => self.systemctl(&["start", "gitferry.socket", "gitferry.service"]),
             verb => self.systemctl(&[verb, "gitferry.service"]),
@@ -167,7 +167,7 @@ impl Manager for Systemd {
     }
 }
 
-/// Fails where the system's service, which sees no home directory, could not run the binary.
+/// Fails for a binary in a home directory, which the system's service cannot read.
 fn fits_the_system(binary: &Path) -> Result<(), Failure> {
     let at_home = ["/root", "/home", "/run/user"]
         .iter()
@@ -198,7 +198,7 @@ fn give_to_service(file: &Path) -> Result<(), Failure> {
     chown(file, Some(uid), Some(gid)).map_err(during)
 }
 
-/// The unit with the path of the binary, and the proxies below it.
+/// The unit with the path of the binary and the proxies.
 fn service_text(unit: &str, installation: &Installation, secrets: &Path) -> String {
     let binary = installation.binary.display().to_string();
     let quoted = |part: String| match &*part {

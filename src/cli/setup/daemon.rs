@@ -1,7 +1,7 @@
-//! Whose daemon answers, and whether its CA may be handed to clients.
+//! Who runs the daemon, and whether clients may trust its CA.
 //!
-//! Any user of the machine can listen on a free port. Whoever does must not choose the CA that git trusts: the daemon's state directory
-//! is believed only where the listening socket and the directory belong to the caller, to root, or to the service's user.
+//! Any user of the machine can listen on a free port, and must not choose the CA that git trusts: the daemon's state directory
+//! is used only where the listening socket and the directory belong to the caller, root, or the service's user.
 
 use std::{
     fs, io,
@@ -20,7 +20,7 @@ use crate::{
 /// The user that the system unit runs the daemon as (deploy/systemd).
 const SERVICE_USER: &str = "gitferry";
 
-/// The running daemon, as far as a set-up believes it.
+/// The running daemon, whose CA clients may trust.
 #[derive(Clone, Debug)]
 pub(super) struct TrustedDaemon {
     /// Its config file; none for the embedded default.
@@ -31,7 +31,7 @@ pub(super) struct TrustedDaemon {
 
 /// The daemon at `address`.
 ///
-/// Fails where none answers, or where its CA might be somebody else's.
+/// Fails where none answers, or where another user may control its CA.
 pub(super) fn find(address: SocketAddr) -> Result<TrustedDaemon, Failure> {
     let daemon = daemon::about(address).map_err(|error| {
         let start = "start it first (`gitferry run` in another terminal, or `gitferry service install`), then run this again";
@@ -43,7 +43,7 @@ pub(super) fn find(address: SocketAddr) -> Result<TrustedDaemon, Failure> {
     trusted(address, &daemon, listener, &us)
 }
 
-/// Who may vouch for a CA.
+/// The users whose CA is trusted.
 struct TrustedUsers {
     caller: u32,
     service: Option<u32>,
@@ -86,7 +86,7 @@ fn trusted(
         .map(|meta| meta.uid())
         .map_err(|error| refuse(format!("cannot read {}: {error}", directory.display())))?;
     let owners = match listener {
-        // systemd opens the socket as root and hands it to the service's user.
+        // systemd opens the socket as root, and passes it to the service's user.
         Some(0) | None => us.vouches(owner),
         Some(uid) => owner == uid,
     };
@@ -123,7 +123,7 @@ fn trusted(
     })
 }
 
-/// Where a path lies.
+/// The kinds of paths.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     /// The daemon's directory, or a file in it.
@@ -147,7 +147,7 @@ fn changeable(path: &Path, owner: u32, level: Level) -> Option<String> {
     (meta.mode() & 0o022 != 0 && !sticky).then(|| format!("other users can write to {shown}"))
 }
 
-/// The user who listens at `address`, by the kernel's own list (proc(5), /proc/net/tcp: state 0A is LISTEN); `None` where there is no
+/// The user who listens at `address`, from /proc/net/tcp (proc(5); state 0A is LISTEN); `None` where the kernel has no
 /// such list.
 fn listener_uid(address: SocketAddr) -> io::Result<Option<u32>> {
     let mut found = None;
@@ -166,7 +166,7 @@ fn listener_uid(address: SocketAddr) -> io::Result<Option<u32>> {
     Ok(found)
 }
 
-/// The row of `table` that listens at `address`: its own socket before one of every address.
+/// The user of the row of `table` that listens at `address`; a socket of that address takes precedence over the unspecified one.
 fn listener_in(table: &str, address: SocketAddr) -> Option<u32> {
     let mut every = None;
     for line in table.lines().skip(1) {

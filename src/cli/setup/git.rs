@@ -1,4 +1,4 @@
-//! One of git's config files, read and changed by git itself.
+//! Git's config files, which git itself reads and changes.
 
 use std::path::PathBuf;
 
@@ -69,13 +69,13 @@ impl<'a> GitFile<'a> {
     }
 }
 
-/// What git writes to stdout. Fails where it cannot be run or says no.
+/// The standard output of git. Fails where git cannot be run or fails.
 pub(super) fn run_git(host: &HostEnv, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
     found(host, arguments)?
         .ok_or_else(|| Failure::new(format!("`git {}` found nothing", arguments.join(" "))))
 }
 
-/// As [`run_git`]; `None` where git ends with 1 and without a message, its way to say that there is no such key.
+/// Like [`run_git`]; `None` for exit code 1 without a message, which means that the key does not exist.
 pub(super) fn found(host: &HostEnv, arguments: &[&str]) -> Result<Option<Vec<u8>>, Failure> {
     let output = host.git().args(arguments).output().map_err(|error| {
         Failure::during("cannot run git", error).hint("install git, or put it on your PATH")
@@ -92,7 +92,7 @@ pub(super) fn found(host: &HostEnv, arguments: &[&str]) -> Result<Option<Vec<u8>
     ))
 }
 
-/// git-config(1), FILES: the second place is used only where it is there and the first is not.
+/// git-config(1), FILES: the second file is used only where it exists and the first does not.
 fn global_path(host: &HostEnv) -> Result<PathBuf, Failure> {
     if let Some(path) = host.variable("GIT_CONFIG_GLOBAL") {
         return Ok(host.directory.join(path));

@@ -1,4 +1,4 @@
-//! What a git config includes of ours: the settings of each client, and the text of the file that holds them.
+//! What a git config includes: the settings of each client, and the text of gitferry's settings file.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -9,15 +9,15 @@ use super::{
     record::SavedFile,
 };
 
-/// The first line of a settings file of ours.
+/// The first line of gitferry's settings file.
 pub(super) const MARK: &str = "# Written by `gitferry setup`";
 
 /// What one user's (or one repository's) git config includes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct GitIncludes {
-    /// The user's file, for a reader of the record.
+    /// The user's file, for people who read the record.
     pub(super) file: String,
-    /// True where the first set-up made the user's file.
+    /// True where the first set-up created the user's file.
     pub(super) created: bool,
     /// The user's file before and after our line, as long as nobody else changed it.
     pub(super) snapshot: Option<SavedFile>,
@@ -35,7 +35,7 @@ pub(super) struct ClientNeeds {
 }
 
 impl GitIncludes {
-    /// Every setting once, whoever needs it, in the order of the clients.
+    /// All settings, each once, in the order of the clients.
     pub(super) fn settings(&self) -> Vec<&Setting> {
         let mut all: Vec<&Setting> = Vec::new();
         for setting in self.clients.values().flat_map(|needs| &needs.settings) {
@@ -97,7 +97,7 @@ fn section_of(key: &str) -> (String, &str) {
     }
 }
 
-/// A value of a git config: quoted, so that `#`, `;` and blanks are its own.
+/// A value of a git config, quoted where it contains `#`, `;` or blanks.
 pub(super) fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,*[]".contains(c);
     if value.chars().all(plain) {

@@ -1,7 +1,7 @@
-//! One file of exports for the Hugging Face clients, which read nothing but their environment; a shell reads it by `. FILE`.
+//! A file of exports for the Hugging Face clients, which only read their environment; a shell reads it with `. FILE`.
 //!
-//! What they honour was read in huggingface_hub 2.4.0 (httpx2: `SSL_CERT_FILE`, `*_PROXY` in either case, the lower one first) and
-//! hf_xet 1.8.0 (reqwest with rustls' platform verifier: the same). requests and curl have names of their own for the bundle.
+//! The variables are those of huggingface_hub 2.4.0 (httpx2: `SSL_CERT_FILE`, `*_PROXY` in either case, lower case first) and
+//! hf_xet 1.8.0 (reqwest with rustls' platform verifier: the same). requests and curl have their own variables for the bundle.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,7 +26,7 @@ use crate::{
 /// The Hub, as its client calls it (huggingface_hub: `constants.py`, `_HF_DEFAULT_ENDPOINT`).
 const HUB: &str = "huggingface.co";
 
-/// The first line of a file of ours.
+/// The first line of the file.
 const MARK: &str = "# Written by `gitferry setup hf`";
 
 /// The file as we left it, and what else an undo removes.

@@ -1,4 +1,4 @@
-//! Whose settings: the home, the environment, the directory and the programs. A value, so that a test can give others.
+//! The environment of a command: variables, directory and programs. It is a value, so that tests can replace it.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 use super::daemon::{self, TrustedDaemon};
 use crate::cli::Failure;
 
-/// Everything that `setup` takes from its process.
+/// What `setup` uses of its process.
 #[derive(Clone, Debug)]
 pub(crate) struct HostEnv {
     /// The environment, for us and for git.
@@ -21,14 +21,14 @@ pub(crate) struct HostEnv {
     pub(super) directory: PathBuf,
     /// This program.
     pub(super) binary: PathBuf,
-    /// The git that is run.
+    /// The git to run.
     pub(super) git: PathBuf,
     /// Finds the running daemon, if it can be trusted.
     pub(super) daemon: fn(&Self, SocketAddr) -> Result<TrustedDaemon, Failure>,
 }
 
 impl HostEnv {
-    /// Those of this process.
+    /// That of this process.
     pub(crate) fn of_this_process() -> Result<Self, Failure> {
         Ok(Self {
             variables: env::vars_os().collect(),
@@ -41,7 +41,7 @@ impl HostEnv {
         })
     }
 
-    /// A variable that is set to something.
+    /// A variable that is not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
         self.variables
             .get(OsStr::new(name))
@@ -49,7 +49,7 @@ impl HostEnv {
             .filter(|value| !value.is_empty())
     }
 
-    /// A variable of either of two names; curl and git read the lower-case one first.
+    /// A variable in lower or upper case; like curl and git, the lower-case one first.
     pub(super) fn either_case(&self, name: &str) -> Option<(String, String)> {
         [name.to_ascii_lowercase(), name.to_owned()]
             .into_iter()
@@ -66,7 +66,7 @@ impl HostEnv {
             .ok_or_else(|| Failure::new("HOME is not set"))
     }
 
-    /// Where a user's programs keep what they remember.
+    /// The user's state directory of gitferry.
     pub(super) fn user_state(&self) -> Result<PathBuf, Failure> {
         match self.variable("XDG_STATE_HOME").map(PathBuf::from) {
             Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
@@ -74,7 +74,7 @@ impl HostEnv {
         }
     }
 
-    /// Where a user keeps what programs are told.
+    /// The user's config directory of gitferry.
     pub(crate) fn user_config(&self) -> Result<PathBuf, Failure> {
         match self.variable("XDG_CONFIG_HOME").map(PathBuf::from) {
             Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
@@ -82,8 +82,8 @@ impl HostEnv {
         }
     }
 
-    /// The path of gitferry for files that outlive this run: the installed one where this binary lies in a build directory.
-    /// `None` where only that one is known.
+    /// The path of gitferry for files that outlive this run: the installed one, where this binary is in a build directory.
+    /// `None` where none is installed.
     pub(crate) fn lasting_binary(&self) -> Option<PathBuf> {
         let names: Vec<&OsStr> = self.binary.iter().collect();
         let built = names.windows(2).any(
@@ -98,13 +98,13 @@ impl HostEnv {
             .find(|candidate| candidate.is_absolute() && candidate.is_file())
     }
 
-    /// git, here, with this environment.
+    /// A git command in this directory, with this environment.
     pub(super) fn git(&self) -> Command {
         let mut command = Command::new(&self.git);
         command
             .env_clear()
             .envs(&self.variables)
-            // What git says is read by `Failure`'s reader only, but its `--list` must not depend on a language.
+            // The output of git must not depend on the user's language.
             .env("LC_ALL", "C")
             .current_dir(&self.directory);
         command

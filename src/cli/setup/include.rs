@@ -1,8 +1,8 @@
-//! git's settings in a file of gitferry's own, and the one `include.path` line that brings it into the user's config.
+//! Git's settings in gitferry's own file, and the `include.path` line in the user's config.
 //!
-//! The file is written anew by each set-up, with mode 0600: it holds the daemon's password where there is one. The user's own config
-//! gets one section at its end, so that our values come last and win (git-config(1): "the last value wins"); git-lfs reads includes
-//! too (measured with 3.3.0). A user's file that nobody else touched comes back byte for byte at the undo.
+//! Each set-up rewrites the file, with mode 0600, because it may contain the daemon's password. The user's config
+//! gets a section at its end, so that our values take precedence (git-config(1): "the last value wins"). git-lfs reads includes
+//! too (measured with 3.3.0). The undo restores the user's file byte for byte, if nobody else changed it.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::cli::{Failure, files};
 
-/// The user's git config and our file beside it.
+/// The user's git config and gitferry's settings file.
 pub(super) struct Include<'a> {
     file: GitFile<'a>,
     settings: PathBuf,
@@ -24,7 +24,7 @@ pub(super) struct Include<'a> {
 }
 
 impl<'a> Include<'a> {
-    /// Fails where git cannot be run, or `scope` is a repository and this is none.
+    /// Fails where git cannot be run, and for `Local` outside a repository.
     pub(super) fn new(scope: Scope, host: &'a HostEnv) -> Result<Self, Failure> {
         let file = GitFile::new(scope, host)?;
         let settings = match scope {
@@ -40,7 +40,7 @@ impl<'a> Include<'a> {
         })
     }
 
-    /// Writes the settings of `clients` beside those of the others, and includes the file.
+    /// Writes the settings of `clients`, keeps those of other clients, and includes the file.
     pub(super) fn apply(
         &self,
         clients: ClientSelection<'_>,
@@ -105,7 +105,7 @@ impl<'a> Include<'a> {
         Ok(true)
     }
 
-    /// The clients that are set up and switched off, each with whether it was without the CA.
+    /// The clients that are switched off, each with its `no_ca`.
     pub(super) fn switched_off(&self) -> Result<Vec<(GitClient, bool)>, Failure> {
         let off = self.record.load()?.filter(|included| !included.on);
         let clients = off.into_iter().flat_map(|included| included.clients);
@@ -251,7 +251,7 @@ impl<'a> Include<'a> {
     }
 }
 
-/// A pattern of `git config` for one value; `--fixed-value` is younger (2.30) than gits in use.
+/// A pattern of `git config` for exactly this value; older gits than 2.30 have no `--fixed-value`.
 fn exactly(value: &str) -> String {
     let mut pattern = String::from("^");
     for c in value.chars() {

@@ -1,8 +1,8 @@
 //! `gitferry setup`: points git, git-lfs, the Hugging Face clients and ssh at the running daemon, prints each change, and undoes all of it.
 //!
-//! [`plan`] says which settings a config asks for; [`mod@include`] writes them to a file of gitferry's own and brings it in by one line;
-//! [`hf`] writes one file of exports, [`ssh`] one marked block; [`daemon`] makes sure that the CA is the running daemon's;
-//! [`warn`] names what would still overrule us. `sslVerify` is never touched.
+//! [`plan`] computes the settings for a config; [`mod@include`] writes them to gitferry's own file, and includes it by one line;
+//! [`hf`] writes a file of exports, [`ssh`] a marked block; [`daemon`] verifies that the CA is the running daemon's;
+//! [`warn`] names settings that override ours. Nothing changes `sslVerify`.
 
 mod daemon;
 mod git;
@@ -106,9 +106,9 @@ impl SetupTarget {
     }
 }
 
-/// Sets up, or undoes it.
+/// Runs the set-up or the undo.
 ///
-/// Fails where no trustworthy daemon runs, or where git, its config file, ssh's or our own record of them cannot be read or written.
+/// Fails where no trustworthy daemon runs, or where a config file or its record cannot be read or written.
 pub(crate) fn run(args: &SetupArgs, source: &ConfigLoader<'_>) -> Result<(), Failure> {
     let host = HostEnv::of_this_process()?;
     let (mut out, mut err) = (io::stdout(), io::stderr());

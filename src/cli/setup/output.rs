@@ -43,7 +43,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// A line for the reader.
+    /// Prints a line for the reader.
     pub(super) fn note(&mut self, line: &str) {
         self.text(&format!("# {line}"));
     }

@@ -1,8 +1,8 @@
-//! Which settings of git and git-lfs a config asks for.
+//! The settings of git and git-lfs for a config.
 //!
 //! Both match the host of `http.<url>.*` label by label, and `*` only as a whole label (measured: git 2.39 and 2.47, git-lfs
-//! 3.3.0). A pattern of ours may say less or more: `cdn-lfs*.huggingface.co` becomes `*.huggingface.co`, which covers more, and
-//! `*.hf.co`, of any depth, becomes `*.hf.co` and `*.*.hf.co`, deep enough for every host we know of.
+//! 3.3.0). A pattern of gitferry's is converted: `cdn-lfs*.huggingface.co` becomes `*.huggingface.co`, which covers more, and
+//! `*.hf.co`, which covers any depth, becomes `*.hf.co` and `*.*.hf.co`, enough for every known host.
 
 use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
@@ -16,11 +16,11 @@ use crate::{
 };
 
 named! {
-/// Whose settings: each may be taken back alone.
+/// The clients that read git's config; each can be undone alone.
 pub(super) enum GitClient {
-    /// git, for every host but the storage.
+    /// git, for all hosts except storage.
     Git = "git",
-    /// git-lfs, for the storage.
+    /// git-lfs, for storage.
     Lfs = "lfs",
 }
 }
@@ -34,7 +34,7 @@ impl GitClient {
     }
 }
 
-/// Which settings of git are asked for.
+/// The clients to set up.
 #[derive(Clone, Copy)]
 pub(super) struct ClientSelection<'a> {
     pub(super) names: &'a [GitClient],
@@ -44,48 +44,48 @@ pub(super) struct ClientSelection<'a> {
 /// One line of a git config.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Setting {
-    /// For whom.
+    /// The clients that need it.
     pub(super) clients: BTreeSet<GitClient>,
-    /// As `git config` takes it.
+    /// The key, as for `git config`.
     pub(super) key: String,
-    /// What it is set to.
+    /// The value.
     pub(super) value: String,
 }
 
-/// A host without wildcards, to ask git about once everything is set.
+/// A URL of an exact host, for checking git's settings once they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProbeUrl {
     /// `https://host/`.
     pub(super) url: String,
-    /// What git should turn it into.
+    /// The URL that git should use for it.
     pub(super) becomes: String,
 }
 
-/// What is to be set, and what the user should know about it.
+/// The settings, and notes for the user.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) settings: Vec<Setting>,
     pub(super) probes: Vec<ProbeUrl>,
     pub(super) notes: Vec<String>,
-    /// The hosts meant, for what must not name them (`NO_PROXY`).
+    /// The hosts of the settings, which `NO_PROXY` must not name.
     pub(super) hosts: Vec<HostPattern>,
-    /// The daemon, as a proxy URL, with its credentials where it asks for some.
+    /// The daemon as a proxy URL, with the credentials that it requires.
     pub(super) proxy: String,
     /// The password in it, percent-encoded.
     password: Option<String>,
-    /// True where a setting names the bundle.
+    /// True where a setting contains the bundle's path.
     pub(super) needs_bundle: bool,
 }
 
 /// A URL of git's config, without a final slash.
 struct ConfigUrl {
     url: String,
-    /// As the first segment of the reverse front's path.
+    /// The host as the first segment of a path of the reverse front.
     segment: String,
 }
 
 impl Plan {
-    /// The settings of `clients`. Fails where `bundle` is no text or the daemon has no address.
+    /// The settings of `clients`. Fails where `bundle` is not UTF-8 or the daemon has no address.
     pub(super) fn new(
         config: &Config,
         clients: &[GitClient],
@@ -135,7 +135,7 @@ impl Plan {
         rest.is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// Nothing to set yet; clients reach the daemon at `address`.
+    /// A plan without settings, for the daemon at `address`.
     fn empty(config: &Config, address: SocketAddr) -> Self {
         let credentials = config.listen.credentials.as_ref();
         let encoded = |text: &str| utf8_percent_encode(text, USER_INFO).to_string();
@@ -155,7 +155,7 @@ impl Plan {
         }
     }
 
-    /// Adds the hosts of a route, but those that a rewritten URL cannot stand for: they are put among `wild`.
+    /// Adds the hosts of a route. Wildcards that URL rewriting cannot express go to `wild` instead.
     fn add_route<'c>(
         &mut self,
         client: GitClient,
@@ -197,7 +197,7 @@ impl Plan {
             key: format!("url.{base}.insteadOf"),
             value: format!("{}/", url.url),
         });
-        // `http_proxy` and `http.proxy` would send even the way to this machine through a hop; empty switches them off.
+        // `http_proxy` and `http.proxy` would send requests to this machine through a hop; an empty value disables them.
         self.set(client, format!("http.{reverse}.proxy"), "");
     }
 
@@ -217,7 +217,7 @@ impl Plan {
         }
         let proxy = self.proxy.clone();
         self.set(client, format!("http.{}.proxy", url.url), &proxy);
-        // Plain HTTP shows no certificate.
+        // Plain HTTP has no certificate.
         if let Some(bundle) = bundle.filter(|_| url.url.starts_with("https:")) {
             self.needs_bundle = true;
             self.set(client, format!("http.{}.sslCAInfo", url.url), bundle);
@@ -232,7 +232,7 @@ impl Plan {
         });
     }
 
-    /// Two patterns may come to the same key, and two clients may need it.
+    /// Adds a setting, or its clients to an equal one: two patterns may become the same key.
     fn add(&mut self, setting: Setting) {
         let same = |known: &&mut Setting| known.key == setting.key && known.value == setting.value;
         match self.settings.iter_mut().find(same) {
@@ -241,7 +241,7 @@ impl Plan {
         }
     }
 
-    /// `text` for the terminal: the password in it is not shown.
+    /// `text` for the terminal, without the password.
     pub(super) fn masked(&self, text: &str) -> String {
         match &self.password {
             Some(password) => text.replace(&format!(":{password}@"), ":***@"),
@@ -249,7 +249,7 @@ impl Plan {
         }
     }
 
-    /// True where a host is sent here by `http.<url>.proxy`.
+    /// True where a host uses the daemon by `http.<url>.proxy`.
     pub(super) fn uses_proxy(&self) -> bool {
         self.settings
             .iter()
@@ -257,7 +257,7 @@ impl Plan {
     }
 }
 
-/// The URLs that stand for a pattern in git's config; none for ports that do not speak HTTP.
+/// The URLs for a pattern in git's config; none for ports that do not speak HTTP.
 fn urls(host: &HostPattern, ports: Option<&[u16]>) -> Vec<ConfigUrl> {
     let hosts = match host {
         HostPattern::Exact(host) => vec![host.to_string()],
@@ -271,7 +271,7 @@ fn urls(host: &HostPattern, ports: Option<&[u16]>) -> Vec<ConfigUrl> {
             std::iter::once(whole).chain(deeper).collect()
         }
     };
-    // A URL of git's config names one port. A route for every port is meant for the usual one.
+    // A URL of git's config has one port: a route for all ports gets the usual one.
     let ports = ports.unwrap_or(&[443]);
     let mut urls = Vec::new();
     for host in hosts {
@@ -289,7 +289,7 @@ fn urls(host: &HostPattern, ports: Option<&[u16]>) -> Vec<ConfigUrl> {
         .collect()
 }
 
-/// What stays as it is in the user info of a URL (RFC 3986, section 2.3: unreserved).
+/// The characters of user info in a URL that are not encoded (RFC 3986, section 2.3: unreserved).
 const USER_INFO: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

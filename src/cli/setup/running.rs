@@ -17,13 +17,13 @@ use crate::{
 
 /// Where the config comes from.
 pub(crate) struct ConfigLoader<'a> {
-    /// True where the command line names the file: then the daemon's own is not asked for.
+    /// True where the command line names the file: then the daemon's own file is not used.
     pub(crate) given: bool,
-    /// Loads it. It is loaded only where it is needed: a broken one must not keep anybody from `--undo`.
+    /// Loads it, only where it is needed: `--undo` must work with a broken config.
     pub(crate) load: &'a dyn Fn() -> Result<Config, Failure>,
 }
 
-/// The daemon that runs, and the config that it uses: its own file is read where the command line names none.
+/// The running daemon and its config: that of its own file, unless the command line names one.
 pub(super) fn running(
     source: &ConfigLoader<'_>,
     host: &HostEnv,
@@ -43,7 +43,7 @@ pub(super) fn running(
         host.variable(name)
             .map(|value| value.to_string_lossy().into_owned())
     };
-    // A file that only root may read: the config found here names the same hosts as a rule.
+    // If only root may read the file, the config found here usually has the same hosts.
     let config = config::load(Some(file), &variable).unwrap_or(config);
     Ok((config, daemon))
 }
@@ -71,7 +71,7 @@ pub(super) fn set_up_git(
     warn::overriding(&plan, host, output)
 }
 
-/// Fails where the bundle is not there: git refuses every host whose `sslCAInfo` names a file that it cannot read.
+/// Fails where the bundle cannot be read: git refuses every host with such a `sslCAInfo`.
 pub(super) fn readable(bundle: &Path) -> Result<(), Failure> {
     let opened = std::fs::File::open(bundle).map(drop);
     opened

@@ -1,4 +1,4 @@
-//! One marked block in `~/.ssh/config` that sends the main sites through `gitferry connect`; everything else stays byte for byte.
+//! A marked block in `~/.ssh/config` that connects to the main sites through `gitferry connect`; everything else stays byte for byte.
 
 use std::{
     fs::{self, DirBuilder},
@@ -180,7 +180,7 @@ fn proxy_of(config: &[u8], site: &str, host: &HostEnv) -> Option<String> {
     set.map(ToOwned::to_owned)
 }
 
-/// The main sites that ssh is to reach through the daemon.
+/// The main sites that ssh should reach through the daemon.
 fn hosts(config: &Config) -> Vec<String> {
     let over_ssh = |route: &&Arc<Route>| {
         route.role == Role::MainSite
@@ -192,7 +192,7 @@ fn hosts(config: &Config) -> Vec<String> {
     hosts.map(ToString::to_string).collect()
 }
 
-/// `Host *` ends the block: options before the file's own first `Host` are for every host, and must stay so.
+/// The block ends with `Host *`: the user's options before the first `Host` must still apply to all hosts.
 fn block(
     config: &Config,
     host: &HostEnv,
@@ -225,7 +225,7 @@ fn block(
     )))
 }
 
-/// One word of a `ProxyCommand`: ssh puts tokens in place of `%`, then a shell reads the line.
+/// One word of a `ProxyCommand`: ssh replaces tokens with `%`, then a shell parses the line.
 fn word(path: &Path) -> Result<String, Failure> {
     match path.to_str() {
         Some(text) if !text.contains(['\n', '\r', '\0']) => {

@@ -28,7 +28,7 @@ pub(super) fn off(host: &HostEnv, output: &mut Output<'_>) -> Result<(), Failure
     Ok(())
 }
 
-/// Sets up again what is off, by the config and the CA of the daemon that runs now.
+/// Sets up again what is switched off, with the config and the CA of the running daemon.
 pub(super) fn on(
     source: &ConfigLoader<'_>,
     host: &HostEnv,
@@ -64,7 +64,7 @@ pub(super) fn on(
     Ok(())
 }
 
-/// The user's git config, and this repository's where there is one.
+/// The user's git config, and that of the current repository, if there is one.
 fn includes(host: &HostEnv) -> Result<Vec<Include<'_>>, Failure> {
     let global = Include::new(Scope::Global, host)?;
     let local = Include::new(Scope::Local, host).ok();

@@ -14,7 +14,7 @@ use crate::{
     model::{Host, HostPattern},
 };
 
-/// Variables that beat the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
+/// Variables that override the config (measured with git 2.39, 2.47 and git-lfs 3.3.0).
 pub(super) fn environment(plan: &Plan, bundle: &Path, host: &HostEnv, output: &mut Output<'_>) {
     if host.variable("GIT_SSL_NO_VERIFY").is_some() {
         output.warn(
@@ -115,7 +115,7 @@ fn overridden(
     };
     let url = ask(&["ls-remote", "--get-url", &probe.url])?;
     if plan.is_front(&url) && probe.becomes == probe.url {
-        // `setup --no-ca` of a wider scope: git uses the daemon all the same.
+        // `setup --no-ca` of a wider scope: git still uses the daemon.
     } else if url != probe.becomes {
         output.warn(&format!(
             "another url.*.insteadOf turns {1} into {0}: git does not use gitferry for it",
@@ -124,7 +124,7 @@ fn overridden(
     } else if url == probe.url {
         let proxy = ask(&["config", "--get-urlmatch", "http.proxy", &url])?;
         if proxy != plan.proxy {
-            // The other one may carry a password.
+            // The other proxy may contain a password.
             output.warn(&format!(
                 "another http.proxy takes precedence for {url}: see `git config --show-origin --get-urlmatch http {url}`"
             ));

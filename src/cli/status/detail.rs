@@ -1,4 +1,4 @@
-//! One transfer with every fact: for `history ID` and the details of `status --watch`.
+//! All facts about one transfer, for `history ID` and the details of `status --watch`.
 
 use std::fmt::Write as _;
 
@@ -64,7 +64,7 @@ fn request(transfer: &StatusTransfer) -> Vec<Fact> {
     ]
 }
 
-/// Which way the transfer takes.
+/// The route, the upstream and the peer.
 fn path(transfer: &StatusTransfer) -> Vec<Fact> {
     let upstream = transfer.upstream.as_deref().unwrap_or("-");
     let reused = kept(transfer.reused);
@@ -100,7 +100,7 @@ fn progress(transfer: &StatusTransfer) -> Vec<Fact> {
     ]
 }
 
-/// What range connections have brought beyond the place of the client.
+/// What range connections received beyond the client's position.
 fn ahead(count: u64) -> String {
     match count {
         0 => String::new(),
@@ -108,7 +108,7 @@ fn ahead(count: u64) -> String {
     }
 }
 
-/// The connections of a download in segments, the first one left out.
+/// The connections of a download in segments, without the first one.
 fn segments(segments: &[Segment]) -> String {
     let each = segments.iter().map(|segment| {
         let control = segment.congestion.as_deref().unwrap_or("-");
@@ -141,7 +141,7 @@ fn amounts(transfer: &StatusTransfer) -> Vec<Fact> {
     ]
 }
 
-/// The stages with a bar each, on one scale.
+/// The stages, each with a bar on a common scale.
 fn stages(page: &mut Page, transfer: &StatusTransfer) {
     const BAR: u64 = 40;
     let steps = &transfer.timeline.stages;

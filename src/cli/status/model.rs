@@ -1,4 +1,4 @@
-//! What `status` and `history` read of the daemon's JSON, and its numbers for people.
+//! What `status` and `history` read of the daemon's JSON.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct StatusOverview {
     /// The daemon's clock.
     pub now: String,
-    /// Of gitferry.
+    /// The version of gitferry.
     pub version: String,
     /// Seconds since the start.
     pub uptime_s: u64,
@@ -40,7 +40,7 @@ pub(crate) struct StatusOverview {
     /// The last faults, the newest first.
     #[serde(deserialize_with = "each")]
     pub faults: Vec<StatusFault>,
-    /// What origins refuse.
+    /// The refusals of origins.
     #[serde(deserialize_with = "each")]
     pub refusals: Vec<RefusalCount>,
     /// What each route carried today.
@@ -142,14 +142,14 @@ pub(crate) struct StatusFault {
     pub s_ago: u64,
 }
 
-/// Every entry that can be read: one of another version's form is left out.
+/// All entries that can be read: an entry of another version may not.
 fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(input: D) -> Result<Vec<T>, D::Error> {
     let values = Vec::<Value>::deserialize(input)?;
     let read = values.into_iter().map(serde_json::from_value);
     Ok(read.filter_map(Result::ok).collect())
 }
 
-/// Empty where it cannot be read: it is another version's.
+/// The default where the value of another version cannot be read.
 fn or_default<'de, D, T>(input: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -159,14 +159,14 @@ where
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// Reads an answer of the daemon.
+/// Parses a response of the daemon.
 pub(crate) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Failure> {
     serde_json::from_str(body)
         .map_err(|error| Failure::during("cannot read the daemon's response", error))
 }
 
 impl StatusTransfer {
-    /// The bytes of the direction that counts, with an arrow, and how many are expected.
+    /// The larger direction as an arrow, its bytes so far, and the expected bytes.
     pub(crate) fn progress(&self) -> (char, u64, Option<u64>) {
         if self.up >= self.down {
             ('↑', self.up, self.up_total)
@@ -175,12 +175,12 @@ impl StatusTransfer {
         }
     }
 
-    /// Bytes a second both ways.
+    /// Bytes per second in both directions.
     pub(crate) fn rate(&self) -> u64 {
         self.up_rate.saturating_add(self.down_rate)
     }
 
-    /// How it was rescued; a retry after which it failed rescued nothing.
+    /// How it was rescued; a failed transfer was not.
     pub(crate) fn rescues(&self) -> String {
         let rescues = self
             .timeline
@@ -191,13 +191,13 @@ impl StatusTransfer {
         names.join(", ")
     }
 
-    /// How many of a hundred.
+    /// The progress in per cent.
     pub(crate) fn percent(&self) -> Option<u64> {
         let (_, done, all) = self.progress();
         Some(done.saturating_mul(100).checked_div(all?)?.min(100))
     }
 
-    /// What it is about; the path for a daemon that does not say.
+    /// The subject; the path where an older daemon has none.
     pub(crate) fn subject(&self) -> &str {
         match &*self.what {
             "" => &self.path,
@@ -207,7 +207,7 @@ impl StatusTransfer {
 }
 
 impl StatusOverview {
-    /// The last faults of the same code, host and upstream as one, with their number, the newest first.
+    /// The last faults, the newest first; equal ones once with their number.
     pub(crate) fn fault_groups(&self) -> Vec<(&StatusFault, usize)> {
         let mut groups: Vec<(&StatusFault, usize)> = Vec::new();
         for fault in &self.faults {

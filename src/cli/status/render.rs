@@ -1,4 +1,4 @@
-//! The status as text, for people: it fits 80 columns.
+//! The status as text of at most 80 columns.
 
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ pub(super) fn render(status: &StatusOverview) -> String {
     page.into_text()
 }
 
-/// The verdict and since when.
+/// The verdict, and since when.
 pub(crate) fn headline(status: &StatusOverview) -> String {
     format!("{}{}", status.verdict.text, since(status))
 }
@@ -52,7 +52,7 @@ pub(crate) fn since(status: &StatusOverview) -> String {
     at.map(|at| format!(", since {at} UTC")).unwrap_or_default()
 }
 
-/// What was carried and saved today.
+/// The transfers of today.
 pub(crate) fn today(status: &StatusOverview) -> String {
     let sum = |of: fn(&DayTotal) -> u64| status.totals.iter().map(of).sum::<u64>();
     let (transfers, rescued) = (sum(|it| it.transfers), sum(|it| it.rescued));
@@ -130,7 +130,7 @@ pub(crate) fn rate(rate: u64) -> String {
     }
 }
 
-/// What it does, where and for how long.
+/// Its stage or stall with the duration, the host and the upstream.
 pub(crate) fn state(transfer: &StatusTransfer) -> String {
     let upstream = transfer.upstream.as_deref().unwrap_or("-");
     let mut state = match (&transfer.stall, transfer.idle_ms) {
@@ -147,7 +147,7 @@ pub(crate) fn state(transfer: &StatusTransfer) -> String {
     state + &connections(transfer)
 }
 
-/// Over how many connections a download comes, and the congestion control of each: `, over 8 connections: 1 cubic, 7 bbr`.
+/// The connections of a download and their congestion control: `, over 8 connections: 1 cubic, 7 bbr`.
 fn connections(transfer: &StatusTransfer) -> String {
     let first = transfer.congestion.as_deref();
     let others = transfer.segments.iter().map(|it| it.congestion.as_deref());
@@ -235,7 +235,7 @@ pub(crate) fn finished(transfer: &StatusTransfer) -> String {
     line
 }
 
-/// What the sites themselves refuse: results, and no faults.
+/// The refusals of the sites themselves, which are no faults.
 fn refusals(page: &mut Page, status: &StatusOverview) {
     page.heading("refused by the site itself");
     for refused in status.refusals.iter().take(FAULTS) {
@@ -259,7 +259,7 @@ fn faults(page: &mut Page, status: &StatusOverview) {
             let _ = write!(text, " via {upstream}");
         }
         page.words(2, &text);
-        // The cause begins with the code, which stands above.
+        // The cause starts with the code, which is in the line above.
         let more = fault
             .cause
             .strip_prefix(&fault.code)

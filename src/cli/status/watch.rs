@@ -1,4 +1,4 @@
-//! `gitferry status --watch`: a full-screen view, asked for every second.
+//! `gitferry status --watch`: a full-screen view that is updated every second.
 
 mod view;
 
@@ -49,7 +49,7 @@ impl Sort {
 struct Screen {
     status: StatusOverview,
     sort: Sort,
-    /// The number of the chosen transfer: it stays chosen when the order changes.
+    /// The number of the selected transfer, which stays selected when the order changes.
     chosen: Option<u64>,
     /// The details of a transfer, and how far they are scrolled.
     detail: Option<(Detail, u16)>,
@@ -65,7 +65,7 @@ struct Detail {
     transfer: StatusTransfer,
 }
 
-/// Shows the daemon at `address` until `q`; begins with `status`.
+/// Shows the daemon at `address` until the user presses `q`; `status` is the first state.
 pub(super) fn run(address: SocketAddr, status: StatusOverview) -> Result<(), Failure> {
     let mut screen = Screen::default();
     screen.take(status);
@@ -132,7 +132,7 @@ impl Screen {
         });
     }
 
-    /// Everything that can be chosen, in the order of the screen.
+    /// All transfers that can be selected, in the order of the screen.
     fn ids(&self) -> impl Iterator<Item = u64> {
         let lists = self.status.transfers.iter().chain(&self.status.recent);
         lists.map(|it| it.id)
@@ -146,7 +146,7 @@ impl Screen {
         }
     }
 
-    /// Obeys a key; true where the view is to end.
+    /// Handles a key; true where the view ends.
     fn press(&mut self, key: KeyEvent, address: SocketAddr) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match (key.code, &mut self.detail) {

@@ -1,4 +1,4 @@
-//! Which clients there are: every git on PATH with its TLS library, git-lfs, curl, Python's and the Hub's.
+//! Finds the installed clients: every git on PATH with its TLS library, git-lfs, curl, Python's and the Hub's.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::{ClientContext, ClientKind, InstalledClient, TIMEOUT, program};
 
-/// The installed clients; those whose version cannot be read are left out. All are asked beside each other: each takes its time.
+/// The installed clients whose version can be read. They run concurrently, because each is slow.
 pub(crate) async fn installed(context: &Arc<ClientContext>) -> Vec<InstalledClient> {
     let gits = all_on_path("git");
     let (git, lfs, curl, requests, httpx, hub) = tokio::join!(
@@ -113,7 +113,7 @@ fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The word of its first line at `place`.
+/// The word number `place` of the first line that the program prints.
 async fn version(file: &Path, arguments: &[&str], place: usize) -> Option<String> {
     let mut command = Command::new(file);
     command.args(arguments);

@@ -1,9 +1,9 @@
-//! What a client's words mean.
+//! What the output of a client means.
 
 use super::{super::Outcome, ClientKind, InstalledClient, program::ProgramEnd};
 use crate::doctor::State;
 
-/// `reported`: the daemon saw this client break a handshake off.
+/// `reported`: the daemon saw this client abort a handshake.
 pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool) -> Outcome {
     if client.kind == ClientKind::Ssh {
         return ssh(ended);
@@ -51,7 +51,7 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
         true => around,
         false => around.detail(format!("{} reports: {complaint}", client.name)),
     };
-    // The others have their own reasons, and no set-up by default.
+    // The others may do so on purpose.
     match client.kind.is_essential() {
         true => around
             .advise(format!("run `{setup}`"))
@@ -63,13 +63,13 @@ pub(super) fn judge(client: &InstalledClient, ended: &ProgramEnd, reported: bool
     }
 }
 
-/// True where the client complains of a certificate.
+/// True where the client reports an untrusted certificate.
 pub(super) fn distrusts(ended: &ProgramEnd) -> bool {
     let said = format!("{}\n{}", ended.stdout, ended.stderr).to_ascii_lowercase();
     DISTRUST.iter().any(|words| said.contains(words))
 }
 
-/// By what `ssh -v` says of its way: a `ProxyCommand`, and the server's version once it is reached.
+/// Reads the output of `ssh -v`: whether it runs the `ProxyCommand`, and whether it reaches the server.
 fn ssh(ended: &ProgramEnd) -> Outcome {
     let lines = || ended.stderr.lines();
     let through =
@@ -95,7 +95,7 @@ fn ssh(ended: &ProgramEnd) -> Outcome {
     }
 }
 
-/// Words of OpenSSL, GnuTLS, Go, Python and curl for a certificate that is not trusted.
+/// Messages of OpenSSL, GnuTLS, Go, Python and curl for an untrusted certificate.
 const DISTRUST: &[&str] = &[
     "certificate verif",
     "certificate_verify_failed",
@@ -110,7 +110,7 @@ const DISTRUST: &[&str] = &[
     "sslcertverificationerror",
 ];
 
-/// Words of libcurl with GnuTLS and OpenSSL, and of requests, for a CA file that is not there.
+/// Messages of libcurl with GnuTLS and OpenSSL, and of requests, for a missing CA file.
 const UNREADABLE: &[&str] = &[
     "problem with the ssl ca cert",
     "error reading ca cert file",
@@ -120,7 +120,7 @@ const UNREADABLE: &[&str] = &[
     "could not find a suitable tls ca certificate bundle",
 ];
 
-/// What is said where the client is not there.
+/// Messages for a client that is not installed.
 const MISSING: &[&str] = &["ModuleNotFoundError", "ImportError", "is not a git command"];
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     model::HostPattern,
 };
 
-/// One value of git's settings, and the file it stands in.
+/// One value of git's settings, and its file.
 struct Setting {
     origin: String,
     key: String,
@@ -89,7 +89,7 @@ fn oddities(settings: &[Setting], daemon: SocketAddr) -> Vec<String> {
             places.join(", ")
         ));
     }
-    // `gitferry setup` writes a setting for each host; one for all hosts is the user's own, and a host's own wins.
+    // `gitferry setup` writes a setting for each host, which overrides the user's setting for all hosts.
     let ours = daemon.to_string();
     let of_hosts = settings
         .iter()

@@ -11,7 +11,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     }
     let begun = Instant::now();
     match probe.dial().await {
-        // In absolute form nothing is asked of the hop until there is a request.
+        // In absolute form the hop gets no request yet.
         Ok(connection) if connection.absolute_form.is_some() => {
             Outcome::passed("reached").detail("plain HTTP goes through the hop request by request")
         }

@@ -1,4 +1,4 @@
-//! A request and its answer, over a verified stream.
+//! A request and its response, over a verified stream.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,28 +21,28 @@ use crate::{
     model::{Fault, FaultKind, Leg, Scheme, Secret, Stage, Target, classify},
 };
 
-/// What comes back.
+/// A response.
 pub(in crate::doctor) struct HttpAnswer {
     pub(in crate::doctor) status: StatusCode,
     pub(in crate::doctor) headers: HeaderMap,
     pub(in crate::doctor) body: Bytes,
 }
 
-/// What is asked.
+/// A request.
 pub(in crate::doctor) struct ProbeRequest<'a> {
     pub(in crate::doctor) method: Method,
     pub(in crate::doctor) path: &'a str,
     pub(in crate::doctor) content_type: Option<&'static str>,
     pub(in crate::doctor) accept: &'static str,
-    /// The value of `Authorization`; only for a host that it was asked for.
+    /// The value of `Authorization`, only for the host that it belongs to.
     pub(in crate::doctor) authorization: Option<&'a Secret>,
     pub(in crate::doctor) body: Bytes,
-    /// Whether the answer's body is wanted.
+    /// Whether the body of the response is read.
     pub(in crate::doctor) whole: bool,
 }
 
 impl<'a> ProbeRequest<'a> {
-    /// A GET without credentials; the body of the answer is not read.
+    /// A GET without credentials; the body of the response is not read.
     pub(in crate::doctor) fn get(path: &'a str) -> Self {
         Self {
             method: Method::GET,
@@ -56,10 +56,10 @@ impl<'a> ProbeRequest<'a> {
     }
 }
 
-/// More of a body than this is not looked at.
+/// The part of a body that is read.
 const LIMIT: usize = 1 << 20;
 
-/// How long an answer may take.
+/// How long a response may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
@@ -101,7 +101,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
 /// Where a `Location` sends the client.
 pub(super) fn shown_location(value: &[u8]) -> Option<String> {
     let value = std::str::from_utf8(value).ok()?;
-    // A query may hold a session.
+    // A query may contain a session.
     let shown = value.split(['?', '#']).next().unwrap_or_default();
     Some(crate::track::redact::escaped(shown).into_owned())
 }
@@ -165,7 +165,7 @@ async fn answer(
         hyper::client::conn::http1::handshake(TokioIo::new(stream.io)).await?;
     let asking = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
-        // A body that is too large or breaks off is as good as none: the head has said what there is to know.
+        // A body that is too large or incomplete counts as empty: the head says enough.
         let body = match whole {
             true => Limited::new(body, LIMIT).collect().await.ok(),
             false => None,

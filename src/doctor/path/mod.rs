@@ -1,4 +1,4 @@
-//! One host over one upstream: the dialling that the checks share, and what one of them leaves for the next.
+//! One host over one upstream: how the checks dial, and what one check leaves for another.
 
 pub(super) mod hop;
 pub(super) mod http;
@@ -33,16 +33,16 @@ use crate::{
     tls::{Connector, Peer, trust::Roots},
 };
 
-/// No step of one check may take longer: the whole run has twenty seconds.
+/// The limit of each step of a check: the whole run takes 20 s.
 const STEP: Duration = Duration::from_secs(5);
 
-/// What every probe dials by.
+/// What all probes use.
 pub(crate) struct ProbeSetup {
     /// Verified TLS.
     pub connector: Connector,
-    /// Who is believed.
+    /// The trusted roots.
     pub roots: Roots,
-    /// The difference of a site's clock from this machine's, as soon as one is known.
+    /// The difference of a site's clock, once a site has answered.
     pub skew: watch::Sender<Skew>,
 }
 
@@ -50,52 +50,52 @@ pub(crate) struct ProbeSetup {
 pub(crate) struct Probe {
     /// The host asked for.
     pub target: Target,
-    /// What is spoken.
+    /// The protocol.
     pub purpose: RemoteProtocol,
-    /// The host's route, with limits that fit into the time that there is.
+    /// The host's route, with limits of at most one step.
     pub route: Arc<Route>,
     /// The upstream.
     pub upstream: Arc<Upstream>,
-    /// Its place among the route's upstreams; none for one that is tried as a way out.
+    /// Its position in the route; `None` for an alternative.
     pub place: Option<usize>,
-    /// What of a push is rehearsed here.
+    /// The parts of a push to rehearse.
     pub rehearsal: Option<Rehearsal>,
     /// Roots and TLS.
     pub setup: Arc<ProbeSetup>,
     evidence: Mutex<Evidence>,
 }
 
-/// What is rehearsed on a host.
+/// The parts of a push to rehearse on a host.
 #[derive(Clone)]
 pub(crate) struct Rehearsal {
-    /// The repository that a push would go to.
+    /// The repository that the push would write to.
     pub repository: Option<RemoteUrl>,
-    /// The LFS API that it would ask.
+    /// The LFS API that it would use.
     pub lfs: Option<RemoteUrl>,
     /// True where git-lfs gets the API's URL and a token from the ssh server.
     pub lfs_over_ssh: bool,
-    /// True where the repository has files of git-lfs.
+    /// True where the repository uses git-lfs.
     pub uses_lfs: bool,
-    /// Who acts.
+    /// The user's credentials.
     pub credentials: Arc<CredentialSource>,
 }
 
 /// What one check leaves for another.
 #[derive(Debug, Default)]
 struct Evidence {
-    /// Where the peer is: the origin's addresses, or the hop's.
+    /// The addresses of the peer: the origin or the hop.
     addresses: Vec<SocketAddr>,
-    /// The certificates that were shown, and what is said of them.
+    /// The certificates of the server, and whether they were verified.
     chain: Option<(Vec<CertificateDer<'static>>, Result<(), rustls::Error>)>,
     /// The code of the fault of the usual handshake.
     handshake: Option<String>,
-    /// True where the certificate was not good.
+    /// True where the certificate was not trusted.
     distrusted: bool,
-    /// What the kernel measured last.
+    /// The kernel's last measurement.
     path: Option<PathInfo>,
 }
 
-/// A stream on which requests can be written: TLS is verified.
+/// A stream for requests, with TLS verified.
 struct Stream {
     io: BoxIo,
     tcp: Tcp,
@@ -103,7 +103,7 @@ struct Stream {
 }
 
 impl Probe {
-    /// A probe; the route's limits are cut to what one step may take.
+    /// A probe; it reduces the route's limits to those of one step.
     pub(crate) fn new(
         target: Target,
         purpose: RemoteProtocol,
@@ -133,7 +133,7 @@ impl Probe {
         }
     }
 
-    /// Its names in the results.
+    /// Its names in the findings.
     pub(super) fn name(&self) -> PathName {
         let scheme = match self.purpose {
             RemoteProtocol::Requests(scheme) => scheme,
@@ -150,7 +150,7 @@ impl Probe {
         }
     }
 
-    /// Where requests go: the site, or the mirror that stands for it.
+    /// The server that gets the requests: the site or its mirror.
     fn origin(&self) -> (Scheme, &Target) {
         match (self.purpose, &self.upstream.mirror) {
             (RemoteProtocol::Requests(_), Some(mirror)) => (mirror.scheme, &mirror.target),
@@ -159,7 +159,7 @@ impl Probe {
         }
     }
 
-    /// With a push to be rehearsed: over the route's own ways only, and never at a mirror that gets no credentials.
+    /// Adds a rehearsal, but only for an upstream of the route, and never for a mirror that gets no credentials.
     #[must_use]
     pub(super) fn with(mut self, rehearsal: Option<&Rehearsal>) -> Self {
         if self.place.is_some() && !self.is_withheld() {
@@ -222,13 +222,13 @@ impl Probe {
         net::dial::dial(via, &attempt).await
     }
 
-    /// The way to the origin, hop included, before TLS.
+    /// Connects to the origin, through the hop if there is one, without TLS.
     async fn dial(&self) -> Result<DialledConnection, Fault> {
         let (scheme, target) = self.origin();
         self.dial_to(&self.upstream.via, scheme, target).await
     }
 
-    /// The way to the origin with verified TLS, where the scheme has it.
+    /// The same, with verified TLS where the scheme has it.
     async fn open(&self) -> Result<Stream, Fault> {
         let connection = self.dial().await?;
         let (scheme, target) = self.origin();
@@ -251,7 +251,7 @@ impl Probe {
         Ok(stream)
     }
 
-    /// A fault as an outcome, with the advice that the daemon's log would give.
+    /// A fault as an outcome, with the advice of the log.
     fn failed(&self, fault: &Fault) -> Outcome {
         let host = self.origin().1.host.to_string();
         let context = AdviceContext {
@@ -271,13 +271,13 @@ impl Probe {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True where the host is a name, which somebody must look up.
+    /// True where the host is a name and not an address.
     fn has_name(&self) -> bool {
         matches!(self.origin().1.host, Host::Name(_))
     }
 }
 
-/// The upstream as a config writes it.
+/// The upstream in the syntax of the config.
 fn written(upstream: &Upstream) -> String {
     let lines = toml::to_string(upstream).unwrap_or_default();
     let keys: Vec<&str> = lines.lines().collect();

@@ -1,4 +1,4 @@
-//! The name: does it lead anywhere, and can such a site be there?
+//! Resolves the name, and judges whether such a site can have these addresses.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,7 +43,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     hop_name(probe, "looked up by the hop".into()).await
 }
 
-/// The hop has a name too, and that one is always looked up here.
+/// Resolves the name of the hop, which is always done on this machine.
 async fn hop_name(probe: &Probe, words: String) -> Outcome {
     let Some(hop) = probe.hop() else {
         return Outcome::skipped("");
@@ -86,7 +86,7 @@ fn list(addresses: &[SocketAddr]) -> String {
     }
 }
 
-/// What is odd about the addresses of a name that looks like one of the Internet: a word and a sentence.
+/// Why these addresses cannot be those of a public site: a word and a sentence.
 pub(super) fn implausible(host: &Host, addresses: &[SocketAddr]) -> Option<(&'static str, String)> {
     if host.ip().is_some() || host.is_loopback() {
         return None;
@@ -110,7 +110,7 @@ pub(super) fn implausible(host: &Host, addresses: &[SocketAddr]) -> Option<(&'st
     Some((word, format!("{host} resolves to {ip}, {what}")))
 }
 
-/// mihomo's IPv6 default, which lies in the network of private ones.
+/// mihomo's default IPv6 network, which is inside the private range.
 fn is_mihomo(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if matches!(ip.segments(), [0xfdfe, 0xdcba, 0x9876, ..]))
 }

@@ -1,4 +1,4 @@
-//! A captive portal: where the port is closed, TLS fails or is nobody's, does the network's log-in page answer in plain HTTP?
+//! Looks for a captive portal where the port is closed, TLS fails or the certificate is not trusted: does a log-in page answer in plain HTTP?
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,7 +15,7 @@ use crate::{
 /// Enough for a head and a title.
 const LIMIT: u64 = 16 * 1024;
 
-/// A portal is near.
+/// A portal is in the local network.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
 pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
@@ -25,13 +25,13 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         let suspicious = evidence.handshake.is_some() || evidence.distrusted;
         (suspicious || !connected, connected)
     };
-    // A hop answers for itself; its pages are read in its greeting.
+    // For a hop, the check `hop` reads its pages.
     if !suspicious || !probe.is_tls() || probe.hop().is_some() {
         return Outcome::skipped("");
     }
     let target = probe.origin().1;
     let plain = Target::new(target.host.clone(), 80);
-    // A portal speaks plain HTTP where TLS is due, or closes that port, and sends port 80 to its page.
+    // A portal speaks plain HTTP on the TLS port, or closes that port and redirects port 80 to its page.
     for target in [Some(target).filter(|_| connected), Some(&plain)]
         .into_iter()
         .flatten()
@@ -45,7 +45,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     Outcome::skipped("none seen")
 }
 
-/// The head of the answer to a plain request, if any.
+/// The head of the response to a plain request, if any.
 async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
     let asking = async {
         let mut connection = probe
@@ -59,7 +59,7 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
         );
         connection.io.write_all(request.as_bytes()).await.ok()?;
         let mut answer = Vec::new();
-        // What came before an error is an answer too.
+        // Bytes before an error count.
         let _ = (&mut connection.io)
             .take(LIMIT)
             .read_to_end(&mut answer)
@@ -69,7 +69,7 @@ async fn ask(probe: &Probe, target: &Target) -> Option<Vec<u8>> {
     timeout(TIMEOUT, asking).await.ok().flatten()
 }
 
-/// For tests: the status of what answers in the place of TLS, and where it leads as doctor shows it.
+/// For tests: the status of a plain response, and where it redirects to.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn seen(answer: &[u8]) -> Option<(u16, Option<String>)> {
     read(answer)
@@ -86,11 +86,11 @@ fn read(answer: &[u8]) -> Option<(u16, Option<String>)> {
     Some((response.code?, location))
 }
 
-/// Any HTTP in the place of TLS is not the site's; on port 80 only what leads to another host is.
+/// Plain HTTP on the TLS port is a portal's; on port 80 only a redirect to another host is.
 fn judge(probe: &Probe, answer: &[u8], usual: bool) -> Option<Outcome> {
     let (status, location) = read(answer)?;
     let elsewhere = http::leads_elsewhere(probe, location.as_deref());
-    // A TLS port says 400 to plain HTTP (nginx, Go): that is the site itself, or what stands in for it.
+    // nginx and Go answer plain HTTP on a TLS port with 400: that is the site itself.
     let portal = status == 511 || elsewhere || !usual && status != 400;
     portal.then(|| {
         let words = location.as_deref().unwrap_or("plain HTTP").to_owned();

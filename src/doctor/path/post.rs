@@ -1,4 +1,4 @@
-//! Bodies to a path that cannot act, measured by what the peer's kernel acknowledged.
+//! Sends bodies to a path that changes nothing, and measures what the peer's kernel acknowledges.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use crate::{
     model::{Fault, FaultKind, Leg, Stage, classify},
 };
 
-/// No server has anything there, and nobody's rights are needed to be told so.
+/// No server has anything there, and every server says so without credentials.
 const PATH: &str = "/.gitferry-probe";
 
-/// Below this a rate says nothing.
+/// With fewer bytes, a rate means nothing.
 const MEASURABLE: u64 = 64 * 1024;
 
-/// Nothing may stand still for longer.
+/// How long nothing may be acknowledged.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// No body may take longer, however steadily it goes.
+/// How long a body may take in all.
 const LONGEST: Duration = Duration::from_secs(8);
 
 pub(in crate::doctor) async fn kibibyte(probe: &Probe) -> Outcome {
     post(probe, 1024).await
 }
 
-/// Two packets of the largest Ethernet.
+/// Two packets of 1,500 bytes and more.
 pub(in crate::doctor) async fn beyond_mtu(probe: &Probe) -> Outcome {
     post(probe, 3 * 1024).await
 }
@@ -117,17 +117,17 @@ fn head(probe: &Probe, stream: &Stream, size: usize) -> String {
 struct PostProgress {
     /// Bytes of the request that the TCP peer acknowledged.
     acknowledged: u64,
-    /// Segments that had to be sent again.
+    /// Retransmitted segments.
     retransmitted: u32,
-    /// The status of the answer, where one came.
+    /// The status of the response, if one came.
     status: Option<u16>,
     /// What ended the connection.
     error: Option<FaultKind>,
-    /// How long nothing had moved in the end.
+    /// How long nothing was acknowledged at the end.
     idle: Duration,
 }
 
-/// Writes the request and listens at the same time, until there is an answer or nothing moves any more.
+/// Writes the request and reads at the same time, until a response comes or nothing is acknowledged any more.
 async fn send(stream: Stream, head: &str, size: usize) -> PostProgress {
     let monitor = stream.tcp.monitor();
     let before = monitor.flow().acknowledged();
@@ -139,7 +139,7 @@ async fn send(stream: Stream, head: &str, size: usize) -> PostProgress {
         writer.flush().await
     };
     let writing = async {
-        // The answer says more than the error that closing after it causes.
+        // A response says more than the error of the closed connection after it.
         let written = writing.await;
         match written {
             Ok(()) => std::future::pending().await,
@@ -158,7 +158,7 @@ async fn send(stream: Stream, head: &str, size: usize) -> PostProgress {
         kind = writing => (None, Some(kind), Duration::ZERO),
         idle = stands_still(&monitor) => (None, None, idle),
     };
-    // What was under way when the answer came may still be acknowledged.
+    // Bytes in flight at the response may still be acknowledged.
     let goal = before + request.len() as u64;
     let settled = async {
         while monitor.flow().acknowledged() < goal {
@@ -176,7 +176,7 @@ async fn send(stream: Stream, head: &str, size: usize) -> PostProgress {
     }
 }
 
-/// The status line, or why none came.
+/// The status, or why none came.
 async fn status(reader: &mut (impl AsyncRead + Unpin)) -> Result<u16, FaultKind> {
     let mut head = Vec::new();
     let mut piece = [0_u8; 1024];
@@ -230,7 +230,7 @@ fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> Out
         sent.retransmitted
     );
     match (sent.status, &sent.error) {
-        // Many servers answer before they have read it all, and hang up.
+        // Many servers respond before they have read the whole body, and close.
         (Some(status), _) if whole || all < MEASURABLE => {
             Outcome::passed(format!("{status}, {}", shown(took)))
         }
@@ -255,7 +255,7 @@ fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> Out
                 shown(took)
             )),
         ),
-        // It moves, but too slowly for a word about it.
+        // It makes progress, but too slowly to measure.
         (None, None) if sent.idle < IDLE => Outcome::unmeasured("slow").detail(got),
         (None, None) => {
             probe.failed(&fault(leg, Stage::SendingBody, FaultKind::TimedOut).detail(got))

@@ -1,4 +1,4 @@
-//! A push, rehearsed: may this user write, and where would its LFS files go? Nothing is written, and nothing is uploaded.
+//! Rehearses a push: whether this user may write, and where the LFS files would go. It uploads nothing.
 
 use hyper::{
     Method, StatusCode,
@@ -15,7 +15,7 @@ use crate::{
     model::{Fault, Scheme},
 };
 
-/// `git push` begins with this (gitprotocol-http, "Smart Service git-receive-pack").
+/// The first request of `git push` (gitprotocol-http, "Smart Service git-receive-pack").
 pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
     let Some((rehearsal, url)) = probe.rehearsed(|rehearsal| rehearsal.repository.as_ref()) else {
         return Outcome::skipped("");
@@ -42,7 +42,7 @@ pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
     }
 }
 
-/// The LFS batch for an object that nobody has (git-lfs: docs/api/batch.md).
+/// The LFS batch request for an object that does not exist (git-lfs: docs/api/batch.md).
 pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
     let Some((rehearsal, url)) = probe.rehearsed(|rehearsal| rehearsal.lfs.as_ref()) else {
         return Outcome::skipped("");
@@ -81,7 +81,7 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
         .detail("the site has no LFS API for this repository, which has no LFS files either")
 }
 
-/// git-lfs comes with a token of `git-lfs-authenticate` (git-lfs: docs/api/authentication.md). Doctor does not ask for one: it would log in
+/// git-lfs uses a token of `git-lfs-authenticate` (git-lfs: docs/api/authentication.md). Doctor does not get one: it would have to log in
 /// with the user's key, which may wait for a passphrase, a confirmation or a touch.
 fn without_ssh_token(status: StatusCode) -> Outcome {
     Outcome::unmeasured(format!("{}: needs an ssh token", status.as_u16())).detail(
@@ -90,7 +90,7 @@ fn without_ssh_token(status: StatusCode) -> Outcome {
     )
 }
 
-/// Where the answer sends uploads; their URLs are credentials, and only scheme, host and port leave this function.
+/// The hosts that uploads go to. The URLs are credentials: only scheme, host and port leave this function.
 fn storage(answer: &HttpAnswer) -> Outcome {
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
         return Outcome::failed("no JSON").detail("the LFS API answers 200, but not with JSON");
@@ -121,13 +121,13 @@ fn storage(answer: &HttpAnswer) -> Outcome {
     Outcome::passed(words).fact(|facts| facts.leads = leads.collect())
 }
 
-/// An answer, and whether credentials were given for it.
+/// A response, and whether the request had credentials.
 struct PushReply {
     answer: HttpAnswer,
     given: bool,
 }
 
-/// Asks without credentials first, as git does; only where they are wanted, and only over verified TLS, they are given.
+/// Sends the request without credentials first, as git does. It adds them after a 401, and only over verified TLS.
 async fn authorized(
     probe: &Probe,
     rehearsal: &Rehearsal,
@@ -136,7 +136,7 @@ async fn authorized(
 ) -> Result<PushReply, Fault> {
     let answer = send(probe, &ask).await?;
     let wanted = answer.status == StatusCode::UNAUTHORIZED;
-    // `Probe::open` has verified the certificate before a byte is written.
+    // `Probe::open` verifies the certificate before a byte is written.
     let safe = probe.is_tls() && url.purpose == RemoteProtocol::Requests(Scheme::Https);
     let secret = match wanted && safe {
         true => rehearsal.credentials.authorization(url).await,
@@ -159,7 +159,7 @@ async fn authorized(
     })
 }
 
-/// What a status that is no success means for a push.
+/// What an error status means for a push.
 fn refusal(probe: &Probe, answer: &HttpAnswer, given: bool, whose: &str) -> Outcome {
     let status = answer.status.as_u16();
     let host = &probe.target.host;
@@ -210,7 +210,7 @@ fn refusal(probe: &Probe, answer: &HttpAnswer, given: bool, whose: &str) -> Outc
     outcome
 }
 
-/// What an LFS server says in JSON, on one line.
+/// The message of an LFS server, on one line.
 fn message(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let text = value.get("message")?.as_str()?;

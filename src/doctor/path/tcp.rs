@@ -26,7 +26,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         .collect();
     let words = words.join(", ");
     match (four, six) {
-        // A machine without IPv6 is no news, a family that swallows connections costs each of them time.
+        // A machine without IPv6 is normal; a family that drops connections delays each of them.
         (Some(Ok(_)), Some(Err(fault))) | (Some(Err(fault)), Some(Ok(_)))
             if fault.kind != FaultKind::Unreachable =>
         {
@@ -45,7 +45,7 @@ async fn connect(probe: &Probe, address: Option<SocketAddr>) -> Option<Result<St
     let connected = probe.dial_to(&Via::Direct, Scheme::Https, &target).await;
     Some(match connected {
         Ok(_) => Ok(shown(begun.elapsed())),
-        // What the address is of is known here.
+        // The address is the hop's.
         Err(fault) if probe.hop().is_some() => Err(Fault {
             leg: Leg::Hop,
             ..fault

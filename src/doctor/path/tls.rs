@@ -1,4 +1,4 @@
-//! TLS by several hellos, and the certificate that was shown.
+//! TLS with several ClientHellos, and the certificate of the server.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,7 +39,7 @@ pub(in crate::doctor) async fn small(probe: &Probe) -> Outcome {
 
 pub(in crate::doctor) async fn large(probe: &Probe) -> Outcome {
     match variant(probe, Hello::Large).await {
-        // gitferry itself sends no such hello: tunnelled clients do.
+        // Only tunnelled clients send such a hello, not gitferry itself.
         outcome if outcome.state == State::Failed => Outcome {
             state: State::Warned,
             ..outcome
@@ -53,7 +53,7 @@ pub(in crate::doctor) async fn nameless(probe: &Probe) -> Outcome {
         return Outcome::skipped("");
     }
     match variant(probe, Hello::Nameless).await {
-        // Many servers refuse politely; only the path's own silence or reset would be news.
+        // Many servers refuse a hello without a name with an alert: that says nothing about the path.
         outcome if outcome.state == State::Failed => Outcome {
             state: State::Unmeasured,
             advice: None,

@@ -1,4 +1,4 @@
-//! The one change that most likely mends what is broken.
+//! The one change that most likely fixes what is broken.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::doctor::{Finding, State, certificate::middlebox};
 
-/// A rule sees everything; the first that knows a change wins. What explains many faults stands first.
+/// A rule proposes a change or none; the first proposal wins. Rules that explain several failures come first.
 type Rule = fn(&Facts<'_>) -> Option<ProposedChange>;
 
 const RULES: &[Rule] = &[
@@ -33,7 +33,7 @@ pub(super) fn of(facts: &Facts<'_>) -> Option<ProposedChange> {
     RULES.iter().find_map(|rule| rule(facts))
 }
 
-/// Every broken way of a route; hosts without a working way come first.
+/// The broken upstreams of all routes; hosts without a working upstream come first.
 fn broken<'h>(
     facts: &'h Facts<'_>,
 ) -> impl Iterator<Item = (&'h HostSummary<'h>, &'h PathSummary, &'h Finding)> {
@@ -45,7 +45,7 @@ fn broken<'h>(
         .flat_map(|host| host.broken().map(move |(way, root)| (host, way, root)))
 }
 
-/// Further off than this, and a clock is wrong.
+/// With a larger difference, in seconds, a clock is wrong.
 const SKEW: i64 = 300;
 
 fn clock(facts: &Facts<'_>) -> Option<ProposedChange> {
@@ -89,12 +89,12 @@ fn portal(facts: &Facts<'_>) -> Option<ProposedChange> {
     }))
 }
 
-/// True unless the site itself refuses this user, which is the same on every way.
+/// False where the site itself refuses this user, which another upstream does not change.
 fn of_the_path(root: &Finding) -> bool {
     !matches!(root.check, "refs" | "lfs-batch")
 }
 
-/// A way that works stands behind one that does not, or is not in the route at all.
+/// A working upstream is behind a broken one, or not in the route.
 fn use_other_upstream(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (host, way, _) = broken(facts).find(|(host, _, root)| {
         of_the_path(root) && host.working().or_else(|| host.way_out()).is_some()
@@ -113,7 +113,7 @@ fn use_other_upstream(facts: &Facts<'_>) -> Option<ProposedChange> {
     Some(ProposedChange::edit(sentence, edit))
 }
 
-/// What every path of today carries, with room for tunnels (RFC 4459); IPv6 promises no more than 1280 bytes a packet.
+/// A segment that every path carries, with room for tunnels (RFC 4459): IPv6 guarantees packets of 1,280 bytes.
 const SEGMENT: u32 = 1220;
 
 fn segments(facts: &Facts<'_>) -> Option<ProposedChange> {
@@ -126,7 +126,7 @@ fn segments(facts: &Facts<'_>) -> Option<ProposedChange> {
             format!("make route `{one}` send smaller packets"),
             ConfigEdit::of_route(one, "dial.max_segment", value),
         ),
-        // It is this machine's own link.
+        // Several routes: the cause is this machine's own link.
         _ => ProposedChange::edit(
             "make gitferry send smaller packets",
             ConfigEdit {
@@ -148,14 +148,14 @@ fn service_failed(facts: &Facts<'_>) -> Option<ProposedChange> {
     })
 }
 
-/// The daemon runs, and is another program than this command.
+/// The running daemon is of another version than this command.
 fn other_version(facts: &Facts<'_>) -> Option<ProposedChange> {
     let found = facts.machine("daemon")?;
     let other = found.outcome.facts.other_version;
     other.then(|| ProposedChange::command("restart the daemon", "gitferry service restart"))
 }
 
-/// Every client that was set up fails without the daemon.
+/// Without the daemon, every set-up client fails.
 fn daemon_down(facts: &Facts<'_>) -> Option<ProposedChange> {
     let found = facts.machine("daemon")?;
     let down = found.outcome.state == State::Failed;
@@ -167,7 +167,7 @@ fn daemon_down(facts: &Facts<'_>) -> Option<ProposedChange> {
     })
 }
 
-/// The name leads where such a site cannot be.
+/// The name resolves to an address that such a site cannot have.
 fn odd_address(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (host, word) = broken(facts).find_map(|(host, way, root)| {
         let (word, _) = sentences::odd_address(way)?;
@@ -191,7 +191,7 @@ fn odd_address(facts: &Facts<'_>) -> Option<ProposedChange> {
     }))
 }
 
-/// A middlebox that is known by name signs in the place of the site.
+/// A known middlebox signed the certificate.
 fn inspected(facts: &Facts<'_>) -> Option<ProposedChange> {
     let signed = broken(facts).filter(|(.., root)| sentences::kind(root) == "unknown-issuer");
     let name = { signed }.find_map(|(.., root)| middlebox(root.outcome.facts.issuer.as_ref()?))?;
@@ -203,7 +203,7 @@ fn inspected(facts: &Facts<'_>) -> Option<ProposedChange> {
     })
 }
 
-/// No way leads to a host that was asked for: no setting of a client helps before that is mended.
+/// A host is unreachable: no set-up of a client helps before that is fixed.
 fn unreachable(facts: &Facts<'_>) -> Option<ProposedChange> {
     let mut roots =
         broken(facts).filter(|(host, _, root)| host.working().is_none() && of_the_path(root));
@@ -212,7 +212,7 @@ fn unreachable(facts: &Facts<'_>) -> Option<ProposedChange> {
         .map(ProposedChange::advice)
 }
 
-/// The first client that ended so, and its set-up.
+/// The first client in this state, and its set-up.
 fn set_up(facts: &Facts<'_>, state: State) -> Option<(String, &'static str)> {
     let ended = facts
         .clients
@@ -225,7 +225,7 @@ fn set_up(facts: &Facts<'_>, state: State) -> Option<(String, &'static str)> {
 
 fn distrust(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (name, command) = set_up(facts, State::Failed)?;
-    // Another set-up would not help: the variable beats whatever it writes.
+    // A set-up does not help: the variable overrides it.
     if name.starts_with("git")
         && let Some(found) = facts.machine("environment")
         && let Some(variable) = found.outcome.facts.hides_ca
@@ -250,14 +250,14 @@ fn by_advice(facts: &Facts<'_>) -> Option<ProposedChange> {
         .map(ProposedChange::advice)
 }
 
-/// Nothing is broken, and yet git or git-lfs goes around the daemon.
+/// Nothing is broken, but git or git-lfs bypasses the daemon.
 fn point_clients_at_daemon(facts: &Facts<'_>) -> Option<ProposedChange> {
     let (name, command) = set_up(facts, State::Warned)?;
     let sentence = format!("make {name} use gitferry");
     Some(ProposedChange::command(sentence, command))
 }
 
-/// All checks pass, and yet the daemon had faults with a host a short time ago.
+/// All checks pass, but the daemon had recent faults with a host.
 fn recent(facts: &Facts<'_>) -> Option<ProposedChange> {
     let works = |recent: &RecentHostFaults<'_>| recent.host.working().is_some();
     let advised = facts.recent().into_iter().filter(works);

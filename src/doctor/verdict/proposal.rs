@@ -1,6 +1,6 @@
-//! A change that doctor proposes, and what `--apply` writes for it.
+//! A proposed change, and the edit that `--apply` makes for it.
 
-/// What to do.
+/// A proposed change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProposedChange {
     /// One sentence.
@@ -9,14 +9,14 @@ pub(crate) struct ProposedChange {
     pub command: Option<String>,
     /// Lines of the config.
     pub toml: Option<String>,
-    /// What `--apply` does; none where only the user may do it.
+    /// The edit that `--apply` makes; `None` for a change that only the user may make.
     pub edit: Option<ConfigEdit>,
 }
 
-/// A change of the config that touches neither trust nor exposure: a key, and its value as TOML writes it.
+/// An edit of the config, which never changes who is trusted or served: a key and its value in TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConfigEdit {
-    /// Whose key.
+    /// The table of the key.
     pub place: EditPlace,
     /// `upstreams`, `max_segment`, or `dial.max_segment`.
     pub key: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct ConfigEdit {
     pub value: String,
 }
 
-/// Where a key is.
+/// The table of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EditPlace {
     /// In the route of this name.
@@ -43,7 +43,7 @@ impl ConfigEdit {
         Self { place, key, value }
     }
 
-    /// The lines that do it, in a file that has no such table yet.
+    /// The lines to add to a file without such a table.
     pub(crate) fn toml(&self) -> String {
         let Self { place, key, value } = self;
         let head = match place {

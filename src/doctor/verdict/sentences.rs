@@ -1,4 +1,4 @@
-//! What is wrong, in words that need no glossary.
+//! The sentences on what is broken.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::doctor::{
     check_results::PathName,
 };
 
-/// The name, and what it serves.
+/// The host with its role.
 pub(super) fn host(path: &PathName) -> String {
     match path.role {
         "lfs-storage" => format!("{} (storage)", path.host),
@@ -17,7 +17,7 @@ pub(super) fn host(path: &PathName) -> String {
     }
 }
 
-/// At most three, then a number.
+/// A list of at most three items, then a number.
 pub(super) fn list(items: &[String]) -> String {
     match items {
         [] => String::new(),
@@ -28,7 +28,7 @@ pub(super) fn list(items: &[String]) -> String {
     }
 }
 
-/// `directly`, or through what.
+/// `directly`, or `through` and the upstream.
 pub(super) fn via(path: &PathName) -> String {
     match &*path.upstream {
         "direct" => "directly".into(),
@@ -76,7 +76,7 @@ pub(super) fn broken(facts: &Facts<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// `cause` behind more than one name.
+/// `cause` for several hosts: in the plural.
 fn of_many(cause: &str) -> String {
     let cause = cause.replacen("fails ", "fail ", 1);
     cause.replace(", but works ", ", but work ")
@@ -103,7 +103,7 @@ fn of_the_daemon(recent: &RecentHostFaults<'_>) -> String {
     format!("{count} with {}{through} ({}){now}", fault.host, fault.code)
 }
 
-/// What had not ended when the time was over.
+/// The checks that did not end in time.
 fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
     let mut open: BTreeMap<String, &str> = BTreeMap::new();
     for known in hosts.iter().filter(|host| host.working().is_none()) {
@@ -123,7 +123,7 @@ fn unfinished(hosts: &[HostSummary<'_>]) -> Option<String> {
     Some(format!("{} was not finished (at `{check}`)", list(&names)))
 }
 
-/// What stands behind the host's name: how it fails over this way, and by what code.
+/// How a host fails over an upstream, with the code; the sentence goes on after the host's name.
 pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
     let through = via(&way.path);
     let code = root
@@ -137,7 +137,7 @@ pub(super) fn cause(way: &PathSummary, root: &Finding) -> String {
     format!("fails {through}: {why}{code}{odd}")
 }
 
-/// What is odd about the addresses of the name: a word and a sentence.
+/// Why the name's address cannot be the site's: a word and a sentence.
 pub(super) fn odd_address(way: &PathSummary) -> Option<(&'static str, &str)> {
     let (word, sentence) = way.facts().find_map(|facts| facts.implausible.as_ref())?;
     Some((word, sentence))
@@ -201,7 +201,7 @@ fn proxy_down(upstream: &str, kind: &str) -> String {
     }
 }
 
-/// What a hop makes of the credentials, by what the fault says.
+/// What the hop says of the credentials.
 fn log_in(root: &Finding) -> &'static str {
     let said = root.outcome.detail.as_deref().unwrap_or_default();
     if said.contains("it offers only") {
@@ -220,7 +220,7 @@ pub(super) fn mtu(way: &PathSummary) -> bool {
             || way.state("post-256k") == Some(State::Failed))
 }
 
-/// True where the handshake works as soon as the host's name is not in it.
+/// True where only the handshake with the host's name fails.
 pub(super) fn filtered_by_name(way: &PathSummary) -> bool {
     way.state("tls") == Some(State::Failed) && way.state("tls-no-sni") == Some(State::Passed)
 }

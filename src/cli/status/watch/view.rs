@@ -1,4 +1,4 @@
-//! How the view looks.
+//! Draws the view.
 
 use ratatui::{
     Frame,
@@ -47,7 +47,7 @@ fn header(screen: &Screen, width: u16) -> Text<'static> {
         (None, _) => (status.verdict.text.clone(), Color::Red),
     };
     let mark = if colour == Color::Green { "✓" } else { "!" };
-    // Since when is worth more than the end of the sentence.
+    // The time matters more than the end of the sentence.
     let room = usize::from(width).saturating_sub(since.chars().count());
     let text = cut(&format!("{mark} {text}"), room) + &since;
     let up = duration(status.uptime_s.saturating_mul(1000));
@@ -91,7 +91,7 @@ fn details(frame: &mut Frame<'_>, shown: &Detail, scroll: u16, area: Rect) {
     frame.render_widget(Paragraph::new(text).scroll((scroll, 0)), area);
 }
 
-/// Running transfers, then the finished ones, upstreams and faults; scrolled so that the chosen one is seen.
+/// Running transfers, upstreams, finished transfers and faults, scrolled so that the selected transfer is visible.
 fn body(screen: &Screen, area: Rect) -> Text<'static> {
     let status = &screen.status;
     let width = usize::from(area.width);
@@ -131,7 +131,7 @@ fn body(screen: &Screen, area: Rect) -> Text<'static> {
         lines.push(Line::from(cut(&text, width)));
     }
     let height = usize::from(area.height);
-    // One line more, so that the next one is seen to be there.
+    // One line more shows that the list continues.
     let last = lines.len().saturating_sub(height);
     let from = chosen
         .saturating_sub(height.saturating_sub(6).max(1))
@@ -145,7 +145,7 @@ fn body(screen: &Screen, area: Rect) -> Text<'static> {
     )
 }
 
-/// One line; two where there is a stall to explain.
+/// One line, or two for a stall.
 fn running(transfer: &StatusTransfer, chosen: bool, width: usize) -> Vec<Line<'static>> {
     const BAR: usize = 10;
     let (arrow, done, _) = transfer.progress();
@@ -199,7 +199,7 @@ fn reversed(style: Style, chosen: bool) -> Style {
     }
 }
 
-/// A stage in a word of at most nine letters.
+/// A stage in at most nine letters.
 fn short(stage: &str) -> &str {
     match stage {
         "resolving" => "name",
