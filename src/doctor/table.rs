@@ -1,7 +1,7 @@
 //! The tables of checks, in the order in which they are shown: one row each.
 
 use super::{
-    Probe,
+    Outcome, Probe,
     clients::{self, InstalledClient},
     engine::Check,
     machine::{self, Machine},
@@ -13,7 +13,7 @@ use super::{
 macro_rules! checks {
     ($(
         $(#[$doc:meta])*
-        $table:ident: $subject:ty {
+        $table:ident: $subject:ty, $outcome:path {
             $($name:literal $run:path
                 $(, needs [$($needs:literal),+])? $(, after [$($after:literal),+])?: $means:literal;)+
         }
@@ -23,15 +23,20 @@ macro_rules! checks {
             name: $name,
             needs: &[$($($needs),+)?],
             after: &[$($($after),+)?],
-            run: |subject| Box::pin($run(subject)),
+            run: |subject| Box::pin(async move { $outcome(subject, $run(subject).await) }),
             means: $means,
         }),+];
     )+};
 }
 
+/// For checks that return their outcome.
+fn same<T>(_: &T, outcome: Outcome) -> Outcome {
+    outcome
+}
+
 checks! {
     /// The checks of a host over one upstream.
-    PATH_CHECKS: Probe {
+    PATH_CHECKS: Probe, Probe::outcome {
         "name" path::name::run:
             "the name cannot be resolved, or resolves to an address that such a site cannot have";
         "tcp" path::tcp::run, needs ["name"]:
@@ -69,7 +74,7 @@ checks! {
     }
 
     /// The checks of this machine.
-    MACHINE_CHECKS: Machine {
+    MACHINE_CHECKS: Machine, same {
         "daemon" machine::daemon:
             "no daemon answers, or one of another version";
         "ca" machine::authority:
@@ -93,7 +98,7 @@ checks! {
     }
 
     /// The checks of an installed client.
-    CLIENT_CHECKS: InstalledClient {
+    CLIENT_CHECKS: InstalledClient, same {
         "client" clients::run:
             "the client bypasses the daemon, or does not trust its CA";
     }

@@ -68,18 +68,21 @@ impl HostEnv {
 
     /// The user's state directory of gitferry.
     pub(super) fn user_state(&self) -> Result<PathBuf, Failure> {
-        match self.variable("XDG_STATE_HOME").map(PathBuf::from) {
-            Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
-            _ => Ok(self.home()?.join(".local/state/gitferry")),
-        }
+        self.user_directory("XDG_STATE_HOME", ".local/state")
     }
 
     /// The user's config directory of gitferry.
     pub(crate) fn user_config(&self) -> Result<PathBuf, Failure> {
-        match self.variable("XDG_CONFIG_HOME").map(PathBuf::from) {
-            Some(path) if path.is_absolute() => Ok(path.join("gitferry")),
-            _ => Ok(self.home()?.join(".config/gitferry")),
-        }
+        self.user_directory("XDG_CONFIG_HOME", ".config")
+    }
+
+    fn user_directory(&self, name: &str, below_home: &str) -> Result<PathBuf, Failure> {
+        let named = self.variable(name).map(PathBuf::from);
+        let base = match named.filter(|path| path.is_absolute()) {
+            Some(path) => path,
+            None => self.home()?.join(below_home),
+        };
+        Ok(base.join("gitferry"))
     }
 
     /// The path of gitferry for files that outlive this run: the installed one, where this binary is in a build directory.

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 use tokio_util::bytes::Bytes;
 
-use super::{Probe, Stream, shown};
+use super::{CheckResult, Probe, Stream, shown};
 use crate::{
     doctor::{Outcome, machine::Skew},
     forward::headers::date,
@@ -62,15 +62,12 @@ const LIMIT: usize = 1 << 20;
 /// How long a response may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 
-pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
     if probe.purpose == super::RemoteProtocol::Ssh {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     }
     let begun = Instant::now();
-    let answer = match send(probe, &ProbeRequest::get("/")).await {
-        Ok(answer) => answer,
-        Err(fault) => return probe.failed(&fault),
-    };
+    let answer = send(probe, &ProbeRequest::get("/")).await?;
     let status = answer.status.as_u16();
     let words = format!("{status}, {}", shown(begun.elapsed()));
     let location = answer.headers.get(LOCATION);
@@ -95,7 +92,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     if let Some(skew) = skew {
         probe.setup.skew.send_replace(Skew::Known(skew));
     }
-    outcome.fact(|facts| facts.clock_skew = skew)
+    Ok(outcome.fact(|facts| facts.clock_skew = skew))
 }
 
 /// Where a `Location` sends the client.

@@ -36,6 +36,9 @@ use crate::{
 /// The limit of each step of a check: the whole run takes 20 s.
 const STEP: Duration = Duration::from_secs(5);
 
+/// What a check of a path returns; a fault becomes its outcome by [`Probe::outcome`].
+type CheckResult = Result<Outcome, Fault>;
+
 /// What all probes use.
 pub(crate) struct ProbeSetup {
     /// Verified TLS.
@@ -249,6 +252,11 @@ impl Probe {
             stream.io = self.setup.connector.connect(stream.io, &peer).await?.io;
         }
         Ok(stream)
+    }
+
+    /// The outcome of a check.
+    pub(super) fn outcome(&self, result: CheckResult) -> Outcome {
+        result.unwrap_or_else(|fault| self.failed(&fault))
     }
 
     /// A fault as an outcome, with the advice of the log.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Probe, STEP, shown};
+use super::{CheckResult, Probe, STEP, shown};
 use crate::{
     doctor::Outcome,
     model::{
@@ -14,47 +14,33 @@ use crate::{
     net::resolve,
 };
 
-pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
     let begun = Instant::now();
     let origin = probe.origin().1;
+    let mut words = "looked up by the hop".to_owned();
     if probe.looks_up_the_origin() {
         let overrides = probe.route.resolve.get(&origin.host).map_or(&[][..], |o| o);
-        let found = look_up(origin, overrides, Leg::Origin).await;
-        let addresses = match found {
-            Ok(addresses) => addresses,
-            Err(fault) => return probe.failed(&fault),
-        };
-        if !overrides.is_empty() {
-            let shown = format!("{} (resolve)", list(&addresses));
-            if probe.hop().is_none() {
-                probe.evidence().addresses = addresses;
-                return Outcome::passed(shown);
-            }
-            return hop_name(probe, shown).await;
-        }
-        let took = shown(begun.elapsed());
-        let odd = implausible(&origin.host, &addresses);
+        let addresses = look_up(origin, overrides, Leg::Origin).await?;
         let listed = list(&addresses);
+        if !overrides.is_empty() {
+            words = format!("{listed} (resolve)");
+        }
         if probe.hop().is_none() {
+            let odd = implausible(&origin.host, &addresses);
             probe.evidence().addresses = addresses;
-            return judged(odd, &listed, &took);
+            return Ok(match overrides {
+                [] => judged(odd, &listed, &shown(begun.elapsed())),
+                _ => Outcome::passed(words),
+            });
         }
     }
-    hop_name(probe, "looked up by the hop".into()).await
-}
-
-/// Resolves the name of the hop, which is always done on this machine.
-async fn hop_name(probe: &Probe, words: String) -> Outcome {
     let Some(hop) = probe.hop() else {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     };
-    match look_up(&hop.target, &[], Leg::Hop).await {
-        Err(fault) => probe.failed(&fault),
-        Ok(addresses) => {
-            probe.evidence().addresses = addresses;
-            Outcome::passed(words)
-        }
-    }
+    // The name of the hop is always resolved on this machine.
+    let addresses = look_up(&hop.target, &[], Leg::Hop).await?;
+    probe.evidence().addresses = addresses;
+    Ok(Outcome::passed(words))
 }
 
 async fn look_up(

@@ -5,7 +5,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Probe, http};
+use super::{CheckResult, Probe, http};
 use crate::{
     config::Via,
     doctor::Outcome,
@@ -18,7 +18,7 @@ const LIMIT: u64 = 16 * 1024;
 /// A portal is in the local network.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
-pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
     let (suspicious, connected) = {
         let evidence = probe.evidence();
         let connected = evidence.chain.is_some() || evidence.handshake.is_some();
@@ -27,7 +27,7 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
     };
     // For a hop, the check `hop` reads its pages.
     if !suspicious || !probe.is_tls() || probe.hop().is_some() {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     }
     let target = probe.origin().1;
     let plain = Target::new(target.host.clone(), 80);
@@ -39,10 +39,10 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         if let Some(head) = ask(probe, target).await
             && let Some(outcome) = judge(probe, &head, target.port == 80)
         {
-            return outcome;
+            return Ok(outcome);
         }
     }
-    Outcome::skipped("none seen")
+    Ok(Outcome::skipped("none seen"))
 }
 
 /// The head of the response to a plain request, if any.

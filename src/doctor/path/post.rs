@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Probe, RemoteProtocol, Stream, shown};
+use super::{CheckResult, Probe, RemoteProtocol, Stream, shown};
 use crate::{
     doctor::Outcome,
     io::TcpMonitor,
@@ -26,22 +26,22 @@ const IDLE: Duration = Duration::from_secs(4);
 /// How long a body may take in all.
 const LONGEST: Duration = Duration::from_secs(8);
 
-pub(in crate::doctor) async fn kibibyte(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn kibibyte(probe: &Probe) -> CheckResult {
     post(probe, 1024).await
 }
 
 /// Two packets of 1,500 bytes and more.
-pub(in crate::doctor) async fn beyond_mtu(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn beyond_mtu(probe: &Probe) -> CheckResult {
     post(probe, 3 * 1024).await
 }
 
-pub(in crate::doctor) async fn quarter_mebibyte(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn quarter_mebibyte(probe: &Probe) -> CheckResult {
     post(probe, 256 * 1024).await
 }
 
-pub(in crate::doctor) async fn measured(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn measured(probe: &Probe) -> CheckResult {
     let Some(path) = probe.evidence().path.clone() else {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     };
     let lost = match path.segments {
         0 => String::new(),
@@ -62,20 +62,17 @@ pub(in crate::doctor) async fn measured(probe: &Probe) -> Outcome {
     } else {
         "origin"
     };
-    Outcome::passed(words).detail(format!("TCP to the {whom}; path MTU {}", path.pmtu))
+    Ok(Outcome::passed(words).detail(format!("TCP to the {whom}; path MTU {}", path.pmtu)))
 }
 
-async fn post(probe: &Probe, size: usize) -> Outcome {
+async fn post(probe: &Probe, size: usize) -> CheckResult {
     if probe.purpose == RemoteProtocol::Ssh {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     }
     if probe.is_withheld() {
-        return Outcome::skipped("mirror gets none");
+        return Ok(Outcome::skipped("mirror gets none"));
     }
-    let stream = match probe.open().await {
-        Ok(stream) => stream,
-        Err(fault) => return probe.failed(&fault),
-    };
+    let stream = probe.open().await?;
     let begun = Instant::now();
     let tcp = stream.tcp.clone();
     let head = head(probe, &stream, size);
@@ -214,7 +211,7 @@ async fn stands_still(monitor: &TcpMonitor) -> Duration {
     }
 }
 
-fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> Outcome {
+fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> CheckResult {
     let all = size as u64;
     let whole = sent.acknowledged >= all;
     let leg = if probe.hop().is_some() {
@@ -232,34 +229,31 @@ fn judge(probe: &Probe, sent: &PostProgress, size: usize, took: Duration) -> Out
     match (sent.status, &sent.error) {
         // Many servers respond before they have read the whole body, and close.
         (Some(status), _) if whole || all < MEASURABLE => {
-            Outcome::passed(format!("{status}, {}", shown(took)))
+            Ok(Outcome::passed(format!("{status}, {}", shown(took))))
         }
-        (Some(status), _) if sent.acknowledged >= MEASURABLE => Outcome::passed(format!(
+        (Some(status), _) if sent.acknowledged >= MEASURABLE => Ok(Outcome::passed(format!(
             "{status} after {}, {}",
             kib(sent.acknowledged),
             shown(took)
-        )),
-        (Some(status), _) => Outcome::unmeasured(format!("{status} at once"))
-            .detail(format!("the response came early: {got}")),
+        ))),
+        (Some(status), _) => Ok(Outcome::unmeasured(format!("{status} at once"))
+            .detail(format!("the response came early: {got}"))),
         (None, Some(kind)) => {
             let stage = if whole {
                 Stage::AwaitingHead
             } else {
                 Stage::SendingBody
             };
-            probe.failed(&fault(Leg::Origin, stage, kind.clone()).detail(got))
+            Err(fault(Leg::Origin, stage, kind.clone()).detail(got))
         }
-        (None, None) if whole => probe.failed(
-            &fault(Leg::Origin, Stage::AwaitingHead, FaultKind::TimedOut).detail(format!(
+        (None, None) if whole => Err(fault(Leg::Origin, Stage::AwaitingHead, FaultKind::TimedOut)
+            .detail(format!(
                 "the request arrived completely, and no response came within {}",
                 shown(took)
-            )),
-        ),
+            ))),
         // It makes progress, but too slowly to measure.
-        (None, None) if sent.idle < IDLE => Outcome::unmeasured("slow").detail(got),
-        (None, None) => {
-            probe.failed(&fault(leg, Stage::SendingBody, FaultKind::TimedOut).detail(got))
-        }
+        (None, None) if sent.idle < IDLE => Ok(Outcome::unmeasured("slow").detail(got)),
+        (None, None) => Err(fault(leg, Stage::SendingBody, FaultKind::TimedOut).detail(got)),
     }
 }
 

@@ -7,7 +7,7 @@ use hyper::{
 use serde_json::{Value, json};
 
 use super::{
-    Probe,
+    CheckResult, Probe,
     http::{HttpAnswer, ProbeRequest, send},
 };
 use crate::{
@@ -16,36 +16,31 @@ use crate::{
 };
 
 /// The first request of `git push` (gitprotocol-http, "Smart Service git-receive-pack").
-pub(in crate::doctor) async fn refs(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn refs(probe: &Probe) -> CheckResult {
     let Some((rehearsal, url)) = probe.rehearsed(|rehearsal| rehearsal.repository.as_ref()) else {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     };
     let path = format!("{}/info/refs?service=git-receive-pack", url.path);
     let ask = ProbeRequest {
         whole: true,
         ..ProbeRequest::get(&path)
     };
-    match authorized(probe, rehearsal, url, ask).await {
-        Err(fault) => probe.failed(&fault),
-        Ok(PushReply { answer, given }) => {
-            let advertised = answer
-                .headers
-                .get(CONTENT_TYPE)
-                .is_some_and(|kind| kind == "application/x-git-receive-pack-advertisement");
-            match (answer.status, advertised) {
-                (StatusCode::OK, true) => Outcome::passed("push allowed"),
-                (StatusCode::OK, false) => Outcome::warned("not a git answer")
-                    .detail("the site answers 200, but not like a git server"),
-                _ => refusal(probe, &answer, given, "the repository"),
-            }
-        }
-    }
+    let PushReply { answer, given } = authorized(probe, rehearsal, url, ask).await?;
+    let kind = answer.headers.get(CONTENT_TYPE);
+    let advertised =
+        kind.is_some_and(|kind| kind == "application/x-git-receive-pack-advertisement");
+    Ok(match (answer.status, advertised) {
+        (StatusCode::OK, true) => Outcome::passed("push allowed"),
+        (StatusCode::OK, false) => Outcome::warned("not a git answer")
+            .detail("the site answers 200, but not like a git server"),
+        _ => refusal(probe, &answer, given, "the repository"),
+    })
 }
 
 /// The LFS batch request for an object that does not exist (git-lfs: docs/api/batch.md).
-pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn batch(probe: &Probe) -> CheckResult {
     let Some((rehearsal, url)) = probe.rehearsed(|rehearsal| rehearsal.lfs.as_ref()) else {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     };
     let path = format!("{}/objects/batch", url.path);
     let oid: String = (0..64).map(|_| fastrand::digit(16)).collect();
@@ -63,22 +58,20 @@ pub(in crate::doctor) async fn batch(probe: &Probe) -> Outcome {
         whole: true,
         ..ProbeRequest::get(&path)
     };
-    let PushReply { answer, given } = match authorized(probe, rehearsal, url, ask).await {
-        Ok(replied) => replied,
-        Err(fault) => return probe.failed(&fault),
-    };
+    let PushReply { answer, given } = authorized(probe, rehearsal, url, ask).await?;
     if answer.status == StatusCode::OK {
-        return storage(&answer);
+        return Ok(storage(&answer));
     }
     if rehearsal.lfs_over_ssh && answer.status.is_client_error() {
-        return without_ssh_token(answer.status);
+        return Ok(without_ssh_token(answer.status));
     }
-    let refused = refusal(probe, &answer, given, "the LFS API");
     if rehearsal.uses_lfs {
-        return refused;
+        return Ok(refusal(probe, &answer, given, "the LFS API"));
     }
-    Outcome::unmeasured(format!("{}: no LFS?", answer.status.as_u16()))
-        .detail("the site has no LFS API for this repository, which has no LFS files either")
+    Ok(
+        Outcome::unmeasured(format!("{}: no LFS?", answer.status.as_u16()))
+            .detail("the site has no LFS API for this repository, which has no LFS files either"),
+    )
 }
 
 /// git-lfs uses a token of `git-lfs-authenticate` (git-lfs: docs/api/authentication.md). Doctor does not get one: it would have to log in

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
-use super::{Probe, shown};
+use super::{CheckResult, Probe, shown};
 use crate::{
     config::Via,
     doctor::Outcome,
     model::{Fault, FaultKind, Host, Leg, Scheme, Target},
 };
 
-pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn run(probe: &Probe) -> CheckResult {
     let addresses = probe.evidence().addresses.clone();
     let four = addresses.iter().find(|address| address.is_ipv4()).copied();
     let six = addresses.iter().find(|address| address.is_ipv6()).copied();
@@ -30,11 +30,11 @@ pub(in crate::doctor) async fn run(probe: &Probe) -> Outcome {
         (Some(Ok(_)), Some(Err(fault))) | (Some(Err(fault)), Some(Ok(_)))
             if fault.kind != FaultKind::Unreachable =>
         {
-            Outcome::warned(words).detail(fault.chain())
+            Ok(Outcome::warned(words).detail(fault.chain()))
         }
-        (Some(Ok(_)), _) | (_, Some(Ok(_))) => Outcome::passed(words),
-        (Some(Err(fault)), _) | (None, Some(Err(fault))) => probe.failed(&fault),
-        (None, None) => Outcome::failed("no address"),
+        (Some(Ok(_)), _) | (_, Some(Ok(_))) => Ok(Outcome::passed(words)),
+        (Some(Err(fault)), _) | (None, Some(Err(fault))) => Err(fault),
+        (None, None) => Ok(Outcome::failed("no address")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use super::{Probe, shown};
+use super::{CheckResult, Probe, shown};
 use crate::{
     doctor::{Outcome, State, certificate as parsed},
     model::{
@@ -15,63 +15,52 @@ use crate::{
     tls::inspect::{Hello, Inspection, inspect},
 };
 
-pub(in crate::doctor) async fn usual(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn usual(probe: &Probe) -> CheckResult {
     if !probe.is_tls() {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     }
     let begun = Instant::now();
-    match hello(probe, Hello::Usual).await {
-        Ok(seen) => {
-            let version = seen.version.unwrap_or("TLS").replace("TLSv1_", "TLS 1.");
-            probe.evidence().chain = Some((seen.chain, seen.verified));
-            Outcome::passed(format!("{version}, {}", shown(begun.elapsed())))
-        }
-        Err(fault) => {
-            probe.evidence().handshake = Some(fault.code());
-            probe.failed(&fault)
-        }
-    }
+    let seen = hello(probe, Hello::Usual).await;
+    let seen = seen.inspect_err(|fault| probe.evidence().handshake = Some(fault.code()))?;
+    let version = seen.version.unwrap_or("TLS").replace("TLSv1_", "TLS 1.");
+    probe.evidence().chain = Some((seen.chain, seen.verified));
+    let took = shown(begun.elapsed());
+    Ok(Outcome::passed(format!("{version}, {took}")))
 }
 
-pub(in crate::doctor) async fn small(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn small(probe: &Probe) -> CheckResult {
     variant(probe, Hello::Small).await
 }
 
-pub(in crate::doctor) async fn large(probe: &Probe) -> Outcome {
-    match variant(probe, Hello::Large).await {
-        // Only tunnelled clients send such a hello, not gitferry itself.
-        outcome if outcome.state == State::Failed => Outcome {
-            state: State::Warned,
-            ..outcome
-        },
-        outcome => outcome,
-    }
+pub(in crate::doctor) async fn large(probe: &Probe) -> CheckResult {
+    let result = variant(probe, Hello::Large).await;
+    // Only tunnelled clients send such a hello, not gitferry itself.
+    Ok(result.unwrap_or_else(|fault| Outcome {
+        state: State::Warned,
+        ..probe.failed(&fault)
+    }))
 }
 
-pub(in crate::doctor) async fn nameless(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn nameless(probe: &Probe) -> CheckResult {
     if !probe.has_name() {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     }
-    match variant(probe, Hello::Nameless).await {
-        // Many servers refuse a hello without a name with an alert: that says nothing about the path.
-        outcome if outcome.state == State::Failed => Outcome {
-            state: State::Unmeasured,
-            advice: None,
-            ..outcome
-        },
-        outcome => outcome,
-    }
+    let result = variant(probe, Hello::Nameless).await;
+    // Many servers refuse a hello without a name with an alert: that says nothing about the path.
+    Ok(result.unwrap_or_else(|fault| Outcome {
+        state: State::Unmeasured,
+        advice: None,
+        ..probe.failed(&fault)
+    }))
 }
 
-async fn variant(probe: &Probe, which: Hello) -> Outcome {
+async fn variant(probe: &Probe, which: Hello) -> CheckResult {
     if !probe.is_tls() {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     }
     let begun = Instant::now();
-    match hello(probe, which).await {
-        Ok(_) => Outcome::passed(shown(begun.elapsed())),
-        Err(fault) => probe.failed(&fault),
-    }
+    hello(probe, which).await?;
+    Ok(Outcome::passed(shown(begun.elapsed())))
 }
 
 async fn hello(probe: &Probe, hello: Hello) -> Result<Inspection, Fault> {
@@ -81,9 +70,9 @@ async fn hello(probe: &Probe, hello: Hello) -> Result<Inspection, Fault> {
     inspect(connection.io, host, hello, &probe.setup.roots, within).await
 }
 
-pub(in crate::doctor) async fn certificate(probe: &Probe) -> Outcome {
+pub(in crate::doctor) async fn certificate(probe: &Probe) -> CheckResult {
     let Some((chain, verified)) = probe.evidence().chain.take() else {
-        return Outcome::skipped("");
+        return Ok(Outcome::skipped(""));
     };
     let shown = chain.first().and_then(parsed::read);
     let outcome = match verified {
@@ -93,10 +82,10 @@ pub(in crate::doctor) async fn certificate(probe: &Probe) -> Outcome {
             bad(probe, &error, shown.as_ref(), &chain)
         }
     };
-    outcome.fact(|facts| {
+    Ok(outcome.fact(|facts| {
         facts.validity = shown.as_ref().map(|it| (it.not_before, it.not_after));
         facts.issuer = shown.map(|shown| shown.issuer);
-    })
+    }))
 }
 
 fn good(shown: Option<&parsed::Shown>, now: i64) -> Outcome {

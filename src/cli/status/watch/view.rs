@@ -5,7 +5,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style, Stylize as _},
     text::{Line, Span, Text},
-    widgets::Paragraph,
+    widgets::{List, ListItem, ListState, Paragraph},
 };
 
 use super::{Detail, Screen};
@@ -32,7 +32,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     frame.render_widget(header(screen, top.width), top);
     match &screen.detail {
         Some((detail, scroll)) => details(frame, detail, *scroll, middle),
-        None => frame.render_widget(body(screen, middle), middle),
+        None => body(frame, screen, middle),
     }
     frame.render_widget(footer(screen), bottom);
 }
@@ -92,34 +92,32 @@ fn details(frame: &mut Frame<'_>, shown: &Detail, scroll: u16, area: Rect) {
 }
 
 /// Running transfers, upstreams, finished transfers and faults, scrolled so that the selected transfer is visible.
-fn body(screen: &Screen, area: Rect) -> Text<'static> {
+fn body(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let status = &screen.status;
     let width = usize::from(area.width);
-    let mut lines = Vec::new();
-    let mut chosen = 0;
-    let title = |name: String| Line::from(name).bold().underlined();
-    lines.push(title(format!("Running {}", status.running)));
+    let mut items: Vec<ListItem<'static>> = Vec::new();
+    let mut selected = None;
+    let title = |name: String| Line::from(name).bold().underlined().into();
+    items.push(title(format!("Running {}", status.running)));
     for transfer in &status.transfers {
-        let is_chosen = screen.chosen == Some(transfer.id);
-        if is_chosen {
-            chosen = lines.len();
+        if screen.chosen == Some(transfer.id) {
+            selected = Some(items.len());
         }
-        lines.extend(running(transfer, is_chosen, width));
+        items.push(running(transfer, width));
     }
-    upstreams(&mut lines, status.upstreams_that_matter(), width);
+    items.extend(upstreams(status.upstreams_that_matter(), width));
     if !status.recent.is_empty() {
-        lines.push(title("Finished".into()));
+        items.push(title("Finished".into()));
     }
     for transfer in &status.recent {
-        let is_chosen = screen.chosen == Some(transfer.id);
-        if is_chosen {
-            chosen = lines.len();
+        if screen.chosen == Some(transfer.id) {
+            selected = Some(items.len());
         }
-        lines.extend(finished(transfer, is_chosen));
+        items.push(finished(transfer));
     }
     let groups = status.fault_groups();
     if !groups.is_empty() {
-        lines.push(title("Faults".into()));
+        items.push(title("Faults".into()));
     }
     for (fault, count) in groups {
         let ago = duration(fault.s_ago.saturating_mul(1000));
@@ -128,25 +126,17 @@ fn body(screen: &Screen, area: Rect) -> Text<'static> {
             "{count:>3}x {}, {} via {upstream}, {ago} ago",
             fault.code, fault.host
         );
-        lines.push(Line::from(cut(&text, width)));
+        items.push(cut(&text, width).into());
     }
-    let height = usize::from(area.height);
-    // One line more shows that the list continues.
-    let last = lines.len().saturating_sub(height);
-    let from = chosen
-        .saturating_sub(height.saturating_sub(6).max(1))
-        .min(last);
-    Text::from(
-        lines
-            .into_iter()
-            .skip(from)
-            .take(height)
-            .collect::<Vec<_>>(),
-    )
+    let list = List::new(items)
+        .highlight_style(Modifier::REVERSED)
+        .scroll_padding(5);
+    let mut state = ListState::default().with_selected(selected);
+    frame.render_stateful_widget(list, area, &mut state);
 }
 
 /// One line, or two for a stall.
-fn running(transfer: &StatusTransfer, chosen: bool, width: usize) -> Vec<Line<'static>> {
+fn running(transfer: &StatusTransfer, width: usize) -> ListItem<'static> {
     const BAR: usize = 10;
     let (arrow, done, _) = transfer.progress();
     let percent = transfer.percent();
@@ -174,12 +164,12 @@ fn running(transfer: &StatusTransfer, chosen: bool, width: usize) -> Vec<Line<'s
         cut(&what, room),
         cut(&format!("{} {upstream}", short(&transfer.stage)), 17),
     );
-    let style = match (&transfer.stall, chosen) {
-        (Some(_), _) => Style::new().fg(Color::Red),
-        (None, _) if transfer.attempts > 1 => Style::new().fg(Color::Yellow),
-        (None, _) => Style::new(),
+    let style = match &transfer.stall {
+        Some(_) => Style::new().fg(Color::Red),
+        None if transfer.attempts > 1 => Style::new().fg(Color::Yellow),
+        None => Style::new(),
     };
-    let mut lines = vec![Line::styled(cut(&text, width), reversed(style, chosen))];
+    let mut lines = vec![Line::styled(cut(&text, width), style)];
     if let Some(verdict) = &transfer.stall {
         let evidence = transfer
             .timeline
@@ -189,14 +179,7 @@ fn running(transfer: &StatusTransfer, chosen: bool, width: usize) -> Vec<Line<'s
         let text = format!("  {verdict}: {}", evidence.unwrap_or_default());
         lines.push(Line::styled(cut(&text, width), Style::new().fg(Color::Red)));
     }
-    lines
-}
-
-fn reversed(style: Style, chosen: bool) -> Style {
-    match chosen {
-        true => style.add_modifier(Modifier::REVERSED),
-        false => style,
-    }
+    ListItem::new(lines)
 }
 
 /// A stage in at most nine letters.
@@ -214,14 +197,10 @@ fn short(stage: &str) -> &str {
 }
 
 fn upstreams<'a>(
-    lines: &mut Vec<Line<'static>>,
     upstreams: impl Iterator<Item = &'a StatusUpstream>,
     width: usize,
-) {
-    let mut upstreams = upstreams.peekable();
-    if upstreams.peek().is_some() {
-        lines.push(Line::from("Upstreams").bold().underlined());
-    }
+) -> Vec<ListItem<'static>> {
+    let mut items = Vec::new();
     for upstream in upstreams {
         let colour = match &*upstream.health {
             "healthy" => Color::Green,
@@ -238,24 +217,23 @@ fn upstreams<'a>(
             upstream.running,
             circuit.unwrap_or_default()
         );
-        lines.push(Line::from(vec![
+        if items.is_empty() {
+            items.push(Line::from("Upstreams").bold().underlined().into());
+        }
+        let line = Line::from(vec![
             Span::styled(format!("{:<9}", upstream.health), Style::new().fg(colour)),
             Span::raw(cut(&rest, width.saturating_sub(9))),
-        ]));
+        ]);
+        items.push(line.into());
     }
+    items
 }
 
-fn finished(transfer: &StatusTransfer, chosen: bool) -> Vec<Line<'static>> {
+fn finished(transfer: &StatusTransfer) -> ListItem<'static> {
     let style = match (transfer.failed, transfer.timeline.rescues.is_empty()) {
         (true, _) => Style::new().fg(Color::Red),
         (false, false) => Style::new().fg(Color::Green),
         (false, true) => Style::new(),
     };
-    let text = render::finished(transfer);
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default().to_owned();
-    let rest = lines.map(|line| Line::styled(line.to_owned(), style));
-    std::iter::once(Line::styled(first, reversed(style, chosen)))
-        .chain(rest)
-        .collect()
+    ListItem::new(render::finished(transfer)).style(style)
 }
