@@ -48,31 +48,6 @@ pub(super) struct Transfers {
     pub(super) down: u64,
 }
 
-/// How a transfer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Failed,
-    Succeeded,
-    /// It succeeded after a fault, by one of [`MEANS`].
-    Rescued(Option<usize>),
-}
-
-impl Transfers {
-    /// Counts one more.
-    pub(super) fn note_end(&mut self, outcome: Outcome, bytes: (u64, u64)) {
-        self.ended += 1;
-        self.failed += u64::from(outcome == Outcome::Failed);
-        self.rescued += u64::from(matches!(outcome, Outcome::Rescued(_)));
-        self.up = self.up.saturating_add(bytes.0);
-        self.down = self.down.saturating_add(bytes.1);
-        if let Outcome::Rescued(Some(means)) = outcome
-            && let Some(count) = self.means.get_mut(means)
-        {
-            *count += 1;
-        }
-    }
-}
-
 /// A host and port.
 #[derive(Debug, Default)]
 pub(super) struct HostCounts {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::{
     circuits::Circuits,
     counts::{
-        FaultCounts, HostCounts, Lines, NAME, OTHERS, Outcome, TransferFields, Transfers, clip,
-        means, upstream_entry,
+        FaultCounts, HostCounts, Lines, NAME, OTHERS, TransferFields, Transfers, clip, means,
+        upstream_entry,
     },
     record::Time,
 };
@@ -53,7 +53,7 @@ struct AdviceSubject {
 }
 
 /// A transfer with a fault, or a stall, that has not ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct OpenTransfer {
     host: Box<str>,
     elapsed: u64,
@@ -110,11 +110,7 @@ impl LogSummary {
         row.faults += 1;
         row.lost_ms = row.lost_ms.saturating_add(lost);
         self.count_failed_attempt(&host, failed);
-        self.advised = Some(AdviceSubject {
-            host,
-            code,
-            upstream: failed.blamed_upstream().map(|name| clip(name, NAME)),
-        });
+        self.expect_advice(host, code, failed);
     }
 
     /// A transfer stalls.
@@ -122,18 +118,14 @@ impl LogSummary {
         let host = self.host(failed);
         let code = clip(failed.code, NAME);
         let open = self.open(failed, &host);
-        let told = open.stalled.as_ref() == Some(&code);
+        let known = open.stalled.as_ref() == Some(&code);
         open.stalled = Some(code.clone());
-        if open.codes.len() < FAULTS && !told {
+        if open.codes.len() < FAULTS && !known {
             open.codes.push(code.clone());
         }
-        let row = self.row(&host, &code, failed, u64::from(!told));
-        row.stalls += u64::from(!told);
-        self.advised = Some(AdviceSubject {
-            host,
-            code,
-            upstream: failed.blamed_upstream().map(|name| clip(name, NAME)),
-        });
+        let row = self.row(&host, &code, failed, u64::from(!known));
+        row.stalls += u64::from(!known);
+        self.expect_advice(host, code, failed);
     }
 
     /// A stall ends.
@@ -160,32 +152,37 @@ impl LogSummary {
         refused: bool,
     ) {
         self.advised = None;
-        let well = matches!(failed.code, "answered" | "closed");
+        let succeeded = matches!(failed.code, "answered" | "closed");
         let open = self.open.remove(&failed.transfer);
         let key = self.host(failed);
-        let rescued = well && !refused && open.as_ref().is_some_and(|open| open.last.is_some());
+        let had_fault = open.as_ref().is_some_and(|open| open.last.is_some());
+        let rescued = succeeded && !refused && had_fault;
+        let transfers = &mut self.transfers;
+        transfers.ended += 1;
+        transfers.failed += u64::from(!succeeded);
+        transfers.rescued += u64::from(rescued);
+        transfers.refused += u64::from(refused);
+        transfers.up = transfers.up.saturating_add(bytes.0);
+        transfers.down = transfers.down.saturating_add(bytes.1);
         let means = open.as_ref().and_then(|open| open.means);
-        let outcome = match (well, rescued) {
-            (false, _) => Outcome::Failed,
-            (true, false) => Outcome::Succeeded,
-            (true, true) => Outcome::Rescued(means),
-        };
-        self.transfers.note_end(outcome, bytes);
-        self.transfers.refused += u64::from(refused);
+        if let Some(means) = means.filter(|_| rescued)
+            && let Some(count) = transfers.means.get_mut(means)
+        {
+            *count += 1;
+        }
         if let Some(host) = self.hosts.get_mut(&key) {
             host.ended += 1;
-            host.failed += u64::from(!well);
+            host.failed += u64::from(!succeeded);
             host.rescued += u64::from(rescued);
-            if well {
+            if succeeded {
                 upstream_entry(&mut host.upstreams, failed.upstream).succeeded += 1;
             }
         }
-        if !well {
+        if !succeeded {
             return self.count_unreported_end(failed, open, &key);
         }
         for code in open.into_iter().flat_map(|open| open.codes) {
-            let host = self.hosts.get_mut(&key);
-            if let Some(row) = host.and_then(|host| host.rows.get_mut(&code)) {
+            if let Some(row) = self.known_row(&key, &code) {
                 row.rescued += 1;
             }
         }
@@ -214,6 +211,16 @@ impl LogSummary {
         self.count_failed_attempt(host, failed);
     }
 
+    /// The next line may be the advice for this event.
+    fn expect_advice(&mut self, host: Box<str>, code: Box<str>, failed: &TransferFields<'_>) {
+        let upstream = failed.blamed_upstream().map(|name| clip(name, NAME));
+        self.advised = Some(AdviceSubject {
+            host,
+            code,
+            upstream,
+        });
+    }
+
     /// The advice for the previous event.
     pub(super) fn note_advice(&mut self, advice: &str) {
         let Some(AdviceSubject {
@@ -224,8 +231,7 @@ impl LogSummary {
         else {
             return;
         };
-        let host = self.hosts.get_mut(&host);
-        let Some(row) = host.and_then(|host| host.rows.get_mut(&code)) else {
+        let Some(row) = self.known_row(&host, &code) else {
             return;
         };
         let of_this = upstream_entry(&mut row.advices, upstream.as_deref());
@@ -290,12 +296,7 @@ impl LogSummary {
         }
         let fresh = || OpenTransfer {
             host: host.into(),
-            elapsed: 0,
-            stood: 0,
-            codes: Vec::new(),
-            stalled: None,
-            last: None,
-            means: None,
+            ..OpenTransfer::default()
         };
         let open = self.open.entry(failed.transfer).or_insert_with(fresh);
         // Numbers restart with each daemon: an earlier time is that of another transfer.
@@ -312,6 +313,10 @@ impl LogSummary {
         if let Some((host, upstream)) = host.zip(failed.blamed_upstream()) {
             upstream_entry(&mut host.upstreams, Some(upstream)).failed += 1;
         }
+    }
+
+    fn known_row(&mut self, host: &str, code: &str) -> Option<&mut FaultCounts> {
+        self.hosts.get_mut(host)?.rows.get_mut(code)
     }
 
     /// The row of a code, with its count increased by `times`.

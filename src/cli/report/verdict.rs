@@ -138,8 +138,8 @@ impl VerdictInput<'_> {
         }
         let share = match (self.times, self.attempts()) {
             (1, 1) => "the only attempt".to_owned(),
-            (ill, all) if ill == all => format!("all {all} attempts"),
-            (ill, all) => format!("{ill} of {all} attempts"),
+            (failed, all) if failed == all => format!("all {all} attempts"),
+            (failed, all) => format!("{failed} of {all} attempts"),
         };
         format!(
             "{who} {verb} over upstream {} at {code}, {share}",
