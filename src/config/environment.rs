@@ -77,7 +77,9 @@ impl Environment {
 
 /// True where a `no_proxy` list names the host, as curl reads it.
 pub(crate) fn is_excepted(list: &str, host: &Host) -> bool {
-    no_proxy(list).iter().any(|entry| entry_matches(entry, host))
+    no_proxy(list)
+        .iter()
+        .any(|entry| entry_matches(entry, host))
 }
 
 /// The entries of a list, separated by commas and blanks. `*` means every host only where it is the whole list.
