@@ -1,8 +1,8 @@
-//! The runtime's two shared things: [`Tasks`], the only place that spawns, and [`Shutdown`], the two steps of stopping.
+//! The runtime: [`Tasks`], the only place that spawns tasks, and [`Shutdown`], the two steps of stopping.
 //!
-//! A task nobody waits for is a transfer cut at reload, so draining waits for every task spawned here. Beside them [`Workers`], the
-//! threads for calls that may hang, [`Lookups`], which share and keep their results, [`memory`], which goes back to the system, and what
-//! the system says of this process.
+//! A task that nothing waits for is a transfer cut at reload, so draining waits for every task spawned here. In addition: [`Workers`],
+//! threads for calls that may block for long; [`Lookups`], which share and cache their results; [`memory`], which returns unused memory to
+//! the system; and the limits of this process.
 
 mod lookups;
 pub(crate) mod memory;
@@ -27,12 +27,12 @@ pub(crate) use workers::Workers;
 pub struct Tasks(TaskTracker);
 
 impl Tasks {
-    /// Runs `task` until it ends by itself; [`Tasks::finished`] waits for it.
+    /// Spawns `task`; [`Tasks::finished`] waits until it ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.spawn(task);
     }
 
-    /// How many tasks run.
+    /// The number of running tasks.
     pub(crate) fn running(&self) -> usize {
         self.0.len()
     }
@@ -44,7 +44,7 @@ impl Tasks {
     }
 }
 
-/// For HTTP/2, whose streams hyper spawns.
+/// For HTTP/2: hyper spawns a task per stream.
 impl<F> hyper::rt::Executor<F> for Tasks
 where
     F: Future + Send + 'static,
@@ -55,7 +55,7 @@ where
     }
 }
 
-/// Stopping in two steps: first nothing new is taken, then what still runs is ended.
+/// Stops in two steps: first gitferry accepts nothing new, then it ends what still runs.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     draining: CancellationToken,
@@ -63,7 +63,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Step one: accept nothing new, let transfers finish.
+    /// Step one: accept nothing new, and let transfers finish.
     pub(crate) fn drain(&self) {
         self.draining.cancel();
     }

@@ -1,4 +1,4 @@
-//! What tests, benches and fuzz targets outside the crate reach (feature `testing`). No promise is kept here.
+//! The interface for tests, benches and fuzz targets outside the crate (feature `testing`). It is not stable.
 
 pub mod parsers;
 

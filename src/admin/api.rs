@@ -17,31 +17,31 @@ use crate::{
     track::{history::Finished, moment},
 };
 
-/// How many entries a page has without `limit`, and at most.
+/// The number of entries without `limit`, and the maximum.
 const LIMIT: usize = 100;
 const LARGEST: usize = 1000;
 
-/// What was asked for is not there, or the question is wrong.
+/// Why there is no JSON.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
-    /// There is no such thing.
+    /// It does not exist.
     NotFound(&'static str),
-    /// A parameter is wrong.
+    /// A parameter is invalid.
     BadParameter(String),
 }
 
-/// The daemon and the question.
+/// A request to the API.
 pub(super) struct Api<'a> {
-    /// The snapshot of the config, and what runs by it.
+    /// The forwarder with the current config.
     pub forwarder: &'a Forwarder,
-    /// When the daemon began.
+    /// When the daemon started.
     pub started: Instant,
-    /// The part after the question mark.
+    /// The query, without the question mark.
     pub query: &'a str,
 }
 
 impl Api<'_> {
-    /// Everything that the page shows.
+    /// The overview.
     pub(super) fn overview(&self) -> Result<Value, ApiError> {
         let limit = self.limit()?;
         Ok(value(&Overview::of(self.forwarder, self.started, limit)))
@@ -52,7 +52,7 @@ impl Api<'_> {
         json!({ "api": API, "endpoints": ENDPOINTS.iter().map(value).collect::<Vec<_>>() })
     }
 
-    /// Which daemon answers.
+    /// The identity of the daemon.
     pub(super) fn daemon(&self) -> Value {
         value(&DaemonView::of(self.forwarder))
     }
@@ -62,7 +62,7 @@ impl Api<'_> {
         let (limit, after) = (self.limit()?, self.number("after")?.unwrap_or(0));
         let tracker = &self.forwarder.shared.tracker;
         let total = tracker.count();
-        // One more than the page has says whether there is a next one.
+        // One entry more than requested shows whether a next page exists.
         let mut page = tracker.page(after, limit + 1);
         let is_more = page.len() > limit;
         page.truncate(limit);
@@ -140,7 +140,7 @@ impl Api<'_> {
         json!({ "api": API, "now": now(), "stalls": value(&stalls) })
     }
 
-    /// What each route carried, per day.
+    /// Totals per route and day.
     pub(super) fn totals(&self) -> Value {
         let totals = self.forwarder.shared.tracker.history().totals();
         json!({ "api": API, "now": now(), "totals": value(&totals) })
@@ -168,7 +168,7 @@ impl Api<'_> {
     }
 }
 
-/// `90s`, `15m`, `2h`, `3d` before now, or a time as the log writes it.
+/// Parses `90s`, `15m`, `2h`, `3d` (before now), or a time in the log's format.
 pub(crate) fn parse_since(text: &str, now: SystemTime) -> Result<SystemTime, &'static str> {
     let bad = || "a time span such as 90s, 15m, 2h or 3d, or a time as the log writes it";
     if let Some(at) = moment::parse(text) {
@@ -189,7 +189,7 @@ pub(crate) fn parse_since(text: &str, now: SystemTime) -> Result<SystemTime, &'s
     Ok(at.max(SystemTime::UNIX_EPOCH))
 }
 
-/// What serde makes of it; every type here can be written.
+/// Serialises the value. Every type here can be serialised.
 fn value(of: &(impl Serialize + ?Sized)) -> Value {
     serde_json::to_value(of).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `/-/api/daemon`: which daemon answers.
+//! `/-/api/daemon`: the identity of the daemon.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -42,7 +42,7 @@ pub(crate) struct EnvironmentView {
 }
 
 impl DaemonView {
-    /// The daemon that `forwarder` serves for.
+    /// The identity of the daemon of `forwarder`.
     pub(super) fn of(forwarder: &Forwarder) -> Self {
         let config = &forwarder.config;
         let certificate = CaCertificate::read(&config.state_directory).ok().flatten();

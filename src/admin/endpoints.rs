@@ -1,19 +1,19 @@
-//! The table of `/-/`: every address with what it answers. The API's index and the manual are made from it.
+//! The table of `/-/`: every address and its content. The API's index and the manual are generated from it.
 
 use serde::Serialize;
 
 /// An address below `/-/`.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Endpoint {
-    /// The path; `{id}` stands for a transfer's number.
+    /// The path; `{id}` is a transfer's number.
     pub path: &'static str,
-    /// What it answers, in one sentence.
+    /// Its content, in one sentence.
     pub summary: &'static str,
     /// The media type of the response.
     pub media: &'static str,
-    /// What may follow the question mark.
+    /// The parameters of its query.
     pub parameters: &'static [Parameter],
-    /// What serves it.
+    /// The page.
     #[serde(skip)]
     pub page: Page,
 }
@@ -27,26 +27,26 @@ pub(crate) struct Parameter {
     pub summary: &'static str,
 }
 
-/// What was asked for.
+/// The page of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
-    /// For people.
+    /// The status page.
     Status,
     /// A file of the page.
     Asset(Asset),
-    /// For Prometheus.
+    /// Metrics for Prometheus.
     Metrics,
-    /// The certificate.
+    /// The CA's certificate.
     Certificate,
-    /// Alive.
+    /// The health check.
     Health,
-    /// The table itself.
+    /// The index of the API.
     Index,
-    /// Which daemon this is.
+    /// The identity of the daemon.
     Daemon,
     /// The config in force.
     Config,
-    /// Everything at one moment.
+    /// The overview.
     Overview,
     /// Running transfers.
     Transfers,
@@ -66,7 +66,7 @@ pub(crate) enum Page {
     Totals,
     /// A stream of changes.
     Events,
-    /// No such page.
+    /// An unknown path.
     Unknown,
 }
 
@@ -145,7 +145,7 @@ impl Endpoint {
 }
 
 impl Page {
-    /// By path, with its media type.
+    /// The page of a path, and its media type.
     pub(crate) fn of(path: &str) -> (Self, &'static str) {
         if let Some(found) = ENDPOINTS.iter().find(|it| it.path == path) {
             return (found.page, found.media);

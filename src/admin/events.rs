@@ -1,4 +1,4 @@
-//! `/-/api/events`: an overview as a server-sent event, then every second what of it has changed (WHATWG HTML, section 9.2).
+//! `/-/api/events`: an overview as a server-sent event, then every second the fields that changed (WHATWG HTML, section 9.2).
 
 use std::{
     pin::Pin,
@@ -23,16 +23,16 @@ use crate::{
     model::fault::BoxError,
 };
 
-/// How many streams are served at once. They hold no place of a client.
+/// The most concurrent streams. They occupy no client slots.
 pub(crate) const STREAMS: usize = 32;
-/// How often changes are looked for.
+/// The interval between two checks for changes.
 const TICK: Duration = Duration::from_secs(1);
-/// How often a stream without news says that it lives.
+/// The interval of keepalive comments on a stream without changes.
 const HEARTBEAT: u32 = 15;
-/// Running transfers in one event, without `limit`.
+/// The most running transfers in one event, without `limit`.
 const LISTED: usize = 100;
 
-/// A stream of `current` daemon's overview, until its reader goes away or the daemon drains; `place` is released with it.
+/// A stream of the daemon's overview, until its reader disconnects or the daemon drains; releases `place` when it ends.
 pub(crate) fn stream(
     current: impl Fn() -> Arc<Forwarder> + Send + 'static,
     started: Instant,
@@ -73,13 +73,13 @@ pub(crate) fn stream(
         "text/event-stream",
         EventBody(receiver).boxed_unsync(),
     );
-    // Its place among the clients is given back, so nothing else may follow on the connection.
+    // Its client slot was released, so no other request may follow on the connection.
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(CONNECTION, close);
     response
 }
 
-/// The receiver as a body.
+/// The events as a response body.
 struct EventBody(mpsc::Receiver<Bytes>);
 
 impl Body for EventBody {
@@ -95,21 +95,21 @@ impl Body for EventBody {
     }
 }
 
-/// What was sent last, field by field.
+/// The values sent last, by field.
 #[derive(Default)]
 struct LastSent {
     fields: Map<String, Value>,
     quiet: u32,
 }
 
-/// Fields that change with the clock alone, which are no reason to send anything.
+/// Fields that change only with the clock; they do not cause an event.
 const CLOCKS: [&str; 3] = ["now", "uptime_s", "tasks"];
 
-/// Fields of entries that do so; a reader adds the time that passed since.
+/// The same for fields of entries; a reader adds the elapsed time.
 const AGES: [&str; 5] = ["s_ago", "failed_s_ago", "total_ms", "stage_ms", "idle_ms"];
 
 impl LastSent {
-    /// The next event; none where nothing has changed.
+    /// The next event; `None` where nothing changed.
     fn event(&mut self, overview: &Overview) -> Option<Bytes> {
         let Ok(Value::Object(fields)) = serde_json::to_value(overview) else {
             return None;
@@ -140,7 +140,7 @@ impl LastSent {
     }
 }
 
-/// True where nothing but an age differs.
+/// True where the values differ only in ages.
 fn differs_only_in_age(last: &Value, value: &Value) -> bool {
     match (last, value) {
         (Value::Object(last), Value::Object(value)) => {

@@ -1,4 +1,4 @@
-//! The status page for people: its files, and the tables that a browser without scripts shows.
+//! The status page: its files, and the tables for browsers without scripts.
 
 use std::fmt::Write;
 
@@ -17,16 +17,16 @@ pub(super) const SCRIPT: &str = include_str!("page/page.js");
 /// `icon.svg`
 pub(super) const ICON: &str = include_str!("page/icon.svg");
 const PAGE: &str = include_str!("page/index.html");
-/// Where the tables for browsers without scripts go.
+/// The placeholder in the page for these tables.
 const FALLBACK: &str = "<!--tables-->";
 
-/// The whole page; everything that came from outside is escaped.
+/// The whole page; all external text is escaped.
 pub(super) fn render(view: &Overview) -> String {
     let (before, after) = PAGE.split_once(FALLBACK).unwrap_or((PAGE, ""));
     format!("{before}{}{after}", tables(view))
 }
 
-/// What a browser without scripts shows.
+/// The content for browsers without scripts.
 fn tables(view: &Overview) -> String {
     let mut page = String::new();
     let listen = view
@@ -95,7 +95,7 @@ fn transfers(page: &mut String, view: &Overview) {
     );
 }
 
-/// A row for each circuit that is not closed, or one that says that all are.
+/// One row per circuit that is not closed, or one row saying that all are closed.
 fn rows(upstream: &UpstreamView) -> Vec<Vec<String>> {
     let begin = || vec![upstream.route.to_string(), upstream.upstream.to_string()];
     let row = |circuit: &CircuitView| {
@@ -178,7 +178,7 @@ fn ago_text(seconds: u64) -> String {
     format!("{} ago", size::duration(seconds.saturating_mul(1000)))
 }
 
-/// Host and port; a request that named none has neither.
+/// Host and port; empty for a request that named no host.
 fn address(host: &str, port: u16) -> String {
     match host {
         "-" => String::new(),

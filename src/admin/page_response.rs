@@ -17,28 +17,28 @@ use super::{
 };
 use crate::{forward::Forwarder, track::metrics::Exposition};
 
-/// `POST` here gives a nonce that the daemon answers clients for a minute.
+/// `POST` returns a nonce; for a minute the daemon itself responds to client checks with it.
 pub(crate) const NONCE_PATH: &str = "/-/api/nonce";
 
-/// How many running transfers the page without a script lists.
+/// The most running transfers on the page for browsers without scripts.
 const LISTED: usize = 200;
 
-/// A question to the daemon.
+/// A request for a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageQuery<'a> {
     /// Its method.
     pub method: &'a Method,
     /// Its path.
     pub path: &'a str,
-    /// The part after the question mark.
+    /// The query, without the question mark.
     pub query: &'a str,
     /// `Accept`, empty where it is missing.
     pub accept: &'a str,
 }
 
-/// Where the responses that need more than the [`Forwarder`] come from.
+/// Data that the [`Forwarder`] does not have.
 pub(crate) struct Sources<'a> {
-    /// When the daemon began.
+    /// When the daemon started.
     pub started: Instant,
     /// The counters as text.
     pub metrics: &'a dyn Fn(Exposition) -> String,
@@ -51,7 +51,7 @@ pub(crate) fn is_stream(asked: &PageQuery<'_>) -> bool {
     asked.method == Method::GET && Page::of(asked.path).0 == Page::Events
 }
 
-/// The response to everything but a stream.
+/// The response for every page except a stream.
 pub(crate) fn page_response(
     asked: &PageQuery<'_>,
     forwarder: &Forwarder,
@@ -94,7 +94,7 @@ pub(crate) fn page_response(
     }
 }
 
-/// What a page of the API shows; `None` for the others.
+/// The JSON of an API page; `None` for other pages.
 fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, ApiError>> {
     Some(match page {
         Page::Index => Ok(Api::index()),
@@ -112,7 +112,7 @@ fn values(page: Page, api: &Api<'_>) -> Option<Result<Value, ApiError>> {
     })
 }
 
-/// The text of a page that is none of the API.
+/// The content of a page outside the API.
 fn text(
     page: Page,
     forwarder: &Forwarder,
@@ -132,12 +132,12 @@ fn text(
             let why = "the CA's certificate cannot be read";
             (StatusCode::NOT_FOUND, why.into())
         }),
-        // Not by way of a `Value`, which would sort the keys.
+        // A `Value` would sort the keys.
         Page::Config => match serde_json::to_string_pretty(&*forwarder.config) {
             Ok(json) => Ok(json + "\n"),
             Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         },
-        // A HEAD for the stream: there is one.
+        // HEAD for the stream.
         Page::Events => Ok(String::new()),
         _ => {
             let why = "no such page: /-/api/ lists all pages";

@@ -1,4 +1,4 @@
-//! The daemon's own pages, as the fronts ask for them.
+//! The daemon's own pages, for the fronts.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,21 +25,21 @@ use crate::{
 pub(crate) struct PageRequest<'a> {
     /// Its method.
     pub method: &'a Method,
-    /// Its path; `/-/` for the short forms too.
+    /// Its path; `/-/` for the short forms as well.
     pub path: &'a str,
-    /// The part after the question mark.
+    /// The query, without the question mark.
     pub query: &'a str,
-    /// Its fields.
+    /// Its header fields.
     pub headers: &'a HeaderMap,
-    /// The place of its connection, which a stream gives back.
+    /// The slot of its connection, which a stream releases.
     pub slot: &'a ClientSlot,
 }
 
-/// Answers from the forwarder that is current.
+/// Serves the pages from the current forwarder.
 #[derive(Debug)]
 pub(crate) struct Pages {
     started: Instant,
-    /// The places of event streams, apart from those of clients.
+    /// The limit on event streams, separate from client slots.
     streams: Arc<Semaphore>,
 }
 
@@ -53,7 +53,7 @@ impl Default for Pages {
 }
 
 impl Pages {
-    /// The response to `request`, by the snapshot that is current; a stream follows it from one to the next.
+    /// The response to `request` from the current snapshot; a stream follows reloads.
     pub(crate) fn page(&self, current: &Current, request: PageRequest<'_>) -> HttpResponse {
         let asked = PageQuery {
             method: request.method,

@@ -12,7 +12,7 @@ use tokio_util::bytes::Bytes;
 
 use super::view::API;
 
-/// What a browser may do with a response: run the page's own files and read the API, and nothing else.
+/// The content security policy: a browser may run the page's own files and read the API, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

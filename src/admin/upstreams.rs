@@ -1,4 +1,4 @@
-//! The health of every upstream, as the running and recent transfers and the circuits show it.
+//! The health of every upstream, from running transfers, recent transfers and circuits.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use crate::{
     track::{history::Finished, survey::UpstreamLoads},
 };
 
-/// How many hosts of a route are named.
+/// The most hosts of a route that are listed.
 const HOSTS: usize = 6;
 
 documented! {
@@ -60,7 +60,7 @@ pub(crate) struct CircuitView {
 }
 }
 
-/// Every upstream with its health, as far as its load, `recent` transfers and its circuits show it.
+/// Every upstream with its health, from its load, `recent` transfers and its circuits.
 pub(super) fn upstreams(
     forwarder: &Forwarder,
     loads: &UpstreamLoads,
@@ -117,7 +117,7 @@ fn hop(upstream: &Upstream) -> Option<String> {
     }
 }
 
-/// How long a finished transfer speaks for its upstream.
+/// How long a finished transfer counts for its upstream's health.
 const SPEAKS_FOR: Duration = Duration::from_secs(15 * 60);
 
 fn judge(view: &mut UpstreamView, loads: &UpstreamLoads, recent: &[Arc<Finished>]) {

@@ -1,4 +1,4 @@
-//! One line for everything: all healthy, or what is wrong since when.
+//! The daemon's health in one line: all healthy, or what is wrong and since when.
 
 use std::{
     sync::Arc,
@@ -12,7 +12,7 @@ use crate::model::fields::documented;
 use crate::model::named::named;
 use crate::track::{Survey, history::Finished, moment};
 
-/// How long a failure counts for which no success came since.
+/// How long a failure counts if no success follows.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 named! {
@@ -44,7 +44,7 @@ pub(crate) struct HealthVerdict {
 }
 }
 
-/// The verdict; `recent` has the newest first.
+/// The verdict; `recent` is sorted, newest first.
 pub(super) fn verdict(
     running: &Survey,
     recent: &[Arc<Finished>],
@@ -69,7 +69,7 @@ fn stalled(running: &Survey, now: SystemTime) -> Option<HealthVerdict> {
             .stall
             .is_some_and(|verdict| verdict.ending_helps())
     });
-    // One may have ended since.
+    // A stalled transfer may have ended in the meantime.
     let count = running.loads.stalled().max(1);
     let worst = stalls.max_by_key(|it| it.snapshot.idle_ms)?;
     let it = &worst.snapshot;
@@ -91,7 +91,7 @@ fn stalled(running: &Survey, now: SystemTime) -> Option<HealthVerdict> {
     })
 }
 
-/// A failure after which nothing succeeded for the same host.
+/// The last failure of a host without a later success.
 fn failed(recent: &[Arc<Finished>], now: SystemTime) -> Option<HealthVerdict> {
     let mut settled: Vec<(&str, bool)> = Vec::new();
     let mut failures: Vec<&Arc<Finished>> = Vec::new();

@@ -1,4 +1,4 @@
-//! What the status, the page and the API show: taken from the running daemon at one moment.
+//! A snapshot of the running daemon for the status, the page and the API.
 
 use std::{
     net::SocketAddr,
@@ -25,9 +25,9 @@ use crate::{
     },
 };
 
-/// The version of the API's JSON: raised when a field changes its meaning or goes away, not when one is added.
+/// The version of the API's JSON. It is raised when a field is removed or changes its meaning, not when one is added.
 pub(crate) const API: u32 = 1;
-/// How many finished transfers an overview has.
+/// The number of finished transfers in an overview.
 pub(super) const RECENT: usize = 50;
 
 documented! {
@@ -74,7 +74,7 @@ pub(crate) struct Overview {
 }
 
 impl Overview {
-    /// The daemon that `forwarder` serves for, which began at `started`, with at most `limit` running transfers.
+    /// The overview of the daemon of `forwarder`, started at `started`, with at most `limit` running transfers.
     pub(crate) fn of(forwarder: &Forwarder, started: Instant, limit: usize) -> Self {
         let tracker = &forwarder.shared.tracker;
         let survey = tracker.survey(limit);
@@ -107,7 +107,7 @@ impl Overview {
     }
 }
 
-/// The time, as the log writes it.
+/// The current time in the log's format.
 pub(super) fn now() -> String {
     moment::logged(SystemTime::now())
 }

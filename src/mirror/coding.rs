@@ -1,7 +1,7 @@
 //! Content codings of a response that is to be rewritten (RFC 9110, section 8.4.1): gzip and deflate, up to a limit.
 //!
-//! `identity` is asked for, and yet some origins and the boxes before them compress. Of `br` and `zstd`, which nobody sends unasked,
-//! nothing is decoded: such a response goes on as it came.
+//! gitferry requests `identity`, but some origins and middleboxes compress anyway. `br` and `zstd`, which no server uses unless asked, are
+//! not decoded: such a response is not rewritten.
 
 use std::{
     fmt,
@@ -11,25 +11,25 @@ use std::{
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::{HeaderMap, header::CONTENT_ENCODING};
 
-/// How a body is coded.
+/// The content coding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// It is not.
+    /// No coding.
     Identity,
     /// RFC 1952; `x-gzip` is the same.
     Gzip,
-    /// RFC 1950; without its two bytes in front where an origin leaves them out, as RFC 9110, section 8.4.1.2, warns.
+    /// RFC 1950; some origins omit its two header bytes (RFC 9110, section 8.4.1.2).
     Deflate,
-    /// Another one, or several on top of each other.
+    /// Another coding, or several.
     Unknown,
 }
 
 /// Why a body is not decoded.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
-    /// It would be larger than this many bytes.
+    /// The decoded body would exceed this many bytes.
     TooLarge(usize),
-    /// It is cut off, damaged, or not what its head says.
+    /// It is truncated or damaged, or does not match its `Content-Encoding`.
     Damaged(io::Error),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl Coding {
-    /// What the head says.
+    /// The coding that the head declares.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut coding = Self::Identity;
         let values = headers.get_all(CONTENT_ENCODING).iter();
@@ -67,9 +67,9 @@ impl Coding {
         coding
     }
 
-    /// The bytes that `body` stands for, at most `limit` of them: nothing beyond it is decompressed or kept.
+    /// Decodes `body`, up to `limit` bytes: nothing beyond the limit is decompressed or kept.
     ///
-    /// Fails where the body is damaged or larger; of an unknown coding nothing is known.
+    /// Fails where the body is damaged, its coding is unknown, or the result exceeds `limit`.
     pub(crate) fn decode(self, body: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
         match self {
             Self::Identity => Ok(body.to_vec()),

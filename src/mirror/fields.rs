@@ -1,19 +1,19 @@
-//! URLs inside header fields: links, challenges, cookies. Each a pure function of a field's value.
+//! URLs in header fields: links, challenges, cookies. Each function is pure and maps one field value.
 
 use super::Mapping;
 
-/// What becomes of a field's value.
+/// The result for a field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Edit {
-    /// It stays.
+    /// Unchanged.
     Keep,
-    /// It becomes this.
+    /// The new value.
     Replace(String),
-    /// The field is left out.
+    /// The field is removed.
     Remove,
 }
 
-/// How one URL is mapped; `None` where it stays.
+/// Maps one URL; `None` where it stays unchanged.
 pub(crate) type MapUrl<'m> = dyn FnMut(&str) -> Option<String> + 'm;
 
 /// A field that is one URL: `Location`, `Content-Location`, `X-Xet-Cas-Url`.
@@ -21,7 +21,7 @@ pub(crate) fn url(value: &str, map: &mut MapUrl<'_>) -> Edit {
     map(value.trim()).map_or(Edit::Keep, Edit::Replace)
 }
 
-/// `<URL>; rel="next", <URL>; …` (RFC 8288, section 3): the targets; an `anchor` names a context, which no client follows.
+/// Maps the targets of `<URL>; rel="next", <URL>; …` (RFC 8288, section 3). An `anchor` names a context, which no client follows.
 pub(crate) fn link(value: &str, map: &mut MapUrl<'_>) -> Edit {
     let mut out = String::with_capacity(value.len());
     let mut copied = 0;
@@ -49,12 +49,12 @@ pub(crate) fn link(value: &str, map: &mut MapUrl<'_>) -> Edit {
     replaced(out, copied, value)
 }
 
-/// `Bearer realm="https://host/token",service="…"`: a realm that is an absolute URL. Any other realm is a name.
+/// Maps the realm of `Bearer realm="https://host/token",service="…"` where it is an absolute URL. Any other realm is a name.
 pub(crate) fn challenge(value: &str, map: &mut MapUrl<'_>) -> Edit {
     const REALM: &str = "realm=\"";
     let mut out = String::with_capacity(value.len());
     let mut copied = 0;
-    // In ASCII lower case every byte keeps its place.
+    // Conversion to ASCII lower case keeps all byte positions.
     let lower = value.to_ascii_lowercase();
     for (at, _) in lower.match_indices(REALM) {
         let before = value.get(..at).unwrap_or_default();
@@ -79,11 +79,11 @@ pub(crate) fn challenge(value: &str, map: &mut MapUrl<'_>) -> Edit {
     replaced(out, copied, value)
 }
 
-/// `name=value; Domain=…; Path=…; Secure` (RFC 6265, section 4.1), for the host that the client believes it speaks to.
+/// Maps `name=value; Domain=…; Path=…; Secure` (RFC 6265, section 4.1) for the host that the client believes it talks to.
 ///
-/// `Domain` goes, so that the cookie comes back to this host alone; a cookie for a domain that the origin is not in goes
-/// whole, as a client would have refused it. `Path` is mapped like a path. On the reverse front, where all hosts share one name, every
-/// cookie has one, and `Secure` goes too: over loopback in plain HTTP the cookie would never be sent back.
+/// Removes `Domain`, so that the client returns the cookie to this host only. A cookie for a domain that does not include the origin is
+/// removed, as a client would reject it. `Path` is mapped like a path. On the reverse front, where all hosts share one name, every cookie
+/// gets a `Path`, and `Secure` is removed: a client does not send such a cookie over plain HTTP.
 pub(crate) fn cookie(value: &str, mapping: &Mapping) -> Edit {
     let mut out = String::new();
     let mut has_path = false;
@@ -101,7 +101,7 @@ pub(crate) fn cookie(value: &str, mapping: &Mapping) -> Edit {
                 return Edit::Remove;
             }
         } else if name.eq_ignore_ascii_case("path") {
-            // curl takes quotes off; what does not begin with a slash counts as none (RFC 6265, section 5.2.4).
+            // curl strips quotes; a path without a leading slash counts as absent (RFC 6265, section 5.2.4).
             let setting = setting.trim_matches('"');
             if !setting.starts_with('/') {
                 has_path = false;

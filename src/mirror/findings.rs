@@ -1,4 +1,4 @@
-//! What a rewrite found in a response.
+//! The result of a rewrite: what changed, and which hosts have no route.
 
 use super::MappedUrl;
 
@@ -7,7 +7,7 @@ use super::MappedUrl;
 pub(crate) struct Findings {
     /// How many fields or URLs were changed.
     pub changed: usize,
-    /// Hosts that the response leads away to.
+    /// Hosts without a route that the response links to.
     pub away: Vec<Box<str>>,
 }
 
@@ -30,5 +30,5 @@ impl Findings {
     }
 }
 
-/// As many hosts as one log line can name.
+/// The most hosts that are recorded: as many as fit in one log line.
 const MOST_AWAY: usize = 8;

@@ -1,7 +1,7 @@
-//! Strings at known places of a JSON document, changed where they stand: no other byte is touched.
+//! Replaces strings at known paths of a JSON document; no other byte changes.
 //!
-//! Parsing and writing anew would lose the order of keys, the precision of numbers and the bytes that a client may have
-//! hashed. So the document is first checked whole, and then walked once, with a stack for the places only.
+//! Parsing and serialising again would lose the order of keys, the precision of numbers, and bytes that a client may have hashed. So the
+//! document is validated first, and then scanned once; only the paths need a stack.
 
 use std::{borrow::Cow, fmt};
 
@@ -21,17 +21,17 @@ pub(crate) enum PathStep {
 /// Paths in a document; at most [`MOST_PLACES`].
 pub(crate) type Paths = &'static [&'static [PathStep]];
 
-/// What a mask has bits for.
+/// The number of bits in a mask.
 pub(crate) const MOST_PLACES: usize = 32;
-/// Rewritten responses nest six deep; a document that nests deeper than this is passed on as it is.
+/// Rewritten responses nest up to six levels; deeper documents are passed on unchanged.
 pub(crate) const DEEPEST: usize = 64;
 
-/// Why a document is passed on as it is.
+/// Why a document is passed on unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotJson {
     /// It is not UTF-8, the only charset of JSON on the network (RFC 8259, section 8.1).
     Charset,
-    /// It is cut off or wrong.
+    /// It is truncated or malformed.
     Syntax,
     /// It nests deeper than [`DEEPEST`].
     Depth,
@@ -47,9 +47,9 @@ impl fmt::Display for NotJson {
     }
 }
 
-/// The document with every string at one of `places` put through `map`; `None` where nothing changed.
+/// Applies `map` to every string at one of `places`; `None` where nothing changed.
 ///
-/// Fails where `bytes` is no JSON document.
+/// Fails where `bytes` is not a JSON document.
 pub(crate) fn splice(
     bytes: &[u8],
     places: Paths,
@@ -76,7 +76,7 @@ pub(crate) fn splice(
     Ok(Some(out))
 }
 
-/// A string's value; `None` for a lone surrogate, which no Rust string holds and no URL has.
+/// A string's value; `None` for a lone surrogate, which a Rust string cannot contain and a URL does not contain.
 fn unquote(token: &str) -> Option<Cow<'_, str>> {
     if token.contains('\\') {
         return serde_json::from_str(token).ok().map(Cow::Owned);
@@ -87,13 +87,13 @@ fn unquote(token: &str) -> Option<Cow<'_, str>> {
         .map(Cow::Borrowed)
 }
 
-/// A walk over a document that is known to be valid.
+/// A scan of a document that is known to be valid.
 struct JsonWalker<'t> {
     text: &'t str,
     at: usize,
     places: Paths,
     inside: Vec<JsonContainer>,
-    /// The places that the value which comes next may be on the way to.
+    /// The places that the next value may lead to.
     next: u32,
     key_comes: bool,
 }
@@ -116,7 +116,7 @@ impl<'t> JsonWalker<'t> {
         }
     }
 
-    /// The next string at one of the places: where it stands, with its quotes.
+    /// The byte range of the next string at one of the places, including its quotes.
     fn next_string(&mut self) -> Result<Option<(usize, &'t str)>, NotJson> {
         while let Some(byte) = self.text.as_bytes().get(self.at) {
             match byte {
@@ -177,7 +177,7 @@ impl<'t> JsonWalker<'t> {
         });
     }
 
-    /// Of the places that lead into the innermost container, those whose next step is taken.
+    /// The places that include the innermost container and whose next step satisfies `taken`.
     fn matching_places(&self, taken: impl Fn(PathStep) -> bool) -> u32 {
         let Some(inside) = self.inside.last() else {
             return 0;
@@ -193,7 +193,7 @@ impl<'t> JsonWalker<'t> {
         mask
     }
 
-    /// True where the value at hand is at the end of a place.
+    /// True where the current value is at the end of a place.
     fn is_at_place(&self) -> bool {
         self.places
             .iter()
@@ -202,7 +202,7 @@ impl<'t> JsonWalker<'t> {
             .any(|(bit, place)| self.next & (1 << bit) != 0 && place.len() == self.inside.len())
     }
 
-    /// The string that begins here, with its quotes.
+    /// The string that begins at the current position, including its quotes.
     fn string(&self) -> &'t str {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut escaped = false;

@@ -1,7 +1,7 @@
-//! One conversation's mapping: from a URL as the answering origin wrote it to the one that keeps its client on its routes.
+//! The URL mapping of one exchange: from a URL as the responding origin wrote it to one that keeps the client on its routes.
 //!
-//! Two maps, one after the other: a mirror's URLs become the original's, and on the reverse front a URL of any host that is
-//! served there becomes one of this daemon.
+//! Two steps: a mirror's URL becomes the original's; then, on the reverse front, a URL of any host that it serves becomes one of this
+//! daemon.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -14,38 +14,38 @@ use crate::{
     model::{Host, Scheme, Target},
 };
 
-/// Which hosts the reverse front serves.
+/// True for hosts that the reverse front serves.
 pub(crate) type ServedHosts = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
 
-/// How one response's URLs are mapped.
+/// Maps the URLs of one response.
 #[derive(Clone)]
 pub(crate) struct Mapping {
-    /// The scheme that was asked for.
+    /// The requested scheme.
     pub scheme: Scheme,
-    /// The host that was asked for.
+    /// The requested host and port.
     pub target: Target,
-    /// The path that was asked for: a relative reference begins there.
+    /// The requested path, the base of relative references.
     pub path: Box<str>,
-    /// The mirror that answered in its place, where one did.
+    /// The mirror that responded, if any.
     pub mirror: Option<Mirror>,
-    /// On the reverse front: how the client wrote the daemon's address.
+    /// On the reverse front: the daemon's address as the client wrote it.
     pub base: Option<ReverseBase>,
-    /// What the reverse front serves.
+    /// The hosts that the reverse front serves.
     pub served: ServedHosts,
 }
 
-/// What becomes of a URL.
+/// The result for a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MappedUrl {
-    /// It stays as it is.
+    /// Unchanged.
     Same,
-    /// It becomes this one.
+    /// The new URL.
     To(String),
-    /// It stays, and leads past this daemon: no route names this host and port, and no `[reverse] allow` either.
+    /// Unchanged, and the client bypasses this daemon: no route and no `[reverse] allow` names this host and port.
     Away {
-        /// Where it leads.
+        /// Its target.
         host: Box<str>,
-        /// The same URL with its scheme, where it had none: to the client the scheme is this daemon's.
+        /// The URL with the origin's scheme, where it had none: the client would use this daemon's scheme.
         url: Option<String>,
     },
 }
@@ -53,7 +53,7 @@ pub(crate) enum MappedUrl {
 /// What a client does with a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UrlUse {
-    /// It sends a new request, with credentials of its own for the URL.
+    /// It sends a new request, with separate credentials for the URL.
     Link,
     /// It repeats the request that was redirected.
     Redirect,
@@ -65,7 +65,7 @@ impl Mapping {
         self.base.is_some()
     }
 
-    /// Maps a URL that a client follows with what it was given for it.
+    /// Maps a URL that a client follows with separate credentials.
     pub(crate) fn url(&self, text: &str) -> MappedUrl {
         self.map(text, UrlUse::Link)
     }
@@ -80,8 +80,8 @@ impl Mapping {
         self.map(&self.resolved(text), UrlUse::Redirect)
     }
 
-    /// A reference in a form that clients do not read in two ways, and a relative one as a path. On the reverse front a client resolves it
-    /// below another path than the origin meant: `../x` or `x` may then name another host's segment.
+    /// Normalises a reference so that all clients parse it alike, and makes a relative one a path. On the reverse front a client resolves
+    /// it against another path than the origin expects: `../x` or `x` could then name another host's segment.
     fn resolved<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if !self.is_reverse() {
             return text.into();
@@ -93,12 +93,12 @@ impl Mapping {
         }
     }
 
-    /// Scheme, host and port that the `Location` of a redirect leads to.
+    /// Scheme, host and port of a redirect's `Location`.
     pub(crate) fn redirects_to(&self, text: &str) -> (Scheme, Target) {
         self.origin(&self.resolved(text.trim()))
     }
 
-    /// Scheme, host and port of an absolute URL, a mirror's being the original's; those that were asked for where it names none.
+    /// Scheme, host and port of an absolute URL (the original's for a mirror's URL); the requested ones for a relative URL.
     pub(crate) fn origin(&self, text: &str) -> (Scheme, Target) {
         self.original(text).map_or_else(
             || (self.scheme, self.target.clone()),
@@ -106,7 +106,7 @@ impl Mapping {
         )
     }
 
-    /// The URL that the original would have written, and what follows the mirror's base where it is the mirror's.
+    /// The URL that the original would have written; for a mirror's URL also the part after the mirror's base path.
     fn original<'u>(&self, text: &'u str) -> Option<(Url<'u>, Option<&'u str>)> {
         let reference = reference(text, self.responder().0);
         let original = match &reference {
@@ -160,16 +160,16 @@ impl Mapping {
         MappedUrl::Away { host, url }
     }
 
-    /// A URL that leaves its scheme to whoever reads it, with that of what answered.
+    /// Adds the responder's scheme to a URL without one.
     fn with_scheme(&self, text: &str) -> Option<String> {
         let scheme = self.responder().0;
         text.starts_with("//").then(|| format!("{scheme}:{text}"))
     }
 
-    /// As a URL of this daemon; `None` where it leads past it.
+    /// The URL on this daemon; `None` for a host that the reverse front does not serve.
     fn to_daemon(&self, base: &ReverseBase, url: &Url<'_>, usage: UrlUse) -> Option<String> {
         let own = url.scheme == self.scheme && url.target == self.target;
-        // By whatever name: on a port of the daemon the path would name a segment of the origin's choice.
+        // Under any name: on a port of the daemon, the path would name a segment that the origin chose.
         let may_be_daemon = base.has_port(url.target.port);
         if !own && !may_be_daemon && !(self.served)(&url.target) {
             return None;
@@ -180,7 +180,7 @@ impl Mapping {
         })
     }
 
-    /// As a URL of the original, or as a path of it where `short` and the path cannot be taken for a host.
+    /// The URL of the original; only its path where `short` is set and the path cannot be read as a host.
     fn to_original(&self, url: &Url<'_>, short: bool) -> String {
         let rest = url.rest;
         let slash = if rest.starts_with('/') { "" } else { "/" };
@@ -192,7 +192,7 @@ impl Mapping {
         format!("{}://{}{at}{authority}{rest}", self.scheme, url.user)
     }
 
-    /// Scheme and target of what answered.
+    /// Scheme and target of the server that responded.
     fn responder(&self) -> (Scheme, &Target) {
         self.mirror
             .as_ref()
@@ -207,12 +207,12 @@ impl Mapping {
             .is_some_and(|mirror| url.scheme == mirror.scheme && url.target == mirror.target)
     }
 
-    /// What follows the mirror's base path.
+    /// The part after the mirror's base path.
     fn below_base<'p>(&self, path: &'p str) -> Option<&'p str> {
         strip_base(path, &self.mirror.as_ref()?.base_path)
     }
 
-    /// True where a cookie for `domain` is one that the answering origin may set (RFC 6265, section 5.1.3).
+    /// True where the responding origin may set a cookie for `domain` (RFC 6265, section 5.1.3).
     pub(super) fn is_of_origin(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         match &self.responder().1.host {
@@ -221,14 +221,14 @@ impl Mapping {
                 let above = name
                     .strip_suffix(domain.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-                // `Domain=co` would be for every host there; clients refuse such a one by their list of suffixes.
+                // `Domain=co` would apply to every host of that suffix; clients reject it with a list of public suffixes.
                 above && (domain.contains('.') || *domain == **name)
             }
             Host::Ip(ip) => domain.parse() == Ok(*ip),
         }
     }
 
-    /// On the reverse front, the path of a cookie that names none (RFC 6265, section 5.1.4), below the segment of its host.
+    /// On the reverse front, the default path of a cookie (RFC 6265, section 5.1.4), below the segment of its host.
     pub(super) fn default_cookie_path(&self) -> Option<String> {
         let base = self.base.as_ref()?;
         let end = self.path.find('?').unwrap_or(self.path.len());
@@ -239,14 +239,14 @@ impl Mapping {
         Some(format!("{segment}{directory}"))
     }
 
-    /// A cookie's path as the client has to see it; `None` where none of its requests would ever match.
+    /// A cookie's path as the client must see it; `None` where no request of the client would match it.
     pub(super) fn cookie_path(&self, path: &str) -> Option<String> {
         let original = match &self.mirror {
             None => path,
             Some(mirror) => match strip_base(path, &mirror.base_path) {
                 Some("") => "/",
                 Some(rest) => rest,
-                // A cookie for a path above the base is for all of it.
+                // A cookie for a path above the mirror's base applies to the whole base.
                 None if strip_base(&mirror.base_path, path.trim_end_matches('/')).is_some() => "/",
                 None => return None,
             },
@@ -268,12 +268,12 @@ impl fmt::Debug for Mapping {
     }
 }
 
-/// The path by which a mirror is asked for `path`.
+/// The path on a mirror for `path`.
 pub(crate) fn mirror_path(mirror: &Mirror, path: &str) -> String {
     format!("{}{path}", mirror.base_path)
 }
 
-/// What follows `base` in `path`, where `path` is it or lies below it.
+/// The part of `path` after `base`; `None` where `path` is neither `base` nor below it.
 fn strip_base<'p>(path: &'p str, base: &str) -> Option<&'p str> {
     path.strip_prefix(base)
         .filter(|rest| base.is_empty() || rest.is_empty() || rest.starts_with(['/', '?', '#']))

@@ -1,8 +1,8 @@
-//! URLs that must stay on their routes: a table of rewrites, each a pure function.
+//! Rewrites URLs in responses so that the client's next requests use its routes: a table of rewrites, each a pure function.
 //!
-//! A [`Mapping`] says where a URL comes from and where it has to lead: a mirror's back to the original, and on the reverse
-//! front any host's to a path of this daemon. [`table::REWRITES`] says where URLs stand, and who reads them there. `front` makes
-//! a [`ReverseBase`] per request, `forward` applies the table to responses; nothing here waits or logs.
+//! A [`Mapping`] maps one URL: a mirror's URL back to the original, and on the reverse front any host's URL to a path of this daemon.
+//! [`table::REWRITES`] lists where URLs occur and which client reads them there. `front` makes a [`ReverseBase`] per request, `forward`
+//! applies the table to responses; nothing here waits or logs.
 
 pub(crate) mod coding;
 pub(crate) mod fields;

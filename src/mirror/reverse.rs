@@ -1,26 +1,26 @@
 //! The reverse front's form of a URL: `https://huggingface.co/x` is `http://127.0.0.1:4483/huggingface.co/x`.
 //!
-//! The first segment stands for scheme, host and port: `HOST` and `HOST:PORT` are https, `HOST:80` is plain http, and a
-//! scheme in front says the rest: `http:HOST:8080`, `https:HOST:80`. [`segment`] writes it, [`parse_segment`] reads it.
+//! The first segment contains scheme, host and port: `HOST` and `HOST:PORT` are https, `HOST:80` is plain http, and an explicit scheme
+//! covers the rest: `http:HOST:8080`, `https:HOST:80`. [`segment`] writes it, [`parse_segment`] reads it.
 
 use super::url::{Url, resolve_dots};
 use crate::model::{Host, Scheme, Secret, Target, target::TargetError};
 
-/// How the client wrote the daemon's own address: what mapped URLs begin with.
+/// The daemon's address as the client wrote it: mapped URLs begin with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReverseBase {
     /// `http://127.0.0.1:4483`, without a final slash.
     origin: Box<str>,
-    /// What stands before the host's segment, with its slash: a secret first segment, or nothing.
+    /// The path before the host's segment, including its slash: the secret first segment, or nothing.
     prefix: Secret,
-    /// The same daemon by another name, so that a client sees another origin; the same where there is none.
+    /// The same daemon under another name, which a client treats as another origin; equal to `origin` where there is none.
     other: Box<str>,
-    /// The daemon's ports, the one that the client reaches it on first.
+    /// The daemon's ports; first the one that this client uses.
     ports: Vec<u16>,
 }
 
 impl ReverseBase {
-    /// By the request's `Host`, and what stood before the host's segment in its path.
+    /// From the request's `Host`, and the path before the host's segment.
     pub(crate) fn new(host: &str, prefix: &str) -> Self {
         let origin = format!("http://{host}");
         let other = Target::parse(host, Some(Scheme::Http.default_port()))
@@ -43,13 +43,13 @@ impl ReverseBase {
         }
     }
 
-    /// The URL by which the client reaches `url` through this daemon; what follows the authority stays as it is.
+    /// The URL on this daemon for `url`; the part after the authority stays unchanged.
     pub(crate) fn map(&self, url: &Url<'_>) -> String {
         self.on(&self.origin, url)
     }
 
-    /// The same without scheme and host, where the origin's own redirect had none: the Hub's client takes just such a one for
-    /// a repository's new name, and any other for its storage (huggingface_hub 0.x and 1.x,
+    /// Like [`ReverseBase::map`], but a path only, for a redirect that has only a path: the Hub's client treats such a redirect as a
+    /// renamed repository, and any other as one to the storage (huggingface_hub 0.x and 1.x,
     /// `_httpx_follow_relative_redirects_with_backoff`).
     pub(crate) fn map_path(&self, url: &Url<'_>) -> String {
         format!(
@@ -59,20 +59,20 @@ impl ReverseBase {
         )
     }
 
-    /// The same for a daemon that listens on these ports too.
+    /// Adds the other ports that the daemon listens on.
     #[must_use]
     pub(crate) fn with_ports(mut self, ports: impl IntoIterator<Item = u16>) -> Self {
         self.ports.extend(ports);
         self
     }
 
-    /// True for a port on which the client may reach this daemon.
+    /// True for a port of this daemon that the client can reach.
     pub(crate) fn has_port(&self, port: u16) -> bool {
         self.ports.contains(&port)
     }
 
-    /// A URL that this daemon refuses, for one whose `authority` is no host here and may be this daemon to a client: `127.1` and
-    /// `2130706433` are addresses to curl and to WHATWG's URL. `None` where the port is another one.
+    /// A URL that this daemon refuses, in place of one whose `authority` gitferry cannot parse and a client may resolve to this daemon:
+    /// curl and WHATWG's URL read `127.1` and `2130706433` as addresses. `None` for a port that is not this daemon's.
     pub(crate) fn refused_url(&self, authority: &str) -> Option<String> {
         let (_, port) = authority.rsplit_once(':')?;
         if !port.parse().is_ok_and(|port| self.has_port(port)) {
@@ -87,23 +87,22 @@ impl ReverseBase {
         ))
     }
 
-    /// The path below which everything of an origin is.
+    /// The path prefix of an origin.
     pub(super) fn path_of(&self, scheme: Scheme, target: &Target) -> String {
         format!("{}/{}", self.prefix.expose(), segment(scheme, target))
     }
 
-    /// The same for a redirect that leaves the host that was asked.
+    /// Maps a redirect to another host.
     ///
-    /// Clients decide by the name whether a redirect leaves the site, and then keep `Authorization` to themselves; the
-    /// Hub's client also stops there, since the metadata it wants stands in the redirect (`_is_same_or_hub_host` of
-    /// huggingface_hub 2.4). With one name for every host they would send the user's token to the storage, which
-    /// refuses a presigned URL with a second kind of credentials. So such a redirect goes to `localhost` instead of
-    /// `127.0.0.1`, and the other way round.
+    /// A client compares host names to decide whether a redirect leaves the site, and then drops `Authorization`. The Hub's client also
+    /// stops there, because the redirect contains the metadata that it wants (`_is_same_or_hub_host` of huggingface_hub 2.4). If all hosts
+    /// had one name, clients would send the user's token to the storage, which rejects a presigned URL with additional credentials. So such
+    /// a redirect uses `localhost` instead of `127.0.0.1`, or the reverse.
     pub(crate) fn map_elsewhere(&self, url: &Url<'_>) -> String {
         self.on(&self.other, url)
     }
 
-    /// `url` below `origin`, with its user info: a client sends that to the daemon as it would have sent it to the host.
+    /// `url` as a path of `origin`, with its user info: a client sends it to the daemon as it would send it to the host.
     fn on(&self, origin: &str, url: &Url<'_>) -> String {
         let path = self.map_path(url);
         match (url.user, origin.strip_prefix("http://")) {
@@ -120,9 +119,9 @@ fn other_loopback_name(host: &Host) -> Option<&'static str> {
     }
 }
 
-/// The first path segment that stands for an origin.
+/// The first path segment of an origin.
 pub(crate) fn segment(scheme: Scheme, target: &Target) -> String {
-    // A host that is called like a scheme would be taken for one.
+    // A host named `http` or `https` would be read as a scheme.
     let ambiguous = matches!(&target.host, Host::Name(name) if matches!(&**name, "http" | "https"));
     match (scheme, target.port) {
         (Scheme::Https, 443) => target.host.to_string(),
@@ -132,7 +131,7 @@ pub(crate) fn segment(scheme: Scheme, target: &Target) -> String {
     }
 }
 
-/// Scheme and target of a first segment.
+/// Parses scheme and target of a first segment.
 ///
 /// Fails as [`Target::parse`] does.
 pub(crate) fn parse_segment(text: &str) -> Result<(Scheme, Target), TargetError> {

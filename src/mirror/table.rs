@@ -1,10 +1,9 @@
-//! Every place where a client finds a URL that it will follow: one entry each.
+//! Every place where a client finds a URL that it will follow: one entry per place.
 //!
-//! Read in git-lfs (2026-08), huggingface_hub 2.4.0 and xet-core (2026-08). Looked at and left out: responses about locks
-//! (`locking/api.go`: no URLs), `preupload` (`_commit_api.py`: modes and hashes only), `documentation_url` of LFS errors
-//! (shown, not followed), dumb-HTTP alternates and bundle URIs of git (not used by these hosts), OAuth's
-//! `verification_uri` (for a browser). No request of these clients carries a URL back in its body: verify sends oid and
-//! size, the completion of a multipart upload oid and ETags.
+//! Sources: git-lfs (2026-08), huggingface_hub 2.4.0, xet-core (2026-08). Reviewed and left out: responses about locks (`locking/api.go`:
+//! no URLs), `preupload` (`_commit_api.py`: modes and hashes only), `documentation_url` of LFS errors (shown, not followed), dumb-HTTP
+//! alternates and bundle URIs of git (not used by these hosts), OAuth's `verification_uri` (for a browser). No request of these clients
+//! contains a URL in its body: verify sends oid and size, the completion of a multipart upload sends oid and ETags.
 
 use std::borrow::Cow;
 
@@ -20,14 +19,14 @@ use super::{
     url::percent_encoded,
 };
 
-/// One place where URLs stand.
+/// One place of URLs.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
     /// The name in the log.
     pub code: &'static str,
-    /// Where.
+    /// Its location in the response.
     pub place: UrlLocation,
-    /// Which client follows it, and where that was read.
+    /// The client that follows it, and the source of that fact.
     #[expect(
         dead_code,
         reason = "the source of each row, for whoever changes the table"
@@ -35,24 +34,24 @@ pub(crate) struct Rewrite {
     pub reader: &'static str,
 }
 
-/// Where URLs stand.
+/// The location of URLs in a response.
 #[derive(Debug)]
 pub(crate) enum UrlLocation {
     /// In a header field.
     Field(&'static str, HeaderSyntax),
     /// In the JSON response to certain requests.
     Json {
-        /// By method and path, the query left out.
+        /// True for the method and path (without query) of such a request.
         matches: fn(&Method, &str) -> bool,
-        /// Where in the document.
+        /// The paths in the document.
         at: Paths,
     },
 }
 
-/// How URLs stand in a header field.
+/// The syntax of a header field with URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderSyntax {
-    /// The field is a URL, and with a redirect's status it leads there.
+    /// The field is a URL; with a redirect's status, the client follows it.
     Redirect,
     /// The field is a URL.
     Url,
@@ -118,7 +117,7 @@ pub(crate) static REWRITES: &[Rewrite] = &[
                     PathStep::AnyKey,
                     PathStep::Key("href"),
                 ],
-                // The name before actions, which git-lfs still reads (tq/transfer.go).
+                // The older name of `actions`, which git-lfs still reads (tq/transfer.go).
                 &[
                     PathStep::Key("objects"),
                     PathStep::Item,
@@ -260,7 +259,7 @@ pub(crate) fn rewrite_head(
     findings
 }
 
-/// A field with URLs as text. Some origins write paths in raw UTF-8, as clients accept them.
+/// A field value as text. Some origins write paths in raw UTF-8, and clients accept that.
 pub(crate) fn url_text(value: &HeaderValue) -> Cow<'_, str> {
     match value.to_str() {
         Ok(text) => text.into(),
@@ -268,7 +267,7 @@ pub(crate) fn url_text(value: &HeaderValue) -> Cow<'_, str> {
     }
 }
 
-/// A field of text in ASCII, beside bytes that were taken for characters one by one.
+/// Text as a field value; non-ASCII characters stand for the single bytes that they were read from.
 fn field(text: &str) -> Option<HeaderValue> {
     let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
     HeaderValue::from_bytes(&bytes.ok()?).ok()
@@ -305,7 +304,7 @@ pub(crate) fn for_body(method: &Method, path: &str) -> Option<&'static Rewrite> 
     })
 }
 
-/// True where the response says that it is JSON: `application/json`, or a type that is built on it (RFC 6839).
+/// True where the response's type is JSON: `application/json`, or a type with the suffix `+json` (RFC 6839).
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let media = headers
         .get(CONTENT_TYPE)
@@ -316,9 +315,9 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Rewrite {
-    /// A body with its URLs mapped, `None` where none was; and what was found.
+    /// Maps the URLs of a body: the new body, `None` where nothing changed, and the findings.
     ///
-    /// Fails where the body is no JSON.
+    /// Fails where the body is not JSON.
     pub(crate) fn rewrite_body(
         &self,
         mapping: &Mapping,

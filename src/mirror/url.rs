@@ -1,4 +1,4 @@
-//! A URL taken apart as far as mapping needs it; what is not needed is kept to the byte.
+//! Splits a URL into the parts that mapping needs; all other bytes stay unchanged.
 
 use std::borrow::Cow;
 
@@ -11,28 +11,28 @@ use crate::model::{Scheme, Target};
 pub(crate) struct Url<'u> {
     /// http or https.
     pub scheme: Scheme,
-    /// What stands before the `@`, which belongs to this host alone; empty where there is none.
+    /// User info, for this host only; empty where there is none.
     pub user: &'u str,
-    /// Host and port, the port implied or not.
+    /// Host and port; the port may be implied by the scheme.
     pub target: Target,
-    /// Everything behind the authority, as written: empty, or beginning with `/`, `?` or `#`.
+    /// Everything after the authority, as written: empty, or beginning with `/`, `?` or `#`.
     pub rest: &'u str,
 }
 
-/// What a text may be where a URL is expected (RFC 3986, section 4.1).
+/// A URI reference (RFC 3986, section 4.1).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reference<'u> {
-    /// `https://host/…`, or `//host/…` with the scheme of what was asked.
+    /// `https://host/…`, or `//host/…` with the scheme of the request.
     Absolute(Url<'u>),
-    /// `/…`: of the host that was asked.
+    /// `/…`: a path of the requested host.
     Path(&'u str),
-    /// An absolute http or https URL of a host that is none here, such as a name in raw UTF-8: its authority without user info.
+    /// An absolute http or https URL with a host that gitferry cannot parse, such as a name in raw UTF-8: its authority without user info.
     Unreadable(&'u str),
-    /// Relative to the path that was asked, another scheme, or no URL at all: never mapped.
+    /// Relative to the requested path, another scheme, or no URL at all: never mapped.
     Other,
 }
 
-/// Takes `text` apart; `asked` is the scheme of the request that it answers.
+/// Parses `text`; `asked` is the scheme of the request.
 pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
     if let Some(rest) = text.strip_prefix("//") {
         return absolute(asked, rest);
@@ -50,7 +50,7 @@ pub(crate) fn reference(text: &str, asked: Scheme) -> Reference<'_> {
 }
 
 fn absolute(scheme: Scheme, after: &str) -> Reference<'_> {
-    // A backslash is a slash to WHATWG's URL, and no part of an authority to anybody.
+    // WHATWG's URL reads a backslash as a slash; no parser accepts one in an authority.
     let end = after.find(['/', '\\', '?', '#']).unwrap_or(after.len());
     let (authority, rest) = after.split_at(end);
     let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
@@ -68,13 +68,13 @@ fn absolute(scheme: Scheme, after: &str) -> Reference<'_> {
     }
 }
 
-/// `text` with its escapes resolved; a `%` without two hex digits stays.
+/// Decodes the percent escapes of `text`; a `%` without two hex digits stays.
 pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
 }
 
-/// `text` in a form that all clients read alike. What some take for a path of the same host, and others for another host (`http:/b.test`,
-/// `///b.test`, `/\b.test`), becomes a path; WHATWG's URL leaves tabs out.
+/// Rewrites `text` to a form that all clients parse alike. Some clients read `http:/b.test`, `///b.test` or `/\b.test` as a path of the
+/// same host, others as another host: it becomes a path. WHATWG's URL removes tabs.
 pub(crate) fn unambiguous(text: &str) -> Cow<'_, str> {
     let trimmed = text.trim_start_matches(|c: char| c <= ' ');
     let text: Cow<'_, str> = match trimmed.contains(['\t', '\r', '\n']) {
@@ -111,20 +111,20 @@ fn scheme(text: &str) -> Option<(&str, &str)> {
     valid.then_some((scheme, rest))
 }
 
-/// True for a reference that is resolved against the path that was asked: no scheme, no authority, no leading slash, and not empty or
-/// only a query or fragment.
+/// True for a reference relative to the requested path: no scheme, no authority, no leading slash, and not empty or only a query or
+/// fragment.
 pub(crate) fn is_relative_path(text: &str) -> bool {
     scheme(text).is_none() && !text.is_empty() && !text.starts_with(['/', '?', '#'])
 }
 
-/// `relative` below the directory of `path` (RFC 3986, section 5.2.3).
+/// Resolves `relative` against the directory of `path` (RFC 3986, section 5.2.3).
 pub(crate) fn resolve_relative(path: &str, relative: &str) -> String {
     let directory = path.rfind('/').and_then(|at| path.get(..=at));
     format!("{}{relative}", directory.unwrap_or("/"))
 }
 
-/// The rest of a URL as clients resolve it (RFC 3986, section 5.2.4), so that below a segment of this daemon it stays there. Dots may be
-/// escaped, and WHATWG's URL takes a backslash for a slash. A rest without either stays the same to the byte.
+/// Removes dot segments as clients do (RFC 3986, section 5.2.4), so that the URL cannot leave a host's segment on this daemon. Dots may be
+/// escaped, and WHATWG's URL reads a backslash as a slash. A rest without either stays unchanged.
 pub(crate) fn resolve_dots(rest: &str) -> Cow<'_, str> {
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
     let (path, after) = rest.split_at(end);
@@ -151,14 +151,14 @@ pub(crate) fn resolve_dots(rest: &str) -> Cow<'_, str> {
     format!("/{}{after}", kept.join("/")).into()
 }
 
-/// How many dots a dot segment has.
+/// The number of dots in a dot segment; `None` for another segment.
 fn dots(part: &str) -> Option<usize> {
     // The longest is `%2e%2e`.
     let part = (part.len() <= 6).then(|| part.to_ascii_lowercase().replace("%2e", "."))?;
     matches!(part.as_str(), "." | "..").then_some(part.len())
 }
 
-/// `bytes` as a URL: what is no visible ASCII is escaped (RFC 3986, section 2.1), the rest stays.
+/// Percent-encodes all bytes that are not visible ASCII (RFC 3986, section 2.1).
 pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
     const ESCAPED: &AsciiSet = &CONTROLS.remove(b'\t');
     percent_encode(bytes, ESCAPED).to_string()

@@ -1,4 +1,4 @@
-//! Questions to the machine that may take long: one per key at a time, answered for everybody who asks, and kept for a while.
+//! Look-ups that may block for long: one at a time per key, shared by all callers, and cached.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::workers::Workers;
 
-/// Answers by key. Failures are not kept: the next caller asks again.
+/// Cached results by key. Failures are not cached: the next caller asks again.
 pub(crate) struct Lookups<K, V> {
     workers: Workers,
     keep: Duration,
@@ -22,14 +22,14 @@ pub(crate) struct Lookups<K, V> {
 
 struct LookupEntry<V> {
     answer: watch::Receiver<Option<LookupResult<V>>>,
-    /// When it was answered; `None` while it is asked.
+    /// When the result arrived; `None` while the look-up runs.
     answered: Option<Instant>,
 }
 
-/// An [`io::Error`] that several callers get.
+/// A result whose error several callers can share.
 type LookupResult<V> = Result<V, Arc<io::Error>>;
 
-/// How many answers are kept.
+/// The most results that are cached.
 const AT_MOST: usize = 1024;
 
 impl<K, V> fmt::Debug for Lookups<K, V> {
@@ -46,7 +46,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Asks on `workers` and keeps an answer for `keep`.
+    /// Runs look-ups on `workers` and caches each result for `keep`.
     pub(crate) fn new(workers: Workers, keep: Duration) -> Self {
         Self {
             workers,
@@ -55,10 +55,9 @@ where
         }
     }
 
-    /// The answer for `key`: one that is kept, the one that is under way, or what `ask` finds.
+    /// The result for `key`: from the cache, from the running look-up, or from `ask`.
     ///
-    /// Fails with what `ask` said, or where too many questions wait already. A caller that is dropped leaves the question running
-    /// for the others.
+    /// Fails with the error of `ask`, or where too many look-ups are queued. If a caller is dropped, the look-up continues for the others.
     pub(crate) async fn get(
         &self,
         key: K,
@@ -102,7 +101,7 @@ where
             drop(entries);
             sender.send_replace(Some(found.map_err(Arc::new)));
         };
-        // Before the job can end: it marks the entry.
+        // Inserted before the job can end, because the job updates the entry.
         entries.insert(
             key.clone(),
             LookupEntry {
@@ -123,7 +122,7 @@ impl<V> LookupEntry<V> {
     fn is_usable(&self, now: Instant, keep: Duration) -> bool {
         match self.answered {
             Some(at) => now.saturating_duration_since(at) < keep,
-            // A question whose thread panicked has no sender any more.
+            // The thread of this look-up panicked: its sender is gone.
             None => self.answer.has_changed().is_ok(),
         }
     }

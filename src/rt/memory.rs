@@ -1,6 +1,6 @@
-//! Memory that was needed for a while goes back to the system.
+//! Returns unused memory to the system.
 //!
-//! glibc keeps what was freed in its arenas: 64 pushes at once left the daemon 46 MiB larger for ever.
+//! glibc keeps freed memory in its arenas: without this, 64 concurrent pushes left the daemon 46 MiB larger.
 
 use std::{
     fs,
@@ -9,10 +9,10 @@ use std::{
 
 /// Resident memory after the last call, in KiB.
 static KEPT: AtomicU64 = AtomicU64::new(0);
-/// So much more, in KiB, is worth the walk over all arenas.
+/// The growth since the last call, in KiB, that justifies a walk over all arenas.
 const WORTH_IT: u64 = 1024;
 
-/// Gives free memory back, where there is much of it. To be called when nothing runs.
+/// Returns free memory to the system, where there is enough of it. Call it when no transfer runs.
 pub(crate) fn trim() {
     let Some(resident) = resident() else { return };
     let kept = KEPT.load(Ordering::Relaxed);
@@ -22,7 +22,7 @@ pub(crate) fn trim() {
     KEPT.store(self::resident().unwrap_or(resident), Ordering::Relaxed);
 }
 
-/// Resident memory without the pages of files, in KiB (proc(5), `RssAnon`), where the system says.
+/// Resident memory without file pages, in KiB (proc(5), `RssAnon`); `None` on systems without it.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let rest = status

@@ -1,4 +1,4 @@
-//! What the system says of this process: how many descriptors it may have, and how large its terminal is.
+//! Facts about this process: the limit of file descriptors, and the size of its terminal.
 
 use std::os::fd::{AsFd, AsRawFd as _};
 
@@ -15,7 +15,7 @@ pub(crate) fn descriptors() -> usize {
     })
 }
 
-/// Columns and rows; `None` where this is no terminal, or one that does not say.
+/// Columns and rows; `None` where this is not a terminal, or its size is unknown.
 #[expect(unsafe_code, reason = "nix has no safe wrapper of TIOCGWINSZ")]
 pub(crate) fn terminal_size(terminal: impl AsFd) -> Option<(usize, usize)> {
     let mut size = libc::winsize {

@@ -1,7 +1,7 @@
 //! Threads for calls of the C library that may hang for minutes: `getaddrinfo`, and the user database.
 //!
-//! tokio's blocking threads write the spool; a dead resolver must not use them up. These are few, their queue is bounded, and
-//! nobody waits for them at the end of the process.
+//! tokio's blocking threads write the spool, and a dead resolver must not occupy them. These threads are few, their queue is bounded, and
+//! the process does not wait for them when it ends.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +32,7 @@ struct JobQueue {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How long a thread without work stays.
+/// How long an idle thread lives.
 const IDLE: Duration = Duration::from_secs(10);
 
 impl Workers {
@@ -63,7 +63,7 @@ impl Workers {
             let thread = thread::Builder::new().name(self.0.name.into());
             match thread.spawn(move || inner.run()) {
                 Ok(_) => state.running += 1,
-                // Another thread takes the job where there is one.
+                // If another thread exists, it takes the job.
                 Err(_) if state.running > 0 => {}
                 Err(_) => return state.jobs.pop_back().is_none(),
             }
@@ -82,7 +82,7 @@ impl WorkersState {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // Whoever waits for the job sees that its sender is gone; the thread goes on.
+                // The job's sender is dropped, so its caller gets an error; the thread continues.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;

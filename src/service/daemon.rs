@@ -1,7 +1,7 @@
-//! The daemon itself: from a config to listening sockets, and from one config to the next.
+//! The daemon: builds everything from a config, and replaces it at a reload.
 //!
-//! Start and reload are one path ([`build`]), so that the one used daily is the one that works. `cli::run` brings the
-//! config, the log and the process; tests bring their own.
+//! Start and reload share one path ([`build`]), so the path used daily is the tested one. `cli::run` supplies the config, the log and the
+//! process; tests supply their own.
 
 use std::{
     error::Error,
@@ -34,7 +34,7 @@ use crate::{
     track::event,
 };
 
-/// A daemon that listens.
+/// A running daemon.
 pub struct Daemon {
     front: FrontServer,
     shared: Shared,
@@ -42,18 +42,18 @@ pub struct Daemon {
     history: HistoryKeeper,
 }
 
-/// Why the daemon does not start, or a reload changes nothing.
+/// Why the daemon does not start, or why a reload changed nothing.
 #[derive(Debug)]
 pub enum StartError {
     /// The local CA, or the bundle beside it.
     Ca(CaError),
     /// A listening socket.
     Listen(ListenError),
-    /// `users` or `groups` of `[listen]`, where nothing can tell them apart.
+    /// `users` or `groups` of `[listen]` are set, but this system cannot tell local users apart.
     Users(io::Error),
-    /// TLS itself.
+    /// The TLS configuration.
     Tls(BoxError),
-    /// A reload that would answer clients without the credentials that were asked for until now.
+    /// A reload would serve clients without the credentials that were required until now.
     LowersGuard,
 }
 
@@ -74,11 +74,11 @@ impl fmt::Display for StartError {
 }
 
 impl StartError {
-    /// What to do about it, where there is something to say beyond the cause.
+    /// The advice, where it adds something to the cause.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
-            // Of one that is damaged the cause says what to do.
-            // A full disk has a hint of its own.
+            // For a damaged CA, the cause contains the advice.
+            // A full disk has its own hint.
             Self::Ca(error) => error
                 .source
                 .downcast_ref::<io::Error>()
@@ -111,9 +111,9 @@ impl Error for StartError {
 }
 
 impl Daemon {
-    /// Binds, makes what the config needs, and serves.
+    /// Binds the addresses, builds everything the config needs, and serves.
     ///
-    /// Fails where an address cannot be bound, or the local CA can neither be read nor made. Must run inside the runtime.
+    /// Fails where an address cannot be bound, or the local CA can neither be read nor created. Must run inside the runtime.
     pub fn start(mut config: Config) -> Result<Self, StartError> {
         state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
         let shared = Shared::default();
@@ -123,7 +123,7 @@ impl Daemon {
         let limits = slot_limits(config.listen.max_connections);
         let acceptors = listen::open(&config.listen, Some(CLIENT_BUFFER), owners.as_ref(), limits)
             .map_err(StartError::Listen)?;
-        // Port 0 and handed-over sockets have their addresses only now; a loop is told by them.
+        // Port 0 and inherited sockets have their addresses only now; loop detection needs them.
         config.listen.addresses = acceptors.iter().map(Acceptor::address).collect();
         let addresses = config.listen.addresses.clone();
         spool::sweep(&config.state_directory);
@@ -155,24 +155,24 @@ impl Daemon {
         &self.addresses
     }
 
-    /// What outlives reloads: running transfers, tasks.
+    /// State that outlives reloads: running transfers, tasks.
     pub fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// The config that new transfers go by.
+    /// The config for new transfers.
     pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.front.current().config)
     }
 
-    /// Writes the history; for the end, after the last transfer.
+    /// Writes the history. Call it after the last transfer has ended.
     pub(crate) fn save_history(&self) {
         self.history.save();
     }
 
-    /// New transfers go by `config`; what needs a restart is said. A failure changes nothing.
+    /// Applies `config` to new transfers, and logs which keys need a restart. A failure changes nothing.
     ///
-    /// Fails where the local CA cannot be read or made, and where the daemon would answer clients that it refuses now.
+    /// Fails where the local CA cannot be read or created, and where clients would be served that are refused now.
     pub fn reload(&self, mut config: Config) -> Result<(), StartError> {
         if reload::weakens_access(&self.config(), &config, &self.addresses) {
             return Err(StartError::LowersGuard);
@@ -191,7 +191,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Accepts nothing new, waits `grace` for what runs, ends the rest.
+    /// Accepts nothing new, waits for running transfers up to `grace`, then ends the rest.
     pub async fn stop(self, grace: Duration) -> DrainOutcome {
         let Self {
             front,
@@ -215,9 +215,9 @@ async fn accept(acceptor: Acceptor, front: FrontServer, shared: Shared) {
     }
 }
 
-/// How many clients can be served at once: what the config asks for, as far as the descriptors of this process go.
+/// The limit on client connections: the configured one, lowered to what the descriptor limit of this process allows.
 fn slot_limits(asked: usize) -> SlotLimits {
-    /// Listening sockets, the log, the CA, the runtime's own.
+    /// Descriptors for listening sockets, the log, the CA and the runtime.
     const OWN: usize = 64;
     let limit = rt::descriptors();
     let limits = SlotLimits::within(asked, limit.saturating_sub(OWN));
@@ -227,7 +227,7 @@ fn slot_limits(asked: usize) -> SlotLimits {
     limits
 }
 
-/// What tells local users apart; `None`, said in the log, where nothing can and the config does not insist.
+/// The look-up of a connection's local user; `None`, with a warning in the log, where it cannot work and the config does not require it.
 fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
     let mut addresses = listen.addresses.iter().map(SocketAddr::ip);
     let loopback = addresses.find(IpAddr::is_loopback);
@@ -243,7 +243,7 @@ fn owners(listen: &Listen) -> Result<Option<Arc<SocketOwners>>, StartError> {
     }
 }
 
-/// Everything that follows from a config.
+/// Builds everything that depends on the config.
 fn build(config: Config, shared: &Shared) -> Result<Arc<Forwarder>, StartError> {
     state::check(&config.state_directory, state::StateUsers::Owner).map_err(StartError::Ca)?;
     for doubt in &config.warnings {

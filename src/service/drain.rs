@@ -1,30 +1,31 @@
-//! Draining: running transfers end by themselves within a grace, then they are ended.
+//! Draining: running transfers get a grace period, then they are ended.
 
 use std::{future::Future, time::Duration};
 
 use crate::rt::{Shutdown, Tasks};
 
-/// How long tasks that were told to end may take to do so: they only write a fault and close sockets.
+/// How long ended tasks may take: they only log a fault and close sockets.
 const LAST_LIMIT: Duration = Duration::from_secs(5);
 
-/// How draining went.
+/// The result of draining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainOutcome {
-    /// True where no task was left in the end.
+    /// True where no task was left.
     pub finished: bool,
-    /// How many transfers still ran when the grace was over (or a second signal came), and were ended.
+    /// The number of transfers that were ended after the grace period, or at a second signal.
     pub ended: usize,
 }
 
-/// Takes nothing new (each task counts as a transfer), waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends what still runs.
+/// Accepts nothing new, waits for `tasks` until `grace` is over or `shutdown` is ended elsewhere, then ends the rest. Each task counts as a
+/// transfer.
 ///
-/// Returns at the latest a few seconds after the grace, even where a task does not listen.
+/// Returns a few seconds after the grace period at the latest, even if a task does not react.
 pub(crate) async fn drain(tasks: &Tasks, shutdown: &Shutdown, grace: Duration) -> DrainOutcome {
     let running = || tasks.running();
     drain_until(tasks, shutdown, grace, shutdown.ended(), &running).await
 }
 
-/// As [`drain`], where `hurry` too ends the grace; what still runs is then counted by `transfers`, before it is ended.
+/// Like [`drain`], but `hurry` also ends the grace period; `transfers` counts what still runs before it is ended.
 pub(super) async fn drain_until(
     tasks: &Tasks,
     shutdown: &Shutdown,
@@ -62,7 +63,7 @@ mod tests {
         (Tasks::default(), Shutdown::default())
     }
 
-    /// No sockets here, so the paused clock is sound.
+    /// No sockets are involved, so the paused clock is safe.
     #[tokio::test(start_paused = true)]
     async fn a_task_that_ends_within_the_grace_is_not_cut() {
         let (tasks, shutdown) = world();

@@ -1,4 +1,4 @@
-//! The history of finished transfers over restarts: read at start, saved every minute and at the end.
+//! Keeps the history of finished transfers across restarts: reads it at start, saves it every minute and at the end.
 //!
 //! Only the owner of the state directory reads and saves it. A daemon that starts while another one owns the directory, such as the old one
 //! that still drains, keeps its history in memory and takes the file over when that daemon has ended.
@@ -15,9 +15,9 @@ use crate::{
     track::history::{History, file::HistoryLoad, lines},
 };
 
-/// How often it is saved while transfers end: what a crash can lose.
+/// The interval between two saves while transfers end: a crash loses at most this much.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often a daemon that does not own the directory tries to.
+/// How often a daemon that does not own the directory tries to take it over.
 const TAKE_OVER: Duration = Duration::from_secs(1);
 
 /// Keeps the history of a daemon in the file of its state directory.
@@ -55,7 +55,7 @@ impl HistoryKeeper {
                 () = self.shared.shutdown.drained() => return,
             }
             let keeper = self.clone();
-            // It waits for a disk.
+            // Disk I/O may block.
             let _ = tokio::task::spawn_blocking(move || match owned {
                 true => keeper.save(),
                 false => keeper.take_over(),
@@ -64,7 +64,7 @@ impl HistoryKeeper {
         }
     }
 
-    /// Saves what is new; where another daemon owns the directory, this run's history ends with the process.
+    /// Saves new entries; where another daemon owns the directory, this run's history ends with the process.
     pub(super) fn save(&self) {
         if !self.owns() {
             self.take_over();

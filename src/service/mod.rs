@@ -1,7 +1,7 @@
 //! The daemon as a service: signals, readiness towards systemd, reload, draining.
 //!
-//! [`serve`] is what the command that runs the daemon waits in, from "ready" to the last transfer's end. What is served, and how a
-//! config is reloaded, is the caller's: nothing here knows a socket of a client.
+//! The command that runs the daemon waits in [`serve`], from readiness to the end of the last transfer. The caller decides what is served
+//! and how a config is reloaded; this module handles no client sockets.
 
 pub(crate) mod daemon;
 pub(crate) mod drain;
@@ -21,28 +21,27 @@ use crate::{
     track::event,
 };
 
-/// How long after the last asked-for end the service manager may take us for dead.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The time added to the requested stopping time before the service manager kills the process.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 
-/// The running daemon, as its service sees it.
+/// What [`serve`] needs of the running daemon.
 pub(crate) struct Service<'a> {
-    /// What signals ask for.
+    /// The signals.
     pub signals: &'a mut Signals,
-    /// The service manager, where there is one.
+    /// The service manager, if any.
     pub notifier: &'a Notifier,
-    /// Everything that runs.
+    /// All tasks.
     pub tasks: &'a Tasks,
-    /// What ends it.
+    /// Stops the daemon.
     pub shutdown: &'a Shutdown,
-    /// How many transfers run; tasks are more, and nothing that a reader of the log counts in.
+    /// The number of running transfers, for the log. Tasks are more.
     pub transfers: &'a (dyn Fn() -> usize + Sync),
 }
 
-/// Says that the daemon is ready, obeys signals until one asks to stop (or `shutdown` is begun elsewhere), then drains.
+/// Reports readiness, handles signals until one stops the daemon (or `shutdown` is begun elsewhere), then drains.
 ///
-/// `reload` answers with the new status line, or with why the old config stays; it is called on SIGHUP and whenever `changed` ends.
-/// `grace` is asked when stopping begins, so that
-/// a reload may have changed it. A second signal ends at once what still runs.
+/// `reload` returns the new status line, or why the old config stays; it is called on SIGHUP and whenever `changed` completes. `grace` is
+/// called when stopping begins, because a reload may have changed it. A second signal ends running transfers at once.
 pub(crate) async fn serve(
     service: Service<'_>,
     status: &str,
@@ -81,12 +80,12 @@ pub(crate) async fn serve(
     event::draining(running, grace);
     notifier.stopping(
         &format!("{running} transfers may end within {grace:?}"),
-        grace.saturating_add(LAST_WORDS),
+        grace.saturating_add(STOP_MARGIN),
     );
     drain::drain_until(tasks, shutdown, grace, stop(signals), transfers).await
 }
 
-/// Waits for another signal to stop: nobody needs a new config for transfers that are about to end.
+/// Waits for another stop signal. Reloads are ignored: the remaining transfers are about to end.
 async fn stop(signals: &mut Signals) {
     while signals.next().await != SignalRequest::Stop {}
 }

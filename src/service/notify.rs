@@ -1,6 +1,6 @@
-//! Words to the service manager (`sd_notify(3)`): ready, reloading, stopping, alive. Without `NOTIFY_SOCKET` nothing is said.
+//! Notifications to the service manager (`sd_notify(3)`): ready, reloading, stopping, watchdog. Does nothing without `NOTIFY_SOCKET`.
 //!
-//! The socket is kept open from the start, and may be an abstract one, which containers use.
+//! The socket is opened at start and may be an abstract one, which containers use.
 
 use std::{
     env,
@@ -15,7 +15,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::rt::{Shutdown, Tasks};
 
-/// The way to the service manager, or to nobody. Clones share it.
+/// The connection to the service manager, if any. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notifier {
     socket: Option<Arc<UnixDatagram>>,
@@ -23,9 +23,9 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// The manager that `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` name.
+    /// The manager named by `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
     ///
-    /// Fails where the socket is named but cannot be reached; the daemon may well go on with [`Notifier::default`].
+    /// Fails where the named socket cannot be reached; the daemon can continue with [`Notifier::default`].
     pub(crate) fn from_environment() -> io::Result<Self> {
         match env::var_os("NOTIFY_SOCKET") {
             Some(address) => Self::to(&address, watchdog(|name| env::var(name).ok())),
@@ -33,11 +33,11 @@ impl Notifier {
         }
     }
 
-    /// The manager at `address` (a path, or `@` and an abstract name) that wants a sign of life within `watchdog`.
+    /// The manager at `address` (a path, or `@` and an abstract name), which expects a watchdog notification within `watchdog`.
     pub(crate) fn to(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         connect(&socket, address)?;
-        // A manager that does not read must not stop the daemon: a full queue loses a word, no more.
+        // A manager that does not read must not block the daemon: if its queue is full, the notification is lost.
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: Some(Arc::new(socket)),
@@ -45,14 +45,14 @@ impl Notifier {
         })
     }
 
-    /// Start-up, or a reload, is done; `status` is what `systemctl status` shows.
+    /// Start or reload is complete; `systemctl status` shows `status`.
     pub(crate) fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", line(status)));
     }
 
     /// A reload begins; [`Notifier::ready`] ends it.
     pub(crate) fn reloading(&self) {
-        // Without the time, a manager that waits for the reload (`Type=notify-reload`) takes the word for an old one.
+        // Without the time, a manager that waits for the reload (`Type=notify-reload`) treats the notification as an old one.
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
     }
@@ -66,7 +66,7 @@ impl Notifier {
         ));
     }
 
-    /// Gives a sign of life at half the interval the manager asked for, until draining begins: it then no longer asks.
+    /// Sends a watchdog notification at half the requested interval, until draining begins: from then on the manager does not expect any.
     pub(crate) fn watchdog(&self, tasks: &Tasks, shutdown: &Shutdown) {
         let Some(limit) = self.watchdog.filter(|_| self.socket.is_some()) else {
             return;
@@ -91,7 +91,7 @@ impl Notifier {
     }
 }
 
-/// The interval that `WATCHDOG_USEC` asks the process of `WATCHDOG_PID` for (sd_watchdog_enabled(3)).
+/// The interval in `WATCHDOG_USEC`, where `WATCHDOG_PID` is this process (sd_watchdog_enabled(3)).
 fn watchdog(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     let micros = variable("WATCHDOG_USEC")?.parse().ok()?;
     let own = std::process::id().to_string();
@@ -99,7 +99,7 @@ fn watchdog(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     is_ours.then(|| Duration::from_micros(micros))
 }
 
-/// A line break would begin another word of the protocol.
+/// A line break would start another assignment of the protocol.
 fn line(status: &str) -> String {
     status.replace(['\n', '\r'], " ")
 }

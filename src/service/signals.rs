@@ -1,22 +1,22 @@
-//! What signals ask for: SIGTERM and SIGINT to stop, SIGHUP to reload.
+//! Signals: SIGTERM and SIGINT stop, SIGHUP reloads.
 //!
-//! SIGHUP has three senders. `nohup` starts a process with it ignored: it stays so. A terminal that closes sends it to what runs in it:
-//! the process had a controlling terminal and cannot open it any more, so it stops. Everybody else means a reload.
+//! SIGHUP has three senders. `nohup` starts a process with SIGHUP ignored: it stays ignored. A closing terminal sends SIGHUP to its
+//! processes: if the process had a controlling terminal and can no longer open it, it stops. From every other sender SIGHUP means reload.
 
 use std::{fs::File, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalRequest {
-    /// SIGTERM, SIGINT: stop; the second time, at once.
+    /// SIGTERM, SIGINT: stop; a second one ends running transfers at once.
     Stop,
     /// SIGHUP: read the config again.
     Reload,
 }
 
-/// The signals the daemon listens to. As long as this lives they do not kill the process.
+/// The signals that the daemon handles. While this lives, they do not kill the process.
 #[derive(Debug)]
 pub(crate) struct Signals(SignalSource);
 
@@ -25,9 +25,9 @@ enum SignalSource {
     Process {
         terminate: Signal,
         interrupt: Signal,
-        /// `None` where it was ignored when the process began.
+        /// `None` where it was ignored when the process started.
         hang_up: Option<Signal>,
-        /// True where the process began in a terminal.
+        /// True where the process started in a terminal.
         terminal: bool,
     },
     #[cfg(test)]
@@ -35,7 +35,7 @@ enum SignalSource {
 }
 
 impl Signals {
-    /// Listens from now on; fails where a handler cannot be set, or outside a runtime with I/O.
+    /// Installs the handlers. Fails where a handler cannot be set, or outside a runtime with I/O.
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self(SignalSource::Process {
             terminate: signal(SignalKind::terminate())?,
@@ -48,14 +48,14 @@ impl Signals {
         }))
     }
 
-    /// A test's own signals: those of the process belong to every test at once.
+    /// Signals for one test; those of the process affect all tests at once.
     #[cfg(test)]
     pub(crate) fn channel() -> (tokio::sync::mpsc::UnboundedSender<SignalRequest>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
         (sender, Self(SignalSource::Told(receiver)))
     }
 
-    /// Waits for the next one. Nothing is lost where the wait is given up, as in `select!`.
+    /// Waits for the next signal. Cancel-safe, as `select!` requires.
     pub(crate) async fn next(&mut self) -> SignalRequest {
         match &mut self.0 {
             SignalSource::Process {
@@ -70,7 +70,7 @@ impl Signals {
                     true => SignalRequest::Stop,
                     false => SignalRequest::Reload,
                 },
-                // The streams end with the runtime only.
+                // The streams end only with the runtime.
                 else => std::future::pending().await,
             },
             #[cfg(test)]
@@ -94,8 +94,8 @@ fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Whether the process began with the signal ignored: proc(5), `SigIgn` of /proc/self/status, a mask with bit 0 for signal 1. False where
-/// there is no such file.
+/// True where the process started with the signal ignored: proc(5), `SigIgn` of /proc/self/status, a mask with bit 0 for signal 1. False
+/// where the file does not exist.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status

@@ -1,4 +1,4 @@
-//! The service against a manager of our own: a datagram socket that is read.
+//! The service with a fake service manager: a datagram socket that the test reads.
 
 use std::path::PathBuf;
 
@@ -147,7 +147,7 @@ async fn reloads_and_a_stop_are_notified_to_systemd_word_by_word() {
             "{stopping}"
         );
         assert!(shutdown.is_draining() && !shutdown.is_ended());
-        // The second one, long before the grace is over.
+        // The second signal, long before the grace period ends.
         signal.send(SignalRequest::Stop).unwrap();
     };
     let (drained, ()) = tokio::time::timeout(DEADLINE, async { tokio::join!(serving, telling) })

@@ -1,4 +1,4 @@
-//! Every parser of bytes from outside, for `tests/fuzz`: bytes in, what they were taken for out, in plain types.
+//! Every parser of external bytes, for `tests/fuzz`: bytes in, the parsed result out, in plain types.
 
 use std::{
     collections::VecDeque,
@@ -39,7 +39,7 @@ use crate::{
     tls::{FirstBytes, accept::first_bytes},
 };
 
-/// What a hop is greeted with.
+/// The credentials for a hop.
 pub const HOP_PASSWORD: &str = "hunter2secret";
 
 fn hop_credentials() -> Credentials {
@@ -49,11 +49,11 @@ fn hop_credentials() -> Credentials {
     }
 }
 
-/// A stream that a test plays.
+/// A stream of a test.
 pub trait TestStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> TestStream for T {}
 
-/// What can be read of the tunnel that an HTTP hop gives on `io`, or the fault as the log shows it.
+/// The bytes of the tunnel through an HTTP hop on `io`, or the fault as the log shows it.
 pub async fn greet_http(io: impl TestStream) -> Result<Vec<u8>, String> {
     let greeted = dial::http_hop::greet(Box::new(io), hop_address(), &hop_credentials()).await;
     tunnel(greeted).await
@@ -78,12 +78,12 @@ fn hop_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 3128))
 }
 
-/// True where a client's first flight may be sent again.
+/// True where a client's first flight may be replayed.
 pub fn may_replay(flight: &[u8]) -> bool {
     FlightKind::of(flight).is_replayable()
 }
 
-/// What a client's first bytes are taken for, and what can be read of the stream then: nothing may be lost.
+/// The detected protocol of a client's first bytes, and all bytes that the stream then returns: none may be lost.
 pub async fn first_flight(io: impl TestStream) -> (&'static str, Vec<u8>) {
     let mut io: BoxIo = Box::new(io);
     let found = first_bytes(&mut io, Duration::from_secs(1)).await;
@@ -98,9 +98,9 @@ pub async fn first_flight(io: impl TestStream) -> (&'static str, Vec<u8>) {
     (name, read)
 }
 
-/// `body` with the strings at some places of an LFS batch response put through `map`; `None` where nothing changed.
+/// Applies `map` to strings of an LFS batch response; `None` where nothing changed.
 ///
-/// Fails where it is passed on as it is.
+/// Fails where the body is passed on unchanged.
 pub fn spliced(
     body: &[u8],
     map: &mut dyn FnMut(&str) -> Option<String>,
@@ -119,7 +119,7 @@ pub fn spliced(
     splice(body, PLACES, map).map_err(|error| error.to_string())
 }
 
-/// What stands between the client and the origin.
+/// What is between the client and the origin.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponsePath {
     pub reverse_front: bool,
@@ -133,7 +133,7 @@ impl ResponsePath {
     };
 }
 
-/// How a response of `https://hf.co` to `path` is mapped; the reverse front serves `hf.co`, `b.test` and what ends in `.cdn.test`.
+/// The mapping of a response of `https://hf.co` to `path`; the reverse front serves `hf.co`, `b.test` and names below `.cdn.test`.
 fn mapping(path: &str, between: ResponsePath) -> Mapping {
     let target = |host: &str| Target::new(Host::Name(host.into()), 443);
     let mirror = between.mirror.then(|| Mirror {
@@ -176,7 +176,7 @@ pub fn rewritten_field(
     values.map(|value| value.as_bytes().to_vec()).collect()
 }
 
-/// The body of an LFS batch response as the client gets it; `None` where it is the same.
+/// The body of an LFS batch response as the client gets it; `None` where it is unchanged.
 pub fn rewritten_batch(between: ResponsePath, body: &[u8]) -> Option<Vec<u8>> {
     let path = "/user/repo.git/info/lfs/objects/batch";
     let entry = table::for_body(&Method::POST, path)?;
@@ -190,7 +190,7 @@ pub fn segment(text: &str) -> Option<(&'static str, String)> {
     Some((scheme.as_str(), target.to_string()))
 }
 
-/// Scheme, host and port that an absolute URL names, as the mapping reads it.
+/// Scheme, host and port of an absolute URL, as the mapping parses it.
 pub fn origin(url: &str) -> (&'static str, String) {
     let (scheme, target) = mapping("/", ResponsePath::REVERSE_FRONT).origin(url);
     (scheme.as_str(), target.to_string())
@@ -204,7 +204,7 @@ pub fn printed_config(text: &str, variables: config::Variables<'_>) -> Result<St
     Ok(cli::check::shown(&config))
 }
 
-/// What the log says of a request line that came in such pieces.
+/// The log's text of a request line received in these pieces.
 pub fn request_line(pieces: &[&[u8]]) -> Option<String> {
     let line = RequestLine::default();
     for piece in pieces {
@@ -213,19 +213,19 @@ pub fn request_line(pieces: &[&[u8]]) -> Option<String> {
     line.objection()
 }
 
-/// What `gitferry report` prints of a log, for people and for programs.
+/// The output of `gitferry report` for a log, as text and as JSON.
 pub fn report(log: &[u8]) -> Option<(String, String)> {
     cli::report::of(log)
 }
 
-/// The body that a coded one stands for.
+/// The decoded body.
 pub fn decoded(coding: &'static str, body: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut fields = HeaderMap::new();
     fields.insert("content-encoding", HeaderValue::from_static(coding));
     Coding::of(&fields).decode(body, limit).ok()
 }
 
-/// What frames a message with such fields: whether a request and a response are refused, and the lengths that are passed on.
+/// The framing of a message with these fields: whether it is refused as a request and as a response, and the lengths that are passed on.
 pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>>) {
     let mut fields = HeaderMap::new();
     for (name, values) in [
@@ -246,7 +246,7 @@ pub fn framing(codings: &[&[u8]], lengths: &[&[u8]]) -> (bool, bool, Vec<Vec<u8>
     (refused, unusable, lengths)
 }
 
-/// Whether the response to a request for the rest of 1000 bytes, of which `got` came, is passed on.
+/// True where the response to a request for the rest of 1000 bytes, of which `got` arrived, is passed on.
 pub fn goes_on(got: u64, content_range: &[u8], length: &[u8]) -> bool {
     let field = |fields: &mut HeaderMap, name, value: &[u8]| {
         if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -270,7 +270,7 @@ pub fn retry_after(value: &[u8]) -> Option<u64> {
     headers::retry_after(&fields).map(|wait| wait.as_secs())
 }
 
-/// `Proxy-Status` without the members in gitferry's name.
+/// `Proxy-Status` without gitferry's own members.
 pub fn without_our_status(value: &[u8]) -> Option<Vec<u8>> {
     let mut fields = HeaderMap::new();
     fields.insert("proxy-status", HeaderValue::from_bytes(value).ok()?);
@@ -282,19 +282,19 @@ pub fn without_our_status(value: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// A target as it is shown.
+/// A target as text.
 pub fn target(text: &str) -> Option<String> {
     Target::parse(text, Some(443))
         .ok()
         .map(|target| target.to_string())
 }
 
-/// What came with the daemon's reply to `gitferry connect`, or the reason for the terminal.
+/// The bytes after the daemon's reply to `gitferry connect`, or the reason for the terminal.
 pub fn connect_reply(stream: &mut std::net::TcpStream) -> Result<Vec<u8>, String> {
     cli::connect::reply(stream)
 }
 
-/// A remote as doctor reads it: what is spoken there, target, path and user.
+/// A remote as doctor parses it: protocol, target, path and user.
 pub fn remote(text: &str) -> Option<(String, String, String, Option<String>)> {
     let url = doctor::RemoteUrl::parse(text)?;
     let (purpose, target) = (format!("{:?}", url.purpose), url.target.to_string());
@@ -303,17 +303,17 @@ pub fn remote(text: &str) -> Option<(String, String, String, Option<String>)> {
     Some((purpose, target, url.path, url.username))
 }
 
-/// The status of what answers in the place of TLS, and where it leads.
+/// The status of a plain HTTP response in place of TLS, and its redirect target.
 pub fn portal(response: &[u8]) -> Option<(u16, Option<String>)> {
     doctor::portal(response)
 }
 
-/// What the kernel is asked about a socket, and what its response says.
+/// The netlink request about a socket, for the parser of its reply.
 pub fn socket_question(sequence: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     socket_owner::question(sequence, local, remote)
 }
 
-/// State, user and inode; the error's kind where the response has none.
+/// State, user and inode from the kernel's reply, or the kind of its error.
 pub fn socket_answer(
     bytes: &[u8],
     about: (u32, SocketAddr, SocketAddr),
@@ -321,7 +321,7 @@ pub fn socket_answer(
     socket_owner::read_reply(bytes, about)
 }
 
-/// A page that comes in such pieces through a hop with these credentials, as the client gets it.
+/// A page received in these pieces through a hop with these credentials, as the client gets it.
 pub async fn without_quotations(authorization: &[u8], pieces: Vec<Vec<u8>>) -> Vec<u8> {
     let body = ChunkedBody(pieces.into_iter().map(Bytes::from).collect());
     let mut response = HttpResponse::new(body.boxed_unsync());
@@ -331,7 +331,7 @@ pub async fn without_quotations(authorization: &[u8], pieces: Vec<Vec<u8>>) -> V
     collected.map_or_else(|_| Vec::new(), |body| body.to_bytes().to_vec())
 }
 
-/// A body in pieces.
+/// A body of several frames.
 struct ChunkedBody(VecDeque<Bytes>);
 
 impl Body for ChunkedBody {

@@ -5,8 +5,11 @@
 //! | what went wrong | on this upstream |
 //! |---|---|
 //! | reset, closed-early, http2 errors, stale-connection, hop-refused or answered 502, 503, 504 | again, until the attempts are used up |
-//! | unreachable, socks-refused 6 (time to live) | the same: routes come back |
-//! | timed-out | as above where no other upstream is left; else once more in a handshake, with smaller segments; through a hop once more |
+//! | unreachable, socks-refused 6 (time to live) | again, until the attempts are used up: routes come back |
+//! | answered 429 with `Retry-After` up to `backoff_limit` | again after that time, until the attempts are used up; never the next upstream: the limit is the user's |
+//! | timed-out, another upstream is left | once more in a TLS handshake, with smaller segments; in any other stage not again: each try costs a whole deadline |
+//! | timed-out on the hop's leg, no other upstream is left | once more: a hop that was silent twice stays silent |
+//! | timed-out on the origin's leg, no other upstream is left | again, until the attempts are used up |
 //! | stalled-path-mtu | once more, with smaller segments |
 //! | stalled by another verdict | not again; once more where no other upstream is left |
 //! | refused, name-unknown, target-refused, socks-refused 1, 3, 4, 5 | once more: the server may be restarting, or the resolver busy |
@@ -14,7 +17,8 @@
 //! | hop-authentication, credentials-withheld, any other hop-refused or socks-refused | not again: the hop or mirror decided so; the next upstream |
 //! | everything on the client's leg, gitferry's own decisions and shortages | the end |
 //!
-//! When the tries of an upstream are used up, the next one follows at once.
+//! When the tries of an upstream are used up, the next one follows at once; after the last one the client gets an error. Only small requests
+//! (without a body, or with one held in memory) are repeated after a response.
 
 use std::time::Duration;
 
@@ -97,8 +101,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Between half of the doubled wait and all of it. Never at once: what resets one handshake also resets the next one at that moment. And
-    /// never in step with other transfers that failed at the same time.
+    /// A random wait between half of `backoff` times 2^(tried - 1), at most `backoff_limit`, and all of it. Never zero: what resets one
+    /// handshake also resets an immediate second one. The random part keeps transfers that failed together from retrying together.
     pub(super) fn wait(&self, tried: u32, jitter: f64) -> Duration {
         let doubled = 1_u32
             .checked_shl(tried.saturating_sub(1))
