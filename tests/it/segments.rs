@@ -79,6 +79,8 @@ struct Origin {
     asked: Arc<AtomicU64>,
     open: Arc<AtomicUsize>,
     most_open: Arc<AtomicUsize>,
+    /// Connections in all.
+    accepted: Arc<AtomicUsize>,
     changed: Arc<AtomicBool>,
     /// Ranges are as slow as the first connection.
     slow: bool,
@@ -107,6 +109,7 @@ impl Origin {
             asked: Arc::default(),
             open: Arc::default(),
             most_open: Arc::default(),
+            accepted: Arc::default(),
             changed: Arc::default(),
             slow,
             long_pauses: Arc::default(),
@@ -116,6 +119,7 @@ impl Origin {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let own = own.clone();
+                own.accepted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     let open = own.open.fetch_add(1, Ordering::SeqCst) + 1;
                     own.most_open.fetch_max(open, Ordering::SeqCst);
@@ -233,9 +237,11 @@ impl Origin {
         let usual = partial(first, last, "v1");
         let write = async |stream: &mut TcpStream, head: &str, bytes: &[u8]| {
             stream.write_all(head.as_bytes()).await.ok()?;
-            for piece in bytes.chunks(PIECE) {
+            let pieces = bytes.len().div_ceil(PIECE);
+            for (at, piece) in bytes.chunks(PIECE).enumerate() {
                 stream.write_all(piece).await.ok()?;
-                if self.slow {
+                // The next request may come at once after the last one.
+                if self.slow && at + 1 < pieces {
                     pause(stream).await?;
                 }
                 if self.trouble == Trouble::FirstFreezesOthersCrawl {
@@ -356,6 +362,20 @@ async fn a_slow_download_goes_on_over_several_connections() {
     let alone = PAUSE * (SIZE / PIECE) as u32;
     assert!(begun.elapsed() < alone / 2, "{:?}", begun.elapsed());
     assert!(origin.most_open.load(Ordering::SeqCst) >= 5);
+}
+
+#[tokio::test]
+async fn a_connection_whose_range_was_split_takes_another_one() {
+    let origin = Origin::of(Trouble::Nothing, true).await;
+    let world = world(&origin, &format!("{DOWNLOADS}memory = \"512 KiB\"\n")).await;
+    assert!(download(&world).await == *origin.body, "other bytes came");
+    let [ranges, accepted] =
+        [&origin.ranges, &origin.accepted].map(|count| count.load(Ordering::SeqCst));
+    println!("{ranges} ranges over {accepted} connections");
+    assert!(
+        accepted <= 10,
+        "{ranges} ranges over {accepted} connections"
+    );
 }
 
 #[tokio::test]

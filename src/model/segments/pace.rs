@@ -18,6 +18,8 @@ pub(crate) struct Pace {
     pub recent: PaceSample,
     /// The kernel saw gaps in the received data: the path loses packets.
     pub has_gaps: bool,
+    /// Both halves of `recent` are long enough to compare them.
+    pub has_halves: bool,
 }
 
 /// A part of a download.
@@ -33,8 +35,10 @@ pub(crate) struct PaceSample {
     pub waited: Duration,
 }
 
-/// The first check of a download comes after this fraction of `begin_after`.
+/// A download may be segmented after this fraction of `begin_after`.
 pub(crate) const EARLY: u32 = 4;
+/// The same where the path loses packets: its one connection becomes no faster.
+const EARLY_AFTER_LOSS: u32 = 8;
 /// Where the rest would take this multiple of `begin_after`, the first check starts segments.
 const VERY_LONG: f64 = 5.0;
 
@@ -52,14 +56,19 @@ pub(crate) fn is_worth_it(limits: &SegmentLimits, pace: &Pace) -> bool {
     let begin_after = limits.begin_after.as_secs_f64();
     // One connection doubles its rate with each round trip until the path loses a packet; until then the average says little.
     let grows = later > 0 && later >= 2 * (delivered - later.min(delivered));
+    let fraction = if pace.has_gaps {
+        EARLY_AFTER_LOSS
+    } else {
+        EARLY
+    };
     let early = delivered > 0
         && takes >= VERY_LONG * begin_after
-        && pace.elapsed >= limits.begin_after / EARLY;
+        && pace.elapsed >= limits.begin_after / fraction;
     limits.connections > 1
         && limits.memory >= SMALLEST
         && (early || pace.elapsed >= limits.begin_after && takes >= begin_after)
         && waited * 2 >= took
         && pace.rest >= 2 * SMALLEST
         && slow
-        && (pace.has_gaps || !grows)
+        && (pace.has_gaps || pace.has_halves && !grows)
 }

@@ -29,6 +29,7 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
             waited: Duration::from_secs(seconds),
         },
         has_gaps: false,
+        has_halves: true,
     };
     let worth = |length, received, seconds| is_worth_it(&usual, &pace(length, received, seconds));
     assert!(worth(6 * MIB, MIB / 4, 2));
@@ -45,7 +46,14 @@ fn only_what_still_takes_long_at_its_present_pace_is_worth_it() {
     grows.recent.later = MIB / 10 * 8;
     assert!(!is_worth_it(&usual, &grows), "it becomes faster");
     grows.has_gaps = true;
+    grows.has_halves = false;
     assert!(is_worth_it(&usual, &grows), "it lost a packet");
+    let mut early = pace(90 * MIB, MIB / 4, 1);
+    early.elapsed = Duration::from_millis(300);
+    early.recent.took = early.elapsed;
+    assert!(!is_worth_it(&usual, &early), "too early to say");
+    early.has_gaps = true;
+    assert!(is_worth_it(&usual, &early), "it lost a packet early");
     let one = limits(1, 64 * MIB);
     assert!(!is_worth_it(&one, &pace(6 * MIB, 0, 9)));
     let mut client_is_slow = pace(6 * MIB, MIB / 4, 9);

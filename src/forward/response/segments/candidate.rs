@@ -78,7 +78,7 @@ impl Candidate {
                 delivered: 0,
                 waited: Duration::ZERO,
             }; 2],
-            look: Box::pin(sleep_until(begun + limits.begin_after / EARLY)),
+            look: Box::pin(sleep_until(begun + interval(&limits))),
         })
     }
 
@@ -97,9 +97,8 @@ impl Candidate {
             return false;
         }
         let now = Instant::now();
-        let every = self.limits.begin_after / EARLY;
-        let next = now + LOOK.min(every).max(SHORTEST_LOOK);
-        self.look.as_mut().reset(next);
+        let half = self.limits.begin_after / EARLY;
+        self.look.as_mut().reset(now + interval(&self.limits));
         // Registers for the next check.
         let _ = self.look.as_mut().poll(cx);
         let waits = self.waits_since.map_or(Duration::ZERO, |since| now - since);
@@ -109,7 +108,8 @@ impl Candidate {
             waited: self.waited + waits,
         };
         let [begin, middle] = self.marks;
-        if now - middle.at >= every {
+        let has_halves = now - middle.at >= half;
+        if has_halves {
             self.marks = [middle, mark];
         }
         let pace = Pace {
@@ -122,6 +122,7 @@ impl Candidate {
                 waited: mark.waited.saturating_sub(begin.waited),
             },
             has_gaps: gaps(&self.tcp) > self.gaps,
+            has_halves,
         };
         is_worth_it(&self.limits, &pace)
     }
@@ -133,6 +134,12 @@ fn gaps(tcp: &TcpMonitor) -> u32 {
     kernel.and_then(|kernel| kernel.out_of_order).unwrap_or(0)
 }
 
-/// How often a download is checked, at most.
-const LOOK: Duration = Duration::from_millis(500);
-const SHORTEST_LOOK: Duration = Duration::from_millis(10);
+/// The time between two checks of a download: a lost packet decides at the next one.
+fn interval(limits: &SegmentLimits) -> Duration {
+    (limits.begin_after / LOOKS).clamp(SHORTEST, LONGEST)
+}
+
+/// How often a download is checked within `begin_after`.
+const LOOKS: u32 = 16;
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(500);

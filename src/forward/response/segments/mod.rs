@@ -272,7 +272,7 @@ impl Segmented {
                 WorkerStep::Free => return true,
                 WorkerStep::Bytes { id, bytes } => {
                     let Some(wanted) = self.plan.received(id, bytes.len()) else {
-                        worker.end();
+                        worker.end_unwanted(|_| false);
                         return true;
                     };
                     self.held_back.note_progress();

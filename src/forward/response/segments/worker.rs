@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use hyper::body::{Body, Incoming};
@@ -28,6 +29,7 @@ pub(super) struct Worker {
     state: WorkerState,
     /// The time since when it waits for bytes.
     since: Option<Instant>,
+    begun: Instant,
     /// True where it was connected since the last query.
     changed: bool,
     /// Its record for the history.
@@ -50,8 +52,19 @@ enum WorkerState {
         lease: Box<Lease>,
         body: Incoming,
     },
+    /// Its range was split or another connection brought it: the rest of the response is discarded.
+    Draining {
+        until: Instant,
+        left: u64,
+        lease: Box<Lease>,
+        body: Incoming,
+    },
     Gone,
 }
+
+/// How long the rest of a response may take that is discarded so that its connection can take another range: a new connection, with its
+/// handshakes and its slow start, would take about as long.
+const DISCARDING: Duration = Duration::from_secs(1);
 
 /// The result of polling a connection.
 pub(super) enum WorkerStep {
@@ -83,6 +96,7 @@ impl Worker {
         let mut worker = Self {
             state: WorkerState::Gone,
             since: None,
+            begun: Instant::now(),
             changed: false,
             record: Segment {
                 congestion: None,
@@ -99,7 +113,10 @@ impl Worker {
     pub(super) fn fetch(&mut self, requests: &Arc<RangeRequests>, id: u64, range: Range<u64>) {
         let kept = match mem::replace(&mut self.state, WorkerState::Gone) {
             WorkerState::Free(lease) => Some(*lease),
-            WorkerState::Asking { .. } | WorkerState::Reading { .. } | WorkerState::Gone => None,
+            WorkerState::Asking { .. }
+            | WorkerState::Reading { .. }
+            | WorkerState::Draining { .. }
+            | WorkerState::Gone => None,
         };
         self.since = Some(Instant::now());
         self.state = WorkerState::Asking {
@@ -147,6 +164,12 @@ impl Worker {
                     lease,
                     body,
                 } => return self.read(cx, id, left, (lease, body)),
+                WorkerState::Draining {
+                    until,
+                    left,
+                    lease,
+                    body,
+                } => return self.discard(cx, (until, left), (lease, body)),
                 state @ (WorkerState::Free(_) | WorkerState::Gone) => {
                     self.state = state;
                     return WorkerStep::Waits;
@@ -193,27 +216,75 @@ impl Worker {
         progress
     }
 
-    /// Ends a fetch that is no longer `wanted`. A connection whose response is complete takes the next range.
+    /// Reads what is left of a response that nobody needs.
+    fn discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        (until, left): (Instant, u64),
+        (lease, mut body): (Box<Lease>, Incoming),
+    ) -> WorkerStep {
+        let polled = Pin::new(&mut body).poll_frame(cx);
+        let waits = polled.is_pending();
+        let left = match polled {
+            Poll::Pending => (Instant::now() < until).then_some(left),
+            Poll::Ready(Some(Ok(frame))) => {
+                let count = frame.data_ref().map_or(0, |data| data.len() as u64);
+                left.checked_sub(count)
+            }
+            Poll::Ready(None) if left == 0 => {
+                self.state = WorkerState::Free(lease);
+                return WorkerStep::Free;
+            }
+            Poll::Ready(_) => None,
+        };
+        // Otherwise it is closed.
+        let Some(left) = left else {
+            return WorkerStep::Free;
+        };
+        self.state = WorkerState::Draining {
+            until,
+            left,
+            lease,
+            body,
+        };
+        if waits {
+            WorkerStep::Waits
+        } else {
+            WorkerStep::Free
+        }
+    }
+
+    /// Ends a fetch that is no longer `wanted`. A connection takes the next range where the rest of its response comes soon.
     pub(super) fn end_unwanted(&mut self, wanted: impl FnOnce(u64) -> bool) {
         let is_wanted = match &self.state {
             WorkerState::Asking { id, .. } | WorkerState::Reading { id, .. } => wanted(*id),
-            WorkerState::Free(_) | WorkerState::Gone => true,
+            WorkerState::Free(_) | WorkerState::Draining { .. } | WorkerState::Gone => true,
         };
         if is_wanted {
             return;
         }
-        self.since = None;
+        let now = Instant::now();
+        let pace = self.record.received as f64 / (now - self.begun).as_secs_f64();
+        let soon = (pace * DISCARDING.as_secs_f64()) as u64;
         self.state = match mem::replace(&mut self.state, WorkerState::Gone) {
+            state @ WorkerState::Asking { size, .. } if size <= soon => state,
             WorkerState::Reading {
                 left: 0,
                 lease,
                 body,
                 ..
             } if body.is_end_stream() => WorkerState::Free(lease),
-            // Chunked: the last chunk has not arrived.
-            state @ WorkerState::Reading { left: 0, .. } => state,
+            WorkerState::Reading {
+                left, lease, body, ..
+            } if left <= soon => WorkerState::Draining {
+                until: now + 2 * DISCARDING,
+                left,
+                lease,
+                body,
+            },
             WorkerState::Asking { .. }
             | WorkerState::Reading { .. }
+            | WorkerState::Draining { .. }
             | WorkerState::Free(_)
             | WorkerState::Gone => WorkerState::Gone,
         };
@@ -247,7 +318,7 @@ impl Worker {
             WorkerState::Asking { id, .. } | WorkerState::Reading { id, .. } => {
                 Some((*id, self.since?))
             }
-            WorkerState::Free(_) | WorkerState::Gone => None,
+            WorkerState::Free(_) | WorkerState::Draining { .. } | WorkerState::Gone => None,
         }
     }
 
@@ -259,9 +330,9 @@ impl Worker {
     /// Its socket, once it is connected.
     pub(super) fn socket(&self) -> Option<TcpMonitor> {
         match &self.state {
-            WorkerState::Free(lease) | WorkerState::Reading { lease, .. } => {
-                Some(lease.about.tcp.clone())
-            }
+            WorkerState::Free(lease)
+            | WorkerState::Reading { lease, .. }
+            | WorkerState::Draining { lease, .. } => Some(lease.about.tcp.clone()),
             WorkerState::Asking { .. } | WorkerState::Gone => None,
         }
     }
