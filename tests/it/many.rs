@@ -111,7 +111,7 @@ async fn a_look_at_thousands_of_idle_tunnels_costs_what_a_look_at_hundreds_costs
     });
     let listen = format!("max_connections = {}", many + RESERVE);
     let routes = route("origin.test", origin, "tunnel", "");
-    let world = World::run(Run::Binary, &listen, &routes).await;
+    let mut world = World::run(Run::Binary, &listen, &routes).await;
     let mut tunnels = Vec::new();
     let mut costs = Vec::new();
     for count in [FEW, many] {
@@ -126,6 +126,14 @@ async fn a_look_at_thousands_of_idle_tunnels_costs_what_a_look_at_hundreds_costs
         }
     }
     let (few, all) = (&costs[0], &costs[1]);
+    // The grace is 30 s.
+    let begun = Instant::now();
+    let ended = world.terminate_within(Duration::from_secs(20));
+    assert!(ended.success(), "{ended}");
+    println!(
+        "{many} tunnels, SIGTERM: the daemon ended after {:?}",
+        begun.elapsed()
+    );
     for (path, (few, all)) in PAGES.iter().zip(few.iter().zip(all)) {
         println!("{path}: {FEW} tunnels {few}; {many} tunnels {all}");
         assert!(all.bytes < few.bytes * 3 / 2, "{path} grows");

@@ -147,5 +147,8 @@ fn a_start_with_too_few_descriptors_for_its_connections_says_so() {
     let ferry = Ferry::start_under("/usr/bin/prlimit", &limit, &world.settings());
     let told = ferry.wait_for_events("too few file descriptors for max_connections", 1);
     assert_eq!(told[0]["level"].as_str().unwrap().to_lowercase(), "warn");
+    assert_eq!(told[0]["max_connections"], 1024);
+    assert!(told[0]["clients"].as_u64().unwrap() < 150, "{told:?}");
+    assert!(told[0]["advice"].is_string(), "{told:?}");
     assert!(ferry.get("/-/status").starts_with("HTTP/1.1 200"));
 }

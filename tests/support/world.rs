@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     ops::Deref,
     path::{Path, PathBuf},
+    process::ExitStatus,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -158,6 +159,13 @@ impl World {
     /// Stops the daemon inside the test; see [`Ferry::stop`].
     pub(crate) fn stop(&mut self, grace: Duration) -> JoinHandle<DrainOutcome> {
         self.ferry.as_mut().unwrap().stop(grace)
+    }
+
+    /// Asks the binary to stop and waits for its end.
+    pub(crate) fn terminate_within(&mut self, limit: Duration) -> ExitStatus {
+        let ferry = self.ferry.as_mut().unwrap();
+        ferry.terminate();
+        ferry.ended(limit)
     }
 
     /// The state directory of the daemon that was started with the world.
