@@ -117,11 +117,11 @@ pub(super) async fn run(client: &InstalledClient) -> Outcome {
 
 /// The number of the daemon's last transfer with this host in which the client aborted the handshake.
 async fn last_broken_handshake(client: &InstalledClient) -> Option<u64> {
-    let status = client.context.local.daemon.status().await;
-    let broken = status.faults.iter().filter(|fault| {
+    let faults = client.context.local.daemon.faults().await;
+    let aborted = faults.iter().filter(|fault| {
         fault.host == client.host() && fault.code.starts_with("client/handshaking/")
     });
-    broken.map(|fault| fault.id).max()
+    aborted.map(|fault| fault.id).max()
 }
 
 /// True once the daemon reports a later one than `before`; it notices a closed connection a moment after the client exits.

@@ -41,14 +41,6 @@ pub(crate) struct DaemonEnvironment {
     pub no_proxy: Vec<String>,
 }
 
-/// What is read of `/-/api/faults`.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Status {
-    /// The last faults, the newest first.
-    #[serde(default)]
-    pub faults: Vec<RecentFault>,
-}
-
 /// A fault of a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct RecentFault {
@@ -77,11 +69,6 @@ impl RecentFault {
     }
 }
 
-#[derive(Deserialize)]
-struct Nonce {
-    nonce: String,
-}
-
 impl DaemonAddress {
     /// What the daemon reports about itself. Fails where no daemon answers.
     pub(crate) async fn about(&self) -> io::Result<DaemonInfo> {
@@ -90,16 +77,26 @@ impl DaemonAddress {
     }
 
     /// Its last faults; none where it does not answer.
-    pub(super) async fn status(&self) -> Status {
+    pub(super) async fn faults(&self) -> Vec<RecentFault> {
+        #[derive(Default, Deserialize)]
+        struct Page {
+            #[serde(default)]
+            faults: Vec<RecentFault>,
+        }
         let page = self.ask("GET /-/api/faults").await.unwrap_or_default();
-        serde_json::from_str(&page).unwrap_or_default()
+        let page: Page = serde_json::from_str(&page).unwrap_or_default();
+        page.faults
     }
 
     /// A nonce, which the daemon echoes for a minute.
     pub(super) async fn nonce(&self) -> io::Result<String> {
+        #[derive(Deserialize)]
+        struct Page {
+            nonce: String,
+        }
         let page = self.ask("POST /-/api/nonce").await?;
-        let nonce: Nonce = serde_json::from_str(&page).map_err(io::Error::other)?;
-        Ok(nonce.nonce)
+        let page: Page = serde_json::from_str(&page).map_err(io::Error::other)?;
+        Ok(page.nonce)
     }
 
     async fn ask(&self, request: &'static str) -> io::Result<String> {

@@ -85,11 +85,9 @@ pub(crate) fn of_repository(repository: &Repository, config: &Config) -> Vec<Pla
     {
         planned.push(PlannedHost::new(ssh.target.clone(), RemoteProtocol::Ssh));
     }
-    let Some(lfs) = repository.lfs.clone() else {
-        return planned;
-    };
-    let lfs = lfs.behind_the_reverse_front(config);
-    let RemoteProtocol::Requests(_) = lfs.purpose else {
+    let lfs = repository.lfs.clone();
+    let lfs = lfs.map(|lfs| lfs.behind_the_reverse_front(config));
+    let Some(lfs) = lfs.filter(|lfs| lfs.purpose != RemoteProtocol::Ssh) else {
         return planned;
     };
     let (target, purpose) = (lfs.target.clone(), lfs.purpose);

@@ -244,16 +244,16 @@ pub(super) async fn history(machine: &Machine) -> Outcome {
     if machine.local.about.is_err() {
         return Outcome::skipped("");
     }
-    let status = machine.local.daemon.status().await;
-    let Some(last) = status.faults.first() else {
+    let faults = machine.local.daemon.faults().await;
+    let Some(last) = faults.first() else {
         return Outcome::passed("no recent fault");
     };
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for fault in &status.faults {
+    for fault in &faults {
         *counts.entry((&fault.host, &fault.code)).or_default() += 1;
     }
     let most = counts.iter().max_by_key(|(_, count)| **count);
-    let words = format!("{} faults", status.faults.len());
+    let words = format!("{} faults", faults.len());
     let via = last.upstream.as_deref().unwrap_or("-");
     let detail = format!("the last: {} for {} via {via}", last.code, last.host);
     let detail = match most {
@@ -264,7 +264,7 @@ pub(super) async fn history(machine: &Machine) -> Outcome {
     };
     Outcome::passed(words)
         .detail(detail)
-        .fact(|facts| facts.recent = recent(&status.faults))
+        .fact(|facts| facts.recent = recent(&faults))
 }
 
 /// The age in seconds up to which a fault counts as recent.

@@ -66,7 +66,7 @@ impl Session {
     /// The last faults of the running daemon; none where there is none.
     pub(crate) async fn faults(&self) -> Vec<RecentFault> {
         match &self.local.about {
-            Ok(_) => self.local.daemon.status().await.faults,
+            Ok(_) => self.local.daemon.faults().await,
             Err(_) => Vec::new(),
         }
     }

@@ -39,9 +39,9 @@ checks! {
     PATH_CHECKS: Probe, Probe::outcome {
         "name" path::name::run:
             "the name cannot be resolved, or resolves to an address that such a site cannot have";
-        "tcp" path::tcp::run, needs ["name"]:
+        "tcp" path::reach::tcp, needs ["name"]:
             "no TCP connection: the port is filtered, or nothing listens";
-        "hop" path::hop::run, needs ["tcp"]:
+        "hop" path::reach::hop, needs ["tcp"]:
             "the hop does not connect to this host";
         "tls" path::tls::usual, needs ["hop"]:
             "something on the path breaks or drops the TLS handshake";
@@ -55,7 +55,7 @@ checks! {
             "the server's certificate does not prove that it is this host";
         "portal" path::portal::run, needs ["name"], after ["tcp", "hop", "tls", "certificate"]:
             "the network's log-in page answers instead of the site";
-        "ssh" path::ssh::run, needs ["hop"]:
+        "ssh" path::reach::ssh, needs ["hop"]:
             "no ssh server answers";
         "http" path::http::run, needs ["certificate"]:
             "the site does not answer a request";

@@ -1,13 +1,11 @@
 //! One host over one upstream: how the checks dial, and what one check leaves for another.
 
-pub(super) mod hop;
 pub(super) mod http;
 pub(super) mod name;
 pub(super) mod portal;
 pub(super) mod post;
 pub(super) mod push;
-pub(super) mod ssh;
-pub(super) mod tcp;
+pub(super) mod reach;
 pub(super) mod tls;
 
 use std::{
