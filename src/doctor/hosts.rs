@@ -138,11 +138,11 @@ impl PlannedHost {
             }
             probes.push(probe(upstream, Some(place)));
         }
-        for other in other_ways(config) {
+        for other in other_upstreams(config) {
             let known = route
                 .upstreams
                 .iter()
-                .any(|upstream| upstream.label == other.label || same_way(upstream, &other));
+                .any(|upstream| upstream.label == other.label || same_connection(upstream, &other));
             if !known {
                 probes.push(probe(&other, None));
             }
@@ -152,8 +152,8 @@ impl PlannedHost {
 }
 
 /// The upstreams of all routes and hops, mirrors apart. Doctor dials directly only if some route does.
-fn other_ways(config: &Config) -> Vec<Arc<Upstream>> {
-    let mut ways: Vec<Arc<Upstream>> = Vec::new();
+fn other_upstreams(config: &Config) -> Vec<Arc<Upstream>> {
+    let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
     let routes = config.routes.iter().chain([&config.other_hosts]);
     let used = routes
         .filter(|route| route.tls != TlsMode::Deny)
@@ -167,16 +167,16 @@ fn other_ways(config: &Config) -> Vec<Arc<Upstream>> {
             mirror: None,
         })
     });
-    for way in used.chain(hops) {
-        if !ways.iter().any(|known| known.label == way.label) {
-            ways.push(way);
+    for upstream in used.chain(hops) {
+        if !upstreams.iter().any(|known| known.label == upstream.label) {
+            upstreams.push(upstream);
         }
     }
-    ways
+    upstreams
 }
 
 /// True for the same connection; `environment` without a variable is `direct`.
-fn same_way(one: &Upstream, other: &Upstream) -> bool {
+fn same_connection(one: &Upstream, other: &Upstream) -> bool {
     let direct = |via: &Via| match via {
         Via::Direct => true,
         Via::Environment(environment) => environment.https.is_none(),
