@@ -279,7 +279,7 @@ impl UpstreamPlan {
             let jitter = fastrand::f64();
             let step = self.attempts.be_patient(fault, until, now, jitter);
             // Only the first request logs that the upstream is waited for; all of them log the result.
-            return if first { step } else { step.as_repeated() };
+            return if first { step } else { step.into_repeated() };
         }
         if self.attempts.is_death(&fault) {
             about.sole_died(&shared, &upstream, &fault, now);

@@ -196,7 +196,7 @@ impl Reaction {
 
     /// The same reaction without a log line: the fault was reported before.
     #[must_use]
-    pub(crate) fn as_repeated(mut self) -> Self {
+    pub(crate) fn into_repeated(mut self) -> Self {
         self.note = self.note.map(|note| match note {
             Note::Fault(fault) => Note::Repeated(fault),
             note @ (Note::Repeated(_) | Note::IdleConnectionDied(_)) => note,
