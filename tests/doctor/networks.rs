@@ -70,6 +70,7 @@ fn a_site_that_no_route_dials_directly_is_not_dialled_directly_for_a_check() {
         .route(MAIN, "terminate", &["office"], relay.address);
     let said = doctor(&settings.write("127.0.0.1:0"), &[]);
     let checks = said.json["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|check| check["upstream"] == "office"));
     assert!(checks.iter().all(|check| check["upstream"] != "direct"));
     assert_eq!(relay.connections(), 0);
 }

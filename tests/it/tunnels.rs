@@ -5,7 +5,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::world::{World, origin, read_until, reset, route, soon};
+use crate::world::{Client, World, origin, read_until, reset, route, soon};
 
 #[tokio::test]
 async fn an_upgrade_becomes_bytes_both_ways() {
@@ -79,6 +79,15 @@ async fn unread(stream: &mut TcpStream, bytes: u8) {
     .await;
 }
 
+/// A client of a tunnel that has sent a record and read the answer.
+async fn has_its_answer(world: &World) -> Client {
+    let mut client = world.tunnel("origin.test:443").await;
+    client.send(record(100)).await;
+    let mut answer = [0; ANSWER as usize];
+    client.0.read_exact(&mut answer).await.unwrap();
+    client
+}
+
 /// How a tunnel ends whose client says goodbye, and closes its socket before it has read what the origin `says` before or after that.
 async fn hangs_up(early: &[Vec<u8>], late: &[Vec<u8>], closes: bool) -> String {
     let (early, late) = (early.concat(), late.concat());
@@ -102,13 +111,7 @@ async fn hangs_up(early: &[Vec<u8>], late: &[Vec<u8>], closes: bool) -> String {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.tunnel("origin.test:443").await;
-    client.send(record(100)).await;
-    client
-        .0
-        .read_exact(&mut [0; ANSWER as usize])
-        .await
-        .unwrap();
+    let mut client = has_its_answer(&world).await;
     client.send(record(GOODBYE)).await;
     unread(&mut client.0, left.min(GOODBYE.into()) as u8).await;
     drop(client);
@@ -141,10 +144,7 @@ async fn a_client_that_closes_without_close_notify_after_its_response_is_no_faul
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.tunnel("origin.test:443").await;
-    client.send(record(100)).await;
-    let mut answer = [0; ANSWER as usize];
-    client.0.read_exact(&mut answer).await.unwrap();
+    let client = has_its_answer(&world).await;
     soon("the FIN", async {
         while !client
             .0
@@ -248,13 +248,7 @@ async fn origin_hangs_up(last: &[u8]) -> String {
     })
     .await;
     let world = World::in_front_of("origin.test", address).await;
-    let mut client = world.tunnel("origin.test:443").await;
-    client.send(record(100)).await;
-    client
-        .0
-        .read_exact(&mut [0; ANSWER as usize])
-        .await
-        .unwrap();
+    let mut client = has_its_answer(&world).await;
     client.send(last).await;
     soon("the origin", served).await.unwrap();
     assert_eq!(client.rest().await, b"");

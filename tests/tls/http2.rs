@@ -20,14 +20,17 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio_util::bytes::Bytes;
 
-use crate::support::{
-    background::Background,
-    ca::Flaw,
-    client::write_noise,
-    ferry::{Ferry, SOON},
-    process::{Server, clean_command, wait_until},
-    relay::Relay,
-    world::{MAIN, World},
+use crate::{
+    over_http2,
+    support::{
+        background::Background,
+        ca::Flaw,
+        client::write_noise,
+        ferry::{Ferry, SOON},
+        process::{Server, clean_command, wait_until},
+        relay::Relay,
+        world::{MAIN, World},
+    },
 };
 
 const SIZE: u64 = 24 * 1024 * 1024;
@@ -77,11 +80,7 @@ fn http2_carries_a_download_and_an_upload_byte_by_byte() {
     write_noise(&dir.join("files/down"), SIZE);
     write_noise(&dir.join("up"), SIZE);
     let (_nginx, address) = nginx(&world, &dir);
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], address)
-        .route_line("http = \"2\"");
-    let ferry = Ferry::start(&settings);
+    let ferry = over_http2(&world, address);
     let (got, up) = (dir.join("got"), dir.join("up"));
     let down = curl(&world, &ferry, &["-o", got.to_str().unwrap(), DOWN]);
     assert_eq!(down, "2 200");
@@ -105,11 +104,7 @@ fn a_request_takes_seconds_after_the_network_below_an_http2_connection_changed()
     fs::write(dir.join("files/down"), "small").unwrap();
     let (_nginx, address) = nginx(&world, &dir);
     let path = Relay::forgets(address);
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], path.address)
-        .route_line("http = \"2\"");
-    let ferry = Ferry::start(&settings);
+    let ferry = over_http2(&world, path.address);
     let got = dir.join("got");
     let down = || curl(&world, &ferry, &["-o", got.to_str().unwrap(), DOWN]);
     assert_eq!(down(), "2 200");
@@ -129,11 +124,7 @@ fn a_connection_in_steady_use_outlives_its_idle_time() {
     let dir = world.path("h2");
     let (_nginx, address) = nginx(&world, &dir);
     fs::write(dir.join("files/x"), "x").unwrap();
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], address)
-        .route_line("http = \"2\"");
-    let ferry = Ferry::start(&settings);
+    let ferry = over_http2(&world, address);
     let url = format!("https://{MAIN}/x");
     let begun = tokio::time::Instant::now();
     let mut asked = 0;
@@ -238,11 +229,7 @@ fn with_fields(fields: (usize, usize)) -> ([String; 2], Vec<String>) {
     let world = World::new();
     let background = Background::new();
     let address = in_two_frames(&world, &background, fields);
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], address)
-        .route_line("http = \"2\"");
-    let ferry = Ferry::start(&settings);
+    let ferry = over_http2(&world, address);
     let got = [&[DOWN][..], &["--http1.1", DOWN]].map(|ask| curl(&world, &ferry, ask));
     (got, ferry.fault_codes())
 }
@@ -270,11 +257,7 @@ fn an_answer_whose_end_comes_apart_is_whole() {
     let world = World::new();
     let background = Background::new();
     let address = in_two_frames(&world, &background, (1, 8));
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], address)
-        .route_line("http = \"2\"");
-    let ferry = Ferry::start(&settings);
+    let ferry = over_http2(&world, address);
     let got = curl(&world, &ferry, &["--http1.1", DOWN]);
     assert_eq!(got, "halfhalf1.1 200");
     let ended = ferry.wait_for_transfer(MAIN, |event| event["method"] == "GET");

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{
-    background::Background,
-    ca::Flaw,
-    ferry::Ferry,
-    world::{MAIN, World},
+use crate::{
+    over_http2,
+    support::{
+        background::Background,
+        ca::Flaw,
+        world::{MAIN, World},
+    },
 };
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
@@ -70,11 +72,7 @@ fn asks(n: usize, frames: Vec<u8>, arguments: &[&str]) -> (String, Vec<String>) 
     let world = World::new();
     let background = Background::new();
     let address = says(&world, &background, n, frames);
-    let settings = world
-        .settings()
-        .route(MAIN, "terminate", &["direct"], address)
-        .route_line("http = \"2\"");
-    let ferry = Ferry::start(&settings);
+    let ferry = over_http2(&world, address);
     let url = format!("https://{MAIN}/x");
     let told = ["-o", "/dev/null", "-w", "%{http_code}", &url];
     let got = world.git().curl_by(&ferry, &[arguments, &told].concat());

@@ -13,3 +13,19 @@ mod http2_errors;
 mod progress;
 mod refusals;
 mod rotation;
+
+use std::net::SocketAddr;
+
+use support::{
+    ferry::Ferry,
+    world::{MAIN, World},
+};
+
+/// A daemon that reaches the main site at `address` over HTTP/2.
+fn over_http2(world: &World, address: SocketAddr) -> Ferry {
+    let settings = world
+        .settings()
+        .route(MAIN, "terminate", &["direct"], address)
+        .route_line("http = \"2\"");
+    Ferry::start(&settings)
+}
